@@ -1,0 +1,55 @@
+"""The model artifact contract: what `model.tar.gz` holds, written by `steps/train`, read by evaluate and serve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from steps.common.errors import StepError
+
+VERSION: Literal[1] = 1
+WEIGHTS = "model.safetensors"
+ONNX = "model.onnx"
+DESCRIPTION = "model.json"
+HISTORY = "history.json"
+
+# ImageNet's channel statistics (RGB, of pixels scaled to 0..1), torchvision's convention.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ModelDescription(BaseModel):
+    """`model.json`: all that is needed to turn a photo into the network's input and its output into a count.
+
+    The network takes uint8 RGB images of shape (N, 3, image_size, image_size) and normalises them itself, so that
+    every runtime agrees; it gives logits of shape (N, len(classes)).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    version: Literal[1] = VERSION
+    architecture: str
+    classes: list[int] = Field(min_length=2)
+    image_size: int = Field(gt=0)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    resize: Literal["stretch"] = "stretch"
+    decision: Literal["argmax", "expected"] = "argmax"
+    dataset_sha256: str
+    metrics: dict[str, float] = {}
+    hyperparameters: dict[str, str] = {}
+    image_uri: str = Field(default="", description="training image, with its content hash as the tag")
+
+
+def read_description(folder: Path) -> ModelDescription:
+    """`model.json` of an unpacked artifact. Raises StepError that names the file when it is missing or not valid."""
+    path = folder / DESCRIPTION
+    try:
+        return ModelDescription.model_validate_json(path.read_bytes())
+    except FileNotFoundError as error:
+        raise StepError(f"{path}: missing; this is not a model artifact of this pipeline") from error
+    except (ValidationError, json.JSONDecodeError) as error:
+        raise StepError(f"{path}: not a model description of version {VERSION}: {error}") from error

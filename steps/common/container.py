@@ -1,0 +1,96 @@
+"""The layout of a SageMaker container, and what a job reads about itself there.
+
+Everything lies under `/opt/ml`. `SAGEMAKER_BASE_DIR` moves it (the variable that AWS's own training toolkit
+uses), so that the same code runs as a child process. Layouts:
+https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+def base() -> Path:
+    """The folder that is `/opt/ml` in a container."""
+    return Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
+
+
+@dataclass(frozen=True)
+class Instance:
+    """Which of a job's instances this is: `index` counts from 0 in the sorted order of host names."""
+
+    index: int
+    count: int
+    host: str
+
+
+def _read(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_text())
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: expected a JSON object")
+    return value
+
+
+def instance() -> Instance:
+    """This instance's place, from `resourceconfig.json`; (0, 1) where there is none."""
+    for path in (base() / "config" / "resourceconfig.json", base() / "input" / "config" / "resourceconfig.json"):
+        if path.exists():
+            config = _read(path)
+            hosts = sorted(config["hosts"], key=_host_number)
+            return Instance(hosts.index(config["current_host"]), len(hosts), config["current_host"])
+    return Instance(0, 1, "algo-1")
+
+
+def _host_number(host: str) -> tuple[int, str]:
+    digits = "".join(c for c in host if c.isdigit())
+    return (int(digits) if digits else 0, host)
+
+
+def processing_input(name: str) -> Path:
+    """Local folder of the processing input `name`."""
+    return base() / "processing" / "input" / name
+
+
+def processing_output(name: str) -> Path:
+    """Local folder of the processing output `name`; SageMaker uploads it when the job ends."""
+    path = base() / "processing" / "output" / name
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def processing_output_uri(name: str) -> str:
+    """S3 URI (no trailing slash) of the processing output `name`, from `processingjobconfig.json`.
+
+    A step that streams its output to S3 writes here. The URI is never an argument: SageMaker's step cache
+    compares arguments but not outputs.
+    """
+    config = _read(base() / "config" / "processingjobconfig.json")
+    for output in config["ProcessingOutputConfig"]["Outputs"]:
+        if output["OutputName"] == name:
+            return str(output["S3Output"]["S3Uri"]).rstrip("/")
+    raise KeyError(f"processingjobconfig.json declares no output {name!r}")
+
+
+def training_channel(name: str) -> Path:
+    """Local folder of the training channel `name`."""
+    return base() / "input" / "data" / name
+
+
+def model_dir() -> Path:
+    """What a training job leaves here becomes `model.tar.gz`; a serving container finds it unpacked here."""
+    return base() / "model"
+
+
+def checkpoint_dir() -> Path:
+    """This training job's own folder below the checkpoint path that SageMaker synchronises with S3."""
+    return base() / "checkpoints" / os.environ.get("TRAINING_JOB_NAME", "job")
+
+
+def failure_files() -> list[Path]:
+    """Where SageMaker reads a failure reason: `message` of a processing job, `failure` of a training job."""
+    return [base() / "output" / "message", base() / "output" / "failure"]

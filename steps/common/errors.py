@@ -1,0 +1,43 @@
+"""The one exception that a step raises for bad input, and the wrapper that reports it as SageMaker expects."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+from steps.common import container
+
+log = logging.getLogger(__name__)
+
+# SageMaker keeps this much of a failure file in FailureReason (DescribeProcessingJob, DescribeTrainingJob).
+FAILURE_REASON_LIMIT = 1024
+
+
+class StepError(Exception):
+    """Bad input or a broken contract: one line that names the file, key or image and the remedy."""
+
+
+def run_as_job(main: Callable[[], None]) -> None:
+    """Run a step's `main` as the container's process.
+
+    Any exception ends the process with status 1 and leaves its message where SageMaker reads a job's
+    failure reason (`container.failure_files`). A StepError prints one line, anything else its traceback.
+    """
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stdout, force=True
+    )
+    try:
+        main()
+    except Exception as error:
+        if isinstance(error, StepError):
+            reason = str(error)
+            log.error("%s", reason)
+        else:
+            reason = f"{type(error).__name__}: {error}"
+            log.exception("unexpected error")
+        for path in container.failure_files():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(reason[:FAILURE_REASON_LIMIT])
+        logging.shutdown()
+        sys.exit(1)

@@ -1,0 +1,80 @@
+"""S3 for the steps: URIs, object stores that stream (obstore), and the credentials both come from.
+
+Credentials, region and endpoint come from boto3's own chain (environment, profile, role), so that
+`AWS_ENDPOINT_URL_S3` moves every client at once. A store is not fork-safe: make it in the process that uses it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from steps.common.errors import StepError
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<key>.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class S3Uri:
+    """A bucket and a key (or prefix) without a leading slash."""
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, uri: str) -> S3Uri:
+        """Read `s3://bucket/key`. Any other scheme or a malformed bucket is refused."""
+        match = _URI.fullmatch(uri)
+        if match is None:
+            raise StepError(f"{uri!r} is not an S3 URI; write s3://bucket/prefix")
+        return cls(match["bucket"], match["key"] or "")
+
+    def join(self, *parts: str) -> S3Uri:
+        """This prefix with `parts` below it, separated by single slashes."""
+        pieces = [self.key, *parts]
+        return S3Uri(self.bucket, "/".join(p.strip("/") for p in pieces if p.strip("/")))
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def open_store(bucket: str, *, anonymous: bool = False) -> S3Store:
+    """An obstore S3Store for `bucket`; with `anonymous` its requests are unsigned (public buckets)."""
+    import boto3
+    from obstore.auth.boto3 import Boto3CredentialProvider
+    from obstore.store import S3Store
+
+    session = boto3.Session()
+    region = session.region_name or "us-east-1"
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if anonymous:
+        return S3Store(bucket, region=region, skip_signature=True, virtual_hosted_style_request=endpoint is None)
+    provider = Boto3CredentialProvider(session)
+    if endpoint:
+        # Plain HTTP is allowed for an endpoint on this machine only.
+        options = {"allow_http": True} if re.match(r"http://(127\.0\.0\.1|localhost)[:/]", endpoint + "/") else {}
+        return S3Store(
+            bucket,
+            endpoint=endpoint,
+            region=region,
+            credential_provider=provider,
+            virtual_hosted_style_request=False,
+            client_options=options,
+        )
+    return S3Store(bucket, region=region, credential_provider=provider)
+
+
+def list_objects(uri: S3Uri) -> Iterator[tuple[str, int]]:
+    """(key, bytes) of every object below the prefix `uri`, page by page, in key order."""
+    import boto3
+
+    pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key)
+    for page in pages:
+        for entry in page.get("Contents", []):
+            yield entry["Key"], entry["Size"]
