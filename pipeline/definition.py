@@ -1,0 +1,560 @@
+"""The pipeline: settings in, SageMaker Pipeline out, one function a step, in the order in which they run.
+
+    QueryMetadata -> ShardImages -> TuneModel -> EvaluateModel -> QualityGate -> RegisterModel -> DeployModel
+                                                                              \\-> QualityGateFailed
+
+The definition is a pure function of the settings and the source tree: it compiles with no AWS call, uploads nothing,
+and gives the same bytes from every folder and for every user. SageMaker's step cache rests on that.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+# Both are read when the SDK is imported or its classes are made; without them compiling would want an account.
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
+
+import boto3
+from sagemaker.core.lambda_helper import Lambda
+from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
+from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter
+from sagemaker.core.processing import Processor
+from sagemaker.core.shapes import (
+    CheckpointConfig,
+    OutputDataConfig,
+    ProcessingInput,
+    ProcessingOutput,
+    ProcessingS3Input,
+    ProcessingS3Output,
+    RetryStrategy,
+    StoppingCondition,
+)
+from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo, ConditionLessThanOrEqualTo
+from sagemaker.core.workflow.execution_variables import ExecutionVariables
+from sagemaker.core.workflow.functions import Join, JsonGet
+from sagemaker.core.workflow.parameters import Parameter, ParameterFloat, ParameterInteger, ParameterString
+from sagemaker.core.workflow.pipeline_context import PipelineSession
+from sagemaker.core.workflow.pipeline_definition_config import PipelineDefinitionConfig
+from sagemaker.core.workflow.properties import PropertyFile
+from sagemaker.mlops.workflow.condition_step import ConditionStep
+from sagemaker.mlops.workflow.fail_step import FailStep
+from sagemaker.mlops.workflow.lambda_step import LambdaOutput, LambdaOutputTypeEnum, LambdaStep
+from sagemaker.mlops.workflow.model_step import ModelStep
+from sagemaker.mlops.workflow.pipeline import Pipeline
+from sagemaker.mlops.workflow.retry import (
+    RetryPolicy,
+    SageMakerJobExceptionTypeEnum,
+    SageMakerJobStepRetryPolicy,
+    StepExceptionTypeEnum,
+    StepRetryPolicy,
+)
+from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TuningStep
+from sagemaker.serve.model_builder import ModelBuilder
+from sagemaker.train.configs import Compute, InputData
+from sagemaker.train.model_trainer import ModelTrainer
+from sagemaker.train.tuner import HyperparameterTuner
+
+from pipeline import images, instances
+from pipeline.settings import Choices, Settings, iso_duration, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# The trainer prints the running best under this name: SageMaker ranks trials by the objective's latest value.
+OBJECTIVE = "validation:best_accuracy"
+METRICS = (OBJECTIVE, "validation:accuracy", "validation:rmse", "validation:loss", "train:loss")
+ACCURACY = "multiclass_classification_metrics.accuracy.value"
+RMSE = "regression_metrics.rmse.value"
+# Where the toolkit finds the code that is baked into the training image.
+TRAINING_CODE = "/opt/ml/code"
+TRAINING_PROGRAM = "steps/train/__main__.py"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a person may change for one run; Studio's start form shows these with their defaults."""
+
+    image_location: Parameter
+    data_version: Parameter
+    maximum_quantity: Parameter
+    shard_instance_count: Parameter
+    training_instance_type: Parameter
+    training_instance_count: Parameter
+    epochs: Parameter
+    minimum_accuracy: Parameter
+    maximum_rmse: Parameter
+    approval_status: Parameter
+
+    @classmethod
+    def of(cls, settings: Settings) -> Parameters:
+        """The parameters with the settings as their defaults."""
+        training = settings.training
+        return cls(
+            image_location=ParameterString("ImageLocation", settings.data.image_location),
+            data_version=ParameterString("DataVersion", settings.data.version),
+            maximum_quantity=ParameterInteger("MaximumQuantity", settings.data.maximum_quantity),
+            shard_instance_count=ParameterInteger("ShardInstanceCount", settings.shard.instance_count),
+            training_instance_type=ParameterString(
+                "TrainingInstanceType",
+                training.instance_type,
+                enum_values=instances.alternatives(training.instance_type, training.launcher),
+            ),
+            training_instance_count=ParameterInteger("TrainingInstanceCount", training.instance_count),
+            epochs=ParameterInteger("Epochs", training.epochs),
+            minimum_accuracy=ParameterFloat("MinimumAccuracy", settings.gate.minimum_accuracy),
+            maximum_rmse=ParameterFloat("MaximumRmse", settings.gate.maximum_rmse),
+            approval_status=ParameterString(
+                "ApprovalStatus", settings.registry.approval, enum_values=["PendingManualApproval", "Approved"]
+            ),
+        )
+
+    def as_list(self) -> list[Parameter]:
+        """All parameters, in the order of their fields."""
+        return list(vars(self).values())
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every step is built from."""
+
+    settings: Settings
+    parameters: Parameters
+    session: PipelineSession
+
+    def output_uri(self, *path: str) -> Join:
+        """Where this run's `path` goes: PREFIX/runs/EXECUTION/PATH."""
+        values = [f"{self.settings.root_uri}/runs", ExecutionVariables.PIPELINE_EXECUTION_ID, *path]
+        return Join(on="/", values=values)
+
+    def image_uri(self, step: str) -> str:
+        """The image of `step`, tagged with the hash of its content."""
+        return f"{self.settings.repository(images.STEPS[step])}:{images.tag(step)}"
+
+    def cache(self, duration: str) -> CacheConfig:
+        """A cache configuration that expires after `duration`."""
+        return CacheConfig(enable_caching=self.settings.cache.enabled, expire_after=iso_duration(duration))
+
+
+def build(settings: Settings) -> Pipeline:
+    """The whole pipeline of `settings`."""
+    context = Context(settings, Parameters.of(settings), OfflineSession(settings))
+    query = query_metadata(context)
+    shard = shard_images(context, query)
+    tune = tune_model(context, shard)
+    evaluate, evaluation = evaluate_model(context, shard, tune)
+    gate = quality_gate(context, evaluate, evaluation, tune)
+    return Pipeline(
+        name=settings.name,
+        parameters=context.parameters.as_list(),
+        steps=[query, shard, tune, evaluate, gate],
+        sagemaker_session=context.session,
+        pipeline_definition_config=PipelineDefinitionConfig(use_custom_job_prefix=False),
+    )
+
+
+def compile_definition(settings: Settings) -> str:
+    """The definition as the JSON text that goes to SageMaker, keys sorted."""
+    with _quiet_sdk():
+        definition = json.loads(build(settings).definition())
+    # The SDK writes null for what was not asked for.
+    definition = {key: value for key, value in definition.items() if value is not None}
+    return json.dumps(definition, sort_keys=True, separators=(",", ":"))
+
+
+# ------------------------------------------------------------------------------------------------ the steps
+
+
+def query_metadata(context: Context) -> ProcessingStep:
+    """1. Athena over the metadata: consolidated Parquet and the labels."""
+    data = context.settings.data
+    return _processing_step(
+        context,
+        name="QueryMetadata",
+        step="query",
+        instance_type=data.instance_type,
+        arguments={
+            "image-location": context.parameters.image_location,
+            "data-version": context.parameters.data_version,
+            "maximum-quantity": context.parameters.maximum_quantity.to_string(),
+            "database": data.database,
+            "workgroup": data.workgroup,
+            "timeout-minutes": data.query_minutes,
+        },
+        inputs={},
+        outputs=("metadata", "labels", "summary"),
+        cache=context.cache(context.settings.cache.fresh_for),
+    )
+
+
+def shard_images(context: Context, query: ProcessingStep) -> ProcessingStep:
+    """2. Photos into WebDataset shards, a split each for training, validation and test, and their index."""
+    shard = context.settings.shard
+    arguments = {
+        "image-location": context.parameters.image_location,
+        "image-size": shard.image_size,
+        "quality": shard.quality,
+        "split": shard.split,
+        "seed": shard.seed,
+        "validation-fraction": shard.validation_fraction,
+        "test-fraction": shard.test_fraction,
+        "shard-megabytes": shard.megabytes,
+        "maximum-rejects": shard.maximum_rejects,
+    }
+    if shard.split_file:
+        arguments["split-file-location"] = shard.split_file
+    return _processing_step(
+        context,
+        name="ShardImages",
+        step="shard",
+        instance_type=shard.instance_type,
+        instance_count=context.parameters.shard_instance_count,
+        arguments=arguments,
+        inputs={"labels": _output(query, "labels")},
+        outputs=("shards", "index", "assignments"),
+        cache=context.cache(context.settings.cache.keep_for),
+    )
+
+
+def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
+    """3. Trials of distributed training, ranked by their best validation accuracy."""
+    tuning = context.settings.tuning
+    trainer = _trainer(context)
+    tuner = HyperparameterTuner(
+        model_trainer=trainer,
+        objective_metric_name=OBJECTIVE,
+        objective_type="Maximize",
+        metric_definitions=[{"Name": name, "Regex": rf"{name}=([0-9.eE+-]+)"} for name in METRICS],
+        hyperparameter_ranges=_ranges(context.settings),
+        strategy=tuning.strategy,
+        max_jobs=tuning.trials,
+        max_parallel_jobs=tuning.parallel,
+        early_stopping_type="Auto" if tuning.early_stopping else "Off",
+        random_seed=tuning.seed,
+        base_tuning_job_name=context.settings.name,
+    )
+    index = InputData(channel_name="index", data_source=_output(shard, "index"))
+    return TuningStep(
+        "TuneModel",
+        step_args=tuner.tune(inputs=[index]),
+        cache_config=context.cache(context.settings.cache.keep_for),
+        retry_policies=_step_retries(),
+    )
+
+
+def evaluate_model(context: Context, shard: ProcessingStep, tune: TuningStep) -> tuple[ProcessingStep, PropertyFile]:
+    """4. The best model on the test split. Never cached: a gate that was moved must judge anew."""
+    evaluation = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
+    step = _processing_step(
+        context,
+        name="EvaluateModel",
+        step="evaluate",
+        instance_type=context.settings.evaluation.instance_type,
+        arguments={"decision": context.settings.evaluation.decision},
+        inputs={"model": _best_model(context, tune), "index": _output(shard, "index")},
+        outputs=("evaluation",),
+        property_files=[evaluation],
+    )
+    return step, evaluation
+
+
+def quality_gate(
+    context: Context, evaluate: ProcessingStep, evaluation: PropertyFile, tune: TuningStep
+) -> ConditionStep:
+    """5. Accuracy and RMSE against the thresholds: register and deploy, or fail with the numbers."""
+    accuracy = JsonGet(step_name=evaluate.name, property_file=evaluation, json_path=ACCURACY)
+    rmse = JsonGet(step_name=evaluate.name, property_file=evaluation, json_path=RMSE)
+    register = register_model(context, tune)
+    return ConditionStep(
+        name="QualityGate",
+        conditions=[
+            ConditionGreaterThanOrEqualTo(left=accuracy, right=context.parameters.minimum_accuracy),
+            ConditionLessThanOrEqualTo(left=rmse, right=context.parameters.maximum_rmse),
+        ],
+        if_steps=[register, deploy_model(context, register)],
+        else_steps=[quality_gate_failed(context, accuracy, rmse)],
+    )
+
+
+def register_model(context: Context, tune: TuningStep) -> ModelStep:
+    """6a. A model package with its metrics; a person approves it, unless the parameter says Approved."""
+    settings = context.settings
+    builder = ModelBuilder(
+        s3_model_data_url=_best_model(context, tune),
+        image_uri=context.image_uri("serve"),
+        role_arn=settings.role_arn("serving"),
+        sagemaker_session=context.session,
+    )
+    evaluation = context.output_uri("evaluate", "evaluation", "evaluation.json")
+    arguments = builder.register(
+        model_package_group_name=settings.registry.group,
+        content_types=["image/jpeg", "application/json"],
+        response_types=["application/json"],
+        inference_instances=[settings.endpoint.instance_type],
+        transform_instances=[settings.endpoint.instance_type],
+        model_metrics=ModelMetrics(model_statistics=MetricsSource(s3_uri=evaluation, content_type="application/json")),
+        approval_status=context.parameters.approval_status,
+        customer_metadata_properties={
+            "pipeline_execution_arn": ExecutionVariables.PIPELINE_EXECUTION_ARN,
+            "training_image": context.image_uri("train"),
+            "serving_image": context.image_uri("serve"),
+            "image_location": context.parameters.image_location,
+            "data_version": context.parameters.data_version,
+        },
+        domain="COMPUTER_VISION",
+        task="IMAGE_CLASSIFICATION",
+        description="Counts the objects in a photo of a warehouse bin",
+    )
+    return ModelStep("RegisterModel", step_args=arguments, retry_policies=[_service_retry()])
+
+
+def deploy_model(context: Context, register: ModelStep) -> LambdaStep:
+    """7. The function that an approval triggers too; it answers `awaiting-approval` until there is one."""
+    function = Lambda(function_arn=context.settings.deploy_function_arn, session=context.session)
+    outputs = ("decision", "reason", "endpoint_name", "model_package_version", "endpoint_config_name")
+    return LambdaStep(
+        name="DeployModel",
+        lambda_func=function,
+        inputs={"model_package_arn": register.properties.ModelPackageArn},
+        outputs=[LambdaOutput(name, LambdaOutputTypeEnum.String) for name in outputs],
+    )
+
+
+def quality_gate_failed(context: Context, accuracy: JsonGet, rmse: JsonGet) -> FailStep:
+    """6b. The run fails, and its message names what was reached and what was wanted."""
+    parameters = context.parameters
+    message = [
+        "The model was not registered: accuracy",
+        accuracy,
+        "(at least",
+        parameters.minimum_accuracy.to_string(),
+        "wanted), RMSE",
+        rmse,
+        "(at most",
+        parameters.maximum_rmse.to_string(),
+        "wanted)",
+    ]
+    return FailStep(name="QualityGateFailed", error_message=Join(on=" ", values=message))
+
+
+# ------------------------------------------------------------------------------------------------ what they share
+
+
+class OfflineSession(PipelineSession):  # type: ignore[misc]  # the SDK carries no types
+    """A session that compiles and never calls: the bucket is given, and any request to AWS is an error."""
+
+    def __init__(self, settings: Settings) -> None:
+        session = boto3.Session(
+            region_name=settings.account.region,
+            aws_access_key_id="none",
+            aws_secret_access_key="none",  # noqa: S106
+        )
+        session.events.register("before-send", _refuse_request)
+        telemetry_off = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
+        self._bucket = settings.data.bucket
+        super().__init__(
+            boto_session=session,
+            sagemaker_client=session.client("sagemaker"),
+            default_bucket=self._bucket,
+            sagemaker_config=telemetry_off,
+        )
+
+    def default_bucket(self) -> str:
+        """The settings' bucket; the SDK's own method would look for it in S3."""
+        return self._bucket
+
+
+def _refuse_request(request: Any, **_: Any) -> None:
+    raise RuntimeError(f"compiling the definition must not call AWS, but it asked for {request.url}")
+
+
+def _processing_step(
+    context: Context,
+    *,
+    name: str,
+    step: str,
+    instance_type: str,
+    arguments: Mapping[str, Any],
+    inputs: Mapping[str, Any],
+    outputs: tuple[str, ...],
+    instance_count: Parameter | int = 1,
+    cache: CacheConfig | None = None,
+    property_files: list[PropertyFile] | None = None,
+) -> ProcessingStep:
+    """A processing job that runs `python3 -m steps.STEP` in that step's image."""
+    processor = Processor(
+        role=context.settings.role_arn("job"),
+        image_uri=context.image_uri(step),
+        instance_count=instance_count,
+        instance_type=instance_type,
+        entrypoint=["python3", "-m", f"steps.{step}"],
+        base_job_name=step,
+        sagemaker_session=context.session,
+        env={"AWS_DEFAULT_REGION": context.settings.account.region},
+    )
+    flags = [part for key, value in arguments.items() for part in (f"--{key}", _text(value))]
+    step_args = processor.run(
+        inputs=[_input(key, uri) for key, uri in inputs.items()],
+        outputs=[_declared_output(key, context.output_uri(step, key)) for key in outputs],
+        arguments=flags,
+    )
+    return ProcessingStep(
+        name, step_args=step_args, cache_config=cache, property_files=property_files, retry_policies=_job_retries()
+    )
+
+
+def _input(name: str, uri: Any) -> ProcessingInput:
+    s3 = ProcessingS3Input(
+        s3_uri=uri, local_path=f"/opt/ml/processing/input/{name}", s3_data_type="S3Prefix", s3_input_mode="File"
+    )
+    return ProcessingInput(input_name=name, s3_input=s3)
+
+
+def _declared_output(name: str, uri: Join) -> ProcessingOutput:
+    """An output that the container streams to S3 itself or leaves in the folder; either way this is its place."""
+    s3 = ProcessingS3Output(s3_uri=uri, local_path=f"/opt/ml/processing/output/{name}", s3_upload_mode="EndOfJob")
+    return ProcessingOutput(output_name=name, s3_output=s3)
+
+
+def _output(step: ProcessingStep, name: str) -> Any:
+    """A step's output as a reference: after a cache hit it points to the run that made it."""
+    return step.properties.ProcessingOutputConfig.Outputs[name].S3Output.S3Uri
+
+
+def _trainer(context: Context) -> ModelTrainer:
+    settings, parameters = context.settings, context.parameters
+    training = settings.training
+    trainer = ModelTrainer(
+        training_image=context.image_uri("train"),
+        role=settings.role_arn("job"),
+        sagemaker_session=context.session,
+        base_job_name=settings.name,
+        compute=Compute(
+            instance_type=parameters.training_instance_type,
+            instance_count=parameters.training_instance_count,
+            volume_size_in_gb=training.volume_gigabytes,
+            enable_managed_spot_training=training.spot,
+        ),
+        stopping_condition=StoppingCondition(
+            max_runtime_in_seconds=seconds(training.run_time),
+            max_wait_time_in_seconds=seconds(training.wait_time) if training.spot else None,
+        ),
+        hyperparameters=_hyperparameters(context),
+        environment={"AWS_DEFAULT_REGION": settings.account.region},
+        # No execution id: a cached TuneModel gives a later run its job's name, and the model must be found from it.
+        output_data_config=OutputDataConfig(s3_output_path=f"{settings.root_uri}/models"),
+        checkpoint_config=CheckpointConfig(s3_uri=f"{settings.root_uri}/checkpoints", local_path="/opt/ml/checkpoints"),
+    )
+    # A tuning step never retries an internal error of the service: its training jobs have to.
+    return trainer.with_retry_strategy(RetryStrategy(maximum_retry_attempts=3)) or trainer
+
+
+def _hyperparameters(context: Context) -> dict[str, Any]:
+    training = context.settings.training
+    values: dict[str, Any] = {
+        "architecture": training.architecture,
+        "image-size": training.image_size,
+        "epochs": context.parameters.epochs.to_string(),
+        "batch-size": training.batch_size,
+        "learning-rate": training.learning_rate,
+        "weight-decay": training.weight_decay,
+        "optimizer": training.optimizer,
+        "momentum": training.momentum,
+        "warmup-epochs": training.warmup_epochs,
+        "label-smoothing": training.label_smoothing,
+        "class-weighting": training.class_weighting,
+        "patience": training.patience,
+        "workers": training.workers,
+        "precision": training.precision,
+        "backend": training.backend,
+        "decision": context.settings.evaluation.decision,
+        "checkpoint-minutes": training.checkpoint_minutes,
+        "seed": training.seed,
+    }
+    searched = {_flag(name) for name in context.settings.tuning.ranges}
+    return {name: _text(value) for name, value in values.items() if name not in searched} | _launcher(context)
+
+
+def _launcher(context: Context) -> dict[str, Any]:
+    """The toolkit's own hyperparameters: a tuning job has no entry point of its own to say what starts it."""
+    common = {
+        "sagemaker_program": TRAINING_PROGRAM,
+        "sagemaker_submit_directory": TRAINING_CODE,
+        "sagemaker_region": context.settings.account.region,
+    }
+    if context.settings.training.launcher == "smddp":
+        return common | {
+            "sagemaker_distributed_dataparallel_enabled": "true",
+            "sagemaker_instance_type": context.parameters.training_instance_type,
+        }
+    return common | {"sagemaker_torch_distributed_enabled": "true"}
+
+
+def _ranges(settings: Settings) -> dict[str, Any]:
+    ranges: dict[str, Any] = {}
+    for name, values in settings.tuning.ranges.items():
+        if isinstance(values, Choices):
+            ranges[_flag(name)] = CategoricalParameter(list(map(str, values.values)))
+        else:
+            ranges[_flag(name)] = ContinuousParameter(values.minimum, values.maximum, scaling_type=values.scale)
+    return ranges
+
+
+def _best_model(context: Context, tune: TuningStep) -> Join:
+    settings = context.settings
+    return tune.get_top_model_s3_uri(0, settings.data.bucket, f"{settings.data.prefix}/models")
+
+
+def _service_retry() -> StepRetryPolicy:
+    return StepRetryPolicy(
+        exception_types=[StepExceptionTypeEnum.SERVICE_FAULT, StepExceptionTypeEnum.THROTTLING],
+        interval_seconds=10,
+        backoff_rate=2.0,
+        max_attempts=5,
+    )
+
+
+def _step_retries() -> list[RetryPolicy]:
+    capacity = [SageMakerJobExceptionTypeEnum.CAPACITY_ERROR, SageMakerJobExceptionTypeEnum.RESOURCE_LIMIT]
+    return [
+        _service_retry(),
+        SageMakerJobStepRetryPolicy(exception_types=capacity, interval_seconds=60, backoff_rate=2.0, max_attempts=10),
+    ]
+
+
+def _job_retries() -> list[RetryPolicy]:
+    internal = SageMakerJobStepRetryPolicy(
+        exception_types=[SageMakerJobExceptionTypeEnum.INTERNAL_ERROR],
+        interval_seconds=30,
+        backoff_rate=2.0,
+        max_attempts=3,
+    )
+    return [*_step_retries(), internal]
+
+
+def _flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _text(value: Any) -> Any:
+    """A plain value as text; a pipeline variable as it is."""
+    return str(value) if isinstance(value, int | float | str) else value
+
+
+@contextmanager
+def _quiet_sdk() -> Iterator[None]:
+    """While compiling, the SDK logs and warns about jobs that it believes to be started at once."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

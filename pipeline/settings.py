@@ -1,0 +1,302 @@
+"""Everything a user sets: `pipeline.yaml`, typed, grouped as the pipeline is, with profiles laid over it.
+
+Each group is a class; a field is documented where it stands. What a person changes from run to run is a Pipeline
+Parameter (see `definition.parameters`) whose default comes from here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
+
+from pipeline import instances
+
+ARN = r"^arn:aws[a-z-]*:"
+InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
+S3Prefix = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]*)?$")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+_DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)")
+_ISO_UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D"}
+
+
+def _duration(value: object) -> str:
+    if not isinstance(value, str) or _DURATION.fullmatch(value) is None:
+        raise ValueError("write a number and a unit: 90m, 12h or 30d")
+    return value
+
+
+Duration = Annotated[str, BeforeValidator(_duration)]
+
+
+def iso_duration(value: str) -> str:
+    """`12h` as ISO 8601: `PT12H`."""
+    match = _DURATION.fullmatch(value)
+    assert match is not None
+    return _ISO_UNITS[match[2]].format(match[1])
+
+
+def seconds(duration: str) -> int:
+    """A duration like `12h` in seconds."""
+    match = _DURATION.fullmatch(duration)
+    assert match is not None
+    return int(match[1]) * {"m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+class Group(BaseModel):
+    """A group of settings: unknown keys and values of another type are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Account(Group):
+    """Where the pipeline lives."""
+
+    target: Literal["aws", "local"] = "aws"
+    id: str = Field(pattern=r"^[0-9]{12}$", description="AWS account id, quoted")
+    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
+    pipeline_role: str = Field(
+        default="", description="name of the role SageMaker Pipelines assumes; default NAME-pipeline"
+    )
+    job_role: str = Field(default="", description="name of the role of the jobs; default NAME-job")
+    serving_role: str = Field(default="", description="name of the role of the endpoint; default NAME-serving")
+
+
+class Data(Group):
+    """The raw photos and metadata, and the project's own bucket."""
+
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", description="the project's own bucket")
+    prefix: str = Field(default="bin-counting", pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")
+    image_location: S3Prefix = Field(description="holds bin-images/ID.jpg and metadata/ID.json")
+    version: str = Field(
+        default="1", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="a new value makes a run look again"
+    )
+    maximum_quantity: int = Field(default=5, ge=1, le=1000, description="bins that hold more are left out")
+    database: str = Field(default="bins", pattern=r"^[a-z][a-z0-9_]{0,127}$", description="Glue database")
+    workgroup: str = Field(default="bins", pattern=r"^[A-Za-z0-9._-]{1,128}$", description="Athena workgroup")
+    query_minutes: PositiveInt = Field(default=60, description="a query that takes longer is stopped")
+    instance_type: InstanceType = "ml.m5.xlarge"
+
+
+class Shard(Group):
+    """How photos become WebDataset shards."""
+
+    instance_type: InstanceType = "ml.c5.4xlarge"
+    instance_count: int = Field(default=1, ge=1, le=100)
+    image_size: int = Field(
+        default=256, ge=0, le=4096, description="shorter side in pixels; 0 keeps the original bytes"
+    )
+    quality: int = Field(default=90, ge=1, le=100, description="JPEG quality of resized photos")
+    megabytes: PositiveInt = Field(default=200, le=4000, description="size of a shard")
+    split: Literal["grouped", "random", "file"] = "grouped"
+    split_file: S3Prefix | None = Field(
+        default=None, description="for split: file, Parquet or CSV of image_id and split"
+    )
+    seed: int = Field(default=1, ge=0)
+    validation_fraction: Fraction = 0.1
+    test_fraction: Fraction = 0.1
+    maximum_rejects: float = Field(default=0.05, ge=0, le=1, description="share of photos that may be unusable")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError("validation_fraction and test_fraction together leave nothing to train on")
+        if (self.split == "file") != (self.split_file is not None):
+            raise ValueError("split: file and split_file go together")
+        return self
+
+
+class Training(Group):
+    """One trial: the machine, the launcher and the recipe. Ranges of the tuner override single values."""
+
+    instance_type: InstanceType = "ml.g5.2xlarge"
+    instance_count: int = Field(default=1, ge=1, le=64)
+    volume_gigabytes: int = Field(default=100, ge=1, le=16384)
+    backend: Literal["auto", "smddp", "nccl", "gloo"] = "auto"
+    spot: bool = True
+    run_time: Duration = "1d"
+    wait_time: Duration = Field(default="2d", description="with spot: run time and waiting for capacity together")
+    checkpoint_minutes: PositiveFloat = 10
+    architecture: str = Field(default="resnet34", pattern=r"^[a-z0-9_]+$", description="a torchvision classifier")
+    image_size: int = Field(default=224, ge=32, le=1024)
+    epochs: int = Field(default=30, ge=1, le=1000)
+    batch_size: PositiveInt = Field(default=64, description="photos a process and step")
+    learning_rate: PositiveFloat = 0.001
+    weight_decay: float = Field(default=0.05, ge=0)
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    warmup_epochs: float = Field(default=1, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    class_weighting: Literal["balanced", "sqrt", "none"] = "balanced"
+    patience: int = Field(
+        default=5, ge=0, description="epochs without a better accuracy before a trial stops; 0: never"
+    )
+    workers: int = Field(default=4, ge=0, le=64, description="loader processes a training process")
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: int = Field(default=1, ge=0)
+
+    @property
+    def launcher(self) -> Literal["smddp", "torchrun"]:
+        """What starts the processes: SMDDP's own launcher when it is asked for and can run, else torchrun."""
+        return "smddp" if self.backend == "smddp" else "torchrun"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.backend == "smddp" and self.instance_type not in instances.SMDDP:
+            raise ValueError(
+                f"backend smddp does not run on {self.instance_type};"
+                f" take {', '.join(instances.SMDDP)}, or backend: auto"
+            )
+        if self.backend == "nccl" and not instances.gpus(self.instance_type):
+            raise ValueError(f"backend nccl wants GPUs and {self.instance_type} has none; take backend: auto or gloo")
+        if self.spot and seconds(self.wait_time) < seconds(self.run_time):
+            raise ValueError("wait_time includes the run time: make it at least as long as run_time")
+        return self
+
+
+class Continuous(Group):
+    """A range to search between two numbers."""
+
+    minimum: float
+    maximum: float
+    scale: Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"] = "Auto"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.minimum >= self.maximum:
+            raise ValueError("minimum must be below maximum")
+        if self.scale == "Logarithmic" and self.minimum <= 0:
+            raise ValueError("a logarithmic range starts above 0")
+        return self
+
+
+class Choices(Group):
+    """A list of values to search."""
+
+    values: list[str | int | float] = Field(min_length=2, max_length=30)
+
+
+def _range_kind(value: Any) -> str:
+    has_values = "values" in value if isinstance(value, dict) else isinstance(value, Choices)
+    return "choices" if has_values else "continuous"
+
+
+Range = Annotated[
+    Annotated[Continuous, Tag("continuous")] | Annotated[Choices, Tag("choices")], Discriminator(_range_kind)
+]
+Searchable = Literal[
+    "learning_rate", "weight_decay", "label_smoothing", "momentum", "batch_size", "architecture", "optimizer"
+]
+_DEFAULT_RANGES: dict[Searchable, Range] = {
+    "learning_rate": Continuous(minimum=1e-4, maximum=3e-3, scale="Logarithmic"),
+    "weight_decay": Continuous(minimum=1e-3, maximum=0.2, scale="Logarithmic"),
+}
+
+
+class Tuning(Group):
+    """The search over trials."""
+
+    strategy: Literal["Bayesian", "Random", "Hyperband"] = "Bayesian"
+    trials: int = Field(default=12, ge=1, le=750)
+    parallel: int = Field(default=3, ge=1, le=100)
+    early_stopping: bool = True
+    seed: int = Field(default=1, ge=0, le=2147483647)
+    ranges: dict[Searchable, Range] = Field(default=_DEFAULT_RANGES, min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.parallel > self.trials:
+            raise ValueError(f"parallel is {self.parallel} but there are only {self.trials} trials")
+        if self.strategy == "Hyperband" and self.early_stopping:
+            raise ValueError("Hyperband stops trials by itself and SageMaker refuses both: set early_stopping: false")
+        return self
+
+
+class Evaluation(Group):
+    """How the best model is judged."""
+
+    instance_type: InstanceType = "ml.m5.2xlarge"
+    decision: Literal["argmax", "expected"] = Field(
+        default="argmax", description="a count is the likeliest class, or the rounded expectation (lower RMSE)"
+    )
+
+
+class Gate(Group):
+    """What a model has to reach to be registered."""
+
+    minimum_accuracy: float = Field(default=0.5, ge=0, le=1)
+    maximum_rmse: PositiveFloat = 1.0
+
+
+class Registry(Group):
+    """The Model Registry."""
+
+    group: str = Field(default="bins", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
+    approval: Literal["PendingManualApproval", "Approved"] = "PendingManualApproval"
+
+
+class Endpoint(Group):
+    """What an approved model is served on."""
+
+    name: str = Field(default="bins", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
+    instance_type: InstanceType = "ml.c5.xlarge"
+    instance_count: int = Field(default=1, ge=1, le=100)
+
+
+class Cache(Group):
+    """Step caching: how long a step's result may be used again for the same image, arguments and inputs."""
+
+    enabled: bool = True
+    fresh_for: Duration = Field(default="12h", description="QueryMetadata: after this a run looks for new bins")
+    keep_for: Duration = Field(default="30d", description="ShardImages and TuneModel")
+
+
+class Settings(Group):
+    """All settings of one profile."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,23}$", description="the pipeline's name, and a prefix of all it owns")
+    account: Account
+    data: Data
+    shard: Shard = Shard()
+    training: Training = Training()
+    tuning: Tuning = Tuning()
+    evaluation: Evaluation = Evaluation()
+    gate: Gate = Gate()
+    registry: Registry = Registry()
+    endpoint: Endpoint = Endpoint()
+    cache: Cache = Cache()
+
+    def role_arn(self, kind: Literal["pipeline", "job", "serving"]) -> str:
+        """ARN of one of the three roles."""
+        name = getattr(self.account, f"{kind}_role") or f"{self.name}-{kind}"
+        return f"arn:aws:iam::{self.account.id}:role/{name}"
+
+    def repository(self, image: Literal["processing", "training", "inference"]) -> str:
+        """ECR repository of an image, without a tag."""
+        return f"{self.account.id}.dkr.ecr.{self.account.region}.amazonaws.com/{self.name}-{image}"
+
+    @property
+    def deploy_function(self) -> str:
+        """Name of the deploy Lambda."""
+        return f"{self.name}-deploy"
+
+    @property
+    def deploy_function_arn(self) -> str:
+        """ARN of the deploy Lambda."""
+        return f"arn:aws:lambda:{self.account.region}:{self.account.id}:function:{self.deploy_function}"
+
+    @property
+    def root_uri(self) -> str:
+        """Where the pipeline keeps all it makes."""
+        return f"s3://{self.data.bucket}/{self.data.prefix}"
