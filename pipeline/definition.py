@@ -446,10 +446,10 @@ def _trainer(context: Context) -> ModelTrainer:
             max_wait_time_in_seconds=seconds(training.wait_time) if training.spot else None,
         ),
         hyperparameters=_hyperparameters(context),
-        environment={"AWS_DEFAULT_REGION": settings.account.region},
+        environment={"AWS_DEFAULT_REGION": settings.account.region, "IMAGE_URI": context.image_uri("train")},
         # No execution id: a cached TuneModel gives a later run its job's name, and the model must be found from it.
         output_data_config=OutputDataConfig(s3_output_path=f"{settings.root_uri}/models"),
-        checkpoint_config=CheckpointConfig(s3_uri=f"{settings.root_uri}/checkpoints", local_path="/opt/ml/checkpoints"),
+        checkpoint_config=CheckpointConfig(s3_uri=context.output_uri("checkpoints"), local_path="/opt/ml/checkpoints"),
     )
     # A tuning step never retries an internal error of the service: its training jobs have to.
     return trainer.with_retry_strategy(RetryStrategy(maximum_retry_attempts=3)) or trainer

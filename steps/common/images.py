@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 from numpy.typing import NDArray
 
 # A photo above this is refused before it is decoded: it would cost memory, not add information.
 MAX_PIXELS = 50_000_000
+# A file above this is refused before it is read. JPEGs of MAX_PIXELS stay below it at any usual quality.
+MAX_BYTES = 32 * 1024 * 1024
+# JPEG markers of the application segments and comments that stand before the picture: APP0 to APP15, COM.
+_LEADING_SEGMENTS = frozenset([*range(0xE0, 0xF0), 0xFE])
 
 
 class ImageError(Exception):
@@ -18,8 +24,9 @@ class ImageError(Exception):
 
 
 def decode_rgb(data: bytes, shorter_side: int = 0) -> NDArray[np.uint8]:
-    """Decode a JPEG to RGB, shape (height, width, 3).
+    """Decode a JPEG (colour, grayscale or CMYK) to upright RGB, shape (height, width, 3).
 
+    Upright: turned as its EXIF orientation says, so that a phone's photo means the same with and without its EXIF.
     With `shorter_side` > 0 the decoder may scale by n/8 while it decodes, never below that size (3x cheaper).
     Raises ImageError with reason `not-jpeg`, `truncated`, `too-large` or `undecodable`.
     """
@@ -47,7 +54,7 @@ def decode_rgb(data: bytes, shorter_side: int = 0) -> NDArray[np.uint8]:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", **minimum)
     except ValueError as error:
         raise ImageError("undecodable", f"the JPEG cannot be decoded: {error}") from error
-    return pixels
+    return _upright(pixels, _orientation(data))
 
 
 def resize(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -68,3 +75,64 @@ def network_input(data: bytes, image_size: int) -> NDArray[np.uint8]:
     """
     pixels = resize(decode_rgb(data, image_size), image_size, image_size)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def shrink_jpeg(data: bytes, shorter_side: int, quality: int) -> bytes:
+    """The photo with its shorter side at `shorter_side` pixels, as an upright RGB JPEG of `quality` (1 to 100).
+
+    A photo that is not larger keeps its bytes: enlarging adds no information, encoding again loses some. So does
+    every photo when `shorter_side` is 0. Either way all of it is decoded once, so that what this returns can be used.
+    Raises ImageError as `decode_rgb` does.
+    """
+    import simplejpeg
+
+    # Scaled to 1/8 while decoding, a photo that keeps its bytes is read whole at a third of the cost.
+    pixels = decode_rgb(data, shorter_side or 1)
+    original_height, original_width, _, _ = simplejpeg.decode_jpeg_header(data)
+    if shorter_side == 0 or min(original_height, original_width) <= shorter_side:
+        return data
+    height, width = pixels.shape[:2]
+    scale = shorter_side / min(height, width)
+    pixels = resize(pixels, round(width * scale), round(height * scale))
+    encoded: bytes = simplejpeg.encode_jpeg(pixels, quality, "RGB", "420")
+    return encoded
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Pixels turned and mirrored as EXIF orientation 1 to 8 says (EXIF 2.32, section 4.6.4)."""
+    if orientation == 1:
+        return pixels
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _orientation(data: bytes) -> int:
+    """The EXIF orientation of a JPEG; 1 (upright) where it has none or none that can be read."""
+    position = 2
+    while data[position : position + 1] == b"\xff" and data[position + 1] in _LEADING_SEGMENTS:
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        segment = data[position + 4 : position + 2 + length]
+        if data[position + 1] == 0xE1 and segment.startswith(b"Exif\0\0"):
+            try:
+                return _tiff_orientation(segment[6:])
+            except struct.error:
+                return 1
+        position += 2 + length
+    return 1
+
+
+def _tiff_orientation(tiff: bytes) -> int:
+    """Tag 0x0112 of a TIFF header's first directory: 12 bytes an entry, the value in the last four."""
+    order = "<" if tiff.startswith(b"II") else ">"
+    (directory,) = struct.unpack_from(order + "I", tiff, 4)
+    (entries,) = struct.unpack_from(order + "H", tiff, directory)
+    for entry in range(directory + 2, directory + 2 + 12 * entries, 12):
+        tag, _, _, value = struct.unpack_from(order + "HHIH", tiff, entry)
+        if tag == 0x0112:
+            return int(value) if 1 <= value <= 8 else 1
+    return 1

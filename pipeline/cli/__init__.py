@@ -1,0 +1,14 @@
+"""The command line. A command is a few lines that call one function; heavy imports happen inside commands."""
+
+# The order of these imports is the order of the commands in the help.
+# isort: off
+from pipeline.cli.app import app, main
+from pipeline.cli import demo
+from pipeline.cli import local
+from pipeline.cli import definition
+from pipeline.cli import runs
+from pipeline.cli import registry
+from pipeline.cli import endpoint
+# isort: on
+
+__all__ = ["app", "definition", "demo", "endpoint", "local", "main", "registry", "runs"]

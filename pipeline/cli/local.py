@@ -1,0 +1,109 @@
+"""Commands: local up, down, status, reset, env."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.app import MACHINE, app, options_of, status, write_json
+
+if TYPE_CHECKING:
+    from pipeline.local.cloud import Cloud
+
+local = typer.Typer(no_args_is_help=True, help="The local cloud: AWS's own APIs on this machine, on 127.0.0.1 only.")
+app.add_typer(local, name="local", rich_help_panel=MACHINE)
+
+
+@local.command()
+def up(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the AWS APIs; 0: its last, else 8770.")] = 0,
+    s3_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of S3; 0: its last, else 8771.")] = 0,
+) -> None:
+    """Start the local cloud, or say that it runs."""
+    from pipeline.errors import PipelineError
+    from pipeline.local import cloud
+
+    options = options_of(context)
+    settings = options.settings()
+    if settings.account.target != "local":
+        raise PipelineError(
+            f"the profile {options.profile} lives in an AWS account; the local cloud is for --profile local"
+        )
+    with status("starting the local cloud"):
+        running = cloud.up(cloud.default_directory(), settings.account, api_port=port, s3_port=s3_port)
+    typer.echo(
+        f"running: pid {running.pid}, AWS APIs on 127.0.0.1:{running.api_port}, S3 on 127.0.0.1:{running.s3_port}"
+    )
+    typer.echo(f"next: {options.command()} upsert")
+
+
+def _running_line(running: Cloud) -> str:
+    return f"running: pid {running.pid}, AWS APIs on 127.0.0.1:{running.api_port}, S3 on 127.0.0.1:{running.s3_port}"
+
+
+@local.command()
+def down() -> None:
+    """Stop the local cloud and all that it started; what it holds stays on disk."""
+    from pipeline.local import cloud
+
+    with status("stopping the local cloud"):
+        stopped = cloud.down(cloud.default_directory())
+    typer.echo("stopped" if stopped else "it was not running")
+
+
+@local.command(name="status")
+def show_status(
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines, without the keys.")] = False,
+) -> None:
+    """Say whether the local cloud runs. Exit status 0 when it does, 1 when not."""
+    from pipeline.local import cloud
+
+    directory = cloud.default_directory()
+    running = cloud.find(directory)
+    if as_json:
+        known = {"pid": running.pid, "api_port": running.api_port, "s3_port": running.s3_port} if running else {}
+        write_json({"running": running is not None, "directory": str(directory), **known})
+    elif running is None:
+        typer.echo("not running; start it: python -m pipeline local up")
+    else:
+        typer.echo(_running_line(running))
+        typer.echo(f"account {running.account_id}, {running.region}; its files are in {directory}")
+    if running is None:
+        raise typer.Exit(1)
+
+
+@local.command()
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Stop the local cloud and delete all that it holds: runs, models, endpoints, objects."""
+    from pipeline.local import cloud
+
+    directory = cloud.default_directory()
+    if not yes:
+        typer.confirm(f"Delete all that the local cloud holds in {directory}?", abort=True)
+    with status("deleting"):
+        cloud.reset(directory)
+    typer.echo(f"deleted: {directory}")
+
+
+@local.command()
+def env() -> None:
+    """Print what points any AWS client at the local cloud: eval $(python -m pipeline local env)"""
+    from pipeline.errors import PipelineError
+    from pipeline.local import cloud
+    from pipeline.session import foreign_variables
+
+    running = cloud.find(cloud.default_directory())
+    if running is None:
+        raise PipelineError("the local cloud is not running; start it: python -m pipeline local up")
+    variables = cloud.environment(running)
+    # Each line ends with a semicolon: eval $(...) without quotes makes one line of all.
+    for name in foreign_variables():
+        if name not in variables:
+            typer.echo(f"unset {name};")
+    for name, value in sorted(variables.items()):
+        typer.echo(f"export {name}={shlex.quote(value)};")

@@ -1,0 +1,162 @@
+"""Commands: start, watch, runs, stop, logs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.app import INTERRUPTED, RUN, Options, app, options_of, write_json
+
+if TYPE_CHECKING:
+    from pipeline.operations.executions import Execution
+    from pipeline.operations.logs import Line
+    from pipeline.settings import Settings
+
+RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help="A run's id or ARN, or 'latest'.")]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+
+
+@app.command(rich_help_panel=RUN)
+def start(
+    context: typer.Context,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A value for this run; may come again."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="A name to find the run by.", show_default=False)] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start a run."""
+    from pipeline.operations import executions, parameters
+
+    options = options_of(context)
+    values = parameters.parse(parameter or [])
+    settings = options.prepared()
+    execution = executions.start(settings, values, name=name)
+    if as_json:
+        write_json(execution)
+    else:
+        typer.echo(f"started: {execution.arn}", err=watch)
+    if watch:
+        _follow(options, settings, execution, quiet=as_json)
+    elif not as_json:
+        typer.echo(f"next: {options.command()} watch {execution.id}")
+
+
+@app.command(rich_help_panel=RUN)
+def watch(
+    context: typer.Context,
+    run: RunArgument = "latest",
+    interval: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks.")] = 3.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the run's state now as JSON, and end.")] = False,
+) -> None:
+    """Follow a run until it ends. Exit status 0 when it succeeded, 1 when not."""
+    from pipeline.operations import executions, progress
+
+    options = options_of(context)
+    settings = options.connected()
+    execution = executions.resolve(settings, run)
+    if as_json:
+        write_json(progress.read(settings, execution.arn))
+        return
+    _follow(options, settings, execution, interval=interval)
+
+
+def _follow(
+    options: Options, settings: Settings, execution: Execution, *, interval: float = 3.0, quiet: bool = False
+) -> None:
+    """Show a run to its end; raises typer.Exit(1) unless it succeeded, with 130 when the reader has seen enough."""
+    from rich.console import Console
+
+    from pipeline.display import follow_run, outcome_lines
+    from pipeline.operations import progress
+
+    # With --json stdout belongs to the machine.
+    try:
+        last = follow_run(progress.follow(settings, execution.arn, interval=interval), Console(stderr=quiet))
+    except KeyboardInterrupt:
+        command = options.command()
+        typer.secho(f"the run goes on: {command} watch {execution.id}, or: {command} stop {execution.id}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    succeeded = last.execution.status == "Succeeded"
+    for line in outcome_lines(last, options.command()):
+        typer.secho(line, fg="green" if succeeded else "red", err=quiet or not succeeded)
+    if not succeeded:
+        raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=RUN)
+def runs(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """List the newest runs."""
+    from pipeline.operations import executions
+
+    found = executions.runs(options_of(context).connected(), limit)
+    if as_json:
+        write_json(found)
+        return
+    from rich.console import Console
+
+    from pipeline.display import moment, reason, simple_table, status_text
+
+    if not found:
+        typer.echo("no runs yet")
+        return
+    table = simple_table("run", "started", "status", "name", "")
+    for run in found:
+        table.add_row(run.id, moment(run.started), status_text(run.status), run.given_name, reason(run.failure))
+    Console().print(table, highlight=False)
+
+
+@app.command(rich_help_panel=RUN)
+def stop(context: typer.Context, run: RunArgument = "latest") -> None:
+    """Stop a run and the jobs that it has started."""
+    from pipeline.operations import executions
+
+    execution = executions.stop(options_of(context).connected(), run)
+    typer.echo(f"{execution.status}: {execution.arn}")
+
+
+@app.command(rich_help_panel=RUN)
+def logs(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="STEP", help="A step's name, or 'endpoint', or 'deploy'.")],
+    run: Annotated[str, typer.Option(metavar="RUN", help="A run's id or ARN, or 'latest'.")] = "latest",
+    trial: Annotated[
+        int | None,
+        typer.Option(min=1, help="Trial of TuneModel; else one that failed, else the newest.", show_default=False),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+) -> None:
+    """Print what a step's job, the endpoint or the deploy function wrote."""
+    from pipeline.operations import executions, progress
+    from pipeline.operations import logs as operation
+
+    settings = options_of(context).connected()
+    if what in (operation.ENDPOINT, operation.DEPLOY):
+        source = (operation.endpoint_source if what == operation.ENDPOINT else operation.deploy_source)(settings)
+
+        def ended() -> bool:
+            return False
+    else:
+        execution = executions.resolve(settings, run)
+        source = operation.step_source(progress.read(settings, execution.arn), what, trial)
+
+        def ended() -> bool:
+            return executions.resolve(settings, execution.arn).ended
+
+    typer.secho(source.title, err=True, dim=True)
+    lines = operation.follow(settings, source, ended) if follow else operation.read(settings, source)
+    for line in lines:
+        _print_line(line)
+
+
+def _print_line(line: Line) -> None:
+    # A stream is JOB/HOST-TIME; the messages carry their own time.
+    host = line.stream.rsplit("/", 1)[-1].rsplit("-", 1)[0] if "/algo-" in line.stream else ""
+    typer.echo(f"{host}  {line.message}" if host else line.message)

@@ -1,0 +1,222 @@
+"""How runs, steps and models look in a terminal; in a file or a pipe, the same as plain lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.operations.endpoint import Prediction
+from pipeline.operations.progress import Progress, StepRun, Trial
+
+_STYLES = {
+    "Succeeded": "green",
+    "Completed": "green",
+    "Approved": "green",
+    "InService": "green",
+    "Failed": "bold red",
+    "Rejected": "red",
+    "Executing": "cyan",
+    "InProgress": "cyan",
+    "Starting": "cyan",
+    "Creating": "cyan",
+    "Updating": "cyan",
+    "Stopping": "yellow",
+    "Stopped": "yellow",
+    "PendingManualApproval": "yellow",
+    "Waiting": "dim",
+}
+_REASON_SHOWN = 400
+
+
+def status_text(status: str) -> Text:
+    """A status in its colour."""
+    return Text(status, style=_STYLES.get(status, ""))
+
+
+def duration(started: datetime | None, ended: datetime | None) -> str:
+    """`1 h 02 min`, `3 min 05 s` or `4.2 s` between two times; until now where it has not ended."""
+    if started is None:
+        return ""
+    seconds = max(((ended or datetime.now(UTC)) - started).total_seconds(), 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def moment(time: datetime) -> str:
+    """A time in the reader's own time zone."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def simple_table(*headings: str) -> Table:
+    """A table without a frame, as wide as its content."""
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def follow_run(progresses: Iterable[Progress], console: Console) -> Progress:
+    """Show a run until it ends: a live table in a terminal, else a line a change. Returns its last state."""
+    last = _live(progresses, console) if console.is_terminal else _plain(progresses, console)
+    if last is None:
+        raise ValueError("a run has at least one state")
+    return last
+
+
+def _live(progresses: Iterable[Progress], console: Console) -> Progress | None:
+    last: Progress | None = None
+    with Live(
+        console=console, get_renderable=lambda: "" if last is None else progress_table(last), refresh_per_second=4
+    ):
+        for last in progresses:  # noqa: B007  # the live display reads it
+            pass
+    return last
+
+
+def _plain(progresses: Iterable[Progress], console: Console) -> Progress | None:
+    last: Progress | None = None
+    for now in progresses:
+        for time, line in _changes(last, now):
+            text = f"{time.astimezone():%H:%M:%S} {line}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+        last = now
+    return last
+
+
+def progress_table(progress: Progress) -> RenderableType:
+    """The run's steps, and below the tuner's step its trials."""
+    run = progress.execution
+    table = simple_table("step", "status", "time", "")
+    for step in progress.steps:
+        time = "" if step.cached else duration(step.started, step.ended)
+        table.add_row(step.name, status_text(step.status), time, _note(step))
+        if "TuningJob" in step.metadata:
+            for number, trial in enumerate(progress.trials, 1):
+                row = (status_text(trial.status), duration(trial.started, trial.ended), _trial_note(trial))
+                table.add_row(f"  trial {number}", *row)
+    heading = Text.assemble(
+        "run ", (run.id, "bold"), "  ", status_text(run.status), "  ", duration(run.started, _end(progress))
+    )
+    return Group(heading, table)
+
+
+def _end(progress: Progress) -> datetime | None:
+    if not progress.execution.ended:
+        return None
+    ends = [step.ended for step in progress.steps if step.ended]
+    return max(ends, default=progress.execution.changed)
+
+
+def _note(step: StepRun) -> Text:
+    if step.status == "Failed":
+        return reason(step.failure)
+    if step.cached:
+        return Text("cached", style="dim")
+    if step.attempts > 1:
+        return Text(f"attempt {step.attempts}", style="yellow")
+    if outcome := step.metadata.get("Condition", {}).get("Outcome"):
+        return Text("passed" if outcome == "True" else "not passed", style="dim")
+    if version := step.arn("RegisterModel"):
+        return Text(f"version {version.rsplit('/', 1)[-1]}", style="dim")
+    outputs = {one["Name"]: one["Value"] for one in step.metadata.get("Lambda", {}).get("OutputParameters", [])}
+    return Text(outputs.get("decision", ""), style="dim")
+
+
+def _trial_note(trial: Trial) -> Text:
+    parts = []
+    if trial.objective is not None:
+        parts.append(f"{trial.metric.rsplit(':', 1)[-1].replace('_', ' ')} {trial.objective:.3f}")
+    parts += [f"{name} {_short_number(value)}" for name, value in sorted(trial.hyperparameters.items())]
+    if trial.failure:
+        return reason(trial.failure)
+    return Text(", ".join(parts), style="dim" if trial.objective is None else "")
+
+
+def _short_number(value: str) -> str:
+    try:
+        return f"{float(value):.3g}"
+    except ValueError:
+        return value.strip('"')
+
+
+def reason(text: str) -> Text:
+    """A reason in a table's last column: as much of it as there is room for."""
+    return Text(shortened(text), style="red", no_wrap=True, overflow="ellipsis")
+
+
+def shortened(text: str) -> str:
+    """A reason as one line of bounded length."""
+    line = " ".join(text.split())
+    return line if len(line) <= _REASON_SHOWN else f"{line[: _REASON_SHOWN - 3]}..."
+
+
+def _changes(before: Progress | None, now: Progress) -> list[tuple[datetime, str]]:
+    """A line for each thing that is new in `now`, with when it happened, in the order of time."""
+    run = now.execution
+    changes = [(run.started, f"run {run.id}")] if before is None else []
+    old_steps = {step.name: step.status for step in before.steps} if before else {}
+    old_trials = {trial.name: trial.status for trial in before.trials} if before else {}
+    for step in now.steps:
+        if step.status not in ("Waiting", old_steps.get(step.name)):
+            time = step.ended or step.started or run.started
+            note = _note(step).plain
+            took = "" if step.cached else _took(step.started, step.ended)
+            changes.append((time, _line(step.name, step.status, took, note)))
+    for number, trial in enumerate(now.trials, 1):
+        if trial.status != old_trials.get(trial.name):
+            time = trial.ended or trial.started or trial.created
+            took = _took(trial.started, trial.ended)
+            changes.append((time, _line(f"trial {number}", trial.status, took, _trial_note(trial).plain)))
+    return sorted(changes, key=lambda change: change[0])
+
+
+def _took(started: datetime | None, ended: datetime | None) -> str:
+    return f" in {duration(started, ended)}" if started and ended else ""
+
+
+def _line(name: str, status: str, took: str, note: str) -> str:
+    return f"{name}: {status}{took}" + (f" ({note})" if note else "")
+
+
+def outcome_lines(progress: Progress, command: str) -> list[str]:
+    """How a run ended, in a line or two; `command` is what the reader types before a command's name."""
+    run = progress.execution
+    took = duration(run.started, _end(progress))
+    if run.status == "Succeeded":
+        return [f"Run {run.id} succeeded in {took}."]
+    lines = [f"Run {run.id}: {run.status} after {took}."]
+    failed = progress.failed
+    if failed is not None:
+        lines.append(f"{failed.name}: {shortened(failed.failure or run.failure or 'no reason is given')}")
+        if any(failed.arn(kind) for kind in ("ProcessingJob", "TrainingJob", "TuningJob", "Lambda")):
+            lines.append(f"Its log: {command} logs {failed.name} --run {run.id}")
+    elif run.failure:
+        lines.append(shortened(run.failure))
+    return lines
+
+
+def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int] | None = None) -> Table:
+    """The counts that the endpoint answered, beside the true ones (by a photo's source) where they are known."""
+    truth = truth or {}
+    table = simple_table("photo", "count", *(["truth"] if truth else []), "confidence", "expected", "time")
+    for one in predictions:
+        known = []
+        if truth:
+            right = truth.get(one.source) == one.count
+            known = [Text(str(truth.get(one.source, "-")), style="green" if right else "yellow")]
+        confidence = f"{one.confidence:.0%}"
+        table.add_row(
+            one.source, str(one.count), *known, confidence, f"{one.expected:.2f}", f"{one.milliseconds:.0f} ms"
+        )
+    return table

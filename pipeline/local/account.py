@@ -1,0 +1,153 @@
+"""What an AWS account gets from its bootstrap, made in the local cloud through the same APIs.
+
+Buckets, roles, the Glue database, the Athena workgroup, the package group's deploy function and its rule, and the
+images. Everything is made anew where it is missing: of these only buckets and images outlive the cloud's process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from pipeline import images
+from pipeline.local import cloud
+from pipeline.local.images import ImageRegistry
+from pipeline.settings import Settings
+
+RULE = "deploy-on-approval"
+FUNCTION_SECONDS = 60
+
+
+def prepare(settings: Settings) -> None:
+    """Make what is missing. The environment points at the cloud."""
+    import boto3
+
+    session = boto3.Session(region_name=settings.account.region)
+    _buckets(session.client("s3"), settings)
+    roles = _roles(session.client("iam"), settings)
+    _catalog(session, settings)
+    function = _deploy_function(session.client("lambda"), settings, roles["serving"])
+    _approval_rule(session, settings, function)
+    publish_images(settings, cloud.default_directory())
+
+
+def publish_images(settings: Settings, directory: Path) -> list[str]:
+    """Publish the image of every step as its source stands now; gives the URIs."""
+    registry = ImageRegistry(directory / "images")
+    uris = []
+    for step, image in images.STEPS.items():
+        tag = registry.publish(settings.repository(image).split("/", 1)[1], step)
+        uris.append(f"{settings.repository(image)}:{tag}")
+    return uris
+
+
+def function_zip(root: Path = images.ROOT) -> bytes:
+    """The deploy function's code; the same source gives the same bytes."""
+    files = [root / "steps" / "__init__.py", *sorted((root / "steps" / "deploy").rglob("*.py"))]
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in files:
+            entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, path.read_bytes())
+    return buffer.getvalue()
+
+
+def _buckets(s3: Any, settings: Settings) -> None:
+    existing = {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}
+    raw = settings.data.image_location.removeprefix("s3://").split("/")[0]
+    for name in sorted({settings.data.bucket, raw} - existing):
+        s3.create_bucket(Bucket=name)
+
+
+def _roles(iam: Any, settings: Settings) -> dict[str, str]:
+    roles = {}
+    for kind in ("pipeline", "job", "serving", "deploy"):
+        arn = f"arn:aws:iam::{settings.account.id}:role/{settings.name}-{kind}"
+        if kind != "deploy":
+            arn = settings.role_arn(kind)  # type: ignore[arg-type]
+        service = "lambda" if kind == "deploy" else "sagemaker"
+        trust = {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Action": "sts:AssumeRole",
+                    "Principal": {"Service": f"{service}.amazonaws.com"},
+                }
+            ],
+        }
+        with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+            iam.create_role(RoleName=arn.rsplit("/", 1)[1], AssumeRolePolicyDocument=json.dumps(trust))
+        roles[kind] = arn
+    return roles
+
+
+def _catalog(session: Any, settings: Settings) -> None:
+    glue, athena = session.client("glue"), session.client("athena")
+    with contextlib.suppress(glue.exceptions.AlreadyExistsException):
+        glue.create_database(DatabaseInput={"Name": settings.data.database})
+    workgroups = {group["Name"] for group in athena.list_work_groups()["WorkGroups"]}
+    if settings.data.workgroup not in workgroups:
+        location = {"OutputLocation": f"{settings.root_uri}/athena/"}
+        athena.create_work_group(
+            Name=settings.data.workgroup,
+            # Off, so that a CTAS may choose where its table goes.
+            Configuration={"EnforceWorkGroupConfiguration": False, "ResultConfiguration": location},
+        )
+
+
+def _deploy_function(client: Any, settings: Settings, serving_role: str) -> str:
+    name, code = settings.deploy_function, function_zip()
+    environment = {
+        "ENDPOINT_NAME": settings.endpoint.name,
+        "MODEL_PACKAGE_GROUP": settings.registry.group,
+        "SERVING_ROLE_ARN": serving_role,
+        "INSTANCE_TYPE": settings.endpoint.instance_type,
+        "INSTANCE_COUNT": str(settings.endpoint.instance_count),
+    }
+    try:
+        client.get_function(FunctionName=name)
+    except client.exceptions.ResourceNotFoundException:
+        client.create_function(
+            FunctionName=name,
+            Runtime="python3.12",
+            Role=f"arn:aws:iam::{settings.account.id}:role/{settings.name}-deploy",
+            Handler="steps.deploy.handler.handle",
+            Code={"ZipFile": code},
+            Timeout=FUNCTION_SECONDS,
+            Environment={"Variables": environment},
+        )
+    else:
+        client.update_function_code(FunctionName=name, ZipFile=code)
+        client.update_function_configuration(FunctionName=name, Environment={"Variables": environment})
+    return settings.deploy_function_arn
+
+
+def _approval_rule(session: Any, settings: Settings, function_arn: str) -> None:
+    """An approved version of our group invokes the deploy function."""
+    events, functions = session.client("events"), session.client("lambda")
+    pattern = {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Model Package State Change"],
+        "detail": {
+            "ModelPackageGroupName": [settings.registry.group],
+            "ModelApprovalStatus": ["Approved"],
+            "UpdatedModelPackageFields": ["ModelApprovalStatus"],
+        },
+    }
+    rule = f"{settings.name}-{RULE}"
+    arn = events.put_rule(Name=rule, EventPattern=json.dumps(pattern))["RuleArn"]
+    events.put_targets(Rule=rule, Targets=[{"Id": "deploy", "Arn": function_arn}])
+    with contextlib.suppress(functions.exceptions.ResourceConflictException):
+        functions.add_permission(
+            FunctionName=settings.deploy_function,
+            StatementId=rule,
+            Action="lambda:InvokeFunction",
+            Principal="events.amazonaws.com",
+            SourceArn=arn,
+        )

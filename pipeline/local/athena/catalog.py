@@ -1,0 +1,150 @@
+"""Databases and tables, kept where AWS keeps them: in the Glue Data Catalog."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from pipeline.local.athena.failures import QueryError
+from pipeline.local.athena.serdes import ION, PARQUET
+from pipeline.local.athena.statements import TableName
+
+_FORMATS = {
+    ION: ("com.amazon.ionhiveserde.formats.IonInputFormat", "com.amazon.ionhiveserde.formats.IonOutputFormat"),
+    PARQUET: (
+        "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+        "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+    ),
+}
+_TEXT_FORMATS = (
+    "org.apache.hadoop.mapred.TextInputFormat",
+    "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the catalog. `columns` and `partition_columns` map names to Hive types, in order."""
+
+    name: TableName
+    columns: dict[str, str]
+    location: str
+    serde: str
+    serde_parameters: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] = field(default_factory=dict)
+    partition_columns: dict[str, str] = field(default_factory=dict)
+
+
+class Catalog:
+    """The few Glue calls that statements come down to. `glue` is a boto3 client."""
+
+    def __init__(self, glue: Any) -> None:
+        self._glue = glue
+
+    def databases(self) -> list[str]:
+        """All databases, by name."""
+        pages = self._glue.get_paginator("get_databases").paginate()
+        return sorted(database["Name"] for page in pages for database in page["DatabaseList"])
+
+    def has_database(self, name: str) -> bool:
+        """Whether the database exists."""
+        return self._found(self._glue.get_database, Name=name) is not None
+
+    def create_database(self, name: str, *, if_not_exists: bool) -> None:
+        """Create a database."""
+        try:
+            self._glue.create_database(DatabaseInput={"Name": name})
+        except self._glue.exceptions.AlreadyExistsException:
+            if not if_not_exists:
+                raise QueryError(
+                    "FAILED: Execution Error, return code 1 from org.apache.hadoop.hive.ql.exec.DDLTask. "
+                    f"Database {name} already exists"
+                ) from None
+
+    def tables(self, database: str) -> list[str]:
+        """The tables of a database, by name."""
+        self._want_database(database)
+        pages = self._glue.get_paginator("get_tables").paginate(DatabaseName=database)
+        return sorted(table["Name"] for page in pages for table in page["TableList"])
+
+    def find(self, name: TableName) -> Table | None:
+        """The table, or None."""
+        response = self._found(self._glue.get_table, DatabaseName=name.database, Name=name.name)
+        if response is None:
+            return None
+        found = response["Table"]
+        storage = found["StorageDescriptor"]
+        serde = storage.get("SerdeInfo", {})
+        return Table(
+            name,
+            {column["Name"]: column["Type"] for column in storage["Columns"]},
+            storage.get("Location", ""),
+            serde.get("SerializationLibrary", ""),
+            serde.get("Parameters", {}),
+            found.get("Parameters", {}),
+            {column["Name"]: column["Type"] for column in found.get("PartitionKeys", [])},
+        )
+
+    def get(self, name: TableName) -> Table:
+        """The table that a query reads. Raises QueryError where it or its database is missing."""
+        table = self.find(name)
+        if table is None:
+            if not self.has_database(str(name.database)):
+                raise QueryError(f"SCHEMA_NOT_FOUND: Schema '{name.database}' does not exist")
+            raise QueryError(f"TABLE_NOT_FOUND: Table 'awsdatacatalog.{name.database}.{name.name}' does not exist")
+        return table
+
+    def create(self, table: Table) -> None:
+        """Register a table. Raises QueryError where the database is missing or the name is taken."""
+        self._want_database(str(table.name.database))
+        formats = _FORMATS.get(table.serde, _TEXT_FORMATS)
+        try:
+            self._glue.create_table(
+                DatabaseName=table.name.database,
+                TableInput={
+                    "Name": table.name.name,
+                    "TableType": "EXTERNAL_TABLE",
+                    "Parameters": {"EXTERNAL": "TRUE", **table.properties},
+                    "PartitionKeys": _columns(table.partition_columns),
+                    "StorageDescriptor": {
+                        "Columns": _columns(table.columns),
+                        "Location": table.location,
+                        "InputFormat": formats[0],
+                        "OutputFormat": formats[1],
+                        "SerdeInfo": {
+                            "SerializationLibrary": table.serde,
+                            "Parameters": table.serde_parameters,
+                        },
+                    },
+                },
+            )
+        except self._glue.exceptions.AlreadyExistsException:
+            raise QueryError(f"TABLE_ALREADY_EXISTS: Table '{table.name.name}' already exists") from None
+
+    def drop(self, name: TableName, *, if_exists: bool) -> None:
+        """Remove a table from the catalog; its data stays.
+
+        https://docs.aws.amazon.com/athena/latest/ug/drop-table.html
+        """
+        dropped = self._found(self._glue.delete_table, DatabaseName=name.database, Name=name.name)
+        if dropped is None and not if_exists:
+            raise QueryError(f"FAILED: SemanticException [Error 10001]: Table not found {name.database}.{name.name}")
+
+    def _want_database(self, name: str) -> None:
+        if not self.has_database(name):
+            raise QueryError(f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}")
+
+    def _found(self, call: Any, **arguments: Any) -> dict[str, Any] | None:
+        try:
+            response: dict[str, Any] = call(**arguments)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "EntityNotFoundException":
+                raise
+            return None
+        return response
+
+
+def _columns(columns: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Name": name, "Type": kind} for name, kind in columns.items()]

@@ -1,0 +1,196 @@
+"""DuckDB, shut in: it reads and writes the one S3 server, and nothing else that SQL could name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from urllib.parse import urlsplit
+
+import duckdb
+import pyarrow as pa
+from sqlglot import exp
+
+from pipeline.local.athena import serdes
+from pipeline.local.athena.catalog import Table
+from pipeline.local.athena.failures import QueryError, unsupported
+from pipeline.local.athena.statements import Export
+from pipeline.local.athena.storage import S3Access, Storage, as_folder
+from pipeline.local.athena.translation import PATH_COLUMN, UNNAMED
+from pipeline.local.athena.types import from_hive
+
+# More than a small machine's cores: reading Parquet from S3 is waiting more than working.
+THREADS = 8
+MEMORY_LIMIT = "4GB"
+ROWS_A_BATCH = 8192
+# The S3 file system stays, every other one that SQL could reach is off: local files, plain URLs, Hugging Face.
+_DISABLED = "LocalFileSystem,HTTPFileSystem,HuggingFaceFileSystem"
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (duckdb.BinderException, "SYNTAX_ERROR"),
+    (duckdb.ParserException, "SYNTAX_ERROR"),
+    (duckdb.CatalogException, "SYNTAX_ERROR"),
+    (duckdb.PermissionException, "PERMISSION_DENIED"),
+    (duckdb.ConversionException, "INVALID_CAST_ARGUMENT"),
+    (duckdb.OutOfRangeException, "NUMERIC_VALUE_OUT_OF_RANGE"),
+    (duckdb.HTTPException, "HIVE_CANNOT_OPEN_SPLIT"),
+    (duckdb.IOException, "HIVE_CANNOT_OPEN_SPLIT"),
+    (duckdb.OutOfMemoryException, "EXCEEDED_LOCAL_MEMORY_LIMIT"),
+)
+_MISSING_COLUMN = re.compile(r'Referenced column "([^"]+)" not found')
+
+
+class Session:
+    """One query's database: its tables, then its query, in memory. To be closed."""
+
+    def __init__(self, access: S3Access, storage: Storage) -> None:
+        self._storage = storage
+        self._connection = duckdb.connect(":memory:")
+        extension = resources.files("duckdb_extension_httpfs") / "extensions" / f"v{duckdb.__version__}"
+        self._connection.execute(f"LOAD '{extension / 'httpfs.duckdb_extension'}'")
+        endpoint = urlsplit(access.endpoint)
+        for name, value in {
+            "s3_endpoint": endpoint.netloc,
+            "s3_use_ssl": endpoint.scheme == "https",
+            "s3_url_style": "path",
+            "s3_access_key_id": access.access_key,
+            "s3_secret_access_key": access.secret_key,
+            "s3_region": access.region,
+            "threads": THREADS,
+            "memory_limit": MEMORY_LIMIT,
+            # Trino divides integers to an integer.
+            "integer_division": True,
+            "TimeZone": "UTC",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_persistent_secrets": False,
+            "python_enable_replacements": False,
+            "enable_progress_bar": False,
+        }.items():
+            self._connection.execute(f"SET {name} = ?", [value])
+
+    def add(self, table: Table) -> int:
+        """Make a table of the catalog known to the query. Returns the bytes of the objects that it holds."""
+        if table.serde not in serdes.SUPPORTED:
+            raise unsupported(f"reading a table of the SerDe {table.serde}")
+        objects = self._storage.objects(table.location)
+        self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(str(table.name.database))}")
+        target = f"{_quoted(str(table.name.database))}.{_quoted(table.name.name)}"
+        uris = [stored.uri for stored in objects if stored.size]
+        if table.serde == serdes.PARQUET and uris:
+            self._execute(f"CREATE VIEW {target} AS {_parquet_query(table, uris)}")
+        else:
+            schema = pa.schema([(name, from_hive(kind)) for name, kind in table.columns.items()])
+            whole = schema.append(pa.field(PATH_COLUMN, pa.string()))
+            files = self._storage.read(objects)
+            batches = serdes.record_batches(table.serde, table.serde_parameters, schema, files)
+            self._load(target, whole, batches)
+        return sum(stored.size for stored in objects)
+
+    def _load(self, target: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+        """A table of DuckDB's from the batches: a reader can be read once, and a query may name its table twice."""
+        failures: list[QueryError] = []
+
+        def watched() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from batches
+            except QueryError as reason:
+                # DuckDB would wrap it into an error of its own.
+                failures.append(reason)
+                raise
+
+        self._connection.register("incoming", pa.RecordBatchReader.from_batches(schema, watched()))
+        try:
+            self._connection.execute(f"CREATE TABLE {target} AS SELECT * FROM incoming")  # noqa: S608  # `target` is quoted
+        except duckdb.Error as error:
+            raise (failures[0] if failures else failure(error)) from error
+        self._connection.unregister("incoming")
+
+    def seal(self) -> None:
+        """Turn off every file system but S3's, for good. The query comes after this."""
+        self._connection.execute(f"SET disabled_filesystems = '{_DISABLED}'")
+        self._connection.execute("SET lock_configuration = true")
+
+    def describe(self, sql: str) -> pa.Schema:
+        """Names and types of the query's columns."""
+        reader: pa.RecordBatchReader = self._execute(f"{self._finished(sql)} LIMIT 0").to_arrow_reader(1)
+        return reader.schema
+
+    def rows(self, sql: str) -> pa.RecordBatchReader:
+        """The query's rows, as they come. Reading them may raise a DuckDB error: see `failure`."""
+        return self._execute(self._finished(sql)).to_arrow_reader(ROWS_A_BATCH)
+
+    def export(self, sql: str, export: Export, *, name: str) -> int:
+        """Write the query's rows as Parquet below the export's location, in objects `name_N`; how many rows."""
+        options = ["FORMAT parquet", f"COMPRESSION {export.compression}"]
+        if export.partitioned_by:
+            columns = ", ".join(_quoted(column) for column in export.partitioned_by)
+            options += [f"PARTITION_BY ({columns})", "OVERWRITE_OR_IGNORE", f"FILENAME_PATTERN '{name}_{{i}}'"]
+            target = as_folder(export.location).rstrip("/")
+        else:
+            target = f"{as_folder(export.location)}{name}_0"
+        copied = self._execute(f"COPY ({self._finished(sql)}) TO {_text(target)} ({', '.join(options)})")
+        row = copied.fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def interrupt(self) -> None:
+        """Stop what runs; from another thread."""
+        self._connection.interrupt()
+
+    def close(self) -> None:
+        """Free the memory."""
+        self._connection.close()
+
+    def _finished(self, sql: str) -> str:
+        """The query with its column names in lower case, as Athena gives them, and no type that Athena has not."""
+        try:
+            relation = self._connection.sql(sql)
+        except duckdb.Error as error:
+            raise failure(error) from error
+        columns = []
+        for place, (given, kind) in enumerate(zip(relation.columns, relation.types, strict=True), start=1):
+            name = f"_col{place - 1}" if given.startswith(UNNAMED) else given.lower()
+            # Sums of integers are 128 bits wide in DuckDB, 64 in Trino.
+            value = f"CAST(#{place} AS BIGINT)" if str(kind) == "HUGEINT" else f"#{place}"
+            columns.append(f"{value} AS {_quoted(name)}")
+        return f"SELECT {', '.join(columns)} FROM ({sql})"  # noqa: S608  # `sql` is the query itself
+
+    def _execute(self, sql: str) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._connection.execute(sql)
+        except duckdb.Error as error:
+            raise failure(error) from error
+
+
+def failure(error: duckdb.Error) -> QueryError:
+    """The reason of a failed query, named as Athena names it where there is a name for it."""
+    message = str(error).split("\n\n")[0].replace("\n", " ")
+    missing = _MISSING_COLUMN.search(message)
+    if missing:
+        return QueryError(f"COLUMN_NOT_FOUND: Column '{missing[1]}' cannot be resolved")
+    name = next((name for kind, name in _REASONS if isinstance(error, kind)), "GENERIC_INTERNAL_ERROR")
+    return QueryError(f"{name}: {message}")
+
+
+def _parquet_query(table: Table, uris: list[str]) -> str:
+    columns = [
+        f"CAST({_quoted(name)} AS {_duckdb_type(kind)}) AS {_quoted(name)}"
+        for name, kind in {**table.columns, **table.partition_columns}.items()
+    ]
+    files = ", ".join(_text(uri) for uri in uris)
+    partitioned = ", hive_partitioning = true, hive_types_autocast = false" if table.partition_columns else ""
+    source = f"read_parquet([{files}], filename = '{PATH_COLUMN}'{partitioned})"
+    return f'SELECT {", ".join(columns)}, "{PATH_COLUMN}" FROM {source}'  # noqa: S608  # every part is quoted
+
+
+def _duckdb_type(kind: str) -> str:
+    return exp.DataType.build(kind, dialect="hive").sql("duckdb")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,309 @@
+"""The text of a statement -> what it asks for. Parsing alone: nothing here reaches the catalog, S3 or DuckDB.
+
+https://docs.aws.amazon.com/athena/latest/ug/ddl-sql-reference.html
+https://docs.aws.amazon.com/athena/latest/ug/dml-queries-functions-operators.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import Token, TokenType
+
+from pipeline.local.athena import serdes
+from pipeline.local.athena.failures import QueryError, unsupported
+from pipeline.local.athena.statements import (
+    CreateDatabase,
+    CreateExternalTable,
+    CreateTableAs,
+    DescribeTable,
+    DropTable,
+    Export,
+    Select,
+    ShowDatabases,
+    ShowTables,
+    Statement,
+    TableName,
+    Unload,
+)
+from pipeline.local.athena.types import from_hive
+from pipeline.local.errors import ServiceError
+
+DIALECT = "athena"
+_IDENTIFIER = r"[`\"]?(?P<{}>[A-Za-z_][A-Za-z0-9_]*)[`\"]?"
+_SHOW_TABLES = re.compile(
+    r"show\s+tables(?:\s+(?:in|from)\s+" + _IDENTIFIER.format("database") + r")?\s*;?", re.IGNORECASE
+)
+_SHOW_DATABASES = re.compile(r"show\s+(?:databases|schemas)\s*;?", re.IGNORECASE)
+_UNLOAD = re.compile(r"\s*unload\b", re.IGNORECASE)
+_NAME = re.compile(r"[a-z0-9_]{1,255}")
+_COMPRESSIONS = {"snappy", "gzip", "zstd", "none", "uncompressed"}
+# What the dialect knows or keeps as an opaque command; any other first word is no SQL at all.
+_QUERIES_AND_DDL = ("SELECT", "WITH", "(", "TABLE", "CREATE", "DROP", "DESCRIBE", "DESC")
+_KNOWN_COMMANDS = {"ALTER", "ANALYZE", "CALL", "EXECUTE", "EXPLAIN", "MSCK", "OPTIMIZE", "PREPARE", "SHOW", "VACUUM"}
+
+
+def parse(text: str, parameters: Sequence[str] = ()) -> Statement:
+    """The statement that `text` is, with `parameters` in place of its question marks.
+
+    Raises ServiceError (InvalidRequestException) as StartQueryExecution refuses text that is no single statement,
+    and QueryError for what the local Athena does not do.
+    """
+    tokens = _tokens(text)
+    if _UNLOAD.match(text):
+        return _unload(text, tokens, parameters)
+    bound = _bind(text, tokens, parameters)
+    if show := _SHOW_TABLES.fullmatch(text.strip()):
+        return ShowTables(_checked(show["database"]) if show["database"] else None)
+    if _SHOW_DATABASES.fullmatch(text.strip()):
+        return ShowDatabases()
+    return _parsed(bound, tokens)
+
+
+def _tokens(text: str) -> list[Token]:
+    try:
+        # Athena's tokenizer of sqlglot keeps UNLOAD as one opaque command, and marks Hive's DDL with an empty token.
+        tokens = sqlglot.tokenize(text, read="trino" if _UNLOAD.match(text) else DIALECT)
+    except SqlglotError as error:
+        raise _refused(str(error)) from None
+    tokens = [token for token in tokens if token.token_type != TokenType.HIVE_TOKEN_STREAM]
+    while tokens and tokens[-1].token_type == TokenType.SEMICOLON:
+        tokens.pop()
+    if not tokens:
+        raise _refused("the query string is empty")
+    if any(token.token_type == TokenType.SEMICOLON for token in tokens):
+        raise _refused(f"Only one sql statement is allowed. Got: {text}")
+    return tokens
+
+
+def _refused(reason: str) -> ServiceError:
+    # sqlglot underlines the place with terminal codes.
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", reason)
+    return ServiceError("InvalidRequestException", " ".join(plain.split()))
+
+
+def _expression(text: str) -> exp.Expression:
+    try:
+        expression = sqlglot.parse_one(text, read=DIALECT)
+    except SqlglotError as error:
+        raise _refused(str(error)) from None
+    assert isinstance(expression, exp.Expression)
+    return expression
+
+
+def _parsed(text: str, tokens: list[Token]) -> Statement:
+    first = tokens[0].text.upper()
+    if first not in _QUERIES_AND_DDL:
+        if tokens[0].token_type == TokenType.VAR and first not in _KNOWN_COMMANDS:
+            raise _refused(f"line 1:1: mismatched input {tokens[0].text!r}")
+        raise unsupported(f"the statement {first}")
+    root = _expression(text)
+    match root:
+        case exp.Query():
+            return Select(root)
+        case exp.Drop() if root.args.get("kind") == "TABLE":
+            (table,) = root.args["tables"]
+            return DropTable(table_name(table), bool(root.args.get("exists")))
+        case exp.Describe() if isinstance(root.this, exp.Table):
+            return DescribeTable(table_name(root.this))
+        case exp.Create():
+            return _create(root)
+    raise unsupported(f"the statement {' '.join(token.text.upper() for token in tokens[:2])}")
+
+
+# ------------------------------------------------------------------------------------------------ CREATE
+
+
+def _create(root: exp.Create) -> Statement:
+    kind = root.args.get("kind")
+    exists = bool(root.args.get("exists"))
+    properties = root.args.get("properties")
+    listed = list(properties.expressions) if properties is not None else []
+    if kind in ("DATABASE", "SCHEMA"):
+        if listed:
+            raise unsupported(f"CREATE {kind} with LOCATION, COMMENT or properties")
+        table = root.this
+        return CreateDatabase(_checked((table.args.get("this") or table.args["db"]).name), exists)
+    if kind != "TABLE" or root.args.get("replace"):
+        raise unsupported(f"CREATE {'OR REPLACE ' if root.args.get('replace') else ''}{kind}")
+    if isinstance(root.expression, exp.Query):
+        options = {_property_name(one): _property_value(one) for one in listed}
+        with_data = not any(isinstance(one, exp.WithDataProperty) and one.args.get("no") for one in listed)
+        options.pop("with data", None)
+        location = options.pop("external_location", "")
+        export = _export(options, location, "write_compression")
+        assert isinstance(root.this, exp.Table)
+        return CreateTableAs(table_name(root.this), exists, root.expression, export, with_data)
+    return _external_table(root, listed, exists)
+
+
+def _external_table(root: exp.Create, listed: list[exp.Expression], exists: bool) -> CreateExternalTable:
+    schema = root.this
+    if not isinstance(schema, exp.Schema) or not any(isinstance(one, exp.ExternalProperty) for one in listed):
+        raise unsupported("CREATE TABLE that is neither EXTERNAL nor AS SELECT")
+    columns = {}
+    for column in schema.expressions:
+        if not isinstance(column, exp.ColumnDef) or column.args.get("kind") is None:
+            raise unsupported(f"{column.sql(DIALECT)!r} in a column list")
+        kind = column.args["kind"].sql("hive").lower().replace(" ", "")
+        from_hive(kind)
+        columns[column.name.lower()] = kind
+    serde = location = None
+    serde_parameters: dict[str, str] = {}
+    table_properties: dict[str, str] = {}
+    for one in listed:
+        match one:
+            case exp.ExternalProperty():
+                pass
+            case exp.RowFormatSerdeProperty():
+                serde = one.name
+                given = one.args.get("serde_properties")
+                serde_parameters = {p.this.name: p.args["value"].name for p in (given.expressions if given else [])}
+            case exp.FileFormatProperty():
+                serde = serde or _stored_as(one)
+            case exp.LocationProperty():
+                location = one.name
+            case exp.Property() if type(one) is exp.Property:
+                table_properties[one.this.name] = one.args["value"].name
+            case _:
+                raise unsupported(f"{one.sql(DIALECT)!r} in CREATE EXTERNAL TABLE")
+    if serde not in serdes.SUPPORTED:
+        raise unsupported(f"the SerDe {serde or 'of text files'}")
+    if location is None:
+        raise QueryError("FAILED: SemanticException: CREATE EXTERNAL TABLE needs a LOCATION")
+    name = table_name(schema.this)
+    return CreateExternalTable(name, exists, columns, serde, location, serde_parameters, table_properties)
+
+
+def _stored_as(one: exp.FileFormatProperty) -> str | None:
+    if isinstance(one.this, exp.InputOutputFormat):
+        return None
+    formats = {"ION": serdes.ION, "PARQUET": serdes.PARQUET}
+    name = one.name.upper()
+    if name not in formats:
+        raise unsupported(f"STORED AS {name}")
+    return formats[name]
+
+
+def _property_name(one: exp.Expression) -> str:
+    match one:
+        case exp.FileFormatProperty():
+            return "format"
+        case exp.PartitionedByProperty():
+            return "partitioned_by"
+        case exp.WithDataProperty():
+            return "with data"
+        case exp.LocationProperty():
+            return "external_location"
+        case exp.Property() if type(one) is exp.Property:
+            return str(one.this.name).lower()
+    raise unsupported(f"{one.sql(DIALECT)!r} in CREATE TABLE AS")
+
+
+def _property_value(one: exp.Expression) -> str:
+    if isinstance(one, exp.WithDataProperty):
+        return ""
+    value = one.args.get("value") or one.this
+    if isinstance(value, exp.Array | exp.Schema):
+        return ",".join(element.name for element in value.expressions)
+    return str(value.name)
+
+
+def _export(options: dict[str, str], location: str, compression_key: str) -> Export:
+    # https://docs.aws.amazon.com/athena/latest/ug/create-table-as.html
+    # https://docs.aws.amazon.com/athena/latest/ug/unload.html
+    written = options.pop("format", "PARQUET").upper()
+    if written != "PARQUET":
+        raise unsupported(f"format = '{written}'")
+    compression = options.pop(compression_key, options.pop("parquet_compression", "gzip")).lower()
+    if compression not in _COMPRESSIONS:
+        raise unsupported(f"{compression_key} = '{compression}'")
+    partitions = tuple(name.lower() for name in options.pop("partitioned_by", "").split(",") if name)
+    if options:
+        raise unsupported(f"the property {sorted(options)[0]!r}")
+    return Export(location, "uncompressed" if compression == "none" else compression, partitions)
+
+
+# ------------------------------------------------------------------------------------------------ UNLOAD
+
+
+def _unload(text: str, tokens: list[Token], parameters: Sequence[str]) -> Unload:
+    """UNLOAD (query) TO 'location' WITH (properties): read as a CTAS of that query with those properties."""
+    depth, close = 0, None
+    for place, token in enumerate(tokens[1:], start=1):
+        depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
+        if depth == 0:
+            close = place
+            break
+    rest = tokens[close + 1 :] if close is not None else []
+    if close is None or len(rest) < 3 or rest[0].text.upper() != "TO" or rest[1].token_type != TokenType.STRING:
+        raise _refused("line 1:1: UNLOAD wants (SELECT ...) TO 's3://bucket/prefix/' WITH (format = 'PARQUET')")
+    query = text[tokens[1].start : tokens[close].end + 1]
+    bound = _bind(query, _tokens(query), parameters)
+    root = _expression(f"CREATE TABLE unloaded {text[rest[2].start : tokens[-1].end + 1]} AS {bound}")
+    if not isinstance(root, exp.Create) or not isinstance(root.expression, exp.Query):
+        raise _refused("line 1:1: UNLOAD wants a SELECT in parentheses")
+    listed = root.args["properties"].expressions
+    options = {_property_name(one): _property_value(one) for one in listed}
+    return Unload(root.expression, _export(options, rest[1].text, "compression"))
+
+
+# ------------------------------------------------------------------------------------------------ names and values
+
+
+def table_name(table: exp.Expression) -> TableName:
+    """The name that a table node stands for. Raises QueryError for functions and files in its place."""
+    if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
+        raise unsupported(f"the table {table.sql(DIALECT)}")
+    catalog = table.catalog.lower()
+    if catalog not in ("", "awsdatacatalog"):
+        raise QueryError(f"CATALOG_NOT_FOUND: Catalog '{catalog}' not found")
+    return TableName(_checked(table.name), _checked(table.db) if table.db else None)
+
+
+def _checked(name: str) -> str:
+    """Names of tables and databases in lower case, letters, digits and underscores alone.
+
+    https://docs.aws.amazon.com/athena/latest/ug/tables-databases-columns-names.html
+    """
+    lowered = name.lower()
+    if _NAME.fullmatch(lowered) is None:
+        raise QueryError(f"FAILED: ParseException: {name!r} is not a valid name: letters, digits and underscores only")
+    return lowered
+
+
+def _bind(text: str, tokens: list[Token], parameters: Sequence[str]) -> str:
+    """The text with each question mark replaced by its parameter, which has to be one literal.
+
+    A value stands as it would in SQL, so that a string brings its own quotes. Placeholders stand in WHERE:
+    https://docs.aws.amazon.com/athena/latest/ug/querying-with-prepared-statements.html
+    """
+    places = [token for token in tokens if token.token_type == TokenType.PLACEHOLDER]
+    if len(places) != len(parameters):
+        counts = f"expected {len(places)} but found {len(parameters)}"
+        raise QueryError(f"INVALID_PARAMETER_USAGE: Incorrect number of parameters: {counts}")
+    if not places:
+        return text
+    for placeholder in _expression(text).find_all(exp.Placeholder):
+        if placeholder.find_ancestor(exp.Where) is None:
+            raise unsupported("a question mark outside WHERE")
+    bound, end = [], 0
+    for token, value in zip(places, parameters, strict=True):
+        bound += [text[end : token.start], _literal(value)]
+        end = token.end + 1
+    return "".join([*bound, text[end:]])
+
+
+def _literal(value: str) -> str:
+    try:
+        parsed = sqlglot.parse_one(value, read=DIALECT)
+    except SqlglotError:
+        parsed = None
+    inner = parsed.this if isinstance(parsed, exp.Neg | exp.Cast) else parsed
+    if parsed is None or not isinstance(inner, exp.Literal | exp.Boolean | exp.Null):
+        raise QueryError(f"SYNTAX_ERROR: the execution parameter {value!r} is not a literal; quote a string as 'text'")
+    return parsed.sql(DIALECT)

@@ -1,0 +1,312 @@
+"""Athena's API: query executions and work groups, kept in the store, and queries in a bounded pool of threads.
+
+https://docs.aws.amazon.com/athena/latest/APIReference/Welcome.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from pipeline.local.athena import results
+from pipeline.local.athena.catalog import Catalog
+from pipeline.local.athena.engine import Session
+from pipeline.local.athena.execution import Executor, Outcome, Request
+from pipeline.local.athena.failures import QueryError
+from pipeline.local.athena.parsing import parse
+from pipeline.local.athena.statements import Statement
+from pipeline.local.athena.storage import S3Access, Storage, as_folder
+from pipeline.local.athena.workgroups import WorkGroups
+from pipeline.local.errors import ServiceError
+from pipeline.local.store import Document, Store
+
+log = logging.getLogger(__name__)
+
+# Queries at once; the rest are QUEUED.
+CONCURRENCY = 4
+FINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
+MAXIMUM_ROWS = 1000
+MAXIMUM_EXECUTIONS = 50
+_KIND = "athena-query-execution"
+_TOKEN_KIND = "athena-request-token"  # noqa: S105  # a kind of document
+_ENGINE = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
+
+
+class Athena:
+    """The operations, by name. Timestamps are seconds since the epoch, as the JSON protocol has them."""
+
+    def __init__(self, store: Store, glue: Any, s3: S3Access) -> None:
+        self._store = store
+        self._storage = Storage(s3)
+        self._executor = Executor(Catalog(glue), self._storage)
+        self._workgroups = WorkGroups(store)
+        self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="athena")
+        self._sessions: dict[str, Session] = {}
+        self._sessions_lock = threading.Lock()
+        for document in store.list(_KIND):
+            if document["execution"]["Status"]["State"] not in FINAL:
+                reason = "GENERIC_INTERNAL_ERROR: the local cloud was stopped while the query ran; start it again"
+                self._finish(document["execution"]["QueryExecutionId"], "FAILED", reason)
+
+    def operations(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+        """What is answered; any other operation of Athena's is not known here."""
+        return {
+            "StartQueryExecution": self.start_query_execution,
+            "GetQueryExecution": self.get_query_execution,
+            "BatchGetQueryExecution": self.batch_get_query_execution,
+            "ListQueryExecutions": self.list_query_executions,
+            "GetQueryResults": self.get_query_results,
+            "StopQueryExecution": self.stop_query_execution,
+            "GetWorkGroup": self._workgroups.get,
+            "ListWorkGroups": self._workgroups.list,
+            "CreateWorkGroup": self._workgroups.create,
+        }
+
+    def close(self) -> None:
+        """Stop what runs and wait for it."""
+        with self._sessions_lock:
+            for session in self._sessions.values():
+                session.interrupt()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    # -------------------------------------------------------------------------------------------- operations
+
+    def start_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Queue a query. Text that is no single statement is refused here, what cannot be done FAILS later."""
+        text = request["QueryString"]
+        context = request.get("QueryExecutionContext", {})
+        catalog = context.get("Catalog", "AwsDataCatalog")
+        if catalog.lower() != "awsdatacatalog":
+            raise ServiceError("InvalidRequestException", f"Catalog {catalog} was not found")
+        workgroup, output = self._workgroups.output_of(request)
+        again = self._known_token(request)
+        if again is not None:
+            return {"QueryExecutionId": again}
+        statement = _attempt(lambda: parse(text, request.get("ExecutionParameters", [])))
+        query_id = str(uuid.uuid4())
+        execution: Document = {
+            "QueryExecutionId": query_id,
+            "Query": text,
+            "StatementType": statement.type if isinstance(statement, Statement) else "DML",
+            "ResultConfiguration": {"OutputLocation": output},
+            "QueryExecutionContext": {key.capitalize(): value.lower() for key, value in context.items()},
+            "Status": {"State": "QUEUED", "SubmissionDateTime": time.time()},
+            "Statistics": {},
+            "WorkGroup": workgroup,
+            "EngineVersion": _ENGINE,
+        }
+        if isinstance(statement, Statement):
+            execution["SubstatementType"] = statement.substatement
+        if request.get("ExecutionParameters"):
+            execution["ExecutionParameters"] = request["ExecutionParameters"]
+        self._store.put(_KIND, query_id, {"execution": execution, "columns": [], "rows_written": 0})
+        self._remember_token(request, query_id)
+        job = Request(query_id, as_folder(output), context.get("Database", "").strip('`"').lower() or None)
+        self._pool.submit(self._run, statement, job)
+        return {"QueryExecutionId": query_id}
+
+    def get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
+        """One execution."""
+        return {"QueryExecution": self._document(request["QueryExecutionId"])["execution"]}
+
+    def batch_get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Several; unknown ids come back as unprocessed."""
+        found, unknown = [], []
+        for query_id in request["QueryExecutionIds"]:
+            document = self._store.get(_KIND, query_id)
+            if document is None:
+                unknown.append(
+                    {
+                        "QueryExecutionId": query_id,
+                        "ErrorCode": "INVALID_INPUT",
+                        "ErrorMessage": f"QueryExecution {query_id} was not found",
+                    }
+                )
+            else:
+                found.append(document["execution"])
+        return {"QueryExecutions": found, "UnprocessedQueryExecutionIds": unknown}
+
+    def list_query_executions(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Ids of a work group's executions, newest first."""
+        workgroup = self._workgroups.name_in(request)
+        start, size = _page(request, MAXIMUM_EXECUTIONS)
+        ids = [
+            document["execution"]["QueryExecutionId"]
+            for document in reversed(self._store.list(_KIND))
+            if document["execution"]["WorkGroup"] == workgroup
+        ]
+        more = {"NextToken": str(start + size)} if start + size < len(ids) else {}
+        return {"QueryExecutionIds": ids[start : start + size], **more}
+
+    def get_query_results(self, request: dict[str, Any]) -> dict[str, Any]:
+        """A page of a finished query's rows. The first row of a SELECT is its header."""
+        document = self._document(request["QueryExecutionId"])
+        execution = document["execution"]
+        state = execution["Status"]["State"]
+        if state in ("QUEUED", "RUNNING"):
+            raise ServiceError("InvalidRequestException", f"Query has not yet finished. Current state: {state}")
+        if state != "SUCCEEDED":
+            message = f"Query did not finish successfully. Final query state: {state}"
+            raise ServiceError("InvalidRequestException", message)
+        start, size = _page(request, MAXIMUM_ROWS)
+        location = execution["ResultConfiguration"]["OutputLocation"]
+        read = {"csv": results.read_csv, "txt": results.read_lines}.get(location.rsplit(".", 1)[-1])
+        rows = list(read(self._content(location))) if read else []
+        page = [{"Data": [{} if cell is None else {"VarCharValue": cell} for cell in row]} for row in rows]
+        more = {"NextToken": str(start + size)} if start + size < len(page) else {}
+        return {
+            "UpdateCount": document["rows_written"],
+            "ResultSet": {
+                "Rows": page[start : start + size],
+                "ResultSetMetadata": {"ColumnInfo": document["columns"]},
+            },
+            **more,
+        }
+
+    def _content(self, location: str) -> bytes:
+        try:
+            return self._storage.get(location)
+        except ClientError as error:
+            raise ServiceError("InvalidRequestException", f"Could not find results at {location}: {error}") from None
+
+    def stop_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Cancel a query that has not finished; for one that has, nothing happens."""
+        query_id = request["QueryExecutionId"]
+        self._document(query_id)
+        self._finish(query_id, "CANCELLED", "Query cancelled by user")
+        with self._sessions_lock:
+            session = self._sessions.get(query_id)
+            if session is not None:
+                session.interrupt()
+        return {}
+
+    # -------------------------------------------------------------------------------------------- a query's life
+
+    def _run(self, statement: Statement | QueryError, request: Request) -> None:
+        started = time.time()
+        if not self._start(request.id):
+            return
+        try:
+            if isinstance(statement, QueryError):
+                raise statement
+            outcome = self._executor.run(statement, request, lambda session: self._watch(request.id, session))
+        except QueryError as error:
+            self._finish(request.id, "FAILED", str(error), started)
+        except Exception as error:
+            log.exception("query %s", request.id)
+            self._finish(request.id, "FAILED", f"GENERIC_INTERNAL_ERROR: {type(error).__name__}: {error}", started)
+        else:
+            self._finish(request.id, "SUCCEEDED", None, started, outcome)
+        finally:
+            with self._sessions_lock:
+                self._sessions.pop(request.id, None)
+
+    def _start(self, query_id: str) -> bool:
+        """Mark a queued query as running; False where it was cancelled before its turn."""
+        started = False
+
+        def change(document: Document) -> None:
+            nonlocal started
+            status = document["execution"]["Status"]
+            started = status["State"] == "QUEUED"
+            if started:
+                status["State"] = "RUNNING"
+
+        self._store.update(_KIND, query_id, change)
+        return started
+
+    def _watch(self, query_id: str, session: Session) -> None:
+        with self._sessions_lock:
+            self._sessions[query_id] = session
+        if self._document(query_id)["execution"]["Status"]["State"] in FINAL:
+            raise QueryError("Query cancelled by user")
+
+    def _finish(
+        self,
+        query_id: str,
+        state: str,
+        reason: str | None,
+        started: float | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        """Put the query into a final state, unless it is in one already."""
+        now = time.time()
+
+        def change(document: Document) -> None:
+            execution = document["execution"]
+            status = execution["Status"]
+            if status["State"] in FINAL:
+                return
+            status |= {"State": state, "CompletionDateTime": now}
+            if reason is not None:
+                status["StateChangeReason"] = reason
+            if state == "FAILED":
+                # 1 is the system's fault, 2 the user's.
+                category = 1 if str(reason).startswith("GENERIC_INTERNAL_ERROR") else 2
+                status["AthenaError"] = {"ErrorCategory": category, "ErrorMessage": reason, "Retryable": category == 1}
+            begun = started or now
+            engine = int((now - begun) * 1000)
+            queued = int((begun - status["SubmissionDateTime"]) * 1000)
+            execution["Statistics"] = {
+                "EngineExecutionTimeInMillis": engine,
+                "DataScannedInBytes": outcome.bytes_scanned if outcome else 0,
+                "TotalExecutionTimeInMillis": engine + queued,
+                "QueryQueueTimeInMillis": queued,
+                "ServiceProcessingTimeInMillis": 0,
+            }
+            if outcome is not None:
+                execution["ResultConfiguration"]["OutputLocation"] = outcome.output_location
+                document |= {"columns": outcome.columns, "rows_written": outcome.rows_written}
+                if outcome.manifest:
+                    execution["Statistics"]["DataManifestLocation"] = outcome.manifest
+
+        self._store.update(_KIND, query_id, change)
+
+    def _document(self, query_id: str) -> Document:
+        document = self._store.get(_KIND, query_id)
+        if document is None:
+            raise ServiceError("InvalidRequestException", f"QueryExecution {query_id} was not found")
+        return document
+
+    def _known_token(self, request: dict[str, Any]) -> str | None:
+        """The execution that this very request has started before (ClientRequestToken)."""
+        token = request.get("ClientRequestToken")
+        known = self._store.get(_TOKEN_KIND, token) if token else None
+        if known is None:
+            return None
+        if known["request"] != _digest(request):
+            raise ServiceError("InvalidRequestException", "Idempotent parameters do not match")
+        return str(known["id"])
+
+    def _remember_token(self, request: dict[str, Any], query_id: str) -> None:
+        token = request.get("ClientRequestToken")
+        if token:
+            self._store.put(_TOKEN_KIND, token, {"id": query_id, "request": _digest(request)})
+
+
+def _attempt(parsing: Callable[[], Statement]) -> Statement | QueryError:
+    try:
+        return parsing()
+    except QueryError as reason:
+        return reason
+
+
+def _digest(request: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+
+
+def _page(request: dict[str, Any], maximum: int) -> tuple[int, int]:
+    """(first, how many) of a page."""
+    token = request.get("NextToken", "0")
+    if not token.isdecimal():
+        raise ServiceError("InvalidRequestException", f"NextToken {token!r} is not one of ours")
+    return int(token), min(request.get("MaxResults", maximum), maximum)

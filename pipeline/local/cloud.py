@@ -1,0 +1,209 @@
+"""Starting, finding and stopping the local cloud's process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.images import ROOT
+from pipeline.settings import Account
+
+API_PORT = 8770
+S3_PORT = 8771
+START_SECONDS = 120
+# A job gets two minutes to end, and the object store some seconds.
+STOP_SECONDS = 180
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A local cloud: where it lies, where it listens, and its credentials. `pid` is 0 until it is ready."""
+
+    directory: Path
+    api_port: int
+    s3_port: int
+    access_key: str
+    secret_key: str = field(repr=False)
+    region: str
+    account_id: str
+    pid: int = 0
+
+
+def default_directory() -> Path:
+    """PIPELINE_LOCAL_DIR, or .local in the project's folder."""
+    return Path(os.environ.get("PIPELINE_LOCAL_DIR") or ROOT / ".local").resolve()
+
+
+def environment(cloud: Cloud) -> dict[str, str]:
+    """What points any AWS client at the cloud."""
+    return {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.api_port}",
+        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{cloud.s3_port}",
+        "AWS_ACCESS_KEY_ID": cloud.access_key,
+        "AWS_SECRET_ACCESS_KEY": cloud.secret_key,
+        "AWS_DEFAULT_REGION": cloud.region,
+        "AWS_REGION": cloud.region,
+    }
+
+
+def find(directory: Path) -> Cloud | None:
+    """The running cloud, or None."""
+    directory = directory.resolve()
+    if not _file(directory).exists():
+        return None
+    cloud = read(directory)
+    return cloud if cloud.pid and _is_ours(cloud.pid, directory) else None
+
+
+def up(directory: Path, account: Account, *, api_port: int = 0, s3_port: int = 0) -> Cloud:
+    """Start the cloud and wait until it answers; a running one is left as it is.
+
+    Ports are those asked for, else those of its last start, else the defaults. Raises PipelineError where one is in
+    use, or the process dies.
+    """
+    directory = directory.resolve()
+    if running := find(directory):
+        if (api_port or running.api_port, s3_port or running.s3_port) != (running.api_port, running.s3_port):
+            raise PipelineError(
+                f"the local cloud already runs on ports {running.api_port} and {running.s3_port}; stop it first:"
+                " python -m pipeline local down"
+            )
+        return running
+    before = read(directory) if _file(directory).exists() else None
+    if before is not None and (before.account_id, before.region) != (account.id, account.region):
+        raise PipelineError(
+            f"{directory} belongs to account {before.account_id} in {before.region}, the settings say {account.id} in"
+            f" {account.region}; remove it: python -m pipeline local reset"
+        )
+    cloud = Cloud(
+        directory=directory,
+        api_port=api_port or (before.api_port if before else API_PORT),
+        s3_port=s3_port or (before.s3_port if before else S3_PORT),
+        # The keys of S3 objects' owner: they stay as long as the objects do.
+        access_key=before.access_key if before else f"LOCAL{secrets.token_hex(8).upper()}",
+        secret_key=before.secret_key if before else secrets.token_urlsafe(24),
+        region=account.region,
+        account_id=account.id,
+    )
+    for name, port in (("the APIs", cloud.api_port), ("S3", cloud.s3_port)):
+        if not _is_free(port):
+            option = "--port" if port == cloud.api_port else "--s3-port"
+            raise PipelineError(
+                f"port {port} for {name} is in use; choose another: python -m pipeline local up {option} N"
+            )
+    directory.mkdir(parents=True, exist_ok=True)
+    _write(cloud)
+    return _start(cloud)
+
+
+def _start(cloud: Cloud) -> Cloud:
+    log = cloud.directory / "cloud.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.local.server", str(cloud.directory)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        ready = read(cloud.directory)
+        if ready.pid == process.pid:
+            return ready
+        if process.poll() is not None:
+            lines = log.read_text(errors="replace").strip().splitlines() or [""]
+            raise PipelineError(f"the local cloud did not start: {lines[-1]} (log: {log})")
+        time.sleep(0.05)
+    process.terminate()
+    raise PipelineError(f"the local cloud was not ready within {START_SECONDS} seconds (log: {log})")
+
+
+def down(directory: Path) -> bool:
+    """Stop the cloud and all it started; False where none runs."""
+    directory = directory.resolve()
+    cloud = find(directory)
+    if cloud is None:
+        return False
+    os.kill(cloud.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while _is_ours(cloud.pid, directory):
+        if time.monotonic() > deadline:
+            raise PipelineError(f"the local cloud (pid {cloud.pid}) does not end; see {cloud.directory / 'cloud.log'}")
+        time.sleep(0.05)
+    _write(dataclasses.replace(cloud, pid=0))
+    return True
+
+
+def reset(directory: Path) -> None:
+    """Stop the cloud and remove all it holds."""
+    down(directory)
+    if directory.exists() and not _file(directory).exists() and any(directory.iterdir()):
+        raise PipelineError(f"{directory} holds no local cloud; nothing was removed")
+    shutil.rmtree(directory, ignore_errors=False) if directory.exists() else None
+
+
+def read(directory: Path) -> Cloud:
+    """The cloud's settings as they were written last."""
+    try:
+        values: dict[str, Any] = json.loads(_file(directory).read_text())
+        return Cloud(**{**values, "directory": directory})
+    except (OSError, ValueError, TypeError) as error:
+        raise PipelineError(f"{_file(directory)}: {error}; remove the folder to start anew") from None
+
+
+def mark_ready(cloud: Cloud, pid: int) -> None:
+    """Written by the process once it answers."""
+    _write(dataclasses.replace(cloud, pid=pid))
+
+
+def _file(directory: Path) -> Path:
+    return directory / "cloud.json"
+
+
+def _write(cloud: Cloud) -> None:
+    """Replace the file in one step, readable by its owner only: it holds the secret key."""
+    values = {key: value for key, value in dataclasses.asdict(cloud).items() if key != "directory"}
+    partial = _file(cloud.directory).with_suffix(".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(values, file)
+    partial.replace(_file(cloud.directory))
+
+
+def _is_ours(pid: int, directory: Path) -> bool:
+    """Whether `pid` is this directory's cloud, and not another process that got the number later."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        command = process.cmdline()
+        return bool(process.status() != psutil.STATUS_ZOMBIE) and command[-2:] == [
+            "pipeline.local.server",
+            str(directory),
+        ]
+    except psutil.Error:
+        return False
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

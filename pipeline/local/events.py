@@ -1,0 +1,107 @@
+"""EventBridge's delivery: events that match a rule's pattern reach the rule's Lambda targets.
+
+Rules and targets live in moto; matching is by the rule's own pattern. Lambda is invoked asynchronously, with two
+retries: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from pipeline.local.context import Context
+from pipeline.local.functions import Functions
+
+log = logging.getLogger(__name__)
+
+Event = dict[str, Any]
+ATTEMPTS = 3
+RETRY_SECONDS = 5.0  # Lambda waits one minute, then two
+
+
+class Events:
+    """The default event bus."""
+
+    def __init__(self, context: Context, functions: Functions) -> None:
+        self._context = context
+        self._functions = functions
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="event")
+
+    def operations(self) -> dict[str, Callable[[Event], Event]]:
+        """PutEvents; all else of EventBridge is moto's."""
+        return {"PutEvents": self._put}
+
+    def emit(self, detail_type: str, resources: list[str], detail: Event) -> None:
+        """Deliver one of SageMaker's own events."""
+        self._deliver("aws.sagemaker", detail_type, resources, detail)
+
+    def close(self) -> None:
+        """Wait for deliveries under way."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _put(self, request: Event) -> Event:
+        entries = []
+        for entry in request["Entries"]:
+            if entry.get("Source", "").startswith("aws."):
+                message = "NotAuthorizedForSource: sources that start with aws. are AWS's own"
+                entries.append({"ErrorCode": "NotAuthorizedForSourceException", "ErrorMessage": message})
+                continue
+            try:
+                detail = json.loads(entry["Detail"])
+            except (KeyError, ValueError):
+                entries.append({"ErrorCode": "MalformedDetail", "ErrorMessage": "Detail is malformed."})
+                continue
+            event = self._deliver(entry["Source"], entry["DetailType"], entry.get("Resources", []), detail)
+            entries.append({"EventId": event["id"]})
+        return {"FailedEntryCount": sum("ErrorCode" in entry for entry in entries), "Entries": entries}
+
+    def _deliver(self, source: str, detail_type: str, resources: list[str], detail: Event) -> Event:
+        event = {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": detail_type,
+            "source": source,
+            "account": self._context.account_id,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "region": self._context.region,
+            "resources": resources,
+            "detail": detail,
+        }
+        for rule, target in self._matching(event):
+            self._pool.submit(self._send, rule, target, event)
+        return event
+
+    def _matching(self, event: Event) -> list[tuple[str, str]]:
+        """(rule, ARN of the target) of every enabled rule on the default bus whose pattern matches."""
+        from moto.events.models import events_backends
+
+        bus = events_backends[self._context.account_id][self._context.region].event_buses["default"]
+        return [
+            (rule.name, target["Arn"])
+            for rule in bus.rules.values()
+            if rule.state == "ENABLED" and rule.event_pattern and rule.event_pattern.matches_event(event)
+            for target in rule.targets
+        ]
+
+    def _send(self, rule: str, target: str, event: Event) -> None:
+        if ":function:" not in target:
+            log.warning("rule %s: the local cloud delivers to Lambda only, not to %s", rule, target)
+            return
+        name = target.rsplit(":", 1)[-1]
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                result = self._functions.invoke(name, json.dumps(event).encode())
+            except Exception:
+                log.exception("rule %s: delivery to %s", rule, name)
+                return
+            if result.error is None:
+                return
+            log.warning(
+                "rule %s: %s failed (attempt %d of %d): %s", rule, name, attempt, ATTEMPTS, result.payload.decode()
+            )
+            time.sleep(RETRY_SECONDS * attempt)

@@ -1,0 +1,1 @@
+"""SageMaker's control plane for one machine: pipelines, jobs, the registry and endpoints."""

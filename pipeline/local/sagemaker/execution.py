@@ -1,0 +1,286 @@
+"""Running one pipeline execution: which steps are ready, and what each does.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-build-structure.html: steps run when the steps they refer to
+or depend on have succeeded; a condition decides between its branches; a Fail step ends the execution as Failed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.local import transfer
+from pipeline.local.context import Context, now
+from pipeline.local.sagemaker import caching, expressions
+from pipeline.local.sagemaker.steps import StepFailedError, StepRunners, StepStoppedError
+
+log = logging.getLogger(__name__)
+
+KIND = "pipeline-execution"
+DEFAULT_PARALLEL_STEPS = 50
+REASON_LIMIT = 1024
+Step = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A step, the steps it waits for, and the branch of a condition that it stands in."""
+
+    step: Step
+    waits_for: frozenset[str]
+    condition: str | None = None
+    branch: bool = True
+
+
+def plan(steps: list[Step]) -> dict[str, Planned]:
+    """All steps, those of conditions' branches too, by name."""
+    planned: dict[str, Planned] = {}
+    for step, condition, branch in _flatten(steps, None, True):
+        arguments = step.get("Arguments", {})
+        if step["Type"] == "Condition":
+            arguments = arguments["Conditions"]
+        waits = {*expressions.references(arguments), *step.get("DependsOn", [])}
+        planned[step["Name"]] = Planned(step, frozenset(waits), condition, branch)
+    return planned
+
+
+def _flatten(steps: list[Step], condition: str | None, branch: bool) -> Iterator[tuple[Step, str | None, bool]]:
+    for step in steps:
+        yield step, condition, branch
+        if step["Type"] == "Condition":
+            yield from _flatten(step["Arguments"].get("IfSteps", []), step["Name"], True)
+            yield from _flatten(step["Arguments"].get("ElseSteps", []), step["Name"], False)
+
+
+class Execution:
+    """One execution, from its document in the store; every change goes back there."""
+
+    def __init__(
+        self, context: Context, execution_id: str, runners: StepRunners, on_change: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._context = context
+        self._id = execution_id
+        self._runners = runners
+        self._on_change = on_change
+        self._document = self._load()
+        self._planned = plan(json.loads(self._document["PipelineDefinition"])["Steps"])
+        self._stop = threading.Event()
+        self._failed = False
+        self._failure = ""
+
+    def stop(self) -> None:
+        """Ask for the end: running jobs are stopped, no step is started any more."""
+        self._stop.set()
+        self._runners.stop(self._id)
+
+    def run(self) -> None:
+        """Run all steps; ends with the execution Succeeded, Failed or Stopped."""
+        running: dict[Future[None], str] = {}
+        limit = self._document.get("ParallelismConfiguration", {}).get("MaxParallelExecutionSteps")
+        try:
+            with ThreadPoolExecutor(limit or DEFAULT_PARALLEL_STEPS) as pool:
+                waiting = dict(self._planned)
+                while True:
+                    for name in [] if self._stop.is_set() or self._ended_early() else list(waiting):
+                        if self._is_ready(waiting[name]):
+                            running[pool.submit(self._run_step, waiting.pop(name).step)] = name
+                    if not running:
+                        break
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        running.pop(future)
+                        future.result()
+        except Exception as error:
+            log.exception("execution %s", self._id)
+            self._fail(f"InternalServerError: {type(error).__name__}: {error}")
+        if self._stop.is_set():
+            self._end("Stopped")
+        elif self._failed:
+            self._end("Failed", self._failure)
+        else:
+            self._end("Succeeded")
+
+    # ------------------------------------------------------------------------------------- which steps are ready
+
+    def _steps(self) -> dict[str, Any]:
+        steps: dict[str, Any] = self._load()["Steps"]
+        return steps
+
+    def _ended_early(self) -> bool:
+        """A Fail step ends the execution at once; another failure only stops what waits for that step."""
+        return any(
+            step["StepStatus"] == "Failed" and self._planned[name].step["Type"] == "Fail"
+            for name, step in self._steps().items()
+        )
+
+    def _is_ready(self, planned: Planned) -> bool:
+        steps = self._steps()
+        if planned.condition is not None:
+            condition = steps.get(planned.condition, {})
+            if condition.get("StepStatus") != "Succeeded":
+                return False
+            if (condition["Metadata"]["Condition"]["Outcome"] == "True") != planned.branch:
+                return False
+        return all(steps.get(name, {}).get("StepStatus") == "Succeeded" for name in planned.waits_for)
+
+    # ------------------------------------------------------------------------------------------------- one step
+
+    def _run_step(self, step: Step) -> None:
+        name = step["Name"]
+        self._set(name, StepName=name, StepStatus="Executing", StartTime=now(), AttemptCount=1)
+        try:
+            arguments = self._resolve_arguments(step)
+            if not self._reuse(step, arguments):
+                self._execute(step, arguments)
+        except StepStoppedError:
+            self._set(name, StepStatus="Stopped", EndTime=now())
+        except (StepFailedError, expressions.ExpressionError) as error:
+            self._set(name, StepStatus="Failed", EndTime=now(), FailureReason=str(error)[:REASON_LIMIT])
+            self._fail(f"Step {name} failed: {error}")
+        except Exception as error:
+            log.exception("step %s of execution %s", name, self._id)
+            reason = f"InternalServerError: {type(error).__name__}: {error}"
+            self._set(name, StepStatus="Failed", EndTime=now(), FailureReason=reason[:REASON_LIMIT])
+            self._fail(f"Step {name} failed: {reason}")
+
+    def _resolve_arguments(self, step: Step) -> dict[str, Any]:
+        arguments = step.get("Arguments", {})
+        if step["Type"] == "Condition":
+            # The branches are steps of their own; what they refer to is not there yet.
+            arguments = {"Conditions": arguments["Conditions"]}
+        resolved: dict[str, Any] = expressions.resolve(arguments, self._values())
+        return resolved
+
+    def _reuse(self, step: Step, arguments: dict[str, Any]) -> bool:
+        """Take an earlier execution's result where the step's cache allows it."""
+        key = caching.cache_key(step["Type"], arguments)
+        if key is None:
+            return False
+        self._set(step["Name"], CacheKey=key)
+        earlier = [
+            execution
+            for execution in self._context.store.list(KIND)
+            if execution["PipelineName"] == self._document["PipelineName"] and execution["ExecutionId"] != self._id
+        ]
+        source = caching.find(earlier, step, key, now())
+        if source is None:
+            return False
+        before = source["Steps"][step["Name"]]
+        self._set(
+            step["Name"],
+            StepStatus="Succeeded",
+            EndTime=now(),
+            Metadata=before["Metadata"],
+            Properties=before["Properties"],
+            CacheHitResult={"SourcePipelineExecutionArn": source["PipelineExecutionArn"]},
+        )
+        return True
+
+    def _execute(self, step: Step, arguments: dict[str, Any]) -> None:
+        name = step["Name"]
+        attempt = 1
+        while True:
+            try:
+                result = self._runners.run(
+                    self._id, step, arguments, lambda metadata: self._set(name, Metadata=metadata)
+                )
+                break
+            except StepFailedError as error:
+                delay = _retry_delay(step, error.exception_type, attempt)
+                if delay is None or self._stop.wait(delay):
+                    raise
+                attempt += 1
+                self._set(name, AttemptCount=attempt)
+        self._set(name, StepStatus="Succeeded", EndTime=now(), Metadata=result.metadata, Properties=result.properties)
+
+    # --------------------------------------------------------------------------------------------------- values
+
+    def _values(self) -> expressions.Values:
+        document = self._document
+        return expressions.Values(
+            parameters=document["Parameters"],
+            execution={
+                "PipelineName": document["PipelineName"],
+                "PipelineArn": document["PipelineArn"],
+                "PipelineExecutionId": self._id,
+                "PipelineExecutionArn": document["PipelineExecutionArn"],
+                "StartDateTime": _iso(document["CreationTime"]),
+                "CurrentDateTime": _iso(now()),
+            },
+            properties=self._properties,
+            property_file=self._property_file,
+        )
+
+    def _properties(self, step: str) -> dict[str, Any]:
+        properties: dict[str, Any] = self._steps()[step]["Properties"]
+        return properties
+
+    def _property_file(self, step: str, file: str) -> Any:
+        """Read a property file from the step's output in S3, as the service does when a condition asks for it."""
+        files = {entry["PropertyFileName"]: entry for entry in self._planned[step].step.get("PropertyFiles", [])}
+        entry = files[file]
+        path = f"ProcessingOutputConfig.Outputs['{entry['OutputName']}'].S3Output.S3Uri"
+        uri = f"{expressions.walk(self._properties(step), path).rstrip('/')}/{entry['FilePath']}"
+        bucket, key = transfer.split_uri(uri)
+        s3 = self._context.client("s3")
+        try:
+            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            return json.loads(body, parse_constant=_refuse_constant)
+        except s3.exceptions.NoSuchKey:
+            raise expressions.ExpressionError(f"property file {uri} does not exist") from None
+        except ValueError as error:
+            raise expressions.ExpressionError(f"property file {uri} is not valid JSON: {error}") from error
+
+    # ------------------------------------------------------------------------------------------------ the store
+
+    def _load(self) -> dict[str, Any]:
+        document = self._context.store.get(KIND, self._id)
+        assert document is not None
+        return document
+
+    def _set(self, name: str, **changes: Any) -> None:
+        def change(document: dict[str, Any]) -> None:
+            document["Steps"].setdefault(name, {}).update(changes)
+            document["LastModifiedTime"] = now()
+
+        document = self._context.store.update(KIND, self._id, change)
+        if "StepStatus" in changes:
+            self._on_change({**document, "ChangedStep": name})
+
+    def _fail(self, reason: str) -> None:
+        self._failed = True
+        self._failure = self._failure or reason
+
+    def _end(self, status: str, reason: str = "") -> None:
+        changes = {"PipelineExecutionStatus": status, "LastModifiedTime": now(), "EndTime": now()}
+        if reason:
+            changes["FailureReason"] = reason[:REASON_LIMIT]
+        self._on_change(self._context.store.update(KIND, self._id, lambda document: document.update(changes)))
+
+
+def _retry_delay(step: Step, exception_type: str, attempt: int) -> float | None:
+    """Seconds to wait before the next attempt, by the step's retry policies; None for no further attempt.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
+    """
+    for policy in step.get("RetryPolicies", []):
+        if exception_type in policy["ExceptionType"]:
+            if attempt >= policy.get("MaxAttempts", 1):
+                return None
+            return float(policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (attempt - 1))
+    return None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _iso(at: float) -> str:
+    import datetime
+
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat()

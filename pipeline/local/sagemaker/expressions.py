@@ -1,0 +1,122 @@
+"""The values in a definition that are known only while it runs: parameters, properties of steps, joins, JSON files.
+
+https://aws-sagemaker-mlops.github.io/sagemaker-model-building-pipeline-definition-JSON-schema/ (version 2020-12-01)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_PART = re.compile(r"\.?([A-Za-z0-9_-]+)|\[(\d+)\]|\['([^']+)'\]")
+# Lists whose members a property path names: Outputs['labels'] is the member whose OutputName is labels.
+_NAMES = ("OutputName", "InputName", "ChannelName", "MetricName", "Name")
+
+
+class ExpressionError(Exception):
+    """A value that cannot be had; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the expressions of one execution refer to."""
+
+    parameters: dict[str, Any]
+    execution: dict[str, str]
+    # Properties of a step that has succeeded; KeyError for another one.
+    properties: Callable[[str], dict[str, Any]]
+    # Content of a step's property file.
+    property_file: Callable[[str, str], Any]
+
+
+def resolve(value: Any, values: Values) -> Any:
+    """`value` with every expression in it replaced. Raises ExpressionError."""
+    if isinstance(value, list):
+        return [resolve(item, values) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"Get"}:
+        return _get(value["Get"], values)
+    if set(value) == {"Std:Join"}:
+        join = value["Std:Join"]
+        return str(join["On"]).join(as_text(resolve(item, values)) for item in join["Values"])
+    if set(value) == {"Std:JsonGet"}:
+        return _json_get(value["Std:JsonGet"], values)
+    return {key: resolve(item, values) for key, item in value.items()}
+
+
+def references(value: Any) -> Iterator[str]:
+    """Names of the steps that the expressions in `value` refer to."""
+    if isinstance(value, list):
+        for item in value:
+            yield from references(item)
+    elif isinstance(value, dict):
+        target = value.get("Get")
+        if len(value) == 1 and isinstance(target, str):
+            if target.startswith("Steps."):
+                yield target.split(".")[1].split("[")[0]
+        else:
+            for item in value.values():
+                yield from references(item)
+
+
+def as_text(value: Any) -> str:
+    """A value as Std:Join writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _get(expression: str, values: Values) -> Any:
+    kind, _, rest = expression.partition(".")
+    try:
+        if kind == "Parameters":
+            return values.parameters[rest]
+        if kind == "Execution":
+            return values.execution[rest]
+        if kind == "Steps":
+            step, _, path = rest.partition(".")
+            return walk(values.properties(step), path)
+    except (KeyError, IndexError, TypeError) as error:
+        raise ExpressionError(f"{expression} has no value: {error}") from error
+    raise ExpressionError(f"{expression}: expected Parameters, Execution or Steps")
+
+
+def walk(value: Any, path: str) -> Any:
+    """Follow a property path like `Outputs['labels'].S3Output.S3Uri` or `TrainingJobSummaries[0].TrainingJobName`."""
+    position = 0
+    while position < len(path):
+        match = _PART.match(path, position)
+        if match is None:
+            raise KeyError(f"cannot read {path[position:]!r}")
+        position = match.end()
+        key, index, name = match.groups()
+        if index is not None:
+            value = value[int(index)]
+        elif name is not None and isinstance(value, list):
+            value = next(item for item in [*_named(value, name), None] if item is not None)
+        else:
+            value = value[name if name is not None else key]
+    return value
+
+
+def _named(items: list[Any], name: str) -> list[Any]:
+    found = [item for item in items if any(item.get(field) == name for field in _NAMES)]
+    if not found:
+        raise KeyError(name)
+    return found
+
+
+def _json_get(expression: dict[str, Any], values: Values) -> Any:
+    # {"PropertyFile": {"Get": "Steps.EvaluateModel.PropertyFiles.Evaluation"}, "Path": "a.b.value"}
+    _, step, _, file = expression["PropertyFile"]["Get"].split(".")
+    document = values.property_file(step, file)
+    try:
+        value = walk(document, expression["Path"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise ExpressionError(f"{expression['Path']} is not in property file {file} of step {step}") from error
+    if isinstance(value, dict | list) or value is None:
+        raise ExpressionError(f"{expression['Path']} in property file {file} of step {step} is no single value")
+    return value

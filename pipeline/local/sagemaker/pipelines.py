@@ -1,0 +1,357 @@
+"""Pipelines and their executions."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.local.context import Context, now, random_id
+from pipeline.local.errors import ServiceError
+from pipeline.local.events import Events
+from pipeline.local.sagemaker.execution import KIND as EXECUTION
+from pipeline.local.sagemaker.execution import Execution
+from pipeline.local.sagemaker.resources import Request, chosen, name_of, not_found, ordered, page
+from pipeline.local.sagemaker.steps import StepRunners
+
+PIPELINE = "pipeline"
+_TYPES: dict[str, Callable[[str], Any]] = {"String": str, "Integer": int, "Float": float}
+_STEP = (
+    "StepName",
+    "StartTime",
+    "EndTime",
+    "StepStatus",
+    "CacheHitResult",
+    "FailureReason",
+    "Metadata",
+    "AttemptCount",
+)
+
+
+class Pipelines:
+    """CreatePipeline, StartPipelineExecution and what belongs to them."""
+
+    def __init__(self, context: Context, runners: StepRunners, events: Events) -> None:
+        self._context = context
+        self._runners = runners
+        self._events = events
+        self._executions: dict[str, tuple[Execution, threading.Thread]] = {}
+        for document in context.store.list(EXECUTION):
+            if document["PipelineExecutionStatus"] in ("Executing", "Stopping"):
+                context.store.update(EXECUTION, document["ExecutionId"], _interrupted)
+
+    def operations(self) -> dict[str, Callable[[Request], Request]]:
+        """Operation names and their handlers."""
+        return {
+            "CreatePipeline": self.create,
+            "UpdatePipeline": self.update,
+            "DescribePipeline": self.describe,
+            "ListPipelines": self.list_pipelines,
+            "DeletePipeline": self.delete,
+            "StartPipelineExecution": self.start,
+            "StopPipelineExecution": self.stop,
+            "DescribePipelineExecution": self.describe_execution,
+            "ListPipelineExecutions": self.list_executions,
+            "ListPipelineExecutionSteps": self.list_steps,
+            "ListPipelineParametersForExecution": self.list_parameters,
+            "DescribePipelineDefinitionForExecution": self.describe_definition,
+        }
+
+    # -------------------------------------------------------------------------------------------------- pipelines
+
+    def create(self, request: Request) -> Request:
+        """Create a pipeline from a definition that the service would take."""
+        name = request["PipelineName"]
+        self._check(_definition_text(request))
+        arn = self._context.arn("sagemaker", f"pipeline/{name.lower()}")
+        created = now()
+        document = {
+            "PipelineArn": arn,
+            "PipelineName": name,
+            "PipelineDisplayName": request.get("PipelineDisplayName", name),
+            "PipelineDefinition": request["PipelineDefinition"],
+            "RoleArn": request["RoleArn"],
+            "PipelineStatus": "Active",
+            "CreationTime": created,
+            "LastModifiedTime": created,
+            **chosen(request, ("PipelineDescription", "ParallelismConfiguration")),
+        }
+        if not self._context.store.create(PIPELINE, name, document):
+            raise ServiceError(
+                "ValidationException",
+                f"Pipeline names must be unique within an account and region; ({name}) already exists.",
+            )
+        return {"PipelineArn": arn}
+
+    def update(self, request: Request) -> Request:
+        """Replace what the request names; executions under way keep their definition."""
+        document = self._pipeline(request["PipelineName"])
+        changes = chosen(request, ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration"))
+        if "PipelineDefinition" in request or "PipelineDefinitionS3Location" in request:
+            self._check(_definition_text(request))
+            changes["PipelineDefinition"] = request["PipelineDefinition"]
+        changes["LastModifiedTime"] = now()
+        self._context.store.update(PIPELINE, document["PipelineName"], lambda stored: stored.update(changes))
+        return {"PipelineArn": document["PipelineArn"]}
+
+    def _check(self, text: str) -> None:
+        """Refuse what SageMaker would refuse, and what cannot run here."""
+        from pipeline.validation import validate_definition
+
+        try:
+            definition = json.loads(text)
+        except ValueError as error:
+            raise ServiceError("ValidationException", f"Unable to parse pipeline definition: {error}") from None
+        if not isinstance(definition, dict):
+            raise ServiceError("ValidationException", "Unable to parse pipeline definition: not a JSON object")
+        if problems := validate_definition(definition):
+            raise ServiceError("ValidationException", "; ".join(map(str, problems)))
+        unknown = sorted({step["Type"] for step in _all_steps(definition["Steps"])} - set(self._runners.types))
+        if unknown:
+            raise ServiceError(
+                "ValidationException",
+                f"The local cloud runs steps of type {', '.join(self._runners.types)}; not {', '.join(unknown)}.",
+            )
+
+    def _pipeline(self, name: str) -> Request:
+        wanted = name_of(name)
+        document = self._context.store.get(PIPELINE, wanted)
+        if document is None:
+            # An ARN holds the name in lower case.
+            matching = (one for one in self._context.store.list(PIPELINE) if one["PipelineArn"] == name)
+            document = next(matching, None)
+        if document is None:
+            raise not_found(f"Pipeline '{self._context.arn('sagemaker', f'pipeline/{wanted}')}' does not exist.")
+        return document
+
+    def describe(self, request: Request) -> Request:
+        """The pipeline and its definition."""
+        document = self._pipeline(request["PipelineName"])
+        runs = self._runs(document["PipelineName"])
+        if runs:
+            document["LastRunTime"] = runs[-1]["CreationTime"]
+        return document
+
+    def list_pipelines(self, request: Request) -> Request:
+        """Summaries."""
+        fields = (
+            "PipelineArn",
+            "PipelineName",
+            "PipelineDisplayName",
+            "PipelineDescription",
+            "RoleArn",
+            "CreationTime",
+            "LastModifiedTime",
+        )
+        prefix = request.get("PipelineNamePrefix", "")
+        items = [
+            chosen(document, fields)
+            for document in self._context.store.list(PIPELINE)
+            if document["PipelineName"].startswith(prefix)
+        ]
+        keys = {"Name": "PipelineName", "CreationTime": "CreationTime"}
+        return page(request, ordered(request, items, keys, "CreationTime"), "PipelineSummaries")
+
+    def delete(self, request: Request) -> Request:
+        """Delete the pipeline; its executions remain."""
+        document = self._pipeline(request["PipelineName"])
+        if any(run["PipelineExecutionStatus"] == "Executing" for run in self._runs(document["PipelineName"])):
+            raise ServiceError("ConflictException", "The pipeline has executions in progress; stop them first.")
+        self._context.store.delete(PIPELINE, document["PipelineName"])
+        return {"PipelineArn": document["PipelineArn"]}
+
+    # ------------------------------------------------------------------------------------------------- executions
+
+    def start(self, request: Request) -> Request:
+        """Start an execution in the background."""
+        pipeline = self._pipeline(request["PipelineName"])
+        definition = json.loads(pipeline["PipelineDefinition"])
+        given = {entry["Name"]: entry["Value"] for entry in request.get("PipelineParameters", [])}
+        execution_id = random_id(12)
+        arn = f"{pipeline['PipelineArn']}/execution/{execution_id}"
+        created = now()
+        document = {
+            "ExecutionId": execution_id,
+            "PipelineArn": pipeline["PipelineArn"],
+            "PipelineName": pipeline["PipelineName"],
+            "PipelineExecutionArn": arn,
+            "PipelineExecutionDisplayName": request.get(
+                "PipelineExecutionDisplayName", f"execution-{int(created * 1000)}"
+            ),
+            "PipelineExecutionStatus": "Executing",
+            "PipelineDefinition": pipeline["PipelineDefinition"],
+            "Parameters": _parameters(definition.get("Parameters", []), given),
+            "CreationTime": created,
+            "LastModifiedTime": created,
+            "Steps": {},
+            **chosen(pipeline, ("ParallelismConfiguration",)),
+            **chosen(request, ("PipelineExecutionDescription", "ParallelismConfiguration")),
+        }
+        self._context.store.create(EXECUTION, execution_id, document)
+        execution = Execution(self._context, execution_id, self._runners, self._emit)
+        thread = threading.Thread(target=execution.run, name=execution_id, daemon=True)
+        self._executions[execution_id] = (execution, thread)
+        self._emit(document)
+        thread.start()
+        return {"PipelineExecutionArn": arn}
+
+    def stop(self, request: Request) -> Request:
+        """Ask the execution to end."""
+        document = self._execution(request["PipelineExecutionArn"])
+        if document["PipelineExecutionStatus"] != "Executing":
+            status = document["PipelineExecutionStatus"]
+            raise ServiceError(
+                "ConflictException", f"Only an Executing execution can be stopped; this one is {status}."
+            )
+        change = {"PipelineExecutionStatus": "Stopping", "LastModifiedTime": now()}
+        self._emit(self._context.store.update(EXECUTION, document["ExecutionId"], lambda stored: stored.update(change)))
+        self._executions[document["ExecutionId"]][0].stop()
+        return {"PipelineExecutionArn": document["PipelineExecutionArn"]}
+
+    def close(self) -> None:
+        """Stop every execution that runs."""
+        for execution, thread in list(self._executions.values()):
+            if thread.is_alive():
+                execution.stop()
+        for _, thread in list(self._executions.values()):
+            thread.join(130)
+
+    def _execution(self, arn: str) -> Request:
+        document = self._context.store.get(EXECUTION, name_of(arn))
+        if document is None or document["PipelineExecutionArn"] != arn:
+            raise not_found(f"Pipeline execution with arn {arn} does not exist.")
+        return document
+
+    def _runs(self, pipeline: str) -> list[Request]:
+        return [one for one in self._context.store.list(EXECUTION) if one["PipelineName"] == pipeline]
+
+    def describe_execution(self, request: Request) -> Request:
+        """The execution as it stands."""
+        document = self._execution(request["PipelineExecutionArn"])
+        fields = (
+            "PipelineArn",
+            "PipelineExecutionArn",
+            "PipelineExecutionDisplayName",
+            "PipelineExecutionStatus",
+            "PipelineExecutionDescription",
+            "FailureReason",
+            "CreationTime",
+            "LastModifiedTime",
+            "ParallelismConfiguration",
+        )
+        experiment = {"ExperimentName": document["PipelineName"].lower(), "TrialName": document["ExecutionId"]}
+        return {**chosen(document, fields), "PipelineExperimentConfig": experiment}
+
+    def list_executions(self, request: Request) -> Request:
+        """Summaries, newest first."""
+        pipeline = self._pipeline(request["PipelineName"])
+        items = [
+            {
+                **chosen(
+                    run,
+                    (
+                        "PipelineExecutionArn",
+                        "PipelineExecutionStatus",
+                        "PipelineExecutionDescription",
+                        "PipelineExecutionDisplayName",
+                    ),
+                ),
+                "StartTime": run["CreationTime"],
+                **({"PipelineExecutionFailureReason": run["FailureReason"]} if "FailureReason" in run else {}),
+            }
+            for run in self._runs(pipeline["PipelineName"])
+            if request.get("CreatedAfter", 0) <= run["CreationTime"] <= request.get("CreatedBefore", float("inf"))
+        ]
+        keys = {"CreationTime": "StartTime", "PipelineExecutionArn": "PipelineExecutionArn"}
+        return page(request, ordered(request, items, keys, "CreationTime"), "PipelineExecutionSummaries")
+
+    def list_steps(self, request: Request) -> Request:
+        """The steps that have started; in AWS's default order the newest comes first."""
+        document = self._execution(request["PipelineExecutionArn"])
+        items = [chosen(step, _STEP) for step in document["Steps"].values()]
+        keys = {"StartTime": "StartTime"}
+        ordering = {"SortBy": "StartTime", "SortOrder": request.get("SortOrder", "Descending")}
+        return page(request, ordered(ordering, items, keys, "StartTime"), "PipelineExecutionSteps")
+
+    def list_parameters(self, request: Request) -> Request:
+        """The values that the execution ran with."""
+        document = self._execution(request["PipelineExecutionArn"])
+        items = [{"Name": name, "Value": str(value)} for name, value in document["Parameters"].items()]
+        return page(request, items, "PipelineParameters")
+
+    def describe_definition(self, request: Request) -> Request:
+        """The definition that the execution ran."""
+        document = self._execution(request["PipelineExecutionArn"])
+        return {"PipelineDefinition": document["PipelineDefinition"], "CreationTime": document["CreationTime"]}
+
+    def _emit(self, document: Request) -> None:
+        """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html."""
+        detail = {
+            "pipelineArn": document["PipelineArn"],
+            "pipelineExecutionArn": document["PipelineExecutionArn"],
+            "pipelineExecutionDisplayName": document["PipelineExecutionDisplayName"],
+        }
+        resources = [document["PipelineArn"], document["PipelineExecutionArn"]]
+        if name := document.get("ChangedStep"):
+            step = document["Steps"][name]
+            detail |= {"stepName": name, "currentStepStatus": step["StepStatus"]}
+            detail |= {"failureReason": step.get("FailureReason", ""), "metadata": step.get("Metadata", {})}
+            self._events.emit("SageMaker Model Building Pipeline Execution Step Status Change", resources, detail)
+        else:
+            detail |= {"currentPipelineExecutionStatus": document["PipelineExecutionStatus"]}
+            detail |= {"executionStartTime": document["CreationTime"]}
+            self._events.emit("SageMaker Model Building Pipeline Execution Status Change", resources, detail)
+
+
+def _definition_text(request: Request) -> str:
+    if "PipelineDefinition" not in request:
+        raise ServiceError("ValidationException", "The local cloud takes PipelineDefinition, no S3 location.")
+    return str(request["PipelineDefinition"])
+
+
+def _all_steps(steps: list[Request]) -> list[Request]:
+    found = []
+    for step in steps:
+        found.append(step)
+        if step["Type"] == "Condition":
+            found += _all_steps(step["Arguments"].get("IfSteps", []) + step["Arguments"].get("ElseSteps", []))
+    return found
+
+
+def _parameters(declared: list[Request], given: dict[str, str]) -> dict[str, Any]:
+    """Values by name, of their declared types. Raises ServiceError for what the definition does not allow."""
+    unknown = sorted(set(given) - {parameter["Name"] for parameter in declared})
+    if unknown:
+        raise ServiceError("ValidationException", f"Unknown parameters: {', '.join(unknown)}")
+    values = {}
+    for parameter in declared:
+        name, kind = parameter["Name"], parameter["Type"]
+        value = given.get(name, parameter.get("DefaultValue"))
+        if value is None:
+            raise ServiceError("ValidationException", f"Parameter [{name}] has no value and no default")
+        try:
+            typed = _as_boolean(value) if kind == "Boolean" else _TYPES[kind](value)
+        except ValueError:
+            raise ServiceError("ValidationException", f"Parameter [{name}] is no {kind}: {value!r}") from None
+        allowed = parameter.get("EnumValues")
+        if allowed and typed not in allowed:
+            raise ServiceError("ValidationException", f"Parameter [{name}] must be one of {allowed}, not {value!r}")
+        values[name] = typed
+    return values
+
+
+def _as_boolean(value: Any) -> bool:
+    if str(value).lower() not in ("true", "false"):
+        raise ValueError(value)
+    return str(value).lower() == "true"
+
+
+def _interrupted(document: Request) -> None:
+    """What a restart makes of an execution that was under way."""
+    at = now()
+    reason = "The local cloud was stopped while this ran. Start it again: finished steps come from the cache."
+    for step in document["Steps"].values():
+        if step["StepStatus"] == "Executing":
+            step.update(StepStatus="Failed", EndTime=at, FailureReason=reason)
+    document.update(PipelineExecutionStatus="Failed", FailureReason=reason, LastModifiedTime=at, EndTime=at)

@@ -1,0 +1,218 @@
+"""The Model Registry: package groups, versions, and the event that an approval is.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/model-registry.html and, for the event,
+https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from pipeline.local.context import Context, now
+from pipeline.local.errors import ServiceError
+from pipeline.local.events import Events
+from pipeline.local.sagemaker.resources import Request, chosen, name_of, ordered, page
+
+GROUP = "model-package-group"
+PACKAGE = "model-package"
+_SUMMARY = (
+    "ModelPackageName",
+    "ModelPackageGroupName",
+    "ModelPackageVersion",
+    "ModelPackageArn",
+    "ModelPackageDescription",
+    "CreationTime",
+    "ModelPackageStatus",
+    "ModelApprovalStatus",
+)
+_CHANGEABLE = (
+    "ModelApprovalStatus",
+    "ApprovalDescription",
+    "CustomerMetadataProperties",
+    "ModelCard",
+    "InferenceSpecification",
+    "SourceUri",
+)
+
+
+class Registry:
+    """CreateModelPackageGroup, CreateModelPackage and what belongs to them."""
+
+    def __init__(self, context: Context, events: Events) -> None:
+        self._context = context
+        self._events = events
+        self._versions = threading.Lock()
+
+    def operations(self) -> dict[str, Callable[[Request], Request]]:
+        """Operation names and their handlers."""
+        return {
+            "CreateModelPackageGroup": self.create_group,
+            "DescribeModelPackageGroup": self.describe_group,
+            "ListModelPackageGroups": self.list_groups,
+            "DeleteModelPackageGroup": self.delete_group,
+            "CreateModelPackage": self.create,
+            "DescribeModelPackage": self.describe,
+            "ListModelPackages": self.list_packages,
+            "UpdateModelPackage": self.update,
+            "DeleteModelPackage": self.delete,
+        }
+
+    def create_group(self, request: Request) -> Request:
+        """Create a group; its name must be free."""
+        name = request["ModelPackageGroupName"]
+        arn = self._context.arn("sagemaker", f"model-package-group/{name}")
+        document = {
+            **chosen(request, ("ModelPackageGroupName", "ModelPackageGroupDescription")),
+            "ModelPackageGroupArn": arn,
+            "CreationTime": now(),
+            "CreatedBy": {},
+            "ModelPackageGroupStatus": "Completed",
+            "NextVersion": 1,
+        }
+        if not self._context.store.create(GROUP, name, document):
+            raise ServiceError("ValidationException", f"Model Package Group already exists: {arn}")
+        return {"ModelPackageGroupArn": arn}
+
+    def _group(self, name: str) -> Request:
+        document = self._context.store.get(GROUP, name_of(name))
+        if document is None:
+            raise ServiceError("ValidationException", f"ModelPackageGroup {name_of(name)} does not exist.")
+        return document
+
+    def describe_group(self, request: Request) -> Request:
+        """The group."""
+        document = self._group(request["ModelPackageGroupName"])
+        del document["NextVersion"]
+        return document
+
+    def list_groups(self, request: Request) -> Request:
+        """Summaries of all groups."""
+        fields = ("ModelPackageGroupName", "ModelPackageGroupArn", "ModelPackageGroupDescription", "CreationTime")
+        items = [
+            {**chosen(group, fields), "ModelPackageGroupStatus": group["ModelPackageGroupStatus"]}
+            for group in self._context.store.list(GROUP)
+            if request.get("NameContains", "") in group["ModelPackageGroupName"]
+        ]
+        keys = {"Name": "ModelPackageGroupName", "CreationTime": "CreationTime"}
+        return page(request, ordered(request, items, keys, "CreationTime"), "ModelPackageGroupSummaryList")
+
+    def delete_group(self, request: Request) -> Request:
+        """Delete an empty group."""
+        name = name_of(request["ModelPackageGroupName"])
+        self._group(name)
+        if self._packages(name):
+            raise ServiceError("ConflictException", f"Model Package Group {name} has versions; delete them first.")
+        self._context.store.delete(GROUP, name)
+        return {}
+
+    def create(self, request: Request) -> Request:
+        """Register the next version of a group."""
+        if "ModelPackageGroupName" not in request:
+            raise ServiceError("ValidationException", "The local cloud registers versions of a ModelPackageGroup only.")
+        group = name_of(request["ModelPackageGroupName"])
+        with self._versions:
+            version = self._group(group)["NextVersion"]
+            self._context.store.update(GROUP, group, lambda document: document.update(NextVersion=version + 1))
+        name = f"{group}/{version}"
+        arn = self._context.arn("sagemaker", f"model-package/{name}")
+        created = now()
+        document = {
+            **request,
+            "ModelPackageGroupName": group,
+            "ModelPackageName": name,
+            "ModelPackageVersion": version,
+            "ModelPackageArn": arn,
+            "CreationTime": created,
+            "LastModifiedTime": created,
+            "ModelPackageStatus": "Completed",
+            "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
+            "ModelApprovalStatus": request.get("ModelApprovalStatus", "PendingManualApproval"),
+            "CertifyForMarketplace": False,
+        }
+        for key in ("Tags", "ClientToken", "ValidationSpecification"):
+            document.pop(key, None)
+        self._context.store.create(PACKAGE, name, document)
+        self._emit(document, [])
+        return {"ModelPackageArn": arn}
+
+    def _package(self, name: str) -> Request:
+        # A version goes by its ARN or by GROUP/VERSION.
+        key = name.split(":model-package/", 1)[-1]
+        document = self._context.store.get(PACKAGE, key)
+        if document is None:
+            raise ServiceError("ValidationException", f"ModelPackage {name} does not exist.")
+        return document
+
+    def describe(self, request: Request) -> Request:
+        """The version."""
+        return self._package(request["ModelPackageName"])
+
+    def _packages(self, group: str) -> list[Request]:
+        return [package for package in self._context.store.list(PACKAGE) if package["ModelPackageGroupName"] == group]
+
+    def list_packages(self, request: Request) -> Request:
+        """Summaries of versions."""
+        packages = self._context.store.list(PACKAGE)
+        if group := request.get("ModelPackageGroupName"):
+            self._group(group)
+            packages = self._packages(name_of(group))
+        wanted = request.get("ModelApprovalStatus")
+        items = [
+            chosen(package, _SUMMARY)
+            for package in packages
+            if (wanted is None or package["ModelApprovalStatus"] == wanted)
+            and request.get("NameContains", "") in package["ModelPackageName"]
+            and request.get("CreationTimeAfter", 0) <= package["CreationTime"]
+            and package["CreationTime"] <= request.get("CreationTimeBefore", float("inf"))
+        ]
+        keys = {"Name": "ModelPackageVersion", "CreationTime": "CreationTime"}
+        return page(request, ordered(request, items, keys, "CreationTime"), "ModelPackageSummaryList")
+
+    def update(self, request: Request) -> Request:
+        """Change a version; a change of the approval status is what the deployment rule waits for."""
+        package = self._package(request["ModelPackageArn"])
+        changes = chosen(request, _CHANGEABLE)
+        removed = request.get("CustomerMetadataPropertiesToRemove", [])
+
+        def change(document: Request) -> None:
+            properties = {
+                **document.get("CustomerMetadataProperties", {}),
+                **changes.pop("CustomerMetadataProperties", {}),
+            }
+            document.update(changes, LastModifiedTime=now())
+            properties = {key: value for key, value in properties.items() if key not in removed}
+            if properties:
+                document["CustomerMetadataProperties"] = properties
+
+        fields = sorted(key for key in changes if package.get(key) != changes[key])
+        package = self._context.store.update(PACKAGE, package["ModelPackageName"], change)
+        self._emit(package, fields)
+        return {"ModelPackageArn": package["ModelPackageArn"]}
+
+    def delete(self, request: Request) -> Request:
+        """Delete a version; its number is not used again."""
+        self._context.store.delete(PACKAGE, self._package(request["ModelPackageName"])["ModelPackageName"])
+        return {}
+
+    def _emit(self, package: Request, updated: list[str]) -> None:
+        detail = chosen(
+            package,
+            (
+                "ModelPackageName",
+                "ModelPackageGroupName",
+                "ModelPackageVersion",
+                "ModelPackageArn",
+                "ModelPackageDescription",
+                "CreationTime",
+                "InferenceSpecification",
+                "ModelPackageStatus",
+                "ModelPackageStatusDetails",
+                "ModelApprovalStatus",
+                "CustomerMetadataProperties",
+            ),
+        )
+        detail["CertifyForMarketplace"] = False
+        if updated:
+            detail["UpdatedModelPackageFields"] = updated
+        self._events.emit("SageMaker Model Package State Change", [package["ModelPackageArn"]], detail)

@@ -1,0 +1,111 @@
+"""A production variant as a process: the model's image with its artifact unpacked, answering /ping and /invocations.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
+"""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import socket
+import time
+from dataclasses import dataclass, field
+
+from pipeline.local import transfer
+from pipeline.local.containers import Container
+from pipeline.local.context import now, random_id
+from pipeline.local.sagemaker import jobs
+from pipeline.local.sagemaker.resources import Request
+
+PING_SECONDS = 240  # a container has to answer /ping within this time of its start
+INVOKE_SECONDS = 60  # and a request within this
+STOP_SECONDS = 30
+
+
+class ServingError(Exception):
+    """The variant cannot serve; the message is the endpoint's FailureReason."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A container's HTTP answer."""
+
+    status: int
+    body: bytes
+    content_type: str
+
+
+@dataclass
+class Variant:
+    """One variant that serves."""
+
+    services: jobs.JobServices
+    endpoint: str
+    name: str
+    definition: Request = field(repr=False)
+
+    def start(self) -> None:
+        """Unpack the model, start the container, and wait for its first good /ping. Raises ServingError."""
+        registry = self.services.registry
+        self._port = _free_port()
+        base = self.services.context.directory / "endpoints" / self.endpoint / f"{self.name}-{random_id(6)}"
+        transfer.download_archive(self.services.s3, self.definition["ModelDataUrl"], base / "model")
+        stream = f"{self.name}/{base.name}-{int(now())}"
+        group = f"/aws/sagemaker/Endpoints/{self.endpoint}"
+        self._container = Container(
+            context=self.services.context,
+            base=base,
+            image=registry.locate(self.definition["Image"]),
+            # SageMaker runs `docker run IMAGE serve`.
+            command=[*registry.entry_point(self.definition["Image"]), "serve"],
+            on_line=lambda line: self.services.logs.write(group, stream, line),
+            environment={
+                **self.definition.get("Environment", {}),
+                "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
+                "SAGEMAKER_BIND_TO_PORT": str(self._port),
+            },
+        )
+        self._container.start()
+        deadline = time.monotonic() + PING_SECONDS
+        while time.monotonic() < deadline and self._container.poll() is None:
+            if self._ping():
+                return
+            time.sleep(0.1)
+        self.stop()
+        raise ServingError(
+            f"The primary container for production variant {self.name} did not pass the ping health check."
+            f" Please check CloudWatch logs for this endpoint ({group})."
+        )
+
+    def _ping(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=2)
+        try:
+            connection.request("GET", "/ping")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def invoke(self, body: bytes, headers: dict[str, str]) -> Answer:
+        """Forward one request."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=INVOKE_SECONDS)
+        try:
+            connection.request("POST", "/invocations", body=body, headers=headers)
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read(), answer.getheader("Content-Type", ""))
+        except (OSError, http.client.HTTPException) as error:
+            return Answer(500, f"{type(error).__name__}: {error}".encode(), "text/plain")
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """End the container and remove its copy of the model."""
+        self._container.stop(STOP_SECONDS)
+        shutil.rmtree(self._container.base, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

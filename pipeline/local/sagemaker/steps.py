@@ -1,0 +1,227 @@
+"""What each type of step does: the request that the service makes of it, and the properties it leaves."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.local.context import random_id
+from pipeline.local.errors import ServiceError
+from pipeline.local.functions import Functions
+from pipeline.local.sagemaker.processing import ProcessingJobs
+from pipeline.local.sagemaker.registry import Registry
+from pipeline.local.sagemaker.training import TrainingJobs
+from pipeline.local.sagemaker.tuning import TuningJobs
+
+Step = dict[str, Any]
+# Told of a step's metadata (its job's ARN) as soon as there is one.
+Announce = Callable[[dict[str, Any]], None]
+# Checks a request against the service's model before it is made. Raises ServiceError.
+Validate = Callable[[str, dict[str, Any]], None]
+
+
+class StepFailedError(Exception):
+    """The step failed. `exception_type` is what its retry policies are matched with."""
+
+    def __init__(self, message: str, exception_type: str = "") -> None:
+        super().__init__(message)
+        self.exception_type = exception_type
+
+
+class StepStoppedError(Exception):
+    """The step was stopped."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Metadata as ListPipelineExecutionSteps shows it, and the properties that other steps refer to."""
+
+    metadata: dict[str, Any]
+    properties: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a step."""
+
+    execution: str
+    step: Step
+    arguments: dict[str, Any]
+    announce: Announce
+
+
+class StepRunners:
+    """Runs steps by their type."""
+
+    def __init__(
+        self,
+        *,
+        processing: ProcessingJobs,
+        training: TrainingJobs,
+        tuning: TuningJobs,
+        registry: Registry,
+        models: Callable[[dict[str, Any]], dict[str, Any]],
+        functions: Functions,
+        validate: Validate,
+    ) -> None:
+        self._processing = processing
+        self._training = training
+        self._tuning = tuning
+        self._registry = registry
+        self._create_model = models
+        self._functions = functions
+        self._validate = validate
+        self._lock = threading.Lock()
+        self._jobs: dict[str, list[Callable[[], Any]]] = {}
+        self._types: dict[str, Callable[[Attempt], StepResult]] = {
+            "Processing": self._run_processing,
+            "Training": self._run_training,
+            "Tuning": self._run_tuning,
+            "RegisterModel": self._register,
+            "Model": self._model,
+            "Lambda": self._lambda,
+            "Condition": self._condition,
+            "Fail": self._fail,
+        }
+
+    @property
+    def types(self) -> list[str]:
+        """The types of step that run here."""
+        return sorted(self._types)
+
+    def run(self, execution: str, step: Step, arguments: dict[str, Any], announce: Announce) -> StepResult:
+        """Run one attempt to its end. Raises StepFailedError or StepStoppedError."""
+        try:
+            return self._types[step["Type"]](Attempt(execution, step, arguments, announce))
+        except ServiceError as error:
+            raise StepFailedError(f"ClientError: {error.code}: {error.message}") from error
+
+    def stop(self, execution: str) -> None:
+        """Stop the jobs of an execution."""
+        with self._lock:
+            stops = list(self._jobs.get(execution, []))
+        for stop in stops:
+            stop()
+
+    def _track(self, execution: str, stop: Callable[[], Any]) -> None:
+        with self._lock:
+            self._jobs.setdefault(execution, []).append(stop)
+
+    # ------------------------------------------------------------------------------------------------------ jobs
+
+    def _run_processing(self, attempt: Attempt) -> StepResult:
+        name = f"pipelines-{attempt.execution}-{attempt.step['Name'][:22]}-{random_id(10)}"
+        request = {"ProcessingJobName": name, **attempt.arguments}
+        self._validate("CreateProcessingJob", request)
+        metadata = {"ProcessingJob": {"Arn": self._processing.create(request)["ProcessingJobArn"]}}
+        attempt.announce(metadata)
+        self._track(attempt.execution, lambda: self._processing.stop({"ProcessingJobName": name}))
+        job = self._processing.wait(name)
+        _check("Processing job", job["ProcessingJobStatus"], job.get("FailureReason", ""))
+        return StepResult(metadata, job)
+
+    def _run_training(self, attempt: Attempt) -> StepResult:
+        name = f"pipelines-{attempt.execution}-{attempt.step['Name'][:22]}-{random_id(10)}"
+        request = {"TrainingJobName": name, **attempt.arguments}
+        self._validate("CreateTrainingJob", request)
+        metadata = {"TrainingJob": {"Arn": self._training.create(request)["TrainingJobArn"]}}
+        attempt.announce(metadata)
+        self._track(attempt.execution, lambda: self._training.stop({"TrainingJobName": name}))
+        job = self._training.wait(name)
+        _check("Training job", job["TrainingJobStatus"], job.get("FailureReason", ""))
+        return StepResult(metadata, job)
+
+    def _run_tuning(self, attempt: Attempt) -> StepResult:
+        # At most 32 characters: the trials' names add to it.
+        name = f"{attempt.execution}-{attempt.step['Name'][:8]}-{random_id(10)}"
+        request = {"HyperParameterTuningJobName": name, **attempt.arguments}
+        self._validate("CreateHyperParameterTuningJob", request)
+        metadata = {"TuningJob": {"Arn": self._tuning.create(request)["HyperParameterTuningJobArn"]}}
+        attempt.announce(metadata)
+        self._track(attempt.execution, lambda: self._tuning.stop({"HyperParameterTuningJobName": name}))
+        job = self._tuning.wait(name)
+        _check("Tuning job", job["HyperParameterTuningJobStatus"], job.get("FailureReason", ""))
+        return StepResult(metadata, {**job, "TrainingJobSummaries": self._tuning.ranked(name)})
+
+    # --------------------------------------------------------------------------------------------------- the rest
+
+    def _register(self, attempt: Attempt) -> StepResult:
+        self._validate("CreateModelPackage", attempt.arguments)
+        arn = self._registry.create(attempt.arguments)["ModelPackageArn"]
+        return StepResult({"RegisterModel": {"Arn": arn}}, self._registry.describe({"ModelPackageName": arn}))
+
+    def _model(self, attempt: Attempt) -> StepResult:
+        name = f"pipelines-{attempt.execution}-{attempt.step['Name'][:22]}-{random_id(10)}"
+        request = {"ModelName": name, **attempt.arguments}
+        self._validate("CreateModel", request)
+        arn = self._create_model(request)["ModelArn"]
+        return StepResult({"Model": {"Arn": arn}}, {**request, "ModelArn": arn})
+
+    def _lambda(self, attempt: Attempt) -> StepResult:
+        """https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html#step-type-lambda."""
+        function = attempt.step["FunctionArn"]
+        result = self._functions.invoke(function.rsplit(":", 1)[-1], json.dumps(attempt.arguments).encode())
+        if result.error is not None:
+            message = json.loads(result.payload).get("errorMessage", "")
+            raise StepFailedError(f"ClientError: Lambda function {function} failed: {message}")
+        answer = json.loads(result.payload)
+        outputs = {}
+        for output in attempt.step.get("OutputParameters", []):
+            name = output["OutputName"]
+            if not isinstance(answer, dict) or name not in answer:
+                raise StepFailedError(f"ClientError: Lambda function {function} returned no output {name!r}")
+            outputs[name] = answer[name]
+        listed = [{"Name": name, "Value": str(value)} for name, value in outputs.items()]
+        return StepResult(
+            {"Lambda": {"Arn": function, "OutputParameters": listed}}, {"OutputParameters": outputs, **outputs}
+        )
+
+    def _condition(self, attempt: Attempt) -> StepResult:
+        outcome = all(holds(condition) for condition in attempt.arguments["Conditions"])
+        return StepResult({"Condition": {"Outcome": str(outcome)}}, {"Outcome": outcome})
+
+    def _fail(self, attempt: Attempt) -> StepResult:
+        message = str(attempt.arguments.get("ErrorMessage", ""))
+        attempt.announce({"Fail": {"ErrorMessage": message}})
+        raise StepFailedError(message)
+
+
+def holds(condition: dict[str, Any]) -> bool:
+    """Whether a condition is true.
+
+    https://aws-sagemaker-mlops.github.io/sagemaker-model-building-pipeline-definition-JSON-schema/#condition-step
+    """
+    kind = condition["Type"]
+    if kind == "Not":
+        return not holds(condition["Expression"])
+    if kind == "Or":
+        return any(holds(inner) for inner in condition["Conditions"])
+    if kind == "In":
+        return condition["QueryValue"] in condition["Values"]
+    left, right = condition["LeftValue"], condition["RightValue"]
+    if kind == "Equals":
+        return bool(left == right)
+    try:
+        left, right = float(left), float(right)
+    except (TypeError, ValueError):
+        raise StepFailedError(f"ClientError: cannot compare {left!r} with {right!r}") from None
+    comparisons = {
+        "GreaterThan": left > right,
+        "GreaterThanOrEqualTo": left >= right,
+        "LessThan": left < right,
+        "LessThanOrEqualTo": left <= right,
+    }
+    if kind not in comparisons:
+        raise StepFailedError(f"ClientError: unknown condition {kind}")
+    return comparisons[kind]
+
+
+def _check(what: str, status: str, reason: str) -> None:
+    if status == "Stopped":
+        raise StepStoppedError
+    if status != "Completed":
+        kind = "SageMaker.JOB_INTERNAL_ERROR" if reason.startswith("InternalServerError") else ""
+        raise StepFailedError(f"{what} failed. {reason}", kind)

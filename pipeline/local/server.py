@@ -1,0 +1,95 @@
+"""The local cloud's process: `python -m pipeline.local.server DIRECTORY`, started by `pipeline.local.cloud`.
+
+It starts the object store, answers AWS's APIs on one port, and ends all it started on SIGTERM. Its settings and, once
+it is ready, its pid are in DIRECTORY/cloud.json.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from pipeline.errors import PipelineError
+from pipeline.local import cloud, containers
+from pipeline.local.context import Context
+from pipeline.local.objects import ObjectStore
+from pipeline.local.store import Store
+
+log = logging.getLogger("pipeline.local")
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Requests are not logged one by one; HTTP/1.1 keeps clients' connections open."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Log nothing."""
+
+
+def serve(settings: cloud.Cloud) -> None:
+    """Run until SIGTERM or SIGINT."""
+    ended = containers.end_leftovers(settings.directory)
+    if ended:
+        log.warning("ended %d processes that an earlier local cloud left behind", ended)
+    # moto's own account id and AWS clients in this process read these.
+    os.environ.update(cloud.environment(settings), MOTO_ACCOUNT_ID=settings.account_id)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    objects = ObjectStore(settings.directory / "objects", settings.s3_port, settings.access_key, settings.secret_key)
+    objects.start()
+    try:
+        _serve_api(settings, stop)
+    finally:
+        objects.stop()
+
+
+def _serve_api(settings: cloud.Cloud, stop: threading.Event) -> None:
+    from moto.server import DomainDispatcherApplication, create_backend_app
+
+    from pipeline.local.protocol import Application
+    from pipeline.local.services import Services
+
+    store = Store(settings.directory / "cloud.sqlite")
+    context = Context(settings.directory, settings.account_id, settings.region, store, cloud.environment(settings))
+    services = Services(context)
+    application = Application(services, DomainDispatcherApplication(create_backend_app))
+    try:
+        server = make_server("127.0.0.1", settings.api_port, application, threaded=True, request_handler=QuietHandler)
+    except (OSError, SystemExit) as error:
+        raise PipelineError(f"port {settings.api_port} is in use; pass another one with --port") from error
+    thread = threading.Thread(target=server.serve_forever, name="api", daemon=True)
+    thread.start()
+    services.restore()
+    cloud.mark_ready(settings, os.getpid())
+    log.info("ready: APIs on port %d, S3 on port %d", settings.api_port, settings.s3_port)
+    stop.wait()
+    log.info("stopping")
+    services.close()
+    server.shutdown()
+    store.close()
+
+
+def main() -> None:
+    """The process's entry point."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for noisy in ("werkzeug", "botocore", "urllib3", "moto"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    settings = cloud.read(Path(sys.argv[1]))
+    try:
+        serve(settings)
+    except PipelineError as error:
+        # The parent shows the last line to the user.
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The table of what the local cloud answers itself: service, operation, handler. All else is moto's.
+
+Of the services named here (SageMaker, its runtime, Athena, CloudWatch Logs) any other operation is answered with the
+error for an unknown one. Of Lambda and EventBridge only Invoke and PutEvents are answered here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.local.athena import Athena, S3Access
+from pipeline.local.context import Context
+from pipeline.local.errors import ServiceError
+from pipeline.local.events import Events
+from pipeline.local.functions import Functions
+from pipeline.local.images import ImageRegistry
+from pipeline.local.logs import Logs
+from pipeline.local.sagemaker.endpoints import Endpoints
+from pipeline.local.sagemaker.jobs import JobServices
+from pipeline.local.sagemaker.pipelines import Pipelines
+from pipeline.local.sagemaker.processing import ProcessingJobs
+from pipeline.local.sagemaker.registry import Registry
+from pipeline.local.sagemaker.steps import StepRunners
+from pipeline.local.sagemaker.tags import Tags
+from pipeline.local.sagemaker.training import TrainingJobs
+from pipeline.local.sagemaker.tuning import TuningJobs
+
+log = logging.getLogger(__name__)
+
+Request = dict[str, Any]
+Handler = Callable[[Request], Request]
+
+
+class Services:
+    """All services of one cloud, wired together."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.logs = Logs(context.directory / "logs", context.arn)
+        self.functions = Functions(context, self.logs)
+        self.events = Events(context, self.functions)
+        job_services = JobServices(context, self.logs, ImageRegistry(context.directory / "images"))
+        self._tags = Tags(context.store)
+        self._registry = Registry(context, self.events)
+        self._processing = ProcessingJobs(job_services)
+        self._training = TrainingJobs(job_services)
+        self._tuning = TuningJobs(job_services, self._training)
+        self.endpoints = Endpoints(job_services, self._registry, self.events)
+        runners = StepRunners(
+            processing=self._processing,
+            training=self._training,
+            tuning=self._tuning,
+            registry=self._registry,
+            models=self.endpoints.create_model,
+            functions=self.functions,
+            validate=lambda operation, request: _validate_request("sagemaker", operation, request),
+        )
+        self._pipelines = Pipelines(context, runners, self.events)
+        environment = context.environment
+        athena = Athena(
+            context.store,
+            context.client("glue"),
+            S3Access(
+                endpoint=environment["AWS_ENDPOINT_URL_S3"],
+                access_key=environment["AWS_ACCESS_KEY_ID"],
+                secret_key=environment["AWS_SECRET_ACCESS_KEY"],
+                region=context.region,
+            ),
+        )
+        self.table: dict[str, dict[str, Handler]] = {
+            "sagemaker": {
+                **self._pipelines.operations(),
+                **self._processing.operations(),
+                **self._training.operations(),
+                **self._tuning.operations(),
+                **self._registry.operations(),
+                **self.endpoints.operations(),
+                **self._tags.operations(),
+            },
+            "athena": athena.operations(),
+            "logs": self.logs.operations(),
+            "events": self.events.operations(),
+        }
+
+    def owns(self, service: str, operation: str) -> bool:
+        """Whether a request is answered here, be it with an error, rather than by moto."""
+        return service in self.table and (service != "events" or operation in self.table[service])
+
+    def call(self, service: str, operation: str, request: Request) -> Request:
+        """Answer a request of a JSON-protocol service. Raises ServiceError."""
+        handler = self.table[service].get(operation)
+        if handler is None:
+            raise ServiceError("UnknownOperationException", f"The local cloud does not answer {service}:{operation}.")
+        _validate_request(service, operation, request)
+        response = handler(request)
+        if service == "sagemaker" and operation.startswith("Create"):
+            self._tags.keep(request, response)
+        _validate_response(service, operation, response)
+        return response
+
+    def restore(self) -> None:
+        """After a restart, bring back what runs all the time."""
+        self.endpoints.restore()
+
+    def close(self) -> None:
+        """End everything that was started, executions before their jobs."""
+        for service in (self._pipelines, self._tuning, self._training, self._processing, self.endpoints, self.events):
+            service.close()
+
+
+def _validate_request(service: str, operation: str, request: Request) -> None:
+    from pipeline.validation import validate_request
+
+    if problems := validate_request(service, operation, request):
+        raise ServiceError("ValidationException", "; ".join(map(str, problems)))
+
+
+def _validate_response(service: str, operation: str, response: Request) -> None:
+    from pipeline.validation import validate_response
+
+    if problems := validate_response(service, operation, response):
+        log.error("%s:%s: the answer does not fit the service's model: %s", service, operation, problems)
+        message = f"The local cloud's answer to {operation} does not fit the model: {'; '.join(map(str, problems))}"
+        raise ServiceError("InternalFailure", message, 500)

@@ -1,0 +1,68 @@
+"""Which command starts a training job, as AWS's training toolkit decides it from the hyperparameters.
+
+https://github.com/aws/sagemaker-training-toolkit: hyperparameters that start with `sagemaker_` are the toolkit's own,
+the others become `--name value` arguments of the program; `sagemaker_torch_distributed_enabled` starts torchrun.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+OWN = "sagemaker_"
+CODE = "/opt/ml/code"
+
+
+class LauncherError(Exception):
+    """The hyperparameters ask for what this machine cannot run."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where one host stands among all, and where rank 0 listens."""
+
+    node_rank: int
+    nodes: int
+    processes_per_host: int
+    master_address: str
+    master_port: int
+
+
+def command(hyperparameters: dict[str, str], image: Path, cluster: Cluster) -> list[str]:
+    """The command of one host. `image` is where the container's /opt/ml/code is."""
+    program = hyperparameters.get("sagemaker_program", "")
+    if hyperparameters.get("sagemaker_submit_directory") != CODE or not (image / program).is_file():
+        raise LauncherError(f"no program {program!r} in {CODE} of the training image")
+    if ".." in program.split("/"):
+        raise LauncherError(f"the program {program!r} leaves {CODE}")
+    if _true(hyperparameters, "sagemaker_distributed_dataparallel_enabled"):
+        raise LauncherError(
+            "SMDDP exists in AWS's images on p3dn, p4d and p4de instances only; set training.backend: auto to run here"
+        )
+    arguments = [str(image / program), *_arguments(hyperparameters)]
+    if _true(hyperparameters, "sagemaker_torch_distributed_enabled"):
+        return [
+            "torchrun",
+            f"--nnodes={cluster.nodes}",
+            f"--nproc_per_node={cluster.processes_per_host}",
+            f"--node_rank={cluster.node_rank}",
+            f"--master_addr={cluster.master_address}",
+            f"--master_port={cluster.master_port}",
+            *arguments,
+        ]
+    if cluster.nodes > 1:
+        raise LauncherError("several instances without a launcher: set sagemaker_torch_distributed_enabled to true")
+    return ["python3", *arguments]
+
+
+def _arguments(hyperparameters: dict[str, str]) -> list[str]:
+    own = {
+        name: value
+        for name, value in hyperparameters.items()
+        if not name.startswith(OWN) and name != "_tuning_objective_metric"
+    }
+    return [part for name in sorted(own) for part in (f"--{name}", own[name])]
+
+
+def _true(hyperparameters: dict[str, str], name: str) -> bool:
+    return hyperparameters.get(name, "").lower() == "true"

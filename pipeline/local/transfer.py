@@ -1,0 +1,87 @@
+"""Between S3 and the folders of a job, as SageMaker moves inputs, outputs, checkpoints and models."""
+
+from __future__ import annotations
+
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+THREADS = 16
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an S3 URI."""
+    parsed = urlparse(uri, allow_fragments=False)
+    if parsed.scheme != "s3" or not parsed.netloc:
+        raise ValueError(f"{uri!r} is not an S3 URI")
+    return parsed.netloc, parsed.path.lstrip("/")
+
+
+def list_keys(s3: Any, uri: str) -> list[str]:
+    """Keys of all objects whose key starts with the URI's."""
+    bucket, prefix = split_uri(uri)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def download(s3: Any, uri: str, folder: Path, *, share: tuple[int, int] = (0, 1)) -> int:
+    """Copy the objects below an S3 prefix, or the one object of that name, into `folder`; gives their number.
+
+    `share` = (i, n) takes every n-th key: ShardedByS3Key. Keys that would leave the folder are refused.
+    """
+    bucket, prefix = split_uri(uri)
+    keys = [key for key in list_keys(s3, uri) if not key.endswith("/")]
+    # A prefix without a slash at its end must not take its neighbours: `labels` is not `labels-old/`.
+    if prefix and not prefix.endswith("/"):
+        keys = [key for key in keys if key == prefix or key.startswith(f"{prefix}/")]
+    keys = keys[share[0] :: share[1]]
+    folder.mkdir(parents=True, exist_ok=True)
+    root = folder.resolve()
+
+    def fetch(key: str) -> None:
+        name = key[len(prefix) :].lstrip("/") or key.rsplit("/", 1)[-1]
+        target = (root / name).resolve()
+        if root not in target.parents:
+            raise ValueError(f"the key {key!r} leaves the folder it is copied to")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        s3.download_file(bucket, key, str(target))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(fetch, keys))
+    return len(keys)
+
+
+def upload(s3: Any, folder: Path, uri: str, *, newer_than: float = 0.0) -> int:
+    """Copy the files below `folder` that changed after `newer_than` (seconds since the epoch); gives their number."""
+    bucket, prefix = split_uri(uri.rstrip("/"))
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_mtime > newer_than]
+
+    def send(path: Path) -> None:
+        s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(folder).as_posix()}")
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(send, files))
+    return len(files)
+
+
+def upload_archive(s3: Any, folder: Path, uri: str, scratch: Path) -> None:
+    """Pack a folder as `model.tar.gz` is packed, and copy it to `uri`."""
+    bucket, key = split_uri(uri)
+    with tarfile.open(scratch, "w:gz", compresslevel=1) as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, arcname=path.name)
+    s3.upload_file(str(scratch), bucket, key)
+    scratch.unlink()
+
+
+def download_archive(s3: Any, uri: str, folder: Path) -> None:
+    """Fetch a `model.tar.gz` and unpack it; members that would leave the folder are refused."""
+    bucket, key = split_uri(uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = folder.with_suffix(".tar.gz")
+    s3.download_file(bucket, key, str(scratch))
+    with tarfile.open(scratch, "r:gz") as archive:
+        archive.extractall(folder, filter="data")
+    scratch.unlink()

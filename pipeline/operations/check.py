@@ -1,0 +1,87 @@
+"""What can be known about the pipeline without an account: it compiles, and the service's model agrees."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class StepSummary:
+    """A step of the definition; `image` is empty where it runs none."""
+
+    name: str
+    kind: str
+    image: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A definition in brief. Two definitions with one `sha256` are the same bytes."""
+
+    name: str
+    account: str
+    region: str
+    target: str
+    steps: tuple[StepSummary, ...]
+    parameters: tuple[str, ...]
+    bytes: int
+    sha256: str
+
+
+def checked_definition(settings: Settings) -> str:
+    """The compiled definition, once botocore's model of the service has nothing against it.
+
+    Raises PipelineError with one line for each problem.
+    """
+    from pipeline.definition import compile_definition
+    from pipeline.validation import validate_definition
+
+    definition = compile_definition(settings)
+    problems = validate_definition(json.loads(definition))
+    if problems:
+        raise PipelineError("\n".join(map(str, problems)))
+    return definition
+
+
+def summarized(settings: Settings, text: str) -> Summary:
+    """The compiled definition `text` in brief."""
+    definition = json.loads(text)
+    return Summary(
+        name=settings.name,
+        account=settings.account.id,
+        region=settings.account.region,
+        target=settings.account.target,
+        steps=tuple(_steps(definition["Steps"])),
+        parameters=tuple(one["Name"] for one in definition["Parameters"]),
+        bytes=len(text.encode()),
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def _steps(steps: list[dict[str, Any]]) -> Iterator[StepSummary]:
+    for step in steps:
+        arguments = step.get("Arguments", {})
+        yield StepSummary(step["Name"], step["Type"], _image(arguments))
+        yield from _steps(arguments.get("IfSteps", []))
+        yield from _steps(arguments.get("ElseSteps", []))
+
+
+def _image(arguments: dict[str, Any]) -> str:
+    """Repository and tag of the image a step runs, without the registry's host."""
+    match arguments:
+        case {"AppSpecification": {"ImageUri": str(uri)}}:
+            pass
+        case {"TrainingJobDefinition": {"AlgorithmSpecification": {"TrainingImage": str(uri)}}}:
+            pass
+        case {"InferenceSpecification": {"Containers": [{"Image": str(uri)}, *_]}}:
+            pass
+        case _:
+            return ""
+    return uri.rsplit("/", 1)[-1]

@@ -1,0 +1,71 @@
+"""Which cloud the commands of one process speak to: the only place where the settings' target matters.
+
+Everything else makes its clients with `client` and asks nothing: endpoint and credentials come from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pipeline.errors import PipelineError
+from pipeline.settings import Settings
+
+# What may be set for another account and would be stronger than, or mixed with, the local cloud's own credentials.
+_FOREIGN = (
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+)
+_SERVICE_ENDPOINT = "AWS_ENDPOINT_URL_"
+
+
+def connect(settings: Settings) -> None:
+    """Point this process at the account that the settings name.
+
+    For `account.target: local` the environment gets the running local cloud's endpoints and credentials; raises
+    PipelineError when it is not running. For an AWS account only the region is set: credentials are the user's own.
+    """
+    if settings.account.target == "aws":
+        os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"] = settings.account.region
+        return
+    from pipeline.local import cloud
+
+    running = cloud.find(cloud.default_directory())
+    if running is None:
+        raise PipelineError("the local cloud is not running; start it: python -m pipeline local up")
+    os.environ.update(cloud.environment(running))
+    for name in foreign_variables():
+        if name not in cloud.environment(running):
+            del os.environ[name]
+    _leave_default_session()
+    hosts = [host for host in os.environ.get("NO_PROXY", "").split(",") if host]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(dict.fromkeys([*hosts, "127.0.0.1"]))
+
+
+def _leave_default_session() -> None:
+    """Clients made from here on read the environment anew: boto3's default session keeps the credentials it found."""
+    import boto3
+
+    boto3.setup_default_session()
+
+
+def foreign_variables() -> list[str]:
+    """Variables of this environment that would lead a client away from the local cloud."""
+    return sorted(name for name in os.environ if name in _FOREIGN or name.startswith(_SERVICE_ENDPOINT))
+
+
+def client(settings: Settings, service: str) -> Any:
+    """A boto3 client in the settings' region that retries throttling and lost connections."""
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        region_name=settings.account.region,
+        retries={"mode": "standard", "total_max_attempts": 5},
+        connect_timeout=10,
+        max_pool_connections=32,
+    )
+    return boto3.client(service, config=config)

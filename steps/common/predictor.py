@@ -1,0 +1,103 @@
+"""From photos to counts: the trained network in ONNX Runtime, and the rule that makes a count of its probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from steps.common.artifact import ONNX, ModelDescription, read_description
+from steps.common.errors import StepError
+
+Decision = Literal["argmax", "expected"]
+
+
+class Predictor:
+    """A network that is loaded once; its methods may be called from several threads at a time."""
+
+    def __init__(self, description: ModelDescription, session: Any) -> None:
+        self.description = description
+        self._session = session
+        self._input = session.get_inputs()[0].name
+
+    @classmethod
+    def load(cls, folder: Path, threads: int = 0) -> Predictor:
+        """Load an unpacked model artifact to compute on the CPU with `threads` threads; 0 takes one a physical core.
+
+        Raises StepError that names the file when the artifact is not whole, and when the network does not take
+        uint8 photos (N, 3, image_size, image_size) and give one output (N, classes) as `model.json` says.
+        """
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as reasons
+
+        description = read_description(folder)
+        path = folder / ONNX
+        if not path.is_file():
+            raise StepError(f"{path}: missing; this is not a whole model artifact, train the model again")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # warnings of graph optimisations are not for operators
+        # ONNX Runtime's exceptions share no base class of their own.
+        unusable = (reasons.Fail, reasons.InvalidArgument, reasons.InvalidGraph, reasons.InvalidProtobuf)
+        try:
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except (*unusable, reasons.NotImplemented, reasons.RuntimeException) as error:
+            raise StepError(f"{path}: not a network that ONNX Runtime can load: {_first_line(error)}") from error
+        _check_signature(path, session, description)
+        return cls(description, session)
+
+    def probabilities(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Probabilities (N, classes), float32, rows summing to 1, of uint8 photos (N, 3, image_size, image_size).
+
+        Raises StepError when the network's output is not finite.
+        """
+        (logits,) = self._session.run(None, {self._input: batch})
+        if not np.isfinite(logits).all():
+            raise StepError("the network gives outputs that are not finite; its weights are damaged, train it again")
+        return softmax(logits)
+
+
+def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Softmax of each row; the row's largest logit is taken off first, so that no exponential overflows."""
+    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float32] = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities
+
+
+def expectation(probabilities: NDArray[np.float32], classes: Sequence[int]) -> NDArray[np.float64]:
+    """The expected count (N,) under probabilities (N, classes)."""
+    return probabilities.astype(np.float64) @ np.asarray(classes, dtype=np.float64)
+
+
+def decide(probabilities: NDArray[np.float32], classes: Sequence[int], decision: Decision) -> NDArray[np.int32]:
+    """The count (N,) that is answered for probabilities (N, classes).
+
+    `argmax` is the likeliest class, the best choice for accuracy. `expected` is the class nearest to the expected
+    count (a half goes up), which has a lower RMSE at some cost in accuracy; of classes without gaps that is the
+    rounded expectation.
+    """
+    quantities = np.asarray(classes, dtype=np.int32)
+    chosen: NDArray[np.int32]
+    if decision == "argmax":
+        chosen = quantities[probabilities.argmax(axis=1)]
+        return chosen
+    distances = np.abs(expectation(probabilities, classes)[:, None] - quantities[None, :])
+    # argmin takes the first of two that are as near; turned round, that is the larger class.
+    chosen = quantities[::-1][distances[:, ::-1].argmin(axis=1)]
+    return chosen
+
+
+def _check_signature(path: Path, session: Any, description: ModelDescription) -> None:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    size = description.image_size
+    found = [(node.type, node.shape[1:]) for node in (*inputs, *outputs)]
+    wanted = [("tensor(uint8)", [3, size, size]), ("tensor(float)", [len(description.classes)])]
+    if len(inputs) != 1 or found != wanted:
+        raise StepError(f"{path}: takes and gives {found} a photo, but model.json says {wanted}; train the model again")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

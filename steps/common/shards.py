@@ -1,0 +1,242 @@
+"""Shards in: photos and their counts, streamed from S3 and checked against the dataset index while they pass.
+
+A shard is a WebDataset tar: two members a sample, `{image_id}.jpg` and `{image_id}.cls` (the quantity, in decimal).
+Nothing is written to disk. obstore repeats requests that fail (503, resets) with backoff and resumes a body that
+breaks off where it broke; what is left to check here is that the bytes are the ones that the shard step wrote.
+
+A stream must be opened in the process that reads it: obstore does not survive a fork (see `steps.common.s3`). A
+parent process that has itself read from S3 needs workers that are spawned, not forked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+import tarfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from steps.common.dataset import Shard
+from steps.common.errors import StepError
+from steps.common.images import MAX_BYTES
+from steps.common.s3 import S3Uri, open_store
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from obstore.store import S3Store
+
+# One chunk is read ahead while its predecessor is decoded: about 150 photos of 256 pixels.
+CHUNK_BYTES = 4 * 1024 * 1024
+# A tar ends in two empty blocks of 512 bytes.
+_TRAILER_BYTES = 1024
+_MEMBERS = frozenset({"jpg", "cls"})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One photo as it lies in its shard: the JPEG's bytes, and how many objects it shows."""
+
+    image_id: str
+    jpeg: bytes
+    quantity: int
+
+
+def read_shard(shard: Shard) -> Iterator[Sample]:
+    """The samples of one shard, in the order in which they were written, while it streams from S3.
+
+    Raises StepError that names the shard when it is missing, may not be read, is not as long as the index says, is not
+    a tar, or has a sample without its photo or count; and, once all of it has passed, when its SHA-256 or its number
+    of samples is not the index's. A caller must therefore read to the end before it trusts what it read.
+    """
+    samples = 0
+    with open_stream(shard.uri, shard) as stream:
+        for sample in _samples(stream, shard.uri):
+            samples += 1
+            yield sample
+        while stream.read(CHUNK_BYTES):
+            pass  # what follows the tar's end belongs to the checksum
+    if samples != shard.samples:
+        raise _damaged(shard.uri, f"it has {samples} samples, the index says {shard.samples}")
+
+
+def iterate(shards: Iterable[Shard]) -> Iterator[Sample]:
+    """The samples of all `shards`, one shard after the other; raises as `read_shard` does."""
+    for shard in shards:
+        yield from read_shard(shard)
+
+
+def open_stream(uri: str, expected: Shard | None = None) -> io.BufferedReader:
+    """A readable stream over the object at `uri`, with one chunk read ahead by a thread.
+
+    With `expected` the length is checked on opening and the SHA-256 before the last chunk is handed out, so that a
+    reader who comes to the end of the tar has read what was written. Raises StepError that names the object, on opening
+    or from a later read. Close it, or leave it to the garbage collector.
+    """
+    return io.BufferedReader(_ObjectStream(uri, expected), buffer_size=256 * 1024)
+
+
+def register_webdataset_scheme(shards: Iterable[Shard] = ()) -> None:
+    """Let WebDataset open `s3://` URLs with `open_stream`; those of `shards` are checked against the index.
+
+    Call it in the process that reads: a spawned worker does not inherit it.
+    """
+    import webdataset  # noqa: F401  # its package replaces the name `webdataset.gopen` by the function of that name
+
+    expected = {shard.uri: shard for shard in shards}
+
+    def gopen(url: str, mode: str = "rb", bufsize: int = 8192, **_: object) -> io.BufferedReader:
+        del bufsize
+        if mode != "rb":
+            raise StepError(f"{url}: shards are read, not opened with mode {mode!r}")
+        return open_stream(url, expected.get(url))
+
+    sys.modules["webdataset.gopen"].gopen_schemes["s3"] = gopen
+
+
+class _ObjectStream(io.RawIOBase):
+    """An S3 object as a raw stream; `io.BufferedReader` makes it a file."""
+
+    def __init__(self, uri: str, expected: Shard | None) -> None:
+        super().__init__()
+        self._uri = uri
+        self._expected = expected
+        self._digest = hashlib.sha256()
+        self._received = 0
+        self._chunk = memoryview(b"")
+        # An executor's thread, unlike a daemon thread, is waited for when the interpreter ends: a thread that is
+        # stopped inside obstore aborts the process.
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="shard")
+        self._chunks = self._open()
+        self._next: Future[object] = self._executor.submit(next, self._chunks, None)
+
+    def readable(self) -> bool:
+        """True: a stream that is read only."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill `buffer` as far as the chunk at hand goes; 0 at the end."""
+        if not self._chunk:
+            self._chunk = memoryview(self._next_chunk())
+        target = memoryview(buffer).cast("B")
+        size = min(len(target), len(self._chunk))
+        target[:size] = self._chunk[:size]
+        self._chunk = self._chunk[size:]
+        return size
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        if not self.closed:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+        super().close()
+
+    def _open(self) -> Iterator[object]:
+        import obstore
+
+        place = S3Uri.parse(self._uri)
+        with _naming(self._uri):
+            result = obstore.get(_store(place.bucket, os.getpid()), place.key)
+        size = result.meta["size"]
+        if self._expected and size != self._expected.bytes:
+            raise _damaged(self._uri, f"it has {size} bytes, the index says {self._expected.bytes}")
+        stream: Iterator[object] = iter(result.stream(min_chunk_size=CHUNK_BYTES))
+        return stream
+
+    def _next_chunk(self) -> bytes:
+        """The next bytes, empty at the end; the end of the tar only once the checksum was compared."""
+        pieces: list[bytes] = []
+        while True:
+            with _naming(self._uri):
+                piece = self._next.result()
+            if piece is None:
+                return b"".join(pieces)
+            self._next = self._executor.submit(next, self._chunks, None)
+            pieces.append(bytes(piece))  # type: ignore[call-overload]  # obstore.Bytes, which has the buffer protocol
+            self._digest.update(pieces[-1])
+            self._received += len(pieces[-1])
+            if self._expected is None:
+                break
+            left = self._expected.bytes - self._received
+            if left <= 0 and self._digest.hexdigest() != self._expected.sha256:
+                raise _damaged(self._uri, "its SHA-256 is not the index's")
+            # A tar reader may leave the last block of the trailer unread, and with it the check.
+            if not 0 < left < _TRAILER_BYTES:
+                break
+        return b"".join(pieces)
+
+
+@contextmanager
+def _naming(uri: str) -> Iterator[None]:
+    """Turn obstore's errors into StepErrors that name the object."""
+    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StepError(f"{uri}: there is no such shard; run the shard step again") from error
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        raise StepError(f"{uri}: access denied; the job's role needs s3:GetObject there") from error
+    except BaseError as error:
+        reason = str(error).partition("\n")[0]
+        raise StepError(f"{uri}: reading it failed, with all retries: {reason}") from error
+
+
+@lru_cache(maxsize=16)
+def _store(bucket: str, process: int) -> S3Store:
+    """One store, and its connections, a bucket and process."""
+    del process
+    return open_store(bucket)
+
+
+def _samples(stream: io.BufferedReader, uri: str) -> Iterator[Sample]:
+    """Pairs of members that follow each other, as samples."""
+    image_id, parts = "", dict[str, bytes]()
+    for member, content in _members(stream, uri):
+        name, _, kind = member.partition(".")
+        if kind not in _MEMBERS or kind in parts or (parts and name != image_id):
+            raise _damaged(uri, f"member {member!r} does not follow on sample {image_id!r}")
+        image_id, parts[kind] = name, content
+        if len(parts) == len(_MEMBERS):
+            yield Sample(image_id, parts["jpg"], _quantity(parts["cls"], image_id, uri))
+            parts = {}
+    if parts:
+        raise _damaged(uri, f"sample {image_id!r} has no {', '.join(_MEMBERS - set(parts))}")
+
+
+def _members(stream: io.BufferedReader, uri: str) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each member, up to the tar's end.
+
+    The shard step writes plain files with short names, so a header is all there is to a member. tarfile's own
+    streaming reader, made for all that tars may hold, takes twice as long, and every epoch reads every shard.
+    """
+    while True:
+        header = stream.read(tarfile.BLOCKSIZE)
+        if header == bytes(tarfile.BLOCKSIZE):
+            return
+        try:
+            member = tarfile.TarInfo.frombuf(header, "ascii", "strict")
+        except (tarfile.HeaderError, ValueError) as error:
+            raise _damaged(uri, f"it is not a whole tar ({error})") from error
+        # A damaged size must not become an allocation.
+        if not member.isreg() or not 0 <= member.size <= MAX_BYTES:
+            raise _damaged(uri, f"member {member.name!r} is not a photo or a count")
+        content = stream.read(member.size)
+        padding = -member.size % tarfile.BLOCKSIZE
+        if len(content) != member.size or len(stream.read(padding)) != padding:
+            raise _damaged(uri, f"it ends within member {member.name!r}")
+        yield member.name, content
+
+
+def _quantity(text: bytes, image_id: str, uri: str) -> int:
+    if not text.isdigit():
+        raise _damaged(uri, f"the count of sample {image_id!r} is {text[:20]!r}")
+    return int(text)
+
+
+def _damaged(uri: str, what: str) -> StepError:
+    return StepError(f"{uri}: damaged shard: {what}; run the shard step again")

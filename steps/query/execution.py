@@ -1,0 +1,151 @@
+"""Statements in Athena: started, waited for with a limit, stopped when it is over, and accounted for."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from steps.common.errors import StepError
+from steps.common.s3 import S3Uri
+
+log = logging.getLogger(__name__)
+
+# Seconds between looks at a query: soon at first, as most statements are DDL, then at AWS's usual second.
+FIRST_LOOK = 0.05
+LONGEST_PAUSE = 1.0
+# What a query ends with when its data is not what the SerDe expects. Casts that fail inside a SerDe are internal
+# errors to the engine. https://docs.aws.amazon.com/athena/latest/ug/troubleshooting-athena.html
+DATA_ERRORS = ("HIVE_BAD_DATA", "HIVE_CURSOR_ERROR", "GENERIC_USER_ERROR", "GENERIC_INTERNAL_ERROR")
+
+
+class Execution(BaseModel):
+    """A finished query, for the summary."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    statement: str
+    id: str
+    state: str
+    data_scanned_bytes: int
+    engine_milliseconds: int
+
+
+class QueryFailedError(Exception):
+    """A query ended FAILED or CANCELLED; the text is the service's own reason."""
+
+    @property
+    def is_about_data(self) -> bool:
+        """Whether files, not the statement or the service, are to blame."""
+        return str(self).startswith(DATA_ERRORS)
+
+
+@contextmanager
+def service_errors(doing: str) -> Iterator[None]:
+    """Turn what an AWS client raises (no access, no such bucket or work group, no network) into one line."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        problem = error.response.get("Error", {})
+        raise StepError(f"{doing}: {problem.get('Code', 'Error')}: {problem.get('Message', error)}") from error
+    except BotoCoreError as error:
+        raise StepError(f"{doing}: {error}") from error
+
+
+class Athena:
+    """Runs statements in one database and work group; results go below `results`."""
+
+    def __init__(self, database: str, workgroup: str, results: S3Uri, timeout: float) -> None:
+        self.database = database
+        self.workgroup = workgroup
+        self.results = results
+        self.timeout = timeout
+        self.executions: list[Execution] = []
+
+    def ensure_database(self) -> None:
+        """Create the Glue database where it is missing."""
+        import awswrangler as wr
+
+        with service_errors(f"Glue database {self.database}"):
+            wr.catalog.create_database(self.database, exist_ok=True)
+
+    def run(self, name: str, sql: str, parameters: Sequence[str] = ()) -> str:
+        """Run a statement to its end; gives its query execution id.
+
+        Raises QueryFailedError with the service's reason, and StepError where the query was stopped because it took
+        longer than the limit, or could not be started.
+        """
+        import awswrangler as wr
+
+        with service_errors(f"Athena, {name}, work group {self.workgroup}"):
+            query_id: str = wr.athena.start_query_execution(
+                sql,
+                database=self.database,
+                workgroup=self.workgroup,
+                s3_output=f"{self.results}/",
+                params=list(parameters) if parameters else None,
+                paramstyle="qmark" if parameters else "named",
+            )
+            final = self._wait(name, query_id)
+        status, statistics = final["Status"], final.get("Statistics", {})
+        execution = Execution(
+            statement=name,
+            id=query_id,
+            state=status["State"],
+            data_scanned_bytes=statistics.get("DataScannedInBytes", 0),
+            engine_milliseconds=statistics.get("EngineExecutionTimeInMillis", 0),
+        )
+        self.executions.append(execution)
+        if execution.state != "SUCCEEDED":
+            raise QueryFailedError(status.get("StateChangeReason", f"the query is {execution.state}"))
+        log.info(
+            "%s: %d ms, %d bytes scanned (query %s)",
+            name,
+            execution.engine_milliseconds,
+            execution.data_scanned_bytes,
+            query_id,
+        )
+        return query_id
+
+    def rows(self, name: str, sql: str) -> list[dict[str, str | None]]:
+        """The rows of a SELECT, values as Athena's text.
+
+        Read from the API, since a data frame would make a missing value of an id that is called NaN.
+        """
+        import boto3
+
+        query_id = self.run(name, sql)
+        with service_errors(f"Athena, {name}"):
+            pages = boto3.client("athena").get_paginator("get_query_results").paginate(QueryExecutionId=query_id)
+            lines = [
+                [cell.get("VarCharValue") for cell in row["Data"]]
+                for page in pages
+                for row in page["ResultSet"]["Rows"]
+            ]
+        header = [str(column) for column in lines[0]]
+        return [dict(zip(header, line, strict=True)) for line in lines[1:]]
+
+    def _wait(self, name: str, query_id: str) -> dict[str, Any]:
+        import awswrangler as wr
+
+        deadline = time.monotonic() + self.timeout
+        pause = FIRST_LOOK
+        while True:
+            execution: dict[str, Any] = wr.athena.get_query_execution(query_id)
+            if execution["Status"]["State"] in ("SUCCEEDED", "FAILED", "CANCELLED"):
+                return execution
+            left = deadline - time.monotonic()
+            if left <= 0:
+                wr.athena.stop_query_execution(query_id)
+                raise StepError(
+                    f"Athena, {name}: query {query_id} was stopped after {self.timeout / 60:g} minutes"
+                    f" ({execution['Status']['State']}); raise data.query_minutes"
+                )
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, LONGEST_PAUSE)

@@ -1,0 +1,232 @@
+"""The step: many small metadata files in S3 -> consolidated Parquet, labels, and a summary of what was left out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import uuid
+from dataclasses import dataclass
+from typing import Literal
+
+from steps.common import container
+from steps.common.errors import StepError
+from steps.common.s3 import S3Uri
+from steps.query import direct, inventory, statements
+from steps.query.execution import Athena, QueryFailedError, service_errors
+from steps.query.inventory import Inventory
+from steps.query.statements import Tables
+from steps.query.summary import EXAMPLES, NAME, Refusal, Summary
+
+log = logging.getLogger(__name__)
+
+ABOVE_MAXIMUM = "above-maximum"
+NULL_QUANTITY = "null-quantity"
+MALFORMED = "malformed-metadata"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where this job's outputs go in S3."""
+
+    metadata: S3Uri
+    labels: S3Uri
+    summary: S3Uri
+
+    @classmethod
+    def declared(cls) -> Outputs:
+        """As the processing job declares them."""
+        return cls(*[S3Uri.parse(container.processing_output_uri(name)) for name in ("metadata", "labels", "summary")])
+
+
+@dataclass(frozen=True)
+class Source:
+    """The raw location and what it lists."""
+
+    location: S3Uri
+    listed: Inventory
+
+    @property
+    def metadata(self) -> S3Uri:
+        """The folder of metadata files."""
+        return self.location.join(inventory.METADATA)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the queries say: who read the metadata (and why, if not Athena), and what became of each id."""
+
+    reader: Literal["athena", "direct"]
+    reader_reason: str
+    labels: dict[int, int]
+    refused: dict[str, Refusal]
+
+
+def run(
+    *,
+    image_location: str,
+    maximum_quantity: int,
+    data_version: str,
+    database: str,
+    workgroup: str,
+    timeout_minutes: float,
+) -> Summary:
+    """Consolidate the metadata below `image_location`, write the labels, and leave `query.json`.
+
+    Raises StepError on what cannot be read or written, on a query that fails or takes longer than `timeout_minutes`,
+    and where no photo is left that has a label.
+    """
+    raw = S3Uri.parse(image_location)
+    tables = Tables(statements.database_name(database), job_suffix())
+    outputs = Outputs.declared()
+    results = outputs.summary.join("athena")
+    athena = Athena(tables.database, statements.workgroup_name(workgroup), results, timeout_minutes * 60)
+
+    listed = inventory.take(raw)
+    log.info("%s holds %d photos and %d metadata files", raw, len(listed.images), len(listed.metadata))
+    for output in (outputs.metadata, outputs.labels, outputs.summary):
+        clear(output, raw)
+    athena.ensure_database()
+    try:
+        found = query(athena, tables, Source(raw, listed), outputs, maximum_quantity)
+    except QueryFailedError as error:
+        raise StepError(f"Athena, {athena.executions[-1].statement}: {error}") from error
+    finally:
+        drop(tables)
+
+    summary = Summary(
+        image_location=image_location,
+        data_version=data_version,
+        maximum_quantity=maximum_quantity,
+        metadata_files=len(listed.metadata),
+        images=len(listed.images),
+        executions=athena.executions,
+        **vars(found),
+    )
+    (container.processing_output("summary") / NAME).write_text(summary.model_dump_json(indent=2))
+    log.info("%d photos have a label, by quantity %s", summary.labelled, summary.labels)
+    log.info("left out: %s", {name: one.photos for name, one in summary.refused.items()} or "none")
+    return summary
+
+
+def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maximum_quantity: int) -> Found:
+    """All statements, in order: consolidate, judge every id, write the labels.
+
+    Raises QueryFailedError, and StepError where there is no label to write.
+    """
+    reader, reason = consolidate(athena, tables, source, outputs.metadata)
+    folder = outputs.summary.join("inventory")
+    inventory.write(source.listed, folder)
+    athena.run("create inventory", statements.create_inventory(tables, folder))
+    refused = refusals(athena, tables, source)
+    labels, above = label_counts(athena, tables, maximum_quantity)
+    if above:
+        refused[ABOVE_MAXIMUM] = Refusal(photos=above, examples=[])
+    if not labels:
+        found = ", ".join(f"{name}: {one.photos}" for name, one in refused.items())
+        raise StepError(f"no photo below {source.location} has a quantity of 0 to {maximum_quantity} ({found})")
+    athena.run("write labels", statements.write_labels(tables, outputs.labels), [str(maximum_quantity)])
+    return Found(reader, reason, labels, refused)
+
+
+def job_suffix() -> str:
+    """What tells this job's tables from another's: a hash of the job's name, the same in a retry of the process."""
+    path = container.base() / "config" / "processingjobconfig.json"
+    name = json.loads(path.read_text()).get("ProcessingJobName") if path.exists() else None
+    return hashlib.sha256(str(name or uuid.uuid4()).encode()).hexdigest()[:12]
+
+
+def clear(output: S3Uri, raw: S3Uri) -> None:
+    """Remove what an earlier try of this job left below `output`: CTAS wants an empty location.
+
+    Raises StepError, and removes nothing, where that would reach the raw data or a whole bucket.
+    """
+    import awswrangler as wr
+
+    mine = f"{output.key.rstrip('/')}/"
+    for folder in (inventory.METADATA, inventory.IMAGES):
+        theirs = f"{raw.join(folder).key}/"
+        if mine == "/" or (output.bucket == raw.bucket and (mine.startswith(theirs) or theirs.startswith(mine))):
+            raise StepError(f"the output {output} reaches into the raw data below {raw}, or is a whole bucket")
+    with service_errors(f"clearing {output}/"):
+        wr.s3.delete_objects(f"s3://{output.bucket}/{mine}")
+
+
+def consolidate(
+    athena: Athena, tables: Tables, source: Source, output: S3Uri
+) -> tuple[Literal["athena", "direct"], str]:
+    """Fill the table of consolidated metadata; gives who read the files, and why if it was not Athena."""
+    athena.run("create raw", statements.create_raw(tables, source.metadata))
+    try:
+        athena.run("consolidate", statements.consolidate(tables, source.metadata, output))
+    except QueryFailedError as error:
+        if not error.is_about_data:
+            raise
+        reason = str(error)
+    else:
+        return "athena", ""
+    log.warning("Athena's SerDe does not take the metadata (%s); reading the files directly", reason)
+    clear(output, source.location)
+    ids = sorted(source.listed.metadata)
+    malformed = direct.consolidate(source.metadata, ids, output)
+    log.info("%d files were read directly, %d of them are malformed", len(ids), len(malformed))
+    athena.run("create metadata", statements.create_metadata(tables, output))
+    return "direct", reason
+
+
+def refusals(athena: Athena, tables: Tables, source: Source) -> dict[str, Refusal]:
+    """The ids that cannot be labels, by reason."""
+    totals: dict[str, int] = {}
+    examples: dict[str, list[str]] = {}
+    for row in athena.rows("count refused", statements.refused(tables, EXAMPLES)):
+        reason = str(row["reason"])
+        totals[reason] = int(str(row["total"]))
+        examples.setdefault(reason, []).append(str(row["image_id"]))
+    if totals.pop(NULL_QUANTITY, 0):
+        del examples[NULL_QUANTITY]
+        for reason, ids in null_or_missing(athena, tables, source).items():
+            totals[reason] = totals.get(reason, 0) + len(ids)
+            examples[reason] = [*examples.get(reason, []), *ids][:EXAMPLES]
+    return {reason: Refusal(photos=totals[reason], examples=examples[reason]) for reason in sorted(totals)}
+
+
+def null_or_missing(athena: Athena, tables: Tables, source: Source) -> dict[str, list[str]]:
+    """Look into the files without a quantity: a column is NULL for a null and for a key that is absent."""
+    ids = [str(row["image_id"]) for row in athena.rows("list without quantity", statements.null_quantities(tables))]
+    by_reason: dict[str, list[str]] = {}
+    for image_id, data in direct.read(source.metadata, sorted(ids)):
+        try:
+            reason = f"{direct.parse(data).kind}-quantity"
+        except direct.MalformedError:
+            # Ion that is no JSON, such as a file with comments.
+            reason = MALFORMED
+        by_reason.setdefault(reason, []).append(image_id)
+    return by_reason
+
+
+def label_counts(athena: Athena, tables: Tables, maximum_quantity: int) -> tuple[dict[int, int], int]:
+    """Photos of each quantity up to the maximum, and how many are above it."""
+    counts: dict[int, int] = {}
+    above = 0
+    for row in athena.rows("count labels", statements.distribution(tables)):
+        quantity, photos = int(str(row["quantity"])), int(str(row["photos"]))
+        if quantity <= maximum_quantity:
+            counts[quantity] = photos
+        else:
+            above += photos
+    return counts, above
+
+
+def drop(tables: Tables) -> None:
+    """Take this job's tables out of the catalog; the data stays. A table that stays is worth a warning, not the run.
+
+    Straight from Glue: as a statement of Athena's each would be a query that is queued and waited for.
+    """
+    import awswrangler as wr
+
+    for table in tables.all:
+        try:
+            with service_errors(f"dropping {table}"):
+                wr.catalog.delete_table_if_exists(table.database, table.name)
+        except StepError as error:
+            log.warning("%s", error)

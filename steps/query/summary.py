@@ -1,0 +1,51 @@
+"""`query.json`: what this step found, what it left out and why, and which queries it ran."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from steps.query.execution import Execution
+
+VERSION: Literal[1] = 1
+NAME = "query.json"
+# How many ids stand for a reason.
+EXAMPLES = 20
+
+
+class Refusal(BaseModel):
+    """Ids that are no label for one reason: how many, and the first of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    photos: int
+    examples: list[str]
+
+
+class Summary(BaseModel):
+    """The summary of one run.
+
+    `reader` is what read the metadata files: `athena`, or `direct` with the reason of Athena's failure beside it.
+    `labels` maps a quantity to its number of photos. `refused` maps a reason to the ids that are no label for it; an
+    id has one reason, the first that holds.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = VERSION
+    image_location: str
+    data_version: str
+    maximum_quantity: int
+    reader: Literal["athena", "direct"]
+    reader_reason: str = ""
+    metadata_files: int
+    images: int
+    labels: dict[int, int]
+    refused: dict[str, Refusal]
+    executions: list[Execution]
+
+    @property
+    def labelled(self) -> int:
+        """Photos with a label."""
+        return sum(self.labels.values())

@@ -1,0 +1,101 @@
+"""Photos out of S3, ready to be written: fetched many at a time, resized by threads, handed on in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from steps.common.errors import StepError
+from steps.common.images import MAX_BYTES, ImageError, shrink_jpeg
+from steps.common.s3 import S3Uri, open_store
+from steps.shard.plan import Photo
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+# Requests in flight. 64 hide 15 ms of latency at 1,500 photos/s; memory is bounded by 64 photos, about 4 MB.
+IN_FLIGHT = 64
+
+
+@dataclass(frozen=True)
+class PhotoSource:
+    """Where photos come from and what is made of them."""
+
+    location: S3Uri
+    shorter_side: int
+    quality: int
+    store: S3Store
+    threads: ThreadPoolExecutor
+
+    async def prepare(self, photo: Photo) -> bytes | ImageError:
+        """The JPEG to write for `photo`, or why it is left out.
+
+        Raises StepError when S3 fails for another reason than that there is no such object.
+        """
+        try:
+            data = await self._fetch(photo)
+            # The decoder, the resizer and the encoder all release the interpreter's lock.
+            work = (data, self.shorter_side, self.quality)
+            return await asyncio.get_running_loop().run_in_executor(self.threads, shrink_jpeg, *work)
+        except ImageError as error:
+            return error
+
+    async def _fetch(self, photo: Photo) -> bytes:
+        # obstore repeats what fails (503, resets) with backoff, and holds a body against its Content-Length: one that
+        # breaks off is resumed with a range request.
+        import obstore
+        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+        uri = self.location.join(photo.key)
+        try:
+            result = await obstore.get_async(self.store, uri.key)
+            size = result.meta["size"]
+            if size > MAX_BYTES:
+                raise ImageError("too-large", f"{uri} has {size:,} bytes; at most {MAX_BYTES:,} are read")
+            return bytes(await result.bytes_async())
+        except FileNotFoundError as error:
+            raise ImageError("missing-image", f"there is no {uri}") from error
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise StepError(
+                f"{uri}: access denied; the job's role needs s3:GetObject there, and s3:ListBucket on the bucket"
+                " (without it S3 says so of photos that do not exist, too)"
+            ) from error
+        except BaseError as error:
+            reason = str(error).partition("\n")[0]
+            raise StepError(f"{uri}: reading it failed, with all retries: {reason}") from error
+
+
+@asynccontextmanager
+async def open_source(location: S3Uri, shorter_side: int, quality: int) -> AsyncIterator[PhotoSource]:
+    """A source of the photos below `location`, with a thread a core."""
+    import cv2
+
+    cv2.setNumThreads(1)  # photos are resized side by side; threads within one photo would only get in their way
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="resize") as threads:
+        yield PhotoSource(location, shorter_side, quality, open_store(location.bucket), threads)
+
+
+async def in_order(
+    source: PhotoSource, photos: Sequence[Photo]
+) -> AsyncGenerator[tuple[Photo, bytes | ImageError], None]:
+    """Every photo with what came of it, in the order of `photos`, with `IN_FLIGHT` of them being prepared."""
+    window: deque[tuple[Photo, asyncio.Task[bytes | ImageError]]] = deque()
+    try:
+        for photo in photos:
+            window.append((photo, asyncio.create_task(source.prepare(photo))))
+            if len(window) == IN_FLIGHT:
+                first, task = window.popleft()
+                yield first, await task
+        while window:
+            first, task = window.popleft()
+            yield first, await task
+    finally:
+        for _, task in window:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in window), return_exceptions=True)

@@ -1,0 +1,40 @@
+"""Photos that are in no shard, counted by reason; too many of them end the step."""
+
+from __future__ import annotations
+
+import logging
+
+from steps.common.errors import StepError
+
+log = logging.getLogger(__name__)
+
+# Ids named for each reason in the error; all of them are in the index.
+EXAMPLES = 3
+
+
+class Rejects:
+    """Image ids by the reason why they are left out, of `total` photos."""
+
+    def __init__(self, total: int, maximum_share: float) -> None:
+        self._total = total
+        self._maximum_share = maximum_share
+        self.by_reason: dict[str, list[str]] = {}
+
+    def add(self, image_id: str, reason: str, message: str = "") -> None:
+        """Count one photo. Raises StepError, with the reasons, as soon as more than the allowed share is reached."""
+        self.by_reason.setdefault(reason, []).append(image_id)
+        if message:
+            log.warning("image %s left out (%s): %s", image_id, reason, message)
+        count = sum(len(ids) for ids in self.by_reason.values())
+        if count > self._maximum_share * self._total:
+            raise StepError(
+                f"{count} of {self._total} photos cannot be used so far, more than the share of"
+                f" {self._maximum_share:g} that --maximum-rejects allows: {self._summary()}"
+            )
+
+    def _summary(self) -> str:
+        parts = []
+        for reason, ids in sorted(self.by_reason.items(), key=lambda entry: -len(entry[1])):
+            examples = ", ".join(ids[:EXAMPLES]) + (", ..." if len(ids) > EXAMPLES else "")
+            parts.append(f"{reason} {len(ids)} ({examples})")
+        return "; ".join(parts)

@@ -1,0 +1,113 @@
+"""Checkpoints: enough to go on at the same step of the same epoch as if nothing had happened.
+
+One file a checkpoint, `epoch-EEEE-step-SSSSSS-DIGEST.pt`. The digest of its bytes is in its name, so a torn or
+damaged file shows without a second file that could tear too. Order of samples, augmentation, dropout and learning
+rate are functions of (seed, epoch, step, rank), so no generator or scheduler has a state to keep.
+
+Rank 0 alone writes and reads: on a cluster every instance synchronises its folder with one S3 prefix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from steps.common.errors import StepError
+from steps.train.history import History
+
+log = logging.getLogger(__name__)
+
+KEEP = 2
+_NAME = re.compile(r"epoch-(\d+)-step-(\d+)-([0-9a-f]{16})\.pt")
+
+
+@dataclass
+class Progress:
+    """Where a training stands: `step` steps of `epoch` (from 0) are done, with `loss_sum` over `photos` photos."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    photos: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    history: History = field(default_factory=History)
+
+    def next_epoch(self) -> None:
+        """Begin the following epoch."""
+        self.epoch += 1
+        self.step = 0
+        self.loss_sum = self.seconds = self.waited = 0.0
+        self.photos = 0
+
+
+def encode(
+    progress: Progress, fingerprint: Mapping[str, str], network: dict[str, Any], optimizer: dict[str, Any]
+) -> bytes:
+    """A checkpoint as bytes; `fingerprint` is what a job that resumes has to share with it."""
+    state = {
+        "fingerprint": dict(fingerprint),
+        "progress": {**asdict(progress), "history": progress.history.model_dump_json()},
+        "network": network,
+        "optimizer": optimizer,
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def decode(data: bytes) -> tuple[Progress, dict[str, Any], dict[str, Any]]:
+    """Progress, network and optimizer state of a checkpoint, tensors on the CPU. No code in it is run."""
+    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    history = History.model_validate_json(state["progress"].pop("history"))
+    return Progress(**state["progress"], history=history), state["network"], state["optimizer"]
+
+
+def write(folder: Path, progress: Progress, data: bytes) -> Path:
+    """Store a checkpoint by rename, then remove all but the newest `KEEP`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    path = folder / f"epoch-{progress.epoch:04d}-step-{progress.step:06d}-{digest}.pt"
+    part = path.with_suffix(".part")
+    part.write_bytes(data)
+    part.replace(path)
+    for old in _newest_first(folder)[KEEP:]:
+        old.unlink()
+    return path
+
+
+def read_newest(folder: Path, fingerprint: Mapping[str, str]) -> bytes | None:
+    """The newest whole checkpoint in the folder, or None where there is none.
+
+    A damaged file is logged and the one before it is taken. Raises StepError when the checkpoint is of other
+    hyperparameters or another data set: it would be a mixture of two trainings.
+    """
+    for path in _newest_first(folder):
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest()[:16] not in path.name:
+            log.warning("%s is damaged (its bytes do not match its name); trying the checkpoint before it", path)
+            continue
+        _refuse_another_training(path, data, fingerprint)
+        return data
+    return None
+
+
+def _newest_first(folder: Path) -> list[Path]:
+    found = [(match, path) for path in folder.glob("*.pt") if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found, key=lambda item: (int(item[0][1]), int(item[0][2])), reverse=True)]
+
+
+def _refuse_another_training(path: Path, data: bytes, fingerprint: Mapping[str, str]) -> None:
+    theirs: dict[str, str] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)["fingerprint"]
+    names = sorted(name for name in {*theirs, *fingerprint} if theirs.get(name) != fingerprint.get(name))
+    if names:
+        differences = ", ".join(f"{n} is {fingerprint.get(n)} and was {theirs.get(n)}" for n in names)
+        raise StepError(f"{path} is a checkpoint of another training: {differences}; remove it or use another folder")

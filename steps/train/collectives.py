@@ -1,0 +1,136 @@
+"""What the ranks tell each other, beside the gradients: flags, sums, bytes, and errors that end them all."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+from steps.common.errors import StepError
+from steps.train.world import BackendChoice, World
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Longer than rank 0 takes to write an artifact or a slow S3 takes to answer, shorter than a night.
+TIMEOUT = datetime.timedelta(minutes=15)
+# smddp takes no second backend beside it, so its small messages go over the GPU too; nccl has gloo for them, which
+# does not wait for the GPU and notices at once when a process of another machine is gone.
+_TORCH_BACKENDS = {"gloo": "gloo", "nccl": "cpu:gloo,cuda:nccl", "smddp": "smddp"}
+
+
+class Group:
+    """All ranks. Every method is a collective: all ranks call it, in the same order.
+
+    A rank that died is a StepError on the others.
+    """
+
+    def __init__(self, world: World, device: torch.device) -> None:
+        self.world = world
+        self._device = device
+
+    def maximum(self, values: Sequence[float]) -> list[float]:
+        """Element by element, the greatest value of any rank."""
+        tensor = torch.tensor(values, dtype=torch.float64, device=self._device)
+        with _peers_alive():
+            dist.all_reduce(tensor, dist.ReduceOp.MAX)
+        result: list[float] = tensor.tolist()
+        return result
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank."""
+        return self.maximum([float(flag)])[0] > 0
+
+    def total(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum over all ranks, on the CPU."""
+        summed = tensor.detach().to(self._device, copy=True)
+        with _peers_alive():
+            dist.all_reduce(summed)
+        return summed.cpu()
+
+    def broadcast(self, data: bytes | None, source: int = 0) -> bytes:
+        """`data` of the rank `source`, on every rank; the others pass None."""
+        length = torch.tensor([len(data or b"")], dtype=torch.int64, device=self._device)
+        with _peers_alive():
+            dist.broadcast(length, source)
+        if not length.item():
+            return b""
+        if self.world.rank == source:
+            buffer = torch.frombuffer(bytearray(data or b""), dtype=torch.uint8).to(self._device)
+        else:
+            buffer = torch.empty(int(length.item()), dtype=torch.uint8, device=self._device)
+        with _peers_alive():
+            dist.broadcast(buffer, source)
+        return buffer.cpu().numpy().tobytes()
+
+    def broadcast_tensors(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Overwrite the tensors with rank 0's."""
+        with _peers_alive():
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
+    def fail_together(self, error: StepError | None) -> None:
+        """Raise the StepError of the lowest rank that has one, on every rank."""
+        size = self.world.size
+        # MAX of (size - rank) finds the lowest failed rank; 0 means none failed.
+        found = int(self.maximum([0 if error is None else size - self.world.rank])[0])
+        if found:
+            self._raise_of(size - found, error)
+
+    def on_rank_0(self, action: Callable[[], T]) -> T | None:
+        """What `action` gives on rank 0, None on the others. What it raises, every rank raises as a StepError."""
+        result, error = None, None
+        if self.world.leads:
+            try:
+                result = action()
+            except StepError as failure:
+                error = failure
+            except Exception as failure:
+                log.exception("unexpected error on rank 0")
+                error = StepError(f"{type(failure).__name__}: {failure}")
+        self.fail_together(error)
+        return result
+
+    def _raise_of(self, rank: int, error: StepError | None) -> None:
+        message = self.broadcast(str(error).encode() if self.world.rank == rank else None, rank).decode()
+        raise StepError(message) from (error if self.world.rank == rank else None)
+
+
+@contextmanager
+def process_group(world: World, choice: BackendChoice, device: torch.device) -> Iterator[Group]:
+    """The ranks' group while the block runs."""
+    if choice.backend == "smddp":
+        import smdistributed.dataparallel.torch.torch_smddp  # noqa: F401  # registers the backend
+    # Gloo binds the address of the host's name unless it is told the interface, and containers resolve theirs oddly.
+    interface = os.environ.get("SM_NETWORK_INTERFACE_NAME")
+    if interface:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+    backend = _TORCH_BACKENDS[choice.backend]
+    with _peers_alive():
+        if "MASTER_ADDR" in os.environ:
+            dist.init_process_group(backend, timeout=TIMEOUT)
+        else:
+            # A process that no launcher started talks to itself.
+            dist.init_process_group(backend, store=torch._C._distributed_c10d.HashStore(), rank=0, world_size=1)
+    try:
+        yield Group(world, device if choice.backend == "smddp" else torch.device("cpu"))
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _peers_alive() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise StepError(
+            "a rank lost the others: another training process ended or its machine went away "
+            f"(its own log says why): {str(error).splitlines()[0]}"
+        ) from error

@@ -1,0 +1,171 @@
+"""One epoch of training on this rank: forward, backward, step; between the steps the ranks agree how to go on."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from steps.common.errors import StepError
+from steps.train.assignment import generator_of
+from steps.train.augment import augment
+from steps.train.checkpoint import Progress
+from steps.train.collectives import Group
+from steps.train.interruption import InterruptedTrainingError, Interruption
+from steps.train.loader import Batch
+from steps.train.log_lines import progress_line
+from steps.train.objective import Objective
+from steps.train.optimizer import learning_rate, set_learning_rate
+from steps.train.precision import Precision
+from steps.train.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+# Reading the loss off a GPU waits for it, so it is looked at every so many steps, and reported every so many seconds.
+CHECK_STEPS = 20
+REPORT_SECONDS = 30.0
+
+
+@dataclass
+class Training:
+    """What the loop works with: `network` exchanges gradients, `checkpointed` is when a checkpoint was written last."""
+
+    recipe: Recipe
+    group: Group
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    objective: Objective
+    precision: Precision
+    interruption: Interruption
+    steps: int
+    checkpointed: float
+
+
+class _Agreed(NamedTuple):
+    failed: bool
+    interrupted: bool
+    checkpoint: bool
+
+
+def train_epoch(
+    training: Training, batches: Iterator[Batch], progress: Progress, save: Callable[[Progress], None]
+) -> None:
+    """The rest of the epoch that `progress` is in, and bring `progress` up to date.
+
+    `save` writes a checkpoint; all ranks call it at the same step.
+
+    Raises, on all ranks together, StepError when a shard of any rank is damaged or the loss is not finite, and
+    InterruptedTrainingError, between two steps, when a signal came to any.
+    """
+    watch = _Stopwatch(progress)
+    loss_sum = torch.zeros((), dtype=torch.float64, device=training.precision.device)
+    # Every rank counts its own losses; what a checkpoint brought is all ranks' sum and counts once.
+    before, progress.loss_sum = progress.loss_sum, 0.0
+
+    def settle() -> None:
+        progress.loss_sum = before + float(training.group.total(loss_sum))
+        watch.write(progress)
+
+    while progress.step < training.steps:
+        waiting = time.monotonic()
+        batch, failure = _next(batches)
+        watch.waited += time.monotonic() - waiting
+        agreed = _agree(training, failure)
+        if agreed.failed:
+            training.group.fail_together(failure)
+        if agreed.interrupted:
+            settle()
+            raise InterruptedTrainingError
+        if agreed.checkpoint:
+            settle()
+            save(progress)
+        assert batch is not None
+        photos = batch[1].shape[0]
+        loss_sum += _step(training, batch, progress) * photos
+        progress.step += 1
+        progress.photos += photos * training.group.world.size
+        if progress.step % CHECK_STEPS == 0 or progress.step == training.steps:
+            _refuse_not_finite(training, loss_sum, progress)
+            watch.report(training, progress, before + float(loss_sum) * training.group.world.size)
+    settle()
+
+
+def _next(batches: Iterator[Batch]) -> tuple[Batch | None, StepError | None]:
+    try:
+        return next(batches), None
+    except StepError as error:
+        return None, error
+    except StopIteration:
+        return None, StepError("a loader ended before its epoch; the index counts more photos than the shards hold")
+
+
+def _agree(training: Training, failure: StepError | None) -> _Agreed:
+    """Before each step, so that no rank enters a gradient exchange that another will not come to."""
+    due = time.monotonic() - training.checkpointed > 60 * training.recipe.checkpoint_minutes
+    mine = (failure is not None, training.interruption.requested, due)
+    return _Agreed(*(value > 0 for value in training.group.maximum([float(flag) for flag in mine])))
+
+
+def _step(training: Training, batch: Batch, progress: Progress) -> torch.Tensor:
+    """One optimizer step; gives the loss, detached, still on the device."""
+    recipe, device = training.recipe, training.precision.device
+    _seed(recipe.seed, progress, training.group.world.rank)
+    photos, targets = (tensor.to(device, non_blocking=True) for tensor in batch)
+    step = progress.epoch * training.steps + progress.step
+    set_learning_rate(training.optimizer, learning_rate(recipe, step, training.steps))
+    with training.precision.autocast():
+        logits = training.network(training.precision.laid_out(augment(photos)))
+    loss: torch.Tensor = training.objective(logits, targets)
+    training.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    training.optimizer.step()
+    return loss.detach()
+
+
+def _seed(seed: int, progress: Progress, rank: int) -> None:
+    """Augmentation and dropout depend on the place in the training alone, so a resumed one draws the same."""
+    torch.manual_seed(generator_of("step", seed, progress.epoch, progress.step, rank).getrandbits(63))
+
+
+def _refuse_not_finite(training: Training, loss_sum: torch.Tensor, progress: Progress) -> None:
+    error = None
+    if not math.isfinite(float(loss_sum)):
+        error = StepError(
+            f"the training loss is not a finite number in epoch {progress.epoch + 1}, step {progress.step} "
+            f"(rank {training.group.world.rank}); use a smaller learning rate than {training.recipe.learning_rate}"
+        )
+    training.group.fail_together(error)
+
+
+class _Stopwatch:
+    """How long an epoch takes and how much of it is waiting for data, over interruptions too."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._began = time.monotonic() - progress.seconds
+        self.waited = progress.waited
+        self._reported = time.monotonic()
+
+    def write(self, progress: Progress) -> None:
+        progress.seconds = time.monotonic() - self._began
+        progress.waited = self.waited
+
+    def report(self, training: Training, progress: Progress, loss_sum: float) -> None:
+        if time.monotonic() - self._reported < REPORT_SECONDS:
+            return
+        self._reported = time.monotonic()
+        self.write(progress)
+        line = progress_line(
+            epoch=progress.epoch + 1,
+            step=progress.step,
+            steps=training.steps,
+            loss=loss_sum / progress.photos,
+            images_per_second=progress.photos / progress.seconds,
+            waiting=progress.waited / progress.seconds,
+        )
+        log.info(line)

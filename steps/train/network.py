@@ -1,0 +1,98 @@
+"""The network: a torchvision classifier that takes uint8 photos and normalises them itself."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from steps.common.artifact import IMAGENET_MEAN, IMAGENET_STD
+from steps.common.errors import StepError
+
+# Two classifiers give a second, auxiliary output while they train; ours have one.
+_ONE_OUTPUT = {"aux_logits": False, "init_weights": True}
+_MORE_ARGUMENTS = {"googlenet": _ONE_OUTPUT, "inception_v3": _ONE_OUTPUT}
+# What is defined through this lives as long as it does: as long as the process.
+_SCHEMAS = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+
+
+class Normalise(nn.Module):
+    """Values 0..255 to those that ImageNet's convention centres and scales. A module, so that the names of its
+    constants have a dot: in an ONNX graph the results of operations have names too, and `mean` is one of theirs.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1) * 255)
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Float (N, 3, S, S)."""
+        return (photos.float() - self.mean) / self.std
+
+
+class CountClassifier(nn.Module):
+    """Photos (N, 3, S, S), uint8 or float in 0..255, to logits (N, classes).
+
+    The normalisation is inside, so that every runtime of the exported model agrees on it.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.normalise = Normalise()
+        self.network = network
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Logits (N, classes), float."""
+        logits: Tensor = self.network(self.normalise(photos))
+        return logits
+
+
+def build_network(architecture: str, classes: int, image_size: int, seed: int) -> CountClassifier:
+    """A classifier with random weights drawn from `seed`.
+
+    Raises StepError when torchvision has no such classifier, with the nearest names, or when it does not take
+    photos of that size.
+    """
+    models = _import_torchvision_models()
+    known = models.list_models(module=models)
+    if architecture not in known:
+        near = ", ".join(difflib.get_close_matches(architecture, known, 3)) or "resnet18, resnet34, resnet50"
+        raise StepError(f"--architecture {architecture}: torchvision has no such classifier; near: {near}")
+    arguments: dict[str, Any] = dict(_MORE_ARGUMENTS.get(architecture, {}))
+    if architecture.startswith("vit_"):
+        arguments["image_size"] = image_size
+    torch.manual_seed(seed)
+    try:
+        network = CountClassifier(models.get_model(architecture, weights=None, num_classes=classes, **arguments))
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise StepError(
+            f"--architecture {architecture} does not take photos of --image-size {image_size}: {error}"
+        ) from error
+    return network.train()
+
+
+def _import_torchvision_models() -> Any:
+    """`torchvision.models`, also where torchvision's compiled operators cannot be loaded.
+
+    The PyPI wheel's operators want CUDA libraries, which a CPU build of torch does not bring. The import then fails
+    on the schema of `torchvision::nms`, an operator of object detection that no classifier calls: with the schemas
+    defined the models work. They are defined after a failed import only, since a second definition is an error.
+    """
+    try:
+        from torchvision import models
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        for operator in ("nms", "qnms"):
+            schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            _SCHEMAS.define(schema)  # type: ignore[no-untyped-call]
+        from torchvision import models
+    return models

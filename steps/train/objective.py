@@ -1,0 +1,49 @@
+"""What is minimised: class-weighted cross entropy with label smoothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from steps.train.recipe import ClassWeighting
+
+
+def class_weights(counts: Mapping[int, int], classes: Sequence[int], weighting: ClassWeighting) -> list[float]:
+    """A weight for each class, from its count in the training split; their mean over the photos is 1.
+
+    `balanced` weighs a class by 1 / count, `sqrt` by 1 / sqrt(count), a middle way that lets a rare class shout less.
+    """
+    exponent = {"balanced": 1.0, "sqrt": 0.5, "none": 0.0}[weighting]
+    raw = [math.pow(counts[quantity], -exponent) for quantity in classes]
+    mean = sum(weight * counts[quantity] for weight, quantity in zip(raw, classes, strict=True)) / sum(
+        counts[quantity] for quantity in classes
+    )
+    return [weight / mean for weight in raw]
+
+
+class Objective(nn.Module):
+    """Logits (N, classes) and class indices (N,) to a scalar.
+
+    The sum over the batch is divided by the number of photos, not by the sum of their weights as PyTorch's weighted
+    mean does. With batches of one size on all ranks, DDP's mean of the ranks' gradients is then exactly the gradient
+    of the whole batch; a mean by weights would be a mean of ratios. The weights' mean over the photos is 1, so the
+    scale is the same.
+    """
+
+    weights: Tensor
+
+    def __init__(self, weights: Sequence[float], label_smoothing: float) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
+        self.label_smoothing = label_smoothing
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The mean weighted loss of the batch."""
+        total = functional.cross_entropy(
+            logits.float(), targets, self.weights, reduction="sum", label_smoothing=self.label_smoothing
+        )
+        return total / targets.shape[0]

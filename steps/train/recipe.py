@@ -1,0 +1,97 @@
+"""The hyperparameters of one trial: what the training toolkit passes as `--name value`, checked and typed."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal, NoReturn, get_args, get_type_hints
+
+from steps.common.errors import StepError
+
+Backend = Literal["auto", "smddp", "nccl", "gloo"]
+Optimizer = Literal["sgd", "adamw"]
+Precision = Literal["auto", "fp32", "bf16"]
+ClassWeighting = Literal["balanced", "sqrt", "none"]
+Decision = Literal["argmax", "expected"]
+
+# What may differ between a checkpoint and the job that resumes from it: it changes no number of the training.
+_NOT_IN_A_CHECKPOINT = {"checkpoint_minutes"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One trial's hyperparameters. Raises StepError that names the flag when a value makes no sense."""
+
+    architecture: Annotated[str, "a torchvision classifier, trained from scratch"] = "resnet18"
+    image_size: Annotated[int, "side of the square that a photo is stretched to, in pixels"] = 224
+    epochs: Annotated[int, "passes over the training split"] = 30
+    batch_size: Annotated[int, "photos a process and step"] = 64
+    learning_rate: Annotated[float, "peak of the schedule; it is not scaled by the number of processes"] = 0.001
+    weight_decay: Annotated[float, "of the weights; biases and normalisation layers have none"] = 0.05
+    optimizer: Annotated[Optimizer, "sgd is with Nesterov momentum"] = "adamw"
+    momentum: Annotated[float, "of sgd"] = 0.9
+    warmup_epochs: Annotated[float, "epochs of linear warm-up before the cosine decay"] = 1.0
+    label_smoothing: Annotated[float, "share of the target that is spread over all classes"] = 0.0
+    class_weighting: Annotated[ClassWeighting, "weight of a class in the loss, from its share of the photos"] = (
+        "balanced"
+    )
+    patience: Annotated[int, "epochs without a better accuracy before the trial stops; 0: never"] = 5
+    workers: Annotated[int, "loader processes a training process; 0 loads in the training process"] = 4
+    precision: Annotated[Precision, "auto: bf16 on a GPU that has it, else fp32"] = "auto"
+    backend: Annotated[Backend, "auto: smddp where it can run, nccl on GPUs, gloo on CPUs"] = "auto"
+    decision: Annotated[Decision, "a count is the likeliest class, or the rounded expectation"] = "argmax"
+    checkpoint_minutes: Annotated[float, "minutes between checkpoints"] = 10.0
+    seed: Annotated[int, "of initial weights, sample order and augmentation"] = 1
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        for name in ("image_size", "epochs", "batch_size", "learning_rate", "checkpoint_minutes"):
+            self._require(name, getattr(self, name) > 0, "greater than 0")
+        for name in ("weight_decay", "warmup_epochs", "patience", "workers", "seed"):
+            self._require(name, getattr(self, name) >= 0, "0 or more")
+        for name in ("momentum", "label_smoothing"):
+            self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
+        for option in dataclasses.fields(self):
+            value = getattr(self, option.name)
+            self._require(option.name, not isinstance(value, float) or math.isfinite(value), "a finite number")
+
+    def _require(self, name: str, holds: bool, wanted: str) -> None:
+        if not holds:
+            raise StepError(f"{_flag(name)} is {getattr(self, name)} but has to be {wanted}")
+
+    def as_text(self) -> dict[str, str]:
+        """Every hyperparameter by its name, as `model.json` keeps it."""
+        return {name: str(value) for name, value in dataclasses.asdict(self).items()}
+
+    def fingerprint(self) -> dict[str, str]:
+        """The hyperparameters that a checkpoint has to share with the job that resumes from it."""
+        return {name: text for name, text in self.as_text().items() if name not in _NOT_IN_A_CHECKPOINT}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise StepError(f"training hyperparameters: {message}; `python3 -m steps.train --help` lists them")
+
+
+def parse(arguments: Sequence[str] | None = None) -> Recipe:
+    """Read `--name value` arguments (the process's own by default). Raises StepError on an unknown or bad one."""
+    parser = _Parser(prog="python3 -m steps.train", description=__doc__, allow_abbrev=False)
+    types = get_type_hints(Recipe, include_extras=True)
+    for option in dataclasses.fields(Recipe):
+        kind, description = get_args(types[option.name])
+        choices = get_args(kind)
+        parser.add_argument(
+            _flag(option.name),
+            type=str if choices else kind,
+            choices=choices or None,
+            default=option.default,
+            help=f"{description} (default: {option.default})",
+        )
+    return Recipe(**vars(parser.parse_args(arguments)))
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

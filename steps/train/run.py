@@ -1,0 +1,182 @@
+"""A trial: read the index, join the other ranks, train and validate epoch by epoch, keep the best model."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import logging
+import os
+import sys
+
+import torch
+
+from steps.common import container
+from steps.common.artifact import ModelDescription
+from steps.common.dataset import DatasetIndex, read_index
+from steps.train import artifact, world
+from steps.train.checkpoint import Progress
+from steps.train.collectives import process_group
+from steps.train.early_stopping import stop_together
+from steps.train.history import EpochRecord
+from steps.train.interruption import EXIT_STATUS, InterruptedTrainingError, Interruption
+from steps.train.log_lines import epoch_line
+from steps.train.loop import Training, train_epoch
+from steps.train.network import build_network
+from steps.train.optimizer import learning_rate
+from steps.train.precision import Precision
+from steps.train.recipe import Recipe
+from steps.train.resume import resume, save
+from steps.train.trial import Readings, Trial, build_trial
+from steps.train.validate import Validation, validate
+from steps.train.world import BackendChoice, World
+
+log = logging.getLogger(__name__)
+
+# Libraries that tell how they work at the level at which we tell what happens.
+_CHATTY = ("botocore", "onnx_ir", "onnxscript")
+
+
+def run(recipe: Recipe) -> None:
+    """Train one trial. Raises StepError on bad input, damaged data, and a loss that is not finite.
+
+    Leaves the model of the best epoch in the container's model folder. After SIGTERM it saves a checkpoint and exits
+    with status 143; the same job started again goes on from there.
+    """
+    here = World.detect()
+    device = _prepare_process(here)
+    # What may be refused is, before the ranks wait for each other.
+    index = read_index(container.training_channel("index"))
+    readings = Readings.of(recipe, index, here)
+    network = build_network(recipe.architecture, len(index.classes), recipe.image_size, recipe.seed)
+    precision = Precision.choose(recipe.precision, device)
+    choice = _choose_backend(recipe, device)
+    _introduce(index, readings, here, precision, choice)
+    with Interruption() as interruption, process_group(here, choice, device) as group:
+        trial = build_trial(
+            recipe, index, readings, network, precision=precision, group=group, interruption=interruption
+        )
+        progress = resume(trial)
+        # What is there now stays: loader processes need not copy its pages, and no collection looks at it again.
+        gc.freeze()
+        try:
+            _train(trial, progress)
+        except InterruptedTrainingError:
+            save(trial, progress)
+            log.warning("SIGTERM: saved epoch %s, step %s; this job can go on there", progress.epoch + 1, progress.step)
+            sys.exit(EXIT_STATUS)
+        finally:
+            # The export's modules came later; without this the interpreter takes two seconds to take leave of them.
+            gc.freeze()
+
+
+def _train(trial: Trial, progress: Progress) -> None:
+    recipe, training, history = trial.recipe, trial.training, progress.history
+    while progress.epoch < recipe.epochs:
+        batches = trial.train.batches(progress.epoch, progress.step)
+        train_epoch(training, batches, progress, functools.partial(save, trial))
+        # The running statistics of batch normalisation are each rank's own; rank 0's are the model's.
+        trial.group.broadcast_tensors(trial.network.buffers())
+        result = validate(
+            trial.network,
+            trial.validation.batches(),
+            classes=trial.index.classes,
+            decision=recipe.decision,
+            precision=training.precision,
+            group=trial.group,
+            interruption=training.interruption,
+        )
+        history.epochs.append(_record(training, progress, result))
+        _keep_best(trial, progress)
+        log.info(epoch_line(history))
+        if stop_together(trial.group, [record.validation_accuracy for record in history.epochs], recipe.patience):
+            log.info("stopped: no better accuracy in %s epochs", recipe.patience)
+            break
+        progress.next_epoch()
+    best = history.best
+    log.info("best accuracy %.4f in epoch %s; model in %s", best.validation_accuracy, best.epoch, trial.model_dir)
+
+
+def _record(training: Training, progress: Progress, result: Validation) -> EpochRecord:
+    last_step = progress.epoch * training.steps + training.steps - 1
+    return EpochRecord(
+        epoch=progress.epoch + 1,
+        train_loss=progress.loss_sum / progress.photos,
+        validation_loss=result.loss,
+        validation_accuracy=result.accuracy,
+        validation_rmse=result.rmse,
+        per_class=result.per_class,
+        learning_rate=learning_rate(training.recipe, last_step, training.steps),
+        seconds=progress.seconds,
+        images_per_second=progress.photos / progress.seconds,
+        data_wait_share=progress.waited / progress.seconds,
+    )
+
+
+def _keep_best(trial: Trial, progress: Progress) -> None:
+    """Rank 0 writes the artifact when the last epoch is the best, and the history in any case."""
+
+    def keep() -> None:
+        history = progress.history
+        if history.improved:
+            artifact.write_artifact(
+                trial.model_dir, trial.exportable(), trial.graph, _describe(trial, progress), history
+            )
+        else:
+            artifact.write_history(trial.model_dir, history)
+
+    trial.group.on_rank_0(keep)
+
+
+def _describe(trial: Trial, progress: Progress) -> ModelDescription:
+    return ModelDescription(
+        architecture=trial.recipe.architecture,
+        classes=trial.index.classes,
+        image_size=trial.recipe.image_size,
+        decision=trial.recipe.decision,
+        dataset_sha256=trial.index.sha256,
+        metrics=dict(artifact.metrics_of(progress.history)),
+        hyperparameters=trial.recipe.as_text(),
+        image_uri=os.environ.get("IMAGE_URI", ""),
+    )
+
+
+def _prepare_process(here: World) -> torch.device:
+    """This process's device, its share of the cores, fast kernels, and one voice in the log."""
+    if not here.leads:
+        logging.getLogger().setLevel(logging.WARNING)
+    for library in _CHATTY:
+        logging.getLogger(library).setLevel(logging.WARNING)
+    torch.set_num_threads(here.threads())
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.cuda.set_device(here.local_rank)
+    return torch.device("cuda", here.local_rank)
+
+
+def _choose_backend(recipe: Recipe, device: torch.device) -> BackendChoice:
+    return world.choose_backend(
+        recipe.backend,
+        cuda=device.type == "cuda",
+        instance_type=world.instance_type(),
+        smddp_installed=world.smddp_installed(),
+        mpi=world.launched_by_mpi(),
+    )
+
+
+def _introduce(
+    index: DatasetIndex, readings: Readings, here: World, precision: Precision, choice: BackendChoice
+) -> None:
+    """What this trial is made of, for the log."""
+    train, validation = index.splits["train"], index.splits["validation"]
+    log.info("backend %s: %s", choice.backend, choice.reason)
+    log.info("%s processes on %s, %s", here.size, precision.device.type, "bf16" if precision.bf16 else "fp32")
+    log.info(
+        "%s training photos in %s shards, %s steps an epoch; %s validation photos; quantities %s",
+        train.samples,
+        len(train.shards),
+        readings.steps,
+        validation.samples,
+        ", ".join(map(str, index.classes)),
+    )

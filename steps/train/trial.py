@@ -1,0 +1,129 @@
+"""One trial on this rank: what it reads, and the network with all that trains it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from steps.common import container
+from steps.common.dataset import DatasetIndex
+from steps.train import assignment
+from steps.train.collectives import Group
+from steps.train.export import OnnxGraph
+from steps.train.interruption import Interruption
+from steps.train.loader import Loader, Reading
+from steps.train.loop import Training
+from steps.train.network import CountClassifier
+from steps.train.objective import Objective, class_weights
+from steps.train.optimizer import build_optimizer
+from steps.train.precision import Precision
+from steps.train.recipe import Recipe
+from steps.train.world import World
+
+
+@dataclass
+class Trial:
+    """One trial on this rank."""
+
+    recipe: Recipe
+    index: DatasetIndex
+    group: Group
+    network: CountClassifier
+    training: Training
+    train: Loader
+    validation: Loader
+    model_dir: Path
+    checkpoint_dir: Path
+
+    @functools.cached_property
+    def graph(self) -> OnnxGraph:
+        """The network's ONNX graph; traced when the first artifact is written."""
+        return OnnxGraph(self.exportable(), self.recipe.image_size)
+
+    def exportable(self) -> CountClassifier:
+        """The network on the CPU."""
+        return self.network if self.training.precision.device.type == "cpu" else copy.deepcopy(self.network).cpu()
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """What a checkpoint has to share with this trial."""
+        return {
+            **self.recipe.fingerprint(),
+            "dataset": self.index.sha256,
+            "processes": str(self.group.world.size),
+        }
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What this rank reads for training and for validation; decided before the ranks meet, alike on all of them."""
+
+    train: Reading
+    validation: Reading
+
+    @classmethod
+    def of(cls, recipe: Recipe, index: DatasetIndex, here: World) -> Readings:
+        """From the index's shard sizes. Raises StepError when there are too few photos for so many processes."""
+        train, validation = index.splits["train"].shards, index.splits["validation"].shards
+        share = assignment.Share(here.rank, here.size, recipe.workers, recipe.batch_size)
+        train_sizes, validation_sizes = ([shard.samples for shard in shards] for shards in (train, validation))
+        plan = functools.partial(assignment.training_plan, train_sizes, share, recipe.seed)
+        validation_plan = assignment.validation_plan(validation_sizes, share)
+        plan(0)
+        return cls(
+            Reading(train, index.classes, recipe.image_size, plan, shuffle_seed=recipe.seed),
+            Reading(validation, index.classes, recipe.image_size, lambda _: validation_plan),
+        )
+
+    @property
+    def steps(self) -> int:
+        """Training steps of an epoch, the same on all ranks and in all epochs."""
+        return self.train.plan(0).steps
+
+
+def build_trial(
+    recipe: Recipe,
+    index: DatasetIndex,
+    readings: Readings,
+    network: CountClassifier,
+    *,
+    precision: Precision,
+    group: Group,
+    interruption: Interruption,
+) -> Trial:
+    """Put the network on the device and around it all that trains it. A collective: DDP spreads rank 0's weights."""
+    device = precision.device
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights = class_weights(index.splits["train"].class_counts, index.classes, recipe.class_weighting)
+    training = Training(
+        recipe=recipe,
+        group=group,
+        network=DistributedDataParallel(network, gradient_as_bucket_view=True),
+        optimizer=build_optimizer(network, recipe),
+        objective=Objective(weights, recipe.label_smoothing).to(device),
+        precision=precision,
+        interruption=interruption,
+        steps=readings.steps,
+        checkpointed=time.monotonic(),
+    )
+    train, validation = (
+        Loader(reading, workers=min(recipe.workers, len(reading.plan(0).workers)), pin_memory=device.type == "cuda")
+        for reading in (readings.train, readings.validation)
+    )
+    return Trial(
+        recipe=recipe,
+        index=index,
+        group=group,
+        network=network,
+        training=training,
+        train=train,
+        validation=validation,
+        model_dir=container.model_dir(),
+        checkpoint_dir=container.checkpoint_dir(),
+    )

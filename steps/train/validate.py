@@ -1,0 +1,100 @@
+"""Validation, shared by all ranks: each judges its part, one sum joins them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from steps.common.errors import StepError
+from steps.train.collectives import Group
+from steps.train.interruption import InterruptedTrainingError, Interruption
+from steps.train.precision import Precision
+from steps.train.recipe import Decision
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Of the whole split: mean cross entropy a photo (unweighted, so that trials compare), and what the counts say."""
+
+    loss: float
+    accuracy: float
+    rmse: float
+    per_class: dict[int, float]
+
+
+def decide(logits: Tensor, quantities: Tensor, decision: Decision) -> Tensor:
+    """Logits (N, classes) to class indices (N,): the likeliest, or the one nearest to the expected quantity."""
+    if decision == "argmax":
+        return logits.argmax(1)
+    expected = logits.softmax(1) @ quantities
+    # A half goes to the larger quantity: of two nearest, the last.
+    distances = (expected[:, None] - quantities[None, :]).abs().flip(1)
+    return quantities.numel() - 1 - distances.argmin(1)
+
+
+def summarise(confusion: Sequence[Sequence[int]], classes: Sequence[int], loss_sum: float) -> Validation:
+    """From the confusion matrix (rows: true class, columns: decision) and the sum of the losses.
+
+    A class without photos has no accuracy of its own and is left out of `per_class`.
+    """
+    photos = sum(map(sum, confusion))
+    squares = sum(
+        number * (classes[true] - classes[predicted]) ** 2
+        for true, row in enumerate(confusion)
+        for predicted, number in enumerate(row)
+    )
+    right = sum(row[true] for true, row in enumerate(confusion))
+    per_class = {classes[true]: row[true] / sum(row) for true, row in enumerate(confusion) if sum(row)}
+    return Validation(loss_sum / photos, right / photos, math.sqrt(squares / photos), per_class)
+
+
+def validate(
+    network: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    classes: Sequence[int],
+    decision: Decision,
+    precision: Precision,
+    group: Group,
+    interruption: Interruption,
+) -> Validation:
+    """Judge the network on this rank's batches, and join the ranks' results.
+
+    Raises, on all ranks together, StepError when a shard of any rank is damaged or the loss is not finite, and
+    InterruptedTrainingError when a signal came to any.
+    """
+    device = precision.device
+    quantities = torch.tensor(classes, dtype=torch.float32, device=device)
+    confusion = torch.zeros(len(classes) ** 2, dtype=torch.float64, device=device)
+    loss = torch.zeros(1, dtype=torch.float64, device=device)
+    failure: StepError | None = None
+    network.eval()
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                if interruption.requested:
+                    break
+                photos, targets = (tensor.to(device, non_blocking=True) for tensor in batch)
+                with precision.autocast():
+                    logits = network(precision.laid_out(photos))
+                logits = logits.float()
+                loss += functional.cross_entropy(logits, targets, reduction="sum")
+                cells = targets * len(classes) + decide(logits, quantities, decision)
+                confusion += torch.bincount(cells, minlength=len(classes) ** 2)
+    except StepError as error:
+        failure = error
+    network.train()
+    if group.any(interruption.requested):
+        raise InterruptedTrainingError
+    group.fail_together(failure)
+    summed = group.total(torch.cat([confusion, loss])).tolist()
+    if not math.isfinite(summed[-1]):
+        raise StepError("the validation loss is not a finite number; use a smaller learning rate")
+    width = len(classes)
+    matrix = [[int(n) for n in summed[row * width : (row + 1) * width]] for row in range(width)]
+    return summarise(matrix, classes, summed[-1])

@@ -1,0 +1,69 @@
+"""What tests share: a real S3 server for the session, and a fresh bucket for each test that asks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from pipeline.local.objects import LOOPBACK, ObjectStore
+
+# A developer's own AWS settings must not reach a test, nor a test the developer's account.
+FOREIGN = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN")
+NOWHERE = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Any]:
+    """A boto3 S3 client of a server that runs as long as the session; `AWS_*` points every client there."""
+    with tempfile.TemporaryDirectory(prefix="s3-") as directory, pytest.MonkeyPatch.context() as patch:
+        store = ObjectStore(Path(directory), free_port(), "test-access-key", "test-secret-key")
+        store.start()
+        try:
+            for name in FOREIGN:
+                patch.delenv(name, raising=False)
+            for name, value in {**NOWHERE, **store.environment}.items():
+                patch.setenv(name, value)
+            boto3.setup_default_session()
+            yield boto3.client("s3")
+        finally:
+            store.stop()
+            boto3.DEFAULT_SESSION = None
+
+
+@pytest.fixture
+def bucket(s3: Any) -> Iterator[str]:
+    """The name of a fresh bucket."""
+    name = f"test-{uuid.uuid4().hex[:20]}"
+    s3.create_bucket(Bucket=name)
+    yield name
+    # This server deletes a bucket with what is in it.
+    s3.delete_bucket(Bucket=name)
+
+
+@pytest.fixture(scope="session")
+def abid() -> Path:
+    """The folder with the real photos; a test that wants them is skipped where they are absent."""
+    default = Path(__file__).parents[2] / "shared" / "data" / "abid"
+    folder = Path(os.environ.get("ABID_SAMPLE", default))
+    if not (folder / "originals.tar").exists():
+        pytest.skip(f"no real photos at {folder}; set ABID_SAMPLE to the folder with originals.tar")
+    return folder
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nothing listens on."""
+    with socket.socket() as holder:
+        holder.bind((LOOPBACK, 0))
+        return int(holder.getsockname()[1])

@@ -1,0 +1,89 @@
+"""A local cloud of its own for the integration tests, and small images whose steps are a few lines each."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+
+from pipeline.local import cloud
+from pipeline.settings import Account
+from tests.conftest import FOREIGN, NOWHERE, free_port
+
+ACCOUNT = Account(target="local", id="123456789012", region="us-east-1")
+REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
+ROLE = "arn:aws:iam::123456789012:role/test"
+TERMINAL = ("Completed", "Failed", "Stopped", "Succeeded", "InService")
+
+
+@dataclass(frozen=True)
+class LocalCloud:
+    """A running local cloud, and what tests do with it again and again."""
+
+    settings: cloud.Cloud
+
+    def client(self, service: str) -> Any:
+        return boto3.client(service)
+
+    def bucket(self) -> str:
+        name = f"test-{uuid.uuid4().hex[:20]}"
+        self.client("s3").create_bucket(Bucket=name)
+        return name
+
+    def image(self, source: str, program: str = "program.py") -> str:
+        """Publish an image that holds one program; gives its URI."""
+        tag = uuid.uuid4().hex[:12]
+        folder = self.settings.directory / "images" / "test" / tag
+        (folder / "containers" / "test").mkdir(parents=True)
+        (folder / program).write_text(textwrap.dedent(source))
+        (folder / "containers" / "test" / "Dockerfile").write_text(f'FROM x\nENTRYPOINT ["python3", "{program}"]\n')
+        return f"{REGISTRY}/test:{tag}"
+
+
+@pytest.fixture(scope="package")
+def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """A local cloud that runs as long as this package's tests; the environment points at it."""
+    directory = tmp_path_factory.mktemp("local") / "cloud"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE_LOCAL_DIR", str(directory))
+        started = cloud.up(directory, ACCOUNT, api_port=free_port(), s3_port=free_port())
+        try:
+            for name in (*FOREIGN, "AWS_ENDPOINT_URL_S3"):
+                patch.delenv(name, raising=False)
+            for name, value in {**NOWHERE, **cloud.environment(started)}.items():
+                patch.setenv(name, value)
+            boto3.DEFAULT_SESSION = None
+            yield LocalCloud(started)
+        finally:
+            cloud.down(directory)
+            boto3.DEFAULT_SESSION = None
+
+
+@pytest.fixture
+def sagemaker(local_cloud: LocalCloud) -> Any:
+    return local_cloud.client("sagemaker")
+
+
+def wait_until(done: Callable[[], Any], seconds: float = 60) -> Any:
+    """The first true value of `done`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := done():
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} seconds")
+
+
+def read(s3: Any, uri: str) -> bytes:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+def keys(s3: Any, bucket: str, prefix: str = "") -> list[str]:
+    return [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]

@@ -1,0 +1,79 @@
+"""The process itself: ports, credentials, what it answers and what it refuses."""
+
+import http.client
+import os
+import socket
+import stat
+
+import boto3
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+
+from pipeline.errors import PipelineError
+from pipeline.local import cloud
+from pipeline.settings import Account
+from tests.integration.conftest import ACCOUNT
+
+
+def test_an_operation_that_it_does_not_know_is_an_error_and_not_pretended(sagemaker):
+    with pytest.raises(ClientError, match="does not answer sagemaker:ListApps"):
+        sagemaker.list_apps()
+
+
+def test_other_services_are_answered_by_the_server_behind(local_cloud):
+    identity = local_cloud.client("sts").get_caller_identity()
+    assert identity["Account"] == ACCOUNT.id
+
+
+def test_another_access_key_is_refused(local_cloud):
+    client = boto3.client("sagemaker", aws_access_key_id="other", aws_secret_access_key="other")
+    with pytest.raises(ClientError, match="not this local cloud's"):
+        client.list_pipelines()
+
+
+def test_a_request_without_credentials_is_refused(local_cloud):
+    connection = http.client.HTTPConnection("127.0.0.1", local_cloud.settings.api_port)
+    connection.request("POST", "/", body="{}", headers={"X-Amz-Target": "SageMaker.ListPipelines"})
+    assert connection.getresponse().status == 403
+
+
+def test_it_listens_on_loopback_only(local_cloud):
+    process = psutil.Process(cloud.find(local_cloud.settings.directory).pid)
+    family = [process, *process.children(recursive=True)]
+    addresses = {c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    assert addresses == {"127.0.0.1"}
+
+
+def test_its_secrets_are_for_its_owner_only(local_cloud):
+    mode = (local_cloud.settings.directory / "cloud.json").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    assert local_cloud.settings.secret_key not in repr(local_cloud.settings)
+
+
+def test_a_second_up_finds_the_running_one(local_cloud):
+    assert cloud.up(local_cloud.settings.directory, ACCOUNT).pid == cloud.find(local_cloud.settings.directory).pid
+
+
+def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(PipelineError, match=rf"port {port} for the APIs is in use.*--port"):
+            cloud.up(tmp_path / "cloud", ACCOUNT, api_port=port)
+
+
+def test_a_folder_of_another_account_is_not_mixed_up(local_cloud):
+    cloud.down(local_cloud.settings.directory)
+    other = Account(target="local", id="999999999999", region="us-east-1")
+    with pytest.raises(PipelineError, match="belongs to account 123456789012"):
+        cloud.up(local_cloud.settings.directory, other)
+    cloud.up(local_cloud.settings.directory, ACCOUNT)
+
+
+def test_reset_removes_a_cloud_and_nothing_else(tmp_path):
+    (tmp_path / "thesis.txt").write_text("three years")
+    with pytest.raises(PipelineError, match="holds no local cloud"):
+        cloud.reset(tmp_path)
+    assert os.listdir(tmp_path) == ["thesis.txt"]

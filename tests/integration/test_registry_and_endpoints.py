@@ -1,0 +1,263 @@
+"""From a model package to an endpoint that answers: approval, its event, deployment, update, and a restart."""
+
+import io
+import json
+import tarfile
+import uuid
+import zipfile
+
+import pytest
+from botocore.exceptions import ClientError
+
+from pipeline.local import cloud
+from tests.integration.conftest import ACCOUNT, ROLE, wait_until
+
+SERVE = """
+    import http.server, json, os, pathlib
+    model = (pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"]) / "model/model.json").read_text()
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self, status, body):
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        def do_GET(self):
+            self.answer(200, b"")
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if body == b"bad":
+                return self.answer(400, b'{"error": "not a JPEG"}')
+            answer = {"model": model, "bytes": len(body), "version": os.environ.get("MODEL_VERSION")}
+            self.answer(200, json.dumps(answer).encode())
+        def log_message(self, *_):
+            pass
+    address = (os.environ["SAGEMAKER_BIND_TO_HOST"], int(os.environ["SAGEMAKER_BIND_TO_PORT"]))
+    http.server.ThreadingHTTPServer(address, Handler).serve_forever()
+"""
+
+
+def archive(content):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        entry = tarfile.TarInfo("model.json")
+        entry.size = len(content)
+        tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def group(sagemaker):
+    name = f"g-{uuid.uuid4().hex[:10]}"
+    sagemaker.create_model_package_group(ModelPackageGroupName=name)
+    return name
+
+
+@pytest.fixture
+def package(local_cloud, sagemaker, group):
+    """A function that registers a version of `group`; gives its ARN."""
+    bucket = local_cloud.bucket()
+
+    def register(content=b"first", image=None, **more):
+        key = f"{uuid.uuid4().hex}/model.tar.gz"
+        local_cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=archive(content))
+        container = {
+            "Image": image or local_cloud.image(SERVE, "serve.py"),
+            "ModelDataUrl": f"s3://{bucket}/{key}",
+            "Environment": {"A": "1"},
+        }
+        return sagemaker.create_model_package(
+            ModelPackageGroupName=group,
+            InferenceSpecification={
+                "Containers": [container],
+                "SupportedContentTypes": ["image/jpeg"],
+                "SupportedResponseMIMETypes": ["application/json"],
+            },
+            **more,
+        )["ModelPackageArn"]
+
+    return register
+
+
+def approve(sagemaker, arn):
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved", ApprovalDescription="good")
+
+
+def deploy(sagemaker, arn, endpoint=None, version="1"):
+    """Create or update an endpoint that serves a package; gives its name."""
+    name = f"m-{uuid.uuid4().hex[:10]}"
+    container = {"ModelPackageName": arn, "Environment": {"MODEL_VERSION": version}}
+    sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.c5.large"}
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+    if endpoint is None:
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        return name
+    sagemaker.update_endpoint(EndpointName=endpoint, EndpointConfigName=name)
+    return endpoint
+
+
+def settled(sagemaker, endpoint):
+    def ended():
+        described = sagemaker.describe_endpoint(EndpointName=endpoint)
+        return described if described["EndpointStatus"] in ("InService", "Failed") else None
+
+    return wait_until(ended)
+
+
+def ask(local_cloud, endpoint, body=b"photo"):
+    answer = local_cloud.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=endpoint, Body=body, ContentType="image/jpeg"
+    )
+    return json.loads(answer["Body"].read())
+
+
+def test_versions_count_up_and_an_approval_shows(sagemaker, group, package):
+    first, second = package(), package(ModelApprovalStatus="Approved")
+    approve(sagemaker, first)
+    listed = sagemaker.list_model_packages(ModelPackageGroupName=group)["ModelPackageSummaryList"]
+    assert [entry["ModelPackageVersion"] for entry in listed] == [2, 1]
+    assert {entry["ModelApprovalStatus"] for entry in listed} == {"Approved"}
+    assert second.endswith(f"/{group}/2")
+    assert sagemaker.describe_model_package(ModelPackageName=first)["ApprovalDescription"] == "good"
+
+
+def test_a_group_that_is_not_there_is_named(sagemaker):
+    with pytest.raises(ClientError, match="none-such"):
+        sagemaker.create_model_package(ModelPackageGroupName="none-such")
+
+
+def test_a_version_that_nobody_approved_cannot_be_deployed(sagemaker, package):
+    with pytest.raises(ClientError, match="not approved"):
+        deploy(sagemaker, package())
+
+
+def test_an_endpoint_answers_with_the_model_and_environment_of_its_package(local_cloud, sagemaker, package):
+    arn = package(b"my model")
+    approve(sagemaker, arn)
+    endpoint = deploy(sagemaker, arn, version="7")
+    described = settled(sagemaker, endpoint)
+    assert described["EndpointStatus"] == "InService"
+    assert described["ProductionVariants"][0]["VariantName"] == "AllTraffic"
+    assert ask(local_cloud, endpoint) == {"model": "my model", "bytes": 5, "version": "7"}
+
+
+def test_a_containers_refusal_is_a_model_error_with_its_own_status(local_cloud, sagemaker, package):
+    arn = package()
+    approve(sagemaker, arn)
+    endpoint = deploy(sagemaker, arn)
+    settled(sagemaker, endpoint)
+    runtime = local_cloud.client("sagemaker-runtime")
+    with pytest.raises(runtime.exceptions.ModelError) as caught:
+        runtime.invoke_endpoint(EndpointName=endpoint, Body=b"bad")
+    assert caught.value.response["OriginalStatusCode"] == 400
+    assert "not a JPEG" in caught.value.response["OriginalMessage"]
+
+
+def test_an_endpoint_that_is_not_there_is_named(local_cloud):
+    with pytest.raises(ClientError, match="Endpoint none of account"):
+        ask(local_cloud, "none")
+
+
+def test_an_update_moves_the_traffic_to_the_new_version(local_cloud, sagemaker, package):
+    first, second = package(b"first"), package(b"second")
+    approve(sagemaker, first)
+    approve(sagemaker, second)
+    endpoint = deploy(sagemaker, first)
+    settled(sagemaker, endpoint)
+    deploy(sagemaker, second, endpoint)
+    assert ask(local_cloud, endpoint)["model"] == "first"
+    settled(sagemaker, endpoint)
+    assert ask(local_cloud, endpoint)["model"] == "second"
+
+
+def test_a_version_whose_container_does_not_start_leaves_the_old_one_serving(local_cloud, sagemaker, package):
+    good, bad = package(b"good"), package(b"bad", image=local_cloud.image("raise SystemExit(1)"))
+    approve(sagemaker, good)
+    approve(sagemaker, bad)
+    endpoint = deploy(sagemaker, good)
+    before = settled(sagemaker, endpoint)
+    deploy(sagemaker, bad, endpoint)
+    after = settled(sagemaker, endpoint)
+    assert after["EndpointStatus"] == "InService"
+    assert after["EndpointConfigName"] == before["EndpointConfigName"]
+    assert "did not pass the ping health check" in after["FailureReason"]
+    assert ask(local_cloud, endpoint)["model"] == "good"
+
+
+def test_a_first_deployment_that_does_not_start_has_failed(local_cloud, sagemaker, package):
+    arn = package(image=local_cloud.image("raise SystemExit(1)"))
+    approve(sagemaker, arn)
+    described = settled(sagemaker, deploy(sagemaker, arn))
+    assert described["EndpointStatus"] == "Failed"
+    assert "ping health check" in described["FailureReason"]
+
+
+@pytest.fixture
+def recorded(local_cloud, group):
+    """A rule on approvals in `group`, and the events that its function was given."""
+    source = """
+import json, os, boto3
+def handle(event, context):
+    boto3.client("s3").put_object(Bucket=os.environ["BUCKET"], Key=event["id"], Body=json.dumps(event))
+"""
+    bucket, name = local_cloud.bucket(), f"f-{uuid.uuid4().hex[:10]}"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as code:
+        code.writestr("record.py", source)
+    role = local_cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    function = local_cloud.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.12",
+        Role=role,
+        Handler="record.handle",
+        Code={"ZipFile": buffer.getvalue()},
+        Timeout=30,
+        Environment={"Variables": {"BUCKET": bucket}},
+    )["FunctionArn"]
+    pattern = {
+        "source": ["aws.sagemaker"],
+        "detail": {"ModelPackageGroupName": [group], "ModelApprovalStatus": ["Approved"]},
+    }
+    events = local_cloud.client("events")
+    events.put_rule(Name=name, EventPattern=json.dumps(pattern))
+    events.put_targets(Rule=name, Targets=[{"Id": "f", "Arn": function}])
+    s3 = local_cloud.client("s3")
+
+    def read():
+        listed = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
+        return [json.load(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"]) for entry in listed]
+
+    return read
+
+
+def test_an_approval_reaches_the_function_that_a_rule_names_and_a_rejection_does_not(sagemaker, package, recorded):
+    approved, rejected = package(), package()
+    sagemaker.update_model_package(ModelPackageArn=rejected, ModelApprovalStatus="Rejected")
+    approve(sagemaker, approved)
+    events = wait_until(recorded)
+    assert [event["detail"]["ModelPackageArn"] for event in events] == [approved]
+    assert events[0]["detail-type"] == "SageMaker Model Package State Change"
+    assert "ModelApprovalStatus" in events[0]["detail"]["UpdatedModelPackageFields"]
+
+
+def test_a_functions_error_comes_back_as_lambda_words_it(local_cloud, recorded):
+    name = local_cloud.client("lambda").list_functions()["Functions"][-1]["FunctionName"]
+    answer = local_cloud.client("lambda").invoke(FunctionName=name, Payload=b'{"no": "id"}')
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"])["errorType"] == "KeyError"
+
+
+def test_everything_is_there_again_after_down_and_up(local_cloud, sagemaker, group, package):
+    arn = package(b"kept")
+    approve(sagemaker, arn)
+    endpoint = deploy(sagemaker, arn)
+    settled(sagemaker, endpoint)
+    directory = local_cloud.settings.directory
+    assert cloud.down(directory)
+    assert cloud.find(directory) is None
+    assert not cloud.down(directory)
+    cloud.up(directory, ACCOUNT)
+    assert sagemaker.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"] == "Approved"
+    assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "InService"
+    assert ask(local_cloud, endpoint)["model"] == "kept"

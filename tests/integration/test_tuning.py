@@ -1,0 +1,231 @@
+import io
+import json
+import tarfile
+import uuid
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.integration.conftest import ROLE, keys, read, wait_until
+
+# Accuracy grows with the rate; the running best is printed last, after a better and a worse epoch.
+TRAIN = """
+    import argparse, json, os, pathlib
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rate", type=float)
+    parser.add_argument("--epochs", type=int)
+    arguments = parser.parse_args()
+    base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+    (base / "checkpoints" / os.environ["TRAINING_JOB_NAME"]).mkdir(parents=True)
+    (base / "checkpoints" / os.environ["TRAINING_JOB_NAME"] / "last").write_text("checkpoint")
+    (base / "model/model.json").write_text(json.dumps(vars(arguments)))
+    print("read", (base / "input/data/index/part.json").read_text())
+    for accuracy in (arguments.rate / 2, arguments.rate, arguments.rate / 3):
+        print(f"validation:accuracy={accuracy:.4f} validation:best={arguments.rate:.4f}", flush=True)
+"""
+DISTRIBUTED = """
+    import os, pathlib, torch.distributed as distributed, torch
+    distributed.init_process_group("gloo")
+    total = torch.ones(1)
+    distributed.all_reduce(total)
+    base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+    rank, size = distributed.get_rank(), distributed.get_world_size()
+    print(f"rank {rank} of {size} in {base.name} sum={total.item()}", flush=True)
+    if distributed.get_rank() == 0:
+        (base / "model/world").write_text(str(distributed.get_world_size()))
+    distributed.destroy_process_group()
+"""
+
+
+@pytest.fixture
+def bucket(local_cloud):
+    bucket = local_cloud.bucket()
+    local_cloud.client("s3").put_object(Bucket=bucket, Key="index/part.json", Body=b"{}")
+    return bucket
+
+
+def definition(bucket, image, instances=1, **hyperparameters):
+    return {
+        "AlgorithmSpecification": {
+            "TrainingImage": image,
+            "TrainingInputMode": "File",
+            "MetricDefinitions": [
+                {"Name": name, "Regex": f"{name}=([0-9.]+)"} for name in ("validation:accuracy", "validation:best")
+            ],
+        },
+        "RoleArn": ROLE,
+        "InputDataConfig": [
+            {
+                "ChannelName": "index",
+                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/index"}},
+            }
+        ],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/models"},
+        "CheckpointConfig": {"S3Uri": f"s3://{bucket}/checkpoints", "LocalPath": "/opt/ml/checkpoints"},
+        "ResourceConfig": {"InstanceCount": instances, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 120},
+        "StaticHyperParameters": {
+            "sagemaker_program": "train.py",
+            "sagemaker_submit_directory": "/opt/ml/code",
+            **hyperparameters,
+        },
+    }
+
+
+def tuning(bucket, image, trials=3, strategy="Random", **hyperparameters):
+    return {
+        "HyperParameterTuningJobName": f"t-{uuid.uuid4().hex[:10]}",
+        "HyperParameterTuningJobConfig": {
+            "Strategy": strategy,
+            "HyperParameterTuningJobObjective": {"Type": "Maximize", "MetricName": "validation:best"},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": trials, "MaxParallelTrainingJobs": 2},
+            "ParameterRanges": {
+                "ContinuousParameterRanges": [
+                    {"Name": "rate", "MinValue": "0.1", "MaxValue": "0.9", "ScalingType": "Logarithmic"}
+                ]
+            },
+            "RandomSeed": 7,
+        },
+        "TrainingJobDefinition": definition(bucket, image, epochs="2", **hyperparameters),
+    }
+
+
+def finish_tuning(sagemaker, request):
+    sagemaker.create_hyper_parameter_tuning_job(**request)
+    name = request["HyperParameterTuningJobName"]
+
+    def ended():
+        described = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        return described if described["HyperParameterTuningJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+    return wait_until(ended, 120)
+
+
+def trials_of(sagemaker, name, **more):
+    return sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName=name, **more)[
+        "TrainingJobSummaries"
+    ]
+
+
+def finish_training(sagemaker, request):
+    request = {**request, "TrainingJobName": f"job-{uuid.uuid4().hex[:10]}"}
+    request["HyperParameters"] = request.pop("StaticHyperParameters")
+    sagemaker.create_training_job(**request)
+
+    def ended():
+        described = sagemaker.describe_training_job(TrainingJobName=request["TrainingJobName"])
+        return described if described["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+    return wait_until(ended, 120)
+
+
+@pytest.mark.parametrize("strategy", ["Random", "Bayesian"])
+def test_trials_are_ranked_by_the_latest_value_of_the_objective(local_cloud, sagemaker, bucket, strategy):
+    request = tuning(bucket, local_cloud.image(TRAIN, "train.py"), strategy=strategy)
+    described = finish_tuning(sagemaker, request)
+    name = request["HyperParameterTuningJobName"]
+    ranked = trials_of(sagemaker, name, SortBy="FinalObjectiveMetricValue", SortOrder="Descending")
+    rates = [float(trial["TunedHyperParameters"]["rate"]) for trial in ranked]
+    values = [trial["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] for trial in ranked]
+    assert described["HyperParameterTuningJobStatus"] == "Completed"
+    assert described["TrainingJobStatusCounters"]["Completed"] == 3
+    assert len(set(rates)) == 3
+    assert all(0.1 <= rate <= 0.9 for rate in rates)
+    assert rates == sorted(rates, reverse=True)
+    assert values == pytest.approx(rates, abs=1e-4)
+    assert described["BestTrainingJob"]["TrainingJobName"] == ranked[0]["TrainingJobName"]
+
+
+def test_the_same_seed_proposes_the_same_values(local_cloud, sagemaker, bucket):
+    proposed = []
+    for _ in range(2):
+        request = tuning(bucket, local_cloud.image(TRAIN, "train.py"), trials=2)
+        finish_tuning(sagemaker, request)
+        trials = trials_of(sagemaker, request["HyperParameterTuningJobName"])
+        proposed.append(sorted(trial["TunedHyperParameters"]["rate"] for trial in trials))
+    assert proposed[0] == proposed[1]
+
+
+def test_a_tuning_job_whose_trials_all_fail_fails_with_their_reason(local_cloud, sagemaker, bucket):
+    image = local_cloud.image(
+        """
+        import os, pathlib, sys
+        output = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"]) / "output"
+        (output / "failure").write_text("shard train-000-000001.tar is damaged")
+        sys.exit(1)
+        """,
+        "train.py",
+    )
+    described = finish_tuning(sagemaker, tuning(bucket, image, trials=2))
+    assert described["HyperParameterTuningJobStatus"] == "Failed"
+    assert "All training jobs failed" in described["FailureReason"]
+    assert "shard train-000-000001.tar is damaged" in described["FailureReason"]
+
+
+def test_a_strategy_that_is_not_there_is_refused(local_cloud, sagemaker, bucket):
+    request = tuning(bucket, local_cloud.image(TRAIN, "train.py"))
+    request["HyperParameterTuningJobConfig"]["Strategy"] = "Hyperband"
+    with pytest.raises(ClientError, match="Hyperband"):
+        sagemaker.create_hyper_parameter_tuning_job(**request)
+
+
+def test_a_training_job_leaves_model_checkpoints_metrics_and_its_way(local_cloud, sagemaker, bucket):
+    request = definition(bucket, local_cloud.image(TRAIN, "train.py"), rate="0.6", epochs="2")
+    described = finish_training(sagemaker, request)
+    name, s3 = described["TrainingJobName"], local_cloud.client("s3")
+    assert described["TrainingJobStatus"] == "Completed"
+    metrics = {metric["MetricName"]: metric["Value"] for metric in described["FinalMetricDataList"]}
+    assert metrics == pytest.approx({"validation:accuracy": 0.2, "validation:best": 0.6})
+    assert keys(s3, bucket, "checkpoints/") == [f"checkpoints/{name}/last"]
+    assert described["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://{bucket}/models/{name}/output/model.tar.gz"
+    with tarfile.open(fileobj=io.BytesIO(read(s3, described["ModelArtifacts"]["S3ModelArtifacts"]))) as archive:
+        assert json.load(archive.extractfile("model.json")) == {"rate": 0.6, "epochs": 2}
+    statuses = [transition["Status"] for transition in described["SecondaryStatusTransitions"]]
+    assert statuses == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+
+
+def test_instances_are_one_distributed_job_under_torchrun(local_cloud, sagemaker, bucket):
+    image = local_cloud.image(DISTRIBUTED, "train.py")
+    request = definition(bucket, image, instances=2, sagemaker_torch_distributed_enabled="true")
+    described = finish_training(sagemaker, request)
+    assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
+    events = local_cloud.client("logs").filter_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs",
+        logStreamNamePrefix=f"{described['TrainingJobName']}/",
+        filterPattern="rank",
+    )["events"]
+    assert {event["message"] for event in events} == {"rank 0 of 2 in algo-1 sum=2.0", "rank 1 of 2 in algo-2 sum=2.0"}
+
+
+def test_smddp_is_refused_with_the_reason(local_cloud, sagemaker, bucket):
+    image = local_cloud.image(TRAIN, "train.py")
+    request = definition(bucket, image, sagemaker_distributed_dataparallel_enabled="true")
+    described = finish_training(sagemaker, request)
+    assert described["TrainingJobStatus"] == "Failed"
+    assert "SMDDP exists in AWS's images" in described["FailureReason"]
+
+
+def test_a_stopped_job_was_asked_to_end_first_and_keeps_what_it_saved(local_cloud, sagemaker, bucket):
+    image = local_cloud.image(
+        """
+        import os, pathlib, signal, sys, time
+        base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+        def save(*_):
+            (base / "checkpoints/saved").write_text("on SIGTERM")
+            (base / "model/model.json").write_text("{}")
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, save)
+        print("validation:best=0.5", flush=True)
+        time.sleep(600)
+        """,
+        "train.py",
+    )
+    request = {**definition(bucket, image), "TrainingJobName": f"job-{uuid.uuid4().hex[:10]}"}
+    request["HyperParameters"] = request.pop("StaticHyperParameters")
+    sagemaker.create_training_job(**request)
+    name = request["TrainingJobName"]
+    wait_until(lambda: sagemaker.describe_training_job(TrainingJobName=name).get("FinalMetricDataList"))
+    sagemaker.stop_training_job(TrainingJobName=name)
+    wait_until(lambda: sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Stopped")
+    assert read(local_cloud.client("s3"), f"s3://{bucket}/checkpoints/saved") == b"on SIGTERM"
+    assert keys(local_cloud.client("s3"), bucket, f"models/{name}")

@@ -1,0 +1,213 @@
+"""What statements do, through boto3: the local Athena over a real S3 server and moto's Glue."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.unit.pipeline.local.athena.front import Front
+
+Query = Callable[..., dict[str, Any]]
+Rows = Callable[..., list[list[str | None]]]
+Reason = Callable[..., str]
+Put = Callable[[str, str], None]
+
+BIN = {"BIN_FCSKU_DATA": {"A1": {"asin": "A1", "name": 'a "cup"', "quantity": 2}}, "EXPECTED_QUANTITY": 2}
+ION_COLUMNS = (
+    "bin_fcsku_data map<string,struct<asin:string,name:string,quantity:int>>, expected_quantity decimal(20,10)"
+)
+
+
+@pytest.fixture
+def bins(query: Query, put: Put, bucket: str) -> str:
+    """An Ion table over three pretty-printed files; gives its location."""
+    for quantity in (1, 2, 3):
+        put(f"metadata/{quantity}.json", json.dumps({**BIN, "EXPECTED_QUANTITY": quantity}, indent=4))
+    location = f"s3://{bucket}/metadata/"
+    created = query(f"CREATE EXTERNAL TABLE bins ({ION_COLUMNS}) STORED AS ION LOCATION '{location}'")
+    assert created["Status"]["State"] == "SUCCEEDED", created["Status"]
+    return location
+
+
+def keys(s3: Any, bucket: str, prefix: str) -> list[str]:
+    return [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
+
+
+def test_pretty_printed_json_is_read_through_the_ion_serde(rows: Rows, bins: str) -> None:
+    assert rows("SELECT CAST(expected_quantity AS integer), bin_fcsku_data['A1'].name FROM bins ORDER BY 1") == [
+        ["1", 'a "cup"'],
+        ["2", 'a "cup"'],
+        ["3", 'a "cup"'],
+    ]
+
+
+def test_a_serde_of_lines_fails_on_pretty_printed_json(query: Query, reason: Reason, put: Put, bucket: str) -> None:
+    put("lines/1.json", json.dumps(BIN, indent=4))
+    query(
+        "CREATE EXTERNAL TABLE lines (expected_quantity int) ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe' "
+        f"LOCATION 's3://{bucket}/lines/'"
+    )
+    assert reason("SELECT * FROM lines").startswith("HIVE_CURSOR_ERROR")
+
+
+def test_one_bad_file_fails_a_whole_query_over_ion_and_is_named(
+    reason: Reason, put: Put, bucket: str, bins: str
+) -> None:
+    put("metadata/bad.json", '{"EXPECTED_QUANTITY": "2"}')
+    why = reason("SELECT count(*) FROM bins")
+    assert why.startswith("HIVE_BAD_DATA")
+    assert f"s3://{bucket}/metadata/bad.json" in why
+
+
+def test_hidden_objects_are_not_read(rows: Rows, put: Put, bins: str) -> None:
+    put("metadata/_SUCCESS", "no json")
+    put("metadata/.hidden", "no json")
+    assert rows("SELECT count(*) FROM bins") == [["3"]]
+
+
+def test_the_path_is_a_column_that_a_star_does_not_show(rows: Rows, query: Query, bins: str, aws: Front) -> None:
+    assert rows('SELECT "$path" FROM bins WHERE expected_quantity = ?', "2") == [[f"{bins}2.json"]]
+    execution = query("SELECT *, 1 FROM bins")
+    result = aws.client("athena").get_query_results(QueryExecutionId=execution["QueryExecutionId"])
+    columns = result["ResultSet"]["ResultSetMetadata"]["ColumnInfo"]
+    assert [column["Name"] for column in columns] == ["bin_fcsku_data", "expected_quantity", "_col2"]
+
+
+def test_statistics_count_the_bytes_of_the_table(query: Query, s3: Any, bucket: str, bins: str) -> None:
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix="metadata/")["Contents"]
+    statistics = query("SELECT count(*) FROM bins")["Statistics"]
+    assert statistics["DataScannedInBytes"] == sum(entry["Size"] for entry in listed)
+    assert statistics["EngineExecutionTimeInMillis"] > 0
+
+
+def test_create_table_as_writes_parquet_and_registers_the_table(
+    query: Query, rows: Rows, aws: Front, s3: Any, bucket: str, bins: str, database: str
+) -> None:
+    execution = query(
+        f"CREATE TABLE kept WITH (format = 'PARQUET', write_compression = 'SNAPPY', "
+        f"external_location = 's3://{bucket}/kept/') AS "
+        "SELECT CAST(expected_quantity AS integer) AS quantity, bin_fcsku_data AS items FROM bins "
+        "WHERE expected_quantity >= ?",
+        "2",
+    )
+    assert execution["Status"]["State"] == "SUCCEEDED", execution["Status"]
+    (key,) = keys(s3, bucket, "kept/")
+    written = pq.ParquetFile(io.BytesIO(s3.get_object(Bucket=bucket, Key=key)["Body"].read()))
+    assert written.metadata.row_group(0).column(0).compression == "SNAPPY"
+    assert sorted(written.read(["quantity"])["quantity"].to_pylist()) == [2, 3]
+    manifest = execution["Statistics"]["DataManifestLocation"].split("/", 3)[3]
+    assert s3.get_object(Bucket=bucket, Key=manifest)["Body"].read().decode() == f"s3://{bucket}/{key}\n"
+    table = aws.client("glue").get_table(DatabaseName=database, Name="kept")["Table"]
+    assert [column["Type"] for column in table["StorageDescriptor"]["Columns"]] == [
+        "int",
+        "map<string,struct<asin:string,name:string,quantity:int>>",
+    ]
+    assert rows("SELECT quantity, items['A1'].quantity FROM kept ORDER BY 1") == [["2", "2"], ["3", "2"]]
+
+
+def test_create_table_as_and_unload_want_an_empty_location(reason: Reason, bins: str) -> None:
+    why = reason(f"CREATE TABLE kept WITH (external_location = '{bins}') AS SELECT 1 AS a")
+    assert why.startswith("HIVE_PATH_ALREADY_EXISTS")
+    why = reason(f"UNLOAD (SELECT 1 AS a) TO '{bins}' WITH (format = 'PARQUET')")
+    assert why.startswith("HIVE_PATH_ALREADY_EXISTS")
+
+
+def test_create_table_as_of_no_rows_leaves_no_object(query: Query, rows: Rows, s3: Any, bucket: str, bins: str) -> None:
+    query(f"CREATE TABLE none WITH (external_location = 's3://{bucket}/none/') AS SELECT 1 AS a FROM bins WHERE 1 = 0")
+    assert keys(s3, bucket, "none/") == []
+    assert rows("SELECT * FROM none") == []
+
+
+def test_create_table_as_partitions(query: Query, rows: Rows, s3: Any, bucket: str, bins: str) -> None:
+    execution = query(
+        f"CREATE TABLE parts WITH (external_location = 's3://{bucket}/parts/', partitioned_by = ARRAY['quantity']) AS "
+        'SELECT "$path" AS path, CAST(expected_quantity AS integer) AS quantity FROM bins'
+    )
+    assert execution["Status"]["State"] == "SUCCEEDED", execution["Status"]
+    folders = [key.split("/")[1] for key in keys(s3, bucket, "parts/")]
+    assert folders == ["quantity=1", "quantity=2", "quantity=3"]
+    assert rows("SELECT path, quantity FROM parts WHERE quantity = 3") == [[f"{bins}3.json", "3"]]
+
+
+def test_partition_columns_come_last(reason: Reason, bucket: str, bins: str) -> None:
+    why = reason(
+        f"CREATE TABLE parts WITH (external_location = 's3://{bucket}/parts/', partitioned_by = ARRAY['a']) AS "
+        "SELECT 1 AS a, 2 AS b FROM bins"
+    )
+    assert why.startswith("HIVE_COLUMN_ORDER_MISMATCH")
+
+
+def test_create_table_as_wants_column_names(reason: Reason, bins: str) -> None:
+    assert "Column name not specified at position 2" in reason("CREATE TABLE x AS SELECT 1 AS a, count(*) FROM bins")
+
+
+def test_unload_writes_parquet(query: Query, s3: Any, bucket: str, bins: str) -> None:
+    query(
+        f"UNLOAD (SELECT expected_quantity AS q FROM bins WHERE expected_quantity > ?) TO 's3://{bucket}/out/' "
+        "WITH (format = 'PARQUET', compression = 'SNAPPY')",
+        "1",
+    )
+    (key,) = keys(s3, bucket, "out/")
+    body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    assert pq.read_table(io.BytesIO(body)).num_rows == 2
+
+
+def test_a_result_quotes_values_and_leaves_null_bare(query: Query, s3: Any, bucket: str) -> None:
+    execution = query(
+        "SELECT 'a \"b\"' AS text, CAST(NULL AS varchar) AS nothing, true AS yes, 1.5 AS decimal, 2e0 AS double, "
+        "1e10 AS big, ARRAY[1, NULL] AS list, 7 / 2 AS whole, sum(1) AS total"
+    )
+    key = execution["ResultConfiguration"]["OutputLocation"].split("/", 3)[3]
+    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() == (
+        '"text","nothing","yes","decimal","double","big","list","whole","total"\n'
+        '"a ""b""",,"true","1.5","2.0","1.0E10","[1, null]","3","1"\n'
+    )
+
+
+def test_drop_table_keeps_the_data(query: Query, s3: Any, bucket: str, bins: str, reason: Reason) -> None:
+    assert query("DROP TABLE bins")["Status"]["State"] == "SUCCEEDED"
+    assert len(keys(s3, bucket, "metadata/")) == 3
+    assert reason("SELECT * FROM bins").startswith("TABLE_NOT_FOUND")
+    assert "Table not found" in reason("DROP TABLE bins")
+    assert query("DROP TABLE IF EXISTS bins")["Status"]["State"] == "SUCCEEDED"
+
+
+def test_a_query_in_a_missing_database_fails(reason: Reason) -> None:
+    assert reason("SELECT * FROM t", within="absent").startswith("SCHEMA_NOT_FOUND")
+    assert "Database does not exist: absent" in reason(
+        "CREATE EXTERNAL TABLE t (a int) STORED AS ION LOCATION 's3://some-bucket/x/'", within="absent"
+    )
+
+
+def test_a_table_over_a_missing_bucket_fails(query: Query, reason: Reason) -> None:
+    query("CREATE EXTERNAL TABLE t (a int) STORED AS ION LOCATION 's3://no-such-bucket-here/x/'")
+    assert "NoSuchBucket" in reason("SELECT * FROM t")
+
+
+def test_a_column_that_is_not_there_is_named(reason: Reason, bins: str) -> None:
+    assert reason("SELECT nothing FROM bins") == "COLUMN_NOT_FOUND: Column 'nothing' cannot be resolved"
+
+
+def test_a_string_parameter_brings_its_quotes(rows: Rows, bins: str) -> None:
+    assert rows('SELECT count(*) FROM bins WHERE "$path" LIKE ? AND expected_quantity < ?', "'%.json'", "3") == [["2"]]
+
+
+def test_what_is_not_supported_fails_and_is_named(reason: Reason) -> None:
+    assert (
+        reason("MSCK REPAIR TABLE t") == "SYNTAX_ERROR: the statement MSCK REPAIR is not supported by the local Athena"
+    )
+    assert "READ_CSV('/etc/passwd')" in reason("SELECT * FROM read_csv('/etc/passwd')")
+
+
+def test_show_and_describe(query: Query, s3: Any, bucket: str, bins: str) -> None:
+    def text(statement: str) -> str:
+        location = query(statement)["ResultConfiguration"]["OutputLocation"]
+        return str(s3.get_object(Bucket=bucket, Key=location.split("/", 3)[3])["Body"].read().decode())
+
+    assert text("SHOW TABLES") == "bins\n"
+    assert text("DESCRIBE bins").splitlines()[1].split() == ["expected_quantity", "decimal(20,10)"]

@@ -1,0 +1,275 @@
+"""The compiled definition: the same bytes everywhere, and what must be in them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import images
+from pipeline.images import ROOT
+from pipeline.settings import Settings
+from pipeline.settings_file import load_settings
+
+Definition = dict[str, Any]
+# Compiles a profile with every connection refused; argv: folder, profile.
+COMPILE_OFFLINE = """
+import socket, sys
+def refuse(*_): raise AssertionError("compiling opened a connection")
+socket.socket.connect = socket.socket.connect_ex = socket.create_connection = refuse
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from pipeline.definition import compile_definition
+from pipeline.settings_file import load_settings
+sys.stdout.write(compile_definition(load_settings(Path(sys.argv[1]) / "pipeline.yaml", sys.argv[2])))
+"""
+
+
+def settings_of(profile: str, **groups: dict[str, Any]) -> Settings:
+    """A profile of the project, with values of its groups replaced."""
+    settings = load_settings(ROOT / "pipeline.yaml", profile)
+    if not groups:
+        return settings
+    values = settings.model_dump()
+    for group, changes in groups.items():
+        values[group] = {**values[group], **changes}
+    return Settings.model_validate(values)
+
+
+def compiled(profile: str, **groups: dict[str, Any]) -> Definition:
+    from pipeline.definition import compile_definition
+
+    definition: Definition = json.loads(compile_definition(settings_of(profile, **groups)))
+    return definition
+
+
+@pytest.fixture(scope="module", autouse=True)
+def some_region() -> Iterator[None]:
+    """The SDK wants any region in the environment; it is not the settings' and must not show."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", "ap-southeast-2")
+        yield
+
+
+@pytest.fixture(scope="module")
+def prod() -> Definition:
+    return compiled("prod")
+
+
+@pytest.fixture(scope="module")
+def smddp() -> Definition:
+    return compiled("prod", training={"backend": "smddp", "instance_type": "ml.p4d.24xlarge", "spot": False})
+
+
+@pytest.fixture(scope="module")
+def compiled_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The prod definition from a copy of the project in another folder, for another user, with no connections."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    for name in ("pipeline", "steps", "containers"):
+        if (ROOT / name).exists():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pipeline.yaml", folder)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "USER": "somebody-else",
+        "PYTHONHASHSEED": "7",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "TZ": "Asia/Tokyo",
+        # Importing the SDK makes a client, which looks for credentials at the instance's metadata service.
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    command = [sys.executable, "-c", COMPILE_OFFLINE, str(folder), "prod"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def steps_of(definition: Definition) -> dict[str, Any]:
+    """All steps by name, those of the branches too."""
+
+    def walk(steps: list[Any]) -> Iterator[Any]:
+        for step in steps:
+            yield step
+            yield from walk(step["Arguments"].get("IfSteps", []))
+            yield from walk(step["Arguments"].get("ElseSteps", []))
+
+    return {step["Name"]: step for step in walk(definition["Steps"])}
+
+
+def training_of(definition: Definition) -> Any:
+    return steps_of(definition)["TuneModel"]["Arguments"]["TrainingJobDefinition"]
+
+
+def parameters_of(definition: Definition) -> dict[str, Any]:
+    return {one["Name"]: one for one in definition["Parameters"]}
+
+
+def test_another_folder_user_and_hash_seed_give_the_same_bytes_without_a_connection(compiled_elsewhere: str) -> None:
+    from pipeline.definition import compile_definition
+
+    assert compiled_elsewhere == compile_definition(settings_of("prod"))
+
+
+def test_the_definition_names_nothing_of_this_machine(prod: Definition) -> None:
+    text = json.dumps(prod)
+    assert str(ROOT) not in text
+    assert str(Path.home()) not in text
+
+
+@pytest.mark.parametrize("changed", ["query", "shard", "train", "evaluate", "serve"])
+def test_a_change_to_one_step_changes_only_that_steps_image(tmp_path: Path, changed: str) -> None:
+    shutil.copytree(ROOT / "steps", tmp_path / "steps", ignore=shutil.ignore_patterns("__pycache__"))
+    before = {step: images.tag(step, tmp_path) for step in images.STEPS}
+    (tmp_path / "steps" / changed / "another.py").write_text("ANSWER = 42\n")
+    after = {step: images.tag(step, tmp_path) for step in images.STEPS}
+    assert [step for step in images.STEPS if before[step] != after[step]] == [changed]
+
+
+def test_a_change_to_what_the_steps_share_changes_every_image(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "steps", tmp_path / "steps", ignore=shutil.ignore_patterns("__pycache__"))
+    before = {step: images.tag(step, tmp_path) for step in images.STEPS}
+    (tmp_path / "steps" / "common" / "errors.py").write_text("")
+    assert all(images.tag(step, tmp_path) != before[step] for step in images.STEPS)
+
+
+def test_compiled_files_do_not_change_an_image(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "steps", tmp_path / "steps", ignore=shutil.ignore_patterns("__pycache__"))
+    before = images.tag("query", tmp_path)
+    (tmp_path / "steps" / "query" / "__pycache__").mkdir()
+    (tmp_path / "steps" / "query" / "__pycache__" / "x.pyc").write_bytes(b"1")
+    assert images.tag("query", tmp_path) == before
+
+
+def test_a_moved_project_keeps_its_images(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "steps", tmp_path / "a" / "steps", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    assert images.tag("train", tmp_path / "a") == images.tag("train", tmp_path / "b")
+
+
+def test_each_step_runs_in_its_own_image(prod: Definition) -> None:
+    steps = steps_of(prod)
+    for name, step in {"QueryMetadata": "query", "ShardImages": "shard", "EvaluateModel": "evaluate"}.items():
+        uri = steps[name]["Arguments"]["AppSpecification"]["ImageUri"]
+        assert uri == f"111122223333.dkr.ecr.us-east-1.amazonaws.com/bins-processing:{images.tag(step)}"
+        assert steps[name]["Arguments"]["AppSpecification"]["ContainerEntrypoint"] == ["python3", "-m", f"steps.{step}"]
+    assert training_of(prod)["AlgorithmSpecification"]["TrainingImage"].endswith(f"bins-training:{images.tag('train')}")
+
+
+def test_only_query_shard_and_tune_are_cached(prod: Definition) -> None:
+    cached = {name: step["CacheConfig"] for name, step in steps_of(prod).items() if "CacheConfig" in step}
+    assert cached == {
+        "QueryMetadata": {"Enabled": True, "ExpireAfter": "PT12H"},
+        "ShardImages": {"Enabled": True, "ExpireAfter": "P30D"},
+        "TuneModel": {"Enabled": True, "ExpireAfter": "P30D"},
+    }
+
+
+def test_nothing_that_a_step_is_asked_holds_the_run(prod: Definition) -> None:
+    """The cache compares arguments, inputs and environment: a run's own id there would make it miss always."""
+    for name in ("QueryMetadata", "ShardImages"):
+        arguments = steps_of(prod)[name]["Arguments"]
+        compared = {key: value for key, value in arguments.items() if key != "ProcessingOutputConfig"}
+        assert "Execution." not in json.dumps(compared)
+
+
+def test_trials_run_on_spot_and_keep_checkpoints(prod: Definition) -> None:
+    training = training_of(prod)
+    assert training["EnableManagedSpotTraining"] is True
+    assert training["StoppingCondition"] == {"MaxRuntimeInSeconds": 86400, "MaxWaitTimeInSeconds": 172800}
+    assert training["CheckpointConfig"]["LocalPath"] == "/opt/ml/checkpoints"
+    assert "s3://bins-111122223333/bin-counting" in json.dumps(training["CheckpointConfig"]["S3Uri"])
+    assert training["RetryStrategy"] == {"MaximumRetryAttempts": 3}
+
+
+def test_without_spot_nothing_waits_for_capacity(smddp: Definition) -> None:
+    training = training_of(smddp)
+    assert not training.get("EnableManagedSpotTraining", False)
+    assert training["StoppingCondition"] == {"MaxRuntimeInSeconds": 86400}
+
+
+def test_torchrun_is_asked_for_by_the_toolkits_hyperparameter(prod: Definition) -> None:
+    values = training_of(prod)["StaticHyperParameters"]
+    assert values["sagemaker_torch_distributed_enabled"] == "true"
+    assert values["sagemaker_program"] == "steps/train/__main__.py"
+    assert values["sagemaker_submit_directory"] == "/opt/ml/code"
+    assert "sagemaker_distributed_dataparallel_enabled" not in values
+
+
+def test_smddp_is_asked_for_with_the_instance_type_its_launcher_wants(smddp: Definition) -> None:
+    values = training_of(smddp)["StaticHyperParameters"]
+    assert values["sagemaker_distributed_dataparallel_enabled"] == "true"
+    assert values["sagemaker_instance_type"] == {"Get": "Parameters.TrainingInstanceType"}
+    assert "sagemaker_torch_distributed_enabled" not in values
+
+
+def test_a_run_may_choose_among_instance_types_that_suit_the_launcher(prod: Definition, smddp: Definition) -> None:
+    gpus = parameters_of(prod)["TrainingInstanceType"]
+    assert gpus["DefaultValue"] in gpus["EnumValues"]
+    assert "ml.m5.large" not in gpus["EnumValues"]
+    supported = ["ml.p3dn.24xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge"]
+    assert parameters_of(smddp)["TrainingInstanceType"]["EnumValues"] == supported
+
+
+def test_an_approval_status_is_one_of_two(prod: Definition) -> None:
+    assert parameters_of(prod)["ApprovalStatus"]["EnumValues"] == ["PendingManualApproval", "Approved"]
+
+
+def test_every_parameter_is_used(prod: Definition) -> None:
+    text = json.dumps(prod["Steps"])
+    unused = [name for name in parameters_of(prod) if f'"Parameters.{name}"' not in text]
+    assert unused == []
+
+
+def test_a_searched_hyperparameter_is_not_set_too(prod: Definition) -> None:
+    ranges = steps_of(prod)["TuneModel"]["Arguments"]["HyperParameterTuningJobConfig"]["ParameterRanges"]
+    searched = {one["Name"] for kind in ranges.values() for one in kind}
+    assert searched == {"learning-rate", "weight-decay"}
+    assert not searched & set(training_of(prod)["StaticHyperParameters"])
+
+
+def test_trials_are_ranked_by_a_metric_that_the_log_is_searched_for(prod: Definition) -> None:
+    objective = steps_of(prod)["TuneModel"]["Arguments"]["HyperParameterTuningJobConfig"][
+        "HyperParameterTuningJobObjective"
+    ]
+    assert objective == {"MetricName": "validation:best_accuracy", "Type": "Maximize"}
+    metrics = {one["Name"] for one in training_of(prod)["AlgorithmSpecification"]["MetricDefinitions"]}
+    assert objective["MetricName"] in metrics
+
+
+def test_the_gate_wants_both_accuracy_and_rmse(prod: Definition) -> None:
+    conditions = steps_of(prod)["QualityGate"]["Arguments"]["Conditions"]
+    read = [
+        (one["Type"], one["LeftValue"]["Std:JsonGet"]["Path"], one["RightValue"]["Get"].removeprefix("Parameters."))
+        for one in conditions
+    ]
+    assert read == [
+        ("GreaterThanOrEqualTo", "multiclass_classification_metrics.accuracy.value", "MinimumAccuracy"),
+        ("LessThanOrEqualTo", "regression_metrics.rmse.value", "MaximumRmse"),
+    ]
+
+
+def test_a_passed_gate_registers_then_deploys_and_a_failed_one_fails(prod: Definition) -> None:
+    gate = steps_of(prod)["QualityGate"]["Arguments"]
+    assert [(step["Name"], step["Type"]) for step in gate["IfSteps"]] == [
+        ("RegisterModel", "RegisterModel"),
+        ("DeployModel", "Lambda"),
+    ]
+    assert [(step["Name"], step["Type"]) for step in gate["ElseSteps"]] == [("QualityGateFailed", "Fail")]
+
+
+def test_the_registered_version_carries_its_evaluation_and_its_origin(prod: Definition) -> None:
+    arguments = steps_of(prod)["RegisterModel"]["Arguments"]
+    statistics = arguments["ModelMetrics"]["ModelQuality"]["Statistics"]
+    assert statistics["S3Uri"]["Std:Join"]["Values"][-2:] == ["evaluation", "evaluation.json"]
+    assert arguments["CustomerMetadataProperties"]["pipeline_execution_arn"] == {
+        "Get": "Execution.PipelineExecutionArn"
+    }

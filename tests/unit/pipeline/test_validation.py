@@ -1,0 +1,218 @@
+"""A definition or a request that SageMaker would refuse is refused, with the place and the reason."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.images import ROOT
+from pipeline.validation import validate_definition, validate_request, validate_response
+from pipeline.validation.shapes import _compiled, service_model
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    from pipeline.definition import compile_definition
+    from pipeline.settings_file import load_settings
+
+    return json.loads(compile_definition(load_settings(Path(ROOT / "pipeline.yaml"), "prod")))
+
+
+@pytest.fixture
+def definition(compiled):
+    return copy.deepcopy(compiled)
+
+
+def step(definition, name):
+    def find(steps):
+        for one in steps:
+            if one["Name"] == name:
+                return one
+            if one["Type"] == "Condition":
+                found = find(one["Arguments"]["IfSteps"] + one["Arguments"]["ElseSteps"])
+                if found:
+                    return found
+        return None
+
+    return find(definition["Steps"])
+
+
+def test_the_compiled_definition_has_no_problem(definition):
+    assert validate_definition(definition) == []
+
+
+def cluster(d):
+    return step(d, "QueryMetadata")["Arguments"]["ProcessingResources"]["ClusterConfig"]
+
+
+def tuning(d):
+    return step(d, "TuneModel")["Arguments"]
+
+
+MISTAKES = {
+    "a wrong version": (lambda d: d.update(Version="1"), "Version", "2020-12-01"),
+    "an unknown key": (lambda d: d.update(Step=[]), "Step", "unknown"),
+    "no steps": (lambda d: d.update(Steps=[]), "Steps", "at least one step"),
+    "a duplicate step": (lambda d: step(d, "ShardImages").update(Name="QueryMetadata"), "QueryMetadata", "two steps"),
+    "a bad step name": (lambda d: step(d, "DeployModel").update(Name="a b"), "a b", "does not match"),
+    "an unknown type": (lambda d: step(d, "ShardImages").update(Type="Sharding"), "ShardImages", "'Sharding' is none"),
+    "a missing member": (lambda d: cluster(d).pop("VolumeSizeInGB"), "ClusterConfig", "VolumeSizeInGB is missing"),
+    "an unknown member": (lambda d: cluster(d).update(Cores=2), "ClusterConfig.Cores", "unknown"),
+    "a wrong type": (lambda d: cluster(d).update(InstanceCount="2"), "InstanceCount", "want a whole number"),
+    "a wrong enumeration": (lambda d: cluster(d).update(InstanceType="ml.huge"), "InstanceType", "'ml.huge' is none"),
+    "out of range": (lambda d: cluster(d).update(InstanceCount=0), "InstanceCount", "at least 1 wanted"),
+    "a bad pattern": (
+        lambda d: step(d, "QueryMetadata")["Arguments"].update(RoleArn="arn:aws:iam::1:role/x-too-short-an-account"),
+        "RoleArn",
+        "does not match",
+    ),
+    "too many hyperparameters": (
+        lambda d: tuning(d)["TrainingJobDefinition"].update(StaticHyperParameters={f"h{n}": "1" for n in range(101)}),
+        "StaticHyperParameters",
+        "at most 100 allowed",
+    ),
+    "a too long hyperparameter": (
+        lambda d: tuning(d)["TrainingJobDefinition"]["StaticHyperParameters"].update(a="x" * 2501),
+        "StaticHyperParameters.a",
+        "at most 2500 allowed",
+    ),
+    "an unknown strategy": (
+        lambda d: tuning(d)["HyperParameterTuningJobConfig"].update(Strategy="Lucky"),
+        "Strategy",
+        "'Lucky' is none",
+    ),
+    "an unknown parameter": (
+        lambda d: cluster(d).update(InstanceCount={"Get": "Parameters.Instances"}),
+        "InstanceCount",
+        "no parameter 'Instances'",
+    ),
+    "a parameter of another type": (
+        lambda d: cluster(d).update(InstanceCount={"Get": "Parameters.ImageLocation"}),
+        "InstanceCount",
+        "wants Integer",
+    ),
+    "an unknown step": (
+        lambda d: cluster(d).update(InstanceType={"Get": "Steps.Nobody.X"}),
+        "InstanceType",
+        "no step 'Nobody'",
+    ),
+    "an unknown property": (
+        lambda d: tuning(d)["TrainingJobDefinition"]["OutputDataConfig"].update(
+            S3OutputPath={"Get": "Steps.QueryMetadata.Output.Uri"}
+        ),
+        "S3OutputPath",
+        "no such property",
+    ),
+    "an output that the step does not have": (
+        lambda d: step(d, "ShardImages")["Arguments"]["ProcessingInputs"][0]["S3Input"].update(
+            S3Uri={"Get": "Steps.QueryMetadata.ProcessingOutputConfig.Outputs['other'].S3Output.S3Uri"}
+        ),
+        "S3Uri",
+        "no output 'other'",
+    ),
+    "an unknown execution variable": (
+        lambda d: cluster(d).update(InstanceType={"Get": "Execution.User"}),
+        "InstanceType",
+        "no execution variable 'User'",
+    ),
+    "steps that wait for each other": (
+        lambda d: step(d, "QueryMetadata").update(DependsOn=["EvaluateModel"]),
+        "EvaluateModel",
+        "wait for each other",
+    ),
+    "a dependency on nothing": (
+        lambda d: step(d, "QueryMetadata").update(DependsOn=["Nobody"]),
+        "DependsOn",
+        "no step 'Nobody'",
+    ),
+    "a bad duration": (
+        lambda d: step(d, "QueryMetadata")["CacheConfig"].update(ExpireAfter="12h"),
+        "ExpireAfter",
+        "PT12H",
+    ),
+    "a bad retry policy": (
+        lambda d: step(d, "QueryMetadata")["RetryPolicies"][0].update(ExceptionType=["Step.BAD_LUCK"]),
+        "RetryPolicies[0]",
+        "'Step.BAD_LUCK' is none",
+    ),
+    "too many attempts": (
+        lambda d: step(d, "QueryMetadata")["RetryPolicies"][0].update(MaxAttempts=21),
+        "MaxAttempts",
+        "not between 1 and 20",
+    ),
+    "a property file of no output": (
+        lambda d: step(d, "EvaluateModel")["PropertyFiles"][0].update(OutputName="other"),
+        "PropertyFiles",
+        "no output 'other'",
+    ),
+    "a condition on an unknown file": (
+        lambda d: step(d, "EvaluateModel").update(PropertyFiles=[]),
+        "QualityGate.Conditions[0].LeftValue",
+        "no property file 'Evaluation'",
+    ),
+    "an unknown comparison": (
+        lambda d: step(d, "QualityGate")["Arguments"]["Conditions"][0].update(Type="Better"),
+        "QualityGate",
+        "'Better' is none",
+    ),
+    "a fail step without words": (
+        lambda d: step(d, "QualityGateFailed").update(Arguments={}),
+        "ErrorMessage",
+        "want text",
+    ),
+    "nested lambda input": (
+        lambda d: step(d, "DeployModel")["Arguments"].update(more={"a": {"b": 1}}),
+        "DeployModel.Arguments.more",
+        "flat",
+    ),
+    "a default outside its values": (
+        lambda d: d["Parameters"][-1].update(DefaultValue="Maybe"),
+        "ApprovalStatus",
+        "'Maybe' is none",
+    ),
+    "a default of another type": (
+        lambda d: d["Parameters"][2].update(DefaultValue="five"),
+        "MaximumQuantity",
+        "is no Integer",
+    ),
+    "a duplicate parameter": (lambda d: d["Parameters"].append(d["Parameters"][0]), "ImageLocation", "two parameters"),
+    "too many parameters": (
+        lambda d: d["Parameters"].extend({"Name": f"P{n}", "Type": "String"} for n in range(200)),
+        "Parameters",
+        "at most 200 allowed",
+    ),
+    "too long": (lambda d: d.update(Metadata={"x": "y" * 1_048_576}), "definition", "at most 1048576 allowed"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_found_named_and_explained(definition, mistake):
+    change, place, said = MISTAKES[mistake]
+    change(definition)
+    problems = [str(problem) for problem in validate_definition(definition)]
+    assert any(place in problem.split(": ")[0] and said in problem for problem in problems), problems
+    assert all("\n" not in problem for problem in problems)
+
+
+def test_all_mistakes_are_found_at_once(definition):
+    cluster(definition).update(InstanceCount=0, InstanceType="ml.huge")
+    step(definition, "ShardImages")["CacheConfig"]["ExpireAfter"] = "soon"
+    assert len(validate_definition(definition)) == 3
+
+
+def test_requests_and_answers_are_checked_by_the_same_model():
+    assert validate_request("sagemaker", "DescribePipeline", {"PipelineName": "bins"}) == []
+    (problem,) = validate_request("sagemaker", "DescribePipeline", {"PipelineName": "no spaces"})
+    assert "PipelineName" in str(problem)
+    (problem,) = validate_response("sagemaker", "CreatePipeline", {"Arn": "x"})
+    assert "Arn" in str(problem)
+
+
+@pytest.mark.parametrize("service", ["sagemaker", "athena", "logs", "events", "lambda"])
+def test_every_pattern_of_the_services_can_be_read(service):
+    model = service_model(service)
+    patterns = {model.shape_for(name).metadata.get("pattern") for name in model.shape_names} - {None}
+    for pattern in patterns:
+        _compiled(pattern)
+    assert patterns

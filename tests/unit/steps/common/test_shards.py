@@ -1,0 +1,185 @@
+"""Shards in: what a reader gets, and how damage is told."""
+
+import gc
+import hashlib
+import io
+import tarfile
+import threading
+
+import pytest
+import webdataset
+
+from steps.common import shards
+from steps.common.dataset import Shard
+from steps.common.errors import StepError
+from steps.common.shards import Sample, iterate, open_stream, read_shard, register_webdataset_scheme
+from tests.unit.steps.faulty_s3 import serve
+
+SAMPLES = [Sample(f"{number:05d}", bytes([number]) * (900 + number), number % 6) for number in range(40)]
+
+
+def tar_of(members: list[tuple[str, bytes]]) -> bytes:
+    """A tar as Python's own library writes it (unlike the step under test)."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def members_of(samples: list[Sample]) -> list[tuple[str, bytes]]:
+    return [
+        m for s in samples for m in ((f"{s.image_id}.jpg", s.jpeg), (f"{s.image_id}.cls", str(s.quantity).encode()))
+    ]
+
+
+@pytest.fixture
+def put(s3, bucket: str):
+    def put(data: bytes, samples: int = len(SAMPLES), key: str = "train/train-000-000000.tar") -> Shard:
+        """Upload `data` and describe it as the index does."""
+        s3.put_object(Bucket=bucket, Key=key, Body=data)
+        uri = f"s3://{bucket}/{key}"
+        return Shard(uri=uri, samples=samples, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+
+    return put
+
+
+def test_samples_come_as_they_were_written(put):
+    assert list(read_shard(put(tar_of(members_of(SAMPLES))))) == SAMPLES
+
+
+def test_shards_are_read_one_after_the_other(put):
+    first = put(tar_of(members_of(SAMPLES[:10])), 10, "first.tar")
+    second = put(tar_of(members_of(SAMPLES[10:])), 30, "second.tar")
+
+    assert list(iterate([first, second])) == SAMPLES
+
+
+def test_a_shard_that_is_missing_is_named(put):
+    shard = put(tar_of(members_of(SAMPLES))).model_copy(update={"uri": put(b"x").uri + ".gone"})
+
+    with pytest.raises(StepError, match=r"^s3://.*\.tar\.gone: there is no such shard"):
+        list(read_shard(shard))
+
+
+def test_a_truncated_shard_is_named_before_anything_of_it_is_used(put):
+    data = tar_of(members_of(SAMPLES))
+    whole = put(data)
+    put(data[:-512])
+
+    with pytest.raises(StepError, match=rf"^{whole.uri}: damaged shard: it has {len(data) - 512} bytes"):
+        next(read_shard(whole))
+
+
+@pytest.mark.parametrize("place", [600, 512 * 57 + 3, -1])
+def test_a_shard_with_one_other_bit_is_named(put, place: int):
+    data = bytearray(tar_of(members_of(SAMPLES)))
+    whole = put(bytes(data))
+    data[place] ^= 1
+    put(bytes(data))
+
+    with pytest.raises(StepError, match=rf"^{whole.uri}: damaged shard"):
+        list(read_shard(whole))
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (members_of(SAMPLES)[:-1], "sample '00039' has no cls"),
+        (members_of(SAMPLES)[1:], "member '00001.jpg' does not follow on sample '00000'"),
+        ([*members_of(SAMPLES), ("notes.txt", b"")], "member 'notes.txt' does not follow"),
+        ([("1.jpg", b"x"), ("1.cls", b"-1")], "the count of sample '1' is b'-1'"),
+        ([("../1.jpg", b"x"), ("../1.cls", b"1")], "member '../1.jpg' does not follow"),
+    ],
+)
+def test_a_sample_that_is_not_one_photo_with_one_count_is_named(put, members, message: str):
+    shard = put(tar_of(members))
+
+    with pytest.raises(StepError) as caught:
+        list(read_shard(shard))
+    assert str(caught.value).startswith(f"{shard.uri}: damaged shard: {message}")
+
+
+def test_a_shard_of_fewer_samples_than_the_index_says_is_named(put):
+    shard = put(tar_of(members_of(SAMPLES)), samples=41)
+
+    with pytest.raises(StepError, match="it has 40 samples, the index says 41"):
+        list(read_shard(shard))
+
+
+def test_a_member_that_claims_to_be_huge_is_refused_without_an_allocation(put):
+    header = tarfile.TarInfo("1.jpg")
+    header.size = 7 * 1024**3
+    shard = put(header.tobuf(tarfile.USTAR_FORMAT) + bytes(1024))
+
+    with pytest.raises(StepError, match=r"member '1\.jpg' is not a photo or a count"):
+        list(read_shard(shard))
+
+
+@pytest.mark.parametrize("how", ["503", "cut"])
+def test_a_stream_survives_requests_that_fail_for_a_while(how: str, monkeypatch: pytest.MonkeyPatch):
+    body = tar_of(members_of(SAMPLES))
+    shards._store.cache_clear()
+    with serve(body, lambda n: how if n < 3 else "", monkeypatch) as s3, open_stream("s3://a-bucket/x.tar") as stream:
+        assert stream.read() == body
+        assert len(s3.ranges) == 3
+    shards._store.cache_clear()
+
+
+def test_a_denied_shard_is_named(monkeypatch: pytest.MonkeyPatch):
+    shards._store.cache_clear()
+    with (
+        serve(b"", lambda n: "403", monkeypatch),
+        pytest.raises(StepError, match=r"^s3://a-bucket/x.tar: access denied; the job's role needs s3:GetObject"),
+    ):
+        open_stream("s3://a-bucket/x.tar")
+    shards._store.cache_clear()
+
+
+def test_webdataset_gets_the_samples_and_is_told_of_damage(put):
+    data = tar_of(members_of(SAMPLES))
+    shard = put(data)
+    register_webdataset_scheme([shard])
+
+    def read() -> list[dict]:
+        return list(webdataset.WebDataset([shard.uri], shardshuffle=False))
+
+    assert [(s["__key__"], s["jpg"], int(s["cls"])) for s in read()] == [
+        (s.image_id, s.jpeg, s.quantity) for s in SAMPLES
+    ]
+    put(data[:700] + b"?" + data[701:])
+    with pytest.raises(StepError, match=f"{shard.uri}: damaged shard: its SHA-256"):
+        read()
+
+
+def test_the_checksum_is_compared_even_when_the_last_chunk_is_only_half_the_trailer(
+    put, monkeypatch: pytest.MonkeyPatch
+):
+    data = tar_of(members_of(SAMPLES[:1]))[: 4 * 512 + 1024]
+    shard = put(data, 1).model_copy(update={"sha256": "0" * 64})
+    monkeypatch.setattr(shards._ObjectStream, "_open", lambda self: iter([data[:-512], data[-512:]]))
+
+    with open_stream(shard.uri, shard) as stream, pytest.raises(StepError, match="its SHA-256"):
+        stream.read(len(data) - 512)
+
+
+def test_a_reader_that_stops_early_leaves_no_thread_behind(put):
+    before = set(threading.enumerate())
+    reader = read_shard(put(tar_of(members_of(SAMPLES))))
+    next(reader)
+
+    del reader
+    gc.collect()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+
+    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("shard") and t.is_alive()]
+
+
+def test_shards_are_not_opened_for_writing():
+    register_webdataset_scheme()
+
+    with pytest.raises(StepError, match="shards are read"):
+        webdataset.gopen("s3://a-bucket/x.tar", "wb")

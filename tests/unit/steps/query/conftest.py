@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from steps.query.run import run
+from steps.query.summary import Summary
+from tests.unit.pipeline.local.athena.front import Front, aws, front
+
+__all__ = ["aws", "front"]
+
+PHOTO = b"\xff\xd8\xff"
+
+
+@dataclass
+class Job:
+    """A processing job's surroundings: raw data in a bucket, outputs declared, a container's folder."""
+
+    s3: Any
+    bucket: str
+    database: str
+    base: Path
+
+    @property
+    def location(self) -> str:
+        return f"s3://{self.bucket}/raw"
+
+    def add(self, image_id: str, metadata: Any = None, *, photo: bool = True) -> None:
+        """A bin: its metadata (bytes as they are, anything else as pretty-printed JSON) and its photo."""
+        if metadata is not None:
+            body = metadata if isinstance(metadata, bytes) else json.dumps(metadata, indent=4).encode()
+            self.s3.put_object(Bucket=self.bucket, Key=f"raw/metadata/{image_id}.json", Body=body)
+        if photo:
+            self.s3.put_object(Bucket=self.bucket, Key=f"raw/bin-images/{image_id}.jpg", Body=PHOTO)
+
+    def declare(self, name: str = "", **outputs: str) -> None:
+        """Write the job's configuration, as SageMaker does."""
+        uris = {one: f"s3://{self.bucket}/run/{one}" for one in ("metadata", "labels", "summary")} | outputs
+        config = {
+            "ProcessingJobName": name or f"query-{uuid.uuid4()}",
+            "ProcessingOutputConfig": {
+                "Outputs": [{"OutputName": one, "S3Output": {"S3Uri": uri}} for one, uri in uris.items()]
+            },
+        }
+        path = self.base / "config" / "processingjobconfig.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(config))
+
+    def run(self, **arguments: Any) -> Summary:
+        """The step, with the usual arguments."""
+        usual = {
+            "image_location": self.location,
+            "maximum_quantity": 5,
+            "data_version": "1",
+            "database": self.database,
+            "workgroup": "primary",
+            "timeout_minutes": 1,
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SAGEMAKER_BASE_DIR", str(self.base))
+            return run(**{**usual, **arguments})
+
+    def written(self, output: str) -> pa.Table:
+        """The Parquet files of an output, as one table sorted by id."""
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=f"run/{output}/")["Contents"]
+        bodies = [self.s3.get_object(Bucket=self.bucket, Key=entry["Key"])["Body"].read() for entry in listed]
+        return pa.concat_tables([pq.read_table(io.BytesIO(body)) for body in bodies]).sort_by("image_id")
+
+
+def bin_metadata(quantity: Any, *asins: str) -> dict[str, Any]:
+    """A metadata document with the items `asins`, one of each."""
+    items = {
+        asin: {"asin": asin, "name": f"{asin}, boxed", "quantity": 1, "weight": {"unit": "pounds", "value": 0.4}}
+        for asin in asins
+    }
+    return {"BIN_FCSKU_DATA": items, "EXPECTED_QUANTITY": quantity}
+
+
+@pytest.fixture
+def job(aws: Front, s3: Any, bucket: str, tmp_path: Path) -> Job:
+    """A job over an empty bucket, with its outputs declared."""
+    made = Job(s3, bucket, f"bins_{uuid.uuid4().hex[:12]}", tmp_path)
+    made.declare()
+    return made
+
+
+@pytest.fixture
+def tables(aws: Front) -> Callable[[str], list[str]]:
+    """The names of a database's tables."""
+    return lambda database: [
+        table["Name"] for table in aws.client("glue").get_tables(DatabaseName=database)["TableList"]
+    ]

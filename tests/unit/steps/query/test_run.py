@@ -1,0 +1,235 @@
+"""The step against the local Athena, a real S3 server and moto's Glue."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from steps.common.errors import StepError
+from steps.common.labels import SCHEMA, read_labels
+from steps.common.s3 import S3Uri
+from steps.query import direct
+from steps.query.inventory import take
+from steps.query.statements import folder
+from steps.query.summary import Summary
+from tests.unit.pipeline.local.athena.front import Front
+from tests.unit.steps.query.conftest import Job, bin_metadata
+
+Tables = Callable[[str], list[str]]
+
+
+def refused(summary: Any) -> dict[str, int]:
+    return {reason: one.photos for reason, one in summary.refused.items()}
+
+
+def add_bins_that_athena_reads(job: Job) -> None:
+    job.add("1", bin_metadata(1, "B2"))
+    job.add("00001", bin_metadata(2, "B2", "B1"))
+    job.add("NaN", bin_metadata(0))
+    job.add("whole", bin_metadata(2.0, "B3"))
+    job.add("six", bin_metadata(6, "B1"))
+    job.add("negative", bin_metadata(-1, "B1"))
+    job.add("half", bin_metadata(2.5, "B1"))
+    job.add("null", bin_metadata(None, "B1"))
+    job.add("missing", {"BIN_FCSKU_DATA": {}})
+    job.add("lonely", bin_metadata(1, "B1"), photo=False)
+    job.add("unknown")
+    job.add("a.b", bin_metadata(1, "B1"))
+    job.add("empty", b"")
+    job.add("two", b'{"EXPECTED_QUANTITY": 1}\n{"EXPECTED_QUANTITY": 2}')
+
+
+EXPECTED_REFUSALS = {
+    "above-maximum": 1,
+    "fractional-quantity": 1,
+    "image-without-metadata": 1,
+    "malformed-metadata": 2,
+    "metadata-without-image": 1,
+    "missing-quantity": 1,
+    "negative-quantity": 1,
+    "null-quantity": 1,
+    "unusable-id": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def finished(aws: Front, s3: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Job, Summary]]:
+    """A run over bins that Athena can read, and the surroundings it left."""
+    bucket = f"test-{uuid.uuid4().hex[:20]}"
+    s3.create_bucket(Bucket=bucket)
+    job = Job(s3, bucket, f"bins_{uuid.uuid4().hex[:12]}", tmp_path_factory.mktemp("job"))
+    job.declare()
+    add_bins_that_athena_reads(job)
+    yield job, job.run(data_version="7")
+    s3.delete_bucket(Bucket=bucket)
+
+
+def test_labels_are_written_and_every_other_id_is_counted_by_reason(finished: tuple[Job, Summary]) -> None:
+    job, summary = finished
+    assert summary.reader == "athena"
+    assert job.written("labels").to_pylist() == [
+        {"image_id": "00001", "quantity": 2, "asins": ["B1", "B2"], "image_key": "bin-images/00001.jpg"},
+        {"image_id": "1", "quantity": 1, "asins": ["B2"], "image_key": "bin-images/1.jpg"},
+        {"image_id": "NaN", "quantity": 0, "asins": [], "image_key": "bin-images/NaN.jpg"},
+        {"image_id": "whole", "quantity": 2, "asins": ["B3"], "image_key": "bin-images/whole.jpg"},
+    ]
+    assert refused(summary) == EXPECTED_REFUSALS
+    assert summary.refused["malformed-metadata"].examples == ["empty", "two"]
+    assert summary.labels == {0: 1, 1: 1, 2: 2}
+    assert (summary.metadata_files, summary.images) == (13, 13)
+    assert summary.labelled + sum(refused(summary).values()) == 14
+
+
+def test_the_summary_is_left_for_the_job_to_upload(finished: tuple[Job, Summary]) -> None:
+    job, summary = finished
+    left = json.loads((job.base / "processing" / "output" / "summary" / "query.json").read_text())
+    assert left == json.loads(summary.model_dump_json())
+    assert left["data_version"] == "7"
+    assert [one["statement"] for one in left["executions"]][:2] == ["create raw", "consolidate"]
+    assert all(one["state"] == "SUCCEEDED" and len(one["id"]) == 36 for one in left["executions"])
+    consolidated = left["executions"][1]
+    assert consolidated["data_scanned_bytes"] > 0
+    assert consolidated["engine_milliseconds"] > 0
+
+
+def test_the_labels_follow_their_contract(finished: tuple[Job, Summary], tmp_path: Path) -> None:
+    job, summary = finished
+    for number, entry in enumerate(job.s3.list_objects_v2(Bucket=job.bucket, Prefix="run/labels/")["Contents"]):
+        job.s3.download_file(job.bucket, entry["Key"], str(tmp_path / f"{number}.parquet"))
+    labels = read_labels(tmp_path)
+    assert labels.schema == SCHEMA
+    assert labels.num_rows == summary.labelled
+
+
+def test_both_readers_consolidate_to_the_same_rows(finished: tuple[Job, Summary]) -> None:
+    job, _ = finished
+    raw = S3Uri.parse(job.location)
+    malformed = direct.consolidate(raw.join("metadata"), sorted(take(raw).metadata), S3Uri(job.bucket, "run/direct"))
+    assert malformed == ["empty", "two"]
+    by_athena, directly = job.written("metadata").to_pylist(), job.written("direct").to_pylist()
+    # A column cannot tell an absent key from a null; the step looks into those files again.
+    for row in directly:
+        row["quantity_kind"] = row["quantity_kind"].replace("missing", "null")
+    assert by_athena == directly
+
+
+def test_files_that_the_serde_refuses_are_named_by_the_direct_reader(
+    job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_bins_that_athena_reads(job)
+    job.add("truncated", b'{"EXPECTED_QUANTITY": 1,')
+    job.add("string", bin_metadata("3"))
+    job.add("boolean", bin_metadata(True))
+    job.add("nan", b'{"EXPECTED_QUANTITY": NaN, "BIN_FCSKU_DATA": {}}')
+    job.add("list", bin_metadata([1]))
+    summary = job.run()
+    assert summary.reader == "direct"
+    assert summary.reader_reason.startswith("HIVE_BAD_DATA")
+    assert refused(summary) == EXPECTED_REFUSALS | {
+        "malformed-metadata": 3,
+        "boolean-quantity": 1,
+        "composite-quantity": 1,
+        "nan-quantity": 1,
+        "string-quantity": 1,
+    }
+    assert "truncated" in summary.refused["malformed-metadata"].examples
+    assert f"s3://{job.bucket}/raw/metadata/truncated.json is malformed" in caplog.text
+    assert job.written("labels")["image_id"].to_pylist() == ["00001", "1", "NaN", "whole"]
+
+
+def test_a_second_try_of_a_job_replaces_its_output(job: Job, tables: Tables) -> None:
+    job.add("1", bin_metadata(1, "B2"))
+    job.add("2", bin_metadata(1, "B2"))
+    job.run()
+    job.s3.delete_object(Bucket=job.bucket, Key="raw/bin-images/2.jpg")
+    job.run()
+    assert job.written("labels")["image_id"].to_pylist() == ["1"]
+    assert tables(job.database) == []
+
+
+def test_the_tables_are_dropped_after_a_failure_too(job: Job, tables: Tables) -> None:
+    job.add("1", bin_metadata(9))
+    with pytest.raises(StepError, match=r"no photo below .* has a quantity of 0 to 5 \(above-maximum: 1\)"):
+        job.run()
+    assert tables(job.database) == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "key"), [("metadata/*.json", "raw/bin-images/1.jpg"), ("bin-images/*.jpg", "raw/metadata/1.json")]
+)
+def test_a_location_without_one_of_its_folders_is_refused(job: Job, missing: str, key: str) -> None:
+    job.s3.put_object(Bucket=job.bucket, Key=key, Body=b"{}")
+    job.s3.put_object(Bucket=job.bucket, Key="raw/metadata/deeper/1.json", Body=b"{}")
+    with pytest.raises(StepError) as refusal:
+        job.run()
+    assert str(refusal.value).startswith(f"no {missing} below {job.location};")
+
+
+def test_a_missing_bucket_is_one_line(job: Job) -> None:
+    with pytest.raises(StepError, match="NoSuchBucket") as refusal:
+        job.run(image_location="s3://no-such-bucket-here/raw")
+    assert "\n" not in str(refusal.value)
+    assert "s3://no-such-bucket-here/raw" in str(refusal.value)
+
+
+def test_an_unknown_work_group_is_one_line(job: Job) -> None:
+    job.add("1", bin_metadata(1))
+    with pytest.raises(StepError, match="InvalidRequestException: WorkGroup absent is not found"):
+        job.run(workgroup="absent")
+
+
+def test_a_query_that_takes_too_long_is_stopped(job: Job, aws: Front) -> None:
+    job.add("1", bin_metadata(1))
+    with pytest.raises(StepError, match=r"query (\S+) was stopped after .* raise data.query_minutes") as stopped:
+        job.run(timeout_minutes=0)
+    query_id = str(stopped.value).split("query ")[1].split(" ")[0]
+    execution = aws.client("athena").get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+    assert execution["Status"]["State"] == "CANCELLED"
+
+
+def test_a_query_that_fails_gives_the_reason_of_the_service(job: Job) -> None:
+    job.add("1", bin_metadata(1))
+    job.declare(labels=f"s3://{job.bucket}/run/metadata")
+    with pytest.raises(StepError, match="write labels: HIVE_PATH_ALREADY_EXISTS"):
+        job.run()
+
+
+@pytest.mark.parametrize("output", ["raw", "raw/metadata", "raw/metadata/new", ""])
+def test_an_output_that_reaches_into_the_raw_data_is_refused_and_nothing_is_removed(job: Job, output: str) -> None:
+    job.add("1", bin_metadata(1))
+    job.declare(metadata=f"s3://{job.bucket}/{output}")
+    with pytest.raises(StepError, match="reaches into the raw data"):
+        job.run()
+    assert job.s3.list_objects_v2(Bucket=job.bucket, Prefix="raw/")["KeyCount"] == 2
+
+
+def test_the_process_ends_with_the_reason_where_sagemaker_reads_it(job: Job, aws: Front) -> None:
+    command = ["--image-location", job.location, "--maximum-quantity", "5", "--data-version", "1"]
+    command += ["--database", job.database, "--workgroup", "primary"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "steps.query", *command],
+        env={**os.environ, "SAGEMAKER_BASE_DIR": str(job.base)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert (job.base / "output" / "message").read_text().startswith("no bin-images/*.jpg below")
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_hostile_names_are_refused_before_anything_is_asked(job: Job) -> None:
+    with pytest.raises(StepError, match="--database"):
+        job.run(database='bins"; DROP TABLE x')
+    with pytest.raises(StepError, match="--workgroup"):
+        job.run(workgroup="a b")
+    with pytest.raises(StepError, match="cannot be an Athena location"):
+        folder(S3Uri(job.bucket, "it's/here"))

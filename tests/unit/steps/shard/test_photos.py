@@ -1,0 +1,94 @@
+"""Photos out of S3: order, bounds, and what S3's bad days do."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from steps.common.errors import StepError
+from steps.common.images import ImageError
+from steps.common.s3 import S3Uri, open_store
+from steps.shard import photos
+from steps.shard.photos import PhotoSource, in_order, open_source
+from steps.shard.plan import Photo
+from tests.unit.steps.faulty_s3 import serve
+from tests.unit.steps.shard.conftest import jpeg
+
+LOCATION = S3Uri("a-bucket", "raw")
+
+
+def photo(number: int) -> Photo:
+    return Photo(f"{number}", f"{number}.jpg", 1, "train", f"{number}")
+
+
+def prepare(location: S3Uri = LOCATION):
+    async def one():
+        async with open_source(location, 0, 90) as source:
+            return await source.prepare(photo(1))
+
+    return asyncio.run(one())
+
+
+@pytest.mark.parametrize("how", ["503", "cut"])
+def test_requests_that_fail_for_a_while_are_repeated(how: str, monkeypatch: pytest.MonkeyPatch):
+    with serve(jpeg(1), lambda n: how if n < 3 else "", monkeypatch) as s3:
+        assert prepare() == jpeg(1)
+        assert len(s3.ranges) == 3
+
+
+def test_a_service_that_stays_down_fails_and_names_the_photo(monkeypatch: pytest.MonkeyPatch):
+    with (
+        serve(jpeg(1), lambda n: "503", monkeypatch) as s3,
+        pytest.raises(StepError, match=r"s3://a-bucket/raw/1.jpg: reading it failed, with all retries: .*503"),
+    ):
+        prepare()
+    assert len(s3.ranges) > 3
+
+
+def test_access_denied_is_not_a_missing_photo(monkeypatch: pytest.MonkeyPatch):
+    with (
+        serve(jpeg(1), lambda n: "403", monkeypatch),
+        pytest.raises(StepError, match=r"s3://a-bucket/raw/1.jpg: access denied; .*s3:GetObject"),
+    ):
+        prepare()
+
+
+def test_an_object_too_large_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch, s3, bucket: str):
+    monkeypatch.setattr(photos, "MAX_BYTES", 1000)
+    s3.put_object(Bucket=bucket, Key="raw/1.jpg", Body=jpeg(1) + bytes(1000))
+
+    refused = prepare(S3Uri(bucket, "raw"))
+
+    assert isinstance(refused, ImageError)
+    assert refused.reason == "too-large"
+
+
+def test_keys_with_spaces_and_signs_are_found(s3, bucket: str):
+    s3.put_object(Bucket=bucket, Key="raw/a b/é+%20?.jpg", Body=jpeg(1))
+
+    async def one():
+        async with open_source(S3Uri(bucket, "raw"), 0, 90) as source:
+            return await source.prepare(Photo("1", "a b/é+%20?.jpg", 1, "train", "1"))
+
+    assert asyncio.run(one()) == jpeg(1)
+
+
+def test_photos_come_in_order_and_never_more_than_the_window_at_once(s3, bucket: str):
+    running = most = 0
+
+    class Slow(PhotoSource):
+        async def prepare(self, photo: Photo):
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0.001 * (int(photo.image_id) * 7 % 5))
+            running -= 1
+            return photo.image_id.encode()
+
+    async def collect(threads: ThreadPoolExecutor) -> list[bytes | ImageError]:
+        source = Slow(LOCATION, 0, 90, open_store(bucket), threads)
+        return [result async for _, result in in_order(source, [photo(n) for n in range(300)])]
+
+    with ThreadPoolExecutor(1) as threads:
+        assert asyncio.run(collect(threads)) == [str(n).encode() for n in range(300)]
+    assert most == photos.IN_FLIGHT

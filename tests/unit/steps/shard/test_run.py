@@ -1,0 +1,258 @@
+"""The shard step from its command line to what it leaves in S3 and in its output folders."""
+
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import webdataset
+from PIL import Image
+
+from steps.common.dataset import SPLITS
+from steps.common.errors import StepError
+from steps.common.shards import iterate, register_webdataset_scheme
+from tests.unit.steps.shard.conftest import Job, jpeg
+
+
+def samples(index):
+    return {name: list(iterate(index.splits[name].shards)) for name in SPLITS}
+
+
+def test_every_photo_is_in_one_split_with_its_quantity_and_its_shorter_side(job: Job):
+    job.add_bins(60)
+
+    index = job.run("--image-size", "64", "--validation-fraction", "0.2", "--test-fraction", "0.2")
+
+    read = samples(index)
+    assert {s.image_id: s.quantity for split in read.values() for s in split} == {
+        row["image_id"]: row["quantity"] for row in job.rows
+    }
+    assert {name: Counter(s.quantity for s in split) for name, split in read.items()} == {
+        name: split.class_counts for name, split in index.splits.items()
+    }
+    assert {Image.open(io.BytesIO(s.jpeg)).size for s in read["train"]} == {(85, 64)}
+    assert {s.image_id: name for name, split in read.items() for s in split} == job.assignments()
+
+
+def test_photos_of_one_bin_stay_together(job: Job):
+    job.add_bins(60)
+    job.run()
+
+    splits = job.assignments()
+
+    for number in range(0, 60, 2):
+        if number // 2 % 3:  # bins without items are alike in nothing
+            assert splits[f"{number:05d}"] == splits[f"{number + 1:05d}"]
+
+
+def test_webdataset_reads_the_shards(job: Job):
+    job.add_bins(30)
+    shards = job.run("--image-size", "64").splits["train"].shards
+    register_webdataset_scheme(shards)
+
+    read = list(webdataset.WebDataset([shard.uri for shard in shards], shardshuffle=False))
+
+    assert len(read) == sum(shard.samples for shard in shards)
+    quantities = {row["image_id"]: row["quantity"] for row in job.rows}
+    assert all(int(sample["cls"]) == quantities[sample["__key__"]] for sample in read)
+    assert all(Image.open(io.BytesIO(sample["jpg"])).size == (85, 64) for sample in read)
+
+
+def test_the_same_input_gives_the_same_bytes(job: Job):
+    job.add_bins(40)
+    job.run("--image-size", "64", "--shard-megabytes", "0.05", output="first")
+    job.rows.reverse()
+    job.run("--image-size", "64", "--shard-megabytes", "0.05", output="second")
+
+    first, second = job.objects("first/shards"), job.objects("second/shards")
+
+    assert len(first) > len(SPLITS)
+    assert [key.removeprefix("first") for key in first] == [key.removeprefix("second") for key in second]
+    assert list(first.values()) == list(second.values())
+
+
+def test_shards_end_before_the_limit_and_are_named_by_instance_and_number(job: Job):
+    job.add_bins(40)
+
+    index = job.run("--image-size", "64", "--shard-megabytes", "0.05")
+
+    shards = index.splits["train"].shards
+    assert [shard.uri.rsplit("/", 1)[1] for shard in shards] == [
+        f"train-000-{number:06d}.tar" for number in range(len(shards))
+    ]
+    assert all(shard.bytes <= 50_000 for shard in shards)
+    assert all(len(job.objects(shard.uri.split("/", 3)[3])) == 1 for shard in shards)
+
+
+def test_the_split_does_not_depend_on_the_number_of_instances(job: Job):
+    job.add_bins(50)
+    alone = job.run(output="alone")
+    three = job.run(instances=3, output="three")
+
+    assert job.assignments("three") == job.assignments("alone")
+    assert {k: v.class_counts for k, v in three.splits.items()} == {k: v.class_counts for k, v in alone.splits.items()}
+    written = [sum(s.samples for s in three.splits["train"].shards if f"train-{i:03d}-" in s.uri) for i in range(3)]
+    assert max(written) - min(written) <= 1
+
+
+def test_training_samples_are_shuffled_by_the_seed(job: Job):
+    job.add_bins(60)
+    orders = []
+    for seed in ("1", "2"):
+        index = job.run("--seed", seed, "--split", "random", output=seed)
+        orders.append([sample.image_id for sample in iterate(index.splits["train"].shards)])
+
+    assert orders[0] != sorted(orders[0])
+    common = set(orders[0]) & set(orders[1])
+    assert [i for i in orders[0] if i in common] != [i for i in orders[1] if i in common]
+
+
+def test_size_zero_keeps_the_original_bytes(job: Job):
+    job.add_bins(30)
+
+    index = job.run("--image-size", "0")
+
+    assert all(s.jpeg == jpeg(int(s.image_id)) for s in iterate(index.splits["test"].shards))
+
+
+def test_unusable_photos_are_counted_by_reason_and_left_out(job: Job):
+    job.add_bins(60)
+    job.add("truncated", 1, ["X1"], jpeg(1)[:-300])
+    job.add("damaged", 1, ["X2"], jpeg(2)[:700] + bytes(100) + jpeg(2)[800:])
+    job.add("a-png", 1, ["X3"], b"\x89PNG" + bytes(100))
+    job.add("missing", 1, ["X4"], None)
+    job.add("../../etc/passwd", 1, ["X5"], None)
+    job.add("a.b", 1, ["X6"], None)
+
+    index = job.run("--maximum-rejects", "0.1")
+
+    assert index.rejects == {
+        "missing-image": ["missing"],
+        "not-jpeg": ["a-png"],
+        "truncated": ["truncated"],
+        "undecodable": ["damaged"],
+        "unsafe-id": ["../../etc/passwd", "a.b"],
+    }
+    assert sum(split.samples for split in index.splits.values()) == 60
+
+
+def test_more_rejects_than_allowed_fail_and_name_the_reasons_and_leave_no_half_shard(job: Job):
+    job.add_bins(60)
+    for number in range(5):
+        job.add(f"gone-{number}", 1, [f"X{number}"], None)
+        job.add(f"half-{number}", 1, [f"Y{number}"], jpeg(number)[:-300])
+
+    with pytest.raises(StepError, match=r"4 of 70 photos .* --maximum-rejects .*(missing-image|truncated) [1-4] \("):
+        job.run("--maximum-rejects", "0.05")
+    for key, data in job.objects("out/shards").items():
+        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+            assert len(tar.getnames()) % 2 == 0, key
+
+
+def test_a_given_split_is_taken_as_it_is(job: Job):
+    job.add_bins(30)
+    lines = [f"{n:05d},{('train', 'validation', 'test')[n % 5 if n % 5 < 3 else 0]}" for n in range(29)]
+    job.s3.put_object(Bucket=job.bucket, Key="lists/split.csv", Body="\n".join(["image_id,split", *lines]).encode())
+
+    index = job.run("--split", "file", "--split-file-location", f"s3://{job.bucket}/lists/split.csv")
+
+    assert job.assignments() == dict(line.split(",") for line in lines)
+    assert index.rejects == {"not-in-split-file": ["00029"]}
+    assert index.sharding.fractions == {"train": 0.586207, "validation": 0.206897, "test": 0.206897}
+
+
+def test_the_assignments_of_one_run_are_a_split_file_for_the_next(job: Job):
+    job.add_bins(40)
+    job.run("--seed", "7", output="first")
+    for part in (job.folder / "first").rglob("assignments/*.parquet"):
+        job.s3.upload_file(str(part), job.bucket, f"first/assignments/{part.name}")
+
+    given = ("--split", "file", "--split-file-location", f"s3://{job.bucket}/first/assignments")
+    job.run("--seed", "8", *given, output="second")
+
+    assert job.assignments("second") == job.assignments("first")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("image_id,split\n1,training\n", "image '1' has split 'training'; use train, validation, test"),
+        ("image_id,split\n1,train\n1,test\n", "image '1' is given two splits"),
+        ("id,split\n1,train\n", "no columns image_id and split"),
+    ],
+)
+def test_a_wrong_split_file_is_named(job: Job, content: str, message: str):
+    job.add_bins(10)
+    job.s3.put_object(Bucket=job.bucket, Key="split.csv", Body=content.encode())
+
+    with pytest.raises(StepError, match=rf"^s3://{job.bucket}/split.csv: {message}"):
+        job.run("--split", "file", "--split-file-location", f"s3://{job.bucket}/split.csv")
+
+
+def test_too_few_photos_for_three_splits_fail(job: Job):
+    job.add("1", 1, ["A"], None)
+    job.add("2", 2, ["B"], None)
+
+    with pytest.raises(StepError, match="no photo falls to the validation split"):
+        job.run()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--quality", "0"], "--quality 0"),
+        (["--validation-fraction", "0.6", "--test-fraction", "0.4"], "sum to less than 1"),
+        (["--split", "file"], "--split-file-location"),
+        (["--image-size", "big"], "--image-size"),
+        (["--image-location", "/tmp/photos"], "is not an S3 URI"),
+    ],
+)
+def test_wrong_arguments_are_refused(job: Job, flags: list[str], message: str):
+    with pytest.raises(StepError, match=message):
+        job.run(*flags)
+
+
+def test_the_process_leaves_its_failure_reason_where_sagemaker_reads_it(tmp_path: Path):
+    command = [sys.executable, "-m", "steps.shard", "--image-location", "s3://a-bucket/raw"]
+
+    done = subprocess.run(
+        command, check=False, env={"SAGEMAKER_BASE_DIR": str(tmp_path)}, capture_output=True, text=True
+    )
+
+    assert done.returncode == 1
+    assert "no labels" in (tmp_path / "output/message").read_text()
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.abid
+def test_hundreds_of_real_photos_reach_every_split_with_every_quantity(job: Job, abid: Path):
+    photos, labels = {}, {}
+    with tarfile.open(abid / "originals.tar") as tar:
+        for member in tar:
+            folder, name = member.name.split("/")[-2:]
+            content = tar.extractfile(member).read()
+            if folder == "metadata":
+                labels[name.removesuffix(".json")] = json.loads(content)
+            else:
+                photos[name.removesuffix(".jpg")] = content
+    labels = {i: label for i, label in labels.items() if label["EXPECTED_QUANTITY"] <= 5}
+    with ThreadPoolExecutor(8) as threads:
+        for image_id, label in labels.items():
+            items = sorted(label["BIN_FCSKU_DATA"])
+            threads.submit(job.add, image_id, label["EXPECTED_QUANTITY"], items, photos[image_id])
+
+    index = job.run("--shard-megabytes", "2")
+
+    assert index.rejects == {}
+    assert sum(split.samples for split in index.splits.values()) == len(labels) > 250
+    assert len(index.splits["train"].shards) > 1
+    for split in index.splits.values():
+        assert set(split.class_counts) == {0, 1, 2, 3, 4, 5}
+    share = index.splits["test"].samples / len(labels)
+    assert share == pytest.approx(0.1, abs=0.02)
+    assert all(min(Image.open(io.BytesIO(s.jpeg)).size) == 256 for s in iterate(index.splits["test"].shards))
