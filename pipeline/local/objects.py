@@ -54,9 +54,13 @@ _FLAGS = (
     "-webdav=false",
     "-s3.port.iceberg=0",
     "-s3.port.lance=0",
+    # As S3: a write to a bucket that does not exist fails.
+    "-s3.autoCreateBucket=false",
     # Every bucket takes a volume of its own; by default their number ends at the free disk space in gigabytes.
     # Volumes are not allocated before they are written.
     "-volume.max=100000",
+    # There is no other volume server to wait for.
+    "-volume.preStopSeconds=0",
 )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from steps.deploy.events import Version
+from steps.deploy.events import EndpointChange, Version
 from steps.deploy.settings import DeployError, Settings
 
+VERSION_TAG = "model-package-version"
 VARIANT = "AllTraffic"  # guardrails want the name to stay the same through all updates
 _BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 
@@ -19,21 +20,25 @@ class Decision:
     decision: str
     reason: str
     endpoint_name: str
-    model_package_version: int
+    model_package_version: str = ""
     endpoint_config_name: str = ""
 
     def as_output(self) -> dict[str, str]:
         """Flat strings, as a pipeline's Lambda step wants them."""
-        return {name: str(value) for name, value in vars(self).items()}
+        return dict(vars(self))
 
 
 def deploy(sagemaker: Any, settings: Settings, version: Version) -> Decision:
     """Deploy `version` if it is to be deployed.
 
     Events repeat, come late and out of order, so nothing in the event is believed: the package is described again,
-    a later approved version wins, and a version that serves already is left alone. Raises DeployError when the
-    endpoint is in the middle of another change: whoever invoked asynchronously (EventBridge) tries again, and the
-    pipeline's own step shows the reason.
+    a later approved version wins, and a version that serves already is left alone.
+
+    Raises DeployError when the endpoint is in the middle of another change, which takes minutes, while this function
+    never waits. Lambda invokes it again for an event of EventBridge, after one minute and after two
+    (https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html); if the endpoint is busy even
+    then, the event of the endpoint's own change deploys what is due (`deploy_pending`). The pipeline's step shows the
+    reason.
     """
     if version.group != settings.model_package_group:
         raise DeployError(f"{version.arn} is not of the group {settings.model_package_group}")
@@ -41,7 +46,34 @@ def deploy(sagemaker: Any, settings: Settings, version: Version) -> Decision:
         decision, reason = refusal
     else:
         decision, reason = _change_endpoint(sagemaker, settings, version)
-    return Decision(decision, reason, settings.endpoint_name, version.number, settings.config_name(version.number))
+    config = settings.config_name(version.number)
+    return Decision(decision, reason, settings.endpoint_name, str(version.number), config)
+
+
+def deploy_pending(sagemaker: Any, settings: Settings, change: EndpointChange) -> Decision:
+    """Deploy the latest approved version if its approval came while the endpoint was busy.
+
+    The endpoint's tag names the version that was tried last. That version is not tried again, be it that it serves,
+    was rolled back or failed: that would go on for ever.
+    """
+    name = settings.endpoint_name
+    if change.endpoint_name != name:
+        raise DeployError(f"the event is about endpoint {change.endpoint_name}; this function deploys to {name}")
+    latest = _latest_approved(sagemaker, settings.model_package_group)
+    if latest is None:
+        return Decision("unchanged", "no version is approved", name)
+    endpoint = _describe_endpoint(sagemaker, name)
+    if endpoint is None:
+        # Deleted by a person, unless it had failed: then an attempt before cleared it away for what is due.
+        pending, reason = change.status == "FAILED", "there is no endpoint any more"
+    elif endpoint["EndpointStatus"] in _BUSY:
+        pending, reason = False, f"the endpoint is {endpoint['EndpointStatus']}; the end of that is an event too"
+    else:
+        pending = _tried_version(sagemaker, endpoint["EndpointArn"]) != str(latest.number)
+        reason = f"version {latest.number} was deployed already"
+    if pending:
+        return deploy(sagemaker, settings, latest)
+    return Decision("unchanged", reason, name, str(latest.number), settings.config_name(latest.number))
 
 
 def _refusal(sagemaker: Any, settings: Settings, version: Version) -> tuple[str, str] | None:
@@ -52,8 +84,8 @@ def _refusal(sagemaker: Any, settings: Settings, version: Version) -> tuple[str,
     if status != "Approved":
         return "awaiting-approval", f"version {version.number} waits for approval"
     latest = _latest_approved(sagemaker, settings.model_package_group)
-    if latest > version.number:
-        return "superseded", f"version {latest} is approved too, and later"
+    if latest is not None and latest.number > version.number:
+        return "superseded", f"version {latest.number} is approved too, and later"
     return None
 
 
@@ -61,7 +93,7 @@ def _change_endpoint(sagemaker: Any, settings: Settings, version: Version) -> tu
     """Start what brings the version to the endpoint; gives decision and reason."""
     name, config = settings.endpoint_name, settings.config_name(version.number)
     endpoint = _describe_endpoint(sagemaker, name)
-    tags = [{"Key": "model-package-version", "Value": str(version.number)}]
+    tags = [{"Key": VERSION_TAG, "Value": str(version.number)}]
     if endpoint is None:
         _ensure_config(sagemaker, settings, version, config)
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, Tags=tags)
@@ -83,14 +115,20 @@ def _change_endpoint(sagemaker: Any, settings: Settings, version: Version) -> tu
     return "updating", f"the endpoint moves to version {version.number}"
 
 
-def _latest_approved(sagemaker: Any, group: str) -> int:
-    """Number of the latest approved version of the group; 0 where there is none."""
+def _latest_approved(sagemaker: Any, group: str) -> Version | None:
+    """The latest approved version of the group; None where there is none."""
     pages = sagemaker.get_paginator("list_model_packages").paginate(
         ModelPackageGroupName=group, ModelApprovalStatus="Approved"
     )
-    return max(
-        (package["ModelPackageVersion"] for page in pages for package in page["ModelPackageSummaryList"]), default=0
-    )
+    versions = [Version.of(package["ModelPackageArn"]) for page in pages for package in page["ModelPackageSummaryList"]]
+    return max(versions, key=lambda version: version.number, default=None)
+
+
+def _tried_version(sagemaker: Any, endpoint_arn: str) -> str:
+    """Number of the version that this function last set the endpoint to; empty where it never did."""
+    pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=endpoint_arn)
+    tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+    return str(tags.get(VERSION_TAG, ""))
 
 
 def _describe_endpoint(sagemaker: Any, name: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Which package version an event is about: the pipeline's Lambda step, or EventBridge's word of an approval."""
+"""What an event is about: a package version (the pipeline's Lambda step, or an approval), or the endpoint's change."""
 
 from __future__ import annotations
 
@@ -28,6 +28,24 @@ class Version:
         if match is None:
             raise DeployError(f"{arn!r} is not the ARN of a model package version")
         return cls(match[0], match["group"], int(match["version"]))
+
+
+@dataclass(frozen=True)
+class EndpointChange:
+    """An endpoint has reached a status, in the spelling of events: IN_SERVICE, FAILED, UPDATING..."""
+
+    endpoint_name: str
+    status: str
+
+
+def endpoint_change_of(event: Any) -> EndpointChange | None:
+    """What EventBridge's `SageMaker Endpoint State Change` is about; None for another event."""
+    if not isinstance(event, dict) or event.get("detail-type") != "SageMaker Endpoint State Change":
+        return None
+    match event.get("detail"):
+        case {"EndpointName": str(name), "EndpointStatus": str(status)}:
+            return EndpointChange(name, status)
+    raise DeployError("the event of an endpoint wants detail.EndpointName and detail.EndpointStatus")
 
 
 def version_of(event: Any) -> Version:

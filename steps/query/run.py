@@ -76,6 +76,8 @@ def run(
     Raises StepError on what cannot be read or written, on a query that fails or takes longer than `timeout_minutes`,
     and where no photo is left that has a label.
     """
+    if maximum_quantity < 1:
+        raise StepError(f"--maximum-quantity {maximum_quantity}: write 1 or more")
     raw = S3Uri.parse(image_location)
     tables = Tables(statements.database_name(database), job_suffix())
     outputs = Outputs.declared()
@@ -87,6 +89,8 @@ def run(
     for output in (outputs.metadata, outputs.labels, outputs.summary):
         clear(output, raw)
     athena.ensure_database()
+    # A try of this job that was killed left its tables.
+    drop(tables)
     try:
         found = query(athena, tables, Source(raw, listed), outputs, maximum_quantity)
     except QueryFailedError as error:

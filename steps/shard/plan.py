@@ -113,7 +113,7 @@ def describe(settings: Settings, labels: pa.Table, plan: Plan) -> Sharding:
         counts = Counter(photo.split for photo in plan.photos)
         fractions = {split: counts[split] / len(plan.photos) for split in SPLITS}
     digest = hashlib.sha256()
-    for batch in labels.to_batches():
+    for batch in labels.to_batches(max_chunksize=10_000):
         for row in batch.to_pylist():
             digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
     return Sharding(

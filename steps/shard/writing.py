@@ -89,7 +89,7 @@ class ShardWriter:
                 self.store, uri.key, buffer_size=PART_BYTES, max_concurrency=PARTS_IN_FLIGHT
             ) as writer:
                 yield writer
-        except BaseError as error:
+        except (BaseError, OSError) as error:  # a writer reports what S3 answers as Python's own file errors
             reason = str(error).partition("\n")[0]
             raise StepError(f"{uri}: writing it failed, with all retries: {reason}") from error
 

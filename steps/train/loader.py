@@ -156,6 +156,22 @@ class Loader:
             worker_init_fn=_prepare_worker,
         )
 
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the loader processes.
+
+        They ignore SIGTERM, by which multiprocessing would end them when the interpreter exits, and then wait for them.
+        """
+        running = self._batches._iterator
+        if running is None or not self._batches.num_workers:
+            return
+        running._shutdown_workers()  # type: ignore[attr-defined]
+        for process in running._workers:  # type: ignore[attr-defined]
+            if process.is_alive():
+                process.kill()
+
     def batches(self, epoch: int = 0, first_step: int = 0) -> Iterator[Batch]:
         """The epoch's batches from `first_step` on. Raises StepError when a shard or a loader process fails."""
         self._stream.position.copy_(torch.tensor([epoch, first_step]))

@@ -56,17 +56,15 @@ def run(recipe: Recipe) -> None:
             recipe, index, readings, network, precision=precision, group=group, interruption=interruption
         )
         progress = resume(trial)
-        # What is there now stays: loader processes need not copy its pages, and no collection looks at it again.
-        gc.freeze()
         try:
-            _train(trial, progress)
+            with trial.train, trial.validation:
+                _train(trial, progress)
         except InterruptedTrainingError:
             save(trial, progress)
             log.warning("SIGTERM: saved epoch %s, step %s; this job can go on there", progress.epoch + 1, progress.step)
             sys.exit(EXIT_STATUS)
-        finally:
-            # The export's modules came later; without this the interpreter takes two seconds to take leave of them.
-            gc.freeze()
+    # The interpreter would look at every object once more before it ends, which takes PyTorch's two seconds.
+    gc.freeze()
 
 
 def _train(trial: Trial, progress: Progress) -> None:

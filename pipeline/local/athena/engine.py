@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from importlib import resources
@@ -45,6 +46,7 @@ class Session:
 
     def __init__(self, access: S3Access, storage: Storage) -> None:
         self._storage = storage
+        self._interrupted = False
         self._connection = duckdb.connect(":memory:")
         extension = resources.files("duckdb_extension_httpfs") / "extensions" / f"v{duckdb.__version__}"
         self._connection.execute(f"LOAD '{extension / 'httpfs.duckdb_extension'}'")
@@ -135,8 +137,11 @@ class Session:
         return int(row[0])
 
     def interrupt(self) -> None:
-        """Stop what runs; from another thread."""
-        self._connection.interrupt()
+        """Stop what runs, and whatever would run next; from another thread."""
+        self._interrupted = True
+        # The query may have ended, and its session been closed, a moment ago.
+        with contextlib.suppress(duckdb.ConnectionException):
+            self._connection.interrupt()
 
     def close(self) -> None:
         """Free the memory."""
@@ -157,6 +162,8 @@ class Session:
         return f"SELECT {', '.join(columns)} FROM ({sql})"  # noqa: S608  # `sql` is the query itself
 
     def _execute(self, sql: str) -> duckdb.DuckDBPyConnection:
+        if self._interrupted:
+            raise QueryError("Query cancelled by user")
         try:
             return self._connection.execute(sql)
         except duckdb.Error as error:

@@ -36,11 +36,15 @@ from pipeline.local.athena.types import to_hive
 
 @dataclass(frozen=True)
 class Request:
-    """One query execution: its id, the folder of its results, and the database it runs in."""
+    """One query execution: its id, the folder of its results, and the database it runs in.
+
+    `enforced`: the work group decides where all results go, those of CTAS too.
+    """
 
     id: str
     output_folder: str
     database: str | None
+    enforced: bool
 
 
 @dataclass
@@ -144,6 +148,13 @@ class Executor:
 
     def _create_table_as(self, statement: CreateTableAs, request: Request, watch: Callable[[Session], None]) -> Outcome:
         name = statement.table.within(request.database)
+        if request.enforced and statement.export.location:
+            # https://docs.aws.amazon.com/athena/latest/ug/ctas-considerations-limitations.html
+            raise QueryError(
+                "The Create Table As Select query failed because it was submitted with an 'external_location' property "
+                "to an Athena Workgroup that enforces a centralized output location for all queries. Please remove the "
+                "'external_location' property and resubmit the query."
+            )
         outcome = Outcome(f"{request.output_folder}tables/{request.id}")
         export = replace(statement.export, location=as_folder(statement.export.location or outcome.output_location))
         if self._catalog.find(name) is not None:

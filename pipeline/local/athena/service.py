@@ -87,7 +87,7 @@ class Athena:
         catalog = context.get("Catalog", "AwsDataCatalog")
         if catalog.lower() != "awsdatacatalog":
             raise ServiceError("InvalidRequestException", f"Catalog {catalog} was not found")
-        workgroup, output = self._workgroups.output_of(request)
+        output = self._workgroups.output_of(request)
         again = self._known_token(request)
         if again is not None:
             return {"QueryExecutionId": again}
@@ -97,11 +97,11 @@ class Athena:
             "QueryExecutionId": query_id,
             "Query": text,
             "StatementType": statement.type if isinstance(statement, Statement) else "DML",
-            "ResultConfiguration": {"OutputLocation": output},
+            "ResultConfiguration": {"OutputLocation": output.location},
             "QueryExecutionContext": {key.capitalize(): value.lower() for key, value in context.items()},
             "Status": {"State": "QUEUED", "SubmissionDateTime": time.time()},
             "Statistics": {},
-            "WorkGroup": workgroup,
+            "WorkGroup": output.workgroup,
             "EngineVersion": _ENGINE,
         }
         if isinstance(statement, Statement):
@@ -110,7 +110,8 @@ class Athena:
             execution["ExecutionParameters"] = request["ExecutionParameters"]
         self._store.put(_KIND, query_id, {"execution": execution, "columns": [], "rows_written": 0})
         self._remember_token(request, query_id)
-        job = Request(query_id, as_folder(output), context.get("Database", "").strip('`"').lower() or None)
+        database = context.get("Database", "").strip('`"').lower() or None
+        job = Request(query_id, as_folder(output.location), database, output.enforced)
         self._pool.submit(self._run, statement, job)
         return {"QueryExecutionId": query_id}
 

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/athena/latest/ug/workgroups-settings-override.html
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.local.errors import ServiceError
@@ -16,6 +17,15 @@ PRIMARY = "primary"
 MAXIMUM = 50
 _KIND = "athena-work-group"
 _ENGINE = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
+
+
+@dataclass(frozen=True)
+class Output:
+    """A query's work group, the location of its results, and whether the group insists on it."""
+
+    workgroup: str
+    location: str
+    enforced: bool
 
 
 class WorkGroups:
@@ -54,22 +64,23 @@ class WorkGroups:
         name: str = self._find(request.get("WorkGroup", PRIMARY))["Name"]
         return name
 
-    def output_of(self, request: dict[str, Any]) -> tuple[str, str]:
-        """(work group, output location) of a StartQueryExecution: the group's where it enforces or the request has
+    def output_of(self, request: dict[str, Any]) -> Output:
+        """Where the results of a StartQueryExecution go: the group's place where it enforces it or the request has
         none. Raises ServiceError where neither has one.
         """
         group = self._find(request.get("WorkGroup", PRIMARY))
         configuration = group["Configuration"]
         own = configuration.get("ResultConfiguration", {}).get("OutputLocation")
         asked = request.get("ResultConfiguration", {}).get("OutputLocation")
-        location = own if own and (configuration["EnforceWorkGroupConfiguration"] or not asked) else asked
+        enforced = bool(own and configuration["EnforceWorkGroupConfiguration"])
+        location = own if enforced or not asked else asked
         if not location:
             raise ServiceError(
                 "InvalidRequestException",
                 "No output location provided. An output location is required either through the Workgroup result "
                 "configuration setting or as an API input.",
             )
-        return group["Name"], location
+        return Output(group["Name"], location, enforced)
 
     def _find(self, name: str) -> Document:
         group = self._store.get(_KIND, name)

@@ -29,19 +29,37 @@ def test_an_images_pins_are_the_constraints(image):
         assert constraints.get(package) == version, package
 
 
+def imported(path):
+    """Dotted names of the modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module.startswith("steps"))
+
+
+def third_party(step):
+    """Packages that a step imports, itself or by what it uses of steps.common."""
+    found, seen = set(), set()
+    waiting = list((ROOT / "steps" / step).rglob("*.py"))
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.exists():
+            continue
+        seen.add(path)
+        for name in imported(path):
+            if name.startswith("steps."):
+                waiting.append(ROOT / f"{name.replace('.', '/')}.py")
+            else:
+                found.add(name.split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"steps", "_typeshed"} - BASE_IMAGE
+
+
 @pytest.mark.parametrize("step", images.STEPS)
 def test_an_image_installs_what_its_step_imports(step):
-    wanted = set()
-    for path in images.source_files(step):
-        if path.suffix == ".py" and path.parts[:2] == ("steps", step):
-            for node in ast.walk(ast.parse((ROOT / path).read_text())):
-                if isinstance(node, ast.Import):
-                    wanted |= {alias.name.split(".")[0] for alias in node.names}
-                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                    wanted.add(node.module.split(".")[0])
-    third_party = wanted - set(sys.stdlib_module_names) - {"steps", "_typeshed"} - BASE_IMAGE
     installed = pins(ROOT / "containers" / images.STEPS[step] / "requirements.txt")
-    assert {PACKAGES.get(name, name) for name in third_party} <= set(installed)
+    assert {PACKAGES.get(name, name) for name in third_party(step)} <= set(installed)
 
 
 def test_the_training_image_never_installs_torch():
@@ -55,36 +73,76 @@ def test_a_dockerfile_copies_only_what_the_tag_is_the_hash_of(image):
         assert source.startswith(("steps/", f"containers/{image}/")), source
 
 
-def run(code, tmp_path):
-    program = tmp_path / "program.py"
+# AWS's image starts its script so: with job control every command of the script is a process group of its own.
+SHELL = ["bash", "-m"]
+SAVES = """
+import pathlib, signal, sys, time
+def save(*_):
+    time.sleep(1)
+    pathlib.Path(sys.argv[1]).write_text("saved")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, save)
+print("ready", flush=True)
+time.sleep(60)
+"""
+IGNORES = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(os.getpid(), flush=True)
+time.sleep(60)
+"""
+
+
+def forwarded(tmp_path, code, *arguments, grace=None):
+    """The forwarder over a shell script over a Python program, as in the container."""
+    program, script = tmp_path / "program.py", tmp_path / "start.sh"
     program.write_text(code)
-    return subprocess.Popen(
-        [sys.executable, FORWARDER, "sh", "-c", f"{sys.executable} {program}; exit $?"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    script.write_text(f'{sys.executable} {program} "$@"\nexit $?\n')
+    command = [*SHELL, str(script), *map(str, arguments)]
+    start = [sys.executable, str(FORWARDER), *command]
+    if grace is not None:
+        run = f"import runpy, sys; sys.exit(runpy.run_path({str(FORWARDER)!r})['main']({command!r}, {grace}))"
+        start = [sys.executable, "-c", run]
+    return subprocess.Popen(start, stdout=subprocess.PIPE, text=True)
 
 
-def test_sigterm_reaches_the_process_behind_a_shell_that_passes_nothing_on(tmp_path):
-    saved = tmp_path / "saved"
-    process = run(
-        "import pathlib, signal, sys, time\n"
-        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(saved)!r}).write_text('x'), sys.exit(0)))\n"
-        "print('ready', flush=True)\n"
-        "time.sleep(60)\n",
-        tmp_path,
-    )
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_the_program_behind_a_shell_that_passes_nothing_on(tmp_path, number):
+    process = forwarded(tmp_path, SAVES.replace("SIGTERM", number.name), tmp_path / "saved")
     assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     process.wait(20)
-    deadline = time.monotonic() + 10
-    while not saved.exists() and time.monotonic() < deadline:
+    # The end of a container's first process is the end of all: what it has not waited for is not saved.
+    assert (tmp_path / "saved").read_text() == "saved"
+
+
+def test_after_the_grace_nothing_is_left(tmp_path):
+    process = forwarded(tmp_path, IGNORES, grace=0.5)
+    pid = int(process.stdout.readline())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 128 + signal.SIGTERM
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert saved.exists()
+    assert not Path(f"/proc/{pid}").exists()
 
 
-def test_the_exit_status_is_the_commands(tmp_path):
-    assert run("raise SystemExit(7)", tmp_path).wait(20) == 7
+@pytest.mark.parametrize(("code", "status"), [("raise SystemExit(7)", 7), ("", 0)])
+def test_the_exit_status_is_the_commands(tmp_path, code, status):
+    assert forwarded(tmp_path, code).wait(20) == status
+
+
+def test_a_command_that_a_signal_ends_has_the_status_that_a_shell_gives_it(tmp_path):
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    done = subprocess.run([sys.executable, FORWARDER, sys.executable, "-c", code], check=False)
+    assert done.returncode == 128 + signal.SIGKILL
+
+
+def test_what_a_command_leaves_running_at_its_own_end_is_not_waited_for(tmp_path):
+    begin = time.monotonic()
+    done = subprocess.run([sys.executable, FORWARDER, "sh", "-c", "sleep 5 & exit 3"], check=False)
+    assert done.returncode == 3
+    assert time.monotonic() - begin < 4
 
 
 def test_without_a_command_it_says_what_it_wants():

@@ -72,6 +72,14 @@ def test_requests_without_the_right_keys_are_refused(make_store: MakeStore):
         urllib.request.urlopen(store.endpoint)
 
 
+def test_a_write_to_a_bucket_that_does_not_exist_fails(make_store: MakeStore):
+    store = make_store()
+    store.start()
+
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        client(store).put_object(Bucket="no-such-bucket", Key="k", Body=b"1")
+
+
 def test_objects_survive_a_restart_on_the_same_ports(make_store: MakeStore, tmp_path: Path):
     store = make_store()
     store.start()

@@ -35,7 +35,7 @@ class SageMaker:
 
     def paginate(self, ModelPackageGroupName, ModelApprovalStatus):
         numbers = [number for number, status in self.statuses.items() if status == ModelApprovalStatus]
-        return [{"ModelPackageSummaryList": [{"ModelPackageVersion": number}]} for number in numbers]
+        return [{"ModelPackageSummaryList": [{"ModelPackageArn": arn(number)}]} for number in numbers]
 
     def describe_endpoint(self, EndpointName):
         if self.endpoint is None:

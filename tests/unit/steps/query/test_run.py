@@ -17,6 +17,7 @@ from steps.common.errors import StepError
 from steps.common.labels import SCHEMA, read_labels
 from steps.common.s3 import S3Uri
 from steps.query import direct
+from steps.query.execution import Athena
 from steps.query.inventory import take
 from steps.query.statements import folder
 from steps.query.summary import Summary
@@ -145,10 +146,16 @@ def test_files_that_the_serde_refuses_are_named_by_the_direct_reader(
     assert job.written("labels")["image_id"].to_pylist() == ["00001", "1", "NaN", "whole"]
 
 
-def test_a_second_try_of_a_job_replaces_its_output(job: Job, tables: Tables) -> None:
+def test_a_second_try_of_a_job_replaces_its_output_and_its_tables(
+    job: Job, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job.add("1", bin_metadata(1, "B2"))
     job.add("2", bin_metadata(1, "B2"))
-    job.run()
+    with monkeypatch.context() as patch:
+        # The first try ends as if it was killed.
+        patch.setattr("steps.query.run.drop", lambda _: None)
+        job.run()
+    assert len(tables(job.database)) == 4
     job.s3.delete_object(Bucket=job.bucket, Key="raw/bin-images/2.jpg")
     job.run()
     assert job.written("labels")["image_id"].to_pylist() == ["1"]
@@ -187,9 +194,13 @@ def test_an_unknown_work_group_is_one_line(job: Job) -> None:
 
 
 def test_a_query_that_takes_too_long_is_stopped(job: Job, aws: Front) -> None:
-    job.add("1", bin_metadata(1))
-    with pytest.raises(StepError, match=r"query (\S+) was stopped after .* raise data.query_minutes") as stopped:
-        job.run(timeout_minutes=0)
+    results = S3Uri(job.bucket, "run/summary/athena")
+    athena = Athena(job.database, "primary", results, timeout=0.2)
+    endless = "SELECT count(*) FROM UNNEST(sequence(1, 90000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 900000)) AS b(y)"
+    with pytest.raises(
+        StepError, match=r"endless: query (\S+) was stopped after .* raise data.query_minutes"
+    ) as stopped:
+        athena.run("endless", endless)
     query_id = str(stopped.value).split("query ")[1].split(" ")[0]
     execution = aws.client("athena").get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
     assert execution["Status"]["State"] == "CANCELLED"
@@ -226,10 +237,12 @@ def test_the_process_ends_with_the_reason_where_sagemaker_reads_it(job: Job, aws
     assert "Traceback" not in ended.stdout + ended.stderr
 
 
-def test_hostile_names_are_refused_before_anything_is_asked(job: Job) -> None:
+def test_hostile_arguments_are_refused_before_anything_is_asked(job: Job) -> None:
     with pytest.raises(StepError, match="--database"):
         job.run(database='bins"; DROP TABLE x')
     with pytest.raises(StepError, match="--workgroup"):
         job.run(workgroup="a b")
+    with pytest.raises(StepError, match="--maximum-quantity 0"):
+        job.run(maximum_quantity=0)
     with pytest.raises(StepError, match="cannot be an Athena location"):
         folder(S3Uri(job.bucket, "it's/here"))

@@ -2,6 +2,7 @@
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +41,11 @@ class Job:
 
     def add_bins(self, count: int) -> None:
         """`count` photos of quantities 0 to 2, two of each bin."""
-        for number in range(count):
-            quantity = number // 2 % 3
-            self.add(f"{number:05d}", quantity, [f"B{number // 2}"] if quantity else [], jpeg(number))
+        with ThreadPoolExecutor(8) as threads:
+            for number in range(count):
+                quantity = number // 2 % 3
+                items = [f"B{number // 2}"] if quantity else []
+                threads.submit(self.add, f"{number:05d}", quantity, items, jpeg(number))
 
     def run(self, *flags: str, instances: int = 1, output: str = "out") -> DatasetIndex:
         """Run every instance and read the index that they wrote together."""

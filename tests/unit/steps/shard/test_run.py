@@ -149,9 +149,7 @@ def test_more_rejects_than_allowed_fail_and_name_the_reasons_and_leave_no_half_s
 
     with pytest.raises(StepError, match=r"4 of 70 photos .* --maximum-rejects .*(missing-image|truncated) [1-4] \("):
         job.run("--maximum-rejects", "0.05")
-    for key, data in job.objects("out/shards").items():
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            assert len(tar.getnames()) % 2 == 0, key
+    assert job.objects("out/shards") == {}
 
 
 def test_a_given_split_is_taken_as_it_is(job: Job):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,15 +12,24 @@ from tests.unit.pipeline.local.athena.front import Front, aws, front
 __all__ = ["aws", "front"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def bucket(s3: Any) -> Iterator[str]:
+    """The name of a fresh bucket, for a module."""
+    name = f"test-{uuid.uuid4().hex[:20]}"
+    s3.create_bucket(Bucket=name)
+    yield name
+    s3.delete_bucket(Bucket=name)
+
+
+@pytest.fixture(scope="module")
 def database(aws: Front) -> str:
-    """The name of a fresh Glue database."""
+    """The name of a fresh Glue database, for a module."""
     name = f"bins_{uuid.uuid4().hex[:12]}"
     aws.client("glue").create_database(DatabaseInput={"Name": name})
     return name
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def query(aws: Front, bucket: str, database: str) -> Callable[..., dict[str, Any]]:
     """Run a statement to its end; gives the QueryExecution."""
     client = aws.client("athena")
@@ -71,7 +80,7 @@ def reason(query: Callable[..., dict[str, Any]]) -> Callable[..., str]:
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def put(s3: Any, bucket: str) -> Callable[[str, str], None]:
     """Put an object into the test's bucket."""
     return lambda key, text: s3.put_object(Bucket=bucket, Key=key, Body=text.encode())

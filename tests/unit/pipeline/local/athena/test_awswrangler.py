@@ -15,7 +15,7 @@ def quick_polling(monkeypatch: pytest.MonkeyPatch) -> None:
     wr.config.reset("athena_query_wait_polling_delay")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def location(aws: Front, bucket: str, database: str) -> str:
     """A Parquet table `cups` of the test's database; gives the folder of query results."""
     frame = pd.DataFrame({"id": ["a", "b", "c"], "quantity": [1, 2, None], "price": [1.5, 2.5, 3.5]})

@@ -122,6 +122,12 @@ def test_a_work_group_that_enforces_its_settings_decides_where_results_go(aws: F
     wait_for(aws, query_id, "SUCCEEDED")
     execution = client.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
     assert execution["ResultConfiguration"]["OutputLocation"] == f"s3://{bucket}/enforced/{query_id}.csv"
+    ctas = start(
+        aws, bucket, f"CREATE TABLE d.t WITH (external_location = 's3://{bucket}/x/') AS SELECT 1 AS a", WorkGroup=group
+    )
+    assert wait_for(aws, ctas, "SUCCEEDED", "FAILED") == "FAILED"
+    status = client.get_query_execution(QueryExecutionId=ctas)["QueryExecution"]["Status"]
+    assert "enforces a centralized output location" in status["StateChangeReason"]
     assert group in [one["Name"] for one in client.list_work_groups()["WorkGroups"]]
     with pytest.raises(client.exceptions.InvalidRequestException, match="already created"):
         client.create_work_group(Name=group)
