@@ -10,62 +10,54 @@ and gives the same bytes from every folder and for every user. SageMaker's step 
 from __future__ import annotations
 
 import json
-import logging
-import os
-import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-# Both are read when the SDK is imported or its classes are made; without them compiling would want an account.
-os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
-os.environ.setdefault("SAGEMAKER_VALIDATE_ROLE", "false")
-
-import boto3
-from sagemaker.core.lambda_helper import Lambda
-from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
-from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter
-from sagemaker.core.processing import Processor
-from sagemaker.core.shapes import (
-    CheckpointConfig,
-    OutputDataConfig,
-    ProcessingInput,
-    ProcessingOutput,
-    ProcessingS3Input,
-    ProcessingS3Output,
-    RetryStrategy,
-    StoppingCondition,
-)
-from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo, ConditionLessThanOrEqualTo
-from sagemaker.core.workflow.execution_variables import ExecutionVariables
-from sagemaker.core.workflow.functions import Join, JsonGet
-from sagemaker.core.workflow.parameters import Parameter, ParameterFloat, ParameterInteger, ParameterString
-from sagemaker.core.workflow.pipeline_context import PipelineSession
-from sagemaker.core.workflow.pipeline_definition_config import PipelineDefinitionConfig
-from sagemaker.core.workflow.properties import PropertyFile
-from sagemaker.mlops.workflow.condition_step import ConditionStep
-from sagemaker.mlops.workflow.fail_step import FailStep
-from sagemaker.mlops.workflow.lambda_step import LambdaOutput, LambdaOutputTypeEnum, LambdaStep
-from sagemaker.mlops.workflow.model_step import ModelStep
-from sagemaker.mlops.workflow.pipeline import Pipeline
-from sagemaker.mlops.workflow.retry import (
-    RetryPolicy,
-    SageMakerJobExceptionTypeEnum,
-    SageMakerJobStepRetryPolicy,
-    StepExceptionTypeEnum,
-    StepRetryPolicy,
-)
-from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TuningStep
-from sagemaker.serve.model_builder import ModelBuilder
-from sagemaker.train.configs import Compute, InputData
-from sagemaker.train.model_trainer import ModelTrainer
-from sagemaker.train.tuner import HyperparameterTuner
-
 from pipeline import images, instances
+from pipeline.offline import OfflineSession, offline_sdk
 from pipeline.settings import Choices, Settings, iso_duration, seconds
 
+with offline_sdk():
+    from sagemaker.core.lambda_helper import Lambda
+    from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
+    from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter
+    from sagemaker.core.processing import Processor
+    from sagemaker.core.shapes import (
+        CheckpointConfig,
+        OutputDataConfig,
+        ProcessingInput,
+        ProcessingOutput,
+        ProcessingS3Input,
+        ProcessingS3Output,
+        RetryStrategy,
+        StoppingCondition,
+    )
+    from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo, ConditionLessThanOrEqualTo
+    from sagemaker.core.workflow.execution_variables import ExecutionVariables
+    from sagemaker.core.workflow.functions import Join, JsonGet
+    from sagemaker.core.workflow.parameters import Parameter, ParameterFloat, ParameterInteger, ParameterString
+    from sagemaker.core.workflow.pipeline_definition_config import PipelineDefinitionConfig
+    from sagemaker.core.workflow.properties import PropertyFile
+    from sagemaker.mlops.workflow.condition_step import ConditionStep
+    from sagemaker.mlops.workflow.fail_step import FailStep
+    from sagemaker.mlops.workflow.lambda_step import LambdaOutput, LambdaOutputTypeEnum, LambdaStep
+    from sagemaker.mlops.workflow.model_step import ModelStep
+    from sagemaker.mlops.workflow.pipeline import Pipeline
+    from sagemaker.mlops.workflow.retry import (
+        RetryPolicy,
+        SageMakerJobExceptionTypeEnum,
+        SageMakerJobStepRetryPolicy,
+        StepExceptionTypeEnum,
+        StepRetryPolicy,
+    )
+    from sagemaker.mlops.workflow.steps import CacheConfig, ProcessingStep, TuningStep
+    from sagemaker.serve.model_builder import ModelBuilder
+    from sagemaker.train.configs import Compute, InputData
+    from sagemaker.train.model_trainer import ModelTrainer
+    from sagemaker.train.tuner import HyperparameterTuner
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 # The trainer prints the running best under this name: SageMaker ranks trials by the objective's latest value.
 OBJECTIVE = "validation:best_accuracy"
@@ -126,7 +118,7 @@ class Context:
 
     settings: Settings
     parameters: Parameters
-    session: PipelineSession
+    session: OfflineSession
 
     def output_uri(self, *path: str) -> Join:
         """Where this run's `path` goes: PREFIX/runs/EXECUTION/PATH."""
@@ -161,7 +153,7 @@ def build(settings: Settings) -> Pipeline:
 
 def compile_definition(settings: Settings) -> str:
     """The definition as the JSON text that goes to SageMaker, keys sorted."""
-    with _quiet_sdk():
+    with offline_sdk(settings.account.region):
         definition = json.loads(build(settings).definition())
     # The SDK writes null for what was not asked for.
     definition = {key: value for key, value in definition.items() if value is not None}
@@ -346,34 +338,6 @@ def quality_gate_failed(context: Context, accuracy: JsonGet, rmse: JsonGet) -> F
 # ------------------------------------------------------------------------------------------------ what they share
 
 
-class OfflineSession(PipelineSession):  # type: ignore[misc]  # the SDK carries no types
-    """A session that compiles and never calls: the bucket is given, and any request to AWS is an error."""
-
-    def __init__(self, settings: Settings) -> None:
-        session = boto3.Session(
-            region_name=settings.account.region,
-            aws_access_key_id="none",
-            aws_secret_access_key="none",  # noqa: S106
-        )
-        session.events.register("before-send", _refuse_request)
-        telemetry_off = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
-        self._bucket = settings.data.bucket
-        super().__init__(
-            boto_session=session,
-            sagemaker_client=session.client("sagemaker"),
-            default_bucket=self._bucket,
-            sagemaker_config=telemetry_off,
-        )
-
-    def default_bucket(self) -> str:
-        """The settings' bucket; the SDK's own method would look for it in S3."""
-        return self._bucket
-
-
-def _refuse_request(request: Any, **_: Any) -> None:
-    raise RuntimeError(f"compiling the definition must not call AWS, but it asked for {request.url}")
-
-
 def _processing_step(
     context: Context,
     *,
@@ -545,16 +509,3 @@ def _flag(name: str) -> str:
 def _text(value: Any) -> Any:
     """A plain value as text; a pipeline variable as it is."""
     return str(value) if isinstance(value, int | float | str) else value
-
-
-@contextmanager
-def _quiet_sdk() -> Iterator[None]:
-    """While compiling, the SDK logs and warns about jobs that it believes to be started at once."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -127,7 +127,7 @@ class Training(Group):
     spot: bool = True
     run_time: Duration = "1d"
     wait_time: Duration = Field(default="2d", description="with spot: run time and waiting for capacity together")
-    checkpoint_minutes: PositiveFloat = 10
+    checkpoint_minutes: PositiveFloat = 10.0
     architecture: str = Field(default="resnet34", pattern=r"^[a-z0-9_]+$", description="a torchvision classifier")
     image_size: int = Field(default=224, ge=32, le=1024)
     epochs: int = Field(default=30, ge=1, le=1000)
@@ -136,7 +136,7 @@ class Training(Group):
     weight_decay: float = Field(default=0.05, ge=0)
     optimizer: Literal["sgd", "adamw"] = "adamw"
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    warmup_epochs: float = Field(default=1, ge=0)
+    warmup_epochs: float = Field(default=1.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weighting: Literal["balanced", "sqrt", "none"] = "balanced"
     patience: int = Field(

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from pipeline.bins.scene import Cavity, Placed, Scene
 from pipeline.bins.shapes import Colour, Pixels
 
-QUALITY = (72, 88)
-NOISE_SIDE = 640
+# JPEG quality, and the noise's standard deviation in grey levels: at least, and less than.
+QUALITY = (80, 93)
+NOISE = (1, 6)
+# No photo is wider or higher than this.
+NOISE_SIDE = 480
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Backdrop:
 
 def _warm(rng: np.random.Generator) -> Colour:
     """The cloth's yellow, somewhat different in each bin."""
-    return (int(rng.uniform(150, 215)), int(rng.uniform(132, 185)), int(rng.uniform(70, 125)))
+    red = rng.uniform(160, 215)
+    return (int(red), int(red * rng.uniform(0.8, 0.9)), int(red * rng.uniform(0.48, 0.68)))
 
 
 def _tone(base: Colour, factor: float) -> Colour:
@@ -142,10 +146,10 @@ def tape(pixels: Pixels, rng: np.random.Generator) -> None:
 
 
 @functools.cache
-def _noise() -> NDArray[np.float32]:
-    """Sensor noise of unit variance, drawn once: each photo takes another window of it."""
-    noise: NDArray[np.float32] = np.random.default_rng(0).standard_normal((NOISE_SIDE, NOISE_SIDE, 3), np.float32)
-    return noise
+def _noise(strength: int) -> NDArray[np.int16]:
+    """Sensor noise with `strength` grey levels as standard deviation, drawn once: each photo takes a window of it."""
+    noise = np.random.default_rng(strength).standard_normal((NOISE_SIDE, NOISE_SIDE, 3), np.float32)
+    return np.rint(strength * noise).astype(np.int16)
 
 
 def develop(pixels: Pixels, rng: np.random.Generator) -> bytes:
@@ -159,16 +163,22 @@ def develop(pixels: Pixels, rng: np.random.Generator) -> bytes:
     tape(framed, rng)
     if rng.random() < 0.12:
         framed = cv2.GaussianBlur(framed, (5, 5), rng.uniform(0.6, 1.3))
-    strength, tilt = rng.uniform(0.62, 1.18), rng.uniform(-0.22, 0.22, 2)
-    fall_off = strength * (
-        1 + tilt[0] * np.linspace(-1, 1, width)[None, :] + tilt[1] * np.linspace(-1, 1, height)[:, None]
-    )
-    tint = np.array([rng.uniform(0.96, 1.1), 1.0, rng.uniform(0.8, 1.02)], np.float32)
-    light = fall_off.astype(np.float32)[..., None] * tint
+    exposed = cv2.multiply(framed, _light(width, height, rng), dtype=cv2.CV_8U)
     y, x = (int(rng.integers(0, NOISE_SIDE - side + 1)) for side in (height, width))
-    noise = _noise()[y : y + height, x : x + width] * np.float32(rng.uniform(1.5, 5.0))
-    exposed = np.clip(framed * light + noise, 0, 255).astype(np.uint8)
+    noise = _noise(int(rng.integers(*NOISE)))[y : y + height, x : x + width]
+    exposed = cv2.add(exposed, noise, dtype=cv2.CV_8U)
     jpeg: bytes = simplejpeg.encode_jpeg(
         exposed, quality=int(rng.integers(*QUALITY)), colorspace="RGB", colorsubsampling="420"
     )
     return jpeg
+
+
+def _light(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The lamp: a factor for each pixel and channel, (height, width, 3)."""
+    strength, across, down = rng.uniform(0.62, 1.18), rng.uniform(-0.22, 0.22), rng.uniform(-0.22, 0.22)
+    columns = np.linspace(1 - across, 1 + across, width, dtype=np.float32)
+    rows = np.linspace(-down, down, height, dtype=np.float32)
+    tint = (rng.uniform(0.96, 1.1), 1.0, rng.uniform(0.8, 1.02))
+    fall_off = columns[None, :] + rows[:, None]
+    light: NDArray[np.float32] = cv2.merge([fall_off * np.float32(strength * channel) for channel in tint])
+    return light

@@ -7,7 +7,7 @@ behind it. A place is taken only if every unit keeps `MINIMUM_VISIBLE` of its ow
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -53,45 +53,39 @@ class Placed:
     y: int
 
     @property
-    def area(self) -> int:
-        """Pixels of the whole outline, hidden or not."""
-        return int(np.count_nonzero(self.sprite.mask))
-
-    @property
     def window(self) -> tuple[slice, slice]:
         """The rows and columns of the picture that the sprite covers."""
         height, width = self.sprite.mask.shape
         return slice(self.y, self.y + height), slice(self.x, self.x + width)
 
 
-@dataclass
 class Scene:
-    """Units from back to front, and of each pixel of the picture the number of the unit seen there (-1: none)."""
+    """Units from back to front, and which of them is seen at each pixel."""
 
-    owner: NDArray[np.int16]
-    units: list[Placed] = field(default_factory=list)
-
-    @classmethod
-    def empty(cls, width: int, height: int) -> Scene:
-        """A scene with nothing in it."""
-        return cls(np.full((height, width), -1, np.int16))
+    def __init__(self, width: int, height: int) -> None:
+        self.units: list[Placed] = []
+        # Of each pixel the position in `units`, -1 where there is none; of each unit its pixels in all and in sight.
+        self.owner: NDArray[np.int16] = np.full((height, width), -1, np.int16)
+        self._areas: list[int] = []
+        self._seen: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def visible(self) -> list[float]:
         """Of each unit the share of its outline that no other unit hides."""
-        seen = np.bincount(self.owner.ravel() + 1, minlength=len(self.units) + 1)[1:]
-        return [int(pixels) / unit.area for pixels, unit in zip(seen, self.units, strict=True)]
+        return [float(seen / area) for seen, area in zip(self._seen, self._areas, strict=True)]
 
     def add(self, unit: Placed) -> bool:
-        """Put `unit` in front of all others, unless that would hide one of them too much."""
-        window, mask = unit.window, unit.sprite.mask > 0
-        before = self.owner[window].copy()
-        self.owner[window][mask] = len(self.units)
+        """Put `unit` in front of all others and say whether that could be: not if it hid one of them too much."""
+        region, mask = self.owner[unit.window], unit.sprite.mask > 0
+        hidden = np.bincount(region[mask] + 1, minlength=len(self.units) + 1)[1:]
+        remain = self._seen - hidden
+        if np.any(remain < MINIMUM_VISIBLE * np.array(self._areas)):
+            return False
+        region[mask] = len(self.units)
+        area = int(np.count_nonzero(mask))
         self.units.append(unit)
-        if min(self.visible()) >= MINIMUM_VISIBLE:
-            return True
-        self.units.pop()
-        self.owner[window] = before
-        return False
+        self._areas.append(area)
+        self._seen = np.append(remain, area)
+        return True
 
 
 def turned(sprite: Sprite, degrees: float, scale: float) -> Sprite:
@@ -114,7 +108,7 @@ def arrange(
 
     All of them are in the scene that is returned: what finds no place is made smaller until it does.
     """
-    scene = Scene.empty(*size)
+    scene = Scene(*size)
     # From back to front; evenly spread depths keep the last ones from hiding all others.
     depths = np.sort(rng.random(len(sprites)))
     for (sprite, lean), depth in zip(sprites, depths, strict=True):

@@ -81,7 +81,8 @@ class _Canvas:
         across = np.linspace(-1, 1, self.pixels.shape[1])
         profile = 1.12 - strength * np.abs(across + 0.25) ** 1.6
         profile += 0.5 * np.exp(-(((across + 0.4) / 0.07) ** 2)) * strength
-        np.clip(self.pixels * profile[None, :, None], 0, 255, out=self.pixels, casting="unsafe")
+        factors = np.broadcast_to(profile.astype(np.float32)[None, :, None], self.pixels.shape)
+        cv2.multiply(self.pixels, np.ascontiguousarray(factors), self.pixels, dtype=cv2.CV_8U)
 
     def sprite(self) -> Sprite:
         """The finished unit with its darkened rim."""

@@ -90,8 +90,7 @@ def _scene(
 ) -> Scene:
     units = [item for item, number in contents for _ in range(number)]
     opening = empty.cavity.width * empty.cavity.height
-    order = rng.permutation(len(units))
-    sprites = [_draw(units[i], areas[i] * opening, rng) for i in order]
+    sprites = [_draw(units[i], areas[i] * opening, rng) for i in rng.permutation(len(units))]
     return arrange(sprites, empty.cavity, empty.size, rng)
 
 

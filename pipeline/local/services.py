@@ -59,7 +59,7 @@ class Services:
         )
         self._pipelines = Pipelines(context, runners, self.events)
         environment = context.environment
-        athena = Athena(
+        self._athena = Athena(
             context.store,
             context.client("glue"),
             S3Access(
@@ -79,7 +79,7 @@ class Services:
                 **self.endpoints.operations(),
                 **self._tags.operations(),
             },
-            "athena": athena.operations(),
+            "athena": self._athena.operations(),
             "logs": self.logs.operations(),
             "events": self.events.operations(),
         }
@@ -106,7 +106,8 @@ class Services:
 
     def close(self) -> None:
         """End everything that was started, executions before their jobs."""
-        for service in (self._pipelines, self._tuning, self._training, self._processing, self.endpoints, self.events):
+        jobs = (self._pipelines, self._tuning, self._training, self._processing)
+        for service in (*jobs, self._athena, self.endpoints, self.events):
             service.close()
 
 

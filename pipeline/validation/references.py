@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.validation.shapes import Problem, Shape, service_model
+from pipeline.validation.shapes import Problem, Shape, check, service_model
 
 EXECUTION = (
     "PipelineName",
@@ -15,6 +15,9 @@ EXECUTION = (
     "PipelineExecutionArn",
     "StartDateTime",
     "CurrentDateTime",
+    # Known in what a job of its own step is given, such as its arguments.
+    "TrainingJobName",
+    "ProcessingJobName",
 )
 # Type of step -> the operation whose answer its properties are.
 _PROPERTIES = {
@@ -37,7 +40,14 @@ _FITS = {
     "double": {"Float", "Integer"},
     "boolean": {"Boolean"},
 }
-_TYPE_OF_SHAPE = {"string": "String", "integer": "Integer", "long": "Integer", "float": "Float", "double": "Float"}
+_TYPE_OF_SHAPE = {
+    "string": "String",
+    "integer": "Integer",
+    "long": "Integer",
+    "float": "Float",
+    "double": "Float",
+    "boolean": "Boolean",
+}
 
 
 def step_references(step: dict[str, Any]) -> Iterator[str]:
@@ -65,7 +75,7 @@ class References:
     """The parameters and steps that placeholders may refer to."""
 
     def __init__(self, parameters: list[dict[str, Any]], steps: dict[str, dict[str, Any]]) -> None:
-        self._types = {str(parameter.get("Name")): str(parameter.get("Type")) for parameter in parameters}
+        self._parameters = {parameter["Name"]: parameter for parameter in parameters}
         self.steps = steps
 
     def is_placeholder(self, value: Any) -> bool:
@@ -83,7 +93,23 @@ class References:
             problems.append(Problem(path, f"a placeholder cannot stand for a {shape.type_name}"))
         elif kind is not None and kind not in wanted:
             problems.append(Problem(path, f"wants {' or '.join(sorted(wanted))}, and {_shown(value)} is {kind}"))
+        else:
+            problems += self._parameter_values(value, shape, path)
         return problems
+
+    def _parameter_values(self, value: dict[str, Any], shape: Shape, path: str) -> Iterator[Problem]:
+        """What is wrong with the values that a parameter is known to have: its default, and those it is limited to."""
+        parameter = self._parameters.get(str(value.get("Get")).removeprefix("Parameters."))
+        if parameter is None:
+            return
+        known = [
+            *parameter.get("EnumValues", []),
+            *([parameter["DefaultValue"]] if "DefaultValue" in parameter else []),
+        ]
+        for number, content in enumerate(known):
+            if content not in known[:number]:
+                for problem in check(content, shape, path):
+                    yield Problem(path, f"parameter {parameter['Name']} may be {content!r}: {problem.message}")
 
     def check_all(self, value: Any, path: str) -> Iterator[Problem]:
         """The problems of every placeholder in a value of no particular shape."""
@@ -98,17 +124,25 @@ class References:
             for item in value.values():
                 yield from self.check_all(item, path)
 
+    def check_flat(self, value: Any, path: str, who: str) -> Iterator[Problem]:
+        """The problems of what has to be text, a number, true or false, or a placeholder for it."""
+        if self.is_placeholder(value):
+            yield from self.check_all(value, path)
+        elif not isinstance(value, str | int | float | bool):
+            yield Problem(path, f"{who} flat values only: text, numbers, true and false")
+
     def _resolve(self, value: dict[str, Any], path: str, problems: list[Problem]) -> str | None:
         """The type of a placeholder's value, None where it is not known before the run."""
         kind, content = next(iter(value.items()))
         if kind == "Get":
             return self._get(content, path, problems)
         if kind == "Std:Join":
-            if not isinstance(content, dict) or not isinstance(content.get("On"), str) or "Values" not in content:
-                problems.append(Problem(path, "Std:Join wants On and Values"))
-                return "String"
-            for item in content["Values"]:
-                problems += self.check_all(item, path)
+            match content:
+                case {"On": str(), "Values": [*items]}:
+                    for item in items:
+                        problems += self.check_flat(item, path, "Std:Join joins")
+                case _:
+                    problems.append(Problem(path, "Std:Join wants On, text, and Values, a list"))
             return "String"
         self._json_get(content, path, problems)
         return None
@@ -116,10 +150,11 @@ class References:
     def _get(self, target: Any, path: str, problems: list[Problem]) -> str | None:
         scope, _, rest = str(target).partition(".")
         if scope == "Parameters":
-            if rest not in self._types:
-                known = ", ".join(self._types) or "none"
+            if rest not in self._parameters:
+                known = ", ".join(self._parameters) or "none"
                 problems.append(Problem(path, f"there is no parameter {rest!r}; there are {known}"))
-            return self._types.get(rest)
+                return None
+            return str(self._parameters[rest]["Type"])
         if scope == "Execution":
             if rest not in EXECUTION:
                 problems.append(
@@ -132,13 +167,11 @@ class References:
             if step is None:
                 problems.append(Problem(path, f"there is no step {name!r}"))
                 return None
-            return self._property(step, rest[len(name) :], f"Get {target}", Problem(path, ""), problems)
+            return self._property(step, rest[len(name) :], f"Get {target}", path, problems)
         problems.append(Problem(path, f"Get {target!r}: want Parameters., Execution. or Steps."))
         return None
 
-    def _property(
-        self, step: dict[str, Any], rest: str, what: str, place: Problem, problems: list[Problem]
-    ) -> str | None:
+    def _property(self, step: dict[str, Any], rest: str, what: str, path: str, problems: list[Problem]) -> str | None:
         """The type of a step's property; a property that its description does not have is a problem."""
         kind = step.get("Type")
         if kind == "Lambda":
@@ -147,7 +180,7 @@ class References:
             }
             match = re.fullmatch(r"\.OutputParameters\['([^']+)'\]", rest)
             if match is None or match[1] not in declared:
-                problems.append(Problem(place.path, f"{what}: the step has no such output"))
+                problems.append(Problem(path, f"{what}: the step has no such output"))
                 return None
             return str(declared[match[1]])
         if kind not in _PROPERTIES or rest.startswith(".PropertyFiles."):
@@ -162,26 +195,35 @@ class References:
             match = _PART.match(rest, position)
             following = _following(shape, match) if match else None
             if match is None or following is None:
-                problems.append(Problem(place.path, f"{what}: a {kind} step has no such property"))
+                problems.append(Problem(path, f"{what}: a {kind} step has no such property"))
                 return None
-            if match[3] is not None and not _names_an_output(step, match[3], rest[:position]):
-                problems.append(Problem(place.path, f"{what}: the step has no output {match[3]!r}"))
+            if match[3] is not None and rest[:position].endswith(".Outputs") and match[3] not in output_names(step):
+                problems.append(Problem(path, f"{what}: the step has no output {match[3]!r}"))
                 return None
             shape, position = following, match.end()
+        if shape.type_name in ("structure", "list", "map"):
+            problems.append(Problem(path, f"{what}: that is a {shape.type_name}, not a single value"))
         return _TYPE_OF_SHAPE.get(shape.type_name)
 
     def _json_get(self, content: Any, path: str, problems: list[Problem]) -> None:
-        target = str(content.get("PropertyFile", {}).get("Get", "")) if isinstance(content, dict) else ""
+        match content:
+            case {"PropertyFile": {"Get": str(target)}, "Path": str()}:
+                self._property_file(target, path, problems)
+            case {"S3Uri": uri, "Path": str()}:
+                problems += self.check_all(uri, path)
+            case _:
+                wanted = "PropertyFile {Get: Steps.STEP.PropertyFiles.NAME} and Path"
+                problems.append(Problem(path, f"Std:JsonGet wants {wanted}"))
+
+    def _property_file(self, target: str, path: str, problems: list[Problem]) -> None:
         match = re.fullmatch(r"Steps\.([^.]+)\.PropertyFiles\.([^.]+)", target)
-        if match is None or not isinstance(content.get("Path"), str):
-            problems.append(
-                Problem(path, "Std:JsonGet wants PropertyFile {Get: Steps.STEP.PropertyFiles.NAME} and Path")
-            )
+        if match is None:
+            problems.append(Problem(path, f"Get {target!r}: want Steps.STEP.PropertyFiles.NAME"))
             return
         step = self.steps.get(match[1])
         if step is None:
             problems.append(Problem(path, f"there is no step {match[1]!r}"))
-        elif match[2] not in {file.get("PropertyFileName") for file in step.get("PropertyFiles", [])}:
+        elif match[2] not in {file["PropertyFileName"] for file in step.get("PropertyFiles", [])}:
             problems.append(Problem(path, f"step {match[1]} has no property file {match[2]!r}"))
 
 
@@ -195,11 +237,18 @@ def _following(shape: Shape, part: re.Match[str]) -> Shape | None:
     return shape.value if shape.type_name == "map" and name is not None else None
 
 
-def _names_an_output(step: dict[str, Any], name: str, before: str) -> bool:
-    if not before.endswith("Outputs"):
-        return True
-    outputs = step.get("Arguments", {}).get("ProcessingOutputConfig", {}).get("Outputs", [])
-    return name in {output.get("OutputName") for output in outputs}
+def output_names(step: dict[str, Any]) -> frozenset[str]:
+    """Names of a processing step's outputs; those that are no text are left to the service's model."""
+    match step:
+        case {"Arguments": {"ProcessingOutputConfig": {"Outputs": [*outputs]}}}:
+            return frozenset(name for output in outputs if isinstance(output, dict) for name in _texts(output))
+    return frozenset()
+
+
+def _texts(output: dict[str, Any]) -> Iterator[str]:
+    name = output.get("OutputName")
+    if isinstance(name, str):
+        yield name
 
 
 def _shown(value: dict[str, Any]) -> str:

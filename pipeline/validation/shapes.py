@@ -78,6 +78,8 @@ def check(
         yield from found
         return
     kind = shape.type_name
+    if getattr(shape, "is_document_type", False):
+        return  # any JSON
     inner = functools.partial(check, placeholder=placeholder, lenient=lenient)
     if kind == "structure":
         yield from _structure(value, shape, path, inner)
@@ -93,7 +95,7 @@ def check(
             return
         for key, item in value.items():
             yield from inner(key, shape.key, f"{path} key {key!r}")
-            yield from inner(item, shape.value, f"{path}.{key}")
+            yield from inner(item, shape.value, _member(path, key))
     else:
         yield from _scalar(value, shape, path, lenient=lenient)
         return
@@ -103,18 +105,18 @@ def check(
 
 def _structure(value: Any, shape: Shape, path: str, inner: Callable[..., Iterator[Problem]]) -> Iterator[Problem]:
     if not isinstance(value, dict):
-        yield Problem(path, f"want an object, not {_shown(value)}")
+        yield Problem(path or shape.name, f"want an object, not {_shown(value)}")
         return
     for name in shape.required_members:
         if name not in value:
-            yield Problem(path, f"{name} is missing")
+            yield Problem(path or shape.name, f"{name} is missing")
     if getattr(shape, "is_tagged_union", False) and len(value) != 1:
         yield Problem(path, f"want exactly one of {', '.join(shape.members)}")
     for name, item in value.items():
         if name not in shape.members:
-            yield Problem(f"{path}.{name}", f"unknown; {shape.name} has {_listed(list(shape.members))}")
+            yield Problem(_member(path, name), f"unknown; {shape.name} has {_listed(list(shape.members))}")
         else:
-            yield from inner(item, shape.members[name], f"{path}.{name}")
+            yield from inner(item, shape.members[name], _member(path, name))
 
 
 def _scalar(value: Any, shape: Shape, path: str, *, lenient: bool) -> Iterator[Problem]:
@@ -159,6 +161,10 @@ def _compiled(pattern: str) -> regex.Pattern[str]:
     for java, python in _JAVA.items():
         pattern = pattern.replace(java, python)
     return regex.compile(pattern)
+
+
+def _member(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
 
 
 def _article(kind: str) -> str:

@@ -71,10 +71,11 @@ class ClassReport(_Contract):
 
 
 class Score(_Contract):
-    """Accuracy and RMSE of something the model is compared with."""
+    """What counting in some way reaches: share counted right, RMSE, share off by one at most."""
 
     accuracy: float
     rmse: float
+    within_one: float
 
 
 class Evaluation(_Contract):

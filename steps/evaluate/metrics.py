@@ -87,8 +87,9 @@ def per_class(truth: Counts, predicted: Counts) -> dict[str, ClassReport]:
 
 
 def score(truth: Counts, predicted: Counts) -> Score:
-    """Accuracy and RMSE."""
-    return Score(accuracy=accuracy(truth, predicted), rmse=rmse(truth, predicted))
+    """Accuracy, RMSE and what is off by one at most."""
+    within_one = accuracy_within_one(truth, predicted)
+    return Score(accuracy=accuracy(truth, predicted), rmse=rmse(truth, predicted), within_one=within_one)
 
 
 def constant(truth: Counts, quantity: int) -> Score:
@@ -99,7 +100,11 @@ def constant(truth: Counts, quantity: int) -> Score:
 def random_guess(truth: Counts, classes: Sequence[int]) -> Score:
     """What answering any class with equal chance is expected to reach."""
     errors = (truth[:, None] - np.asarray(classes)[None, :]).astype(np.float64)
-    return Score(accuracy=float(np.mean(errors == 0)), rmse=float(np.sqrt(np.mean(errors**2))))
+    return Score(
+        accuracy=float(np.mean(errors == 0)),
+        rmse=float(np.sqrt(np.mean(errors**2))),
+        within_one=float(np.mean(np.abs(errors) <= 1)),
+    )
 
 
 def largest_class(truth: Counts) -> int:

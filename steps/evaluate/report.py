@@ -66,8 +66,8 @@ def _comparison(evaluation: Evaluation) -> str:
     rows = []
     for key, score in scores:
         in_force = " (in force)" if key == evaluation.decision else ""
-        rows.append((names[key] + in_force, f"{score.accuracy:.1%}", f"{score.rmse:.3f}"))
-    return _table(("", "accuracy", "RMSE"), rows)
+        rows.append((names[key] + in_force, f"{score.accuracy:.1%}", f"{score.rmse:.3f}", f"{score.within_one:.1%}"))
+    return _table(("", "accuracy", "RMSE", "off by one at most"), rows)
 
 
 def _confusion(matrix: dict[str, dict[str, int]]) -> str:

@@ -50,14 +50,6 @@ def compiled(profile: str, **groups: dict[str, Any]) -> Definition:
     return definition
 
 
-@pytest.fixture(scope="module", autouse=True)
-def some_region() -> Iterator[None]:
-    """The SDK wants any region in the environment; it is not the settings' and must not show."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_DEFAULT_REGION", "ap-southeast-2")
-        yield
-
-
 @pytest.fixture(scope="module")
 def prod() -> Definition:
     return compiled("prod")

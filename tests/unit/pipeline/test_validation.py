@@ -182,6 +182,63 @@ MISTAKES = {
         "Parameters",
         "at most 200 allowed",
     ),
+    "a value of another type among a parameter's": (
+        lambda d: d["Parameters"][-1].update(EnumValues=["Approved", 1, "PendingManualApproval"]),
+        "ApprovalStatus",
+        "1 is no String",
+    ),
+    "a parameter's default that its place does not take": (
+        lambda d: d["Parameters"][-1].update(DefaultValue="Maybe", EnumValues=["Maybe"]),
+        "RegisterModel.ModelApprovalStatus",
+        "ApprovalStatus may be 'Maybe'",
+    ),
+    "a property that is no single value": (
+        lambda d: cluster(d).update(InstanceType={"Get": "Steps.TuneModel.TrainingJobSummaries"}),
+        "InstanceType",
+        "a list, not a single value",
+    ),
+    "a condition without an operand": (
+        lambda d: step(d, "QualityGate")["Arguments"]["Conditions"][0].pop("RightValue"),
+        "QualityGate.Conditions[0]",
+        "RightValue is missing",
+    ),
+    "a mistake within a negated condition": (
+        lambda d: step(d, "QualityGate")["Arguments"].update(
+            Conditions=[{"Type": "Not", "Expression": {"Type": "In", "QueryValue": 1, "Values": [{"a": 1}]}}]
+        ),
+        "QualityGate.Conditions[0].Expression.Values",
+        "flat values only",
+    ),
+    "retries of a step that has none": (
+        lambda d: step(d, "DeployModel").update(RetryPolicies=step(d, "RegisterModel")["RetryPolicies"]),
+        "DeployModel.RetryPolicies",
+        "are retried",
+    ),
+    "a retry policy without an end": (
+        lambda d: step(d, "QueryMetadata")["RetryPolicies"][0].pop("MaxAttempts"),
+        "RetryPolicies[0]",
+        "either MaxAttempts or ExpireAfterMin",
+    ),
+    "an output of a function without a type": (
+        lambda d: step(d, "DeployModel")["OutputParameters"][0].update(OutputType="Text"),
+        "DeployModel.OutputParameters",
+        "'Text' is none of String",
+    ),
+    "a step whose arguments are no object": (
+        lambda d: step(d, "TuneModel").update(Arguments=[]),
+        "Steps[2].Arguments",
+        "want a mapping",
+    ),
+    "a misspelt member of a step": (
+        lambda d: step(d, "TuneModel").update(CachConfig={}),
+        "Steps[2].CachConfig",
+        "unknown",
+    ),
+    "a misspelt member in a branch": (
+        lambda d: step(d, "DeployModel").update(Function="arn"),
+        "step QualityGate.IfSteps[1].Function",
+        "unknown",
+    ),
     "too long": (lambda d: d.update(Metadata={"x": "y" * 1_048_576}), "definition", "at most 1048576 allowed"),
 }
 
@@ -193,6 +250,29 @@ def test_a_mistake_is_found_named_and_explained(definition, mistake):
     problems = [str(problem) for problem in validate_definition(definition)]
     assert any(place in problem.split(": ")[0] and said in problem for problem in problems), problems
     assert all("\n" not in problem for problem in problems)
+
+
+JUNK = [None, -1, 1.5, "x", [], [None], {}, {"a": 1}, {"Get": 1}, {"Get": "Steps."}, {"Std:Join": {"Values": 3}}]
+
+
+def places(value, path=()):
+    """The paths of all that is in a value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+def test_whatever_stands_in_a_definition_is_judged_and_breaks_nothing(compiled):
+    # An eleventh of all combinations, another one of each place; the whole takes ten times as long.
+    for number, path in enumerate(places(compiled)):
+        definition = copy.deepcopy(compiled)
+        holder = definition
+        for key in path[:-1]:
+            holder = holder[key]
+        holder[path[-1]] = JUNK[number % len(JUNK)]
+        problems = validate_definition(definition)
+        assert all(problem.message and "\n" not in str(problem) for problem in problems), path
 
 
 def test_all_mistakes_are_found_at_once(definition):

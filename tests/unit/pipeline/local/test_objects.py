@@ -37,6 +37,15 @@ def make_store(tmp_path: Path) -> Iterator[MakeStore]:
         store.stop()
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A server for the tests that only look at it."""
+    store = ObjectStore(tmp_path_factory.mktemp("running"), free_port(), KEY, SECRET)
+    store.start()
+    yield store
+    store.stop()
+
+
 def client(store: ObjectStore, secret: str = SECRET):
     return boto3.client(
         "s3",
@@ -51,33 +60,24 @@ def servers_of(directory: Path) -> list[psutil.Process]:
     return [p for p in psutil.process_iter(["cmdline"]) if f"-dir={directory / 'data'}" in (p.info["cmdline"] or [])]
 
 
-def test_every_socket_listens_on_loopback_and_the_s3_port_is_the_one_asked_for(make_store: MakeStore, tmp_path: Path):
-    store = make_store()
-    store.start()
-
-    (server,) = servers_of(tmp_path)
+def test_every_socket_listens_on_loopback_and_the_s3_port_is_the_one_asked_for(running: ObjectStore):
+    (server,) = servers_of(running.directory)
     listening = [c.laddr for c in server.net_connections("inet") if c.status == psutil.CONN_LISTEN]
 
     assert {address.ip for address in listening} == {LOOPBACK}
-    assert store.port in {address.port for address in listening}
+    assert running.port in {address.port for address in listening}
 
 
-def test_requests_without_the_right_keys_are_refused(make_store: MakeStore):
-    store = make_store()
-    store.start()
-
+def test_requests_without_the_right_keys_are_refused(running: ObjectStore):
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
-        client(store, secret="another-secret").list_buckets()
+        client(running, secret="another-secret").list_buckets()
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        urllib.request.urlopen(store.endpoint)
+        urllib.request.urlopen(running.endpoint)
 
 
-def test_a_write_to_a_bucket_that_does_not_exist_fails(make_store: MakeStore):
-    store = make_store()
-    store.start()
-
+def test_a_write_to_a_bucket_that_does_not_exist_fails(running: ObjectStore):
     with pytest.raises(ClientError, match="NoSuchBucket"):
-        client(store).put_object(Bucket="no-such-bucket", Key="k", Body=b"1")
+        client(running).put_object(Bucket="no-such-bucket", Key="k", Body=b"1")
 
 
 def test_objects_survive_a_restart_on_the_same_ports(make_store: MakeStore, tmp_path: Path):

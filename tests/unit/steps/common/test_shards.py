@@ -35,8 +35,11 @@ def members_of(samples: list[Sample]) -> list[tuple[str, bytes]]:
     ]
 
 
-@pytest.fixture
-def put(s3, bucket: str):
+@pytest.fixture(scope="module")
+def put(s3):
+    bucket = "shards-under-test"
+    s3.create_bucket(Bucket=bucket)
+
     def put(data: bytes, samples: int = len(SAMPLES), key: str = "train/train-000-000000.tar") -> Shard:
         """Upload `data` and describe it as the index does."""
         s3.put_object(Bucket=bucket, Key=key, Body=data)

@@ -91,7 +91,9 @@ def store_dataset(s3: Any, bucket: str, folder: Path, *, train: int, validation:
     (folder / part_name(0)).write_text(part.model_dump_json())
 
 
-def launch(base: Path, port: int, *flags: str, processes: int = 2, node: int = 0, nodes: int = 1) -> subprocess.Popen[str]:
+def launch(
+    base: Path, port: int, *flags: str, processes: int = 2, node: int = 0, nodes: int = 1
+) -> subprocess.Popen[str]:
     """Start a training job as the container does: torchrun, the program as a file, hyperparameters as flags."""
     command = [
         *(sys.executable, "-m", "torch.distributed.run"),

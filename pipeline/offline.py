@@ -1,0 +1,70 @@
+"""The SageMaker SDK with no account behind it: imported, and compiling, without a single request."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline.settings import Settings
+
+# What the SDK reads while it is imported and while it compiles. Without a region it raises; it would validate the
+# role with IAM; and a machine without credentials would ask EC2's metadata service for some.
+_ENVIRONMENT = {"SAGEMAKER_VALIDATE_ROLE": "false", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+@contextmanager
+def offline_sdk(region: str = "us-east-1") -> Iterator[None]:
+    """The environment in which the SDK calls nobody, and without its advice for jobs it believes to be started."""
+    changed = {**_ENVIRONMENT, "AWS_DEFAULT_REGION": region}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    logging_before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging_before)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+with offline_sdk():
+    import boto3
+    from sagemaker.core.workflow.pipeline_context import PipelineSession
+
+
+class OfflineSession(PipelineSession):  # type: ignore[misc]  # the SDK carries no types
+    """A session that compiles and never calls: the bucket is given, and any request to AWS is an error."""
+
+    def __init__(self, settings: Settings) -> None:
+        session = boto3.Session(
+            region_name=settings.account.region,
+            aws_access_key_id="none",
+            aws_secret_access_key="none",  # noqa: S106
+        )
+        session.events.register("before-send", _refuse_request)
+        telemetry_off = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
+        self._bucket = settings.data.bucket
+        super().__init__(
+            boto_session=session,
+            sagemaker_client=session.client("sagemaker"),
+            default_bucket=self._bucket,
+            sagemaker_config=telemetry_off,
+        )
+
+    def default_bucket(self) -> str:
+        """The settings' bucket; the SDK's own method would look for it in S3."""
+        return self._bucket
+
+
+def _refuse_request(request: Any, **_: Any) -> None:
+    raise RuntimeError(f"compiling the definition must not call AWS, but it asked for {request.url}")

@@ -1,0 +1,86 @@
+"""An evaluate job without SageMaker: shards in a bucket, the container's folder, and the step run in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from steps.common.dataset import IndexPart, Sharding, part_name
+from steps.common.evaluation import FILE, PREDICTIONS, REPORT
+from steps.evaluate.run import run
+from tests.unit.steps.evaluate.networks import pack, write_artifact
+from tests.unit.steps.train.photos import CLASSES, SIDE, Photo, photo, photos, store_split
+
+
+def mislabelled(image_id: str, shown: int, labelled: int) -> Photo:
+    """A photo of `shown` squares that the labels say has `labelled`: the network miscounts it."""
+    return dataclasses.replace(photo(image_id, shown), quantity=labelled)
+
+
+class Job:
+    """The folder of one processing job."""
+
+    def __init__(self, base: Path, s3: Any, bucket: str) -> None:
+        self.base, self.s3, self.bucket = base, s3, bucket
+        self.model = base / "processing/input/model"
+        self.output = base / "processing/output/evaluation"
+
+    def store(self, test: list[Photo], rejects: dict[str, list[str]] | None = None, shards: int = 2) -> None:
+        """Put the test split into the bucket, and its index into the job's input."""
+        part = IndexPart(
+            instance=0,
+            instances=1,
+            sharding=Sharding(
+                split="grouped",
+                seed=1,
+                fractions={"train": 0.8, "validation": 0.1, "test": 0.1},
+                image_size=SIDE,
+                quality=90,
+                labels_sha256="0" * 64,
+            ),
+            splits={
+                "train": store_split(self.s3, self.bucket, "train", photos(9), 1),
+                "validation": store_split(self.s3, self.bucket, "validation", photos(3, 9), 1),
+                "test": store_split(self.s3, self.bucket, "test", test, shards),
+            },
+            rejects=rejects or {},
+        )
+        folder = self.base / "processing/input/index"
+        folder.mkdir(parents=True)
+        (folder / part_name(0)).write_text(part.model_dump_json())
+
+    def put_model(self, classes: Sequence[int] = CLASSES, **facts: Any) -> None:
+        """Pack a model that counts by brightness."""
+        self.put_archive(pack(write_artifact(self.base / "artifact", classes, **facts)))
+
+    def put_archive(self, content: bytes) -> None:
+        """`model.tar.gz` as SageMaker brings it."""
+        self.model.mkdir(parents=True, exist_ok=True)
+        (self.model / "model.tar.gz").write_bytes(content)
+
+    def run(self, decision: Any = "argmax", batch_size: int = 4) -> dict[str, Any]:
+        """Run the step and read `evaluation.json`."""
+        run(decision=decision, batch_size=batch_size)
+        evaluation: dict[str, Any] = json.loads((self.output / FILE).read_text(), parse_constant=pytest.fail)
+        return evaluation
+
+    def predictions(self) -> Any:
+        """`predictions.parquet`."""
+        return pq.read_table(self.output / PREDICTIONS)
+
+    def report(self) -> str:
+        """`report.html`."""
+        return (self.output / REPORT).read_text()
+
+
+@pytest.fixture
+def job(tmp_path: Path, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """An empty job with a bucket of its own."""
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    return Job(tmp_path, s3, bucket)

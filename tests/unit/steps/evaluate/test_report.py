@@ -1,0 +1,110 @@
+"""The report: one file that needs nothing else, and shows what the evaluation found."""
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+import simplejpeg
+
+from steps.train.history import EpochRecord, History
+from tests.unit.steps.evaluate.conftest import mislabelled
+from tests.unit.steps.train.photos import photos
+
+HISTORY = History(
+    epochs=[
+        EpochRecord(
+            epoch=epoch,
+            train_loss=2 / epoch,
+            validation_loss=2.5 / epoch,
+            validation_accuracy=1 - 1 / (epoch + 1),
+            validation_rmse=1 / epoch,
+            per_class={0: 0.5},
+            learning_rate=0.1,
+            seconds=1,
+            images_per_second=100,
+            data_wait_share=0,
+        )
+        for epoch in range(1, 5)
+    ]
+)
+
+
+class Page(HTMLParser):
+    """What a page's elements refer to, and whether they are all closed."""
+
+    VOID = frozenset({"meta", "img", "br", "line", "circle", "polyline"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.references, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.references += [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+@pytest.fixture
+def report(job):
+    test = [*photos(6, 100), mislabelled("far<b>", 0, 2), mislabelled("near", 1, 2)]
+    job.store(test, rejects={"not-jpeg": ["9001", "9002"]})
+    job.put_model(history=HISTORY.model_dump_json())
+    job.run()
+    return job.report()
+
+
+def test_it_is_one_whole_file(report):
+    page = Page(report)
+    assert page.open == []
+    assert all(reference.startswith("data:image/jpeg;base64,") for reference in page.references)
+    assert "@import" not in report
+    assert "url(" not in report
+    assert not re.search(r"\$\w", report)
+
+
+def test_its_photos_can_be_seen(report):
+    photos_shown = [reference.partition(",")[2] for reference in Page(report).references]
+    assert photos_shown
+    for encoded in photos_shown:
+        assert simplejpeg.decode_jpeg(base64.b64decode(encoded)).size
+
+
+def test_it_opens_with_the_numbers_of_the_gate(report):
+    assert "75.0%" in report
+    assert f"{(5 / 8) ** 0.5:.3f}" in report
+
+
+def test_the_worst_mistake_comes_first_and_names_are_escaped(report):
+    assert report.index("far&lt;b&gt;") < report.index("photo near")
+    assert "far<b>" not in report
+    assert "0 instead of 2" in report
+
+
+def test_it_names_what_was_left_out_of_the_data(report):
+    assert "not-jpeg" in report
+    assert "9001, 9002" in report
+
+
+def test_a_curve_has_a_point_for_every_epoch(report):
+    curves = re.findall(r"<polyline class='line\d' points='([^']*)'", report)
+    assert len(curves) >= 3
+    assert all(len(points.split()) == len(HISTORY.epochs) for points in curves)
+
+
+def test_it_is_readable_in_the_dark_and_on_a_telephone(report):
+    assert "prefers-color-scheme: dark" in report
+    assert "width=device-width" in report
+
+
+def test_a_model_without_mistakes_or_history_has_a_report_too(job):
+    job.store(photos(6, 100))
+    job.put_model()
+    job.run()
+    assert "every photo was counted right" in job.report()
+    assert "holds no history" in job.report()
