@@ -1,6 +1,6 @@
 """What an AWS account gets from its bootstrap, made in the local cloud through the same APIs.
 
-Buckets, roles, the Glue database, the Athena workgroup, the package group's deploy function and its rule, and the
+Buckets, roles, the Glue database, the Athena workgroup, the deploy function and its rules, and the
 images. Everything is made anew where it is missing: of these only buckets and images outlive the cloud's process.
 """
 
@@ -18,7 +18,6 @@ from pipeline.local import cloud
 from pipeline.local.images import ImageRegistry
 from pipeline.settings import Settings
 
-RULE = "deploy-on-approval"
 FUNCTION_SECONDS = 60
 
 
@@ -31,7 +30,7 @@ def prepare(settings: Settings) -> None:
     roles = _roles(session.client("iam"), settings)
     _catalog(session, settings)
     function = _deploy_function(session.client("lambda"), settings, roles["serving"])
-    _approval_rule(session, settings, function)
+    _deployment_rules(session, settings, function)
     publish_images(settings, cloud.default_directory())
 
 
@@ -128,10 +127,13 @@ def _deploy_function(client: Any, settings: Settings, serving_role: str) -> str:
     return settings.deploy_function_arn
 
 
-def _approval_rule(session: Any, settings: Settings, function_arn: str) -> None:
-    """An approved version of our group invokes the deploy function."""
-    events, functions = session.client("events"), session.client("lambda")
-    pattern = {
+def _deployment_rules(session: Any, settings: Settings, function_arn: str) -> None:
+    """What invokes the deploy function: an approval in our group, and the end of a change to our endpoint.
+
+    The second is for a version that is approved while the endpoint is busy: Lambda tries again for three minutes,
+    an endpoint may take longer.
+    """
+    approval = {
         "source": ["aws.sagemaker"],
         "detail-type": ["SageMaker Model Package State Change"],
         "detail": {
@@ -140,14 +142,21 @@ def _approval_rule(session: Any, settings: Settings, function_arn: str) -> None:
             "UpdatedModelPackageFields": ["ModelApprovalStatus"],
         },
     }
-    rule = f"{settings.name}-{RULE}"
-    arn = events.put_rule(Name=rule, EventPattern=json.dumps(pattern))["RuleArn"]
-    events.put_targets(Rule=rule, Targets=[{"Id": "deploy", "Arn": function_arn}])
-    with contextlib.suppress(functions.exceptions.ResourceConflictException):
-        functions.add_permission(
-            FunctionName=settings.deploy_function,
-            StatementId=rule,
-            Action="lambda:InvokeFunction",
-            Principal="events.amazonaws.com",
-            SourceArn=arn,
-        )
+    change = {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Endpoint State Change"],
+        "detail": {"EndpointName": [settings.endpoint.name]},
+    }
+    events, functions = session.client("events"), session.client("lambda")
+    for suffix, pattern in (("deploy-on-approval", approval), ("deploy-after-change", change)):
+        rule = f"{settings.name}-{suffix}"
+        arn = events.put_rule(Name=rule, EventPattern=json.dumps(pattern))["RuleArn"]
+        events.put_targets(Rule=rule, Targets=[{"Id": "deploy", "Arn": function_arn}])
+        with contextlib.suppress(functions.exceptions.ResourceConflictException):
+            functions.add_permission(
+                FunctionName=settings.deploy_function,
+                StatementId=rule,
+                Action="lambda:InvokeFunction",
+                Principal="events.amazonaws.com",
+                SourceArn=arn,
+            )

@@ -210,7 +210,12 @@ class Endpoints:
     def _describe(self, request: Request) -> Request:
         name = request["EndpointName"]
         document = self._get(ENDPOINT, name)
-        document.pop("PendingConfig", None)
+        if pending := document.pop("PendingConfig", None):
+            variants = self._get(CONFIG, pending)["ProductionVariants"]
+            document["PendingDeploymentSummary"] = {
+                "EndpointConfigName": pending,
+                "ProductionVariants": [chosen(variant, ("VariantName",)) for variant in variants],
+            }
         if name in self._serving:
             variant = self._serving[name]
             production = self._get(CONFIG, document["EndpointConfigName"])["ProductionVariants"][0]
