@@ -71,7 +71,7 @@ def backdrop(rng: np.random.Generator) -> Backdrop:
 
 def _creases(pixels: Pixels, cavity: Cavity, cloth: Colour, rng: np.random.Generator) -> None:
     """Seams, creases and printed patterns of the back wall: edges that belong to no unit."""
-    for _ in range(int(rng.integers(0, 14))):
+    for _ in range(int(rng.integers(0, 11))):
         x, y = rng.uniform(cavity.left, cavity.right), rng.uniform(cavity.top, cavity.back)
         end = (round(x + rng.normal(0, 40)), round(y + rng.normal(0, 60)))
         tone = _tone(cloth, float(rng.choice((0.45, 0.62, 0.95))))
@@ -175,7 +175,7 @@ def develop(pixels: Pixels, rng: np.random.Generator) -> bytes:
 
 def _light(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """The lamp: a factor for each pixel and channel, (height, width, 3)."""
-    strength, across, down = rng.uniform(0.62, 1.18), rng.uniform(-0.22, 0.22), rng.uniform(-0.22, 0.22)
+    strength, across, down = rng.uniform(0.72, 1.15), rng.uniform(-0.22, 0.22), rng.uniform(-0.22, 0.22)
     columns = np.linspace(1 - across, 1 + across, width, dtype=np.float32)
     rows = np.linspace(-down, down, height, dtype=np.float32)
     tint = (rng.uniform(0.96, 1.1), 1.0, rng.uniform(0.8, 1.02))

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]
+# Left, top, right, bottom, in pixels from the unit's upper left corner.
+Area = tuple[float, float, float, float]
 
 # Room around a drawing for its antialiased outline.
 MARGIN = 2
@@ -92,11 +94,9 @@ class _Canvas:
         return Sprite(self.pixels, self.mask)
 
 
-def _lines_of_text(
-    canvas: _Canvas, rng: np.random.Generator, box: tuple[float, float, float, float], ink: Colour, lines: int
-) -> None:
-    """Words too small to read: rows of dashes inside `box` (left, top, right, bottom)."""
-    left, top, right, bottom = box
+def _lines_of_text(canvas: _Canvas, rng: np.random.Generator, area: Area, ink: Colour, lines: int) -> None:
+    """Words too small to read: rows of dashes inside `area`."""
+    left, top, right, bottom = area
     pitch = (bottom - top) / max(1, lines)
     if pitch < 3:
         return
@@ -110,9 +110,10 @@ def _lines_of_text(
             x += width + 2
 
 
-def _barcode(canvas: _Canvas, rng: np.random.Generator, x: float, y: float, width: float, height: float) -> None:
+def _barcode(canvas: _Canvas, rng: np.random.Generator, area: Area) -> None:
     """A white sticker with bars and a line of text, as a warehouse puts on what has no code of its own."""
-    canvas.rectangle(x, y, x + width, y + height, (232, 230, 224))
+    x, y, width, height = area[0], area[1], area[2] - area[0], area[3] - area[1]
+    canvas.rectangle(*area, (232, 230, 224))
     bar = x + 0.1 * width
     while bar < x + 0.86 * width:
         thick = 1 + int(rng.integers(0, 2))
@@ -121,13 +122,13 @@ def _barcode(canvas: _Canvas, rng: np.random.Generator, x: float, y: float, widt
     canvas.rectangle(x + 0.1 * width, y + 0.78 * height, x + 0.7 * width, y + 0.88 * height, (90, 88, 92))
 
 
-def _sticker(canvas: _Canvas, rng: np.random.Generator, face: tuple[float, float, float, float]) -> None:
+def _sticker(canvas: _Canvas, rng: np.random.Generator, face: Area) -> None:
     """A barcode sticker somewhere on `face`, on about half of all products."""
     left, top, right, bottom = face
     width, height = min(34.0, 0.55 * (right - left)), min(20.0, 0.3 * (bottom - top))
     if rng.random() < 0.5 and width > 12 and height > 8:
         x, y = rng.uniform(left + 2, right - width - 2), rng.uniform(top + 2, bottom - height - 2)
-        _barcode(canvas, rng, x, y, width, height)
+        _barcode(canvas, rng, (x, y, x + width, y + height))
 
 
 def box(width: int, height: int, rng: np.random.Generator) -> Sprite:

@@ -11,6 +11,7 @@ from string import Template
 
 from steps.common.artifact import HISTORY
 from steps.common.dataset import DatasetIndex
+from steps.common.errors import StepError
 from steps.common.evaluation import Evaluation
 from steps.common.images import ImageError, decode_rgb, resize
 from steps.evaluate.predictions import Predictions, Shown
@@ -123,15 +124,23 @@ def _thumbnail(jpeg: bytes) -> str:
 
 
 def _curves(path: Path) -> str:
-    epochs = json.loads(path.read_text())["epochs"] if path.exists() else []
+    if not path.exists():
+        return "<p>The artifact holds no history.</p>"
+    try:
+        epochs = json.loads(path.read_text())["epochs"]
+        accuracy, rmse, training, validation = (
+            [float(epoch[key]) for epoch in epochs]
+            for key in ("validation_accuracy", "validation_rmse", "train_loss", "validation_loss")
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise StepError(f"{path}: not a training history ({error!r}); train the model again") from error
     if not epochs:
         return "<p>The artifact holds no history.</p>"
-    accuracy = {"validation accuracy": [epoch["validation_accuracy"] for epoch in epochs]}
-    loss = {
-        "training loss": [e["train_loss"] for e in epochs],
-        "validation loss": [e["validation_loss"] for e in epochs],
-    }
-    return _chart("Accuracy by epoch", accuracy) + _chart("Loss by epoch", loss)
+    return (
+        _chart("Accuracy by epoch", {"validation accuracy": accuracy})
+        + _chart("RMSE by epoch", {"validation RMSE": rmse})
+        + _chart("Loss by epoch", {"training loss": training, "validation loss": validation})
+    )
 
 
 def _chart(title: str, lines: dict[str, list[float]]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import tarfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,12 +28,16 @@ from steps.evaluate.report import write_report
 
 log = logging.getLogger(__name__)
 
+CHUNK_BYTES = 1024 * 1024
+
 
 def run(*, decision: Decision, batch_size: int) -> None:
     """Evaluate the input `model` on the test split of the input `index`, into the output `evaluation`.
 
     Raises StepError when an input is not usable, a shard is damaged, or a metric is not finite.
     """
+    if batch_size < 1:
+        raise StepError(f"--batch-size is {batch_size}; want 1 or more")
     folder = unpack(container.processing_input("model"))
     predictor = Predictor.load(folder)
     index = read_index(container.processing_input("index"))
@@ -113,8 +119,12 @@ def unpack(folder: Path) -> Path:
         raise StepError(f"{folder}: want one model.tar.gz, found {len(archives)}")
     target = folder / "unpacked"
     try:
-        with tarfile.open(archives[0], "r:gz") as archive:
-            archive.extractall(target, filter="data")
-    except (tarfile.TarError, OSError, EOFError) as error:
+        with gzip.open(archives[0]) as stream:
+            with tarfile.open(fileobj=stream, mode="r:") as archive:
+                archive.extractall(target, filter="data")
+            # tarfile stops at the tar's end; gzip compares its checksum only at its own.
+            while stream.read(CHUNK_BYTES):
+                pass
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise StepError(f"{archives[0]}: not a usable model artifact: {error}") from error
     return target

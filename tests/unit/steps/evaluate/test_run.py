@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from pipeline.images import ROOT
 from steps.common.errors import StepError
 from steps.common.evaluation import FILE, PREDICTIONS_SCHEMA
+from steps.evaluate.run import unpack
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.evaluate.networks import brightness_network
 from tests.unit.steps.train.photos import Photo, photo, photos
@@ -179,3 +181,29 @@ def test_a_batch_size_of_nothing_is_refused_by_its_name(job):
     done = start(job, "--decision", "argmax", "--batch-size", "0")
     assert done.returncode != 0
     assert "batch" in done.stdout + done.stderr
+
+
+def test_no_damaged_model_gets_through_the_archive(job):
+    """Deflate decodes many a wrong byte to other weights; only the checksum tells."""
+    content = bytes(random.Random(1).choices(b"abcdefgh", k=100_000))
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        member = tarfile.TarInfo("model.onnx")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    job.put_archive(buffer.getvalue())
+    unpack(job.model)
+    for place in range(500, len(buffer.getvalue()) - 100, 1500):
+        damaged = bytearray(buffer.getvalue())
+        damaged[place] ^= 0x55
+        job.put_archive(bytes(damaged))
+        with pytest.raises(StepError, match=re.escape("model.tar.gz")):
+            unpack(job.model)
+
+
+@pytest.mark.parametrize("history", ["{", "[]", '{"epochs": [{"epoch": 1}]}'])
+def test_a_history_that_cannot_be_read_is_named(job, history):
+    job.store(photos(3, 100))
+    job.put_model(history=history)
+    with pytest.raises(StepError, match=re.escape("history.json")):
+        job.run()

@@ -1,8 +1,24 @@
 from pathlib import Path
 
 import pytest
+import torch
+
+from steps.train.export import OnnxGraph
+from steps.train.network import CountClassifier, build_network
 
 from .photos import store_dataset
+
+
+@pytest.fixture(scope="package")
+def network() -> CountClassifier:
+    """A small network for photos of 32 pixels in three classes."""
+    return build_network("resnet18", 3, 32, seed=1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+@pytest.fixture(scope="package")
+def graph(network: CountClassifier) -> OnnxGraph:
+    """Its graph; tracing takes seconds, so once."""
+    return OnnxGraph(network, 32)
 
 
 @pytest.fixture

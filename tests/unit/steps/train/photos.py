@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import random
 import subprocess
@@ -61,7 +62,7 @@ def store_split(s3: Any, bucket: str, split: SplitName, samples: list[Photo], sh
     """Write a split's shards, of unequal sizes, to the bucket."""
     stored: list[Shard] = []
     cuts = [0, *(len(samples) * (2 * k + 1) // (2 * shards) for k in range(1, shards)), len(samples)]
-    for number, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
+    for number, (start, stop) in enumerate(itertools.pairwise(cuts)):
         content = tar(samples[start:stop])
         key = f"{split}/{split}-000-{number:06d}.tar"
         s3.put_object(Bucket=bucket, Key=key, Body=content)

@@ -7,24 +7,12 @@ from safetensors.torch import load_file
 from steps.common.artifact import ModelDescription, read_description
 from steps.common.errors import StepError
 from steps.train import artifact
-from steps.train.export import OnnxGraph
 from steps.train.history import History
-from steps.train.network import build_network
 
 from .test_checkpoint import record
 
-DESCRIPTION = ModelDescription(architecture="squeezenet1_1", classes=[0, 1, 2], image_size=32, dataset_sha256="0" * 64)
+DESCRIPTION = ModelDescription(architecture="resnet18", classes=[0, 1, 2], image_size=32, dataset_sha256="0" * 64)
 HISTORY = History(epochs=[record(1)])
-
-
-@pytest.fixture(scope="module")
-def network():
-    return build_network("squeezenet1_1", 3, 32, seed=1).to(memory_format=torch.channels_last)
-
-
-@pytest.fixture(scope="module")
-def graph(network):
-    return OnnxGraph(network, 32)
 
 
 @pytest.fixture

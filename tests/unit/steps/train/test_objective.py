@@ -7,10 +7,11 @@ COUNTS = {0: 10, 1: 40, 2: 50}
 
 
 def test_balanced_weights_are_scikit_learns():
+    import numpy as np
     from sklearn.utils.class_weight import compute_class_weight
 
     labels = [quantity for quantity, number in COUNTS.items() for _ in range(number)]
-    wanted = compute_class_weight("balanced", classes=[0, 1, 2], y=labels)
+    wanted = compute_class_weight("balanced", classes=np.array([0, 1, 2]), y=labels)
     assert class_weights(COUNTS, [0, 1, 2], "balanced") == pytest.approx(list(wanted))
 
 

@@ -1,0 +1,183 @@
+"""The whole way at its smallest: bins, a run, an approval, an endpoint; then what AWS's own command line says of it."""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from pipeline import demo
+from pipeline.images import ROOT
+from pipeline.operations import executions, progress, registry
+from pipeline.settings import Settings
+from pipeline.settings_file import load_settings
+from tests.integration.conftest import read
+
+BINS = demo.Bins(source=None, count=160, seed=3)
+
+
+@pytest.fixture(scope="package")
+def settings():
+    values = load_settings(ROOT / "pipeline.yaml", "demo").model_dump()
+    values["training"].update(epochs=1, image_size=32, batch_size=8)
+    values["tuning"].update(trials=2, parallel=1)
+    values["gate"].update(minimum_accuracy=0.0, maximum_rmse=10.0)
+    return Settings.model_validate(values)
+
+
+@pytest.fixture(scope="package")
+def whole_run(local_cloud, settings):
+    """What the demo printed."""
+    console = Console(file=io.StringIO(), width=160)
+    demo.run(settings, BINS, console, "python -m pipeline")
+    return console.file.getvalue()
+
+
+def aws(*arguments, output="json"):
+    """AWS's own command line, pointed at the local cloud by the environment alone."""
+    command = Path(sys.executable).with_name("aws")
+    done = subprocess.run(
+        [str(command) if command.exists() else shutil.which("aws"), *arguments, "--output", output],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if done.stdout.strip() else {}
+
+
+@pytest.fixture(scope="package")
+def execution(whole_run):
+    return aws("sagemaker", "list-pipeline-executions", "--pipeline-name", "bins")["PipelineExecutionSummaries"][-1]
+
+
+@pytest.fixture(scope="package")
+def steps(execution):
+    answer = aws(
+        "sagemaker", "list-pipeline-execution-steps", "--pipeline-execution-arn", execution["PipelineExecutionArn"]
+    )
+    return {step["StepName"]: step for step in answer["PipelineExecutionSteps"]}
+
+
+def test_the_demo_says_what_came_of_it(whole_run):
+    for words in (
+        "version 1 of bins: Approved",
+        "bins is InService with version 1",
+        "this model",
+        "largest class",
+        "random",
+        "truth",
+        "report.html",
+    ):
+        assert words in whole_run, whole_run
+
+
+def test_all_steps_ran_and_the_gate_was_passed(execution, steps):
+    assert execution["PipelineExecutionStatus"] == "Succeeded"
+    assert set(steps) == {
+        "QueryMetadata",
+        "ShardImages",
+        "TuneModel",
+        "EvaluateModel",
+        "QualityGate",
+        "RegisterModel",
+        "DeployModel",
+    }
+    assert {step["StepStatus"] for step in steps.values()} == {"Succeeded"}
+    assert steps["QualityGate"]["Metadata"]["Condition"]["Outcome"] == "True"
+
+
+def test_the_trials_were_distributed_over_two_instances_and_the_best_is_named(steps):
+    name = steps["TuneModel"]["Metadata"]["TuningJob"]["Arn"].rsplit("/", 1)[1]
+    job = aws("sagemaker", "describe-hyper-parameter-tuning-job", "--hyper-parameter-tuning-job-name", name)
+    assert job["HyperParameterTuningJobStatus"] == "Completed"
+    assert job["TrainingJobStatusCounters"]["Completed"] == 2
+    best = aws("sagemaker", "describe-training-job", "--training-job-name", job["BestTrainingJob"]["TrainingJobName"])
+    assert best["ResourceConfig"]["InstanceCount"] == 2
+    assert best["HyperParameters"]["sagemaker_torch_distributed_enabled"] == "true"
+    events = aws(
+        "logs",
+        "filter-log-events",
+        "--log-group-name",
+        "/aws/sagemaker/TrainingJobs",
+        "--log-stream-name-prefix",
+        best["TrainingJobName"],
+        "--filter-pattern",
+        "processes",
+    )["events"]
+    assert any("2 processes on cpu" in event["message"] for event in events)
+
+
+def test_the_query_ran_in_athena(steps, local_cloud):
+    queries = aws("athena", "list-query-executions", "--work-group", "bins")["QueryExecutionIds"]
+    query = aws("athena", "get-query-execution", "--query-execution-id", queries[0])["QueryExecution"]
+    assert query["Status"]["State"] == "SUCCEEDED"
+
+
+def test_the_registrys_metrics_are_those_of_the_predictions(whole_run, local_cloud):
+    packages = aws("sagemaker", "list-model-packages", "--model-package-group-name", "bins")
+    package = packages["ModelPackageSummaryList"][0]
+    assert package["ModelApprovalStatus"] == "Approved"
+    described = aws("sagemaker", "describe-model-package", "--model-package-name", package["ModelPackageArn"])
+    uri = described["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
+    s3 = local_cloud.client("s3")
+    evaluation = json.loads(read(s3, uri))
+    table = pq.read_table(io.BytesIO(read(s3, f"{uri.rsplit('/', 1)[0]}/predictions.parquet"))).to_pydict()
+    pairs = list(zip(table["quantity"], table["predicted"], strict=True))
+    accuracy = sum(truth == predicted for truth, predicted in pairs) / len(pairs)
+    rmse = (sum((truth - predicted) ** 2 for truth, predicted in pairs) / len(pairs)) ** 0.5
+    assert evaluation["multiclass_classification_metrics"]["accuracy"]["value"] == pytest.approx(accuracy, abs=1e-12)
+    assert evaluation["regression_metrics"]["rmse"]["value"] == pytest.approx(rmse, abs=1e-12)
+
+
+def test_the_endpoint_counts_for_the_aws_command_line(whole_run, local_cloud, tmp_path):
+    photo, answer = tmp_path / "photo.jpg", tmp_path / "answer.json"
+    photo.write_bytes(read(local_cloud.client("s3"), "s3://bins-raw/bin-images/00001.jpg"))
+    aws(
+        "sagemaker-runtime",
+        "invoke-endpoint",
+        "--endpoint-name",
+        "bins",
+        "--content-type",
+        "image/jpeg",
+        "--body",
+        f"fileb://{photo}",
+        str(answer),
+    )
+    counted = json.loads(answer.read_text())
+    assert counted["count"] in range(6)
+    assert counted["model_version"] == "1"
+
+
+def test_a_second_run_takes_all_that_is_cached_and_a_gate_out_of_reach_fails_it_with_the_numbers(
+    whole_run, settings, local_cloud
+):
+    execution = executions.start(settings, {"DataVersion": BINS.version, "MinimumAccuracy": "1.0"})
+    *_, last = progress.follow(settings, execution.arn, interval=0.5)
+    steps = {step.name: step for step in last.steps}
+    cached = {name for name, step in steps.items() if step.cached_from}
+    assert last.execution.status == "Failed"
+    assert cached == {"QueryMetadata", "ShardImages", "TuneModel"}
+    assert "The model was not registered: accuracy" in last.execution.failure
+    assert "at least 1.0 wanted" in last.execution.failure
+    assert "RegisterModel" not in steps
+    assert len(registry.versions(settings, 10)) == 1
+
+
+def test_new_data_is_looked_for(whole_run, settings, local_cloud):
+    execution = executions.start(settings, {"DataVersion": "another"})
+    for last in progress.follow(settings, execution.arn, interval=0.2):
+        query = next((step for step in last.steps if step.name == "QueryMetadata"), None)
+        if query is not None and query.status == "Succeeded":
+            assert not query.cached_from
+            break
+    executions.stop(settings, execution.arn)
+    *_, last = progress.follow(settings, execution.arn, interval=0.2)
+    assert last.execution.status == "Stopped"

@@ -1,0 +1,225 @@
+"""Whole trials, started as the container starts them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from steps.common.artifact import read_description
+from steps.common.dataset import read_index
+from steps.common.errors import StepError
+from steps.train import checkpoint
+from steps.train.artifact import is_whole
+from steps.train.recipe import parse
+from steps.train.run import run
+
+from ....conftest import free_port
+from .photos import CLASSES, launch, photo, store_dataset
+
+FLAGS = (
+    *("--architecture", "resnet18", "--image-size", "32", "--epochs", "3", "--batch-size", "8"),
+    *("--learning-rate", "0.002", "--workers", "1", "--patience", "0"),
+)
+CHECKPOINT_EACH_STEP = ("--checkpoint-minutes", "0.000001")
+TIME_LIMIT = 240
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that has ended."""
+
+    base: Path
+    status: int
+    log: str
+
+    @property
+    def epochs(self) -> list[dict[str, float]]:
+        return json.loads((self.base / "model" / "history.json").read_text())["epochs"]
+
+    @property
+    def failure(self) -> str:
+        return (self.base / "output" / "failure").read_text()
+
+
+def finish(process: subprocess.Popen[str], base: Path) -> Job:
+    log, _ = process.communicate(timeout=TIME_LIMIT)
+    return Job(base, process.returncode, log)
+
+
+def train(base: Path, *flags: str, processes: int = 2) -> Job:
+    return finish(launch(base, free_port(), *FLAGS, *flags, processes=processes), base)
+
+
+def without_times(epochs: list[dict[str, float]]) -> list[dict[str, float]]:
+    times = {"seconds", "images_per_second", "data_wait_share"}
+    return [{name: value for name, value in epoch.items() if name not in times} for epoch in epochs]
+
+
+def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str], epoch: int, step: int) -> None:
+    deadline = time.monotonic() + TIME_LIMIT
+    while not any(path.name >= f"epoch-{epoch:04d}-step-{step:06d}" for path in folder.glob("epoch-*.pt")):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def dataset(s3, tmp_path_factory) -> Path:
+    """A folder with the index of a data set in S3."""
+    name = f"trial-{os.getpid()}"
+    s3.create_bucket(Bucket=name)
+    folder = tmp_path_factory.mktemp("dataset")
+    store_dataset(s3, name, folder, train=61, validation=21, shards=3)
+    return folder
+
+
+def new_base(dataset: Path, folder: Path) -> Path:
+    channel = folder / "input" / "data" / "index"
+    channel.parent.mkdir(parents=True)
+    channel.symlink_to(dataset)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(dataset, tmp_path_factory) -> Job:
+    """A trial of two ranks that ran to its end."""
+    return train(new_base(dataset, tmp_path_factory.mktemp("job")))
+
+
+def test_two_ranks_train_to_the_end_and_leave_a_whole_artifact(finished, dataset):
+    assert finished.status == 0, finished.log
+    model = finished.base / "model"
+    assert is_whole(model)
+    assert sorted(path.name for path in finished.base.iterdir()) == ["input", "model"]
+    description = read_description(model)
+    assert description.classes == list(CLASSES)
+    assert description.dataset_sha256 == read_index(dataset).sha256
+    assert description.hyperparameters["learning_rate"] == "0.002"
+
+
+def test_the_exported_model_counts_as_well_as_its_metrics_say(finished):
+    from steps.common.images import network_input
+
+    model = finished.base / "model"
+    session = onnxruntime.InferenceSession(model / "model.onnx", providers=["CPUExecutionProvider"])
+    right = 0
+    for number in range(10_000, 10_021):
+        quantity = CLASSES[(number - 10_000) % 3]
+        pixels = network_input(photo(f"{number:05d}", quantity).jpeg, 32)
+        (logits,) = session.run(None, {session.get_inputs()[0].name: pixels[None]})
+        right += CLASSES[int(logits.argmax())] == quantity
+    assert right / 21 == pytest.approx(read_description(model).metrics["validation:accuracy"])
+
+
+def test_the_log_holds_one_line_of_metrics_an_epoch_and_the_objective_never_falls(finished):
+    best = [float(value) for value in re.findall(r"validation:best_accuracy=([0-9.eE+-]+)", finished.log)]
+    assert len(best) == 3
+    assert best == sorted(best)
+    assert best[-1] == pytest.approx(read_description(finished.base / "model").metrics["validation:accuracy"], abs=1e-6)
+
+
+def test_the_log_tells_the_steps_and_the_backend_with_its_reason(finished):
+    assert "backend gloo: no GPU here" in finished.log
+    # 61 photos: 31 a rank, in four batches of 8 at most.
+    assert "61 training photos in 3 shards, 4 steps an epoch; 21 validation photos" in finished.log
+
+
+def test_a_trial_whose_rank_was_killed_goes_on_at_its_step_as_if_nothing_had_happened(finished, dataset, tmp_path):
+    base = new_base(dataset, tmp_path)
+    process = launch(base, free_port(), *FLAGS, *CHECKPOINT_EACH_STEP)
+    folder = base / "checkpoints" / "job-1"
+    wait_for_checkpoint(folder, process, epoch=1, step=2)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[1]), signal.SIGKILL)
+    killed = finish(process, base)
+    assert killed.status != 0
+    data = checkpoint.read_newest(folder, fingerprint_of(folder))
+    assert data is not None
+    position = checkpoint.decode(data)[0]
+
+    resumed = train(base)
+    assert resumed.status == 0, resumed.log
+    assert f"resumed at epoch {position.epoch + 1}, step {position.step}" in resumed.log
+    assert without_times(resumed.epochs) == without_times(finished.epochs)
+
+
+def fingerprint_of(folder: Path) -> dict[str, str]:
+    import torch
+
+    newest = max(folder.glob("epoch-*.pt"))
+    return torch.load(newest, weights_only=True)["fingerprint"]
+
+
+def test_sigterm_saves_a_checkpoint_and_the_best_model_and_ends_with_143(finished, dataset, tmp_path):
+    base = new_base(dataset, tmp_path)
+    process = launch(base, free_port(), *FLAGS, *CHECKPOINT_EACH_STEP, "--epochs", "1000")
+    folder = base / "checkpoints" / "job-1"
+    wait_for_checkpoint(folder, process, epoch=1, step=0)
+    process.send_signal(signal.SIGTERM)
+    job = finish(process, base)
+    assert job.status != 0
+    saved = re.search(r"SIGTERM: saved epoch (\d+), step (\d+)", job.log)
+    assert saved, job.log
+    newest = max(folder.glob("epoch-*.pt")).name
+    assert newest.startswith(f"epoch-{int(saved[1]) - 1:04d}-step-{int(saved[2]):06d}")
+    assert is_whole(folder / "best")
+
+
+def test_a_damaged_shard_ends_every_rank_with_its_name(s3, bucket, tmp_path):
+    store_dataset(s3, bucket, tmp_path / "input" / "data" / "index", train=40, validation=9, shards=2)
+    (key,) = [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket, Prefix="train/")["Contents"]][1:]
+    s3.put_object(Bucket=bucket, Key=key, Body=s3.get_object(Bucket=bucket, Key=key)["Body"].read()[:-5000])
+    job = train(tmp_path)
+    assert job.status != 0
+    lines = [line for line in job.log.splitlines() if f"s3://{bucket}/{key}" in line]
+    assert len(lines) == 2, job.log
+    assert f"s3://{bucket}/{key}" in job.failure
+
+
+# ------------------------------------------------------------------------------------------------ in this process
+
+
+@pytest.fixture
+def alone(base, monkeypatch):
+    """One rank in this process, on the small data set."""
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
+    monkeypatch.setenv("TRAINING_JOB_NAME", "job-1")
+    # Threads of one operation wait for each other busily; with other processes on the machine that takes forever.
+    monkeypatch.setenv("SM_NUM_CPUS", "1")
+    return base
+
+
+def run_alone(*flags: str) -> None:
+    run(parse([*FLAGS, "--workers", "0", *flags]))
+
+
+def test_a_loss_that_is_not_finite_fails_and_leaves_no_model(alone):
+    with pytest.raises(StepError, match=r"loss is not a finite number.*smaller learning rate"):
+        run_alone("--optimizer", "sgd", "--learning-rate", "1e30")
+    assert not (alone / "model").exists()
+
+
+def test_a_trial_stops_when_its_patience_is_at_an_end(alone, caplog):
+    caplog.set_level("INFO")
+    run_alone("--epochs", "50", "--patience", "1", "--learning-rate", "1e-12")
+    assert "stopped: no better accuracy in 1 epochs" in caplog.text
+    assert len(json.loads((alone / "model" / "history.json").read_text())["epochs"]) < 50
+
+
+def test_a_checkpoint_of_other_hyperparameters_is_refused(alone):
+    run_alone("--epochs", "1", *CHECKPOINT_EACH_STEP)
+    with pytest.raises(StepError, match=r"another training: learning_rate is 0\.5 and was 0\.002"):
+        run_alone("--epochs", "1", "--learning-rate", "0.5")
+
+
+def test_an_absent_index_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    with pytest.raises(StepError, match=r"input/data/index: no dataset index"):
+        run_alone()
