@@ -54,9 +54,12 @@ def in_tar(path: Path) -> Files:
 
     def load(name: str) -> bytes:
         member = members[name]
-        with path.open("rb") as file:
-            file.seek(member.offset_data)
-            data = file.read(member.size)
+        try:
+            with path.open("rb") as file:
+                file.seek(member.offset_data)
+                data = file.read(member.size)
+        except OSError as error:
+            raise PipelineError(f"{path}: can no longer be read: {error.strerror}") from error
         if len(data) != member.size:
             raise PipelineError(f"{path}: ends within {name}; make the tar again")
         return data

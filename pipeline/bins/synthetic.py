@@ -7,22 +7,19 @@ and cloth, prints and tape have edges of their own.
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from pipeline.bins import items, layout, photo, scene, shapes
+from pipeline.bins import photo
 from pipeline.bins.items import Item, metadata, random_item
 from pipeline.bins.layout import Bin
 from pipeline.bins.photo import Backdrop
 from pipeline.bins.scene import Scene, arrange
 from pipeline.bins.shapes import SHAPES, Sprite
 
-__all__ = ["Bin", "fingerprint", "generate"]
+__all__ = ["Bin", "generate"]
 
 # Out of 100 bins with 0 to 7 units; the real data set's order (3 most, 0 few), with more empty bins, so that a few
 # hundred photos have all classes in all splits.
@@ -53,15 +50,6 @@ def generate(count: int, seed: int, maximum_quantity: int = 7) -> Iterator[Bin]:
         physical_bin += 1
 
 
-def fingerprint() -> str:
-    """Hexadecimal SHA-256 of the generator's own code: with another one, a seed stands for other photos."""
-    digest = hashlib.sha256()
-    for module in (items, layout, photo, scene, shapes, sys.modules[__name__]):
-        assert module.__file__ is not None
-        digest.update(Path(module.__file__).read_bytes())
-    return digest.hexdigest()
-
-
 def _photos_of_one_bin(seed: tuple[int, int], maximum_quantity: int) -> Iterator[tuple[bytes, bytes]]:
     rng = np.random.default_rng(seed)
     shares = np.array(QUANTITIES[: maximum_quantity + 1], float)
@@ -72,8 +60,8 @@ def _photos_of_one_bin(seed: tuple[int, int], maximum_quantity: int) -> Iterator
     document = metadata(contents, seed)
     for _ in range(1 + int(rng.choice(len(PHOTOS_PER_BIN), p=PHOTOS_PER_BIN))):
         # Photographed again after someone has put things back in another way.
-        arranged = _scene(contents, areas, empty, rng)
-        yield photo.develop(photo.paint(arranged, empty), rng), document
+        scene = _scene(contents, areas, empty, rng)
+        yield photo.develop(photo.paint(scene, empty), rng), document
 
 
 def _contents(quantity: int, rng: np.random.Generator) -> list[tuple[Item, int]]:

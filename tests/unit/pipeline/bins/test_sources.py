@@ -187,6 +187,13 @@ def test_a_tar_that_is_cut_while_it_is_read_is_an_error_that_names_the_member(ar
         list(source)
 
 
+def test_a_tar_that_goes_away_while_it_is_read_is_an_error(archive: Path) -> None:
+    source = open_(archive)
+    archive.unlink()
+    with pytest.raises(PipelineError, match=r"bins\.tar: can no longer be read"):
+        list(source)
+
+
 def test_a_photo_that_goes_away_while_the_folder_is_read_is_an_error_that_names_it(folder: Path) -> None:
     source = open_(folder)
     (folder / image_key("00004")).unlink()

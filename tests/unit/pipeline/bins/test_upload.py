@@ -1,9 +1,9 @@
 """Bins into a bucket of a real S3 server."""
 
+import socket
 from collections import Counter
 from collections.abc import Iterator
 
-import boto3
 import pytest
 
 from pipeline.bins.layout import Bin, image_key, metadata_key
@@ -80,9 +80,23 @@ def test_a_missing_bucket_is_an_error_with_the_remedy(s3) -> None:
 
 def test_credentials_that_may_not_write_are_an_error(s3, bucket: str, monkeypatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    with pytest.raises(PipelineError, match=rf"^s3://{bucket}/raw: "):
+    with pytest.raises(PipelineError, match=rf"^s3://{bucket}/raw: these credentials may not write there"):
         upload(Source(lambda _: iter(small_bins(3))), f"s3://{bucket}/raw", lambda _: None)
+
+
+def test_a_server_that_cannot_be_reached_is_an_error_in_one_line(s3, monkeypatch) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{holder.getsockname()[1]}")
+        with pytest.raises(PipelineError, match=r"s3://abc/raw: cannot be written: [^\n]+$"):
+            upload(Source(lambda _: iter(small_bins(1))), "s3://abc/raw", lambda _: None)
+
+
+def test_missing_credentials_are_an_error_with_the_remedy(s3, monkeypatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(PipelineError, match="no AWS credentials were found"):
+        upload(Source(lambda _: iter(small_bins(1))), "s3://abc/raw", lambda _: None)
 
 
 @pytest.mark.parametrize("text", ["/tmp/x", "https://bucket/x", "s3://Bad_Bucket/x", "s3://"])
