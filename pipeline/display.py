@@ -206,6 +206,10 @@ def outcome_lines(progress: Progress, command: str) -> list[str]:
     return lines
 
 
+# Characters of a photo's path or URI that a table shows whole.
+LONGEST_SOURCE = 24
+
+
 def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int] | None = None) -> Table:
     """The counts that the endpoint answered, beside the true ones (by a photo's source) where they are known."""
     truth = truth or {}
@@ -216,7 +220,7 @@ def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int
             right = truth.get(one.source) == one.count
             known = [Text(str(truth.get(one.source, "-")), style="green" if right else "yellow")]
         confidence = f"{one.confidence:.0%}"
-        table.add_row(
-            one.source, str(one.count), *known, confidence, f"{one.expected:.2f}", f"{one.milliseconds:.0f} ms"
-        )
+        # The name tells photos apart; a long prefix would break the line in the middle of it.
+        name = one.source if len(one.source) <= LONGEST_SOURCE else f".../{one.source.rsplit('/', 1)[-1]}"
+        table.add_row(name, str(one.count), *known, confidence, f"{one.expected:.2f}", f"{one.milliseconds:.0f} ms")
     return table

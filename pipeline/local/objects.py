@@ -152,6 +152,8 @@ class ObjectStore:
         ports = {"s3.port": self.port, **self._inner}
         command = [
             _executable(),
+            # Its own log files would otherwise go to /tmp; all it says is in server.log too.
+            f"-logdir={self.directory / 'data'}",
             "mini",
             f"-dir={self.directory / 'data'}",
             *_FLAGS,
