@@ -1,0 +1,91 @@
+"""`python -m benchmarks NAME`: one JSON line a case on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import memory, query, server, shard, shard_scale
+from benchmarks.cases import Case, say
+from benchmarks.child import ContenderError
+from benchmarks.options import Options
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark and its defaults."""
+
+    cases: Callable[[Options], Iterator[Case]]
+    summary: str
+    count: int
+    rounds: int = 5
+    baseline_count: int | None = None
+
+
+BENCHMARKS = {
+    "query": Benchmark(query.cases, "metadata files to Parquet, without Athena", count=10_441),
+    "shard": Benchmark(shard.plain, "photos into shards, bytes kept", count=4_000),
+    "shard-latency": Benchmark(shard.latency, "the same with 15 ms added to each GET", count=4_000, baseline_count=500),
+    "shard-resize": Benchmark(shard.resized, "photos into shards, resized to 256", count=4_000, baseline_count=500),
+    "shard-scale": Benchmark(
+        shard_scale.cases, "shares of 1, 2 and 4 instances: balance and total work", count=4_000, rounds=3
+    ),
+    "memory": Benchmark(memory.cases, "peak memory of a shard worker", count=16_000, rounds=1),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark that is named, or list them all."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description="\n\n".join(map(str.strip, _listing())))
+    parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="without it: what there is")
+    parser.add_argument("--rounds", type=_positive, help="how often all contenders run; the median counts")
+    parser.add_argument("--count", type=_positive, help="photos or metadata files")
+    parser.add_argument("--baseline-count", type=_positive, help="how many of them a slow baseline gets")
+    given = parser.parse_args(arguments)
+    if given.name is None:
+        print("\n".join(_listing()))
+        return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as for Ctrl-C, and stop what was started
+    chosen = BENCHMARKS[given.name]
+    count = given.count or chosen.count
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, server.running(Path(folder) / "s3"):
+        options = Options(
+            folder=Path(folder),
+            rounds=given.rounds or chosen.rounds,
+            count=count,
+            baseline_count=given.baseline_count or chosen.baseline_count or count,
+        )
+        return report(chosen.cases(options))
+
+
+def report(cases: Iterator[Case]) -> int:
+    """Print each case as it comes; the exit status. A promise that does not hold is said, but is no failure."""
+    try:
+        for case in cases:
+            for verdict in case.verdicts():
+                say(verdict)
+            print(case.line(), flush=True)
+    except ContenderError as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+def _listing() -> list[str]:
+    return [f"{name:14} {benchmark.summary}" for name, benchmark in BENCHMARKS.items()]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: use 1 or more")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""What a benchmark says in the end: one JSON line a case, and on stderr whether it is what was promised."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A promise about a case: its `ratio`, or its `of_limit`, is at least or at most `value`."""
+
+    figure: Literal["ratio", "of_limit"]
+    relation: Literal["at least", "at most"]
+    value: float
+
+    def holds(self, found: float) -> bool:
+        """Whether `found` keeps the promise."""
+        return found >= self.value if self.relation == "at least" else found <= self.value
+
+
+@dataclass(frozen=True)
+class Case:
+    """One figure of ours, beside the baseline's and the limit's where there is one, all in `unit`."""
+
+    name: str
+    unit: str
+    ours: float
+    baseline: float | None = None
+    limit: float | None = None
+    bounds: tuple[Bound, ...] = ()
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours against the baseline."""
+        return self.ours / self.baseline if self.baseline else None
+
+    @property
+    def of_limit(self) -> float | None:
+        """Ours as a share of the limit."""
+        return self.ours / self.limit if self.limit else None
+
+    def line(self) -> str:
+        """The case as one line of JSON; figures have four digits."""
+        figures: dict[str, float | None] = {"ours": self.ours, "baseline": self.baseline, "ratio": self.ratio}
+        figures |= {"limit": self.limit, "of_limit": self.of_limit}
+        rounded = {name: None if value is None else float(f"{value:.4g}") for name, value in figures.items()}
+        return json.dumps({"name": self.name, **rounded, "unit": self.unit})
+
+    def verdicts(self) -> list[str]:
+        """A line for each promise: what was found and whether that keeps it."""
+        lines = []
+        for bound in self.bounds:
+            found = self.ratio if bound.figure == "ratio" else self.of_limit
+            if found is not None:
+                verdict = "holds" if bound.holds(found) else "DOES NOT HOLD"
+                promise = f"{bound.figure} {found:.3g}, {bound.relation} {bound.value:g} is promised"
+                lines.append(f"{self.name}: {promise}: {verdict}")
+        return lines
+
+
+def take_turns(contenders: Mapping[str, Callable[[], float]], rounds: int, unit: str) -> dict[str, float]:
+    """The median of each contender's figure over `rounds`.
+
+    All run in every round, in one order and then in the other, so that what changes on the machine meets all alike.
+    """
+    figures: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(rounds):
+        order = list(contenders) if number % 2 == 0 else list(contenders)[::-1]
+        for name in order:
+            figures[name].append(contenders[name]())
+        found = ", ".join(f"{name} {figures[name][-1]:,.0f}" for name in contenders)
+        say(f"round {number + 1} of {rounds}: {found} {unit}")
+    return {name: statistics.median(values) for name, values in figures.items()}
+
+
+def say(text: str) -> None:
+    """Progress, for the person who waits."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,105 @@
+"""Photos from S3 into shards in S3: the step, the naive way, and the two rates that bound both."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.child import Work
+from benchmarks.contenders.fetching import fetch_and_drop
+from benchmarks.job import LABELS
+from steps.common.s3 import S3Uri
+
+
+def step(base: str, flags: list[str]) -> Work:
+    """The real step, in the container's folder `base`."""
+    # What the step imports on first use.
+    import boto3
+    import cv2
+    import obstore.auth.boto3
+    import obstore.store
+    import simplejpeg
+
+    del boto3, cv2, obstore, simplejpeg
+    from steps.shard.__main__ import parse
+    from steps.shard.run import run
+
+    os.environ["SAGEMAKER_BASE_DIR"] = base
+    settings = parse(flags)
+    return lambda: run(settings)
+
+
+def naive(base: str, location: str, target: str, count: int, shorter_side: int) -> Work:
+    """The first `count` photos of the labels in `base`, as one would first write it.
+
+    One GET after another, a random split, shards on the local disk, then their upload. With `shorter_side` > 0 each
+    photo is resized by Pillow on its way.
+    """
+    import io
+
+    import boto3
+    import numpy as np
+    import pyarrow.parquet as pq
+    from PIL import Image
+    from webdataset import ShardWriter
+
+    source, destination = S3Uri.parse(location), S3Uri.parse(target)
+
+    def shrink(data: bytes) -> bytes:
+        image = Image.open(io.BytesIO(data)).convert("RGB")
+        scale = shorter_side / min(image.size)
+        buffer = io.BytesIO()
+        image.resize((round(image.width * scale), round(image.height * scale))).save(buffer, "JPEG", quality=90)
+        return buffer.getvalue()
+
+    def work() -> None:
+        rows = pq.read_table(Path(base) / LABELS).to_pylist()[:count]
+        rows = [rows[place] for place in np.random.default_rng(1).permutation(len(rows))]
+        held_out = max(1, len(rows) // 10)
+        splits = {"test": rows[:held_out], "validation": rows[held_out : 2 * held_out], "train": rows[2 * held_out :]}
+        s3 = boto3.client("s3")
+        with tempfile.TemporaryDirectory(dir=base) as folder:
+            for split, photos in splits.items():
+                with ShardWriter(f"{folder}/{split}-%06d.tar", maxcount=10**9, maxsize=200e6, verbose=0) as writer:
+                    for row in photos:
+                        key = source.join(row["image_key"]).key
+                        data = s3.get_object(Bucket=source.bucket, Key=key)["Body"].read()
+                        jpeg = shrink(data) if shorter_side else data
+                        writer.write({"__key__": row["image_id"], "jpg": jpeg, "cls": row["quantity"]})
+            for shard in sorted(Path(folder).glob("*.tar")):
+                s3.upload_file(str(shard), destination.bucket, destination.join(shard.name).key)
+
+    return work
+
+
+def raw_gets(base: str, location: str) -> Work:
+    """Every photo of the labels in `base` is fetched and dropped."""
+    import obstore.auth.boto3
+    import obstore.store
+    import pyarrow.parquet as pq
+
+    del obstore
+    source = S3Uri.parse(location)
+    keys = [source.join(key).key for key in pq.read_table(Path(base) / LABELS)["image_key"].to_pylist()]
+    return lambda: fetch_and_drop(source.bucket, keys)
+
+
+def resize(folder: str, count: int, shorter_side: int, quality: int) -> Work:
+    """`count` photos out of memory (each in `folder` as often as it takes), on a thread a core, as the step does."""
+    import cv2
+
+    from steps.common.images import shrink_jpeg
+
+    cv2.setNumThreads(1)
+    photos = [path.read_bytes() for path in sorted(Path(folder).iterdir())]
+
+    def work() -> None:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for _ in threads.map(
+                lambda number: len(shrink_jpeg(photos[number % len(photos)], shorter_side, quality)), range(count)
+            ):
+                pass
+
+    return work

@@ -1,0 +1,41 @@
+"""The direct reader of metadata files against the usual way, and against listing and fetching alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from benchmarks import server
+from benchmarks.bins import bins, upload_metadata
+from benchmarks.cases import Bound, Case, say, take_turns
+from benchmarks.child import Work, measure
+from benchmarks.contenders import querying
+from benchmarks.options import Options
+from pipeline.bins.layout import METADATA
+from steps.common.s3 import S3Uri
+
+UNIT = "files/s"
+
+
+def cases(options: Options) -> Iterator[Case]:
+    """Files a second, from the listing to the Parquet in S3."""
+    with server.bucket() as bucket:
+        raw = S3Uri(bucket, "raw")
+        upload_metadata(bins(options.count), options.count, raw)
+
+        def rate(contender: Callable[..., Work], **arguments: object) -> float:
+            measured = measure(contender, {"location": str(raw.join(METADATA)), "count": options.count, **arguments})
+            peak = f"{measured.peak_bytes / 1e6:.0f} MB at most"
+            say(f"  {contender.__name__}: {measured.seconds:.2f} s ({measured.cpu_seconds:.1f} s processor), {peak}")
+            return options.count / measured.seconds
+
+        def into_parquet(contender: Callable[..., Work]) -> float:
+            with server.bucket() as target:
+                return rate(contender, target=f"s3://{target}/metadata")
+
+        contenders = {
+            "limit": lambda: rate(querying.list_and_fetch),
+            "baseline": lambda: into_parquet(querying.threads),
+            "ours": lambda: into_parquet(querying.direct_reader),
+        }
+        bounds = (Bound("of_limit", "at least", 0.8),)
+        yield Case("query", UNIT, **take_turns(contenders, options.rounds, UNIT), bounds=bounds)

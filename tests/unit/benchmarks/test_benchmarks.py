@@ -1,0 +1,53 @@
+"""Small runs of the benchmarks against the tests' own server: that they end, and what they report, not how fast."""
+
+import json
+
+import pytest
+
+from benchmarks import proxy, query, server, shard, shard_scale
+from benchmarks.bins import bins, upload_photos
+from benchmarks.child import ContenderError, measure, peak_bytes
+from benchmarks.contenders import sharding
+from benchmarks.options import Options
+from steps.common.s3 import S3Uri
+
+
+@pytest.fixture
+def options(tmp_path, s3, monkeypatch):
+    monkeypatch.setenv("ABID_SAMPLE", str(tmp_path / "none"))
+    return Options(folder=tmp_path, rounds=1, count=40, baseline_count=10)
+
+
+def test_sharding_is_measured_beside_its_baseline_and_its_limit(options):
+    (case,) = shard.plain(options)
+    figures = json.loads(case.line())
+    assert (figures["name"], figures["unit"]) == ("shard", "photos/s")
+    assert min(case.ours, case.baseline, case.limit) > 0
+
+
+def test_shares_of_several_instances_make_up_the_whole(options, monkeypatch):
+    monkeypatch.setattr(shard_scale, "INSTANCES", (1, 2))
+    cases = {case.name: case for case in shard_scale.cases(options)}
+    assert [cases[f"shard-scale-{n}-photos"].baseline * n for n in (1, 2)] == [40, 40]
+
+
+def test_the_direct_reader_is_measured_beside_its_baseline_and_its_limit(options):
+    (case,) = query.cases(options)
+    assert (case.name, case.unit) == ("query", "files/s")
+    assert min(case.ours, case.baseline, case.limit) > 0
+
+
+def test_a_contender_that_fails_is_no_measurement(tmp_path):
+    with pytest.raises(ContenderError, match="resize ended with status 1"):
+        measure(sharding.resize, {"folder": str(tmp_path), "count": 1, "shorter_side": 256, "quality": 90})
+
+
+def test_contenders_run_through_the_proxy_too(options):
+    with server.bucket() as bucket, proxy.running(server.port(), 0) as port:
+        uploaded = upload_photos(bins(8), 8, S3Uri(bucket, "raw"))
+        trials = shard.Trials(uploaded, options, {"AWS_ENDPOINT_URL_S3": f"http://{proxy.LOOPBACK}:{port}"})
+        assert trials.raw_gets() > 0
+
+
+def test_peak_memory_is_that_of_a_process():
+    assert 10e6 < peak_bytes() < 10e9
