@@ -29,6 +29,12 @@ class Instance:
     host: str
 
 
+def job_name() -> str | None:
+    """This processing job's name, the same in a retry of its process; None outside a job."""
+    path = base() / "config" / "processingjobconfig.json"
+    return str(_read(path)["ProcessingJobName"]) if path.exists() else None
+
+
 def _read(path: Path) -> dict[str, Any]:
     value = json.loads(path.read_text())
     if not isinstance(value, dict):

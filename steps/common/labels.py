@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from steps.common.errors import StepError
 
 # image_id is the photo's file name without .jpg, always a string: "1" and "00001" are two photos.
-# asins are the item ids in the bin, sorted; image_key is the object's key below the raw image location.
+# asins are the item ids in the bin, sorted; image_key is the object's key below the raw image location; image_etag (no
+# quotes) and image_bytes are what the listing of that location says of the object, so that a replaced photo is seen.
 SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("quantity", pa.int32(), nullable=False),
         pa.field("asins", pa.list_(pa.string())),
         pa.field("image_key", pa.string(), nullable=False),
+        pa.field("image_etag", pa.string(), nullable=False),
+        pa.field("image_bytes", pa.int64(), nullable=False),
     ]
 )
 
@@ -31,13 +34,25 @@ def read_labels(folder: Path) -> pa.Table:
     if not files:
         raise StepError(f"{folder}: no labels; the query step wrote no Parquet file there")
     try:
-        tables = [pq.read_table(file, columns=SCHEMA.names) for file in files]
-        table = pa.concat_tables([table.select(SCHEMA.names).cast(SCHEMA) for table in tables])
+        columns = {
+            field.name: pa.chunked_array([chunk for file in files for chunk in _read(file, field)], field.type)
+            for field in SCHEMA
+        }
     except (pa.ArrowException, ValueError, KeyError) as error:
         raise StepError(f"{folder}: labels do not have the columns {', '.join(SCHEMA.names)}: {error}") from error
-    table = table.sort_by("image_id")
-    ids = table["image_id"].to_pylist()
-    for before, after in itertools.pairwise(ids):
-        if before == after:
-            raise StepError(f"{folder}: the image id {after!r} occurs twice in the labels")
+    # A column at a time, so that never two copies of the whole are held.
+    order = pc.sort_indices(columns["image_id"])
+    table = pa.table({name: columns.pop(name).take(order).combine_chunks() for name in SCHEMA.names}, SCHEMA)
+    ids = table["image_id"]
+    again = pc.equal(ids.slice(1), ids.slice(0, max(0, len(ids) - 1)))
+    if pc.any(again).as_py():
+        twice = ids[pc.index(again, True).as_py()].as_py()
+        raise StepError(f"{folder}: the image id {twice!r} occurs twice in the labels")
     return table
+
+
+def _read(file: Path, field: pa.Field) -> list[pa.Array]:
+    column = pq.read_table(file, columns=[field.name], use_threads=False)[field.name].cast(field.type)
+    if column.null_count and not field.nullable:
+        raise ValueError(f"{field.name} is null in {file.name}")
+    return list(column.chunks)

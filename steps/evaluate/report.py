@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
@@ -14,6 +14,7 @@ from steps.common.dataset import DatasetIndex
 from steps.common.errors import StepError
 from steps.common.evaluation import Evaluation
 from steps.common.images import ImageError, decode_rgb, resize
+from steps.common.page import bar, style, table
 from steps.evaluate.predictions import Predictions, Shown
 
 TEMPLATE = Path(__file__).with_name("report.html.template")
@@ -29,6 +30,7 @@ def write_report(
     largest = evaluation.baselines["largest_class"]
     path.write_text(
         Template(TEMPLATE.read_text()).substitute(
+            style=style(),
             accuracy=f"{numbers.accuracy.value:.1%}",
             accuracy_deviation=f"{numbers.accuracy.standard_deviation:.1%}",
             within_one=f"{numbers.accuracy_within_one.value:.1%}",
@@ -43,7 +45,7 @@ def write_report(
             first=_photos(predictions.first),
             curves=_curves(model_folder / HISTORY),
             data=_data(index),
-            facts=_table(("", ""), [(key, value) for key, value in {**evaluation.model, **evaluation.dataset}.items()]),
+            facts=table(("", ""), [(key, value) for key, value in {**evaluation.model, **evaluation.dataset}.items()]),
         )
     )
 
@@ -68,7 +70,7 @@ def _comparison(evaluation: Evaluation) -> str:
     for key, score in scores:
         in_force = " (in force)" if key == evaluation.decision else ""
         rows.append((names[key] + in_force, f"{score.accuracy:.1%}", f"{score.rmse:.3f}", f"{score.within_one:.1%}"))
-    return _table(("", "accuracy", "RMSE", "off by one at most"), rows)
+    return table(("", "accuracy", "RMSE", "off by one at most"), rows)
 
 
 def _confusion(matrix: dict[str, dict[str, int]]) -> str:
@@ -93,9 +95,9 @@ def _confusion(matrix: dict[str, dict[str, int]]) -> str:
 def _per_class(evaluation: Evaluation) -> str:
     rows = []
     for quantity, report in evaluation.per_class.items():
-        bar = f"<span class='bar'><span style='width:{report.accuracy:.1%}'></span></span>"
-        rows.append((quantity, f"{report.photos:,}", f"{report.accuracy:.1%}", f"{report.rmse:.2f}", _Markup(bar)))
-    return _table(("objects", "photos", "accuracy", "RMSE", ""), rows)
+        accuracy = f"{report.accuracy:.1%}"
+        rows.append((quantity, f"{report.photos:,}", accuracy, f"{report.rmse:.2f}", bar(report.accuracy)))
+    return table(("objects", "photos", "accuracy", "RMSE", ""), rows)
 
 
 def _photos(shown: Sequence[Shown]) -> str:
@@ -191,26 +193,12 @@ def _data(index: DatasetIndex) -> str:
     ]
     weights = ", ".join(f"{c}: {w:.2f}" for c, w in zip(index.classes, index.class_weights, strict=True))
     rejected = [(reason, f"{len(ids):,}", ", ".join(ids[:5])) for reason, ids in index.rejects.items()]
-    text = _table(("split", "photos", "shards", "size", "photos by count"), splits)
+    text: str = table(("split", "photos", "shards", "size", "photos by count"), splits)
     text += f"<p>Split: {index.sharding.split}, seed {index.sharding.seed}. Class weights: {weights}.</p>"
     if rejected:
-        return text + "<h3>Photos left out</h3>" + _table(("reason", "photos", "for example"), rejected)
+        return text + "<h3>Photos left out</h3>" + table(("reason", "photos", "for example"), rejected)
     return text + "<p>No photo was left out.</p>"
 
 
 def _counts(counts: dict[int, int]) -> str:
     return ", ".join(f"{quantity}: {photos:,}" for quantity, photos in counts.items())
-
-
-class _Markup(str):
-    """Text that is HTML already."""
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    def cell(value: object) -> str:
-        return value if isinstance(value, _Markup) else html.escape(str(value))
-
-    columns = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>" for row in rows)
-    start = f"<thead><tr>{columns}</tr></thead>" if any(head) else ""
-    return f"<div class='scroll'><table>{start}<tbody>{body}</tbody></table></div>"

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
+import signal
+import sys
+from types import FrameType
 
+from steps.common.arguments import ArgumentParser
 from steps.common.errors import run_as_job
+
+
+def end_on_sigterm() -> None:
+    """End as for an error when the job is stopped: the query that runs is stopped, and the tables are dropped."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def main() -> None:
     """Read the arguments and run the step."""
-    parser = argparse.ArgumentParser(prog="steps.query", description=__doc__)
+    end_on_sigterm()
+    parser = ArgumentParser(prog="steps.query", description=__doc__)
     parser.add_argument("--image-location", required=True, help="s3://bucket/prefix of metadata/ and bin-images/")
     parser.add_argument("--maximum-quantity", required=True, type=int, help="bins that hold more are left out")
     parser.add_argument("--data-version", required=True, help="kept in the summary; a new value makes a run look again")

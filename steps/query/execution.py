@@ -92,7 +92,12 @@ class Athena:
                 params=list(parameters) if parameters else None,
                 paramstyle="qmark" if parameters else "named",
             )
-            final = self._wait(name, query_id)
+            try:
+                final = self._wait(name, query_id)
+            except BaseException:
+                # Whatever ends the wait, no query is left to run, and be paid for, that nobody waits for.
+                _stop(query_id)
+                raise
         status, statistics = final["Status"], final.get("Statistics", {})
         execution = Execution(
             statement=name,
@@ -113,23 +118,26 @@ class Athena:
         )
         return query_id
 
-    def rows(self, name: str, sql: str) -> list[dict[str, str | None]]:
-        """The rows of a SELECT, values as Athena's text.
+    def rows(self, name: str, sql: str) -> Iterator[dict[str, str | None]]:
+        """Run a SELECT, then give its rows a page at a time, values as Athena's text.
 
         Read from the API, since a data frame would make a missing value of an id that is called NaN.
         """
+        return self._rows(name, self.run(name, sql))
+
+    def _rows(self, name: str, query_id: str) -> Iterator[dict[str, str | None]]:
         import boto3
 
-        query_id = self.run(name, sql)
         with service_errors(f"Athena, {name}"):
             pages = boto3.client("athena").get_paginator("get_query_results").paginate(QueryExecutionId=query_id)
-            lines = [
+            lines = (
                 [cell.get("VarCharValue") for cell in row["Data"]]
                 for page in pages
                 for row in page["ResultSet"]["Rows"]
-            ]
-        header = [str(column) for column in lines[0]]
-        return [dict(zip(header, line, strict=True)) for line in lines[1:]]
+            )
+            header = [str(column) for column in next(lines)]
+            for line in lines:
+                yield dict(zip(header, line, strict=True))
 
     def _wait(self, name: str, query_id: str) -> dict[str, Any]:
         import awswrangler as wr
@@ -142,10 +150,19 @@ class Athena:
                 return execution
             left = deadline - time.monotonic()
             if left <= 0:
-                wr.athena.stop_query_execution(query_id)
                 raise StepError(
                     f"Athena, {name}: query {query_id} was stopped after {self.timeout / 60:g} minutes"
                     f" ({execution['Status']['State']}); raise data.query_minutes"
                 )
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def _stop(query_id: str) -> None:
+    import awswrangler as wr
+
+    try:
+        with service_errors(f"stopping query {query_id}"):
+            wr.athena.stop_query_execution(query_id)
+    except StepError as error:
+        log.warning("%s; it may run on", error)

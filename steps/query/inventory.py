@@ -1,69 +1,150 @@
-"""What the raw location holds: the ids of its photos and of its metadata files, from two listings."""
+"""What the raw location holds: the ids of its photos and of its metadata files, merged from two sorted listings.
+
+Half a million ids are a table of some 30 MB, so they go to a Parquet file as they come and are read from it again in
+batches.
+"""
 
 from __future__ import annotations
 
-import io
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from steps.common.errors import StepError
-from steps.common.s3 import S3Uri, list_objects
-from steps.query.execution import service_errors
+from steps.common.s3 import S3Uri
+from steps.query.listing import Entry, in_order, list_files
+from steps.query.objects import ParquetFile, upload
 
-IMAGES = "bin-images"
-METADATA = "metadata"
-SCHEMA = pa.schema([("image_id", pa.string()), ("has_image", pa.bool_()), ("has_metadata", pa.bool_())])
+IMAGES, PHOTO = "bin-images", ".jpg"
+METADATA, DOCUMENT = "metadata", ".json"
+NAME = "inventory.parquet"
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.string()),
+        pa.field("has_image", pa.bool_()),
+        pa.field("has_metadata", pa.bool_()),
+        pa.field("image_etag", pa.string()),
+        pa.field("image_bytes", pa.int64()),
+    ]
+)
+# Rows that are Python objects at a time.
+ROWS_A_GROUP = 16_384
+# An id with a dot cannot become a label, and its place in a listing depends on the suffix; so many are held apart.
+MOST_WITH_A_DOT = 10_000
+
+
+class Row(NamedTuple):
+    """One id and where it occurs; without a photo there is no ETag and no size."""
+
+    image_id: str
+    has_image: bool
+    has_metadata: bool
+    image_etag: str | None
+    image_bytes: int | None
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """Ids by folder. Half a million ids take about 50 MB a set."""
+    """A local Parquet file of SCHEMA, and how many photos and metadata files it names."""
 
-    images: frozenset[str]
-    metadata: frozenset[str]
+    path: Path
+    images: int
+    metadata: int
 
-    def table(self) -> pa.Table:
-        """Every id once, in order, with where it occurs."""
-        ids = sorted(self.images | self.metadata)
-        has_image = [image_id in self.images for image_id in ids]
-        has_metadata = [image_id in self.metadata for image_id in ids]
-        return pa.table([ids, has_image, has_metadata], schema=SCHEMA)
+    def metadata_ids(self) -> Iterator[str]:
+        """The ids that have a metadata file, in the order of the listing."""
+        with pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(ROWS_A_GROUP, columns=["image_id", "has_metadata"]):
+                yield from batch["image_id"].filter(batch["has_metadata"]).to_pylist()
+
+    def put(self, folder: S3Uri) -> None:
+        """Copy the file to `folder`, for joins."""
+        upload(self.path, folder.join(NAME))
 
 
-def take(location: S3Uri) -> Inventory:
-    """List `bin-images/{id}.jpg` and `metadata/{id}.json` below the location.
+def take(location: S3Uri, scratch: Path) -> Inventory:
+    """List `bin-images/{id}.jpg` and `metadata/{id}.json` below the location into a file in `scratch`.
 
     Raises StepError where the bucket cannot be listed or one of the folders holds nothing of the kind.
     """
-    return Inventory(
-        images=_ids(location, IMAGES, ".jpg"),
-        metadata=_ids(location, METADATA, ".json"),
-    )
+    images = list_files(location.join(IMAGES), PHOTO)
+    metadata = list_files(location.join(METADATA), DOCUMENT)
+    made = write(merge(images, metadata), scratch / NAME)
+    for count, wanted in ((made.images, f"{IMAGES}/*{PHOTO}"), (made.metadata, f"{METADATA}/*{DOCUMENT}")):
+        if not count:
+            folder = wanted.partition("/")[0]
+            raise StepError(f"no {wanted} below {location}; give the folder that holds {folder}/ as the location")
+    return made
 
 
-def _ids(location: S3Uri, folder: str, suffix: str) -> frozenset[str]:
-    inside = location.join(folder)
-    prefix = f"{inside.key}/"
-    with service_errors(f"listing {inside}/"):
-        names = (key[len(prefix) :] for key, _ in list_objects(S3Uri(inside.bucket, prefix)))
-        # Only files directly in the folder: what lies deeper is another layout, not another id.
-        ids = frozenset(name[: -len(suffix)] for name in names if name.endswith(suffix) and "/" not in name)
-    if not ids:
-        raise StepError(f"no {folder}/*{suffix} below {location}; give the folder that holds {folder}/ as the location")
-    return ids
+def merge(images: Iterable[Entry], metadata: Iterable[Entry]) -> Iterator[Row]:
+    """Every id once. Both listings come in the order of keys, which is that of id + "." for ids without a dot.
+
+    Raises StepError where they do not, and for more than MOST_WITH_A_DOT ids with one; those come last.
+    """
+    dotted: dict[str, Row] = {}
+    photos = in_order(_without_dot(images, dotted, has_image=True), IMAGES)
+    documents = in_order(_without_dot(metadata, dotted, has_image=False), METADATA)
+    photo, document = next(photos, None), next(documents, None)
+    while photo or document:
+        if photo and document and photo.image_id == document.image_id:
+            yield Row(photo.image_id, True, True, photo.etag, photo.size)
+            photo, document = next(photos, None), next(documents, None)
+        elif document is None or (photo and f"{photo.image_id}." < f"{document.image_id}."):
+            assert photo is not None
+            yield Row(photo.image_id, True, False, photo.etag, photo.size)
+            photo = next(photos, None)
+        else:
+            yield Row(document.image_id, False, True, None, None)
+            document = next(documents, None)
+    yield from (dotted[image_id] for image_id in sorted(dotted))
 
 
-def write(inventory: Inventory, folder: S3Uri) -> None:
-    """The inventory as one Parquet file in `folder`, for joins."""
-    buffer = io.BytesIO()
-    pq.write_table(inventory.table(), buffer, compression="snappy")
-    put(folder.join("inventory.parquet"), buffer.getvalue())
+def _without_dot(entries: Iterable[Entry], dotted: dict[str, Row], *, has_image: bool) -> Iterator[Entry]:
+    for entry in entries:
+        image_id = entry.image_id
+        if "." not in image_id:
+            yield entry
+        elif has_image:
+            known = image_id in dotted and dotted[image_id].has_metadata
+            dotted[image_id] = Row(image_id, True, known, entry.etag, entry.size)
+        else:
+            known_row = dotted.get(image_id, Row(image_id, False, True, None, None))
+            dotted[image_id] = known_row._replace(has_metadata=True)
+        if len(dotted) > MOST_WITH_A_DOT:
+            raise StepError(
+                f"more than {MOST_WITH_A_DOT} files have a dot in their id, such as {image_id!r}; name photos"
+                f" ID{PHOTO} and metadata ID{DOCUMENT} with letters, digits, '-' and '_' in ID"
+            )
 
 
-def put(uri: S3Uri, data: bytes) -> None:
-    """Write one object."""
-    with service_errors(f"writing {uri}"):
-        boto3.client("s3").put_object(Bucket=uri.bucket, Key=uri.key, Body=data)
+def write(rows: Iterable[Row], path: Path) -> Inventory:
+    """The rows as a Parquet file, a row group in memory at a time."""
+    file = ParquetFile(path, SCHEMA)
+    images = metadata = 0
+    try:
+        for group in _groups(rows):
+            images += sum(row.has_image for row in group)
+            metadata += sum(row.has_metadata for row in group)
+            columns = [
+                pa.array(column, field.type) for column, field in zip(zip(*group, strict=True), SCHEMA, strict=True)
+            ]
+            file.write(pa.record_batch(columns, schema=SCHEMA))
+    finally:
+        file.close()
+    return Inventory(path, images, metadata)
+
+
+def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
+    for row in rows:
+        group.append(row)
+        if len(group) == ROWS_A_GROUP:
+            yield group
+            group = []
+    if group:
+        yield group

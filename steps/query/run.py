@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
+import tempfile
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from steps.common import container
 from steps.common.errors import StepError
 from steps.common.s3 import S3Uri
-from steps.query import direct, inventory, statements
+from steps.query import direct, eda, inventory, measures, page, statements
+from steps.query.eda import Counts, Findings
 from steps.query.execution import Athena, QueryFailedError, service_errors
 from steps.query.inventory import Inventory
+from steps.query.metadata import Metadata, parse
 from steps.query.statements import Tables
 from steps.query.summary import EXAMPLES, NAME, Refusal, Summary
 
@@ -23,6 +27,8 @@ log = logging.getLogger(__name__)
 ABOVE_MAXIMUM = "above-maximum"
 NULL_QUANTITY = "null-quantity"
 MALFORMED = "malformed-metadata"
+# Quantities from here on are counted as one: the largest of the real data is near 200.
+LARGEST_QUANTITY = 1_000
 
 
 @dataclass(frozen=True)
@@ -51,15 +57,19 @@ class Source:
         """The folder of metadata files."""
         return self.location.join(inventory.METADATA)
 
+    @property
+    def files(self) -> int:
+        """How many Parquet files a table of as many rows as there are metadata files gets."""
+        return statements.bucket_count(self.listed.metadata)
+
 
 @dataclass(frozen=True)
 class Found:
-    """What the queries say: who read the metadata (and why, if not Athena), and what became of each id."""
+    """What the queries say: who read the metadata (and why, if not Athena), what became of each id, and the rest."""
 
     reader: Literal["athena", "direct"]
     reader_reason: str
-    labels: dict[int, int]
-    refused: dict[str, Refusal]
+    findings: Findings
 
 
 def run(
@@ -84,60 +94,73 @@ def run(
     results = outputs.summary.join("athena")
     athena = Athena(tables.database, statements.workgroup_name(workgroup), results, timeout_minutes * 60)
 
-    listed = inventory.take(raw)
-    log.info("%s holds %d photos and %d metadata files", raw, len(listed.images), len(listed.metadata))
-    for output in (outputs.metadata, outputs.labels, outputs.summary):
-        clear(output, raw)
-    athena.ensure_database()
-    # A try of this job that was killed left its tables.
-    drop(tables)
-    try:
-        found = query(athena, tables, Source(raw, listed), outputs, maximum_quantity)
-    except QueryFailedError as error:
-        raise StepError(f"Athena, {athena.executions[-1].statement}: {error}") from error
-    finally:
+    with tempfile.TemporaryDirectory() as scratch:
+        listed = inventory.take(raw, Path(scratch))
+        log.info("%s holds %d photos and %d metadata files", raw, listed.images, listed.metadata)
+        for output in (outputs.metadata, outputs.labels, outputs.summary):
+            clear(output, raw)
+        athena.ensure_database()
+        # A try of this job that was killed left its tables.
         drop(tables)
-
+        try:
+            found = query(athena, tables, Source(raw, listed), outputs, maximum_quantity)
+        except QueryFailedError as error:
+            raise StepError(f"Athena, {athena.executions[-1].statement}: {error}") from error
+        finally:
+            drop(tables)
     summary = Summary(
         image_location=image_location,
         data_version=data_version,
         maximum_quantity=maximum_quantity,
-        metadata_files=len(listed.metadata),
-        images=len(listed.images),
+        reader=found.reader,
+        reader_reason=found.reader_reason,
+        metadata_files=listed.metadata,
+        images=listed.images,
+        labels=found.findings.counts.labels,
+        refused=found.findings.refused,
         executions=athena.executions,
-        **vars(found),
     )
-    (container.processing_output("summary") / NAME).write_text(summary.model_dump_json(indent=2))
+    leave(summary, found.findings)
     log.info("%d photos have a label, by quantity %s", summary.labelled, summary.labels)
     log.info("left out: %s", {name: one.photos for name, one in summary.refused.items()} or "none")
     return summary
 
 
 def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maximum_quantity: int) -> Found:
-    """All statements, in order: consolidate, judge every id, write the labels.
+    """All statements, in order: consolidate, judge every id, write the labels, describe them.
 
     Raises QueryFailedError, and StepError where there is no label to write.
     """
     reader, reason = consolidate(athena, tables, source, outputs.metadata)
     folder = outputs.summary.join("inventory")
-    inventory.write(source.listed, folder)
+    source.listed.put(folder)
     athena.run("create inventory", statements.create_inventory(tables, folder))
     refused = refusals(athena, tables, source)
-    labels, above = label_counts(athena, tables, maximum_quantity)
+    counts = Counts(
+        source.listed.images, source.listed.metadata, quantities(athena, tables, maximum_quantity), maximum_quantity
+    )
+    above = sum(counts.quantities.values()) - sum(counts.labels.values())
     if above:
         refused[ABOVE_MAXIMUM] = Refusal(photos=above, examples=[])
-    if not labels:
+    if not counts.labels:
         found = ", ".join(f"{name}: {one.photos}" for name, one in refused.items())
         raise StepError(f"no photo below {source.location} has a quantity of 0 to {maximum_quantity} ({found})")
-    athena.run("write labels", statements.write_labels(tables, outputs.labels), [str(maximum_quantity)])
-    return Found(reader, reason, labels, refused)
+    athena.run("write labels", statements.write_labels(tables, outputs.labels, source.files), [str(maximum_quantity)])
+    sample = measures.sample(source.metadata, source.listed)
+    return Found(reader, reason, eda.collect(athena, tables, counts, refused, sample))
+
+
+def leave(summary: Summary, findings: Findings) -> None:
+    """Write what the job uploads when it ends."""
+    folder = container.processing_output("summary")
+    eda.write(findings, folder / eda.FOLDER)
+    page.write(folder / page.NAME, findings, summary.image_location)
+    (folder / NAME).write_text(summary.model_dump_json(indent=2))
 
 
 def job_suffix() -> str:
     """What tells this job's tables from another's: a hash of the job's name, the same in a retry of the process."""
-    path = container.base() / "config" / "processingjobconfig.json"
-    name = json.loads(path.read_text()).get("ProcessingJobName") if path.exists() else None
-    return hashlib.sha256(str(name or uuid.uuid4()).encode()).hexdigest()[:12]
+    return hashlib.sha256((container.job_name() or str(uuid.uuid4())).encode()).hexdigest()[:12]
 
 
 def clear(output: S3Uri, raw: S3Uri) -> None:
@@ -162,7 +185,7 @@ def consolidate(
     """Fill the table of consolidated metadata; gives who read the files, and why if it was not Athena."""
     athena.run("create raw", statements.create_raw(tables, source.metadata))
     try:
-        athena.run("consolidate", statements.consolidate(tables, source.metadata, output))
+        athena.run("consolidate", statements.consolidate(tables, source.metadata, output, source.files))
     except QueryFailedError as error:
         if not error.is_about_data:
             raise
@@ -171,9 +194,8 @@ def consolidate(
         return "athena", ""
     log.warning("Athena's SerDe does not take the metadata (%s); reading the files directly", reason)
     clear(output, source.location)
-    ids = sorted(source.listed.metadata)
-    malformed = direct.consolidate(source.metadata, ids, output)
-    log.info("%d files were read directly, %d of them are malformed", len(ids), len(malformed))
+    malformed = direct.consolidate(source.metadata, source.listed.metadata_ids(), output)
+    log.info("%d files were read directly, %d of them are malformed or gone", source.listed.metadata, malformed)
     athena.run("create metadata", statements.create_metadata(tables, output))
     return "direct", reason
 
@@ -188,37 +210,25 @@ def refusals(athena: Athena, tables: Tables, source: Source) -> dict[str, Refusa
         examples.setdefault(reason, []).append(str(row["image_id"]))
     if totals.pop(NULL_QUANTITY, 0):
         del examples[NULL_QUANTITY]
-        for reason, ids in null_or_missing(athena, tables, source).items():
-            totals[reason] = totals.get(reason, 0) + len(ids)
-            examples[reason] = [*examples.get(reason, []), *ids][:EXAMPLES]
+        for image_id, reason in null_or_missing(athena, tables, source):
+            totals[reason] = totals.get(reason, 0) + 1
+            examples[reason] = [*examples.get(reason, []), image_id][:EXAMPLES]
     return {reason: Refusal(photos=totals[reason], examples=examples[reason]) for reason in sorted(totals)}
 
 
-def null_or_missing(athena: Athena, tables: Tables, source: Source) -> dict[str, list[str]]:
-    """Look into the files without a quantity: a column is NULL for a null and for a key that is absent."""
-    ids = [str(row["image_id"]) for row in athena.rows("list without quantity", statements.null_quantities(tables))]
-    by_reason: dict[str, list[str]] = {}
-    for image_id, data in direct.read(source.metadata, sorted(ids)):
-        try:
-            reason = f"{direct.parse(data).kind}-quantity"
-        except direct.MalformedError:
-            # Ion that is no JSON, such as a file with comments.
-            reason = MALFORMED
-        by_reason.setdefault(reason, []).append(image_id)
-    return by_reason
+def null_or_missing(athena: Athena, tables: Tables, source: Source) -> Iterator[tuple[str, str]]:
+    """(id, reason) of the files without a quantity: a column is NULL for a null and for a key that is absent."""
+    ids = (str(row["image_id"]) for row in athena.rows("list without quantity", statements.null_quantities(tables)))
+    for image_id, found in direct.read(source.metadata, ids, parse):
+        # Ion that is no JSON, such as a file with comments, is malformed to us.
+        yield image_id, f"{found.kind}-quantity" if isinstance(found, Metadata) else MALFORMED
 
 
-def label_counts(athena: Athena, tables: Tables, maximum_quantity: int) -> tuple[dict[int, int], int]:
-    """Photos of each quantity up to the maximum, and how many are above it."""
-    counts: dict[int, int] = {}
-    above = 0
-    for row in athena.rows("count labels", statements.distribution(tables)):
-        quantity, photos = int(str(row["quantity"])), int(str(row["photos"]))
-        if quantity <= maximum_quantity:
-            counts[quantity] = photos
-        else:
-            above += photos
-    return counts, above
+def quantities(athena: Athena, tables: Tables, maximum_quantity: int) -> dict[int, int]:
+    """Photos of each usable quantity, above the maximum too; of the largest, that and above."""
+    largest = max(LARGEST_QUANTITY, maximum_quantity + 1)
+    rows = athena.rows("count labels", statements.distribution(tables, largest))
+    return {int(str(row["quantity"])): int(str(row["photos"])) for row in rows}
 
 
 def drop(tables: Tables) -> None:

@@ -18,6 +18,11 @@ _WORKGROUP = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # What may stand between the quotes of a LOCATION.
 _LOCATION = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*()=+,@:$&-]+)*/")
 
+# Rows of one Parquet file, and files of one table: Athena opens no more than 100 writers.
+# https://docs.aws.amazon.com/athena/latest/ug/ctas-partitioning-and-bucketing-what-is-bucketing.html
+ROWS_A_FILE = 250_000
+MOST_FILES = 100
+
 # Reads numbers with a point as decimals, not as doubles: to Ion, 2.5 is a decimal, and its SerDe fails the query where
 # a column asks for another type. So the items' measures (mostly decimals, some, like 5e-05, floats) stay out.
 # https://github.com/amazon-ion/ion-hive-serde/blob/master/docs/type-mapping.md
@@ -50,6 +55,11 @@ def folder(uri: S3Uri) -> str:
     if _LOCATION.fullmatch(location) is None:
         raise StepError(f"{location!r} cannot be an Athena location: no quotes, blanks, backslashes or empty folders")
     return location
+
+
+def bucket_count(rows: int) -> int:
+    """How many files a table of `rows` rows gets."""
+    return min(max(1, -(-rows // ROWS_A_FILE)), MOST_FILES)
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,8 @@ def create_inventory(tables: Tables, location: S3Uri) -> str:
     """The external table over the listing of both folders."""
     return (
         f"CREATE EXTERNAL TABLE {tables.inventory.ddl} (\n"
-        "  image_id string,\n  has_image boolean,\n  has_metadata boolean\n)\n"
+        "  image_id string,\n  has_image boolean,\n  has_metadata boolean,\n"
+        "  image_etag string,\n  image_bytes bigint\n)\n"
         f"STORED AS PARQUET\nLOCATION '{folder(location)}'"
     )
 
@@ -128,14 +139,25 @@ def create_metadata(tables: Tables, location: S3Uri) -> str:
     )
 
 
-def consolidate(tables: Tables, metadata: S3Uri, location: S3Uri) -> str:
-    """Many small JSON files -> few Parquet files at `location`.
+def _parquet(location: S3Uri, files: int) -> str:
+    """The properties of a CTAS of so many files.
+
+    Buckets, not partitions, make the number of files ours instead of the workers': see docs/decisions/0005.
+    """
+    return (
+        f"WITH (format = 'PARQUET', write_compression = 'SNAPPY', external_location = '{folder(location)}',\n"
+        f"  bucketed_by = ARRAY['image_id'], bucket_count = {files:d})"
+    )
+
+
+def consolidate(tables: Tables, metadata: S3Uri, location: S3Uri, files: int) -> str:
+    """Many small JSON files -> `files` Parquet files at `location`.
 
     A file with several documents is left out: it is not one bin's metadata. So is what does not lie directly in the
     folder, as `1.json` and `more/1.json` would be one id.
     """
     return f"""CREATE TABLE {tables.metadata}
-WITH (format = 'PARQUET', write_compression = 'SNAPPY', external_location = '{folder(location)}') AS
+{_parquet(location, files)} AS
 SELECT image_id, quantity, quantity_kind, items, path
 FROM (
   SELECT
@@ -160,6 +182,8 @@ def _judged(tables: Tables) -> str:
     listed.image_id AS image_id,
     known.quantity AS quantity,
     known.items AS items,
+    listed.image_etag AS image_etag,
+    listed.image_bytes AS image_bytes,
     CASE
       WHEN NOT regexp_like(listed.image_id, '^[A-Za-z0-9_-]+$') THEN 'unusable-id'
       WHEN NOT listed.has_metadata THEN 'image-without-metadata'
@@ -192,22 +216,31 @@ ORDER BY reason, place"""  # noqa: S608
 
 def null_quantities(tables: Tables) -> str:
     """The ids without a quantity: to a SerDe a key that is absent and a null are one."""
-    return f"SELECT image_id FROM {_judged(tables)} AS judged WHERE reason = 'null-quantity'"  # noqa: S608
+    return f"SELECT image_id FROM {_judged(tables)} AS judged WHERE reason = 'null-quantity' ORDER BY 1"  # noqa: S608
 
 
-def distribution(tables: Tables) -> str:
-    """How many ids that can be labels there are of each quantity, above the maximum too."""
-    return f"""SELECT CAST(quantity AS bigint) AS quantity, count(*) AS photos
+def distribution(tables: Tables, largest: int) -> str:
+    """How many ids that can be labels there are of each quantity, above the maximum too.
+
+    `largest` and all above is one, so that the answer has no more rows.
+    """
+    capped = _capped("quantity", largest)
+    return f"""SELECT CAST({capped} AS bigint) AS quantity, count(*) AS photos
 FROM {_judged(tables)} AS judged
 WHERE reason IS NULL
-GROUP BY CAST(quantity AS bigint)
+GROUP BY {capped}
 ORDER BY 1"""  # noqa: S608
 
 
-def write_labels(tables: Tables, location: S3Uri) -> str:
+def _capped(value: str, most: int) -> str:
+    # Not least(): of a NULL and a number it is NULL to Trino and the number to other engines.
+    return f"CASE WHEN {value} > {most:d} THEN {most:d} ELSE {value} END"
+
+
+def write_labels(tables: Tables, location: S3Uri, files: int) -> str:
     """The labels (contract: steps/common/labels.py) at `location`; its one parameter is the maximum quantity."""
     return f"""CREATE TABLE {tables.labels}
-WITH (format = 'PARQUET', write_compression = 'SNAPPY', external_location = '{folder(location)}') AS
+{_parquet(location, files)} AS
 SELECT
   image_id,
   CAST(quantity AS integer) AS quantity,
@@ -215,6 +248,45 @@ SELECT
     array_sort(array_distinct(filter(transform(map_values(items), item -> item.asin), asin -> asin IS NOT NULL))),
     CAST(ARRAY[] AS array(varchar))
   ) AS asins,
-  concat('bin-images/', image_id, '.jpg') AS image_key
+  concat('bin-images/', image_id, '.jpg') AS image_key,
+  image_etag,
+  image_bytes
 FROM {_judged(tables)} AS judged
 WHERE reason IS NULL AND quantity <= ?"""  # noqa: S608
+
+
+def items_per_bin(tables: Tables, most: int) -> str:
+    """How many labelled photos show so many different items; `most` and more is one."""
+    capped = _capped("cardinality(asins)", most)
+    return f"""SELECT {capped} AS number, count(*) AS total
+FROM {tables.labels}
+GROUP BY {capped}
+ORDER BY 1"""  # noqa: S608
+
+
+def units_per_item(tables: Tables, most: int) -> str:
+    """How many times an item is in a labelled bin so many times; `most` and more is one, NULL is unknown."""
+    capped = _capped("units", most)
+    return f"""SELECT {capped} AS number, count(*) AS total
+FROM (
+  SELECT transform(map_values(known.items), item -> item.quantity) AS quantities
+  FROM {tables.labels} AS labelled
+  JOIN {tables.metadata} AS known ON known.image_id = labelled.image_id
+) AS bins
+CROSS JOIN UNNEST(quantities) AS item(units)
+GROUP BY {capped}
+ORDER BY 1"""  # noqa: S608
+
+
+def photos_per_item(tables: Tables, most: int) -> str:
+    """How many items are shown by so many labelled photos; `most` and more is one."""
+    capped = _capped("photos", most)
+    return f"""SELECT {capped} AS number, count(*) AS total
+FROM (
+  SELECT asin, count(*) AS photos
+  FROM {tables.labels}
+  CROSS JOIN UNNEST(asins) AS item(asin)
+  GROUP BY asin
+) AS shown
+GROUP BY {capped}
+ORDER BY 1"""  # noqa: S608

@@ -26,7 +26,10 @@ _TEXT_FORMATS = (
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the catalog. `columns` and `partition_columns` map names to Hive types, in order."""
+    """A table of the catalog. `columns` and `partition_columns` map names to Hive types, in order.
+
+    `bucket_columns` and `buckets` say how a CTAS spread the rows over its files; none and 0 where it did not.
+    """
 
     name: TableName
     columns: dict[str, str]
@@ -35,6 +38,8 @@ class Table:
     serde_parameters: dict[str, str] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
     partition_columns: dict[str, str] = field(default_factory=dict)
+    bucket_columns: tuple[str, ...] = ()
+    buckets: int = 0
 
 
 class Catalog:
@@ -85,6 +90,8 @@ class Catalog:
             serde.get("Parameters", {}),
             found.get("Parameters", {}),
             {column["Name"]: column["Type"] for column in found.get("PartitionKeys", [])},
+            tuple(storage.get("BucketColumns", ())),
+            storage.get("NumberOfBuckets", 0),
         )
 
     def get(self, name: TableName) -> Table:
@@ -113,6 +120,8 @@ class Catalog:
                         "Location": table.location,
                         "InputFormat": formats[0],
                         "OutputFormat": formats[1],
+                        "BucketColumns": list(table.bucket_columns),
+                        "NumberOfBuckets": table.buckets,
                         "SerdeInfo": {
                             "SerializationLibrary": table.serde,
                             "Parameters": table.serde_parameters,

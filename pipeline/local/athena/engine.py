@@ -24,6 +24,10 @@ from pipeline.local.athena.types import from_hive
 THREADS = 8
 MEMORY_LIMIT = "4GB"
 ROWS_A_BATCH = 8192
+# Of one CTAS; on AWS each of its workers has as many, so that buckets alone may pass there.
+# https://docs.aws.amazon.com/athena/latest/ug/ctas-partitioning-and-bucketing-what-is-bucketing.html
+MOST_WRITERS = 100
+_BUCKET = '"$bucket"'
 # The S3 file system stays, every other one that SQL could reach is off: local files, plain URLs, Hugging Face.
 _DISABLED = "LocalFileSystem,HTTPFileSystem,HuggingFaceFileSystem"
 
@@ -123,16 +127,52 @@ class Session:
         return self._execute(self._finished(sql)).to_arrow_reader(ROWS_A_BATCH)
 
     def export(self, sql: str, export: Export, *, name: str) -> int:
-        """Write the query's rows as Parquet below the export's location, in objects `name_N`; how many rows."""
+        """Write the query's rows as Parquet below the export's location, in objects `name_N`; how many rows.
+
+        Which bucket a row falls into is DuckDB's hash, not Hive's. Raises QueryError where there are more writers than
+        Athena opens.
+        """
+        if not export.partitioned_by and not export.bucketed_by:
+            return self._copy(self._finished(sql), f"{as_folder(export.location)}{name}_0", export)
+        # Buckets and the count of partitions each want a look at all rows: the query runs once.
+        self._execute(f"CREATE TABLE exported AS {self._finished(sql)}")
+        if export.bucketed_by:
+            self._execute(f"ALTER TABLE exported ADD COLUMN {_BUCKET} INTEGER")
+            columns = ", ".join(_quoted(column) for column in export.bucketed_by)
+            self._execute(f"UPDATE exported SET {_BUCKET} = hash({columns}) % {export.bucket_count}")  # noqa: S608
+        self._want_few_writers(export)
+        if not export.bucketed_by:
+            return self._copy("FROM exported", as_folder(export.location).rstrip("/"), export, pattern=f"{name}_{{i}}")
+        rows = 0
+        buckets = self._execute(f"SELECT DISTINCT {_BUCKET} FROM exported ORDER BY 1").fetchall()  # noqa: S608
+        for (bucket,) in buckets:
+            # https://docs.aws.amazon.com/athena/latest/ug/ctas-partitioning-and-bucketing-what-is-bucketing.html
+            # "The bucket that a file belongs to is encoded in the file name."
+            file = f"{name}_bucket-{bucket:05d}"
+            select = f"SELECT * EXCLUDE ({_BUCKET}) FROM exported WHERE {_BUCKET} = {bucket}"  # noqa: S608
+            if export.partitioned_by:
+                target = as_folder(export.location).rstrip("/")
+                rows += self._copy(select, target, export, pattern=f"{file}_{{i}}")
+            else:
+                rows += self._copy(select, as_folder(export.location) + file, export)
+        return rows
+
+    def _want_few_writers(self, export: Export) -> None:
+        columns = ", ".join(_quoted(column) for column in export.partitioned_by) or "1"
+        distinct = f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM exported)"  # noqa: S608
+        found = self._execute(distinct).fetchone()
+        assert found is not None
+        if found[0] * max(1, export.bucket_count) > MOST_WRITERS:
+            raise QueryError(
+                f"HIVE_TOO_MANY_OPEN_PARTITIONS: Exceeded limit of {MOST_WRITERS} open writers for partitions/buckets"
+            )
+
+    def _copy(self, query: str, target: str, export: Export, pattern: str = "") -> int:
         options = ["FORMAT parquet", f"COMPRESSION {export.compression}"]
         if export.partitioned_by:
             columns = ", ".join(_quoted(column) for column in export.partitioned_by)
-            options += [f"PARTITION_BY ({columns})", "OVERWRITE_OR_IGNORE", f"FILENAME_PATTERN '{name}_{{i}}'"]
-            target = as_folder(export.location).rstrip("/")
-        else:
-            target = f"{as_folder(export.location)}{name}_0"
-        copied = self._execute(f"COPY ({self._finished(sql)}) TO {_text(target)} ({', '.join(options)})")
-        row = copied.fetchone()
+            options += [f"PARTITION_BY ({columns})", "OVERWRITE_OR_IGNORE", f"FILENAME_PATTERN '{pattern}'"]
+        row = self._execute(f"COPY ({query}) TO {_text(target)} ({', '.join(options)})").fetchone()
         assert row is not None
         return int(row[0])
 

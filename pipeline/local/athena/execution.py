@@ -14,7 +14,7 @@ from sqlglot import exp
 from pipeline.local.athena import results, serdes
 from pipeline.local.athena.catalog import Catalog, Table
 from pipeline.local.athena.engine import Session, failure
-from pipeline.local.athena.failures import QueryError
+from pipeline.local.athena.failures import QueryError, unsupported
 from pipeline.local.athena.statements import (
     CreateDatabase,
     CreateExternalTable,
@@ -230,7 +230,10 @@ def _want_column_names(query: exp.Query) -> None:
 
 
 def _created(name: TableName, schema: pa.Schema, export: Export) -> Table:
-    """The table that a CTAS registers. Raises QueryError where its partition columns are not the last ones."""
+    """The table that a CTAS registers.
+
+    Raises QueryError where its partition columns are not the last ones, or a column of its buckets is no column.
+    """
     twice = next((column for column in schema.names if schema.names.count(column) > 1), None)
     if twice is not None:
         raise QueryError(f"DUPLICATE_COLUMN_NAME: Column name '{twice}' specified more than once")
@@ -241,6 +244,11 @@ def _created(name: TableName, schema: pa.Schema, export: Export) -> Table:
             "HIVE_COLUMN_ORDER_MISMATCH: Partition keys must be the last columns in the table and in the same order "
             f"as the table properties: {partitions}"
         )
+    absent = sorted(set(export.bucketed_by) - set(kinds))
+    if absent:
+        raise QueryError(f"INVALID_TABLE_PROPERTY: Bucketing columns {absent} not present in schema")
+    if set(export.bucketed_by) & set(partitions):
+        raise unsupported("bucketing by a partition column")
     return Table(
         name,
         {column: kind for column, kind in kinds.items() if column not in partitions},
@@ -248,4 +256,6 @@ def _created(name: TableName, schema: pa.Schema, export: Export) -> Table:
         serdes.PARQUET,
         properties={"parquet.compression": export.compression.upper()},
         partition_columns={column: kinds[column] for column in partitions},
+        bucket_columns=export.bucketed_by,
+        buckets=export.bucket_count,
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypedDict
 
 import sqlglot
 from sqlglot import exp
@@ -41,10 +43,16 @@ _SHOW_TABLES = re.compile(
 _SHOW_DATABASES = re.compile(r"show\s+(?:databases|schemas)\s*;?", re.IGNORECASE)
 _UNLOAD = re.compile(r"\s*unload\b", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9_]{1,255}")
+_INTEGER = re.compile(r"-?[0-9]{1,9}")
 _COMPRESSIONS = {"snappy", "gzip", "zstd", "none", "uncompressed"}
 # What the dialect knows or keeps as an opaque command; any other first word is no SQL at all.
 _QUERIES_AND_DDL = ("SELECT", "WITH", "(", "TABLE", "CREATE", "DROP", "DESCRIBE", "DESC")
 _KNOWN_COMMANDS = {"ALTER", "ANALYZE", "CALL", "EXECUTE", "EXPLAIN", "MSCK", "OPTIMIZE", "PREPARE", "SHOW", "VACUUM"}
+
+
+class _Buckets(TypedDict):
+    bucketed_by: tuple[str, ...]
+    bucket_count: int
 
 
 def parse(text: str, parameters: Sequence[str] = ()) -> Statement:
@@ -135,7 +143,8 @@ def _create(root: exp.Create) -> Statement:
         with_data = not any(isinstance(one, exp.WithDataProperty) and one.args.get("no") for one in listed)
         options.pop("with data", None)
         location = options.pop("external_location", "")
-        export = _export(options, location, "write_compression")
+        buckets = _buckets(options)
+        export = replace(_export(options, location, "write_compression"), **buckets)
         assert isinstance(root.this, exp.Table)
         return CreateTableAs(table_name(root.this), exists, root.expression, export, with_data)
     return _external_table(root, listed, exists)
@@ -210,7 +219,9 @@ def _property_value(one: exp.Expression) -> str:
     value = one.args.get("value") or one.this
     if isinstance(value, exp.Array | exp.Schema):
         return ",".join(element.name for element in value.expressions)
-    return str(value.name)
+    if _property_name(one) in ("partitioned_by", "bucketed_by"):
+        raise QueryError(f"INVALID_TABLE_PROPERTY: {one.sql(DIALECT)} is no array of columns; write ARRAY['column']")
+    return f"-{value.this.name}" if isinstance(value, exp.Neg) else str(value.name)
 
 
 def _export(options: dict[str, str], location: str, compression_key: str) -> Export:
@@ -226,6 +237,20 @@ def _export(options: dict[str, str], location: str, compression_key: str) -> Exp
     if options:
         raise unsupported(f"the property {sorted(options)[0]!r}")
     return Export(location, "uncompressed" if compression == "none" else compression, partitions)
+
+
+def _buckets(options: dict[str, str]) -> _Buckets:
+    """The bucketing of a CTAS; UNLOAD has none. What is refused, and how, is Trino's HiveTableProperties."""
+    columns = tuple(name.lower() for name in options.pop("bucketed_by", "").split(",") if name)
+    given = options.pop("bucket_count", "0")
+    if not _INTEGER.fullmatch(given):
+        raise QueryError(f"INVALID_TABLE_PROPERTY: Unable to set catalog property 'bucket_count' to [{given}]")
+    count = int(given)
+    if count < 0:
+        raise QueryError("INVALID_TABLE_PROPERTY: bucket_count must be greater than zero")
+    if bool(columns) != bool(count):
+        raise QueryError("INVALID_TABLE_PROPERTY: bucketed_by and bucket_count must be specified together")
+    return {"bucketed_by": columns, "bucket_count": count}
 
 
 # ------------------------------------------------------------------------------------------------ UNLOAD

@@ -67,11 +67,16 @@ class CreateExternalTable(Statement):
 
 @dataclass(frozen=True)
 class Export:
-    """Where and how CTAS and UNLOAD write Parquet; a CTAS may leave the location (empty) to Athena."""
+    """Where and how CTAS and UNLOAD write Parquet; a CTAS may leave the location (empty) to Athena.
+
+    Without buckets, `bucketed_by` is empty and `bucket_count` is 0.
+    """
 
     location: str
     compression: str
     partitioned_by: tuple[str, ...]
+    bucketed_by: tuple[str, ...] = ()
+    bucket_count: int = 0
 
 
 @dataclass(frozen=True)

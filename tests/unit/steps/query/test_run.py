@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,18 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from steps.common.errors import StepError
 from steps.common.labels import SCHEMA, read_labels
 from steps.common.s3 import S3Uri
-from steps.query import direct
-from steps.query.execution import Athena
+from steps.query import direct, statements
 from steps.query.inventory import take
 from steps.query.statements import folder
 from steps.query.summary import Summary
 from tests.unit.pipeline.local.athena.front import Front
-from tests.unit.steps.query.conftest import Job, bin_metadata
+from tests.unit.steps.query.conftest import PHOTO, Job, bin_metadata
 
 Tables = Callable[[str], list[str]]
 
@@ -76,11 +77,12 @@ def finished(aws: Front, s3: Any, tmp_path_factory: pytest.TempPathFactory) -> I
 def test_labels_are_written_and_every_other_id_is_counted_by_reason(finished: tuple[Job, Summary]) -> None:
     job, summary = finished
     assert summary.reader == "athena"
+    photo = {"image_etag": hashlib.md5(PHOTO).hexdigest(), "image_bytes": len(PHOTO)}
     assert job.written("labels").to_pylist() == [
-        {"image_id": "00001", "quantity": 2, "asins": ["B1", "B2"], "image_key": "bin-images/00001.jpg"},
-        {"image_id": "1", "quantity": 1, "asins": ["B2"], "image_key": "bin-images/1.jpg"},
-        {"image_id": "NaN", "quantity": 0, "asins": [], "image_key": "bin-images/NaN.jpg"},
-        {"image_id": "whole", "quantity": 2, "asins": ["B3"], "image_key": "bin-images/whole.jpg"},
+        {"image_id": "00001", "quantity": 2, "asins": ["B1", "B2"], "image_key": "bin-images/00001.jpg", **photo},
+        {"image_id": "1", "quantity": 1, "asins": ["B2"], "image_key": "bin-images/1.jpg", **photo},
+        {"image_id": "NaN", "quantity": 0, "asins": [], "image_key": "bin-images/NaN.jpg", **photo},
+        {"image_id": "whole", "quantity": 2, "asins": ["B3"], "image_key": "bin-images/whole.jpg", **photo},
     ]
     assert refused(summary) == EXPECTED_REFUSALS
     assert summary.refused["malformed-metadata"].examples == ["empty", "two"]
@@ -110,11 +112,52 @@ def test_the_labels_follow_their_contract(finished: tuple[Job, Summary], tmp_pat
     assert labels.num_rows == summary.labelled
 
 
-def test_both_readers_consolidate_to_the_same_rows(finished: tuple[Job, Summary]) -> None:
+def test_the_data_is_described_for_people_and_as_numbers(finished: tuple[Job, Summary]) -> None:
+    job, _ = finished
+    left = job.base / "processing" / "output" / "summary"
+    assert "What the data looks like" in (left / "eda.html").read_text()
+    tables = {path.stem: pq.read_table(path).to_pydict() for path in (left / "eda").iterdir()}
+    # Of the labelled: B1 and B2 in 00001, B2 in 1, none in NaN, B3 in whole.
+    assert tables["items_per_bin"] == {"items": [0, 1, 2], "photos": [1, 2, 1]}
+    assert tables["photos_per_item"] == {"photos": [1, 2], "items": [2, 1]}
+    assert tables["units_per_item"] == {"units": [1], "occurrences": [4]}
+    assert tables["quantities"]["quantity"] == [0, 1, 2, 6]
+    assert tables["quantities"]["labelled"] == [True, True, True, False]
+    assert dict(zip(tables["refused"]["reason"], tables["refused"]["photos"], strict=True)) == EXPECTED_REFUSALS
+    weights = [
+        value
+        for measure, value in zip(tables["measures"]["measure"], tables["measures"]["value"], strict=True)
+        if measure == "weight"
+    ]
+    assert set(weights) == {0.4}
+
+
+def test_the_number_of_files_follows_the_number_of_metadata_files(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statements, "ROWS_A_FILE", 10)
+    for number in range(40):
+        job.add(f"{number:02d}", bin_metadata(1, f"B{number}"))
+    job.run()
+    for output in ("metadata", "labels"):
+        assert job.s3.list_objects_v2(Bucket=job.bucket, Prefix=f"run/{output}/")["KeyCount"] == 4
+        assert job.written(output)["image_id"].to_pylist() == [f"{number:02d}" for number in range(40)]
+
+
+@pytest.mark.parametrize(("rows", "files"), [(0, 1), (1, 1), (250_000, 1), (250_001, 2), (535_234, 3), (10**9, 100)])
+def test_a_table_has_a_file_for_so_many_rows_and_no_more_than_athena_writes(rows: int, files: int) -> None:
+    assert statements.bucket_count(rows) == files
+
+
+def test_a_quantity_beyond_all_integers_is_above_the_maximum(job: Job) -> None:
+    job.add("1", bin_metadata(1, "B1"))
+    job.add("huge", b'{"EXPECTED_QUANTITY": 1e300}')
+    assert refused(job.run()) == {"above-maximum": 1}
+
+
+def test_both_readers_consolidate_to_the_same_rows(finished: tuple[Job, Summary], tmp_path: Path) -> None:
     job, _ = finished
     raw = S3Uri.parse(job.location)
-    malformed = direct.consolidate(raw.join("metadata"), sorted(take(raw).metadata), S3Uri(job.bucket, "run/direct"))
-    assert malformed == ["empty", "two"]
+    ids = take(raw, tmp_path).metadata_ids()
+    assert direct.consolidate(raw.join("metadata"), ids, S3Uri(job.bucket, "run/direct")) == 2
     by_athena, directly = job.written("metadata").to_pylist(), job.written("direct").to_pylist()
     # A column cannot tell an absent key from a null; the step looks into those files again.
     for row in directly:
@@ -142,7 +185,7 @@ def test_files_that_the_serde_refuses_are_named_by_the_direct_reader(
         "string-quantity": 1,
     }
     assert "truncated" in summary.refused["malformed-metadata"].examples
-    assert f"s3://{job.bucket}/raw/metadata/truncated.json is malformed" in caplog.text
+    assert f"s3://{job.bucket}/raw/metadata/truncated.json is left out: it is malformed" in caplog.text
     assert job.written("labels")["image_id"].to_pylist() == ["00001", "1", "NaN", "whole"]
 
 
@@ -193,19 +236,6 @@ def test_an_unknown_work_group_is_one_line(job: Job) -> None:
         job.run(workgroup="absent")
 
 
-def test_a_query_that_takes_too_long_is_stopped(job: Job, aws: Front) -> None:
-    results = S3Uri(job.bucket, "run/summary/athena")
-    athena = Athena(job.database, "primary", results, timeout=0.2)
-    endless = "SELECT count(*) FROM UNNEST(sequence(1, 90000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 900000)) AS b(y)"
-    with pytest.raises(
-        StepError, match=r"endless: query (\S+) was stopped after .* raise data.query_minutes"
-    ) as stopped:
-        athena.run("endless", endless)
-    query_id = str(stopped.value).split("query ")[1].split(" ")[0]
-    execution = aws.client("athena").get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
-    assert execution["Status"]["State"] == "CANCELLED"
-
-
 def test_a_query_that_fails_gives_the_reason_of_the_service(job: Job) -> None:
     job.add("1", bin_metadata(1))
     job.declare(labels=f"s3://{job.bucket}/run/metadata")
@@ -235,6 +265,18 @@ def test_the_process_ends_with_the_reason_where_sagemaker_reads_it(job: Job, aws
     assert ended.returncode == 1
     assert (job.base / "output" / "message").read_text().startswith("no bin-images/*.jpg below")
     assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_a_wrong_argument_is_the_jobs_failure_reason(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "steps.query", "--maximum-quantity", "many"],
+        env={**os.environ, "SAGEMAKER_BASE_DIR": str(tmp_path)},
+        check=False,
+        capture_output=True,
+    )
+    assert ended.returncode == 1
+    reason = (tmp_path / "output" / "message").read_text()
+    assert reason == "steps.query: argument --maximum-quantity: invalid int value: 'many'"
 
 
 def test_hostile_arguments_are_refused_before_anything_is_asked(job: Job) -> None:

@@ -40,7 +40,8 @@ def test_text_that_is_no_single_statement_is_refused(text: str, message: str) ->
         ("CREATE VIEW v AS SELECT 1 AS a", "CREATE VIEW"),
         ("CREATE TABLE t (a int)", "neither EXTERNAL nor AS SELECT"),
         ("CREATE TABLE t WITH (format = 'ORC') AS SELECT 1 AS a", "ORC"),
-        ("CREATE TABLE t WITH (bucketed_by = ARRAY['a'], bucket_count = 2) AS SELECT 1 AS a", "bucket"),
+        ("CREATE TABLE t WITH (sorted_by = ARRAY['a']) AS SELECT 1 AS a", "sorted_by"),
+        ("UNLOAD (SELECT 1) TO 's3://some-bucket/y/' WITH (bucketed_by = ARRAY['a'], bucket_count = 2)", "bucket"),
         ("CREATE EXTERNAL TABLE t (a int) STORED AS AVRO LOCATION 's3://some-bucket/x/'", "AVRO"),
         ("CREATE EXTERNAL TABLE t (a int) LOCATION 's3://some-bucket/x/'", "SerDe"),
         ("CREATE EXTERNAL TABLE t (a int) PARTITIONED BY (b int) STORED AS ION LOCATION 's3://some-b/x/'", "PARTITION"),
@@ -120,6 +121,23 @@ def test_create_table_as_and_unload_say_where_and_how_they_write() -> None:
     unload = parse("UNLOAD (SELECT f(')') FROM t) TO 's3://some-bucket/y/' WITH (format = 'PARQUET')")
     assert isinstance(unload, Unload)
     assert (unload.export.location, unload.export.compression) == ("s3://some-bucket/y/", "gzip")
+
+
+@pytest.mark.parametrize(
+    ("properties", "reason"),
+    [
+        ("bucketed_by = ARRAY['a']", "must be specified together"),
+        ("bucket_count = 2", "must be specified together"),
+        ("bucketed_by = ARRAY['a'], bucket_count = 0", "must be specified together"),
+        ("bucketed_by = ARRAY['a'], bucket_count = -2", "must be greater than zero"),
+        ("bucketed_by = ARRAY['a'], bucket_count = 1.5", "Unable to set"),
+        ("bucketed_by = 'a', bucket_count = 2", "is no array"),
+    ],
+)
+def test_buckets_want_columns_and_a_count(properties: str, reason: str) -> None:
+    with pytest.raises(QueryError, match=reason) as failed:
+        parse(f"CREATE TABLE t WITH ({properties}) AS SELECT 1 AS a")
+    assert str(failed.value).startswith("INVALID_TABLE_PROPERTY")
 
 
 def test_names_are_letters_digits_and_underscores_in_lower_case() -> None:

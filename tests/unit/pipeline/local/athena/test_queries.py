@@ -140,6 +140,65 @@ def test_create_table_as_partitions(query: Query, rows: Rows, s3: Any, bucket: s
     assert rows("SELECT path, quantity FROM parts WHERE quantity = 3") == [[f"{bins}3.json", "3"]]
 
 
+def test_create_table_as_writes_one_file_a_bucket(
+    query: Query, rows: Rows, aws: Front, s3: Any, bucket: str, database: str
+) -> None:
+    execution = query(
+        f"CREATE TABLE buckets WITH (external_location = 's3://{bucket}/buckets/', format = 'PARQUET', "
+        "bucketed_by = ARRAY['Id'], bucket_count = 3) AS SELECT CAST(x AS varchar) AS id, x AS number "
+        "FROM UNNEST(sequence(1, 500)) AS a(x)"
+    )
+    assert execution["Status"]["State"] == "SUCCEEDED", execution["Status"]
+    assert [key.rpartition("_")[2] for key in keys(s3, bucket, "buckets/")] == [f"bucket-0000{n}" for n in range(3)]
+    found = rows('SELECT "$path", count(*), count(DISTINCT id) FROM buckets GROUP BY 1')
+    assert len(found) == 3
+    assert sum(int(str(line[1])) for line in found) == 500
+    assert all(int(str(line[1])) > 100 for line in found)
+    storage = aws.client("glue").get_table(DatabaseName=database, Name="buckets")["Table"]["StorageDescriptor"]
+    assert (storage["BucketColumns"], storage["NumberOfBuckets"]) == (["id"], 3)
+    assert [column["Name"] for column in storage["Columns"]] == ["id", "number"]
+
+
+def test_an_empty_bucket_has_no_file(query: Query, rows: Rows, s3: Any, bucket: str) -> None:
+    query(
+        f"CREATE TABLE lonely WITH (external_location = 's3://{bucket}/lonely/', bucketed_by = ARRAY['id'], "
+        "bucket_count = 7) AS SELECT 'a' AS id"
+    )
+    assert len(keys(s3, bucket, "lonely/")) == 1
+    assert rows("SELECT * FROM lonely") == [["a"]]
+
+
+def test_a_partition_has_buckets_of_its_own(query: Query, rows: Rows, s3: Any, bucket: str) -> None:
+    execution = query(
+        f"CREATE TABLE both WITH (external_location = 's3://{bucket}/both/', partitioned_by = ARRAY['half'], "
+        "bucketed_by = ARRAY['x'], bucket_count = 2) AS SELECT x, x % 2 AS half FROM UNNEST(sequence(1, 100)) AS a(x)"
+    )
+    assert execution["Status"]["State"] == "SUCCEEDED", execution["Status"]
+    assert len(keys(s3, bucket, "both/half=0/")) == len(keys(s3, bucket, "both/half=1/")) == 2
+    assert rows("SELECT half, count(*), sum(x) FROM both GROUP BY half ORDER BY 1") == [
+        ["0", "50", "2550"],
+        ["1", "50", "2500"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("partitions", "buckets"), [("partitioned_by = ARRAY['b']", ""), ("", "101"), ("partitioned_by = ARRAY['b']", "2")]
+)
+def test_more_than_a_hundred_writers_are_too_many(reason: Reason, bucket: str, partitions: str, buckets: str) -> None:
+    bucketed = f"bucketed_by = ARRAY['a'], bucket_count = {buckets}" if buckets else ""
+    properties = ", ".join(one for one in (f"external_location = 's3://{bucket}/many/'", partitions, bucketed) if one)
+    numbers = 51 if partitions and buckets else 101
+    why = reason(
+        f"CREATE TABLE many WITH ({properties}) AS SELECT x AS a, x AS b FROM UNNEST(sequence(1, {numbers})) AS n(x)"
+    )
+    assert why.startswith("HIVE_TOO_MANY_OPEN_PARTITIONS: Exceeded limit of 100 open writers")
+
+
+def test_bucket_columns_are_columns(reason: Reason) -> None:
+    why = reason("CREATE TABLE x WITH (bucketed_by = ARRAY['b'], bucket_count = 2) AS SELECT 1 AS a")
+    assert why.startswith("INVALID_TABLE_PROPERTY: Bucketing columns ['b'] not present in schema")
+
+
 def test_partition_columns_come_last(reason: Reason, bucket: str, bins: str) -> None:
     location = f"s3://{bucket}/disordered/"
     why = reason(

@@ -1,0 +1,120 @@
+"""What the data looks like, as numbers: aggregates that Athena computes, and measures of a sample of items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from steps.query import statements
+from steps.query.execution import Athena
+from steps.query.measures import Sample
+from steps.query.statements import Tables
+from steps.query.summary import Refusal
+
+FOLDER = "eda"
+# Numbers beyond are one row of a histogram: an answer has no more rows, whatever the data.
+MOST = 100
+
+Histogram = dict[int | None, int]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Photos in all, metadata files, and photos of each usable quantity; of the largest, that and above."""
+
+    images: int
+    metadata_files: int
+    quantities: dict[int, int]
+    maximum_quantity: int
+
+    @property
+    def labels(self) -> dict[int, int]:
+        """The quantities up to the maximum: the classes."""
+        return {quantity: n for quantity, n in self.quantities.items() if quantity <= self.maximum_quantity}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the page shows. Histograms map a number to how many have it (MOST: or more; None: it is not known).
+
+    `items_per_bin` counts labelled photos by their different items, `units_per_item` occurrences of an item in a
+    labelled bin by its units, `photos_per_item` items by the labelled photos that show them.
+    """
+
+    counts: Counts
+    items_per_bin: Histogram
+    units_per_item: Histogram
+    photos_per_item: Histogram
+    refused: dict[str, Refusal]
+    sample: Sample
+
+
+def collect(athena: Athena, tables: Tables, counts: Counts, refused: dict[str, Refusal], sample: Sample) -> Findings:
+    """Ask Athena for the histograms, over the labels and the consolidated metadata. Raises QueryFailedError."""
+    return Findings(
+        counts,
+        _histogram(athena, "items per bin", statements.items_per_bin(tables, MOST)),
+        _histogram(athena, "units per item", statements.units_per_item(tables, MOST)),
+        _histogram(athena, "photos per item", statements.photos_per_item(tables, MOST)),
+        refused,
+        sample,
+    )
+
+
+def _histogram(athena: Athena, name: str, sql: str) -> Histogram:
+    rows = athena.rows(name, sql)
+    return {None if row["number"] is None else int(row["number"]): int(str(row["total"])) for row in rows}
+
+
+def write(findings: Findings, folder: Path) -> None:
+    """The numbers behind each plot as a Parquet file of its own in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {
+        "quantities": quantities(findings.counts),
+        "items_per_bin": _pairs(findings.items_per_bin.items(), "items", "photos"),
+        "units_per_item": _pairs(findings.units_per_item.items(), "units", "occurrences"),
+        "photos_per_item": _pairs(findings.photos_per_item.items(), "photos", "items"),
+        "refused": pa.table(
+            {
+                "reason": pa.array(findings.refused, pa.string()),
+                "photos": pa.array([one.photos for one in findings.refused.values()], pa.int64()),
+            }
+        ),
+        "measures": findings.sample.table,
+    }
+    for name, table in tables.items():
+        pq.write_table(table, folder / f"{name}.parquet", compression="snappy")
+
+
+def quantities(counts: Counts) -> pa.Table:
+    """Every quantity with its photos; of those that are classes the share of all labels and the balanced weight.
+
+    The weight is N / (k * n), as scikit-learn's `class_weight="balanced"`; training computes its own from its split.
+    """
+    labels = counts.labels
+    total, classes = sum(labels.values()), len(labels)
+    shares = [labels[quantity] / total if quantity in labels else None for quantity in counts.quantities]
+    weights = [total / (classes * labels[quantity]) if quantity in labels else None for quantity in counts.quantities]
+    return pa.table(
+        {
+            "quantity": pa.array(counts.quantities, pa.int64()),
+            "photos": pa.array(counts.quantities.values(), pa.int64()),
+            "labelled": pa.array([quantity in labels for quantity in counts.quantities], pa.bool_()),
+            "share": pa.array(shares, pa.float64()),
+            "balanced_weight": pa.array(weights, pa.float64()),
+        }
+    )
+
+
+def _pairs(pairs: Iterable[tuple[int | None, int]], first: str, second: str) -> pa.Table:
+    rows = list(pairs)
+    return pa.table(
+        {
+            first: pa.array([pair[0] for pair in rows], pa.int64()),
+            second: pa.array([pair[1] for pair in rows], pa.int64()),
+        }
+    )

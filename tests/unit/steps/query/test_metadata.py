@@ -1,0 +1,69 @@
+"""One metadata file, read strictly."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from steps.query.metadata import Item, MalformedError, Metadata, parse
+
+
+def quantity(text: str) -> Metadata:
+    return parse(f'{{"EXPECTED_QUANTITY": {text}, "BIN_FCSKU_DATA": {{}}}}'.encode())
+
+
+@pytest.mark.parametrize(("text", "value"), [("3", 3.0), ("0", 0.0), ("-1", -1.0), ("2.5", 2.5), ("1e0", 1.0)])
+def test_a_finite_number_is_kept_as_it_stands(text: str, value: float) -> None:
+    assert quantity(text) == Metadata(value, "number", [])
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("null", "null"),
+        ("true", "boolean"),
+        ('"3"', "string"),
+        ("NaN", "nan"),
+        ("-Infinity", "nan"),
+        ("1" + "0" * 400, "nan"),
+        ("[3]", "composite"),
+        ("{}", "composite"),
+    ],
+)
+def test_anything_else_is_told_apart_and_has_no_value(text: str, kind: str) -> None:
+    assert quantity(text) == Metadata(None, kind, [])
+
+
+def test_an_absent_quantity_is_not_a_null_one() -> None:
+    assert parse(b"{}") == Metadata(None, "missing", None)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b'{"a": 1} {"a": 2}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"BIN_FCSKU_DATA": [1]}',
+        b'{"a": "\\ud800"}',
+    ],
+)
+def test_what_is_no_document_is_malformed(data: bytes) -> None:
+    with pytest.raises(MalformedError):
+        parse(data)
+
+
+def test_items_keep_their_keys_and_lose_values_of_another_type() -> None:
+    items: dict[str, Any] = {"K1": {"asin": "A1", "name": None, "quantity": 2, "weight": {"value": 5e-05}}, "K2": None}
+    items["K3"] = {"asin": 7, "name": "n", "quantity": True}
+    assert parse(json.dumps({"bin_fcsku_data": items}).encode()).items == [
+        Item("K1", "A1", None, 2),
+        Item("K2", None, None, None),
+        Item("K3", None, "n", None),
+    ]
