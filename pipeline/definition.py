@@ -209,7 +209,9 @@ def shard_images(context: Context, query: ProcessingStep) -> ProcessingStep:
         instance_count=context.parameters.shard_instance_count,
         arguments=arguments,
         inputs={"labels": _output(query, "labels")},
-        outputs=("shards", "index", "assignments"),
+        outputs=("index",),
+        # What later runs go on from: shards by the hash of what they are made of, and the splits of known bins.
+        lasting_outputs=("shards", "assignments"),
         cache=context.cache(context.settings.cache.keep_for),
     )
 
@@ -347,11 +349,17 @@ def _processing_step(
     arguments: Mapping[str, Any],
     inputs: Mapping[str, Any],
     outputs: tuple[str, ...],
+    lasting_outputs: tuple[str, ...] = (),
     instance_count: Parameter | int = 1,
     cache: CacheConfig | None = None,
     property_files: list[PropertyFile] | None = None,
 ) -> ProcessingStep:
-    """A processing job that runs `python3 -m steps.STEP` in that step's image."""
+    """A processing job that runs `python3 -m steps.STEP` in that step's image.
+
+    `outputs` are this run's own; `lasting_outputs` have one place for all runs.
+    """
+    places = {key: context.output_uri(step, key) for key in outputs}
+    places |= {key: f"{context.settings.root_uri}/{key}" for key in lasting_outputs}
     processor = Processor(
         role=context.settings.role_arn("job"),
         image_uri=context.image_uri(step),
@@ -365,7 +373,7 @@ def _processing_step(
     flags = [part for key, value in arguments.items() for part in (f"--{key}", _text(value))]
     step_args = processor.run(
         inputs=[_input(key, uri) for key, uri in inputs.items()],
-        outputs=[_declared_output(key, context.output_uri(step, key)) for key in outputs],
+        outputs=[_declared_output(key, uri) for key, uri in places.items()],
         arguments=flags,
     )
     return ProcessingStep(
@@ -380,7 +388,7 @@ def _input(name: str, uri: Any) -> ProcessingInput:
     return ProcessingInput(input_name=name, s3_input=s3)
 
 
-def _declared_output(name: str, uri: Join) -> ProcessingOutput:
+def _declared_output(name: str, uri: Join | str) -> ProcessingOutput:
     """An output that the container streams to S3 itself or leaves in the folder; either way this is its place."""
     s3 = ProcessingS3Output(s3_uri=uri, local_path=f"/opt/ml/processing/output/{name}", s3_upload_mode="EndOfJob")
     return ProcessingOutput(output_name=name, s3_output=s3)

@@ -57,9 +57,10 @@ class Bins:
             content: tuple[object, ...] = ("synthetic", *texts, self.count, self.seed)
         else:
             path = Path(self.source)
-            found = path.stat() if path.exists() else None
-            where = str(path.resolve()) if found else self.source
-            content = (where, found and found.st_mtime_ns, found and found.st_size, self.limit)
+            where = str(path.resolve()) if path.exists() else self.source
+            files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
+            found = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+            content = (where, *found, self.limit)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
     @property
@@ -122,7 +123,10 @@ def put_bins(settings: Settings, bins: Bins, console: Console) -> None:
         return
     # Without the marker an upload that is cut short is done again.
     s3.delete_object(Bucket=bucket, Key=key)
-    _clear(s3, settings.data.image_location)
+    # Two sources must not mix, nor one's photos keep the splits of the other's that had their ids.
+    for folder in RAW_FOLDERS:
+        _clear(s3, f"{settings.data.image_location.rstrip('/')}/{folder}/")
+    _clear(s3, f"{settings.root_uri}/assignments/")
     source = open_source(bins.source, count=bins.count, seed=bins.seed, limit=bins.limit)
     columns = (TextColumn("uploading bins"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
@@ -150,17 +154,14 @@ def _marker(s3: Any, bucket: str, key: str) -> dict[str, Any]:
     return marker
 
 
-def _clear(s3: Any, location: str) -> None:
-    """Remove the bins of an earlier demo; two sources must not mix."""
-    bucket, _, prefix = location.removeprefix("s3://").partition("/")
-    for folder in RAW_FOLDERS:
-        below = f"{prefix.rstrip('/')}/{folder}/".lstrip("/")
-        pages = s3.get_paginator("list_objects_v2").paginate(
-            Bucket=bucket, Prefix=below, PaginationConfig={"PageSize": DELETE_LIMIT}
-        )
-        for page in pages:
-            if found := [{"Key": one["Key"]} for one in page.get("Contents", [])]:
-                s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
+def _clear(s3: Any, prefix: str) -> None:
+    bucket, _, below = prefix.removeprefix("s3://").partition("/")
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix=below, PaginationConfig={"PageSize": DELETE_LIMIT}
+    )
+    for page in pages:
+        if found := [{"Key": one["Key"]} for one in page.get("Contents", [])]:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
 
 
 # ------------------------------------------------------------------------------------------------ the run

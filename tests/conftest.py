@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import hypothesis
 import pytest
 
 from pipeline.local.objects import LOOPBACK, ObjectStore
@@ -28,6 +29,9 @@ NOWHERE = {
 def pytest_configure() -> None:
     """End as for Ctrl-C when the run is terminated: fixtures stop what they started."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # How long an example takes says more of the machine than of the code.
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,9 @@ from pipeline.cli import demo
 from pipeline.cli import local
 from pipeline.cli import definition
 from pipeline.cli import runs
+from pipeline.cli import dataset
 from pipeline.cli import registry
 from pipeline.cli import endpoint
 # isort: on
 
-__all__ = ["app", "definition", "demo", "endpoint", "local", "main", "registry", "runs"]
+__all__ = ["app", "dataset", "definition", "demo", "endpoint", "local", "main", "registry", "runs"]

@@ -60,6 +60,32 @@ class Sharding(_Contract):
     labels_sha256: str
 
 
+class Overlap(_Contract):
+    """Of `photos` held-out photos (validation and test), how many show a bin, or any item, that is trained on."""
+
+    photos: int = Field(ge=0)
+    same_bin: int = Field(ge=0)
+    same_item: int = Field(ge=0)
+
+
+class Leakage(_Contract):
+    """What held-out photos share with training, and what they would under a random split of the same photos."""
+
+    split: Overlap
+    random: Overlap
+
+
+class Facts(_Contract):
+    """How the splits came about; nothing that the shards' content depends on.
+
+    `kept` photos have the split of an earlier run, which stands below `assignments`.
+    """
+
+    leakage: Leakage
+    kept: int = Field(ge=0)
+    assignments: str
+
+
 class IndexPart(_Contract):
     """What one instance wrote. `rejects` maps a reason to the ids of photos that are in no shard."""
 
@@ -69,6 +95,7 @@ class IndexPart(_Contract):
     sharding: Sharding
     splits: dict[SplitName, Split]
     rejects: dict[str, list[str]] = {}
+    facts: Facts | None = None
 
 
 class DatasetIndex(_Contract):
@@ -78,6 +105,7 @@ class DatasetIndex(_Contract):
     sharding: Sharding
     splits: dict[SplitName, Split]
     rejects: dict[str, list[str]] = {}
+    facts: Facts | None = None
 
     @property
     def classes(self) -> list[int]:
@@ -97,7 +125,8 @@ class DatasetIndex(_Contract):
     @property
     def sha256(self) -> str:
         """Hash of the content: of every shard's own hash and place, and of the settings."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        content = self.model_dump_json(include={"version", "sharding", "splits"})
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 def merge(parts: list[IndexPart]) -> DatasetIndex:
@@ -123,7 +152,10 @@ def merge(parts: list[IndexPart]) -> DatasetIndex:
         for reason, ids in part.rejects.items():
             rejects.setdefault(reason, []).extend(ids)
     index = DatasetIndex(
-        sharding=sharding, splits=splits, rejects={r: sorted(ids) for r, ids in sorted(rejects.items())}
+        sharding=sharding,
+        splits=splits,
+        rejects={reason: sorted(ids) for reason, ids in sorted(rejects.items())},
+        facts=parts[0].facts,
     )
     uris = [shard.uri for split in index.splits.values() for shard in split.shards]
     if len(uris) != len(set(uris)):
@@ -150,16 +182,19 @@ def part_name(instance: int) -> str:
     return f"part-{instance:03d}.json"
 
 
+def parse_part(content: bytes, name: str) -> IndexPart:
+    """One part from its JSON. Raises StepError that calls it `name` when it is not valid."""
+    try:
+        return IndexPart.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise StepError(f"{name}: not a dataset index of version {VERSION}: {where}: {first['msg']}") from error
+
+
 def read_index(folder: Path) -> DatasetIndex:
     """Merge the `part-*.json` below `folder`. Raises StepError that names the file when one is not valid."""
-    parts = []
-    for path in sorted(folder.rglob("part-*.json")):
-        try:
-            parts.append(IndexPart.model_validate_json(path.read_bytes()))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(p) for p in first["loc"])
-            raise StepError(f"{path}: not a dataset index of version {VERSION}: {where}: {first['msg']}") from error
+    parts = [parse_part(path.read_bytes(), str(path)) for path in sorted(folder.rglob("part-*.json"))]
     if not parts:
         raise StepError(f"{folder}: no dataset index (part-*.json) there")
     return merge(parts)

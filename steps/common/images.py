@@ -23,11 +23,9 @@ class ImageError(Exception):
         self.reason = reason
 
 
-def decode_rgb(data: bytes, shorter_side: int = 0) -> NDArray[np.uint8]:
-    """Decode a JPEG (colour, grayscale or CMYK) to upright RGB, shape (height, width, 3).
+def check_jpeg(data: bytes) -> tuple[int, int]:
+    """The height and width in pixels of what has a JPEG's beginning and end. Nothing is decoded: it costs nothing.
 
-    Upright: turned as its EXIF orientation says, so that a phone's photo means the same with and without its EXIF.
-    With `shorter_side` > 0 the decoder may scale by n/8 while it decodes, never below that size (3x cheaper).
     Raises ImageError with reason `not-jpeg`, `truncated`, `too-large` or `undecodable`.
     """
     import simplejpeg
@@ -42,6 +40,19 @@ def decode_rgb(data: bytes, shorter_side: int = 0) -> NDArray[np.uint8]:
         raise ImageError("too-large", f"{width}x{height} pixels; at most {MAX_PIXELS:,} are decoded")
     if b"\xff\xd9" not in data[-1024:]:
         raise ImageError("truncated", "the JPEG ends before its end marker")
+    return height, width
+
+
+def decode_rgb(data: bytes, shorter_side: int = 0) -> NDArray[np.uint8]:
+    """Decode a JPEG (colour, grayscale or CMYK) to upright RGB, shape (height, width, 3).
+
+    Upright: turned as its EXIF orientation says, so that a phone's photo means the same with and without its EXIF.
+    With `shorter_side` > 0 the decoder may scale by n/8 while it decodes, never below that size (3x cheaper).
+    Raises ImageError with reason `not-jpeg`, `truncated`, `too-large` or `undecodable`.
+    """
+    import simplejpeg
+
+    height, width = check_jpeg(data)
     minimum = {}
     if 0 < shorter_side < min(height, width):
         scale = shorter_side / min(height, width)
@@ -80,16 +91,13 @@ def network_input(data: bytes, image_size: int) -> NDArray[np.uint8]:
 def shrink_jpeg(data: bytes, shorter_side: int, quality: int) -> bytes:
     """The photo with its shorter side at `shorter_side` pixels, as an upright RGB JPEG of `quality` (1 to 100).
 
-    A photo that is not larger keeps its bytes: enlarging adds no information, encoding again loses some. So does
-    every photo when `shorter_side` is 0. Either way all of it is decoded once, so that what this returns can be used.
-    Raises ImageError as `decode_rgb` does.
+    A photo that is not larger keeps its bytes: enlarging adds no information, encoding again loses some. It is
+    decoded all the same, so that what this returns can be used. Raises ImageError as `decode_rgb` does.
     """
     import simplejpeg
 
-    # Scaled to 1/8 while decoding, a photo that keeps its bytes is read whole at a third of the cost.
-    pixels = decode_rgb(data, shorter_side or 1)
-    original_height, original_width, _, _ = simplejpeg.decode_jpeg_header(data)
-    if shorter_side == 0 or min(original_height, original_width) <= shorter_side:
+    pixels = decode_rgb(data, shorter_side)
+    if min(check_jpeg(data)) <= shorter_side:
         return data
     height, width = pixels.shape[:2]
     scale = shorter_side / min(height, width)

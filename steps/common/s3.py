@@ -10,13 +10,24 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from steps.common.errors import StepError
 
 if TYPE_CHECKING:
+    from boto3 import Session
     from obstore.store import S3Store
 
+_CREDENTIALS = (
+    "AWS_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+)
 _URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<key>.*))?", re.DOTALL)
 
 
@@ -44,13 +55,25 @@ class S3Uri:
         return f"s3://{self.bucket}/{self.key}"
 
 
+def _session() -> Session:
+    """One boto3 session a process and set of credentials: to make one takes as long as fifty photos."""
+    return _make_session(os.getpid(), tuple(os.environ.get(name) for name in _CREDENTIALS))
+
+
+@lru_cache(maxsize=4)
+def _make_session(process: int, credentials: tuple[str | None, ...]) -> Session:
+    import boto3
+
+    del process, credentials
+    return boto3.Session()
+
+
 def open_store(bucket: str, *, anonymous: bool = False) -> S3Store:
     """An obstore S3Store for `bucket`; with `anonymous` its requests are unsigned (public buckets)."""
-    import boto3
     from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
-    session = boto3.Session()
+    session = _session()
     region = session.region_name or "us-east-1"
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if anonymous:
@@ -72,9 +95,7 @@ def open_store(bucket: str, *, anonymous: bool = False) -> S3Store:
 
 def list_objects(uri: S3Uri) -> Iterator[tuple[str, int]]:
     """(key, bytes) of every object below the prefix `uri`, page by page, in key order."""
-    import boto3
-
-    pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key)
+    pages = _session().client("s3").get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key)
     for page in pages:
         for entry in page.get("Contents", []):
             yield entry["Key"], entry["Size"]

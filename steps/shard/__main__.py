@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import NoReturn
+import pyarrow as pa
 
-from steps.common.errors import StepError, run_as_job
+from steps.common.arguments import ArgumentParser
+from steps.common.errors import run_as_job
 from steps.common.s3 import S3Uri
 from steps.shard.run import run
 from steps.shard.settings import Settings
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Report a wrong argument as the job's failure reason; argparse itself would only print it."""
-        raise StepError(f"steps.shard: {message}")
-
-
 def parse(arguments: list[str] | None = None) -> Settings:
     """The command line (the process's own by default) as settings. Raises StepError where it is wrong."""
-    parser = _Parser(prog="steps.shard", description=__doc__)
+    parser = ArgumentParser(prog="steps.shard", description=__doc__)
     parser.add_argument("--image-location", type=S3Uri.parse, required=True, help="s3://BUCKET/PREFIX of the photos")
     parser.add_argument("--image-size", type=int, default=256, help="shorter side in pixels; 0 keeps the bytes")
     parser.add_argument("--quality", type=int, default=90, help="JPEG quality of resized photos, 1 to 100")
@@ -33,5 +27,12 @@ def parse(arguments: list[str] | None = None) -> Settings:
     return Settings(**vars(parser.parse_args(arguments)))
 
 
+def main() -> None:
+    """Read the arguments and run the step."""
+    # Arrow's own allocator keeps what was freed; the system's gives the labels' memory back before the photos come.
+    pa.set_memory_pool(pa.system_memory_pool())
+    run(parse())
+
+
 if __name__ == "__main__":
-    run_as_job(lambda: run(parse()))
+    run_as_job(main)

@@ -1,108 +1,191 @@
 """Which photos show the same physical bin: arithmetic on item sets, no I/O.
 
-Bins are photographed again and again while a few items come and go, so two photos belong together when their item
-sets have a Jaccard similarity of at least one half, and so do the photos that such pairs connect (single linkage).
-All such pairs are found without comparing every pair, by the prefix and the positional filter of
+Bins are photographed again and again while a few items come and go, so two photos are alike when their item sets have
+a Jaccard similarity of at least one half. All alike pairs are found without comparing every pair, by the prefix and
+the positional filter of
 Bayardo, Ma, Srikant: Scaling Up All Pairs Similarity Search (WWW 2007) and
 Xiao, Wang, Lin, Yu: Efficient Similarity Joins for Near Duplicate Detection (WWW 2008).
+
+Everything is an array: half a million photos take seconds and some hundred bytes each.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
+
+Integers = NDArray[np.int64]
 
 # An item that thousands of unlike bins hold tells no bin from another, but would cost a comparison for every pair of
 # them. Past this many candidates from one item, only the nearest in the order of `_by_likeness` are compared.
 MAX_CANDIDATES = 1_000
+# Pairs whose items are compared at once: about 50 MB.
+PAIRS_AT_ONCE = 200_000
 
-ItemSet = tuple[int, ...]
 
+@dataclass(frozen=True)
+class ItemSets:
+    """The distinct item sets of all photos.
 
-def group_photos(image_ids: Sequence[str], items: Sequence[Sequence[str] | None]) -> list[str]:
-    """The group of each photo, named after the smallest image id in it.
-
-    `items` are the item ids in each photo's bin. A photo of an empty bin is a group of its own: emptiness is no
-    likeness. The result does not depend on the order of the photos or of their items.
+    `of_photo` is each photo's set, -1 for an empty bin. Set s holds `items[offsets[s]:offsets[s + 1]]`: numbers of
+    items, ascending from the rarest.
     """
-    photos_of: dict[frozenset[str], list[int]] = defaultdict(list)
-    alone = []
-    for photo, held in enumerate(items):
-        if held:
-            photos_of[frozenset(held)].append(photo)
-        else:
-            alone.append(photo)
-    roots = _connect(_encode(list(photos_of)))
-    members: dict[int, list[int]] = defaultdict(list)
-    for root, photos in zip(roots, photos_of.values(), strict=True):
-        members[root].extend(photos)
-    groups = [""] * len(image_ids)
-    for together in [*members.values(), *([photo] for photo in alone)]:
-        name = min(image_ids[photo] for photo in together)
-        for photo in together:
-            groups[photo] = name
-    return groups
+
+    of_photo: Integers
+    offsets: Integers
+    items: Integers
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> Integers:
+        """How many items each set holds."""
+        return np.diff(self.offsets)
+
+    @property
+    def kinds(self) -> int:
+        """An upper limit of the items' numbers."""
+        return int(self.items.max(initial=-1)) + 1
+
+    def select(self, sets: Integers) -> tuple[Integers, Integers]:
+        """The items of `sets`, one set after the other, and for each item the place of its set in `sets`."""
+        sizes = self.sizes[sets]
+        place = np.repeat(np.arange(len(sets)), sizes)
+        within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        return self.items[np.repeat(self.offsets[:-1][sets], sizes) + within], place
 
 
-def _encode(sets: Sequence[frozenset[str]]) -> list[ItemSet]:
-    """Items as numbers, the rarest first: what two sets share is then soonest found by their first numbers."""
-    frequency = Counter(item for held in sets for item in held)
-    number = {item: n for n, item in enumerate(sorted(frequency, key=lambda item: (frequency[item], item)))}
-    return [tuple(sorted(number[item] for item in held)) for held in sets]
+def item_sets(asins: pa.ChunkedArray) -> ItemSets:
+    """The sets in a column of lists of item ids; the order and repetitions in a list do not matter."""
+    lists = asins.combine_chunks()
+    photos = len(lists)
+    lengths = np.asarray(lists.value_lengths().fill_null(0), dtype=np.int64)
+    coded = lists.flatten().dictionary_encode()
+    photo = np.repeat(np.arange(photos), lengths)
+    code = np.asarray(coded.indices.fill_null(-1), dtype=np.int64)
+    photo, code = photo[code >= 0], code[code >= 0]
+    photo, item = _sorted_pairs(photo, _rarity(photo, code, coded.dictionary)[code])
+    sizes = np.bincount(photo, minlength=photos)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    every = ItemSets(np.arange(photos), offsets, item)
+    return _distinct(every)
 
 
-def _connect(sets: Sequence[ItemSet]) -> list[int]:
-    """The root of each set's connected component under Jaccard >= 1/2. All sets are distinct and not empty."""
-    parent = list(range(len(sets)))
-    # For each item: by size of the set and the item's position in it, the sets that were visited already.
-    index: dict[int, dict[tuple[int, int], list[int]]] = defaultdict(dict)
-    skipped = 0
-    for this in sorted(range(len(sets)), key=lambda s: _by_likeness(sets[s])):
-        held = sets[this]
-        items, ours = frozenset(held), this
-        for position, item in enumerate(held[: len(held) // 2 + 1]):
-            buckets = index[item]
-            for candidates in _promising(buckets, len(held), position):
-                skipped += max(0, len(candidates) - MAX_CANDIDATES)
-                for other in candidates[-MAX_CANDIDATES:]:
-                    theirs = _root(parent, other)
-                    if ours != theirs and _alike(items, sets[other]):
-                        parent[ours] = theirs
-                        ours = theirs
-            buckets.setdefault((len(held), position), []).append(this)
-    if skipped:
-        log.warning("%d comparisons of bins were skipped, because they only share an item that very many hold", skipped)
-    return [_root(parent, s) for s in range(len(sets))]
+def _rarity(photo: Integers, code: Integers, names: pa.Array) -> Integers:
+    """For each item its place among all, the rarest first: what two sets share is then soonest found at their start."""
+    photo, code = _sorted_pairs(photo, code)
+    frequency = np.bincount(code, minlength=len(names))
+    alphabetical = np.empty(len(names), np.int64)
+    alphabetical[np.asarray(pc.array_sort_indices(names))] = np.arange(len(names))
+    place = np.empty(len(names), np.int64)
+    place[np.lexsort((alphabetical, frequency))] = np.arange(len(names))
+    return place
 
 
-def _by_likeness(held: ItemSet) -> tuple[int, ItemSet]:
-    """Smaller sets first (the filters want it); of one size, those that share their commonest items side by side."""
-    return len(held), held[::-1]
+def _sorted_pairs(major: Integers, minor: Integers) -> tuple[Integers, Integers]:
+    """Pairs of numbers in order, each once."""
+    width = int(minor.max(initial=0)) + 1
+    keys = np.sort(major * width + minor)
+    keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])] if len(keys) else keys
+    return keys // width, keys % width
 
 
-def _promising(buckets: dict[tuple[int, int], list[int]], size: int, position: int) -> Iterator[list[int]]:
-    """Of the sets that hold an item, those that may share enough with a set that has it at `position`.
-
-    For Jaccard >= 1/2, sets of sizes a and b must share at least (a + b) / 3 items, so neither is more than twice as
-    large as the other. Both positions are the item's in rarest-first order: what follows it is all they can share
-    besides, as anything before it that they share has already brought them together.
-    """
-    for (other_size, other_position), candidates in buckets.items():
-        at_most = min(size - position, other_size - other_position)
-        if 2 * other_size >= size and 3 * at_most >= size + other_size:
-            yield candidates
-
-
-def _alike(items: frozenset[int], other: ItemSet) -> bool:
-    shared = len(items.intersection(other))
-    return 2 * shared >= len(items) + len(other) - shared
+def _distinct(every: ItemSets) -> ItemSets:
+    """One set for all photos that hold the same items, by a hash of 128 bits of what they hold."""
+    filled = np.flatnonzero(every.sizes)
+    first, second = (_set_hashes(every, filled, seed) for seed in (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03))
+    order = np.lexsort((filled, second, first))
+    new = np.ones(len(order), bool)
+    new[1:] = (first[order][1:] != first[order][:-1]) | (second[order][1:] != second[order][:-1])
+    of_photo = np.full(len(every), -1)
+    of_photo[filled[order]] = np.cumsum(new) - 1
+    kept = filled[order[new]]
+    items, _ = every.select(kept)
+    return ItemSets(of_photo, np.concatenate([[0], np.cumsum(every.sizes[kept])]), items)
 
 
-def _root(parent: list[int], node: int) -> int:
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
+def _set_hashes(sets: ItemSets, filled: Integers, seed: int) -> NDArray[np.uint64]:
+    """A number for each filled set: the sum over its items, mixed as in SplitMix64 (Steele, Lea, Flood, 2014)."""
+    z = (sets.items.astype(np.uint64) + np.uint64(1)) * np.uint64(seed)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return np.add.reduceat(z, sets.offsets[:-1][filled]) if len(filled) else z[:0]
+
+
+def alike_pairs(sets: ItemSets) -> Integers:
+    """Every pair of sets with a Jaccard similarity of at least one half, shape (pairs, 2)."""
+    rank = _by_likeness(sets)
+    sizes = sets.sizes
+    # Of two alike sets, each has an item that both hold among the first half of its items and one more.
+    items, place = sets.select(np.arange(len(sets)))
+    position = np.arange(len(items)) - np.repeat(sets.offsets[:-1], sizes)
+    in_prefix = position <= sizes[place] // 2
+    items, place, position = items[in_prefix], place[in_prefix], position[in_prefix]
+    order = np.lexsort((rank[place], items))
+    items, place, position = items[order], place[order], position[order]
+
+    found: list[Integers] = []
+    size = sizes[place]
+    earlier = np.arange(len(items))
+    for distance in range(1, MAX_CANDIDATES + 1):
+        earlier = earlier[earlier + distance < len(items)]
+        earlier = earlier[items[earlier] == items[earlier + distance]]
+        if not len(earlier):
+            break
+        # Sets of sizes a and b must share at least (a + b) / 3 items. What follows the item in both is all they can
+        # share besides it: anything before it that they share makes them candidates by itself.
+        later = earlier + distance
+        at_most = np.minimum(size[earlier] - position[earlier], size[later] - position[later])
+        may_be = 3 * at_most >= size[earlier] + size[later]
+        pairs = np.stack([place[earlier[may_be]], place[later[may_be]]], axis=1)
+        found.extend(_alike(sets, pairs[n : n + PAIRS_AT_ONCE]) for n in range(0, len(pairs), PAIRS_AT_ONCE))
+    else:
+        log.warning("%d bins were compared with their nearest only: they share an item with very many", len(earlier))
+    if not found:
+        return np.empty((0, 2), np.int64)
+    both = np.sort(np.concatenate(found), axis=1)
+    return np.stack(_sorted_pairs(both[:, 0], both[:, 1]), axis=1)
+
+
+def _by_likeness(sets: ItemSets) -> Integers:
+    """Each set's place: smaller sets first; of one size, those that share their commonest items side by side."""
+    commonest = []
+    for nth in range(1, 5):
+        place = sets.offsets[1:] - nth
+        commonest.append(np.where(nth <= sets.sizes, sets.items[np.maximum(place, 0)] if len(sets.items) else 0, -1))
+    rank = np.empty(len(sets), np.int64)
+    rank[np.lexsort((*reversed(commonest), sets.sizes))] = np.arange(len(sets))
+    return rank
+
+
+def _alike(sets: ItemSets, pairs: Integers) -> Integers:
+    """Those of `pairs` that share at least half of what either holds."""
+    items, place = zip(*(sets.select(pairs[:, side]) for side in (0, 1)), strict=True)
+    keys = np.sort(np.concatenate(place) * sets.kinds + np.concatenate(items))
+    shared = np.bincount(keys[1:][keys[1:] == keys[:-1]] // max(sets.kinds, 1), minlength=len(pairs))
+    total = sets.sizes[pairs].sum(axis=1)
+    alike: Integers = pairs[2 * shared >= total - shared]
+    return alike
+
+
+def connect(count: int, pairs: Integers) -> Integers:
+    """Connected components of `count` nodes under `pairs`: for each node the least node of its component."""
+    root = np.arange(count)
+    a, b = pairs[:, 0], pairs[:, 1]
+    while True:
+        lowest = np.minimum(root[a], root[b])
+        if (root[a] == root[b]).all():
+            return root
+        np.minimum.at(root, root[a], lowest)
+        np.minimum.at(root, root[b], lowest)
+        while (root != root[root]).any():
+            root = root[root]

@@ -1,6 +1,7 @@
 """Who writes what: the split of every photo, the order of all, and one instance's share. Arithmetic, no I/O.
 
-Every instance makes the same plan from the same labels and takes its share by counting; none talks to another.
+Every instance makes the same plan from the same labels and takes its share by counting; none talks to another. A plan
+is a few arrays over the labels' rows, so that half a million photos are tens of megabytes.
 """
 
 from __future__ import annotations
@@ -8,38 +9,50 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from steps.common.container import Instance
-from steps.common.dataset import SPLITS, Sharding, SplitName
+from steps.common.dataset import SPLITS, Leakage, Sharding, SplitName
 from steps.common.errors import StepError
-from steps.shard.groups import group_photos
+from steps.shard.groups import Integers, alike_pairs, item_sets
+from steps.shard.leakage import measure
 from steps.shard.settings import Settings
-from steps.shard.splits import assign, shuffle_key
+from steps.shard.splits import NEW, SET_ASIDE, Grouped, Held, assign, join_known, shuffle_key
 
 log = logging.getLogger(__name__)
 
+# Changes when other shards come of the same photos and settings, so that shards of an older kind are not taken for
+# those of this one.
+FORMAT = 1
+# Image ids with their splits.
+ASSIGNMENTS = pa.schema([("image_id", pa.string()), ("split", pa.string())])
+
 # An id becomes a member name in a tar, where a dot ends the sample's key and a slash begins a folder; with `.jpg` it
 # must fit the 100 bytes of a ustar name.
-_SAFE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,95}")
+_SAFE_ID = r"\A[A-Za-z0-9_][A-Za-z0-9_-]{0,95}\z"
 # S3 takes any key, but clients resolve these segments and would ask for another object.
-_UNSAFE_SEGMENTS = frozenset({"", ".", ".."})
+_UNSAFE_KEY = r"(\A|/)\.{0,2}(/|\z)"
+# Rows of the labels that are Python objects at a time.
+_ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A photo to be written."""
+    """A photo to be written; `etag` and `size` (bytes) are those of the object that was labelled."""
 
+    split: SplitName
     image_id: str
     key: str
     quantity: int
-    split: SplitName
-    group: str
+    etag: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,129 +65,193 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Share:
-    """What one instance does: photos in the order of writing, split by split, and refusals that it reports."""
+    """What one instance does: for each split the rows of its photos in the order of writing, and what it refuses."""
 
-    photos: list[Photo]
+    labels: pa.Table
+    rows: dict[SplitName, Integers]
     refusals: list[Refusal]
 
     def __len__(self) -> int:
-        return len(self.photos) + len(self.refusals)
+        return sum(map(len, self.rows.values())) + len(self.refusals)
+
+    def photos(self, split: SplitName, start: int = 0) -> Iterator[Photo]:
+        """The photos of `split` in the order of writing, from the one at place `start`."""
+        rows = self.rows[split]
+        for begin in range(start, len(rows), _ROWS):
+            chunk = self.labels.take(rows[begin : begin + _ROWS])
+            columns = (chunk[name].to_pylist() for name in self.labels.column_names)
+            for image_id, key, quantity, etag, size in zip(*columns, strict=True):
+                yield Photo(split, image_id, key, quantity, etag, size)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole data set: photos split by split, in each split in an order that looks like chance."""
+    """The whole data set: rows of `labels` split by split, in each split in an order that looks like chance.
 
-    photos: list[Photo]
-    refusals: list[Refusal]
+    `refused` are the rows that are left out with their reasons; `assigned` are the splits that this plan decided;
+    `splits` is every row's split or a negative number.
+    """
+
+    labels: pa.Table
+    order: Integers
+    splits: Integers
+    refused: list[tuple[int, str]]
+    assigned: pa.Table
+    leakage: Leakage
 
     def share(self, instance: Instance) -> Share:
         """The photos and refusals at every `instance.count`-th place: shares differ by one at most.
 
         Taken like this, every split is spread over all instances, and every instance's share is a random sample.
         """
-        places = range(instance.index, len(self.photos) + len(self.refusals), instance.count)
-        photos = [self.photos[place] for place in places if place < len(self.photos)]
-        refusals = [self.refusals[p - len(self.photos)] for p in places if p >= len(self.photos)]
-        return Share(photos, refusals)
+        mine = self.order[instance.index :: instance.count]
+        skipped = (instance.index - len(self.order)) % instance.count
+        refused = self.refused[skipped :: instance.count]
+        ids = self.labels["image_id"]
+        return Share(
+            labels=self.labels,
+            rows={split: mine[self.splits[mine] == place] for place, split in enumerate(SPLITS)},
+            refusals=[Refusal(ids[row].as_py(), reason) for row, reason in refused],
+        )
 
 
-def make_plan(labels: pa.Table, settings: Settings, listed: Mapping[str, SplitName] | None = None) -> Plan:
-    """The plan for `labels` (the labels contract). `listed` is the given split of `settings.split` "file".
+def make_plan(labels: pa.Table, settings: Settings, earlier: pa.Table | None = None) -> Plan:
+    """The plan for `labels` (the labels contract, sorted by image id).
 
-    Raises StepError when a split is empty, a quantity does not occur in training, or all photos show one quantity.
+    `earlier` are known assignments (`image_id`, `split`): of the runs before, whose photos keep their split, or with
+    `settings.split` "file" the given split, which is all there is. Raises StepError when a split is empty, a quantity
+    does not occur in training, or all photos show one quantity.
     """
-    columns = (labels[name].to_pylist() for name in ("image_id", "quantity", "asins", "image_key"))
-    refusals: list[Refusal] = []
-    kept: list[tuple[str, int, list[str] | None, str]] = []
-    for image_id, quantity, asins, key in zip(*columns, strict=True):
-        reason = _refuse(image_id, key, listed)
-        if reason:
-            refusals.append(Refusal(image_id, reason))
-        else:
-            kept.append((image_id, quantity, asins, key))
-    if not kept:
-        raise StepError(f"none of the {len(refusals)} labelled photos can be used: {_reasons(refusals)}")
-    image_ids, quantities, asins_of, keys = zip(*kept, strict=True)
-    groups = group_photos(image_ids, asins_of)
-    splits = _split(settings, listed, image_ids, quantities, groups)
-    _report_leak(groups, splits)
-    photos = [Photo(*fields) for fields in zip(image_ids, keys, quantities, splits, groups, strict=True)]
-    rank = {split: number for number, split in enumerate(SPLITS)}
-    photos.sort(key=lambda p: (rank[p.split], shuffle_key(settings.seed, p.image_id), p.image_id))
-    _check_splits(photos)
-    return Plan(photos, sorted(refusals, key=lambda refusal: refusal.image_id))
+    ids, quantities = labels["image_id"], labels["quantity"].to_numpy().astype(np.int64)
+    splits = known = _known(ids, earlier)
+    reasons = _refusals(labels, known if settings.split == "file" else None)
+    usable = np.ones(len(labels), bool)
+    usable[list(reasons)] = False
+    sets = item_sets(labels["asins"])
+    sets.of_photo[~usable] = -1  # what is left out makes nothing alike
+    pairs = alike_pairs(sets)
+    group = np.arange(len(labels))
+    if settings.split == "grouped":
+        splits, group = join_known(np.where(usable, known, NEW), sets, pairs)
+    if settings.split != "file":
+        splits = _assign(splits, usable, group, labels, settings)
+    reasons |= dict.fromkeys(np.flatnonzero(usable & (splits == SET_ASIDE)).tolist(), "between-two-splits")
+    splits[list(reasons)] = NEW
+
+    used = np.flatnonzero(splits >= 0)
+    if not len(used):
+        counts = ", ".join(f"{reason} {n}" for reason, n in Counter(reasons.values()).most_common())
+        raise StepError(f"none of the {len(labels)} labelled photos can be used: {counts or 'there are none'}")
+    keys = np.zeros(len(labels), np.uint64)
+    keys[used] = _shuffle_keys(ids.take(used), settings.seed)
+    _check_splits(splits[used], quantities[used])
+    leakage = measure(splits, sets, pairs, keys, _fractions(settings, splits))
+    decided = np.flatnonzero((splits >= 0) & (known == NEW)) if settings.split != "file" else used[:0]
+    return Plan(
+        labels=labels.select(["image_id", "image_key", "quantity", "image_etag", "image_bytes"]),
+        order=used[np.lexsort((keys[used], splits[used]))],
+        splits=splits,
+        refused=sorted(reasons.items()),
+        assigned=_assignments(ids, splits, decided),
+        leakage=leakage,
+    )
 
 
 def describe(settings: Settings, labels: pa.Table, plan: Plan) -> Sharding:
     """The settings as the index records them, with a hash of the labels; of a given split, the fractions it has."""
-    fractions = settings.fractions
-    if settings.split == "file":
-        counts = Counter(photo.split for photo in plan.photos)
-        fractions = {split: counts[split] / len(plan.photos) for split in SPLITS}
     digest = hashlib.sha256()
-    for batch in labels.to_batches(max_chunksize=10_000):
-        for row in batch.to_pylist():
-            digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    for batch in labels.combine_chunks().to_batches(max_chunksize=10_000):
+        digest.update(json.dumps(batch.to_pydict(), sort_keys=True).encode())
     return Sharding(
         split=settings.split,
         seed=settings.seed,
-        fractions={split: round(fraction, 6) for split, fraction in fractions.items()},
+        fractions={split: round(fraction, 6) for split, fraction in _fractions(settings, plan.splits).items()},
         image_size=settings.image_size,
         quality=settings.quality,
         labels_sha256=digest.hexdigest(),
     )
 
 
-def _refuse(image_id: str, key: str, listed: Mapping[str, SplitName] | None) -> str | None:
-    if not _SAFE_ID.fullmatch(image_id):
-        return "unsafe-id"
-    if _UNSAFE_SEGMENTS & set(key.split("/")):
-        return "unsafe-key"
-    if listed is not None and image_id not in listed:
-        return "not-in-split-file"
-    return None
+def dataset_key(settings: Settings, sharding: Sharding, plan: Plan, instances: int) -> str:
+    """What the shards of this plan depend on, as 16 hexadecimal digits: where one is as it is, so are the shards."""
+    from importlib.metadata import version
+
+    depends = {
+        "format": FORMAT,
+        "libraries": {name: version(name) for name in ("simplejpeg", "opencv-python-headless")},
+        "image_location": str(settings.image_location),
+        "shard_bytes": settings.shard_bytes,
+        "instances": instances,
+        "sharding": sharding.model_dump(),
+        "splits": hashlib.sha256(plan.splits.astype(np.int8).tobytes()).hexdigest(),
+    }
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _split(
-    settings: Settings,
-    listed: Mapping[str, SplitName] | None,
-    image_ids: Sequence[str],
-    quantities: Sequence[int],
-    groups: Sequence[str],
-) -> list[SplitName]:
-    if listed is not None:
-        return [listed[image_id] for image_id in image_ids]
-    units = groups if settings.split == "grouped" else image_ids
-    return assign(units, quantities, settings.fractions, settings.seed)
+def _shuffle_keys(names: pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
+    """`shuffle_key` of each name, few of them Python objects at a time."""
+    chunks = (names.slice(begin, _ROWS).to_pylist() for begin in range(0, len(names), _ROWS))
+    return np.fromiter((shuffle_key(seed, name) for chunk in chunks for name in chunk), np.uint64, len(names))
 
 
-def _report_leak(groups: Sequence[str], splits: Sequence[SplitName]) -> None:
-    """Say how many held-out photos show a bin that is trained on: their figures flatter the model."""
-    trained = {group for group, split in zip(groups, splits, strict=True) if split == "train"}
-    held_out = [group for group, split in zip(groups, splits, strict=True) if split != "train"]
-    leaked = sum(group in trained for group in held_out)
-    log.info("%d of %d validation and test photos show a bin that is in training too", leaked, len(held_out))
+def _known(ids: pa.ChunkedArray, earlier: pa.Table | None) -> Integers:
+    """Each photo's split in `earlier`, or NEW."""
+    if earlier is None or not len(earlier):
+        return np.full(len(ids), NEW)
+    names = pc.index_in(earlier["split"], value_set=pa.array(SPLITS, pa.string()))
+    places = pc.index_in(ids, value_set=earlier["image_id"].combine_chunks())
+    known = pc.take(names, places)
+    return np.asarray(known.combine_chunks().fill_null(NEW), dtype=np.int64)
 
 
-def _check_splits(photos: Sequence[Photo]) -> None:
-    counts: dict[SplitName, Counter[int]] = defaultdict(Counter)
-    for photo in photos:
-        counts[photo.split][photo.quantity] += 1
+def _refusals(labels: pa.Table, given: Integers | None) -> dict[int, str]:
+    """The rows that cannot be used, with the first reason that holds."""
+    safe_id = pc.match_substring_regex(labels["image_id"], _SAFE_ID).to_numpy()
+    unsafe_key = pc.match_substring_regex(labels["image_key"], _UNSAFE_KEY).to_numpy()
+    reasons: dict[int, str] = {}
+    if given is not None:
+        reasons |= dict.fromkeys(np.flatnonzero(given == NEW).tolist(), "not-in-split-file")
+    reasons |= dict.fromkeys(np.flatnonzero(unsafe_key).tolist(), "unsafe-key")
+    reasons |= dict.fromkeys(np.flatnonzero(~safe_id).tolist(), "unsafe-id")
+    return reasons
+
+
+def _assign(
+    splits: Integers, usable: NDArray[np.bool_], group: Integers, labels: pa.Table, settings: Settings
+) -> Integers:
+    """Splits for the photos that have none yet."""
+    quantities = labels["quantity"].to_numpy().astype(np.int64)
+    new = np.flatnonzero(usable & (splits == NEW))
+    held: Held = {split: Counter(quantities[usable & (splits == place)].tolist()) for place, split in enumerate(SPLITS)}
+    firsts, member = np.unique(group[new], return_inverse=True)
+    names = labels["image_id"].take(firsts).to_pylist()
+    splits = splits.copy()
+    splits[new] = assign(Grouped(names, member, quantities[new]), held, settings.fractions, settings.seed)
+    return splits
+
+
+def _assignments(ids: pa.ChunkedArray, splits: Integers, rows: Integers) -> pa.Table:
+    return pa.table([ids.take(rows), pa.array(SPLITS, pa.string()).take(splits[rows])], schema=ASSIGNMENTS)
+
+
+def _fractions(settings: Settings, splits: Integers) -> dict[SplitName, float]:
+    if settings.split != "file":
+        return settings.fractions
+    used = np.count_nonzero(splits >= 0)
+    return {split: np.count_nonzero(splits == place) / used for place, split in enumerate(SPLITS)}
+
+
+def _check_splits(splits: Integers, quantities: Integers) -> None:
+    everywhere = set(quantities.tolist())
+    counts = {split: Counter(quantities[splits == place].tolist()) for place, split in enumerate(SPLITS)}
     for split in SPLITS:
         log.info("%s: %s", split, ", ".join(f"{n} photos of {q}" for q, n in sorted(counts[split].items())))
         if not counts[split]:
             raise StepError(f"no photo falls to the {split} split; use more photos, other fractions or another split")
-    everywhere = {photo.quantity for photo in photos}
     if len(everywhere) < 2:
-        raise StepError(f"all {len(photos)} photos show {min(everywhere)} objects; a model needs two quantities")
+        raise StepError(f"all {len(splits)} photos show {min(everywhere)} objects; a model needs two quantities")
     for quantity in sorted(everywhere - set(counts["train"])):
         raise StepError(f"no photo with quantity {quantity} falls to training; use more photos or another split")
     for split in SPLITS:
         for quantity in sorted(everywhere - set(counts[split])):
             log.warning("quantity %d is too rare to occur in the %s split", quantity, split)
-
-
-def _reasons(refusals: Sequence[Refusal]) -> str:
-    counts = Counter(refusal.reason for refusal in refusals)
-    return ", ".join(f"{reason} {count}" for reason, count in counts.most_common()) or "there are none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 
 from steps.common.errors import StepError
 
@@ -31,6 +32,12 @@ class Rejects:
                 f"{count} of {self._total} photos cannot be used so far, more than the share of"
                 f" {self._maximum_share:g} that --maximum-rejects allows: {self._summary()}"
             )
+
+    def add_all(self, by_reason: Mapping[str, Sequence[str]]) -> None:
+        """Count photos that were refused in an earlier try. Raises StepError as `add` does."""
+        for reason, ids in by_reason.items():
+            for image_id in ids:
+                self.add(image_id, reason)
 
     def _summary(self) -> str:
         parts = []

@@ -1,21 +1,22 @@
-"""A split that is given: image ids and their splits from Parquet or CSV, such as a published list or an earlier run's
-assignments."""
+"""A split that is given: image ids and their splits from Parquet or CSV, such as a published list or the assignments of
+another data set."""
 
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from steps.common.dataset import SPLITS, SplitName
+from steps.common.dataset import SPLITS
 from steps.common.errors import StepError
 from steps.common.s3 import S3Uri, list_objects, open_store
 
 _COLUMNS = ("image_id", "split")
 
 
-def read_split_file(location: S3Uri) -> dict[str, SplitName]:
-    """The split of each listed image id, from one object or from every `.parquet` and `.csv` below a prefix.
+def read_split_file(location: S3Uri) -> pa.Table:
+    """Columns image_id and split, each id once, from one object or from every `.parquet` and `.csv` below a prefix.
 
     Raises StepError where there is none, a column is missing, a split has another name than train, validation or
     test, or an id is given two splits.
@@ -28,17 +29,22 @@ def read_split_file(location: S3Uri) -> dict[str, SplitName]:
     if not keys:
         raise StepError(f"{location}: no .parquet or .csv there to take the split from")
     store = open_store(location.bucket)
-    splits: dict[str, SplitName] = {}
-    names: dict[str, SplitName] = {name: name for name in SPLITS}
+    tables = []
     for key in keys:
         uri = S3Uri(location.bucket, key)
         table = _parse(bytes(obstore.get(store, key).bytes()), uri)
-        for image_id, split in zip(table["image_id"].to_pylist(), table["split"].to_pylist(), strict=True):
-            if split not in names:
-                raise StepError(f"{uri}: image {image_id!r} has split {split!r}; use {', '.join(SPLITS)}")
-            if splits.setdefault(image_id, names[split]) != split:
-                raise StepError(f"{uri}: image {image_id!r} is given two splits, {splits[image_id]} and {split}")
-    return splits
+        wrong = table.filter(pc.invert(pc.is_in(table["split"], value_set=pa.array(SPLITS))))
+        if len(wrong):
+            image_id, split = (wrong[name][0].as_py() for name in _COLUMNS)
+            raise StepError(f"{uri}: image {image_id!r} has split {split!r}; use {', '.join(SPLITS)}")
+        tables.append(table)
+    pairs = pa.concat_tables(tables).group_by(list(_COLUMNS)).aggregate([])
+    again = pairs.group_by("image_id").aggregate([("split", "list"), ("split", "count")])
+    again = again.filter(pc.greater(again["split_count"], 1))
+    if len(again):
+        image_id, splits = again["image_id"][0].as_py(), sorted(again["split_list"][0].as_py())
+        raise StepError(f"{location}: image {image_id!r} is given two splits, {' and '.join(splits)}")
+    return pairs
 
 
 def _parse(data: bytes, uri: S3Uri) -> pa.Table:

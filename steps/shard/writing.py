@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from steps.common.errors import StepError
 from steps.common.images import ImageError
 from steps.common.s3 import S3Uri
 from steps.shard import tar
+from steps.shard.ledger import Ledger, Record, merge_counts
 from steps.shard.photos import PhotoSource, in_order
 from steps.shard.plan import Photo, Share
 from steps.shard.rejects import Rejects
@@ -30,89 +33,171 @@ log = logging.getLogger(__name__)
 PART_BYTES = 8 * 1024 * 1024
 PARTS_IN_FLIGHT = 4
 
-Sample = tuple[Photo, bytes]
+Outcome = tuple[Photo, bytes | ImageError]
+
+
+class Feed:
+    """Prepared photos one by one; counts what is settled (taken or refused) for the shard under way."""
+
+    def __init__(self, outcomes: AsyncGenerator[Outcome, None], rejects: Rejects) -> None:
+        self._outcomes = outcomes
+        self._all_rejects = rejects
+        self._next: Outcome | None = None
+        self._photos = 0
+        self._rejects: dict[str, list[str]] = {}
+
+    async def peek(self, split: SplitName) -> tuple[Photo, bytes] | None:
+        """The next usable photo of `split`, which stays the next; None at the split's end.
+
+        Refuses those before it: raises StepError when more are refused than is allowed.
+        """
+        while True:
+            self._next = self._next or await anext(self._outcomes, None)
+            if self._next is None or self._next[0].split != split:
+                return None
+            photo, result = self._next
+            if not isinstance(result, ImageError):
+                return photo, result
+            self.take()
+            self._rejects.setdefault(result.reason, []).append(photo.image_id)
+            self._all_rejects.add(photo.image_id, result.reason, str(result))
+
+    def take(self) -> None:
+        """Take what `peek` showed."""
+        self._next = None
+        self._photos += 1
+
+    def settle(self) -> tuple[int, dict[str, list[str]]]:
+        """How many photos were settled since the last call, and which of them were refused."""
+        settled = self._photos, self._rejects
+        self._photos, self._rejects = 0, {}
+        return settled
+
+
+class _Shard:
+    """A shard under way. Its bytes are gathered to a part's size, as each await costs as much as a small photo."""
+
+    def __init__(self, uri: S3Uri, upload: Any) -> None:
+        self.uri = uri
+        self.size = 0
+        self.counts: Counter[int] = Counter()
+        self._upload = upload
+        self._started = time.monotonic()
+        self._digest = hashlib.sha256()
+        self._pieces: list[bytes] = []
+        self._gathered = 0
+
+    async def add(self, piece: bytes) -> None:
+        """Take a piece, and send what was gathered if it is enough."""
+        self._pieces.append(piece)
+        self.size += len(piece)
+        self._gathered += len(piece)
+        if self._gathered >= PART_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what was gathered."""
+        block = b"".join(self._pieces)
+        self._pieces, self._gathered = [], 0
+        await asyncio.gather(asyncio.to_thread(self._digest.update, block), self._upload.write(block))
+
+    def record(self, photos: int, rejects: dict[str, list[str]]) -> Record:
+        """What the index says of it, once it is whole; `photos` and `rejects` are those that it settles."""
+        number, seconds = self.counts.total(), max(time.monotonic() - self._started, 1e-6)
+        log.info("%s: %d photos, %.1f MB, %.0f photos/s", self.uri, number, self.size / 1e6, number / seconds)
+        return Record(
+            shard=Shard(uri=str(self.uri), samples=number, bytes=self.size, sha256=self._digest.hexdigest()),
+            class_counts=dict(sorted(self.counts.items())),
+            photos=photos,
+            rejects=rejects,
+        )
 
 
 @dataclass(frozen=True)
 class ShardWriter:
-    """Writes one instance's shards below `target`; none of more than one sample grows past `shard_bytes`."""
+    """Writes one instance's shards where `ledger` places them; none of several photos grows past `shard_bytes`."""
 
-    target: S3Uri
-    store: S3Store
-    instance: int
+    ledger: Ledger
     shard_bytes: int
 
-    async def write_split(self, name: SplitName, samples: AsyncIterator[Sample]) -> Split:
-        """Write `samples`, in their order, to `name`/`name`-INSTANCE-NUMBER.tar. Raises StepError when S3 fails."""
-        shards: list[Shard] = []
-        counts: Counter[int] = Counter()
-        pending = await anext(samples, None)
-        while pending is not None:
-            uri = self.target.join(name, f"{name}-{self.instance:03d}-{len(shards):06d}.tar")
-            shard, pending = await self._write_shard(uri, pending, samples, counts)
-            shards.append(shard)
-        return Split(shards=shards, class_counts=dict(sorted(counts.items())))
+    async def write(self, share: Share, source: PhotoSource, rejects: Rejects) -> dict[SplitName, Split]:
+        """Write what is missing of `share`, and say what each split holds.
 
-    async def _write_shard(
-        self, uri: S3Uri, first: Sample, rest: AsyncIterator[Sample], counts: Counter[int]
-    ) -> tuple[Shard, Sample | None]:
-        """Write `first` and as many of `rest` as fit; the shard, and the sample that did not fit if there is one."""
-        digest, size, number, started = hashlib.sha256(), 0, 0, time.monotonic()
-        pending: Sample | None = first
-        async with self._upload(uri) as upload:
-            while pending is not None:
-                photo, jpeg = pending
+        Raises StepError when more photos are refused than is allowed, or when S3 fails.
+        """
+        records = {name: await self.ledger.records(name) for name in SPLITS}
+        settled = {name: sum(record.photos for record in records[name]) for name in SPLITS}
+        for name in SPLITS:
+            if records[name]:
+                log.info("%s: %d shards of %d photos are there already", name, len(records[name]), settled[name])
+            for record in records[name]:
+                rejects.add_all(record.rejects)
+        missing = itertools.chain.from_iterable(share.photos(name, start=settled[name]) for name in SPLITS)
+        # A shard is closed while the next is gathered: an upload's end takes as long as hundreds of photos.
+        closing: asyncio.Task[None] | None = None
+        async with aclosing(in_order(source, missing)) as outcomes:
+            feed = Feed(outcomes, rejects)
+            try:
+                for name in SPLITS:
+                    number = len(records[name])
+                    while await feed.peek(name) is not None:
+                        close = await self._gather(self.ledger.place(name, number), name, feed)
+                        if closing is not None:
+                            await closing
+                        closing = asyncio.create_task(close(records[name]))
+                        number += 1
+                if closing is not None:
+                    await closing
+            finally:
+                if closing is not None:
+                    closing.cancel()
+                    await asyncio.gather(closing, return_exceptions=True)
+        return {
+            name: Split(
+                shards=[record.shard for record in records[name]],
+                class_counts=merge_counts([record.class_counts for record in records[name]]),
+            )
+            for name in SPLITS
+        }
+
+    async def _gather(
+        self, uri: S3Uri, name: SplitName, feed: Feed
+    ) -> Callable[[list[Record]], Coroutine[Any, Any, None]]:
+        """Send as many photos as fit, one at least; gives what ends the upload and records the shard."""
+        async with AsyncExitStack() as stack:
+            shard = _Shard(uri, await stack.enter_async_context(_upload(self.ledger.store, uri)))
+            while (following := await feed.peek(name)) is not None:
+                photo, jpeg = following
                 data = tar.sample_bytes(photo.image_id, jpeg, photo.quantity)
-                if number and size + len(data) + len(tar.END) > self.shard_bytes:
+                if shard.counts and shard.size + len(data) + len(tar.END) > self.shard_bytes:
                     break
-                await upload.write(data)
-                digest.update(data)
-                size += len(data)
-                number += 1
-                counts[photo.quantity] += 1
-                pending = await anext(rest, None)
-            await upload.write(tar.END)
-            digest.update(tar.END)
-            size += len(tar.END)
-        rate = number / max(time.monotonic() - started, 1e-6)
-        log.info("%s: %d photos, %.1f MB, %.0f photos/s", uri, number, size / 1e6, rate)
-        return Shard(uri=str(uri), samples=number, bytes=size, sha256=digest.hexdigest()), pending
+                await shard.add(data)
+                shard.counts[photo.quantity] += 1
+                feed.take()
+            upload, settled = stack.pop_all(), feed.settle()
 
-    @asynccontextmanager
-    async def _upload(self, uri: S3Uri) -> AsyncIterator[Any]:
-        """A multipart upload that an exception within aborts, so that no half shard becomes an object."""
-        import obstore
-        from obstore.exceptions import BaseError
+        async def close(records: list[Record]) -> None:
+            async with upload:
+                await shard.add(tar.END)
+                await shard.flush()
+            record = shard.record(*settled)
+            await self.ledger.add(uri, record)
+            records.append(record)
 
-        try:
-            async with obstore.open_writer_async(
-                self.store, uri.key, buffer_size=PART_BYTES, max_concurrency=PARTS_IN_FLIGHT
-            ) as writer:
-                yield writer
-        except (BaseError, OSError) as error:  # a writer reports what S3 answers as Python's own file errors
-            reason = str(error).partition("\n")[0]
-            raise StepError(f"{uri}: writing it failed, with all retries: {reason}") from error
+        return close
 
 
-async def write_share(
-    share: Share, source: PhotoSource, writer: ShardWriter, rejects: Rejects
-) -> dict[SplitName, Split]:
-    """Write an instance's share, split by split, and say what each split holds.
+@asynccontextmanager
+async def _upload(store: S3Store, uri: S3Uri) -> AsyncIterator[Any]:
+    """A multipart upload that an exception within aborts, so that no half shard becomes an object."""
+    import obstore
+    from obstore.exceptions import BaseError
 
-    Raises StepError when more photos are rejected than is allowed, or when S3 fails.
-    """
-    splits: dict[SplitName, Split] = {}
-    for name in SPLITS:
-        photos = [photo for photo in share.photos if photo.split == name]
-        async with aclosing(_usable(source, photos, rejects)) as samples:
-            splits[name] = await writer.write_split(name, samples)
-    return splits
-
-
-async def _usable(source: PhotoSource, photos: Sequence[Photo], rejects: Rejects) -> AsyncGenerator[Sample, None]:
-    async with aclosing(in_order(source, photos)) as prepared:
-        async for photo, result in prepared:
-            if isinstance(result, ImageError):
-                rejects.add(photo.image_id, result.reason, str(result))
-            else:
-                yield photo, result
+    try:
+        async with obstore.open_writer_async(
+            store, uri.key, buffer_size=PART_BYTES, max_concurrency=PARTS_IN_FLIGHT
+        ) as writer:
+            yield writer
+    except (BaseError, OSError) as error:  # a writer reports what S3 answers as Python's own file errors
+        reason = str(error).partition("\n")[0]
+        raise StepError(f"{uri}: writing it failed, with all retries: {reason}") from error

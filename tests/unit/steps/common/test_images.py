@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from steps.common import images
-from steps.common.images import ImageError, decode_rgb, network_input, shrink_jpeg
+from steps.common.images import ImageError, check_jpeg, decode_rgb, network_input, shrink_jpeg
 
 
 def picture(width: int = 320, height: int = 240) -> Image.Image:
@@ -74,7 +74,7 @@ def test_shrinking_a_turned_photo_gives_an_upright_one_without_exif():
     assert b"Exif" not in data
 
 
-@pytest.mark.parametrize("shorter_side", [0, 240, 500])
+@pytest.mark.parametrize("shorter_side", [240, 500])
 def test_a_photo_that_is_small_enough_keeps_its_bytes(shorter_side: int):
     data = jpeg(picture())
 
@@ -87,7 +87,7 @@ def test_shrinking_is_deterministic():
     assert shrink_jpeg(data, 100, 80) == shrink_jpeg(data, 100, 80)
 
 
-@pytest.mark.parametrize("shorter_side", [0, 100, 1000])
+@pytest.mark.parametrize("shorter_side", [100, 1000])
 def test_every_photo_is_decoded_before_it_is_accepted(shorter_side: int):
     data = jpeg(picture())
     middle = len(data) // 2
@@ -106,9 +106,10 @@ def test_every_photo_is_decoded_before_it_is_accepted(shorter_side: int):
         (jpeg(picture())[:-500], "truncated"),
     ],
 )
-def test_what_is_not_a_whole_jpeg_is_refused_with_its_reason(data: bytes, reason: str):
+@pytest.mark.parametrize("read", [check_jpeg, decode_rgb])
+def test_what_is_not_a_whole_jpeg_is_refused_with_its_reason(data: bytes, reason: str, read):
     with pytest.raises(ImageError) as caught:
-        decode_rgb(data)
+        read(data)
     assert caught.value.reason == reason
 
 

@@ -2,7 +2,8 @@
 
 import io
 import json
-from concurrent.futures import ThreadPoolExecutor
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from steps.common.dataset import DatasetIndex, read_index
+from steps.common.dataset import SPLITS, DatasetIndex, read_index
 from steps.common.labels import SCHEMA
+from steps.common.shards import iterate
 from steps.shard.__main__ import parse
 from steps.shard.run import run
 
@@ -34,21 +36,33 @@ class Job:
 
     def add(self, image_id: str, quantity: int, asins: list[str], photo: bytes | None) -> None:
         """A labelled photo; None is one that S3 does not have."""
-        key = f"{image_id}.jpg"
-        self.rows.append({"image_id": image_id, "quantity": quantity, "asins": asins, "image_key": key})
+        key, etag, size = f"{image_id}.jpg", "none", 0
         if photo is not None:
-            self.s3.put_object(Bucket=self.bucket, Key=f"raw/{key}", Body=photo)
+            etag = self.s3.put_object(Bucket=self.bucket, Key=f"raw/{key}", Body=photo)["ETag"].strip('"')
+            size = len(photo)
+        values = (image_id, quantity, asins, key, etag, size)
+        self.rows.append(dict(zip(SCHEMA.names, values, strict=True)))
 
-    def add_bins(self, count: int) -> None:
-        """`count` photos of quantities 0 to 2, two of each bin."""
+    def add_bins(self, count: int, *, other: bool = False) -> None:
+        """Photos of quantities 0 to 2, two of each bin, up to `count` in all; with `other` all are taken anew."""
+        self.rows = [] if other else self.rows
         with ThreadPoolExecutor(8) as threads:
-            for number in range(count):
+            for number in range(len(self.rows), count):
                 quantity = number // 2 % 3
                 items = [f"B{number // 2}"] if quantity else []
-                threads.submit(self.add, f"{number:05d}", quantity, items, jpeg(number))
+                photo = jpeg(number + 1_000 * other)
+                threads.submit(self.add, f"{number:05d}", quantity, items, photo).add_done_callback(Future.result)
+
+    def items(self, image_id: str) -> list[str]:
+        """What the photo's bin holds."""
+        return next(row["asins"] for row in self.rows if row["image_id"] == image_id)
 
     def run(self, *flags: str, instances: int = 1, output: str = "out") -> DatasetIndex:
-        """Run every instance and read the index that they wrote together."""
+        """Run every instance and read the index that they wrote together.
+
+        Runs with one `output` are runs of one pipeline: they have their shards and assignments in one place.
+        """
+        shutil.rmtree(self.folder / output, ignore_errors=True)
         index = self.folder / output / "index"
         hosts = [f"algo-{number + 1}" for number in range(instances)]
         for host in hosts:
@@ -70,14 +84,37 @@ class Job:
         return read_index(index)
 
     def assignments(self, output: str = "out") -> dict[str, str]:
-        """The split of each image id, from all instances."""
-        tables = [pq.read_table(f) for f in (self.folder / output).rglob("assignments/*.parquet")]
-        return {row["image_id"]: row["split"] for table in tables for row in table.to_pylist()}
+        """The split of each image id that is known after the runs so far."""
+        objects = self.objects(f"{output}/assignments/").values()
+        rows = [row for content in objects for row in pq.read_table(io.BytesIO(content)).to_pylist()]
+        assert len({row["image_id"] for row in rows}) == len(rows)
+        return {row["image_id"]: row["split"] for row in rows}
 
     def objects(self, prefix: str) -> dict[str, bytes]:
         """What lies below the prefix."""
         listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
         return {o["Key"]: self.s3.get_object(Bucket=self.bucket, Key=o["Key"])["Body"].read() for o in listed}
+
+    def versions(self, prefix: str) -> dict[str, tuple]:
+        """When and as what each object below the prefix was written."""
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=prefix).get("Contents", [])
+        return {o["Key"]: (o["LastModified"], o["ETag"]) for o in listed}
+
+
+def samples(index):
+    return {name: list(iterate(index.splits[name].shards)) for name in SPLITS}
+
+
+def splits_of(index):
+    """The split of each photo, from the shards."""
+    return {sample.image_id: name for name, split in samples(index).items() for sample in split}
+
+
+def tars(job: Job, output: str):
+    """The shards' bytes by their place below the data set's key."""
+    return {
+        key.split("/", 3)[3]: content for key, content in job.objects(f"{output}/shards").items() if key.endswith("tar")
+    }
 
 
 @pytest.fixture

@@ -19,14 +19,14 @@ from tests.unit.steps.shard.conftest import jpeg
 LOCATION = S3Uri("a-bucket", "raw")
 
 
-def photo(number: int) -> Photo:
-    return Photo(f"{number}", f"{number}.jpg", 1, "train", f"{number}")
+def photo(number: int, etag: str = "1", size: int = 1_000) -> Photo:
+    return Photo("train", f"{number}", f"{number}.jpg", 1, etag, size)
 
 
-def prepare(location: S3Uri = LOCATION):
+def prepare(location: S3Uri = LOCATION, one_photo: Photo | None = None):
     async def one():
         async with open_source(location, 0, 90) as source:
-            return await source.prepare(photo(1))
+            return await source.prepare(one_photo or photo(1))
 
     return asyncio.run(one())
 
@@ -61,27 +61,33 @@ def test_access_denied_is_not_a_missing_photo(monkeypatch: pytest.MonkeyPatch):
         prepare()
 
 
-def test_an_object_too_large_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch, s3, bucket: str):
-    monkeypatch.setattr(photos, "MAX_BYTES", 1000)
-    s3.put_object(Bucket=bucket, Key="raw/1.jpg", Body=jpeg(1) + bytes(1000))
+@pytest.mark.parametrize(
+    ("what", "reason"),
+    [
+        (photo(1, size=photos.MAX_BYTES + 1), "too-large"),
+        (photo(1, etag="0"), "replaced"),
+        (photo(2), "missing-image"),
+    ],
+)
+def test_an_object_that_is_not_what_was_labelled_is_refused(what: Photo, reason: str, s3, bucket: str):
+    s3.put_object(Bucket=bucket, Key="raw/1.jpg", Body=jpeg(1))
 
-    refused = prepare(S3Uri(bucket, "raw"))
+    refused = prepare(S3Uri(bucket, "raw"), what)
 
     assert isinstance(refused, ImageError)
-    assert refused.reason == "too-large"
+    assert refused.reason == reason
 
 
 def test_keys_with_spaces_and_signs_are_found(s3, bucket: str):
-    s3.put_object(Bucket=bucket, Key="raw/a b/é+%20?.jpg", Body=jpeg(1))
+    etag = s3.put_object(Bucket=bucket, Key="raw/a b/é+%20?.jpg", Body=jpeg(1))["ETag"].strip('"')
 
-    async def one():
-        async with open_source(S3Uri(bucket, "raw"), 0, 90) as source:
-            return await source.prepare(Photo("1", "a b/é+%20?.jpg", 1, "train", "1"))
-
-    assert asyncio.run(one()) == jpeg(1)
+    assert prepare(S3Uri(bucket, "raw"), Photo("train", "1", "a b/é+%20?.jpg", 1, etag, 1_000)) == jpeg(1)
 
 
-def test_photos_come_in_order_and_never_more_than_the_window_at_once(s3, bucket: str):
+@pytest.mark.parametrize(
+    ("size", "at_once"), [(1_000, photos.IN_FLIGHT), (photos.BYTES_IN_FLIGHT // 3, 3), (photos.BYTES_IN_FLIGHT * 2, 1)]
+)
+def test_photos_come_in_order_and_never_more_than_the_window_at_once(size: int, at_once: int, s3, bucket: str):
     running = most = 0
 
     class Slow(PhotoSource):
@@ -95,8 +101,8 @@ def test_photos_come_in_order_and_never_more_than_the_window_at_once(s3, bucket:
 
     async def collect(threads: ThreadPoolExecutor) -> list[bytes | ImageError]:
         source = Slow(LOCATION, 0, 90, open_store(bucket), threads)
-        return [result async for _, result in in_order(source, [photo(n) for n in range(300)])]
+        return [result async for _, result in in_order(source, [photo(n, size=size) for n in range(300)])]
 
     with ThreadPoolExecutor(1) as threads:
         assert asyncio.run(collect(threads)) == [str(n).encode() for n in range(300)]
-    assert most == photos.IN_FLIGHT
+    assert most == at_once

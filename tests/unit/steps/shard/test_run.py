@@ -1,6 +1,7 @@
 """The shard step from its command line to what it leaves in S3 and in its output folders."""
 
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import webdataset
 from PIL import Image
@@ -16,11 +18,10 @@ from PIL import Image
 from steps.common.dataset import SPLITS
 from steps.common.errors import StepError
 from steps.common.shards import iterate, register_webdataset_scheme
-from tests.unit.steps.shard.conftest import Job, jpeg
-
-
-def samples(index):
-    return {name: list(iterate(index.splits[name].shards)) for name in SPLITS}
+from steps.shard import tar
+from steps.shard.assignments import Lineage
+from steps.shard.plan import ASSIGNMENTS
+from tests.unit.steps.shard.conftest import Job, jpeg, samples, splits_of, tars
 
 
 def test_every_photo_is_in_one_split_with_its_quantity_and_its_shorter_side(job: Job):
@@ -36,14 +37,12 @@ def test_every_photo_is_in_one_split_with_its_quantity_and_its_shorter_side(job:
         name: split.class_counts for name, split in index.splits.items()
     }
     assert {Image.open(io.BytesIO(s.jpeg)).size for s in read["train"]} == {(85, 64)}
-    assert {s.image_id: name for name, split in read.items() for s in split} == job.assignments()
+    assert splits_of(index) == job.assignments()
 
 
 def test_photos_of_one_bin_stay_together(job: Job):
     job.add_bins(60)
-    job.run()
-
-    splits = job.assignments()
+    splits = splits_of(job.run())
 
     for number in range(0, 60, 2):
         if number // 2 % 3:  # bins without items are alike in nothing
@@ -69,11 +68,10 @@ def test_the_same_input_gives_the_same_bytes(job: Job):
     job.rows.reverse()
     job.run("--image-size", "64", "--shard-megabytes", "0.05", output="second")
 
-    first, second = job.objects("first/shards"), job.objects("second/shards")
+    first, second = tars(job, "first"), tars(job, "second")
 
     assert len(first) > len(SPLITS)
-    assert [key.removeprefix("first") for key in first] == [key.removeprefix("second") for key in second]
-    assert list(first.values()) == list(second.values())
+    assert first == second
 
 
 def test_shards_end_before_the_limit_and_are_named_by_instance_and_number(job: Job):
@@ -94,7 +92,7 @@ def test_the_split_does_not_depend_on_the_number_of_instances(job: Job):
     alone = job.run(output="alone")
     three = job.run(instances=3, output="three")
 
-    assert job.assignments("three") == job.assignments("alone")
+    assert splits_of(three) == splits_of(alone)
     assert {k: v.class_counts for k, v in three.splits.items()} == {k: v.class_counts for k, v in alone.splits.items()}
     written = [sum(s.samples for s in three.splits["train"].shards if f"train-{i:03d}-" in s.uri) for i in range(3)]
     assert max(written) - min(written) <= 1
@@ -120,38 +118,6 @@ def test_size_zero_keeps_the_original_bytes(job: Job):
     assert all(s.jpeg == jpeg(int(s.image_id)) for s in iterate(index.splits["test"].shards))
 
 
-def test_unusable_photos_are_counted_by_reason_and_left_out(job: Job):
-    job.add_bins(60)
-    job.add("truncated", 1, ["X1"], jpeg(1)[:-300])
-    job.add("damaged", 1, ["X2"], jpeg(2)[:700] + bytes(100) + jpeg(2)[800:])
-    job.add("a-png", 1, ["X3"], b"\x89PNG" + bytes(100))
-    job.add("missing", 1, ["X4"], None)
-    job.add("../../etc/passwd", 1, ["X5"], None)
-    job.add("a.b", 1, ["X6"], None)
-
-    index = job.run("--maximum-rejects", "0.1")
-
-    assert index.rejects == {
-        "missing-image": ["missing"],
-        "not-jpeg": ["a-png"],
-        "truncated": ["truncated"],
-        "undecodable": ["damaged"],
-        "unsafe-id": ["../../etc/passwd", "a.b"],
-    }
-    assert sum(split.samples for split in index.splits.values()) == 60
-
-
-def test_more_rejects_than_allowed_fail_and_name_the_reasons_and_leave_no_half_shard(job: Job):
-    job.add_bins(60)
-    for number in range(5):
-        job.add(f"gone-{number}", 1, [f"X{number}"], None)
-        job.add(f"half-{number}", 1, [f"Y{number}"], jpeg(number)[:-300])
-
-    with pytest.raises(StepError, match=r"4 of 70 photos .* --maximum-rejects .*(missing-image|truncated) [1-4] \("):
-        job.run("--maximum-rejects", "0.05")
-    assert job.objects("out/shards") == {}
-
-
 def test_a_given_split_is_taken_as_it_is(job: Job):
     job.add_bins(30)
     lines = [f"{n:05d},{('train', 'validation', 'test')[n % 5 if n % 5 < 3 else 0]}" for n in range(29)]
@@ -159,21 +125,138 @@ def test_a_given_split_is_taken_as_it_is(job: Job):
 
     index = job.run("--split", "file", "--split-file-location", f"s3://{job.bucket}/lists/split.csv")
 
-    assert job.assignments() == dict(line.split(",") for line in lines)
+    assert splits_of(index) == dict(line.split(",") for line in lines)
+    assert job.objects("out/assignments") == {}
     assert index.rejects == {"not-in-split-file": ["00029"]}
     assert index.sharding.fractions == {"train": 0.586207, "validation": 0.206897, "test": 0.206897}
 
 
-def test_the_assignments_of_one_run_are_a_split_file_for_the_next(job: Job):
+def test_the_assignments_of_one_data_set_are_a_split_file_for_another(job: Job):
     job.add_bins(40)
-    job.run("--seed", "7", output="first")
-    for part in (job.folder / "first").rglob("assignments/*.parquet"):
-        job.s3.upload_file(str(part), job.bucket, f"first/assignments/{part.name}")
+    first = job.run("--seed", "7", output="first")
 
     given = ("--split", "file", "--split-file-location", f"s3://{job.bucket}/first/assignments")
-    job.run("--seed", "8", *given, output="second")
+    second = job.run("--seed", "8", *given, output="second")
 
-    assert job.assignments("second") == job.assignments("first")
+    assert splits_of(second) == splits_of(first)
+
+
+def test_known_bins_keep_their_split_when_bins_and_instances_are_added(job: Job):
+    job.add_bins(40)
+    first = job.run()
+    job.add_bins(90)
+
+    second = job.run(instances=3)
+
+    before, after = splits_of(first), splits_of(second)
+    assert len(before) == 40
+    assert before.items() <= after.items()
+    assert len(after) == 90
+    assert (first.facts.kept, second.facts.kept) == (0, 40)
+    assert job.assignments() == after
+
+
+def test_two_jobs_that_assign_at_once_agree(job: Job, monkeypatch: pytest.MonkeyPatch):
+    """Another job, with other labels, writes its assignments between this one's reading and writing."""
+    job.add_bins(60)
+    read = Lineage.read
+    others = []
+
+    def read_and_be_overtaken(lineage: Lineage):
+        found = read(lineage)
+        if not others:
+            others.append(pa.table([["00002", "elsewhere"], ["test", "validation"]], ASSIGNMENTS))
+            assert lineage.append(others[0], found[1])
+        return found
+
+    monkeypatch.setattr(Lineage, "read", read_and_be_overtaken)
+
+    index = job.run()
+
+    assert splits_of(index)["00002"] == splits_of(index)["00003"] == "test"
+    assert job.assignments() == splits_of(index) | {"elsewhere": "validation"}
+
+
+def test_a_damaged_assignment_is_named(job: Job):
+    job.add_bins(30)
+    job.run()
+    (key,) = job.objects("out/assignments")
+    job.s3.put_object(Bucket=job.bucket, Key=key, Body=b"PAR1")
+
+    with pytest.raises(StepError, match=rf"^s3://{job.bucket}/{key}: not split assignments"):
+        job.run()
+    job.s3.put_object(Bucket=job.bucket, Key=key.replace("000001", "000003"), Body=b"")
+    job.s3.delete_object(Bucket=job.bucket, Key=key)
+    with pytest.raises(StepError, match=r"numbered without a gap; restore .*000001[.]parquet"):
+        job.run()
+
+
+def test_a_later_run_writes_an_index_over_the_shards_that_are_there(job: Job):
+    job.add_bins(60)
+    job.add("truncated", 1, ["X1"], jpeg(1)[:-300])
+    small = ("--shard-megabytes", "0.05")
+    first = job.run(*small, instances=2)
+    written = job.versions("out/shards")
+    for row in job.rows:  # nothing is read again
+        job.s3.delete_object(Bucket=job.bucket, Key=f"raw/{row['image_key']}")
+
+    second = job.run(*small, instances=2)
+
+    assert job.versions("out/shards") == written
+    assert (second.splits, second.rejects, second.sha256) == (first.splits, first.rejects, first.sha256)
+    assert second.rejects == {"truncated": ["truncated"]}
+
+
+def test_a_photo_that_was_replaced_makes_other_shards(job: Job):
+    job.add_bins(30)
+    first = job.run()
+    job.add_bins(30, other=True)
+
+    second = job.run()
+
+    assert first.sha256 != second.sha256
+    assert {s.image_id: s.jpeg for s in samples(first)["test"]}.keys() == {s.image_id for s in samples(second)["test"]}
+    assert samples(first)["test"] != samples(second)["test"]
+
+
+def test_a_rerun_after_a_crash_writes_the_missing_shards_only(job: Job, monkeypatch: pytest.MonkeyPatch):
+    job.add_bins(90)
+    job.add("truncated", 1, ["X1"], jpeg(1)[:-300])
+    small = ("--shard-megabytes", "0.05", "--maximum-rejects", "0.05")
+    whole = job.run(*small, output="whole")
+    sample_bytes, calls = tar.sample_bytes, itertools.count()
+
+    def crash(*sample):
+        if next(calls) == 60:
+            raise RuntimeError("the machine stops here")
+        return sample_bytes(*sample)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tar, "sample_bytes", crash)
+        with pytest.raises(RuntimeError, match="the machine stops here"):
+            job.run(*small)
+    before = job.versions("out/shards")
+
+    again = job.run(*small)
+
+    assert 4 < len(before) < len(job.versions("out/shards"))
+    assert before.items() <= job.versions("out/shards").items()
+    assert tars(job, "out") == tars(job, "whole")
+    assert (again.rejects, splits_of(again)) == (whole.rejects, splits_of(whole))
+    assert {k: v.class_counts for k, v in again.splits.items()} == {k: v.class_counts for k, v in whole.splits.items()}
+
+
+def test_a_shard_that_is_not_what_its_record_says_is_named(job: Job):
+    job.add_bins(30)
+    shard = job.run().splits["test"].shards[0]
+    key = shard.uri.split("/", 3)[3]
+    job.s3.put_object(Bucket=job.bucket, Key=key, Body=b"short")
+
+    with pytest.raises(StepError, match=rf"^{shard.uri} is not the shard that its record says"):
+        job.run()
+    job.s3.put_object(Bucket=job.bucket, Key=key.replace(".tar", ".json"), Body=b"{}")
+    with pytest.raises(StepError, match=r"test-000-000000\.json: not the record of a shard; remove it"):
+        job.run()
 
 
 @pytest.mark.parametrize(
@@ -190,14 +273,6 @@ def test_a_wrong_split_file_is_named(job: Job, content: str, message: str):
 
     with pytest.raises(StepError, match=rf"^s3://{job.bucket}/split.csv: {message}"):
         job.run("--split", "file", "--split-file-location", f"s3://{job.bucket}/split.csv")
-
-
-def test_too_few_photos_for_three_splits_fail(job: Job):
-    job.add("1", 1, ["A"], None)
-    job.add("2", 2, ["B"], None)
-
-    with pytest.raises(StepError, match="no photo falls to the validation split"):
-        job.run()
 
 
 @pytest.mark.parametrize(
@@ -247,7 +322,10 @@ def test_hundreds_of_real_photos_reach_every_split_with_every_quantity(job: Job,
     index = job.run("--shard-megabytes", "2")
 
     assert index.rejects == {}
-    assert sum(split.samples for split in index.splits.values()) == len(labels) > 250
+    counted = Counter(label["EXPECTED_QUANTITY"] for label in labels.values())
+    assert sum((Counter(split.class_counts) for split in index.splits.values()), Counter()) == counted
+    assert counted.total() > 250
+    assert index.facts.leakage.split.same_bin == 0
     assert len(index.splits["train"].shards) > 1
     for split in index.splits.values():
         assert set(split.class_counts) == {0, 1, 2, 3, 4, 5}

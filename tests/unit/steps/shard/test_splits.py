@@ -3,12 +3,15 @@
 import random
 from collections import Counter, defaultdict
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.common.dataset import SPLITS
-from steps.shard.splits import assign
+from steps.shard.groups import alike_pairs, item_sets
+from steps.shard.splits import NEW, SET_ASIDE, Grouped, assign, join_known
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 # Photos as (group, quantity): some groups of many photos, some of one.
@@ -16,8 +19,12 @@ photos = st.lists(st.tuples(st.integers(0, 40).map(str), st.integers(0, 5)), min
 seeds = st.integers(0, 2**31)
 
 
-def split_of(photos, seed=1, fractions=FRACTIONS):
-    return assign([g for g, _ in photos], [q for _, q in photos], fractions, seed)
+def split_of(photos, seed=1, held=None):
+    names = sorted({group for group, _ in photos})
+    group = np.array([names.index(group) for group, _ in photos], np.int64)
+    grouped = Grouped(names, group, np.array([quantity for _, quantity in photos], np.int64))
+    held = held or {split: Counter() for split in SPLITS}
+    return [SPLITS[place] for place in assign(grouped, held, FRACTIONS, seed)]
 
 
 @given(photos, seeds)
@@ -88,3 +95,59 @@ def test_another_seed_gives_another_split():
     photos = [(str(n), n % 3) for n in range(100)]
 
     assert split_of(photos, 1) != split_of(photos, 2)
+
+
+def test_what_is_held_already_counts_towards_the_fractions():
+    held = {"train": Counter({1: 800}), "validation": Counter({1: 100}), "test": Counter()}
+
+    counts = Counter(split_of([(str(n), 1) for n in range(100)], held=held))
+
+    assert counts["test"] == pytest.approx(100, abs=1)
+
+
+def joined(items: list[list[str]], known: list[int]) -> list[int]:
+    sets = item_sets(pa.chunked_array([pa.array(items, pa.list_(pa.string()))]))
+    return join_known(np.array(known), sets, alike_pairs(sets))[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("items", "known", "expected"),
+    [
+        ([["a", "b"], ["a", "b"]], [1, NEW], [1, 1]),
+        ([["a", "b"], ["a", "b", "c"]], [2, NEW], [2, 2]),
+        ([["a", "b"], ["x", "y"]], [1, NEW], [1, NEW]),
+        ([["a", "b"], ["a", "b", "c"], ["b", "c"]], [0, NEW, 1], [0, SET_ASIDE, 1]),
+        # What is alike to one that stands between two stands there too; what is alike to a known one only does not.
+        (
+            [["a", "b"], ["a", "b", "c"], ["b", "c"], ["b", "c", "d", "a"]],
+            [0, NEW, 1, NEW],
+            [0, SET_ASIDE, 1, SET_ASIDE],
+        ),
+        ([["a"], [], ["a"], []], [0, 1, 2, NEW], [0, 1, 2, NEW]),
+        ([["a"], ["a"], ["a"]], [0, 2, NEW], [0, 2, SET_ASIDE]),
+    ],
+)
+def test_new_photos_join_those_that_they_are_alike_to(items, known, expected):
+    assert joined(items, known) == expected
+
+
+known_bins = st.lists(
+    st.tuples(st.lists(st.sampled_from("abcdefgh"), max_size=5), st.sampled_from([NEW, NEW, 0, 1, 2])),
+    min_size=1,
+    max_size=25,
+)
+
+
+@given(known_bins)
+def test_joining_again_changes_nothing_and_brings_no_alike_photos_into_two_splits(bins):
+    items, known = [held for held, _ in bins], [split for _, split in bins]
+
+    once = joined(items, known)
+
+    assert [after for before, after in zip(known, once, strict=True) if before != NEW] == [k for k in known if k != NEW]
+    assert joined(items, [NEW if split == SET_ASIDE else split for split in once]) == once
+    for a, first in enumerate(items):
+        for b, second in enumerate(items):
+            alike = first and 2 * len(set(first) & set(second)) >= len(set(first) | set(second))
+            if alike and known[a] == NEW and min(once[a], once[b]) >= 0:
+                assert once[a] == once[b]

@@ -3,6 +3,7 @@
 import io
 import tarfile
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,20 @@ def test_tar_readers_find_the_photo_and_its_count(jpeg: bytes, quantity: int):
 
     assert contents == {"00001.jpg": jpeg, "00001.cls": str(quantity).encode()}
     assert len(archive) % tarfile.BLOCKSIZE == 0
+
+
+@given(st.text("abcXYZ019_-", min_size=1, max_size=100), st.integers(0, 8**11 - 1))
+def test_a_header_is_that_of_the_tarfile_module(name: str, size: int):
+    info = tarfile.TarInfo(name)
+    info.size = size
+
+    assert tar._header(name, size) == info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+
+
+@pytest.mark.parametrize(("name", "size"), [("", 1), ("x" * 101, 1), ("a", 8**11)])
+def test_what_does_not_fit_a_header_is_refused(name: str, size: int):
+    with pytest.raises(ValueError, match="does not fit a ustar header"):
+        tar._header(name, size)
 
 
 def test_members_carry_no_time_and_no_owner():

@@ -1,39 +1,69 @@
-"""Shards out to S3: what happens when S3 does not take them."""
+"""Shards out to S3: what happens when S3 does not take them, and what a record says."""
 
 import asyncio
+from collections.abc import Iterable
+from types import SimpleNamespace
 
 import pytest
 
+from steps.common.dataset import Split
 from steps.common.errors import StepError
+from steps.common.images import ImageError
 from steps.common.s3 import S3Uri, open_store
+from steps.shard import writing
+from steps.shard.ledger import Ledger
 from steps.shard.plan import Photo
+from steps.shard.rejects import Rejects
 from steps.shard.writing import ShardWriter
 
-PHOTO = Photo("1", "1.jpg", 3, "train", "1")
 
+def write(bucket: str, outcomes: list, monkeypatch: pytest.MonkeyPatch, shard_bytes: int = 3_000) -> Split:
+    """Write a test split of photos that are ready: numbers are sizes, the others are errors."""
 
-async def twenty(size: int):
-    for _ in range(20):
-        yield PHOTO, bytes(size)
+    def photos(split: str, start: int):
+        ids = range(start, len(outcomes)) if split == "test" else ()
+        return [Photo("test", f"{number}", f"{number}.jpg", 3, "etag", 1) for number in ids]
+
+    async def ready(source: object, share: Iterable[Photo]):
+        for photo in share:
+            outcome = outcomes[int(photo.image_id)]
+            yield photo, bytes(outcome) if isinstance(outcome, int) else outcome
+
+    monkeypatch.setattr(writing, "in_order", ready)
+    ledger = Ledger(S3Uri(bucket, "shards"), open_store(bucket), instance=12)
+    share = SimpleNamespace(photos=photos)
+    return asyncio.run(ShardWriter(ledger, shard_bytes).write(share, None, Rejects(100, 1)))["test"]
 
 
 @pytest.mark.parametrize("size", [1_000, 2_000_000])
-def test_a_bucket_that_does_not_take_the_shard_is_named(s3, size: int):
-    target = S3Uri("no-such-bucket", "shards")
-    writer = ShardWriter(target, open_store(target.bucket), instance=0, shard_bytes=200_000_000)
+def test_a_bucket_that_does_not_take_the_shard_is_named(s3, size: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("steps.shard.ledger.list_objects", lambda uri: [])
 
-    with pytest.raises(StepError, match=r"^s3://no-such-bucket/shards/train/train-000-000000.tar: writing it failed"):
-        asyncio.run(writer.write_split("train", twenty(size)))
+    with pytest.raises(StepError, match=r"^s3://no-such-bucket/shards/test/test-012-000000.tar: writing it failed"):
+        write("no-such-bucket", [size] * 20, monkeypatch, 200_000_000)
 
 
-def test_a_photo_larger_than_a_shard_gets_a_shard_of_its_own(s3, bucket: str):
-    async def three():
-        for size in (100, 5_000, 100):
-            yield PHOTO, bytes(size)
-
-    writer = ShardWriter(S3Uri(bucket, "shards"), open_store(bucket), instance=12, shard_bytes=3_000)
-    split = asyncio.run(writer.write_split("test", three()))
+def test_a_photo_larger_than_a_shard_gets_a_shard_of_its_own(s3, bucket: str, monkeypatch: pytest.MonkeyPatch):
+    split = write(bucket, [100, 5_000, 100], monkeypatch)
 
     assert [shard.samples for shard in split.shards] == [1, 1, 1]
     assert split.shards[2].uri == f"s3://{bucket}/shards/test/test-012-000002.tar"
     assert split.class_counts == {3: 3}
+
+
+def test_a_record_settles_the_refused_photos_up_to_the_next_shard(s3, bucket: str, monkeypatch: pytest.MonkeyPatch):
+    bad = ImageError("truncated", "")
+    outcomes = [bad, 100, bad, bad, 5_000, bad]
+
+    first = write(bucket, outcomes, monkeypatch)
+    ledger = Ledger(S3Uri(bucket, "shards"), open_store(bucket), instance=12)
+    records = asyncio.run(ledger.records("test"))
+
+    assert [record.photos for record in records] == [4, 2]
+    assert [record.rejects for record in records] == [{"truncated": ["0", "2", "3"]}, {"truncated": ["5"]}]
+    assert write(bucket, outcomes, monkeypatch) == first
+
+
+def test_a_split_of_refused_photos_has_no_shard(s3, bucket: str, monkeypatch: pytest.MonkeyPatch):
+    assert write(bucket, [ImageError("truncated", "")] * 3, monkeypatch) == Split()
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
