@@ -28,6 +28,7 @@ _STYLES = {
     "Stopping": "yellow",
     "Stopped": "yellow",
     "PendingManualApproval": "yellow",
+    "Pending": "yellow",
     "Waiting": "dim",
 }
 _REASON_SHOWN = 400

@@ -7,6 +7,7 @@ paths below the project's folder alone, never on where that folder is.
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +23,8 @@ STEPS: dict[str, Image] = {
     "evaluate": "processing",
     "serve": "inference",
 }
-_IGNORED_FOLDERS = {"__pycache__"}
+# What editors and interpreters leave beside the source; it must not name an image that nobody has built.
+_STRAY = re.compile(r"\..*|__pycache__|.*(~|\.pyc|\.swp|\.orig|\.rej)")
 
 
 def source_files(step: str, root: Path = ROOT) -> list[Path]:
@@ -31,7 +33,7 @@ def source_files(step: str, root: Path = ROOT) -> list[Path]:
     files = [Path("steps/__init__.py")]
     for folder in folders:
         files += [path.relative_to(root) for path in (root / folder).rglob("*") if path.is_file()]
-    return sorted(path for path in files if not _IGNORED_FOLDERS & set(path.parts))
+    return sorted(path for path in files if not any(_STRAY.fullmatch(part) for part in path.parts))
 
 
 def tag(step: str, root: Path = ROOT) -> str:

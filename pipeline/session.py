@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
@@ -26,9 +27,11 @@ def connect(settings: Settings) -> None:
     """Point this process at the account that the settings name.
 
     For `account.target: local` the environment gets the running local cloud's endpoints and credentials; raises
-    PipelineError when it is not running. For an AWS account only the region is set: credentials are the user's own.
+    PipelineError when it is not running. For an AWS account only the region is set: credentials are the user's own;
+    raises PipelineError when the environment leads to this machine instead.
     """
     if settings.account.target == "aws":
+        _refuse_this_machine()
         os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"] = settings.account.region
         return
     from pipeline.local import cloud
@@ -43,6 +46,26 @@ def connect(settings: Settings) -> None:
     _leave_default_session()
     hosts = [host for host in os.environ.get("NO_PROXY", "").split(",") if host]
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(dict.fromkeys([*hosts, "127.0.0.1"]))
+
+
+def _refuse_this_machine() -> None:
+    """What `local env` has set in a shell would send a production command to the local cloud, and it would succeed."""
+    for name, value in sorted(os.environ.items()):
+        if name.startswith("AWS_ENDPOINT_URL") and urlsplit(value).hostname in ("127.0.0.1", "localhost", "::1"):
+            raise PipelineError(
+                f"this profile lives in an AWS account, but {name}={value} leads to this machine (from `local env`?);"
+                " use another shell, or unset the AWS_ variables"
+            )
+
+
+def verify_account(settings: Settings) -> None:
+    """Refuse credentials of another account than the settings', before anything is written there."""
+    found = client(settings, "sts").get_caller_identity()["Account"]
+    if found != settings.account.id:
+        raise PipelineError(
+            f"the credentials are of account {found}, the settings name {settings.account.id};"
+            " take another AWS_PROFILE, or another --profile"
+        )
 
 
 def _leave_default_session() -> None:

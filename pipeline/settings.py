@@ -18,6 +18,8 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
+    TypeAdapter,
+    ValidationError,
     model_validator,
 )
 
@@ -123,7 +125,10 @@ class Training(Group):
     instance_type: InstanceType = "ml.g5.2xlarge"
     instance_count: int = Field(default=1, ge=1, le=64)
     volume_gigabytes: int = Field(default=100, ge=1, le=16384)
-    backend: Literal["auto", "smddp", "nccl", "gloo"] = "auto"
+    backend: Literal["auto", "smddp", "nccl", "gloo"] = Field(
+        default="auto",
+        description="auto: nccl on GPUs, gloo on CPUs; smddp only when asked: it wants an image of its own",
+    )
     spot: bool = True
     run_time: Duration = "1d"
     wait_time: Duration = Field(default="2d", description="with spot: run time and waiting for capacity together")
@@ -220,7 +225,24 @@ class Tuning(Group):
             raise ValueError(f"parallel is {self.parallel} but there are only {self.trials} trials")
         if self.strategy == "Hyperband" and self.early_stopping:
             raise ValueError("Hyperband stops trials by itself and SageMaker refuses both: set early_stopping: false")
+        for name, values in self.ranges.items():
+            _check_range(name, values)
         return self
+
+
+def _check_range(name: str, values: Continuous | Choices) -> None:
+    """Refuse what the trainer would refuse, after everything before it has run."""
+    field = Training.model_fields[name]
+    if isinstance(values, Continuous) and field.annotation is not float:
+        raise ValueError(f"ranges.{name} is no number with a point; list what to try: {name}: {{values: [...]}}")
+    kind: Any = Annotated[field.annotation, Field(), *field.metadata]
+    adapter: TypeAdapter[Any] = TypeAdapter(kind, config={"strict": True})
+    tried = values.values if isinstance(values, Choices) else [values.minimum, values.maximum]
+    for value in tried:
+        try:
+            adapter.validate_python(value)
+        except ValidationError as error:
+            raise ValueError(f"ranges.{name}: {value!r} cannot be: {error.errors()[0]['msg']}") from None
 
 
 class Evaluation(Group):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pipeline.settings import Settings
 
 PROFILES = "profiles"
 Place = tuple[str | int, ...]
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 
 
 class SettingsError(PipelineError):
@@ -43,13 +45,6 @@ def load_settings(path: Path, profile: str) -> Settings:
         raise SettingsError("\n".join(text for _, text in problems)) from None
 
 
-def profile_names(path: Path) -> list[str]:
-    """The profiles that the file defines."""
-    document, _ = _read(path)
-    profiles = document.get(PROFILES)
-    return sorted(map(str, profiles)) if isinstance(profiles, dict) else []
-
-
 def _read(path: Path) -> tuple[dict[Any, Any], dict[Place, int]]:
     try:
         text = path.read_text()
@@ -64,7 +59,7 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[Place, int]]:
         lines: dict[Place, int] = {}
         mistakes: list[str] = []
         if node is not None:
-            _walk(node, (), lines, mistakes, path)
+            _walk(node, (), _Found(path, lines, mistakes))
         if mistakes:
             raise SettingsError("\n".join(mistakes))
         document = yaml.safe_load(text)
@@ -78,21 +73,40 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[Place, int]]:
     return document, lines
 
 
-def _walk(node: yaml.Node, place: Place, lines: dict[Place, int], mistakes: list[str], path: Path) -> None:
+@dataclass(frozen=True)
+class _Found:
+    """What a walk through the file notes; `open` are the nodes that the walk is inside of."""
+
+    path: Path
+    lines: dict[Place, int]
+    mistakes: list[str]
+    open: set[int] = field(default_factory=set)
+
+
+def _walk(node: yaml.Node, place: Place, found: _Found) -> None:
     """Note the line of every key; a key that comes twice is a mistake that YAML itself passes over."""
-    lines.setdefault(place, node.start_mark.line + 1)
+    lines, line = found.lines, node.start_mark.line + 1
+    lines.setdefault(place, line)
+    if id(node) in found.open:
+        found.mistakes.append(f"{found.path}:{line}: {_dotted(place)}: refers to itself")
+        return
+    found.open.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            inner = (*place, key.value)
             line = key.start_mark.line + 1
+            if key.tag not in _KEY_TAGS:
+                found.mistakes.append(f"{found.path}:{line}: {_dotted(place) or 'the file'}: a key here is no text")
+                continue
+            inner = (*place, key.value)
             if inner in lines:
-                mistakes.append(f"{path}:{line}: {_dotted(inner)}: already set in line {lines[inner]}")
+                found.mistakes.append(f"{found.path}:{line}: {_dotted(inner)}: already set in line {lines[inner]}")
                 continue
             lines[inner] = line
-            _walk(value, inner, lines, mistakes, path)
+            _walk(value, inner, found)
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
-            _walk(value, (*place, number), lines, mistakes, path)
+            _walk(value, (*place, number), found)
+    found.open.remove(id(node))
 
 
 def _merge(base: dict[Any, Any], overlay: dict[Any, Any]) -> dict[Any, Any]:

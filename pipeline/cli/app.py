@@ -92,13 +92,20 @@ class Options:
         return settings
 
     def prepared(self) -> Settings:
-        """As `connected`; the local cloud also gets what an AWS account has from its bootstrap, and the images."""
+        """As `connected`, to write: credentials must be of the settings' account.
+
+        The local cloud also gets what an AWS account has from its bootstrap, and the images.
+        """
         settings = self.connected()
         if settings.account.target == "local":
             from pipeline.local import account
 
             with status("preparing the local account"):
                 account.prepare(settings)
+        else:
+            from pipeline.session import verify_account
+
+            verify_account(settings)
         return settings
 
     def command(self, default_profile: str = DEFAULT_PROFILE) -> str:

@@ -32,11 +32,13 @@ def up(
         raise PipelineError(
             f"the profile {options.profile} lives in an AWS account; the local cloud is for --profile local"
         )
+    if port and port == s3_port:
+        raise PipelineError(f"--port and --s3-port are both {port}; each wants a port of its own")
     with status("starting the local cloud"):
         running = cloud.up(cloud.default_directory(), settings.account, api_port=port, s3_port=s3_port)
-    typer.echo(
-        f"running: pid {running.pid}, AWS APIs on 127.0.0.1:{running.api_port}, S3 on 127.0.0.1:{running.s3_port}"
-    )
+    # What an account has besides the cloud's own state: roles, the deploy function and the rules that invoke it.
+    options.prepared()
+    typer.echo(_running_line(running))
     typer.echo(f"next: {options.command()} upsert")
 
 

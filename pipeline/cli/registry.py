@@ -37,8 +37,9 @@ def models(
     for one in found:
         accuracy = "-" if one.accuracy is None else f"{one.accuracy:.3f}"
         rmse = "-" if one.rmse is None else f"{one.rmse:.3f}"
-        approval = status_text(one.approval)
-        table.add_row(str(one.version), moment(one.created), approval, accuracy, rmse, one.run, one.comment)
+        # Short enough that a terminal of 80 columns breaks no name.
+        approval = status_text(one.approval.replace("PendingManualApproval", "Pending"))
+        table.add_row(str(one.version), moment(one.created)[:-3], approval, accuracy, rmse, one.run, one.comment)
     Console().print(table, highlight=False)
 
 
@@ -48,7 +49,7 @@ def approve(context: typer.Context, version: VersionArgument, comment: Comment =
     from pipeline.operations import registry
 
     options = options_of(context)
-    approved = registry.decide(options.connected(), version, "Approved", comment)
+    approved = registry.decide(options.prepared(), version, "Approved", comment)
     typer.echo(f"approved: {approved.arn}")
     typer.echo(f"next: {options.command()} endpoint")
 

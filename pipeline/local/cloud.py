@@ -20,6 +20,8 @@ from pipeline.errors import PipelineError
 from pipeline.images import ROOT
 from pipeline.settings import Account
 
+# The folder of the S3 server.
+OBJECTS = "objects"
 API_PORT = 8770
 S3_PORT = 8771
 START_SECONDS = 120
@@ -81,6 +83,7 @@ def up(directory: Path, account: Account, *, api_port: int = 0, s3_port: int = 0
                 " python -m pipeline local down"
             )
         return running
+    _end_leftovers(directory)
     before = read(directory) if _file(directory).exists() else None
     if before is not None and (before.account_id, before.region) != (account.id, account.region):
         raise PipelineError(
@@ -103,7 +106,7 @@ def up(directory: Path, account: Account, *, api_port: int = 0, s3_port: int = 0
             raise PipelineError(
                 f"port {port} for {name} is in use; choose another: python -m pipeline local up {option} N"
             )
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write(cloud)
     return _start(cloud)
 
@@ -133,11 +136,11 @@ def _start(cloud: Cloud) -> Cloud:
 
 
 def down(directory: Path) -> bool:
-    """Stop the cloud and all it started; False where none runs."""
+    """Stop the cloud and all it started, also what one that was killed has left; False where nothing ran."""
     directory = directory.resolve()
     cloud = find(directory)
     if cloud is None:
-        return False
+        return _end_leftovers(directory) > 0
     os.kill(cloud.pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while _is_ours(cloud.pid, directory):
@@ -146,6 +149,13 @@ def down(directory: Path) -> bool:
         time.sleep(0.05)
     _write(dataclasses.replace(cloud, pid=0))
     return True
+
+
+def _end_leftovers(directory: Path) -> int:
+    """End what a cloud that was killed has started; gives how many processes that were."""
+    from pipeline.local import containers, objects
+
+    return containers.end_leftovers(directory) + objects.end_leftover(directory / OBJECTS)
 
 
 def reset(directory: Path) -> None:

@@ -64,6 +64,9 @@ _FLAGS = (
 )
 
 
+PID_FILE = "server.pid"
+
+
 class ObjectStore:
     """An S3 server on 127.0.0.1:`port` whose objects lie under `directory` and survive a restart.
 
@@ -107,7 +110,7 @@ class ObjectStore:
         if self._process is not None and self._process.is_running():
             return
         (self.directory / "data").mkdir(parents=True, exist_ok=True)
-        self._stop_leftover()
+        end_leftover(self.directory)
         for _ in range(ATTEMPTS):
             if not _is_free(self.port):
                 raise PipelineError(
@@ -142,7 +145,7 @@ class ObjectStore:
 
     @property
     def _pid_file(self) -> Path:
-        return self.directory / "server.pid"
+        return self.directory / PID_FILE
 
     @property
     def _ports_file(self) -> Path:
@@ -243,21 +246,23 @@ class ObjectStore:
             self._ports_file.write_text(json.dumps(known))
         return dict(known)
 
-    def _stop_leftover(self) -> None:
-        """Stop the server that an interrupted run left on this folder: two servers would spoil each other's data."""
-        try:
-            left = json.loads(self._pid_file.read_text())
-            process = psutil.Process(left["pid"])
-            if process.create_time() != left["started"]:
-                return
-        except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
-            return
-        log.warning("stopping the S3 server (pid %d) that an interrupted run left behind", process.pid)
-        _end(process)
-
     def _last_lines(self) -> str:
         lines = self.log_file.read_text(errors="replace").strip().splitlines()[-5:]
         return " | ".join(line.strip() for line in lines) or "it printed nothing"
+
+
+def end_leftover(directory: Path) -> int:
+    """End the server that an interrupted run left on this folder (two would spoil each other's data); 1 if it was."""
+    try:
+        left = json.loads((directory / PID_FILE).read_text())
+        process = psutil.Process(left["pid"])
+        if process.create_time() != left["started"]:
+            return 0
+    except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
+        return 0
+    log.warning("stopping the S3 server (pid %d) that an interrupted run left behind", process.pid)
+    _end(process)
+    return 1
 
 
 def _executable() -> str:

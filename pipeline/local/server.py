@@ -16,7 +16,7 @@ from pathlib import Path
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from pipeline.errors import PipelineError
-from pipeline.local import cloud, containers
+from pipeline.local import cloud
 from pipeline.local.context import Context
 from pipeline.local.objects import ObjectStore
 from pipeline.local.store import Store
@@ -35,15 +35,14 @@ class QuietHandler(WSGIRequestHandler):
 
 def serve(settings: cloud.Cloud) -> None:
     """Run until SIGTERM or SIGINT."""
-    ended = containers.end_leftovers(settings.directory)
-    if ended:
-        log.warning("ended %d processes that an earlier local cloud left behind", ended)
     # moto's own account id and AWS clients in this process read these.
     os.environ.update(cloud.environment(settings), MOTO_ACCOUNT_ID=settings.account_id)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    objects = ObjectStore(settings.directory / "objects", settings.s3_port, settings.access_key, settings.secret_key)
+    objects = ObjectStore(
+        settings.directory / cloud.OBJECTS, settings.s3_port, settings.access_key, settings.secret_key
+    )
     objects.start()
     try:
         _serve_api(settings, stop)

@@ -41,7 +41,7 @@ class Recipe:
     patience: Annotated[int, "epochs without a better accuracy before the trial stops; 0: never"] = 5
     workers: Annotated[int, "loader processes a training process; 0 loads in the training process"] = 4
     precision: Annotated[Precision, "auto: bf16 on a GPU that has it, else fp32"] = "auto"
-    backend: Annotated[Backend, "auto: smddp where it can run, nccl on GPUs, gloo on CPUs"] = "auto"
+    backend: Annotated[Backend, "auto: nccl on GPUs, gloo on CPUs; smddp has a launcher of its own"] = "auto"
     decision: Annotated[Decision, "a count is the likeliest class, or the rounded expectation"] = "argmax"
     checkpoint_minutes: Annotated[float, "minutes between checkpoints"] = 10.0
     seed: Annotated[int, "of initial weights, sample order and augmentation"] = 1

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import signal
 import socket
 import stat
 
@@ -13,7 +14,8 @@ from botocore.exceptions import ClientError
 from pipeline.errors import PipelineError
 from pipeline.local import cloud
 from pipeline.settings import Account
-from tests.integration.conftest import ACCOUNT
+from tests.conftest import free_port
+from tests.integration.conftest import ACCOUNT, wait_until
 
 
 def test_an_operation_that_it_does_not_know_is_an_error_and_not_pretended(sagemaker):
@@ -77,3 +79,30 @@ def test_reset_removes_a_cloud_and_nothing_else(tmp_path):
     with pytest.raises(PipelineError, match="holds no local cloud"):
         cloud.reset(tmp_path)
     assert os.listdir(tmp_path) == ["thesis.txt"]
+
+
+def processes_below(directory):
+    """Every process that was started for this folder."""
+    return [
+        one for one in psutil.process_iter(["cmdline"]) if any(str(directory) in a for a in one.info["cmdline"] or [])
+    ]
+
+
+def test_after_a_kill_the_cloud_starts_on_its_ports_and_down_leaves_no_process(tmp_path):
+    directory = tmp_path / "cloud"
+    try:
+        first = cloud.up(directory, ACCOUNT, api_port=free_port(), s3_port=free_port())
+        os.kill(first.pid, signal.SIGKILL)
+        wait_until(lambda: cloud.find(directory) is None)
+        assert processes_below(directory)  # the S3 server outlives it
+
+        second = cloud.up(directory, ACCOUNT)
+        assert (second.api_port, second.s3_port) == (first.api_port, first.s3_port)
+        os.kill(second.pid, signal.SIGKILL)
+        wait_until(lambda: cloud.find(directory) is None)
+
+        assert cloud.down(directory)
+        assert not processes_below(directory)
+        assert not cloud.down(directory)
+    finally:
+        cloud.down(directory)

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pipeline import demo
 from pipeline.images import ROOT
-from pipeline.operations import executions, progress, registry
+from pipeline.operations import dataset, executions, progress, registry
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
 from tests.integration.conftest import read
@@ -171,13 +171,46 @@ def test_a_second_run_takes_all_that_is_cached_and_a_gate_out_of_reach_fails_it_
     assert len(registry.versions(settings, 10)) == 1
 
 
-def test_new_data_is_looked_for(whole_run, settings, local_cloud):
+def test_the_data_set_of_a_run_is_read_by_its_name(execution, settings, local_cloud):
+    run = execution["PipelineExecutionArn"].rsplit("/", 1)[1]
+    index = dataset.read(settings, dataset.locate(settings, run))
+    assert sum(split.samples for split in index.splits.values()) > 100
+    assert index.facts.leakage.split.same_bin == 0
+    assert index.facts.kept == 0
+
+
+def test_new_data_is_looked_for_and_shards_of_the_same_photos_are_taken_again(whole_run, settings, local_cloud):
+    s3 = local_cloud.client("s3")
+
+    def shards():
+        listed = s3.list_objects_v2(Bucket=settings.data.bucket, Prefix=f"{settings.data.prefix}/shards/")["Contents"]
+        return {one["Key"]: one["LastModified"] for one in listed}
+
+    before = shards()
     execution = executions.start(settings, {"DataVersion": "another"})
     for last in progress.follow(settings, execution.arn, interval=0.2):
-        query = next((step for step in last.steps if step.name == "QueryMetadata"), None)
-        if query is not None and query.status == "Succeeded":
-            assert not query.cached_from
+        step = next((step for step in last.steps if step.name == "ShardImages"), None)
+        if step is not None and step.status in {"Succeeded", "Failed"}:
             break
     executions.stop(settings, execution.arn)
+    index = dataset.read(settings, dataset.locate(settings, execution.id))
     *_, last = progress.follow(settings, execution.arn, interval=0.2)
     assert last.execution.status == "Stopped"
+    assert not any(step.cached_from for step in last.steps)
+    assert shards() == before
+    assert index.facts.kept == sum(split.samples for split in index.splits.values())
+
+
+def test_after_down_and_up_an_approval_still_finds_its_function(whole_run, local_cloud):
+    def pipeline(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "pipeline", *arguments], capture_output=True, text=True, check=True, cwd=ROOT
+        ).stdout
+
+    assert pipeline("local", "down") == "stopped\n"
+    assert pipeline("local", "up").startswith("running: pid ")
+    rules = aws("events", "list-rules")["Rules"]
+    assert {rule["Name"] for rule in rules} >= {"bins-deploy-on-approval", "bins-deploy-after-change"}
+    for rule in rules:
+        [target] = aws("events", "list-targets-by-rule", "--rule", rule["Name"])["Targets"]
+        assert aws("lambda", "get-function", "--function-name", target["Arn"])["Configuration"]["State"] == "Active"

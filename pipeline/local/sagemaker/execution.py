@@ -183,7 +183,7 @@ class Execution:
 
     def _execute(self, step: Step, arguments: dict[str, Any]) -> None:
         name = step["Name"]
-        attempt = 1
+        attempt, started = 1, now()
         while True:
             try:
                 result = self._runners.run(
@@ -191,7 +191,7 @@ class Execution:
                 )
                 break
             except StepFailedError as error:
-                delay = _retry_delay(step, error.exception_type, attempt)
+                delay = _retry_delay(step, error.exception_type, attempt, now() - started)
                 if delay is None or self._stop.wait(delay):
                     raise
                 attempt += 1
@@ -263,16 +263,18 @@ class Execution:
         self._on_change(self._context.store.update(KIND, self._id, lambda document: document.update(changes)))
 
 
-def _retry_delay(step: Step, exception_type: str, attempt: int) -> float | None:
-    """Seconds to wait before the next attempt, by the step's retry policies; None for no further attempt.
+def _retry_delay(step: Step, exception_type: str, attempt: int, elapsed: float) -> float | None:
+    """Seconds to wait after attempt `attempt` (from 1), by the step's retry policies; None for no further one.
 
+    A policy ends after MaxAttempts retries, or ExpireAfterMin minutes after the step began (`elapsed`, in seconds).
     https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
     """
     for policy in step.get("RetryPolicies", []):
         if exception_type in policy["ExceptionType"]:
-            if attempt >= policy.get("MaxAttempts", 1):
-                return None
-            return float(policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (attempt - 1))
+            delay = float(policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (attempt - 1))
+            if "ExpireAfterMin" in policy:
+                return delay if elapsed + delay <= 60 * policy["ExpireAfterMin"] else None
+            return delay if attempt <= policy["MaxAttempts"] else None
     return None
 
 

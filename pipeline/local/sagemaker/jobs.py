@@ -16,6 +16,7 @@ from pipeline.local.containers import Container
 from pipeline.local.context import Context
 from pipeline.local.images import ImageRegistry
 from pipeline.local.logs import Logs
+from pipeline.local.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +106,20 @@ class Instances:
                 container.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 container.stop(0)
+
+
+def begin_to_stop(store: Store, kind: str, name: str, status: str) -> bool:
+    """Set the job's `status` to Stopping unless it has ended meanwhile; says whether it was set."""
+    begun = False
+
+    def change(document: dict[str, Any]) -> None:
+        nonlocal begun
+        begun = document[status] == "InProgress"
+        if begun:
+            document[status], document["LastModifiedTime"] = "Stopping", time.time()
+
+    store.update(kind, name, change)
+    return begun
 
 
 def hosts(count: int) -> list[str]:

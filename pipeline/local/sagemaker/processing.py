@@ -94,8 +94,8 @@ class ProcessingJobs:
     def stop(self, request: Request) -> Request:
         """Ask the job to end; a job that has ended stays as it is."""
         name = request["ProcessingJobName"]
-        if self.describe(request)["ProcessingJobStatus"] == "InProgress":
-            self._update(name, ProcessingJobStatus="Stopping")
+        self.describe(request)
+        if jobs.begin_to_stop(self._context.store, KIND, name, "ProcessingJobStatus") and name in self._running:
             self._running[name].stop()
         return {}
 

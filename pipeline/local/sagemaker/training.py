@@ -130,8 +130,8 @@ class TrainingJobs:
     def stop(self, request: Request) -> Request:
         """Ask the job to end; a job that has ended stays as it is."""
         name = request["TrainingJobName"]
-        if self.describe(request)["TrainingJobStatus"] == "InProgress":
-            self._update(name, TrainingJobStatus="Stopping")
+        self.describe(request)
+        if jobs.begin_to_stop(self._context.store, KIND, name, "TrainingJobStatus") and name in self._running:
             self._enter(name, "Stopping")
             self._running[name].stop()
         return {}

@@ -170,9 +170,30 @@ def test_no_credentials_is_said_by_a_real_call(call: Call) -> None:
     assert outcome.error.startswith("no AWS credentials were found")
 
 
-def test_an_endpoint_that_nobody_answers_is_said_by_a_real_call(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_a_shell_that_is_pointed_at_the_local_cloud_does_not_take_commands_for_an_account(
+    call: Call, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("time.sleep", lambda _: None)
-    assert "the local cloud does not answer at http://127.0.0.1:9/" in call("runs", "--profile", "aws").error
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    outcome = call("upsert", "--profile", "aws")
+    assert outcome.code == 1
+    assert f"this profile lives in an AWS account, but {name}=http://127.0.0.1:9 leads to this machine" in outcome.error
+
+
+def test_credentials_of_another_account_write_nothing(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    monkeypatch.setattr("pipeline.session.client", lambda settings, service: Identity())
+    for command in (("upsert",), ("start",), ("approve", "1")):
+        outcome = call(*command, "--profile", "aws")
+        assert outcome.code == 1
+        assert "the credentials are of account 999999999999, the settings name 123456789012" in outcome.error
+
+
+class Identity:
+    """An STS client of somebody else."""
+
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Account": "999999999999"}

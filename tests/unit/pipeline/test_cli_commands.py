@@ -15,6 +15,7 @@ from moto import mock_aws
 from pipeline.operations.executions import Execution
 from pipeline.operations.progress import Progress, StepRun
 from tests.unit.pipeline.conftest import Call
+from tests.unit.pipeline.operations.test_dataset import part
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DEFINITION = {"Version": "2020-12-01", "Parameters": [{"Name": "Epochs", "Type": "Integer"}], "Steps": []}
@@ -230,3 +231,26 @@ def test_with_json_stdout_holds_json_alone(call: Call, monkeypatch: pytest.Monke
     outcome = call("start", "--watch", "--json")
     assert json.loads(outcome.out)["arn"].startswith("arn:aws:sagemaker:")
     assert "run1 succeeded" in outcome.error
+
+
+@pytest.mark.usefixtures("account")
+def test_a_data_set_is_tables_for_people_and_json_for_machines(call: Call) -> None:
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="some-bucket")
+    s3.put_object(Bucket="some-bucket", Key="index/part-000.json", Body=json.dumps(part(0, 1)).encode())
+
+    seen = call("dataset", "s3://some-bucket/index").out
+
+    rows = [line.split() for line in seen.splitlines()]
+    assert ["train", "30", "83.3%", "80.0%", "1", "1.0", "1.0", "MB"] in rows
+    assert ["1", "10", "3", "0", "1.500"] in rows
+    assert ["truncated", "1", "0"] in rows
+    assert ["in", "a", "random", "split", "6", "(50.0%)", "3", "(25.0%)"] in rows
+    index = json.loads(call("dataset", "s3://some-bucket/index", "--json").out)
+    assert index["splits"]["train"]["shards"][0]["uri"] == "s3://b/train-0.tar"
+
+
+@pytest.mark.usefixtures("account")
+def test_a_data_set_that_is_not_there_is_one_line(call: Call) -> None:
+    outcome = call("dataset", "s3://no-such-bucket/index")
+    assert (outcome.code, outcome.error) == (1, "there is no bucket no-such-bucket\n")

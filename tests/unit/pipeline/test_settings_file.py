@@ -11,7 +11,7 @@ import yaml
 
 from pipeline.images import ROOT
 from pipeline.settings import Settings, iso_duration, seconds
-from pipeline.settings_file import SettingsError, load_settings, profile_names
+from pipeline.settings_file import SettingsError, load_settings
 
 BASE = """\
 name: bins
@@ -54,10 +54,6 @@ def test_every_profile_of_the_project_loads(profile: str) -> None:
     settings = load_settings(ROOT / "pipeline.yaml", profile)
     assert settings.name == "bins"
     assert (settings.account.target == "local") == (profile in ("local", "demo"))
-
-
-def test_the_profiles_are_named() -> None:
-    assert profile_names(ROOT / "pipeline.yaml") == ["demo", "dev", "local", "prod"]
 
 
 def test_several_mistakes_are_all_listed_in_the_order_of_their_lines(tmp_path: Path) -> None:
@@ -173,3 +169,48 @@ def test_smddp_picks_its_own_launcher_where_it_runs(tmp_path: Path) -> None:
 )
 def test_durations_are_read_as_iso_and_as_seconds(text: str, iso: str, in_seconds: int) -> None:
     assert (iso_duration(text), seconds(text)) == (iso, in_seconds)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "message"),
+    [
+        (
+            {"batch_size": {"minimum": 8, "maximum": 64}},
+            "ranges.batch_size is no number with a point; list what to try",
+        ),
+        ({"optimizer": {"minimum": 0.1, "maximum": 1.0}}, "ranges.optimizer is no number with a point"),
+        (
+            {"learning_rate": {"values": ["a", "b"]}},
+            "ranges.learning_rate: 'a' cannot be: Input should be a valid number",
+        ),
+        ({"optimizer": {"values": ["sgd", "adam"]}}, "ranges.optimizer: 'adam' cannot be: Input should be 'sgd' or"),
+        ({"batch_size": {"values": [16, 0]}}, "ranges.batch_size: 0 cannot be: Input should be greater than 0"),
+        ({"momentum": {"minimum": 0.5, "maximum": 1.5}}, "ranges.momentum: 1.5 cannot be: Input should be less than 1"),
+    ],
+)
+def test_a_range_that_the_trainer_could_not_take_is_refused(tmp_path: Path, ranges: Any, message: str) -> None:
+    [line] = mistakes(tmp_path, with_values(tuning={"ranges": ranges}))
+    assert message in line
+
+
+def test_ranges_of_every_kind_are_taken(tmp_path: Path) -> None:
+    ranges = {
+        "batch_size": {"values": [16, 32]},
+        "optimizer": {"values": ["sgd", "adamw"]},
+        "momentum": {"minimum": 0.5, "maximum": 0.9},
+        "learning_rate": {"values": [1, 0.1]},
+        "architecture": {"values": ["resnet18", "resnet34"]},
+    }
+    assert len(settings_of(tmp_path, with_values(tuning={"ranges": ranges})).tuning.ranges) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("name: &a [*a]\n", ["1: name.0: refers to itself"]),
+        ("? [a, b]\n: c\nname: x\n", ["1: the file: a key here is no text"]),
+        (BASE + "  prod: {1: 2}\n", ["10: profiles.prod: a key here is no text"]),
+    ],
+)
+def test_what_no_settings_can_be_has_its_line(tmp_path: Path, text: str, lines: list[str]) -> None:
+    assert mistakes(tmp_path, text) == lines
