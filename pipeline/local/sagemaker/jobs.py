@@ -50,6 +50,10 @@ class JobServices:
         folder.mkdir(parents=True)
         return folder
 
+    def discard(self, kind: str, name: str) -> None:
+        """Remove the folder of a job that ended well: all it made is in S3. That of a failed one stays to look into."""
+        shutil.rmtree(self.context.directory / "jobs" / kind / name, ignore_errors=True)
+
 
 class Instances:
     """The instances of one job: started together, ended together when one fails or the job is stopped."""

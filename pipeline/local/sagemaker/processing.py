@@ -123,6 +123,7 @@ class ProcessingJobs:
         try:
             self._update(name, ProcessingStartTime=now())
             message = self._execute(name, request, instances)
+            self._services.discard("processing", name)
             if instances.stopping:
                 self._finish(name, "Stopped")
             else:

@@ -184,6 +184,7 @@ class TrainingJobs:
         instances = self._running[name]
         try:
             late = self._execute(name, request, instances)
+            self._services.discard("training", name)
             if late:
                 self._finish(name, "Stopped", "MaxRuntimeExceeded")
             elif instances.stopping:

@@ -85,6 +85,40 @@ def bin_metadata(quantity: Any, *asins: str) -> dict[str, Any]:
     return {"BIN_FCSKU_DATA": items, "EXPECTED_QUANTITY": quantity}
 
 
+def refused(summary: Any) -> dict[str, int]:
+    return {reason: one.photos for reason, one in summary.refused.items()}
+
+
+def add_bins_that_athena_reads(job: Job) -> None:
+    job.add("1", bin_metadata(1, "B2"))
+    job.add("00001", bin_metadata(2, "B2", "B1"))
+    job.add("NaN", bin_metadata(0))
+    job.add("whole", bin_metadata(2.0, "B3"))
+    job.add("six", bin_metadata(6, "B1"))
+    job.add("negative", bin_metadata(-1, "B1"))
+    job.add("half", bin_metadata(2.5, "B1"))
+    job.add("null", bin_metadata(None, "B1"))
+    job.add("missing", {"BIN_FCSKU_DATA": {}})
+    job.add("lonely", bin_metadata(1, "B1"), photo=False)
+    job.add("unknown")
+    job.add("a.b", bin_metadata(1, "B1"))
+    job.add("empty", b"")
+    job.add("two", b'{"EXPECTED_QUANTITY": 1}\n{"EXPECTED_QUANTITY": 2}')
+
+
+EXPECTED_REFUSALS = {
+    "above-maximum": 1,
+    "fractional-quantity": 1,
+    "image-without-metadata": 1,
+    "malformed-metadata": 2,
+    "metadata-without-image": 1,
+    "missing-quantity": 1,
+    "negative-quantity": 1,
+    "null-quantity": 1,
+    "unusable-id": 1,
+}
+
+
 @pytest.fixture
 def job(aws: Front, s3: Any, bucket: str, tmp_path: Path) -> Job:
     """A job over an empty bucket, with its outputs declared."""

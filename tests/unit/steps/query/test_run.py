@@ -20,46 +20,18 @@ from steps.common.labels import SCHEMA, read_labels
 from steps.common.s3 import S3Uri
 from steps.query import direct, statements
 from steps.query.inventory import take
-from steps.query.statements import folder
 from steps.query.summary import Summary
 from tests.unit.pipeline.local.athena.front import Front
-from tests.unit.steps.query.conftest import PHOTO, Job, bin_metadata
+from tests.unit.steps.query.conftest import (
+    EXPECTED_REFUSALS,
+    PHOTO,
+    Job,
+    add_bins_that_athena_reads,
+    bin_metadata,
+    refused,
+)
 
 Tables = Callable[[str], list[str]]
-
-
-def refused(summary: Any) -> dict[str, int]:
-    return {reason: one.photos for reason, one in summary.refused.items()}
-
-
-def add_bins_that_athena_reads(job: Job) -> None:
-    job.add("1", bin_metadata(1, "B2"))
-    job.add("00001", bin_metadata(2, "B2", "B1"))
-    job.add("NaN", bin_metadata(0))
-    job.add("whole", bin_metadata(2.0, "B3"))
-    job.add("six", bin_metadata(6, "B1"))
-    job.add("negative", bin_metadata(-1, "B1"))
-    job.add("half", bin_metadata(2.5, "B1"))
-    job.add("null", bin_metadata(None, "B1"))
-    job.add("missing", {"BIN_FCSKU_DATA": {}})
-    job.add("lonely", bin_metadata(1, "B1"), photo=False)
-    job.add("unknown")
-    job.add("a.b", bin_metadata(1, "B1"))
-    job.add("empty", b"")
-    job.add("two", b'{"EXPECTED_QUANTITY": 1}\n{"EXPECTED_QUANTITY": 2}')
-
-
-EXPECTED_REFUSALS = {
-    "above-maximum": 1,
-    "fractional-quantity": 1,
-    "image-without-metadata": 1,
-    "malformed-metadata": 2,
-    "metadata-without-image": 1,
-    "missing-quantity": 1,
-    "negative-quantity": 1,
-    "null-quantity": 1,
-    "unusable-id": 1,
-}
 
 
 @pytest.fixture(scope="module")
@@ -165,30 +137,6 @@ def test_both_readers_consolidate_to_the_same_rows(finished: tuple[Job, Summary]
     assert by_athena == directly
 
 
-def test_files_that_the_serde_refuses_are_named_by_the_direct_reader(
-    job: Job, caplog: pytest.LogCaptureFixture
-) -> None:
-    add_bins_that_athena_reads(job)
-    job.add("truncated", b'{"EXPECTED_QUANTITY": 1,')
-    job.add("string", bin_metadata("3"))
-    job.add("boolean", bin_metadata(True))
-    job.add("nan", b'{"EXPECTED_QUANTITY": NaN, "BIN_FCSKU_DATA": {}}')
-    job.add("list", bin_metadata([1]))
-    summary = job.run()
-    assert summary.reader == "direct"
-    assert summary.reader_reason.startswith("HIVE_BAD_DATA")
-    assert refused(summary) == EXPECTED_REFUSALS | {
-        "malformed-metadata": 3,
-        "boolean-quantity": 1,
-        "composite-quantity": 1,
-        "nan-quantity": 1,
-        "string-quantity": 1,
-    }
-    assert "truncated" in summary.refused["malformed-metadata"].examples
-    assert f"s3://{job.bucket}/raw/metadata/truncated.json is left out: it is malformed" in caplog.text
-    assert job.written("labels")["image_id"].to_pylist() == ["00001", "1", "NaN", "whole"]
-
-
 def test_a_second_try_of_a_job_replaces_its_output_and_its_tables(
     job: Job, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,14 +225,3 @@ def test_a_wrong_argument_is_the_jobs_failure_reason(tmp_path: Path) -> None:
     assert ended.returncode == 1
     reason = (tmp_path / "output" / "message").read_text()
     assert reason == "steps.query: argument --maximum-quantity: invalid int value: 'many'"
-
-
-def test_hostile_arguments_are_refused_before_anything_is_asked(job: Job) -> None:
-    with pytest.raises(StepError, match="--database"):
-        job.run(database='bins"; DROP TABLE x')
-    with pytest.raises(StepError, match="--workgroup"):
-        job.run(workgroup="a b")
-    with pytest.raises(StepError, match="--maximum-quantity 0"):
-        job.run(maximum_quantity=0)
-    with pytest.raises(StepError, match="cannot be an Athena location"):
-        folder(S3Uri(job.bucket, "it's/here"))

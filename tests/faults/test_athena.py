@@ -15,7 +15,9 @@ from steps.common.errors import StepError
 from steps.common.s3 import S3Uri
 from steps.query.__main__ import end_on_sigterm
 from steps.query.execution import Athena, QueryFailedError
-from tests.unit.pipeline.local.athena.front import Front
+from tests.unit.pipeline.local.athena.front import Front, aws, front
+
+__all__ = ["aws", "front"]
 
 ENDLESS = "SELECT count(*) FROM UNNEST(sequence(1, 90000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 900000)) AS b(y)"
 
