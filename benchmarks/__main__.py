@@ -29,7 +29,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "query": Benchmark(query.cases, "metadata files to Parquet, without Athena", count=10_441),
-    "shard": Benchmark(shard.plain, "photos into shards, bytes kept", count=4_000),
+    "shard": Benchmark(shard.plain, "photos into shards, bytes kept", count=8_000, baseline_count=2_000),
     "shard-latency": Benchmark(shard.latency, "the same with 15 ms added to each GET", count=4_000, baseline_count=500),
     "shard-resize": Benchmark(shard.resized, "photos into shards, resized to 256", count=4_000, baseline_count=500),
     "shard-scale": Benchmark(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.child import Work
-from benchmarks.contenders.fetching import fetch_and_drop
+from benchmarks.contenders.fetching import fetch_and_drop_awaited
 from benchmarks.job import LABELS
 from steps.common.s3 import S3Uri
 
@@ -23,12 +24,10 @@ def step(base: str, flags: list[str]) -> Work:
     import simplejpeg
 
     del boto3, cv2, obstore, simplejpeg
-    from steps.shard.__main__ import parse
-    from steps.shard.run import run
+    from steps.shard.__main__ import main
 
     os.environ["SAGEMAKER_BASE_DIR"] = base
-    settings = parse(flags)
-    return lambda: run(settings)
+    return lambda: main(flags)
 
 
 def naive(base: str, location: str, target: str, count: int, shorter_side: int) -> Work:
@@ -83,7 +82,7 @@ def raw_gets(base: str, location: str) -> Work:
     del obstore
     source = S3Uri.parse(location)
     keys = [source.join(key).key for key in pq.read_table(Path(base) / LABELS)["image_key"].to_pylist()]
-    return lambda: fetch_and_drop(source.bucket, keys)
+    return lambda: asyncio.run(fetch_and_drop_awaited(source.bucket, keys))
 
 
 def resize(folder: str, count: int, shorter_side: int, quality: int) -> Work:

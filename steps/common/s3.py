@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from steps.common.errors import StepError
 
@@ -79,18 +79,15 @@ def open_store(bucket: str, *, anonymous: bool = False) -> S3Store:
     if anonymous:
         return S3Store(bucket, region=region, skip_signature=True, virtual_hosted_style_request=endpoint is None)
     provider = Boto3CredentialProvider(session)
+    options: dict[str, Any] = {"region": region, "credential_provider": provider}
+    # Bodies are not hashed once more for the signature: TLS guards them on their way, as with boto3's own uploads.
+    options["unsigned_payload"] = True
     if endpoint:
+        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
         # Plain HTTP is allowed for an endpoint on this machine only.
-        options = {"allow_http": True} if re.match(r"http://(127\.0\.0\.1|localhost)[:/]", endpoint + "/") else {}
-        return S3Store(
-            bucket,
-            endpoint=endpoint,
-            region=region,
-            credential_provider=provider,
-            virtual_hosted_style_request=False,
-            client_options=options,
-        )
-    return S3Store(bucket, region=region, credential_provider=provider)
+        if re.match(r"http://(127\.0\.0\.1|localhost)[:/]", endpoint + "/"):
+            options["client_options"] = {"allow_http": True}
+    return S3Store(bucket, **options)
 
 
 def list_objects(uri: S3Uri) -> Iterator[tuple[str, int]]:

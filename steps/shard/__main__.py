@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import pyarrow as pa
 
 from steps.common.arguments import ArgumentParser
@@ -11,8 +9,6 @@ from steps.common.errors import run_as_job
 from steps.common.s3 import S3Uri
 from steps.shard.run import run
 from steps.shard.settings import Settings
-
-_M_MMAP_THRESHOLD = -3  # of malloc.h
 
 
 def parse(arguments: list[str] | None = None) -> Settings:
@@ -31,22 +27,11 @@ def parse(arguments: list[str] | None = None) -> Settings:
     return Settings(**vars(parser.parse_args(arguments)))
 
 
-def main() -> None:
-    """Read the arguments and run the step."""
-    _give_memory_back()
-    run(parse())
-
-
-def _give_memory_back() -> None:
-    """Let large arrays be freed to the system, so that planning and writing do not add up: 100 MB for 500,000 photos.
-
-    Arrow's own allocator keeps what was freed, and so does glibc's once it has seen large arrays come and go, unless
-    its threshold for them is set.
-    """
+def main(arguments: list[str] | None = None) -> None:
+    """Read the arguments (the process's own by default) and run the step."""
+    # Arrow's own allocator keeps what was freed.
     pa.set_memory_pool(pa.system_memory_pool())
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+    run(parse(arguments))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from steps.common.labels import read_labels
 from steps.common.s3 import S3Uri, open_store
 from steps.shard.assignments import Lineage
 from steps.shard.ledger import Ledger
+from steps.shard.memory import large_arrays_given_back
 from steps.shard.photos import open_source
 from steps.shard.plan import Plan, Share, dataset_key, describe, make_plan
 from steps.shard.rejects import Rejects
@@ -33,12 +34,13 @@ def run(settings: Settings) -> None:
     Raises StepError for labels, splits or photos that make no data set; see the modules called here.
     """
     instance = container.instance()
-    labels = read_labels(container.processing_input("labels"))
-    plan, assignments = _plan(labels, settings)
-    sharding = describe(settings, labels, plan)
-    key = dataset_key(settings, sharding, plan, instance.count)
-    kept = len(plan.order) - len(plan.assigned)
-    del labels  # the items are most of it, and the plan has what it needs
+    with large_arrays_given_back():
+        labels = read_labels(container.processing_input("labels"))
+        plan, assignments = _plan(labels, settings)
+        sharding = describe(settings, labels, plan)
+        key = dataset_key(settings, sharding, plan, instance.count)
+        kept = len(plan.order) - len(plan.assigned)
+        del labels  # the items are most of it, and the plan has what it needs
     share = plan.share(instance)
     log.info("instance %d of %d writes %d of %d photos", instance.index, instance.count, len(share), len(plan.labels))
     _tell(plan.leakage)
