@@ -141,9 +141,7 @@ class ShardWriter:
                 for name in SPLITS:
                     number = len(records[name])
                     while await feed.peek(name) is not None:
-                        close = await self._gather(self.ledger.place(name, number), name, feed)
-                        if closing is not None:
-                            await closing
+                        close = await self._gather(self.ledger.place(name, number), name, feed, closing)
                         closing = asyncio.create_task(close(records[name]))
                         number += 1
                 if closing is not None:
@@ -161,9 +159,12 @@ class ShardWriter:
         }
 
     async def _gather(
-        self, uri: S3Uri, name: SplitName, feed: Feed
+        self, uri: S3Uri, name: SplitName, feed: Feed, before: asyncio.Task[None] | None
     ) -> Callable[[list[Record]], Coroutine[Any, Any, None]]:
-        """Send as many photos as fit, one at least; gives what ends the upload and records the shard."""
+        """Send as many photos as fit, one at least; gives what ends the upload and records the shard.
+
+        Returns once the shard `before` is closed too; where that fails, this one is aborted with it.
+        """
         async with AsyncExitStack() as stack:
             shard = _Shard(uri, await stack.enter_async_context(_upload(self.ledger.store, uri)))
             while (following := await feed.peek(name)) is not None:
@@ -174,6 +175,8 @@ class ShardWriter:
                 await shard.add(data)
                 shard.counts[photo.quantity] += 1
                 feed.take()
+            if before is not None:
+                await before
             upload, settled = stack.pop_all(), feed.settle()
 
         async def close(records: list[Record]) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from steps.common.errors import StepError
 from steps.common.shards import iterate
+from steps.shard import writing
 from tests.faults.proxy import spoiling
-from tests.unit.steps.shard.conftest import Job, tars
+from tests.unit.steps.shard.conftest import Job, jpeg, tars
 
 
 def is_photo(path: str) -> bool:
@@ -65,6 +66,27 @@ def test_a_shard_that_cannot_be_written_ends_the_step_and_is_named(
         job.run()
     again = job.run()
     assert again.splits["validation"].samples
+
+
+def test_a_shard_that_cannot_be_closed_takes_no_other_with_it_half_written(
+    job: Job, monkeypatch: pytest.MonkeyPatch, impatient
+):
+    # A photo a shard, each of two parts.
+    large = jpeg(1)[:-2] + bytes(6_000_000) + jpeg(1)[-2:]
+    for number in range(12):
+        job.add(f"{number}", number % 2, [f"B{number}"], large)
+
+    def fault(method: str, path: str, n: int) -> str:
+        # The first POST begins the upload, the second ends it.
+        return "503" if method == "POST" and path.endswith("train-000-000001.tar") and n > 1 else ""
+
+    monkeypatch.setattr(writing, "PART_BYTES", 5 * 1024 * 1024)
+    flags = ("--image-size", "0", "--shard-megabytes", "7")
+    with spoiling(fault, monkeypatch), pytest.raises(StepError, match=r"train-000-000001\.tar: writing it failed"):
+        job.run(*flags)
+    assert "Uploads" not in job.s3.list_multipart_uploads(Bucket=job.bucket)
+    assert set(tars(job, "out")) == {"train/train-000-000000.tar"}
+    assert job.run(*flags).splits["train"].samples
 
 
 @pytest.mark.parametrize("damage", ["gone", "shorter", "one other bit"])
