@@ -155,7 +155,8 @@ def merge(parts: list[IndexPart]) -> DatasetIndex:
         sharding=sharding,
         splits=splits,
         rejects={reason: sorted(ids) for reason, ids in sorted(rejects.items())},
-        facts=parts[0].facts,
+        # An instance that plans after another finds what that one has just assigned: the least is from before the job.
+        facts=min((part.facts for part in parts if part.facts), key=lambda facts: facts.kept, default=None),
     )
     uris = [shard.uri for split in index.splits.values() for shard in split.shards]
     if len(uris) != len(set(uris)):

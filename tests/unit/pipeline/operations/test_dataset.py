@@ -52,7 +52,7 @@ def part(instance: int, instances: int = 2) -> dict[str, Any]:
         "rejects": {"truncated": [f"{instance}"]},
         "facts": {
             "leakage": {"split": overlap, "random": overlap | {"same_bin": 6}},
-            "kept": 60,
+            "kept": 60 - instance,
             "assignments": "s3://b/a",
         },
     }
@@ -82,6 +82,7 @@ def test_the_parts_below_a_prefix_are_one_index(settings: Settings, put: Any) ->
     assert index.rejects == {"truncated": ["0", "1"]}
     assert index.facts is not None
     assert index.facts.leakage.random.same_bin == 6
+    assert index.facts.kept == 59  # of the instance that planned first
 
 
 @pytest.mark.parametrize(
