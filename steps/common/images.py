@@ -13,6 +13,11 @@ MAX_PIXELS = 50_000_000
 MAX_BYTES = 32 * 1024 * 1024
 # JPEG markers of the application segments and comments that stand before the picture: APP0 to APP15, COM.
 _LEADING_SEGMENTS = frozenset([*range(0xE0, 0xF0), 0xFE])
+# A JPEG is decoded at a fraction of its size for less, but not at more than half: libjpeg-turbo has no vector code for
+# fractions between a half and the whole.
+_SMALLEST_SCALING = 2
+# Up to here bilinear interpolation reads most of the pixels; against area averaging it is 44 dB off and 6 times faster.
+_LARGEST_BILINEAR = 3
 
 
 class ImageError(Exception):
@@ -47,7 +52,7 @@ def decode_rgb(data: bytes, shorter_side: int = 0) -> NDArray[np.uint8]:
     """Decode a JPEG (colour, grayscale or CMYK) to upright RGB, shape (height, width, 3).
 
     Upright: turned as its EXIF orientation says, so that a phone's photo means the same with and without its EXIF.
-    With `shorter_side` > 0 the decoder may scale by n/8 while it decodes, never below that size (3x cheaper).
+    With `shorter_side` > 0 the decoder may scale down while it decodes, by 2 or more and never below that size.
     Raises ImageError with reason `not-jpeg`, `truncated`, `too-large` or `undecodable`.
     """
     import simplejpeg
@@ -59,7 +64,7 @@ def decode_rgb(data: bytes, shorter_side: int = 0) -> NDArray[np.uint8]:
         minimum = {
             "min_height": int(np.ceil(height * scale)),
             "min_width": int(np.ceil(width * scale)),
-            "min_factor": 1,
+            "min_factor": _SMALLEST_SCALING,
         }
     try:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", **minimum)
@@ -84,8 +89,24 @@ def network_input(data: bytes, image_size: int) -> NDArray[np.uint8]:
 
     Stretched, not cropped: a crop can cut counted objects out of the picture.
     """
-    pixels = resize(decode_rgb(data, image_size), image_size, image_size)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    photo = np.empty((3, image_size, image_size), np.uint8)
+    write_network_input(data, photo)
+    return photo
+
+
+def write_network_input(data: bytes, photo: NDArray[np.uint8]) -> None:
+    """Write `network_input` of a JPEG into `photo`, contiguous uint8 of shape (3, S, S): a place in a batch."""
+    import cv2
+
+    _, height, width = photo.shape
+    pixels = decode_rgb(data, max(height, width))
+    shrinks = max(pixels.shape[0] / height, pixels.shape[1] / width)
+    if shrinks <= _LARGEST_BILINEAR:
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+    else:
+        pixels = resize(pixels, width, height)
+    # Four times faster than to transpose and copy.
+    cv2.split(pixels, list(photo))
 
 
 def shrink_jpeg(data: bytes, shorter_side: int, quality: int) -> bytes:

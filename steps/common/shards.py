@@ -10,6 +10,7 @@ parent process that has itself read from S3 needs workers that are spawned, not 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -20,7 +21,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from steps.common.dataset import Shard
 from steps.common.errors import StepError
@@ -36,6 +38,8 @@ CHUNK_BYTES = 4 * 1024 * 1024
 # A tar ends in two empty blocks of 512 bytes.
 _TRAILER_BYTES = 1024
 _MEMBERS = frozenset({"jpg", "cls"})
+_NO_MEMBER = bytes(tarfile.BLOCKSIZE)
+_PLAIN_FILE = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
 
 @dataclass(frozen=True)
@@ -47,20 +51,43 @@ class Sample:
     quantity: int
 
 
+@dataclass(frozen=True)
+class Mount:
+    """A folder that shows what lies below an S3 prefix: a channel in FastFile or File mode."""
+
+    prefix: str
+    folder: Path
+
+    def path(self, uri: str) -> Path:
+        """Where the object at `uri` is. Raises StepError when it is not below the prefix."""
+        relative = uri.removeprefix(self.prefix.rstrip("/") + "/")
+        if relative == uri or ".." in relative.split("/"):
+            raise StepError(f"{uri} is not below {self.prefix}, which {self.folder} shows; run the shard step again")
+        return self.folder / relative
+
+
 def read_shard(shard: Shard) -> Iterator[Sample]:
     """The samples of one shard, in the order in which they were written, while it streams from S3.
 
-    Raises StepError that names the shard when it is missing, may not be read, is not as long as the index says, is not
-    a tar, or has a sample without its photo or count; and, once all of it has passed, when its SHA-256 or its number
-    of samples is not the index's. A caller must therefore read to the end before it trusts what it read.
+    Raises StepError as `samples_in` does, and when it is missing or may not be read.
+    """
+    with open_stream(shard.uri, shard) as stream:
+        yield from samples_in(stream, shard)
+
+
+def samples_in(stream: BinaryIO, shard: Shard) -> Iterator[Sample]:
+    """The samples of one shard from its stream (`open_stream`), in the order in which they were written.
+
+    Raises StepError that names the shard when it is not as long as the index says, is not a tar, or has a sample
+    without its photo or count; and, once all of it has passed, when its SHA-256 or its number of samples is not the
+    index's. A caller must therefore read to the end before it trusts what it read.
     """
     samples = 0
-    with open_stream(shard.uri, shard) as stream:
-        for sample in _samples(stream, shard.uri):
-            samples += 1
-            yield sample
-        while stream.read(CHUNK_BYTES):
-            pass  # what follows the tar's end belongs to the checksum
+    for sample in _samples(stream, shard.uri):
+        samples += 1
+        yield sample
+    while stream.read(CHUNK_BYTES):
+        pass  # what follows the tar's end belongs to the checksum
     if samples != shard.samples:
         raise _damaged(shard.uri, f"it has {samples} samples, the index says {shard.samples}")
 
@@ -71,17 +98,17 @@ def iterate(shards: Iterable[Shard]) -> Iterator[Sample]:
         yield from read_shard(shard)
 
 
-def open_stream(uri: str, expected: Shard | None = None) -> io.BufferedReader:
-    """A readable stream over the object at `uri`, with one chunk read ahead by a thread.
+def open_stream(uri: str, expected: Shard | None = None, mount: Mount | None = None) -> io.BufferedReader:
+    """A readable stream over the object at `uri`, opened and read one chunk ahead by a thread.
 
-    With `expected` the length is checked on opening and the SHA-256 before the last chunk is handed out, so that a
-    reader who comes to the end of the tar has read what was written. Raises StepError that names the object, on opening
-    or from a later read. Close it, or leave it to the garbage collector.
+    With `mount` the object is read from there. With `expected` its length is checked on opening and its SHA-256 before
+    the last chunk is handed out, so that a reader who comes to the end of the tar has read what was written. Reading
+    raises StepError that names the object. Close it, or leave it to the garbage collector.
     """
-    return io.BufferedReader(_ObjectStream(uri, expected), buffer_size=256 * 1024)
+    return io.BufferedReader(_CheckedStream(uri, expected, mount), buffer_size=256 * 1024)
 
 
-def register_webdataset_scheme(shards: Iterable[Shard] = ()) -> None:
+def register_webdataset_scheme(shards: Iterable[Shard] = (), mount: Mount | None = None) -> None:
     """Let WebDataset open `s3://` URLs with `open_stream`; those of `shards` are checked against the index.
 
     Call it in the process that reads: a spawned worker does not inherit it.
@@ -94,26 +121,27 @@ def register_webdataset_scheme(shards: Iterable[Shard] = ()) -> None:
         del bufsize
         if mode != "rb":
             raise StepError(f"{url}: shards are read, not opened with mode {mode!r}")
-        return open_stream(url, expected.get(url))
+        return open_stream(url, expected.get(url), mount)
 
     sys.modules["webdataset.gopen"].gopen_schemes["s3"] = gopen
 
 
-class _ObjectStream(io.RawIOBase):
-    """An S3 object as a raw stream; `io.BufferedReader` makes it a file."""
+class _CheckedStream(io.RawIOBase):
+    """An object as a raw stream; `io.BufferedReader` makes it a file."""
 
-    def __init__(self, uri: str, expected: Shard | None) -> None:
+    def __init__(self, uri: str, expected: Shard | None, mount: Mount | None) -> None:
         super().__init__()
         self._uri = uri
         self._expected = expected
         self._digest = hashlib.sha256()
         self._received = 0
         self._chunk = memoryview(b"")
+        chunks = _chunks(uri, expected, mount)
         # An executor's thread, unlike a daemon thread, is waited for when the interpreter ends: a thread that is
         # stopped inside obstore aborts the process.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="shard")
-        self._chunks = self._open()
-        self._next: Future[object] = self._executor.submit(next, self._chunks, None)
+        self._read_next = functools.partial(self._executor.submit, next, chunks, b"")
+        self._next: Future[bytes] = self._read_next()
 
     def readable(self) -> bool:
         """True: a stream that is read only."""
@@ -135,30 +163,14 @@ class _ObjectStream(io.RawIOBase):
             self._executor.shutdown(wait=False, cancel_futures=True)
         super().close()
 
-    def _open(self) -> Iterator[object]:
-        import obstore
-
-        place = S3Uri.parse(self._uri)
-        with _naming(self._uri):
-            result = obstore.get(_store(place.bucket, os.getpid()), place.key)
-        size = result.meta["size"]
-        if self._expected and size != self._expected.bytes:
-            raise _damaged(self._uri, f"it has {size} bytes, the index says {self._expected.bytes}")
-        stream: Iterator[object] = iter(result.stream(min_chunk_size=CHUNK_BYTES))
-        return stream
-
     def _next_chunk(self) -> bytes:
         """The next bytes, empty at the end; the end of the tar only once the checksum was compared."""
         pieces: list[bytes] = []
-        while True:
-            with _naming(self._uri):
-                piece = self._next.result()
-            if piece is None:
-                return b"".join(pieces)
-            self._next = self._executor.submit(next, self._chunks, None)
-            pieces.append(bytes(piece))  # type: ignore[call-overload]  # obstore.Bytes, which has the buffer protocol
-            self._digest.update(pieces[-1])
-            self._received += len(pieces[-1])
+        while piece := self._next.result():
+            self._next = self._read_next()
+            pieces.append(piece)
+            self._digest.update(piece)
+            self._received += len(piece)
             if self._expected is None:
                 break
             left = self._expected.bytes - self._received
@@ -168,6 +180,32 @@ class _ObjectStream(io.RawIOBase):
             if not 0 < left < _TRAILER_BYTES:
                 break
         return b"".join(pieces)
+
+
+def _chunks(uri: str, expected: Shard | None, mount: Mount | None) -> Iterator[bytes]:
+    """The object's bytes from S3, or from where it is mounted. Raises StepError that names it, also on its length."""
+    with _naming(uri):
+        size, chunks = _open_file(mount.path(uri)) if mount else _open_s3(uri)
+        if expected and size != expected.bytes:
+            raise _damaged(uri, f"it has {size} bytes, the index says {expected.bytes}")
+        yield from chunks
+
+
+def _open_s3(uri: str) -> tuple[int, Iterator[bytes]]:
+    import obstore
+
+    place = S3Uri.parse(uri)
+    result = obstore.get(_store(place.bucket, os.getpid()), place.key)
+    return result.meta["size"], map(bytes, result.stream(min_chunk_size=CHUNK_BYTES))
+
+
+def _open_file(path: Path) -> tuple[int, Iterator[bytes]]:
+    def chunks() -> Iterator[bytes]:
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    return path.stat().st_size, chunks()
 
 
 @contextmanager
@@ -181,6 +219,8 @@ def _naming(uri: str) -> Iterator[None]:
         raise StepError(f"{uri}: there is no such shard; run the shard step again") from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise StepError(f"{uri}: access denied; the job's role needs s3:GetObject there") from error
+    except OSError as error:
+        raise StepError(f"{uri}: reading it failed: {error.strerror or error}") from error
     except BaseError as error:
         reason = str(error).partition("\n")[0]
         raise StepError(f"{uri}: reading it failed, with all retries: {reason}") from error
@@ -193,7 +233,7 @@ def _store(bucket: str, process: int) -> S3Store:
     return open_store(bucket)
 
 
-def _samples(stream: io.BufferedReader, uri: str) -> Iterator[Sample]:
+def _samples(stream: BinaryIO, uri: str) -> Iterator[Sample]:
     """Pairs of members that follow each other, as samples."""
     image_id, parts = "", dict[str, bytes]()
     for member, content in _members(stream, uri):
@@ -208,28 +248,35 @@ def _samples(stream: io.BufferedReader, uri: str) -> Iterator[Sample]:
         raise _damaged(uri, f"sample {image_id!r} has no {', '.join(_MEMBERS - set(parts))}")
 
 
-def _members(stream: io.BufferedReader, uri: str) -> Iterator[tuple[str, bytes]]:
+def _members(stream: BinaryIO, uri: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each member, up to the tar's end.
 
     The shard step writes plain files with short names, so a header is all there is to a member. tarfile's own
-    streaming reader, made for all that tars may hold, takes twice as long, and every epoch reads every shard.
+    streaming reader, made for all that tars may hold, takes five times as long, and every epoch reads every shard.
     """
-    while True:
-        header = stream.read(tarfile.BLOCKSIZE)
-        if header == bytes(tarfile.BLOCKSIZE):
-            return
-        try:
-            member = tarfile.TarInfo.frombuf(header, "ascii", "strict")
-        except (tarfile.HeaderError, ValueError) as error:
-            raise _damaged(uri, f"it is not a whole tar ({error})") from error
-        # A damaged size must not become an allocation.
-        if not member.isreg() or not 0 <= member.size <= MAX_BYTES:
-            raise _damaged(uri, f"member {member.name!r} is not a photo or a count")
-        content = stream.read(member.size)
-        padding = -member.size % tarfile.BLOCKSIZE
-        if len(content) != member.size or len(stream.read(padding)) != padding:
-            raise _damaged(uri, f"it ends within member {member.name!r}")
-        yield member.name, content
+    while (header := stream.read(tarfile.BLOCKSIZE)) != _NO_MEMBER:
+        name, size = _parse_header(header, uri)
+        content = stream.read(size + -size % tarfile.BLOCKSIZE)
+        if len(content) < size or len(content) % tarfile.BLOCKSIZE:
+            raise _damaged(uri, f"it ends within member {name!r}")
+        yield name, content[:size]
+
+
+def _parse_header(header: bytes, uri: str) -> tuple[str, int]:
+    """Name and size of a plain file (POSIX ustar header: name at 0, size at 124, checksum at 148, type at 156)."""
+    try:
+        if len(header) != tarfile.BLOCKSIZE:
+            raise ValueError("it ends within a header")
+        # The checksum's own eight bytes count as spaces.
+        if int(header[148:156].strip(b" \0"), 8) != sum(header[:148]) + 8 * 0x20 + sum(header[156:]):
+            raise ValueError("a header's checksum is wrong")
+        name, size = header[:100].partition(b"\0")[0].decode("ascii"), int(header[124:136].strip(b" \0"), 8)
+    except ValueError as error:
+        raise _damaged(uri, f"it is not a whole tar ({error})") from error
+    # A damaged size must not become an allocation.
+    if header[156:157] not in _PLAIN_FILE or not 0 <= size <= MAX_BYTES:
+        raise _damaged(uri, f"member {name!r} is not a photo or a count")
+    return name, size
 
 
 def _quantity(text: bytes, image_id: str, uri: str) -> int:

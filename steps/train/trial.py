@@ -17,12 +17,13 @@ from steps.train import assignment
 from steps.train.collectives import Group
 from steps.train.export import OnnxGraph
 from steps.train.interruption import Interruption
-from steps.train.loader import Loader, Reading
+from steps.train.loader import Loader
 from steps.train.loop import Training
 from steps.train.network import CountClassifier
 from steps.train.objective import Objective, class_weights
 from steps.train.optimizer import build_optimizer
 from steps.train.precision import Precision
+from steps.train.reading import Reading
 from steps.train.recipe import Recipe
 from steps.train.world import World
 

@@ -12,7 +12,15 @@ import webdataset
 from steps.common import shards
 from steps.common.dataset import Shard
 from steps.common.errors import StepError
-from steps.common.shards import Sample, iterate, open_stream, read_shard, register_webdataset_scheme
+from steps.common.shards import (
+    Mount,
+    Sample,
+    iterate,
+    open_stream,
+    read_shard,
+    register_webdataset_scheme,
+    samples_in,
+)
 from tests.unit.steps.faulty_s3 import serve
 
 SAMPLES = [Sample(f"{number:05d}", bytes([number]) * (900 + number), number % 6) for number in range(40)]
@@ -135,9 +143,10 @@ def test_a_denied_shard_is_named(monkeypatch: pytest.MonkeyPatch):
     shards._store.cache_clear()
     with (
         serve(b"", lambda n: "403", monkeypatch),
+        open_stream("s3://a-bucket/x.tar") as stream,
         pytest.raises(StepError, match=r"^s3://a-bucket/x.tar: access denied; the job's role needs s3:GetObject"),
     ):
-        open_stream("s3://a-bucket/x.tar")
+        stream.read()
     shards._store.cache_clear()
 
 
@@ -162,7 +171,7 @@ def test_the_checksum_is_compared_even_when_the_last_chunk_is_only_half_the_trai
 ):
     data = tar_of(members_of(SAMPLES[:1]))[: 4 * 512 + 1024]
     shard = put(data, 1).model_copy(update={"sha256": "0" * 64})
-    monkeypatch.setattr(shards._ObjectStream, "_open", lambda self: iter([data[:-512], data[-512:]]))
+    monkeypatch.setattr(shards, "_open_s3", lambda uri: (len(data), iter([data[:-512], data[-512:]])))
 
     with open_stream(shard.uri, shard) as stream, pytest.raises(StepError, match="its SHA-256"):
         stream.read(len(data) - 512)
@@ -186,3 +195,29 @@ def test_shards_are_not_opened_for_writing():
 
     with pytest.raises(StepError, match="shards are read"):
         webdataset.gopen("s3://a-bucket/x.tar", "wb")
+
+
+def test_a_channel_shows_the_shards_below_its_prefix(put, tmp_path):
+    data = tar_of(members_of(SAMPLES))
+    shard = put(data)
+    mount = Mount(shard.uri.removesuffix("/train/train-000-000000.tar"), tmp_path)
+    (tmp_path / "train").mkdir()
+    place = tmp_path / "train" / "train-000-000000.tar"
+    place.write_bytes(data)
+
+    with open_stream(shard.uri, shard, mount) as stream:
+        assert list(samples_in(stream, shard)) == SAMPLES
+
+    place.write_bytes(data[:-1])
+    with open_stream(shard.uri, shard, mount) as stream, pytest.raises(StepError, match=rf"^{shard.uri}: damaged"):
+        stream.read()
+
+    place.unlink()
+    with open_stream(shard.uri, shard, mount) as stream, pytest.raises(StepError, match=rf"^{shard.uri}: there is no"):
+        stream.read()
+
+
+@pytest.mark.parametrize("uri", ["s3://other/train.tar", "s3://bucket/shards/../secret", "s3://bucket/shards"])
+def test_what_is_not_below_a_channels_prefix_is_refused(uri: str, tmp_path):
+    with pytest.raises(StepError, match="is not below s3://bucket/shards"):
+        open_stream(uri, None, Mount("s3://bucket/shards", tmp_path)).read()

@@ -1,7 +1,9 @@
 import dataclasses
 import functools
 import itertools
+from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,7 +11,8 @@ from steps.common.dataset import Shard, read_index
 from steps.common.errors import StepError
 from steps.common.images import network_input
 from steps.train.assignment import Share, training_plan, validation_plan
-from steps.train.loader import Loader, Reading
+from steps.train.loader import Batch, Loader
+from steps.train.reading import Reading
 
 from .photos import CLASSES, Photo, photo, photos, store_split
 
@@ -28,9 +31,21 @@ def load(what: Reading, *, epoch: int = 0, first_step: int = 0) -> list[tuple[by
 
     Here they take turns in this process: obstore would not survive the fork, since this process reads from S3 too.
     """
-    processes = [what.batches(epoch, first_step, number) for number in range(len(what.plan(epoch).workers))]
+    processes = [_process(what, epoch, first_step, number) for number in range(len(what.plan(epoch).workers))]
     batches = [batch for turn in itertools.zip_longest(*processes) for batch in turn if batch is not None]
     return [(p.numpy().tobytes(), int(t)) for images, targets in batches for p, t in zip(images, targets, strict=True)]
+
+
+def _process(what: Reading, epoch: int, first_step: int, number: int) -> Iterator[Batch]:
+    places = []
+
+    def place(size: int):
+        places.append((np.empty((size, 3, 32, 32), np.uint8), np.empty(size, np.int64)))
+        return places[-1]
+
+    for _ in what.batches(epoch, first_step, number, place):
+        photos, targets = places[-1]
+        yield torch.from_numpy(photos), torch.from_numpy(targets)
 
 
 def wanted(samples: list[Photo]) -> list[tuple[bytes, int]]:
