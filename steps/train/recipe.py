@@ -16,9 +16,11 @@ Optimizer = Literal["sgd", "adamw"]
 Precision = Literal["auto", "fp32", "bf16"]
 ClassWeighting = Literal["balanced", "sqrt", "none"]
 Decision = Literal["argmax", "expected"]
+TrackerKind = Literal["none", "mlflow", "wandb"]
 
 # What may differ between a checkpoint and the job that resumes from it: it changes no number of the training.
-_NOT_IN_A_CHECKPOINT = {"checkpoint_minutes"}
+_TRACKING = {"tracker", "tracking_server", "tracking_experiment", "tracking_secret"}
+_NOT_IN_A_CHECKPOINT = {"checkpoint_minutes", "profile_steps", *_TRACKING}
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,17 @@ class Recipe:
     decision: Annotated[Decision, "a count is the likeliest class, or the rounded expectation"] = "argmax"
     checkpoint_minutes: Annotated[float, "minutes between checkpoints"] = 10.0
     seed: Annotated[int, "of initial weights, sample order and augmentation"] = 1
+    profile_steps: Annotated[int, "steps of the first epoch to profile on rank 0; 0: none"] = 0
+    tracker: Annotated[TrackerKind, "where epochs are logged to as well"] = "none"
+    tracking_server: Annotated[str, "of mlflow: the ARN or URL of a tracking server"] = ""
+    tracking_experiment: Annotated[str, "of mlflow; of wandb the project, or ENTITY/PROJECT"] = ""
+    tracking_secret: Annotated[str, "of wandb: name or ARN of the Secrets Manager secret that holds its API key"] = ""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         for name in ("image_size", "epochs", "batch_size", "learning_rate", "checkpoint_minutes"):
             self._require(name, getattr(self, name) > 0, "greater than 0")
-        for name in ("weight_decay", "warmup_epochs", "patience", "workers", "seed"):
+        for name in ("weight_decay", "warmup_epochs", "patience", "workers", "seed", "profile_steps"):
             self._require(name, getattr(self, name) >= 0, "0 or more")
         for name in ("momentum", "label_smoothing"):
             self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
