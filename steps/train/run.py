@@ -26,6 +26,7 @@ from steps.train.optimizer import learning_rate
 from steps.train.precision import Precision
 from steps.train.recipe import Recipe
 from steps.train.resume import resume, save
+from steps.train.tracking import Tracker, open_tracker
 from steps.train.trial import Readings, Trial, build_trial
 from steps.train.validate import Validation, validate
 from steps.train.world import BackendChoice, World
@@ -51,14 +52,15 @@ def run(recipe: Recipe) -> None:
     precision = Precision.choose(recipe.precision, device)
     choice = _choose_backend(recipe, device)
     _introduce(index, readings, here, precision, choice)
-    with Interruption() as interruption, process_group(here, choice, device) as group:
+    tracker = open_tracker(recipe, leads=here.leads, dataset_sha256=index.sha256, processes=here.size)
+    with tracker, Interruption() as interruption, process_group(here, choice, device) as group:
         trial = build_trial(
             recipe, index, readings, network, precision=precision, group=group, interruption=interruption
         )
         progress = resume(trial)
         try:
             with trial.train, trial.validation:
-                _train(trial, progress)
+                _train(trial, progress, tracker)
         except InterruptedTrainingError:
             save(trial, progress)
             log.warning("SIGTERM: saved epoch %s, step %s; this job can go on there", progress.epoch + 1, progress.step)
@@ -67,7 +69,7 @@ def run(recipe: Recipe) -> None:
     gc.freeze()
 
 
-def _train(trial: Trial, progress: Progress) -> None:
+def _train(trial: Trial, progress: Progress, tracker: Tracker) -> None:
     recipe, training, history = trial.recipe, trial.training, progress.history
     while progress.epoch < recipe.epochs:
         batches = trial.train.batches(progress.epoch, progress.step)
@@ -86,6 +88,7 @@ def _train(trial: Trial, progress: Progress) -> None:
         history.epochs.append(_record(training, progress, result))
         _keep_best(trial, progress)
         log.info(epoch_line(history))
+        tracker.epoch(history)
         if stop_together(trial.group, [record.validation_accuracy for record in history.epochs], recipe.patience):
             log.info("stopped: no better accuracy in %s epochs", recipe.patience)
             break
