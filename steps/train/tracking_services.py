@@ -81,8 +81,10 @@ class MlflowRun:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_SECONDS))
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(RETRIES))
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient, set_tracking_uri
 
+        # The plug-in signs for the process's server, not for the client's.
+        set_tracking_uri(service.server)
         self._client = MlflowClient(service.server)
         experiment = self._experiment(service.experiment)
         self._run_id = self._earlier(experiment, run.name)

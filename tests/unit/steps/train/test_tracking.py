@@ -196,6 +196,18 @@ def test_a_training_that_fails_is_a_failed_run_and_keeps_its_error(server, trial
     assert [found.info.status for found in runs_of(server, job)[1]] == ["FAILED"]
 
 
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("resource", ["mlflow-tracking-server/team", "mlflow-app/app-123"])
+def test_a_server_is_reached_by_its_arn_too(server, job, resource, monkeypatch, caplog):
+    """The plug-in signs the requests; here they go to a server that does not look at the signature."""
+    monkeypatch.setenv("SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT", server)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    tracked(recipe(tracking_server=f"arn:aws:sagemaker:us-east-1:111122223333:{resource}"), 0.5)
+    assert warnings(caplog) == []
+    assert [found.info.status for found in runs_of(server, job)[1]] == ["FINISHED"]
+
+
 # ------------------------------------------------------------------------------------------------ faults
 
 
