@@ -138,6 +138,9 @@ class NormSum(NamedTuple):
         return self.maximum if self.steps and math.isfinite(self.maximum) else None
 
 
+NO_NORMS = NormSum(0.0, 0.0, 0)
+
+
 def gradient_warning(norms: NormSum, train_loss: float, earlier_means: Sequence[float | None] = ()) -> str | None:
     """A warning with what to try when an epoch's gradients explode or vanish; None where all is well.
 

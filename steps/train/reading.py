@@ -31,7 +31,7 @@ from steps.train import assignment
 from steps.train.assignment import Piece, RankPlan, WorkerPlan
 
 # Undecoded photos a loader process keeps for shuffling. Shards are written in an order that looks like chance, so what
-# the buffer adds is that the same photos do not meet in every epoch; a larger one is no longer in the processor's cache.
+# the buffer adds is that the same photos do not meet in every epoch; a larger one does not stay in a processor's cache.
 SHUFFLE_BUFFER = 500
 
 # Where a batch goes: photos uint8 (n, 3, S, S) and targets int64 (n,), for as many photos as are asked for.
