@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import load, memory, query, server, shard, shard_scale
+from benchmarks import accuracy, load, memory, query, server, shard, shard_scale
 from benchmarks.cases import Case, say
 from benchmarks.child import ContenderError
 from benchmarks.options import Options
@@ -35,6 +35,7 @@ BENCHMARKS = {
     "shard-scale": Benchmark(
         shard_scale.cases, "shares of 1, 2 and 4 instances: balance and total work", count=4_000, rounds=3
     ),
+    "accuracy": Benchmark(accuracy.cases, "our recipe against the naive one on real photos", count=10**6, rounds=3),
     "load": Benchmark(load.small, "batches of photos of 256 pixels for a training process", count=16_000),
     "load-full": Benchmark(load.full, "the same with photos of their full size", count=6_000),
     "memory": Benchmark(memory.cases, "peak memory of a shard worker", count=16_000, rounds=1),
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=_positive, help="photos or metadata files")
     parser.add_argument("--baseline-count", type=_positive, help="how many of them a slow baseline gets")
     parser.add_argument("--peers", type=Path, help="load: the python of an environment with the other loaders")
+    parser.add_argument("--keep", type=Path, help="accuracy: a folder for finished trainings, to go on from")
+    parser.add_argument("--epochs", type=_positive, help="accuracy: epochs of each training")
+    parser.add_argument("--threads", type=_positive, help="accuracy: threads of a training")
     given = parser.parse_args(arguments)
     if given.name is None:
         print("\n".join(_listing()))
@@ -63,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             count=count,
             baseline_count=given.baseline_count or chosen.baseline_count or count,
             peers=given.peers,
+            keep=given.keep,
+            epochs=given.epochs,
+            threads=given.threads,
         )
         return report(chosen.cases(options))
 

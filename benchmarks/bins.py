@@ -33,13 +33,17 @@ QUANTITIES = (9_701, 41_147, 76_863, 90_058, 80_550, 62_448)
 PHOTOS_AN_ITEM = 3
 
 
+def samples_folder() -> Path:
+    """Where the samples of the Amazon Bin Image Dataset are, if they are at hand: $ABID_SAMPLE."""
+    return Path(os.environ.get("ABID_SAMPLE", ROOT.parent / "shared" / "data" / "abid"))
+
+
 def bins(count: int, *, small: bool = False) -> list[Bin]:
     """Different bins, `count` of them or as many as are kept apart; `small` ones have photos of about 224 pixels.
 
     They are taken from $ABID_SAMPLE (a folder with the samples of the Amazon Bin Image Dataset) where it is there.
     """
-    folder = Path(os.environ.get("ABID_SAMPLE", ROOT.parent / "shared" / "data" / "abid"))
-    archive = folder / ("resized-224.tar" if small else "originals.tar")
+    archive = samples_folder() / ("resized-224.tar" if small else "originals.tar")
     if archive.exists():
         found = list(open_source(str(archive), count=0, seed=0, limit=min(count, DISTINCT)))
         kind = "real"

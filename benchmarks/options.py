@@ -20,3 +20,9 @@ class Options:
     """How many of them the baseline gets: its rate is the same for any number, and it is slow."""
     peers: Path | None = None
     """The Python of an environment that has other loaders to compare with."""
+    keep: Path | None = None
+    """accuracy: where finished trainings are kept, and found again."""
+    epochs: int | None = None
+    """accuracy: how many; without it what the machine can do in an hour or two."""
+    threads: int | None = None
+    """accuracy: of a training; without it all cores."""
