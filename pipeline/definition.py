@@ -23,13 +23,16 @@ with offline_sdk():
     from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter
     from sagemaker.core.processing import Processor
     from sagemaker.core.shapes import (
+        Channel,
         CheckpointConfig,
+        DataSource,
         OutputDataConfig,
         ProcessingInput,
         ProcessingOutput,
         ProcessingS3Input,
         ProcessingS3Output,
         RetryStrategy,
+        S3DataSource,
         StoppingCondition,
     )
     from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo, ConditionLessThanOrEqualTo
@@ -233,13 +236,21 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
         random_seed=tuning.seed,
         base_tuning_job_name=context.settings.name,
     )
-    index = InputData(channel_name="index", data_source=_output(shard, "index"))
+    channels: list[Any] = [InputData(channel_name="index", data_source=_output(shard, "index"))]
+    if context.settings.training.input != "stream":
+        channels.append(_shards_channel(context.settings.training.input, _output(shard, "shards")))
     return TuningStep(
         "TuneModel",
-        step_args=tuner.tune(inputs=[index]),
+        step_args=tuner.tune(inputs=channels),
         cache_config=context.cache(context.settings.cache.keep_for),
         retry_policies=_step_retries(),
     )
+
+
+def _shards_channel(mode: str, uri: Any) -> Channel:
+    source = S3DataSource(s3_data_type="S3Prefix", s3_uri=uri, s3_data_distribution_type="FullyReplicated")
+    input_mode = {"fastfile": "FastFile", "file": "File"}[mode]
+    return Channel(channel_name="shards", data_source=DataSource(s3_data_source=source), input_mode=input_mode)
 
 
 def evaluate_model(context: Context, shard: ProcessingStep, tune: TuningStep) -> tuple[ProcessingStep, PropertyFile]:
@@ -440,17 +451,29 @@ def _hyperparameters(context: Context) -> dict[str, Any]:
         "momentum": training.momentum,
         "warmup-epochs": training.warmup_epochs,
         "label-smoothing": training.label_smoothing,
+        "accumulation": training.accumulation,
+        "ordinal-weight": training.ordinal_weight,
+        "ema-decay": training.ema_decay,
+        "clip-norm": training.clip_norm,
         "class-weighting": training.class_weighting,
         "patience": training.patience,
         "workers": training.workers,
         "precision": training.precision,
+        "sync-batch-norm": training.sync_batch_norm,
+        "compile": training.compile,
         "backend": training.backend,
         "decision": context.settings.evaluation.decision,
         "checkpoint-minutes": training.checkpoint_minutes,
+        "checkpoints-kept": training.checkpoints_kept,
         "seed": training.seed,
         "profile-steps": training.profile_steps,
         **_tracking(context.settings),
     }
+    if training.weights:
+        values["weights"] = training.weights
+    if training.input != "stream":
+        # What the channel shows; the index names the shards by their place in S3.
+        values["shards-location"] = f"{context.settings.root_uri}/shards"
     searched = {_flag(name) for name in context.settings.tuning.ranges}
     return {name: _text(value) for name, value in values.items() if name not in searched} | _launcher(context)
 

@@ -138,22 +138,41 @@ class Training(Group):
     run_time: Duration = "1d"
     wait_time: Duration = Field(default="2d", description="with spot: run time and waiting for capacity together")
     checkpoint_minutes: PositiveFloat = 10.0
+    input: Literal["stream", "fastfile", "file"] = Field(
+        default="stream",
+        description="how shards arrive: read from S3 as they are needed; or through a channel, by SageMaker's FastFile"
+        " mode, or copied before training begins",
+    )
     architecture: str = Field(default="resnet34", pattern=r"^[a-z0-9_]+$", description="a torchvision classifier")
+    weights: S3Prefix | None = Field(
+        default=None, description="weights to begin with (.safetensors or .pth); without it they are random"
+    )
     image_size: int = Field(default=224, ge=32, le=1024)
     epochs: int = Field(default=30, ge=1, le=1000)
-    batch_size: PositiveInt = Field(default=64, description="photos a process and step")
+    batch_size: PositiveInt = Field(default=64, description="photos a process and forward pass")
+    accumulation: PositiveInt = Field(default=1, description="forward passes an optimizer step")
     learning_rate: PositiveFloat = 0.001
     weight_decay: float = Field(default=0.05, ge=0)
     optimizer: Literal["sgd", "adamw"] = "adamw"
     momentum: float = Field(default=0.9, ge=0, lt=1)
     warmup_epochs: float = Field(default=1.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    ordinal_weight: float = Field(
+        default=0.0, ge=0, description="of the squared earth mover's distance of counts, beside the cross entropy"
+    )
+    ema_decay: float = Field(
+        default=0.0, ge=0, lt=1, description="of the average of weights that is validated and kept; 0: none"
+    )
+    clip_norm: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: any")
     class_weighting: Literal["balanced", "sqrt", "none"] = "balanced"
     patience: int = Field(
         default=5, ge=0, description="epochs without a better accuracy before a trial stops; 0: never"
     )
     workers: int = Field(default=4, ge=0, le=64, description="loader processes a training process")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    sync_batch_norm: bool = Field(default=False, description="batch statistics over all processes; wants GPUs")
+    compile: bool = Field(default=False, description="by torch.compile; the first steps then take minutes")
+    checkpoints_kept: PositiveInt = Field(default=2, description="the newest so many")
     seed: int = Field(default=1, ge=0)
     profile_steps: int = Field(
         default=0, ge=0, le=1000, description="steps of a trial to profile into its output.tar.gz; 0: none"
@@ -173,6 +192,11 @@ class Training(Group):
             )
         if self.backend == "nccl" and not instances.gpus(self.instance_type):
             raise ValueError(f"backend nccl wants GPUs and {self.instance_type} has none; take backend: auto or gloo")
+        if not instances.gpus(self.instance_type) and (self.sync_batch_norm or self.precision == "fp16"):
+            what = "sync_batch_norm: true" if self.sync_batch_norm else "precision: fp16"
+            raise ValueError(f"{what} wants GPUs and {self.instance_type} has none")
+        if self.weights and not self.weights.endswith((".safetensors", ".pth")):
+            raise ValueError("weights: give a .safetensors file, or a .pth file of a state dict")
         if self.spot and seconds(self.wait_time) < seconds(self.run_time):
             raise ValueError("wait_time includes the run time: make it at least as long as run_time")
         return self
@@ -209,7 +233,15 @@ Range = Annotated[
     Annotated[Continuous, Tag("continuous")] | Annotated[Choices, Tag("choices")], Discriminator(_range_kind)
 ]
 Searchable = Literal[
-    "learning_rate", "weight_decay", "label_smoothing", "momentum", "batch_size", "architecture", "optimizer"
+    "learning_rate",
+    "weight_decay",
+    "label_smoothing",
+    "ordinal_weight",
+    "ema_decay",
+    "momentum",
+    "batch_size",
+    "architecture",
+    "optimizer",
 ]
 _DEFAULT_RANGES: dict[Searchable, Range] = {
     "learning_rate": Continuous(minimum=1e-4, maximum=3e-3, scale="Logarithmic"),

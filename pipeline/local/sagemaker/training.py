@@ -287,7 +287,8 @@ class TrainingJobs:
             },
         )
         channels = {
-            channel["ChannelName"]: {"TrainingInputMode": "File"} for channel in request.get("InputDataConfig", [])
+            channel["ChannelName"]: {"TrainingInputMode": channel.get("InputMode", "File")}
+            for channel in request.get("InputDataConfig", [])
         }
         jobs.write_json(config / "inputdataconfig.json", channels)
         for folder in ("model", "output/data", "checkpoints"):

@@ -293,3 +293,41 @@ def test_the_registered_version_carries_its_evaluation_and_its_origin(prod: Defi
     assert arguments["CustomerMetadataProperties"]["pipeline_execution_arn"] == {
         "Get": "Execution.PipelineExecutionArn"
     }
+
+
+@pytest.mark.parametrize(("setting", "mode"), [("fastfile", "FastFile"), ("file", "File")])
+def test_shards_may_come_through_a_channel(setting: str, mode: str) -> None:
+    definition = compiled("prod", training={"input": setting})
+    job = steps_of(definition)["TuneModel"]["Arguments"]["TrainingJobDefinition"]
+    channel = {channel["ChannelName"]: channel for channel in job["InputDataConfig"]}["shards"]
+    assert channel["InputMode"] == mode
+    assert channel["DataSource"]["S3DataSource"]["S3Uri"] == {
+        "Get": "Steps.ShardImages.ProcessingOutputConfig.Outputs['shards'].S3Output.S3Uri"
+    }
+    (output,) = [
+        output["S3Output"]["S3Uri"]
+        for output in steps_of(definition)["ShardImages"]["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+        if output["OutputName"] == "shards"
+    ]
+    assert job["StaticHyperParameters"]["shards-location"] == output
+
+
+def test_shards_stream_without_a_channel(prod: Definition) -> None:
+    job = steps_of(prod)["TuneModel"]["Arguments"]["TrainingJobDefinition"]
+    assert [channel["ChannelName"] for channel in job["InputDataConfig"]] == ["index"]
+    assert "shards-location" not in job["StaticHyperParameters"]
+
+
+def test_every_hyperparameter_is_one_that_the_training_step_takes() -> None:
+    from steps.train.recipe import parse
+
+    definition = compiled(
+        "prod",
+        training={"input": "fastfile", "weights": "s3://a-bucket/resnet34.pth", "profile_steps": 5},
+        tracking={"kind": "wandb", "wandb_secret": "wandb-key"},
+    )
+    job = steps_of(definition)["TuneModel"]["Arguments"]["TrainingJobDefinition"]
+    given = {name: value for name, value in job["StaticHyperParameters"].items() if not name.startswith("sagemaker_")}
+    flags = [part for name, value in given.items() for part in (f"--{name}", "7" if isinstance(value, dict) else value)]
+    recipe = parse(flags)
+    assert (recipe.weights, recipe.epochs, recipe.sync_batch_norm) == ("s3://a-bucket/resnet34.pth", 7, False)

@@ -33,12 +33,11 @@ def serve(body: bytes, fault: Fault, patch) -> Iterator[FaultyS3]:
             if how in ("503", "403"):
                 self.respond(int(how), b"<Error><Code>SlowDown</Code></Error>", {})
                 return
-            start = int((state.ranges[-1] or "bytes=0-").split("=")[1].split("-")[0])
-            rest = state.body[start:]
+            start, _, last = (state.ranges[-1] or "bytes=0-").removeprefix("bytes=").partition("-")
+            content = state.body[int(start) : int(last) + 1 if last else None]
             headers = {"ETag": '"1"', "Last-Modified": "Mon, 23 Nov 2026 03:16:39 GMT"}
-            if start:
-                headers["Content-Range"] = f"bytes {start}-{len(state.body) - 1}/{len(state.body)}"
-            self.respond(206 if start else 200, rest, headers, cut=how == "cut")
+            headers["Content-Range"] = f"bytes {start}-{int(start) + len(content) - 1}/{len(state.body)}"
+            self.respond(206 if state.ranges[-1] else 200, content, headers, cut=how == "cut")
 
         def respond(self, status: int, content: bytes, headers: dict[str, str], cut: bool = False):
             self.send_response(status)

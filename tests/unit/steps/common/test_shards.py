@@ -139,6 +139,18 @@ def test_a_stream_survives_requests_that_fail_for_a_while(how: str, monkeypatch:
     shards._store.cache_clear()
 
 
+def test_a_reader_that_takes_its_time_keeps_no_response_open(monkeypatch: pytest.MonkeyPatch):
+    body = tar_of(members_of(SAMPLES))
+    monkeypatch.setattr(shards, "CHUNK_BYTES", 10_000)
+    shards._store.cache_clear()
+    with serve(body, lambda n: "", monkeypatch) as s3, open_stream("s3://a-bucket/x.tar") as stream:
+        assert stream.read() == body
+        # Chunk by chunk: the last range is asked for at the end only, however long that takes.
+        assert s3.ranges[:2] == ["bytes=0-9999", "bytes=10000-19999"]
+        assert len(s3.ranges) == -(-len(body) // 10_000)
+    shards._store.cache_clear()
+
+
 def test_a_denied_shard_is_named(monkeypatch: pytest.MonkeyPatch):
     shards._store.cache_clear()
     with (
