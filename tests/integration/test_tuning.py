@@ -184,6 +184,30 @@ def test_a_training_job_leaves_model_checkpoints_metrics_and_its_way(local_cloud
     assert statuses == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
 
 
+def test_what_a_job_leaves_in_its_output_folder_is_an_archive_beside_the_model(local_cloud, sagemaker, bucket):
+    image = local_cloud.image(
+        """
+        import os, pathlib
+        base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+        (base / "model/model.json").write_text("{}")
+        (base / "output/data/profile").mkdir()
+        (base / "output/data/profile/operators.txt").write_text("aten::mm")
+        """,
+        "train.py",
+    )
+    described = finish_training(sagemaker, definition(bucket, image))
+    assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
+    output = described["ModelArtifacts"]["S3ModelArtifacts"].replace("model.tar.gz", "output.tar.gz")
+    with tarfile.open(fileobj=io.BytesIO(read(local_cloud.client("s3"), output))) as archive:
+        assert archive.extractfile("profile/operators.txt").read() == b"aten::mm"
+
+
+def test_a_job_without_output_leaves_no_archive_of_it(local_cloud, sagemaker, bucket):
+    request = definition(bucket, local_cloud.image(TRAIN, "train.py"), rate="0.6", epochs="2")
+    name = finish_training(sagemaker, request)["TrainingJobName"]
+    assert keys(local_cloud.client("s3"), bucket, f"models/{name}/") == [f"models/{name}/output/model.tar.gz"]
+
+
 def test_instances_are_one_distributed_job_under_torchrun(local_cloud, sagemaker, bucket):
     image = local_cloud.image(DISTRIBUTED, "train.py")
     request = definition(bucket, image, instances=2, sagemaker_torch_distributed_enabled="true")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from steps.train.recipe import Recipe, parse
 from steps.train.run import run
 
 from ....conftest import free_port
+from .photos import ROOT, launch
 from .test_checkpoint import record
 
 # Two epochs of the smallest trial; the data set is conftest's.
@@ -61,13 +63,14 @@ def tracked(options: Recipe, *accuracies: float) -> float:
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What our own code warned of."""
     return [one.getMessage() for one in caplog.records if one.levelname == "WARNING" and one.name.startswith("steps.")]
 
 
 @pytest.fixture(autouse=True)
-def job(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+def job(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of the training job."""
-    name = f"job-{abs(hash(request.node.name)) % 10**8}"
+    name = f"job-{uuid.uuid4().hex[:10]}"
     monkeypatch.setenv("TRAINING_JOB_NAME", name)
     monkeypatch.setenv("TRAINING_JOB_ARN", f"arn:aws:sagemaker:us-east-1:111122223333:training-job/{name}")
     return name
@@ -141,8 +144,8 @@ def runs_of(server: str, job: str):
 
     client = MlflowClient(server)
     experiment = client.get_experiment_by_name("bins")
-    assert experiment is not None
-    return client, client.search_runs([experiment.experiment_id], f"tags.training_job = '{job}'")
+    found = client.search_runs([experiment.experiment_id], f"tags.training_job = '{job}'") if experiment else []
+    return client, found
 
 
 @pytest.mark.usefixtures("patient")
@@ -186,6 +189,25 @@ def test_a_job_that_was_stopped_and_goes_on_continues_its_run(server, job, caplo
     assert found.data.metrics["gradient_norm"] == 2.5
     assert "gpu_utilisation" not in found.data.metrics
     assert warnings(caplog) == []
+
+
+def test_two_ranks_that_are_stopped_by_sigterm_are_one_run_that_was_stopped(server, base):
+    # More than a test lasts: it is stopped as soon as the server knows of it.
+    flags = ("--tracker", "mlflow", "--tracking-server", server, "--tracking-experiment", "bins", "--epochs", "1000")
+    process = launch(base, free_port(), *FLAGS, *flags)
+    deadline = time.monotonic() + 120
+    # The launcher names the job.
+    while not [run for run in runs_of(server, "job-1")[1] if run.data.metrics]:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    log, _ = process.communicate(timeout=60)
+    assert "SIGTERM: saved epoch" in log
+    assert "tracker mlflow is off" not in log
+    (found,) = runs_of(server, "job-1")[1]
+    assert found.info.status == "KILLED"
+    assert found.data.tags["processes"] == "2"
 
 
 @pytest.mark.usefixtures("patient")
@@ -311,6 +333,21 @@ def test_nothing_is_left_of_a_tracker_that_was_given_up(stand_in, tmp_path, monk
     while (left := [pid for pid in pids.read_text().split() if runs(pid)]) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert left == []
+
+
+def test_a_tracker_whose_training_was_killed_ends_by_itself():
+    source = "from steps.train.tracking_client import *; import time\nwith TrackingClient() as client:"
+    source += "\n    print(client._process.pid, flush=True); time.sleep(600)"
+    training = subprocess.Popen([sys.executable, "-c", source], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert training.stdout is not None
+    pid = training.stdout.readline().strip()
+    assert runs(pid)
+    training.kill()
+    training.wait()
+    deadline = time.monotonic() + 30
+    while runs(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def runs(pid: str) -> bool:
