@@ -126,7 +126,7 @@ class StepProfiler:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         recorded.export_chrome_trace(str(self._folder / TRACE))
-        key = "self_cuda_time_total" if self._cuda else "self_cpu_time_total"
+        key = "self_device_time_total" if self._cuda else "self_cpu_time_total"
         table = recorded.key_averages().table(sort_by=key, row_limit=OPERATORS, max_name_column_width=80)
         (self._folder / TABLE).write_text(table + "\n")
         log.info("profile of %s steps in %s", self._done - SKIPPED_STEPS, self._folder)
