@@ -7,6 +7,9 @@ from steps.train.export import OnnxGraph
 from steps.train.network import CountClassifier, build_network
 
 from .photos import store_dataset
+from .trackers import closed_port, job, patient, server, silent_port, stand_in, trial
+
+__all__ = ["closed_port", "job", "patient", "server", "silent_port", "stand_in", "trial"]
 
 
 @pytest.fixture(scope="package")
