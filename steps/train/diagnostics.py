@@ -23,6 +23,10 @@ LOSS_EPOCHS = 2
 EXPLODING = 100.0
 # A recipe's gradients may grow while its loss falls, by a factor of a few; not by as much as this.
 EXPLODING_GROWTH = 10.0
+# With fp16 the loss is scaled up until a gradient overflows, and that step is left out: at most 16 times while the
+# scale comes down from 2**16, then once in 2,000 steps (torch.amp.GradScaler). More is no search for a scale any more.
+OVERFLOWS = 16
+OVERFLOW_SHARE = 0.01
 # The gradient of the last layer's bias is the batch's mean of (p - y), whose sampling noise alone is about
 # 1 / sqrt(photos): 0.01 with 10,000 photos a step. A tenth of it means that the gradient gets lost on its way.
 VANISHING = 1e-3
@@ -97,45 +101,49 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
 
 
 class GradientNorms:
-    """Mean and maximum of the gradient norm over the steps of an epoch.
+    """Mean and maximum of the gradient norm over the optimizer steps of an epoch.
 
     Kept on the device: `add` waits for nothing, `read` does. To go on in an epoch that another process began, make it
     with what `read` gave there.
     """
 
-    def __init__(self, device: torch.device, total: float = 0.0, maximum: float = 0.0, steps: int = 0) -> None:
-        self._total = torch.tensor(total, dtype=torch.float64, device=device)
-        self._maximum = torch.tensor(maximum, dtype=torch.float64, device=device)
-        self._steps = steps
+    def __init__(
+        self, device: torch.device, total: float = 0.0, maximum: float = 0.0, steps: int = 0, overflows: int = 0
+    ) -> None:
+        # Total, maximum, steps, overflows.
+        self._figures = torch.tensor([total, maximum, steps, overflows], dtype=torch.float64, device=device)
 
     def add(self, norm: Tensor) -> None:
-        """Take in the norm of one step, a scalar on the device."""
+        """Take in the norm of one step, a scalar on the device. One that is not finite is counted apart."""
         value = norm.detach().to(torch.float64)
-        self._total += value
-        self._maximum = torch.maximum(self._maximum, value)
-        self._steps += 1
+        finite = torch.isfinite(value)
+        value = torch.where(finite, value, 0)
+        total, maximum, steps, overflows = self._figures.unbind()
+        self._figures = torch.stack((total + value, torch.maximum(maximum, value), steps + finite, overflows + ~finite))
 
     def read(self) -> NormSum:
         """What was added so far. Waits for the device."""
-        return NormSum(float(self._total), float(self._maximum), self._steps)
+        total, maximum, steps, overflows = self._figures.tolist()
+        return NormSum(total, maximum, int(steps), int(overflows))
 
 
 class NormSum(NamedTuple):
-    """Sum and maximum of the gradient norms of `steps` steps."""
+    """Sum and maximum of the gradient norms of `steps` steps, and how many steps more had a norm that is not finite."""
 
     total: float
     maximum: float
     steps: int
+    overflows: int = 0
 
     @property
     def mean(self) -> float | None:
-        """The mean norm; None without steps, and where a norm was not finite, which JSON cannot hold."""
-        return self.total / self.steps if self.steps and math.isfinite(self.total) else None
+        """The mean norm; None without steps."""
+        return self.total / self.steps if self.steps else None
 
     @property
     def largest(self) -> float | None:
-        """The maximum; None as `mean` is."""
-        return self.maximum if self.steps and math.isfinite(self.maximum) else None
+        """The maximum; None without steps."""
+        return self.maximum if self.steps else None
 
 
 NO_NORMS = NormSum(0.0, 0.0, 0)
@@ -146,11 +154,14 @@ def gradient_warning(norms: NormSum, train_loss: float, earlier_means: Sequence[
 
     `earlier_means` are the mean norms of the epochs before.
     """
-    if not norms.steps:
-        return None
+    if norms.overflows > OVERFLOWS + OVERFLOW_SHARE * norms.steps:
+        return (
+            f"the gradient was not finite in {norms.overflows} of {norms.overflows + norms.steps} steps; try a smaller "
+            "learning rate, a longer warm-up, or precision bf16 or fp32"
+        )
     mean, largest = norms.mean, norms.largest
     if mean is None or largest is None:
-        return "a gradient was not finite; try a smaller learning rate, a longer warm-up, or precision fp32"
+        return None
     smallest = min((earlier for earlier in earlier_means if earlier), default=None)
     if largest > EXPLODING:
         return (

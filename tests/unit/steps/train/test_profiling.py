@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from steps.train.history import History
 from steps.train.profiling import SKIPPED_STEPS, TABLE, TRACE, NoProfiler, StepProfiler, step_profiler
+from steps.train.recipe import parse
+from steps.train.run import run
+
+from .trackers import FLAGS
 
 CPU = torch.device("cpu")
 
@@ -81,3 +86,14 @@ def test_nothing_is_profiled_unless_asked_and_on_other_ranks(steps, leads):
     profiler = step_profiler(steps, CPU, leads=leads)
     assert isinstance(profiler, NoProfiler)
     steps_of(profiler, 10)
+
+
+def test_a_trial_leaves_its_profile_and_the_norms_of_its_gradients(trial):
+    run(parse([*FLAGS, "--epochs", "1", "--profile-steps", "2"]))
+    table = (trial / "output" / "data" / "profile" / TABLE).read_text()
+    assert "aten::convolution_backward" in table
+    (epoch,) = History.model_validate_json((trial / "model" / "history.json").read_text()).epochs
+    assert epoch.gradient_norm is not None
+    assert epoch.gradient_norm_max is not None
+    assert 0 < epoch.gradient_norm <= epoch.gradient_norm_max
+    assert epoch.gpu_utilisation is None
