@@ -22,7 +22,7 @@ else
 fi
 """
 # The toolkit starts as many processes as this names GPUs, one where there is no such command.
-NVIDIA_SMI = "#!/bin/sh\nfor number in $(seq {gpus}); do echo \"GPU $number: a stand-in\"; done\n"
+NVIDIA_SMI = '#!/bin/sh\nfor number in $(seq {gpus}); do echo "GPU $number: a stand-in"; done\n'
 TORCHRUN = '#!/bin/sh\nexec python3 -m torch.distributed.run "$@"\n'
 
 

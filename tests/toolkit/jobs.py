@@ -54,11 +54,6 @@ class Host:
         path = self.opt_ml / "output" / "failure"
         return path.read_text() if path.exists() else ""
 
-    @property
-    def status(self) -> int:
-        assert self.process is not None
-        return self.process.wait(TIME_LIMIT)
-
 
 @dataclass
 class Job:
@@ -73,8 +68,9 @@ class Job:
         return "\n".join(host.log for host in self.hosts)
 
     @property
-    def hyperparameters(self) -> dict[str, str]:
-        return self.request["HyperParameters"]
+    def statuses(self) -> list[int | None]:
+        """The exit status of each host; None of one that runs."""
+        return [None if host.process is None else host.process.poll() for host in self.hosts]
 
     @property
     def checkpoints(self) -> list[Path]:
@@ -99,14 +95,22 @@ class Job:
     def run(self) -> Job:
         """The job to its end."""
         with self.running():
-            deadline = time.monotonic() + TIME_LIMIT
-            for host in self.hosts:
-                assert host.process is not None
-                try:
-                    host.process.wait(deadline - time.monotonic())
-                except subprocess.TimeoutExpired as error:
-                    raise AssertionError(f"{host.name} did not end in {TIME_LIMIT:.0f} s:\n{self.log}") from error
+            self.wait()
         return self
+
+    def wait(self) -> None:
+        """Until the first process of every container has ended."""
+        deadline = time.monotonic() + TIME_LIMIT
+        for host in self.hosts:
+            assert host.process is not None
+            try:
+                host.process.wait(deadline - time.monotonic())
+            except subprocess.TimeoutExpired as error:
+                raise AssertionError(f"{host.name} did not end in {TIME_LIMIT:.0f} s:\n{self.log}") from error
+
+    def processes(self) -> list[psutil.Process]:
+        """What runs in the containers."""
+        return [process for host in self.hosts for process in _processes(host)]
 
     def interrupt(self) -> None:
         """SIGTERM to the first process of every container, as before a spot interruption."""
@@ -191,18 +195,24 @@ def _start(host: Host, request: Request) -> None:
 
 
 def _end(host: Host) -> None:
-    """Kill what is left of a container, whatever session it is in."""
-    left = {process.pid: process for process in psutil.process_iter() if _belongs(process, host)}
-    for process in left.values():
+    """Kill what is left of a container, as the end of its first process does."""
+    for process in _processes(host):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     if host.process is not None:
         host.process.wait(30)
 
 
+def _processes(host: Host) -> list[psutil.Process]:
+    """The processes of a container, whatever session they are in."""
+    return [process for process in psutil.process_iter() if _belongs(process, host)]
+
+
 def _belongs(process: psutil.Process, host: Host) -> bool:
     try:
-        return process.environ().get("SAGEMAKER_BASE_DIR") == str(host.opt_ml)
+        return process.status() != psutil.STATUS_ZOMBIE and process.environ().get("SAGEMAKER_BASE_DIR") == str(
+            host.opt_ml
+        )
     except psutil.Error:
         return False
 
