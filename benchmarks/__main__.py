@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import memory, query, server, shard, shard_scale
+from benchmarks import load, memory, query, server, shard, shard_scale
 from benchmarks.cases import Case, say
 from benchmarks.child import ContenderError
 from benchmarks.options import Options
@@ -35,6 +35,8 @@ BENCHMARKS = {
     "shard-scale": Benchmark(
         shard_scale.cases, "shares of 1, 2 and 4 instances: balance and total work", count=4_000, rounds=3
     ),
+    "load": Benchmark(load.small, "batches of photos of 256 pixels for a training process", count=16_000),
+    "load-full": Benchmark(load.full, "the same with photos of their full size", count=6_000),
     "memory": Benchmark(memory.cases, "peak memory of a shard worker", count=16_000, rounds=1),
 }
 
@@ -46,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=_positive, help="how often all contenders run; the median counts")
     parser.add_argument("--count", type=_positive, help="photos or metadata files")
     parser.add_argument("--baseline-count", type=_positive, help="how many of them a slow baseline gets")
+    parser.add_argument("--peers", type=Path, help="load: the python of an environment with the other loaders")
     given = parser.parse_args(arguments)
     if given.name is None:
         print("\n".join(_listing()))
@@ -59,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rounds=given.rounds or chosen.rounds,
             count=count,
             baseline_count=given.baseline_count or chosen.baseline_count or count,
+            peers=given.peers,
         )
         return report(chosen.cases(options))
 

@@ -14,12 +14,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-Work = Callable[[], None]
+# The work may give figures of its own.
+Work = Callable[[], dict[str, float] | None]
 
 
 class ContenderError(Exception):
@@ -28,23 +29,30 @@ class ContenderError(Exception):
 
 @dataclass(frozen=True)
 class Measured:
-    """What the work took: seconds by the clock and of its processor time, and the process's peak resident memory."""
+    """What the work took: seconds by the clock and of its processor time, and the process's peak resident memory.
+
+    `figures` are those that it measured itself.
+    """
 
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 def measure(
-    contender: Callable[..., Work], arguments: Mapping[str, object], environment: Mapping[str, str] | None = None
+    contender: Callable[..., Work],
+    arguments: Mapping[str, object],
+    environment: Mapping[str, str] | None = None,
+    python: str = sys.executable,
 ) -> Measured:
     """Run the work of `contender(**arguments)` in a new interpreter, `environment` laid over this process's own.
 
-    `arguments` travel as JSON. Raises ContenderError when the work fails.
+    `arguments` travel as JSON; `python` is another environment's interpreter. Raises ContenderError when it fails.
     """
     name = f"{contender.__module__}:{contender.__name__}"
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.child", name, json.dumps(dict(arguments))],
+        [python, "-m", "benchmarks.child", name, json.dumps(dict(arguments))],
         cwd=ROOT,
         env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
@@ -62,9 +70,9 @@ def main() -> None:
     module, _, name = sys.argv[1].partition(":")
     work: Work = getattr(importlib.import_module(module), name)(**json.loads(sys.argv[2]))
     started, cpu_started = time.perf_counter(), time.process_time()
-    work()
+    figures = work() or {}
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-    print(json.dumps(asdict(Measured(seconds, cpu_seconds, peak_bytes()))), flush=True)
+    print(json.dumps(asdict(Measured(seconds, cpu_seconds, peak_bytes(), figures))), flush=True)
     # Without the interpreter's own end: one that comes within milliseconds of obstore's last answer finds the thread
     # that brought it still at work, and now and then (8 in 100) aborts the process.
     os._exit(0)

@@ -18,3 +18,5 @@ class Options:
     """Photos or metadata files."""
     baseline_count: int
     """How many of them the baseline gets: its rate is the same for any number, and it is slow."""
+    peers: Path | None = None
+    """The Python of an environment that has other loaders to compare with."""

@@ -448,9 +448,22 @@ def _hyperparameters(context: Context) -> dict[str, Any]:
         "decision": context.settings.evaluation.decision,
         "checkpoint-minutes": training.checkpoint_minutes,
         "seed": training.seed,
+        "profile-steps": training.profile_steps,
+        **_tracking(context.settings),
     }
     searched = {_flag(name) for name in context.settings.tuning.ranges}
     return {name: _text(value) for name, value in values.items() if name not in searched} | _launcher(context)
+
+
+def _tracking(settings: Settings) -> dict[str, str]:
+    """Where to log to: the name of a secret, never the secret."""
+    tracking = settings.tracking
+    if tracking.kind == "none":
+        return {}
+    place = {"tracker": tracking.kind, "tracking-experiment": tracking.experiment or settings.name}
+    if tracking.kind == "mlflow":
+        return {**place, "tracking-server": tracking.mlflow_server}
+    return {**place, "tracking-secret": tracking.wandb_secret}
 
 
 def _launcher(context: Context) -> dict[str, Any]:

@@ -29,6 +29,11 @@ ARN = r"^arn:aws[a-z-]*:"
 InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
 S3Prefix = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]*)?$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+# Plain http reaches a server on this machine only.
+_MLFLOW_SERVER = (
+    r"^(arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]{1,256}"
+    r"|https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._/-]*)?|http://(127\.0\.0\.1|localhost)(:[0-9]+)?)?$"
+)
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)")
 _ISO_UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D"}
 
@@ -150,6 +155,9 @@ class Training(Group):
     workers: int = Field(default=4, ge=0, le=64, description="loader processes a training process")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = Field(default=1, ge=0)
+    profile_steps: int = Field(
+        default=0, ge=0, le=1000, description="steps of a trial to profile into its output.tar.gz; 0: none"
+    )
 
     @property
     def launcher(self) -> Literal["smddp", "torchrun"]:
@@ -284,6 +292,35 @@ class Cache(Group):
     keep_for: Duration = Field(default="30d", description="ShardImages and TuneModel")
 
 
+class Tracking(Group):
+    """Where trials are logged to as well. Secrets are named here, never written here."""
+
+    kind: Literal["none", "mlflow", "wandb"] = "none"
+    mlflow_server: str = Field(
+        default="",
+        pattern=_MLFLOW_SERVER,
+        description="ARN of a SageMaker MLflow tracking server or app, or an https URL without credentials in it",
+    )
+    experiment: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127})?)?$",
+        description="MLflow's experiment, or wandb's PROJECT or ENTITY/PROJECT; default NAME",
+    )
+    wandb_secret: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9/_+=.@:-]{0,2048}$",
+        description="name or ARN of the Secrets Manager secret that holds the API key, which the job role may read",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        wanted = {"mlflow": "mlflow_server", "wandb": "wandb_secret"}
+        for kind, name in wanted.items():
+            if self.kind == kind and not getattr(self, name):
+                raise ValueError(f"kind {kind} wants {name}: {type(self).model_fields[name].description}")
+        return self
+
+
 class Settings(Group):
     """All settings of one profile."""
 
@@ -298,6 +335,7 @@ class Settings(Group):
     registry: Registry = Registry()
     endpoint: Endpoint = Endpoint()
     cache: Cache = Cache()
+    tracking: Tracking = Tracking()
 
     def role_arn(self, kind: Literal["pipeline", "job", "serving"]) -> str:
         """ARN of one of the three roles."""

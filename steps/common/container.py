@@ -92,9 +92,19 @@ def model_dir() -> Path:
     return base() / "model"
 
 
+def output_data_dir() -> Path:
+    """What a training job leaves here becomes `output.tar.gz`, beside `model.tar.gz`."""
+    return base() / "output" / "data"
+
+
+def training_job_name() -> str:
+    """This training job's name; empty outside a job."""
+    return os.environ.get("TRAINING_JOB_NAME", "")
+
+
 def checkpoint_dir() -> Path:
     """This training job's own folder below the checkpoint path that SageMaker synchronises with S3."""
-    return base() / "checkpoints" / os.environ.get("TRAINING_JOB_NAME", "job")
+    return base() / "checkpoints" / (training_job_name() or "job")
 
 
 def failure_files() -> list[Path]:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from steps.common.dataset import Shard
 from steps.common.errors import StepError
@@ -30,7 +30,8 @@ from steps.common.images import MAX_BYTES
 from steps.common.s3 import S3Uri, open_store
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    from _typeshed import ReadableBuffer as Buffer
+    from _typeshed import SupportsRead, WriteableBuffer
     from obstore.store import S3Store
 
 # One chunk is read ahead while its predecessor is decoded: about 150 photos of 256 pixels.
@@ -38,7 +39,9 @@ CHUNK_BYTES = 4 * 1024 * 1024
 # A tar ends in two empty blocks of 512 bytes.
 _TRAILER_BYTES = 1024
 _MEMBERS = frozenset({"jpg", "cls"})
+_END: Buffer = b""
 _NO_MEMBER = bytes(tarfile.BLOCKSIZE)
+_MAGIC = b"ustar"
 _PLAIN_FILE = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
 
@@ -75,7 +78,7 @@ def read_shard(shard: Shard) -> Iterator[Sample]:
         yield from samples_in(stream, shard)
 
 
-def samples_in(stream: BinaryIO, shard: Shard) -> Iterator[Sample]:
+def samples_in(stream: SupportsRead[bytes], shard: Shard) -> Iterator[Sample]:
     """The samples of one shard from its stream (`open_stream`), in the order in which they were written.
 
     Raises StepError that names the shard when it is not as long as the index says, is not a tar, or has a sample
@@ -98,14 +101,14 @@ def iterate(shards: Iterable[Shard]) -> Iterator[Sample]:
         yield from read_shard(shard)
 
 
-def open_stream(uri: str, expected: Shard | None = None, mount: Mount | None = None) -> io.BufferedReader:
+def open_stream(uri: str, expected: Shard | None = None, mount: Mount | None = None) -> _CheckedStream:
     """A readable stream over the object at `uri`, opened and read one chunk ahead by a thread.
 
     With `mount` the object is read from there. With `expected` its length is checked on opening and its SHA-256 before
     the last chunk is handed out, so that a reader who comes to the end of the tar has read what was written. Reading
     raises StepError that names the object. Close it, or leave it to the garbage collector.
     """
-    return io.BufferedReader(_CheckedStream(uri, expected, mount), buffer_size=256 * 1024)
+    return _CheckedStream(uri, expected, mount)
 
 
 def register_webdataset_scheme(shards: Iterable[Shard] = (), mount: Mount | None = None) -> None:
@@ -117,7 +120,7 @@ def register_webdataset_scheme(shards: Iterable[Shard] = (), mount: Mount | None
 
     expected = {shard.uri: shard for shard in shards}
 
-    def gopen(url: str, mode: str = "rb", bufsize: int = 8192, **_: object) -> io.BufferedReader:
+    def gopen(url: str, mode: str = "rb", bufsize: int = 8192, **_: object) -> _CheckedStream:
         del bufsize
         if mode != "rb":
             raise StepError(f"{url}: shards are read, not opened with mode {mode!r}")
@@ -127,7 +130,7 @@ def register_webdataset_scheme(shards: Iterable[Shard] = (), mount: Mount | None
 
 
 class _CheckedStream(io.RawIOBase):
-    """An object as a raw stream; `io.BufferedReader` makes it a file."""
+    """An object as a stream. It reads as a buffered one does, from the chunk at hand without a buffer of its own."""
 
     def __init__(self, uri: str, expected: Shard | None, mount: Mount | None) -> None:
         super().__init__()
@@ -140,22 +143,31 @@ class _CheckedStream(io.RawIOBase):
         # An executor's thread, unlike a daemon thread, is waited for when the interpreter ends: a thread that is
         # stopped inside obstore aborts the process.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="shard")
-        self._read_next = functools.partial(self._executor.submit, next, chunks, b"")
-        self._next: Future[bytes] = self._read_next()
+        self._read_next = functools.partial(self._executor.submit, next, chunks, _END)
+        self._next: Future[Buffer] = self._read_next()
 
     def readable(self) -> bool:
         """True: a stream that is read only."""
         return True
 
+    def read(self, size: int | None = -1) -> bytes:
+        """`size` bytes, fewer at the end only; all that is left without a size."""
+        if size is not None and 0 <= size <= len(self._chunk):
+            taken, self._chunk = self._chunk[:size], self._chunk[size:]
+            return bytes(taken)
+        pieces, missing = list[bytes](), sys.maxsize if size is None or size < 0 else size
+        while missing and (self._chunk or self._receive()):
+            pieces.append(bytes(self._chunk[:missing]))
+            self._chunk = self._chunk[missing:]
+            missing -= len(pieces[-1])
+        return b"".join(pieces)
+
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill `buffer` as far as the chunk at hand goes; 0 at the end."""
-        if not self._chunk:
-            self._chunk = memoryview(self._next_chunk())
+        """Fill `buffer` as far as it goes; 0 at the end."""
         target = memoryview(buffer).cast("B")
-        size = min(len(target), len(self._chunk))
-        target[:size] = self._chunk[:size]
-        self._chunk = self._chunk[size:]
-        return size
+        content = self.read(len(target))
+        target[: len(content)] = content
+        return len(content)
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -163,26 +175,27 @@ class _CheckedStream(io.RawIOBase):
             self._executor.shutdown(wait=False, cancel_futures=True)
         super().close()
 
-    def _next_chunk(self) -> bytes:
-        """The next bytes, empty at the end; the end of the tar only once the checksum was compared."""
-        pieces: list[bytes] = []
-        while piece := self._next.result():
-            self._next = self._read_next()
-            pieces.append(piece)
-            self._digest.update(piece)
-            self._received += len(piece)
-            if self._expected is None:
-                break
+    def _receive(self) -> bool:
+        """Take the next chunk; the end of the tar only once the checksum was compared. False at the end."""
+        chunk = memoryview(self._next.result())
+        if not chunk:
+            return False
+        self._next = self._read_next()
+        self._digest.update(chunk)
+        self._received += len(chunk)
+        self._chunk = chunk
+        if self._expected:
             left = self._expected.bytes - self._received
             if left <= 0 and self._digest.hexdigest() != self._expected.sha256:
                 raise _damaged(self._uri, "its SHA-256 is not the index's")
             # A tar reader may leave the last block of the trailer unread, and with it the check.
-            if not 0 < left < _TRAILER_BYTES:
-                break
-        return b"".join(pieces)
+            if 0 < left < _TRAILER_BYTES:
+                self._receive()
+                self._chunk = memoryview(b"".join((chunk, self._chunk)))
+        return True
 
 
-def _chunks(uri: str, expected: Shard | None, mount: Mount | None) -> Iterator[bytes]:
+def _chunks(uri: str, expected: Shard | None, mount: Mount | None) -> Iterator[Buffer]:
     """The object's bytes from S3, or from where it is mounted. Raises StepError that names it, also on its length."""
     with _naming(uri):
         size, chunks = _open_file(mount.path(uri)) if mount else _open_s3(uri)
@@ -191,15 +204,15 @@ def _chunks(uri: str, expected: Shard | None, mount: Mount | None) -> Iterator[b
         yield from chunks
 
 
-def _open_s3(uri: str) -> tuple[int, Iterator[bytes]]:
+def _open_s3(uri: str) -> tuple[int, Iterator[Buffer]]:
     import obstore
 
     place = S3Uri.parse(uri)
     result = obstore.get(_store(place.bucket, os.getpid()), place.key)
-    return result.meta["size"], map(bytes, result.stream(min_chunk_size=CHUNK_BYTES))
+    return result.meta["size"], iter(result.stream(min_chunk_size=CHUNK_BYTES))
 
 
-def _open_file(path: Path) -> tuple[int, Iterator[bytes]]:
+def _open_file(path: Path) -> tuple[int, Iterator[Buffer]]:
     def chunks() -> Iterator[bytes]:
         with path.open("rb", buffering=0) as file:
             while chunk := file.read(CHUNK_BYTES):
@@ -233,7 +246,7 @@ def _store(bucket: str, process: int) -> S3Store:
     return open_store(bucket)
 
 
-def _samples(stream: BinaryIO, uri: str) -> Iterator[Sample]:
+def _samples(stream: SupportsRead[bytes], uri: str) -> Iterator[Sample]:
     """Pairs of members that follow each other, as samples."""
     image_id, parts = "", dict[str, bytes]()
     for member, content in _members(stream, uri):
@@ -248,7 +261,7 @@ def _samples(stream: BinaryIO, uri: str) -> Iterator[Sample]:
         raise _damaged(uri, f"sample {image_id!r} has no {', '.join(_MEMBERS - set(parts))}")
 
 
-def _members(stream: BinaryIO, uri: str) -> Iterator[tuple[str, bytes]]:
+def _members(stream: SupportsRead[bytes], uri: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each member, up to the tar's end.
 
     The shard step writes plain files with short names, so a header is all there is to a member. tarfile's own
@@ -263,14 +276,14 @@ def _members(stream: BinaryIO, uri: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _parse_header(header: bytes, uri: str) -> tuple[str, int]:
-    """Name and size of a plain file (POSIX ustar header: name at 0, size at 124, checksum at 148, type at 156)."""
+    """Name and size of a plain file (POSIX ustar header: name at 0, size at 124, type at 156, magic at 257).
+
+    The header's own checksum is left to the shard's, which covers all of it.
+    """
+    if len(header) != tarfile.BLOCKSIZE or header[257:262] != _MAGIC:
+        raise _damaged(uri, "it is not a whole tar")
     try:
-        if len(header) != tarfile.BLOCKSIZE:
-            raise ValueError("it ends within a header")
-        # The checksum's own eight bytes count as spaces.
-        if int(header[148:156].strip(b" \0"), 8) != sum(header[:148]) + 8 * 0x20 + sum(header[156:]):
-            raise ValueError("a header's checksum is wrong")
-        name, size = header[:100].partition(b"\0")[0].decode("ascii"), int(header[124:136].strip(b" \0"), 8)
+        name, size = header[: header.index(0)].decode("ascii"), int(header[124:135], 8)
     except ValueError as error:
         raise _damaged(uri, f"it is not a whole tar ({error})") from error
     # A damaged size must not become an allocation.

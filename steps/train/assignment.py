@@ -152,15 +152,19 @@ def batches_before(step: int, worker: int, workers: int) -> int:
 
 
 def shuffle_buffer(items: Iterable[T], size: int, generator: random.Random) -> Iterator[T]:
-    """`items` in random order through a buffer: each item given is drawn from the `size` oldest not yet given.
+    """`items` in random order through a buffer: each item given is drawn from up to `size` that are waiting.
 
-    The draws depend on the number of items and the generator only, never on the items.
+    The first are given when a tenth of the buffer is full, and it fills while they are, so that an epoch begins at
+    once. The draws depend on the number of items and the generator only, never on the items.
     """
     source = iter(items)
-    buffer = list(itertools.islice(source, max(1, size)))
+    buffer = list(itertools.islice(source, max(1, size // 10)))
     for item in source:
+        buffer.append(item)
+        if len(buffer) < size:
+            buffer.extend(itertools.islice(source, 1))
         drawn = generator.randrange(len(buffer))
-        yield buffer[drawn]
-        buffer[drawn] = item
+        buffer[drawn], buffer[-1] = buffer[-1], buffer[drawn]
+        yield buffer.pop()
     generator.shuffle(buffer)
     yield from buffer

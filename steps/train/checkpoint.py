@@ -21,11 +21,11 @@ from typing import Any
 import torch
 
 from steps.common.errors import StepError
+from steps.train.diagnostics import NO_NORMS, NormSum
 from steps.train.history import History
 
 log = logging.getLogger(__name__)
 
-KEEP = 2
 _NAME = re.compile(r"epoch-(\d+)-step-(\d+)-([0-9a-f]{16})\.pt")
 
 
@@ -39,47 +39,58 @@ class Progress:
     photos: int = 0
     seconds: float = 0.0
     waited: float = 0.0
+    gradient_norms: NormSum = NO_NORMS
     history: History = field(default_factory=History)
 
     def next_epoch(self) -> None:
         """Begin the following epoch."""
-        self.epoch += 1
-        self.step = 0
-        self.loss_sum = self.seconds = self.waited = 0.0
-        self.photos = 0
+        self.__init__(epoch=self.epoch + 1, history=self.history)  # type: ignore[misc]
 
 
-def encode(
-    progress: Progress, fingerprint: Mapping[str, str], network: dict[str, Any], optimizer: dict[str, Any]
-) -> bytes:
+@dataclass(frozen=True)
+class State:
+    """What a training has learned, each part as its own `state_dict` gives it."""
+
+    network: dict[str, Any]
+    optimizer: dict[str, Any]
+    scaler: dict[str, Any]
+    average: dict[str, Any] | None
+
+
+def encode(progress: Progress, fingerprint: Mapping[str, str], state: State) -> bytes:
     """A checkpoint as bytes; `fingerprint` is what a job that resumes has to share with it."""
-    state = {
+    content = {
         "fingerprint": dict(fingerprint),
-        "progress": {**asdict(progress), "history": progress.history.model_dump_json()},
-        "network": network,
-        "optimizer": optimizer,
+        "progress": {
+            **asdict(progress),
+            "gradient_norms": tuple(progress.gradient_norms),
+            "history": progress.history.model_dump_json(),
+        },
+        "state": {name: getattr(state, name) for name in State.__dataclass_fields__},
     }
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(content, buffer)
     return buffer.getvalue()
 
 
-def decode(data: bytes) -> tuple[Progress, dict[str, Any], dict[str, Any]]:
-    """Progress, network and optimizer state of a checkpoint, tensors on the CPU. No code in it is run."""
-    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    history = History.model_validate_json(state["progress"].pop("history"))
-    return Progress(**state["progress"], history=history), state["network"], state["optimizer"]
+def decode(data: bytes) -> tuple[Progress, State]:
+    """Progress and state of a checkpoint, tensors on the CPU. No code in it is run."""
+    content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    progress = content["progress"]
+    history = History.model_validate_json(progress.pop("history"))
+    norms = NormSum(*progress.pop("gradient_norms"))
+    return Progress(**progress, gradient_norms=norms, history=history), State(**content["state"])
 
 
-def write(folder: Path, progress: Progress, data: bytes) -> Path:
-    """Store a checkpoint by rename, then remove all but the newest `KEEP`."""
+def write(folder: Path, progress: Progress, data: bytes, keep: int) -> Path:
+    """Store a checkpoint by rename, then remove all but the newest `keep`."""
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(data).hexdigest()[:16]
     path = folder / f"epoch-{progress.epoch:04d}-step-{progress.step:06d}-{digest}.pt"
     part = path.with_suffix(".part")
     part.write_bytes(data)
     part.replace(path)
-    for old in _newest_first(folder)[KEEP:]:
+    for old in _newest_first(folder)[keep:]:
         old.unlink()
     return path
 

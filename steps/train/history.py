@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt
 
 
 class EpochRecord(BaseModel):
     """One epoch; the first is 1. Losses are means a photo; a share is 0..1.
 
-    `per_class` is the accuracy within each quantity.
+    `per_class` is the accuracy within each quantity. `gradient_norm` is the mean over the epoch's steps;
+    `gpu_memory_bytes` the most that rank 0's tensors held. What was not measured is None.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,6 +26,10 @@ class EpochRecord(BaseModel):
     seconds: FiniteFloat
     images_per_second: FiniteFloat
     data_wait_share: FiniteFloat
+    gradient_norm: FiniteFloat | None = None
+    gradient_norm_max: FiniteFloat | None = None
+    gpu_utilisation: FiniteFloat | None = None
+    gpu_memory_bytes: NonNegativeInt | None = None
 
 
 class History(BaseModel):

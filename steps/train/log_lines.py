@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/define-train-metrics.html
 
 from __future__ import annotations
 
-from steps.train.history import History
+from steps.train.history import EpochRecord, History
 
 
 def epoch_line(history: History) -> str:
@@ -23,8 +23,31 @@ def epoch_line(history: History) -> str:
         "seconds": record.seconds,
         "images_per_second": record.images_per_second,
         "data_wait_share": record.data_wait_share,
+        "gradient_norm": record.gradient_norm,
+        "gradient_norm_max": record.gradient_norm_max,
+        "gpu_utilisation": record.gpu_utilisation,
+        "gpu_memory_bytes": record.gpu_memory_bytes,
     }
-    return " ".join([f"epoch={record.epoch}", *(f"{name}={number(value)}" for name, value in metrics.items())])
+    measured = {name: value for name, value in metrics.items() if value is not None}
+    return " ".join([f"epoch={record.epoch}", *(f"{name}={number(value)}" for name, value in measured.items())])
+
+
+def resource_line(record: EpochRecord, steps: int) -> str:
+    """Where the time and the memory of an epoch of `steps` steps went, for a person.
+
+    `epoch 3: 81.2 ms a step, 3% of it waiting for data; GPU busy 93%, 10.2 GB; gradient norm 1.23, at most 4.56`.
+    """
+    parts = [f"{1000 * record.seconds / steps:.1f} ms a step, {record.data_wait_share:.0%} of it waiting for data"]
+    gpu = []
+    if record.gpu_utilisation is not None:
+        gpu.append(f"busy {record.gpu_utilisation:.0%}")
+    if record.gpu_memory_bytes is not None:
+        gpu.append(f"{record.gpu_memory_bytes / 1e9:.1f} GB")
+    if gpu:
+        parts.append(f"GPU {', '.join(gpu)}")
+    if record.gradient_norm is not None and record.gradient_norm_max is not None:
+        parts.append(f"gradient norm {record.gradient_norm:.3g}, at most {record.gradient_norm_max:.3g}")
+    return f"epoch {record.epoch}: " + "; ".join(parts)
 
 
 def progress_line(*, epoch: int, step: int, steps: int, loss: float, images_per_second: float, waiting: float) -> str:
@@ -36,5 +59,7 @@ def progress_line(*, epoch: int, step: int, steps: int, loss: float, images_per_
 
 
 def number(value: float) -> str:
-    """A decimal without an exponent, which not every expression for a metric reads."""
+    """A decimal without an exponent, which not every expression for a metric reads; a whole number as it is."""
+    if isinstance(value, int):
+        return str(value)
     return f"{value:.6f}" if abs(value) < 1 else f"{value:.4f}"

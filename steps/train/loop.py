@@ -6,23 +6,28 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from steps.common.errors import StepError
 from steps.train.assignment import generator_of
 from steps.train.augment import augment
+from steps.train.average import WeightAverage
 from steps.train.checkpoint import Progress
 from steps.train.collectives import Group
+from steps.train.diagnostics import GpuWatch, GradientNorms, gradient_norm
 from steps.train.interruption import InterruptedTrainingError, Interruption
 from steps.train.loader import Batch
 from steps.train.log_lines import progress_line
 from steps.train.objective import Objective
 from steps.train.optimizer import learning_rate, set_learning_rate
 from steps.train.precision import Precision
+from steps.train.profiling import Profiler
 from steps.train.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -34,17 +39,29 @@ REPORT_SECONDS = 30.0
 
 @dataclass
 class Training:
-    """What the loop works with: `network` exchanges gradients, `checkpointed` is when a checkpoint was written last."""
+    """What the loop works with: `network` exchanges gradients, `checkpointed` is when a checkpoint was written last.
+
+    `steps` are forward passes an epoch; an optimizer step is one of them or, with accumulation, several.
+    """
 
     recipe: Recipe
     group: Group
-    network: nn.Module
+    network: DistributedDataParallel
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     objective: Objective
     precision: Precision
     interruption: Interruption
     steps: int
     checkpointed: float
+    average: WeightAverage | None
+    profiler: Profiler
+    gpu: GpuWatch
+
+    def passes(self, step: int) -> tuple[int, int]:
+        """Which forward pass of its optimizer step is the epoch's `step`, from 0, and how many it has."""
+        number, first = step % self.recipe.accumulation, step - step % self.recipe.accumulation
+        return number, min(self.recipe.accumulation, self.steps - first)
 
 
 class _Agreed(NamedTuple):
@@ -58,18 +75,21 @@ def train_epoch(
 ) -> None:
     """The rest of the epoch that `progress` is in, and bring `progress` up to date.
 
-    `save` writes a checkpoint; all ranks call it at the same step.
+    `save` writes a checkpoint; all ranks call it at the same step, between two optimizer steps.
 
     Raises, on all ranks together, StepError when a shard of any rank is damaged or the loss is not finite, and
-    InterruptedTrainingError, between two steps, when a signal came to any.
+    InterruptedTrainingError, between two optimizer steps, when a signal came to any.
     """
     watch = _Stopwatch(progress)
-    loss_sum = torch.zeros((), dtype=torch.float64, device=training.precision.device)
+    device = training.precision.device
+    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+    norms = GradientNorms(device, *progress.gradient_norms)
     # Every rank counts its own losses; what a checkpoint brought is all ranks' sum and counts once.
     before, progress.loss_sum = progress.loss_sum, 0.0
 
     def settle() -> None:
         progress.loss_sum = before + float(training.group.total(loss_sum))
+        progress.gradient_norms = norms.read()
         watch.write(progress)
 
     while progress.step < training.steps:
@@ -79,19 +99,21 @@ def train_epoch(
         agreed = _agree(training, failure)
         if agreed.failed:
             training.group.fail_together(failure)
-        if agreed.interrupted:
-            settle()
-            raise InterruptedTrainingError
-        if agreed.checkpoint:
-            settle()
-            save(progress)
+        if training.passes(progress.step)[0] == 0:
+            if agreed.interrupted:
+                settle()
+                raise InterruptedTrainingError
+            if agreed.checkpoint:
+                settle()
+                save(progress)
         assert batch is not None
         photos = batch[1].shape[0]
-        loss_sum += _step(training, batch, progress) * photos
+        loss_sum += _step(training, batch, progress, norms) * photos
         progress.step += 1
         progress.photos += photos * training.group.world.size
         if progress.step % CHECK_STEPS == 0 or progress.step == training.steps:
             _refuse_not_finite(training, loss_sum, progress)
+            training.gpu.sample()
             watch.report(training, progress, before + float(loss_sum) * training.group.world.size)
     settle()
 
@@ -112,20 +134,43 @@ def _agree(training: Training, failure: StepError | None) -> _Agreed:
     return _Agreed(*(value > 0 for value in training.group.maximum([float(flag) for flag in mine])))
 
 
-def _step(training: Training, batch: Batch, progress: Progress) -> torch.Tensor:
-    """One optimizer step; gives the loss, detached, still on the device."""
+def _step(training: Training, batch: Batch, progress: Progress, norms: GradientNorms) -> Tensor:
+    """A forward and backward pass, and the optimizer's step when it is due; gives the loss, still on the device."""
     recipe, device = training.recipe, training.precision.device
+    number, passes = training.passes(progress.step)
     _seed(recipe.seed, progress, training.group.world.rank)
     photos, targets = (tensor.to(device, non_blocking=True) for tensor in batch)
-    step = progress.epoch * training.steps + progress.step
-    set_learning_rate(training.optimizer, learning_rate(recipe, step, training.steps))
-    with training.precision.autocast():
-        logits = training.network(training.precision.laid_out(augment(photos)))
-    loss: torch.Tensor = training.objective(logits, targets)
-    training.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    training.optimizer.step()
+    if number == 0:
+        training.optimizer.zero_grad(set_to_none=True)
+    last = number == passes - 1
+    # Until the last pass the ranks keep their gradients to themselves.
+    with nullcontext() if last else training.network.no_sync():
+        with training.precision.autocast():
+            logits = training.network(training.precision.laid_out(augment(photos)))
+        loss: Tensor = training.objective(logits, targets)
+        training.scaler.scale(loss / passes).backward()  # type: ignore[no-untyped-call]
+    if last:
+        norms.add(_update(training, progress))
     return loss.detach()
+
+
+def _update(training: Training, progress: Progress) -> Tensor:
+    """An optimizer step; gives the norm of the gradient before it was clipped."""
+    recipe, optimizer = training.recipe, training.optimizer
+    step = progress.epoch * training.steps + progress.step
+    set_learning_rate(optimizer, learning_rate(recipe, step, training.steps))
+    training.scaler.unscale_(optimizer)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if recipe.clip_norm:
+        norm: Tensor = nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+    else:
+        norm = gradient_norm(parameters)
+    training.scaler.step(optimizer)
+    training.scaler.update()
+    if training.average:
+        training.average.update()
+    training.profiler.step()
+    return norm
 
 
 def _seed(seed: int, progress: Progress, rank: int) -> None:
@@ -133,7 +178,7 @@ def _seed(seed: int, progress: Progress, rank: int) -> None:
     torch.manual_seed(generator_of("step", seed, progress.epoch, progress.step, rank).getrandbits(63))
 
 
-def _refuse_not_finite(training: Training, loss_sum: torch.Tensor, progress: Progress) -> None:
+def _refuse_not_finite(training: Training, loss_sum: Tensor, progress: Progress) -> None:
     error = None
     if not math.isfinite(float(loss_sum)):
         error = StepError(

@@ -59,7 +59,7 @@ def build_network(architecture: str, classes: int, image_size: int, seed: int) -
     Raises StepError when torchvision has no such classifier, with the nearest names, or when it does not take
     photos of that size.
     """
-    models = _import_torchvision_models()
+    models = import_torchvision()
     known = models.list_models(module=models)
     if architecture not in known:
         near = ", ".join(difflib.get_close_matches(architecture, known, 3)) or "resnet18, resnet34, resnet50"
@@ -79,8 +79,8 @@ def build_network(architecture: str, classes: int, image_size: int, seed: int) -
     return network.train()
 
 
-def _import_torchvision_models() -> Any:
-    """`torchvision.models`, also where torchvision's compiled operators cannot be loaded.
+def import_torchvision() -> Any:
+    """Import torchvision and give its `models`, also where torchvision's compiled operators cannot be loaded.
 
     The PyPI wheel's operators want CUDA libraries, which a CPU build of torch does not bring. The import then fails
     on the schema of `torchvision::nms`, an operator of object detection that no classifier calls: with the schemas

@@ -14,22 +14,38 @@ from steps.train import recipe
 
 @dataclass(frozen=True)
 class Precision:
-    """fp32, or bf16 where autocast takes it; channels last either way, the layout that convolutions are fastest in."""
+    """fp32, or what autocast computes in; channels last either way, the layout that convolutions are fastest in."""
 
     device: torch.device
-    bf16: bool
+    autocast_to: torch.dtype | None
 
     @classmethod
     def choose(cls, requested: recipe.Precision, device: torch.device) -> Precision:
-        """What was requested; `auto` is bf16 on a GPU that computes in it (Ampere and later)."""
-        able = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-        if requested == "bf16" and device.type == "cuda" and not able:
-            raise StepError("--precision bf16 wants a GPU of the Ampere generation or later; use auto or fp32")
-        return cls(device, requested == "bf16" or (requested == "auto" and able))
+        """What was requested; `auto` is what a GPU's tensor cores compute in, and fp32 elsewhere.
+
+        From Ampere on (compute capability 8.0) that is bf16, on Volta and Turing (7.0, 7.5) fp16.
+        """
+        capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
+        if requested == "bf16" and device.type == "cuda" and capability < (8, 0):
+            raise StepError("--precision bf16 wants a GPU of the Ampere generation or later; use auto, fp16 or fp32")
+        if requested == "fp16" and device.type != "cuda":
+            raise StepError("--precision fp16 wants a GPU; use auto, fp32 or bf16")
+        if requested == "auto":
+            requested = "bf16" if capability >= (8, 0) else "fp16" if capability >= (7, 0) else "fp32"
+        return cls(device, {"bf16": torch.bfloat16, "fp16": torch.float16}.get(requested))
+
+    @property
+    def name(self) -> str:
+        """For the log: fp32, bf16 or fp16."""
+        return {torch.bfloat16: "bf16", torch.float16: "fp16"}.get(self.autocast_to or torch.float32, "fp32")
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context to run the network in."""
-        return torch.autocast(self.device.type, torch.bfloat16) if self.bf16 else nullcontext()
+        return torch.autocast(self.device.type, self.autocast_to) if self.autocast_to else nullcontext()
+
+    def gradient_scaler(self) -> torch.amp.GradScaler:
+        """Keeps small gradients from becoming zero in fp16; does nothing in other precisions."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.autocast_to is torch.float16)
 
     @staticmethod
     def laid_out(photos: Tensor) -> Tensor:

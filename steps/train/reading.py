@@ -12,22 +12,27 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+# All before loader processes are forked: each would spend its first third of a second on them.
+import boto3  # noqa: F401
+import cv2  # noqa: F401
 import numpy as np
+import simplejpeg  # noqa: F401
 from numpy.typing import NDArray
+from webdataset import DataPipeline
+from webdataset.tariterators import url_opener
 
 from steps.common.dataset import Shard
 from steps.common.errors import StepError
 from steps.common.images import ImageError, write_network_input
+from steps.common.shards import Mount, Sample, register_webdataset_scheme, samples_in
 from steps.train import assignment
 from steps.train.assignment import Piece, RankPlan, WorkerPlan
 
-if TYPE_CHECKING:
-    from steps.common.shards import Mount, Sample
-
-# Undecoded photos a loader process keeps for shuffling: some 40 MB of JPEGs of 256 pixels.
-SHUFFLE_BUFFER = 2000
+# Undecoded photos a loader process keeps for shuffling. Shards are written in an order that looks like chance, so what
+# the buffer adds is that the same photos do not meet in every epoch; a larger one does not stay in a processor's cache.
+SHUFFLE_BUFFER = 500
 
 # Where a batch goes: photos uint8 (n, 3, S, S) and targets int64 (n,), for as many photos as are asked for.
 Place = Callable[[int], tuple[NDArray[np.uint8], NDArray[np.int64]]]
@@ -53,11 +58,6 @@ class Reading:
         Gives how many photos are in each; the targets are the indices of the quantities in `classes`. `worker` counts
         in the order in which the processes are asked, so the first one gives the batch of `first_step`.
         """
-        from webdataset import DataPipeline
-        from webdataset.tariterators import url_opener
-
-        from steps.common.shards import register_webdataset_scheme
-
         plan = self.plan(epoch)
         count = len(plan.workers)
         number = (worker + first_step) % count
@@ -85,8 +85,6 @@ class Reading:
 
     def _samples(self, requests: Iterable[dict[str, Any]], order: _Order) -> Iterator[Arrival]:
         """The samples that are wanted, as they stream in."""
-        from steps.common.shards import samples_in
-
         for request in requests:
             piece, shard = request["piece"], self.shards[request["piece"].shard]
             with request["stream"] as stream:

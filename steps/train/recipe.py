@@ -13,46 +13,72 @@ from steps.common.errors import StepError
 
 Backend = Literal["auto", "smddp", "nccl", "gloo"]
 Optimizer = Literal["sgd", "adamw"]
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
 ClassWeighting = Literal["balanced", "sqrt", "none"]
 Decision = Literal["argmax", "expected"]
+TrackerKind = Literal["none", "mlflow", "wandb"]
 
 # What may differ between a checkpoint and the job that resumes from it: it changes no number of the training.
-_NOT_IN_A_CHECKPOINT = {"checkpoint_minutes"}
+_TRACKING = {"tracker", "tracking_server", "tracking_experiment", "tracking_secret"}
+_NOT_IN_A_CHECKPOINT = {"checkpoint_minutes", "checkpoints_kept", "profile_steps", "shards_location", *_TRACKING}
 
 
 @dataclass(frozen=True)
 class Recipe:
     """One trial's hyperparameters. Raises StepError that names the flag when a value makes no sense."""
 
-    architecture: Annotated[str, "a torchvision classifier, trained from scratch"] = "resnet18"
+    architecture: Annotated[str, "a torchvision classifier"] = "resnet18"
+    weights: Annotated[str, "S3 URI of weights to begin with (.safetensors or .pth); without it they are random"] = ""
     image_size: Annotated[int, "side of the square that a photo is stretched to, in pixels"] = 224
     epochs: Annotated[int, "passes over the training split"] = 30
-    batch_size: Annotated[int, "photos a process and step"] = 64
+    batch_size: Annotated[int, "photos a process and forward pass"] = 64
+    accumulation: Annotated[int, "forward passes an optimizer step"] = 1
     learning_rate: Annotated[float, "peak of the schedule; it is not scaled by the number of processes"] = 0.001
     weight_decay: Annotated[float, "of the weights; biases and normalisation layers have none"] = 0.05
     optimizer: Annotated[Optimizer, "sgd is with Nesterov momentum"] = "adamw"
     momentum: Annotated[float, "of sgd"] = 0.9
     warmup_epochs: Annotated[float, "epochs of linear warm-up before the cosine decay"] = 1.0
     label_smoothing: Annotated[float, "share of the target that is spread over all classes"] = 0.0
+    ordinal_weight: Annotated[float, "of the squared earth mover's distance, beside the cross entropy"] = 0.0
+    ema_decay: Annotated[float, "of the average of weights that is validated and kept; 0: the weights themselves"] = 0.0
+    clip_norm: Annotated[float, "largest norm of the gradient; 0: any"] = 0.0
     class_weighting: Annotated[ClassWeighting, "weight of a class in the loss, from its share of the photos"] = (
         "balanced"
     )
     patience: Annotated[int, "epochs without a better accuracy before the trial stops; 0: never"] = 5
     workers: Annotated[int, "loader processes a training process; 0 loads in the training process"] = 4
-    precision: Annotated[Precision, "auto: bf16 on a GPU that has it, else fp32"] = "auto"
+    precision: Annotated[Precision, "auto: bf16 or fp16 on a GPU with tensor cores for it, else fp32"] = "auto"
+    sync_batch_norm: Annotated[bool, "statistics of batch normalisation over all processes; wants GPUs"] = False
+    compile: Annotated[bool, "by torch.compile; the first steps then take minutes"] = False
     backend: Annotated[Backend, "auto: nccl on GPUs, gloo on CPUs; smddp has a launcher of its own"] = "auto"
     decision: Annotated[Decision, "a count is the likeliest class, or the rounded expectation"] = "argmax"
     checkpoint_minutes: Annotated[float, "minutes between checkpoints"] = 10.0
+    checkpoints_kept: Annotated[int, "the newest so many"] = 2
+    shards_location: Annotated[str, "S3 URI that the channel `shards` shows; without it shards stream from S3"] = ""
     seed: Annotated[int, "of initial weights, sample order and augmentation"] = 1
+    profile_steps: Annotated[int, "steps of the first epoch to profile on rank 0; 0: none"] = 0
+    tracker: Annotated[TrackerKind, "where epochs are logged to as well"] = "none"
+    tracking_server: Annotated[str, "of mlflow: the ARN or URL of a tracking server"] = ""
+    tracking_experiment: Annotated[str, "of mlflow; of wandb the project, or ENTITY/PROJECT"] = ""
+    tracking_secret: Annotated[str, "of wandb: name or ARN of the Secrets Manager secret that holds its API key"] = ""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        for name in ("image_size", "epochs", "batch_size", "learning_rate", "checkpoint_minutes"):
+        above = ("image_size", "epochs", "batch_size", "accumulation", "learning_rate")
+        for name in (*above, "checkpoint_minutes", "checkpoints_kept"):
             self._require(name, getattr(self, name) > 0, "greater than 0")
-        for name in ("weight_decay", "warmup_epochs", "patience", "workers", "seed"):
+        for name in (
+            "weight_decay",
+            "warmup_epochs",
+            "patience",
+            "workers",
+            "seed",
+            "profile_steps",
+            "ordinal_weight",
+            "clip_norm",
+        ):
             self._require(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("momentum", "label_smoothing"):
+        for name in ("momentum", "label_smoothing", "ema_decay"):
             self._require(name, 0 <= getattr(self, name) < 1, "at least 0 and below 1")
         for option in dataclasses.fields(self):
             value = getattr(self, option.name)
@@ -85,12 +111,18 @@ def parse(arguments: Sequence[str] | None = None) -> Recipe:
         choices = get_args(kind)
         parser.add_argument(
             _flag(option.name),
-            type=str if choices else kind,
+            type=str if choices else _boolean if kind is bool else kind,
             choices=choices or None,
             default=option.default,
             help=f"{description} (default: {option.default})",
         )
     return Recipe(**vars(parser.parse_args(arguments)))
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError("true or false")
+    return text.lower() == "true"
 
 
 def _flag(name: str) -> str:

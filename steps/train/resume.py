@@ -7,7 +7,7 @@ import time
 
 from steps.common.errors import StepError
 from steps.train import artifact, checkpoint
-from steps.train.checkpoint import Progress
+from steps.train.checkpoint import Progress, State
 from steps.train.trial import Trial
 
 log = logging.getLogger(__name__)
@@ -23,10 +23,15 @@ def save(trial: Trial, progress: Progress) -> None:
         return
     if progress.history.epochs:
         artifact.keep_copy(trial.model_dir, trial.checkpoint_dir / BEST)
-    data = checkpoint.encode(
-        progress, trial.fingerprint, trial.network.state_dict(), trial.training.optimizer.state_dict()
+    training = trial.training
+    state = State(
+        network=trial.network.state_dict(),
+        optimizer=training.optimizer.state_dict(),
+        scaler=training.scaler.state_dict(),
+        average=training.average.state_dict() if training.average else None,
     )
-    path = checkpoint.write(trial.checkpoint_dir, progress, data)
+    data = checkpoint.encode(progress, trial.fingerprint, state)
+    path = checkpoint.write(trial.checkpoint_dir, progress, data, trial.recipe.checkpoints_kept)
     log.info("checkpoint %s (%.1f MB)", path, len(data) / 1e6)
 
 
@@ -40,9 +45,12 @@ def resume(trial: Trial) -> Progress:
     data = trial.group.broadcast(found)
     if not data:
         return Progress()
-    progress, network, optimizer = checkpoint.decode(data)
-    trial.network.load_state_dict(network)
-    trial.training.optimizer.load_state_dict(optimizer)
+    progress, state = checkpoint.decode(data)
+    trial.network.load_state_dict(state.network)
+    trial.training.optimizer.load_state_dict(state.optimizer)
+    trial.training.scaler.load_state_dict(state.scaler)
+    if trial.training.average and state.average:
+        trial.training.average.load_state_dict(state.average)
     if progress.history.epochs:
         trial.group.on_rank_0(lambda: _restore_best(trial))
     log.info("resumed at epoch %s, step %s", progress.epoch + 1, progress.step)

@@ -16,16 +16,20 @@ from steps.common.dataset import DatasetIndex, read_index
 from steps.train import artifact, world
 from steps.train.checkpoint import Progress
 from steps.train.collectives import process_group
+from steps.train.diagnostics import LossWatch, gradient_warning, guessing_loss
 from steps.train.early_stopping import stop_together
 from steps.train.history import EpochRecord
+from steps.train.initial_weights import load_initial_weights
 from steps.train.interruption import EXIT_STATUS, InterruptedTrainingError, Interruption
-from steps.train.log_lines import epoch_line
+from steps.train.log_lines import epoch_line, resource_line
 from steps.train.loop import Training, train_epoch
 from steps.train.network import build_network
+from steps.train.objective import class_weights
 from steps.train.optimizer import learning_rate
 from steps.train.precision import Precision
 from steps.train.recipe import Recipe
 from steps.train.resume import resume, save
+from steps.train.tracking import Tracker, open_tracker
 from steps.train.trial import Readings, Trial, build_trial
 from steps.train.validate import Validation, validate
 from steps.train.world import BackendChoice, World
@@ -48,17 +52,20 @@ def run(recipe: Recipe) -> None:
     index = read_index(container.training_channel("index"))
     readings = Readings.of(recipe, index, here)
     network = build_network(recipe.architecture, len(index.classes), recipe.image_size, recipe.seed)
+    if recipe.weights:
+        load_initial_weights(network, recipe.weights)
     precision = Precision.choose(recipe.precision, device)
     choice = _choose_backend(recipe, device)
     _introduce(index, readings, here, precision, choice)
-    with Interruption() as interruption, process_group(here, choice, device) as group:
+    tracker = open_tracker(recipe, leads=here.leads, dataset_sha256=index.sha256, processes=here.size)
+    with tracker, Interruption() as interruption, process_group(here, choice, device) as group:
         trial = build_trial(
             recipe, index, readings, network, precision=precision, group=group, interruption=interruption
         )
         progress = resume(trial)
         try:
-            with trial.train, trial.validation:
-                _train(trial, progress)
+            with trial.train, trial.validation, trial.training.profiler:
+                _train(trial, progress, tracker)
         except InterruptedTrainingError:
             save(trial, progress)
             log.warning("SIGTERM: saved epoch %s, step %s; this job can go on there", progress.epoch + 1, progress.step)
@@ -67,15 +74,15 @@ def run(recipe: Recipe) -> None:
     gc.freeze()
 
 
-def _train(trial: Trial, progress: Progress) -> None:
+def _train(trial: Trial, progress: Progress, tracker: Tracker) -> None:
     recipe, training, history = trial.recipe, trial.training, progress.history
     while progress.epoch < recipe.epochs:
         batches = trial.train.batches(progress.epoch, progress.step)
         train_epoch(training, batches, progress, functools.partial(save, trial))
         # The running statistics of batch normalisation are each rank's own; rank 0's are the model's.
-        trial.group.broadcast_tensors(trial.network.buffers())
+        trial.group.broadcast_tensors([*trial.network.buffers(), *trial.judged.buffers()])
         result = validate(
-            trial.network,
+            trial.judged,
             trial.validation.batches(),
             classes=trial.index.classes,
             decision=recipe.decision,
@@ -86,6 +93,8 @@ def _train(trial: Trial, progress: Progress) -> None:
         history.epochs.append(_record(training, progress, result))
         _keep_best(trial, progress)
         log.info(epoch_line(history))
+        _diagnose(trial, progress)
+        tracker.epoch(history)
         if stop_together(trial.group, [record.validation_accuracy for record in history.epochs], recipe.patience):
             log.info("stopped: no better accuracy in %s epochs", recipe.patience)
             break
@@ -95,6 +104,7 @@ def _train(trial: Trial, progress: Progress) -> None:
 
 
 def _record(training: Training, progress: Progress, result: Validation) -> EpochRecord:
+    gpu = training.gpu.epoch()
     last_step = progress.epoch * training.steps + training.steps - 1
     return EpochRecord(
         epoch=progress.epoch + 1,
@@ -107,7 +117,34 @@ def _record(training: Training, progress: Progress, result: Validation) -> Epoch
         seconds=progress.seconds,
         images_per_second=progress.photos / progress.seconds,
         data_wait_share=progress.waited / progress.seconds,
+        gradient_norm=progress.gradient_norms.mean,
+        gradient_norm_max=progress.gradient_norms.largest,
+        gpu_utilisation=gpu.utilisation,
+        gpu_memory_bytes=gpu.memory_bytes,
     )
+
+
+def _diagnose(trial: Trial, progress: Progress) -> None:
+    """Say where the time went, and warn of what looks wrong."""
+    epochs, recipe = progress.history.epochs, trial.recipe
+    log.info(resource_line(epochs[-1], trial.training.steps))
+    counts = trial.index.splits["train"].class_counts
+    weights = class_weights(counts, trial.index.classes, recipe.class_weighting)
+    # With the distance of counts added, guessing has no loss in closed form.
+    guessing = (
+        None
+        if recipe.ordinal_weight
+        else guessing_loss([counts[quantity] for quantity in trial.index.classes], weights, recipe.label_smoothing)
+    )
+    warnings = (
+        LossWatch(guessing).look([record.train_loss for record in epochs]),
+        gradient_warning(
+            progress.gradient_norms, epochs[-1].train_loss, [record.gradient_norm for record in epochs[:-1]]
+        ),
+    )
+    for warning in filter(None, warnings):
+        if trial.group.world.leads:
+            log.warning("%s", warning)
 
 
 def _keep_best(trial: Trial, progress: Progress) -> None:
@@ -169,7 +206,7 @@ def _introduce(
     """What this trial is made of, for the log."""
     train, validation = index.splits["train"], index.splits["validation"]
     log.info("backend %s: %s", choice.backend, choice.reason)
-    log.info("%s processes on %s, %s", here.size, precision.device.type, "bf16" if precision.bf16 else "fp32")
+    log.info("%s processes on %s, %s", here.size, precision.device.type, precision.name)
     log.info(
         "%s training photos in %s shards, %s steps an epoch; %s validation photos; quantities %s",
         train.samples,

@@ -7,14 +7,20 @@ import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from steps.common import container
 from steps.common.dataset import DatasetIndex
+from steps.common.errors import StepError
+from steps.common.shards import Mount
 from steps.train import assignment
+from steps.train.average import WeightAverage
 from steps.train.collectives import Group
+from steps.train.diagnostics import GpuWatch
 from steps.train.export import OnnxGraph
 from steps.train.interruption import Interruption
 from steps.train.loader import Loader
@@ -23,6 +29,7 @@ from steps.train.network import CountClassifier
 from steps.train.objective import Objective, class_weights
 from steps.train.optimizer import build_optimizer
 from steps.train.precision import Precision
+from steps.train.profiling import step_profiler
 from steps.train.reading import Reading
 from steps.train.recipe import Recipe
 from steps.train.world import World
@@ -47,9 +54,15 @@ class Trial:
         """The network's ONNX graph; traced when the first artifact is written."""
         return OnnxGraph(self.exportable(), self.recipe.image_size)
 
+    @property
+    def judged(self) -> CountClassifier:
+        """The network that is validated and kept: the average of its weights where there is one."""
+        average = self.training.average
+        return cast(CountClassifier, average.network) if average else self.network
+
     def exportable(self) -> CountClassifier:
-        """The network on the CPU."""
-        return self.network if self.training.precision.device.type == "cpu" else copy.deepcopy(self.network).cpu()
+        """The network that is kept, on the CPU."""
+        return self.judged if self.training.precision.device.type == "cpu" else copy.deepcopy(self.judged).cpu()
 
     @property
     def fingerprint(self) -> dict[str, str]:
@@ -77,9 +90,10 @@ class Readings:
         plan = functools.partial(assignment.training_plan, train_sizes, share, recipe.seed)
         validation_plan = assignment.validation_plan(validation_sizes, share)
         plan(0)
+        mount = Mount(recipe.shards_location, container.training_channel("shards")) if recipe.shards_location else None
         return cls(
-            Reading(train, index.classes, recipe.image_size, plan, shuffle_seed=recipe.seed),
-            Reading(validation, index.classes, recipe.image_size, lambda _: validation_plan),
+            Reading(train, index.classes, recipe.image_size, plan, shuffle_seed=recipe.seed, mount=mount),
+            Reading(validation, index.classes, recipe.image_size, lambda _: validation_plan, mount=mount),
         )
 
     @property
@@ -100,18 +114,27 @@ def build_trial(
 ) -> Trial:
     """Put the network on the device and around it all that trains it. A collective: DDP spreads rank 0's weights."""
     device = precision.device
+    if recipe.sync_batch_norm:
+        if device.type != "cuda":
+            raise StepError("--sync-batch-norm wants GPUs; set training.sync_batch_norm to false")
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = class_weights(index.splits["train"].class_counts, index.classes, recipe.class_weighting)
+    trained = torch.compile(network) if recipe.compile else network
     training = Training(
         recipe=recipe,
         group=group,
-        network=DistributedDataParallel(network, gradient_as_bucket_view=True),
+        network=DistributedDataParallel(trained, gradient_as_bucket_view=True),
         optimizer=build_optimizer(network, recipe),
-        objective=Objective(weights, recipe.label_smoothing).to(device),
+        scaler=precision.gradient_scaler(),
+        objective=Objective(weights, index.classes, recipe.label_smoothing, recipe.ordinal_weight).to(device),
         precision=precision,
         interruption=interruption,
         steps=readings.steps,
         checkpointed=time.monotonic(),
+        average=WeightAverage(network, recipe.ema_decay) if recipe.ema_decay else None,
+        profiler=step_profiler(recipe.profile_steps, device, leads=group.world.leads),
+        gpu=GpuWatch(device),
     )
     train, validation = (
         Loader(reading, workers=min(recipe.workers, len(reading.plan(0).workers)), pin_memory=device.type == "cuda")

@@ -13,7 +13,7 @@ from pipeline import images
 ROOT = images.ROOT
 FORWARDER = ROOT / "containers" / "training" / "forward_signals.py"
 # Import names that differ from the package's.
-PACKAGES = {"cv2": "opencv-python-headless", "botocore": "boto3", "yaml": "PyYAML"}
+PACKAGES = {"cv2": "opencv-python-headless", "botocore": "boto3", "yaml": "PyYAML", "mlflow": "mlflow-skinny"}
 BASE_IMAGE = {"torch", "torchvision", "smdistributed"}
 # steps.common.shards imports it in `register_webdataset_scheme` alone, for readers that want WebDataset itself.
 TRAINING_ONLY = {"webdataset"}

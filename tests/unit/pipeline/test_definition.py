@@ -203,6 +203,34 @@ def test_smddp_is_asked_for_with_the_instance_type_its_launcher_wants(smddp: Def
     assert "sagemaker_torch_distributed_enabled" not in values
 
 
+def test_trials_log_to_no_tracker_and_profile_nothing_unless_asked(prod: Definition) -> None:
+    values = training_of(prod)["StaticHyperParameters"]
+    assert values["profile-steps"] == "0"
+    assert not [name for name in values if name.startswith("track")]
+
+
+def test_a_tracker_is_asked_for_by_its_place_and_the_name_of_its_secret() -> None:
+    server = "arn:aws:sagemaker:us-east-1:111122223333:mlflow-tracking-server/team"
+    mlflow = compiled("prod", tracking={"kind": "mlflow", "mlflow_server": server})
+    values = training_of(mlflow)["StaticHyperParameters"]
+    asked = {name: value for name, value in values.items() if name.startswith("track")}
+    assert asked == {"tracker": "mlflow", "tracking-server": server, "tracking-experiment": "bins"}
+
+    wandb = compiled("prod", tracking={"kind": "wandb", "wandb_secret": "wandb-key", "experiment": "team/bins"})
+    values = training_of(wandb)["StaticHyperParameters"]
+    asked = {name: value for name, value in values.items() if name.startswith("track")}
+    assert asked == {"tracker": "wandb", "tracking-secret": "wandb-key", "tracking-experiment": "team/bins"}
+
+
+def test_the_trainer_takes_every_hyperparameter_that_it_is_passed(prod: Definition) -> None:
+    from steps.train.recipe import parse
+
+    tracked = compiled("prod", tracking={"kind": "wandb", "wandb_secret": "wandb-key"})
+    values = training_of(tracked)["StaticHyperParameters"] | {"epochs": "3"}
+    flags = [f"--{name}={value}" for name, value in values.items() if not name.startswith("sagemaker_")]
+    assert parse(flags).tracking_experiment == "bins"
+
+
 def test_a_run_may_choose_among_instance_types_that_suit_the_launcher(prod: Definition, smddp: Definition) -> None:
     gpus = parameters_of(prod)["TrainingInstanceType"]
     assert gpus["DefaultValue"] in gpus["EnumValues"]

@@ -214,3 +214,31 @@ def test_ranges_of_every_kind_are_taken(tmp_path: Path) -> None:
 )
 def test_what_no_settings_can_be_has_its_line(tmp_path: Path, text: str, lines: list[str]) -> None:
     assert mistakes(tmp_path, text) == lines
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "arn:aws:sagemaker:us-east-1:111122223333:mlflow-tracking-server/team",
+        "arn:aws:sagemaker:us-east-1:111122223333:mlflow-app/app-ABC123",
+        "https://mlflow.example.com:5000/team",
+        "http://127.0.0.1:5000",
+    ],
+)
+def test_a_tracking_server_is_an_arn_or_a_safe_url(tmp_path: Path, server: str) -> None:
+    text = with_values(tracking={"kind": "mlflow", "mlflow_server": server})
+    assert settings_of(tmp_path, text).tracking.mlflow_server == server
+
+
+@pytest.mark.parametrize(
+    "server", ["http://mlflow.example.com", "https://user:password@mlflow.example.com", "arn:aws:s3:::b", "file:///x"]
+)
+def test_a_tracking_server_without_encryption_or_with_a_password_is_refused(tmp_path: Path, server: str) -> None:
+    (line,) = mistakes(tmp_path, with_values(tracking={"kind": "mlflow", "mlflow_server": server}))
+    assert "tracking.mlflow_server" in line
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("mlflow", "mlflow_server"), ("wandb", "wandb_secret")])
+def test_a_tracker_without_its_place_is_refused_with_what_is_missing(tmp_path: Path, kind: str, wanted: str) -> None:
+    (line,) = mistakes(tmp_path, with_values(tracking={"kind": kind}))
+    assert f"tracking: kind {kind} wants {wanted}: " in line

@@ -1,7 +1,7 @@
 import re
 
 from steps.train.history import History
-from steps.train.log_lines import epoch_line, number, progress_line
+from steps.train.log_lines import epoch_line, number, progress_line, resource_line
 
 from .test_checkpoint import record
 
@@ -50,6 +50,32 @@ def test_a_progress_line_holds_no_metric():
     line = progress_line(epoch=2, step=10, steps=99, loss=1.25, images_per_second=512.3, waiting=0.031)
     assert line == "epoch=2 step=10/99 loss=1.2500 images_per_second=512 data_wait_share=0.031"
     assert not any(re.search(rf"{name}=", line) for name in METRICS)
+
+
+def test_what_was_measured_stands_in_the_epoch_line_and_what_was_not_does_not():
+    plain = epoch_line(history(0.25))
+    assert "gradient_norm" not in plain
+    assert "gpu" not in plain
+    measured = History(
+        epochs=[record(1).model_copy(update={"gradient_norm": 1.5, "gradient_norm_max": 9.0, "gpu_memory_bytes": 10})]
+    )
+    assert epoch_line(measured).endswith(" gradient_norm=1.5000 gradient_norm_max=9.0000 gpu_memory_bytes=10")
+    parsed(epoch_line(measured))
+
+
+def test_a_person_reads_where_time_and_memory_went():
+    measured = record(3).model_copy(
+        update={
+            "gradient_norm": 1.234,
+            "gradient_norm_max": 4.56,
+            "gpu_utilisation": 0.925,
+            "gpu_memory_bytes": 10_240_000_000,
+        }
+    )
+    assert resource_line(record(3), 100) == "epoch 3: 100.0 ms a step, 1% of it waiting for data"
+    assert resource_line(measured, 100) == (
+        "epoch 3: 100.0 ms a step, 1% of it waiting for data; GPU busy 92%, 10.2 GB; gradient norm 1.23, at most 4.56"
+    )
 
 
 def test_small_numbers_have_no_exponent():

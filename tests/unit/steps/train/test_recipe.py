@@ -31,6 +31,8 @@ def test_an_unknown_hyperparameter_is_refused_by_name():
         ("--weight-decay", "inf"),
         ("--optimizer", "adam"),
         ("--decision", "mode"),
+        ("--profile-steps", "-1"),
+        ("--tracker", "tensorboard"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_with_its_flag(flag, value):
@@ -38,7 +40,8 @@ def test_a_value_that_makes_no_sense_is_refused_with_its_flag(flag, value):
         parse([flag, value])
 
 
-def test_a_checkpoint_may_be_resumed_with_another_interval_but_not_with_another_rate():
+def test_a_checkpoint_may_be_resumed_with_another_interval_or_tracker_but_not_with_another_rate():
     recipe = Recipe()
     assert dataclasses.replace(recipe, checkpoint_minutes=1).fingerprint() == recipe.fingerprint()
+    assert dataclasses.replace(recipe, tracker="wandb", profile_steps=5).fingerprint() == recipe.fingerprint()
     assert dataclasses.replace(recipe, learning_rate=1).fingerprint() != recipe.fingerprint()
