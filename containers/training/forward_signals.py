@@ -4,13 +4,14 @@
 
 A spot interruption is SIGTERM to the container's first process, then 120 seconds
 (https://docs.aws.amazon.com/sagemaker/latest/dg/model-checkpoints.html). AWS's start script, a shell, passes nothing
-on (sagemaker-training-toolkit issues 125 and 173), so training would never know. And it ends at once itself: if the
-first process ended with it, the kernel would kill the training processes while they save. So a signal goes to the
-whole session, and after one this process waits for everything that is left.
+on (sagemaker-training-toolkit issues 125 and 173), so training would never know. So SIGTERM goes to what is prepared
+for it, which is the launcher, and after one this process waits for everything that is left: if it ended first, the
+kernel would kill the training processes while they save.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 # SageMaker kills the container 120 seconds after SIGTERM; its upload of the checkpoints wants some of them.
 GRACE_SECONDS = 110.0
@@ -55,18 +57,52 @@ def main(command: list[str], grace: float = GRACE_SECONDS) -> int:
 
 
 def signal_session(session: int, number: int) -> None:
-    """Send a signal to every process of a session.
+    """Send a signal to a session: SIGTERM to those that handle it, any other to every process.
+
+    SIGTERM would end a shell and the toolkit at once, and the toolkit relays the log: what training says while it saves
+    would be lost. So it goes to the first process down each line that has a handler (torchrun, mpirun, or a program),
+    which knows how to end its children; to all where none has one.
 
     Not to a process group: `bash -m`, which runs AWS's start script, gives each of its commands a group of its own.
     torchrun gives its workers even sessions of their own, and passes the signal on to them itself.
     """
+    members = _members(session, number)
+    targets = list(members)
+    if number == signal.SIGTERM:
+        targets = [pid for pid in members if members[pid].handles and not _is_below_a_handler(pid, members)] or targets
+    for pid in targets:
+        with contextlib.suppress(ProcessLookupError):  # it ended in this moment
+            os.kill(pid, number)
+
+
+class _Member(NamedTuple):
+    parent: int
+    handles: bool
+
+
+def _members(session: int, number: int) -> dict[int, _Member]:
+    """The processes of a session by their ids, and whether they handle the signal (proc_pid_status(5), SigCgt)."""
+    members: dict[int, _Member] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 if os.getsid(int(entry.name)) == session:
-                    os.kill(int(entry.name), number)
-            except ProcessLookupError:
+                    lines = (entry / "status").read_text().splitlines()
+                    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+                    handled = int(status["SigCgt"], 16) >> (number - 1) & 1
+                    members[int(entry.name)] = _Member(int(status["PPid"]), bool(handled))
+            except (ProcessLookupError, FileNotFoundError):
                 continue  # it ended in this moment
+    return members
+
+
+def _is_below_a_handler(pid: int, members: dict[int, _Member]) -> bool:
+    parent = members[pid].parent
+    while parent in members:
+        if members[parent].handles:
+            return True
+        parent = members[parent].parent
+    return False
 
 
 def _reap() -> tuple[dict[int, int], bool]:

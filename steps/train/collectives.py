@@ -115,7 +115,8 @@ def process_group(world: World, choice: BackendChoice, device: torch.device) -> 
     backend = _TORCH_BACKENDS[choice.backend]
     with _peers_alive():
         if "MASTER_ADDR" in os.environ:
-            dist.init_process_group(backend, timeout=TIMEOUT)
+            # mpirun tells the address alone in torch's variables, and the rank in its own.
+            dist.init_process_group(backend, rank=world.rank, world_size=world.size, timeout=TIMEOUT)
         else:
             # A process that no launcher started talks to itself.
             dist.init_process_group(backend, store=torch._C._distributed_c10d.HashStore(), rank=0, world_size=1)

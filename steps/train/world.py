@@ -34,14 +34,15 @@ class World:
 
     @classmethod
     def detect(cls, environ: Mapping[str, str] = os.environ) -> World:
-        """From torchrun's variables, or mpirun's (SMDDP's launcher); one process alone where there are none.
+        """From mpirun's variables (SMDDP's launcher) or torchrun's; one process alone where there are none.
 
         Raises StepError when they contradict each other.
         """
-        if "RANK" in environ:
-            names: tuple[str, ...] = _TORCHRUN_NAMES
-        elif "OMPI_COMM_WORLD_RANK" in environ:
-            names = _MPI_NAMES
+        # mpirun's first: what SMDDP's launcher sets of torchrun's names beside them need not be all four.
+        if "OMPI_COMM_WORLD_RANK" in environ:
+            names: tuple[str, ...] = _MPI_NAMES
+        elif "RANK" in environ:
+            names = _TORCHRUN_NAMES
         else:
             return cls()
         try:

@@ -94,6 +94,25 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print(os.getpid(), flush=True)
 time.sleep(60)
 """
+# As the toolkit does: run the program, and print what it says with a mark.
+RELAYS = """
+import subprocess, sys
+with subprocess.Popen([sys.executable, *sys.argv[1:]], stdout=subprocess.PIPE, text=True) as program:
+    for line in program.stdout:
+        print("relayed", line, end="", flush=True)
+sys.exit(5)
+"""
+# As torchrun does: it ends its worker itself, which would not survive a SIGTERM of somebody else.
+LAUNCHES = """
+import signal, subprocess, sys
+worker = subprocess.Popen([sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(60)"])
+def end(*_):
+    print("the worker still runs:", worker.poll() is None, flush=True)
+    worker.kill()
+    sys.exit(1)
+signal.signal(signal.SIGTERM, end)
+worker.wait()
+"""
 
 
 def forwarded(tmp_path, code, *arguments, grace=None):
@@ -117,6 +136,23 @@ def test_a_signal_reaches_the_program_behind_a_shell_that_passes_nothing_on(tmp_
     process.wait(20)
     # The end of a container's first process is the end of all: what it has not waited for is not saved.
     assert (tmp_path / "saved").read_text() == "saved"
+
+
+def test_sigterm_spares_what_relays_the_log_and_what_the_launcher_ends_itself(tmp_path):
+    launcher = tmp_path / "launcher.py"
+    launcher.write_text(LAUNCHES)
+    process = forwarded(tmp_path, RELAYS, launcher)
+    assert process.stdout.readline() == "relayed ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 5
+    assert process.stdout.read() == "relayed the worker still runs: True\n"
+
+
+def test_sigterm_goes_to_all_where_nothing_is_prepared_for_it(tmp_path):
+    process = forwarded(tmp_path, RELAYS, "-c", "import time; print('ready', flush=True); time.sleep(60)")
+    assert process.stdout.readline() == "relayed ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 128 + signal.SIGTERM
 
 
 def test_after_the_grace_nothing_is_left(tmp_path):

@@ -20,6 +20,12 @@ def test_mpiruns_variables_tell_the_rank():
     assert World.detect({f"OMPI_COMM_WORLD_{k}": v for k, v in names.items()}) == World(1, 8, 1, 8)
 
 
+def test_mpiruns_variables_count_where_its_launcher_sets_some_of_torchruns_too():
+    names = {"RANK": "9", "SIZE": "16", "LOCAL_RANK": "1", "LOCAL_SIZE": "8"}
+    environ = {f"OMPI_COMM_WORLD_{k}": v for k, v in names.items()} | {"RANK": "9", "WORLD_SIZE": "16"}
+    assert World.detect(environ) == World(9, 16, 1, 8)
+
+
 def test_a_process_without_a_launcher_is_alone():
     assert World.detect({}) == World(0, 1, 0, 1)
 

@@ -1,0 +1,46 @@
+"""The training job that a tuning job starts, as the compiled definition of a profile asks for it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipeline.definition import compile_definition
+from pipeline.images import ROOT
+from pipeline.local.sagemaker.expressions import Values, resolve
+from pipeline.settings import Settings
+from pipeline.settings_file import load_settings
+
+Request = dict[str, Any]
+
+
+def settings_of(profile: str, **training: Any) -> Settings:
+    """A profile of the project with values of its group `training` replaced."""
+    values = load_settings(ROOT / "pipeline.yaml", profile).model_dump()
+    values["training"] = {**values["training"], **training}
+    return Settings.model_validate(values)
+
+
+def training_job(settings: Settings) -> Request:
+    """The first trial's CreateTrainingJob: ranges at their lower end, parameters at their defaults."""
+    definition = json.loads(compile_definition(settings))
+    (tuning,) = [step["Arguments"] for step in definition["Steps"] if step["Name"] == "TuneModel"]
+    values = Values(
+        parameters={one["Name"]: one["DefaultValue"] for one in definition["Parameters"]},
+        execution={"PipelineExecutionId": "execution"},
+        properties=lambda _: {"ProcessingOutputConfig": {"Outputs": [_INDEX]}},
+        property_file=lambda step, file: None,
+    )
+    job: Request = resolve(tuning["TrainingJobDefinition"], values)
+    ranges = tuning["HyperParameterTuningJobConfig"]["ParameterRanges"]["ContinuousParameterRanges"]
+    objective = tuning["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
+    job["HyperParameters"] = {
+        **job.pop("StaticHyperParameters"),
+        **{one["Name"]: one["MinValue"] for one in ranges},
+        # The service adds it to every trial.
+        "_tuning_objective_metric": objective,
+    }
+    return job
+
+
+_INDEX = {"OutputName": "index", "S3Output": {"S3Uri": "s3://bucket/index"}}
