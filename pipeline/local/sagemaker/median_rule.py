@@ -18,8 +18,8 @@ def falls_behind(values: Sequence[float], previous: Iterable[Sequence[float]], *
     epoch and is left out; with no other left, nothing is known to be better.
     """
     epoch = len(values)
-    averages = [fmean(others[:epoch]) for others in previous if len(others) >= epoch]
-    if not epoch or not averages:
+    averages = [fmean(others[:epoch]) for others in previous if len(others) >= epoch > 0]
+    if not averages:
         return False
     middle = median(averages)
     return values[-1] < middle if maximize else values[-1] > middle
