@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline import images, instances
+from pipeline import images, instances, metrics
 from pipeline.offline import OfflineSession, offline_sdk
 from pipeline.settings import Choices, Settings, iso_duration, seconds
 
@@ -26,6 +26,8 @@ with offline_sdk():
         Channel,
         CheckpointConfig,
         DataSource,
+        HyperbandStrategyConfig,
+        HyperParameterTuningJobStrategyConfig,
         OutputDataConfig,
         ProcessingInput,
         ProcessingOutput,
@@ -62,9 +64,6 @@ with offline_sdk():
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The trainer prints the running best under this name: SageMaker ranks trials by the objective's latest value.
-OBJECTIVE = "validation:best_accuracy"
-METRICS = (OBJECTIVE, "validation:accuracy", "validation:rmse", "validation:loss", "train:loss")
 ACCURACY = "multiclass_classification_metrics.accuracy.value"
 RMSE = "regression_metrics.rmse.value"
 # Where the toolkit finds the code that is baked into the training image.
@@ -225,14 +224,15 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
     trainer = _trainer(context)
     tuner = HyperparameterTuner(
         model_trainer=trainer,
-        objective_metric_name=OBJECTIVE,
+        objective_metric_name=metrics.OBJECTIVE,
         objective_type="Maximize",
-        metric_definitions=[{"Name": name, "Regex": rf"{name}=([0-9.eE+-]+)"} for name in METRICS],
+        metric_definitions=[{"Name": name, "Regex": pattern} for name, pattern in metrics.PATTERNS.items()],
         hyperparameter_ranges=_ranges(context.settings),
         strategy=tuning.strategy,
+        strategy_config=_hyperband(context) if tuning.strategy == "Hyperband" else None,
         max_jobs=tuning.trials,
         max_parallel_jobs=tuning.parallel,
-        early_stopping_type="Auto" if tuning.early_stopping else "Off",
+        early_stopping_type="Auto" if tuning.stops_early else "Off",
         random_seed=tuning.seed,
         base_tuning_job_name=context.settings.name,
     )
@@ -434,6 +434,8 @@ def _trainer(context: Context) -> ModelTrainer:
         output_data_config=OutputDataConfig(s3_output_path=f"{settings.root_uri}/models"),
         checkpoint_config=CheckpointConfig(s3_uri=context.output_uri("checkpoints"), local_path="/opt/ml/checkpoints"),
     )
+    # No keep_alive_period_in_seconds: the SDK's tuner drops it, and a tuning job hands warm instances from trial to
+    # trial by itself.
     # A tuning step never retries an internal error of the service: its training jobs have to.
     return trainer.with_retry_strategy(RetryStrategy(maximum_retry_attempts=3)) or trainer
 
@@ -512,6 +514,21 @@ def _ranges(settings: Settings) -> dict[str, Any]:
         else:
             ranges[_flag(name)] = ContinuousParameter(values.minimum, values.maximum, scaling_type=values.scale)
     return ranges
+
+
+def _hyperband(context: Context) -> HyperParameterTuningJobStrategyConfig:
+    """Epochs as the resource: SageMaker counts a trial's values of the objective, and the trainer prints one an epoch.
+
+    Without a maximum the service takes the static hyperparameter `epochs`, which is the run's parameter: a run that is
+    started with more epochs than the settings say is not cut off at the settings' number. (The SDK takes no parameter
+    here.) https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_HyperbandStrategyConfig.html
+    """
+    return HyperParameterTuningJobStrategyConfig(
+        hyperband_strategy_config=HyperbandStrategyConfig(
+            min_resource=context.settings.hyperband_minimum(),
+            max_resource=context.settings.tuning.hyperband.maximum_epochs,
+        )
+    )
 
 
 def _best_model(context: Context, tune: TuningStep) -> Join:

@@ -249,13 +249,30 @@ _DEFAULT_RANGES: dict[Searchable, Range] = {
 }
 
 
+class Hyperband(Group):
+    """How many epochs Hyperband gives a trial; what is not set follows the epochs that a trial trains for.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_HyperbandStrategyConfig.html
+    """
+
+    minimum_epochs: PositiveInt | None = Field(
+        default=None, description="no trial is stopped before; default a ninth of training.epochs: two halts on the way"
+    )
+    maximum_epochs: PositiveInt | None = Field(
+        default=None, description="a trial that got so far is stopped; default all epochs of the run"
+    )
+
+
 class Tuning(Group):
     """The search over trials."""
 
     strategy: Literal["Bayesian", "Random", "Hyperband"] = "Bayesian"
     trials: int = Field(default=12, ge=1, le=750)
     parallel: int = Field(default=3, ge=1, le=100)
-    early_stopping: bool = True
+    early_stopping: bool | None = Field(
+        default=None, description="stop trials that fall behind the median; default yes, but not with Hyperband"
+    )
+    hyperband: Hyperband = Hyperband()
     seed: int = Field(default=1, ge=0, le=2147483647)
     ranges: dict[Searchable, Range] = Field(default=_DEFAULT_RANGES, min_length=1)
 
@@ -264,10 +281,15 @@ class Tuning(Group):
         if self.parallel > self.trials:
             raise ValueError(f"parallel is {self.parallel} but there are only {self.trials} trials")
         if self.strategy == "Hyperband" and self.early_stopping:
-            raise ValueError("Hyperband stops trials by itself and SageMaker refuses both: set early_stopping: false")
+            raise ValueError("Hyperband stops trials by itself and SageMaker refuses both: leave early_stopping out")
         for name, values in self.ranges.items():
             _check_range(name, values)
         return self
+
+    @property
+    def stops_early(self) -> bool:
+        """Whether SageMaker's own early stopping is on: unless it is refused, and never beside Hyperband."""
+        return self.strategy != "Hyperband" and self.early_stopping is not False
 
 
 def _check_range(name: str, values: Continuous | Choices) -> None:
@@ -283,6 +305,19 @@ def _check_range(name: str, values: Continuous | Choices) -> None:
             adapter.validate_python(value)
         except ValidationError as error:
             raise ValueError(f"ranges.{name}: {value!r} cannot be: {error.errors()[0]['msg']}") from None
+
+
+def _check_hyperband(hyperband: Hyperband, epochs: int) -> None:
+    """Refuse bounds that training.epochs makes meaningless, or that the service would refuse."""
+    for name, bound in hyperband:
+        if bound is not None and bound > epochs:
+            raise ValueError(
+                f"tuning.hyperband.{name} is {bound} but a trial trains for {epochs} epochs;"
+                f" take {epochs} at most, or raise training.epochs"
+            )
+    minimum, maximum = hyperband.minimum_epochs, hyperband.maximum_epochs
+    if minimum is not None and maximum is not None and minimum > maximum:
+        raise ValueError(f"tuning.hyperband.minimum_epochs is {minimum}, above maximum_epochs, which is {maximum}")
 
 
 class Evaluation(Group):
@@ -368,6 +403,16 @@ class Settings(Group):
     endpoint: Endpoint = Endpoint()
     cache: Cache = Cache()
     tracking: Tracking = Tracking()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.tuning.strategy == "Hyperband":
+            _check_hyperband(self.tuning.hyperband, self.training.epochs)
+        return self
+
+    def hyperband_minimum(self) -> int:
+        """Epochs before which Hyperband stops no trial. With its factor of three a ninth leaves two halts."""
+        return self.tuning.hyperband.minimum_epochs or max(1, self.training.epochs // 9)
 
     def role_arn(self, kind: Literal["pipeline", "job", "serving"]) -> str:
         """ARN of one of the three roles."""

@@ -8,8 +8,9 @@ from pipeline.cli import local
 from pipeline.cli import definition
 from pipeline.cli import runs
 from pipeline.cli import dataset
+from pipeline.cli import trials
 from pipeline.cli import registry
 from pipeline.cli import endpoint
 # isort: on
 
-__all__ = ["app", "dataset", "definition", "demo", "endpoint", "local", "main", "registry", "runs"]
+__all__ = ["app", "dataset", "definition", "demo", "endpoint", "local", "main", "registry", "runs", "trials"]

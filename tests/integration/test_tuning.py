@@ -2,6 +2,7 @@ import io
 import json
 import tarfile
 import uuid
+from statistics import median
 
 import pytest
 from botocore.exceptions import ClientError
@@ -22,6 +23,25 @@ TRAIN = """
     print("read", (base / "input/data/index/part.json").read_text())
     for accuracy in (arguments.rate / 2, arguments.rate, arguments.rate / 3):
         print(f"validation:accuracy={accuracy:.4f} validation:best={arguments.rate:.4f}", flush=True)
+"""
+# Nine epochs, unless it is stopped: then it leaves what it has, as the trainer does.
+EPOCHS = """
+    import argparse, os, pathlib, signal, sys, time
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rate", type=float)
+    parser.add_argument("--epochs", type=int)
+    arguments = parser.parse_args()
+    base, epoch = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"]), 0
+    folder = base / "checkpoints" / os.environ["TRAINING_JOB_NAME"]
+    folder.mkdir(parents=True)
+    def save(*_):
+        (folder / "saved").write_text(str(epoch))
+        sys.exit(143)
+    signal.signal(signal.SIGTERM, save)
+    for epoch in range(1, arguments.epochs + 1):
+        (base / "model/model.json").write_text(str(epoch))
+        print(f"epoch={epoch} validation:best={arguments.rate * (1 - 0.5 ** epoch):.6f}", flush=True)
+        time.sleep(PAUSE)
 """
 DISTRIBUTED = """
     import os, pathlib, torch.distributed as distributed, torch
@@ -136,6 +156,65 @@ def test_trials_are_ranked_by_the_latest_value_of_the_objective(local_cloud, sag
     assert described["BestTrainingJob"]["TrainingJobName"] == ranked[0]["TrainingJobName"]
 
 
+def test_hyperband_stops_losing_trials_which_leave_their_model_and_still_rank(local_cloud, sagemaker, bucket):
+    image = local_cloud.image(EPOCHS.replace("PAUSE", "0.4"), "train.py")
+    request = tuning(bucket, image, trials=6, strategy="Hyperband")
+    request["TrainingJobDefinition"]["StaticHyperParameters"]["epochs"] = "9"
+    request["HyperParameterTuningJobConfig"]["StrategyConfig"] = {
+        "HyperbandStrategyConfig": {"MinResource": 1, "MaxResource": 9}
+    }
+    described = finish_tuning(sagemaker, request)
+    trials = trials_of(sagemaker, request["HyperParameterTuningJobName"])
+    stopped = [trial for trial in trials if trial["TrainingJobStatus"] == "Stopped"]
+    counters = described["TrainingJobStatusCounters"]
+    assert described["HyperParameterTuningJobStatus"] == "Completed"
+    assert (counters["Stopped"], counters["Completed"]) == (len(stopped), 6 - len(stopped))
+    assert 1 <= len(stopped) <= 5
+    assert described["ObjectiveStatusCounters"] == {"Succeeded": 6, "Pending": 0, "Failed": 0}
+    ranked = trials_of(sagemaker, request["HyperParameterTuningJobName"], SortBy="FinalObjectiveMetricValue")
+    assert {trial["TrainingJobName"] for trial in ranked} == {trial["TrainingJobName"] for trial in trials}
+    s3 = local_cloud.client("s3")
+    for trial in stopped:
+        name = trial["TrainingJobName"]
+        assert 1 <= int(read(s3, f"s3://{bucket}/checkpoints/{name}/saved")) < 9
+        assert keys(s3, bucket, f"models/{name}/output/model.tar.gz")
+
+
+def test_hyperband_without_a_maximum_takes_the_epochs_hyperparameter_or_is_refused(local_cloud, sagemaker, bucket):
+    request = tuning(bucket, local_cloud.image(TRAIN, "train.py"), trials=1, strategy="Hyperband")
+    request["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"] = 1
+    assert finish_tuning(sagemaker, request)["HyperParameterTuningJobStatus"] == "Completed"
+    request["HyperParameterTuningJobName"] += "-2"
+    del request["TrainingJobDefinition"]["StaticHyperParameters"]["epochs"]
+    with pytest.raises(ClientError, match="cannot be inferred"):
+        sagemaker.create_hyper_parameter_tuning_job(**request)
+
+
+@pytest.mark.parametrize("strategy", ["Random", "Bayesian"])
+def test_auto_early_stopping_stops_trials_below_the_median_and_proposes_the_same_again(
+    local_cloud, sagemaker, bucket, strategy
+):
+    image = local_cloud.image(EPOCHS.replace("PAUSE", "0.4"), "train.py")
+    outcomes = []
+    for _ in range(2):
+        request = tuning(bucket, image, trials=4, strategy=strategy)
+        request["TrainingJobDefinition"]["StaticHyperParameters"]["epochs"] = "3"
+        request["HyperParameterTuningJobConfig"]["TrainingJobEarlyStoppingType"] = "Auto"
+        request["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"] = 1
+        finish_tuning(sagemaker, request)
+        trials = trials_of(sagemaker, request["HyperParameterTuningJobName"])
+        outcomes.append([(trial["TunedHyperParameters"]["rate"], trial["TrainingJobStatus"]) for trial in trials])
+    rates = [float(rate) for rate, _ in outcomes[0]]
+    # The first epoch's values stand in the order of the rates, and a trial below the median ends there.
+    expected = [
+        "Completed",
+        *("Stopped" if rate < median(rates[:n]) else "Completed" for n, rate in enumerate(rates) if n),
+    ]
+    assert [status for _, status in outcomes[0]] == expected
+    assert "Stopped" in expected
+    assert outcomes[1] == outcomes[0]
+
+
 def test_the_same_seed_proposes_the_same_values(local_cloud, sagemaker, bucket):
     proposed = []
     for _ in range(2):
@@ -164,8 +243,8 @@ def test_a_tuning_job_whose_trials_all_fail_fails_with_their_reason(local_cloud,
 
 def test_a_strategy_that_is_not_there_is_refused(local_cloud, sagemaker, bucket):
     request = tuning(bucket, local_cloud.image(TRAIN, "train.py"))
-    request["HyperParameterTuningJobConfig"]["Strategy"] = "Hyperband"
-    with pytest.raises(ClientError, match="Hyperband"):
+    request["HyperParameterTuningJobConfig"]["Strategy"] = "Grid"
+    with pytest.raises(ClientError, match="not by Grid"):
         sagemaker.create_hyper_parameter_tuning_job(**request)
 
 

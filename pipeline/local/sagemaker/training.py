@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import socket
 import threading
 import time
@@ -22,6 +21,7 @@ from pipeline.local.containers import Container, inside
 from pipeline.local.context import now
 from pipeline.local.images import ImageNotFoundError
 from pipeline.local.sagemaker import jobs
+from pipeline.local.sagemaker.metrics import Metrics, Observer
 from pipeline.local.sagemaker.resources import Request, chosen, could_not_find, in_use, ordered, page, selected
 
 log = logging.getLogger(__name__)
@@ -40,31 +40,6 @@ SUMMARY = (
 )
 
 
-class Metrics:
-    """The latest value of each metric, read off the log lines by the job's own expressions."""
-
-    def __init__(self, definitions: list[Request]) -> None:
-        self._patterns = {definition["Name"]: re.compile(definition["Regex"]) for definition in definitions}
-        self._latest: dict[str, Request] = {}
-
-    def read(self, line: str) -> bool:
-        """Whether the line held a metric."""
-        found = False
-        for name, pattern in self._patterns.items():
-            for match in pattern.finditer(line):
-                try:
-                    value = float(match[1])
-                except (ValueError, IndexError):
-                    continue
-                self._latest[name] = {"MetricName": name, "Value": value, "Timestamp": now()}
-                found = True
-        return found
-
-    def latest(self) -> list[Request]:
-        """FinalMetricDataList."""
-        return list(self._latest.values())
-
-
 class TrainingJobs:
     """CreateTrainingJob and what belongs to it."""
 
@@ -73,6 +48,7 @@ class TrainingJobs:
         self._context = services.context
         self._running: dict[str, jobs.Instances] = {}
         self._threads: dict[str, threading.Thread] = {}
+        self._observers: dict[str, Observer] = {}
         for document in self._context.store.list(KIND):
             if document["TrainingJobStatus"] not in jobs.TERMINAL:
                 self._finish(
@@ -88,8 +64,11 @@ class TrainingJobs:
             "StopTrainingJob": self.stop,
         }
 
-    def create(self, request: Request, **more: object) -> Request:
-        """Start the job in the background; `more` goes into its description (a tuning job's ARN)."""
+    def create(self, request: Request, observer: Observer | None = None, **more: object) -> Request:
+        """Start the job in the background; `more` goes into its description (a tuning job's ARN).
+
+        `observer` is told of the metrics as they come.
+        """
         name = request["TrainingJobName"]
         arn = self._context.arn("sagemaker", f"training-job/{name}")
         created = now()
@@ -108,6 +87,8 @@ class TrainingJobs:
             raise in_use("Training job", arn)
         self._enter(name, "Starting")
         self._running[name] = jobs.Instances()
+        if observer is not None:
+            self._observers[name] = observer
         self._threads[name] = threading.Thread(target=self._run, args=(name, document), name=name, daemon=True)
         self._threads[name].start()
         return {"TrainingJobArn": arn}
@@ -199,6 +180,7 @@ class TrainingJobs:
             self._finish(name, "Failed", "Failed", FailureReason=reason[: jobs.REASON_LIMIT])
         finally:
             self._running.pop(name, None)
+            self._observers.pop(name, None)
 
     def _execute(self, name: str, request: Request, instances: jobs.Instances) -> bool:
         """Run the job to its end; True when its time was over. Raises JobFailedError."""
@@ -254,8 +236,10 @@ class TrainingJobs:
 
         def on_line(line: str) -> None:
             self._services.logs.write(LOG_GROUP, stream, line)
-            if metrics.read(line):
+            if found := metrics.read(line):
                 self._update(name, FinalMetricDataList=metrics.latest())
+                if observer := self._observers.get(name):
+                    observer(found)
 
         environment = {
             **request.get("Environment", {}),

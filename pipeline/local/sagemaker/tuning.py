@@ -1,7 +1,6 @@
-"""Hyperparameter tuning jobs: Optuna proposes the values, each trial is a training job.
+"""Hyperparameter tuning jobs: a search proposes the values, each trial is a training job.
 
-https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-how-it-works.html. Bayesian is Optuna's TPE
-here, SageMaker's is a Gaussian process: the same interface, other proposals.
+https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-how-it-works.html
 """
 
 from __future__ import annotations
@@ -10,21 +9,17 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any
 
 from pipeline.local.context import now, random_id
 from pipeline.local.errors import ServiceError
 from pipeline.local.sagemaker import jobs
 from pipeline.local.sagemaker.resources import Request, chosen, in_use, not_found, ordered, page, selected
+from pipeline.local.sagemaker.search import Search, check
 from pipeline.local.sagemaker.training import SUMMARY, TrainingJobs
-
-if TYPE_CHECKING:
-    import optuna
 
 log = logging.getLogger(__name__)
 
 KIND = "tuning-job"
-STRATEGIES = ("Bayesian", "Random")
 
 
 class TuningJobs:
@@ -50,14 +45,11 @@ class TuningJobs:
         }
 
     def create(self, request: Request) -> Request:
-        """Start the job in the background. Other strategies than Bayesian and Random are refused."""
-        config = request["HyperParameterTuningJobConfig"]
-        if config["Strategy"] not in STRATEGIES or "TrainingJobDefinition" not in request:
-            raise ServiceError(
-                "ValidationException",
-                f"The local cloud tunes one TrainingJobDefinition, by {' or '.join(STRATEGIES)};"
-                f" not by {config['Strategy']}.",
-            )
+        """Start the job in the background. Strategies that the local cloud does not know are refused."""
+        if "TrainingJobDefinition" not in request:
+            raise ServiceError("ValidationException", "The local cloud tunes one TrainingJobDefinition.")
+        static = request["TrainingJobDefinition"].get("StaticHyperParameters", {})
+        check(request["HyperParameterTuningJobConfig"], static)
         name = request["HyperParameterTuningJobName"]
         arn = self._context.arn("sagemaker", f"hyper-parameter-tuning-job/{name}")
         created = now()
@@ -218,26 +210,25 @@ class TuningJobs:
 
     def _search(self, name: str, request: Request) -> None:
         config = request["HyperParameterTuningJobConfig"]
-        study = _study(config)
+        search = Search(config, request["TrainingJobDefinition"].get("StaticHyperParameters", {}))
         limits = config["ResourceLimits"]
-        waiting: dict[Future[float | None], Any] = {}
+        waiting: dict[Future[float | None], int] = {}
         started = 0
         with ThreadPoolExecutor(limits["MaxParallelTrainingJobs"]) as pool:
             while waiting or started < limits["MaxNumberOfTrainingJobs"]:
                 free = limits["MaxParallelTrainingJobs"] - len(waiting)
                 while free and started < limits["MaxNumberOfTrainingJobs"] and not self._stops[name].is_set():
-                    trial = study.ask()
-                    values = _propose(trial, config["ParameterRanges"])
                     started += 1
                     free -= 1
-                    waiting[pool.submit(self._trial, name, request, started, values)] = trial
+                    values = search.propose(started)
+                    waiting[pool.submit(self._trial, name, request, search, started, values)] = started
                 if not waiting:
                     break
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    _tell(study, waiting.pop(future), future.result())
+                for future in sorted(done, key=waiting.__getitem__):
+                    search.conclude(waiting.pop(future), future.result())
 
-    def _trial(self, name: str, request: Request, number: int, values: dict[str, str]) -> float | None:
+    def _trial(self, name: str, request: Request, search: Search, number: int, values: dict[str, str]) -> float | None:
         """Run one training job; gives its objective value, None where it has none."""
         definition = dict(request["TrainingJobDefinition"])
         objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
@@ -252,7 +243,14 @@ class TuningJobs:
         definition["TrainingJobName"] = job
         definition["HyperParameters"] = hyperparameters
         arn = self._context.arn("sagemaker", f"hyper-parameter-tuning-job/{name}")
-        self._training.create(definition, TuningJobArn=arn)
+
+        def observe(found: dict[str, list[float]]) -> None:
+            for value in found.get(objective, []):
+                if search.observe(number, value):
+                    log.info("tuning job %s stops %s early at %s=%s", name, job, objective, value)
+                    self._training.stop({"TrainingJobName": job})
+
+        self._training.create(definition, observe, TuningJobArn=arn)
         self._context.store.update(
             KIND, name, lambda document: document["Trials"].append({"name": job, "values": values})
         )
@@ -281,41 +279,3 @@ def _ranked(document: Request, judged: list[Request]) -> list[Request]:
 
 def _counter(status: str) -> str:
     return {"Completed": "Completed", "Failed": "NonRetryableError", "Stopped": "Stopped"}.get(status, "InProgress")
-
-
-def _study(config: Request) -> optuna.Study:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    seed = config.get("RandomSeed")
-    if config["Strategy"] == "Random":
-        sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed)
-    else:
-        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-    direction = "maximize" if config["HyperParameterTuningJobObjective"]["Type"] == "Maximize" else "minimize"
-    return optuna.create_study(direction=direction, sampler=sampler)
-
-
-def _propose(trial: optuna.trial.Trial, ranges: Request) -> dict[str, str]:
-    """Values for one trial, as the text that hyperparameters are."""
-    values = {}
-    for parameter in ranges.get("ContinuousParameterRanges", []):
-        logarithmic = parameter.get("ScalingType") == "Logarithmic"
-        low, high = float(parameter["MinValue"]), float(parameter["MaxValue"])
-        values[parameter["Name"]] = repr(trial.suggest_float(parameter["Name"], low, high, log=logarithmic))
-    for parameter in ranges.get("IntegerParameterRanges", []):
-        logarithmic = parameter.get("ScalingType") == "Logarithmic"
-        low, high = int(parameter["MinValue"]), int(parameter["MaxValue"])
-        values[parameter["Name"]] = str(trial.suggest_int(parameter["Name"], low, high, log=logarithmic))
-    for parameter in ranges.get("CategoricalParameterRanges", []):
-        values[parameter["Name"]] = str(trial.suggest_categorical(parameter["Name"], parameter["Values"]))
-    return values
-
-
-def _tell(study: optuna.Study, trial: optuna.trial.Trial, value: float | None) -> None:
-    import optuna
-
-    if value is None:
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    else:
-        study.tell(trial, value)

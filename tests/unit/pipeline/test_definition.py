@@ -17,6 +17,7 @@ from pipeline import images
 from pipeline.images import ROOT
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
+from pipeline.validation import validate_definition
 
 Definition = dict[str, Any]
 # Compiles a profile with every connection refused; argv: folder, profile.
@@ -263,6 +264,56 @@ def test_trials_are_ranked_by_a_metric_that_the_log_is_searched_for(prod: Defini
     assert objective == {"MetricName": "validation:best_accuracy", "Type": "Maximize"}
     metrics = {one["Name"] for one in training_of(prod)["AlgorithmSpecification"]["MetricDefinitions"]}
     assert objective["MetricName"] in metrics
+
+
+def tuning_of(definition: Definition) -> Any:
+    return steps_of(definition)["TuneModel"]["Arguments"]["HyperParameterTuningJobConfig"]
+
+
+def test_the_search_is_as_the_settings_say(prod: Definition) -> None:
+    config = tuning_of(prod)
+    assert config["Strategy"] == "Bayesian"
+    assert config["ResourceLimits"] == {"MaxNumberOfTrainingJobs": 12, "MaxParallelTrainingJobs": 3}
+    assert config["TrainingJobEarlyStoppingType"] == "Auto"
+    assert config["RandomSeed"] == 1
+    assert "StrategyConfig" not in config
+
+
+def test_hyperband_gets_its_bounds_and_no_other_early_stopping() -> None:
+    bounds = {"minimum_epochs": 2, "maximum_epochs": 18}
+    definition = compiled("prod", tuning={"strategy": "Hyperband", "hyperband": bounds})
+    config = tuning_of(definition)
+    assert (config["Strategy"], config["TrainingJobEarlyStoppingType"]) == ("Hyperband", "Off")
+    assert config["StrategyConfig"] == {"HyperbandStrategyConfig": {"MinResource": 2, "MaxResource": 18}}
+    assert validate_definition(definition) == []
+
+
+def test_without_a_maximum_hyperband_takes_the_runs_own_epochs() -> None:
+    definition = compiled("prod", tuning={"strategy": "Hyperband"})
+    assert tuning_of(definition)["StrategyConfig"] == {"HyperbandStrategyConfig": {"MinResource": 3}}
+    # The service infers the maximum from this hyperparameter.
+    assert training_of(definition)["StaticHyperParameters"]["epochs"] == {
+        "Std:Join": {"On": "", "Values": [{"Get": "Parameters.Epochs"}]}
+    }
+
+
+def test_early_stopping_can_be_turned_off() -> None:
+    assert tuning_of(compiled("prod", tuning={"early_stopping": False}))["TrainingJobEarlyStoppingType"] == "Off"
+
+
+def test_trials_ask_for_no_warm_pool_since_a_tuning_job_has_its_own(prod: Definition) -> None:
+    assert set(training_of(prod)["ResourceConfig"]) == {"InstanceCount", "InstanceType", "VolumeSizeInGB"}
+
+
+def test_a_trial_and_its_step_are_retried(prod: Definition) -> None:
+    assert training_of(prod)["RetryStrategy"] == {"MaximumRetryAttempts": 3}
+    retried = {kind for policy in steps_of(prod)["TuneModel"]["RetryPolicies"] for kind in policy["ExceptionType"]}
+    assert retried == {
+        "Step.SERVICE_FAULT",
+        "Step.THROTTLING",
+        "SageMaker.CAPACITY_ERROR",
+        "SageMaker.RESOURCE_LIMIT",
+    }
 
 
 def test_the_gate_wants_both_accuracy_and_rmse(prod: Definition) -> None:

@@ -134,7 +134,8 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str) -> 
         ("training", {"run_time": "3d", "wait_time": "1d"}, "wait_time includes the run time"),
         ("training", {"run_time": "90"}, "write a number and a unit: 90m, 12h or 30d"),
         ("tuning", {"trials": 2, "parallel": 3}, "parallel is 3 but there are only 2 trials"),
-        ("tuning", {"strategy": "Hyperband"}, "set early_stopping: false"),
+        ("tuning", {"strategy": "Hyperband", "early_stopping": True}, "leave early_stopping out"),
+        ("tuning", {"hyperband": {"minimum_epochs": 0}}, "greater than 0"),
         ("tuning", {"ranges": {"momentum": {"minimum": 0.9, "maximum": 0.1}}}, "minimum must be below maximum"),
         (
             "tuning",
@@ -242,3 +243,46 @@ def test_a_tracking_server_without_encryption_or_with_a_password_is_refused(tmp_
 def test_a_tracker_without_its_place_is_refused_with_what_is_missing(tmp_path: Path, kind: str, wanted: str) -> None:
     (line,) = mistakes(tmp_path, with_values(tracking={"kind": kind}))
     assert f"tracking: kind {kind} wants {wanted}: " in line
+
+
+@pytest.mark.parametrize(
+    ("hyperband", "message"),
+    [
+        ({"maximum_epochs": 31}, "maximum_epochs is 31 but a trial trains for 30 epochs; take 30 at most"),
+        ({"minimum_epochs": 31}, "minimum_epochs is 31 but a trial trains for 30 epochs"),
+        ({"minimum_epochs": 9, "maximum_epochs": 3}, "minimum_epochs is 9, above maximum_epochs, which is 3"),
+    ],
+)
+def test_hyperbands_bounds_have_to_suit_the_epochs(tmp_path: Path, hyperband: dict[str, int], message: str) -> None:
+    tuning = {"strategy": "Hyperband", "hyperband": hyperband}
+    [line] = mistakes(tmp_path, with_values(training={"epochs": 30}, tuning=tuning))
+    assert message in line
+
+
+def test_hyperbands_bounds_do_not_matter_to_another_strategy(tmp_path: Path) -> None:
+    text = with_values(training={"epochs": 5}, tuning={"strategy": "Random", "hyperband": {"maximum_epochs": 20}})
+    assert settings_of(tmp_path, text).tuning.hyperband.maximum_epochs == 20
+
+
+@pytest.mark.parametrize(("epochs", "minimum"), [(1, 1), (8, 1), (9, 1), (30, 3), (100, 11)])
+def test_hyperband_leaves_a_trial_a_ninth_of_its_epochs_unless_told_otherwise(
+    tmp_path: Path, epochs: int, minimum: int
+) -> None:
+    text = with_values(training={"epochs": epochs}, tuning={"strategy": "Hyperband"})
+    assert settings_of(tmp_path, text).hyperband_minimum() == minimum
+
+
+@pytest.mark.parametrize(
+    ("tuning", "stops_early"),
+    [
+        ({}, True),
+        ({"early_stopping": False}, False),
+        ({"strategy": "Hyperband"}, False),
+        ({"strategy": "Hyperband", "early_stopping": False}, False),
+        ({"strategy": "Random", "early_stopping": True}, True),
+    ],
+)
+def test_trials_are_stopped_early_unless_refused_and_never_beside_hyperband(
+    tmp_path: Path, tuning: dict[str, Any], stops_early: bool
+) -> None:
+    assert settings_of(tmp_path, with_values(tuning=tuning)).tuning.stops_early is stops_early

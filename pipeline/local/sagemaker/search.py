@@ -1,0 +1,173 @@
+"""The search of a tuning job: which values to try next, and which trials to give up on the way.
+
+Bayesian is Optuna's TPE here, SageMaker's is a Gaussian process: the same interface, other proposals. Hyperband is
+Optuna's pruner over random proposals: https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-hyperband.html
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.local.errors import ServiceError
+from pipeline.local.sagemaker.median_rule import falls_behind
+from pipeline.local.sagemaker.resources import Request
+
+if TYPE_CHECKING:
+    import optuna
+
+STRATEGIES = ("Bayesian", "Random", "Hyperband")
+# Where SageMaker looks for a trial's epochs when HyperbandStrategyConfig names no MaxResource:
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_HyperbandStrategyConfig.html
+EPOCH_HYPERPARAMETERS = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
+
+
+@dataclass(frozen=True)
+class HyperbandLimits:
+    """The objective's values, one an epoch, that a trial may report at least and at most."""
+
+    minimum: int
+    maximum: int
+
+
+def hyperband_limits(config: Request, static: dict[str, str]) -> HyperbandLimits:
+    """The bounds of a Hyperband job. Raises ServiceError where SageMaker would refuse the request."""
+    given = config.get("StrategyConfig", {}).get("HyperbandStrategyConfig", {})
+    maximum = given.get("MaxResource") or epochs_of(static)
+    if maximum is None:
+        raise ServiceError(
+            "ValidationException",
+            "MaxResource is not given in HyperbandStrategyConfig and cannot be inferred from StaticHyperParameters"
+            f" ({', '.join(EPOCH_HYPERPARAMETERS)}).",
+        )
+    minimum = given.get("MinResource", 1)
+    if minimum > maximum:
+        raise ServiceError("ValidationException", f"MinResource {minimum} is greater than MaxResource {maximum}.")
+    return HyperbandLimits(minimum, maximum)
+
+
+def check(config: Request, static: dict[str, str]) -> None:
+    """Refuse what SageMaker would refuse, and the strategies that are not here, with ServiceError."""
+    if config["Strategy"] not in STRATEGIES:
+        raise ServiceError(
+            "ValidationException",
+            f"The local cloud tunes by {', '.join(STRATEGIES)}; not by {config['Strategy']}.",
+        )
+    if config["Strategy"] == "Hyperband":
+        if config.get("TrainingJobEarlyStoppingType", "Off") != "Off":
+            raise ServiceError(
+                "ValidationException", "TrainingJobEarlyStoppingType must be Off when the Strategy is Hyperband."
+            )
+        hyperband_limits(config, static)
+
+
+def epochs_of(static: dict[str, str]) -> int | None:
+    """How many epochs the trials train for, by the hyperparameters that SageMaker looks at too."""
+    found = (static[name] for name in EPOCH_HYPERPARAMETERS if name in static)
+    return next((int(text) for text in found if text.isdigit()), None)
+
+
+@dataclass
+class _Trial:
+    """A trial under way; what comes after the verdict to stop it does not count."""
+
+    asked: optuna.trial.Trial
+    values: list[float] = field(default_factory=list)
+    stopped: bool = False
+
+
+class Search:
+    """Proposes values and judges trials as their objective comes in. Safe to use from many threads.
+
+    With one trial at a time the proposals follow from the seed and the trials' values alone: a trial that is stopped
+    counts with the values up to the verdict, however many more it prints before it has ended.
+    """
+
+    def __init__(self, config: Request, static: dict[str, str]) -> None:
+        self._config = config
+        self._maximize = config["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
+        self._epochs = epochs_of(static)
+        self._limits = hyperband_limits(config, static) if config["Strategy"] == "Hyperband" else None
+        self._study = _study(config, self._limits)
+        self._lock = threading.Lock()
+        self._trials: dict[int, _Trial] = {}
+        self._ended: list[list[float]] = []
+
+    def propose(self, number: int) -> dict[str, str]:
+        """Hyperparameters for trial `number`."""
+        with self._lock:
+            asked = self._study.ask()
+            self._trials[number] = _Trial(asked)
+            return _values(asked, self._config["ParameterRanges"])
+
+    def observe(self, number: int, value: float) -> bool:
+        """Take in the objective after one more epoch of a trial; True, once, when the trial is to be stopped."""
+        with self._lock:
+            trial = self._trials[number]
+            if trial.stopped:
+                return False
+            trial.values.append(value)
+            trial.stopped = self._gives_up(trial)
+            return trial.stopped
+
+    def conclude(self, number: int, value: float | None) -> None:
+        """A trial has ended with this value of the objective, None where it failed or reported none."""
+        import optuna
+
+        with self._lock:
+            trial = self._trials[number]
+            if value is None:
+                self._study.tell(trial.asked, state=optuna.trial.TrialState.FAIL)
+                return
+            self._ended.append(trial.values)
+            self._study.tell(trial.asked, trial.values[-1] if trial.stopped else value)
+
+    def _gives_up(self, trial: _Trial) -> bool:
+        epoch = len(trial.values)
+        # A trial that has all its epochs behind it ends by itself.
+        if self._epochs is not None and epoch >= self._epochs:
+            return False
+        if self._limits is not None:
+            if epoch >= self._limits.maximum:
+                return True
+            trial.asked.report(trial.values[-1], epoch)
+            return bool(trial.asked.should_prune())
+        if self._config.get("TrainingJobEarlyStoppingType") == "Auto":
+            return falls_behind(trial.values, self._ended, maximize=self._maximize)
+        return False
+
+
+def _study(config: Request, limits: HyperbandLimits | None) -> optuna.Study:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    seed = config.get("RandomSeed")
+    sampler: optuna.samplers.BaseSampler
+    if config["Strategy"] == "Bayesian":
+        sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+    else:
+        sampler = optuna.samplers.RandomSampler(seed)
+    pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
+    if limits is not None:
+        pruner = optuna.pruners.HyperbandPruner(min_resource=limits.minimum, max_resource=limits.maximum)
+    direction = "maximize" if config["HyperParameterTuningJobObjective"]["Type"] == "Maximize" else "minimize"
+    # Optuna draws a trial's bracket from the study's name and the trial's number.
+    name = None if seed is None else f"seed-{seed}"
+    return optuna.create_study(study_name=name, direction=direction, sampler=sampler, pruner=pruner)
+
+
+def _values(trial: optuna.trial.Trial, ranges: Request) -> dict[str, str]:
+    """Values for one trial, as the text that hyperparameters are."""
+    values: dict[str, Any] = {}
+    for parameter in ranges.get("ContinuousParameterRanges", []):
+        logarithmic = parameter.get("ScalingType") == "Logarithmic"
+        low, high = float(parameter["MinValue"]), float(parameter["MaxValue"])
+        values[parameter["Name"]] = repr(trial.suggest_float(parameter["Name"], low, high, log=logarithmic))
+    for parameter in ranges.get("IntegerParameterRanges", []):
+        logarithmic = parameter.get("ScalingType") == "Logarithmic"
+        low, high = int(parameter["MinValue"]), int(parameter["MaxValue"])
+        values[parameter["Name"]] = str(trial.suggest_int(parameter["Name"], low, high, log=logarithmic))
+    for parameter in ranges.get("CategoricalParameterRanges", []):
+        values[parameter["Name"]] = str(trial.suggest_categorical(parameter["Name"], parameter["Values"]))
+    return values
