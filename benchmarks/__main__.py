@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import accuracy, load, memory, query, server, shard, shard_scale
+from benchmarks import accuracy, load, memory, query, server, shard, shard_scale, train_scale, train_step
 from benchmarks.cases import Case, say
 from benchmarks.child import ContenderError
 from benchmarks.options import Options
@@ -38,6 +38,8 @@ BENCHMARKS = {
     "accuracy": Benchmark(accuracy.cases, "our recipe against the naive one on real photos", count=10**6, rounds=3),
     "load": Benchmark(load.small, "batches of photos of 256 pixels for a training process", count=16_000),
     "load-full": Benchmark(load.full, "the same with photos of their full size", count=6_000),
+    "train-step": Benchmark(train_step.cases, "a training step, on a GPU where there is one", count=20),
+    "train-scale": Benchmark(train_scale.cases, "the training job on one and on two ranks", count=1_500, rounds=3),
     "memory": Benchmark(memory.cases, "peak memory of a shard worker", count=16_000, rounds=1),
 }
 

@@ -78,7 +78,8 @@ def cases(options: Options) -> Iterator[Case]:
         base = _shard(options, bucket)
         for seed in range(1, plan.seeds + 1):
             for who in ("ours", "naive"):
-                _train(who, plan, seed, base, kept, options)
+                if not _place(kept, who, plan, seed).exists():
+                    shutil.move(_train(who, plan, seed, base, options), _place(kept, who, plan, seed))
     ours, naive = (
         [_read(_place(kept, who, plan, seed)) for seed in range(1, plan.seeds + 1)] for who in ("ours", "naive")
     )
@@ -110,14 +111,17 @@ class Result:
 
     @property
     def accuracy(self) -> float:
+        """Share of photos counted right."""
         return float(self.right.mean())
 
     @property
     def rmse(self) -> float:
+        """Of the likeliest count, in objects."""
         return self._rmse(decide(self.probabilities, self.classes, "argmax"))
 
     @property
     def rmse_expected(self) -> float:
+        """Of the rounded expectation, in objects."""
         return self._rmse(decide(self.probabilities, self.classes, "expected"))
 
     def _rmse(self, counts: NDArray[np.int32]) -> float:
@@ -161,16 +165,14 @@ def _shard(options: Options, bucket: str) -> Path:
     return base
 
 
-def _train(who: str, plan: Plan, seed: int, base: Path, kept: Path, options: Options) -> None:
-    place = _place(kept, who, plan, seed)
-    if place.exists():
-        return
+def _train(who: str, plan: Plan, seed: int, base: Path, options: Options) -> Path:
+    """Where the probabilities of the test photos are."""
     folder = options.folder / f"{who}-{seed}"
     index = folder / "input" / "data" / "index"
     shutil.copytree(base / "processing" / "output" / "index", index)
-    part = str(place.with_suffix(".part.npz"))
+    place = folder / "probabilities.npz"
     environment = {"SM_NUM_CPUS": str(options.threads or os.cpu_count()), "TRAINING_JOB_NAME": f"{who}-{seed}"}
-    common: dict[str, object] = {"base": str(folder), "output": part}
+    common: dict[str, object] = {"base": str(folder), "output": str(place)}
     if who == "ours":
         shared = {"architecture": plan.architecture, "image-size": plan.size, "epochs": plan.epochs, "seed": seed}
         precision = {"precision": "bf16" if plan.bf16 else "auto"}
@@ -182,8 +184,8 @@ def _train(who: str, plan: Plan, seed: int, base: Path, kept: Path, options: Opt
         given = {"architecture": plan.architecture, "size": plan.size, "epochs": plan.epochs, "seed": seed}
         arguments = {**common, **given, "batch_size": NAIVE_BATCH, "bf16": plan.bf16}
         measured = measure(training.naive, arguments, environment)
-    Path(part).replace(place)
     say(f"{who}, seed {seed}, after {measured.seconds:.0f} s: {_read(place).line()}")
+    return place
 
 
 def _place(kept: Path, who: str, plan: Plan, seed: int) -> Path:

@@ -26,7 +26,7 @@ _NOWHERE = {
 @contextmanager
 def running(folder: Path) -> Iterator[None]:
     """An S3 server with its data in `folder`; from here on this process and its children speak to it alone."""
-    store = ObjectStore(folder, _free_port(), "benchmark-access-key", "benchmark-secret-key")
+    store = ObjectStore(folder, free_port(), "benchmark-access-key", "benchmark-secret-key")
     store.start()
     try:
         for name in _FOREIGN:
@@ -58,7 +58,8 @@ def port() -> int:
     return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
     with socket.socket() as holder:
         holder.bind((LOOPBACK, 0))
         return int(holder.getsockname()[1])

@@ -36,9 +36,9 @@ def ours(base: str, flags: list[str], output: str) -> Work:
 
 
 def naive(
-    base: str, architecture: str, size: int, epochs: int, batch_size: int, bf16: bool, seed: int, output: str
+    base: str, output: str, *, architecture: str, size: int, epochs: int, batch_size: int, bf16: bool, seed: int
 ) -> Work:
-    """A random crop, turned and mirrored; AdamW at its first guess, with a rate that halves; the last weights are kept."""
+    """A random crop, turned and mirrored; AdamW with a rate that halves every six epochs; the last weights are kept."""
     import io
 
     import numpy as np
