@@ -30,6 +30,8 @@ PREFETCH = 3
 # One more than are ahead is in use, and one is kept in reserve.
 SLOTS = PREFETCH + 2
 
+_NO_EPOCH = -1
+
 Batch = tuple[Tensor, Tensor]
 _rings: weakref.WeakValueDictionary[int, _Ring] = weakref.WeakValueDictionary()
 _ring_numbers = itertools.count()
@@ -103,6 +105,8 @@ class _Stream(IterableDataset[_Ticket | _Failure]):
 
     def __iter__(self) -> Iterator[_Ticket | _Failure]:
         epoch, first_step = self.position.tolist()
+        if epoch == _NO_EPOCH:
+            return
         info = get_worker_info()
         worker = info.id if info else 0
 
@@ -119,7 +123,11 @@ class _Stream(IterableDataset[_Ticket | _Failure]):
 
 
 class Loader:
-    """A rank's loader of one split, with `workers` loader processes (0: the process itself loads)."""
+    """A rank's loader of one split, with `workers` loader processes (0: the process itself loads).
+
+    Enter it before the process has threads, such as those of its process group: a process that is forked while a thread
+    comes or goes may wait for that thread forever.
+    """
 
     def __init__(self, reading: Reading, *, workers: int, pin_memory: bool) -> None:
         largest = max(size for worker in reading.plan(0).workers for size in (*worker.batches, 0))
@@ -136,6 +144,11 @@ class Loader:
         )
 
     def __enter__(self) -> Loader:
+        """Start the loader processes, by an epoch of no batches."""
+        if self._tickets.num_workers:
+            self._stream.position.fill_(_NO_EPOCH)
+            for _ in self._tickets:
+                pass
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -51,39 +51,52 @@ def run(recipe: Recipe) -> None:
     # What may be refused is, before the ranks wait for each other.
     index = read_index(container.training_channel("index"))
     readings = Readings.of(recipe, index, here)
-    network = build_network(recipe.architecture, len(index.classes), recipe.image_size, recipe.seed)
-    if recipe.weights:
-        load_initial_weights(network, recipe.weights)
-    precision = Precision.choose(recipe.precision, device)
-    choice = _choose_backend(recipe, device)
-    _introduce(index, readings, here, precision, choice)
-    tracker = open_tracker(recipe, leads=here.leads, dataset_sha256=index.sha256, processes=here.size)
-    with tracker, Interruption() as interruption, process_group(here, choice, device) as group:
-        trial = build_trial(
-            recipe, index, readings, network, precision=precision, group=group, interruption=interruption
-        )
-        progress = resume(trial)
-        try:
-            with trial.train, trial.validation, trial.training.profiler:
-                _train(trial, progress, tracker)
-        except InterruptedTrainingError:
-            save(trial, progress)
-            log.warning("SIGTERM: saved epoch %s, step %s; this job can go on there", progress.epoch + 1, progress.step)
-            sys.exit(EXIT_STATUS)
+    # Before anything starts threads: see Loader.
+    with readings.loaders(recipe.workers, pin_memory=device.type == "cuda") as loaders:
+        network = build_network(recipe.architecture, len(index.classes), recipe.image_size, recipe.seed)
+        if recipe.weights:
+            load_initial_weights(network, recipe.weights)
+        precision = Precision.choose(recipe.precision, device)
+        choice = _choose_backend(recipe, device)
+        _introduce(index, readings, here, precision, choice)
+        tracker = open_tracker(recipe, leads=here.leads, dataset_sha256=index.sha256, processes=here.size)
+        with tracker, Interruption() as interruption, process_group(here, choice, device) as group:
+            trial = build_trial(
+                recipe,
+                index,
+                readings.steps,
+                network,
+                loaders,
+                precision=precision,
+                group=group,
+                interruption=interruption,
+            )
+            _run(trial, tracker)
     # The interpreter would look at every object once more before it ends, which takes PyTorch's two seconds.
     gc.freeze()
+
+
+def _run(trial: Trial, tracker: Tracker) -> None:
+    progress = resume(trial)
+    try:
+        with trial.training.profiler:
+            _train(trial, progress, tracker)
+    except InterruptedTrainingError:
+        save(trial, progress)
+        log.warning("SIGTERM: saved epoch %s, step %s; this job can go on there", progress.epoch + 1, progress.step)
+        sys.exit(EXIT_STATUS)
 
 
 def _train(trial: Trial, progress: Progress, tracker: Tracker) -> None:
     recipe, training, history = trial.recipe, trial.training, progress.history
     while progress.epoch < recipe.epochs:
-        batches = trial.train.batches(progress.epoch, progress.step)
+        batches = trial.loaders.train.batches(progress.epoch, progress.step)
         train_epoch(training, batches, progress, functools.partial(save, trial))
         # The running statistics of batch normalisation are each rank's own; rank 0's are the model's.
         trial.group.broadcast_tensors([*trial.network.buffers(), *trial.judged.buffers()])
         result = validate(
             trial.judged,
-            trial.validation.batches(),
+            trial.loaders.validation.batches(),
             classes=trial.index.classes,
             decision=recipe.decision,
             precision=training.precision,

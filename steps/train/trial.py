@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import functools
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -35,6 +37,13 @@ from steps.train.recipe import Recipe
 from steps.train.world import World
 
 
+class Loaders(NamedTuple):
+    """A rank's loaders."""
+
+    train: Loader
+    validation: Loader
+
+
 @dataclass
 class Trial:
     """One trial on this rank."""
@@ -44,8 +53,7 @@ class Trial:
     group: Group
     network: CountClassifier
     training: Training
-    train: Loader
-    validation: Loader
+    loaders: Loaders
     model_dir: Path
     checkpoint_dir: Path
 
@@ -96,6 +104,16 @@ class Readings:
             Reading(validation, index.classes, recipe.image_size, lambda _: validation_plan, mount=mount),
         )
 
+    @contextmanager
+    def loaders(self, workers: int, *, pin_memory: bool) -> Iterator[Loaders]:
+        """Loaders of both, with their processes, while the block runs."""
+        train, validation = (
+            Loader(reading, workers=min(workers, len(reading.plan(0).workers)), pin_memory=pin_memory)
+            for reading in (self.train, self.validation)
+        )
+        with validation, train:
+            yield Loaders(train, validation)
+
     @property
     def steps(self) -> int:
         """Training steps of an epoch, the same on all ranks and in all epochs."""
@@ -105,8 +123,9 @@ class Readings:
 def build_trial(
     recipe: Recipe,
     index: DatasetIndex,
-    readings: Readings,
+    steps: int,
     network: CountClassifier,
+    loaders: Loaders,
     *,
     precision: Precision,
     group: Group,
@@ -130,15 +149,11 @@ def build_trial(
         objective=Objective(weights, index.classes, recipe.label_smoothing, recipe.ordinal_weight).to(device),
         precision=precision,
         interruption=interruption,
-        steps=readings.steps,
+        steps=steps,
         checkpointed=time.monotonic(),
         average=WeightAverage(network, recipe.ema_decay) if recipe.ema_decay else None,
         profiler=step_profiler(recipe.profile_steps, device, leads=group.world.leads),
         gpu=GpuWatch(device),
-    )
-    train, validation = (
-        Loader(reading, workers=min(recipe.workers, len(reading.plan(0).workers)), pin_memory=device.type == "cuda")
-        for reading in (readings.train, readings.validation)
     )
     return Trial(
         recipe=recipe,
@@ -146,8 +161,7 @@ def build_trial(
         group=group,
         network=network,
         training=training,
-        train=train,
-        validation=validation,
+        loaders=loaders,
         model_dir=container.model_dir(),
         checkpoint_dir=container.checkpoint_dir(),
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -21,11 +22,12 @@ from steps.train.recipe import parse
 from steps.train.run import run
 
 from ....conftest import free_port
-from .photos import CLASSES, launch, photo, store_dataset
+from .photos import CLASSES, launch, photos, store_dataset
 
 FLAGS = (
     *("--architecture", "resnet18", "--image-size", "32", "--epochs", "3", "--batch-size", "8"),
     *("--learning-rate", "0.002", "--workers", "1", "--patience", "0"),
+    *("--accumulation", "2", "--ema-decay", "0.9", "--clip-norm", "5", "--ordinal-weight", "0.1"),
 )
 CHECKPOINT_EACH_STEP = ("--checkpoint-minutes", "0.000001")
 TIME_LIMIT = 240
@@ -110,11 +112,11 @@ def test_the_exported_model_counts_as_well_as_its_metrics_say(finished):
     model = finished.base / "model"
     session = onnxruntime.InferenceSession(model / "model.onnx", providers=["CPUExecutionProvider"])
     right = 0
-    for number in range(10_000, 10_021):
-        quantity = CLASSES[(number - 10_000) % 3]
-        pixels = network_input(photo(f"{number:05d}", quantity).jpeg, 32)
+    # The validation split of `dataset`.
+    for sample in photos(21, 10_000):
+        pixels = network_input(sample.jpeg, 32)
         (logits,) = session.run(None, {session.get_inputs()[0].name: pixels[None]})
-        right += CLASSES[int(logits.argmax())] == quantity
+        right += CLASSES[int(logits.argmax())] == sample.quantity
     assert right / 21 == pytest.approx(read_description(model).metrics["validation:accuracy"])
 
 
@@ -211,6 +213,36 @@ def test_a_trial_stops_when_its_patience_is_at_an_end(alone, caplog):
     run_alone("--epochs", "50", "--patience", "1", "--learning-rate", "1e-12")
     assert "stopped: no better accuracy in 1 epochs" in caplog.text
     assert len(json.loads((alone / "model" / "history.json").read_text())["epochs"]) < 50
+
+
+def test_shards_are_read_from_their_channel_where_there_is_one(s3, alone):
+    index = read_index(alone / "input" / "data" / "index")
+    channel = alone / "input" / "data" / "shards"
+    for split in index.splits.values():
+        for shard in split.shards:
+            bucket, key = shard.uri.removeprefix("s3://").split("/", 1)
+            (channel / key).parent.mkdir(parents=True, exist_ok=True)
+            s3.download_file(bucket, key, str(channel / key))
+            s3.delete_object(Bucket=bucket, Key=key)
+    run_alone("--epochs", "1", "--shards-location", f"s3://{bucket}")
+    assert is_whole(alone / "model")
+
+
+def test_a_trial_begins_with_the_weights_it_is_given(s3, alone, caplog):
+    caplog.set_level("INFO")
+    run_alone("--epochs", "1")
+    bucket = read_index(alone / "input" / "data" / "index").splits["train"].shards[0].uri.split("/")[2]
+    s3.upload_file(str(alone / "model" / "model.safetensors"), bucket, "first.safetensors")
+    first = json.loads((alone / "model" / "history.json").read_text())["epochs"][0]["train_loss"]
+    shutil.rmtree(alone / "model")
+    run_alone("--epochs", "1", "--weights", f"s3://{bucket}/first.safetensors")
+    assert f"weights from s3://{bucket}/first.safetensors" in caplog.text
+    assert json.loads((alone / "model" / "history.json").read_text())["epochs"][0]["train_loss"] < first
+
+
+def test_batch_statistics_over_all_ranks_want_gpus(alone):
+    with pytest.raises(StepError, match="--sync-batch-norm wants GPUs"):
+        run_alone("--sync-batch-norm", "true")
 
 
 def test_a_checkpoint_of_other_hyperparameters_is_refused(alone):
