@@ -125,7 +125,10 @@ class Shard(Group):
 
 
 class Training(Group):
-    """One trial: the machine, the launcher and the recipe. Ranges of the tuner override single values."""
+    """One trial: the machine, the launcher and the recipe. Ranges of the tuner override single values.
+
+    The recipe's defaults are what `python -m benchmarks accuracy` was won with.
+    """
 
     instance_type: InstanceType = "ml.g5.2xlarge"
     instance_count: int = Field(default=1, ge=1, le=64)
@@ -156,15 +159,15 @@ class Training(Group):
     optimizer: Literal["sgd", "adamw"] = "adamw"
     momentum: float = Field(default=0.9, ge=0, lt=1)
     warmup_epochs: float = Field(default=1.0, ge=0)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     ordinal_weight: float = Field(
         default=0.0, ge=0, description="of the squared earth mover's distance of counts, beside the cross entropy"
     )
     ema_decay: float = Field(
-        default=0.0, ge=0, lt=1, description="of the average of weights that is validated and kept; 0: none"
+        default=0.99, ge=0, lt=1, description="of the average of weights that is validated and kept; 0: none"
     )
     clip_norm: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: any")
-    class_weighting: Literal["balanced", "sqrt", "none"] = "balanced"
+    class_weighting: Literal["balanced", "sqrt", "none"] = "sqrt"
     patience: int = Field(
         default=5, ge=0, description="epochs without a better accuracy before a trial stops; 0: never"
     )
