@@ -18,14 +18,14 @@ body { margin: 2rem auto; max-width: 64rem; padding: 0 1rem; background: var(--p
   font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.4rem; margin: 0; }
 p { color: var(--soft); margin: .2rem 0 1.2rem; overflow-wrap: anywhere; }
-main { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1.5rem 2rem; }
+main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1.5rem 2rem; }
 figure { margin: 0; }
 figcaption { font-weight: 600; }
 .key { font-weight: 400; color: var(--soft); margin-left: .9rem; white-space: nowrap; }
 .key::before { content: ""; display: inline-block; width: 1.1em; height: 3px; margin-right: .4em;
   vertical-align: middle; background: currentColor; }
 .key.line0::before { background: var(--line0); } .key.line1::before { background: var(--line1); }
-svg { width: 100%; height: auto; } text { font-size: 12px; fill: var(--soft); }
+svg { width: 100%; height: auto; } text { font-size: 13px; fill: var(--soft); }
 .grid { stroke: var(--grid); } .best { stroke: var(--soft); stroke-dasharray: 3 3; }
 polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
 polyline.line0, circle.line0 { stroke: var(--line0); } polyline.line1, circle.line1 { stroke: var(--line1); }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import RUN, Options, app, options_of, status, write_json
+from pipeline.cli.app import PROGRAM, RUN, app, options_of, status, write_json
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def trials(
 
     if curves is not None and curves.suffix not in (".html", ".htm"):
         raise PipelineError(f"{curves}: curves are written as a page; name it {curves.with_suffix('.html')}")
-    options = options_of(context)
-    settings = options.connected()
+    settings = options_of(context).connected()
     with status("reading the trials"):
         job = operation.read(settings, run)
         chosen = None
@@ -58,19 +57,26 @@ def trials(
     if chosen is not None and not epochs and (trial is not None or curves is not None):
         raise PipelineError(f"trial {chosen.number} ({chosen.status}) has finished no epoch: there are no curves")
     if curves is not None and chosen is not None:
-        curves.write_text(_page(job, chosen, epochs), encoding="utf-8")
+        _write(curves, _page(job, chosen, epochs))
         typer.echo(f"curves of trial {chosen.number}: {curves}", err=as_json)
     if job.status == "Failed":
-        raise PipelineError(_failed(options, job))
+        raise PipelineError(_failed(job))
 
 
-def _failed(options: Options, job: TuningJob) -> str:
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise PipelineError(f"{path} cannot be written ({error.strerror}); name another file") from error
+
+
+def _failed(job: TuningJob) -> str:
     from pipeline.display import shortened
 
     run = job.cached_from or job.run
     return (
         f"the tuning job {job.name} failed: {shortened(job.failure or 'no reason is given')};"
-        f" its log: {options.command()} logs TuneModel --run {run}"
+        f" its log: {PROGRAM} logs TuneModel --run {run}"
     )
 
 
@@ -95,7 +101,7 @@ def _show(job: TuningJob, chosen: Trial | None, epochs: Sequence[Epoch]) -> None
     console.print(_table(job), highlight=False)
     if chosen is not None and epochs:
         which = f"trial {chosen.number}{', the best' if chosen.best else ''}"
-        console.print(f"\n{which}: {len(epochs)} epochs", highlight=False)
+        console.print(f"\n{which}: {len(epochs)} epoch{'s' if len(epochs) > 1 else ''}", highlight=False)
         console.print(_sparklines(epochs, console), highlight=False)
 
 

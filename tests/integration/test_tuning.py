@@ -56,6 +56,11 @@ DISTRIBUTED = """
     distributed.destroy_process_group()
 """
 
+WARM_START = {
+    "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "parent"}],
+    "WarmStartType": "IdenticalDataAndAlgorithm",
+}
+
 
 @pytest.fixture
 def bucket(local_cloud):
@@ -246,6 +251,13 @@ def test_a_strategy_that_is_not_there_is_refused(local_cloud, sagemaker, bucket)
     request["HyperParameterTuningJobConfig"]["Strategy"] = "Grid"
     with pytest.raises(ClientError, match="not by Grid"):
         sagemaker.create_hyper_parameter_tuning_job(**request)
+
+
+@pytest.mark.parametrize("more", [{"Autotune": {"Mode": "Enabled"}}, {"WarmStartConfig": WARM_START}])
+def test_what_tuning_jobs_do_not_have_here_is_refused(local_cloud, sagemaker, bucket, more):
+    request = tuning(bucket, local_cloud.image(TRAIN, "train.py"))
+    with pytest.raises(ClientError, match=f"have no {next(iter(more))}"):
+        sagemaker.create_hyper_parameter_tuning_job(**request, **more)
 
 
 def test_a_training_job_leaves_model_checkpoints_metrics_and_its_way(local_cloud, sagemaker, bucket):

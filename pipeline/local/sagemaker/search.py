@@ -54,6 +54,11 @@ def check(config: Request, static: dict[str, str]) -> None:
             "ValidationException",
             f"The local cloud tunes by {', '.join(STRATEGIES)}; not by {config['Strategy']}.",
         )
+    limits = config["ResourceLimits"]
+    if "TuningJobCompletionCriteriaConfig" in config or "MaxRuntimeInSeconds" in limits:
+        raise ServiceError("ValidationException", "The local cloud ends a tuning job by its number of trials only.")
+    if "MaxNumberOfTrainingJobs" not in limits:
+        raise ServiceError("ValidationException", "ResourceLimits wants MaxNumberOfTrainingJobs.")
     if config["Strategy"] == "Hyperband":
         if config.get("TrainingJobEarlyStoppingType", "Off") != "Off":
             raise ServiceError(

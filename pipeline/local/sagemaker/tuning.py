@@ -48,6 +48,9 @@ class TuningJobs:
         """Start the job in the background. Strategies that the local cloud does not know are refused."""
         if "TrainingJobDefinition" not in request:
             raise ServiceError("ValidationException", "The local cloud tunes one TrainingJobDefinition.")
+        for name in ("WarmStartConfig", "Autotune"):
+            if name in request:
+                raise ServiceError("ValidationException", f"The local cloud's tuning jobs have no {name}.")
         static = request["TrainingJobDefinition"].get("StaticHyperParameters", {})
         check(request["HyperParameterTuningJobConfig"], static)
         name = request["HyperParameterTuningJobName"]

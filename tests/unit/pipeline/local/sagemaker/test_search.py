@@ -24,6 +24,7 @@ def config(strategy: str, **more: Any) -> dict[str, Any]:
         "Strategy": strategy,
         "HyperParameterTuningJobObjective": objective,
         "ParameterRanges": RANGES,
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": 9, "MaxParallelTrainingJobs": 1},
         "RandomSeed": 3,
         **more,
     }
@@ -145,6 +146,8 @@ def test_the_maximum_is_inferred_from_the_epochs_as_the_service_does() -> None:
     ("request_", "static", "message"),
     [
         (config("Grid"), {}, "not by Grid"),
+        (config("Random", TuningJobCompletionCriteriaConfig={}), {}, "by its number of trials only"),
+        (config("Random", ResourceLimits={"MaxParallelTrainingJobs": 1}), {}, "wants MaxNumberOfTrainingJobs"),
         (config("Hyperband"), {}, "cannot be inferred"),
         (config("Hyperband"), {"epochs": "many"}, "cannot be inferred"),
         (hyperband(9, 3), {}, "MinResource 9 is greater than MaxResource 3"),
