@@ -3,9 +3,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLKIT := .venv-toolkit
+PEERS := .venv-peers
 REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt requirements/constraints.txt
 
-.PHONY: demo test check setup test-toolkit setup-toolkit clean
+.PHONY: demo test check setup test-toolkit setup-toolkit setup-peers clean
 
 demo: setup
 	$(BIN)/python -m pipeline demo
@@ -35,14 +36,24 @@ $(VENV)/.installed: $(REQUIREMENTS)
 
 setup-toolkit: setup $(TOOLKIT)/.installed
 
-# The packages of .venv come after its own, so what both have is installed once.
+setup-peers: setup $(PEERS)/.installed
+
+# In both, the packages of .venv come after their own, so what they share is installed once.
 $(TOOLKIT)/.installed: requirements/toolkit.txt
-	test -x $(TOOLKIT)/bin/python || $(PYTHON) -m venv $(TOOLKIT)
-	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
-		> "$$($(TOOLKIT)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth"
-	$(TOOLKIT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/toolkit.txt
+	$(call beside,$(TOOLKIT),$<)
 	$(TOOLKIT)/bin/python -c "import gethostname, sagemaker_pytorch_container.training"
 	touch $@
+
+$(PEERS)/.installed: requirements/peers.txt
+	$(call beside,$(PEERS),$<)
+	touch $@
+
+define beside
+	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> "$$($(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth"
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $(2)
+endef
 
 clean:
 	rm -rf .local

@@ -161,6 +161,10 @@ def image_folder(folder: str, workers: int, batch_size: int) -> Work:
 def litdata(uri: str, cache: str, workers: int, batch_size: int) -> Work:
     """LitData's streaming, with our decoder."""
     from litdata import StreamingDataLoader, StreamingDataset
+    from litdata.streaming import downloader
+
+    # Its client encrypts, which the server on this machine does not; there is no setting for it.
+    downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True
 
     from steps.common.images import network_input
 
@@ -186,6 +190,9 @@ def litdata(uri: str, cache: str, workers: int, batch_size: int) -> Work:
 
 def mosaicml_streaming(uri: str, cache: str, workers: int, batch_size: int) -> Work:
     """MosaicML Streaming, with our decoder."""
+    from steps.train.network import import_torchvision
+
+    import_torchvision()
     from streaming import StreamingDataset
     from torch.utils.data import DataLoader
 
@@ -222,6 +229,9 @@ def write_litdata(photos: str, folder: str) -> Work:
 
 def write_mosaicml_streaming(photos: str, folder: str) -> Work:
     """The photos of a folder as MosaicML Streaming's shards."""
+    from steps.train.network import import_torchvision
+
+    import_torchvision()
     from streaming import MDSWriter
 
     def work() -> None:

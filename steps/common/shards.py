@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # One chunk is read ahead while its predecessor is decoded: about 400 photos of 256 pixels.
 CHUNK_BYTES = 8 * 1024 * 1024
+# The first one is small: somebody waits for it.
+FIRST_CHUNK_BYTES = 1024 * 1024
 # A tar ends in two empty blocks of 512 bytes.
 _TRAILER_BYTES = 1024
 _MEMBERS = frozenset({"jpg", "cls"})
@@ -210,12 +212,13 @@ def _open_s3(uri: str) -> tuple[int, Iterator[Buffer]]:
 
     place = S3Uri.parse(uri)
     store = _store(place.bucket, os.getpid())
-    first = obstore.get(store, place.key, options={"range": (0, CHUNK_BYTES)})
+    end = min(FIRST_CHUNK_BYTES, CHUNK_BYTES)
+    first = obstore.get(store, place.key, options={"range": (0, end)})
     size: int = first.meta["size"]
 
     def chunks() -> Iterator[Buffer]:
         yield first.bytes()
-        for start in range(CHUNK_BYTES, size, CHUNK_BYTES):
+        for start in range(end, size, CHUNK_BYTES):
             yield obstore.get_range(store, place.key, start=start, end=min(start + CHUNK_BYTES, size))
 
     return size, chunks()
