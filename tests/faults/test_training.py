@@ -85,7 +85,10 @@ def test_sigterm_while_a_checkpoint_is_saved_leaves_one_to_go_on_from(undisturbe
     process.send_signal(signal.SIGTERM)
     status, log = finish(process)
     assert status != 0
-    assert re.search(r"SIGTERM: saved epoch \d+, step \d+", log), log
+    saved = re.search(r"SIGTERM: saved epoch (\d+), step (\d+)", log)
+    assert saved, log
+    newest = max(folder.glob("epoch-*.pt")).name
+    assert newest.startswith(f"epoch-{int(saved[1]) - 1:04d}-step-{int(saved[2]):06d}")
     status, log = train(base)
     assert status == 0, log
     assert "resumed at epoch" in log

@@ -159,21 +159,6 @@ def fingerprint_of(folder: Path) -> dict[str, str]:
     return torch.load(newest, weights_only=True)["fingerprint"]
 
 
-def test_sigterm_saves_a_checkpoint_and_the_best_model_and_ends_with_143(finished, dataset, tmp_path):
-    base = new_base(dataset, tmp_path)
-    process = launch(base, free_port(), *FLAGS, *CHECKPOINT_EACH_STEP, "--epochs", "1000")
-    folder = base / "checkpoints" / "job-1"
-    wait_for_checkpoint(folder, process, epoch=1, step=0)
-    process.send_signal(signal.SIGTERM)
-    job = finish(process, base)
-    assert job.status != 0
-    saved = re.search(r"SIGTERM: saved epoch (\d+), step (\d+)", job.log)
-    assert saved, job.log
-    newest = max(folder.glob("epoch-*.pt")).name
-    assert newest.startswith(f"epoch-{int(saved[1]) - 1:04d}-step-{int(saved[2]):06d}")
-    assert is_whole(folder / "best")
-
-
 def test_a_damaged_shard_ends_every_rank_with_its_name(s3, bucket, tmp_path):
     store_dataset(s3, bucket, tmp_path / "input" / "data" / "index", train=40, validation=9, shards=2)
     (key,) = [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket, Prefix="train/")["Contents"]][1:]
