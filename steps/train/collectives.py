@@ -24,6 +24,9 @@ TIMEOUT = datetime.timedelta(minutes=15)
 # smddp takes no second backend beside it, so its small messages go over the GPU too; nccl has gloo for them, which
 # does not wait for the GPU and notices at once when a process of another machine is gone.
 _TORCH_BACKENDS = {"gloo": "gloo", "nccl": "cpu:gloo,cuda:nccl", "smddp": "smddp"}
+# Kept until the next one or the process's end. Otherwise the last to let go of it is DistributedDataParallel's reducer,
+# which holds the interpreter's lock while it waits for the group's threads, and they may be waiting for that lock.
+_last_group: list[dist.ProcessGroup] = []
 
 
 class Group:
@@ -120,6 +123,7 @@ def process_group(world: World, choice: BackendChoice, device: torch.device) -> 
         else:
             # A process that no launcher started talks to itself.
             dist.init_process_group(backend, store=torch._C._distributed_c10d.HashStore(), rank=0, world_size=1)
+    _last_group[:] = [dist.distributed_c10d._get_default_group()]
     try:
         yield Group(world, device if choice.backend == "smddp" else torch.device("cpu"))
     finally:
