@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline import images, instances, metrics
 from pipeline.offline import OfflineSession, offline_sdk
 from pipeline.settings import Choices, Settings, iso_duration, seconds
+from pipeline.source import Source
 
 with offline_sdk():
+    from sagemaker.core.drift_check_baselines import DriftCheckBaselines
     from sagemaker.core.lambda_helper import Lambda
+    from sagemaker.core.metadata_properties import MetadataProperties
     from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
     from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter
     from sagemaker.core.processing import Processor
@@ -28,6 +31,7 @@ with offline_sdk():
         DataSource,
         HyperbandStrategyConfig,
         HyperParameterTuningJobStrategyConfig,
+        ModelPackageModelCard,
         OutputDataConfig,
         ProcessingInput,
         ProcessingOutput,
@@ -64,8 +68,11 @@ with offline_sdk():
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+EVALUATE = "EvaluateModel"
 ACCURACY = "multiclass_classification_metrics.accuracy.value"
 RMSE = "regression_metrics.rmse.value"
+ACCURACY_LOSS = "gate.accuracy_loss"
+CHAMPION = "gate.champion"
 # Where the toolkit finds the code that is baked into the training image.
 TRAINING_CODE = "/opt/ml/code"
 TRAINING_PROGRAM = "steps/train/__main__.py"
@@ -84,6 +91,7 @@ class Parameters:
     epochs: Parameter
     minimum_accuracy: Parameter
     maximum_rmse: Parameter
+    maximum_accuracy_loss: Parameter
     approval_status: Parameter
 
     @classmethod
@@ -104,6 +112,7 @@ class Parameters:
             epochs=ParameterInteger("Epochs", training.epochs),
             minimum_accuracy=ParameterFloat("MinimumAccuracy", settings.gate.minimum_accuracy),
             maximum_rmse=ParameterFloat("MaximumRmse", settings.gate.maximum_rmse),
+            maximum_accuracy_loss=ParameterFloat("MaximumAccuracyLoss", settings.gate.maximum_accuracy_loss),
             approval_status=ParameterString(
                 "ApprovalStatus", settings.registry.approval, enum_values=["PendingManualApproval", "Approved"]
             ),
@@ -121,6 +130,7 @@ class Context:
     settings: Settings
     parameters: Parameters
     session: OfflineSession
+    source: Source | None
 
     def output_uri(self, *path: str) -> Join:
         """Where this run's `path` goes: PREFIX/runs/EXECUTION/PATH."""
@@ -136,14 +146,30 @@ class Context:
         return CacheConfig(enable_caching=self.settings.cache.enabled, expire_after=iso_duration(duration))
 
 
-def build(settings: Settings) -> Pipeline:
-    """The whole pipeline of `settings`."""
-    context = Context(settings, Parameters.of(settings), OfflineSession(settings))
+@dataclass(frozen=True)
+class Evidence:
+    """What EvaluateModel leaves for the steps after it."""
+
+    evaluation: PropertyFile
+    card: PropertyFile
+
+    def value(self, path: str) -> JsonGet:
+        """A value of `evaluation.json`."""
+        return JsonGet(step_name=EVALUATE, property_file=self.evaluation, json_path=path)
+
+    def card_content(self) -> JsonGet:
+        """The model card, as the registry takes it: a string."""
+        return JsonGet(step_name=EVALUATE, property_file=self.card, json_path="content")
+
+
+def build(settings: Settings, source: Source | None = None) -> Pipeline:
+    """The whole pipeline of `settings`; `source` is what its models say they come from."""
+    context = Context(settings, Parameters.of(settings), OfflineSession(settings), source)
     query = query_metadata(context)
     shard = shard_images(context, query)
     tune = tune_model(context, shard)
-    evaluate, evaluation = evaluate_model(context, shard, tune)
-    gate = quality_gate(context, evaluate, evaluation, tune)
+    evaluate, evidence = evaluate_model(context, query, shard, tune)
+    gate = quality_gate(context, evidence, tune)
     return Pipeline(
         name=settings.name,
         parameters=context.parameters.as_list(),
@@ -153,10 +179,10 @@ def build(settings: Settings) -> Pipeline:
     )
 
 
-def compile_definition(settings: Settings) -> str:
+def compile_definition(settings: Settings, source: Source | None = None) -> str:
     """The definition as the JSON text that goes to SageMaker, keys sorted."""
     with offline_sdk(settings.account.region):
-        definition = json.loads(build(settings).definition())
+        definition = json.loads(build(settings, source).definition())
     # The SDK writes null for what was not asked for.
     definition = {key: value for key, value in definition.items() if value is not None}
     return json.dumps(definition, sort_keys=True, separators=(",", ":"))
@@ -253,42 +279,60 @@ def _shards_channel(mode: str, uri: Any) -> Channel:
     return Channel(channel_name="shards", data_source=DataSource(s3_data_source=source), input_mode=input_mode)
 
 
-def evaluate_model(context: Context, shard: ProcessingStep, tune: TuningStep) -> tuple[ProcessingStep, PropertyFile]:
-    """4. The best model on the test split. Never cached: a gate that was moved must judge anew."""
-    evaluation = PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json")
+def evaluate_model(
+    context: Context, query: ProcessingStep, shard: ProcessingStep, tune: TuningStep
+) -> tuple[ProcessingStep, Evidence]:
+    """4. The best model on the test split. Never cached: a gate that was moved must judge anew, and so must one whose
+    champion is another.
+    """
+    parameters = context.parameters
+    evidence = Evidence(
+        PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json"),
+        PropertyFile(name="ModelCard", output_name="evaluation", path="model_card.json"),
+    )
     step = _processing_step(
         context,
-        name="EvaluateModel",
+        name=EVALUATE,
         step="evaluate",
         instance_type=context.settings.evaluation.instance_type,
-        arguments={"decision": context.settings.evaluation.decision},
-        inputs={"model": _best_model(context, tune), "index": _output(shard, "index")},
+        arguments={
+            "decision": context.settings.evaluation.decision,
+            "group": context.settings.registry.group,
+            "tuning-job": tune.properties.HyperParameterTuningJobName,
+            "run": ExecutionVariables.PIPELINE_EXECUTION_ARN,
+            "minimum-accuracy": parameters.minimum_accuracy.to_string(),
+            "maximum-rmse": parameters.maximum_rmse.to_string(),
+            "maximum-accuracy-loss": parameters.maximum_accuracy_loss.to_string(),
+        },
+        inputs={
+            "model": _best_model(context, tune),
+            "index": _output(shard, "index"),
+            "summary": _output(query, "summary"),
+        },
         outputs=("evaluation",),
-        property_files=[evaluation],
+        property_files=[evidence.evaluation, evidence.card],
     )
-    return step, evaluation
+    return step, evidence
 
 
-def quality_gate(
-    context: Context, evaluate: ProcessingStep, evaluation: PropertyFile, tune: TuningStep
-) -> ConditionStep:
-    """5. Accuracy and RMSE against the thresholds: register and deploy, or fail with the numbers."""
-    accuracy = JsonGet(step_name=evaluate.name, property_file=evaluation, json_path=ACCURACY)
-    rmse = JsonGet(step_name=evaluate.name, property_file=evaluation, json_path=RMSE)
-    register = register_model(context, tune)
+def quality_gate(context: Context, evidence: Evidence, tune: TuningStep) -> ConditionStep:
+    """5. Accuracy and RMSE against the thresholds and the champion: register and deploy, or fail with the numbers."""
+    parameters = context.parameters
+    register = register_model(context, evidence, tune)
     return ConditionStep(
         name="QualityGate",
         conditions=[
-            ConditionGreaterThanOrEqualTo(left=accuracy, right=context.parameters.minimum_accuracy),
-            ConditionLessThanOrEqualTo(left=rmse, right=context.parameters.maximum_rmse),
+            ConditionGreaterThanOrEqualTo(left=evidence.value(ACCURACY), right=parameters.minimum_accuracy),
+            ConditionLessThanOrEqualTo(left=evidence.value(RMSE), right=parameters.maximum_rmse),
+            ConditionLessThanOrEqualTo(left=evidence.value(ACCURACY_LOSS), right=parameters.maximum_accuracy_loss),
         ],
         if_steps=[register, deploy_model(context, register)],
-        else_steps=[quality_gate_failed(context, accuracy, rmse)],
+        else_steps=[quality_gate_failed(context, evidence)],
     )
 
 
-def register_model(context: Context, tune: TuningStep) -> ModelStep:
-    """6a. A model package with its metrics; a person approves it, unless the parameter says Approved."""
+def register_model(context: Context, evidence: Evidence, tune: TuningStep) -> ModelStep:
+    """6a. A model package with its evidence; a person approves it, unless the parameter says Approved."""
     settings = context.settings
     builder = ModelBuilder(
         s3_model_data_url=_best_model(context, tune),
@@ -296,27 +340,52 @@ def register_model(context: Context, tune: TuningStep) -> ModelStep:
         role_arn=settings.role_arn("serving"),
         sagemaker_session=context.session,
     )
-    evaluation = context.output_uri("evaluate", "evaluation", "evaluation.json")
+    statistics = MetricsSource(
+        s3_uri=context.output_uri("evaluate", "evaluation", "evaluation.json"), content_type="application/json"
+    )
     arguments = builder.register(
         model_package_group_name=settings.registry.group,
         content_types=["image/jpeg", "application/json"],
         response_types=["application/json"],
         inference_instances=[settings.endpoint.instance_type],
         transform_instances=[settings.endpoint.instance_type],
-        model_metrics=ModelMetrics(model_statistics=MetricsSource(s3_uri=evaluation, content_type="application/json")),
+        model_metrics=ModelMetrics(model_statistics=statistics),
+        # What a monitor compares with is how this version counted when it was registered.
+        drift_check_baselines=DriftCheckBaselines(model_statistics=statistics),
+        model_card=ModelPackageModelCard(model_card_content=evidence.card_content(), model_card_status="PendingReview"),
+        metadata_properties=MetadataProperties(
+            commit_id=context.source.commit if context.source else None,
+            repository=(context.source.repository or None) if context.source else None,
+            generated_by=ExecutionVariables.PIPELINE_EXECUTION_ARN,
+        ),
         approval_status=context.parameters.approval_status,
-        customer_metadata_properties={
-            "pipeline_execution_arn": ExecutionVariables.PIPELINE_EXECUTION_ARN,
-            "training_image": context.image_uri("train"),
-            "serving_image": context.image_uri("serve"),
-            "image_location": context.parameters.image_location,
-            "data_version": context.parameters.data_version,
-        },
+        customer_metadata_properties=_lineage(context, evidence),
         domain="COMPUTER_VISION",
         task="IMAGE_CLASSIFICATION",
         description="Counts the objects in a photo of a warehouse bin",
     )
     return ModelStep("RegisterModel", step_args=arguments, retry_policies=[_service_retry()])
+
+
+def _lineage(context: Context, evidence: Evidence) -> dict[str, Any]:
+    """Where a version comes from: the run and its parameters, the data and the images."""
+    parameters = {
+        f"parameter_{one.name}": one if isinstance(one, ParameterString) else one.to_string()
+        for one in context.parameters.as_list()
+    }
+    return parameters | {
+        "pipeline_execution_arn": ExecutionVariables.PIPELINE_EXECUTION_ARN,
+        "tuning_job": evidence.value("provenance.tuning_job"),
+        "training_job": evidence.value("provenance.training_job"),
+        "dataset_sha256": evidence.value("dataset.sha256"),
+        "index": evidence.value("provenance.index"),
+        "query_execution_id": evidence.value("provenance.query_execution"),
+        "query_image": context.image_uri("query"),
+        "shard_image": context.image_uri("shard"),
+        "training_image": context.image_uri("train"),
+        "evaluation_image": context.image_uri("evaluate"),
+        "serving_image": context.image_uri("serve"),
+    }
 
 
 def deploy_model(context: Context, register: ModelStep) -> LambdaStep:
@@ -331,19 +400,24 @@ def deploy_model(context: Context, register: ModelStep) -> LambdaStep:
     )
 
 
-def quality_gate_failed(context: Context, accuracy: JsonGet, rmse: JsonGet) -> FailStep:
+def quality_gate_failed(context: Context, evidence: Evidence) -> FailStep:
     """6b. The run fails, and its message names what was reached and what was wanted."""
     parameters = context.parameters
     message = [
         "The model was not registered: accuracy",
-        accuracy,
+        evidence.value(ACCURACY),
         "(at least",
         parameters.minimum_accuracy.to_string(),
         "wanted), RMSE",
-        rmse,
+        evidence.value(RMSE),
         "(at most",
         parameters.maximum_rmse.to_string(),
-        "wanted)",
+        "wanted), accuracy lost against the champion",
+        evidence.value(ACCURACY_LOSS),
+        "(at most",
+        parameters.maximum_accuracy_loss.to_string(),
+        "allowed; champion:",
+        Join(on="", values=[evidence.value(CHAMPION), ")"]),
     ]
     return FailStep(name="QualityGateFailed", error_message=Join(on=" ", values=message))
 

@@ -20,7 +20,7 @@ STEPS: dict[str, Image] = {
     "query": "processing",
     "shard": "processing",
     "train": "training",
-    "evaluate": "processing",
+    "evaluate": "training",
     "serve": "inference",
 }
 # What editors and interpreters leave beside the source; it must not name an image that nobody has built.

@@ -337,6 +337,12 @@ class Gate(Group):
 
     minimum_accuracy: float = Field(default=0.5, ge=0, le=1)
     maximum_rmse: PositiveFloat = 1.0
+    maximum_accuracy_loss: float = Field(
+        default=0.01,
+        ge=-1,
+        le=1,
+        description="to the latest approved version on the same photos; 1 lets any model pass, -0.01 asks for a gain",
+    )
 
 
 class Registry(Group):

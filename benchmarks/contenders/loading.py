@@ -60,7 +60,7 @@ def naive(index: str, workers: int, batch_size: int) -> Work:
     import webdataset as wds
     from PIL import Image
 
-    from steps.train.network import import_torchvision
+    from steps.common.network import import_torchvision
 
     import_torchvision()
     from torchvision import transforms
@@ -143,7 +143,7 @@ def image_folder(folder: str, workers: int, batch_size: int) -> Work:
     """torchvision's ImageFolder over the same photos on the local disk: no S3 at all."""
     from torch.utils.data import DataLoader
 
-    from steps.train.network import import_torchvision
+    from steps.common.network import import_torchvision
 
     import_torchvision()
     from torchvision import datasets, transforms
@@ -190,7 +190,7 @@ def litdata(uri: str, cache: str, workers: int, batch_size: int) -> Work:
 
 def mosaicml_streaming(uri: str, cache: str, workers: int, batch_size: int) -> Work:
     """MosaicML Streaming, with our decoder."""
-    from steps.train.network import import_torchvision
+    from steps.common.network import import_torchvision
 
     import_torchvision()
     from streaming import StreamingDataset
@@ -229,7 +229,7 @@ def write_litdata(photos: str, folder: str) -> Work:
 
 def write_mosaicml_streaming(photos: str, folder: str) -> Work:
     """The photos of a folder as MosaicML Streaming's shards."""
-    from steps.train.network import import_torchvision
+    from steps.common.network import import_torchvision
 
     import_torchvision()
     from streaming import MDSWriter

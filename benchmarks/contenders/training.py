@@ -48,7 +48,7 @@ def naive(
     from torch.utils.data import DataLoader, Dataset
 
     from steps.common.dataset import read_index
-    from steps.train.network import import_torchvision
+    from steps.common.network import import_torchvision
 
     models = import_torchvision()
     from torchvision import transforms

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.settings import Settings
+from pipeline.source import Source
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Summary:
     sha256: str
 
 
-def checked_definition(settings: Settings) -> str:
+def checked_definition(settings: Settings, source: Source | None = None) -> str:
     """The compiled definition, once botocore's model of the service has nothing against it.
 
     Raises PipelineError with one line for each problem.
@@ -43,7 +44,7 @@ def checked_definition(settings: Settings) -> str:
     from pipeline.definition import compile_definition
     from pipeline.validation import validate_definition
 
-    definition = compile_definition(settings)
+    definition = compile_definition(settings, source)
     problems = validate_definition(json.loads(definition))
     if problems:
         raise PipelineError("\n".join(map(str, problems)))

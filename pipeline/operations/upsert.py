@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline import source
 from pipeline.operations.check import checked_definition
 from pipeline.operations.responses import says_missing
 from pipeline.session import client
@@ -26,7 +27,7 @@ def upsert(settings: Settings, *, parallelism: int | None = None) -> Upserted:
 
     `parallelism` limits the steps that run at the same time; None leaves the pipeline's own limit as it is.
     """
-    definition = checked_definition(settings)
+    definition = checked_definition(settings, source.find())
     sagemaker = client(settings, "sagemaker")
     group = _ensure_group(sagemaker, settings.registry.group)
     request: dict[str, Any] = {

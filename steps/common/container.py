@@ -62,6 +62,13 @@ def processing_input(name: str) -> Path:
     return base() / "processing" / "input" / name
 
 
+def processing_input_uri(name: str) -> str:
+    """S3 URI that the processing input `name` was filled from; empty where no job says it."""
+    path = base() / "config" / "processingjobconfig.json"
+    inputs = _read(path).get("ProcessingInputs", []) if path.exists() else []
+    return next((str(one["S3Input"]["S3Uri"]) for one in inputs if one["InputName"] == name), "")
+
+
 def processing_output(name: str) -> Path:
     """Local folder of the processing output `name`; SageMaker uploads it when the job ends."""
     path = base() / "processing" / "output" / name

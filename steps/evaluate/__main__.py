@@ -6,6 +6,7 @@ import argparse
 
 from steps.common.errors import run_as_job
 from steps.evaluate.run import run
+from steps.evaluate.settings import Settings
 
 
 def main() -> None:
@@ -13,8 +14,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python3 -m steps.evaluate", description=main.__doc__)
     parser.add_argument("--decision", choices=["argmax", "expected"], required=True)
     parser.add_argument("--batch-size", type=int, default=64, help="photos predicted at a time")
-    arguments = parser.parse_args()
-    run(decision=arguments.decision, batch_size=arguments.batch_size)
+    parser.add_argument("--group", default="", help="model package group whose latest approved version is compared")
+    parser.add_argument("--tuning-job", default="", help="the tuning job that the model is the best trial of")
+    parser.add_argument("--run", default="", help="ARN of the pipeline's run")
+    parser.add_argument("--minimum-accuracy", type=float, help="the gate's, for the report")
+    parser.add_argument("--maximum-rmse", type=float, help="the gate's, for the report")
+    parser.add_argument("--maximum-accuracy-loss", type=float, help="the gate's, for the report")
+    run(Settings(**vars(parser.parse_args())))
 
 
 if __name__ == "__main__":

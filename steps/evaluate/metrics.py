@@ -1,158 +1,178 @@
-"""Metrics of counts: arrays in, numbers out.
+"""Metrics of counts, from how many photos were taken for what.
 
-`truth` and `predicted` are integer arrays of shape (N,), N at least 1. Precision, recall and F1 are weighted by the
-classes' photos, and a class that is never predicted has precision 0: scikit-learn's `average="weighted"` with
-`zero_division=0`.
+Precision, recall and F-scores are weighted by the classes' photos, and a class that is never predicted has precision
+0: scikit-learn's `average="weighted"` with `zero_division=0`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from steps.common.evaluation import ClassificationMetrics, ClassReport, Metric, RegressionMetrics, Score
-
-Counts = NDArray[np.integer[Any]]
+from steps.evaluate.tally import Confusion
 
 SAMPLES = 5
 SAMPLE_SHARE = 0.8
+SEED = 1
+
+Floats = NDArray[np.float64]
 
 
-def accuracy(truth: Counts, predicted: Counts) -> float:
+def accuracy(confusion: Confusion) -> float:
     """Share of photos counted right."""
-    return float(np.mean(truth == predicted))
+    return float(np.trace(confusion.photos) / confusion.total)
 
 
-def accuracy_within_one(truth: Counts, predicted: Counts) -> float:
+def accuracy_within_one(confusion: Confusion) -> float:
     """Share of photos that are miscounted by one at most."""
-    return float(np.mean(_error(truth, predicted) <= 1))
+    return _mean(confusion, _errors(confusion) <= 1)
 
 
-def mae(truth: Counts, predicted: Counts) -> float:
+def mae(confusion: Confusion) -> float:
     """Mean absolute error, in objects."""
-    return float(np.mean(_error(truth, predicted)))
+    return _mean(confusion, _errors(confusion))
 
 
-def mse(truth: Counts, predicted: Counts) -> float:
+def mse(confusion: Confusion) -> float:
     """Mean squared error, in objects squared."""
-    return float(np.mean(_error(truth, predicted) ** 2))
+    return _mean(confusion, _errors(confusion) ** 2)
 
 
-def rmse(truth: Counts, predicted: Counts) -> float:
+def rmse(confusion: Confusion) -> float:
     """Root of the mean squared error, in objects."""
-    return float(np.sqrt(mse(truth, predicted)))
+    return float(np.sqrt(mse(confusion)))
 
 
-def r2(truth: Counts, predicted: Counts) -> float:
+def r2(confusion: Confusion) -> float:
     """Coefficient of determination; 0 where all photos hold the same number and there is nothing to explain."""
-    spread = float(np.var(truth))
-    return 1 - mse(truth, predicted) / spread if spread else 0.0
+    shares = confusion.photos.sum(axis=1) / confusion.total
+    quantities = np.asarray(confusion.classes, np.float64)
+    spread = float(shares @ (quantities - shares @ quantities) ** 2)
+    return 1 - mse(confusion) / spread if np.count_nonzero(shares) > 1 else 0.0
 
 
-def weighted(truth: Counts, predicted: Counts) -> tuple[float, float, float]:
-    """Precision, recall and F1, weighted by the photos of each class."""
-    precision = recall = f1 = 0.0
-    for quantity in np.unique(truth):
-        right = float(np.sum((truth == quantity) & (predicted == quantity)))
-        said, there = float(np.sum(predicted == quantity)), float(np.sum(truth == quantity))
-        share = there / len(truth)
-        precision += share * (right / said if said else 0.0)
-        recall += share * right / there
-        f1 += share * 2 * right / (said + there)
-    return precision, recall, f1
+def precision(confusion: Confusion) -> float:
+    """Of the photos taken for a count, the share that has it."""
+    return _weighted(confusion, _ratio(np.diag(confusion.photos), confusion.photos.sum(axis=0)))
 
 
-def confusion_matrix(truth: Counts, predicted: Counts, classes: Sequence[int]) -> dict[str, dict[str, int]]:
-    """Photos by truth, then by prediction."""
-    return {
-        str(row): {str(column): int(np.sum((truth == row) & (predicted == column))) for column in classes}
-        for row in classes
-    }
+def recall(confusion: Confusion) -> float:
+    """Of the photos with a count, the share that was taken for it."""
+    return _weighted(confusion, _ratio(np.diag(confusion.photos), confusion.photos.sum(axis=1)))
 
 
-def per_class(truth: Counts, predicted: Counts) -> dict[str, ClassReport]:
+def f_score(confusion: Confusion, beta: float) -> float:
+    """The harmonic mean of precision and recall in which recall weighs `beta` times as much."""
+    right = np.diag(confusion.photos)
+    there, said = confusion.photos.sum(axis=1), confusion.photos.sum(axis=0)
+    return _weighted(confusion, _ratio((1 + beta**2) * right, beta**2 * there + said))
+
+
+def per_class(confusion: Confusion) -> dict[str, ClassReport]:
     """How the photos of each true quantity were counted."""
     reports = {}
-    for quantity in np.unique(truth):
-        those = truth == quantity
-        reports[str(quantity)] = ClassReport(
-            photos=int(np.sum(those)),
-            accuracy=accuracy(truth[those], predicted[those]),
-            rmse=rmse(truth[those], predicted[those]),
-        )
+    for row, quantity in enumerate(confusion.classes):
+        those = np.zeros_like(confusion.photos)
+        those[row] = confusion.photos[row]
+        if not those.any():
+            continue
+        own = Confusion(confusion.classes, those)
+        reports[str(quantity)] = ClassReport(photos=own.total, accuracy=accuracy(own), rmse=rmse(own))
     return reports
 
 
-def score(truth: Counts, predicted: Counts) -> Score:
-    """Accuracy, RMSE and what is off by one at most."""
-    within_one = accuracy_within_one(truth, predicted)
-    return Score(accuracy=accuracy(truth, predicted), rmse=rmse(truth, predicted), within_one=within_one)
-
-
-def constant(truth: Counts, quantity: int) -> Score:
-    """What always answering `quantity` reaches."""
-    return score(truth, np.full_like(truth, quantity))
-
-
-def random_guess(truth: Counts, classes: Sequence[int]) -> Score:
-    """What answering any class with equal chance is expected to reach."""
-    errors = (truth[:, None] - np.asarray(classes)[None, :]).astype(np.float64)
+def score(confusion: Confusion) -> Score:
+    """Accuracy, RMSE, MAE and what is off by one at most."""
     return Score(
-        accuracy=float(np.mean(errors == 0)),
-        rmse=float(np.sqrt(np.mean(errors**2))),
-        within_one=float(np.mean(np.abs(errors) <= 1)),
+        accuracy=accuracy(confusion),
+        rmse=rmse(confusion),
+        mae=mae(confusion),
+        within_one=accuracy_within_one(confusion),
     )
 
 
-def largest_class(truth: Counts) -> int:
+def random_guess(confusion: Confusion) -> Score:
+    """What answering any class with equal chance is expected to reach."""
+    each = [score(confusion.always(quantity)) for quantity in confusion.classes]
+    return Score(
+        accuracy=float(np.mean([one.accuracy for one in each])),
+        rmse=float(np.sqrt(np.mean([one.rmse**2 for one in each]))),
+        mae=float(np.mean([one.mae for one in each])),
+        within_one=float(np.mean([one.within_one for one in each])),
+    )
+
+
+def largest_class(confusion: Confusion) -> int:
     """The quantity with the most photos, the smaller of two that are as large."""
-    quantities, photos = np.unique(truth, return_counts=True)
-    return int(quantities[photos.argmax()])
+    return confusion.classes[int(confusion.photos.sum(axis=1).argmax())]
 
 
-def classification(truth: Counts, predicted: Counts, classes: Sequence[int]) -> ClassificationMetrics:
+def median(confusion: Confusion) -> int:
+    """The median quantity, the smaller of the two in the middle of an even number of photos."""
+    below = np.cumsum(confusion.photos.sum(axis=1))
+    return confusion.classes[int(np.searchsorted(below, (confusion.total + 1) // 2))]
+
+
+def classification(confusion: Confusion) -> ClassificationMetrics:
     """The count as a class."""
 
-    def best_constant(truths: Counts, _: Counts) -> float:
-        return constant(truths, largest_class(truths)).accuracy
+    def constant(formula: Callable[[Confusion], float]) -> Metric:
+        return spread(lambda drawn: formula(drawn.always(largest_class(drawn))), confusion)
 
+    # Weighted recall is the accuracy by definition, but for rounding.
     return ClassificationMetrics(
-        confusion_matrix=confusion_matrix(truth, predicted, classes),
-        accuracy=_metric(accuracy, truth, predicted),
-        weighted_precision=_metric(lambda t, p: weighted(t, p)[0], truth, predicted),
-        weighted_recall=_metric(lambda t, p: weighted(t, p)[1], truth, predicted),
-        weighted_f1=_metric(lambda t, p: weighted(t, p)[2], truth, predicted),
-        accuracy_within_one=_metric(accuracy_within_one, truth, predicted),
-        accuracy_best_constant_classifier=_metric(best_constant, truth, predicted),
-        # Weighted recall is the accuracy, the constant's too.
-        weighted_recall_best_constant_classifier=_metric(best_constant, truth, predicted),
+        confusion_matrix={
+            str(quantity): dict(zip(map(str, confusion.classes), row, strict=True))
+            for quantity, row in zip(confusion.classes, confusion.photos.tolist(), strict=True)
+        },
+        accuracy=spread(accuracy, confusion),
+        weighted_recall=spread(recall, confusion),
+        weighted_precision=spread(precision, confusion),
+        weighted_f0_5=spread(lambda drawn: f_score(drawn, 0.5), confusion),
+        weighted_f1=spread(lambda drawn: f_score(drawn, 1), confusion),
+        weighted_f2=spread(lambda drawn: f_score(drawn, 2), confusion),
+        accuracy_best_constant_classifier=constant(accuracy),
+        weighted_recall_best_constant_classifier=constant(recall),
+        weighted_precision_best_constant_classifier=constant(precision),
+        weighted_f0_5_best_constant_classifier=constant(lambda drawn: f_score(drawn, 0.5)),
+        weighted_f1_best_constant_classifier=constant(lambda drawn: f_score(drawn, 1)),
+        weighted_f2_best_constant_classifier=constant(lambda drawn: f_score(drawn, 2)),
     )
 
 
-def regression(truth: Counts, predicted: Counts) -> RegressionMetrics:
+def regression(confusion: Confusion) -> RegressionMetrics:
     """The count as a number."""
     return RegressionMetrics(
-        mae=_metric(mae, truth, predicted),
-        mse=_metric(mse, truth, predicted),
-        rmse=_metric(rmse, truth, predicted),
-        r2=_metric(r2, truth, predicted),
+        mae=spread(mae, confusion), mse=spread(mse, confusion), rmse=spread(rmse, confusion), r2=spread(r2, confusion)
     )
 
 
-def _metric(formula: Callable[[Counts, Counts], float], truth: Counts, predicted: Counts) -> Metric:
+def spread(formula: Callable[[Confusion], float], confusion: Confusion) -> Metric:
     """The formula on all photos, and its standard deviation over five samples of 80%, the same for each formula."""
-    rng = np.random.default_rng(0)
-    size = max(1, round(SAMPLE_SHARE * len(truth)))
-    values = []
-    for _ in range(SAMPLES):
-        chosen = rng.choice(len(truth), size, replace=False)
-        values.append(formula(truth[chosen], predicted[chosen]))
-    return Metric(value=formula(truth, predicted), standard_deviation=float(np.std(values)))
+    rng = np.random.default_rng(SEED)
+    size = max(1, round(SAMPLE_SHARE * confusion.total))
+    values = [formula(confusion.sample(size, rng)) for _ in range(SAMPLES)]
+    return Metric(value=formula(confusion), standard_deviation=float(np.std(values)))
 
 
-def _error(truth: Counts, predicted: Counts) -> NDArray[np.float64]:
-    error: NDArray[np.float64] = np.abs(truth.astype(np.float64) - predicted.astype(np.float64))
-    return error
+def _errors(confusion: Confusion) -> Floats:
+    quantities = np.asarray(confusion.classes, np.float64)
+    distances: Floats = np.abs(quantities[:, None] - quantities[None, :])
+    return distances
+
+
+def _mean(confusion: Confusion, values: NDArray[np.float64] | NDArray[np.bool_]) -> float:
+    return float((confusion.photos * values).sum() / confusion.total)
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
+    shares: Floats = np.divide(part, whole, out=np.zeros(len(part)), where=whole != 0)
+    return shares
+
+
+def _weighted(confusion: Confusion, values: Floats) -> float:
+    return float(confusion.photos.sum(axis=1) @ values / confusion.total)

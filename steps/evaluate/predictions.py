@@ -1,16 +1,17 @@
-"""Predictions for the test split: streamed, decoded in threads, predicted in batches."""
+"""Predictions for the test split: streamed, decoded in threads, predicted in batches, counted, written, forgotten."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from steps.common.errors import StepError
@@ -18,93 +19,133 @@ from steps.common.evaluation import PREDICTIONS_SCHEMA
 from steps.common.images import ImageError, network_input
 from steps.common.predictor import Decision, Predictor, decide, expectation
 from steps.common.shards import Sample
+from steps.evaluate.agreement import Comparison
+from steps.evaluate.calibration import Reliability
+from steps.evaluate.mistakes import Mistakes, Shown
+from steps.evaluate.tally import Tally
 
 T = TypeVar("T")
+Photos = NDArray[np.uint8]
 
-# Photos kept for the report: the worst mistakes, and the first ones as they come.
-KEPT_WORST = 12
-KEPT_FIRST = 6
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A photo for the report."""
-
-    image_id: str
-    quantity: int
-    predicted: int
-    confidence: float
-    jpeg: bytes = field(repr=False)
-
-    @property
-    def error(self) -> int:
-        """Objects too many or too few."""
-        return abs(self.quantity - self.predicted)
+ROWS_A_GROUP = 8192
 
 
-@dataclass
-class Predictions:
-    """The whole split, in the order in which it was read, without its photos but for a few."""
+class Findings:
+    """What there is to know of the predictions, whatever their number.
 
-    image_ids: list[str] = field(default_factory=list)
-    truth: list[int] = field(default_factory=list)
-    probabilities: list[NDArray[np.float32]] = field(default_factory=list)
-    worst: list[Shown] = field(default_factory=list)
-    first: list[Shown] = field(default_factory=list)
+    The answers in `decisions` are those under argmax and under expected; in `champion` those of this model and of the
+    champion, each under its own decision.
+    """
 
-    def table(self, classes: Sequence[int], decision: Decision) -> pa.Table:
-        """`predictions.parquet`."""
-        probabilities = np.concatenate(self.probabilities)
-        columns = {
-            "image_id": self.image_ids,
-            "quantity": self.truth,
-            "predicted": decide(probabilities, classes, decision),
-            "expected": expectation(probabilities, classes),
-            "probabilities": list(probabilities),
-        }
-        return pa.table(columns, schema=PREDICTIONS_SCHEMA)
+    def __init__(self) -> None:
+        self.decisions = Tally()
+        self.champion = Tally()
+        self.reliability = Reliability()
+        self.mistakes = Mistakes()
+        self.photos = 0
 
-    def _show(self, samples: Sequence[Sample], counts: NDArray[np.int32], probabilities: NDArray[np.float32]) -> None:
-        for row, sample in enumerate(samples):
-            shown = Shown(
-                sample.image_id, sample.quantity, int(counts[row]), float(probabilities[row].max()), sample.jpeg
+
+class _Table:
+    """`predictions.parquet`, written in row groups of a useful size."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, PREDICTIONS_SCHEMA)
+        self._batches: list[pa.RecordBatch] = []
+
+    def add(self, columns: Mapping[str, object]) -> None:
+        self._batches.append(pa.record_batch(columns, schema=PREDICTIONS_SCHEMA))
+        if sum(batch.num_rows for batch in self._batches) >= ROWS_A_GROUP:
+            self._write()
+
+    def _write(self) -> None:
+        if self._batches:
+            self._writer.write_table(pa.Table.from_batches(self._batches))
+            self._batches.clear()
+
+    def __enter__(self) -> _Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+        self._writer.close()
+
+
+def predict(
+    samples: Iterable[Sample],
+    predictor: Predictor,
+    decision: Decision,
+    *,
+    batch_size: int,
+    path: Path,
+    agreement: Comparison,
+    champion: Predictor | None = None,
+) -> Findings:
+    """Predict every sample, and write `predictions.parquet` to `path`.
+
+    Raises StepError that names a photo which cannot be decoded, and when there is none.
+    """
+    findings = Findings()
+    sizes = {one.description.image_size for one in (predictor, champion) if one}
+    classes = predictor.description.classes
+    with ThreadPoolExecutor(os.cpu_count() or 1) as threads, _Table(path) as table:
+        for batch in _batches(samples, batch_size):
+            photos = _decoded(batch, sizes, threads)
+            own = photos[predictor.description.image_size]
+            probabilities = predictor.probabilities(own)
+            agreement.add(own, probabilities)
+            counts = decide(probabilities, classes, decision)
+            table.add(
+                {
+                    "image_id": [sample.image_id for sample in batch],
+                    "quantity": [sample.quantity for sample in batch],
+                    "predicted": counts,
+                    "expected": expectation(probabilities, classes),
+                    "probabilities": list(probabilities),
+                }
             )
-            if len(self.first) < KEPT_FIRST:
-                self.first.append(shown)
-            if shown.error:
-                self.worst.append(shown)
-        # Far off and sure of it is worst.
-        self.worst.sort(key=lambda shown: (-shown.error, -shown.confidence, shown.image_id))
-        del self.worst[KEPT_WORST:]
-
-    def add(
-        self, samples: Sequence[Sample], probabilities: NDArray[np.float32], classes: Sequence[int], decision: Decision
-    ) -> None:
-        """Take in one batch."""
-        self.image_ids += [sample.image_id for sample in samples]
-        self.truth += [sample.quantity for sample in samples]
-        self.probabilities.append(probabilities)
-        self._show(samples, decide(probabilities, classes, decision), probabilities)
+            _count(findings, batch, probabilities, counts, classes)
+            if champion:
+                theirs = champion.description
+                answers = champion.probabilities(photos[theirs.image_size])
+                findings.champion.add(_truth(batch), counts, decide(answers, theirs.classes, theirs.decision))
+    if not findings.photos:
+        raise StepError("the test split is empty; shard the photos with a larger test fraction")
+    return findings
 
 
-def predict(samples: Iterable[Sample], predictor: Predictor, decision: Decision, batch_size: int) -> Predictions:
-    """Predict every sample. Raises StepError that names a photo which cannot be decoded, and when there is none."""
-    description = predictor.description
-    predictions = Predictions()
+def _count(
+    findings: Findings,
+    batch: Sequence[Sample],
+    probabilities: NDArray[np.float32],
+    counts: NDArray[np.int32],
+    classes: Sequence[int],
+) -> None:
+    truth, likeliest = _truth(batch), decide(probabilities, classes, "argmax")
+    confidence = probabilities.max(axis=1)
+    findings.photos += len(batch)
+    findings.decisions.add(truth, likeliest, decide(probabilities, classes, "expected"))
+    findings.reliability.add(confidence, likeliest == truth)
+    findings.mistakes.add(
+        Shown(sample.image_id, sample.quantity, int(counts[row]), float(confidence[row]), sample.jpeg)
+        for row, sample in enumerate(batch)
+        if counts[row] != sample.quantity
+    )
 
-    def decoded(sample: Sample) -> NDArray[np.uint8]:
+
+def _truth(batch: Sequence[Sample]) -> NDArray[np.int32]:
+    return np.array([sample.quantity for sample in batch], np.int32)
+
+
+def _decoded(batch: Sequence[Sample], sizes: Iterable[int], threads: ThreadPoolExecutor) -> dict[int, Photos]:
+    """The batch as networks take it, by their image size: (N, 3, size, size)."""
+
+    def decode(sample: Sample, size: int) -> Photos:
         try:
-            return network_input(sample.jpeg, description.image_size)
+            return network_input(sample.jpeg, size)
         except ImageError as error:
             raise StepError(f"photo {sample.image_id} of the test split: {error}; shard the photos again") from error
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as threads:
-        for batch in _batches(samples, batch_size):
-            photos = np.stack(list(threads.map(decoded, batch)))
-            predictions.add(batch, predictor.probabilities(photos), description.classes, decision)
-    if not predictions.truth:
-        raise StepError("the test split is empty; shard the photos with a larger test fraction")
-    return predictions
+    return {size: np.stack(list(threads.map(decode, batch, itertools.repeat(size)))) for size in sizes}
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -15,17 +15,17 @@ from steps.common.errors import StepError
 from steps.common.evaluation import Evaluation
 from steps.common.images import ImageError, decode_rgb, resize
 from steps.common.page import bar, style, table
-from steps.evaluate.predictions import Predictions, Shown
+from steps.evaluate.evidence import Evidence
+from steps.evaluate.mistakes import Shown
 
 TEMPLATE = Path(__file__).with_name("report.html.template")
 PHOTO_SIDE = 160  # pixels of a photo's longer side in the report
 CHART_WIDTH, CHART_HEIGHT = 640, 220
 
 
-def write_report(
-    path: Path, evaluation: Evaluation, predictions: Predictions, index: DatasetIndex, model_folder: Path
-) -> None:
-    """Write the report. `model_folder` is the unpacked artifact, for its training history."""
+def write_report(path: Path, evidence: Evidence) -> None:
+    """Write the report."""
+    evaluation = evidence.evaluation
     numbers, regression = evaluation.multiclass_classification_metrics, evaluation.regression_metrics
     largest = evaluation.baselines["largest_class"]
     path.write_text(
@@ -33,19 +33,19 @@ def write_report(
             style=style(),
             accuracy=f"{numbers.accuracy.value:.1%}",
             accuracy_deviation=f"{numbers.accuracy.standard_deviation:.1%}",
-            within_one=f"{numbers.accuracy_within_one.value:.1%}",
+            within_one=f"{evaluation.within_one.value:.1%}",
             rmse=f"{regression.rmse.value:.3f}",
             rmse_deviation=f"{regression.rmse.standard_deviation:.3f}",
-            photos=f"{evaluation.dataset['test_photos']:,}",
+            photos=f"{evaluation.dataset.item_count:,}",
             verdict=_verdict(numbers.accuracy.value, largest.accuracy),
             comparison=_comparison(evaluation),
             confusion=_confusion(numbers.confusion_matrix),
             per_class=_per_class(evaluation),
-            worst=_photos(predictions.worst) or "<p>None: every photo was counted right.</p>",
-            first=_photos(predictions.first),
-            curves=_curves(model_folder / HISTORY),
-            data=_data(index),
-            facts=table(("", ""), [(key, value) for key, value in {**evaluation.model, **evaluation.dataset}.items()]),
+            worst=_photos(evidence.mistakes.worst) or "<p>None: every photo was counted right.</p>",
+            first=_photos([one for kind in evidence.mistakes.typical() for one in kind.shown]),
+            curves=_curves(evidence.folder / HISTORY),
+            data=_data(evidence.index),
+            facts=table(("", ""), [(key, value) for key, value in evaluation.model.items()]),
         )
     )
 

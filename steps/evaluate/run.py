@@ -1,101 +1,148 @@
-"""Judge the best model on the test split: predictions, metrics, report."""
+"""Judge the best model on the test split: predictions, metrics, the champion beside it, report and model card."""
 
 from __future__ import annotations
 
-import gzip
 import logging
-import tarfile
-import zlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from steps.common import container
+from steps.common import container, query_summary
 from steps.common.artifact import ModelDescription
 from steps.common.dataset import DatasetIndex, read_index
 from steps.common.errors import StepError
-from steps.common.evaluation import FILE, PREDICTIONS, REPORT, Evaluation
-from steps.common.predictor import Decision, Predictor, decide
+from steps.common.evaluation import (
+    CARD,
+    FILE,
+    PREDICTIONS,
+    REPORT,
+    Agreement,
+    Dataset,
+    Evaluation,
+    Gate,
+    Provenance,
+)
+from steps.common.predictor import Predictor
+from steps.common.query_summary import Summary
 from steps.common.shards import iterate
-from steps.evaluate import metrics
-from steps.evaluate.predictions import predict
+from steps.evaluate import champion, metrics, trials
+from steps.evaluate.agreement import Comparison
+from steps.evaluate.archive import unpack
+from steps.evaluate.card import write_card
+from steps.evaluate.champion import Champion
+from steps.evaluate.evidence import Evidence
+from steps.evaluate.predictions import Findings, predict
 from steps.evaluate.report import write_report
+from steps.evaluate.settings import Settings
+from steps.evaluate.trials import Trials
 
 log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 1024 * 1024
+NO_CHAMPION = "none: no version is approved yet"
+NOT_COMPARED = "none: not asked for"
 
 
-def run(*, decision: Decision, batch_size: int) -> None:
+def run(settings: Settings) -> None:
     """Evaluate the input `model` on the test split of the input `index`, into the output `evaluation`.
 
-    Raises StepError when an input is not usable, a shard is damaged, or a metric is not finite.
+    Raises StepError when an input is not usable, a shard is damaged, the champion cannot be evaluated, or a metric is
+    not finite.
     """
-    if batch_size < 1:
-        raise StepError(f"--batch-size is {batch_size}; want 1 or more")
+    if settings.batch_size < 1:
+        raise StepError(f"--batch-size is {settings.batch_size}; want 1 or more")
     folder = unpack(container.processing_input("model"))
     predictor = Predictor.load(folder)
     index = read_index(container.processing_input("index"))
+    summary = _read_summary(container.processing_input("summary"))
+    tuning = trials.read(settings.tuning_job) if settings.tuning_job else None
+    rival = champion.find(settings.group, container.base() / "champion") if settings.group else None
     test = index.splits["test"]
+    output = container.processing_output("evaluation")
     log.info("evaluating %s on %s photos", predictor.description.architecture, test.samples)
-    predictions = predict(iterate(test.shards), predictor, decision, batch_size)
-    evaluation = evaluate(
-        np.asarray(predictions.truth, np.int32),
-        np.concatenate(predictions.probabilities),
-        decision=decision,
+    agreement = Comparison(folder, predictor.description)
+    findings = predict(
+        iterate(test.shards),
+        predictor,
+        settings.decision,
+        batch_size=settings.batch_size,
+        path=output / PREDICTIONS,
+        agreement=agreement,
+        champion=rival.predictor if rival else None,
+    )
+    evaluation = judge(
+        findings,
+        settings,
         index=index,
         model=predictor.description,
+        agreement=agreement.result(),
+        rival=rival,
+        provenance=_provenance(settings, predictor.description, summary, tuning),
     )
-    output = container.processing_output("evaluation")
-    pq.write_table(predictions.table(predictor.description.classes, decision), output / PREDICTIONS)
-    write_report(output / REPORT, evaluation, predictions, index, folder)
+    evidence = Evidence(settings, evaluation, findings.mistakes, index, summary, tuning, predictor.description, folder)
+    write_report(output / REPORT, evidence)
+    (output / CARD).write_text(write_card(evaluation, predictor.description, index))
     # Last: the gate reads it, so it is there only when all the rest is.
     (output / FILE).write_text(evaluation.model_dump_json(indent=1))
     log.info(
-        "accuracy %.4f, RMSE %.4f (largest class %.4f, %.4f)",
+        "accuracy %.4f, RMSE %.4f (largest class %.4f, %.4f); champion: %s",
         evaluation.multiclass_classification_metrics.accuracy.value,
         evaluation.regression_metrics.rmse.value,
         evaluation.baselines["largest_class"].accuracy,
         evaluation.baselines["largest_class"].rmse,
+        evaluation.gate.champion,
     )
 
 
-def evaluate(
-    truth: NDArray[np.int32],
-    probabilities: NDArray[np.float32],
+def judge(
+    findings: Findings,
+    settings: Settings,
     *,
-    decision: Decision,
     index: DatasetIndex,
     model: ModelDescription,
+    agreement: Agreement,
+    rival: Champion | None,
+    provenance: Provenance,
 ) -> Evaluation:
-    """The evaluation of counts (N,) and probabilities (N, classes). Raises StepError for one that is not finite.
+    """The evaluation of what was found. Raises StepError for a metric that is not finite.
 
     A quantity that the model does not know cannot be counted right; it stays in every metric as the mistake it is.
     """
-    classes: Sequence[int] = sorted({*model.classes, *map(int, np.unique(truth))})
-    predicted = decide(probabilities, model.classes, decision)
+    by_decision = {
+        decision: findings.decisions.confusion(answer, model.classes)
+        for answer, decision in enumerate(("argmax", "expected"))
+    }
+    in_force = by_decision[settings.decision]
     try:
+        beside = champion.compare(rival, findings.champion) if rival else None
         return Evaluation(
-            multiclass_classification_metrics=metrics.classification(truth, predicted, classes),
-            regression_metrics=metrics.regression(truth, predicted),
-            per_class=metrics.per_class(truth, predicted),
+            dataset=_dataset(index, findings.photos),
+            multiclass_classification_metrics=metrics.classification(in_force),
+            regression_metrics=metrics.regression(in_force),
+            within_one=metrics.spread(metrics.accuracy_within_one, in_force),
+            per_class=metrics.per_class(in_force),
+            calibration=findings.reliability.result(),
             baselines={
-                "largest_class": metrics.constant(truth, metrics.largest_class(truth)),
-                "random": metrics.random_guess(truth, classes),
-                "median": metrics.constant(truth, int(np.median(truth))),
+                "largest_class": metrics.score(in_force.always(metrics.largest_class(in_force))),
+                "random": metrics.random_guess(in_force),
+                "median": metrics.score(in_force.always(metrics.median(in_force))),
             },
             decisions={
-                "argmax": metrics.score(truth, decide(probabilities, model.classes, "argmax")),
-                "expected": metrics.score(truth, decide(probabilities, model.classes, "expected")),
+                "argmax": metrics.score(by_decision["argmax"]),
+                "expected": metrics.score(by_decision["expected"]),
             },
-            decision=decision,
-            dataset={"sha256": index.sha256, "test_photos": len(truth), "split": index.sharding.split},
-            model=_facts(model),
+            decision=settings.decision,
+            champion=beside,
+            gate=Gate(
+                accuracy_loss=-beside.accuracy.value if beside else 0.0,
+                champion=f"version {beside.version}" if beside else (NO_CHAMPION if settings.group else NOT_COMPARED),
+            ),
+            agreement=agreement,
+            model={
+                "architecture": model.architecture,
+                "image_size": model.image_size,
+                "trained_on": model.dataset_sha256,
+            },
+            provenance=provenance,
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -103,28 +150,38 @@ def evaluate(
         raise StepError(f"the evaluation is not usable: {where}: {first['msg']}") from error
 
 
-def _facts(model: ModelDescription) -> dict[str, Any]:
-    return {
-        "architecture": model.architecture,
-        "image_size": model.image_size,
-        "image_uri": model.image_uri,
-        "trained_on": model.dataset_sha256,
-    }
+def _dataset(index: DatasetIndex, photos: int) -> Dataset:
+    return Dataset(
+        item_count=photos,
+        sha256=index.sha256,
+        split=index.sharding.split,
+        same_bin=index.facts.leakage.split.same_bin if index.facts else None,
+        rejected=sum(map(len, index.rejects.values())),
+    )
 
 
-def unpack(folder: Path) -> Path:
-    """Unpack the `model.tar.gz` below `folder`; members that would leave their place are refused."""
-    archives = sorted(folder.rglob("model.tar.gz"))
-    if len(archives) != 1:
-        raise StepError(f"{folder}: want one model.tar.gz, found {len(archives)}")
-    target = folder / "unpacked"
+def _provenance(
+    settings: Settings, model: ModelDescription, summary: Summary | None, tuning: Trials | None
+) -> Provenance:
+    return Provenance(
+        run=settings.run,
+        tuning_job=settings.tuning_job,
+        training_job=tuning.best if tuning else "",
+        query_execution=summary.executions[-1].id if summary and summary.executions else "none",
+        image_location=summary.image_location if summary else "",
+        data_version=summary.data_version if summary else "",
+        model=container.processing_input_uri("model"),
+        index=container.processing_input_uri("index"),
+        training_image=model.image_uri,
+    )
+
+
+def _read_summary(folder: Path) -> Summary | None:
+    """The query step's summary; None where the job has no such input."""
+    path = folder / query_summary.NAME
+    if not folder.exists():
+        return None
     try:
-        with gzip.open(archives[0]) as stream:
-            with tarfile.open(fileobj=stream, mode="r:") as archive:
-                archive.extractall(target, filter="data")
-            # tarfile stops at the tar's end; gzip compares its checksum only at its own.
-            while stream.read(CHUNK_BYTES):
-                pass
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise StepError(f"{archives[0]}: not a usable model artifact: {error}") from error
-    return target
+        return Summary.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise StepError(f"{path}: not a query summary of version {query_summary.VERSION}: {error}") from error

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from steps.common.query_summary import Refusal
 from steps.query import statements
 from steps.query.execution import Athena
 from steps.query.measures import Sample
 from steps.query.statements import Tables
-from steps.query.summary import Refusal
 
 FOLDER = "eda"
 # Numbers beyond are one row of a histogram: an answer has no more rows, whatever the data.

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from steps.common.errors import StepError
+from steps.common.query_summary import Execution
 from steps.common.s3 import S3Uri
 
 log = logging.getLogger(__name__)
@@ -21,18 +20,6 @@ LONGEST_PAUSE = 1.0
 # What a query ends with when its data is not what the SerDe expects. Casts that fail inside a SerDe are internal
 # errors to the engine. https://docs.aws.amazon.com/athena/latest/ug/troubleshooting-athena.html
 DATA_ERRORS = ("HIVE_BAD_DATA", "HIVE_CURSOR_ERROR", "GENERIC_USER_ERROR", "GENERIC_INTERNAL_ERROR")
-
-
-class Execution(BaseModel):
-    """A finished query, for the summary."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    statement: str
-    id: str
-    state: str
-    data_scanned_bytes: int
-    engine_milliseconds: int
 
 
 class QueryFailedError(Exception):

@@ -13,6 +13,7 @@ from typing import Literal
 
 from steps.common import container
 from steps.common.errors import StepError
+from steps.common.query_summary import EXAMPLES, NAME, Refusal, Summary
 from steps.common.s3 import S3Uri
 from steps.query import direct, eda, inventory, measures, page, statements
 from steps.query.eda import Counts, Findings
@@ -20,7 +21,6 @@ from steps.query.execution import Athena, QueryFailedError, service_errors
 from steps.query.inventory import Inventory
 from steps.query.metadata import Metadata, parse
 from steps.query.statements import Tables
-from steps.query.summary import EXAMPLES, NAME, Refusal, Summary
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from steps.common.errors import StepError
 from steps.common.s3 import S3Uri
 
 if TYPE_CHECKING:
-    from steps.train.network import CountClassifier
+    from steps.common.network import CountClassifier
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ import torch
 from steps.common import container
 from steps.common.artifact import ModelDescription
 from steps.common.dataset import DatasetIndex, read_index
+from steps.common.network import build_network
 from steps.train import artifact, world
 from steps.train.checkpoint import Progress
 from steps.train.collectives import process_group
@@ -23,7 +24,6 @@ from steps.train.initial_weights import load_initial_weights
 from steps.train.interruption import EXIT_STATUS, InterruptedTrainingError, Interruption
 from steps.train.log_lines import epoch_line, resource_line
 from steps.train.loop import Training, train_epoch
-from steps.train.network import build_network
 from steps.train.objective import class_weights
 from steps.train.optimizer import learning_rate
 from steps.train.precision import Precision

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from steps.common import container
 from steps.common.dataset import DatasetIndex
 from steps.common.errors import StepError
+from steps.common.network import CountClassifier
 from steps.common.shards import Mount
 from steps.train import assignment
 from steps.train.average import WeightAverage
@@ -27,7 +28,6 @@ from steps.train.export import OnnxGraph
 from steps.train.interruption import Interruption
 from steps.train.loader import Loader
 from steps.train.loop import Training
-from steps.train.network import CountClassifier
 from steps.train.objective import Objective, class_weights
 from steps.train.optimizer import build_optimizer
 from steps.train.precision import Precision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from pipeline import images
 from pipeline.images import ROOT
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
+from pipeline.source import Source
 from pipeline.validation import validate_definition
+from steps.common.evaluation import Evaluation
 
 Definition = dict[str, Any]
 # Compiles a profile with every connection refused; argv: folder, profile.
@@ -44,10 +47,10 @@ def settings_of(profile: str, **groups: dict[str, Any]) -> Settings:
     return Settings.model_validate(values)
 
 
-def compiled(profile: str, **groups: dict[str, Any]) -> Definition:
+def compiled(profile: str, source: Source | None = None, **groups: dict[str, Any]) -> Definition:
     from pipeline.definition import compile_definition
 
-    definition: Definition = json.loads(compile_definition(settings_of(profile, **groups)))
+    definition: Definition = json.loads(compile_definition(settings_of(profile, **groups), source))
     return definition
 
 
@@ -152,7 +155,8 @@ def test_each_step_runs_in_its_own_image(prod: Definition) -> None:
     steps = steps_of(prod)
     for name, step in {"QueryMetadata": "query", "ShardImages": "shard", "EvaluateModel": "evaluate"}.items():
         uri = steps[name]["Arguments"]["AppSpecification"]["ImageUri"]
-        assert uri == f"111122223333.dkr.ecr.us-east-1.amazonaws.com/bins-processing:{images.tag(step)}"
+        repository = f"111122223333.dkr.ecr.us-east-1.amazonaws.com/bins-{images.STEPS[step]}"
+        assert uri == f"{repository}:{images.tag(step)}"
         assert steps[name]["Arguments"]["AppSpecification"]["ContainerEntrypoint"] == ["python3", "-m", f"steps.{step}"]
     assert training_of(prod)["AlgorithmSpecification"]["TrainingImage"].endswith(f"bins-training:{images.tag('train')}")
 
@@ -316,7 +320,7 @@ def test_a_trial_and_its_step_are_retried(prod: Definition) -> None:
     }
 
 
-def test_the_gate_wants_both_accuracy_and_rmse(prod: Definition) -> None:
+def test_the_gate_wants_accuracy_and_rmse_and_no_loss_against_the_champion(prod: Definition) -> None:
     conditions = steps_of(prod)["QualityGate"]["Arguments"]["Conditions"]
     read = [
         (one["Type"], one["LeftValue"]["Std:JsonGet"]["Path"], one["RightValue"]["Get"].removeprefix("Parameters."))
@@ -325,6 +329,7 @@ def test_the_gate_wants_both_accuracy_and_rmse(prod: Definition) -> None:
     assert read == [
         ("GreaterThanOrEqualTo", "multiclass_classification_metrics.accuracy.value", "MinimumAccuracy"),
         ("LessThanOrEqualTo", "regression_metrics.rmse.value", "MaximumRmse"),
+        ("LessThanOrEqualTo", "gate.accuracy_loss", "MaximumAccuracyLoss"),
     ]
 
 
@@ -337,13 +342,57 @@ def test_a_passed_gate_registers_then_deploys_and_a_failed_one_fails(prod: Defin
     assert [(step["Name"], step["Type"]) for step in gate["ElseSteps"]] == [("QualityGateFailed", "Fail")]
 
 
-def test_the_registered_version_carries_its_evaluation_and_its_origin(prod: Definition) -> None:
+def test_every_value_that_is_read_from_the_evaluation_is_in_it(prod: Definition) -> None:
+    schema = Evaluation.model_json_schema()
+
+    def known(node: dict[str, Any], path: list[str]) -> bool:
+        while "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[-1]]
+        return not path or (path[0] in node.get("properties", {}) and known(node["properties"][path[0]], path[1:]))
+
+    paths = re.findall(
+        r'"Path": "([^"]+)", "PropertyFile": {"Get": "Steps.EvaluateModel.PropertyFiles.Evaluation"}',
+        json.dumps(prod, sort_keys=True),
+    )
+    assert len(set(paths)) > 8
+    assert [path for path in paths if not known(schema, path.split("."))] == []
+
+
+def test_the_registered_version_carries_its_evidence(prod: Definition) -> None:
     arguments = steps_of(prod)["RegisterModel"]["Arguments"]
     statistics = arguments["ModelMetrics"]["ModelQuality"]["Statistics"]
     assert statistics["S3Uri"]["Std:Join"]["Values"][-2:] == ["evaluation", "evaluation.json"]
-    assert arguments["CustomerMetadataProperties"]["pipeline_execution_arn"] == {
-        "Get": "Execution.PipelineExecutionArn"
+    assert arguments["DriftCheckBaselines"]["ModelQuality"]["Statistics"] == statistics
+    assert arguments["ModelCard"] == {
+        "ModelCardContent": {
+            "Std:JsonGet": {
+                "PropertyFile": {"Get": "Steps.EvaluateModel.PropertyFiles.ModelCard"},
+                "Path": "content",
+            }
+        },
+        "ModelCardStatus": "PendingReview",
     }
+    assert arguments["InferenceSpecification"]["SupportedContentTypes"] == ["image/jpeg", "application/json"]
+
+
+def test_the_registered_version_carries_its_origin(prod: Definition) -> None:
+    origin = steps_of(prod)["RegisterModel"]["Arguments"]["CustomerMetadataProperties"]
+    assert origin["pipeline_execution_arn"] == {"Get": "Execution.PipelineExecutionArn"}
+    assert {f"parameter_{one['Name']}" for one in prod["Parameters"]} <= set(origin)
+    assert origin["shard_image"].endswith(f":{images.tag('shard')}")
+    # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html
+    assert len(origin) <= 50
+
+
+def test_the_registered_version_names_its_commit(prod: Definition) -> None:
+    found = compiled("prod", Source("0123abcd", "https://example.com/owner/name"))
+    generated_by = {"Get": "Execution.PipelineExecutionArn"}
+    assert steps_of(found)["RegisterModel"]["Arguments"]["MetadataProperties"] == {
+        "CommitId": "0123abcd",
+        "Repository": "https://example.com/owner/name",
+        "GeneratedBy": generated_by,
+    }
+    assert steps_of(prod)["RegisterModel"]["Arguments"]["MetadataProperties"] == {"GeneratedBy": generated_by}
 
 
 @pytest.mark.parametrize(("setting", "mode"), [("fastfile", "FastFile"), ("file", "File")])

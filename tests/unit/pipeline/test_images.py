@@ -35,7 +35,8 @@ def test_a_tag_does_not_depend_on_the_folder_or_on_compiled_files(tree, tmp_path
     [
         ("steps/evaluate/file.py", {"evaluate"}),
         ("steps/common/file.py", set(images.STEPS)),
-        ("containers/processing/file.py", {"query", "shard", "evaluate"}),
+        ("containers/processing/file.py", {"query", "shard"}),
+        ("containers/training/file.py", {"train", "evaluate"}),
     ],
 )
 def test_a_change_gives_new_tags_to_the_steps_that_are_made_of_it_alone(tree, file, steps):

@@ -20,7 +20,7 @@ DEFINITION = {"Version": "2020-12-01", "Parameters": [], "Steps": []}
 @pytest.fixture(autouse=True)
 def small_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compiling the real one takes seconds and is tested by itself."""
-    monkeypatch.setattr(module, "checked_definition", lambda settings: json.dumps(DEFINITION))
+    monkeypatch.setattr(module, "checked_definition", lambda settings, source: json.dumps(DEFINITION))
 
 
 def test_the_first_upsert_creates_the_pipeline_and_its_package_group(settings: Settings) -> None:
@@ -41,7 +41,8 @@ def test_an_upsert_of_the_same_definition_changes_nothing(settings: Settings) ->
 
 def test_another_definition_updates_the_pipeline(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     upsert(settings)
-    monkeypatch.setattr(module, "checked_definition", lambda settings: json.dumps({**DEFINITION, "Metadata": {}}))
+    another = json.dumps({**DEFINITION, "Metadata": {}})
+    monkeypatch.setattr(module, "checked_definition", lambda settings, source: another)
     assert upsert(settings).change == "updated"
     pipeline = boto3.client("sagemaker", region_name="us-east-1").describe_pipeline(PipelineName="bins")
     assert "Metadata" in json.loads(pipeline["PipelineDefinition"])
@@ -71,7 +72,7 @@ def test_a_definition_with_problems_lists_them_all_and_touches_nothing(
     }
     definition = json.dumps({**DEFINITION, "Steps": [broken]})
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setattr("pipeline.definition.compile_definition", lambda settings: definition)
+    monkeypatch.setattr("pipeline.definition.compile_definition", lambda settings, source: definition)
     monkeypatch.setattr(module, "checked_definition", check.checked_definition)
     with pytest.raises(PipelineError) as caught:
         upsert(settings)

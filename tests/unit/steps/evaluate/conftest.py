@@ -10,11 +10,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from torch import nn
 
+from steps.common import network
 from steps.common.dataset import IndexPart, Sharding, part_name
 from steps.common.evaluation import FILE, PREDICTIONS, REPORT
 from steps.evaluate.run import run
-from tests.unit.steps.evaluate.networks import pack, write_artifact
+from steps.evaluate.settings import Settings
+from tests.unit.steps.evaluate.networks import Brightness, pack, write_artifact
 from tests.unit.steps.train.photos import CLASSES, SIDE, Photo, photo, photos, store_split
 
 
@@ -64,9 +67,9 @@ class Job:
         self.model.mkdir(parents=True, exist_ok=True)
         (self.model / "model.tar.gz").write_bytes(content)
 
-    def run(self, decision: Any = "argmax", batch_size: int = 4) -> dict[str, Any]:
+    def run(self, decision: Any = "argmax", batch_size: int = 4, **settings: Any) -> dict[str, Any]:
         """Run the step and read `evaluation.json`."""
-        run(decision=decision, batch_size=batch_size)
+        run(Settings(decision=decision, batch_size=batch_size, **settings))
         evaluation: dict[str, Any] = json.loads((self.output / FILE).read_text(), parse_constant=pytest.fail)
         return evaluation
 
@@ -83,4 +86,10 @@ class Job:
 def job(tmp_path: Path, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Job:
     """An empty job with a bucket of its own."""
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+
+    def build(architecture: str, classes: int, image_size: int, seed: int) -> nn.Module:
+        return Brightness(classes) if architecture == "brightness" else built(architecture, classes, image_size, seed)
+
+    built = network.build_network
+    monkeypatch.setattr(network, "build_network", build)
     return Job(tmp_path, s3, bucket)

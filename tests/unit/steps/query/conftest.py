@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from steps.common.query_summary import Summary
 from steps.query.run import run
-from steps.query.summary import Summary
 from tests.unit.pipeline.local.athena.front import Front, aws, front
 
 __all__ = ["aws", "front"]

@@ -17,10 +17,10 @@ import pytest
 
 from steps.common.errors import StepError
 from steps.common.labels import SCHEMA, read_labels
+from steps.common.query_summary import Summary
 from steps.common.s3 import S3Uri
 from steps.query import direct, statements
 from steps.query.inventory import take
-from steps.query.summary import Summary
 from tests.unit.pipeline.local.athena.front import Front
 from tests.unit.steps.query.conftest import (
     EXPECTED_REFUSALS,

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from steps.common.network import CountClassifier, build_network
 from steps.train.export import OnnxGraph
-from steps.train.network import CountClassifier, build_network
 
 from .photos import store_dataset
 from .trackers import closed_port, job, patient, server, silent_port, stand_in, trial

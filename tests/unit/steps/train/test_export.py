@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from steps.common.errors import StepError
+from steps.common.network import build_network
 from steps.train.export import INPUT, OUTPUT, check_agreement
-from steps.train.network import build_network
 
 
 def logits(serialised: bytes, photos: torch.Tensor) -> torch.Tensor:

@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save
 
 from steps.common.errors import StepError
+from steps.common.network import build_network
 from steps.train.initial_weights import load_initial_weights
-from steps.train.network import build_network
 
 
 def fresh(classes: int = 3, seed: int = 1):

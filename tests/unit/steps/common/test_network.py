@@ -3,7 +3,7 @@ import torch
 
 from steps.common.artifact import IMAGENET_MEAN, IMAGENET_STD
 from steps.common.errors import StepError
-from steps.train.network import CountClassifier, build_network
+from steps.common.network import CountClassifier, build_network
 
 
 def test_uint8_photos_are_normalised_by_the_network_itself():

@@ -1,4 +1,4 @@
-"""`query.json`: what this step found, what it left out and why, and which queries it ran."""
+"""The query step's summary, `query.json`: what it found, what it left out and why, and which queries it ran."""
 
 from __future__ import annotations
 
@@ -6,12 +6,22 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from steps.query.execution import Execution
-
 VERSION: Literal[1] = 1
 NAME = "query.json"
 # How many ids stand for a reason.
 EXAMPLES = 20
+
+
+class Execution(BaseModel):
+    """A finished query, for the summary."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    statement: str
+    id: str
+    state: str
+    data_scanned_bytes: int
+    engine_milliseconds: int
 
 
 class Refusal(BaseModel):

@@ -1,0 +1,28 @@
+"""All that the report tells of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from steps.common.artifact import ModelDescription
+from steps.common.dataset import DatasetIndex
+from steps.common.evaluation import Evaluation
+from steps.common.query_summary import Summary
+from steps.evaluate.mistakes import Mistakes
+from steps.evaluate.settings import Settings
+from steps.evaluate.trials import Trials
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """`summary` and `trials` are None where the job was not told of them; `folder` is the unpacked artifact."""
+
+    settings: Settings
+    evaluation: Evaluation
+    mistakes: Mistakes
+    index: DatasetIndex
+    summary: Summary | None
+    trials: Trials | None
+    model: ModelDescription
+    folder: Path

@@ -1,0 +1,24 @@
+"""What the evaluate step is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from steps.common.predictor import Decision
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`group` is the model package group whose latest approved version is the champion; empty for no comparison.
+
+    `tuning_job` and `run` (an ARN) are where the model comes from, empty where that is not known.
+    """
+
+    decision: Decision
+    batch_size: int = 64
+    group: str = ""
+    tuning_job: str = ""
+    run: str = ""
+    minimum_accuracy: float | None = None
+    maximum_rmse: float | None = None
+    maximum_accuracy_loss: float | None = None

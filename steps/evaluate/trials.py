@@ -1,0 +1,75 @@
+"""The tuning job that the model is the best trial of, for the report and the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from steps.common.errors import StepError
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial. `objective` is None where it never reported one; `seconds` is None before it has ended."""
+
+    name: str
+    status: str
+    objective: float | None
+    seconds: float | None
+    values: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Trials:
+    """A tuning job's trials, the best first, those without an objective last."""
+
+    job: str
+    best: str
+    objective: str
+    strategy: str
+    trials: tuple[Trial, ...]
+
+
+def read(job: str) -> Trials:
+    """The trials of the tuning job `job`. Raises StepError when the service does not answer."""
+    from boto3 import client
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    sagemaker = client("sagemaker")
+    try:
+        tuning = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=job)
+        pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
+            HyperParameterTuningJobName=job
+        )
+        summaries = [one for page in pages for one in page["TrainingJobSummaries"]]
+    except (BotoCoreError, ClientError) as error:
+        raise StepError(
+            f"the tuning job {job} cannot be read: {error}; allow the job's role "
+            "sagemaker:DescribeHyperParameterTuningJob and sagemaker:ListTrainingJobsForHyperParameterTuningJob"
+        ) from error
+    objective = tuning["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
+    worst = float("-inf") if objective["Type"] == "Maximize" else float("inf")
+    trials = sorted(
+        map(_trial, summaries),
+        key=lambda one: worst if one.objective is None else one.objective,
+        reverse=objective["Type"] == "Maximize",
+    )
+    return Trials(
+        job=job,
+        best=tuning.get("BestTrainingJob", {}).get("TrainingJobName", ""),
+        objective=objective["MetricName"],
+        strategy=tuning["HyperParameterTuningJobConfig"]["Strategy"],
+        trials=tuple(trials),
+    )
+
+
+def _trial(summary: dict[str, Any]) -> Trial:
+    metric = summary.get("FinalHyperParameterTuningJobObjectiveMetric")
+    started, ended = summary.get("TrainingStartTime"), summary.get("TrainingEndTime")
+    return Trial(
+        name=summary["TrainingJobName"],
+        status=summary["TrainingJobStatus"],
+        objective=float(metric["Value"]) if metric else None,
+        seconds=(ended - started).total_seconds() if started and ended else None,
+        values=summary.get("TunedHyperParameters", {}),
+    )
