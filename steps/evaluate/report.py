@@ -2,203 +2,239 @@
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import html
-import json
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from string import Template
 
-from steps.common.artifact import HISTORY
+from steps.common.artifact import ONNX, WEIGHTS
 from steps.common.dataset import DatasetIndex
-from steps.common.errors import StepError
-from steps.common.evaluation import Evaluation
-from steps.common.images import ImageError, decode_rgb, resize
-from steps.common.page import bar, style, table
+from steps.common.evaluation import Evaluation, Score
+from steps.common.page import Markup, style, table
+from steps.common.query_summary import Summary
+from steps.evaluate import figures, history, published
 from steps.evaluate.evidence import Evidence
-from steps.evaluate.mistakes import Shown
+from steps.evaluate.mistakes import Mistakes
+from steps.evaluate.trials import Trials
+from steps.evaluate.verdict import checks
 
 TEMPLATE = Path(__file__).with_name("report.html.template")
-PHOTO_SIDE = 160  # pixels of a photo's longer side in the report
-CHART_WIDTH, CHART_HEIGHT = 640, 220
+# Longer tables say how much they leave out.
+TRIALS_SHOWN = 25
+_LIBRARIES = ("numpy", "onnxruntime", "torch", "torchvision", "opencv-python-headless", "simplejpeg")
+_DECISIONS = {"argmax": "likeliest count", "expected": "rounded expectation"}
 
 
 def write_report(path: Path, evidence: Evidence) -> None:
     """Write the report."""
     evaluation = evidence.evaluation
     numbers, regression = evaluation.multiclass_classification_metrics, evaluation.regression_metrics
-    largest = evaluation.baselines["largest_class"]
     path.write_text(
         Template(TEMPLATE.read_text()).substitute(
             style=style(),
+            photos=f"{evaluation.dataset.item_count:,}",
+            verdict=_verdict(evidence),
             accuracy=f"{numbers.accuracy.value:.1%}",
             accuracy_deviation=f"{numbers.accuracy.standard_deviation:.1%}",
             within_one=f"{evaluation.within_one.value:.1%}",
+            within_one_deviation=f"{evaluation.within_one.standard_deviation:.1%}",
             rmse=f"{regression.rmse.value:.3f}",
             rmse_deviation=f"{regression.rmse.standard_deviation:.3f}",
-            photos=f"{evaluation.dataset.item_count:,}",
-            verdict=_verdict(numbers.accuracy.value, largest.accuracy),
+            champion=_champion_card(evaluation),
             comparison=_comparison(evaluation),
-            confusion=_confusion(numbers.confusion_matrix),
-            per_class=_per_class(evaluation),
-            worst=_photos(evidence.mistakes.worst) or "<p>None: every photo was counted right.</p>",
-            first=_photos([one for kind in evidence.mistakes.typical() for one in kind.shown]),
-            curves=_curves(evidence.folder / HISTORY),
-            data=_data(evidence.index),
-            facts=table(("", ""), [(key, value) for key, value in evaluation.model.items()]),
+            difference=_difference(evaluation),
+            per_class=figures.accuracy_by_quantity(evaluation.per_class),
+            per_class_table=_per_class(evaluation),
+            errors=figures.errors(numbers.confusion_matrix),
+            confusion=figures.confusion(numbers.confusion_matrix),
+            reliability=figures.reliability(evaluation.calibration),
+            calibration=f"{evaluation.calibration.expected_calibration_error:.1%}",
+            worst=figures.photos(evidence.mistakes.worst) or "<p>None: every photo was counted right.</p>",
+            typical=_typical(evidence.mistakes) or "<p>None.</p>",
+            curves=figures.curves(history.read(evidence.folder)),
+            trials=_trials(evidence.trials),
+            data=_data(evidence.index, evidence.summary),
+            provenance=_provenance(evidence),
         )
     )
 
 
-def _verdict(accuracy: float, baseline: float) -> str:
-    points = (accuracy - baseline) * 100
-    if points > 0:
-        return f"{points:.1f} points better than always answering the most frequent count."
-    return f"{-points:.1f} points worse than always answering the most frequent count: not worth deploying."
+def _verdict(evidence: Evidence) -> Markup:
+    """In ten seconds: does it pass, and why or why not."""
+    found = checks(evidence.evaluation, evidence.settings)
+    items = "".join(f"<li class='{'passed' if one.passed else 'failed'}'>{html.escape(one.text)}</li>" for one in found)
+    if not found:
+        return Markup("")
+    passed = all(one.passed for one in found)
+    words = "passes the gate" if passed else "does not pass the gate"
+    return Markup(
+        f"<div class='verdict {'passed' if passed else 'failed'}'><b>This model {words}.</b><ul>{items}</ul></div>"
+    )
 
 
-def _comparison(evaluation: Evaluation) -> str:
+def _champion_card(evaluation: Evaluation) -> Markup:
+    champion = evaluation.champion
+    if champion is None:
+        baseline = evaluation.baselines["largest_class"].accuracy
+        points = 100 * (evaluation.multiclass_classification_metrics.accuracy.value - baseline)
+        return Markup(
+            f"<div class='card'>against the most frequent count<b>{points:+.1f}</b>"
+            "<span class='soft'>points of accuracy</span></div>"
+        )
+    return Markup(
+        f"<div class='card'>against version {champion.version}<b>{100 * champion.accuracy.value:+.1f}</b>"
+        "<span class='soft'>points of accuracy</span></div>"
+    )
+
+
+def _difference(evaluation: Evaluation) -> Markup:
+    champion = evaluation.champion
+    if champion is None:
+        return Markup(f"<p>Champion: {html.escape(evaluation.gate.champion)}.</p>")
+    accuracy = figures.interval(champion.accuracy, percent=True)
+    rmse = figures.interval(champion.rmse, percent=False)
+    if champion.accuracy.lower <= 0 <= champion.accuracy.upper:
+        meaning = "The interval holds zero: these photos do not tell which of the two is more accurate."
+    else:
+        better = "more" if champion.accuracy.value > 0 else "less"
+        meaning = f"On photos like these, this model is {better} accurate than version {champion.version}."
+    return Markup(f"<p>This model less version {champion.version}: accuracy {accuracy}, RMSE {rmse}. {meaning}</p>")
+
+
+def _comparison(evaluation: Evaluation) -> Markup:
+    def row(name: str, score: Score) -> tuple[str, ...]:
+        accuracy, within_one = f"{score.accuracy:.1%}", f"{score.within_one:.1%}"
+        return name, accuracy, within_one, f"{score.rmse:.3f}", f"{score.mae:.3f}"
+
+    rows = []
+    for decision, score in evaluation.decisions.items():
+        in_force = ", in force" if decision == evaluation.decision else ""
+        rows.append(row(f"this model ({_DECISIONS[decision]}{in_force})", score))
+    if evaluation.champion:
+        rows.append(row(f"champion: version {evaluation.champion.version}", evaluation.champion.score))
     names = {
-        "argmax": "this model, likeliest count",
-        "expected": "this model, rounded expectation",
         "largest_class": "always the most frequent count",
         "median": "always the median",
         "random": "a random count",
     }
-    scores = [*evaluation.decisions.items(), *evaluation.baselines.items()]
+    rows += [row(names[name], score) for name, score in evaluation.baselines.items()]
+    if set(evaluation.per_class) <= set(map(str, published.ACCURACY_BY_QUANTITY)):
+        rows.append((published.NAME, f"{published.ACCURACY:.1%}", "", f"{published.RMSE:.3f}", ""))
+    return table(("", "accuracy", "off by one at most", "RMSE", "MAE"), rows)
+
+
+def _per_class(evaluation: Evaluation) -> Markup:
+    rows = [
+        (quantity, f"{report.photos:,}", f"{report.accuracy:.1%}", f"{report.rmse:.2f}")
+        for quantity, report in evaluation.per_class.items()
+    ]
+    return table(("objects", "photos", "accuracy", "RMSE"), rows)
+
+
+def _typical(mistakes: Mistakes) -> Markup:
+    sections = [
+        f"<h3>{kind.quantity} taken for {kind.predicted}: {kind.photos:,} photos</h3>{figures.photos(kind.shown)}"
+        for kind in mistakes.typical()
+    ]
+    return Markup("".join(sections))
+
+
+def _trials(found: Trials | None) -> Markup:
+    if found is None:
+        return Markup("<p>The evaluation was not told of a tuning job.</p>")
+    tuned = sorted({name for one in found.trials for name in one.values})
     rows = []
-    for key, score in scores:
-        in_force = " (in force)" if key == evaluation.decision else ""
-        rows.append((names[key] + in_force, f"{score.accuracy:.1%}", f"{score.rmse:.3f}", f"{score.within_one:.1%}"))
-    return table(("", "accuracy", "RMSE", "off by one at most"), rows)
+    for one in found.trials[:TRIALS_SHOWN]:
+        objective = "-" if one.objective is None else f"{one.objective:.4f}"
+        minutes = "-" if one.seconds is None else f"{one.seconds / 60:.1f}"
+        name = one.name + (" (this model)" if one.name == found.best else "")
+        rows.append((name, one.status, objective, minutes, *(_short(one.values.get(key, "")) for key in tuned)))
+    more = len(found.trials) - len(rows)
+    left_out = f"<p>And {more} more with a lower objective.</p>" if more > 0 else ""
+    lead = f"<p>{html.escape(found.strategy)} search, job <code>{html.escape(found.job)}</code>.</p>"
+    return Markup(lead + table(("trial", "status", found.objective, "minutes", *tuned), rows) + left_out)
 
 
-def _confusion(matrix: dict[str, dict[str, int]]) -> str:
-    """A table whose cells are shaded by their share of the row."""
-    head = "".join(f"<th scope='col'>{html.escape(column)}</th>" for column in matrix)
-    rows = []
-    for truth, row in matrix.items():
-        total = sum(row.values()) or 1
-        cells = []
-        for predicted, photos in row.items():
-            kind = "right" if truth == predicted else "wrong"
-            share = photos / total
-            cells.append(f"<td class='{kind}' style='--share:{share:.3f}' title='{share:.1%} of the row'>{photos}</td>")
-        rows.append(f"<tr><th scope='row'>{html.escape(truth)}</th>{''.join(cells)}</tr>")
-    return (
-        "<table class='confusion'><thead><tr><th></th>"
-        f"<th colspan='{len(matrix)}'>predicted</th></tr><tr><th>truth</th>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
-
-
-def _per_class(evaluation: Evaluation) -> str:
-    rows = []
-    for quantity, report in evaluation.per_class.items():
-        accuracy = f"{report.accuracy:.1%}"
-        rows.append((quantity, f"{report.photos:,}", accuracy, f"{report.rmse:.2f}", bar(report.accuracy)))
-    return table(("objects", "photos", "accuracy", "RMSE", ""), rows)
-
-
-def _photos(shown: Sequence[Shown]) -> str:
-    figures = []
-    for one in shown:
-        name = html.escape(one.image_id)
-        caption = f"{one.predicted} instead of {one.quantity}" if one.error else f"{one.quantity}, right"
-        figures.append(
-            f"<figure class='{'wrong' if one.error else 'right'}'><img alt='photo {name}' src='{_thumbnail(one.jpeg)}'>"
-            f"<figcaption><b>{caption}</b><br>{name}, {one.confidence:.0%} sure</figcaption></figure>"
-        )
-    return f"<div class='photos'>{''.join(figures)}</div>" if figures else ""
-
-
-def _thumbnail(jpeg: bytes) -> str:
-    import simplejpeg
-
+def _short(text: str) -> str:
+    """A number as a person reads it: the service gives up to 17 digits."""
     try:
-        pixels = decode_rgb(jpeg, PHOTO_SIDE)
-    except ImageError:
-        return ""
-    height, width = pixels.shape[:2]
-    scale = PHOTO_SIDE / max(height, width)
-    small = resize(pixels, max(1, round(width * scale)), max(1, round(height * scale)))
-    return "data:image/jpeg;base64," + base64.b64encode(simplejpeg.encode_jpeg(small, quality=80)).decode()
+        number = float(text.strip('"'))
+    except ValueError:
+        return text
+    return f"{number:.4g}"
 
 
-def _curves(path: Path) -> str:
-    if not path.exists():
-        return "<p>The artifact holds no history.</p>"
-    try:
-        epochs = json.loads(path.read_text())["epochs"]
-        accuracy, rmse, training, validation = (
-            [float(epoch[key]) for epoch in epochs]
-            for key in ("validation_accuracy", "validation_rmse", "train_loss", "validation_loss")
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise StepError(f"{path}: not a training history ({error!r}); train the model again") from error
-    if not epochs:
-        return "<p>The artifact holds no history.</p>"
-    return (
-        _chart("Accuracy by epoch", {"validation accuracy": accuracy})
-        + _chart("RMSE by epoch", {"validation RMSE": rmse})
-        + _chart("Loss by epoch", {"training loss": training, "validation loss": validation})
-    )
-
-
-def _chart(title: str, lines: dict[str, list[float]]) -> str:
-    """A line chart as SVG; colours come from the page's own."""
-    left, right, top, bottom = 48, 12, 12, 28
-    values = [value for line in lines.values() for value in line]
-    low, high = min(0.0, *values), max(values) or 1.0
-    count = max(len(line) for line in lines.values())
-    span_x, span_y = CHART_WIDTH - left - right, CHART_HEIGHT - top - bottom
-
-    def place(epoch: int, value: float) -> tuple[float, float]:
-        x = left + span_x * (epoch / max(1, count - 1))
-        return x, top + span_y * (1 - (value - low) / (high - low))
-
-    marks = []
-    for step in range(5):
-        value = low + (high - low) * step / 4
-        _, y = place(0, value)
-        marks.append(f"<line class='grid' x1='{left}' x2='{CHART_WIDTH - right}' y1='{y:.1f}' y2='{y:.1f}'/>")
-        marks.append(f"<text x='{left - 6}' y='{y + 4:.1f}' text-anchor='end'>{value:.2f}</text>")
-    for epoch in sorted({0, count // 2, count - 1}):
-        x, _ = place(epoch, low)
-        marks.append(f"<text x='{x:.1f}' y='{CHART_HEIGHT - 8}' text-anchor='middle'>{epoch + 1}</text>")
-    legend = []
-    for number, (name, line) in enumerate(lines.items()):
-        points = [place(epoch, value) for epoch, value in enumerate(line)]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        marks.append(f"<polyline class='line{number}' points='{path}'/>")
-        marks += [f"<circle class='line{number}' cx='{x:.1f}' cy='{y:.1f}' r='3'/>" for x, y in points]
-        legend.append(f"<span class='key line{number}'>{html.escape(name)}</span>")
-    return (
-        f"<figure class='chart'><figcaption>{html.escape(title)} {''.join(legend)}</figcaption>"
-        f"<svg viewBox='0 0 {CHART_WIDTH} {CHART_HEIGHT}' role='img' aria-label='{html.escape(title)}'>"
-        f"{''.join(marks)}</svg></figure>"
-    )
-
-
-def _data(index: DatasetIndex) -> str:
+def _data(index: DatasetIndex, summary: Summary | None) -> Markup:
     splits = [
         (
             name,
             f"{split.samples:,}",
             f"{len(split.shards):,}",
             f"{split.bytes / 1e6:,.1f} MB",
-            _counts(split.class_counts),
+            ", ".join(f"{quantity}: {photos:,}" for quantity, photos in split.class_counts.items()),
         )
         for name, split in index.splits.items()
     ]
     weights = ", ".join(f"{c}: {w:.2f}" for c, w in zip(index.classes, index.class_weights, strict=True))
-    rejected = [(reason, f"{len(ids):,}", ", ".join(ids[:5])) for reason, ids in index.rejects.items()]
-    text: str = table(("split", "photos", "shards", "size", "photos by count"), splits)
-    text += f"<p>Split: {index.sharding.split}, seed {index.sharding.seed}. Class weights: {weights}.</p>"
-    if rejected:
-        return text + "<h3>Photos left out</h3>" + table(("reason", "photos", "for example"), rejected)
-    return text + "<p>No photo was left out.</p>"
+    text = str(table(("split", "photos", "shards", "size", "photos by count"), splits))
+    text += f"<p>Split: {index.sharding.split}, seed {index.sharding.seed}. Balanced class weights: {weights}.</p>"
+    return Markup(text + _leakage(index) + _left_out(index, summary))
 
 
-def _counts(counts: dict[int, int]) -> str:
-    return ", ".join(f"{quantity}: {photos:,}" for quantity, photos in counts.items())
+def _leakage(index: DatasetIndex) -> str:
+    if index.facts is None:
+        return "<p>What the splits share is not known: the index does not say.</p>"
+    ours, at_random = index.facts.leakage.split, index.facts.leakage.random
+
+    def share(photos: int) -> str:
+        return f"{photos:,} ({photos / ours.photos:.1%})" if ours.photos else "0"
+
+    rows = [
+        ("that show a bin which is trained on", share(ours.same_bin), share(at_random.same_bin)),
+        ("that show any item which is trained on", share(ours.same_item), share(at_random.same_item)),
+    ]
+    head = (f"of {ours.photos:,} held-out photos, those", "in this split", "in a random split")
+    return "<h3>What the splits share</h3>" + table(head, rows)
+
+
+def _left_out(index: DatasetIndex, summary: Summary | None) -> str:
+    rows = [(reason, f"{len(ids):,}", ", ".join(ids[:5])) for reason, ids in index.rejects.items()]
+    if summary is not None:
+        rows += [(reason, f"{one.photos:,}", ", ".join(one.examples[:5])) for reason, one in summary.refused.items()]
+    if not rows:
+        return "<p>No photo was left out.</p>"
+    return "<h3>Photos left out</h3>" + table(("reason", "photos", "for example"), rows)
+
+
+def _provenance(evidence: Evidence) -> Markup:
+    provenance, agreement = evidence.evaluation.provenance, evidence.evaluation.agreement
+    facts: Mapping[str, str] = {
+        "architecture": f"{evidence.model.architecture}, photos of {evidence.model.image_size} pixels",
+        "ONNX Runtime against PyTorch": (
+            f"{agreement.same_counts:,} of {agreement.photos:,} photos counted alike, "
+            f"probabilities differ by {agreement.largest_difference:.1g} at most"
+        ),
+        "pipeline run": provenance.run,
+        "training job": provenance.training_job,
+        "training image": provenance.training_image,
+        "model": provenance.model,
+        "weights, SHA-256": _sha256(evidence.folder / WEIGHTS),
+        "ONNX graph, SHA-256": _sha256(evidence.folder / ONNX),
+        "dataset index": provenance.index,
+        "dataset, SHA-256": evidence.evaluation.dataset.sha256,
+        "dataset trained on, SHA-256": evidence.model.dataset_sha256,
+        "query": provenance.query_execution,
+        "photos": provenance.image_location,
+        "data version": provenance.data_version,
+        "Python": platform.python_version(),
+        **{name: version(name) for name in _LIBRARIES},
+    }
+    return table(("", ""), [(name, value) for name, value in facts.items() if value])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

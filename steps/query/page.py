@@ -11,9 +11,9 @@ from string import Template
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from steps.common.charts import Bar, bars, histogram
 from steps.common.page import Markup, bar, style, table
 from steps.common.query_summary import Refusal
-from steps.query.charts import Bar, bars, histogram
 from steps.query.eda import MOST, Counts, Findings, Histogram, quantities
 from steps.query.measures import HEIGHT, LENGTH, MEASURES, WEIGHT, WIDTH, Sample
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.charts import Chart, axis, page
+from pipeline.charts import Chart, page
+from steps.common.charts import axis
 
 
 def svg_of(text: str) -> ElementTree.Element:

@@ -92,7 +92,8 @@ def test_it_names_what_was_left_out_of_the_data(report):
 
 
 def test_a_curve_has_a_point_for_every_epoch(report):
-    curves = re.findall(r"<polyline class='line\d' points='([^']*)'", report)
+    training = report.partition("Training of this model")[2]
+    curves = re.findall(r"<polyline class='line\d' points='([^']*)'", training)
     assert len(curves) == 4
     assert all(len(points.split()) == len(HISTORY.epochs) for points in curves)
 

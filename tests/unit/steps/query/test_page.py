@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steps.common.charts import Bar, bars, histogram, nice_step, short
 from steps.common.query_summary import Refusal
 from steps.query import eda, page
-from steps.query.charts import Bar, bars, histogram, nice_step, short
 from steps.query.eda import Counts, Findings
 from steps.query.measures import MEASURES, SCHEMA, Sample
 
