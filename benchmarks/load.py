@@ -6,7 +6,6 @@ The other loaders have requirements of their own: `make setup-peers` makes an en
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -20,15 +19,13 @@ from pathlib import Path
 
 import boto3
 
-from benchmarks import server
+from benchmarks import server, shards
 from benchmarks.bins import bins
 from benchmarks.cases import Bound, Case, say, take_turns
 from benchmarks.child import Measured, measure
 from benchmarks.contenders import loading
 from benchmarks.options import Options
-from steps.common.dataset import Shard
 from steps.common.images import shrink_jpeg
-from steps.shard import tar
 
 UNIT = "photos/s"
 SHORTER_SIDE = 256
@@ -147,16 +144,12 @@ def _prepare(options: Options, shorter_side: int, bucket: str) -> Data:
     return Data(index, photos, bucket, len(jpegs))
 
 
-def _write_shards(samples: list[tuple[str, bytes, int]], bucket: str, place: Path) -> None:
-    s3, shards = boto3.client("s3"), list[Shard]()
+def _write_shards(samples: list[shards.Sample], bucket: str, place: Path) -> None:
+    written = []
     for number in range(SHARDS):
         mine = samples[number * len(samples) // SHARDS : (number + 1) * len(samples) // SHARDS]
-        content = b"".join([*(tar.sample_bytes(*sample) for sample in mine), tar.END])
-        key = f"train/train-000-{number:06d}.tar"
-        s3.put_object(Bucket=bucket, Key=key, Body=content)
-        digest = hashlib.sha256(content).hexdigest()
-        shards.append(Shard(uri=f"s3://{bucket}/{key}", samples=len(mine), bytes=len(content), sha256=digest))
-    place.write_text(json.dumps([shard.model_dump() for shard in shards]))
+        written.append(shards.upload(shards.pack(mine), len(mine), bucket, f"train/train-000-{number:06d}.tar"))
+    place.write_text(json.dumps([shard.model_dump() for shard in written]))
 
 
 def _upload(folder: Path, bucket: str) -> None:

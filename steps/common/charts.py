@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from steps.common.page import Markup
 
 WIDTH, HEIGHT = 480, 230
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 20, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 18, 20, 44
 # With more bars than this their counts would overlap.
 _COUNTED_BARS = 10
 # Room for so many labels below the bars.
@@ -58,7 +58,10 @@ def bars(title: str, below: str, beside: str, data: Sequence[Bar], *, percent: b
         if place % every == 0:
             drawn.append(_text(middle, HEIGHT - 26, bar.label))
         if len(data) <= _COUNTED_BARS:
-            drawn.append(_text(middle, _TOP + height - tall - 4, text(bar.value)))
+            y = _TOP + height - tall - 4
+            drawn.append(
+                f"<text class='value' x='{middle:.1f}' y='{y:.1f}' text-anchor='middle'>{text(bar.value)}</text>"
+            )
     drawn.append(_text((WIDTH + _LEFT) / 2, HEIGHT - 6, below))
     legend = f" <span class='key mark'>{html.escape(marks)}</span>" if marks else ""
     return _figure(title, _svg(title, drawn), f"<span class='soft'>({html.escape(beside)})</span>{legend}")
@@ -116,7 +119,6 @@ def diagonal(title: str, below: str, beside: str, points: Sequence[Point]) -> Ma
     drawn.append(_text((WIDTH + _LEFT) / 2, HEIGHT - 6, below))
     drawn.append(f"<line class='best' x1='{_LEFT}' x2='{WIDTH - _RIGHT}' y1='{_TOP + height}' y2='{_TOP}'/>")
     placed = [(_LEFT + width * point.x, _TOP + height * (1 - point.y), point) for point in points]
-    drawn.append(f"<polyline class='line0' points='{' '.join(f'{x:.1f},{y:.1f}' for x, y, _ in placed)}'/>")
     largest = max(point.weight for point in points)
     for x, y, point in placed:
         radius = 3 + 6 * math.sqrt(point.weight / largest)

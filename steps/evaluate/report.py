@@ -122,7 +122,9 @@ def _comparison(evaluation: Evaluation) -> Markup:
     }
     rows += [row(names[name], score) for name, score in evaluation.baselines.items()]
     if set(evaluation.per_class) <= set(map(str, published.ACCURACY_BY_QUANTITY)):
-        rows.append((published.NAME, f"{published.ACCURACY:.1%}", "", f"{published.RMSE:.3f}", ""))
+        rows.append(
+            (f"{published.NAME} ({published.CAVEAT})", f"{published.ACCURACY:.1%}", "", f"{published.RMSE:.3f}", "")
+        )
     return table(("", "accuracy", "off by one at most", "RMSE", "MAE"), rows)
 
 

@@ -38,8 +38,8 @@ from steps.evaluate.trials import Trials
 
 log = logging.getLogger(__name__)
 
-NO_CHAMPION = "none: no version is approved yet"
-NOT_COMPARED = "none: not asked for"
+NO_CHAMPION = "none (no version is approved yet)"
+NOT_COMPARED = "none (not asked for)"
 
 
 def run(settings: Settings) -> None:

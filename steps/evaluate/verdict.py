@@ -27,7 +27,7 @@ def checks(evaluation: Evaluation, settings: Settings) -> list[Check]:
         found.append(Check(rmse <= most, f"RMSE {rmse:.3f}, at most {most:.3f} wanted"))
     if (most := settings.maximum_accuracy_loss) is not None:
         if evaluation.champion is None:
-            text = f"no champion to compare with ({evaluation.gate.champion.removeprefix('none: ')})"
+            text = f"champion: {evaluation.gate.champion}"
         else:
             text = (
                 f"{100 * loss:.1f} points of accuracy lost against {evaluation.gate.champion}, "

@@ -1,0 +1,23 @@
+"""A model on the photos of a test split: the evaluate step."""
+
+from __future__ import annotations
+
+import os
+
+from benchmarks.child import Work
+
+
+def step(base: str, batch_size: int) -> Work:
+    """The real step, in the container's folder `base`."""
+    # What the step imports on first use.
+    import onnxruntime
+
+    from steps.common.network import import_torchvision
+
+    del onnxruntime
+    import_torchvision()
+    from steps.evaluate.run import run
+    from steps.evaluate.settings import Settings
+
+    os.environ["SAGEMAKER_BASE_DIR"] = base
+    return lambda: run(Settings(decision="argmax", batch_size=batch_size))

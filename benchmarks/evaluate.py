@@ -1,0 +1,106 @@
+"""An evaluation of ten times the photos: how much more memory it takes, and how much more time a photo."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import tarfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import server, shards
+from benchmarks.bins import bins
+from benchmarks.cases import Bound, Case, say
+from benchmarks.child import Measured, measure
+from benchmarks.contenders import evaluating
+from benchmarks.options import Options
+from steps.common.artifact import ModelDescription
+from steps.common.dataset import IndexPart, Sharding, Split, SplitName, part_name
+from steps.common.network import build_network
+from steps.train.artifact import write_artifact
+from steps.train.export import OnnxGraph
+from steps.train.history import History
+
+CLASSES = (0, 1, 2, 3, 4, 5)
+COUNTS = dict.fromkeys(CLASSES, 1)
+# A network that costs little beside decoding: what is measured is the step around it.
+ARCHITECTURE, IMAGE_SIZE = "squeezenet1_1", 64
+BATCH_SIZE = 64
+FEWER = 10
+# More photos are more shards, so that no shard explains the memory.
+PHOTOS_A_SHARD = 2_000
+LIMIT_MEGABYTES = 150
+
+
+def cases(options: Options) -> Iterator[Case]:
+    """Megabytes that ten times the photos take more, and microseconds a photo with many and with few."""
+    counts = (options.count // FEWER, options.count)
+    with server.bucket() as bucket:
+        jpegs = [one.jpeg for one in bins(PHOTOS_A_SHARD, small=True)]
+        endless = itertools.cycle(zip(jpegs, itertools.cycle(CLASSES)))
+        size = min(PHOTOS_A_SHARD, counts[0])
+        content = shards.pack((f"{number:05d}", *next(endless)) for number in range(size))
+        written = [
+            shards.upload(content, size, bucket, f"test/{number:06d}.tar") for number in range(counts[1] // size)
+        ]
+        # An index wants all splits; nobody reads these two.
+        others = {
+            split: Split(shards=[shards.upload(content, size, bucket, f"{split}.tar")], class_counts=COUNTS)
+            for split in ("train", "validation")
+        }
+        artifact = _artifact(options.folder)
+        found: dict[int, list[Measured]] = {count: [] for count in counts}
+        for number in range(options.rounds):
+            for count in counts if number % 2 == 0 else counts[::-1]:
+                measured = _evaluate(
+                    options.folder, artifact, {**others, "test": Split(shards=written[: count // size])}
+                )
+                found[count].append(measured)
+                say(f"{count} photos in {measured.seconds:.1f} s: {measured.peak_bytes / 1e6:.0f} MB at most")
+    few, many = ([one.peak_bytes / 1e6 for one in found[count]] for count in counts)
+    growth = statistics.median(many) - statistics.median(few)
+    yield Case("evaluate-memory", "MB more", growth, limit=LIMIT_MEGABYTES, bounds=(Bound("of_limit", "at most", 1),))
+    few, many = ([1e6 * one.seconds / count for one in found[count]] for count in counts)
+    # What an evaluation takes once, the network's graph or the report, weighs less on many photos.
+    yield Case(
+        "evaluate-time",
+        "us/photo",
+        statistics.median(many),
+        statistics.median(few),
+        bounds=(Bound("ratio", "at most", 1.15),),
+    )
+
+
+def _evaluate(folder: Path, artifact: Path, splits: dict[SplitName, Split]) -> Measured:
+    base = folder / uuid.uuid4().hex
+    inputs = base / "processing" / "input"
+    for name in ("model", "index"):
+        (inputs / name).mkdir(parents=True)
+    (inputs / "model" / artifact.name).symlink_to(artifact)
+    sharding = Sharding(
+        split="random",
+        seed=1,
+        fractions={"train": 0.1, "validation": 0.1, "test": 0.8},
+        image_size=0,
+        quality=90,
+        labels_sha256="0" * 64,
+    )
+    part = IndexPart(instance=0, instances=1, sharding=sharding, splits=splits)
+    (inputs / "index" / part_name(0)).write_text(part.model_dump_json())
+    return measure(evaluating.step, {"base": str(base), "batch_size": BATCH_SIZE})
+
+
+def _artifact(folder: Path) -> Path:
+    """`model.tar.gz` of a network as it is before training."""
+    network = build_network(ARCHITECTURE, len(CLASSES), IMAGE_SIZE, seed=1).eval()
+    description = ModelDescription(
+        architecture=ARCHITECTURE, classes=list(CLASSES), image_size=IMAGE_SIZE, dataset_sha256="0" * 64
+    )
+    model = folder / "model"
+    write_artifact(model, network, OnnxGraph(network, IMAGE_SIZE), description, History(epochs=[]))
+    archive = folder / "model.tar.gz"
+    with tarfile.open(archive, "w:gz") as packed:
+        for file in sorted(model.iterdir()):
+            packed.add(file, file.name)
+    return archive

@@ -1,0 +1,90 @@
+"""The trials of the tuning job in the report."""
+
+import datetime
+
+import pytest
+from botocore.exceptions import ClientError
+
+from steps.common.errors import StepError
+from steps.evaluate import trials
+from tests.unit.steps.train.photos import photos
+
+STARTED = datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC)
+
+
+def summary(name, objective, **more):
+    metric = {} if objective is None else {"FinalHyperParameterTuningJobObjectiveMetric": {"Value": objective}}
+    return {
+        "TrainingJobName": name,
+        "TrainingJobStatus": "Completed",
+        "TrainingStartTime": STARTED,
+        "TrainingEndTime": STARTED + datetime.timedelta(minutes=3),
+        "TunedHyperParameters": {"learning-rate": "0.0031415926535897"},
+        **metric,
+        **more,
+    }
+
+
+class Tuning:
+    """SageMaker's two operations that trials are read with."""
+
+    def __init__(self, summaries, kind="Maximize"):
+        self.summaries, self.kind = summaries, kind
+
+    def describe_hyper_parameter_tuning_job(self, HyperParameterTuningJobName):
+        objective = {"Type": self.kind, "MetricName": "validation:best_accuracy"}
+        return {
+            "HyperParameterTuningJobConfig": {"Strategy": "Bayesian", "HyperParameterTuningJobObjective": objective},
+            "BestTrainingJob": {"TrainingJobName": "good"},
+        }
+
+    def get_paginator(self, _):
+        return self
+
+    def paginate(self, HyperParameterTuningJobName):
+        for one in self.summaries:
+            yield {"TrainingJobSummaries": [one]}
+
+
+@pytest.fixture
+def tuning(monkeypatch):
+    def answer(found):
+        monkeypatch.setattr("boto3.client", lambda service: found)
+
+    return answer
+
+
+TRIALS = [summary("poor", 0.2), summary("none", None, TrainingJobStatus="Failed"), summary("good", 0.5)]
+
+
+def test_the_best_come_first_and_those_without_an_objective_last(tuning):
+    tuning(Tuning(TRIALS))
+    found = trials.read("job")
+    assert [one.name for one in found.trials] == ["good", "poor", "none"]
+    assert found.best == "good"
+    assert found.trials[0].seconds == 180
+    tuning(Tuning(TRIALS, "Minimize"))
+    assert [one.name for one in trials.read("job").trials] == ["poor", "good", "none"]
+
+
+def test_the_report_shows_them(tuning, job):
+    tuning(Tuning([*TRIALS, *(summary(f"more-{number}", 0.1) for number in range(40))]))
+    job.store(photos(3, 100))
+    job.put_model()
+    found = job.run(tuning_job="job")
+    assert found["provenance"]["tuning_job"] == "job"
+    assert found["provenance"]["training_job"] == "good"
+    report = job.report()
+    assert "good (this model)" in report
+    assert "0.003142" in report
+    assert "And 18 more" in report
+
+
+def test_a_tuning_job_that_cannot_be_read_ends_the_step_with_the_rights_it_wants(tuning):
+    class Denied(Tuning):
+        def describe_hyper_parameter_tuning_job(self, **_):
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "Describe")
+
+    tuning(Denied([]))
+    with pytest.raises(StepError, match="sagemaker:DescribeHyperParameterTuningJob"):
+        trials.read("job")
