@@ -405,15 +405,15 @@ def quality_gate_failed(context: Context, evidence: Evidence) -> FailStep:
     parameters = context.parameters
     message = [
         "The model was not registered: accuracy",
-        evidence.value(ACCURACY),
+        evidence.value("gate.shown.accuracy"),
         "(at least",
         parameters.minimum_accuracy.to_string(),
         "wanted), RMSE",
-        evidence.value(RMSE),
+        evidence.value("gate.shown.rmse"),
         "(at most",
         parameters.maximum_rmse.to_string(),
         "wanted), accuracy lost against the champion",
-        evidence.value(ACCURACY_LOSS),
+        evidence.value("gate.shown.accuracy_loss"),
         "(at most",
         parameters.maximum_accuracy_loss.to_string(),
         "allowed; champion:",

@@ -132,6 +132,7 @@ class Gate(_Contract):
 
     accuracy_loss: float = Field(description="accuracy that is lost against the champion; 0 where there is none")
     champion: str = Field(description="its name, or that there is none")
+    shown: dict[Literal["accuracy", "rmse", "accuracy_loss"], str] = Field(description="rounded, for messages")
 
 
 class Dataset(_Contract):

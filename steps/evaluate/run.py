@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from steps.common import container, query_summary
+from steps.common import container, evaluation, query_summary
 from steps.common.artifact import ModelDescription
 from steps.common.dataset import DatasetIndex, read_index
 from steps.common.errors import StepError
@@ -34,6 +34,7 @@ from steps.evaluate.evidence import Evidence
 from steps.evaluate.predictions import Findings, predict
 from steps.evaluate.report import write_report
 from steps.evaluate.settings import Settings
+from steps.evaluate.tally import Confusion
 from steps.evaluate.trials import Trials
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ def run(settings: Settings) -> None:
         agreement=agreement,
         champion=rival.predictor if rival else None,
     )
-    evaluation = judge(
+    result = judge(
         findings,
         settings,
         index=index,
@@ -78,18 +79,18 @@ def run(settings: Settings) -> None:
         rival=rival,
         provenance=_provenance(settings, predictor.description, summary, tuning),
     )
-    evidence = Evidence(settings, evaluation, findings.mistakes, index, summary, tuning, predictor.description, folder)
+    evidence = Evidence(settings, result, findings.mistakes, index, summary, tuning, predictor.description, folder)
     write_report(output / REPORT, evidence)
-    (output / CARD).write_text(write_card(evaluation, predictor.description, index))
+    (output / CARD).write_text(write_card(result, predictor.description, index))
     # Last: the gate reads it, so it is there only when all the rest is.
-    (output / FILE).write_text(evaluation.model_dump_json(indent=1))
+    (output / FILE).write_text(result.model_dump_json(indent=1))
     log.info(
         "accuracy %.4f, RMSE %.4f (largest class %.4f, %.4f); champion: %s",
-        evaluation.multiclass_classification_metrics.accuracy.value,
-        evaluation.regression_metrics.rmse.value,
-        evaluation.baselines["largest_class"].accuracy,
-        evaluation.baselines["largest_class"].rmse,
-        evaluation.gate.champion,
+        result.multiclass_classification_metrics.accuracy.value,
+        result.regression_metrics.rmse.value,
+        result.baselines["largest_class"].accuracy,
+        result.baselines["largest_class"].rmse,
+        result.gate.champion,
     )
 
 
@@ -132,10 +133,7 @@ def judge(
             },
             decision=settings.decision,
             champion=beside,
-            gate=Gate(
-                accuracy_loss=-beside.accuracy.value if beside else 0.0,
-                champion=f"version {beside.version}" if beside else (NO_CHAMPION if settings.group else NOT_COMPARED),
-            ),
+            gate=_gate(in_force, beside, settings),
             agreement=agreement,
             model={
                 "architecture": model.architecture,
@@ -148,6 +146,20 @@ def judge(
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise StepError(f"the evaluation is not usable: {where}: {first['msg']}") from error
+
+
+def _gate(in_force: Confusion, beside: evaluation.Champion | None, settings: Settings) -> Gate:
+    loss = -beside.accuracy.value if beside else 0.0
+    nobody = NO_CHAMPION if settings.group else NOT_COMPARED
+    return Gate(
+        accuracy_loss=loss,
+        champion=f"version {beside.version}" if beside else nobody,
+        shown={
+            "accuracy": f"{metrics.accuracy(in_force):.4f}",
+            "rmse": f"{metrics.rmse(in_force):.4f}",
+            "accuracy_loss": f"{loss:.4f}",
+        },
+    )
 
 
 def _dataset(index: DatasetIndex, photos: int) -> Dataset:

@@ -29,9 +29,7 @@ def checks(evaluation: Evaluation, settings: Settings) -> list[Check]:
         if evaluation.champion is None:
             text = f"champion: {evaluation.gate.champion}"
         else:
-            text = (
-                f"{100 * loss:.1f} points of accuracy lost against {evaluation.gate.champion}, "
-                f"at most {100 * most:.1f} allowed"
-            )
+            change = f"{100 * loss:.1f} points of accuracy lost" if loss > 0 else f"{-100 * loss:.1f} points gained"
+            text = f"{change} against {evaluation.gate.champion}, a loss of at most {100 * most:.1f} allowed"
         found.append(Check(loss <= most, text))
     return found

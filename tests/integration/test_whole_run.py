@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from sklearn import metrics
 
 from pipeline import demo
 from pipeline.images import ROOT
@@ -121,20 +123,55 @@ def test_the_query_ran_in_athena(steps, local_cloud):
     assert query["Status"]["State"] == "SUCCEEDED"
 
 
-def test_the_registrys_metrics_are_those_of_the_predictions(whole_run, local_cloud):
+@pytest.fixture(scope="package")
+def package(whole_run):
     packages = aws("sagemaker", "list-model-packages", "--model-package-group-name", "bins")
-    package = packages["ModelPackageSummaryList"][0]
+    [summary] = packages["ModelPackageSummaryList"]
+    return aws("sagemaker", "describe-model-package", "--model-package-name", summary["ModelPackageArn"])
+
+
+@pytest.fixture(scope="package")
+def evaluation_uri(package):
+    return package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
+
+
+def test_the_registrys_metrics_are_those_of_the_predictions(package, evaluation_uri, local_cloud):
     assert package["ModelApprovalStatus"] == "Approved"
-    described = aws("sagemaker", "describe-model-package", "--model-package-name", package["ModelPackageArn"])
-    uri = described["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
     s3 = local_cloud.client("s3")
-    evaluation = json.loads(read(s3, uri))
-    table = pq.read_table(io.BytesIO(read(s3, f"{uri.rsplit('/', 1)[0]}/predictions.parquet"))).to_pydict()
-    pairs = list(zip(table["quantity"], table["predicted"], strict=True))
-    accuracy = sum(truth == predicted for truth, predicted in pairs) / len(pairs)
-    rmse = (sum((truth - predicted) ** 2 for truth, predicted in pairs) / len(pairs)) ** 0.5
-    assert evaluation["multiclass_classification_metrics"]["accuracy"]["value"] == pytest.approx(accuracy, abs=1e-12)
-    assert evaluation["regression_metrics"]["rmse"]["value"] == pytest.approx(rmse, abs=1e-12)
+    found = json.loads(read(s3, evaluation_uri))
+    jsonschema.validate(found, json.loads((ROOT / "docs/evaluation.schema.json").read_text()))
+    table = pq.read_table(io.BytesIO(read(s3, f"{evaluation_uri.rsplit('/', 1)[0]}/predictions.parquet"))).to_pydict()
+    pair = table["quantity"], table["predicted"]
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(*pair, average="weighted", zero_division=0)
+    classes, numbers = found["multiclass_classification_metrics"], found["regression_metrics"]
+    labels = list(map(int, classes["confusion_matrix"]))
+    matrix = [list(row.values()) for row in classes["confusion_matrix"].values()]
+    assert matrix == metrics.confusion_matrix(*pair, labels=labels).tolist()
+    for value, wanted in (
+        (classes["accuracy"], metrics.accuracy_score(*pair)),
+        (classes["weighted_precision"], precision),
+        (classes["weighted_recall"], recall),
+        (classes["weighted_f1"], f1),
+        (numbers["mae"], metrics.mean_absolute_error(*pair)),
+        (numbers["rmse"], metrics.root_mean_squared_error(*pair)),
+        (numbers["r2"], metrics.r2_score(*pair)),
+    ):
+        assert value["value"] == pytest.approx(wanted, abs=1e-9)
+
+
+def test_the_version_carries_its_evidence(package, evaluation_uri, execution, steps, local_cloud):
+    card = json.loads(package["ModelCard"]["ModelCardContent"])
+    found = json.loads(read(local_cloud.client("s3"), evaluation_uri))
+    accuracy = found["multiclass_classification_metrics"]["accuracy"]["value"]
+    assert card["evaluation_details"][0]["metric_groups"][0]["metric_data"][0]["value"] == accuracy
+    origin = package["CustomerMetadataProperties"]
+    assert origin["pipeline_execution_arn"] == execution["PipelineExecutionArn"]
+    assert steps["TuneModel"]["Metadata"]["TuningJob"]["Arn"].endswith(f"/{origin['tuning_job']}")
+    assert origin["dataset_sha256"] == found["dataset"]["sha256"]
+    assert origin["parameter_MaximumRmse"] == "10.0"
+    query = aws("athena", "get-query-execution", "--query-execution-id", origin["query_execution_id"])
+    assert query["QueryExecution"]["Status"]["State"] == "SUCCEEDED"
+    assert package["MetadataProperties"]["GeneratedBy"] == execution["PipelineExecutionArn"]
 
 
 def test_the_endpoint_counts_for_the_aws_command_line(whole_run, local_cloud, tmp_path):
@@ -156,18 +193,27 @@ def test_the_endpoint_counts_for_the_aws_command_line(whole_run, local_cloud, tm
     assert counted["model_version"] == "1"
 
 
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        ({"MinimumAccuracy": "0.99"}, "(at least 0.99 wanted)"),
+        # The champion is this very model.
+        ({"MaximumAccuracyLoss": "-0.01"}, "0.0000 (at most -0.01 allowed; champion: version 1)"),
+    ],
+    ids=["threshold", "champion"],
+)
 def test_a_second_run_takes_all_that_is_cached_and_a_gate_out_of_reach_fails_it_with_the_numbers(
-    whole_run, settings, local_cloud
+    whole_run, settings, local_cloud, parameters, reason
 ):
-    execution = executions.start(settings, {"DataVersion": BINS.version, "MinimumAccuracy": "1.0"})
+    execution = executions.start(settings, {"DataVersion": BINS.version, **parameters})
     *_, last = progress.follow(settings, execution.arn, interval=0.5)
     steps = {step.name: step for step in last.steps}
     cached = {name for name, step in steps.items() if step.cached_from}
     assert last.execution.status == "Failed"
     assert cached == {"QueryMetadata", "ShardImages", "TuneModel"}
     assert "The model was not registered: accuracy" in last.execution.failure
-    assert "at least 1.0 wanted" in last.execution.failure
-    assert "RegisterModel" not in steps
+    assert reason in last.execution.failure
+    assert not {"RegisterModel", "DeployModel"} & set(steps)
     assert len(registry.versions(settings, 10)) == 1
 
 

@@ -65,7 +65,8 @@ def test_without_an_approved_version_there_is_none_and_nothing_is_lost(job, regi
     registry({1: ("Rejected", {}), 2: ("PendingManualApproval", {})})
     found = job.run(group=GROUP)
     assert found["champion"] is None
-    assert found["gate"] == {"accuracy_loss": 0.0, "champion": "none (no version is approved yet)"}
+    assert found["gate"]["accuracy_loss"] == 0
+    assert found["gate"]["champion"] == "none (no version is approved yet)"
 
 
 def test_the_latest_approved_version_is_evaluated_on_the_same_photos(job, registry):
@@ -95,10 +96,12 @@ def test_a_worse_model_loses_accuracy_against_its_champion(job, registry):
     job.put_model(classes=(0, 1))
     registry({3: ("Approved", {})})
     found = job.run(group=GROUP, maximum_accuracy_loss=0.01)
-    assert found["gate"] == {"accuracy_loss": pytest.approx(3 / 9), "champion": "version 3"}
+    assert found["gate"]["accuracy_loss"] == pytest.approx(3 / 9)
+    assert found["gate"]["champion"] == "version 3"
+    assert found["gate"]["shown"] == {"accuracy": "0.6667", "rmse": "0.5774", "accuracy_loss": "0.3333"}
     report = job.report()
     assert "does not pass the gate" in report
-    assert "33.3 points of accuracy lost against version 3, at most 1.0 allowed" in report
+    assert "33.3 points of accuracy lost against version 3, a loss of at most 1.0 allowed" in report
 
 
 def test_a_champion_may_see_photos_of_another_size_and_decide_otherwise(job, registry):
