@@ -19,18 +19,28 @@ Decision = Literal["Approved", "Rejected"]
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the model. The metrics are None where the evaluation is no longer in S3."""
+    """A version of the model. `status` is the decision on it, `package_status` that of its making.
 
-    arn: str
+    What the evaluation says is None or empty where it is no longer in S3. `champion` is what the version was compared
+    with when it was made, `accuracy_change` what it gained over that.
+    """
+
     version: int
     status: str
-    approval: str
-    created: datetime
-    comment: str
     accuracy: float | None
     rmse: float | None
-    evaluation_uri: str
+    mae: float | None
+    within_one: float | None
+    champion: str
+    accuracy_change: float | None
+    split: str
+    dataset_sha256: str
+    created: datetime
+    comment: str
     run: str
+    package_status: str
+    arn: str
+    evaluation_uri: str
 
     @property
     def name(self) -> str:
@@ -69,10 +79,10 @@ def decide(settings: Settings, reference: str, decision: Decision, comment: str 
     Raises PipelineError where the version has that status already, or is not complete.
     """
     version = resolve(settings, reference)
-    if version.approval == decision:
+    if version.status == decision:
         raise PipelineError(f"{version.name} is {decision.lower()} already; nothing was changed")
-    if decision == "Approved" and version.status != "Completed":
-        raise PipelineError(f"{version.name} cannot be approved: its status is {version.status}, not Completed")
+    if decision == "Approved" and version.package_status != "Completed":
+        raise PipelineError(f"{version.name} cannot be approved: its status is {version.package_status}, not Completed")
     request = {"ModelPackageArn": version.arn, "ModelApprovalStatus": decision}
     if comment:
         request["ApprovalDescription"] = comment
@@ -92,25 +102,38 @@ def _newest(settings: Settings, sagemaker: Any, limit: int) -> list[str]:
         return [one["ModelPackageArn"] for page in pages for one in page["ModelPackageSummaryList"]]
 
 
+def describe(settings: Settings, arn: str) -> dict[str, Any]:
+    """The package `arn` as the registry has it."""
+    package: dict[str, Any] = client(settings, "sagemaker").describe_model_package(ModelPackageName=arn)
+    return package
+
+
 def _describe(sagemaker: Any, s3: Any, arn: str) -> Version:
     package = sagemaker.describe_model_package(ModelPackageName=arn)
     uri = package.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri", "")
-    evaluation = _evaluation(s3, uri) if uri else {}
+    found = read_evaluation(s3, uri) if uri else {}
     return Version(
-        arn=arn,
         version=package["ModelPackageVersion"],
-        status=package["ModelPackageStatus"],
-        approval=package.get("ModelApprovalStatus", ""),
+        status=package.get("ModelApprovalStatus", ""),
+        accuracy=number(found, "multiclass_classification_metrics", "accuracy", "value"),
+        rmse=number(found, "regression_metrics", "rmse", "value"),
+        mae=number(found, "regression_metrics", "mae", "value"),
+        within_one=number(found, "within_one", "value"),
+        champion=_text(found, "gate", "champion"),
+        accuracy_change=number(found, "champion", "accuracy", "value"),
+        split=_text(found, "dataset", "split"),
+        dataset_sha256=_text(found, "dataset", "sha256"),
         created=package["CreationTime"],
         comment=package.get("ApprovalDescription", ""),
-        accuracy=_value(evaluation, "multiclass_classification_metrics", "accuracy"),
-        rmse=_value(evaluation, "regression_metrics", "rmse"),
-        evaluation_uri=uri,
         run=package.get("CustomerMetadataProperties", {}).get("pipeline_execution_arn", "").rsplit("/", 1)[-1],
+        package_status=package["ModelPackageStatus"],
+        arn=arn,
+        evaluation_uri=uri,
     )
 
 
-def _evaluation(s3: Any, uri: str) -> dict[str, Any]:
+def read_evaluation(s3: Any, uri: str) -> dict[str, Any]:
+    """The evaluation at `uri`, of this or of an earlier release; empty where it is no longer there."""
     from botocore.exceptions import ClientError
 
     bucket, _, key = uri.removeprefix("s3://").partition("/")
@@ -128,6 +151,19 @@ def _evaluation(s3: Any, uri: str) -> dict[str, Any]:
     return evaluation
 
 
-def _value(evaluation: Mapping[str, Any], group: str, metric: str) -> float | None:
-    value = evaluation.get(group, {}).get(metric, {}).get("value")
+def _at(evaluation: Mapping[str, Any], *path: str) -> Any:
+    value: Any = evaluation
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def number(evaluation: Mapping[str, Any], *path: str) -> float | None:
+    """The number at `path` of an evaluation, None where it has none."""
+    value = _at(evaluation, *path)
     return None if value is None else float(value)
+
+
+def _text(evaluation: Mapping[str, Any], *path: str) -> str:
+    value = _at(evaluation, *path)
+    return value if isinstance(value, str) else ""

@@ -25,6 +25,7 @@ from steps.common.evaluation import (
 from steps.common.predictor import Predictor
 from steps.common.query_summary import Summary
 from steps.common.shards import iterate
+from steps.common.tally import Confusion
 from steps.evaluate import champion, metrics, trials
 from steps.evaluate.agreement import Comparison
 from steps.evaluate.archive import unpack
@@ -34,7 +35,6 @@ from steps.evaluate.evidence import Evidence
 from steps.evaluate.predictions import Findings, predict
 from steps.evaluate.report import write_report
 from steps.evaluate.settings import Settings
-from steps.evaluate.tally import Confusion
 from steps.evaluate.trials import Trials
 
 log = logging.getLogger(__name__)

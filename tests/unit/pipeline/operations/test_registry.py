@@ -50,7 +50,7 @@ def register(sagemaker: Any, settings: Settings, key: str, body: bytes | None = 
 def test_a_version_is_listed_with_the_metrics_of_its_evaluation(sagemaker: Any, settings: Settings) -> None:
     register(sagemaker, settings, "a.json", json.dumps(EVALUATION).encode())
     [version] = registry.versions(settings)
-    assert (version.version, version.approval) == (1, "PendingManualApproval")
+    assert (version.version, version.status) == (1, "PendingManualApproval")
     assert (version.accuracy, version.rmse) == (0.58, 0.91)
 
 
@@ -93,7 +93,7 @@ def test_latest_of_none_is_said(sagemaker: Any, settings: Settings) -> None:
 def test_an_approval_is_kept_with_its_comment(sagemaker: Any, settings: Settings) -> None:
     arn = register(sagemaker, settings, "a.json")
     approved = registry.decide(settings, "latest", "Approved", "looks good")
-    assert (approved.approval, approved.comment) == ("Approved", "looks good")
+    assert (approved.status, approved.comment) == ("Approved", "looks good")
     assert sagemaker.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"] == "Approved"
 
 
@@ -110,4 +110,4 @@ def test_a_decision_that_stands_is_not_taken_again(
 def test_an_approved_version_can_be_rejected(sagemaker: Any, settings: Settings) -> None:
     register(sagemaker, settings, "a.json")
     registry.decide(settings, "1", "Approved")
-    assert registry.decide(settings, "1", "Rejected", "counts badly").approval == "Rejected"
+    assert registry.decide(settings, "1", "Rejected", "counts badly").status == "Rejected"
