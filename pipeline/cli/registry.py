@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pipeline.operations.comparison import Comparison, Row
     from pipeline.operations.registry import Version
 
+# Columns from which on all metrics fit.
+WIDE = 110
 VersionArgument = Annotated[str, typer.Argument(metavar="VERSION", help="A version's number or ARN, or 'latest'.")]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 Comment = Annotated[str, typer.Option("--comment", "-m", help="Why; kept with the version.", show_default=False)]
@@ -47,18 +49,25 @@ def models(
     if not found:
         typer.echo(f"no versions in the group {settings.registry.group} yet")
         return
-    best = {name: _best(found, name) for name in ("accuracy", "rmse", "mae", "within_one")}
-    table = simple_table("version", "registered", "approval", "accuracy", "within 1", "RMSE", "MAE", "run", "comment")
+    console = Console()
+    # On a narrow terminal the rest is in `models compare` and in the JSON.
+    names = {"accuracy": "accuracy", "RMSE": "rmse"}
+    if console.width >= WIDE:
+        names |= {"off by one": "within_one", "MAE": "mae"}
+    best = {name: _best(found, name) for name in names.values()}
+    table = simple_table("version", "registered", "approval", *names, "run", "comment")
+    for column in table.columns[:-1]:
+        column.no_wrap = True
     for one in found:
         # Short enough that a terminal of 80 columns breaks no name.
         approval = status_text(one.status.replace("PendingManualApproval", "Pending"))
-        figures = [_figure(getattr(one, name), best[name]) for name in ("accuracy", "within_one", "rmse", "mae")]
-        table.add_row(str(one.version), moment(one.created)[:-3], approval, *figures, one.run, one.comment)
-    Console().print(table, highlight=False)
+        figures = [_figure(getattr(one, name), best[name]) for name in names.values()]
+        table.add_row(str(one.version), moment(one.created)[5:-3], approval, *figures, one.run, one.comment)
+    console.print(table, highlight=False)
 
 
 def _best(found: Sequence[Version], name: str) -> float | None:
-    values = [value for one in found if (value := getattr(one, name)) is not None]
+    values: list[float] = [value for one in found if (value := getattr(one, name)) is not None]
     if len(values) < 2:
         return None
     return max(values) if name in ("accuracy", "within_one") else min(values)
@@ -148,10 +157,9 @@ def lineage(context: typer.Context, version: VersionArgument, as_json: Json = Fa
     from rich.tree import Tree
 
     tree = Tree(f"[bold]{found.version.name}[/bold] {escape(found.version.status)}  {escape(found.version.arn)}")
-    node = tree
     for link in found.links:
         note = f"  [yellow]{escape(link.note)}[/yellow]" if link.note else ""
-        node = node.add(f"[bold]{link.kind}[/bold] {escape(link.name)}{note}")
+        node = tree.add(f"[bold]{link.kind}[/bold] {escape(link.name)}{note}")
         for name, value in link.facts.items():
             node.add(f"[dim]{escape(name)}[/dim] {escape(value)}")
     Console().print(tree, highlight=False)

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 VERSION: Literal[1] = 1
 NAME = "query.json"
+# The statement that made the labels.
+LABELS = "write labels"
 # How many ids stand for a reason.
 EXAMPLES = 20
 
@@ -59,3 +61,8 @@ class Summary(BaseModel):
     def labelled(self) -> int:
         """Photos with a label."""
         return sum(self.labels.values())
+
+    @property
+    def labels_execution(self) -> str:
+        """Id of the query that made the labels; empty where there was none."""
+        return next((one.id for one in self.executions if one.statement == LABELS), "")

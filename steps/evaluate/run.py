@@ -179,7 +179,7 @@ def _provenance(
         run=settings.run,
         tuning_job=settings.tuning_job,
         training_job=tuning.best if tuning else "",
-        query_execution=summary.executions[-1].id if summary and summary.executions else "none",
+        query_execution=(summary.labels_execution if summary else "") or "none",
         image_location=summary.image_location if summary else "",
         data_version=summary.data_version if summary else "",
         model=container.processing_input_uri("model"),

@@ -13,7 +13,7 @@ from typing import Literal
 
 from steps.common import container
 from steps.common.errors import StepError
-from steps.common.query_summary import EXAMPLES, NAME, Refusal, Summary
+from steps.common.query_summary import EXAMPLES, LABELS, NAME, Refusal, Summary
 from steps.common.s3 import S3Uri
 from steps.query import direct, eda, inventory, measures, page, statements
 from steps.query.eda import Counts, Findings
@@ -145,7 +145,7 @@ def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maxi
     if not counts.labels:
         found = ", ".join(f"{name}: {one.photos}" for name, one in refused.items())
         raise StepError(f"no photo below {source.location} has a quantity of 0 to {maximum_quantity} ({found})")
-    athena.run("write labels", statements.write_labels(tables, outputs.labels, source.files), [str(maximum_quantity)])
+    athena.run(LABELS, statements.write_labels(tables, outputs.labels, source.files), [str(maximum_quantity)])
     sample = measures.sample(source.metadata, source.listed)
     return Found(reader, reason, eda.collect(athena, tables, counts, refused, sample))
 

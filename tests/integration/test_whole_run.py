@@ -16,7 +16,7 @@ from sklearn import metrics
 
 from pipeline import demo
 from pipeline.images import ROOT
-from pipeline.operations import dataset, executions, progress, registry
+from pipeline.operations import dataset, executions, lineage, progress, registry
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
 from tests.integration.conftest import read
@@ -171,6 +171,7 @@ def test_the_version_carries_its_evidence(package, evaluation_uri, execution, st
     assert origin["parameter_MaximumRmse"] == "10.0"
     query = aws("athena", "get-query-execution", "--query-execution-id", origin["query_execution_id"])
     assert query["QueryExecution"]["Status"]["State"] == "SUCCEEDED"
+    assert "labels" in query["QueryExecution"]["Query"]
     assert package["MetadataProperties"]["GeneratedBy"] == execution["PipelineExecutionArn"]
 
 
@@ -191,6 +192,20 @@ def test_the_endpoint_counts_for_the_aws_command_line(whole_run, local_cloud, tm
     counted = json.loads(answer.read_text())
     assert counted["count"] in range(6)
     assert counted["model_version"] == "1"
+
+
+def test_a_version_leads_back_to_its_raw_data(package, settings):
+    found = lineage.read(settings, "1")
+    links = {link.kind: link for link in found.links}
+    assert [link.kind for link in found.links if link.note] in ([], ["commit"])
+    assert links["run"].facts["status"] == "Succeeded"
+    assert links["run"].facts["MaximumRmse"] == "10.0"
+    assert links["tuning job"].facts["trials"] == "2 completed, 0 stopped"
+    assert links["training job"].facts["architecture"] == "shufflenet_v2_x0_5"
+    assert links["dataset index"].facts["sha256"] == package["CustomerMetadataProperties"]["dataset_sha256"]
+    assert links["query"].facts["state"] == "SUCCEEDED"
+    assert links["raw data"].name == settings.data.image_location
+    assert links["raw data"].facts == {"data version": BINS.version}
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_a_version_is_approved_once(call: Call) -> None:
     second = call("approve", "1")
     assert (second.code, second.error) == (1, "version 1 is approved already; nothing was changed\n")
     [version] = json.loads(call("models", "--json").out)
-    assert (version["approval"], version["comment"]) == ("Approved", "good enough")
+    assert (version["status"], version["comment"]) == ("Approved", "good enough")
     assert "good enough" in call("models").out
 
 
@@ -119,7 +119,7 @@ def test_check_prints_the_steps_and_that_all_is_well(call: Call) -> None:
     assert outcome.code == 0, outcome.error
     names = [line.split()[0] for line in outcome.out.splitlines()[2:11]]
     assert names[:4] == ["QueryMetadata", "ShardImages", "TuneModel", "EvaluateModel"]
-    assert "10 parameters: ImageLocation, DataVersion" in outcome.out
+    assert "11 parameters: ImageLocation, DataVersion" in outcome.out
     assert "\nok  " in outcome.out
 
 
