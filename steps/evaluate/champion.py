@@ -7,24 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from steps.common import evaluation
+from steps.common import bootstrap, evaluation
 from steps.common.errors import StepError
-from steps.common.evaluation import Difference
 from steps.common.predictor import Predictor
 from steps.common.s3 import S3Uri, open_store
+from steps.common.tally import Tally
 from steps.evaluate import metrics
 from steps.evaluate.archive import ARCHIVE, unpack
-from steps.evaluate.tally import Tally
 
 log = logging.getLogger(__name__)
-
-RESAMPLES = 2000
-# Numbers drawn at a time, so that many classes do not take much memory.
-DRAWN = 2_000_000
-INTERVAL = (2.5, 97.5)  # percent
 
 
 @dataclass(frozen=True)
@@ -94,19 +85,8 @@ def _fetch(uri: S3Uri, path: Path) -> None:
 
 
 def compare(champion: Champion, pairs: Tally) -> evaluation.Champion:
-    """The champion beside this model, whose counts are the first answers in `pairs` as the champion's are the second.
-
-    The difference is bootstrapped over photos, paired: each sample holds the same photos for both models.
-    """
-    rows, photos = pairs.cells()
-    truth, ours, theirs = (rows[:, column].astype(np.float64) for column in range(3))
-    terms = np.stack([truth == ours, truth == theirs, (truth - ours) ** 2, (truth - theirs) ** 2], axis=1).astype(float)
-    drawn = _resample(photos, terms)
-    whole = _differences((photos @ terms / photos.sum())[None, :])
-    accuracy, rmse = (
-        Difference(value=float(value), lower=float(lower), upper=float(upper))
-        for value, (lower, upper) in zip(whole[0], np.percentile(drawn, INTERVAL, axis=0).T, strict=True)
-    )
+    """The champion beside this model; this model's counts are the first answers in `pairs`, the champion's the second."""
+    accuracy, rmse = bootstrap.differences(pairs)
     return evaluation.Champion(
         version=champion.version,
         package_arn=champion.package_arn,
@@ -114,22 +94,3 @@ def compare(champion: Champion, pairs: Tally) -> evaluation.Champion:
         accuracy=accuracy,
         rmse=rmse,
     )
-
-
-def _resample(photos: NDArray[np.int64], terms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Differences (RESAMPLES, 2) of samples with replacement, as many photos in each as there are.
-
-    To draw photos and count their combinations is to draw the counts of the combinations: a multinomial.
-    """
-    rng = np.random.default_rng(0)
-    total, at_a_time = int(photos.sum()), max(1, DRAWN // len(photos))
-    results = []
-    for start in range(0, RESAMPLES, at_a_time):
-        drawn = rng.multinomial(total, photos / total, size=min(at_a_time, RESAMPLES - start))
-        results.append(_differences(drawn @ terms / total))
-    return np.concatenate(results)
-
-
-def _differences(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Accuracy and RMSE, ours less theirs, (N, 2) from the means of `terms` (N, 4)."""
-    return np.stack([means[:, 0] - means[:, 1], np.sqrt(means[:, 2]) - np.sqrt(means[:, 3])], axis=1)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steps.common.evaluation import ClassificationMetrics, ClassReport, Metric, RegressionMetrics, Score
-from steps.evaluate.tally import Confusion
+from steps.common.tally import Confusion
 
 SAMPLES = 5
 SAMPLE_SHARE = 0.8

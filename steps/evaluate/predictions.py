@@ -19,10 +19,10 @@ from steps.common.evaluation import PREDICTIONS_SCHEMA
 from steps.common.images import ImageError, network_input
 from steps.common.predictor import Decision, Predictor, decide, expectation
 from steps.common.shards import Sample
+from steps.common.tally import Tally
 from steps.evaluate.agreement import Comparison
 from steps.evaluate.calibration import Reliability
 from steps.evaluate.mistakes import Mistakes, Shown
-from steps.evaluate.tally import Tally
 
 T = TypeVar("T")
 Photos = NDArray[np.uint8]

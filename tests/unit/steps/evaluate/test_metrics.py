@@ -9,9 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from steps.common.tally import Tally
 from steps.evaluate import metrics
 from steps.evaluate.calibration import Reliability
-from steps.evaluate.tally import Tally
 
 CLASSES = range(6)
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=60)
