@@ -184,9 +184,9 @@ def _approve(settings: Settings, run: Run, console: Console) -> Version:
     if arn is None:
         raise DemoError(f"the run {run.execution.id} succeeded but registered no model")
     version = registry.resolve(settings, arn)
-    if version.approval != "Approved":
+    if version.status != "Approved":
         version = registry.decide(settings, arn, "Approved", "approved by the demo")
-    _say(console, "registry", f"{version.name} of {settings.registry.group}: {version.approval}")
+    _say(console, "registry", f"{version.name} of {settings.registry.group}: {version.status}")
     return version
 
 

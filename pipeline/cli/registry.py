@@ -1,46 +1,85 @@
-"""Commands: models, approve, reject."""
+"""Commands: models, models compare, approve, reject."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import RELEASE, app, options_of, write_json
+from pipeline.cli.app import PROGRAM, RELEASE, app, options_of, status, write_json
 
-VersionArgument = Annotated[str, typer.Argument(metavar="VERSION", help="A version's number or ARN, or 'latest'.")]
+if TYPE_CHECKING:
+    from pipeline.operations.registry import Version
+
+REFERENCE = "A version's number or ARN, or 'latest'."
+VersionArgument = Annotated[str, typer.Argument(metavar="VERSION", help=REFERENCE)]
 Comment = Annotated[str, typer.Option("--comment", "-m", help="Why; kept with the version.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+
+models = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+app.add_typer(models, name="models", rich_help_panel=RELEASE)
 
 
-@app.command(rich_help_panel=RELEASE)
-def models(
+@models.callback()
+def listing(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """List the registered versions of the model, with what they reached."""
+    """List the registered versions of the model, with what they reached; compare two of them."""
+    if context.invoked_subcommand is not None:
+        return
     from pipeline.operations import registry
 
-    settings = options_of(context).connected()
-    found = registry.versions(settings, limit)
+    options = options_of(context)
+    settings = options.connected()
+    with status("reading the registry"):
+        found = registry.versions(settings, limit)
     if as_json:
-        write_json(found)
+        write_json([one.flat() for one in found])
+    elif found:
+        _show(found)
+    else:
+        typer.echo(registry.no_versions(settings).replace(PROGRAM, options.command()))
+    for one in found:
+        if one.evaluation.problem:
+            typer.secho(f"{one.name}: {one.evaluation.problem}", err=True, fg="yellow")
+
+
+def _show(found: list[Version]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from pipeline import registry_display
+
+    console = Console()
+    for table in registry_display.tables(found, console):
+        console.print(table, highlight=False)
+    for note in registry_display.notes(found):
+        console.print(Text(note, style="dim"), highlight=False)
+
+
+@models.command()
+def compare(
+    context: typer.Context,
+    first: Annotated[str, typer.Argument(metavar="A", help=REFERENCE)],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another; differences are B less A.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare two versions: metrics, classes, and what the photos that both counted say."""
+    from pipeline.operations import comparison
+
+    settings = options_of(context).connected()
+    with status("reading both evaluations"):
+        found = comparison.compare(settings, first, second)
+    if as_json:
+        write_json(found.flat())
         return
     from rich.console import Console
 
-    from pipeline.display import moment, simple_table, status_text
+    from pipeline import registry_display
 
-    if not found:
-        typer.echo(f"no versions in the group {settings.registry.group} yet")
-        return
-    table = simple_table("version", "registered", "approval", "accuracy", "RMSE", "run", "comment")
-    for one in found:
-        accuracy = "-" if one.accuracy is None else f"{one.accuracy:.3f}"
-        rmse = "-" if one.rmse is None else f"{one.rmse:.3f}"
-        # Short enough that a terminal of 80 columns breaks no name.
-        approval = status_text(one.approval.replace("PendingManualApproval", "Pending"))
-        table.add_row(str(one.version), moment(one.created)[:-3], approval, accuracy, rmse, one.run, one.comment)
-    Console().print(table, highlight=False)
+    Console().print(registry_display.comparison(found), highlight=False)
 
 
 @app.command(rich_help_panel=RELEASE)

@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
 from pipeline.errors import PipelineError
-from pipeline.operations.responses import missing_means, says_missing
+from pipeline.operations import evaluations
+from pipeline.operations.evaluations import Evaluation
+from pipeline.operations.responses import missing_means
 from pipeline.session import client
 from pipeline.settings import Settings
 
 LATEST = "latest"
 Decision = Literal["Approved", "Rejected"]
+# Versions are described this many at a time, which stays below the service's throttling.
+THREADS = 8
+_ARN = re.compile(r"arn:[^:]+:sagemaker:[^:]+:\d+:model-package/.+")
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the model. The metrics are None where the evaluation is no longer in S3."""
+    """A version of the model. `status` is the approval's, `package_status` that of the package itself.
+
+    The evaluation is empty where it is damaged or no longer in S3.
+    """
 
     arn: str
     version: int
     status: str
-    approval: str
+    package_status: str
     created: datetime
     comment: str
-    accuracy: float | None
-    rmse: float | None
     evaluation_uri: str
     run: str
+    evaluation: Evaluation
 
     @property
     def name(self) -> str:
         """How a person names it."""
         return f"version {self.version}"
 
+    def flat(self) -> dict[str, Any]:
+        """For machines: the evaluation's figures beside the package's, no level between them."""
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "evaluation"}
+        return {"version": own.pop("version"), "status": own.pop("status")} | asdict(self.evaluation) | own
+
 
 def versions(settings: Settings, limit: int = 20) -> list[Version]:
     """The newest versions, newest first, each with the metrics of its evaluation."""
     sagemaker, s3 = client(settings, "sagemaker"), client(settings, "s3")
-    return [_describe(sagemaker, s3, arn) for arn in _newest(settings, sagemaker, limit)]
+    arns = _newest(settings, sagemaker, limit)
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = list(pool.map(lambda arn: _describe(sagemaker, s3, arn), arns))
+    return sorted(found, key=lambda one: one.version, reverse=True)
 
 
 def resolve(settings: Settings, reference: str) -> Version:
@@ -51,16 +66,22 @@ def resolve(settings: Settings, reference: str) -> Version:
     if reference == LATEST:
         newest = _newest(settings, sagemaker, 1)
         if not newest:
-            raise PipelineError(f"no model is registered in the group {group} yet; see: python -m pipeline runs")
+            raise PipelineError(no_versions(settings))
         return _describe(sagemaker, s3, newest[0])
     arn = reference
     if reference.isdecimal():
         account = settings.account
         arn = f"arn:aws:sagemaker:{account.region}:{account.id}:model-package/{group}/{reference}"
-    elif not reference.startswith("arn:"):
-        raise PipelineError(f"{reference!r} names no version; write a number, an ARN or {LATEST}")
+    elif not _ARN.fullmatch(reference):
+        raise PipelineError(f"{reference!r} names no version; write a number, a model package's ARN or {LATEST}")
     with missing_means(f"the group {group} has no version {reference}; see them: python -m pipeline models"):
         return _describe(sagemaker, s3, arn)
+
+
+def no_versions(settings: Settings) -> str:
+    """That there is none, and what makes one."""
+    group = settings.registry.group
+    return f"no versions in the group {group} yet; a run that passes its gate registers one: python -m pipeline start"
 
 
 def decide(settings: Settings, reference: str, decision: Decision, comment: str = "") -> Version:
@@ -69,10 +90,10 @@ def decide(settings: Settings, reference: str, decision: Decision, comment: str 
     Raises PipelineError where the version has that status already, or is not complete.
     """
     version = resolve(settings, reference)
-    if version.approval == decision:
+    if version.status == decision:
         raise PipelineError(f"{version.name} is {decision.lower()} already; nothing was changed")
-    if decision == "Approved" and version.status != "Completed":
-        raise PipelineError(f"{version.name} cannot be approved: its status is {version.status}, not Completed")
+    if decision == "Approved" and version.package_status != "Completed":
+        raise PipelineError(f"{version.name} cannot be approved: its status is {version.package_status}, not Completed")
     request = {"ModelPackageArn": version.arn, "ModelApprovalStatus": decision}
     if comment:
         request["ApprovalDescription"] = comment
@@ -94,40 +115,17 @@ def _newest(settings: Settings, sagemaker: Any, limit: int) -> list[str]:
 
 def _describe(sagemaker: Any, s3: Any, arn: str) -> Version:
     package = sagemaker.describe_model_package(ModelPackageName=arn)
+    if "ModelPackageVersion" not in package:
+        raise PipelineError(f"{arn} is no version of a group; see the versions: python -m pipeline models")
     uri = package.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri", "")
-    evaluation = _evaluation(s3, uri) if uri else {}
     return Version(
         arn=arn,
         version=package["ModelPackageVersion"],
-        status=package["ModelPackageStatus"],
-        approval=package.get("ModelApprovalStatus", ""),
+        status=package.get("ModelApprovalStatus", ""),
+        package_status=package["ModelPackageStatus"],
         created=package["CreationTime"],
         comment=package.get("ApprovalDescription", ""),
-        accuracy=_value(evaluation, "multiclass_classification_metrics", "accuracy"),
-        rmse=_value(evaluation, "regression_metrics", "rmse"),
         evaluation_uri=uri,
         run=package.get("CustomerMetadataProperties", {}).get("pipeline_execution_arn", "").rsplit("/", 1)[-1],
+        evaluation=evaluations.read(s3, uri),
     )
-
-
-def _evaluation(s3: Any, uri: str) -> dict[str, Any]:
-    from botocore.exceptions import ClientError
-
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    try:
-        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        # Old runs are cleaned away; their versions stay in the registry.
-        if says_missing(error):
-            return {}
-        raise
-    try:
-        evaluation: dict[str, Any] = json.loads(body)
-    except ValueError as error:
-        raise PipelineError(f"{uri}: not JSON ({error}); the version's evaluation is damaged") from error
-    return evaluation
-
-
-def _value(evaluation: Mapping[str, Any], group: str, metric: str) -> float | None:
-    value = evaluation.get(group, {}).get(metric, {}).get("value")
-    return None if value is None else float(value)

@@ -85,7 +85,7 @@ def _fetch(uri: S3Uri, path: Path) -> None:
 
 
 def compare(champion: Champion, pairs: Tally) -> evaluation.Champion:
-    """The champion beside this model; this model's counts are the first answers in `pairs`, the champion's the second."""
+    """The champion beside this model; `pairs` holds this model's counts as the first answers, then the champion's."""
     accuracy, rmse = bootstrap.differences(pairs)
     return evaluation.Champion(
         version=champion.version,
