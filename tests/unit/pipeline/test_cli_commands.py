@@ -75,7 +75,11 @@ def test_runs_are_a_table_for_people_and_json_for_machines(call: Call) -> None:
 def test_no_runs_and_no_models_are_said(call: Call) -> None:
     boto3.client("sagemaker", region_name="us-east-1").create_model_package_group(ModelPackageGroupName="bins")
     assert call("runs").out == "no runs yet\n"
-    assert call("models").out == "no versions in the group bins yet\n"
+    assert call("models").out == (
+        "no versions in the group bins yet; a run that passes its gate registers one:"
+        " python -m pipeline --profile aws start\n"
+    )
+    assert json.loads(call("models", "--json").out) == []
 
 
 @pytest.mark.usefixtures("account")
@@ -96,7 +100,7 @@ def test_a_version_is_approved_once(call: Call) -> None:
     second = call("approve", "1")
     assert (second.code, second.error) == (1, "version 1 is approved already; nothing was changed\n")
     [version] = json.loads(call("models", "--json").out)
-    assert (version["approval"], version["comment"]) == ("Approved", "good enough")
+    assert (version["status"], version["comment"]) == ("Approved", "good enough")
     assert "good enough" in call("models").out
 
 
@@ -119,7 +123,7 @@ def test_check_prints_the_steps_and_that_all_is_well(call: Call) -> None:
     assert outcome.code == 0, outcome.error
     names = [line.split()[0] for line in outcome.out.splitlines()[2:11]]
     assert names[:4] == ["QueryMetadata", "ShardImages", "TuneModel", "EvaluateModel"]
-    assert "10 parameters: ImageLocation, DataVersion" in outcome.out
+    assert "11 parameters: ImageLocation, DataVersion" in outcome.out
     assert "\nok  " in outcome.out
 
 
