@@ -33,12 +33,17 @@ def tree(found: Lineage) -> Tree:
 
 
 def _add(root: Tree, link: Link) -> None:
-    branch = root.add(Text.assemble((link.kind.replace("_", " "), "bold cyan"), "  ", link.id))
+    branch = root.add(Text.assemble((link.kind.replace("_", " "), "bold cyan"), "  ", _short(link.id)))
     if link.note:
         branch.add(Text(link.note, style="yellow"))
     for name, value in link.facts.items():
-        if shown := _shown(name, value):
+        if shown := _shown(name, _short(value) if link.kind == "images" else value):
             branch.add(Text.assemble((f"{name.replace('_', ' ')}  ", "dim"), shown))
+
+
+def _short(name: str) -> str:
+    """An ARN or an image without the account and region that all of them share: what the commands take."""
+    return name if name.startswith("s3://") else name.rsplit("/", 1)[-1]
 
 
 def _shown(name: str, value: Any) -> Text | None:

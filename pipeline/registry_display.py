@@ -11,6 +11,7 @@ from rich.text import Text
 
 from pipeline.display import SPACE, moment, simple_table, status_text
 from pipeline.operations.comparison import Comparison, class_accuracy
+from pipeline.operations.evaluations import Difference
 from pipeline.operations.registry import Version
 
 # Metrics by their field: what people call them, and which value is the best.
@@ -135,12 +136,13 @@ def _metrics_table(found: Comparison) -> Table:
 
 
 def _classes_table(found: Comparison) -> Table:
-    table = simple_table("holds", "photos", "", found.first.name, found.second.name, "difference in accuracy")
+    table = simple_table("holds", "photos", found.first.name, found.second.name, "difference in accuracy")
     for quantity, difference in found.per_class.items():
         classes = [one.evaluation.per_class.get(quantity) for one in (found.first, found.second)]
-        photos = ("-" if one is None else str(one.photos) for one in classes)
+        # Once where both saw as many.
+        photos = " / ".join(dict.fromkeys("-" if one is None else f"{one.photos:,}" for one in classes))
         accuracies = (number(class_accuracy(one, quantity)) for one in (found.first, found.second))
-        table.add_row(quantity, *photos, *accuracies, _difference(found, difference, True))
+        table.add_row(quantity, photos, *accuracies, _difference(found, difference, True))
     return table
 
 
@@ -156,19 +158,30 @@ def _shared(found: Comparison) -> RenderableType:
     if found.shared is None:
         return Text(f"No interval of the difference: {found.not_shared}.", style="yellow")
     shared = found.shared
-    table = simple_table(f"{shared.photos:,} photos that both counted", "difference", "95% interval", "")
+    parts: list[RenderableType] = [
+        Text(f"{shared.photos:,} photo{'' if shared.photos == 1 else 's'} that both counted:")
+    ]
+    table = simple_table("", "difference", "95% interval", "")
     for heading, difference, sign in (("accuracy", shared.accuracy, 1), ("RMSE", shared.rmse, -1)):
-        better = difference.value * sign > 0
-        verdict = f"{found.second.name} is {'better' if better else 'worse'}" if difference.certain else "may be luck"
+        verdict = _verdict(found.second.name, difference, sign)
         table.add_row(
             heading,
             f"{difference.value:+.4f}",
             f"{difference.lower:+.4f} to {difference.upper:+.4f}",
             Text(verdict, style=_colour(difference.value * sign, difference.certain)),
         )
-    if not shared.relabelled:
-        return table
-    return Group(table, Text(f"{shared.relabelled:,} more had another truth each time.", style="dim"))
+    parts.append(table)
+    if shared.relabelled:
+        parts.append(Text(f"{shared.relabelled:,} more had another truth each time.", style="dim"))
+    return Group(*parts)
+
+
+def _verdict(name: str, difference: Difference, sign: int) -> str:
+    if difference.lower == difference.upper == 0:
+        return "no difference"
+    if not difference.certain:
+        return "may be luck"
+    return f"{name} is {'better' if difference.value * sign > 0 else 'worse'}"
 
 
 def number(value: float | None) -> Text:

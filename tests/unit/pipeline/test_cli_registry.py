@@ -109,7 +109,7 @@ def test_a_comparison_shows_metrics_classes_and_what_is_sure(call: Call, setting
     assert accuracies[1][1] == "+0.2500"
     assert " ".join(accuracies[1]).endswith("version 2 is better")
     assert words(out, "MAE") == ["MAE", "1.0000", "0.2500", "-0.7500"]
-    assert words(out, "3") == ["3", "50", "50", "0.0000", "1.0000", "+1.0000"]
+    assert words(out, "3") == ["3", "50", "0.0000", "1.0000", "+1.0000"]
     assert "200 photos that both counted" in out
     assert "do not compare" not in out
 
@@ -120,6 +120,18 @@ def test_a_difference_that_may_be_luck_is_called_so(call: Call, settings: Settin
     out = call("models", "compare", "1", "2").out
     assert out.count("may be luck") == 2
     assert "better" not in out
+
+
+def test_classes_with_other_numbers_of_photos_show_both(call: Call, settings: Settings) -> None:
+    register(settings, "a", [1, 1, 2], [1, 1, 2])
+    register(settings, "b", [1, 2, 3], [1, 2, 3], sha256="b" * 64)
+    out = call("models", "compare", "1", "2").out
+    [once] = [line.split() for line in out.splitlines() if line.startswith("1       ")]
+    assert once == ["1", "2", "/", "1", "1.0000", "1.0000", "+0.0000"]
+    assert words(out, "3") == ["3", "-", "/", "1", "-", "1.0000", "-"]
+    assert "1 photo that both counted" in out
+    assert out.count("no difference") == 2
+    assert "2 more had another truth each time" in out
 
 
 def test_a_comparison_on_other_data_says_that_figures_do_not_compare(call: Call, settings: Settings) -> None:
@@ -173,8 +185,14 @@ def test_without_credentials_the_line_says_how_to_sign_in(
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 VERSION = Version("arn", 3, "Approved", "Completed", NOW, "counts well", "s3://b/evaluation.json", "run1", Evaluation())
 LINKS = (
-    Link("run", "arn:run1", True, facts={"status": "Succeeded", "started": NOW, "parameters": {"Epochs": "3"}}),
+    Link(
+        "run",
+        "arn:aws:sagemaker:r:1:pipeline/bins/execution/run1",
+        True,
+        facts={"status": "Succeeded", "started": NOW, "parameters": {"Epochs": "3"}},
+    ),
     Link("training_job", "trial-2", True, facts={"hyperparameters": {"rate": '"0.1"', "sagemaker_region": "x"}}),
+    Link("images", "", facts={"query": "1.dkr.ecr.r.amazonaws.com/bins/processing:query-1"}),
     Link("query", "q-1", False, "no longer there"),
     Link("index", "s3://b/index", True, facts={"photos": {"train": 8000, "test": 20}, "scanned_bytes": 1_500_000}),
 )
@@ -190,10 +208,11 @@ def walked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_lineage_is_a_tree_for_people(call: Call) -> None:
     out = call("lineage", "3").out
     assert out.startswith("version 3  Approved  registered 2026-01-0")
-    for shown in ("counts well", "run  arn:run1", "Succeeded", "Epochs 3", "training job  trial-2", "rate 0.1"):
+    for shown in ("counts well", "run  run1", "Succeeded", "Epochs 3", "training job  trial-2", "rate 0.1"):
         assert shown in out
     for shown in ("no longer there", "train 8,000, test 20", "1.5 MB"):
         assert shown in out
+    assert "query  processing:query-1" in out
     assert "sagemaker_region" not in out
 
 
