@@ -32,6 +32,8 @@ _STYLES = {
     "Waiting": "dim",
 }
 _REASON_SHOWN = 400
+# Characters between two columns of a table.
+SPACE = 3
 
 
 def status_text(status: str) -> Text:
@@ -61,7 +63,7 @@ def moment(time: datetime) -> str:
 
 def simple_table(*headings: str) -> Table:
     """A table without a frame, as wide as its content."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, SPACE, 0, 0))
     for heading in headings:
         table.add_column(heading, overflow="fold")
     return table

@@ -10,7 +10,8 @@ from pipeline.cli import runs
 from pipeline.cli import dataset
 from pipeline.cli import trials
 from pipeline.cli import registry
+from pipeline.cli import lineage
 from pipeline.cli import endpoint
 # isort: on
 
-__all__ = ["app", "dataset", "definition", "demo", "endpoint", "local", "main", "registry", "runs", "trials"]
+__all__ = ["app", "dataset", "definition", "demo", "endpoint", "lineage", "local", "main", "registry", "runs", "trials"]

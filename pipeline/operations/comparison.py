@@ -1,157 +1,170 @@
-"""Two versions of the model side by side."""
+"""Two versions of the model side by side, and whether their difference is more than the luck of the photos."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
-from pipeline.operations import registry
+from pipeline.operations import evaluations, registry
+from pipeline.operations.evaluations import Difference
 from pipeline.operations.registry import Version
-from pipeline.operations.responses import says_missing
 from pipeline.session import client
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PREDICTIONS = "predictions.parquet"
-# name, path in evaluation.json, whether more is better
-_METRICS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
-    ("accuracy", ("multiclass_classification_metrics", "accuracy", "value"), True),
-    ("off by one at most", ("within_one", "value"), True),
-    ("weighted F1", ("multiclass_classification_metrics", "weighted_f1", "value"), True),
-    ("RMSE", ("regression_metrics", "rmse", "value"), False),
-    ("MAE", ("regression_metrics", "mae", "value"), False),
-    ("calibration error", ("calibration", "expected_calibration_error"), False),
-)
+METRICS = ("accuracy", "rmse", "mae", "within_one")
 
 
 @dataclass(frozen=True)
-class Row:
-    """A metric of both versions, None where an evaluation does not tell it."""
+class Shared:
+    """The photos that both versions counted: the second's metrics on them less the first's.
 
-    name: str
-    first: float | None
-    second: float | None
-    more_is_better: bool
-
-    @property
-    def difference(self) -> float | None:
-        """The second less the first."""
-        return None if self.first is None or self.second is None else self.second - self.first
-
-
-@dataclass(frozen=True)
-class Interval:
-    """The second less the first, with the 95% interval of a paired bootstrap."""
-
-    value: float
-    lower: float
-    upper: float
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Both versions on the photos that both were evaluated on."""
+    `photos` are those with one truth for both; `relabelled` had another truth each time and are left out.
+    """
 
     photos: int
-    accuracy: Interval
-    rmse: Interval
+    relabelled: int
+    accuracy: Difference
+    rmse: Difference
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`caveat` says why figures of the two do not compare, empty where they do; `paired` is None without photos that
-    both were evaluated on, or when the predictions are no longer in S3.
+    """Two versions. `other_data` says why their figures do not compare, empty where they do.
+
+    `differences` are the second's figures less the first's, None where one is missing. `shared` is None where there is
+    nothing to bootstrap, and `not_shared` says why.
     """
 
     first: Version
     second: Version
-    metrics: tuple[Row, ...]
-    by_quantity: tuple[Row, ...]
-    caveat: str
-    paired: Paired | None
+    differences: dict[str, float | None]
+    per_class: dict[str, float | None]
+    other_data: str
+    shared: Shared | None
+    not_shared: str
+
+    def flat(self) -> dict[str, Any]:
+        """For machines."""
+        shared = None if self.shared is None else asdict(self.shared)
+        return {
+            "first": self.first.flat(),
+            "second": self.second.flat(),
+            "differences": self.differences,
+            "per_class_accuracy_differences": self.per_class,
+            "comparable": not self.other_data,
+            "other_data": self.other_data,
+            "shared": shared,
+            "not_shared": self.not_shared,
+        }
 
 
 def compare(settings: Settings, first: str, second: str) -> Comparison:
-    """The versions `first` and `second` (numbers, ARNs or `latest`).
+    """The versions that `first` and `second` mean (`latest`, a number, an ARN).
 
-    Raises PipelineError where one is not there, and where both are the same.
+    Raises PipelineError where there is no such version, both are one, or one has no evaluation to compare.
     """
-    versions = registry.resolve(settings, first), registry.resolve(settings, second)
-    if versions[0].arn == versions[1].arn:
-        raise PipelineError(f"{first} and {second} are the same {versions[0].name}; name two")
-    s3 = client(settings, "s3")
-    evaluations = [registry.read_evaluation(s3, one.evaluation_uri) if one.evaluation_uri else {} for one in versions]
+    one, other = (registry.resolve(settings, reference) for reference in (first, second))
+    if one.arn == other.arn:
+        raise PipelineError(f"{first} and {second} are both {one.name}; name two versions: python -m pipeline models")
+    for version in (one, other):
+        if version.evaluation.accuracy is None:
+            raise PipelineError(_no_figures(version))
+    shared, not_shared = _shared(settings, one, other)
+    classes = sorted({*one.evaluation.per_class, *other.evaluation.per_class}, key=int)
     return Comparison(
-        first=versions[0],
-        second=versions[1],
-        metrics=tuple(
-            Row(name, registry.number(evaluations[0], *path), registry.number(evaluations[1], *path), more)
-            for name, path, more in _METRICS
-        ),
-        by_quantity=tuple(_by_quantity(*evaluations)),
-        caveat=_caveat(*versions),
-        paired=_paired(s3, *versions),
+        first=one,
+        second=other,
+        differences={name: _less(getattr(other.evaluation, name), getattr(one.evaluation, name)) for name in METRICS},
+        per_class={name: _less(class_accuracy(other, name), class_accuracy(one, name)) for name in classes},
+        other_data=_other_data(one, other),
+        shared=shared,
+        not_shared=not_shared,
     )
 
 
-def _by_quantity(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[Row]:
-    quantities = sorted({*first.get("per_class", {}), *second.get("per_class", {})}, key=int)
-
-    def accuracy(evaluation: Mapping[str, Any], quantity: str) -> float | None:
-        return registry.number(evaluation, "per_class", quantity, "accuracy")
-
-    return [Row(one, accuracy(first, one), accuracy(second, one), more_is_better=True) for one in quantities]
+def class_accuracy(version: Version, quantity: str) -> float | None:
+    """Share of the photos with this true quantity that the version counted right; None where it saw none."""
+    found = version.evaluation.per_class.get(quantity)
+    return None if found is None else found.accuracy
 
 
-def _caveat(first: Version, second: Version) -> str:
-    for one in (first, second):
-        if one.accuracy is None:
-            return f"the evaluation of {one.name} is no longer in S3"
-    if first.split != second.split:
-        return f"evaluated on different splits ({first.split or 'not told'}, {second.split or 'not told'})"
-    if first.dataset_sha256 != second.dataset_sha256:
-        return "evaluated on different data"
+def _no_figures(version: Version) -> str:
+    if version.evaluation.problem:
+        return version.evaluation.problem
+    where = version.evaluation_uri
+    lost = f"its evaluation is no longer at {where}" if where else "it was registered without one"
+    return f"{version.name} has no figures: {lost}; take another version: python -m pipeline models"
+
+
+def _less(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _other_data(one: Version, other: Version) -> str:
+    mine, theirs = one.evaluation, other.evaluation
+    if not (mine.dataset_sha256 and theirs.dataset_sha256):
+        return "an evaluation does not say which data it was made on"
+    if mine.split != theirs.split:
+        return f"the splits differ: {mine.split} for {one.name}, {theirs.split} for {other.name}"
+    if mine.dataset_sha256 != theirs.dataset_sha256:
+        hashes = (f"{version.evaluation.dataset_sha256[:12]} for {version.name}" for version in (one, other))
+        return f"the data sets differ: {', '.join(hashes)}"
     return ""
 
 
-def _paired(s3: Any, first: Version, second: Version) -> Paired | None:
-    from steps.common.paired import differences
+# ---------------------------------------------------------------------------------------------- photo by photo
+
+
+def _shared(settings: Settings, one: Version, other: Version) -> tuple[Shared | None, str]:
+    """What the photos that both counted show, else why there is nothing to see."""
+    s3 = client(settings, "s3")
+    tables = []
+    for version in (one, other):
+        table = _predictions(s3, version)
+        if table is None:
+            return None, f"the predictions of {version.name} are no longer there"
+        tables.append(table)
+    joined = tables[0].join(tables[1], keys="image_id", join_type="inner", right_suffix="_second")
+    return _paired(joined) if joined.num_rows else (None, "the two have no photo in common")
+
+
+def _paired(joined: pa.Table) -> tuple[Shared | None, str]:
+    from steps.common import bootstrap
     from steps.common.tally import Tally
 
-    tables = [_predictions(s3, one) for one in (second, first)]
-    if tables[0] is None or tables[1] is None:
-        return None
-    shared = tables[0].join(tables[1], ["image_id", "quantity"], join_type="inner", right_suffix="_other")
-    if not shared.num_rows:
-        return None
+    truth, first, truth_then, second = (
+        joined[name].to_numpy() for name in ("quantity", "predicted", "quantity_second", "predicted_second")
+    )
+    agreed = truth == truth_then
+    if not agreed.any():
+        return None, "every photo that they share had another truth each time"
     pairs = Tally()
-    pairs.add(*(shared[name].to_numpy() for name in ("quantity", "predicted", "predicted_other")))
-    accuracy, rmse = (Interval(one.value, one.lower, one.upper) for one in differences(pairs))
-    return Paired(shared.num_rows, accuracy, rmse)
+    pairs.add(truth[agreed], second[agreed], first[agreed])
+    accuracy, rmse = (Difference(one.value, one.lower, one.upper) for one in bootstrap.differences(pairs))
+    return Shared(int(agreed.sum()), int((~agreed).sum()), accuracy, rmse), ""
 
 
 def _predictions(s3: Any, version: Version) -> pa.Table | None:
+    """Image ids, truths and counts of a version; None where they are no longer there.
+
+    Raises PipelineError where the file is damaged.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from botocore.exceptions import ClientError
 
-    if not version.evaluation_uri:
-        return None
+    from steps.common.evaluation import PREDICTIONS
+
     uri = f"{version.evaluation_uri.rpartition('/')[0]}/{PREDICTIONS}"
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    content = evaluations.fetch(s3, uri)
+    if content is None:
+        return None
     try:
-        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if says_missing(error):
-            return None
-        raise
-    try:
-        return pq.read_table(io.BytesIO(body), columns=["image_id", "quantity", "predicted"])
+        return pq.read_table(io.BytesIO(content), columns=["image_id", "quantity", "predicted"])
     except (pa.ArrowException, KeyError) as error:
         first = str(error).splitlines()[0]
-        raise PipelineError(f"{uri}: not predictions ({first}); {version.name}'s evaluation is damaged") from error
+        raise PipelineError(f"{uri}: not the predictions of an evaluation ({first}); restore the file") from error

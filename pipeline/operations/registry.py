@@ -2,56 +2,61 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
 from pipeline.errors import PipelineError
-from pipeline.operations.responses import missing_means, says_missing
+from pipeline.operations import evaluations
+from pipeline.operations.evaluations import Evaluation
+from pipeline.operations.responses import missing_means
 from pipeline.session import client
 from pipeline.settings import Settings
 
 LATEST = "latest"
 Decision = Literal["Approved", "Rejected"]
+# Versions are described this many at a time, which stays below the service's throttling.
+THREADS = 8
+_ARN = re.compile(r"arn:[^:]+:sagemaker:[^:]+:\d+:model-package/.+")
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the model. `status` is the decision on it, `package_status` that of its making.
+    """A version of the model. `status` is the approval's, `package_status` that of the package itself.
 
-    What the evaluation says is None or empty where it is no longer in S3. `champion` is what the version was compared
-    with when it was made, `accuracy_change` what it gained over that.
+    The evaluation is empty where it is damaged or no longer in S3.
     """
 
+    arn: str
     version: int
     status: str
-    accuracy: float | None
-    rmse: float | None
-    mae: float | None
-    within_one: float | None
-    champion: str
-    accuracy_change: float | None
-    split: str
-    dataset_sha256: str
+    package_status: str
     created: datetime
     comment: str
-    run: str
-    package_status: str
-    arn: str
     evaluation_uri: str
+    run: str
+    evaluation: Evaluation
 
     @property
     def name(self) -> str:
         """How a person names it."""
         return f"version {self.version}"
 
+    def flat(self) -> dict[str, Any]:
+        """For machines: the evaluation's figures beside the package's, no level between them."""
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "evaluation"}
+        return {"version": own.pop("version"), "status": own.pop("status")} | asdict(self.evaluation) | own
+
 
 def versions(settings: Settings, limit: int = 20) -> list[Version]:
     """The newest versions, newest first, each with the metrics of its evaluation."""
     sagemaker, s3 = client(settings, "sagemaker"), client(settings, "s3")
-    return [_describe(sagemaker, s3, arn) for arn in _newest(settings, sagemaker, limit)]
+    arns = _newest(settings, sagemaker, limit)
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = list(pool.map(lambda arn: _describe(sagemaker, s3, arn), arns))
+    return sorted(found, key=lambda one: one.version, reverse=True)
 
 
 def resolve(settings: Settings, reference: str) -> Version:
@@ -61,16 +66,22 @@ def resolve(settings: Settings, reference: str) -> Version:
     if reference == LATEST:
         newest = _newest(settings, sagemaker, 1)
         if not newest:
-            raise PipelineError(f"no model is registered in the group {group} yet; see: python -m pipeline runs")
+            raise PipelineError(no_versions(settings))
         return _describe(sagemaker, s3, newest[0])
     arn = reference
     if reference.isdecimal():
         account = settings.account
         arn = f"arn:aws:sagemaker:{account.region}:{account.id}:model-package/{group}/{reference}"
-    elif not reference.startswith("arn:"):
-        raise PipelineError(f"{reference!r} names no version; write a number, an ARN or {LATEST}")
+    elif not _ARN.fullmatch(reference):
+        raise PipelineError(f"{reference!r} names no version; write a number, a model package's ARN or {LATEST}")
     with missing_means(f"the group {group} has no version {reference}; see them: python -m pipeline models"):
         return _describe(sagemaker, s3, arn)
+
+
+def no_versions(settings: Settings) -> str:
+    """That there is none, and what makes one."""
+    group = settings.registry.group
+    return f"no versions in the group {group} yet; a run that passes its gate registers one: python -m pipeline start"
 
 
 def decide(settings: Settings, reference: str, decision: Decision, comment: str = "") -> Version:
@@ -102,68 +113,19 @@ def _newest(settings: Settings, sagemaker: Any, limit: int) -> list[str]:
         return [one["ModelPackageArn"] for page in pages for one in page["ModelPackageSummaryList"]]
 
 
-def describe(settings: Settings, arn: str) -> dict[str, Any]:
-    """The package `arn` as the registry has it."""
-    package: dict[str, Any] = client(settings, "sagemaker").describe_model_package(ModelPackageName=arn)
-    return package
-
-
 def _describe(sagemaker: Any, s3: Any, arn: str) -> Version:
     package = sagemaker.describe_model_package(ModelPackageName=arn)
+    if "ModelPackageVersion" not in package:
+        raise PipelineError(f"{arn} is no version of a group; see the versions: python -m pipeline models")
     uri = package.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri", "")
-    found = read_evaluation(s3, uri) if uri else {}
     return Version(
+        arn=arn,
         version=package["ModelPackageVersion"],
         status=package.get("ModelApprovalStatus", ""),
-        accuracy=number(found, "multiclass_classification_metrics", "accuracy", "value"),
-        rmse=number(found, "regression_metrics", "rmse", "value"),
-        mae=number(found, "regression_metrics", "mae", "value"),
-        within_one=number(found, "within_one", "value"),
-        champion=_text(found, "gate", "champion"),
-        accuracy_change=number(found, "champion", "accuracy", "value"),
-        split=_text(found, "dataset", "split"),
-        dataset_sha256=_text(found, "dataset", "sha256"),
+        package_status=package["ModelPackageStatus"],
         created=package["CreationTime"],
         comment=package.get("ApprovalDescription", ""),
-        run=package.get("CustomerMetadataProperties", {}).get("pipeline_execution_arn", "").rsplit("/", 1)[-1],
-        package_status=package["ModelPackageStatus"],
-        arn=arn,
         evaluation_uri=uri,
+        run=package.get("CustomerMetadataProperties", {}).get("pipeline_execution_arn", "").rsplit("/", 1)[-1],
+        evaluation=evaluations.read(s3, uri),
     )
-
-
-def read_evaluation(s3: Any, uri: str) -> dict[str, Any]:
-    """The evaluation at `uri`, of this or of an earlier release; empty where it is no longer there."""
-    from botocore.exceptions import ClientError
-
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    try:
-        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        # Old runs are cleaned away; their versions stay in the registry.
-        if says_missing(error):
-            return {}
-        raise
-    try:
-        evaluation: dict[str, Any] = json.loads(body)
-    except ValueError as error:
-        raise PipelineError(f"{uri}: not JSON ({error}); the version's evaluation is damaged") from error
-    return evaluation
-
-
-def _at(evaluation: Mapping[str, Any], *path: str) -> Any:
-    value: Any = evaluation
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
-
-
-def number(evaluation: Mapping[str, Any], *path: str) -> float | None:
-    """The number at `path` of an evaluation, None where it has none."""
-    value = _at(evaluation, *path)
-    return None if value is None else float(value)
-
-
-def _text(evaluation: Mapping[str, Any], *path: str) -> str:
-    value = _at(evaluation, *path)
-    return value if isinstance(value, str) else ""

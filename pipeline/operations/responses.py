@@ -9,6 +9,8 @@ from typing import Any
 from pipeline.errors import PipelineError
 
 _MISSING_CODES = {"ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "NoSuchBucket", "404"}
+_DENIED_CODES = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden", "403"}
+_WORDED_CODES = {"ValidationException", "InvalidRequestException"}
 _MISSING_WORDS = ("does not exist", "could not find", "cannot find", "not found")
 
 
@@ -16,12 +18,20 @@ def says_missing(error: Any) -> bool:
     """Whether a botocore ClientError means that the thing asked for is not there.
 
     SageMaker answers ResourceNotFound for some resources and, for others (endpoints, package groups), a
-    ValidationException whose message is all there is to tell.
+    ValidationException whose message is all there is to tell, as Athena answers an InvalidRequestException.
     """
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     return code in _MISSING_CODES or (
-        code == "ValidationException" and any(words in message.lower() for words in _MISSING_WORDS)
+        code in _WORDED_CODES and any(words in message.lower() for words in _MISSING_WORDS)
     )
+
+
+def refusal(error: Any) -> str:
+    """What a botocore ClientError says that means "not allowed", as one line; empty for any other error."""
+    if error.response["Error"]["Code"] not in _DENIED_CODES:
+        return ""
+    message = " ".join(error.response["Error"].get("Message", "").split())
+    return f"these credentials may not look ({error.operation_name}): {message}"
 
 
 @contextmanager

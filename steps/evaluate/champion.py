@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steps.common import evaluation
+from steps.common import bootstrap, evaluation
 from steps.common.errors import StepError
-from steps.common.paired import differences
 from steps.common.predictor import Predictor
 from steps.common.s3 import S3Uri, open_store
 from steps.common.tally import Tally
@@ -86,8 +85,8 @@ def _fetch(uri: S3Uri, path: Path) -> None:
 
 
 def compare(champion: Champion, pairs: Tally) -> evaluation.Champion:
-    """The champion beside this model: in `pairs` this model's counts come first, the champion's second."""
-    accuracy, rmse = differences(pairs)
+    """The champion beside this model; `pairs` holds this model's counts as the first answers, then the champion's."""
+    accuracy, rmse = bootstrap.differences(pairs)
     return evaluation.Champion(
         version=champion.version,
         package_arn=champion.package_arn,

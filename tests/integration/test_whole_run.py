@@ -195,17 +195,15 @@ def test_the_endpoint_counts_for_the_aws_command_line(whole_run, local_cloud, tm
 
 
 def test_a_version_leads_back_to_its_raw_data(package, settings):
-    found = lineage.read(settings, "1")
-    links = {link.kind: link for link in found.links}
-    assert [link.kind for link in found.links if link.note] in ([], ["commit"])
+    links = {link.kind: link for link in lineage.read(settings, "1").links}
+    assert [kind for kind, link in links.items() if link.note] in ([], ["commit"])
     assert links["run"].facts["status"] == "Succeeded"
-    assert links["run"].facts["MaximumRmse"] == "10.0"
-    assert links["tuning job"].facts["trials"] == "2 completed, 0 stopped"
-    assert links["training job"].facts["architecture"] == "shufflenet_v2_x0_5"
-    assert links["dataset index"].facts["sha256"] == package["CustomerMetadataProperties"]["dataset_sha256"]
+    assert links["run"].facts["parameters"]["MaximumRmse"] == "10.0"
+    assert links["training_job"].facts["hyperparameters"]["architecture"] == "shufflenet_v2_x0_5"
+    assert links["index"].facts["sha256"] == package["CustomerMetadataProperties"]["dataset_sha256"]
     assert links["query"].facts["state"] == "SUCCEEDED"
-    assert links["raw data"].name == settings.data.image_location
-    assert links["raw data"].facts == {"data version": BINS.version}
+    assert (links["raw_photos"].id, links["raw_photos"].there) == (settings.data.image_location, True)
+    assert links["raw_photos"].facts["data_version"] == BINS.version
 
 
 @pytest.mark.parametrize(

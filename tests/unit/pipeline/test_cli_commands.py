@@ -75,7 +75,11 @@ def test_runs_are_a_table_for_people_and_json_for_machines(call: Call) -> None:
 def test_no_runs_and_no_models_are_said(call: Call) -> None:
     boto3.client("sagemaker", region_name="us-east-1").create_model_package_group(ModelPackageGroupName="bins")
     assert call("runs").out == "no runs yet\n"
-    assert call("models").out == "no versions in the group bins yet\n"
+    assert call("models").out == (
+        "no versions in the group bins yet; a run that passes its gate registers one:"
+        " python -m pipeline --profile aws start\n"
+    )
+    assert json.loads(call("models", "--json").out) == []
 
 
 @pytest.mark.usefixtures("account")

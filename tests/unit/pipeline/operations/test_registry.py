@@ -10,7 +10,9 @@ import pytest
 
 from pipeline.errors import PipelineError
 from pipeline.operations import registry
+from pipeline.operations.evaluations import Evaluation
 from pipeline.settings import Settings
+from tests.unit.pipeline.operations import evaluated
 
 pytestmark = pytest.mark.usefixtures("account")
 EVALUATION = {
@@ -48,22 +50,67 @@ def register(sagemaker: Any, settings: Settings, key: str, body: bytes | None = 
 
 
 def test_a_version_is_listed_with_the_metrics_of_its_evaluation(sagemaker: Any, settings: Settings) -> None:
-    register(sagemaker, settings, "a.json", json.dumps(EVALUATION).encode())
+    evaluated.register(settings, "a", [1, 2, 3, 4], [1, 2, 5, 5])
     [version] = registry.versions(settings)
-    assert (version.version, version.status) == (1, "PendingManualApproval")
-    assert (version.accuracy, version.rmse) == (0.58, 0.91)
+    found = version.evaluation
+    assert (version.version, version.status, version.package_status) == (1, "PendingManualApproval", "Completed")
+    assert (found.accuracy, found.mae, found.within_one) == (0.5, 0.75, 0.75)
+    assert found.rmse == pytest.approx((5 / 4) ** 0.5)
+    assert (found.photos, found.dataset_sha256, found.split) == (4, "a" * 64, "grouped")
+    assert [one.accuracy for one in found.per_class.values()] == [1, 1, 0, 0]
+    assert found.champion is None
+
+
+def test_a_version_is_listed_with_the_champion_that_it_was_judged_beside(sagemaker: Any, settings: Settings) -> None:
+    evaluated.register(settings, "a", [1, 2, 3, 4] * 25, [1, 2, 3, 4] * 25, champion=(7, [1, 2, 3, 5] * 25))
+    [version] = registry.versions(settings)
+    champion = version.evaluation.champion
+    assert champion is not None
+    assert (champion.version, champion.accuracy.value, champion.rmse.value) == (7, 0.25, -0.5)
+    assert 0.1 < champion.accuracy.lower < 0.25 < champion.accuracy.upper < 0.4
+
+
+def test_versions_are_listed_newest_first_and_flat_for_machines(sagemaker: Any, settings: Settings) -> None:
+    for name in "abc":
+        evaluated.register(settings, name, [1, 2], [1, 2])
+    registry.decide(settings, "2", "Rejected", "no")
+    listed = [one.flat() for one in registry.versions(settings)]
+    assert [one["version"] for one in listed] == [3, 2, 1]
+    assert [one["status"] for one in listed] == ["PendingManualApproval", "Rejected", "PendingManualApproval"]
+    assert {name: listed[0][name] for name in ("accuracy", "rmse", "mae", "within_one", "package_status")} == {
+        "accuracy": 1,
+        "rmse": 0,
+        "mae": 0,
+        "within_one": 1,
+        "package_status": "Completed",
+    }
 
 
 def test_a_version_whose_evaluation_is_gone_is_listed_without_metrics(sagemaker: Any, settings: Settings) -> None:
     register(sagemaker, settings, "gone.json")
     [version] = registry.versions(settings)
-    assert (version.accuracy, version.rmse) == (None, None)
+    assert version.evaluation == Evaluation()
 
 
-def test_an_evaluation_that_is_damaged_is_named(sagemaker: Any, settings: Settings) -> None:
-    register(sagemaker, settings, "damaged.json", b"{")
-    with pytest.raises(PipelineError, match=r"damaged\.json: not JSON"):
-        registry.versions(settings)
+def test_an_evaluation_without_a_figure_is_listed_with_the_others(sagemaker: Any, settings: Settings) -> None:
+    register(sagemaker, settings, "a.json", json.dumps(EVALUATION).encode())
+    [version] = registry.versions(settings)
+    assert version.evaluation == Evaluation(accuracy=0.58, rmse=0.91)
+
+
+@pytest.mark.parametrize(
+    ("body", "what"), [(b"{", "not JSON"), (b"[]", "not an evaluation"), (b'{"within_one": 1}', "not an evaluation")]
+)
+def test_an_evaluation_that_is_damaged_is_named_and_hides_no_other(
+    sagemaker: Any, settings: Settings, body: bytes, what: str
+) -> None:
+    register(sagemaker, settings, "a.json", json.dumps(EVALUATION).encode())
+    register(sagemaker, settings, "damaged.json", body)
+    damaged, good = registry.versions(settings)
+    assert damaged.evaluation.problem.startswith(f"s3://{settings.data.bucket}/damaged.json: {what}")
+    assert damaged.evaluation.problem.endswith("; restore the file, or reject the version")
+    assert good.evaluation.accuracy == 0.58
+    assert registry.decide(settings, "2", "Rejected").status == "Rejected"
 
 
 def test_a_version_is_found_by_latest_by_number_and_by_arn(sagemaker: Any, settings: Settings) -> None:
@@ -80,13 +127,14 @@ def test_a_version_that_is_not_there_is_named(sagemaker: Any, settings: Settings
         registry.resolve(settings, "7")
 
 
-def test_what_names_no_version_is_refused_before_it_is_asked_for(settings: Settings) -> None:
-    with pytest.raises(PipelineError, match="'newest' names no version"):
-        registry.resolve(settings, "newest")
+@pytest.mark.parametrize("reference", ["newest", "arn:aws:s3:::bucket", ""])
+def test_what_names_no_version_is_refused_before_it_is_asked_for(settings: Settings, reference: str) -> None:
+    with pytest.raises(PipelineError, match=f"'{reference}' names no version"):
+        registry.resolve(settings, reference)
 
 
 def test_latest_of_none_is_said(sagemaker: Any, settings: Settings) -> None:
-    with pytest.raises(PipelineError, match="no model is registered"):
+    with pytest.raises(PipelineError, match=r"no versions in the group \w+ yet; .* one: python -m pipeline start"):
         registry.resolve(settings, "latest")
 
 
