@@ -11,8 +11,9 @@ REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt req
 demo: setup
 	$(BIN)/python -m pipeline demo
 
+# A module's tests share what they set up, so they run in one process.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope
 
 # The training container's contract under AWS's own training toolkit.
 test-toolkit: setup-toolkit

@@ -127,12 +127,20 @@ class Champion(_Contract):
     rmse: Difference
 
 
+class Shown(_Contract):
+    """What the gate compares, rounded for messages."""
+
+    accuracy: str
+    rmse: str
+    accuracy_loss: str
+
+
 class Gate(_Contract):
     """What the gate compares beside the metrics: numbers that are there with a champion and without."""
 
     accuracy_loss: float = Field(description="accuracy that is lost against the champion; 0 where there is none")
     champion: str = Field(description="its name, or that there is none")
-    shown: dict[Literal["accuracy", "rmse", "accuracy_loss"], str] = Field(description="rounded, for messages")
+    shown: Shown
 
 
 class Dataset(_Contract):

@@ -21,6 +21,7 @@ from steps.common.evaluation import (
     Evaluation,
     Gate,
     Provenance,
+    Shown,
 )
 from steps.common.predictor import Predictor
 from steps.common.query_summary import Summary
@@ -154,11 +155,11 @@ def _gate(in_force: Confusion, beside: evaluation.Champion | None, settings: Set
     return Gate(
         accuracy_loss=loss,
         champion=f"version {beside.version}" if beside else nobody,
-        shown={
-            "accuracy": f"{metrics.accuracy(in_force):.4f}",
-            "rmse": f"{metrics.rmse(in_force):.4f}",
-            "accuracy_loss": f"{loss:.4f}",
-        },
+        shown=Shown(
+            accuracy=f"{metrics.accuracy(in_force):.4f}",
+            rmse=f"{metrics.rmse(in_force):.4f}",
+            accuracy_loss=f"{loss:.4f}",
+        ),
     )
 
 

@@ -94,7 +94,7 @@ def test_an_unknown_profile_is_answered_with_those_there_are(tmp_path: Path) -> 
 
 def test_an_unknown_key_that_resembles_nothing_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     [line] = mistakes(tmp_path, BASE.replace("profiles:", "gate: {zzz: 1}\nprofiles:"))
-    assert line == "8: gate.zzz: unknown key; known here: minimum_accuracy, maximum_rmse"
+    assert line == "8: gate.zzz: unknown key; known here: minimum_accuracy, maximum_rmse, maximum_accuracy_loss"
 
 
 def test_a_key_that_comes_twice_is_refused_with_both_lines(tmp_path: Path) -> None:

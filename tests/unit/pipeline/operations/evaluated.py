@@ -52,7 +52,9 @@ def judged(
         decisions={"argmax": score, "expected": score},
         decision="argmax",
         champion=beside,
-        gate=evaluation.Gate(accuracy_loss=0, champion="none", shown={}),
+        gate=evaluation.Gate(
+            accuracy_loss=0, champion="none", shown=evaluation.Shown(accuracy="0", rmse="0", accuracy_loss="0")
+        ),
         agreement=evaluation.Agreement(photos=1, same_counts=1, largest_difference=0),
         model={},
         provenance=evaluation.Provenance(),
