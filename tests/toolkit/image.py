@@ -58,10 +58,10 @@ class Image:
 
 
 def build(root: Path, gpus: int) -> Image:
-    """Do the Dockerfile's COPYs below `root`, and put the base image's commands there, for a machine with `gpus`."""
+    """Do the COPYs of the Dockerfile's image for the train step below `root`, and put the base image's commands there, for a machine with `gpus`."""
     image = Image(root)
     for line in _instructions("COPY"):
-        source, target = line.split()
+        source, target = line.replace("${STEP}", "train").split()
         _copy(ROOT / source, Path(image.inside(target)), into_folder=target.endswith("/"))
     image.commands.mkdir()
     for name, script in (
