@@ -353,11 +353,48 @@ class Registry(Group):
 
 
 class Endpoint(Group):
-    """What an approved model is served on."""
+    """What an approved model is served on, and how carefully a version takes the place of another."""
 
     name: str = Field(default="bins", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
+    mode: Literal["real-time", "serverless"] = Field(
+        default="real-time",
+        description="serverless costs nothing while nobody asks, and has no canary, alarms, capture or scaling",
+    )
     instance_type: InstanceType = "ml.c5.xlarge"
-    instance_count: int = Field(default=1, ge=1, le=100)
+    instance_count: int = Field(default=1, ge=1, le=100, description="from two on, a new version gets a canary first")
+    maximum_instance_count: int = Field(
+        default=1, ge=1, le=100, description="more than instance_count: the endpoint scales between the two"
+    )
+    invocations_per_instance: PositiveInt = Field(
+        default=600, description="requests a minute and instance that scaling aims at"
+    )
+    serverless_memory_megabytes: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 3072
+    serverless_concurrency: int = Field(default=5, ge=1, le=200)
+    canary_percent: int = Field(default=10, ge=1, le=50, description="of the instances, and so of the traffic")
+    canary_seconds: int = Field(default=300, ge=0, le=3600)
+    baking_seconds: int = Field(
+        default=300, ge=0, le=3600, description="how long the old instances are kept after all traffic has moved"
+    )
+    maximum_errors: PositiveInt = Field(
+        default=5, description="answers with a status of 500 or above a minute; more roll a deployment back"
+    )
+    maximum_latency_milliseconds: PositiveInt = Field(
+        default=2000, description="of the slowest hundredth of a minute's answers; more roll a deployment back"
+    )
+    capture_percent: int = Field(
+        default=10, ge=0, le=100, description="requests that are kept in S3, to be watched for drift; 0: none"
+    )
+    kms_key: str = Field(
+        default="",
+        pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-f0-9-]+|[a-f0-9-]{36})?$",
+        description="encrypts captures, and the instances' volumes where they can be",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.maximum_instance_count != 1 and self.maximum_instance_count < self.instance_count:
+            raise ValueError("maximum_instance_count is below instance_count; leave it out to have no scaling")
+        return self
 
 
 class Cache(Group):
@@ -441,6 +478,16 @@ class Settings(Group):
     def deploy_function_arn(self) -> str:
         """ARN of the deploy Lambda."""
         return f"arn:aws:lambda:{self.account.region}:{self.account.id}:function:{self.deploy_function}"
+
+    @property
+    def alarms(self) -> tuple[str, str]:
+        """Names of the endpoint's alarms, which roll a deployment back: errors, latency."""
+        return (f"{self.name}-endpoint-errors", f"{self.name}-endpoint-latency")
+
+    @property
+    def captures_uri(self) -> str:
+        """Where the endpoint's captured requests go."""
+        return f"{self.root_uri}/captures"
 
     @property
     def root_uri(self) -> str:

@@ -1,6 +1,6 @@
 """What an AWS account gets from its bootstrap, made in the local cloud through the same APIs.
 
-Buckets, roles, the Glue database, the Athena workgroup, the deploy function and its rules, and the
+Buckets, roles, the Glue database, the Athena workgroup, the deploy function, its rules, the endpoint's alarms and the
 images. Everything is made anew where it is missing: of these only buckets and images outlive the cloud's process.
 """
 
@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from pipeline import images
+from pipeline import images, serving
 from pipeline.local import cloud
 from pipeline.local.images import ImageRegistry
 from pipeline.settings import Settings
@@ -27,10 +27,11 @@ def prepare(settings: Settings) -> None:
 
     session = boto3.Session(region_name=settings.account.region)
     _buckets(session.client("s3"), settings)
-    roles = _roles(session.client("iam"), settings)
+    _roles(session.client("iam"), settings)
     _catalog(session, settings)
-    function = _deploy_function(session.client("lambda"), settings, roles["serving"])
+    function = _deploy_function(session.client("lambda"), settings)
     _deployment_rules(session, settings, function)
+    _alarms(session.client("cloudwatch"), settings)
     publish_images(settings, cloud.default_directory())
 
 
@@ -100,15 +101,9 @@ def _catalog(session: Any, settings: Settings) -> None:
         )
 
 
-def _deploy_function(client: Any, settings: Settings, serving_role: str) -> str:
+def _deploy_function(client: Any, settings: Settings) -> str:
     name, code = settings.deploy_function, function_zip()
-    environment = {
-        "ENDPOINT_NAME": settings.endpoint.name,
-        "MODEL_PACKAGE_GROUP": settings.registry.group,
-        "SERVING_ROLE_ARN": serving_role,
-        "INSTANCE_TYPE": settings.endpoint.instance_type,
-        "INSTANCE_COUNT": str(settings.endpoint.instance_count),
-    }
+    environment = serving.function_environment(settings)
     try:
         client.get_function(FunctionName=name)
     except client.exceptions.ResourceNotFoundException:
@@ -128,28 +123,9 @@ def _deploy_function(client: Any, settings: Settings, serving_role: str) -> str:
 
 
 def _deployment_rules(session: Any, settings: Settings, function_arn: str) -> None:
-    """What invokes the deploy function: an approval in our group, and the end of a change to our endpoint.
-
-    The second is for a version that is approved while the endpoint is busy: Lambda tries again for three minutes,
-    an endpoint may take longer.
-    """
-    approval = {
-        "source": ["aws.sagemaker"],
-        "detail-type": ["SageMaker Model Package State Change"],
-        "detail": {
-            "ModelPackageGroupName": [settings.registry.group],
-            "ModelApprovalStatus": ["Approved"],
-            "UpdatedModelPackageFields": ["ModelApprovalStatus"],
-        },
-    }
-    change = {
-        "source": ["aws.sagemaker"],
-        "detail-type": ["SageMaker Endpoint State Change"],
-        "detail": {"EndpointName": [settings.endpoint.name]},
-    }
+    """What invokes the deploy function."""
     events, functions = session.client("events"), session.client("lambda")
-    for suffix, pattern in (("deploy-on-approval", approval), ("deploy-after-change", change)):
-        rule = f"{settings.name}-{suffix}"
+    for rule, pattern in serving.deployment_rules(settings).items():
         arn = events.put_rule(Name=rule, EventPattern=json.dumps(pattern))["RuleArn"]
         events.put_targets(Rule=rule, Targets=[{"Id": "deploy", "Arn": function_arn}])
         with contextlib.suppress(functions.exceptions.ResourceConflictException):
@@ -160,3 +136,8 @@ def _deployment_rules(session: Any, settings: Settings, function_arn: str) -> No
                 Principal="events.amazonaws.com",
                 SourceArn=arn,
             )
+
+
+def _alarms(cloudwatch: Any, settings: Settings) -> None:
+    for alarm in serving.alarms(settings):
+        cloudwatch.put_metric_alarm(**alarm)

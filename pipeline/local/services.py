@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.local.athena import Athena, S3Access
+from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.context import Context
 from pipeline.local.errors import ServiceError
 from pipeline.local.events import Events
@@ -19,12 +20,14 @@ from pipeline.local.images import ImageRegistry
 from pipeline.local.logs import Logs
 from pipeline.local.sagemaker.endpoints import Endpoints
 from pipeline.local.sagemaker.jobs import JobServices
+from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.pipelines import Pipelines
 from pipeline.local.sagemaker.processing import ProcessingJobs
 from pipeline.local.sagemaker.registry import Registry
 from pipeline.local.sagemaker.steps import StepRunners
 from pipeline.local.sagemaker.tags import Tags
 from pipeline.local.sagemaker.training import TrainingJobs
+from pipeline.local.sagemaker.transform import TransformJobs
 from pipeline.local.sagemaker.tuning import TuningJobs
 
 log = logging.getLogger(__name__)
@@ -47,13 +50,17 @@ class Services:
         self._processing = ProcessingJobs(job_services)
         self._training = TrainingJobs(job_services)
         self._tuning = TuningJobs(job_services, self._training)
-        self.endpoints = Endpoints(job_services, self._registry, self.events)
+        self._cloudwatch = CloudWatch(context)
+        self._cloudwatch.start()
+        self._models = Models(context, self._registry)
+        self.endpoints = Endpoints(job_services, self._models, self.events, self._cloudwatch)
+        self._transform = TransformJobs(job_services, self._models)
         runners = StepRunners(
             processing=self._processing,
             training=self._training,
             tuning=self._tuning,
             registry=self._registry,
-            models=self.endpoints.create_model,
+            models=self._models.create_model,
             functions=self.functions,
             validate=lambda operation, request: _validate_request("sagemaker", operation, request),
         )
@@ -76,6 +83,8 @@ class Services:
                 **self._training.operations(),
                 **self._tuning.operations(),
                 **self._registry.operations(),
+                **self._transform.operations(),
+                **self._models.operations(),
                 **self.endpoints.operations(),
                 **self._tags.operations(),
             },
@@ -106,8 +115,8 @@ class Services:
 
     def close(self) -> None:
         """End everything that was started, executions before their jobs."""
-        jobs = (self._pipelines, self._tuning, self._training, self._processing)
-        for service in (*jobs, self._athena, self.endpoints, self.events):
+        jobs = (self._pipelines, self._tuning, self._training, self._processing, self._transform)
+        for service in (*jobs, self._athena, self.endpoints, self._cloudwatch, self.events):
             service.close()
 
 

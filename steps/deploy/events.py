@@ -9,7 +9,8 @@ from typing import Any
 from steps.deploy.settings import DeployError
 
 _ARN = re.compile(
-    r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:model-package/(?P<group>[A-Za-z0-9-]+)/(?P<version>[0-9]+)"
+    r"(?P<prefix>arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:model-package)/(?P<group>[A-Za-z0-9-]+)"
+    r"/(?P<version>[0-9]+)"
 )
 
 
@@ -28,6 +29,22 @@ class Version:
         if match is None:
             raise DeployError(f"{arn!r} is not the ARN of a model package version")
         return cls(match[0], match["group"], int(match["version"]))
+
+    @property
+    def group_arn(self) -> str:
+        """ARN of the group."""
+        return f"{self.arn.partition(':model-package/')[0]}:model-package-group/{self.group}"
+
+
+@dataclass(frozen=True)
+class Order:
+    """A version that is to be deployed, if it may be."""
+
+    version: Version
+    approved_at: str = ""
+    """Time of the approval's event, ISO 8601 in UTC; empty where no event says it."""
+    at_once: bool = False
+    """A person takes the endpoint back to this version: no canary, and not held up by an alarm."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +65,12 @@ def endpoint_change_of(event: Any) -> EndpointChange | None:
     raise DeployError("the event of an endpoint wants detail.EndpointName and detail.EndpointStatus")
 
 
-def version_of(event: Any) -> Version:
-    """The version of `{"model_package_arn": ARN}` or of an event with `detail.ModelPackageArn`."""
+def order_of(event: Any) -> Order:
+    """The order in `{"model_package_arn": ARN, "at_once": true}` or in an event with `detail.ModelPackageArn`."""
     if isinstance(event, dict):
         if "model_package_arn" in event:
-            return Version.of(event["model_package_arn"])
+            return Order(Version.of(event["model_package_arn"]), at_once=event.get("at_once") is True)
         detail = event.get("detail")
         if isinstance(detail, dict) and "ModelPackageArn" in detail:
-            return Version.of(detail["ModelPackageArn"])
+            return Order(Version.of(detail["ModelPackageArn"]), approved_at=str(event.get("time", "")))
     raise DeployError("the event names no version: want model_package_arn, or detail.ModelPackageArn")

@@ -5,20 +5,25 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from steps.deploy.deployment import deploy, deploy_pending
-from steps.deploy.events import endpoint_change_of, version_of
+from steps.deploy.clients import Clients
+from steps.deploy.conclusion import conclude
+from steps.deploy.deployment import Decision, deploy
+from steps.deploy.events import endpoint_change_of, order_of
 from steps.deploy.settings import Settings
 
 
 def handle(event: Any, context: Any) -> dict[str, str]:
-    """Deploy what the event makes due; gives the decision as flat strings and logs it as one line."""
-    import boto3
+    """Deploy what the event makes due, or judge what was deployed; gives the last decision as flat strings.
 
-    sagemaker, settings = boto3.client("sagemaker"), Settings.from_environment()
+    Each decision is a line of the log.
+    """
+    aws, settings = Clients.connect(), Settings.from_environment()
+
+    def record(decision: Decision) -> None:
+        print(json.dumps({"request_id": getattr(context, "aws_request_id", ""), **decision.as_output()}), flush=True)
+
     if change := endpoint_change_of(event):
-        decision = deploy_pending(sagemaker, settings, change)
-    else:
-        decision = deploy(sagemaker, settings, version_of(event))
-    output = decision.as_output()
-    print(json.dumps({"request_id": getattr(context, "aws_request_id", ""), **output}))
-    return output
+        return conclude(aws, settings, change, record).as_output()
+    decision = deploy(aws, settings, order_of(event))
+    record(decision)
+    return decision.as_output()

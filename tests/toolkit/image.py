@@ -58,7 +58,7 @@ class Image:
 
 
 def build(root: Path, gpus: int) -> Image:
-    """Do the COPYs of the Dockerfile's image for the train step below `root`, and put the base image's commands there, for a machine with `gpus`."""
+    """Do the COPYs of the train step's image below `root`, and put the base image's commands there, for `gpus`."""
     image = Image(root)
     for line in _instructions("COPY"):
         source, target = line.replace("${STEP}", "train").split()

@@ -1,163 +1,217 @@
-"""Models, endpoint configurations and endpoints.
+"""Endpoints: created, updated behind a canary, rolled back by alarms, invoked.
 
-An update starts the new fleet, moves all traffic once it answers, and ends the old one; when the new fleet does not
-come up, the old one goes on serving. One process stands for a variant's instances.
+One process stands for a variant's instances. An update starts the new fleet beside the old one and moves the traffic
+as its DeploymentConfig says; when the new fleet does not come up, or an alarm goes off, the old one goes on serving.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.context import now
 from pipeline.local.errors import ServiceError
 from pipeline.local.events import Events
 from pipeline.local.images import ImageNotFoundError
 from pipeline.local.sagemaker import jobs
-from pipeline.local.sagemaker.registry import Registry
+from pipeline.local.sagemaker.capture import Capture
+from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.resources import Request, chosen, ordered, page, selected
+from pipeline.local.sagemaker.rollout import Policy, Traffic, roll_out
 from pipeline.local.sagemaker.serving import Answer, ServingError, Variant
 
 log = logging.getLogger(__name__)
 
-MODEL, CONFIG, ENDPOINT = "model", "endpoint-config", "endpoint"
+ENDPOINT = "endpoint"
+CHANGING = ("Creating", "Updating", "RollingBack")
 PAYLOAD_LIMIT = 6_291_456  # bytes of a real-time request
+SERVERLESS_PAYLOAD_LIMIT = 4 * 1024 * 1024
+FLUSH_LOOK_SECONDS = 0.5
+
+
+@dataclass
+class _Live:
+    """An endpoint that answers."""
+
+    traffic: Traffic
+    capture: Capture | None
+    payload_limit: int
 
 
 class Endpoints:
-    """CreateModel, CreateEndpointConfig, CreateEndpoint, InvokeEndpoint and what belongs to them."""
+    """CreateEndpoint, InvokeEndpoint and what belongs to them."""
 
-    def __init__(self, services: jobs.JobServices, registry: Registry, events: Events) -> None:
+    def __init__(self, services: jobs.JobServices, models: Models, events: Events, cloudwatch: CloudWatch) -> None:
         self._services = services
         self._context = services.context
-        self._registry = registry
+        self._models = models
         self._events = events
-        self._serving: dict[str, Variant] = {}
+        self._cloudwatch = cloudwatch
+        self._live: dict[str, _Live] = {}
         self._changes: list[threading.Thread] = []
+        self._ended = threading.Event()
+        self._flusher = threading.Thread(target=self._flush_captures, name="data capture", daemon=True)
+        self._flusher.start()
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Operation names and their handlers."""
         return {
-            "CreateModel": self.create_model,
-            "DescribeModel": lambda request: self._get(MODEL, request["ModelName"]),
-            "ListModels": self._list_models,
-            "DeleteModel": lambda request: self._delete(MODEL, request["ModelName"]),
-            "CreateEndpointConfig": self._create_config,
-            "DescribeEndpointConfig": lambda request: self._get(CONFIG, request["EndpointConfigName"]),
-            "ListEndpointConfigs": self._list_configs,
-            "DeleteEndpointConfig": lambda request: self._delete(CONFIG, request["EndpointConfigName"]),
             "CreateEndpoint": self._create,
             "UpdateEndpoint": self._update,
             "DescribeEndpoint": self._describe,
             "ListEndpoints": self._list,
-            "DeleteEndpoint": self._delete_endpoint,
+            "DeleteEndpoint": self._delete,
         }
 
-    # ----------------------------------------------------------------------------------------- models and configs
-
-    def _get(self, kind: str, name: str) -> Request:
-        document = self._context.store.get(kind, name)
-        if document is None:
-            arn = self._context.arn("sagemaker", f"{kind}/{name}")
-            raise ServiceError("ValidationException", f'Could not find {kind.replace("-", " ")} "{arn}".')
-        return document
-
-    def _delete(self, kind: str, name: str) -> Request:
-        self._get(kind, name)
-        self._context.store.delete(kind, name)
-        return {}
-
-    def _new(self, kind: str, name: str, request: Request, **more: object) -> str:
-        arn = self._context.arn("sagemaker", f"{kind}/{name.lower()}")
-        document = {key: value for key, value in request.items() if key != "Tags"}
-        if not self._context.store.create(kind, name, {**document, **more, "CreationTime": now()}):
-            message = f'Cannot create already existing {kind.replace("-", " ")} "{arn}".'
-            raise ServiceError("ValidationException", message)
-        return arn
-
-    def create_model(self, request: Request) -> Request:
-        """A model has one container here, given by its image and data or by a package version."""
-        containers = request.get("Containers") or [request.get("PrimaryContainer")]
-        if len(containers) != 1 or not containers[0]:
-            raise ServiceError("ValidationException", "The local cloud serves models of exactly one container.")
-        self._definition(containers[0])
-        name = request["ModelName"]
-        arn = self._context.arn("sagemaker", f"{MODEL}/{name.lower()}")
-        self._new(MODEL, name, request, ModelArn=arn)
-        return {"ModelArn": arn}
-
-    def _definition(self, container: Request) -> Request:
-        """Image, model data and environment of a container; those of its package version where it names one."""
-        definition = dict(container)
-        if package := container.get("ModelPackageName"):
-            described = self._registry.describe({"ModelPackageName": package})
-            if described["ModelApprovalStatus"] != "Approved":
-                message = f"Cannot create Model for ModelPackage {package}: it is not approved for deployment"
-                raise ServiceError("ValidationException", message)
-            registered = described["InferenceSpecification"]["Containers"][0]
-            environment = {**registered.get("Environment", {}), **container.get("Environment", {})}
-            definition = {**registered, "Environment": environment}
-        for field in ("Image", "ModelDataUrl"):
-            if field not in definition:
-                raise ServiceError("ValidationException", f"The container has no {field}.")
-        return definition
-
-    def _list_models(self, request: Request) -> Request:
-        items = selected(request, self._context.store.list(MODEL), "ModelName")
-        keys = {"Name": "ModelName", "CreationTime": "CreationTime"}
-        fields = ("ModelName", "ModelArn", "CreationTime")
-        return page(request, [chosen(item, fields) for item in ordered(request, items, keys, "CreationTime")], "Models")
-
-    def _create_config(self, request: Request) -> Request:
-        variants = request["ProductionVariants"]
-        if len(variants) != 1:
-            raise ServiceError("ValidationException", "The local cloud serves exactly one production variant.")
-        self._get(MODEL, variants[0]["ModelName"])
-        name = request["EndpointConfigName"]
-        arn = self._context.arn("sagemaker", f"{CONFIG}/{name.lower()}")
-        self._new(CONFIG, name, request, EndpointConfigArn=arn)
-        return {"EndpointConfigArn": arn}
-
-    def _list_configs(self, request: Request) -> Request:
-        items = selected(request, self._context.store.list(CONFIG), "EndpointConfigName")
-        keys = {"Name": "EndpointConfigName", "CreationTime": "CreationTime"}
-        fields = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-        summaries = [chosen(item, fields) for item in ordered(request, items, keys, "CreationTime")]
-        return page(request, summaries, "EndpointConfigs")
-
-    # -------------------------------------------------------------------------------------------------- endpoints
+    # ------------------------------------------------------------------------------------------------- operations
 
     def _create(self, request: Request) -> Request:
         name, config = request["EndpointName"], request["EndpointConfigName"]
-        self._get(CONFIG, config)
+        self._models.config(config)
         arn = self._context.arn("sagemaker", f"{ENDPOINT}/{name.lower()}")
-        self._new(ENDPOINT, name, request, EndpointArn=arn, EndpointStatus="Creating", LastModifiedTime=now())
+        document = {key: value for key, value in request.items() if key not in ("Tags", "DeploymentConfig")}
+        times = {"CreationTime": now(), "LastModifiedTime": now()}
+        created = {**document, **times, "EndpointArn": arn, "EndpointStatus": "Creating"}
+        if not self._context.store.create(ENDPOINT, name, created):
+            raise ServiceError("ValidationException", f'Cannot create already existing endpoint "{arn}".')
         self._emit(name)
-        self._in_background(self._bring_up, name, config)
+        self._in_background(name, lambda: self._bring_up(name, config, Policy()))
         return {"EndpointArn": arn}
 
     def _update(self, request: Request) -> Request:
         name, config = request["EndpointName"], request["EndpointConfigName"]
-        self._get(CONFIG, config)
-        document = self._get(ENDPOINT, name)
+        variant = self._models.config(config)["ProductionVariants"][0]
+        document = self._get(name)
+        self._refuse_while_changing(document)
         if document["EndpointStatus"] != "InService":
-            status = document["EndpointStatus"]
-            raise ServiceError(
-                "ValidationException", f"Cannot update in-progress endpoint {name!r} in status {status}."
-            )
-        self._set(name, EndpointStatus="Updating", PendingConfig=config)
-        self._in_background(self._bring_up, name, config)
+            message = f"Cannot update endpoint {name!r} in status {document['EndpointStatus']}."
+            raise ServiceError("ValidationException", message)
+        before = self._models.config(document["EndpointConfigName"])["ProductionVariants"][0]
+        if "DeploymentConfig" in request and variant["VariantName"] != before["VariantName"]:
+            message = "Deployment guardrails want the variant's name to stay the same."
+            raise ServiceError("ValidationException", message)
+        policy = Policy.of(request, variant, self._cloudwatch)
+        self._set(
+            name,
+            EndpointStatus="Updating",
+            PendingConfig=config,
+            LastDeploymentConfig=request.get("DeploymentConfig"),
+        )
+        self._in_background(name, lambda: self._bring_up(name, config, policy))
         return {"EndpointArn": document["EndpointArn"]}
 
-    def _in_background(self, work: Callable[[str, str], None], name: str, config: str) -> None:
-        thread = threading.Thread(target=work, args=(name, config), name=f"endpoint {name}", daemon=True)
+    def _describe(self, request: Request) -> Request:
+        name = request["EndpointName"]
+        document = self._get(name)
+        live = self._live.get(name)
+        if pending := document.pop("PendingConfig", None):
+            (production,) = self._models.config(pending)["ProductionVariants"]
+            weights = {"CurrentWeight": live.traffic.share if live else 0.0, "DesiredWeight": 1.0}
+            document["PendingDeploymentSummary"] = {
+                "EndpointConfigName": pending,
+                "ProductionVariants": [{"VariantName": production["VariantName"], **weights}],
+            }
+        if live:
+            config = self._models.config(document["EndpointConfigName"])
+            document["ProductionVariants"] = [_variant_summary(live.traffic, config["ProductionVariants"][0])]
+            if capture := config.get("DataCaptureConfig"):
+                document["DataCaptureConfig"] = {
+                    "EnableCapture": live.capture is not None,
+                    "CaptureStatus": "Started" if live.capture else "Stopped",
+                    "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
+                    "DestinationS3Uri": capture["DestinationS3Uri"],
+                    "KmsKeyId": capture.get("KmsKeyId", ""),
+                }
+        return document
+
+    def _list(self, request: Request) -> Request:
+        items = selected(request, self._context.store.list(ENDPOINT), "EndpointName", "EndpointStatus")
+        keys = {"Name": "EndpointName", "CreationTime": "CreationTime", "Status": "EndpointStatus"}
+        fields = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
+        summaries = [chosen(item, fields) for item in ordered(request, items, keys, "CreationTime")]
+        return page(request, summaries, "Endpoints")
+
+    def _delete(self, request: Request) -> Request:
+        name = request["EndpointName"]
+        self._refuse_while_changing(self._get(name))
+        self._set(name, EndpointStatus="Deleting")
+        self._context.store.delete(ENDPOINT, name)
+        if live := self._live.pop(name, None):
+            self._end(live)
+        return {}
+
+    def invoke(self, name: str, body: bytes, headers: dict[str, str]) -> tuple[str, Answer]:
+        """Send a request to the endpoint; gives the variant's name and the container's answer."""
+        live = self._live.get(name)
+        if live is None:
+            document = self._context.store.get(ENDPOINT, name)
+            if document is None:
+                message = f"Endpoint {name} of account {self._context.account_id} not found."
+            else:
+                message = f"Endpoint {name} is {document['EndpointStatus']}, not InService."
+            raise ServiceError("ValidationError", message)
+        if len(body) > live.payload_limit:
+            message = f"The body has {len(body)} bytes; at most {live.payload_limit} are taken."
+            raise ServiceError("ValidationError", message)
+        with live.traffic.variant() as variant:
+            started = time.perf_counter()
+            answer = variant.invoke(body, headers)
+            microseconds = (time.perf_counter() - started) * 1e6
+        self._cloudwatch.observe(
+            "AWS/SageMaker",
+            {"EndpointName": name, "VariantName": variant.name},
+            {
+                "Invocations": 1,
+                "Invocation4XXErrors": float(400 <= answer.status < 500),
+                "Invocation5XXErrors": float(answer.status >= 500),
+                "ModelLatency": microseconds,
+            },
+        )
+        if live.capture and answer.status < 400:
+            live.capture.record((headers["Content-Type"], body), (answer.content_type, answer.body))
+        return variant.name, answer
+
+    # -------------------------------------------------------------------------------------------------- lifecycle
+
+    def restore(self) -> None:
+        """After a restart: bring up again what was in service; what was being created has failed."""
+        for document in self._context.store.list(ENDPOINT):
+            name, config = document["EndpointName"], document["EndpointConfigName"]
+            if document["EndpointStatus"] in ("InService", "Updating", "RollingBack"):
+                self._in_background(name, lambda name=name, config=config: self._bring_up(name, config, Policy()))  # type: ignore[misc]
+            elif document["EndpointStatus"] == "Creating":
+                self._set(name, EndpointStatus="Failed", FailureReason="The local cloud was stopped.")
+        for thread in self._changes:
+            thread.join()
+
+    def close(self) -> None:
+        """End all containers; the endpoints stay InService in the store and are restored by the next start."""
+        self._ended.set()
+        for thread in self._changes:
+            thread.join(60)
+        self._flusher.join(10)
+        for live in list(self._live.values()):
+            self._end(live)
+
+    def _end(self, live: _Live) -> None:
+        live.traffic.retire(live.traffic.in_service)
+        if live.capture:
+            live.capture.flush()
+
+    def _in_background(self, name: str, work: Callable[[], None]) -> None:
+        self._changes = [thread for thread in self._changes if thread.is_alive()]
+        thread = threading.Thread(target=work, name=f"endpoint {name}", daemon=True)
         self._changes.append(thread)
         thread.start()
 
-    def _bring_up(self, name: str, config: str) -> None:
+    def _bring_up(self, name: str, config: str, policy: Policy) -> None:
         """Start `config`'s variant and move the traffic; what served before goes on where that fails."""
-        before = self._serving.get(name)
+        before = self._live.get(name)
         try:
             variant = self._start_variant(name, config)
         except Exception as error:
@@ -165,33 +219,75 @@ class Endpoints:
             if not isinstance(error, ServingError | ImageNotFoundError | ServiceError):
                 log.exception("endpoint %s", name)
                 reason = f"{type(error).__name__}: {error}"
-            status = "InService" if before is not None else "Failed"
-            self._set(name, EndpointStatus=status, FailureReason=reason[: jobs.REASON_LIMIT], PendingConfig=None)
+            self._failed(name, reason, "InService" if before else "Failed")
             return
-        self._serving[name] = variant
-        self._set(name, EndpointStatus="InService", EndpointConfigName=config, FailureReason=None, PendingConfig=None)
-        if before is not None:
-            before.stop()
+        if before is None:
+            self._live[name] = self._new_live(name, config, Traffic(variant))
+            self._serves(name, config)
+            return
+        old = before.traffic.in_service
+        if alarmed := roll_out(before.traffic, variant, policy, self._cloudwatch, self._ended):
+            self._set(name, EndpointStatus="RollingBack")
+            before.traffic.settle(old)
+            before.traffic.retire(variant)
+            self._failed(name, alarmed, "InService")
+        elif self._ended.is_set():
+            variant.stop()  # the next start brings up what served before
+        else:
+            before.traffic.settle(variant)
+            self._live[name] = self._new_live(name, config, before.traffic)
+            self._serves(name, config)
+            before.traffic.retire(old)
+            if before.capture:
+                before.capture.flush()
+
+    def _new_live(self, name: str, config: str, traffic: Traffic) -> _Live:
+        document = self._models.config(config)
+        capture = document.get("DataCaptureConfig", {})
+        serverless = "ServerlessConfig" in document["ProductionVariants"][0]
+        return _Live(
+            traffic=traffic,
+            capture=Capture(self._services.s3, capture, name, traffic.in_service.name)
+            if capture.get("EnableCapture", bool(capture))
+            else None,
+            payload_limit=SERVERLESS_PAYLOAD_LIMIT if serverless else PAYLOAD_LIMIT,
+        )
 
     def _start_variant(self, name: str, config: str) -> Variant:
-        production = self._get(CONFIG, config)["ProductionVariants"][0]
-        model = self._get(MODEL, production["ModelName"])
-        container = (model.get("Containers") or [model.get("PrimaryContainer")])[0]
-        variant = Variant(self._services, name, production["VariantName"], self._definition(container))
+        production = self._models.config(config)["ProductionVariants"][0]
+        container = self._models.container(production["ModelName"])
+        base = self._context.directory / "endpoints" / name
+        group = f"/aws/sagemaker/Endpoints/{name}"
+        variant = Variant(self._services, production["VariantName"], container, base, group)
         variant.start()
         return variant
 
-    def restore(self) -> None:
-        """After a restart: bring up again what was in service; what was being created has failed."""
-        for document in self._context.store.list(ENDPOINT):
-            if document["EndpointStatus"] in ("InService", "Updating"):
-                self._in_background(self._bring_up, document["EndpointName"], document["EndpointConfigName"])
-            elif document["EndpointStatus"] == "Creating":
-                self._set(
-                    document["EndpointName"], EndpointStatus="Failed", FailureReason="The local cloud was stopped."
-                )
-        for thread in self._changes:
-            thread.join()
+    def _flush_captures(self) -> None:
+        while not self._ended.wait(FLUSH_LOOK_SECONDS):
+            for live in list(self._live.values()):
+                if live.capture:
+                    live.capture.flush_when_due()
+
+    # ------------------------------------------------------------------------------------------------------ state
+
+    def _get(self, name: str) -> Request:
+        document = self._context.store.get(ENDPOINT, name)
+        if document is None:
+            arn = self._context.arn("sagemaker", f"{ENDPOINT}/{name}")
+            raise ServiceError("ValidationException", f'Could not find endpoint "{arn}".')
+        return document
+
+    def _refuse_while_changing(self, document: Request) -> None:
+        name, status = document["EndpointName"], document["EndpointStatus"]
+        if status in CHANGING:
+            message = f"Cannot update in-progress endpoint {name!r} in status {status}."
+            raise ServiceError("ValidationException", message)
+
+    def _serves(self, name: str, config: str) -> None:
+        self._set(name, EndpointStatus="InService", EndpointConfigName=config, FailureReason=None, PendingConfig=None)
+
+    def _failed(self, name: str, reason: str, status: str) -> None:
+        self._set(name, EndpointStatus=status, FailureReason=reason[: jobs.REASON_LIMIT], PendingConfig=None)
 
     def _set(self, name: str, **changes: object) -> None:
         def change(document: Request) -> None:
@@ -204,79 +300,26 @@ class Endpoints:
         except KeyError:
             log.info("endpoint %s was deleted in the meantime", name)
             return
-        if "EndpointStatus" in changes:
-            self._emit(name)
-
-    def _describe(self, request: Request) -> Request:
-        name = request["EndpointName"]
-        document = self._get(ENDPOINT, name)
-        if pending := document.pop("PendingConfig", None):
-            variants = self._get(CONFIG, pending)["ProductionVariants"]
-            document["PendingDeploymentSummary"] = {
-                "EndpointConfigName": pending,
-                "ProductionVariants": [chosen(variant, ("VariantName",)) for variant in variants],
-            }
-        if name in self._serving:
-            variant = self._serving[name]
-            production = self._get(CONFIG, document["EndpointConfigName"])["ProductionVariants"][0]
-            count = production.get("InitialInstanceCount", 1)
-            image = variant.definition["Image"]
-            document["ProductionVariants"] = [
-                {
-                    "VariantName": variant.name,
-                    "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image}],
-                    "CurrentWeight": 1.0,
-                    "DesiredWeight": 1.0,
-                    "CurrentInstanceCount": count,
-                    "DesiredInstanceCount": count,
-                }
-            ]
-        return document
-
-    def _list(self, request: Request) -> Request:
-        items = selected(request, self._context.store.list(ENDPOINT), "EndpointName", "EndpointStatus")
-        keys = {"Name": "EndpointName", "CreationTime": "CreationTime", "Status": "EndpointStatus"}
-        fields = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
-        summaries = [chosen(item, fields) for item in ordered(request, items, keys, "CreationTime")]
-        return page(request, summaries, "Endpoints")
-
-    def _delete_endpoint(self, request: Request) -> Request:
-        name = request["EndpointName"]
-        status = self._get(ENDPOINT, name)["EndpointStatus"]
-        if status in ("Creating", "Updating"):
-            raise ServiceError(
-                "ValidationException", f"Cannot update in-progress endpoint {name!r} in status {status}."
-            )
-        self._context.store.delete(ENDPOINT, name)
-        if variant := self._serving.pop(name, None):
-            variant.stop()
-        return {}
-
-    def invoke(self, name: str, body: bytes, headers: dict[str, str]) -> tuple[str, Answer]:
-        """Send a request to the endpoint; gives the variant's name and the container's answer."""
-        document = self._context.store.get(ENDPOINT, name)
-        if document is None:
-            message = f"Endpoint {name} of account {self._context.account_id} not found."
-            raise ServiceError("ValidationError", message)
-        if len(body) > PAYLOAD_LIMIT:
-            raise ServiceError("ValidationError", f"The body has {len(body)} bytes; at most {PAYLOAD_LIMIT} are taken.")
-        variant = self._serving.get(name)
-        if variant is None:
-            raise ServiceError("ValidationError", f"Endpoint {name} is {document['EndpointStatus']}, not InService.")
-        return variant.name, variant.invoke(body, headers)
-
-    def close(self) -> None:
-        """End all containers; the endpoints stay InService in the store and are restored by the next start."""
-        for thread in self._changes:
-            thread.join(60)
-        for variant in list(self._serving.values()):
-            variant.stop()
+        self._emit(name)
 
     def _emit(self, name: str) -> None:
-        document = self._context.store.get(ENDPOINT, name)
-        if document is None:
-            return
-        status = {"InService": "IN_SERVICE"}.get(document["EndpointStatus"], document["EndpointStatus"].upper())
+        document = self._get(name)
+        # The spelling of events: IN_SERVICE where the API says InService.
+        status = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", document["EndpointStatus"]).upper()
         fields = ("EndpointName", "EndpointArn", "EndpointConfigName", "CreationTime", "LastModifiedTime")
         detail = {**chosen(document, (*fields, "FailureReason")), "EndpointStatus": status}
         self._events.emit("SageMaker Endpoint State Change", [document["EndpointArn"]], detail)
+
+
+def _variant_summary(traffic: Traffic, production: Request) -> Request:
+    image = traffic.in_service.definition["Image"]
+    summary = {
+        "VariantName": traffic.in_service.name,
+        "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image}],
+        "CurrentWeight": 1.0,
+        "DesiredWeight": 1.0,
+    }
+    if "ServerlessConfig" in production:
+        return {**summary, "CurrentServerlessConfig": production["ServerlessConfig"]}
+    count = production["InitialInstanceCount"]
+    return {**summary, "CurrentInstanceCount": count, "DesiredInstanceCount": count}

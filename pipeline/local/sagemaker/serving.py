@@ -1,4 +1,4 @@
-"""A production variant as a process: the model's image with its artifact unpacked, answering /ping and /invocations.
+"""A model's container as a process: its image, its artifact unpacked, answering /ping and /invocations.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
 """
@@ -10,6 +10,7 @@ import shutil
 import socket
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pipeline.local import transfer
 from pipeline.local.containers import Container
@@ -23,7 +24,7 @@ STOP_SECONDS = 30
 
 
 class ServingError(Exception):
-    """The variant cannot serve; the message is the endpoint's FailureReason."""
+    """The container cannot serve; the message is the FailureReason."""
 
 
 @dataclass(frozen=True)
@@ -37,30 +38,32 @@ class Answer:
 
 @dataclass
 class Variant:
-    """One variant that serves."""
+    """One container that serves. `base` is the folder of its endpoint or job, `log_group` where its output goes."""
 
     services: jobs.JobServices
-    endpoint: str
     name: str
     definition: Request = field(repr=False)
+    base: Path
+    log_group: str
+    environment: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
         """Unpack the model, start the container, and wait for its first good /ping. Raises ServingError."""
         registry = self.services.registry
         self._port = _free_port()
-        base = self.services.context.directory / "endpoints" / self.endpoint / f"{self.name}-{random_id(6)}"
+        base = self.base / f"{self.name}-{random_id(6)}"
         transfer.download_archive(self.services.s3, self.definition["ModelDataUrl"], base / "model")
         stream = f"{self.name}/{base.name}-{int(now())}"
-        group = f"/aws/sagemaker/Endpoints/{self.endpoint}"
         self._container = Container(
             context=self.services.context,
             base=base,
             image=registry.locate(self.definition["Image"]),
             # SageMaker runs `docker run IMAGE serve`.
             command=[*registry.entry_point(self.definition["Image"]), "serve"],
-            on_line=lambda line: self.services.logs.write(group, stream, line),
+            on_line=lambda line: self.services.logs.write(self.log_group, stream, line),
             environment={
                 **self.definition.get("Environment", {}),
+                **self.environment,
                 "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
                 "SAGEMAKER_BIND_TO_PORT": str(self._port),
             },
@@ -74,7 +77,7 @@ class Variant:
         self.stop()
         raise ServingError(
             f"The primary container for production variant {self.name} did not pass the ping health check."
-            f" Please check CloudWatch logs for this endpoint ({group})."
+            f" Please check CloudWatch logs for this endpoint ({self.log_group})."
         )
 
     def _ping(self) -> bool:

@@ -1,0 +1,198 @@
+"""CloudWatch: metrics of endpoints as their services send them, and alarms that change their state.
+
+Metrics and alarms live in moto, which never evaluates an alarm; here every alarm on a single metric is evaluated once
+a second. CloudWatch's periods begin at full minutes, these end now: a rollback needs no full minute to begin.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import math
+import operator
+import statistics
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from pipeline.local.context import Context
+
+log = logging.getLogger(__name__)
+
+State = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
+Key = tuple[str, str, tuple[tuple[str, str], ...]]  # namespace, metric, dimensions
+Observation = tuple[float, float]  # seconds since the epoch, value
+EVERY_SECONDS = 1.0
+# Single values are needed by alarms alone; moto keeps the sums of seconds.
+KEPT_SECONDS = 15 * 60
+KEPT_VALUES = 100_000
+UNITS = {"ModelLatency": "Microseconds"}
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    "GreaterThanThreshold": operator.gt,
+    "GreaterThanOrEqualToThreshold": operator.ge,
+    "LessThanThreshold": operator.lt,
+    "LessThanOrEqualToThreshold": operator.le,
+}
+
+
+class CloudWatch:
+    """Takes observations at once, and sends and evaluates them every second in a thread of its own."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._lock = threading.Lock()
+        self._recent: dict[Key, deque[Observation]] = defaultdict(lambda: deque(maxlen=KEPT_VALUES))
+        self._unsent: dict[Key, list[float]] = defaultdict(list)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cloudwatch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send and to evaluate."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join(10)
+
+    def observe(self, namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float]) -> None:
+        """One value of each named metric, now."""
+        at = time.time()
+        with self._lock:
+            for metric, value in values.items():
+                key = (namespace, metric, tuple(sorted(dimensions.items())))
+                self._recent[key].append((at, value))
+                self._unsent[key].append(value)
+
+    def exists(self, alarm: str) -> bool:
+        """Whether there is an alarm of that name."""
+        return alarm in self._backend().alarms
+
+    def in_alarm(self, alarms: Sequence[str]) -> list[str]:
+        """Those of the named alarms that are in state ALARM."""
+        known = self._backend().alarms
+        return [name for name in alarms if name in known and known[name].state_value == "ALARM"]
+
+    def _backend(self) -> Any:
+        from moto.cloudwatch.models import cloudwatch_backends
+
+        return cloudwatch_backends[self._context.account_id][self._context.region]
+
+    def _run(self) -> None:
+        while not self._end.wait(EVERY_SECONDS):
+            try:
+                self._send()
+                self._evaluate()
+            except Exception:
+                log.exception("cloudwatch")
+
+    def _send(self) -> None:
+        """Hand the last second's observations to moto as one set of statistics a metric."""
+        with self._lock:
+            unsent, self._unsent = self._unsent, defaultdict(list)
+            before = time.time() - KEPT_SECONDS
+            for values in self._recent.values():
+                while values and values[0][0] < before:
+                    values.popleft()
+        at = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        for (namespace, metric, dimensions), observed in unsent.items():
+            figures = {
+                "SampleCount": len(observed),
+                "Sum": math.fsum(observed),
+                "Minimum": min(observed),
+                "Maximum": max(observed),
+            }
+            datum = {
+                "MetricName": metric,
+                "Dimensions": [{"Name": name, "Value": value} for name, value in dimensions],
+                "StatisticValues": figures,
+                "Timestamp": at,
+                "Unit": UNITS.get(metric, "None"),
+            }
+            self._backend().put_metric_data(namespace, [datum])
+
+    def _evaluate(self) -> None:
+        for alarm in list(self._backend().alarms.values()):
+            if alarm.metric_name is None:
+                continue  # metric math: docs/differences.md
+            state = self._state(alarm)
+            if state is not None and state != alarm.state_value:
+                reason = f"{alarm.metric_name} {alarm.comparison_operator} {alarm.threshold}: {state}"
+                log.info("alarm %s: %s", alarm.name, reason)
+                self._backend().set_alarm_state(alarm.name, reason, "{}", state)
+
+    def _state(self, alarm: Any) -> State | None:
+        period, number = int(alarm.period or 60), int(alarm.evaluation_periods or 1)
+        dimensions = {dimension.name: dimension.value for dimension in alarm.dimensions or []}
+        values = self._values((alarm.namespace, alarm.metric_name, tuple(sorted(dimensions.items()))))
+        points = datapoints(values, alarm.extended_statistic or alarm.statistic, period, number, time.time())
+        return state_of(
+            points,
+            comparison=alarm.comparison_operator,
+            threshold=float(alarm.threshold),
+            wanted=int(alarm.datapoints_to_alarm or number),
+            missing=alarm.treat_missing_data or "missing",
+        )
+
+    def _values(self, key: Key) -> list[Observation]:
+        """Single values: our own where we observe the metric, else those that were put."""
+        with self._lock:
+            if key in self._recent:
+                return list(self._recent[key])
+        namespace, metric, dimensions = key
+        return [
+            (datum.timestamp.replace(tzinfo=datetime.UTC).timestamp(), datum.value)
+            for datum in list(self._backend().metric_data)
+            if (datum.namespace, datum.name) == (namespace, metric)
+            and tuple(sorted((dimension.name, dimension.value) for dimension in datum.dimensions)) == dimensions
+            and hasattr(datum, "value")
+        ]
+
+
+def datapoints(
+    values: Sequence[Observation], statistic: str, period: int, number: int, until: float
+) -> list[float | None]:
+    """The statistic of the last `number` periods of `period` seconds before `until`, oldest first; None: no data."""
+    buckets: list[list[float]] = [[] for _ in range(number)]
+    for at, value in values:
+        back = int((until - at) // period)
+        if 0 <= back < number:
+            buckets[number - 1 - back].append(value)
+    return [statistic_of(bucket, statistic) if bucket else None for bucket in buckets]
+
+
+def statistic_of(values: Sequence[float], statistic: str) -> float:
+    """CloudWatch's Sum, Average, Minimum, Maximum, SampleCount, or a percentile such as p99 (the nearest rank)."""
+    named: dict[str, Callable[[Sequence[float]], float]] = {
+        "Sum": math.fsum,
+        "Average": statistics.fmean,
+        "Minimum": min,
+        "Maximum": max,
+        "SampleCount": len,
+    }
+    if statistic in named:
+        return named[statistic](values)
+    if not statistic.startswith("p"):
+        raise ValueError(f"the local cloud knows no statistic {statistic}")
+    rank = math.ceil(float(statistic[1:]) / 100 * len(values))
+    return sorted(values)[max(0, rank - 1)]
+
+
+def state_of(
+    points: Sequence[float | None], *, comparison: str, threshold: float, wanted: int, missing: str
+) -> State | None:
+    """The alarm's state: ALARM when at least `wanted` of the points breach. None leaves the state as it is.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+    """
+    present = [point for point in points if point is not None]
+    if not present and missing in ("missing", "ignore"):
+        return None if missing == "ignore" else "INSUFFICIENT_DATA"
+    breaching = sum(_COMPARISONS[comparison](point, threshold) for point in present)
+    if missing == "breaching":
+        breaching += len(points) - len(present)
+    return "ALARM" if breaching >= wanted else "OK"

@@ -1,0 +1,103 @@
+"""The requests that bring a version to the endpoint: pure functions of the settings and the version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from steps.deploy.events import Version
+from steps.deploy.settings import Settings
+
+Request = dict[str, Any]
+
+VARIANT = "AllTraffic"  # guardrails want the name to stay the same through all updates
+NAME_LIMIT = 63
+# Room for what starting and stopping instances takes, beside the waiting; the service's least is ten minutes.
+CHANGE_SECONDS = 1800
+# The volumes of instances with their own disks cannot be encrypted with a key of the account:
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
+_OWN_DISKS = re.compile(r"ml\.(g[4-9][a-z]*|p[4-9][a-z]*|[a-z]+[0-9]+[a-z]*d[a-z]*)\.")
+
+
+def model(settings: Settings, version: Version, name: str) -> Request:
+    """CreateModel's request. The container needs no network: SageMaker fetches its model and moves its captures."""
+    return {
+        "ModelName": f"{name}-model"[-NAME_LIMIT:].lstrip("-"),
+        "Containers": [{"ModelPackageName": version.arn, "Environment": {"MODEL_VERSION": str(version.number)}}],
+        "ExecutionRoleArn": settings.serving_role_arn,
+        "EnableNetworkIsolation": True,
+    }
+
+
+def endpoint_config(settings: Settings, version: Version) -> Request:
+    """CreateEndpointConfig's request. Its name ends in the version and a hash: other settings are another one."""
+    if settings.mode == "serverless":
+        memory, concurrency = settings.serverless_memory_megabytes, settings.serverless_concurrency
+        where: Request = {"ServerlessConfig": {"MemorySizeInMB": memory, "MaxConcurrency": concurrency}}
+    else:
+        where = {"InstanceType": settings.instance_type, "InitialInstanceCount": settings.instance_count}
+    content: Request = {"ProductionVariants": [{"VariantName": VARIANT, **where}]}
+    if settings.mode == "real-time":
+        if settings.capture_uri and settings.capture_percent:
+            content["DataCaptureConfig"] = _capture(settings)
+        if settings.kms_key and not _OWN_DISKS.match(settings.instance_type):
+            content["KmsKeyId"] = settings.kms_key
+    name = _config_name(settings, version, content)
+    content["ProductionVariants"][0]["ModelName"] = model(settings, version, name)["ModelName"]
+    return {"EndpointConfigName": name, **content}
+
+
+def _capture(settings: Settings) -> Request:
+    capture = {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": settings.capture_percent,
+        "DestinationS3Uri": settings.capture_uri,
+        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+        "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+    }
+    return {**capture, "KmsKeyId": settings.kms_key} if settings.kms_key else capture
+
+
+def _config_name(settings: Settings, version: Version, content: Request) -> str:
+    described = json.dumps([content, settings.serving_role_arn], sort_keys=True)
+    suffix = f"-v{version.number}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
+    # The version and the hash must survive a long endpoint name.
+    return f"{settings.endpoint_name[: NAME_LIMIT - len(suffix)].rstrip('-')}{suffix}"
+
+
+def deployment_config(settings: Settings, instances: int) -> Request:
+    """UpdateEndpoint's DeploymentConfig for a fleet of `instances`: a canary first, watched by the alarms.
+
+    A canary is at most half of the fleet; where there is one instance all traffic moves at once, and the old fleet is
+    kept until the alarms have been quiet for the baking time.
+    https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html
+    """
+    routing: Request = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
+    if instances > 1:
+        canary = min(max(1, instances * settings.canary_percent // 100), instances // 2)
+        routing = {
+            "Type": "CANARY",
+            "CanarySize": {"Type": "INSTANCE_COUNT", "Value": canary},
+            "WaitIntervalInSeconds": settings.canary_seconds,
+        }
+    return _blue_green(settings, routing, settings.baking_seconds)
+
+
+def swift_deployment_config(settings: Settings) -> Request:
+    """A DeploymentConfig for going back to what is known to be good: at once, and no alarm stops it."""
+    return _blue_green(settings, {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}, baking=0, guarded=False)
+
+
+def _blue_green(settings: Settings, routing: Request, baking: int, *, guarded: bool = True) -> Request:
+    config: Request = {
+        "BlueGreenUpdatePolicy": {
+            "TrafficRoutingConfiguration": routing,
+            "TerminationWaitInSeconds": baking,
+            "MaximumExecutionTimeoutInSeconds": CHANGE_SECONDS + routing["WaitIntervalInSeconds"] + baking,
+        }
+    }
+    if settings.alarms and guarded:
+        config["AutoRollbackConfiguration"] = {"Alarms": [{"AlarmName": name} for name in settings.alarms]}
+    return config

@@ -1,0 +1,249 @@
+"""From approval to an endpoint through the rule: canary, alarms, smoke test, going back. A client asks all the time."""
+
+import dataclasses
+import io
+import json
+import tarfile
+import threading
+import time
+import uuid
+
+import pytest
+
+from pipeline import serving
+from pipeline.images import ROOT
+from pipeline.local import account
+from pipeline.settings_file import load_settings
+from tests.integration.conftest import wait_until
+
+# Answers as model.json says: with `probabilities`, or with a 500 where `status` is one.
+SERVE = """
+    import http.server, json, os, pathlib, time
+    model = json.loads((pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"]) / "model/model.json").read_text())
+    if model.get("crash"):
+        raise SystemExit(3)
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self, status, body):
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        def do_GET(self):
+            self.answer(200, b"")
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            time.sleep(0.01)
+            if model.get("status"):
+                return self.answer(model["status"], b"broken")
+            answer = {"count": 1, "probabilities": model["probabilities"], "expected": 1.0,
+                      "model_version": os.environ["MODEL_VERSION"]}
+            self.answer(200, json.dumps(answer).encode())
+        def log_message(self, *_):
+            pass
+    address = (os.environ["SAGEMAKER_BIND_TO_HOST"], int(os.environ["SAGEMAKER_BIND_TO_PORT"]))
+    http.server.ThreadingHTTPServer(address, Handler).serve_forever()
+"""
+GOOD = {"probabilities": {"0": 0.2, "1": 0.8}}
+
+
+@dataclasses.dataclass
+class Registry:
+    """A group with its endpoint, deploy function, rules and alarms."""
+
+    cloud: object
+    settings: object
+    image: str
+
+    @property
+    def endpoint(self):
+        return self.settings.endpoint.name
+
+    def client(self, service):
+        return self.cloud.client(service)
+
+    def approve(self, model, golden=None):
+        """Register a model and approve it; gives the version's number."""
+        s3, sagemaker, bucket = self.client("s3"), self.client("sagemaker"), self.settings.data.bucket
+        key = uuid.uuid4().hex
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+            content = json.dumps(model).encode()
+            entry = tarfile.TarInfo("model.json")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+        s3.put_object(Bucket=bucket, Key=f"{key}/model.tar.gz", Body=buffer.getvalue())
+        properties = {}
+        if golden:
+            photo = {"image_id": "00001", "jpeg": "AAAA", "count": 1, **golden}
+            body = json.dumps({"version": 1, "photos": [photo]})
+            s3.put_object(Bucket=bucket, Key=f"{key}/golden.json", Body=body)
+            properties = {"CustomerMetadataProperties": {"golden_photos": f"s3://{bucket}/{key}/golden.json"}}
+        container = {"Image": self.image, "ModelDataUrl": f"s3://{bucket}/{key}/model.tar.gz"}
+        arn = sagemaker.create_model_package(
+            ModelPackageGroupName=self.settings.registry.group,
+            InferenceSpecification={
+                "Containers": [container],
+                "SupportedContentTypes": ["image/jpeg"],
+                "SupportedResponseMIMETypes": ["application/json"],
+            },
+            ModelApprovalStatus="PendingManualApproval",
+            **properties,
+        )["ModelPackageArn"]
+        sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
+        return arn.rsplit("/", 1)[1]
+
+    def describe(self):
+        sagemaker = self.client("sagemaker")
+        names = [one["EndpointName"] for one in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]]
+        return sagemaker.describe_endpoint(EndpointName=self.endpoint) if self.endpoint in names else None
+
+    def tags(self):
+        found = self.describe()
+        pairs = self.client("sagemaker").list_tags(ResourceArn=found["EndpointArn"])["Tags"] if found else []
+        return {tag["Key"]: tag["Value"] for tag in pairs}
+
+    def judged(self, version, verdict):
+        """Wait for the verdict on a version, and for the endpoint to be in service."""
+
+        def done():
+            tags = self.tags()
+            if (tags.get("model-package-version"), tags.get("verdict")) != (version, verdict):
+                return None
+            found = self.describe()
+            return found if found["EndpointStatus"] == "InService" else None
+
+        return wait_until(done, 90)
+
+    def decisions(self):
+        events = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{self.settings.deploy_function}")
+        lines = [event["message"] for event in events["events"] if event["message"].startswith("{")]
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def registry(local_cloud):
+    name = f"d{uuid.uuid4().hex[:8]}"
+    base = load_settings(ROOT / "pipeline.yaml", "local")
+    settings = base.model_copy(
+        update={
+            "name": name,
+            "data": base.data.model_copy(update={"bucket": f"{name}-bucket"}),
+            "registry": base.registry.model_copy(update={"group": name}),
+            "endpoint": base.endpoint.model_copy(
+                update={"name": name, "canary_seconds": 4, "baking_seconds": 1, "maximum_errors": 2}
+            ),
+        }
+    )
+    account.prepare(settings)
+    sagemaker = local_cloud.client("sagemaker")
+    sagemaker.create_model_package_group(ModelPackageGroupName=name)
+    made = Registry(local_cloud, settings, local_cloud.image(SERVE, "serve.py"))
+    yield made
+    if found := made.describe():
+        wait_until(lambda: made.describe()["EndpointStatus"] in ("InService", "Failed"), 60)
+        for rule in serving.deployment_rules(settings):
+            local_cloud.client("events").disable_rule(Name=rule)
+        sagemaker.delete_endpoint(EndpointName=found["EndpointName"])
+
+
+class Asking:
+    """A client in a loop; `answers` are (version or error) in their order."""
+
+    def __init__(self, registry):
+        self._runtime = registry.client("sagemaker-runtime")
+        self._endpoint = registry.endpoint
+        self._end = threading.Event()
+        self.answers = []
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+    def _ask(self):
+        while not self._end.wait(0.02):
+            try:
+                answer = self._runtime.invoke_endpoint(
+                    EndpointName=self._endpoint, Body=b"photo", ContentType="image/jpeg"
+                )
+                self.answers.append(json.load(answer["Body"])["model_version"])
+            except self._runtime.exceptions.ClientError as error:
+                self.answers.append(error)
+
+    def errors(self):
+        return [answer for answer in self.answers if not isinstance(answer, str)]
+
+
+def test_an_approval_brings_the_version_into_service_and_a_second_event_changes_nothing(registry):
+    first = registry.approve(GOOD, golden=GOOD)
+    found = registry.judged(first, "accepted")
+    packages = registry.client("sagemaker").list_model_packages(ModelPackageGroupName=registry.settings.registry.group)
+    detail = {"ModelPackageArn": packages["ModelPackageSummaryList"][0]["ModelPackageArn"]}
+    again = {"detail-type": "SageMaker Model Package State Change", "detail": detail, "time": "2026-01-01T00:00:00Z"}
+    answer = registry.client("lambda").invoke(
+        FunctionName=registry.settings.deploy_function, Payload=json.dumps(again).encode()
+    )
+    assert json.load(answer["Payload"])["reason"] == f"version {first} serves already"
+    assert registry.describe()["EndpointConfigName"] == found["EndpointConfigName"]
+    decisions = [decision["decision"] for decision in registry.decisions()]
+    assert decisions.count("creating") == 1
+    assert "updating" not in decisions
+
+
+def test_a_good_version_takes_over_behind_its_canary_without_a_failed_request(registry):
+    first = registry.approve(GOOD, golden=GOOD)
+    registry.judged(first, "accepted")
+    with Asking(registry) as client:
+        second = registry.approve(GOOD, golden=GOOD)
+        registry.judged(second, "accepted")
+        time.sleep(0.3)
+    assert client.errors() == []
+    assert client.answers[0] == first
+    assert set(client.answers[-5:]) == {second}
+    # Under the canary both answered.
+    begun, moved = client.answers.index(second), len(client.answers) - client.answers[::-1].index(first)
+    assert begun < moved
+
+
+@pytest.mark.parametrize(
+    ("model", "golden", "said", "failures"),
+    [
+        ({"crash": True}, None, "did not pass the ping health check", "none"),
+        ({"probabilities": {"0": 0.9, "1": 0.1}}, GOOD, "smoke test: photo 00001", "none"),
+        ({"status": 500}, None, "are in ALARM state", "the canary's"),
+    ],
+    ids=["the container fails its ping", "the smoke test is wrong", "5xx under the canary"],
+)
+def test_a_bad_version_goes_back_and_the_old_one_never_stopped_answering(registry, model, golden, said, failures):
+    first = registry.approve(GOOD, golden=GOOD)
+    before = registry.judged(first, "accepted")
+    with Asking(registry) as client:
+        second = registry.approve(model, golden=golden)
+        after = registry.judged(second, "rolled-back")
+        settled = len(client.answers)
+        time.sleep(0.5)
+    assert after["EndpointConfigName"] == before["EndpointConfigName"]
+    (decision,) = [d for d in registry.decisions() if d["decision"] in ("rolled-back", "rolling-back")]
+    assert said in decision["reason"]
+    assert first in client.answers
+    assert client.answers[settled:]
+    assert set(client.answers[settled:]) == {first}
+    if failures == "none":
+        assert client.errors() == []
+    else:
+        # A share of the requests met the broken version, and each of those failures is its own.
+        assert 2 < len(client.errors()) < len(client.answers) / 2 + 10
+        assert all("(500)" in str(error) for error in client.errors())
+
+
+def test_a_first_version_that_does_not_come_up_leaves_no_endpoint_and_the_next_one_makes_it(registry):
+    registry.approve({"crash": True})
+    wait_until(lambda: [d for d in registry.decisions() if d["decision"] == "cleaned-up"], 60)
+    wait_until(lambda: registry.describe() is None)
+    second = registry.approve(GOOD, golden=GOOD)
+    registry.judged(second, "accepted")

@@ -1,0 +1,101 @@
+"""An account for the deploy function: moto's registry and endpoints, and what moto lacks of UpdateEndpoint."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+from moto.sagemaker.models import sagemaker_backends
+
+from steps.deploy.clients import Clients
+from steps.deploy.conclusion import conclude
+from steps.deploy.deployment import Decision, deploy
+from steps.deploy.events import EndpointChange, Order, Version
+from steps.deploy.settings import Settings
+
+ACCOUNT, REGION, GROUP, ENDPOINT = "123456789012", "us-east-1", "bins", "counting"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/bins-serving"
+GOLDEN = {"image_id": "00001", "jpeg": base64.b64encode(b"a photo").decode(), "count": 2}
+PROBABILITIES = {"0": 0.1, "1": 0.2, "2": 0.7}
+
+
+@dataclass
+class Runtime:
+    """The endpoint's answers: those of the version that its configuration names, unless a test says otherwise."""
+
+    account: Account
+    probabilities: dict[str, float] = field(default_factory=lambda: dict(PROBABILITIES))
+    error: bool = False
+
+    def invoke_endpoint(self, **request: Any) -> Any:
+        assert request["Body"] == b"a photo"
+        if self.error:
+            raise ClientError({"Error": {"Code": "ModelError", "Message": "it broke"}}, "InvokeEndpoint")
+        version = self.account.endpoint.endpoint_config_name.rsplit("-v", 1)[1].split("-")[0]
+        answer = {"count": 2, "probabilities": self.probabilities, "expected": 1.6, "model_version": version}
+        return {"Body": io.BytesIO(json.dumps(answer).encode())}
+
+
+@dataclass
+class Account:
+    """What tests do with the account. `updates` are the UpdateEndpoint requests so far."""
+
+    aws: Clients
+    updates: list[dict[str, Any]]
+    settings: Settings = field(default_factory=lambda: Settings(ENDPOINT, GROUP, ROLE, instance_count=4))
+    recorded: list[Decision] = field(default_factory=list)
+    golden: set[str] = field(default_factory=set)
+
+    @property
+    def sagemaker(self) -> Any:
+        return self.aws.sagemaker
+
+    @property
+    def endpoint(self) -> Any:
+        """moto's endpoint, to change its state as the service would."""
+        return sagemaker_backends[ACCOUNT][REGION].endpoints[ENDPOINT]
+
+    def register(self, status: str = "Approved", golden: bool = False) -> Version:
+        """A new version of the group."""
+        container = {"Image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/x:1", "ModelDataUrl": "s3://bins/m.tar.gz"}
+        arn = self.sagemaker.create_model_package(
+            ModelPackageGroupName=GROUP,
+            InferenceSpecification={
+                "Containers": [container],
+                "SupportedContentTypes": ["image/jpeg"],
+                "SupportedResponseMIMETypes": ["application/json"],
+            },
+            ModelApprovalStatus=status,
+        )["ModelPackageArn"]
+        if golden:
+            photos = {"version": 1, "photos": [{**GOLDEN, "probabilities": PROBABILITIES}]}
+            self.aws.s3.put_object(Bucket="bins", Key="golden.json", Body=json.dumps(photos))
+            self.golden.add(arn)
+        return Version.of(arn)
+
+    def set_status(self, version: Version, status: str) -> None:
+        self.sagemaker.update_model_package(ModelPackageArn=version.arn, ModelApprovalStatus=status)
+
+    def deploy(self, version: Version, **order: Any) -> Decision:
+        return deploy(self.aws, self.settings, Order(version, **order))
+
+    def changed(self, status: str = "IN_SERVICE", name: str = ENDPOINT) -> Decision:
+        """An endpoint event reaches the function."""
+        return conclude(self.aws, self.settings, EndpointChange(name, status), self.recorded.append)
+
+    def in_service(self, config: str | None = None) -> None:
+        """The change under way ends well, or with the configuration `config`."""
+        self.endpoint.endpoint_status = "InService"
+        if config:
+            self.endpoint.endpoint_config_name = config
+
+    def tags(self) -> dict[str, str]:
+        # moto appends a tag that is there; SageMaker replaces its value.
+        return {tag["Key"]: tag["Value"] for tag in self.sagemaker.list_tags(ResourceArn=self.endpoint.arn)["Tags"]}
+
+    def exists(self) -> bool:
+        return bool(self.sagemaker.list_endpoints()["Endpoints"])

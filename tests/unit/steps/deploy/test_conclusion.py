@@ -1,0 +1,161 @@
+"""What the deploy function makes of the end of a change: verdict, smoke test, going back, clearing away."""
+
+import dataclasses
+
+import pytest
+
+from steps.deploy.settings import DeployError
+
+
+def test_a_version_that_counts_as_its_evaluation_did_is_accepted_and_scales(account):
+    account.settings = dataclasses.replace(account.settings, maximum_instance_count=9)
+    account.deploy(account.register(golden=True))
+    decision = account.changed()
+    assert decision.decision == "accepted"
+    assert "1 golden photos" in decision.reason
+    assert account.tags()["verdict"] == "accepted"
+    (target,) = account.aws.scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (4, 9)
+    assert target["ResourceId"] == "endpoint/counting/variant/AllTraffic"
+    (policy,) = account.aws.scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 600
+
+
+def test_without_golden_photos_a_version_is_accepted_and_that_is_said(account):
+    account.deploy(account.register())
+    assert "no golden photos" in account.changed().reason
+
+
+def test_it_is_judged_once(account):
+    account.deploy(account.register(golden=True))
+    account.changed()
+    account.aws.runtime.error = True
+    assert account.changed().decision == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"error": True}, "it broke"),
+        ({"probabilities": {"0": 0.7, "1": 0.2, "2": 0.1}}, "a probability is 0.60 off"),
+        ({"probabilities": {"0": 0.1, "1": 0.9}}, "probabilities of 0, 1, where 0, 1, 2 were evaluated"),
+    ],
+)
+def test_a_version_whose_smoke_test_is_wrong_goes_back_at_once(account, fault, said):
+    first = account.deploy(account.register(golden=True))
+    account.changed()
+    account.deploy(account.register(golden=True))
+    for name, value in fault.items():
+        setattr(account.aws.runtime, name, value)
+    decision = account.changed()
+    assert decision.decision == "rolling-back"
+    assert said in decision.reason
+    update = account.updates[-1]
+    assert update["EndpointConfigName"] == first.endpoint_config_name
+    assert "AutoRollbackConfiguration" not in update["DeploymentConfig"]
+    assert account.tags()["verdict"] == "rolled-back"
+    # The end of going back is an event too, and nothing starts from the beginning.
+    assert account.changed().decision == "unchanged"
+    assert len(account.updates) == 2
+
+
+def test_a_version_that_answers_as_another_one_is_wrong(account, monkeypatch):
+    account.deploy(account.register(golden=True))
+    account.changed()
+    before = account.endpoint.endpoint_config_name
+    account.deploy(account.register(golden=True))
+    monkeypatch.setattr(type(account.aws.runtime), "invoke_endpoint", serving_version_9)
+    assert "version 9 answers, not 2" in account.changed().reason
+    assert account.endpoint.endpoint_config_name == before
+
+
+def serving_version_9(runtime, **request):
+    import io
+    import json
+
+    answer = {"count": 2, "probabilities": runtime.probabilities, "expected": 1.6, "model_version": "9"}
+    return {"Body": io.BytesIO(json.dumps(answer).encode())}
+
+
+def test_a_first_version_whose_smoke_test_is_wrong_is_cleared_away(account):
+    version = account.register(golden=True)
+    account.deploy(version, approved_at="2026-11-23T10:00:00Z")
+    account.aws.runtime.error = True
+    assert account.changed().decision == "cleaned-up"
+    assert not account.exists()
+    assert account.changed("DELETING").decision == "unchanged"
+    # The approval's event a second time makes no second attempt; a new approval does.
+    assert account.deploy(version, approved_at="2026-11-23T10:00:00Z").decision == "unchanged"
+    assert account.deploy(version, approved_at="2026-11-23T10:30:00Z").decision == "creating"
+
+
+def test_a_first_deployment_that_does_not_come_up_is_cleared_away_and_not_tried_for_ever(account):
+    account.deploy(account.register(), approved_at="2026-11-23T10:00:00Z")
+    account.endpoint.endpoint_status = "Failed"
+    account.endpoint.failure_reason = "the ping health check"
+    decision = account.changed("FAILED")
+    assert decision.decision == "cleaned-up"
+    assert "the ping health check" in decision.reason
+    assert not account.exists()
+    assert account.changed("FAILED").decision == "unchanged"
+    assert not account.exists()
+
+
+def test_a_version_waiting_behind_a_failed_first_deployment_makes_the_endpoint_anew(account):
+    account.deploy(account.register())
+    account.register()
+    account.endpoint.endpoint_status = "Failed"
+    with pytest.raises(DeployError, match="deploy version 2 after that"):
+        account.changed("FAILED")
+    assert [decision.decision for decision in account.recorded] == ["cleaned-up"]
+    # Lambda invokes it again with the same event.
+    decision = account.changed("FAILED")
+    assert (decision.decision, decision.model_package_version) == ("creating", "2")
+
+
+def test_a_version_that_the_alarms_rolled_back_is_recorded_with_the_reason_and_not_tried_for_ever(account):
+    first = account.deploy(account.register())
+    account.changed()
+    account.deploy(account.register())
+    account.in_service(first.endpoint_config_name)
+    account.endpoint.failure_reason = "the alarms errors are in ALARM state"
+    decision = account.changed()
+    assert decision.decision == "rolled-back"
+    assert "version 2: the alarms errors" in decision.reason
+    assert account.changed().decision == "unchanged"
+    assert len(account.updates) == 1
+
+
+def test_a_version_approved_while_the_endpoint_was_busy_is_deployed_when_that_has_ended(account):
+    account.deploy(account.register(golden=True))
+    second = account.register()
+    account.endpoint.endpoint_status = "Updating"
+    with pytest.raises(DeployError, match="counting is Updating"):
+        account.deploy(second)
+    assert account.changed("UPDATING").decision == "unchanged"
+    account.in_service()
+    decision = account.changed()
+    assert (decision.decision, decision.model_package_version) == ("updating", "2")
+    assert [one.decision for one in account.recorded] == ["unchanged", "accepted", "updating"]
+
+
+def test_an_endpoint_that_a_person_deleted_stays_deleted(account):
+    account.deploy(account.register())
+    account.sagemaker.delete_endpoint(EndpointName="counting")
+    assert account.changed("DELETING").decision == "unchanged"
+    assert not account.exists()
+
+
+def test_nothing_approved_is_nothing_to_do(account):
+    account.deploy(account.register())
+    account.changed()
+    for package in account.sagemaker.list_model_packages(ModelPackageGroupName="bins")["ModelPackageSummaryList"]:
+        account.sagemaker.update_model_package(
+            ModelPackageArn=package["ModelPackageArn"], ModelApprovalStatus="Rejected"
+        )
+    assert account.changed().decision == "unchanged"
+
+
+def test_an_event_about_another_endpoint_is_refused(account):
+    with pytest.raises(DeployError, match="this function deploys to counting"):
+        account.changed(name="other")

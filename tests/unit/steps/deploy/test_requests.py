@@ -1,0 +1,71 @@
+"""The requests of a deployment: names, guardrails, capture and encryption."""
+
+import dataclasses
+
+import pytest
+
+from pipeline.validation import validate_request
+from steps.deploy import requests
+from steps.deploy.events import Version
+from steps.deploy.settings import Settings
+
+VERSION = Version("arn:aws:sagemaker:us-east-1:123456789012:model-package/bins/3", "bins", 3)
+SETTINGS = Settings("bins", "bins", "arn:aws:iam::123456789012:role/serving", instance_count=2)
+
+
+def with_number(number):
+    return dataclasses.replace(VERSION, number=number)
+
+
+def name(settings, version=VERSION):
+    return requests.endpoint_config(settings, version)["EndpointConfigName"]
+
+
+def test_names_stay_within_63_characters_and_differ_by_version():
+    long = dataclasses.replace(SETTINGS, endpoint_name="b" * 63)
+    names = {name(long, with_number(number)) for number in range(1, 100)}
+    assert len(names) == 99
+    assert all(len(one) <= 63 for one in names)
+
+
+@pytest.mark.parametrize(
+    ("instances", "percent", "canary"), [(2, 10, 1), (4, 30, 1), (10, 30, 3), (3, 50, 1), (100, 10, 10), (2, 50, 1)]
+)
+def test_a_canary_is_at_least_an_instance_and_at_most_half_of_them(instances, percent, canary):
+    settings = dataclasses.replace(SETTINGS, canary_percent=percent)
+    routing = requests.deployment_config(settings, instances)["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
+    assert routing["CanarySize"] == {"Type": "INSTANCE_COUNT", "Value": canary}
+
+
+def test_one_instance_moves_all_at_once_and_is_watched_all_the_same():
+    settings = dataclasses.replace(SETTINGS, alarms=("errors",), baking_seconds=120)
+    config = requests.deployment_config(settings, 1)
+    assert config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
+    assert config["BlueGreenUpdatePolicy"]["TerminationWaitInSeconds"] == 120
+    assert config["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": "errors"}]}
+
+
+def test_a_key_encrypts_captures_and_the_volume_where_it_can():
+    settings = dataclasses.replace(SETTINGS, kms_key="key", capture_uri="s3://b/captures", capture_percent=5)
+    config = requests.endpoint_config(settings, VERSION)
+    assert config["KmsKeyId"] == "key"
+    assert config["DataCaptureConfig"]["KmsKeyId"] == "key"
+    for own_disks in ("ml.g4dn.xlarge", "ml.g5.2xlarge", "ml.c5d.xlarge", "ml.p4de.24xlarge", "ml.m6gd.large"):
+        with_disks = requests.endpoint_config(dataclasses.replace(settings, instance_type=own_disks), VERSION)
+        assert "KmsKeyId" not in with_disks
+        assert with_disks["DataCaptureConfig"]["KmsKeyId"] == "key"
+
+
+@pytest.mark.parametrize("mode", ["real-time", "serverless"])
+def test_the_service_would_take_every_request(mode):
+    settings = dataclasses.replace(
+        SETTINGS, mode=mode, kms_key="key", capture_uri="s3://b/captures", capture_percent=5, alarms=("errors",)
+    )
+    config = requests.endpoint_config(settings, VERSION)
+    model = requests.model(settings, VERSION, config["EndpointConfigName"])
+    assert config["ProductionVariants"][0]["ModelName"] == model["ModelName"]
+    assert validate_request("sagemaker", "CreateModel", model) == []
+    assert validate_request("sagemaker", "CreateEndpointConfig", config) == []
+    for deployment in (requests.deployment_config(settings, 4), requests.swift_deployment_config(settings)):
+        update = {"EndpointName": "bins", "EndpointConfigName": "c", "DeploymentConfig": deployment}
+        assert validate_request("sagemaker", "UpdateEndpoint", update) == []
