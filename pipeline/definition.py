@@ -348,7 +348,7 @@ def register_model(context: Context, evidence: Evidence, tune: TuningStep) -> Mo
         content_types=["image/jpeg", "application/json"],
         response_types=["application/json"],
         inference_instances=[settings.endpoint.instance_type],
-        transform_instances=[settings.endpoint.instance_type],
+        transform_instances=[settings.endpoint.batch_instance_type],
         model_metrics=ModelMetrics(model_statistics=statistics),
         # What a monitor compares with is how this version counted when it was registered.
         drift_check_baselines=DriftCheckBaselines(model_statistics=statistics),
@@ -385,6 +385,8 @@ def _lineage(context: Context, evidence: Evidence) -> dict[str, Any]:
         "training_image": context.image_uri("train"),
         "evaluation_image": context.image_uri("evaluate"),
         "serving_image": context.image_uri("serve"),
+        # The deploy function tests the endpoint with them.
+        "golden_photos": context.output_uri("evaluate", "evaluation", "golden.json"),
     }
 
 

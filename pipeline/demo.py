@@ -22,7 +22,8 @@ from pipeline.bins import synthetic
 from pipeline.bins.sources import open_source
 from pipeline.bins.upload import upload
 from pipeline.errors import PipelineError
-from pipeline.operations import endpoint, executions, progress, registry
+from pipeline.operations import endpoint, executions, predictions, progress, registry
+from pipeline.operations.photos import Reader
 from pipeline.operations.responses import says_missing
 from pipeline.operations.upsert import upsert
 from pipeline.session import client, connect
@@ -206,8 +207,11 @@ def _show_results(settings: Settings, version: Version, folder: Path, console: C
         f"{settings.data.image_location.rstrip('/')}/bin-images/{image_id}.jpg": quantity
         for image_id, quantity in chosen.items()
     }
-    answers = endpoint.predict(settings, endpoint.read_photos(settings, photos))
-    console.print(display.predictions_table(answers, truth=photos), highlight=False)
+    answers = list(predictions.predict(settings, Reader(settings), photos))
+    if unanswered := [one for one in answers if isinstance(one, predictions.NotCounted)]:
+        raise DemoError(f"{unanswered[0].source}: {unanswered[0].reason}")
+    counted = [one for one in answers if isinstance(one, predictions.Prediction)]
+    console.print(display.predictions_table(counted, truth=photos), highlight=False)
     folder.mkdir(parents=True, exist_ok=True)
     report = folder / "report.html"
     report.write_bytes(_read(s3, f"{base}/report.html"))

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.operations.endpoint import Prediction
+from pipeline.operations.predictions import Prediction
 from pipeline.operations.progress import Progress, StepRun, Trial
 
 _STYLES = {

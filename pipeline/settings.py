@@ -368,6 +368,7 @@ class Endpoint(Group):
     invocations_per_instance: PositiveInt = Field(
         default=600, description="requests a minute and instance that scaling aims at"
     )
+    batch_instance_type: InstanceType = Field(default="ml.c5.xlarge", description="of batch transform jobs")
     serverless_memory_megabytes: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 3072
     serverless_concurrency: int = Field(default=5, ge=1, le=200)
     canary_percent: int = Field(default=10, ge=1, le=50, description="of the instances, and so of the traffic")

@@ -12,6 +12,20 @@ from pipeline.cli import trials
 from pipeline.cli import registry
 from pipeline.cli import lineage
 from pipeline.cli import endpoint
+from pipeline.cli import predict
 # isort: on
 
-__all__ = ["app", "dataset", "definition", "demo", "endpoint", "lineage", "local", "main", "registry", "runs", "trials"]
+__all__ = [
+    "app",
+    "dataset",
+    "definition",
+    "demo",
+    "endpoint",
+    "lineage",
+    "local",
+    "main",
+    "predict",
+    "registry",
+    "runs",
+    "trials",
+]

@@ -1,4 +1,4 @@
-"""Commands: endpoint, predict."""
+"""Commands: endpoint, rollback."""
 
 from __future__ import annotations
 
@@ -9,51 +9,56 @@ import typer
 from pipeline.cli.app import RELEASE, app, options_of, status, write_json
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+ROLLBACK_SECONDS = 1800
 
 
 @app.command(rich_help_panel=RELEASE)
 def endpoint(context: typer.Context, as_json: Json = False) -> None:
-    """Show the endpoint and the version that it serves."""
-    from pipeline.operations import endpoint as operation
-
-    found = operation.describe(options_of(context).connected())
-    if as_json:
-        write_json(found)
-        return
-    from rich.console import Console
-
-    from pipeline.display import moment, shortened, status_text
-
-    console = Console()
-    console.print(found.name, status_text(found.status), f"since {moment(found.changed)}", highlight=False)
-    console.print(f"version {found.version or '-'}  {found.package}", highlight=False, soft_wrap=True)
-    console.print(f"config  {found.config}", highlight=False, soft_wrap=True)
-    if found.failure:
-        console.print(shortened(found.failure), style="red", highlight=False)
-
-
-@app.command(rich_help_panel=RELEASE)
-def predict(
-    context: typer.Context,
-    photos: Annotated[
-        list[str],
-        typer.Argument(metavar="PHOTO...", help="JPEG files, folders of them, or s3:// objects and prefixes."),
-    ],
-    concurrency: Annotated[int, typer.Option(min=1, max=32, help="Photos sent at the same time.")] = 4,
-    as_json: Json = False,
-) -> None:
-    """Count the objects in photos with the endpoint."""
+    """Show the endpoint: its version, traffic, alarms, and what was decided or went wrong lately."""
     from pipeline.operations import endpoint as operation
 
     settings = options_of(context).connected()
-    read = operation.read_photos(settings, photos)
-    with status(f"counting in {len(read):,} photos"):
-        predictions = list(operation.predict(settings, read, concurrency=concurrency))
+    with status("looking at the endpoint"):
+        found = operation.describe(settings)
+        health = operation.health(settings)
     if as_json:
-        write_json(predictions)
+        import dataclasses
+
+        write_json({"version": found.version, **dataclasses.asdict(found), "health": health})
         return
     from rich.console import Console
 
-    from pipeline.display import predictions_table
+    from pipeline.endpoint_display import summary
 
-    Console().print(predictions_table(predictions), highlight=False)
+    console = Console()
+    for part in summary(found, health):
+        console.print(part, highlight=False)
+
+
+@app.command(rich_help_panel=RELEASE)
+def rollback(
+    context: typer.Context,
+    to: Annotated[str, typer.Option("--to", metavar="VERSION", help="Default: the approved one before.")] = "",
+    comment: Annotated[str, typer.Option("--comment", "-m", help="Why; kept with the versions.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it serves.")] = True,
+) -> None:
+    """Go back to an earlier version at once; the versions after it are rejected."""
+    from pipeline.operations import endpoint as operation
+    from pipeline.operations import rollback as back
+
+    options = options_of(context)
+    settings = options.connected()
+    chosen = back.target(settings, to)
+    if not yes:
+        typer.confirm(f"Go back to {chosen.name}, and reject every approved version after it?", abort=True)
+    done = back.roll_back(settings, chosen, comment)
+    for number in done.rejected:
+        typer.echo(f"rejected: version {number}")
+    typer.echo(f"{done.decision}: {done.reason}")
+    if not wait:
+        typer.echo(f"next: {options.command()} endpoint")
+        return
+    with status(f"waiting for version {done.version}"):
+        found = operation.wait(settings, done.arn, timeout=ROLLBACK_SECONDS)
+    typer.echo(f"{found.name} is {found.status} with version {found.version}")

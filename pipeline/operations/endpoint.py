@@ -1,27 +1,44 @@
-"""The endpoint: what it serves, and counting the objects in photos with it."""
+"""The endpoint: its state, its version, its traffic and alarms, and what went wrong lately."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.operations.responses import missing_means
+from pipeline.operations import logs
+from pipeline.operations.responses import missing_means, says_missing
+from pipeline.serving import VARIANT
 from pipeline.session import client
 from pipeline.settings import Settings
 
-# InvokeEndpoint's limit for a real-time endpoint (the maximum of BodyBlob in the service's model).
-PAYLOAD_LIMIT = 6_291_456
-_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-# Cameras pad behind the end marker; the steps look for it in as many bytes.
-_JPEG_TAIL = 1024
-_SUFFIXES = (".jpg", ".jpeg")
+# The deploy function's tags of the endpoint (steps.deploy.endpoint; a test holds them together).
+TRIED, VERDICT, VERDICT_REASON = "model-package-version", "verdict", "verdict-reason"
+ROLLED_BACK, PENDING = "rolled-back", "pending"
+TRAFFIC_MINUTES = 60
+ERRORS_SHOWN, DECISIONS_SHOWN = 5, 5
+DECISION_DAYS = 14
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The version that was tried last, and what came of it: pending, accepted or rolled-back."""
+
+    version: int
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A change under way: the version that comes, and its share of the traffic by now."""
+
+    version: int | None
+    share: float
 
 
 @dataclass(frozen=True)
@@ -34,37 +51,58 @@ class Endpoint:
     package: str
     changed: datetime
     failure: str = ""
+    instances: int = 0
+    on: str = ""
+    """The instance type, or what is said of a serverless endpoint."""
+    captured_percent: int = 0
+    captures: str = ""
+    pending: Pending | None = None
+    tried: Attempt | None = None
 
     @property
     def version(self) -> int | None:
         """The version of the model package."""
-        number = self.package.rsplit("/", 1)[-1]
-        return int(number) if number.isdecimal() else None
+        return _number(self.package)
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A JPEG and where it came from."""
+class Traffic:
+    """Requests of the last TRAFFIC_MINUTES; milliseconds of the model's time, None where there was no request."""
 
-    source: str
-    data: bytes
+    requests: int
+    refused: int
+    failed: int
+    mean_milliseconds: float | None
+    slowest_milliseconds: float | None
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """The endpoint's answer to one photo: the count, the expectation of the count, and the likelihood of each count."""
+class Alarm:
+    """An alarm that rolls a deployment back."""
 
-    source: str
-    count: int
-    expected: float
-    probabilities: Mapping[int, float]
-    model_version: str
-    milliseconds: float
+    name: str
+    state: str
+    reason: str
 
-    @property
-    def confidence(self) -> float:
-        """The likelihood that the model gives to the count it answered."""
-        return self.probabilities.get(self.count, 0.0)
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision of the deploy function."""
+
+    time: datetime
+    decision: str
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the endpoint does."""
+
+    traffic: Traffic
+    alarms: tuple[Alarm, ...]
+    errors: tuple[logs.Line, ...]
+    decisions: tuple[Decided, ...]
 
 
 def describe(settings: Settings) -> Endpoint:
@@ -72,22 +110,53 @@ def describe(settings: Settings) -> Endpoint:
     sagemaker = client(settings, "sagemaker")
     name = settings.endpoint.name
     with missing_means(f"there is no endpoint {name}; approve a model: python -m pipeline approve latest"):
-        endpoint = sagemaker.describe_endpoint(EndpointName=name)
+        found = sagemaker.describe_endpoint(EndpointName=name)
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
+    production = config["ProductionVariants"][0]
+    serving = (found.get("ProductionVariants") or [{}])[0]
+    capture = found.get("DataCaptureConfig") or {}
     return Endpoint(
         name=name,
-        status=endpoint["EndpointStatus"],
-        config=endpoint["EndpointConfigName"],
-        package=_package(sagemaker, endpoint["EndpointConfigName"]),
-        changed=endpoint["LastModifiedTime"],
-        failure=endpoint.get("FailureReason", ""),
+        status=found["EndpointStatus"],
+        config=found["EndpointConfigName"],
+        package=_package(sagemaker, production["ModelName"]),
+        changed=found["LastModifiedTime"],
+        failure=found.get("FailureReason", ""),
+        instances=serving.get("CurrentInstanceCount", 0),
+        on=production.get("InstanceType", "serverless"),
+        captured_percent=capture.get("CurrentSamplingPercentage", 0) if capture.get("EnableCapture") else 0,
+        captures=capture.get("DestinationS3Uri", ""),
+        pending=_pending(sagemaker, found.get("PendingDeploymentSummary")),
+        tried=_tried(sagemaker, found["EndpointArn"]),
     )
 
 
-def _package(sagemaker: Any, config: str) -> str:
-    variants = sagemaker.describe_endpoint_config(EndpointConfigName=config)["ProductionVariants"]
-    model = sagemaker.describe_model(ModelName=variants[0]["ModelName"])
+def _package(sagemaker: Any, model_name: str) -> str:
+    model = sagemaker.describe_model(ModelName=model_name)
     containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
     return str(containers[0].get("ModelPackageName", ""))
+
+
+def _number(package: str) -> int | None:
+    number = package.rsplit("/", 1)[-1]
+    return int(number) if number.isdecimal() else None
+
+
+def _pending(sagemaker: Any, summary: Any) -> Pending | None:
+    if not summary:
+        return None
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=summary["EndpointConfigName"])
+    (variant,) = summary.get("ProductionVariants") or [{}]
+    package = _package(sagemaker, config["ProductionVariants"][0]["ModelName"])
+    return Pending(_number(package), variant.get("CurrentWeight", 0.0))
+
+
+def _tried(sagemaker: Any, arn: str) -> Attempt | None:
+    pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
+    tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+    if not tags.get(TRIED, "").isdecimal():
+        return None
+    return Attempt(int(tags[TRIED]), tags.get(VERDICT, ""), tags.get(VERDICT_REASON, ""))
 
 
 def wait(
@@ -98,7 +167,7 @@ def wait(
     interval: float = 2.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Endpoint:
-    """Wait until the endpoint serves the model package `package`; `timeout` and `interval` are in seconds.
+    """Wait until the endpoint serves the model package `package` and has judged it; times are in seconds.
 
     Raises PipelineError when the deployment fails, is rolled back or takes longer.
     """
@@ -106,15 +175,19 @@ def wait(
     last = "there is none yet"
     while time.monotonic() < end:
         try:
-            endpoint = describe(settings)
+            found = describe(settings)
         except PipelineError as error:
             last = str(error)
         else:
-            if endpoint.status == "Failed":
-                raise PipelineError(f"the endpoint {endpoint.name} failed: {endpoint.failure or 'no reason is given'}")
-            if endpoint.status == "InService" and endpoint.package == package:
-                return endpoint
-            last = f"it is {endpoint.status} with {endpoint.package or endpoint.config}"
+            if found.status == "Failed":
+                raise PipelineError(f"the endpoint {found.name} failed: {found.failure or 'no reason is given'}")
+            tried = found.tried
+            if tried and tried.version == _number(package) and tried.verdict == ROLLED_BACK:
+                raise PipelineError(f"version {tried.version} was rolled back: {tried.reason}")
+            judged = tried is None or tried.verdict != PENDING
+            if found.status == "InService" and found.package == package and judged:
+                return found
+            last = f"it is {found.status} with {found.package or found.config}"
         sleep(interval)
     raise PipelineError(
         f"the endpoint {settings.endpoint.name} does not serve {package} after {timeout:.0f} s ({last});"
@@ -122,105 +195,72 @@ def wait(
     )
 
 
-def read_photos(settings: Settings, sources: Iterable[str]) -> list[Photo]:
-    """The photos that files, folders (their JPEGs, sorted) and S3 URIs (an object, or a prefix ending in /) name.
-
-    Raises PipelineError that names the first source that is no whole JPEG, or is not there.
-    """
-    photos = [photo for source in sources for photo in _read(settings, source)]
-    for photo in photos:
-        check_jpeg(photo)
-    return photos
-
-
-def check_jpeg(photo: Photo) -> None:
-    """Raise PipelineError unless the photo is a whole JPEG that the endpoint can take."""
-    if not photo.data.startswith(_JPEG_START):
-        raise PipelineError(f"{photo.source}: not a JPEG; the endpoint counts in JPEG photos only")
-    if _JPEG_END not in photo.data[-_JPEG_TAIL:]:
-        raise PipelineError(f"{photo.source}: the JPEG ends before its end marker; it was cut off on the way")
-    if len(photo.data) > PAYLOAD_LIMIT:
-        raise PipelineError(f"{photo.source}: {len(photo.data):,} bytes; an endpoint takes at most {PAYLOAD_LIMIT:,}")
+def health(settings: Settings) -> Health:
+    """Traffic, alarms, recent errors of the containers and recent decisions of the deploy function."""
+    cloudwatch = client(settings, "cloudwatch")
+    found = cloudwatch.describe_alarms(AlarmNames=list(settings.alarms))["MetricAlarms"]
+    alarms = tuple(Alarm(one["AlarmName"], one["StateValue"], one.get("StateReason", "")) for one in found)
+    return Health(
+        traffic=_traffic(settings, cloudwatch),
+        alarms=alarms,
+        errors=tuple(_recent(settings, logs.endpoint_source(settings), '"error"', TRAFFIC_MINUTES))[-ERRORS_SHOWN:],
+        decisions=decisions(settings)[-DECISIONS_SHOWN:],
+    )
 
 
-def _read(settings: Settings, source: str) -> Iterator[Photo]:
-    if source.startswith("s3://"):
-        yield from _read_s3(client(settings, "s3"), source)
-        return
-    path = Path(source)
-    if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES)
-        if not files:
-            raise PipelineError(f"{path}: no .jpg files in this folder")
-    else:
-        files = [path]
-    for file in files:
+def _traffic(settings: Settings, cloudwatch: Any) -> Traffic:
+    end = datetime.now(UTC) + timedelta(minutes=1)
+    period = (TRAFFIC_MINUTES + 1) * 60
+
+    def statistic(metric: str, name: str) -> float | None:
+        points = cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=[
+                {"Name": "EndpointName", "Value": settings.endpoint.name},
+                {"Name": "VariantName", "Value": VARIANT},
+            ],
+            StartTime=end - timedelta(seconds=period),
+            EndTime=end,
+            Period=period,
+            Statistics=[name],
+        )["Datapoints"]
+        if not points:
+            return None
+        values = [float(point[name]) for point in points]
+        return max(values) if name == "Maximum" else sum(values) / (len(values) if name == "Average" else 1)
+
+    mean, slowest = statistic("ModelLatency", "Average"), statistic("ModelLatency", "Maximum")
+    return Traffic(
+        requests=round(statistic("Invocations", "Sum") or 0),
+        refused=round(statistic("Invocation4XXErrors", "Sum") or 0),
+        failed=round(statistic("Invocation5XXErrors", "Sum") or 0),
+        mean_milliseconds=mean / 1000 if mean is not None else None,
+        slowest_milliseconds=slowest / 1000 if slowest is not None else None,
+    )
+
+
+def decisions(settings: Settings) -> tuple[Decided, ...]:
+    """What the deploy function decided in the last DECISION_DAYS and that changed something, oldest first."""
+    found = []
+    for line in _recent(settings, logs.deploy_source(settings), '"decision"', DECISION_DAYS * 24 * 60):
         try:
-            yield Photo(str(file), file.read_bytes())
-        except OSError as error:
-            raise PipelineError(f"{file}: cannot be read: {error.strerror}") from error
+            one = json.loads(line.message)
+            decided = Decided(line.time, one["decision"], one["model_package_version"], one["reason"])
+        except (ValueError, KeyError, TypeError):
+            continue  # a line of the function's that only has the word
+        if decided.decision != "unchanged":
+            found.append(decided)
+    return tuple(found)
 
 
-def _read_s3(s3: Any, uri: str) -> Iterator[Photo]:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    keys = [key]
-    if not key or key.endswith("/"):
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
-        with missing_means(f"{uri}: there is no such bucket"):
-            found = [one["Key"] for page in pages for one in page.get("Contents", [])]
-        keys = [one for one in found if one.lower().endswith(_SUFFIXES)]
-        if not keys:
-            raise PipelineError(f"{uri}: no .jpg objects below this prefix")
-    for one in keys:
-        with missing_means(f"s3://{bucket}/{one}: there is no such object; a prefix ends with /"):
-            yield Photo(f"s3://{bucket}/{one}", s3.get_object(Bucket=bucket, Key=one)["Body"].read())
+def _recent(settings: Settings, source: logs.Source, pattern: str, minutes: int) -> Iterator[logs.Line]:
+    """Lines of the last minutes that hold the pattern's words; none where nothing was ever written."""
+    from botocore.exceptions import ClientError
 
-
-def predict(settings: Settings, photos: Iterable[Photo], *, concurrency: int = 4) -> Iterator[Prediction]:
-    """Send each photo to the endpoint, `concurrency` at a time; answers come in the order of the photos."""
-    runtime = client(settings, "sagemaker-runtime")
-    name = settings.endpoint.name
-
-    def invoke(photo: Photo) -> Prediction:
-        from botocore.exceptions import ClientError
-
-        started = time.perf_counter()
-        try:
-            response = runtime.invoke_endpoint(
-                EndpointName=name, ContentType="image/jpeg", Accept="application/json", Body=photo.data
-            )
-        except ClientError as error:
-            raise _refused(name, photo, error) from error
-        body = response["Body"].read()
-        return _prediction(photo, body, milliseconds=(time.perf_counter() - started) * 1000)
-
-    with ThreadPoolExecutor(concurrency) as pool:
-        yield from pool.map(invoke, photos)
-
-
-def _prediction(photo: Photo, body: bytes, milliseconds: float) -> Prediction:
+    since = datetime.now(UTC) - timedelta(minutes=minutes)
     try:
-        answer = json.loads(body)
-        return Prediction(
-            source=photo.source,
-            count=int(answer["count"]),
-            expected=float(answer["expected"]),
-            probabilities={int(count): float(p) for count, p in answer["probabilities"].items()},
-            model_version=str(answer.get("model_version", "")),
-            milliseconds=milliseconds,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PipelineError(f"{photo.source}: not an answer of this pipeline's model: {body[:200]!r}") from error
-
-
-def _refused(name: str, photo: Photo, error: Any) -> Exception:
-    """What a failed call means to the person who made it."""
-    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    if code == "ModelError":
-        # The container's own answer; the service's message wraps it in advice on CloudWatch.
-        status, original = error.response.get("OriginalStatusCode"), error.response.get("OriginalMessage")
-        return PipelineError(f"{photo.source}: the model answered {status}: {original or message}")
-    if code in ("ValidationError", "ValidationException") and "not found" in message.lower():
-        return PipelineError(f"there is no endpoint {name}; approve a model: python -m pipeline approve latest")
-    refusal: Exception = error
-    return refusal
+        yield from logs.matching(settings, source, pattern, since)
+    except ClientError as error:
+        if not says_missing(error):
+            raise

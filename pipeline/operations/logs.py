@@ -112,6 +112,20 @@ def read(settings: Settings, source: Source) -> Iterator[Line]:
         raise PipelineError(f"{source.title} has written nothing to {source.group} yet")
 
 
+def matching(settings: Settings, source: Source, pattern: str, since: datetime) -> Iterator[Line]:
+    """What the source wrote since then that holds the filter pattern's words, oldest first.
+
+    Raises botocore's ClientError where it never wrote anything.
+    """
+    pages = (
+        client(settings, "logs")
+        .get_paginator("filter_log_events")
+        .paginate(logGroupName=source.group, filterPattern=pattern, startTime=int(since.timestamp() * 1000))
+    )
+    for page in pages:
+        yield from map(_line, page["events"])
+
+
 def follow(
     settings: Settings,
     source: Source,

@@ -78,6 +78,18 @@ def resolve(settings: Settings, reference: str) -> Version:
         return _describe(sagemaker, s3, arn)
 
 
+def approved(settings: Settings) -> list[int]:
+    """Numbers of the approved versions, newest first."""
+    pages = (
+        client(settings, "sagemaker")
+        .get_paginator("list_model_packages")
+        .paginate(ModelPackageGroupName=settings.registry.group, ModelApprovalStatus="Approved")
+    )
+    return sorted(
+        (one["ModelPackageVersion"] for page in pages for one in page["ModelPackageSummaryList"]), reverse=True
+    )
+
+
 def no_versions(settings: Settings) -> str:
     """That there is none, and what makes one."""
     group = settings.registry.group

@@ -16,6 +16,7 @@ FILE = "evaluation.json"
 PREDICTIONS = "predictions.parquet"
 REPORT = "report.html"
 CARD = "model_card.json"
+GOLDEN = "golden.json"
 
 # quantity is the truth, predicted the count under the decision in force, expected the expected count, probabilities
 # those of the model's classes in their order.

@@ -95,7 +95,7 @@ def _change(aws: Clients, settings: Settings, order: Order, config: dict[str, An
         return "unchanged", f"version {number} serves already"
     rolled_back = endpoint.tags.get(endpoints.CONFIG) == name and endpoint.verdict == endpoints.ROLLED_BACK
     if rolled_back and not (order.at_once or _is_new(order, endpoint.tags)):
-        return "unchanged", f"version {number} was rolled back; approve it again to try it again"
+        return "unchanged", f"version {number} was rolled back; reject it and approve it again to try it again"
     _update(aws, settings, order, endpoint, config)
     return "updating", f"the endpoint moves to version {number}"
 
@@ -104,7 +104,7 @@ def _create(aws: Clients, settings: Settings, order: Order, config: dict[str, An
     version = order.version
     group = endpoints.tags_of(aws.sagemaker, version.group_arn)
     if group.get(endpoints.NEVER_SERVED) == str(version.number) and order.approved_at and not _is_new(order, group):
-        return "unchanged", f"version {version.number} did not come up; approve it again to try it again"
+        return "unchanged", f"version {version.number} did not come up; reject it and approve it again to try it again"
     _ensure_config(aws, settings, version, config)
     aws.sagemaker.create_endpoint(
         EndpointName=settings.endpoint_name,

@@ -22,6 +22,7 @@ from steps.common.shards import Sample
 from steps.common.tally import Tally
 from steps.evaluate.agreement import Comparison
 from steps.evaluate.calibration import Reliability
+from steps.evaluate.golden import Golden
 from steps.evaluate.mistakes import Mistakes, Shown
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Findings:
         self.champion = Tally()
         self.reliability = Reliability()
         self.mistakes = Mistakes()
+        self.golden = Golden()
         self.photos = 0
 
 
@@ -104,6 +106,7 @@ def predict(
                 }
             )
             _count(findings, batch, probabilities, counts, classes)
+            findings.golden.add(batch, counts, probabilities, classes)
             if champion:
                 theirs = champion.description
                 answers = champion.probabilities(photos[theirs.image_size])

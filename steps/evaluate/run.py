@@ -14,6 +14,7 @@ from steps.common.errors import StepError
 from steps.common.evaluation import (
     CARD,
     FILE,
+    GOLDEN,
     PREDICTIONS,
     REPORT,
     Agreement,
@@ -82,6 +83,7 @@ def run(settings: Settings) -> None:
     )
     evidence = Evidence(settings, result, findings.mistakes, index, summary, tuning, predictor.description, folder)
     write_report(output / REPORT, evidence)
+    findings.golden.write(output / GOLDEN)
     (output / CARD).write_text(write_card(result, predictor.description, index))
     # Last: the gate reads it, so it is there only when all the rest is.
     (output / FILE).write_text(result.model_dump_json(indent=1))

@@ -11,10 +11,14 @@ import uuid
 import pytest
 
 from pipeline import serving
+from pipeline.errors import PipelineError
 from pipeline.images import ROOT
 from pipeline.local import account
+from pipeline.operations import endpoint as operation
+from pipeline.operations import registry as versions
+from pipeline.operations import rollback
 from pipeline.settings_file import load_settings
-from tests.integration.conftest import wait_until
+from tests.integration.conftest import keys, read, wait_until
 
 # Answers as model.json says: with `probabilities`, or with a 500 where `status` is one.
 SERVE = """
@@ -193,6 +197,48 @@ def test_an_approval_brings_the_version_into_service_and_a_second_event_changes_
     decisions = [decision["decision"] for decision in registry.decisions()]
     assert decisions.count("creating") == 1
     assert "updating" not in decisions
+
+
+def test_what_the_endpoint_is_asked_and_answers_is_captured_and_counted(registry):
+    first = registry.approve(GOOD, golden=GOOD)
+    registry.judged(first, "accepted")
+    runtime, s3 = registry.client("sagemaker-runtime"), registry.client("s3")
+    runtime.invoke_endpoint(EndpointName=registry.endpoint, Body=b"a photo", ContentType="image/jpeg")
+    bucket, prefix = registry.settings.captures_uri.removeprefix("s3://").split("/", 1)
+
+    def captured():
+        bodies = [read(s3, f"s3://{bucket}/{key}") for key in keys(s3, bucket, f"{prefix}/{registry.endpoint}/")]
+        return [line for body in bodies for line in body.splitlines() if b"YSBwaG90bw==" in line]
+
+    (line,) = wait_until(captured, 20)
+    assert json.loads(json.loads(line)["captureData"]["endpointOutput"]["data"])["model_version"] == first
+
+    def counted():
+        found = operation.health(registry.settings).traffic
+        return found if found.requests >= 2 else None
+
+    traffic = wait_until(counted, 20)
+    assert (traffic.failed, traffic.refused) == (0, 0)
+    assert traffic.slowest_milliseconds > 5
+
+
+def test_a_person_goes_back_and_what_came_after_is_rejected(registry):
+    first = registry.approve(GOOD, golden=GOOD)
+    registry.judged(first, "accepted")
+    second = registry.approve(GOOD, golden=GOOD)
+    registry.judged(second, "accepted")
+    with Asking(registry) as client:
+        done = rollback.roll_back(registry.settings, rollback.target(registry.settings), "it counts boxes")
+        found = operation.wait(registry.settings, done.arn, timeout=60, interval=0.2)
+        time.sleep(0.3)
+    assert (str(done.version), done.rejected, done.decision) == (first, (int(second),), "updating")
+    assert str(found.version) == first
+    assert client.errors() == []
+    assert set(client.answers[-5:]) == {first}
+    rejected = versions.resolve(registry.settings, second)
+    assert (rejected.status, rejected.comment) == ("Rejected", "it counts boxes")
+    with pytest.raises(PipelineError, match="no version before 1 is approved"):
+        rollback.target(registry.settings)
 
 
 def test_a_good_version_takes_over_behind_its_canary_without_a_failed_request(registry):

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from pipeline import display
-from pipeline.operations.endpoint import Prediction
 from pipeline.operations.executions import Execution
+from pipeline.operations.predictions import Prediction
 from pipeline.operations.progress import Progress, StepRun, Trial
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

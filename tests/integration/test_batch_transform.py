@@ -1,0 +1,72 @@
+"""Batch transform jobs: a container, a prefix of objects, an answer beside each."""
+
+import json
+import uuid
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.integration.conftest import ROLE, keys, read, wait_until
+from tests.integration.test_registry_and_endpoints import SERVE, archive
+
+
+@pytest.fixture
+def model(local_cloud, sagemaker):
+    """A model and its bucket."""
+    bucket, name = local_cloud.bucket(), f"m-{uuid.uuid4().hex[:10]}"
+    local_cloud.client("s3").put_object(Bucket=bucket, Key="model.tar.gz", Body=archive(b"mine"))
+    container = {"Image": local_cloud.image(SERVE, "serve.py"), "ModelDataUrl": f"s3://{bucket}/model.tar.gz"}
+    sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    return name, bucket
+
+
+def transform(sagemaker, model, bucket, **more):
+    """Run a job over `in/` to its end; gives its description."""
+    name = f"t-{uuid.uuid4().hex[:10]}"
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/in/"}}
+    sagemaker.create_transform_job(
+        TransformJobName=name,
+        ModelName=model,
+        MaxConcurrentTransforms=4,
+        TransformInput={"DataSource": source, "ContentType": "image/jpeg"},
+        TransformOutput={"S3OutputPath": f"s3://{bucket}/out", "Accept": "application/json"},
+        TransformResources={"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+        **more,
+    )
+
+    def ended():
+        found = sagemaker.describe_transform_job(TransformJobName=name)
+        return found if found["TransformJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+    return wait_until(ended)
+
+
+def test_every_object_below_the_prefix_has_its_answer(local_cloud, sagemaker, model):
+    name, bucket = model
+    s3 = local_cloud.client("s3")
+    for number in range(30):
+        s3.put_object(Bucket=bucket, Key=f"in/{number % 3}/{number}.jpg", Body=b"x" * number)
+    job = transform(sagemaker, name, bucket, Environment={"MODEL_VERSION": "5"})
+    assert job["TransformJobStatus"] == "Completed"
+    answers = keys(s3, bucket, "out/")
+    assert sorted(answers) == sorted(f"out/{number % 3}/{number}.jpg.out" for number in range(30))
+    assert json.loads(read(s3, f"s3://{bucket}/out/1/7.jpg.out")) == {"model": "mine", "bytes": 7, "version": "5"}
+
+
+def test_an_object_that_the_container_refuses_fails_the_job_with_its_key(local_cloud, sagemaker, model):
+    name, bucket = model
+    for key, body in (("in/a.jpg", b"good"), ("in/b.jpg", b"bad")):
+        local_cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
+    job = transform(sagemaker, name, bucket)
+    assert job["TransformJobStatus"] == "Failed"
+    assert f's3://{bucket}/in/b.jpg: the container answered 400: {{"error": "not a JPEG"}}' in job["FailureReason"]
+
+
+def test_an_empty_prefix_fails_the_job(sagemaker, model):
+    job = transform(sagemaker, *model)
+    assert "No S3 objects found" in job["FailureReason"]
+
+
+def test_a_model_that_is_not_there_is_named(sagemaker, model):
+    with pytest.raises(ClientError, match="Could not find model"):
+        transform(sagemaker, "absent", model[1])

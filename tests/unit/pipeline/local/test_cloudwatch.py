@@ -1,0 +1,51 @@
+"""Alarms: periods that end now, statistics, missing data, states."""
+
+import pytest
+
+from pipeline.local.cloudwatch import datapoints, state_of, statistic_of
+
+
+def test_values_fall_into_periods_that_end_now_the_oldest_first():
+    values = [(39.0, 9.0), (41.0, 1.0), (95.0, 2.0), (99.9, 4.0), (100.0, 8.0)]
+    assert datapoints(values, "Sum", period=30, number=2, until=100.0) == [1.0, 14.0]
+
+
+def test_a_period_without_values_is_missing_and_not_zero():
+    assert datapoints([(99.0, 5.0)], "Sum", period=10, number=3, until=100.0) == [None, None, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("statistic", "found"),
+    [("Sum", 110.0), ("Average", 11.0), ("Minimum", 2.0), ("Maximum", 20.0), ("SampleCount", 10), ("p50", 10.0)],
+)
+def test_a_statistic_is_cloudwatchs(statistic, found):
+    assert statistic_of([2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0], statistic) == found
+
+
+def test_a_percentile_is_a_value_that_was_observed():
+    assert statistic_of([float(n) for n in range(1, 201)], "p99") == 198.0
+    assert statistic_of([7.0], "p99") == 7.0
+
+
+def test_an_unknown_statistic_is_named():
+    with pytest.raises(ValueError, match="TM"):
+        statistic_of([1.0], "TM(10%:90%)")
+
+
+def state(points, wanted=1, missing="missing", comparison="GreaterThanThreshold"):
+    return state_of(points, comparison=comparison, threshold=5.0, wanted=wanted, missing=missing)
+
+
+def test_an_alarm_rings_when_as_many_points_breach_as_it_wants():
+    assert state([6.0, 1.0, 6.0], wanted=2) == "ALARM"
+    assert state([6.0, 1.0, 1.0], wanted=2) == "OK"
+    assert state([5.0]) == "OK"
+    assert state([5.0], comparison="GreaterThanOrEqualToThreshold") == "ALARM"
+
+
+@pytest.mark.parametrize(
+    ("missing", "found"),
+    [("missing", "INSUFFICIENT_DATA"), ("ignore", None), ("notBreaching", "OK"), ("breaching", "ALARM")],
+)
+def test_nothing_observed_is_what_the_alarm_says_it_is(missing, found):
+    assert state([None, None], missing=missing) == found

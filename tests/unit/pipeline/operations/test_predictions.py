@@ -1,0 +1,155 @@
+"""Photos sent to the endpoint over HTTP, and what comes back."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simplejpeg
+
+from pipeline.errors import PipelineError
+from pipeline.operations.photos import Reader
+from pipeline.operations.predictions import Answer, NotCounted, Prediction, predict
+from pipeline.settings import Settings
+from tests.unit.pipeline.operations.test_photos import jpeg
+
+
+class Runtime:
+    """SageMaker's runtime over HTTP: answers each photo with a count made of its shade, in the time it is told."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, int]] = []
+        self.answer: tuple[int, dict[str, str], bytes] | None = None
+        self.together = 0
+        self._open = 0
+        self._gate = threading.Condition()
+        self.wait_for = 1
+        runtime = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                runtime.requests.append((self.path, self.headers["Content-Type"], len(body)))
+                runtime.arrive()
+                status, headers, content = runtime.answer or (200, {}, runtime.count(body))
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    @staticmethod
+    def count(body: bytes) -> bytes:
+        shade = int(simplejpeg.decode_jpeg(body)[0, 0, 0]) // 40
+        answer = {"count": shade, "expected": shade + 0.25, "probabilities": {str(shade): 0.75, "9": 0.25}}
+        return json.dumps({**answer, "model_version": "3"}).encode()
+
+    def arrive(self) -> None:
+        """Hold each request until as many are open as the test waits for."""
+        with self._gate:
+            self._open += 1
+            self.together = max(self.together, self._open)
+            self._gate.notify_all()
+            self._gate.wait_for(lambda: self.together >= self.wait_for, timeout=10)
+            self._open -= 1
+
+
+@pytest.fixture
+def runtime(no_account: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
+    runtime = Runtime()
+    thread = threading.Thread(target=runtime.server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{runtime.server.server_address[1]}")
+    yield runtime
+    runtime.server.shutdown()
+    runtime.server.server_close()
+
+
+def ask(settings: Settings, folder: Path, photos: dict[str, bytes], concurrency: int = 4) -> list[Answer]:
+    """Write the photos to the folder and have them counted, in their order."""
+    for name, data in photos.items():
+        (folder / name).write_bytes(data)
+    names = [str(folder / name) for name in photos]
+    return list(predict(settings, Reader(settings), names, concurrency=concurrency))
+
+
+def test_answers_come_in_the_order_of_the_photos_with_all_they_hold(
+    runtime: Runtime, settings: Settings, tmp_path: Path
+) -> None:
+    answers = ask(settings, tmp_path, {f"{n}.jpg": jpeg(n * 40 + 20) for n in (4, 0, 2)})
+    first = answers[0]
+    assert [(Path(one.source).name, one.count) for one in answers if isinstance(one, Prediction)] == [
+        ("4.jpg", 4),
+        ("0.jpg", 0),
+        ("2.jpg", 2),
+    ]
+    assert isinstance(first, Prediction)
+    assert (first.confidence, first.expected, first.model_version) == (0.75, 4.25, "3")
+    assert {(path, kind) for path, kind, _ in runtime.requests} == {("/endpoints/bins/invocations", "image/jpeg")}
+
+
+def test_photos_are_sent_at_the_same_time(runtime: Runtime, settings: Settings, tmp_path: Path) -> None:
+    runtime.wait_for = 3
+    ask(settings, tmp_path, {f"{n}.jpg": jpeg() for n in range(6)}, concurrency=3)
+    assert runtime.together == 3
+
+
+def test_photos_are_read_as_they_are_needed(runtime: Runtime, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    taken = []
+
+    def names() -> Iterator[str]:
+        for number in range(1000):
+            taken.append(number)
+            yield str(tmp_path / "a.jpg")
+
+    answers = predict(settings, Reader(settings), names(), concurrency=2)
+    next(answers)
+    assert len(taken) < 20
+    answers.close()  # type: ignore[attr-defined]
+
+
+def test_a_photo_without_an_answer_says_why_and_the_others_go_on(
+    runtime: Runtime, settings: Settings, tmp_path: Path
+) -> None:
+    answers = ask(settings, tmp_path, {"a.jpg": jpeg(), "b.jpg": b"no photo", "c.jpg": jpeg()})
+    assert [type(one) for one in answers] == [Prediction, NotCounted, Prediction]
+    assert isinstance(answers[1], NotCounted)
+    assert answers[1].reason == "not a JPEG; the endpoint counts in JPEG photos only"
+
+
+def test_a_models_refusal_is_told_in_its_own_words(runtime: Runtime, settings: Settings, tmp_path: Path) -> None:
+    body = {"Message": "Received client error", "OriginalStatusCode": 400, "OriginalMessage": '{"error": "truncated"}'}
+    runtime.answer = (424, {"x-amzn-errortype": "ModelError"}, json.dumps(body).encode())
+    (answer,) = ask(settings, tmp_path, {"a.jpg": jpeg()})
+    assert isinstance(answer, NotCounted)
+    assert answer.reason == "the model answered 400: truncated"
+
+
+def test_an_endpoint_that_is_not_there_is_answered_with_approve(
+    runtime: Runtime, settings: Settings, tmp_path: Path
+) -> None:
+    body = json.dumps({"Message": "Endpoint bins of account 111122223333 not found."}).encode()
+    runtime.answer = (400, {"x-amzn-errortype": "ValidationError"}, body)
+    with pytest.raises(PipelineError, match="there is no endpoint bins; approve a model"):
+        ask(settings, tmp_path, {"a.jpg": jpeg()})
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b'{"count": "many", "expected": 1, "probabilities": {}}', b"[]"])
+def test_an_answer_of_another_model_is_not_taken_for_a_count(
+    runtime: Runtime, settings: Settings, tmp_path: Path, body: bytes
+) -> None:
+    runtime.answer = (200, {}, body)
+    (answer,) = ask(settings, tmp_path, {"a.jpg": jpeg()})
+    assert isinstance(answer, NotCounted)
+    assert answer.reason.startswith("not an answer of this pipeline's model")
