@@ -22,7 +22,7 @@ import boto3
 from benchmarks import server, shards
 from benchmarks.bins import bins
 from benchmarks.cases import Bound, Case, say, take_turns
-from benchmarks.child import Measured, measure
+from benchmarks.child import ContenderError, Measured, measure
 from benchmarks.contenders import loading
 from benchmarks.options import Options
 from steps.common.images import shrink_jpeg
@@ -61,6 +61,7 @@ def _cases(name: str, options: Options, shorter_side: int, promises: tuple[Bound
     with server.bucket() as bucket:
         data = _prepare(options, shorter_side, bucket)
         trials = _Trials(data, options)
+        trials.leave_out_broken_peers()
         rates = take_turns(trials.contenders(), options.rounds, UNIT)
         yield Case(name, UNIT, rates["ours"], rates["baseline"], rates["limit"], promises)
         firsts = {who: statistics.median(seconds) for who, seconds in trials.firsts.items()}
@@ -78,6 +79,7 @@ class _Trials:
         self._data = data
         self._options = options
         self._common: dict[str, object] = {"workers": WORKERS, "batch_size": BATCH_SIZE}
+        self._broken: set[str] = set()
         self.firsts: dict[str, list[float]] = {}
 
     def contenders(self) -> dict[str, Callable[[], float]]:
@@ -98,7 +100,17 @@ class _Trials:
         if self._options.peers:
             found["LitData"] = lambda: self._peer("LitData", loading.litdata)
             found["MosaicML-Streaming"] = lambda: self._peer("MosaicML-Streaming", loading.mosaicml_streaming)
-        return found
+        return {name: peer for name, peer in found.items() if name not in self._broken}
+
+    def leave_out_broken_peers(self) -> None:
+        """Try each peer once: one that cannot read these photos is said and left out, and the others are compared."""
+        for name, peer in self.peers().items():
+            try:
+                peer()
+            except ContenderError as error:
+                say(f"{name} is left out: {error}")
+                self._broken.add(name)
+        self.firsts.clear()
 
     def _peer(self, name: str, contender: Callable[..., loading.Work]) -> float:
         cache = self._options.folder / uuid.uuid4().hex

@@ -350,8 +350,14 @@ def register_model(context: Context, evidence: Evidence, tune: TuningStep) -> Mo
         inference_instances=[settings.endpoint.instance_type],
         transform_instances=[settings.endpoint.batch_instance_type],
         model_metrics=ModelMetrics(model_statistics=statistics),
-        # What a monitor compares with is how this version counted when it was registered.
-        drift_check_baselines=DriftCheckBaselines(model_statistics=statistics),
+        # What a monitor compares with: how this version counted when it was registered, and which photos.
+        drift_check_baselines=DriftCheckBaselines(
+            model_statistics=statistics,
+            model_data_statistics=MetricsSource(
+                s3_uri=context.output_uri("evaluate", "evaluation", "baseline.parquet"),
+                content_type="application/vnd.apache.parquet",
+            ),
+        ),
         model_card=ModelPackageModelCard(model_card_content=evidence.card_content(), model_card_status="PendingReview"),
         metadata_properties=MetadataProperties(
             commit_id=context.source.commit if context.source else None,

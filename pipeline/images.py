@@ -22,6 +22,7 @@ STEPS: dict[str, Image] = {
     "train": "training",
     "evaluate": "training",
     "serve": "inference",
+    "monitor": "processing",
 }
 # What editors and interpreters leave beside the source; it must not name an image that nobody has built.
 _STRAY = re.compile(r"\..*|__pycache__|.*(~|\.pyc|\.swp|\.orig|\.rej)")

@@ -37,8 +37,9 @@ def bars(title: str, below: str, beside: str, data: Sequence[Bar], *, percent: b
     """
     if not any(bar.value for bar in data) and not any(bar.mark for bar in data):
         return _figure(title, "<p>None.</p>")
-    step = 0.25 if percent else nice_step(max(bar.value for bar in data), 4)
-    top = 1.0 if percent else step * math.ceil(max(bar.value for bar in data) / step)
+    largest = max(max(bar.value, bar.mark or 0.0) for bar in data)
+    step = 0.25 if percent else nice_step(largest, 4)
+    top = 1.0 if percent else step * math.ceil(largest / step)
     height, pitch = HEIGHT - _TOP - _BOTTOM, (WIDTH - _LEFT - _RIGHT) / len(data)
     text = _percent if percent else short
     drawn = [_level(y, label) for y, label in _levels(top, step, text)]

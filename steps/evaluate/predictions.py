@@ -21,6 +21,7 @@ from steps.common.predictor import Decision, Predictor, decide, expectation
 from steps.common.shards import Sample
 from steps.common.tally import Tally
 from steps.evaluate.agreement import Comparison
+from steps.evaluate.baseline import Baseline
 from steps.evaluate.calibration import Reliability
 from steps.evaluate.golden import Golden
 from steps.evaluate.mistakes import Mistakes, Shown
@@ -44,6 +45,7 @@ class Findings:
         self.reliability = Reliability()
         self.mistakes = Mistakes()
         self.golden = Golden()
+        self.baseline = Baseline()
         self.photos = 0
 
 
@@ -107,6 +109,7 @@ def predict(
             )
             _count(findings, batch, probabilities, counts, classes)
             findings.golden.add(batch, counts, probabilities, classes)
+            findings.baseline.add(batch, counts, _probability_of(counts, probabilities, classes))
             if champion:
                 theirs = champion.description
                 answers = champion.probabilities(photos[theirs.image_size])
@@ -133,6 +136,15 @@ def _count(
         for row, sample in enumerate(batch)
         if counts[row] != sample.quantity
     )
+
+
+def _probability_of(
+    counts: NDArray[np.int32], probabilities: NDArray[np.float32], classes: Sequence[int]
+) -> NDArray[np.float32]:
+    """The probability (N,) that the model gives to each photo's count."""
+    places = {quantity: place for place, quantity in enumerate(classes)}
+    chosen: NDArray[np.float32] = probabilities[np.arange(len(counts)), [places[count] for count in counts.tolist()]]
+    return chosen
 
 
 def _truth(batch: Sequence[Sample]) -> NDArray[np.int32]:

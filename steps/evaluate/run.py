@@ -24,6 +24,7 @@ from steps.common.evaluation import (
     Provenance,
     Shown,
 )
+from steps.common.photo_statistics import BASELINE
 from steps.common.predictor import Predictor
 from steps.common.query_summary import Summary
 from steps.common.shards import iterate
@@ -84,6 +85,8 @@ def run(settings: Settings) -> None:
     evidence = Evidence(settings, result, findings.mistakes, index, summary, tuning, predictor.description, folder)
     write_report(output / REPORT, evidence)
     findings.golden.write(output / GOLDEN)
+    if summary is not None:
+        findings.baseline.write(output / BASELINE, summary.image_location)
     (output / CARD).write_text(write_card(result, predictor.description, index))
     # Last: the gate reads it, so it is there only when all the rest is.
     (output / FILE).write_text(result.model_dump_json(indent=1))

@@ -35,7 +35,7 @@ def test_a_tag_does_not_depend_on_the_folder_or_on_compiled_files(tree, tmp_path
     [
         ("steps/evaluate/file.py", {"evaluate"}),
         ("steps/common/file.py", set(images.STEPS)),
-        ("containers/processing/file.py", {"query", "shard"}),
+        ("containers/processing/file.py", {"query", "shard", "monitor"}),
         ("containers/training/file.py", {"train", "evaluate"}),
     ],
 )

@@ -1,0 +1,55 @@
+"""The drift contract: `drift.json`, what a monitor found in a window."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FILE, REPORT = "drift.json", "report.html"
+Verdict = Literal["ok", "drift", "too-few"]
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Feature(_Contract):
+    """One feature against the baseline."""
+
+    name: str
+    test: str
+    statistic: float
+    p_value: float
+    threshold: float = Field(description="what the p-value was held against, after Holm's correction")
+    psi: float = Field(description="population stability index, less what chance adds to it")
+    drifted: bool
+    baseline_mean: float
+    window_mean: float
+
+
+class Drift(_Contract):
+    """What the endpoint saw in a window, against the baseline of the version that answered."""
+
+    version: Literal[1] = 1
+    verdict: Verdict
+    endpoint: str
+    model_version: str
+    since: datetime
+    until: datetime
+    photos: int = Field(description="photos that were counted in the window")
+    compared: int = Field(description="of these, the sample that was compared")
+    baseline_photos: int
+    baseline: str
+    other_versions: int = Field(description="photos that another version counted; they are not compared")
+    refused: dict[str, int] = Field(description="captures that cannot be used, by reason")
+    level: float
+    minimum_psi: float
+    minimum_photos: int
+    features: list[Feature]
+
+    @property
+    def drifted(self) -> list[str]:
+        """Names of the features that drifted."""
+        return [feature.name for feature in self.features if feature.drifted]

@@ -1,0 +1,70 @@
+"""Photos and their numbers, for tests of the monitor: real ones where they are there, else synthetic ones."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from pipeline.bins.synthetic import generate
+from steps.common.photo_statistics import SCHEMA, measure
+
+Pixels = NDArray[np.uint8]
+MOST = 450
+
+
+@lru_cache(maxsize=1)
+def jpegs() -> tuple[bytes, ...]:
+    """Photos as cameras leave them."""
+    default = Path(__file__).parents[5] / "shared" / "data" / "abid"
+    archive = Path(os.environ.get("ABID_SAMPLE", default)) / "originals.tar"
+    if not archive.exists():
+        return tuple(one.jpeg for one in generate(MOST, seed=1))
+    with tarfile.open(archive) as tar:
+        members = [one for one in tar if one.name.endswith(".jpg")]
+        return tuple(tar.extractfile(one).read() for one in members[:MOST])  # type: ignore[union-attr]
+
+
+def edited(jpeg: bytes, edit: Callable[[Pixels], Pixels]) -> bytes:
+    """The photo with its pixels changed, encoded again."""
+    encoded: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(edit(simplejpeg.decode_jpeg(jpeg))), quality=90)
+    return encoded
+
+
+def darker(pixels: Pixels) -> Pixels:
+    return (pixels * 0.7).astype(np.uint8)
+
+
+def blurred(pixels: Pixels) -> Pixels:
+    return cv2.GaussianBlur(pixels, (0, 0), 2.0)  # type: ignore[return-value]
+
+
+def same(pixels: Pixels) -> Pixels:
+    return pixels
+
+
+@lru_cache(maxsize=4)
+def population(edit: Callable[[Pixels], Pixels] = same) -> dict[str, NDArray[Any]]:
+    """The numbers of all photos, once with their pixels changed; the answers are drawn, and those of no photo."""
+    measured = [vars(measure(edited(jpeg, edit) if edit is not same else jpeg)) for jpeg in jpegs()]
+    chance = np.random.default_rng(1)
+    answers = {
+        "predicted": chance.binomial(5, 0.5, len(measured)).astype(np.int32),
+        "confidence": chance.beta(4, 3, len(measured)),
+    }
+    columns = {name: np.array([row[name] for row in measured]) for name in measured[0]}
+    return {name: {**answers, **columns}[name] for name in SCHEMA.names if name != "image_id"}
+
+
+def draw(columns: dict[str, NDArray[Any]], number: int, chance: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """So many photos of the population, drawn with replacement."""
+    places = chance.integers(0, len(columns["predicted"]), number)
+    return {name: values[places] for name, values in columns.items()}

@@ -1,0 +1,115 @@
+"""The tests' promises: how often they ring where nothing has changed, and how often where something has."""
+
+import numpy as np
+import pytest
+
+from steps.monitor.comparison import bin_edges, compare, merged_counts, shares_of, stability_index
+from tests.unit.steps.monitor.photos import blurred, darker, draw, population
+
+DRAWS, BASELINE, WINDOW = 200, 1000, 300
+
+
+def alarms(shift, minimum_psi=0.1, draws=DRAWS):
+    """How many of the draws ring; `shift` makes a window of the baseline's population."""
+    chance = np.random.default_rng(7)
+    rang = 0
+    for _ in range(draws):
+        baseline = draw(population(), BASELINE, chance)
+        window = shift(chance)
+        rang += any(one.drifted for one in compare(baseline, window, level=0.05, minimum_psi=minimum_psi))
+    return rang
+
+
+def unchanged(chance):
+    return draw(population(), WINDOW, chance)
+
+
+def test_where_nothing_has_changed_few_windows_ring():
+    assert alarms(unchanged) <= 18
+    # The tests alone, without the stability index, keep the level too.
+    assert alarms(unchanged, minimum_psi=0.0) <= 18
+
+
+def other_counts(chance):
+    window = unchanged(chance)
+    fuller = chance.random(WINDOW) < 0.4
+    return {**window, "predicted": np.where(fuller, np.minimum(window["predicted"] + 2, 5), window["predicted"])}
+
+
+def less_sure(chance):
+    window = unchanged(chance)
+    return {**window, "confidence": window["confidence"] * 0.8}
+
+
+@pytest.mark.parametrize(
+    "shift",
+    [
+        lambda chance: draw(population(darker), WINDOW, chance),
+        lambda chance: draw(population(blurred), WINDOW, chance),
+        other_counts,
+        less_sure,
+    ],
+    ids=["darker", "blurred", "other counts", "less sure"],
+)
+def test_a_shift_is_caught(shift):
+    assert alarms(shift) >= 0.95 * DRAWS
+
+
+def found(baseline, window, name="brightness", **options):
+    (feature,) = compare({name: np.array(baseline)}, {name: np.array(window)}, level=0.05, **options)
+    return feature
+
+
+def test_of_many_photos_a_trifling_difference_is_significant_and_no_drift():
+    chance = np.random.default_rng(1)
+    baseline, window = chance.normal(0.5, 0.1, 50_000), chance.normal(0.505, 0.1, 50_000)
+    one = found(baseline, window)
+    assert one.p_value < 1e-6
+    assert one.psi < 0.02
+    assert not one.drifted
+    assert found(baseline, window, minimum_psi=0.0).drifted
+
+
+def test_the_thresholds_are_holms():
+    chance = np.random.default_rng(1)
+    baseline = {name: chance.normal(size=400) for name in "abc"}
+    window = {"a": baseline["a"][:300] + 3, "b": chance.normal(size=300), "c": baseline["c"][:300] + 2}
+    one, two, three = compare(baseline, window, level=0.05)
+    assert sorted([one.threshold, two.threshold, three.threshold]) == pytest.approx([0.05 / 3, 0.05 / 2, 0.05])
+    assert two.threshold == pytest.approx(0.05)
+    assert [one.drifted, two.drifted, three.drifted] == [True, False, True]
+
+
+def test_rare_counts_are_taken_together_and_none_is_lost():
+    baseline = np.array([0] * 50 + [1] * 50 + [7] + [9], np.int32)
+    window = np.array([0] * 40 + [1] * 40 + [12] * 2, np.int32)
+    counts = merged_counts(baseline, window)
+    assert counts.sum(axis=1).tolist() == [102, 82]
+    assert counts.shape[1] == 2
+
+
+def test_a_feature_that_never_varies_is_no_drift_until_it_does():
+    same = found([640] * 500, [640] * 300, "pixels")
+    assert (same.p_value, same.psi, same.drifted) == (1.0, 0.0, False)
+    assert found([640] * 500, [320] * 300, "pixels").drifted
+    assert found([640] * 500, [1280] * 300, "pixels").drifted
+
+
+def test_one_count_in_both_is_no_difference():
+    assert not found(np.full(300, 2, np.int32), np.full(300, 2, np.int32), "predicted").drifted
+
+
+def test_shares_are_of_the_whole_in_every_bin():
+    chance = np.random.default_rng(1)
+    baseline, window = chance.normal(size=1000), chance.normal(size=300)
+    shares = shares_of("brightness", baseline, window)
+    assert shares.shape == (2, 10)
+    assert shares.sum(axis=1) == pytest.approx([1, 1])
+    assert shares[0] == pytest.approx(np.full(10, 0.1), abs=0.002)
+    assert len(bin_edges(baseline)) == 9
+
+
+def test_the_index_is_about_nothing_where_nothing_has_changed_however_small_the_window():
+    chance = np.random.default_rng(1)
+    indices = [stability_index("x", chance.normal(size=1000), chance.normal(size=100)) for _ in range(100)]
+    assert np.median(indices) < 0.02

@@ -1,0 +1,308 @@
+"""The monitor as a job: captures in S3 in, report, metrics and a run out."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import boto3
+import moto
+import pytest
+from botocore.exceptions import ClientError
+
+from pipeline.images import ROOT
+from steps.common.errors import StepError
+from steps.common.photo_statistics import measure, row, write_baseline
+from steps.common.s3 import S3Uri
+from steps.monitor import alert, captures, serving
+from steps.monitor.drift import Drift
+from steps.monitor.run import Window, judge, look
+from steps.monitor.serving import Served
+from steps.monitor.settings import Settings
+from tests.unit.steps.monitor.photos import darker, edited, jpegs, population
+
+UNTIL = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
+PHOTOS = 60
+
+
+def answer(count=2, version="3"):
+    return {"count": count, "probabilities": {str(count): 0.75, "9": 0.25}, "expected": 2.0, "model_version": version}
+
+
+def line(sent, received, at=UNTIL - timedelta(minutes=5), content_type="image/jpeg"):
+    """A line of SageMaker's data capture."""
+    data = base64.b64encode(sent).decode()
+    side = {"observedContentType": content_type, "mode": "INPUT", "data": data, "encoding": "BASE64"}
+    other = {"observedContentType": "application/json", "mode": "OUTPUT", "data": received, "encoding": "JSON"}
+    stamp = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return json.dumps(
+        {
+            "captureData": {"endpointInput": side, "endpointOutput": other},
+            "eventMetadata": {"eventId": str(uuid.uuid4()), "inferenceTime": stamp},
+            "eventVersion": "0",
+        }
+    )
+
+
+def put(s3, bucket, lines, hour="2026/11/23/12", name="a.jsonl"):
+    body = "\n".join(lines) if isinstance(lines, list) else lines
+    s3.put_object(Bucket=bucket, Key=f"captures/bins/AllTraffic/{hour}/{name}", Body=body)
+
+
+def settings(bucket, **more):
+    chosen = {"hours": 2, "until": UNTIL, "minimum_photos": 50, **more}
+    return Settings(captures=f"s3://{bucket}/captures", endpoint="bins", variant="AllTraffic", **chosen)
+
+
+def counted(s3, bucket, hours=2):
+    refused = Counter()
+    place = S3Uri(bucket, "captures/bins/AllTraffic")
+    return list(captures.read(place, UNTIL, hours, refused)), refused
+
+
+@pytest.mark.parametrize(
+    ("hours", "first", "number"),
+    [(1, "2026/11/23/11", 2), (2, "2026/11/23/10", 3), (24, "2026/11/22/12", 25)],
+)
+def test_a_window_touches_every_hour_that_it_has_a_part_of(hours, first, number):
+    found = captures.hours_of(UNTIL, hours)
+    assert (found[0], found[-1], len(found)) == (first, "2026/11/23/12", number)
+
+
+def test_a_window_that_ends_on_the_hour_does_not_touch_the_next_one():
+    assert captures.hours_of(UNTIL.replace(minute=0), 1) == ["2026/11/23/11"]
+
+
+def test_photos_are_read_one_by_one_or_several_in_a_request(s3, bucket):
+    one, many = jpegs()[0], [base64.b64encode(jpeg).decode() for jpeg in jpegs()[1:3]]
+    answers = json.dumps({"predictions": [answer(1), answer(4)]})
+    put(
+        s3,
+        bucket,
+        [
+            line(one, json.dumps(answer())),
+            line(json.dumps({"images": many}).encode(), answers, content_type="application/json"),
+            line(json.dumps({"image": many[0]}).encode(), json.dumps(answer(5)), content_type="application/json"),
+        ],
+    )
+    found, refused = counted(s3, bucket)
+    assert [item.count for item in found] == [2, 1, 4, 5]
+    assert [item.jpeg for item in found] == [one, *jpegs()[1:3], jpegs()[1]]
+    assert (found[0].confidence, found[0].model_version) == (0.75, "3")
+    assert not refused
+
+
+def test_only_the_window_is_read(s3, bucket):
+    good = json.dumps(answer())
+    put(s3, bucket, [line(b"x", good, at=UNTIL - timedelta(hours=2, seconds=1))], hour="2026/11/23/10")
+    put(s3, bucket, [line(b"x", good, at=UNTIL - timedelta(hours=2))], hour="2026/11/23/10", name="b.jsonl")
+    put(s3, bucket, [line(b"x", good, at=UNTIL)])
+    put(s3, bucket, ["never listed"], hour="2026/11/23/09")
+    found, refused = counted(s3, bucket)
+    assert len(found) == 1
+    assert not refused
+
+
+def test_what_cannot_be_used_is_counted_by_its_reason_and_the_rest_goes_on(s3, bucket):
+    good = json.dumps(answer())
+    lines = [
+        "{not json",
+        json.dumps({"captureData": {}}),
+        line(b"x", json.dumps({"error": "refused"})),
+        line(b"a,b", good, content_type="text/csv"),
+        line(json.dumps({"images": ["AA==", "AA=="]}).encode(), good, content_type="application/json"),
+        "[" * 100_000,
+        line(b"x", good),
+        "",
+    ]
+    put(s3, bucket, lines)
+    found, refused = counted(s3, bucket)
+    assert len(found) == 1
+    assert refused == {
+        captures.DAMAGED: 4,
+        captures.OTHER: 1,
+        captures.UNPAIRED: 1,
+    }
+
+
+def test_a_line_without_an_end_costs_no_memory_and_the_next_one_is_read(s3, bucket, monkeypatch):
+    monkeypatch.setattr(captures, "LONGEST_LINE", 100_000)
+    monkeypatch.setattr(captures, "CHUNK", 10_000)
+    good = line(b"x", json.dumps(answer()))
+    put(s3, bucket, "y" * 1_000_000 + "\n" + good + "\n" + good)
+    found, refused = counted(s3, bucket)
+    assert len(found) == 2
+    assert refused == {captures.LONG: 1}
+
+
+def test_a_sample_is_measured_and_photos_of_other_versions_are_not(s3, bucket):
+    lines = [line(jpeg, json.dumps(answer())) for jpeg in jpegs()[:PHOTOS]]
+    lines += [line(jpegs()[0], json.dumps(answer(version="2"))), line(b"no photo", json.dumps(answer()))]
+    put(s3, bucket, lines)
+    window = look(settings(bucket, maximum_photos=20), "3")
+    assert (window.photos, window.other_versions) == (PHOTOS + 1, 1)
+    assert len(window.columns["brightness"]) == 20
+    again = look(settings(bucket, maximum_photos=20), "3")
+    assert (window.columns["bytes"] == again.columns["bytes"]).all()
+    every = look(settings(bucket), "3")
+    assert len(every.columns["brightness"]) == PHOTOS
+    assert every.refused == {"photo cannot be decoded": 1}
+
+
+def drift(**more):
+    window = {name: values[:300] for name, values in population(darker).items()}
+
+    return judge(
+        settings("bucket", **more),
+        Served("3", "s3://b/baseline.parquet"),
+        population(),
+        Window(window, 300, 0, Counter()),
+    )
+
+
+def test_a_verdict_says_what_drifted():
+    found = drift()
+    assert found.verdict == "drift"
+    assert "brightness" in found.drifted
+    assert "pixels" not in found.drifted
+    assert Drift.model_validate_json(found.model_dump_json()) == found
+
+
+def test_too_few_photos_are_not_judged():
+    found = drift(minimum_photos=301)
+    assert (found.verdict, found.features) == ("too-few", [])
+
+
+@pytest.fixture
+def account(monkeypatch):
+    """moto's account, with a pipeline."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with moto.mock_aws():
+        yield boto3.client("sagemaker", region_name="us-east-1")
+
+
+@pytest.mark.usefixtures("account")
+def test_metrics_are_put_for_the_endpoint_and_each_feature():
+    cloudwatch = boto3.client("cloudwatch", region_name="us-east-1")
+    alert.put_metrics(cloudwatch, "BinCounting", drift())
+    found = cloudwatch.list_metrics(Namespace="BinCounting")["Metrics"]
+    assert sorted({one["MetricName"] for one in found}) == ["Drift", "Photos", "PopulationStabilityIndex"]
+    features = {d["Value"] for one in found for d in one["Dimensions"] if d["Name"] == "Feature"}
+    assert features == {"predicted", "confidence", "brightness", "sharpness", "pixels", "bytes"}
+
+
+class Pipelines:
+    """ListPipelineExecutions and StartPipelineExecution."""
+
+    def __init__(self, *statuses, error=""):
+        self.statuses, self.error, self.started = statuses, error, []
+
+    def get_paginator(self, operation):
+        assert operation == "list_pipeline_executions"
+        return self
+
+    def paginate(self, PipelineName, **_):
+        runs = [{"PipelineExecutionStatus": status} for status in self.statuses]
+        return [{"PipelineExecutionSummaries": runs}]
+
+    def start_pipeline_execution(self, **request):
+        if self.error:
+            raise ClientError({"Error": {"Code": self.error, "Message": "no"}}, "StartPipelineExecution")
+        self.started.append(request)
+        return {"PipelineExecutionArn": "arn:run"}
+
+
+def test_a_drift_starts_a_run_that_looks_at_the_data_anew_and_the_same_window_is_the_same_request():
+    pipelines = Pipelines("Succeeded", "Failed")
+    assert alert.retrain(pipelines, "bins", drift()) == "arn:run"
+    alert.retrain(pipelines, "bins", drift())
+    first, second = pipelines.started
+    assert first["PipelineParameters"] == [{"Name": "DataVersion", "Value": "drift-20261123T123000Z"}]
+    assert first["ClientRequestToken"] == second["ClientRequestToken"]
+    assert "brightness" in first["PipelineExecutionDescription"]
+    from pipeline.validation import validate_request
+
+    assert validate_request("sagemaker", "StartPipelineExecution", first) == []
+
+
+def test_while_a_run_is_under_way_no_other_is_started():
+    pipelines = Pipelines("Executing", "Succeeded")
+    assert alert.retrain(pipelines, "bins", drift()) == ""
+    assert pipelines.started == []
+
+
+def test_a_run_that_cannot_be_started_is_an_error_with_the_pipelines_name():
+    with pytest.raises(StepError, match=r"the pipeline bins could not be started.*AccessDenied"):
+        alert.retrain(Pipelines(error="AccessDeniedException"), "bins", drift())
+
+
+def test_no_endpoint_is_nothing_to_monitor(account):
+    with pytest.raises(StepError, match="there is no endpoint bins to monitor"):
+        serving.find(account, "bins")
+
+
+def test_the_versions_own_baseline_is_found(account, monkeypatch):
+    statistics = {"ContentType": "x", "S3Uri": "s3://b/evaluation/baseline.parquet"}
+    package = {"DriftCheckBaselines": {"ModelDataQuality": {"Statistics": statistics}}}
+    monkeypatch.setattr(account, "describe_model_package", lambda ModelPackageName: package)
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:model-package/bins/4"
+    role = "arn:aws:iam::123456789012:role/serving"
+    account.create_model(ModelName="m", ExecutionRoleArn=role, Containers=[{"ModelPackageName": arn}])
+    variant = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.c5.xlarge"}
+    account.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
+    account.create_endpoint(EndpointName="bins", EndpointConfigName="c")
+    assert serving.find(account, "bins") == Served("4", "s3://b/evaluation/baseline.parquet")
+    assert serving.find(account, "bins", "s3://b/other").baseline == "s3://b/other"
+    package.clear()
+    with pytest.raises(StepError, match="version 4 has no baseline"):
+        serving.find(account, "bins")
+
+
+def test_a_wrong_argument_is_the_jobs_failure_reason(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SAGEMAKER_BASE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "steps.monitor", "--captures", "s3://b", "--endpoint", "e", "--until", "noon"]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "--until is 'noon'; write a time like" in (tmp_path / "output" / "message").read_text()
+
+
+def test_the_report_shows_each_feature(tmp_path):
+    from steps.monitor.report import write_report
+
+    window = {name: values[:300] for name, values in population(darker).items()}
+    write_report(tmp_path / "report.html", drift(), population(), window)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") == 6
+    assert "Brightness: " in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+
+
+def test_a_baseline_is_read_as_it_was_written(tmp_path):
+    from steps.common.photo_statistics import read_baseline
+
+    rows = [row(str(number), 2, 0.5, measure(jpeg)) for number, jpeg in enumerate(jpegs()[:5])]
+    write_baseline(tmp_path / "b", rows)
+    found = read_baseline((tmp_path / "b").read_bytes(), "b")
+    assert found["brightness"].tolist() == [one["brightness"] for one in rows]
+    write_baseline(tmp_path / "b", [])
+    with pytest.raises(StepError, match="the baseline holds no photo"):
+        read_baseline((tmp_path / "b").read_bytes(), "b")
+    with pytest.raises(StepError, match="b: not a baseline"):
+        read_baseline(b"PAR1", "b")
+
+
+def test_darkness_blur_and_size_are_what_the_numbers_say():
+    from tests.unit.steps.monitor.photos import blurred, same
+
+    jpeg = jpegs()[3]
+    before, dark, soft = (measure(edited(jpeg, edit)) for edit in (same, darker, blurred))
+    assert dark.brightness == pytest.approx(0.7 * before.brightness, rel=0.03)
+    assert soft.sharpness < before.sharpness / 2
+    assert soft.pixels == before.pixels
+    assert soft.bytes < before.bytes
