@@ -78,6 +78,7 @@ class Account(Group):
     )
     job_role: str = Field(default="", description="name of the role of the jobs; default NAME-job")
     serving_role: str = Field(default="", description="name of the role of the endpoint; default NAME-serving")
+    scheduler_role: str = Field(default="", description="name of the role of schedules; default NAME-scheduler")
 
 
 class Data(Group):
@@ -461,8 +462,8 @@ class Settings(Group):
         """Epochs before which Hyperband stops no trial. With its factor of three a ninth leaves two halts."""
         return self.tuning.hyperband.minimum_epochs or max(1, self.training.epochs // 9)
 
-    def role_arn(self, kind: Literal["pipeline", "job", "serving"]) -> str:
-        """ARN of one of the three roles."""
+    def role_arn(self, kind: Literal["pipeline", "job", "serving", "scheduler"]) -> str:
+        """ARN of one of the roles."""
         name = getattr(self.account, f"{kind}_role") or f"{self.name}-{kind}"
         return f"arn:aws:iam::{self.account.id}:role/{name}"
 
@@ -479,6 +480,16 @@ class Settings(Group):
     def deploy_function_arn(self) -> str:
         """ARN of the deploy Lambda."""
         return f"arn:aws:lambda:{self.account.region}:{self.account.id}:function:{self.deploy_function}"
+
+    @property
+    def dead_letter_queue(self) -> str:
+        """Name of the SQS queue for what a schedule or a rule could not deliver, or the deploy function not do."""
+        return f"{self.name}-dead-letters"
+
+    @property
+    def dead_letter_queue_arn(self) -> str:
+        """ARN of that queue."""
+        return f"arn:aws:sqs:{self.account.region}:{self.account.id}:{self.dead_letter_queue}"
 
     @property
     def alarms(self) -> tuple[str, str]:

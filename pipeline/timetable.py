@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline.cron import Cron, ExpressionError
 
-__all__ = ["ExpressionError", "Timetable"]
+__all__ = ["ExpressionError", "Timetable", "local_moment"]
 
 _EXPRESSION = re.compile(r"(at|rate|cron)\((.*)\)")
 _RATE = re.compile(r"([0-9]{1,9}) (minute|hour|day)s?")
@@ -63,6 +63,7 @@ class Timetable:
         """
         if self.moment is not None:
             return self.moment if self.moment > after else None
+        found: datetime | None
         if self.period is not None:
             found = _following_period(self.period, start or since, after)
         else:
@@ -71,6 +72,11 @@ class Timetable:
             earliest = after if start is None else max(after, start - timedelta(microseconds=1))
             found = _following_cron(self.cron, self.zone, earliest)
         return None if found is None or (end is not None and found > end) else found
+
+
+def local_moment(text: str, zone: str) -> datetime:
+    """As `local_time`, in the time zone of a name."""
+    return local_time(text, _zone(zone))
 
 
 def local_time(text: str, zone: zoneinfo.ZoneInfo) -> datetime:

@@ -7,6 +7,7 @@ from pipeline.cli import demo
 from pipeline.cli import local
 from pipeline.cli import definition
 from pipeline.cli import runs
+from pipeline.cli import schedules
 from pipeline.cli import dataset
 from pipeline.cli import trials
 from pipeline.cli import registry
@@ -27,5 +28,6 @@ __all__ = [
     "predict",
     "registry",
     "runs",
+    "schedules",
     "trials",
 ]

@@ -1,7 +1,8 @@
 """What an AWS account gets from its bootstrap, made in the local cloud through the same APIs.
 
-Buckets, roles, the Glue database, the Athena workgroup, the deploy function, its rules, the endpoint's alarms and the
-images. Everything is made anew where it is missing: of these only buckets and images outlive the cloud's process.
+Buckets, roles, the Glue database, the Athena workgroup, the dead-letter queue, the deploy function, its rules, the
+endpoint's alarms and the images. Everything is made anew where it is missing: of these only buckets and images outlive
+the cloud's process.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pipeline.local.images import ImageRegistry
 from pipeline.settings import Settings
 
 FUNCTION_SECONDS = 60
+# What went wrong on a Friday must be there on the Monday after the holidays: SQS keeps messages for 14 days at most.
+DEAD_LETTER_SECONDS = 14 * 86_400
 
 
 def prepare(settings: Settings) -> None:
@@ -29,6 +32,7 @@ def prepare(settings: Settings) -> None:
     _buckets(session.client("s3"), settings)
     _roles(session.client("iam"), settings)
     _catalog(session, settings)
+    _dead_letter_queue(session.client("sqs"), settings)
     function = _deploy_function(session.client("lambda"), settings)
     _deployment_rules(session, settings, function)
     _alarms(session.client("cloudwatch"), settings)
@@ -66,11 +70,11 @@ def _buckets(s3: Any, settings: Settings) -> None:
 
 def _roles(iam: Any, settings: Settings) -> dict[str, str]:
     roles = {}
-    for kind in ("pipeline", "job", "serving", "deploy"):
+    for kind in ("pipeline", "job", "serving", "scheduler", "deploy"):
         arn = f"arn:aws:iam::{settings.account.id}:role/{settings.name}-{kind}"
         if kind != "deploy":
             arn = settings.role_arn(kind)  # type: ignore[arg-type]
-        service = "lambda" if kind == "deploy" else "sagemaker"
+        service = {"deploy": "lambda", "scheduler": "scheduler"}.get(kind, "sagemaker")
         trust = {
             "Version": "2012-10-17",
             "Statement": [
@@ -101,9 +105,16 @@ def _catalog(session: Any, settings: Settings) -> None:
         )
 
 
+def _dead_letter_queue(sqs: Any, settings: Settings) -> None:
+    sqs.create_queue(
+        QueueName=settings.dead_letter_queue, Attributes={"MessageRetentionPeriod": str(DEAD_LETTER_SECONDS)}
+    )
+
+
 def _deploy_function(client: Any, settings: Settings) -> str:
     name, code = settings.deploy_function, function_zip()
     environment = serving.function_environment(settings)
+    dead_letters = {"TargetArn": settings.dead_letter_queue_arn}
     try:
         client.get_function(FunctionName=name)
     except client.exceptions.ResourceNotFoundException:
@@ -115,19 +126,27 @@ def _deploy_function(client: Any, settings: Settings) -> str:
             Code={"ZipFile": code},
             Timeout=FUNCTION_SECONDS,
             Environment={"Variables": environment},
+            DeadLetterConfig=dead_letters,
         )
     else:
         client.update_function_code(FunctionName=name, ZipFile=code)
-        client.update_function_configuration(FunctionName=name, Environment={"Variables": environment})
+        client.update_function_configuration(
+            FunctionName=name, Environment={"Variables": environment}, DeadLetterConfig=dead_letters
+        )
     return settings.deploy_function_arn
 
 
 def _deployment_rules(session: Any, settings: Settings, function_arn: str) -> None:
     """What invokes the deploy function."""
+    target = {
+        "Id": "deploy",
+        "Arn": function_arn,
+        "DeadLetterConfig": {"Arn": settings.dead_letter_queue_arn},
+    }
     events, functions = session.client("events"), session.client("lambda")
     for rule, pattern in serving.deployment_rules(settings).items():
         arn = events.put_rule(Name=rule, EventPattern=json.dumps(pattern))["RuleArn"]
-        events.put_targets(Rule=rule, Targets=[{"Id": "deploy", "Arn": function_arn}])
+        events.put_targets(Rule=rule, Targets=[target])
         with contextlib.suppress(functions.exceptions.ResourceConflictException):
             functions.add_permission(
                 FunctionName=settings.deploy_function,

@@ -1,7 +1,8 @@
 """EventBridge's delivery: events that match a rule's pattern reach the rule's Lambda targets.
 
-Rules and targets live in moto; matching is by the rule's own pattern. Lambda is invoked asynchronously, with two
-retries: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+Rules and targets live in moto; matching is by the rule's own pattern. Lambda takes an event and retries by itself, so
+that what cannot be delivered, and goes to the target's dead-letter queue, is an event for a function that is not there:
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from pipeline.local import dead_letters
 from pipeline.local.context import Context
+from pipeline.local.errors import ServiceError
 from pipeline.local.functions import Functions
 
 log = logging.getLogger(__name__)
 
 Event = dict[str, Any]
-ATTEMPTS = 3
-RETRY_SECONDS = 5.0  # Lambda waits one minute, then two
 
 
 class Events:
@@ -76,32 +77,35 @@ class Events:
             self._pool.submit(self._send, rule, target, event)
         return event
 
-    def _matching(self, event: Event) -> list[tuple[str, str]]:
-        """(rule, ARN of the target) of every enabled rule on the default bus whose pattern matches."""
+    def _matching(self, event: Event) -> list[tuple[str, Event]]:
+        """(ARN of the rule, its target) of every target of the default bus's rules that match and are enabled."""
         from moto.events.models import events_backends
 
         bus = events_backends[self._context.account_id][self._context.region].event_buses["default"]
         return [
-            (rule.name, target["Arn"])
+            (rule.arn, target)
             for rule in bus.rules.values()
             if rule.state == "ENABLED" and rule.event_pattern and rule.event_pattern.matches_event(event)
             for target in rule.targets
         ]
 
-    def _send(self, rule: str, target: str, event: Event) -> None:
-        if ":function:" not in target:
-            log.warning("rule %s: the local cloud delivers to Lambda only, not to %s", rule, target)
+    def _send(self, rule: str, target: Event, event: Event) -> None:
+        arn = target["Arn"]
+        if ":function:" not in arn:
+            log.warning("%s: the local cloud delivers to Lambda only, not to %s", rule, arn)
             return
-        name = target.rsplit(":", 1)[-1]
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                result = self._functions.invoke(name, json.dumps(event).encode())
-            except Exception:
-                log.exception("rule %s: delivery to %s", rule, name)
-                return
-            if result.error is None:
-                return
-            log.warning(
-                "rule %s: %s failed (attempt %d of %d): %s", rule, name, attempt, ATTEMPTS, result.payload.decode()
-            )
-            time.sleep(RETRY_SECONDS * attempt)
+        body = json.dumps(event)
+        try:
+            self._functions.invoke_later(arn.rsplit(":", 1)[-1], body.encode())
+        except ServiceError as error:
+            log.warning("%s: %s", rule, error)
+            if queue := target.get("DeadLetterConfig", {}).get("Arn"):
+                # A target that is not there is not tried again.
+                attributes = {
+                    "RULE_ARN": rule,
+                    "TARGET_ARN": arn,
+                    "ERROR_CODE": "NO_RESOURCE",
+                    "ERROR_MESSAGE": error.message,
+                    "RETRY_ATTEMPTS": "0",
+                }
+                dead_letters.send(self._context, queue, body, attributes)

@@ -1,23 +1,38 @@
-"""Lambda's Invoke: the function's own zip, in a child process. Creating and describing functions is moto's."""
+"""Lambda's Invoke: the function's own zip, in a child process. Creating and describing functions is moto's.
+
+An asynchronous invocation is tried three times, and then goes to the function's dead-letter queue:
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import json
+import logging
 import subprocess
 import sys
 import threading
 import uuid
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.local import dead_letters
 from pipeline.local.context import Context, now
 from pipeline.local.errors import ServiceError
 from pipeline.local.logs import Logs
 
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 3
+RETRY_SECONDS = 5.0  # Lambda waits one minute, then two
+# Of asynchronous invocations, retries included, at the same time.
+CONCURRENCY = 4
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html: the error code of a dead letter
+FAILED, ERROR_LENGTH = "200", 1024
 RUNTIME = Path(__file__).with_name("function_runtime.py")
 
 
@@ -36,11 +51,53 @@ class Functions:
         self._context = context
         self._logs = logs
         self._unpacking = threading.Lock()
+        self._queues: dict[str, str] = {}
+        self._closing = threading.Event()
+        self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="function")
 
-    def invoke(self, name: str, payload: bytes) -> Result:
+    def configure(self, name: str, request: dict[str, Any], *, created: bool) -> None:
+        """Keep the dead-letter queue in a CreateFunction (`created`) or an UpdateFunctionConfiguration."""
+        config = request.get("DeadLetterConfig")
+        if config is not None and created != self._exists(name):
+            self._queues[name] = config.get("TargetArn", "")
+
+    def check(self, name: str) -> None:
+        """Raise ServiceError when there is no such function."""
+        self._find(name)
+
+    def invoke_later(self, name: str, payload: bytes) -> None:
+        """Run the function in the background, with retries. Raises ServiceError when there is no such function."""
+        self.check(name)
+        self._pool.submit(self._attempt, name, payload)
+
+    def close(self) -> None:
+        """Wait for what is running; a retry that waits for its time is given up."""
+        self._closing.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _attempt(self, name: str, payload: bytes) -> None:
+        request_id = str(uuid.uuid4())
+        answer = ""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                result = self.invoke(name, payload, request_id)
+            except Exception:
+                log.exception("%s, attempt %d of %d", name, attempt, ATTEMPTS)
+                return
+            if result.error is None:
+                return
+            answer = result.payload.decode(errors="replace")
+            log.warning("%s failed (attempt %d of %d): %s", name, attempt, ATTEMPTS, answer)
+            if attempt < ATTEMPTS and self._closing.wait(RETRY_SECONDS * attempt):
+                return
+        if queue := self._queues.get(name):
+            attributes = {"RequestID": request_id, "ErrorCode": FAILED, "ErrorMessage": answer[:ERROR_LENGTH]}
+            dead_letters.send(self._context, queue, payload.decode(errors="replace"), attributes)
+
+    def invoke(self, name: str, payload: bytes, request_id: str = "") -> Result:
         """Run the function once and wait. Raises ServiceError when there is no such function."""
         function = self._find(name)
-        request_id = str(uuid.uuid4())
+        request_id = request_id or str(uuid.uuid4())
         group, stream = f"/aws/lambda/{name}", f"local/[$LATEST]{request_id[:8]}"
         environment = {
             **self._context.child_environment(),
@@ -77,6 +134,13 @@ class Functions:
     def arn(self, name: str) -> str:
         """ARN of a function."""
         return self._context.arn("lambda", f"function:{name}")
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self.check(name)
+        except ServiceError:
+            return False
+        return True
 
     def _find(self, name: str) -> Any:
         from moto.awslambda.models import lambda_backends

@@ -1,12 +1,14 @@
 """AWS's protocols over HTTP: which operation a request is, and how its answer and its errors look on the wire.
 
-https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html, and REST paths for Lambda's Invoke and the runtime's
-InvokeEndpoint. Whatever the table of services does not own goes to moto, in this process.
+https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html, REST-JSON for EventBridge Scheduler (`rest`), and REST
+paths for Lambda's Invoke and the runtime's InvokeEndpoint. Whatever the table of services does not own goes to moto, in
+this process.
 """
 
 from __future__ import annotations
 
 import hmac
+import io
 import json
 import logging
 import re
@@ -16,6 +18,7 @@ from urllib.parse import unquote
 
 from werkzeug.wrappers import Request, Response
 
+from pipeline.local import rest
 from pipeline.local.context import random_id
 from pipeline.local.errors import ServiceError
 from pipeline.local.services import Services
@@ -27,6 +30,7 @@ TARGETS = {"SageMaker": "sagemaker", "AmazonAthena": "athena", "Logs_20140328": 
 JSON = "application/x-amz-json-1.1"
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _INVOKE_ENDPOINT = re.compile(r"/endpoints/([^/]+)/invocations")
+_FUNCTIONS = re.compile(r"/2015-03-31/functions(?:/([^/]+)/configuration)?/?")
 _INVOKE_FUNCTION = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _BODY_LIMIT = 64 * 1024 * 1024
 Wsgi = Callable[..., Iterable[bytes]]
@@ -78,6 +82,13 @@ class Application:
             return self._invoke_endpoint(unquote(match[1]), request)
         if request.method == "POST" and (match := _INVOKE_FUNCTION.fullmatch(request.path)):
             return self._invoke_function(unquote(match[1]), request)
+        if scope == "scheduler":
+            path = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
+            operation, body = rest.parse(scope, request.method, path, request.args, request.get_data())
+            return Response(json.dumps(self._services.call(scope, operation, body)), content_type="application/json")
+        if request.method in ("POST", "PUT") and (match := _FUNCTIONS.fullmatch(request.path)):
+            self._configure_function(unquote(match[1] or ""), request)
+            return None
         if scope in {"sagemaker", "athena", "logs"}:
             message = f"The local cloud does not answer {request.method} {request.path}."
             raise ServiceError("UnknownOperationException", message, 404)
@@ -115,15 +126,31 @@ class Application:
 
     def _invoke_function(self, name: str, request: Request) -> Response:
         name = name.rsplit(":function:", 1)[-1]
-        kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
-        if kind != "RequestResponse":
-            raise ServiceError("InvalidParameterValueException", "The local cloud invokes by RequestResponse only.")
-        result = self._services.functions.invoke(name, request.get_data() or b"null")
+        payload = request.get_data() or b"null"
+        match request.headers.get("X-Amz-Invocation-Type", "RequestResponse"):
+            case "Event":
+                self._services.functions.invoke_later(name, payload)
+                return Response(status=202)
+            case "DryRun":
+                self._services.functions.check(name)
+                return Response(status=204)
+        result = self._services.functions.invoke(name, payload)
         response = Response(result.payload, content_type="application/json")
         response.headers["X-Amz-Executed-Version"] = "$LATEST"
         if result.error is not None:
             response.headers["X-Amz-Function-Error"] = result.error
         return response
+
+    def _configure_function(self, name: str, request: Request) -> None:
+        """Take a function's dead-letter queue from a request that is moto's, which does not keep it."""
+        data = request.get_data()
+        request.environ["wsgi.input"] = io.BytesIO(data)
+        try:
+            body = json.loads(data or b"{}")
+        except ValueError:
+            return  # moto refuses it
+        if isinstance(body, dict):
+            self._services.functions.configure(name or body.get("FunctionName", ""), body, created=not name)
 
 
 def _error(error: ServiceError, detail: dict[str, Any] | None = None) -> Response:

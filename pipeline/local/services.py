@@ -1,7 +1,7 @@
 """The table of what the local cloud answers itself: service, operation, handler. All else is moto's.
 
-Of the services named here (SageMaker, its runtime, Athena, CloudWatch Logs) any other operation is answered with the
-error for an unknown one. Of Lambda and EventBridge only Invoke and PutEvents are answered here.
+Of the services named here (SageMaker, its runtime, Athena, CloudWatch Logs, EventBridge Scheduler) any other operation
+is answered with the error for an unknown one. Of Lambda and EventBridge only Invoke and PutEvents are answered here.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from pipeline.local.sagemaker.tags import Tags
 from pipeline.local.sagemaker.training import TrainingJobs
 from pipeline.local.sagemaker.transform import TransformJobs
 from pipeline.local.sagemaker.tuning import TuningJobs
+from pipeline.local.scheduler import Scheduler
+from pipeline.local.scheduler.targets import Targets
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class Services:
                 region=context.region,
             ),
         )
+        self._scheduler = Scheduler(context, Targets(self.call, self.functions.invoke_later))
         self.table: dict[str, dict[str, Handler]] = {
             "sagemaker": {
                 **self._pipelines.operations(),
@@ -91,6 +94,7 @@ class Services:
             "athena": self._athena.operations(),
             "logs": self.logs.operations(),
             "events": self.events.operations(),
+            "scheduler": self._scheduler.operations(),
         }
 
     def owns(self, service: str, operation: str) -> bool:
@@ -110,13 +114,15 @@ class Services:
         return response
 
     def restore(self) -> None:
-        """After a restart, bring back what runs all the time."""
+        """Start what runs all the time, after a restart what ran before it."""
         self.endpoints.restore()
+        self._scheduler.start()
 
     def close(self) -> None:
         """End everything that was started, executions before their jobs."""
+        self._scheduler.close()
         jobs = (self._pipelines, self._tuning, self._training, self._processing, self._transform)
-        for service in (*jobs, self._athena, self.endpoints, self._cloudwatch, self.events):
+        for service in (*jobs, self._athena, self.endpoints, self._cloudwatch, self.events, self.functions):
             service.close()
 
 

@@ -55,7 +55,7 @@ def start(
     """
     sagemaker = client(settings, "sagemaker")
     request: dict[str, Any] = {"PipelineName": settings.name}
-    checked = parameters.checked(_definition(sagemaker, settings)["Parameters"], values)
+    checked = parameters.checked(definition(sagemaker, settings)["Parameters"], values)
     if checked:
         request["PipelineParameters"] = checked
     if name is not None:
@@ -93,7 +93,7 @@ def resolve(settings: Settings, reference: str) -> Execution:
         if not newest:
             raise PipelineError(f"the pipeline {settings.name} has no runs yet; start one: python -m pipeline start")
         reference = newest[0].arn
-    arn = reference if reference.startswith("arn:") else f"{_arn(settings)}/execution/{reference}"
+    arn = reference if reference.startswith("arn:") else f"{pipeline_arn(settings)}/execution/{reference}"
     with missing_means(f"the pipeline {settings.name} has no run {reference}; see them: python -m pipeline runs"):
         return describe(client(settings, "sagemaker"), arn)
 
@@ -121,15 +121,17 @@ def describe(sagemaker: Any, arn: str) -> Execution:
     )
 
 
-def _arn(settings: Settings) -> str:
+def pipeline_arn(settings: Settings) -> str:
+    """ARN of the pipeline."""
     return f"arn:aws:sagemaker:{settings.account.region}:{settings.account.id}:pipeline/{settings.name}"
 
 
-def _definition(sagemaker: Any, settings: Settings) -> dict[str, Any]:
+def definition(sagemaker: Any, settings: Settings) -> dict[str, Any]:
+    """The pipeline's definition as it stands in the account. Raises PipelineError where it is not there."""
     with missing_means(_not_upserted(settings)):
         text = sagemaker.describe_pipeline(PipelineName=settings.name)["PipelineDefinition"]
-    definition: dict[str, Any] = json.loads(text)
-    return definition
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _not_upserted(settings: Settings) -> str:

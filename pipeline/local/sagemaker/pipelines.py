@@ -168,6 +168,9 @@ class Pipelines:
         pipeline = self._pipeline(request["PipelineName"])
         definition = json.loads(pipeline["PipelineDefinition"])
         given = {entry["Name"]: entry["Value"] for entry in request.get("PipelineParameters", [])}
+        token = request.get("ClientRequestToken")
+        if token and (started := self._started(pipeline["PipelineName"], token)):
+            return {"PipelineExecutionArn": started}
         execution_id = random_id(12)
         arn = f"{pipeline['PipelineArn']}/execution/{execution_id}"
         created = now()
@@ -186,7 +189,7 @@ class Pipelines:
             "LastModifiedTime": created,
             "Steps": {},
             **chosen(pipeline, ("ParallelismConfiguration",)),
-            **chosen(request, ("PipelineExecutionDescription", "ParallelismConfiguration")),
+            **chosen(request, ("PipelineExecutionDescription", "ParallelismConfiguration", "ClientRequestToken")),
         }
         self._context.store.create(EXECUTION, execution_id, document)
         execution = Execution(self._context, execution_id, self._runners, self._emit)
@@ -222,6 +225,11 @@ class Pipelines:
         if document is None or document["PipelineExecutionArn"] != arn:
             raise not_found(f"Pipeline execution with arn {arn} does not exist.")
         return document
+
+    def _started(self, pipeline: str, token: str) -> str | None:
+        """The execution that a request with the same token has started."""
+        found = (run["PipelineExecutionArn"] for run in self._runs(pipeline) if run.get("ClientRequestToken") == token)
+        return next(found, None)
 
     def _runs(self, pipeline: str) -> list[Request]:
         return [one for one in self._context.store.list(EXECUTION) if one["PipelineName"] == pipeline]

@@ -1,0 +1,64 @@
+"""One thread that does things at their time."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+log = logging.getLogger(__name__)
+
+# The longest sleep: a clock that was set, or a machine that slept, is noticed after so long.
+LONGEST_WAIT_SECONDS = 30.0
+
+
+class Clock:
+    """Tasks by their time. They are short, and run one after another."""
+
+    def __init__(self, name: str) -> None:
+        self._changed = threading.Condition()
+        self._tasks: list[tuple[datetime, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def at(self, time: datetime, task: Callable[[], None]) -> None:
+        """Run `task` at `time` (UTC), or at once where it is past."""
+        with self._changed:
+            heapq.heappush(self._tasks, (time, next(self._order), task))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """End after the task under way; what has not begun never does."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (task := self._next()) is not None:
+            try:
+                task()
+            except Exception:
+                # One schedule's failure must not keep the others from firing.
+                log.exception("a scheduled task failed")
+
+    def _next(self) -> Callable[[], None] | None:
+        """Wait for the first task that is due; None when the clock is closed."""
+        with self._changed:
+            while not self._closed:
+                wait = LONGEST_WAIT_SECONDS
+                if self._tasks:
+                    wait = (self._tasks[0][0] - datetime.now(UTC)).total_seconds()
+                    if wait <= 0:
+                        return heapq.heappop(self._tasks)[2]
+                self._changed.wait(min(wait, LONGEST_WAIT_SECONDS))
+            return None

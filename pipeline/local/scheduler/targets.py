@@ -1,0 +1,96 @@
+"""What a schedule invokes: a pipeline, a function, or (a universal target) an operation of SageMaker.
+
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-templated.html and
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pipeline.local.errors import ServiceError
+from pipeline.local.scheduler.schedules import UNIVERSAL, Request
+
+Call = Callable[[str, str, Request], Request]
+Invoke = Callable[[str, bytes], None]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One attempt to invoke a schedule's target."""
+
+    schedule: Request
+    scheduled: datetime
+    """The time for which the schedule was set, UTC."""
+    attempt: int
+    execution_id: str
+
+    @property
+    def time(self) -> str:
+        """The scheduled time as the service writes it."""
+        return self.scheduled.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @property
+    def token(self) -> str:
+        """The same for every attempt at the same time, so that no attempt starts a second run."""
+        return hashlib.sha256(f"{self.schedule['Arn']} {self.time}".encode()).hexdigest()
+
+    def input(self) -> str:
+        """The target's input with the context attributes filled in.
+
+        https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
+        """
+        text = str(self.schedule["Target"].get("Input", "{}"))
+        for name, value in (
+            ("schedule-arn", self.schedule["Arn"]),
+            ("scheduled-time", self.time),
+            ("execution-id", self.execution_id),
+            ("attempt-number", str(self.attempt)),
+        ):
+            text = text.replace(f"<aws.scheduler.{name}>", value)
+        return text
+
+
+class Targets:
+    """Invokes targets; `call` answers a service's operation, `invoke` runs a function in the background."""
+
+    def __init__(self, call: Call, invoke: Invoke) -> None:
+        self._call = call
+        self._invoke = invoke
+
+    def payload(self, invocation: Invocation) -> str:
+        """What the target is sent, as JSON: the body of a dead letter too."""
+        target = invocation.schedule["Target"]
+        if ":pipeline/" not in target["Arn"]:
+            return invocation.input()
+        request: dict[str, Any] = {"PipelineName": target["Arn"], "ClientRequestToken": invocation.token}
+        parameters = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
+        if parameters:
+            request["PipelineParameters"] = parameters
+        return json.dumps(request)
+
+    def send(self, invocation: Invocation) -> None:
+        """Invoke the target once. Raises ServiceError where it refuses."""
+        arn, payload = invocation.schedule["Target"]["Arn"], self.payload(invocation)
+        if arn.startswith(UNIVERSAL):
+            service, action = arn.removeprefix(UNIVERSAL).split(":")
+            self._operation(service, f"{action[:1].upper()}{action[1:]}", payload)
+        elif ":pipeline/" in arn:
+            self._call("sagemaker", "StartPipelineExecution", json.loads(payload))
+        else:
+            self._invoke(arn.rsplit(":function:", 1)[-1], payload.encode())
+
+    def _operation(self, service: str, operation: str, payload: str) -> None:
+        if service != "sagemaker":
+            message = f"The local cloud's universal targets are SageMaker's operations, not {service}'s."
+            raise ServiceError("UnknownOperationException", message)
+        try:
+            request = json.loads(payload)
+        except ValueError as error:
+            raise ServiceError("SerializationException", f"The input is not valid JSON: {error}") from None
+        self._call(service, operation, request)
