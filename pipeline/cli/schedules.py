@@ -16,7 +16,7 @@ _TIME = "YYYY-MM-DD[THH:MM:SS]"
 
 
 @app.command(rich_help_panel=RUN)
-def schedule(
+def schedule(  # noqa: PLR0917  # a command's options
     context: typer.Context,
     expression: Annotated[str, typer.Argument(help="'rate(1 day)', 'cron(0 3 * * ? *)' or 'at(2030-12-01T03:00:00)'.")],
     name: Annotated[str, typer.Option(help="Which schedule. Default: NAME-runs, after the pipeline.")] = "",
@@ -68,13 +68,16 @@ def listing(context: typer.Context, as_json: Json = False) -> None:
 def _show(found: list[Schedule]) -> None:
     from rich.console import Console
 
-    from pipeline.display import moment, simple_table, status_text
+    from pipeline.display import moment, simple_table
 
-    table = simple_table("schedule", "due", "time zone", "state", "next", "starts")
+    table = simple_table("schedule", "due", "next", "starts")
+    for whole in ("schedule", "next"):
+        next(column for column in table.columns if column.header == whole).no_wrap = True
     for one in found:
         values = " ".join(f"{name}={value}" for name, value in one.parameters.items())
-        due = moment(one.next_run) if one.next_run else "-"
-        table.add_row(one.name, one.expression, one.timezone, status_text(one.state), due, f"{one.starts} {values}")
+        never = "disabled" if one.state == "DISABLED" else "never"
+        following = moment(one.next_run) if one.next_run else never
+        table.add_row(one.name, f"{one.expression} {one.timezone}", following, f"{one.starts} {values}")
     Console().print(table, highlight=False)
 
 

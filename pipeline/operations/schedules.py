@@ -1,4 +1,7 @@
-"""Schedules that start runs: make, list and remove them. They are EventBridge Scheduler's, in a group named as we are."""
+"""Schedules that start runs: make, list and remove them.
+
+They are EventBridge Scheduler's, in a group with the pipeline's name.
+"""
 
 from __future__ import annotations
 
