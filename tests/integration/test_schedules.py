@@ -1,0 +1,302 @@
+"""Schedules in the local cloud: runs, jobs and functions by the clock, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from typer.testing import CliRunner
+
+from pipeline.local import cloud, functions
+from tests.integration.conftest import ACCOUNT, ROLE, LocalCloud, wait_until
+
+OFF = {"Mode": "OFF"}
+SETTINGS = """\
+name: {name}
+account: {{target: local, id: "123456789012", region: us-east-1}}
+data: {{bucket: {name}-data, image_location: "s3://{name}-raw"}}
+profiles: {{local: {{}}}}
+"""
+FAIL = {
+    "Version": "2020-12-01",
+    "Parameters": [{"Name": "Epochs", "Type": "Integer", "DefaultValue": 1}],
+    "Steps": [{"Name": "End", "Type": "Fail", "Arguments": {"ErrorMessage": "meant to"}}],
+}
+
+
+def at(seconds: float) -> str:
+    """The next whole second that is at least `seconds` away."""
+    moment = datetime.now(UTC) + timedelta(seconds=seconds + 1)
+    return f"at({moment:%Y-%m-%dT%H:%M:%S})"
+
+
+@pytest.fixture
+def scheduler(local_cloud: LocalCloud) -> Any:
+    return local_cloud.client("scheduler")
+
+
+@pytest.fixture
+def pipeline(sagemaker: Any) -> Iterator[str]:
+    """A pipeline that ends at once; gives its name."""
+    name = f"s-{uuid.uuid4().hex[:10]}"
+    sagemaker.create_pipeline(PipelineName=name, PipelineDefinition=json.dumps(FAIL), RoleArn=ROLE)
+    yield name
+    wait_until(lambda: not [one for one in runs(sagemaker, name) if one["PipelineExecutionStatus"] == "Executing"])
+    sagemaker.delete_pipeline(PipelineName=name)
+
+
+@pytest.fixture
+def queue(local_cloud: LocalCloud) -> tuple[str, Callable[[], Any]]:
+    """The ARN of a queue, and a function that takes a message out of it."""
+    sqs, name = local_cloud.client("sqs"), f"q-{uuid.uuid4().hex[:10]}"
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+
+    def receive() -> Any:
+        found = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get("Messages", [])
+        return found[0] if found else None
+
+    return f"arn:aws:sqs:us-east-1:123456789012:{name}", receive
+
+
+@pytest.fixture
+def call(pipeline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """The command line with settings of the pipeline's name."""
+    from pipeline.cli import app
+
+    (tmp_path / "pipeline.yaml").write_text(SETTINGS.format(name=pipeline))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(app, list(arguments))
+        assert result.exit_code == 0, result.stderr
+        return result.stdout
+
+    return run
+
+
+def runs(sagemaker: Any, pipeline: str) -> list[Any]:
+    found: list[Any] = sagemaker.list_pipeline_executions(PipelineName=pipeline)["PipelineExecutionSummaries"]
+    return found
+
+
+def attributes(message: Any) -> dict[str, str]:
+    return {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+
+
+def test_a_schedule_of_the_command_starts_a_run_with_its_parameters_at_its_time(
+    call: Callable[..., str], sagemaker: Any, pipeline: str
+) -> None:
+    call("schedule", "rate(1 day)", "--start", "2100-01-01", "--name", "later")
+    due = at(3)
+    made = json.loads(call("schedule", due, "-p", "Epochs=7", "--json"))
+    assert (made["change"], made["schedule"]["name"]) == ("created", f"{pipeline}-runs")
+    assert runs(sagemaker, pipeline) == []
+    [run] = wait_until(lambda: runs(sagemaker, pipeline), 20)
+    late = (run["StartTime"] - datetime.fromisoformat(due[3:-1]).replace(tzinfo=UTC)).total_seconds()
+    assert 0 <= late < 1.5
+    values = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=run["PipelineExecutionArn"])
+    assert values["PipelineParameters"] == [{"Name": "Epochs", "Value": "7"}]
+    listed = {one["name"]: one for one in json.loads(call("schedules", "--json"))}
+    assert listed["later"]["next_run"] == "2100-01-01T00:00:00+00:00"
+    assert listed[f"{pipeline}-runs"]["next_run"] is None
+    assert call("unschedule").startswith("removed: ")
+    assert [one["name"] for one in json.loads(call("schedules", "--json"))] == ["later"]
+
+
+def test_the_account_has_the_role_and_the_queue_that_a_schedule_names(
+    call: Callable[..., str], local_cloud: LocalCloud, scheduler: Any, pipeline: str
+) -> None:
+    call("schedule", "cron(0 3 * * ? *)", "--timezone", "Europe/Berlin")
+    made = scheduler.get_schedule(Name=f"{pipeline}-runs", GroupName=pipeline)
+    role = local_cloud.client("iam").get_role(RoleName=made["Target"]["RoleArn"].rsplit("/", 1)[1])["Role"]
+    assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"Service": "scheduler.amazonaws.com"}
+    sqs = local_cloud.client("sqs")
+    url = sqs.get_queue_url(QueueName=made["Target"]["DeadLetterConfig"]["Arn"].rsplit(":", 1)[1])["QueueUrl"]
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    assert found == made["Target"]["DeadLetterConfig"]["Arn"]
+
+
+def test_a_universal_target_makes_a_processing_job_named_by_its_execution(
+    local_cloud: LocalCloud, sagemaker: Any, scheduler: Any
+) -> None:
+    prefix = f"watch-{uuid.uuid4().hex[:8]}"
+    request = {
+        "ProcessingJobName": f"{prefix}-<aws.scheduler.execution-id>",
+        "AppSpecification": {
+            "ImageUri": local_cloud.image("import sys; print(sys.argv)"),
+            "ContainerArguments": ["<aws.scheduler.scheduled-time>"],
+        },
+        "ProcessingResources": {
+            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
+        },
+        "RoleArn": ROLE,
+    }
+    due = at(0.4)
+    target = {
+        "Arn": "arn:aws:scheduler:::aws-sdk:sagemaker:createProcessingJob",
+        "RoleArn": ROLE,
+        "Input": json.dumps(request),
+    }
+    scheduler.create_schedule(Name=prefix, ScheduleExpression=due, FlexibleTimeWindow=OFF, Target=target)
+
+    def completed() -> Any:
+        jobs = sagemaker.list_processing_jobs(NameContains=prefix, StatusEquals="Completed")["ProcessingJobSummaries"]
+        return jobs[0]["ProcessingJobName"] if jobs else None
+
+    job = sagemaker.describe_processing_job(ProcessingJobName=wait_until(completed, 20))
+    assert job["AppSpecification"]["ContainerArguments"] == [f"{due[3:-1]}Z"]
+
+
+def test_a_target_that_refuses_leaves_a_dead_letter_that_says_why(
+    scheduler: Any, queue: tuple[str, Callable[[], Any]]
+) -> None:
+    arn, receive = queue
+    missing = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/none-such"
+    target = {
+        "Arn": missing,
+        "RoleArn": ROLE,
+        "RetryPolicy": {"MaximumRetryAttempts": 1},
+        "DeadLetterConfig": {"Arn": arn},
+    }
+    made = scheduler.create_schedule(
+        Name=f"s-{uuid.uuid4().hex[:8]}", ScheduleExpression=at(0.4), FlexibleTimeWindow=OFF, Target=target
+    )
+    message = wait_until(receive, 15)
+    assert json.loads(message["Body"])["PipelineName"] == missing
+    found = attributes(message)
+    assert (found["SCHEDULE_ARN"], found["TARGET_ARN"]) == (made["ScheduleArn"], missing)
+    assert (found["ERROR_CODE"], found["RETRY_ATTEMPTS"]) == ("ResourceNotFound", "1")
+    assert "none-such" in found["ERROR_MESSAGE"]
+
+
+def test_what_is_disabled_does_not_fire_and_what_the_model_forbids_is_refused(
+    sagemaker: Any, scheduler: Any, pipeline: str
+) -> None:
+    target = {"Arn": f"arn:aws:sagemaker:us-east-1:123456789012:pipeline/{pipeline}", "RoleArn": ROLE}
+    common = {"ScheduleExpression": at(0.4), "FlexibleTimeWindow": OFF, "Target": target}
+    scheduler.create_schedule(Name=f"{pipeline}-off", State="DISABLED", **common)
+    scheduler.create_schedule(Name=f"{pipeline}-on", **common)
+    wait_until(lambda: runs(sagemaker, pipeline), 10)
+    time.sleep(0.5)
+    assert len(runs(sagemaker, pipeline)) == 1
+    listed = scheduler.list_schedules(NamePrefix=pipeline, State="DISABLED", MaxResults=1)["Schedules"]
+    assert [one["Name"] for one in listed] == [f"{pipeline}-off"]
+    for change, code in (
+        ({"Name": "no/slash"}, "ValidationException"),
+        ({"ScheduleExpression": "cron(0 3 * * *)"}, "ValidationException"),
+        ({"GroupName": "none-such"}, "ResourceNotFoundException"),
+        ({"Name": f"{pipeline}-on"}, "ConflictException"),
+    ):
+        with pytest.raises(ClientError) as error:
+            scheduler.create_schedule(**{"Name": "x", **common, **change})
+        assert error.value.response["Error"]["Code"] == code
+    with pytest.raises(scheduler.exceptions.ResourceNotFoundException):
+        scheduler.get_schedule(Name="none-such")
+    with pytest.raises(ClientError, match="does not answer"):
+        scheduler.tag_resource(ResourceArn="arn:aws:scheduler:x", Tags=[{"Key": "a", "Value": "b"}])
+
+
+# A function that fails for what it is told to fail for.
+HANDLER = "def handle(event, context):\n    assert not event.get('detail', event).get('fail'), 'meant to'\n"
+
+
+@pytest.fixture
+def function(local_cloud: LocalCloud, queue: tuple[str, Callable[[], Any]]) -> str:
+    """The name of a function with a dead-letter queue."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("app.py", HANDLER)
+    name = f"f-{uuid.uuid4().hex[:10]}"
+    role = local_cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    local_cloud.client("lambda").create_function(
+        FunctionName=name,
+        Runtime="python3.12",
+        Role=role,
+        Handler="app.handle",
+        Code={"ZipFile": buffer.getvalue()},
+        DeadLetterConfig={"TargetArn": queue[0]},
+    )
+    return name
+
+
+def invocations(local_cloud: LocalCloud, function: str) -> int:
+    logs = local_cloud.client("logs")
+    try:
+        found = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}", filterPattern="END")["events"]
+    except logs.exceptions.ResourceNotFoundException:
+        return 0
+    return len(found)
+
+
+def test_an_event_invocation_is_answered_at_once_and_runs_after_that(local_cloud: LocalCloud, function: str) -> None:
+    client = local_cloud.client("lambda")
+    answer = client.invoke(FunctionName=function, InvocationType="Event", Payload=b"{}")
+    assert (answer["StatusCode"], answer["Payload"].read()) == (202, b"")
+    wait_until(lambda: invocations(local_cloud, function) == 1, 10)
+    with pytest.raises(client.exceptions.ResourceNotFoundException):
+        client.invoke(FunctionName="none-such", InvocationType="Event", Payload=b"{}")
+
+
+def test_a_rule_whose_function_is_gone_leaves_its_event_in_the_rules_queue(
+    local_cloud: LocalCloud, queue: tuple[str, Callable[[], Any]]
+) -> None:
+    events, (arn, receive), name = local_cloud.client("events"), queue, f"r-{uuid.uuid4().hex[:8]}"
+    rule = events.put_rule(Name=name, EventPattern=json.dumps({"source": [name]}))["RuleArn"]
+    missing = "arn:aws:lambda:us-east-1:123456789012:function:none-such"
+    events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": missing, "DeadLetterConfig": {"Arn": arn}}])
+    events.put_events(Entries=[{"Source": name, "DetailType": "Test", "Detail": '{"a": 1}'}])
+    message = wait_until(receive, 10)
+    assert json.loads(message["Body"])["detail"] == {"a": 1}
+    found = attributes(message)
+    assert (found["RULE_ARN"], found["TARGET_ARN"], found["ERROR_CODE"]) == (rule, missing, "NO_RESOURCE")
+
+
+def test_an_event_that_a_function_fails_for_three_times_is_in_the_functions_queue(
+    local_cloud: LocalCloud, function: str, queue: tuple[str, Callable[[], Any]], scheduler: Any
+) -> None:
+    target = {
+        "Arn": f"arn:aws:lambda:us-east-1:123456789012:function:{function}",
+        "RoleArn": ROLE,
+        "Input": '{"fail": true}',
+    }
+    scheduler.create_schedule(Name=function, ScheduleExpression=at(0.4), FlexibleTimeWindow=OFF, Target=target)
+    message = wait_until(queue[1], 30)
+    assert json.loads(message["Body"]) == {"fail": True}
+    found = attributes(message)
+    assert found["ErrorCode"] == "200"
+    assert "meant to" in found["ErrorMessage"]
+    assert len(found["RequestID"]) == 36
+    assert invocations(local_cloud, function) == functions.ATTEMPTS
+
+
+def test_schedules_survive_a_restart_and_fire_after_it(
+    local_cloud: LocalCloud, sagemaker: Any, scheduler: Any, pipeline: str
+) -> None:
+    target = {"Arn": f"arn:aws:sagemaker:us-east-1:123456789012:pipeline/{pipeline}", "RoleArn": ROLE}
+    common = {"FlexibleTimeWindow": OFF, "Target": target}
+    scheduler.create_schedule(Name=f"{pipeline}-missed", ScheduleExpression=at(0.4), **common)
+    directory = local_cloud.settings.directory
+    began = time.monotonic()
+    # Stopped at once; a one-time schedule whose time came while nothing ran stays, and does not fire.
+    runs_before = len(runs(sagemaker, pipeline))
+    cloud.down(directory)
+    stopped = time.monotonic() - began
+    time.sleep(max(0.0, 1.5 - stopped))
+    cloud.up(directory, ACCOUNT)
+    expression = at(0.4)
+    scheduler.create_schedule(Name=f"{pipeline}-after", ScheduleExpression="rate(1 hour)", State="DISABLED", **common)
+    scheduler.update_schedule(Name=f"{pipeline}-after", ScheduleExpression=expression, **common)
+    wait_until(lambda: len(runs(sagemaker, pipeline)) > runs_before, 10)
+    assert {one["Name"] for one in scheduler.list_schedules(NamePrefix=pipeline)["Schedules"]} == {
+        f"{pipeline}-missed",
+        f"{pipeline}-after",
+    }
