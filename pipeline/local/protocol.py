@@ -134,7 +134,10 @@ class Application:
             case "DryRun":
                 self._services.functions.check(name)
                 return Response(status=204)
-        result = self._services.functions.invoke(name, payload)
+            case "RequestResponse":
+                result = self._services.functions.invoke(name, payload)
+            case unknown:
+                raise ServiceError("InvalidParameterValueException", f"There is no invocation type {unknown}.")
         response = Response(result.payload, content_type="application/json")
         response.headers["X-Amz-Executed-Version"] = "$LATEST"
         if result.error is not None:

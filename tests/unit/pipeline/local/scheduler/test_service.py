@@ -173,6 +173,15 @@ def test_a_rate_fires_when_it_is_made_and_not_again_when_the_cloud_comes_back(ac
     assert account.scheduler.get({"Name": "nightly"})["ScheduleExpression"] == "rate(1 hour)"
 
 
+def test_a_schedule_made_before_a_restart_fires_after_it(account: Account) -> None:
+    account.scheduler.close()
+    account.create(at(0.5))
+    account.scheduler = account.restarted()
+    account.scheduler.start()
+    wait_until(lambda: account.calls)
+    assert len(account.calls) == 1
+
+
 def test_a_time_at_which_the_cloud_did_not_run_is_not_made_up_for(account: Account) -> None:
     account.scheduler.close()
     account.create(at(0.2))
