@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,15 +21,19 @@ def upserted(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("PIPELINE_PROFILE", "aws")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("TZ", "UTC")
-    with mock_aws():
-        boto3.client("sagemaker", region_name="us-east-1").create_pipeline(
-            PipelineName="bins",
-            PipelineDefinition=json.dumps(DEFINITION),
-            RoleArn="arn:aws:iam::123456789012:role/bins-pipeline",
-            ClientRequestToken="x" * 32,
-        )
-        yield
+    # Times are printed in the reader's own time zone.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        with mock_aws():
+            boto3.client("sagemaker", region_name="us-east-1").create_pipeline(
+                PipelineName="bins",
+                PipelineDefinition=json.dumps(DEFINITION),
+                RoleArn="arn:aws:iam::123456789012:role/bins-pipeline",
+                ClientRequestToken="x" * 32,
+            )
+            yield
+    time.tzset()
 
 
 def test_a_schedule_is_printed_with_its_next_run_and_its_values(call: Call) -> None:
