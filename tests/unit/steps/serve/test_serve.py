@@ -86,6 +86,7 @@ def start(base):
         "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
         "SAGEMAKER_BIND_TO_PORT": str(port),
         "MODEL_VERSION": "7",
+        "SERVING_MAX_QUEUE": "64",
     }
     log = (base / "log").open("wb")
     command = [sys.executable, "-m", "steps.serve", "serve"]
