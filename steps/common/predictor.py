@@ -51,8 +51,8 @@ class Predictor:
         unusable = (reasons.Fail, reasons.InvalidArgument, reasons.InvalidGraph, reasons.InvalidProtobuf)
         try:
             with tempfile.TemporaryDirectory(prefix="network-") as scratch:
-                simplified = _simplified(path, Path(scratch))
-                session = onnxruntime.InferenceSession(simplified, options, providers=_PROVIDERS)
+                graph = simplified(path, Path(scratch))
+                session = onnxruntime.InferenceSession(graph, options, providers=_PROVIDERS)
         except (*unusable, reasons.NotImplemented, reasons.RuntimeException) as error:
             raise StepError(f"{path}: not a network that ONNX Runtime can load: {_first_line(error)}") from error
         _check_signature(path, session, description)
@@ -69,7 +69,7 @@ class Predictor:
         return softmax(logits)
 
 
-def _simplified(path: Path, scratch: Path) -> Path:
+def simplified(path: Path, scratch: Path) -> Path:
     """The graph after ONNX Runtime's basic optimisations, which do not depend on the processor, as a file in `scratch`.
 
     One pass is not enough: the exporter writes a convolution's missing bias as an expression (CastLike, Expand) that
@@ -82,10 +82,10 @@ def _simplified(path: Path, scratch: Path) -> Path:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    simplified = scratch / ONNX
-    options.optimized_model_filepath = str(simplified)
+    written = scratch / ONNX
+    options.optimized_model_filepath = str(written)
     onnxruntime.InferenceSession(path, options, providers=_PROVIDERS)
-    return simplified
+    return written
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
