@@ -10,7 +10,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import accuracy, evaluate, load, memory, query, server, shard, shard_scale, train_scale, train_step
+from benchmarks import (
+    accuracy,
+    evaluate,
+    load,
+    memory,
+    query,
+    serve,
+    server,
+    shard,
+    shard_scale,
+    train_scale,
+    train_step,
+)
 from benchmarks.cases import Case, say
 from benchmarks.child import ContenderError
 from benchmarks.options import Options
@@ -41,6 +53,7 @@ BENCHMARKS = {
     "train-step": Benchmark(train_step.cases, "a training step, on a GPU where there is one", count=20),
     "train-scale": Benchmark(train_scale.cases, "the training job on one and on two ranks", count=1_500, rounds=3),
     "evaluate": Benchmark(evaluate.cases, "memory and time of an evaluation by its photos", count=100_000, rounds=1),
+    "serve": Benchmark(serve.cases, "the serving container under load", count=240, rounds=3),
     "memory": Benchmark(memory.cases, "peak memory of a shard worker", count=16_000, rounds=1),
 }
 

@@ -5,92 +5,153 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.h
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from steps.common.predictor import Predictor
+from steps.serve.admission import Admission
 from steps.serve.counting import Counter
-from steps.serve.payload import MAX_BYTES, RefusedError, read_payload
+from steps.serve.payload import MAX_BYTES, RefusedError, check_accept, media_type
+from steps.serve.settings import ServingSettings
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("requests")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+_SHOWN = 100  # characters of a path that is not ours
+
+
+@dataclass
+class Exchange:
+    """A request and what came of it, for its line of the log."""
+
+    path: str
+    headers: dict[bytes, bytes]
+    started: float = field(default_factory=time.monotonic)
+    photos: int = 0
+    size: int = 0
+    status: int = 200
+    error: str = ""
+
+    def header(self, name: bytes) -> str:
+        """A header's value; empty where there is none."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    def line(self) -> dict[str, Any]:
+        """Nothing of the content: a path of ours, figures, and an error's text."""
+        figures = {"path": self.path[:_SHOWN], "status": self.status, "photos": self.photos, "bytes": self.size}
+        figures["milliseconds"] = round((time.monotonic() - self.started) * 1000, 1)
+        return figures | ({"error": self.error} if self.error else {})
 
 
 class Application:
-    """Answers in JSON; every request is one line of the log, without its content."""
+    """Answers in JSON; every request is one line of the log, without its content.
 
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
+    The threads start with the server (ASGI's lifespan), since they belong to its event loop.
+    """
+
+    def __init__(self, predictor: Predictor, settings: ServingSettings) -> None:
+        self._predictor, self._settings = predictor, settings
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one connection event."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "http":
-            started = time.monotonic()
-            status, answer = await self._answer(scope, receive)
-            await _send(send, status, answer)
-            self._log(scope, status, time.monotonic() - started, answer)
+            exchange = Exchange(scope["path"], {name.lower(): value for name, value in scope["headers"]})
+            answer = await self._answer(scope["method"], exchange, receive)
+            if not (exchange.path == "/ping" and exchange.status == 200):
+                log.log(logging.WARNING if exchange.error else logging.INFO, "request", extra={"json": exchange.line()})
+            await _send(send, exchange.status, answer)
+
+    async def drain(self, timeout: float) -> None:
+        """Refuse what comes from now on, wait for the answers to what is accepted, `timeout` seconds at most."""
+        await self._admission.drain(timeout)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
+            if message["type"] == "lifespan.startup":
+                self._admission = Admission(self._settings.max_queue)
+                self._counter = Counter(self._predictor, self._settings)
+            else:
+                await asyncio.to_thread(self._counter.close)
             await send({"type": f"{message['type']}.complete"})
             if message["type"] == "lifespan.shutdown":
-                self._counter.close()
                 return
 
-    async def _answer(self, scope: Message, receive: Receive) -> tuple[int, dict[str, Any]]:
-        route = (scope["method"], scope["path"])
+    async def _answer(self, method: str, exchange: Exchange, receive: Receive) -> dict[str, Any]:
         try:
-            if route == ("GET", "/ping"):
-                return 200, {"status": "healthy"}
-            if route == ("POST", "/invocations"):
-                headers = {name.lower(): value for name, value in scope["headers"]}
-                body = await _read(receive, headers)
-                content_type = headers.get(b"content-type", b"").decode("latin-1")
-                return 200, await self._counter.count(read_payload(content_type, body))
-            if scope["path"] in ("/ping", "/invocations"):
-                return 405, {"error": f"{scope['path']} does not take {scope['method']}"}
-            return 404, {"error": "there are /ping and /invocations"}
+            if (method, exchange.path) == ("GET", "/ping"):
+                return self._ping()
+            if (method, exchange.path) == ("POST", "/invocations"):
+                return await self._invoke(exchange, receive)
+            if exchange.path in ("/ping", "/invocations"):
+                raise RefusedError(405, f"{exchange.path} does not take {method[:_SHOWN]}")
+            raise RefusedError(404, "there are /ping and /invocations")
         except RefusedError as refused:
-            return refused.status, {"error": str(refused)}
-        except Exception:
+            exchange.status, exchange.error = refused.status, str(refused)
+        except Exception as error:
             # The worker lives on; the request's content stays out of the log.
+            exchange.status, exchange.error = 500, f"{type(error).__name__}: see the line before"
             log.exception("a request failed")
-            return 500, {"error": "the model could not answer; see the endpoint's log"}
+            return {"error": "the model could not answer; see the endpoint's log"}
+        return {"error": exchange.error}
 
-    def _log(self, scope: Message, status: int, seconds: float, answer: dict[str, Any]) -> None:
-        if scope["path"] == "/ping" and status == 200:
-            return
-        line = {"path": scope["path"], "status": status, "milliseconds": round(seconds * 1000, 1)}
-        if "error" in answer:
-            line["error"] = answer["error"]
-        log.info("%s", json.dumps(line))
+    def _ping(self) -> dict[str, Any]:
+        if self._admission.draining:
+            raise RefusedError(503, "the server stops")
+        if not self._counter.healthy:
+            raise RefusedError(503, "the network does not answer; replace this container")
+        return {"status": "healthy"}
+
+    async def _invoke(self, exchange: Exchange, receive: Receive) -> dict[str, Any]:
+        kind = media_type(exchange.header(b"content-type"))
+        check_accept(exchange.header(b"accept"))
+        most = _declared_size(exchange.header(b"content-length"))
+        with self._admission.enter(most) as place:
+            body = await self._body(receive)
+            exchange.size = len(body)
+            payload = await self._counter.read(kind, body)
+            del body  # the photos are all that is left of JSON
+            exchange.photos = len(payload.photos)
+            place.widen(exchange.photos)
+            return await self._counter.count(payload)
+
+    async def _body(self, receive: Receive) -> bytes:
+        """The body, when it comes in time and is not too large: what is beyond the limit is never kept."""
+        chunks, size, more = [], 0, True
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise RefusedError(400, "the client went away before its body was whole")
+                    chunks.append(message.get("body", b""))
+                    size += len(chunks[-1])
+                    _check_size(size)
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            raise RefusedError(408, f"the body did not come within {self._settings.body_seconds} s") from None
+        return b"".join(chunks)
 
 
-async def _read(receive: Receive, headers: dict[bytes, bytes]) -> bytes:
-    """The body, as long as it is not too large: what is beyond the limit is never kept."""
-    declared = headers.get(b"content-length", b"0")
-    if not declared.isdigit() or int(declared) > MAX_BYTES:
+def _declared_size(content_length: str) -> int:
+    """The bytes that a body can have: those it declares or, where it comes in chunks, the most that are taken."""
+    size = int(content_length) if content_length else MAX_BYTES  # h11 lets 20 ASCII digits pass, and nothing else
+    _check_size(size)
+    return size
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
         raise RefusedError(413, f"the body has more than {MAX_BYTES:,} bytes")
-    chunks, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise RefusedError(400, "the client went away")
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > MAX_BYTES:
-            raise RefusedError(413, f"the body has more than {MAX_BYTES:,} bytes")
-        chunks.append(chunk)
-        more = message.get("more_body", False)
-    return b"".join(chunks)
 
 
 async def _send(send: Send, status: int, answer: dict[str, Any]) -> None:
@@ -98,5 +159,7 @@ async def _send(send: Send, status: int, answer: dict[str, Any]) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 503:
         headers.append((b"retry-after", b"1"))
+    if status == 408:
+        headers.append((b"connection", b"close"))  # the rest of the body may never come
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

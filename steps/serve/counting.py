@@ -1,9 +1,8 @@
-"""Photos to counts: decoded and predicted in threads, never more at a time than the server can hold."""
+"""Photos to counts: decoded in threads beside the event loop, then computed in batches."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,64 +10,88 @@ import numpy as np
 
 from steps.common.images import ImageError, network_input
 from steps.common.predictor import Predictor, decide, expectation
-from steps.serve.payload import Payload, RefusedError
+from steps.serve.batching import Batcher, Photo, Probabilities, StoppedError
+from steps.serve.payload import JSON_TYPE, Payload, RefusedError, read_payload
+from steps.serve.settings import ServingSettings
 
-# Requests in work or waiting; one more is refused, since it would only wait longer than its client does.
-MAX_WAITING = 64
 TOO_LARGE = "too-large"
+CLOSING_SECONDS = 5.0
 
 
 class Counter:
-    """The model, and the threads that it runs in."""
+    """The model and its threads; made in the event loop that it is used in."""
 
-    def __init__(self, predictor: Predictor, model_version: str) -> None:
-        self._predictor = predictor
-        self._version = model_version
-        self._waiting = 0
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="count")
+    def __init__(self, predictor: Predictor, settings: ServingSettings) -> None:
+        self._description = predictor.description
+        self._version = settings.model_version
+        self._decoders = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
+        self._batcher = Batcher(predictor.probabilities, settings.max_batch)
 
-    def warm_up(self) -> None:
-        """Predict once, so that the first request does not pay for it."""
-        size = self._predictor.description.image_size
-        self._predictor.probabilities(np.zeros((1, 3, size, size), np.uint8))
+    @property
+    def healthy(self) -> bool:
+        """Whether photos are counted."""
+        return self._batcher.healthy
+
+    async def read(self, kind: str, body: bytes) -> Payload:
+        """The photos of a body; JSON of megabytes is read beside the event loop. Raises RefusedError."""
+        if kind != JSON_TYPE:
+            return read_payload(kind, body)
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, read_payload, kind, body)
 
     async def count(self, payload: Payload) -> dict[str, Any]:
-        """The answer to a request. Raises RefusedError: 400 and 413 for a photo, 503 when there is too much to do."""
-        if self._waiting >= MAX_WAITING:
-            raise RefusedError(503, "too many requests at a time; try again in a second")
-        self._waiting += 1
+        """The answer to a request: to all of its photos or, when one of them is refused, to none.
+
+        Raises RefusedError that names the first bad photo (400, or 413 for its size), or 503 when the network is gone.
+        """
+        loop = asyncio.get_running_loop()
+        decoding = [
+            loop.run_in_executor(self._decoders, self._decoded, name, photo)
+            for name, photo in zip(payload.names, payload.photos, strict=True)
+        ]
+        photos = _all_or_first_error(await asyncio.gather(*decoding, return_exceptions=True))
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, payload)
-        finally:
-            self._waiting -= 1
+            computing = [self._batcher.submit(photo) for photo in photos]
+            rows = _all_or_first_error(await asyncio.gather(*computing, return_exceptions=True))
+        except StoppedError as error:
+            raise RefusedError(503, str(error)) from None
+        answers = [self._answer(row) for row in rows]
+        return {"predictions": answers} if payload.many else answers[0]
 
     def close(self) -> None:
         """Wait for what is in work."""
-        self._threads.shutdown(wait=True)
+        self._decoders.shutdown(wait=True, cancel_futures=True)
+        self._batcher.close(CLOSING_SECONDS)
 
-    def _answer(self, payload: Payload) -> dict[str, Any]:
-        description = self._predictor.description
-        batch = np.stack([self._decoded(number, photo, payload) for number, photo in enumerate(payload.photos)])
-        probabilities = self._predictor.probabilities(batch)
-        counts = decide(probabilities, description.classes, description.decision)
-        expected = expectation(probabilities, description.classes)
-        answers = [
-            {
-                "count": int(counts[row]),
-                "probabilities": {
-                    str(quantity): round(float(value), 6)
-                    for quantity, value in zip(description.classes, probabilities[row], strict=True)
-                },
-                "expected": round(float(expected[row]), 6),
-                "model_version": self._version,
-            }
-            for row in range(len(counts))
-        ]
-        return {"predictions": answers} if payload.many else answers[0]
-
-    def _decoded(self, number: int, photo: bytes, payload: Payload) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def _decoded(self, name: str, photo: bytes) -> Photo:
         try:
-            return network_input(photo, self._predictor.description.image_size)
+            return network_input(photo, self._description.image_size)
         except ImageError as error:
-            where = f"images[{number}]: " if payload.many else ""
+            where = f"{name}: " if name else ""
             raise RefusedError(413 if error.reason == TOO_LARGE else 400, f"{where}{error}") from None
+
+    def _answer(self, row: Probabilities) -> dict[str, Any]:
+        classes = self._description.classes
+        probabilities = row[np.newaxis]
+        return {
+            "count": int(decide(probabilities, classes, self._description.decision)[0]),
+            "probabilities": {
+                str(quantity): round(float(value), 6) for quantity, value in zip(classes, row, strict=True)
+            },
+            "expected": round(float(expectation(probabilities, classes)[0]), 6),
+            "model_version": self._version,
+        }
+
+
+def warm_up(predictor: Predictor, max_batch: int) -> None:
+    """Predict at each batch size, so that no request pays for the memory that its size takes the first time."""
+    size = predictor.description.image_size
+    for photos in range(1, max_batch + 1):
+        predictor.probabilities(np.zeros((photos, 3, size, size), np.uint8))
+
+
+def _all_or_first_error(results: list[Any]) -> list[Any]:
+    """The results, once all are there, so that nothing of a refused request works on; or the first error of them."""
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 JPEG_TYPES = ("image/jpeg", "application/x-image")
 JSON_TYPE = "application/json"
-MAX_BYTES = 6 * 1024 * 1024  # a real-time endpoint's own limit
+MAX_BYTES = 6 * 1024 * 1024  # a real-time endpoint's own limit; base64 in JSON decodes to less
 MAX_PHOTOS = 64
+_SHOWN = 60  # characters of a client's header that an error repeats
 
 
 class RefusedError(Exception):
@@ -23,38 +24,55 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Payload:
-    """The JPEGs of a request; `many` when it asked with a list and wants a list."""
+    """The JPEGs of a request, and the name of each in it for an error; `many` when it wants a list."""
 
     photos: list[bytes]
+    names: list[str]
     many: bool
 
 
-def read_payload(content_type: str, body: bytes) -> Payload:
-    """Photos of a request's body. Raises RefusedError: 400 for a malformed body, 415 for another content type."""
+def check_accept(accept: str) -> None:
+    """Raise RefusedError 406 when a client does not take JSON; no header takes anything."""
+    wanted = [kind.partition(";")[0].strip().lower() for kind in accept.split(",")]
+    if accept.strip() and not {JSON_TYPE, "application/*", "*/*"} & set(wanted):
+        raise RefusedError(406, f"Accept is {accept[:_SHOWN]!r}; answers are {JSON_TYPE}")
+
+
+def media_type(content_type: str) -> str:
+    """The type of a Content-Type header, without its parameters. Raises RefusedError 415 when it is none of ours."""
     kind = content_type.partition(";")[0].strip().lower()
-    if kind in JPEG_TYPES:
+    if kind not in (*JPEG_TYPES, JSON_TYPE):
+        raise RefusedError(
+            415, f"content type {kind[:_SHOWN] or 'none'!r}; send {', '.join(JPEG_TYPES)} or {JSON_TYPE}"
+        )
+    return kind
+
+
+def read_payload(kind: str, body: bytes) -> Payload:
+    """Photos of a body of media type `kind`. Raises RefusedError: 400 for a malformed body, 413 for too many photos."""
+    if kind != JSON_TYPE:
         if not body:
             raise RefusedError(400, "the body is empty; send one JPEG")
-        return Payload([body], many=False)
-    if kind == JSON_TYPE:
-        return Payload(_decoded(body), many=True)
-    raise RefusedError(415, f"content type {kind or 'none'!r}; send {', '.join(JPEG_TYPES)} or {JSON_TYPE}")
-
-
-def _decoded(body: bytes) -> list[bytes]:
+        return Payload([body], [""], many=False)
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         raise RefusedError(400, "the body is not valid JSON") from None
-    images = document.get("images") if isinstance(document, dict) else None
-    if not isinstance(images, list) or not images or not all(isinstance(image, str) for image in images):
-        raise RefusedError(400, 'want {"images": [one or more JPEGs in base64]}')
+    if isinstance(document, dict) and set(document) == {"image"}:
+        return Payload([_decoded("image", document["image"])], ["image"], many=False)
+    images = document["images"] if isinstance(document, dict) and set(document) == {"images"} else None
+    if not isinstance(images, list) or not images:
+        raise RefusedError(400, 'want {"image": "a JPEG in base64"} or {"images": [one or more of them]}')
     if len(images) > MAX_PHOTOS:
         raise RefusedError(413, f"{len(images)} photos; at most {MAX_PHOTOS} a request")
-    photos = []
-    for number, image in enumerate(images):
-        try:
-            photos.append(base64.b64decode(image, validate=True))
-        except (binascii.Error, ValueError):
-            raise RefusedError(400, f"images[{number}] is not base64") from None
-    return photos
+    names = [f"images[{number}]" for number in range(len(images))]
+    return Payload([_decoded(*pair) for pair in zip(names, images, strict=True)], names, many=True)
+
+
+def _decoded(name: str, image: object) -> bytes:
+    if not isinstance(image, str):
+        raise RefusedError(400, f"{name} is no string; want a JPEG in base64")
+    try:
+        return base64.b64decode(image, validate=True)
+    except (binascii.Error, ValueError):
+        raise RefusedError(400, f"{name} is not base64") from None

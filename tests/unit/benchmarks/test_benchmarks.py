@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import proxy, query, server, shard, shard_scale
+from benchmarks import proxy, query, serve, server, shard, shard_scale
 from benchmarks.bins import bins, upload_photos
 from benchmarks.child import ContenderError, measure, peak_bytes
 from benchmarks.contenders import sharding
@@ -35,6 +35,15 @@ def test_the_direct_reader_is_measured_beside_its_baseline_and_its_limit(options
     (case,) = query.cases(options)
     assert (case.name, case.unit) == ("query", "files/s")
     assert min(case.ours, case.baseline, case.limit) > 0
+
+
+def test_serving_is_measured_beside_other_servers_and_over_many_requests(options, monkeypatch):
+    for name, value in {"NETWORK": "squeezenet1_1", "IMAGE_SIZE": 64, "CLIENTS": (2,), "MEMORY_REQUESTS": 100}.items():
+        monkeypatch.setattr(serve, name, value)
+    cases = {case.name: case for case in serve.cases(options)}
+    assert min(cases["serve-2"].ratio, cases["serve-2-eager"].ratio, cases["serve-2-p99"].ratio) > 0
+    assert cases["serve-failures"].ours == 0
+    assert cases["serve-memory"].baseline > 10
 
 
 def test_a_contender_that_fails_is_no_measurement(tmp_path):

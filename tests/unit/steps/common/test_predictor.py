@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from steps.common.artifact import DESCRIPTION, ONNX
 from steps.common.errors import StepError
-from steps.common.predictor import Predictor, decide, expectation, softmax
+from steps.common.predictor import Predictor, decide, expectation, simplified, softmax
 from tests.unit.steps.evaluate.networks import DARK, IMAGE_SIZE, SQUARE, brightness_network, write_artifact
 
 CLASSES = (0, 1, 2)
@@ -80,6 +80,28 @@ def test_a_network_that_takes_floats_is_refused(tmp_path):
     network.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     with pytest.raises(StepError, match="uint8"):
         Predictor.load(write_artifact(tmp_path, CLASSES, network=network))
+
+
+def test_a_network_as_it_is_exported_becomes_one_operation_a_layer(tmp_path):
+    import onnxruntime
+    import torch
+
+    from steps.common.network import build_network
+    from steps.train.export import OnnxGraph
+
+    network = build_network("resnet18", 3, 32, seed=1).eval()
+    exported = tmp_path / "exported.onnx"
+    exported.write_bytes(OnnxGraph(network, 32).with_weights(network.state_dict()))
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "loaded.onnx")
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(simplified(exported, tmp_path), options, providers=["CPUExecutionProvider"])
+    operations = {node.op_type for node in onnx.load(tmp_path / "loaded.onnx").graph.node}
+    assert not operations & {"BatchNormalization", "Relu", "Add"}
+    photos = np.random.default_rng(0).integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
+    with torch.inference_mode():
+        wanted = network(torch.from_numpy(photos)).numpy()
+    assert session.run(None, {"photos": photos})[0] == pytest.approx(wanted, abs=1e-3)
 
 
 logits = arrays(np.float32, (3, 4), elements=st.floats(-(2.0**100), 2.0**100, width=32))

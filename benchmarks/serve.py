@@ -1,0 +1,185 @@
+"""The serving container under load, beside servers as they are usually written, on the same cores."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks.bins import bins
+from benchmarks.cases import Bound, Case, say
+from benchmarks.child import ROOT, ContenderError, measure
+from benchmarks.contenders import calling
+from benchmarks.options import Options
+from benchmarks.server import free_port
+
+CLASSES = (0, 1, 2, 3, 4, 5)
+NETWORK, IMAGE_SIZE = "resnet34", 224
+CLIENTS = (8, 32, 128)
+# Each client asks several times, so that what all of them do at once in the beginning does not count for much.
+REQUESTS_A_CLIENT = 4
+PHOTOS = 200
+OTHERS = {"": "plain", "-prepared": "prepared", "-eager": "eager"}
+PROMISED = {"": 1.3, "-eager": 2.0}
+FAILURES_PROMISED = 0.001
+# Memory: a network that costs little, so that what is measured is the server around it.
+LIGHT_NETWORK, LIGHT_SIZE = "squeezenet1_1", 64
+MEMORY_CLIENTS = 32
+MEMORY_REQUESTS = 50_000
+MEMORY_BEFORE = 10  # the share of them after which memory is looked at first
+GROWTH_PROMISED = 1.05
+START_SECONDS = 120
+
+Figures = dict[str, float]
+
+
+def cases(options: Options) -> Iterator[Case]:
+    """Throughput and p99 at each number of clients against each other server; failures; memory."""
+    photos = _photos(options.folder / "photos", small=False)
+    base = _artifact(options.folder / "network", NETWORK, IMAGE_SIZE)
+    requests = failures = 0.0
+    with ExitStack() as stack:
+        ports = {"ours": stack.enter_context(_ours(base))[0]}
+        ports |= {other: stack.enter_context(_other(other, base / "model")) for other in OTHERS.values()}
+        for number in CLIENTS:
+            count = max(options.count, REQUESTS_A_CLIENT * number)
+            found = _turns(ports, photos, number, count, options.rounds)
+            requests += count * options.rounds
+            failures += sum(one["failures"] for one in found["ours"])
+            yield from _compared(number, found)
+    allowed = FAILURES_PROMISED * requests
+    yield Case("serve-failures", "requests", failures, limit=allowed, bounds=(Bound("of_limit", "at most", 1),))
+    yield _memory(options)
+
+
+def _turns(ports: Mapping[str, int], photos: Path, number: int, count: int, rounds: int) -> dict[str, list[Figures]]:
+    """All servers' figures in each round, in one order and then in the other."""
+    found: dict[str, list[Figures]] = {name: [] for name in ports}
+    for turn in range(rounds):
+        for name in list(ports) if turn % 2 == 0 else list(ports)[::-1]:
+            found[name].append(_load(ports[name], photos, number, count, warm_up=number))
+        said = ", ".join(f"{name} {one[-1]['rate']:.1f} ({one[-1]['p99']:,.0f} ms)" for name, one in found.items())
+        say(f"{number} clients, round {turn + 1} of {rounds}: requests/s (p99): {said}")
+    return found
+
+
+def _compared(number: int, found: Mapping[str, list[Figures]]) -> Iterator[Case]:
+    def median(name: str, figure: str) -> float:
+        return statistics.median(one[figure] for one in found[name])
+
+    for suffix, other in OTHERS.items():
+        promise = (Bound("ratio", "at least", PROMISED[suffix]),) if suffix in PROMISED else ()
+        name, rates = f"serve-{number}", (median("ours", "rate"), median(other, "rate"))
+        yield Case(f"{name}{suffix}", "requests/s", *rates, bounds=promise)
+    for figure, promise in (("p50", ()), ("p99", (Bound("ratio", "at most", 1),))):
+        yield Case(f"serve-{number}-{figure}", "ms", median("ours", figure), median("plain", figure), bounds=promise)
+
+
+def _memory(options: Options) -> Case:
+    """Resident memory after many requests, against that after a tenth of them."""
+    photos = _photos(options.folder / "small-photos", small=True)
+    with _ours(_artifact(options.folder / "light", LIGHT_NETWORK, LIGHT_SIZE)) as (port, process):
+        sizes = []
+        first = MEMORY_REQUESTS // MEMORY_BEFORE
+        for count in (first, MEMORY_REQUESTS - first):
+            figures = _load(port, photos, MEMORY_CLIENTS, count)
+            sizes.append(_resident(process) / 1e6)
+            rate, failures = figures["rate"], figures["failures"]
+            say(f"{count} requests: {rate:.0f} a second, {failures:.0f} failed, {sizes[-1]:.1f} MB")
+            if failures > FAILURES_PROMISED * count:
+                raise ContenderError(f"{failures:.0f} of {count} requests failed: no measure of memory")
+    return Case("serve-memory", "MB", sizes[1], sizes[0], bounds=(Bound("ratio", "at most", GROWTH_PROMISED),))
+
+
+def _load(port: int, photos: Path, number: int, count: int, warm_up: int = 0) -> Figures:
+    arguments = {"port": port, "photos": str(photos), "number": number, "requests": count, "warm_up": warm_up}
+    return measure(calling.clients, arguments).figures
+
+
+@contextmanager
+def _ours(base: Path) -> Iterator[tuple[int, int]]:
+    """The serving container's process, as it is without settings of its own: its port and its id."""
+    port = free_port()
+    environment = {
+        "SAGEMAKER_BASE_DIR": str(base),
+        "SAGEMAKER_BIND_TO_HOST": calling.LOOPBACK,
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+    }
+    with _serving(["steps.serve", "serve"], port, base / "ours.log", environment) as process:
+        yield port, process
+
+
+@contextmanager
+def _other(kind: str, folder: Path) -> Iterator[int]:
+    port = free_port()
+    command = ["benchmarks.contenders.serving", kind, str(folder), str(port)]
+    with _serving(command, port, folder.parent / f"{kind}.log", {}):
+        yield port
+
+
+@contextmanager
+def _serving(command: list[str], port: int, log: Path, environment: Mapping[str, str]) -> Iterator[int]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise ContenderError(f"{command[0]} does not serve: {log.read_text()[-1000:]}")
+            time.sleep(0.1)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection(calling.LOOPBACK, port, timeout=10)
+    try:
+        connection.request("GET", "/ping")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _resident(process: int) -> float:
+    import psutil
+
+    return float(psutil.Process(process).memory_info().rss)
+
+
+def _photos(folder: Path, *, small: bool) -> Path:
+    folder.mkdir()
+    for one in bins(PHOTOS, small=small):
+        (folder / f"{one.image_id}.jpg").write_bytes(one.jpeg)
+    return folder
+
+
+def _artifact(base: Path, architecture: str, size: int) -> Path:
+    """A container's folder with the artifact of a network as it is before training, exported as a training does."""
+    from steps.common.artifact import ModelDescription
+    from steps.common.network import build_network
+    from steps.train.artifact import write_artifact
+    from steps.train.export import OnnxGraph
+    from steps.train.history import History
+
+    network = build_network(architecture, len(CLASSES), size, seed=1).eval()
+    description = ModelDescription(
+        architecture=architecture, classes=list(CLASSES), image_size=size, dataset_sha256="0" * 64
+    )
+    write_artifact(base / "model", network, OnnxGraph(network, size), description, History(epochs=[]))
+    return base

@@ -1,0 +1,123 @@
+"""One queue of photos in front of the network: what waits while a batch is computed is the next batch.
+
+A photo that comes when nothing is computed is computed at once, alone: waiting for company would only add latency.
+Under load the queue fills by itself. A single thread takes from it, and the network spreads each batch over all
+cores: a lone photo is answered as fast as this machine can, and batches keep the cores as busy as one network a
+core would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+Photo = NDArray[np.uint8]
+Probabilities = NDArray[np.float32]
+Answer = asyncio.Future[Probabilities]
+# A batch that takes longer than a client of SageMaker's waits (60 s) will not end.
+STUCK_SECONDS = 60.0
+
+
+class StoppedError(Exception):
+    """Nothing is computed any more."""
+
+
+class Batcher:
+    """The network's thread. `predict` maps photos (N, 3, S, S) to probabilities (N, classes).
+
+    Made and used in an event loop; only `predict` runs in the thread.
+    """
+
+    def __init__(self, predict: Callable[[Photo], Probabilities], max_batch: int) -> None:
+        self._predict = predict
+        self._max_batch = max_batch
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[Photo, Answer]] = deque()
+        self._changed = threading.Condition()
+        self._stopping = self._dead = False
+        self._busy_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
+        self._thread.start()
+
+    def submit(self, photo: Photo) -> Answer:
+        """Queue a photo (3, S, S); its probabilities (classes,) come with the future, or what `predict` raised.
+
+        Raises StoppedError when nothing is computed any more.
+        """
+        answer: Answer = self._loop.create_future()
+        with self._changed:
+            if self._dead or self._stopping:
+                raise StoppedError("the network computes no more")
+            self._waiting.append((photo, answer))
+            self._changed.notify()
+        return answer
+
+    @property
+    def healthy(self) -> bool:
+        """Whether what is submitted can be expected to be answered."""
+        since = self._busy_since
+        stuck = since is not None and time.monotonic() - since > STUCK_SECONDS
+        return self._thread.is_alive() and not self._dead and not stuck
+
+    def close(self, timeout: float) -> None:
+        """End the thread after what is queued, waiting at most `timeout` seconds for it."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        batch: list[tuple[Photo, Answer]] = []
+        try:
+            while batch := self._next():
+                self._busy_since = time.monotonic()
+                results = self._computed([photo for photo, _ in batch])
+                self._busy_since = None
+                self._hand_out([answer for _, answer in batch], results)
+        except BaseException as error:
+            # Never dead in silence: whoever waits is told, and /ping says it.
+            log.critical("the network's thread ended", exc_info=error)
+            with self._changed:
+                self._dead = True
+                left = [answer for _, answer in (*batch, *self._waiting)]
+                self._waiting.clear()
+            self._hand_out(left, [StoppedError("the network's thread ended")] * len(left))
+
+    def _next(self) -> list[tuple[Photo, Answer]]:
+        """What waits, at most a batch of it; nothing when it is time to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
+
+    def _computed(self, photos: Sequence[Photo]) -> Sequence[Probabilities | Exception]:
+        try:
+            return list(self._predict(np.stack(photos)))
+        except Exception as error:
+            if len(photos) == 1:
+                return [error]
+        # One of them is at fault; alone, it fails alone.
+        return [result for photo in photos for result in self._computed([photo])]
+
+    def _hand_out(self, answers: Sequence[Answer], results: Sequence[Probabilities | Exception]) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_resolve, answers, results)
+
+
+def _resolve(answers: Sequence[Answer], results: Sequence[Any]) -> None:
+    for answer, result in zip(answers, results, strict=True):
+        if answer.done():  # its request was cancelled
+            continue
+        if isinstance(result, Exception):
+            answer.set_exception(result)
+        else:
+            answer.set_result(result)

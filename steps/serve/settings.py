@@ -1,0 +1,67 @@
+"""What an operator may set, by environment variables of the model (`Environment` of CreateModel).
+
+| variable | default | what |
+|---|---|---|
+| OMP_NUM_THREADS | the cores that the container may use | threads that compute one batch together |
+| SERVING_DECODERS | the same, at most 8 | threads that decode photos |
+| SERVING_MAX_BATCH | 8 | photos that are computed at a time |
+| SERVING_MAX_QUEUE | 256 | photos that are accepted and not yet answered; a request beyond is refused with 503 |
+| SERVING_BODY_SECONDS | 20 | the time for a request's body to arrive |
+| SAGEMAKER_BIND_TO_PORT, SAGEMAKER_BIND_TO_HOST | 8080, all addresses | where to listen |
+| MODEL_VERSION | empty | is answered with every count |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from steps.common.errors import StepError
+
+MAX_DECODERS = 8  # a photo of the largest size that is decoded takes some 150 MB while it is
+
+
+@dataclass(frozen=True)
+class ServingSettings:
+    """How the server divides the machine, and when it refuses."""
+
+    threads: int
+    decoders: int
+    max_batch: int = 8
+    max_queue: int = 256
+    body_seconds: int = 20
+    port: int = 8080
+    host: str = "0.0.0.0"  # noqa: S104 - in a container all addresses are the container's own
+    model_version: str = ""
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> ServingSettings:
+        """The settings of an environment. Raises StepError that names the variable and its range."""
+        cores = available_cores()
+        return cls(
+            threads=_number(environment, "OMP_NUM_THREADS", cores, 1, 1024),
+            decoders=_number(environment, "SERVING_DECODERS", min(cores, MAX_DECODERS), 1, 64),
+            max_batch=_number(environment, "SERVING_MAX_BATCH", cls.max_batch, 1, 256),
+            max_queue=_number(environment, "SERVING_MAX_QUEUE", cls.max_queue, 1, 65_536),
+            body_seconds=_number(environment, "SERVING_BODY_SECONDS", cls.body_seconds, 1, 3600),
+            port=_number(environment, "SAGEMAKER_BIND_TO_PORT", cls.port, 1, 65_535),
+            host=environment.get("SAGEMAKER_BIND_TO_HOST") or cls.host,
+            model_version=environment.get("MODEL_VERSION", ""),
+        )
+
+
+def available_cores() -> int:
+    """Cores that this process may run on: fewer than the machine's where the container is pinned to some."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _number(environment: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    # isdigit alone takes other scripts' digits; the length keeps int() from a number of a million digits.
+    if not (text.isascii() and text.isdigit() and len(text) < 8 and least <= int(text) <= most):
+        raise StepError(f"{name} is {text[:40]!r}; want a whole number from {least} to {most}")
+    return int(text)

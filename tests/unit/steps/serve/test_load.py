@@ -1,0 +1,82 @@
+"""The container when it has too much to do, with clients that do not behave, and when it is told to stop."""
+
+import threading
+import time
+
+import pytest
+
+from tests.unit.steps.serve.container import photo, start, status_of
+
+GOOD = photo(250)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = start(tmp_path_factory.mktemp("serve"), SERVING_MAX_QUEUE="4", SERVING_BODY_SECONDS="2")
+    yield server
+    assert server.stop() == 0
+
+
+def test_what_is_beyond_the_queue_is_refused_at_once_with_a_time_to_try_again(server):
+    accepted = [server.begin(GOOD, 50) for _ in range(4)]
+    assert eventually(lambda: server.send(GOOD)[0], 503)
+    status, answer, headers = server.send(GOOD)
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert "try again" in answer["error"]
+    assert server.send(method="GET", path="/ping")[0] == 200
+    for connection in accepted:
+        connection.sendall(GOOD[50:])
+    assert [status_of(connection) for connection in accepted] == [200] * 4
+    assert server.send(GOOD)[0] == 200
+
+
+def test_under_more_load_than_it_can_take_it_answers_or_refuses_and_pings(server):
+    large, statuses, pings = photo(128, 4000, 3000), [], []
+    threads = [threading.Thread(target=lambda: statuses.append(server.send(large)[0])) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        pings.append(server.send(method="GET", path="/ping")[0])
+    assert set(statuses) == {200, 503}
+    assert set(pings) == {200}
+    assert server.send(GOOD)[0] == 200
+
+
+def test_a_request_of_more_photos_than_ever_fit_is_too_large(server):
+    status, answer, _ = server.send('{"images": ["", "", "", "", ""]}', "application/json")
+    assert (status, "at a time" in answer["error"]) == (413, True)
+
+
+def test_a_body_that_does_not_come_in_time_is_given_up(server):
+    started = time.monotonic()
+    assert status_of(server.begin(GOOD, 50)) == 408
+    assert 1.5 < time.monotonic() - started < 10
+    assert server.send(GOOD)[0] == 200
+
+
+def test_clients_that_go_away_leave_their_places_to_others(server):
+    for part in (0, 50, len(GOOD)) * 4:
+        server.begin(GOOD, part).close()
+    assert eventually(lambda: server.send(GOOD)[0], 200)
+
+
+def test_what_is_accepted_is_answered_before_it_stops_and_nothing_else(tmp_path):
+    server = start(tmp_path)
+    accepted = server.begin(GOOD, 50)
+    assert server.send(GOOD)[0] == 200  # so that what was begun before is accepted by now
+    server.process.terminate()
+    assert eventually(lambda: server.send(method="GET", path="/ping")[0], 503)
+    assert server.send(GOOD)[0] == 503
+    assert server.process.poll() is None
+    accepted.sendall(GOOD[50:])
+    assert status_of(accepted) == 200
+    assert server.process.wait(10) == 0
+    assert server.lines()[-1]["message"] == "stopped"
+
+
+def eventually(ask, wanted):
+    """Whether `ask` gives what is wanted within ten seconds."""
+    deadline = time.monotonic() + 10
+    while (found := ask()) != wanted and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found == wanted

@@ -1,0 +1,24 @@
+import os
+
+import pytest
+
+from steps.common.errors import StepError
+from steps.serve.settings import ServingSettings, available_cores
+
+
+def test_without_settings_the_network_takes_the_cores_that_there_are():
+    settings = ServingSettings.read({})
+    assert settings.threads == available_cores() == len(os.sched_getaffinity(0))
+    assert (settings.port, settings.max_batch, settings.max_queue) == (8080, 8, 256)
+
+
+def test_an_environment_overrules_the_defaults():
+    environment = {"OMP_NUM_THREADS": "3", "SERVING_MAX_BATCH": " 16 ", "MODEL_VERSION": "7", "SERVING_MAX_QUEUE": ""}
+    settings = ServingSettings.read(environment)
+    assert (settings.threads, settings.max_batch, settings.model_version, settings.max_queue) == (3, 16, "7", 256)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "1e3", "\u0663", "9" * 5000, "257", "+4", "1_0"])
+def test_what_is_no_number_in_range_is_refused_with_the_variable(text):
+    with pytest.raises(StepError, match=r"SERVING_MAX_BATCH is '.{1,60}; want a whole number from 1 to 256"):
+        ServingSettings.read({"SERVING_MAX_BATCH": text})
