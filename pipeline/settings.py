@@ -399,6 +399,20 @@ class Endpoint(Group):
         return self
 
 
+class Monitoring(Group):
+    """Watching what the endpoint sees, against what the version that serves was tested on."""
+
+    instance_type: InstanceType = "ml.m5.large"
+    hours: int = Field(default=24, ge=1, le=24 * 31, description="length of the window that is looked at")
+    level: float = Field(
+        default=0.05, gt=0, lt=1, description="probability of a false alarm in a window where nothing has changed"
+    )
+    minimum_psi: float = Field(
+        default=0.1, ge=0, le=10, description="stability index below which a difference is no drift, however sure it is"
+    )
+    minimum_photos: PositiveInt = Field(default=200, description="fewer are not judged")
+
+
 class Cache(Group):
     """Step caching: how long a step's result may be used again for the same image, arguments and inputs."""
 
@@ -449,6 +463,7 @@ class Settings(Group):
     gate: Gate = Gate()
     registry: Registry = Registry()
     endpoint: Endpoint = Endpoint()
+    monitoring: Monitoring = Monitoring()
     cache: Cache = Cache()
     tracking: Tracking = Tracking()
 

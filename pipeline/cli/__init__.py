@@ -14,6 +14,7 @@ from pipeline.cli import registry
 from pipeline.cli import lineage
 from pipeline.cli import endpoint
 from pipeline.cli import predict
+from pipeline.cli import monitor
 # isort: on
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "lineage",
     "local",
     "main",
+    "monitor",
     "predict",
     "registry",
     "runs",

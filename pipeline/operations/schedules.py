@@ -82,18 +82,36 @@ def put(
         raise PipelineError(f"{name!r} is no name for a schedule; take up to 64 letters, digits and any of - _ .")
     window = check_times(expression, timezone, start, end)
     declared = definition(client(settings, "sagemaker"), settings)["Parameters"]
-    target = _target(settings, parameters.checked(declared, values))
     request = {
         "Name": name,
-        "GroupName": settings.name,
         "ScheduleExpression": expression,
         "ScheduleExpressionTimezone": timezone,
-        "FlexibleTimeWindow": {"Mode": "OFF"},
-        "State": "ENABLED",
         "Description": f"Starts runs of the pipeline {settings.name}",
-        "Target": target,
+        "Target": _target(settings, parameters.checked(declared, values)),
         **window,
     }
+    return save(settings, request)
+
+
+def target(settings: Settings, arn: str) -> dict[str, Any]:
+    """A schedule's target: what is invoked, as whom, and what happens where that fails."""
+    return {
+        "Arn": arn,
+        "RoleArn": settings.role_arn("scheduler"),
+        "RetryPolicy": RETRY_POLICY,
+        "DeadLetterConfig": {"Arn": settings.dead_letter_queue_arn},
+    }
+
+
+def save(settings: Settings, schedule: Mapping[str, Any]) -> Scheduled:
+    """Make a schedule in the pipeline's group, or bring it up to date."""
+    request = {
+        **schedule,
+        "GroupName": settings.name,
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "State": "ENABLED",
+    }
+    name = request["Name"]
     scheduler = client(settings, "scheduler")
     before = _get(scheduler, settings.name, name)
     change: Literal["created", "updated", "unchanged"]
@@ -159,15 +177,10 @@ def check_times(expression: str, timezone: str, start: str, end: str) -> dict[st
 
 
 def _target(settings: Settings, values: list[dict[str, str]]) -> dict[str, Any]:
-    target: dict[str, Any] = {
-        "Arn": pipeline_arn(settings),
-        "RoleArn": settings.role_arn("scheduler"),
-        "RetryPolicy": RETRY_POLICY,
-        "DeadLetterConfig": {"Arn": settings.dead_letter_queue_arn},
-    }
+    found = target(settings, pipeline_arn(settings))
     if values:
-        target["SageMakerPipelineParameters"] = {"PipelineParameterList": values}
-    return target
+        found["SageMakerPipelineParameters"] = {"PipelineParameterList": values}
+    return found
 
 
 def _ensure_group(scheduler: Any, name: str) -> None:

@@ -8,6 +8,8 @@
 | SERVING_MAX_QUEUE | 256 | photos that are accepted and not yet answered; a request beyond is refused with 503 |
 | SERVING_BODY_SECONDS | 20 | the time for a request's body to arrive |
 | SAGEMAKER_BIND_TO_PORT, SAGEMAKER_BIND_TO_HOST | 8080, all addresses | where to listen |
+| SAGEMAKER_BATCH | false | SageMaker's own, true in a batch transform job: a photo that is refused is answered with its
+  reason and status 200, because any other status ends the whole job |
 | MODEL_VERSION | empty | is answered with every count |
 """
 
@@ -34,6 +36,7 @@ class ServingSettings:
     port: int = 8080
     host: str = "0.0.0.0"  # noqa: S104 - in a container all addresses are the container's own
     model_version: str = ""
+    batch: bool = False
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> ServingSettings:
@@ -48,6 +51,7 @@ class ServingSettings:
             port=_number(environment, "SAGEMAKER_BIND_TO_PORT", cls.port, 1, 65_535),
             host=environment.get("SAGEMAKER_BIND_TO_HOST") or cls.host,
             model_version=environment.get("MODEL_VERSION", ""),
+            batch=environment.get("SAGEMAKER_BATCH", "").strip().lower() == "true",
         )
 
 

@@ -140,6 +140,15 @@ def test_the_log_is_json_with_a_line_a_request_and_no_content(tmp_path):
     assert max(map(len, server.log.read_text().splitlines())) < 1000
 
 
+def test_in_a_batch_job_a_bad_photo_is_answered_with_its_reason_and_does_not_end_the_others(tmp_path):
+    server = start(tmp_path, SAGEMAKER_BATCH="true")
+    status, answer, _ = server.send(b"no photo", "image/jpeg")
+    assert (status, answer) == (200, {"error": "not a JPEG"})
+    assert server.send(b"1,2", "text/csv")[0] == 415
+    assert server.send(photo(250))[1]["count"] == 2
+    assert server.stop() == 0
+
+
 def test_a_folder_without_a_model_ends_with_one_line_that_names_it(tmp_path):
     assert "model.json: missing" in refusal({"SAGEMAKER_BASE_DIR": str(tmp_path)})
 
