@@ -69,8 +69,9 @@ def _show(watch: Watch) -> None:
         table = simple_table("feature", "baseline", "now", "PSI", "p-value", "")
         for one in found["features"]:
             drifted = Text("drifted", style="red") if one["drifted"] else Text("")
-            means = (f"{one['baseline_mean']:,.4g}", f"{one['window_mean']:,.4g}")
-            table.add_row(one["name"], *means, f"{one['psi']:.3f}", f"{one['p_value']:.2g}", drifted)
+            means = [one["baseline_mean"], one["window_mean"]]
+            shown = [f"{mean:,.0f}" if mean >= 1000 else f"{mean:.4g}" for mean in means]
+            table.add_row(one["name"], *shown, f"{one['psi']:.3f}", f"{one['p_value']:.2g}", drifted)
         console.print(table, highlight=False)
     elif found["verdict"] == "too-few":
         console.print(f"{found['minimum_photos']:,} are wanted", highlight=False)

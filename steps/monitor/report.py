@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.charts import Bar, bars
+from steps.common.charts import Bar, bars, short
 from steps.common.page import Markup, style, table
 from steps.monitor.comparison import CATEGORICAL, bin_edges, shares_of
 from steps.monitor.drift import Drift
@@ -62,14 +62,18 @@ def write_report(
 def _verdict(drift: Drift) -> Markup:
     kind = {"ok": "passed", "drift": "failed", "too-few": ""}[drift.verdict]
     items = "".join(
-        f"<li class='failed'>{html.escape(TITLES[one.name][0])}: {one.baseline_mean:,.4g} on average in the baseline,"
-        f" {one.window_mean:,.4g} now</li>"
+        f"<li class='failed'>{html.escape(TITLES[one.name][0])}: {_mean(one.baseline_mean)} on average in the baseline,"
+        f" {_mean(one.window_mean)} now</li>"
         for one in drift.features
         if one.drifted
     )
     if drift.verdict == "too-few":
         items = f"<li>{drift.compared:,} usable photos; {drift.minimum_photos:,} are wanted</li>"
     return Markup(f"<div class='verdict {kind}'><b>{_MEANING[drift.verdict]}.</b><ul>{items}</ul></div>")
+
+
+def _mean(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _features(drift: Drift) -> Markup:
@@ -79,8 +83,8 @@ def _features(drift: Drift) -> Markup:
     rows = [
         (
             TITLES[one.name][0],
-            f"{one.baseline_mean:,.4g}",
-            f"{one.window_mean:,.4g}",
+            _mean(one.baseline_mean),
+            _mean(one.window_mean),
             f"{one.psi:.3f}",
             one.test,
             f"{one.p_value:.2g}",
@@ -98,8 +102,9 @@ def _chart(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> Markup:
     if name in CATEGORICAL:
         labels = [str(value) for value in np.union1d(baseline, window).tolist()]
     else:
-        labels = [f"≥{edge:.3g}" for edge in bin_edges(baseline).tolist()]
-        labels.insert(0, f"<{bin_edges(baseline)[0]:.3g}")
+        # A bin is named by where it begins; the first one by where it ends.
+        labels = [short(float(f"{edge:.2g}")) for edge in bin_edges(baseline).tolist()]
+        labels.insert(0, f"<{labels[0]}")
     data = [
         Bar(label, round(float(now), 1), mark=round(float(before), 1))
         for label, before, now in zip(labels, *shares, strict=True)
