@@ -96,7 +96,8 @@ def _show(answers: Iterator[Answer], csv_file: Path | None, as_json: bool) -> No
     if csv_file:
         typer.echo(f"wrote {csv_file}", err=True)
     if len(shown) <= ROWS_SHOWN:
-        console.print(predictions_table(one for one in shown if not isinstance(one, NotCounted)), highlight=False)
+        if counts:
+            console.print(predictions_table(one for one in shown if not isinstance(one, NotCounted)), highlight=False)
         for one in shown:
             if isinstance(one, NotCounted):
                 typer.secho(f"{one.source}: {one.reason}", err=True, fg="red")
@@ -138,7 +139,11 @@ def _with_progress(answers: Iterator[Answer], number: int) -> Iterator[Answer]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from answers
+        return
+    with Progress(console=console, transient=True) as bar:
         task = bar.add_task("counting", total=number)
         for one in answers:
             bar.advance(task)
