@@ -410,7 +410,7 @@ class Monitoring(Group):
     minimum_psi: float = Field(
         default=0.1, ge=0, le=10, description="stability index below which a difference is no drift, however sure it is"
     )
-    minimum_photos: PositiveInt = Field(default=200, description="fewer are not judged")
+    minimum_photos: PositiveInt = Field(default=200, description="fewer are not judged, nor is a smaller baseline")
 
 
 class Cache(Group):

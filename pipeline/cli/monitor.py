@@ -74,7 +74,8 @@ def _show(watch: Watch) -> None:
             table.add_row(one["name"], *shown, f"{one['psi']:.3f}", f"{one['p_value']:.2g}", drifted)
         console.print(table, highlight=False)
     elif found["verdict"] == "too-few":
-        console.print(f"{found['minimum_photos']:,} are wanted", highlight=False)
+        wanted = f"{found['minimum_photos']:,} are wanted, and as many in the baseline ({found['baseline_photos']:,})"
+        console.print(wanted, highlight=False)
     for reason, number in found["refused"].items():
         console.print(f"{number:,} captures not used: {reason}", highlight=False, style="dim")
     console.print(f"report: {watch.output}/report.html", highlight=False, soft_wrap=True)

@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--baseline", default="", help="S3 URI; default: what the version was registered with")
     parser.add_argument("--level", type=float, default=0.05, help="probability of a false alarm where nothing changed")
     parser.add_argument("--minimum-psi", type=float, default=0.1, help="smaller differences are no drift")
-    parser.add_argument("--minimum-photos", type=int, default=200, help="fewer are not judged")
+    parser.add_argument("--minimum-photos", type=int, default=200, help="fewer are not judged, here or in the baseline")
     parser.add_argument("--maximum-photos", type=int, default=5000, help="of more a random sample is compared")
     parser.add_argument("--namespace", default="BinCounting", help="of the CloudWatch metrics")
     parser.add_argument("--retrain", default="", help="pipeline that a drift starts; default: none")

@@ -68,7 +68,8 @@ def _verdict(drift: Drift) -> Markup:
         if one.drifted
     )
     if drift.verdict == "too-few":
-        items = f"<li>{drift.compared:,} usable photos; {drift.minimum_photos:,} are wanted</li>"
+        have = f"{drift.compared:,} usable photos, {drift.baseline_photos:,} in the baseline"
+        items = f"<li>{have}; {drift.minimum_photos:,} of each are wanted</li>"
     return Markup(f"<div class='verdict {kind}'><b>{_MEANING[drift.verdict]}.</b><ul>{items}</ul></div>")
 
 

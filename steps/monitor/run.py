@@ -113,7 +113,7 @@ def judge(settings: Settings, served: Served, baseline: Mapping[str, NDArray[Any
     """The verdict on a window."""
     compared = len(window.columns["predicted"]) if window.columns else 0
     features: list[Feature] = []
-    if compared >= settings.minimum_photos:
+    if min(compared, len(baseline["predicted"])) >= settings.minimum_photos:
         found = compare(baseline, window.columns, level=settings.level, minimum_psi=settings.minimum_psi)
         features = [
             Feature(

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jsonschema
@@ -16,10 +17,11 @@ from sklearn import metrics
 
 from pipeline import demo
 from pipeline.images import ROOT
-from pipeline.operations import dataset, executions, lineage, progress, registry
+from pipeline.operations import batch, dataset, executions, lineage, monitoring, predictions, progress, registry
+from pipeline.operations.photos import Reader
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
-from tests.integration.conftest import read
+from tests.integration.conftest import read, wait_until
 
 BINS = demo.Bins(source=None, count=160, seed=3)
 
@@ -192,6 +194,32 @@ def test_the_endpoint_counts_for_the_aws_command_line(whole_run, local_cloud, tm
     counted = json.loads(answer.read_text())
     assert counted["count"] in range(6)
     assert counted["model_version"] == "1"
+
+
+def test_photos_are_counted_in_batches_and_what_the_endpoint_saw_is_judged(whole_run, settings, local_cloud):
+    reader = Reader(settings)
+    names = reader.names([f"{settings.data.image_location}/bin-images/"])
+    job = batch.wait(settings, batch.start(settings, f"{settings.data.image_location}/bin-images/"), interval=0.2)
+    assert (job.status, job.version, job.failure) == ("Completed", 1, "")
+    found = {one.source: one for one in batch.results(settings, job)}
+    assert sorted(found) == sorted(name.rsplit("/", 1)[-1] for name in names)
+    answers = list(predictions.predict(settings, reader, names))
+    # The endpoint and the batch job are the same container with the same model.
+    assert [one.count for one in answers] == [found[one.source.rsplit("/", 1)[-1]].count for one in answers]
+    few = settings.model_copy(update={"monitoring": settings.monitoring.model_copy(update={"minimum_photos": 10})})
+
+    def judged():
+        watch = monitoring.wait(few, monitoring.start(few), interval=0.2)
+        assert watch.status == "Completed", watch.failure
+        time.sleep(1)  # two jobs of the same second would have the same name
+        return watch.found if watch.found["photos"] >= len(names) else None
+
+    drift = wait_until(judged, 60)
+    assert (drift["model_version"], drift["refused"], len(drift["features"])) == ("1", {}, 6)
+    index = dataset.read(settings, dataset.locate(settings, "latest"))
+    assert drift["baseline_photos"] == index.splits["test"].samples
+    # A baseline of so few photos is not judged unless it is asked for.
+    assert monitoring.wait(settings, monitoring.start(settings), interval=0.2).found["verdict"] == "too-few"
 
 
 def test_a_version_leads_back_to_its_raw_data(package, settings):
