@@ -137,6 +137,10 @@ class Context:
         values = [f"{self.settings.root_uri}/runs", ExecutionVariables.PIPELINE_EXECUTION_ID, *path]
         return Join(on="/", values=values)
 
+    def checkpoints_uri(self) -> Join:
+        """Where this run's trials keep their checkpoints: below one prefix for all runs, which the bucket expires."""
+        return Join(on="/", values=[self.settings.checkpoints_uri, ExecutionVariables.PIPELINE_EXECUTION_ID])
+
     def image_uri(self, step: str) -> str:
         """The image of `step`, tagged with the hash of its content."""
         return f"{self.settings.repository(images.STEPS[step])}:{images.tag(step)}"
@@ -514,7 +518,7 @@ def _trainer(context: Context) -> ModelTrainer:
         environment={"AWS_DEFAULT_REGION": settings.account.region, "IMAGE_URI": context.image_uri("train")},
         # No execution id: a cached TuneModel gives a later run its job's name, and the model must be found from it.
         output_data_config=OutputDataConfig(s3_output_path=f"{settings.root_uri}/models"),
-        checkpoint_config=CheckpointConfig(s3_uri=context.output_uri("checkpoints"), local_path="/opt/ml/checkpoints"),
+        checkpoint_config=CheckpointConfig(s3_uri=context.checkpoints_uri(), local_path="/opt/ml/checkpoints"),
     )
     # No keep_alive_period_in_seconds: the SDK's tuner drops it, and a tuning job hands warm instances from trial to
     # trial by itself.

@@ -30,7 +30,7 @@ def function_environment(settings: Settings) -> dict[str, str]:
         "ALARMS": ",".join(settings.alarms),
         "CAPTURE_URI": settings.captures_uri,
         "CAPTURE_PERCENT": str(endpoint.capture_percent),
-        "KMS_KEY": endpoint.kms_key,
+        "KMS_KEY": settings.encryption.kms_key,
     }
 
 

@@ -25,7 +25,7 @@ from pydantic import (
 
 from pipeline import instances
 
-ARN = r"^arn:aws[a-z-]*:"
+Role = Literal["pipeline", "job", "serving", "scheduler", "deploy", "build", "ci"]
 InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
 S3Prefix = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]*)?$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -34,6 +34,9 @@ _MLFLOW_SERVER = (
     r"^(arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]{1,256}"
     r"|https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._/-]*)?|http://(127\.0\.0\.1|localhost)(:[0-9]+)?)?$"
 )
+# HOST/REPOSITORY with a tag, a digest, or both.
+_IMAGE = r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[a-f0-9]{64})?$"
+_IMAGE_OR_NONE = f"^$|{_IMAGE}"
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)")
 _ISO_UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D"}
 
@@ -91,8 +94,11 @@ class Data(Group):
         default="1", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="a new value makes a run look again"
     )
     maximum_quantity: int = Field(default=5, ge=1, le=1000, description="bins that hold more are left out")
-    database: str = Field(default="bins", pattern=r"^[a-z][a-z0-9_]{0,127}$", description="Glue database")
-    workgroup: str = Field(default="bins", pattern=r"^[A-Za-z0-9._-]{1,128}$", description="Athena workgroup")
+    database: str = Field(default="", pattern=r"^[a-z][a-z0-9_]{0,127}$", description="Glue database; default NAME")
+    workgroup: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{1,128}$", description="Athena workgroup; default NAME")
+    query_gigabytes: PositiveInt = Field(
+        default=100, le=100_000, description="a query that scans more is stopped by its workgroup"
+    )
     query_minutes: PositiveInt = Field(default=60, description="a query that takes longer is stopped")
     instance_type: InstanceType = "ml.m5.xlarge"
 
@@ -349,14 +355,16 @@ class Gate(Group):
 class Registry(Group):
     """The Model Registry."""
 
-    group: str = Field(default="bins", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
+    group: str = Field(
+        default="", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$", description="model package group; default NAME"
+    )
     approval: Literal["PendingManualApproval", "Approved"] = "PendingManualApproval"
 
 
 class Endpoint(Group):
     """What an approved model is served on, and how carefully a version takes the place of another."""
 
-    name: str = Field(default="bins", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")
+    name: str = Field(default="", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$", description="default NAME")
     mode: Literal["real-time", "serverless"] = Field(
         default="real-time",
         description="serverless costs nothing while nobody asks, and has no canary, alarms, capture or scaling",
@@ -386,11 +394,6 @@ class Endpoint(Group):
     capture_percent: int = Field(
         default=10, ge=0, le=100, description="requests that are kept in S3, to be watched for drift; 0: none"
     )
-    kms_key: str = Field(
-        default="",
-        pattern=r"^(arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-f0-9-]+|[a-f0-9-]{36})?$",
-        description="encrypts captures, and the instances' volumes where they can be",
-    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -419,6 +422,97 @@ class Cache(Group):
     enabled: bool = True
     fresh_for: Duration = Field(default="12h", description="QueryMetadata: after this a run looks for new bins")
     keep_for: Duration = Field(default="30d", description="ShardImages and TuneModel")
+
+
+class Network(Group):
+    """Where jobs run, and what can be seen of their traffic."""
+
+    subnets: list[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]] = Field(
+        default=[], max_length=16, description="private subnets that jobs, trials and the endpoint run in; none: AWS's"
+    )
+    security_groups: list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]] = Field(default=[], max_length=5)
+    isolation: bool = Field(
+        default=False,
+        description="trials get no network but each other's: shards come through a channel, so training.input must"
+        " be fastfile or file",
+    )
+    encrypt_traffic: bool = Field(default=False, description="between the instances of a job; takes longer")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if bool(self.subnets) != bool(self.security_groups):
+            raise ValueError("subnets and security_groups go together")
+        return self
+
+
+class Encryption(Group):
+    """Keys of your own, in place of those that AWS keeps."""
+
+    kms_key: str = Field(
+        default="",
+        pattern=r"^(arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-[a-f0-9]{32}|[a-f0-9-]{36}))?$",
+        description="ARN of a KMS key for the bucket, the jobs' volumes and outputs, captures, and instances' volumes"
+        " where they can be encrypted",
+    )
+
+
+class Images(Group):
+    """What the container images are built on, and by whom."""
+
+    builder: Literal["auto", "docker", "codebuild"] = Field(
+        default="auto", description="auto: docker where it answers, else the account's CodeBuild project"
+    )
+    python_base: str = Field(
+        default="public.ecr.aws/docker/library/python:3.11-slim-bookworm",
+        pattern=_IMAGE,
+        description="of the processing and inference images; NAME@sha256:DIGEST pins its bytes",
+    )
+    training_base: str = Field(
+        default="",
+        pattern=_IMAGE_OR_NONE,
+        description="of the training image; default AWS's PyTorch training image for the backend, in the region",
+    )
+
+
+class Retention(Group):
+    """How long the bucket keeps what nothing needs any more, in days."""
+
+    checkpoint_days: int = Field(default=14, ge=1, le=3650)
+    capture_days: int = Field(default=90, ge=1, le=3650)
+    superseded_days: int = Field(default=30, ge=1, le=3650, description="versions of objects that have newer ones")
+
+
+class Alerts(Group):
+    """Who is told, and of what, beside the alarms themselves."""
+
+    email: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+)?$",
+        description="gets the alarms and the budget's warnings",
+    )
+    monthly_budget: float = Field(
+        default=0.0, ge=0, description="USD a month for SageMaker and Athena in this account, warned at 80%; 0: none"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.monthly_budget and not self.email:
+            raise ValueError("monthly_budget wants email: a budget warns somebody")
+        return self
+
+
+class ContinuousIntegration(Group):
+    """Which repository may upsert without keys of its own, by GitHub's OpenID Connect tokens."""
+
+    github_repository: str = Field(
+        default="", pattern=r"^([A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100})?$", description="OWNER/NAME; none: no role"
+    )
+    branch: str = Field(
+        default="main", pattern=r"^[A-Za-z0-9._/-]{1,200}$", description="whose runs may assume the role"
+    )
+    make_provider: bool = Field(
+        default=False, description="make GitHub's identity provider too; an account has one, so others may have made it"
+    )
 
 
 class Tracking(Group):
@@ -453,7 +547,11 @@ class Tracking(Group):
 class Settings(Group):
     """All settings of one profile."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,23}$", description="the pipeline's name, and a prefix of all it owns")
+    name: str = Field(
+        pattern=r"^[a-z](-?[a-z0-9]){0,23}$",
+        max_length=24,
+        description="the pipeline's name, and a prefix of all it owns",
+    )
     account: Account
     data: Data
     shard: Shard = Shard()
@@ -466,21 +564,67 @@ class Settings(Group):
     monitoring: Monitoring = Monitoring()
     cache: Cache = Cache()
     tracking: Tracking = Tracking()
+    network: Network = Network()
+    encryption: Encryption = Encryption()
+    images: Images = Images()
+    retention: Retention = Retention()
+    alerts: Alerts = Alerts()
+    ci: ContinuousIntegration = ContinuousIntegration()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        """Name after the pipeline what is not named: two pipelines in one account must not share an endpoint."""
+        if not isinstance(values, dict) or not isinstance(name := values.get("name"), str):
+            return values
+        defaults = (
+            ("data", "database", name.replace("-", "_")),
+            ("data", "workgroup", name),
+            ("registry", "group", name),
+            ("endpoint", "name", name),
+        )
+        named = dict(values)
+        for group, key, default in defaults:
+            given = named.get(group, {})
+            if isinstance(given, Group):
+                given = given.model_dump()
+            if isinstance(given, dict) and key not in given:
+                named[group] = {**given, key: default}
+        return named
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.tuning.strategy == "Hyperband":
             _check_hyperband(self.tuning.hyperband, self.training.epochs)
+        if self.network.isolation:
+            self._check_isolation()
+        if self.encryption.kms_key and f":{self.account.region}:" not in self.encryption.kms_key:
+            raise ValueError(f"encryption.kms_key is not of the region {self.account.region}")
         return self
+
+    def _check_isolation(self) -> None:
+        """Refuse what a trial without a network could not do."""
+        reason = ""
+        if self.training.input == "stream":
+            reason = "training.input: stream reads S3; take fastfile, or file"
+        elif self.training.weights:
+            reason = "training.weights are read from S3; leave them out"
+        elif self.tracking.kind != "none":
+            reason = f"tracking.kind: {self.tracking.kind} calls a server; take none"
+        if reason:
+            raise ValueError(f"network.isolation leaves trials without a network, but {reason}")
 
     def hyperband_minimum(self) -> int:
         """Epochs before which Hyperband stops no trial. With its factor of three a ninth leaves two halts."""
         return self.tuning.hyperband.minimum_epochs or max(1, self.training.epochs // 9)
 
-    def role_arn(self, kind: Literal["pipeline", "job", "serving", "scheduler"]) -> str:
+    def role_arn(self, kind: Role) -> str:
         """ARN of one of the roles."""
-        name = getattr(self.account, f"{kind}_role") or f"{self.name}-{kind}"
-        return f"arn:aws:iam::{self.account.id}:role/{name}"
+        return f"arn:aws:iam::{self.account.id}:role/{self.role_name(kind)}"
+
+    def role_name(self, kind: Role) -> str:
+        """Name of one of the roles."""
+        return getattr(self.account, f"{kind}_role", "") or f"{self.name}-{kind}"
 
     def repository(self, image: Literal["processing", "training", "inference"]) -> str:
         """ECR repository of an image, without a tag."""
@@ -515,6 +659,31 @@ class Settings(Group):
     def captures_uri(self) -> str:
         """Where the endpoint's captured requests go."""
         return f"{self.root_uri}/captures"
+
+    @property
+    def checkpoints_uri(self) -> str:
+        """Where trials keep their checkpoints, a folder a run; the bucket lets them expire."""
+        return f"{self.root_uri}/checkpoints"
+
+    @property
+    def code_prefix(self) -> str:
+        """Keys of the deploy function's zip and of image sources: not below `prefix`, where jobs may write."""
+        return f"{self.data.prefix}-code"
+
+    @property
+    def stack(self) -> str:
+        """Name of the CloudFormation stack with all that lives as long as the account."""
+        return f"{self.name}-account"
+
+    @property
+    def image_builder(self) -> str:
+        """Name of the CodeBuild project that builds the images where there is no Docker."""
+        return f"{self.name}-images"
+
+    @property
+    def alerts_topic(self) -> str:
+        """Name of the SNS topic that alarms go to where somebody is to be told."""
+        return f"{self.name}-alerts"
 
     @property
     def root_uri(self) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from pipeline import images, serving
 from pipeline.local import cloud
 from pipeline.local.images import ImageRegistry
-from pipeline.settings import Settings
+from pipeline.settings import Role, Settings
 
 FUNCTION_SECONDS = 60
 # What went wrong on a Friday must be there on the Monday after the holidays: SQS keeps messages for 14 days at most.
@@ -68,12 +68,9 @@ def _buckets(s3: Any, settings: Settings) -> None:
         s3.create_bucket(Bucket=name)
 
 
-def _roles(iam: Any, settings: Settings) -> dict[str, str]:
-    roles = {}
-    for kind in ("pipeline", "job", "serving", "scheduler", "deploy"):
-        arn = f"arn:aws:iam::{settings.account.id}:role/{settings.name}-{kind}"
-        if kind != "deploy":
-            arn = settings.role_arn(kind)  # type: ignore[arg-type]
+def _roles(iam: Any, settings: Settings) -> None:
+    kinds: tuple[Role, ...] = ("pipeline", "job", "serving", "scheduler", "deploy")
+    for kind in kinds:
         service = {"deploy": "lambda", "scheduler": "scheduler"}.get(kind, "sagemaker")
         trust = {
             "Version": "2012-10-17",
@@ -86,9 +83,7 @@ def _roles(iam: Any, settings: Settings) -> dict[str, str]:
             ],
         }
         with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
-            iam.create_role(RoleName=arn.rsplit("/", 1)[1], AssumeRolePolicyDocument=json.dumps(trust))
-        roles[kind] = arn
-    return roles
+            iam.create_role(RoleName=settings.role_name(kind), AssumeRolePolicyDocument=json.dumps(trust))
 
 
 def _catalog(session: Any, settings: Settings) -> None:
@@ -121,7 +116,7 @@ def _deploy_function(client: Any, settings: Settings) -> str:
         client.create_function(
             FunctionName=name,
             Runtime="python3.12",
-            Role=f"arn:aws:iam::{settings.account.id}:role/{settings.name}-deploy",
+            Role=settings.role_arn("deploy"),
             Handler="steps.deploy.handler.handle",
             Code={"ZipFile": code},
             Timeout=FUNCTION_SECONDS,

@@ -120,8 +120,10 @@ def test_the_names_that_the_deploy_function_uses_are_the_ones_read_here() -> Non
 def test_the_deploy_function_reads_every_setting_of_the_endpoint(settings: Settings) -> None:
     from steps.deploy.settings import Settings as Function
 
-    chosen = settings.endpoint.model_copy(update={"kms_key": "1234", "canary_percent": 25, "maximum_instance_count": 3})
-    read = Function.from_environment(serving.function_environment(settings.model_copy(update={"endpoint": chosen})))
+    endpoint_settings = settings.endpoint.model_copy(update={"canary_percent": 25, "maximum_instance_count": 3})
+    encryption = settings.encryption.model_copy(update={"kms_key": "1234"})
+    chosen = settings.model_copy(update={"endpoint": endpoint_settings, "encryption": encryption})
+    read = Function.from_environment(serving.function_environment(chosen))
     assert (read.kms_key, read.canary_percent, read.maximum_instance_count) == ("1234", 25, 3)
     assert read.alarms == settings.alarms
     assert read.capture_uri == settings.captures_uri
