@@ -120,7 +120,11 @@ class Registry:
         return wait_until(done, 90)
 
     def decisions(self):
-        events = self.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{self.settings.deploy_function}")
+        logs = self.client("logs")
+        try:
+            events = logs.filter_log_events(logGroupName=f"/aws/lambda/{self.settings.deploy_function}")
+        except logs.exceptions.ResourceNotFoundException:
+            return []  # the function has not run yet
         lines = [event["message"] for event in events["events"] if event["message"].startswith("{")]
         return [json.loads(line) for line in lines]
 
