@@ -1,4 +1,4 @@
-"""Commands: endpoint, rollback."""
+"""Commands: endpoint, deploy, rollback."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pipeline.cli.app import RELEASE, app, options_of, status, write_json
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 ROLLBACK_SECONDS = 1800
+# A canary and baking may take two hours more.
+DEPLOY_SECONDS = 3 * 3600
 
 
 @app.command(rich_help_panel=RELEASE)
@@ -33,6 +35,36 @@ def endpoint(context: typer.Context, as_json: Json = False) -> None:
     console = Console()
     for part in summary(found, health):
         console.print(part, highlight=False)
+
+
+@app.command(rich_help_panel=RELEASE)
+def deploy(
+    context: typer.Context,
+    version: Annotated[str, typer.Argument(help="Number or ARN of a version.")] = "the latest approved",
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it serves.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Bring an approved version to the endpoint, as its approval does: after `endpoint` settings have changed."""
+    from pipeline.operations import deployment, registry
+    from pipeline.operations import endpoint as operation
+
+    options = options_of(context)
+    settings = options.prepared()
+    named = version != "the latest approved"
+    chosen = registry.resolve(settings, version) if named else deployment.latest(settings)
+    done = deployment.deploy(settings, chosen)
+    if as_json:
+        write_json(done)
+    else:
+        typer.echo(f"{done.decision}: {done.reason}")
+    if done.decision not in ("creating", "updating"):
+        return
+    if not wait:
+        typer.echo(f"next: {options.command()} endpoint", err=as_json)
+        return
+    with status(f"waiting for version {done.version}"):
+        found = operation.wait(settings, done.arn, timeout=DEPLOY_SECONDS)
+    typer.echo(f"{found.name} is {found.status} with version {found.version}", err=as_json)
 
 
 @app.command(rich_help_panel=RELEASE)

@@ -18,6 +18,7 @@ from pipeline.settings import Settings
 
 # The deploy function's tags of the endpoint (steps.deploy.endpoint; a test holds them together).
 TRIED, VERDICT, VERDICT_REASON = "model-package-version", "verdict", "verdict-reason"
+TRIED_CONFIG, JUDGED_CONFIG = "endpoint-config", "judged-config"
 ROLLED_BACK, PENDING = "rolled-back", "pending"
 TRAFFIC_MINUTES = 60
 ERRORS_SHOWN, DECISIONS_SHOWN = 5, 5
@@ -156,6 +157,8 @@ def _tried(sagemaker: Any, arn: str) -> Attempt | None:
     tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
     if not tags.get(TRIED, "").isdecimal():
         return None
+    if tags.get(JUDGED_CONFIG) != tags.get(TRIED_CONFIG):
+        return Attempt(int(tags[TRIED]), PENDING, "")
     return Attempt(int(tags[TRIED]), tags.get(VERDICT, ""), tags.get(VERDICT_REASON, ""))
 
 

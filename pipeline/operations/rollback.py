@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from pipeline.errors import PipelineError
-from pipeline.operations import registry
+from pipeline.operations import deployment, registry
 from pipeline.operations.endpoint import describe
-from pipeline.session import client
 from pipeline.settings import Settings
 
 
@@ -48,10 +46,9 @@ def roll_back(settings: Settings, to: registry.Version, comment: str = "") -> Ro
     later = tuple(number for number in registry.approved(settings) if number > to.version)
     for number in later:
         registry.decide(settings, str(number), "Rejected", comment or f"rolled back to version {to.version}")
-    payload = json.dumps({"model_package_arn": to.arn, "at_once": True}).encode()
-    response = client(settings, "lambda").invoke(FunctionName=settings.deploy_function, Payload=payload)
-    answer = json.loads(response["Payload"].read())
-    if "FunctionError" in response:
+    try:
+        done = deployment.deploy(settings, to, at_once=True)
+    except PipelineError as error:
         said = f"; rejected already: {', '.join(map(str, later))}" if later else ""
-        raise PipelineError(f"{answer.get('errorMessage', answer)}{said}; then run this command again")
-    return Rollback(to.version, to.arn, later, answer["decision"], answer["reason"])
+        raise PipelineError(f"{error}{said}; then run this command again") from error
+    return Rollback(to.version, to.arn, later, done.decision, done.reason)

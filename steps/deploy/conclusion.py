@@ -27,18 +27,13 @@ def conclude(aws: Clients, settings: Settings, change: EndpointChange, record: R
     if change.endpoint_name != name:
         raise DeployError(f"the event is about endpoint {change.endpoint_name}; this function deploys to {name}")
     endpoint = endpoints.describe(aws.sagemaker, name)
-    if endpoint is not None and endpoint.busy:
+    if endpoint is None or endpoint.status == "Deleting":
+        return _after_clearing(aws, settings, endpoint, record)
+    if endpoint.busy:
         reason = f"the endpoint is {endpoint.status}; the end of that is an event too"
         return _recorded(record, Decision("unchanged", reason, name))
-    if endpoint is not None:
-        tried = endpoint.tags.get(endpoints.VERSION, "")
-        verdict = _judge(aws, settings, endpoint, record)
-    elif change.status == "FAILED":
-        # An attempt before has cleared it away for what is due.
-        tried = endpoints.tags_of(aws.sagemaker, _group_arn(aws, settings)).get(endpoints.NEVER_SERVED, "")
-        verdict = None
-    else:
-        return _recorded(record, Decision("unchanged", "there is no endpoint any more", name))
+    tried = endpoint.tags.get(endpoints.VERSION, "")
+    verdict = _judge(aws, settings, endpoint, record)
     if verdict is not None and verdict.decision == "rolling-back":
         return verdict
     due = _due(aws, settings, tried)
@@ -49,14 +44,39 @@ def conclude(aws: Clients, settings: Settings, change: EndpointChange, record: R
     return verdict or _recorded(record, Decision("unchanged", "nothing waits to be deployed", name, tried))
 
 
+def settle(aws: Clients, settings: Settings, record: Record) -> None:
+    """Judge what has come up and waits for its event, before another version takes its place.
+
+    Otherwise a version that nobody tested would be the one to go back to.
+    """
+    endpoint = endpoints.describe(aws.sagemaker, settings.endpoint_name)
+    if endpoint is not None and endpoint.status == "InService" and endpoint.verdict == endpoints.PENDING:
+        _judge(aws, settings, endpoint, record)
+
+
+def _after_clearing(aws: Clients, settings: Settings, endpoint: Endpoint | None, record: Record) -> Decision:
+    """Make the endpoint anew for what waited behind a first version that never served; else leave it deleted."""
+    never = endpoints.tags_of(aws.sagemaker, _group_arn(aws, settings)).get(endpoints.NEVER_SERVED, "")
+    due = _due(aws, settings, never) if never else None
+    if due is not None and endpoint is not None:
+        raise DeployError(f"endpoint {endpoint.name} is being deleted; deploy version {due.number} after that")
+    if due is not None:
+        return _recorded(record, deploy(aws, settings, Order(due)))
+    return _recorded(record, Decision("unchanged", "there is no endpoint any more", settings.endpoint_name))
+
+
 def _judge(aws: Clients, settings: Settings, endpoint: Endpoint, record: Record) -> Decision | None:
-    """The verdict on the version that was tried last; None where it was judged before."""
+    """The verdict on the version that was tried last; None where it was judged before.
+
+    Where it stays, the endpoint scales as the settings say, be it judged now or before.
+    """
     tried = endpoint.tags.get(endpoints.VERSION)
     if tried is None:
         return None  # not made by this function
     if endpoint.status == "Failed":
         return _clear_away(aws, settings, endpoint, f"version {tried} did not come up: {endpoint.failure}", record)
-    if endpoint.verdict != endpoints.PENDING:
+    if not _is_back(endpoint) and endpoint.verdict != endpoints.PENDING:
+        scaling.follow(aws.scaling, settings)
         return None
     if not _is_back(endpoint):
         version = Version.of(f"{_package_prefix(aws, settings)}/{tried}")
@@ -69,13 +89,20 @@ def _judge(aws: Clients, settings: Settings, endpoint: Endpoint, record: Record)
         decision = Decision("rolled-back", f"version {tried}: {reason}", endpoint.name, tried, endpoint.config)
     scaling.follow(aws.scaling, settings)
     verdict = endpoints.ACCEPTED if decision.decision == "accepted" else endpoints.ROLLED_BACK
-    _note(aws, endpoint.arn, verdict, decision.reason)
+    _note(aws, endpoint, verdict, decision.reason)
     return _recorded(record, decision)
 
 
 def _is_back(endpoint: Endpoint) -> bool:
-    """Whether SageMaker has gone back to the configuration before: the status says InService then as well."""
-    return endpoint.config != endpoint.tags.get(endpoints.CONFIG, endpoint.config)
+    """Whether SageMaker has gone back to the configuration before: the status says InService then as well.
+
+    Of a version that a person went back to at once, too, and that did not come up. One that was rolled back before is
+    no news.
+    """
+    if endpoint.verdict == endpoints.ACCEPTED:
+        return endpoint.config == endpoint.tags.get(endpoints.PREVIOUS)
+    pending = endpoint.verdict == endpoints.PENDING
+    return pending and endpoint.config != endpoint.tags.get(endpoints.CONFIG, endpoint.config)
 
 
 def _go_back(aws: Clients, settings: Settings, endpoint: Endpoint, reason: str, record: Record) -> Decision:
@@ -88,7 +115,7 @@ def _go_back(aws: Clients, settings: Settings, endpoint: Endpoint, reason: str, 
         aws.sagemaker.update_endpoint(**request, DeploymentConfig=requests.swift_deployment_config(settings))
     else:
         aws.sagemaker.update_endpoint(**request)
-    _note(aws, endpoint.arn, endpoints.ROLLED_BACK, reason)
+    _note(aws, endpoint, endpoints.ROLLED_BACK, reason)
     return _recorded(record, Decision("rolling-back", f"version {tried}: {reason}", endpoint.name, tried, previous))
 
 
@@ -116,9 +143,10 @@ def _package_prefix(aws: Clients, settings: Settings) -> str:
     return _group_arn(aws, settings).replace(":model-package-group/", ":model-package/")
 
 
-def _note(aws: Clients, endpoint_arn: str, verdict: str, reason: str) -> None:
-    tags = endpoints.as_tags({endpoints.VERDICT: verdict, endpoints.REASON: reason})
-    aws.sagemaker.add_tags(ResourceArn=endpoint_arn, Tags=tags)
+def _note(aws: Clients, endpoint: Endpoint, verdict: str, reason: str) -> None:
+    judged = endpoint.tags.get(endpoints.CONFIG, "")
+    notes = {endpoints.VERDICT: verdict, endpoints.REASON: reason, endpoints.JUDGED: judged}
+    aws.sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=endpoints.as_tags(notes))
 
 
 def _recorded(record: Record, decision: Decision) -> Decision:

@@ -92,6 +92,8 @@ def _change(aws: Clients, settings: Settings, order: Order, config: dict[str, An
         aws.sagemaker.delete_endpoint(EndpointName=endpoint.name)
         raise DeployError(f"endpoint {endpoint.name} had failed and is being deleted; deploy again after that")
     if endpoint.config == name:
+        # What the settings say of scaling is no part of the configuration.
+        scaling.follow(aws.scaling, settings)
         return "unchanged", f"version {number} serves already"
     rolled_back = endpoint.tags.get(endpoints.CONFIG) == name and endpoint.verdict == endpoints.ROLLED_BACK
     if rolled_back and not (order.at_once or _is_new(order, endpoint.tags)):
@@ -106,6 +108,8 @@ def _create(aws: Clients, settings: Settings, order: Order, config: dict[str, An
     if group.get(endpoints.NEVER_SERVED) == str(version.number) and order.approved_at and not _is_new(order, group):
         return "unchanged", f"version {version.number} did not come up; reject it and approve it again to try it again"
     _ensure_config(aws, settings, version, config)
+    if group.get(endpoints.NEVER_SERVED, str(version.number)) != str(version.number):
+        aws.sagemaker.add_tags(ResourceArn=version.group_arn, Tags=endpoints.as_tags({endpoints.NEVER_SERVED: ""}))
     aws.sagemaker.create_endpoint(
         EndpointName=settings.endpoint_name,
         EndpointConfigName=config["EndpointConfigName"],
@@ -118,6 +122,12 @@ def _update(aws: Clients, settings: Settings, order: Order, endpoint: Endpoint, 
     _ensure_config(aws, settings, order.version, config)
     before = aws.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint.config)["ProductionVariants"][0]
     wanted = config["ProductionVariants"][0]
+    if "InstanceType" in before and "InstanceType" not in wanted:
+        # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-update.html
+        raise DeployError(
+            f"endpoint {endpoint.name} runs on instances, which SageMaker does not turn into a serverless one;"
+            " delete the endpoint, then deploy again"
+        )
     request: dict[str, Any] = {"EndpointName": endpoint.name, "EndpointConfigName": config["EndpointConfigName"]}
     if settings.mode == "real-time":
         instances = settings.instance_count
@@ -150,6 +160,8 @@ def _notes(order: Order, config: str, previous: str) -> dict[str, str]:
         endpoints.TRIED_AT: order.approved_at,
         # A person who goes back has judged already.
         endpoints.VERDICT: endpoints.ACCEPTED if order.at_once else endpoints.PENDING,
+        endpoints.JUDGED: config if order.at_once else "",
+        endpoints.REASON: "",
     }
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 # Tags of the endpoint: the version that was tried last, the configuration it was tried with and the one before it,
-# the time of its approval, and what came of it.
+# the time of its approval, what came of it, and of which configuration that is said.
 VERSION, CONFIG, PREVIOUS = "model-package-version", "endpoint-config", "previous-endpoint-config"
-TRIED_AT, VERDICT, REASON = "tried-at", "verdict", "verdict-reason"
+TRIED_AT, VERDICT, REASON, JUDGED = "tried-at", "verdict", "verdict-reason", "judged-config"
 # Verdicts. A version that was rolled back is not tried again unless it is approved again.
 PENDING, ACCEPTED, ROLLED_BACK = "pending", "accepted", "rolled-back"
-# Tag of the package group: the version with which the first deployment failed; its endpoint was deleted.
+# Tag of the package group: the version with which the first deployment failed; its endpoint was deleted. Empty once
+# another version has made the endpoint.
 NEVER_SERVED = "never-served-version"
 
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
@@ -41,8 +42,15 @@ class Endpoint:
 
     @property
     def verdict(self) -> str:
-        """What came of the version that was tried last."""
-        return self.tags.get(VERDICT, "")
+        """What came of the version that was tried last; empty where this function has tried none.
+
+        A verdict counts for the configuration it was given on: one that comes late, when the next version is being
+        tried already, must not pass for that one's.
+        """
+        if VERSION not in self.tags:
+            return ""
+        judged = self.tags.get(JUDGED) == self.tags.get(CONFIG)
+        return self.tags.get(VERDICT, PENDING) if judged else PENDING
 
 
 def describe(sagemaker: Any, name: str) -> Endpoint | None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from steps.deploy.clients import Clients
-from steps.deploy.conclusion import conclude
+from steps.deploy.conclusion import conclude, settle
 from steps.deploy.deployment import Decision, deploy
 from steps.deploy.events import endpoint_change_of, order_of
 from steps.deploy.settings import Settings
@@ -24,6 +24,9 @@ def handle(event: Any, context: Any) -> dict[str, str]:
 
     if change := endpoint_change_of(event):
         return conclude(aws, settings, change, record).as_output()
-    decision = deploy(aws, settings, order_of(event))
+    order = order_of(event)
+    if not order.at_once:
+        settle(aws, settings, record)
+    decision = deploy(aws, settings, order)
     record(decision)
     return decision.as_output()

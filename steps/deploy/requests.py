@@ -22,12 +22,16 @@ _OWN_DISKS = re.compile(r"ml\.(g[4-9][a-z]*|p[4-9][a-z]*|[a-z]+[0-9]+[a-z]*d[a-z
 
 
 def model(settings: Settings, version: Version, name: str) -> Request:
-    """CreateModel's request. The container needs no network: SageMaker fetches its model and moves its captures."""
+    """CreateModel's request. The container needs no network: SageMaker fetches its model and moves its captures.
+
+    Serverless endpoints take no model whose network is isolated:
+    https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-exclusions
+    """
     return {
         "ModelName": f"{name}-model"[-NAME_LIMIT:].lstrip("-"),
         "Containers": [{"ModelPackageName": version.arn, "Environment": {"MODEL_VERSION": str(version.number)}}],
         "ExecutionRoleArn": settings.serving_role_arn,
-        "EnableNetworkIsolation": True,
+        "EnableNetworkIsolation": settings.mode == "real-time",
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from botocore.exceptions import ClientError
 from moto.sagemaker.models import sagemaker_backends
 
 from steps.deploy.clients import Clients
-from steps.deploy.conclusion import conclude
+from steps.deploy.conclusion import conclude, settle
 from steps.deploy.deployment import Decision, deploy
 from steps.deploy.events import EndpointChange, Order, Version
 from steps.deploy.settings import Settings
@@ -29,14 +30,25 @@ class Runtime:
 
     account: Account
     probabilities: dict[str, float] = field(default_factory=lambda: dict(PROBABILITIES))
+    count: int = 2
     error: bool = False
+    busy: int = 0
+    """So many requests are answered with 503."""
+    meanwhile: Callable[[], None] = lambda: None
+    """What happens in the account while the next request is answered."""
 
     def invoke_endpoint(self, **request: Any) -> Any:
         assert request["Body"] == b"a photo"
+        happens, self.meanwhile = self.meanwhile, lambda: None
+        happens()
+        if self.busy:
+            self.busy -= 1
+            answer = {"Error": {"Code": "ModelError", "Message": "busy"}, "OriginalStatusCode": 503}
+            raise ClientError(answer, "InvokeEndpoint")
         if self.error:
             raise ClientError({"Error": {"Code": "ModelError", "Message": "it broke"}}, "InvokeEndpoint")
         version = self.account.endpoint.endpoint_config_name.rsplit("-v", 1)[1].split("-")[0]
-        answer = {"count": 2, "probabilities": self.probabilities, "expected": 1.6, "model_version": version}
+        answer = {"count": self.count, "probabilities": self.probabilities, "expected": 1.6, "model_version": version}
         return {"Body": io.BytesIO(json.dumps(answer).encode())}
 
 
@@ -86,6 +98,11 @@ class Account:
     def changed(self, status: str = "IN_SERVICE", name: str = ENDPOINT) -> Decision:
         """An endpoint event reaches the function."""
         return conclude(self.aws, self.settings, EndpointChange(name, status), self.recorded.append)
+
+    def approved(self, version: Version, **order: Any) -> Decision:
+        """An approval reaches the function, as its handler takes it."""
+        settle(self.aws, self.settings, self.recorded.append)
+        return self.deploy(version, **order)
 
     def in_service(self, config: str | None = None) -> None:
         """The change under way ends well, or with the configuration `config`."""

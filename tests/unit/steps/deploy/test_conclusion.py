@@ -4,7 +4,10 @@ import dataclasses
 
 import pytest
 
+from steps.deploy.events import Version
 from steps.deploy.settings import DeployError
+
+BROKE = "An error occurred (ModelError) when calling the InvokeEndpoint operation: it broke"
 
 
 def test_a_version_that_counts_as_its_evaluation_did_is_accepted_and_scales(account):
@@ -39,9 +42,13 @@ def test_it_is_judged_once(account):
         ({"error": True}, "it broke"),
         ({"probabilities": {"0": 0.7, "1": 0.2, "2": 0.1}}, "a probability is 0.60 off"),
         ({"probabilities": {"0": 0.1, "1": 0.9}}, "probabilities of 0, 1, where 0, 1, 2 were evaluated"),
+        ({"probabilities": {"0": 0.1, "1": float("nan"), "2": 0.7}}, "a probability is nan off"),
+        ({"count": 0}, "counts 0 where the evaluation counted 2, of the same probabilities"),
+        ({"busy": 99}, "busy"),
     ],
 )
-def test_a_version_whose_smoke_test_is_wrong_goes_back_at_once(account, fault, said):
+def test_a_version_whose_smoke_test_is_wrong_goes_back_at_once(account, fault, said, monkeypatch):
+    monkeypatch.setattr("steps.deploy.smoke_test.RETRY_SECONDS", 0)
     first = account.deploy(account.register(golden=True))
     account.changed()
     account.deploy(account.register(golden=True))
@@ -67,6 +74,95 @@ def test_a_version_that_answers_as_another_one_is_wrong(account, monkeypatch):
     monkeypatch.setattr(type(account.aws.runtime), "invoke_endpoint", serving_version_9)
     assert "version 9 answers, not 2" in account.changed().reason
     assert account.endpoint.endpoint_config_name == before
+
+
+def test_a_container_that_is_busy_is_asked_again(account, monkeypatch):
+    monkeypatch.setattr("steps.deploy.smoke_test.RETRY_SECONDS", 0)
+    account.deploy(account.register(golden=True))
+    account.aws.runtime.busy = 3
+    assert account.changed().decision == "accepted"
+
+
+def test_a_count_on_the_other_side_of_a_rounding_is_no_fault(account):
+    # 0.1 x 0 + 0.2 x 1 + 0.7 x 2 = 1.6: nearer to the middle between 1 and 2 than other processors may round.
+    account.deploy(account.register(golden=True))
+    account.aws.runtime.count = 1
+    assert account.changed().decision == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "NoSuchKey"), (b"{", "JSONDecodeError"), (b"[]", "TypeError"), (b'{"photos": []}', "no golden photos in")],
+)
+def test_a_version_whose_golden_photos_cannot_be_read_does_not_stay(account, content, said):
+    account.deploy(account.register())
+    account.changed()
+    account.deploy(account.register(golden=True))
+    if content is None:
+        account.aws.s3.delete_object(Bucket="bins", Key="golden.json")
+    else:
+        account.aws.s3.put_object(Bucket="bins", Key="golden.json", Body=content)
+    decision = account.changed()
+    assert decision.decision == "rolling-back"
+    assert said in decision.reason
+
+
+def test_a_verdict_that_comes_late_is_not_that_of_the_next_version(account):
+    account.deploy(account.register(golden=True))
+    account.changed()
+    account.deploy(account.register(golden=True))
+    third = account.register(golden=True)
+    tried = account.endpoint.endpoint_config_name
+
+    def third_is_deployed():
+        # Another invocation has judged version 2 before this one did, and has gone on.
+        account.deploy(third)
+        account.in_service(tried)
+
+    account.aws.runtime.meanwhile = third_is_deployed
+    account.changed()
+    account.in_service(account.updates[-1]["EndpointConfigName"])
+    account.aws.runtime.error = True
+    assert account.changed().reason == "version 3: smoke test: photo 00001: " + BROKE
+
+
+def test_what_has_come_up_is_judged_before_the_next_version_takes_its_place(account):
+    first = account.deploy(account.register(golden=True))
+    account.changed()
+    account.deploy(account.register(golden=True))
+    # The approval of version 3 is faster than the event that version 2 has come up.
+    account.aws.runtime.error = True
+    account.approved(account.register(golden=True))
+    assert [one.decision for one in account.recorded] == ["accepted", "rolling-back"]
+    assert account.updates[1]["EndpointConfigName"] == first.endpoint_config_name
+
+
+def test_going_back_that_does_not_come_up_is_recorded(account):
+    first = account.register()
+    account.deploy(first)
+    account.changed()
+    second = account.deploy(account.register())
+    account.changed()
+    account.set_status(Version.of(first.arn.replace("/1", "/2")), "Rejected")
+    account.deploy(first, at_once=True)
+    account.in_service(second.endpoint_config_name)
+    account.endpoint.failure_reason = "no capacity"
+    assert account.changed().reason == "version 1: no capacity"
+    assert account.tags()["verdict"] == "rolled-back"
+    assert account.changed().decision == "unchanged"
+
+
+def test_scaling_comes_back_after_another_instance_type_was_gone_back_from(account):
+    account.settings = dataclasses.replace(account.settings, maximum_instance_count=9)
+    account.deploy(account.register(golden=True))
+    account.changed()
+    account.settings = dataclasses.replace(account.settings, instance_type="ml.c5.2xlarge")
+    account.deploy(account.register(golden=True))
+    account.aws.runtime.error = True
+    assert account.changed().decision == "rolling-back"
+    account.changed()
+    (target,) = account.aws.scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert target["MaxCapacity"] == 9
 
 
 def serving_version_9(runtime, **request):
@@ -111,6 +207,33 @@ def test_a_version_waiting_behind_a_failed_first_deployment_makes_the_endpoint_a
     # Lambda invokes it again with the same event.
     decision = account.changed("FAILED")
     assert (decision.decision, decision.model_package_version) == ("creating", "2")
+
+
+def test_a_version_waiting_behind_a_first_one_that_counts_wrong_makes_the_endpoint_anew(account):
+    account.deploy(account.register(golden=True))
+    account.register()
+    account.aws.runtime.error = True
+    with pytest.raises(DeployError, match="deploy version 2 after that"):
+        account.changed()
+    # Lambda invokes it again with the same event, of an endpoint that was in service then.
+    assert account.changed().decision == "creating"
+    # A person who deletes the new endpoint wants none: what never served before does not count any more.
+    account.sagemaker.delete_endpoint(EndpointName="counting")
+    assert account.changed("DELETING").decision == "unchanged"
+
+
+def test_an_endpoint_still_being_deleted_does_not_lose_the_version_that_waits(account):
+    account.deploy(account.register())
+    account.register()
+    account.endpoint.endpoint_status = "Failed"
+    delete, account.aws.sagemaker.delete_endpoint = account.aws.sagemaker.delete_endpoint, lambda **_: None
+    with pytest.raises(DeployError, match="deploy version 2 after that"):
+        account.changed("FAILED")
+    account.endpoint.endpoint_status = "Deleting"
+    with pytest.raises(DeployError, match="is being deleted; deploy version 2 after that"):
+        account.changed("FAILED")
+    delete(EndpointName="counting")
+    assert account.changed("FAILED").decision == "creating"
 
 
 def test_a_version_that_the_alarms_rolled_back_is_recorded_with_the_reason_and_not_tried_for_ever(account):

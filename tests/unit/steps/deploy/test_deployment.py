@@ -34,6 +34,8 @@ def test_the_first_approved_version_makes_the_endpoint_as_the_settings_say(accou
         "previous-endpoint-config": "",
         "tried-at": "",
         "verdict": "pending",
+        "verdict-reason": "",
+        "judged-config": "",
     }
 
 
@@ -177,3 +179,22 @@ def test_a_serverless_endpoint_gets_nothing_that_the_service_refuses_it(account)
     assert not described.get("DataCaptureConfig")
     account.deploy(account.register())
     assert set(account.updates[-1]) == {"EndpointName", "EndpointConfigName"}
+
+
+def test_a_version_that_serves_scales_as_the_settings_say_now(account):
+    version = account.register()
+    account.deploy(version)
+    account.changed()
+    account.settings = dataclasses.replace(account.settings, maximum_instance_count=7)
+    assert account.deploy(version).decision == "unchanged"
+    (target,) = account.aws.scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert target["MaxCapacity"] == 7
+
+
+def test_an_endpoint_on_instances_does_not_become_a_serverless_one(account):
+    account.deploy(account.register())
+    account.changed()
+    account.settings = dataclasses.replace(account.settings, mode="serverless")
+    with pytest.raises(DeployError, match="delete the endpoint, then deploy again"):
+        account.deploy(account.register())
+    assert not account.updates
