@@ -40,7 +40,9 @@ def endpoint(context: typer.Context, as_json: Json = False) -> None:
 @app.command(rich_help_panel=RELEASE)
 def deploy(
     context: typer.Context,
-    version: Annotated[str, typer.Argument(help="Number or ARN of a version.")] = "the latest approved",
+    version: Annotated[
+        str | None, typer.Argument(help="Number or ARN of a version.", show_default="the latest approved")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it serves.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -50,8 +52,7 @@ def deploy(
 
     options = options_of(context)
     settings = options.prepared()
-    named = version != "the latest approved"
-    chosen = registry.resolve(settings, version) if named else deployment.latest(settings)
+    chosen = registry.resolve(settings, version) if version else deployment.latest(settings)
     done = deployment.deploy(settings, chosen)
     if as_json:
         write_json(done)

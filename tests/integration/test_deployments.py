@@ -14,9 +14,9 @@ from pipeline import serving
 from pipeline.errors import PipelineError
 from pipeline.images import ROOT
 from pipeline.local import account
+from pipeline.operations import deployment, rollback
 from pipeline.operations import endpoint as operation
 from pipeline.operations import registry as versions
-from pipeline.operations import rollback
 from pipeline.settings_file import load_settings
 from tests.integration.conftest import keys, read, wait_until
 
@@ -300,3 +300,14 @@ def test_a_first_version_that_does_not_come_up_leaves_no_endpoint_and_the_next_o
     wait_until(lambda: registry.describe() is None)
     second = registry.approve(GOOD, golden=GOOD)
     registry.judged(second, "accepted")
+
+
+def test_settings_of_the_endpoint_that_have_changed_come_with_the_next_deployment(registry):
+    registry.judged(registry.approve(GOOD, golden=GOOD), "accepted")
+    endpoint = registry.settings.endpoint.model_copy(update={"capture_percent": 50})
+    changed = registry.settings.model_copy(update={"endpoint": endpoint})
+    account.prepare(changed)
+    done = deployment.deploy(changed, deployment.latest(changed))
+    assert (done.version, done.decision) == (1, "updating")
+    assert operation.wait(changed, done.arn, timeout=60, interval=0.2).captured_percent == 50
+    assert deployment.deploy(changed, deployment.latest(changed)).reason == "version 1 serves already"
