@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -43,6 +44,7 @@ with offline_sdk():
     from sagemaker.core.config.config_manager import SageMakerConfig
     from sagemaker.core.helper import session_helper
     from sagemaker.core.workflow.pipeline_context import PipelineSession
+    from sagemaker.mlops.workflow import steps
 
 
 def _once(validate: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -62,6 +64,8 @@ def _once(validate: Callable[[Any], None]) -> Callable[[Any], None]:
 # and the schema itself, by jsonschema: nine tenths of the time. Ours never changes.
 session_helper.validate_sagemaker_config = _once(session_helper.validate_sagemaker_config)
 SageMakerConfig.validate_sagemaker_config = staticmethod(session_helper.validate_sagemaker_config)
+# Each processing step makes a client of the SDK's local mode, with sessions, to learn the name of one method.
+steps.LocalSagemakerClient = functools.cache(steps.LocalSagemakerClient)
 
 
 class OfflineSession(PipelineSession):  # type: ignore[misc]  # the SDK carries no types
