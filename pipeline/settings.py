@@ -37,6 +37,7 @@ _MLFLOW_SERVER = (
 # HOST/REPOSITORY with a tag, a digest, or both.
 _IMAGE = r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[a-f0-9]{64})?$"
 _IMAGE_OR_NONE = f"^$|{_IMAGE}"
+_NAME = r"^[a-z](-?[a-z0-9]){0,23}$"
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)")
 _ISO_UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D"}
 
@@ -562,7 +563,7 @@ class Settings(Group):
     """All settings of one profile."""
 
     name: str = Field(
-        pattern=r"^[a-z](-?[a-z0-9]){0,23}$",
+        pattern=_NAME,
         max_length=24,
         description="the pipeline's name, and a prefix of all it owns",
     )
@@ -590,6 +591,8 @@ class Settings(Group):
     def _named(cls, values: Any) -> Any:
         """Name after the pipeline what is not named: two pipelines in one account must not share an endpoint."""
         if not isinstance(values, dict) or not isinstance(name := values.get("name"), str):
+            return values
+        if re.fullmatch(_NAME, name) is None:  # one mistake, not one more for each name that would follow from it
             return values
         defaults = (
             ("data", "database", name.replace("-", "_")),
