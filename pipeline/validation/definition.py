@@ -75,8 +75,8 @@ def _size(definition: dict[str, Any]) -> Iterator[Problem]:
         largest = max(parts, key=lambda part: parts[part])
         yield Problem(
             "definition",
-            f"{size} characters, at most {MAX_CHARACTERS} allowed; {parts[largest]} of them are {largest}: shorten what"
-            " the settings put there, or leave it in S3 and pass its place",
+            f"{size} characters, at most {MAX_CHARACTERS} allowed; {parts[largest]} of them are {largest}:"
+            " shorten what the settings put there",
         )
 
 

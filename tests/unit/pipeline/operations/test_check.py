@@ -17,7 +17,7 @@ def test_a_definition_that_is_too_large_is_one_line_with_the_part_that_is(settin
     with pytest.raises(PipelineError) as caught:
         checked_definition(large)
     assert re.fullmatch(
-        r"definition: 10\d{5} characters, at most 1048576 allowed; 10\d{5} of them are parameter ImageLocation: shorten"
-        " what the settings put there, or leave it in S3 and pass its place",
+        r"definition: 10\d{5} characters, at most 1048576 allowed; 10\d{5} of them are parameter ImageLocation:"
+        " shorten what the settings put there",
         str(caught.value),
     )
