@@ -284,28 +284,6 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
     )
 
 
-class TrialsStep(TuningStep):  # type: ignore[misc]  # the SDK carries no types
-    """A tuning step whose trials get the network and the volumes' key, which the SDK's tuner drops from its trainer.
-
-    This is the one place where a compiled request is changed: the tuner knows VPCs alone of these, and passes over an
-    error with them in silence.
-    """
-
-    def __init__(self, settings: Settings, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
-        self._settings = settings
-
-    @property
-    def arguments(self) -> Any:
-        """The request of the tuning job."""
-        request = super().arguments
-        trial = request["TrainingJobDefinition"]
-        trial.update(network.trial(self._settings))
-        # The default type speaks for all that a run may choose.
-        trial["ResourceConfig"].update(network.volume_key(self._settings, self._settings.training.instance_type))
-        return request
-
-
 def _shards_channel(mode: str, uri: Any) -> Channel:
     source = S3DataSource(s3_data_type="S3Prefix", s3_uri=uri, s3_data_distribution_type="FullyReplicated")
     input_mode = {"fastfile": "FastFile", "file": "File"}[mode]
@@ -571,6 +549,28 @@ def _trainer(context: Context) -> ModelTrainer:
     # trial by itself.
     # A tuning step never retries an internal error of the service: its training jobs have to.
     return trainer.with_retry_strategy(RetryStrategy(maximum_retry_attempts=3)) or trainer
+
+
+class TrialsStep(TuningStep):  # type: ignore[misc]  # the SDK carries no types
+    """A tuning step whose trials get the network and the volumes' key, which the SDK's tuner drops from its trainer.
+
+    This is the one place where a compiled request is changed: the tuner knows VPCs alone of these, and passes over an
+    error with them in silence.
+    """
+
+    def __init__(self, settings: Settings, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._settings = settings
+
+    @property
+    def arguments(self) -> Any:
+        """The request of the tuning job."""
+        request = super().arguments
+        trial = request["TrainingJobDefinition"]
+        trial.update(network.trial(self._settings))
+        # The default type speaks for all that a run may choose.
+        trial["ResourceConfig"].update(network.volume_key(self._settings, self._settings.training.instance_type))
+        return request
 
 
 def _hyperparameters(context: Context) -> dict[str, Any]:

@@ -631,18 +631,16 @@ class Settings(Group):
 
     def _check_isolation(self) -> None:
         """Refuse what a trial without a network could not do."""
-        place, reason = "", ""
-        if self.training.input == "stream":
-            place, reason = "training.input", "input: stream reads S3; take fastfile, or file"
-        elif self.training.weights:
-            place, reason = "training.weights", "weights are read from S3; leave them out"
-        elif self.tracking.kind != "none":
-            place, reason = "tracking.kind", f"kind: {self.tracking.kind} calls a server; take none"
-        if reason:
-            group = place.partition(".")[0]
-            raise ConflictError(
-                f"network.isolation leaves trials without a network, but {group}.{reason}", place, "network.isolation"
-            )
+        kind = self.tracking.kind
+        wrong = (
+            ("training.input", self.training.input == "stream", ": stream reads S3; take fastfile, or file"),
+            ("training.weights", self.training.weights is not None, " are read from S3; leave them out"),
+            ("tracking.kind", kind != "none", f": {kind} calls a server; take none"),
+        )
+        for place, found, reason in wrong:
+            if found:
+                message = f"network.isolation leaves trials without a network, but {place}{reason}"
+                raise ConflictError(message, place, "network.isolation")
 
     def hyperband_minimum(self) -> int:
         """Epochs before which Hyperband stops no trial. With its factor of three a ninth leaves two halts."""
