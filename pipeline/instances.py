@@ -6,6 +6,8 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/distributed-data-parallel-suppor
 
 from __future__ import annotations
 
+import re
+
 GPUS = {
     "ml.g4dn.xlarge": 1,
     "ml.g4dn.2xlarge": 1,
@@ -41,6 +43,9 @@ GPUS = {
 # SMDDP's newest release, 2.6.0, supports these only.
 SMDDP = ("ml.p3dn.24xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge")
 
+# Families with disks of their own whose name does not say so by a d behind the generation.
+LOCAL_STORAGE = ("g5", "g6", "p5")
+
 CPU = (
     "ml.m5.large",
     "ml.m5.xlarge",
@@ -67,3 +72,24 @@ def alternatives(instance_type: str, backend: str) -> list[str]:
     else:
         suited = CPU
     return sorted({*suited, instance_type})
+
+
+def vcpus(instance_type: str) -> int:
+    """Virtual CPUs by the size in the name, two of which are a core: `large` 2, `xlarge` 4, `9xlarge` 36; else 1.
+
+    Source: https://aws.amazon.com/ec2/instance-types/
+    """
+    size = instance_type.rsplit(".", 1)[-1]
+    if size in ("medium", "large"):
+        return 2
+    times = size.removesuffix("xlarge")
+    return 4 * int(times or 1) if size.endswith("xlarge") and (times or "1").isdecimal() else 1
+
+
+def has_local_storage(instance_type: str) -> bool:
+    """Whether an instance brings disks of its own, so that SageMaker gives it no volume to pay for.
+
+    Source: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html (VolumeSizeInGB)
+    """
+    family = instance_type.split(".")[1]
+    return family in LOCAL_STORAGE or bool(re.fullmatch(r"[a-z]+[0-9]+[a-z]*d[a-z]*", family))
