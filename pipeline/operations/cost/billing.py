@@ -76,7 +76,7 @@ def processing(part: str, answer: Mapping[str, Any], now: datetime) -> Job:
         count=cluster["InstanceCount"],
         gigabytes=cluster.get("VolumeSizeInGB", 0),
         seconds=_elapsed(answer.get("ProcessingStartTime"), answer.get("ProcessingEndTime"), now),
-        note=_state(answer["ProcessingJobStatus"], answer.get("ProcessingStartTime")),
+        note=_state(answer["ProcessingJobStatus"], "ProcessingStartTime" in answer),
     )
 
 
@@ -90,7 +90,7 @@ def training(part: str, answer: Mapping[str, Any], now: datetime) -> list[Job]:
     if (told := answer.get("TrainingTimeInSeconds")) is not None:
         trained = told
     billed = answer.get("BillableTimeInSeconds", trained)
-    note = _state(answer["TrainingJobStatus"], answer.get("TrainingStartTime"))
+    note = _state(answer["TrainingJobStatus"], bool(trained or answer.get("TrainingStartTime")))
     if answer.get("EnableManagedSpotTraining") and trained > billed:
         note = ", ".join(filter(None, [note, f"spot saved {1 - billed / trained:.0%}"]))
     groups = resources.get("InstanceGroups") or [resources]
@@ -119,7 +119,7 @@ def transform(part: str, answer: Mapping[str, Any], now: datetime) -> Job:
         count=resources["InstanceCount"],
         gigabytes=0,
         seconds=_elapsed(answer.get("TransformStartTime"), answer.get("TransformEndTime"), now),
-        note=_state(answer["TransformJobStatus"], answer.get("TransformStartTime")),
+        note=_state(answer["TransformJobStatus"], "TransformStartTime" in answer),
     )
 
 
@@ -147,7 +147,7 @@ def _elapsed(started: datetime | None, ended: datetime | None, now: datetime) ->
     return max(0, math.ceil(((ended or now) - started).total_seconds()))
 
 
-def _state(status: str, started: datetime | None) -> str:
+def _state(status: str, started: bool) -> str:
     """What a reader has to know of a job that did not just complete."""
     if status == "Completed":
         return ""
