@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.operations.cost.actual import Cost
     from pipeline.operations.cost.estimate import Estimate
     from pipeline.operations.cost.facts import Facts
+    from pipeline.operations.cost.measured import Measured
     from pipeline.operations.cost.money import Bill, Range
     from pipeline.operations.cost.prices import Prices
     from pipeline.operations.cost.rates import Assumption
@@ -86,13 +87,13 @@ def cost(
     settings = options.settings()
     unasked = "nothing was asked: --offline" if offline else _unreachable(options)
     size = None if average_kilobytes is None else Decimal(str(average_kilobytes))
-    rate = None if photos_per_second is None else Decimal(str(photos_per_second))
     with status("asking for prices and the latest run"):
         known = catalog.chosen(settings, prices or FILE, now.date(), ask=not unasked)
         counted = facts.find(settings, photos, size, unasked)
-        one_run = estimate.run(settings, counted, known, rate)
+        trained = _trained(settings, photos_per_second, unasked)
+        one_run = estimate.run(settings, counted, known, trained.photos_per_second)
         month, assumed = monthly.month(settings, counted, known, requests)
-    view = _Estimated(settings, counted, one_run, month, assumed, runs, requests)
+    view = _Estimated(settings, counted, trained, one_run, month, assumed, runs, requests)
     (view.write if as_json else view.show)(known, now.date())
 
 
@@ -111,12 +112,28 @@ def _unreachable(options: Options) -> str:
     return ""
 
 
+def _trained(settings: Settings, photos_per_second: float | None, unasked: str) -> Measured:
+    """How fast trials are: as somebody says, else as those of the latest run were."""
+    from decimal import Decimal
+
+    from pipeline.operations.cost import measured
+    from pipeline.operations.cost.money import Range
+
+    if photos_per_second is not None:
+        return measured.Measured(Range.of(Decimal(str(photos_per_second))), "")
+    # What this machine trains at says nothing of AWS's.
+    if unasked or settings.account.target == "local":
+        return measured.Measured(None, "the training rate is assumed; say what was measured: --photos-per-second N")
+    return measured.training_rate(settings)
+
+
 @dataclass(frozen=True)
 class _Estimated:
     """An estimate, as it is shown."""
 
     settings: Settings
     facts: Facts
+    trained: Measured
     run: Estimate
     month: Bill
     assumed: tuple[Assumption, ...]
@@ -140,6 +157,7 @@ class _Estimated:
         return [
             *local,
             *known.notes,
+            *filter(None, [self.trained.note]),
             *self.run.notes,
             *asked,
             *warnings(self._bill.prices, today),

@@ -52,7 +52,7 @@ class Part:
     notes: tuple[str, ...] = ()
 
 
-def run(settings: Settings, facts: Facts, prices: Prices, photos_per_second: Decimal | None = None) -> Estimate:
+def run(settings: Settings, facts: Facts, prices: Prices, photos_per_second: Range | None = None) -> Estimate:
     """The estimate of one run in which nothing comes from the step cache.
 
     `photos_per_second` is what a trial trains on, all its instances together, where it has been measured.
@@ -78,12 +78,13 @@ def query_metadata(settings: Settings, facts: Facts, prices: Prices) -> Part:
     pages = -(-facts.photos // rates.LIST_PAGE)
     listed = 2 * pages  # metadata and photos
     work = Range.of(facts.photos) / rates.METADATA.value + Range.of(listed * rates.LIST_SECONDS)
-    scanned = facts.photos * rates.METADATA_KILOBYTES * KILOBYTE
-    least = rates.SCANNING_STATEMENTS * rates.ATHENA_LEAST_MEGABYTES * MEGABYTE
+    metadata = facts.photos * rates.METADATA_KILOBYTES * KILOBYTE
+    least = rates.ATHENA_LEAST_MEGABYTES * MEGABYTE
+    scanned = max(metadata, least) + rates.LATER_STATEMENTS * max(metadata * rates.CONSOLIDATED_SHARE, least)
     return Part(
         items=(
             *processing(step, settings.data.instance_type, 1, work + rates.STARTUP.value, prices),
-            service_item(step, "Athena", Range.of(max(scanned, least) / TERABYTE), "athena_scan", prices),
+            service_item(step, "Athena", Range.of(scanned / TERABYTE), "athena_scan", prices),
             service_item(step, "S3 reads", Range.of(Decimal(facts.photos) / 1000), "s3_get", prices),
             service_item(step, "S3 lists", Range.of(Decimal(listed) / 1000), "s3_put", prices),
         ),
@@ -112,7 +113,7 @@ def shard_images(settings: Settings, facts: Facts, prices: Prices) -> Part:
     )
 
 
-def tune_model(settings: Settings, facts: Facts, prices: Prices, photos_per_second: Decimal | None) -> Part:
+def tune_model(settings: Settings, facts: Facts, prices: Prices, photos_per_second: Range | None) -> Part:
     """All trials. How many run at a time changes how long that takes, not what it costs."""
     training, tuning = settings.training, settings.tuning
     trial, assumptions = trial_seconds(settings, facts, photos_per_second)
@@ -142,14 +143,12 @@ def tune_model(settings: Settings, facts: Facts, prices: Prices, photos_per_seco
     return Part(tuple(items), trial * rounds + rates.WAIT.value, tuple(assumptions), tuple(notes))
 
 
-def trial_seconds(
-    settings: Settings, facts: Facts, photos_per_second: Decimal | None
-) -> tuple[Range, list[Assumption]]:
+def trial_seconds(settings: Settings, facts: Facts, photos_per_second: Range | None) -> tuple[Range, list[Assumption]]:
     """Seconds of a trial on its instances, start and end included, and what they rest on."""
     training = settings.training
     assumptions = []
     if photos_per_second is not None:
-        rate = Range.of(photos_per_second)
+        rate = photos_per_second
     else:
         rate, assumption = rates.training_rate(training.instance_type, architectures(settings), training.image_size)
         assumptions += [assumption, *([rates.LOADED] if instances.gpus(training.instance_type) else [])]

@@ -22,8 +22,9 @@ METADATA_KILOBYTES = Decimal("2.1")
 RESIZED_KILOBYTES, RESIZED_SIDE = Decimal(20), 256
 # Athena bills at least so much for a query: https://aws.amazon.com/athena/pricing/
 ATHENA_LEAST_MEGABYTES = 10
-# Statements of `steps.query` that scan; those that make and drop tables are free.
-SCANNING_STATEMENTS = 3
+# Statements of `steps.query` after the one that consolidates; each scans a share of the JSON's size, of what that left.
+# Those that make and drop tables are free.
+LATER_STATEMENTS, CONSOLIDATED_SHARE = 6, Decimal("0.07")
 # The volume that the SDK's Processor asks for.
 PROCESSING_GIGABYTES = 30
 # Of a thousand keys, of which a listing takes pages (docs/scale.md).

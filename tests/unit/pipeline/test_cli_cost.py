@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.cost_display import hours, quantity, usd
-from pipeline.operations.cost import actual
+from pipeline.operations.cost import actual, measured
 from pipeline.operations.cost.actual import Cost
+from pipeline.operations.cost.measured import Measured
 from pipeline.operations.cost.money import Bill, Item, Price, Range
 from pipeline.operations.cost.prices import FILE
 from pipeline.operations.executions import Execution
+from pipeline.settings import Settings
 from tests.unit.pipeline.conftest import Call
 from tests.unit.pipeline.operations.cost.test_billing import START
 
@@ -106,6 +108,22 @@ def test_without_credentials_an_estimate_is_made_from_the_file_and_says_so(call:
     outcome = call("cost")
     assert outcome.code == 0, outcome.error
     assert "no AWS credentials: prices are the file's" in outcome.out
+
+
+@pytest.mark.usefixtures("aws")
+def test_the_training_rate_is_that_of_earlier_trials_where_there_are_some(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(settings: Settings) -> Measured:
+        return Measured(Range.of(500, 1000), "trained at 500 to 1,000 photos/s by 2 trials of run run1")
+
+    monkeypatch.setattr(measured, "training_rate", trained)
+    assert "trained at 500 to 1,000 photos/s by 2 trials of run run1" in call("cost", "--photos", "100000").out
+    names = [
+        {one["name"] for one in json.loads(call("cost", "--photos", "100000", "--json", *more).out)["assumptions"]}
+        for more in ((), ("--photos-per-second", "800"), ("--offline",))
+    ]
+    assert ["a training step on A10G" in one for one in names] == [False, False, True]
 
 
 @pytest.mark.usefixtures("bill")
