@@ -60,18 +60,20 @@ def bill_table(bill: Bill, sums: Sequence[Sum]) -> Table:
 
 def price_table(prices: Sequence[Price]) -> Table:
     """Prices with the date of each, and the number of its source in `sources`."""
-    table = simple_table("price of", "USD", "per", "read", "")
+    regions = {one.region for one in prices}
+    table = simple_table(f"price in {regions.pop()}" if len(regions) == 1 else "price", "USD", "per", "read", "")
     where = sources(prices)
     for one in prices:
         doubt = Text("" if one.confirmed else "not confirmed", style="yellow")
-        number = f"[{where.index(_source(one)) + 1}]"
-        table.add_row(one.what, _price(one.usd), one.unit, f"{one.date} {number}", doubt)
+        number = f"[{where.index(one.source) + 1}]"
+        what = f"{one.what} in {one.region}" if len(regions) > 1 else one.what
+        table.add_row(what, _price(one.usd), one.unit, f"{one.date} {number}", doubt)
     return table
 
 
 def sources(prices: Iterable[Price]) -> list[str]:
     """Where prices were read, each place once."""
-    return list(dict.fromkeys(map(_source, prices)))
+    return list(dict.fromkeys(one.source for one in prices))
 
 
 def assumption_table(assumptions: Iterable[Assumption]) -> Table:
@@ -104,10 +106,6 @@ def _amounts(item: Item) -> tuple[str, Text]:
     if amount is None:
         return shown, Text("no price", style="bold red")
     return shown, Text(usd(amount))
-
-
-def _source(price: Price) -> str:
-    return f"{price.source} ({price.region})"
 
 
 def _span(low: str, high: str) -> str:

@@ -53,9 +53,9 @@ def cost(
         ),
     ] = None,
     requests: Annotated[
-        int, typer.Option(min=0, help="To the endpoint a month, a photo each.", rich_help_panel=_PANEL)
+        int, typer.Option(min=0, help="To the endpoint a month, of a photo each.", rich_help_panel=_PANEL)
     ] = 0,
-    runs: Annotated[int, typer.Option(min=0, help="A month.", rich_help_panel=_PANEL)] = 1,
+    runs: Annotated[int, typer.Option(min=0, help="That are started a month.", rich_help_panel=_PANEL)] = 1,
     prices: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Prices in place of our own file's.", show_default=False)
     ] = None,
@@ -159,10 +159,18 @@ class _Estimated:
             *known.notes,
             *filter(None, [self.trained.note]),
             *self.run.notes,
+            *self._over_budget(),
             *asked,
             *warnings(self._bill.prices, today),
             f"not in it: {estimate.LEFT_OUT}",
         ]
+
+    def _over_budget(self) -> list[str]:
+        budget = self.settings.alerts.monthly_budget
+        most = self._everything.high
+        if not budget or most <= budget:
+            return []
+        return [f"a month may come to {most:,.2f} USD, more than alerts.monthly_budget, which is {budget:,.2f}"]
 
     @property
     def _bill(self) -> Bill:

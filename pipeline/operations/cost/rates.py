@@ -190,11 +190,6 @@ def multiply_adds(architectures: Iterable[str], side: int) -> Range:
     return Range(min(one.low for one in networks), max(one.high for one in networks)) * scale
 
 
-def known_network(architecture: str) -> bool:
-    """Whether the table has this network."""
-    return architecture in _NETWORKS
-
-
 def training_rate(instance_type: str, architectures: Iterable[str], side: int) -> tuple[Range, Assumption]:
     """Photos a second that an instance trains on, and what that rests on."""
     work = multiply_adds(architectures, side) * TRAINING_PASSES

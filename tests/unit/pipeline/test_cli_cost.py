@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from pipeline.cost_display import hours, quantity, usd
+from pipeline.cost_display import hours, price_table, quantity, sources, usd
 from pipeline.operations.cost import actual, measured
 from pipeline.operations.cost.actual import Cost
 from pipeline.operations.cost.measured import Measured
@@ -79,6 +82,17 @@ def test_an_estimate_is_written_for_machines_with_numbers_that_add_up(call: Call
     assert all(one["source"].startswith("https://") and one["date"] for one in found["prices"])
     assert {one["price"] for one in run["items"]} <= {one["what"] for one in found["prices"]}
     assert found["photos"]["train"] == 80_000
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(("budget", "warned"), [(100, True), (10_000, False)])
+def test_a_month_that_may_exceed_the_budget_is_said_so(call: Call, project: Path, budget: int, warned: bool) -> None:
+    settings = project / "pipeline.yaml"
+    alerts = f"alerts: {{email: team@example.com, monthly_budget: {budget}.0}}\nprofiles:"
+    settings.write_text(settings.read_text().replace("profiles:", alerts))
+    outcome = call("cost", "--offline", "--photos", "1000")
+    assert outcome.code == 0, outcome.error
+    assert ("more than alerts.monthly_budget, which is 100.00" in outcome.out) == warned
 
 
 @pytest.mark.usefixtures("aws")
@@ -168,6 +182,18 @@ def test_a_price_file_that_is_none_is_refused_in_a_line(call: Call, project: Pat
     assert outcome.code == 1
     assert outcome.error.startswith("mine.yaml: the file: input should be a valid dictionary")
     assert outcome.error.count("\n") == 1
+
+
+def test_prices_of_two_regions_say_which_is_which() -> None:
+    elsewhere = replace(PRICE, region="eu-central-1")
+    console = Console(width=100, file=io.StringIO())
+    for prices in ([PRICE], [PRICE, elsewhere]):
+        console.print(price_table(prices))
+    assert isinstance(console.file, io.StringIO)
+    out = console.file.getvalue()
+    assert "price in us-east-1" in out
+    assert "ml.g5.2xlarge training in eu-central-1" in out
+    assert sources([PRICE, elsewhere]) == ["https://aws.example"]
 
 
 @pytest.mark.parametrize(
