@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 from pipeline import instances
 from pipeline.operations.cost.money import (
+    ATHENA_MEGABYTE,
+    ATHENA_TERABYTE,
     INSTANCE_HOURS,
-    MEGABYTE,
     NOTHING,
-    TERABYTE,
     Item,
     Range,
     instance_hours,
@@ -128,9 +128,9 @@ def queries(part: str, scanned: Iterable[int], prices: Prices) -> Item:
 
     https://aws.amazon.com/athena/pricing/
     """
-    billed = [max(ATHENA_LEAST_MEGABYTES, math.ceil(one / MEGABYTE)) for one in scanned if one]
+    billed = [max(ATHENA_LEAST_MEGABYTES, math.ceil(one / ATHENA_MEGABYTE)) for one in scanned if one]
     price = prices.service("athena_scan")
-    quantity = Range.of(sum(billed) * MEGABYTE / TERABYTE)
+    quantity = Range.of(sum(billed) * ATHENA_MEGABYTE / ATHENA_TERABYTE)
     what = f"Athena, {len(billed)} quer{'y' if len(billed) == 1 else 'ies'}"
     return Item(part, what, quantity, price.unit, price)
 

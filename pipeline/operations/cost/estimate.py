@@ -13,11 +13,12 @@ from pipeline import instances
 from pipeline.operations.cost import rates
 from pipeline.operations.cost.facts import Facts
 from pipeline.operations.cost.money import (
+    ATHENA_MEGABYTE,
+    ATHENA_TERABYTE,
     GIGABYTE,
     INSTANCE_HOURS,
     KILOBYTE,
     MEGABYTE,
-    TERABYTE,
     Bill,
     Item,
     Range,
@@ -79,12 +80,12 @@ def query_metadata(settings: Settings, facts: Facts, prices: Prices) -> Part:
     listed = 2 * pages  # metadata and photos
     work = Range.of(facts.photos) / rates.METADATA.value + Range.of(listed * rates.LIST_SECONDS)
     metadata = facts.photos * rates.METADATA_KILOBYTES * KILOBYTE
-    least = rates.ATHENA_LEAST_MEGABYTES * MEGABYTE
+    least = rates.ATHENA_LEAST_MEGABYTES * ATHENA_MEGABYTE
     scanned = max(metadata, least) + rates.LATER_STATEMENTS * max(metadata * rates.CONSOLIDATED_SHARE, least)
     return Part(
         items=(
             *processing(step, settings.data.instance_type, 1, work + rates.STARTUP.value, prices),
-            service_item(step, "Athena", Range.of(scanned / TERABYTE), "athena_scan", prices),
+            service_item(step, "Athena", Range.of(scanned / ATHENA_TERABYTE), "athena_scan", prices),
             service_item(step, "S3 reads", Range.of(Decimal(facts.photos) / 1000), "s3_get", prices),
             service_item(step, "S3 lists", Range.of(Decimal(listed) / 1000), "s3_put", prices),
         ),

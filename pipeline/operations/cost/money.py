@@ -13,7 +13,9 @@ SECONDS_AN_HOUR = Decimal(3600)
 # What AWS takes for a month where it turns a price a month into one an hour (365 days * 24 h / 12).
 HOURS_A_MONTH = Decimal(730)
 # AWS counts storage and traffic in powers of two: https://aws.amazon.com/s3/faqs/ ("how is storage metered").
-KILOBYTE, MEGABYTE, GIGABYTE, TERABYTE = (Decimal(2) ** power for power in (10, 20, 30, 40))
+KILOBYTE, MEGABYTE, GIGABYTE = (Decimal(2) ** power for power in (10, 20, 30))
+# Of Athena's terabyte it does not say which it is: the one that makes a query dearer.
+ATHENA_MEGABYTE, ATHENA_TERABYTE = Decimal(10) ** 6, Decimal(10) ** 12
 
 
 @dataclass(frozen=True)

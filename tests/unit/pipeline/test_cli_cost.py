@@ -17,10 +17,10 @@ from pipeline.operations.cost import actual, measured
 from pipeline.operations.cost.actual import Cost
 from pipeline.operations.cost.measured import Measured
 from pipeline.operations.cost.money import Bill, Item, Price, Range
-from pipeline.operations.cost.prices import FILE
 from pipeline.operations.executions import Execution
 from pipeline.settings import Settings
 from tests.unit.pipeline.conftest import Call
+from tests.unit.pipeline.operations.cost.conftest import PRICES
 from tests.unit.pipeline.operations.cost.test_billing import START
 
 RUN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/bins/execution/run1"
@@ -55,16 +55,17 @@ def row(out: str, start: str) -> str:
 
 
 @pytest.mark.usefixtures("aws")
-def test_an_estimate_shows_lines_sums_prices_and_what_it_rests_on(call: Call) -> None:
-    outcome = call("cost", "--offline", "--photos", "100000", "--runs", "4")
+def test_an_estimate_shows_lines_sums_prices_and_what_it_rests_on(call: Call, project: Path) -> None:
+    (project / "mine.yaml").write_text(PRICES)
+    outcome = call("cost", "--offline", "--photos", "100000", "--runs", "4", "--prices", "mine.yaml")
     assert outcome.code == 0, outcome.error
     out = outcome.out
     assert out.startswith("100,000 photos of 57 KB: as given by --photos\n")
     assert row(out, "TuneModel").startswith("TuneModel 12 x ml.g5.2xlarge (spot)")
     assert row(out, "endpoint") == "endpoint 1 x ml.c5.xlarge 730 h 148.92"
-    assert row(out, "ml.g5.2xlarge training") == "ml.g5.2xlarge training 1.515 hour 2026-09-25 [2]"
-    assert row(out, "ml.c5.xlarge hosting").endswith("not confirmed")
-    assert "[2] https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonSageMaker/current/us-east-1" in out
+    assert row(out, "ml.g5.2xlarge training") == "ml.g5.2xlarge training 1.515 hour 2026-09-25 [1]"
+    assert row(out, "ml.m5.large processing") == "ml.m5.large processing 0.115 hour 2026-10-01 [3] not confirmed"
+    assert "[3] https://aws.example/other\n" in out
     assert "python -m benchmarks shard-resize" in " ".join(out.split())
     for start in ("a run  ", "a month  ", "a month with 4 runs  "):
         assert row(out, start)
@@ -97,10 +98,9 @@ def test_a_month_that_may_exceed_the_budget_is_said_so(call: Call, project: Path
 
 @pytest.mark.usefixtures("aws")
 def test_a_price_that_is_not_known_is_named_in_a_line_and_the_sums_are_incomplete(call: Call, project: Path) -> None:
-    prices = project / "mine.yaml"
-    lines = FILE.read_text().splitlines()
-    prices.write_text("\n".join(line for line in lines if "ml.c5.4xlarge" not in line))
-    outcome = call("cost", "--offline", "--photos", "1000", "--prices", str(prices))
+    assert "ml.c5.4xlarge: 0.816, " in PRICES
+    (project / "mine.yaml").write_text(PRICES.replace("ml.c5.4xlarge: 0.816, ", ""))
+    outcome = call("cost", "--offline", "--photos", "1000", "--prices", "mine.yaml")
     assert outcome.code == 0, outcome.error
     assert "no price for ml.c5.4xlarge in us-east-1 (processing): add it to mine.yaml" in outcome.out
     assert row(outcome.out, "ShardImages").endswith("no price")

@@ -37,8 +37,8 @@ SUMMARY = Summary(
     labels={1: 2},
     refused={},
     executions=[
-        Query(statement="write labels", id="q-1", state="SUCCEEDED", data_scanned_bytes=2**40, engine_milliseconds=9),
-        Query(statement="count", id="q-2", state="FAILED", data_scanned_bytes=2**40, engine_milliseconds=9),
+        Query(statement="write labels", id="q-1", state="SUCCEEDED", data_scanned_bytes=10**12, engine_milliseconds=9),
+        Query(statement="count", id="q-2", state="FAILED", data_scanned_bytes=10**12, engine_milliseconds=9),
     ],
 )
 

@@ -193,13 +193,13 @@ def test_a_batch_transform_job_costs_its_instances(prices: FilePrices) -> None:
 def test_queries_are_billed_by_the_megabyte_ten_at_least_and_those_that_scan_nothing_are_free(
     prices: FilePrices,
 ) -> None:
-    megabyte = 2**20
-    found = billing.queries("QueryMetadata", [0, 1, 10 * megabyte + 1, 2**40], prices)
+    megabyte, terabyte = 10**6, 10**12
+    found = billing.queries("QueryMetadata", [0, 1, 10 * megabyte + 1, terabyte], prices)
     assert found.what == "Athena, 3 queries"
     # 10 MB + 11 MB + 1 TB
-    assert found.quantity == Range.of(Decimal(21) / 2**20 + 1)
+    assert found.quantity == Range.of(Decimal(21) / 10**6 + 1)
     assert found.usd is not None
-    assert f"{found.usd.low:.6f}" == "5.000100"
+    assert f"{found.usd.low:.6f}" == "5.000105"
 
 
 def test_what_came_from_the_cache_costs_nothing_and_says_why() -> None:

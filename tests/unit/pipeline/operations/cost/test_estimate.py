@@ -131,10 +131,10 @@ def test_sharding_on_more_instances_is_quicker_and_costs_more_by_their_starts_on
 def test_athena_is_billed_for_ten_megabytes_a_query_at_least() -> None:
     few = next(one for one in run(number=100).bill.items if one.what == "Athena")
     # Seven queries.
-    assert few.quantity == Range.of(Decimal(70) / 2**20)
+    assert few.quantity == Range.of(Decimal(70) / 10**6)
     many = next(one for one in run(number=10**6).bill.items if one.what == "Athena")
     # The JSON once, of 2.1 KB a photo, and what is consolidated of it six times.
-    assert many.quantity.low == pytest.approx(Decimal("2.1") * 10**6 / 2**30 * Decimal("1.42"))
+    assert many.quantity.low == pytest.approx(Decimal("2.1") * 2**10 / 10**6 * Decimal("1.42"))
 
 
 def test_a_type_without_a_price_leaves_the_total_incomplete() -> None:
