@@ -62,7 +62,7 @@ OWN_DISKS = re.compile(r"ml\.(g[4-9]|p[4-9]|trn|dl|i[0-9]|[a-z]+[0-9]+[a-z]*d)[a
 
 
 def has_own_disks(instance_type: str) -> bool:
-    """Whether the type brings NVMe disks, which no KMS key of the account can encrypt."""
+    """Whether the type brings NVMe disks, which no KMS key of the account can encrypt, and which cost nothing more."""
     return OWN_DISKS.match(instance_type) is not None
 
 
@@ -85,3 +85,15 @@ def alternatives(instance_type: str, backend: str, *, same_disks: bool = False) 
     if same_disks:
         suited = tuple(one for one in suited if has_own_disks(one) == has_own_disks(instance_type))
     return sorted({*suited, instance_type})
+
+
+def vcpus(instance_type: str) -> int:
+    """Virtual CPUs by the size in the name, two of which are a core: `large` 2, `xlarge` 4, `9xlarge` 36; else 1.
+
+    Source: https://aws.amazon.com/ec2/instance-types/
+    """
+    size = instance_type.rsplit(".", 1)[-1]
+    if size in ("medium", "large"):
+        return 2
+    times = size.removesuffix("xlarge")
+    return 4 * int(times or 1) if size.endswith("xlarge") and (times or "1").isdecimal() else 1

@@ -10,6 +10,7 @@ from pipeline.cli import runs
 from pipeline.cli import schedules
 from pipeline.cli import dataset
 from pipeline.cli import trials
+from pipeline.cli import cost
 from pipeline.cli import registry
 from pipeline.cli import lineage
 from pipeline.cli import endpoint
@@ -19,6 +20,7 @@ from pipeline.cli import monitor
 
 __all__ = [
     "app",
+    "cost",
     "dataset",
     "definition",
     "demo",

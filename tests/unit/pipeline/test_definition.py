@@ -16,6 +16,7 @@ import pytest
 
 from pipeline import images
 from pipeline.images import ROOT
+from pipeline.operations.cost import rates
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
 from pipeline.source import Source
@@ -307,6 +308,15 @@ def test_early_stopping_can_be_turned_off() -> None:
 
 def test_trials_ask_for_no_warm_pool_since_a_tuning_job_has_its_own(prod: Definition) -> None:
     assert set(training_of(prod)["ResourceConfig"]) == {"InstanceCount", "InstanceType", "VolumeSizeInGB"}
+
+
+def test_processing_jobs_have_the_volume_that_an_estimate_counts(prod: Definition) -> None:
+    clusters = [
+        step["Arguments"]["ProcessingResources"]["ClusterConfig"]
+        for step in prod["Steps"]
+        if step["Type"] == "Processing"
+    ]
+    assert {cluster["VolumeSizeInGB"] for cluster in clusters} == {rates.PROCESSING_GIGABYTES}
 
 
 def test_a_trial_and_its_step_are_retried(prod: Definition) -> None:

@@ -70,3 +70,18 @@ def test_types_that_may_replace_one_another_agree_on_their_disks_when_asked() ->
     volta = instances.alternatives("ml.p3.2xlarge", "torchrun", same_disks=True)
     assert volta == ["ml.p3.16xlarge", "ml.p3.2xlarge", "ml.p3.8xlarge"]
     assert instances.alternatives("ml.m5.large", "torchrun", same_disks=True) == sorted(instances.CPU)
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "vcpus"),
+    [
+        ("ml.t3.medium", 2),
+        ("ml.m5.large", 2),
+        ("ml.m5.xlarge", 4),
+        ("ml.c5.9xlarge", 36),
+        ("ml.p4d.24xlarge", 96),
+        ("ml.m5.metal", 1),
+    ],
+)
+def test_the_size_says_how_many_virtual_cpus_there_are(instance_type: str, vcpus: int) -> None:
+    assert instances.vcpus(instance_type) == vcpus
