@@ -185,7 +185,8 @@ def test_a_shell_that_is_pointed_at_the_local_cloud_does_not_take_commands_for_a
 def test_credentials_of_another_account_write_nothing(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
-    monkeypatch.setattr("pipeline.session.client", lambda settings, service: Identity())
+    # Not session.client: a module that is imported for the first time here would keep it for the tests after this one.
+    monkeypatch.setattr("boto3.client", lambda service, config: Identity())
     for command in (("upsert",), ("start",), ("approve", "1")):
         outcome = call(*command, "--profile", "aws")
         assert outcome.code == 1
