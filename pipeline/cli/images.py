@@ -11,6 +11,7 @@ from pipeline.cli.app import DEFINE, Options, app, options_of, status, write_jso
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline.images import StepImage
     from pipeline.operations.images import Builder, Done, Listing
     from pipeline.settings import Settings
 
@@ -65,7 +66,7 @@ def build(
     settings = options.settings()
     wanted = operation.chosen(settings, steps or [])
     if settings.account.target == "local":
-        _publish(options, as_json)
+        _publish(options, wanted, as_json)
         return
     settings = options.connected()
     by = _builder(settings)
@@ -86,7 +87,7 @@ def push(context: typer.Context, steps: Steps = None, as_json: Json = False) -> 
     settings = options.settings()
     wanted = operation.chosen(settings, steps or [])
     if settings.account.target == "local":
-        _publish(options, as_json)
+        _publish(options, wanted, as_json)
         return
     settings = options.prepared()
     done = operation.push(settings, wanted, _tell, by=_builder(settings))
@@ -106,12 +107,12 @@ def _tell(line: str) -> None:
     typer.secho(line, err=True, dim=True)
 
 
-def _publish(options: Options, as_json: bool) -> None:
+def _publish(options: Options, wanted: Sequence[StepImage], as_json: bool) -> None:
     """The local cloud runs copies of the source: to publish those is all that there is to build and to push."""
     from pipeline.operations import images as operation
 
-    settings = options.prepared()
-    _report([operation.Done(one.step, one.uri, "published") for one in operation.chosen(settings, [])], as_json)
+    options.prepared()
+    _report([operation.Done(one.step, one.uri, "published") for one in wanted], as_json)
 
 
 def _report(done: Sequence[Done], as_json: bool) -> None:
