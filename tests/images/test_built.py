@@ -56,6 +56,7 @@ def test_the_serving_image_answers_ping_and_counts_a_photo_as_sagemaker_starts_i
         inner(process).send_signal(signal.SIGTERM)
         text, _ = process.communicate(timeout=60)
     assert process.returncode == 0, text
+    assert "telemetry" not in text
 
 
 def test_the_serving_image_says_what_it_is_and_takes_sagemakers_port(serving: Built) -> None:

@@ -153,6 +153,12 @@ def test_a_dockerfile_is_clean_and_takes_its_base_from_the_settings_alone(image)
     ]
 
 
+@pytest.mark.parametrize("image", LOCKED)
+def test_an_image_reports_its_use_to_nobody(image):
+    text = (ROOT / "containers" / image / "Dockerfile").read_text()
+    assert re.search(r"^ENV (?:.*\\\n)*.*\bORT_DISABLE_TELEMETRY=1$", text, re.MULTILINE)
+
+
 def test_the_serving_image_runs_as_nobody_special():
     text = (ROOT / "containers" / "inference" / "Dockerfile").read_text()
     (user,) = re.findall(r"^USER (.*)$", text, re.MULTILINE)
