@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds and pushes each image of IMAGES: words of IMAGE|STEP|BASE|URI. CodeBuild runs it (buildspec.yaml); its working
 # directory is the build context.
-set -eu
+set -euf
 
 login() {
     registry=${1%%/*}

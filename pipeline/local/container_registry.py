@@ -45,11 +45,17 @@ class ContainerRegistry:
             tags = [self._known(one, repository, published) for one in asked]
         elif request.get("filter", {}).get("tagStatus") == "UNTAGGED":
             tags = []
-        start = int(request.get("nextToken") or 0)
+        start = self._start(request.get("nextToken", "0"))
         page = tags[start : start + request.get("maxResults", PAGE)]
         details = [self._detail(repository, tag, published[tag]) for tag in page]
         following = start + len(page)
         return {"imageDetails": details, **({"nextToken": str(following)} if following < len(tags) else {})}
+
+    @staticmethod
+    def _start(token: str) -> int:
+        if not token.isdecimal():
+            raise ServiceError("InvalidParameterException", "Invalid parameter: nextToken")
+        return int(token)
 
     @staticmethod
     def _known(asked: Request, repository: str, published: dict[str, Path]) -> str:

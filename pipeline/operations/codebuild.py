@@ -23,7 +23,7 @@ from pipeline.settings import Settings
 BUILD_FILES = (Path("containers/build.sh"), Path("containers/buildspec.yaml"))
 Tell = Callable[[str], None]
 _SUCCEEDED = "SUCCEEDED"
-# What comes back of a build's log when it fails: the last lines that are not CodeBuild's own.
+# How CodeBuild's own lines begin; the reason of a failure stands in the others.
 _CONTAINER = "[Container]"
 
 

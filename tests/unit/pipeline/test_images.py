@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shutil
@@ -117,9 +118,11 @@ def test_a_base_that_is_given_is_taken_for_training_and_evaluation() -> None:
 
 
 def test_awss_accounts_are_those_that_the_sdk_knows() -> None:
-    import sagemaker.core
-
-    path = Path(sagemaker.core.__path__[0]) / "image_uri_config" / "pytorch.json"
+    # The file alone: to import the SDK takes seconds.
+    sdk = importlib.util.find_spec("sagemaker.core")
+    assert sdk is not None
+    assert sdk.submodule_search_locations
+    path = Path(sdk.submodule_search_locations[0]) / "image_uri_config" / "pytorch.json"
     version = json.loads(path.read_text())["training"]["versions"]["2.10.0"]
     regions = {
         region: account

@@ -74,6 +74,7 @@ def test_no_image_is_without_a_tag(ecr: ContainerRegistry) -> None:
     [
         ({"imageIds": [{"imageTag": "serve-c"}]}, "ImageNotFoundException"),
         ({"imageIds": [{"imageDigest": "sha256:0"}]}, "ImageNotFoundException"),
+        ({"nextToken": "x"}, "InvalidParameterException"),
         ({"repositoryName": "bins-training"}, "RepositoryNotFoundException"),
         ({"repositoryName": "../images"}, "RepositoryNotFoundException"),
         ({"registryId": "210987654321"}, "RepositoryNotFoundException"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -33,9 +34,9 @@ STREAM = {"logGroupName": WHERE["groupName"], "logStreamName": "0123", "startFro
 class Stubs:
     """Stubbed clients by service."""
 
-    def __init__(self, region: str) -> None:
-        self._clients = {name: boto3.client(name, region_name=region) for name in ("codebuild", "logs", "s3")}
-        self.of = {name: Stubber(client) for name, client in self._clients.items()}
+    def __init__(self, clients: dict[str, Any]) -> None:
+        self._clients = clients
+        self.of = {name: Stubber(client) for name, client in clients.items()}
 
     def client(self, _: Settings, service: str) -> Any:
         return self._clients[service]
@@ -53,13 +54,21 @@ class Stubs:
         self.of["logs"].add_response("get_log_events", {"events": events, "nextForwardToken": following}, request)
 
 
+@pytest.fixture(scope="module")
+def clients() -> dict[str, Any]:
+    """Clients take a second to make and one test leaves nothing in them for another."""
+    session = boto3.Session("testing", "testing", region_name="us-east-1")
+    return {name: session.client(name) for name in ("codebuild", "logs", "s3")}
+
+
 @pytest.fixture
-def stubs(no_account: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubs]:
-    stubs = Stubs(settings.account.region)
+def stubs(clients: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubs]:
+    stubs = Stubs(clients)
     monkeypatch.setattr(codebuild, "client", stubs.client)
-    for stubber in stubs.of.values():
-        stubber.activate()
-    yield stubs
+    with contextlib.ExitStack() as active:
+        for stubber in stubs.of.values():
+            active.enter_context(stubber)
+        yield stubs
     for stubber in stubs.of.values():
         stubber.assert_no_pending_responses()
 
