@@ -23,7 +23,7 @@ test-toolkit: setup-toolkit
 
 # Two of the images, really built, without a Docker engine; as root, with debootstrap and buildah installed.
 test-images: setup
-	TEST_IMAGES=1 $(BIN)/python -m pytest tests/images
+	TEST_IMAGES=1 $(BIN)/python -m pytest --timeout 1200 tests/images
 
 # What the images install: every package that the pins of requirements.txt want, by version and by hash. A universal
 # lock fits each Python that a base image may bring; torch and what comes with it is the training base's own.
