@@ -71,6 +71,11 @@ def gpus(instance_type: str) -> int:
     return GPUS.get(instance_type, 0)
 
 
+def accelerated(instance_type: str) -> bool:
+    """Whether a type has GPUs, be it in the table of GPU types or newer than that."""
+    return gpus(instance_type) > 0 or re.match(r"ml\.[gp][0-9]", instance_type) is not None
+
+
 def alternatives(instance_type: str, backend: str, *, same_disks: bool = False) -> list[str]:
     """The types that may replace `instance_type` in a compiled definition: those that suit its launcher and image.
 
