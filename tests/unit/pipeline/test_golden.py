@@ -80,12 +80,13 @@ def test_the_service_would_take_every_request(name: str) -> None:
 
 def test_a_change_of_source_changes_no_golden_file_and_a_change_of_step_does() -> None:
     text = golden.path("prod").read_text()
-    assert images.tag("train") not in text
+    train, serve = (images.tag(step, golden.settings("prod")) for step in ("train", "serve"))
+    assert train not in text
     for tagged in ("query", "shard", "train", "evaluate", "serve"):
         assert f":{tagged}-<hash>" in text
-    other = json.dumps(compiled("prod")).replace(images.tag("train"), "train-0123456789abcdef")
+    other = json.dumps(compiled("prod")).replace(train, "train-0123456789abcdef")
     assert golden.reviewed(json.loads(other)) == golden.reviewed(compiled("prod"))
-    moved = json.dumps(compiled("prod")).replace(images.tag("train"), images.tag("serve"))
+    moved = json.dumps(compiled("prod")).replace(train, serve)
     assert golden.reviewed(json.loads(moved)) != golden.reviewed(compiled("prod"))
 
 
