@@ -136,6 +136,6 @@ def text(photo):
 def forged(photo, width, height):
     """A photo whose header says that it has other dimensions."""
     data = bytearray(photo)
-    frame = data.index(b"\xff\xc0")
+    frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))  # sequential or progressive
     data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
     return bytes(data)

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from pipeline.images import ROOT
+from tests.unit.steps import bombs
 from tests.unit.steps.serve.container import forged, photo, start, text
 
 
@@ -50,6 +51,8 @@ def single(image):
 
 
 BOMB = forged(photo(0), 60_000, 60_000)
+# Some 15 KB for a minute of decoding, were its width and height of the largest size too.
+SCANS = bombs.scans(200)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,8 @@ BOMB = forged(photo(0), 60_000, 60_000)
         (BOMB, "image/jpeg", 413, "pixels"),
         (single(text(BOMB)), "application/json", 413, "image: 60000x60000 pixels"),
         (many(text(photo(0)), text(BOMB)), "application/json", 413, "images[1]: 60000x60000 pixels"),
+        (SCANS, "image/jpeg", 413, "more than 32 scans"),
+        (many(text(photo(0)), text(SCANS)), "application/json", 413, "images[1]: more than 32 scans"),
         (b"x" * (7 * 1024 * 1024), "image/jpeg", 413, "bytes"),
         (single(text(b"x" * (6 * 1024 * 1024))), "application/json", 413, "bytes"),
         ("{", "application/json", 400, "not valid JSON"),

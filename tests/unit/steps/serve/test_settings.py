@@ -12,6 +12,13 @@ def test_without_settings_the_network_takes_the_cores_that_there_are():
     assert (settings.port, settings.max_batch, settings.max_queue) == (8080, 8, 256)
 
 
+def test_on_many_cores_there_are_no_more_decoders_than_a_serverless_endpoint_has_memory_for(monkeypatch):
+    monkeypatch.setattr("steps.serve.settings.available_cores", lambda: 64)
+    settings = ServingSettings.read({})
+    assert (settings.threads, settings.decoders) == (64, 4)
+    assert ServingSettings.read({"SERVING_DECODERS": "16"}).decoders == 16
+
+
 def test_an_environment_overrules_the_defaults():
     environment = {"OMP_NUM_THREADS": "3", "SERVING_MAX_BATCH": " 16 ", "MODEL_VERSION": "7", "SERVING_MAX_QUEUE": ""}
     settings = ServingSettings.read(environment)
