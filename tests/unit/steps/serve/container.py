@@ -133,6 +133,12 @@ def text(photo):
     return base64.b64encode(photo).decode()
 
 
+def padded(photo, size):
+    """The same picture in a file of at least `size` bytes: comments stand before it."""
+    comment = b"\xff\xfe\xff\xff" + bytes(0xFFFD)
+    return photo[:2] + comment * (1 + (size - len(photo)) // len(comment)) + photo[2:]
+
+
 def forged(photo, width, height):
     """A photo whose header says that it has other dimensions."""
     data = bytearray(photo)

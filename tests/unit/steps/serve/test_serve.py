@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.images import ROOT
 from tests.unit.steps import bombs
-from tests.unit.steps.serve.container import forged, photo, start, text
+from tests.unit.steps.serve.container import forged, padded, photo, start, text
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,15 @@ def test_the_log_is_json_with_a_line_a_request_and_no_content(tmp_path):
     assert "error" not in requests[2]
     assert "secret content" not in server.log.read_text()
     assert max(map(len, server.log.read_text().splitlines())) < 1000
+
+
+def test_in_a_batch_job_a_photo_may_be_as_large_as_the_job_says(tmp_path):
+    server = start(tmp_path, SAGEMAKER_BATCH="true", SAGEMAKER_MAX_PAYLOAD_IN_MB="12")
+    status, answer, _ = server.send(padded(photo(250), 11 * 1024 * 1024))
+    assert (status, answer.get("count")) == (200, 2)
+    status, answer, _ = server.send(padded(photo(250), 12 * 1024 * 1024))
+    assert (status, answer) == (200, {"error": "the body has more than 12,582,912 bytes"})
+    assert server.stop() == 0
 
 
 def test_in_a_batch_job_a_bad_photo_is_answered_with_its_reason_and_does_not_end_the_others(tmp_path):

@@ -29,3 +29,9 @@ def test_an_environment_overrules_the_defaults():
 def test_what_is_no_number_in_range_is_refused_with_the_variable(text):
     with pytest.raises(StepError, match=r"SERVING_MAX_BATCH is '.{1,60}; want a whole number from 1 to 256"):
         ServingSettings.read({"SERVING_MAX_BATCH": text})
+
+
+def test_only_a_batch_job_takes_more_bytes_than_an_endpoint():
+    payload = {"SAGEMAKER_MAX_PAYLOAD_IN_MB": "12"}
+    assert ServingSettings.read(payload).max_bytes == 6 * 1024 * 1024
+    assert ServingSettings.read({**payload, "SAGEMAKER_BATCH": "true"}).max_bytes == 12 * 1024 * 1024
