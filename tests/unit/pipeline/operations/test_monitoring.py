@@ -76,5 +76,8 @@ def test_the_schedule_makes_the_job_itself_with_a_name_and_a_window_of_each_time
 @pytest.mark.parametrize("change", [{"capture_percent": 0}, {"mode": "serverless"}])
 def test_where_nothing_is_captured_that_is_said(settings: Settings, change: dict[str, object]) -> None:
     endpoint = settings.endpoint.model_copy(update=change)
+    blind = settings.model_copy(update={"endpoint": endpoint})
     with pytest.raises(PipelineError, match="nothing is captured"):
-        monitoring.start(settings.model_copy(update={"endpoint": endpoint}))
+        monitoring.start(blind)
+    with pytest.raises(PipelineError, match="nothing is captured"):
+        monitoring.schedule(blind, "rate(1 day)")
