@@ -50,7 +50,7 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
         "minimum-photos": str(chosen.minimum_photos),
         "namespace": NAMESPACE,
         **({"until": until} if until else {}),
-        **({"retrain": settings.name} if retrain else {}),
+        **({"retrain": settings.name, "cooldown-days": str(chosen.cooldown_days)} if retrain else {}),
     }
     image = f"{settings.repository(images.STEPS[STEP])}:{images.tag(STEP)}"
     output = {"S3Uri": f"{settings.root_uri}/monitor/{identity}", "LocalPath": "/opt/ml/processing/output/report"}

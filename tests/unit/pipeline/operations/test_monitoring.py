@@ -33,7 +33,7 @@ def test_the_job_is_one_that_the_service_takes_and_that_the_step_understands(set
         patch.setattr("steps.monitor.__main__.run", given.append)
         patch.setattr("sys.argv", ["monitor", *request["AppSpecification"]["ContainerArguments"]])
         main()
-    assert (given[0].hours, given[0].minimum_photos) == (24, 200)
+    assert (given[0].hours, given[0].minimum_photos, given[0].cooldown_days) == (24, 200, 7)
 
 
 def test_the_job_runs_in_the_vpc_and_encrypts_what_it_keeps(secure: Settings) -> None:
