@@ -426,6 +426,9 @@ class Monitoring(Group):
         default=0.1, ge=0, le=10, description="stability index below which a difference is no drift, however sure it is"
     )
     minimum_photos: PositiveInt = Field(default=200, description="fewer are not judged, nor is a smaller baseline")
+    cooldown_days: int = Field(
+        default=7, ge=0, le=365, description="after the start of any run, in which a drift starts no other"
+    )
 
 
 class Cache(Group):

@@ -58,6 +58,8 @@ def batch(  # noqa: PLR0917  # a command's options
     """Count the objects in all photos below an S3 prefix with a batch transform job; no endpoint is needed."""
     from pipeline.operations import batch as operation
 
+    if csv_file and not wait:
+        raise typer.BadParameter("--csv wants the counts, which --no-wait does not wait for")
     settings = options_of(context).prepared()
     job = operation.start(settings, source, version=version, output=output, instances=instances)
     typer.echo(f"job {job.name}: version {job.version} over {job.source}", err=True)
@@ -80,8 +82,10 @@ def _show(answers: Iterator[Answer], csv_file: Path | None, as_json: bool) -> No
     from pipeline.operations.predictions import NotCounted
 
     if as_json:
-        found = list(answers)
+        found = list(_written(answers, csv_file))
         write_json(found)
+        if csv_file:
+            typer.echo(f"wrote {csv_file}", err=True)
         if any(isinstance(one, NotCounted) for one in found):
             raise typer.Exit(1)
         return

@@ -11,6 +11,7 @@ import datetime
 import logging
 import math
 import operator
+import re
 import statistics
 import threading
 import time
@@ -30,6 +31,7 @@ EVERY_SECONDS = 1.0
 KEPT_SECONDS = 15 * 60
 KEPT_VALUES = 100_000
 UNITS = {"ModelLatency": "Microseconds"}
+_PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,10})?)")
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": operator.gt,
     "GreaterThanOrEqualToThreshold": operator.ge,
@@ -46,6 +48,7 @@ class CloudWatch:
         self._lock = threading.Lock()
         self._recent: dict[Key, deque[Observation]] = defaultdict(lambda: deque(maxlen=KEPT_VALUES))
         self._unsent: dict[Key, list[float]] = defaultdict(list)
+        self._unusable: dict[str, str] = {}  # alarms that cannot be evaluated, and why
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cloudwatch", daemon=True)
 
@@ -119,7 +122,14 @@ class CloudWatch:
         for alarm in list(self._backend().alarms.values()):
             if alarm.metric_name is None:
                 continue  # metric math: docs/differences.md
-            state = self._state(alarm)
+            try:
+                state = self._state(alarm)
+            except Exception as error:  # one alarm must not keep the others from a rollback
+                if self._unusable.get(alarm.name) != str(error):
+                    log.warning("alarm %s is not evaluated: %s", alarm.name, error)
+                self._unusable[alarm.name] = str(error)
+                continue
+            self._unusable.pop(alarm.name, None)
             if state is not None and state != alarm.state_value:
                 reason = f"{alarm.metric_name} {alarm.comparison_operator} {alarm.threshold}: {state}"
                 log.info("alarm %s: %s", alarm.name, reason)
@@ -166,7 +176,10 @@ def datapoints(
 
 
 def statistic_of(values: Sequence[float], statistic: str) -> float:
-    """CloudWatch's Sum, Average, Minimum, Maximum, SampleCount, or a percentile such as p99 (the nearest rank)."""
+    """CloudWatch's Sum, Average, Minimum, Maximum, SampleCount, or a percentile such as p99 (the nearest rank).
+
+    Raises ValueError for another.
+    """
     named: dict[str, Callable[[Sequence[float]], float]] = {
         "Sum": math.fsum,
         "Average": statistics.fmean,
@@ -176,9 +189,9 @@ def statistic_of(values: Sequence[float], statistic: str) -> float:
     }
     if statistic in named:
         return named[statistic](values)
-    if not statistic.startswith("p"):
+    if not (percentile := _PERCENTILE.fullmatch(statistic)):
         raise ValueError(f"the local cloud knows no statistic {statistic}")
-    rank = math.ceil(float(statistic[1:]) / 100 * len(values))
+    rank = math.ceil(float(percentile[1]) / 100 * len(values))
     return sorted(values)[max(0, rank - 1)]
 
 
@@ -188,7 +201,10 @@ def state_of(
     """The alarm's state: ALARM when at least `wanted` of the points breach. None leaves the state as it is.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+    Raises ValueError for a comparison that is not known here.
     """
+    if comparison not in _COMPARISONS:
+        raise ValueError(f"the local cloud knows no comparison {comparison}")
     present = [point for point in points if point is not None]
     if not present and missing in ("missing", "ignore"):
         return None if missing == "ignore" else "INSUFFICIENT_DATA"

@@ -18,13 +18,16 @@ from pipeline.errors import PipelineError
 from pipeline.operations import registry
 from pipeline.operations.photos import split_uri
 from pipeline.operations.predictions import Answer, NotCounted, prediction
+from pipeline.operations.responses import missing_means
 from pipeline.session import client
 from pipeline.settings import Settings
 
 TERMINAL = ("Completed", "Failed", "Stopped")
-# Requests at a time and instance; the container queues them and makes batches of its own.
+# Requests at a time and instance; the container queues them and makes batches of its own. An object above the payload
+# ends the whole job, and the product of the two may be 100 at most.
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
 CONCURRENT_TRANSFORMS = 8
-MAX_PAYLOAD_MEGABYTES = 6
+MAX_PAYLOAD_MEGABYTES = 12
 OUTPUT_SUFFIX = ".out"
 READERS = 16
 
@@ -50,18 +53,21 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
     """Start a job over the photos below the S3 prefix `source`, with the version (else the latest approved one).
 
     A photo that the model refuses has its reason in the output; the others are counted. Raises PipelineError where
-    the version is not approved, or nothing lies below the prefix.
+    the version is not approved, nothing lies below the prefix, an object there is above MAX_PAYLOAD_MEGABYTES (it would
+    end the job), or `output` holds something already: its answers could not be told from this job's.
     """
     chosen = registry.resolve(settings, version) if version else _latest_approved(settings)
     if chosen.status != "Approved":
         raise PipelineError(f"{chosen.name} is {chosen.status}; approve it first: python -m pipeline approve")
-    bucket, prefix = split_uri(source)
-    listed = client(settings, "s3").list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-    if not listed.get("KeyCount"):
-        raise PipelineError(f"{source}: no objects below this prefix")
+    s3 = client(settings, "s3")
+    _check_objects(s3, source)
     name = f"{settings.name}-v{chosen.version}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     place = output.rstrip("/") or f"{settings.root_uri}/batch/{name}"
-    split_uri(place)
+    bucket, prefix = split_uri(f"{place}/")
+    with missing_means(f"{place}: there is no such bucket"):
+        left = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+    if left.get("KeyCount"):
+        raise PipelineError(f"{place}/ holds objects already; give an --output below which there is nothing")
     sagemaker = client(settings, "sagemaker")
     container = {"ModelPackageName": chosen.arn, "Environment": {"MODEL_VERSION": str(chosen.version)}}
     sagemaker.create_model(
@@ -87,6 +93,22 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
         },
     )
     return describe(settings, name)
+
+
+def _check_objects(s3: Any, source: str) -> None:
+    bucket, prefix = split_uri(source)
+    most, found = MAX_PAYLOAD_MEGABYTES * 1_000_000, False
+    with missing_means(f"{source}: there is no such bucket"):
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                found = True
+                if entry["Size"] > most:
+                    raise PipelineError(
+                        f"s3://{bucket}/{entry['Key']} has {entry['Size']:,} bytes; one object above {most:,} ends a"
+                        " whole batch job: take it out of the prefix, or make it smaller"
+                    )
+    if not found:
+        raise PipelineError(f"{source}: no objects below this prefix")
 
 
 def describe(settings: Settings, name: str) -> Job:

@@ -50,7 +50,7 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
         "minimum-photos": str(chosen.minimum_photos),
         "namespace": NAMESPACE,
         **({"until": until} if until else {}),
-        **({"retrain": settings.name} if retrain else {}),
+        **({"retrain": settings.name, "cooldown-days": str(chosen.cooldown_days)} if retrain else {}),
     }
     image = images.step_image(STEP, settings).uri
     output = {"S3Uri": f"{settings.root_uri}/monitor/{identity}", "LocalPath": "/opt/ml/processing/output/report"}
@@ -81,11 +81,15 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
 
 def start(settings: Settings, *, retrain: bool = False) -> Watch:
     """Start a job over the window that ends now. Raises PipelineError where nothing is captured."""
-    if settings.endpoint.mode == "serverless" or not settings.endpoint.capture_percent:
-        raise PipelineError("nothing is captured: want endpoint.mode real-time and endpoint.capture_percent above 0")
+    _check_captured(settings)
     request = job_request(settings, time.strftime("%Y%m%d-%H%M%S", time.gmtime()), retrain=retrain)
     client(settings, "sagemaker").create_processing_job(**request)
     return describe(settings, request["ProcessingJobName"])
+
+
+def _check_captured(settings: Settings) -> None:
+    if settings.endpoint.mode == "serverless" or not settings.endpoint.capture_percent:
+        raise PipelineError("nothing is captured: want endpoint.mode real-time and endpoint.capture_percent above 0")
 
 
 def describe(settings: Settings, job: str) -> Watch:
@@ -123,8 +127,9 @@ def schedule(
     """Have a job start whenever `expression` is due, over the window that ends then.
 
     The scheduler makes the job itself (a universal target): nothing runs in between. Raises PipelineError for an
-    expression that is none or is never due.
+    expression that is none or is never due, and where nothing is captured.
     """
+    _check_captured(settings)
     window = schedules.check_times(expression, timezone, "", "")
     request = job_request(settings, EXECUTION_ID, SCHEDULED_TIME, retrain=retrain)
     return schedules.save(

@@ -11,8 +11,9 @@ from pipeline.operations.responses import missing_means
 from pipeline.session import client
 from pipeline.settings import Settings
 
-# InvokeEndpoint's limit for a real-time endpoint (the maximum of BodyBlob in the service's model).
-PAYLOAD_LIMIT = 6_291_456
+# InvokeEndpoint's limits in bytes: the maximum of BodyBlob in the service's model, and
+# https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-containers
+PAYLOAD_LIMITS = {"real-time": 6_291_456, "serverless": 4 * 1024 * 1024}
 SUFFIXES = (".jpg", ".jpeg")
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 # Cameras pad behind the end marker; the steps look for it in as many bytes.
@@ -33,6 +34,7 @@ class Reader:
 
     def __init__(self, settings: Settings) -> None:
         self._s3 = client(settings, "s3")
+        self._mode = settings.endpoint.mode
 
     def names(self, sources: Iterable[str]) -> list[str]:
         """What files, folders (their JPEGs, sorted) and S3 URIs (an object, or a prefix ending in /) name.
@@ -47,7 +49,7 @@ class Reader:
         Raises botocore's ClientError when S3 refuses for another reason.
         """
         photo = Photo(name, self._read_s3(name) if name.startswith(_S3) else _read_file(name))
-        check_jpeg(photo)
+        check_jpeg(photo, self._mode)
         return photo
 
     def _expanded(self, source: str) -> Iterator[str]:
@@ -91,14 +93,15 @@ def _read_file(path: str) -> bytes:
         raise PipelineError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def check_jpeg(photo: Photo) -> None:
-    """Raise PipelineError unless the photo is a whole JPEG that the endpoint can take."""
+def check_jpeg(photo: Photo, mode: str) -> None:
+    """Raise PipelineError unless the photo is a whole JPEG that an endpoint of this mode can take."""
     if not photo.data.startswith(_JPEG_START):
         raise PipelineError(f"{photo.source}: not a JPEG; the endpoint counts in JPEG photos only")
     if _JPEG_END not in photo.data[-_JPEG_TAIL:]:
         raise PipelineError(f"{photo.source}: the JPEG ends before its end marker; it was cut off on the way")
-    if len(photo.data) > PAYLOAD_LIMIT:
-        raise PipelineError(f"{photo.source}: {len(photo.data):,} bytes; an endpoint takes at most {PAYLOAD_LIMIT:,}")
+    most = PAYLOAD_LIMITS[mode]
+    if len(photo.data) > most:
+        raise PipelineError(f"{photo.source}: {len(photo.data):,} bytes; a {mode} endpoint takes at most {most:,}")
 
 
 def split_uri(uri: str) -> tuple[str, str]:

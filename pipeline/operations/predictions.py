@@ -48,9 +48,12 @@ Answer = Prediction | NotCounted
 def predict(settings: Settings, reader: Reader, names: Iterable[str], *, concurrency: int = 4) -> Iterator[Answer]:
     """Send each named photo to the endpoint, `concurrency` at a time; answers come in the order of the names.
 
-    A photo that cannot be read, or that the model refuses, is a NotCounted and the others go on. Raises PipelineError
-    where there is no endpoint, and botocore's ClientError for whatever else concerns all photos alike.
+    A photo that cannot be read, that the model refuses, or whose answer does not come in time is a NotCounted and the
+    others go on. Raises PipelineError where there is no endpoint, and botocore's ClientError or ConnectionError for
+    whatever else concerns all photos alike.
     """
+    from botocore.exceptions import ConnectTimeoutError, HTTPClientError, IncompleteReadError
+
     runtime, name = client(settings, "sagemaker-runtime"), settings.endpoint.name
 
     def answer(source: str) -> Answer:
@@ -58,7 +61,13 @@ def predict(settings: Settings, reader: Reader, names: Iterable[str], *, concurr
             photo = reader.read(source)
         except PipelineError as error:
             return NotCounted(source, str(error).removeprefix(f"{source}: "))
-        return _invoke(runtime, name, source, photo.data)
+        except (HTTPClientError, ConnectTimeoutError, IncompleteReadError) as error:
+            return NotCounted(source, f"cannot be read: {error}")
+        try:
+            return _invoke(runtime, name, source, photo.data)
+        except (HTTPClientError, ConnectTimeoutError, IncompleteReadError) as error:
+            # boto3 has tried again already.
+            return NotCounted(source, f"no answer: {error}")
 
     remaining = iter(names)
     with ThreadPoolExecutor(concurrency) as pool:

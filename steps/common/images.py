@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 import numpy as np
@@ -11,8 +12,16 @@ from numpy.typing import NDArray
 MAX_PIXELS = 50_000_000
 # A file above this is refused before it is read. JPEGs of MAX_PIXELS stay below it at any usual quality.
 MAX_BYTES = 32 * 1024 * 1024
+# Every scan of a progressive JPEG passes over the whole picture again, and one that adds nothing has some 75 bytes:
+# without a limit a small file decodes for minutes. libjpeg writes 10 scans of a colour photo, 18 of one in CMYK
+# (jpeg_simple_progression of https://github.com/libjpeg-turbo/libjpeg-turbo/blob/main/src/jcparam.c).
+MAX_SCANS = 32
 # JPEG markers of the application segments and comments that stand before the picture: APP0 to APP15, COM.
 _LEADING_SEGMENTS = frozenset([*range(0xE0, 0xF0), 0xFE])
+# What begins a segment wherever it stands: in a scan's data 0xFF is followed by 0x00 or is a restart marker
+# (ITU-T T.81, section B.1.1).
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
+_START_OF_SCAN, _END_OF_IMAGE, _WITHOUT_LENGTH = 0xDA, 0xD9, 0x01
 # A JPEG is decoded at a fraction of its size for less, but not at more than half: libjpeg-turbo has no vector code for
 # fractions between a half and the whole.
 _SMALLEST_SCALING = 2
@@ -29,7 +38,7 @@ class ImageError(Exception):
 
 
 def check_jpeg(data: bytes) -> tuple[int, int]:
-    """The height and width in pixels of what has a JPEG's beginning and end. Nothing is decoded: it costs nothing.
+    """The height and width in pixels of what has a JPEG's beginning and end. Nothing is decoded: it costs little.
 
     Raises ImageError with reason `not-jpeg`, `truncated`, `too-large` or `undecodable`.
     """
@@ -43,6 +52,8 @@ def check_jpeg(data: bytes) -> tuple[int, int]:
         raise ImageError("undecodable", f"the JPEG header cannot be read: {error}") from error
     if height * width > MAX_PIXELS:
         raise ImageError("too-large", f"{width}x{height} pixels; at most {MAX_PIXELS:,} are decoded")
+    if _has_too_many_scans(data):
+        raise ImageError("too-large", f"more than {MAX_SCANS} scans of {width}x{height} pixels; fewer are decoded")
     if b"\xff\xd9" not in data[-1024:]:
         raise ImageError("truncated", "the JPEG ends before its end marker")
     return height, width
@@ -125,6 +136,23 @@ def shrink_jpeg(data: bytes, shorter_side: int, quality: int) -> bytes:
     pixels = resize(pixels, round(width * scale), round(height * scale))
     encoded: bytes = simplejpeg.encode_jpeg(pixels, quality, "RGB", "420")
     return encoded
+
+
+def _has_too_many_scans(data: bytes) -> bool:
+    """Whether a decoder meets more than MAX_SCANS. A thumbnail's are inside a segment, those of a second picture behind
+    the end of the first: neither are among them.
+    """
+    if data.count(bytes([0xFF, _START_OF_SCAN])) <= MAX_SCANS:
+        return False  # of nearly all photos: it takes no walk to know
+    scans, position = 0, 2
+    while scans <= MAX_SCANS and (found := _MARKER.search(data, position)):
+        marker, position = found[1][0], found.end()
+        if marker == _END_OF_IMAGE:
+            break
+        scans += marker == _START_OF_SCAN
+        if marker != _WITHOUT_LENGTH:
+            position += max(2, int.from_bytes(data[position : position + 2], "big"))
+    return scans > MAX_SCANS
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

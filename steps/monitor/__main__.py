@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--maximum-photos", type=int, default=5000, help="of more a random sample is compared")
     parser.add_argument("--namespace", default="BinCounting", help="of the CloudWatch metrics")
     parser.add_argument("--retrain", default="", help="pipeline that a drift starts; default: none")
+    parser.add_argument("--cooldown-days", type=int, default=7, help="after a run's start, without another")
     given = vars(parser.parse_args())
     run(Settings(**{**given, "until": given["until"] or datetime.now(UTC)}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from datetime import timedelta
 from typing import Any
 
 from steps.common.errors import StepError
@@ -35,11 +36,13 @@ def put_metrics(cloudwatch: Any, namespace: str, drift: Drift) -> None:
     cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
 
 
-def retrain(sagemaker: Any, pipeline: str, drift: Drift) -> str:
-    """Start the pipeline on data as it is now; gives the run's ARN, empty where a run is under way already.
+def retrain(sagemaker: Any, pipeline: str, drift: Drift, cooldown_days: int) -> str:
+    """Start the pipeline on data as it is now; gives the run's ARN, empty where none is started.
 
-    The request's token is the window's: a job that is tried again starts no second run. Raises StepError where the
-    pipeline cannot be started.
+    A drift lasts until another version serves. So none is started while a run is under way, nor for `cooldown_days`
+    after the start of any, whatever became of it: its version waits for approval, or its failure for a person. The
+    request's token is the window's: a job that is tried again starts no second run. Raises StepError where the pipeline
+    cannot be started.
     """
     from botocore.exceptions import ClientError
 
@@ -50,6 +53,16 @@ def retrain(sagemaker: Any, pipeline: str, drift: Drift) -> str:
         runs = [one for page in pages for one in page["PipelineExecutionSummaries"]]
         if any(run["PipelineExecutionStatus"] in RUNNING for run in runs):
             log.info("drift: a run of %s is under way already", pipeline)
+            return ""
+        since = drift.until - timedelta(days=cooldown_days)
+        if recent := [run for run in runs if run["StartTime"] >= since]:
+            log.warning(
+                "drift: %s has trained already (%s, %s); no other run before %s",
+                pipeline,
+                recent[0]["PipelineExecutionArn"],
+                recent[0]["PipelineExecutionStatus"],
+                (recent[0]["StartTime"] + timedelta(days=cooldown_days)).isoformat(timespec="minutes"),
+            )
             return ""
         stamp = drift.until.strftime("%Y%m%dT%H%M%SZ")
         token = hashlib.sha256(f"{drift.endpoint} {stamp}".encode()).hexdigest()

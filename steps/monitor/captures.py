@@ -37,9 +37,12 @@ class Counted:
 
 
 def hours_of(until: datetime, hours: int) -> list[str]:
-    """Folders `yyyy/mm/dd/hh` (UTC) of the hours that the window touches, oldest first."""
-    end = until.astimezone(UTC)
-    start = end - timedelta(hours=hours)
+    """Folders `yyyy/mm/dd/hh` (UTC) of the hours that the window touches and of the next, oldest first.
+
+    Captures are written in bunches: the last of an hour may lie in the folder of the hour in which they were written.
+    """
+    start = until.astimezone(UTC) - timedelta(hours=hours)
+    end = until.astimezone(UTC) + timedelta(hours=1)
     first = start.replace(minute=0, second=0, microsecond=0)
     found = []
     while first < end:
@@ -51,7 +54,8 @@ def hours_of(until: datetime, hours: int) -> list[str]:
 def read(place: S3Uri, until: datetime, hours: int, refused: Counter[str]) -> Iterator[Counted]:
     """Every photo that was counted in the `hours` before `until`, in the order of the files.
 
-    `place` holds the hours' folders. What cannot be used is counted in `refused` by its reason.
+    `place` holds the hours' folders; each capture's own time says whether it is of the window. What cannot be used is
+    counted in `refused` by its reason.
     """
     start = until - timedelta(hours=hours)
     store = open_store(place.bucket)

@@ -52,8 +52,11 @@ def run(settings: Settings) -> Drift:
     """
     import boto3
 
-    if settings.hours < 1 or not 0 < settings.level < 1:
-        raise StepError(f"--hours is {settings.hours} and --level {settings.level}; want 1 or more, and 0 to 1")
+    if settings.hours < 1 or not 0 < settings.level < 1 or settings.cooldown_days < 0:
+        raise StepError(
+            f"--hours is {settings.hours}, --level {settings.level} and --cooldown-days {settings.cooldown_days};"
+            " want 1 or more, 0 to 1, and 0 or more"
+        )
     sagemaker, cloudwatch = boto3.client("sagemaker"), boto3.client("cloudwatch")
     served = serving.find(sagemaker, settings.endpoint, settings.baseline)
     baseline = _fetch_baseline(served.baseline)
@@ -68,7 +71,7 @@ def run(settings: Settings) -> Drift:
     finally:
         # An account that refuses metrics is no reason not to train.
         if drift.verdict == "drift" and settings.retrain:
-            alert.retrain(sagemaker, settings.retrain, drift)
+            alert.retrain(sagemaker, settings.retrain, drift, settings.cooldown_days)
     return drift
 
 

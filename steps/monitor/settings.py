@@ -24,3 +24,5 @@ class Settings:
     namespace: str = "BinCounting"
     retrain: str = ""
     """The pipeline that a drift starts; empty: none."""
+    cooldown_days: int = 7
+    """So long after a run's start a drift starts no other."""

@@ -16,7 +16,7 @@ from typing import Any
 from steps.common.predictor import Predictor
 from steps.serve.admission import Admission
 from steps.serve.counting import Counter
-from steps.serve.payload import MAX_BYTES, RefusedError, check_accept, media_type
+from steps.serve.payload import RefusedError, check_accept, media_type
 from steps.serve.settings import ServingSettings
 
 log = logging.getLogger("requests")
@@ -118,7 +118,7 @@ class Application:
     async def _invoke(self, exchange: Exchange, receive: Receive) -> dict[str, Any]:
         kind = media_type(exchange.header(b"content-type"))
         check_accept(exchange.header(b"accept"))
-        most = _declared_size(exchange.header(b"content-length"))
+        most = self._declared_size(exchange.header(b"content-length"))
         with self._admission.enter(most) as place:
             body = await self._body(receive)
             exchange.size = len(body)
@@ -139,23 +139,22 @@ class Application:
                         raise RefusedError(400, "the client went away before its body was whole")
                     chunks.append(message.get("body", b""))
                     size += len(chunks[-1])
-                    _check_size(size)
+                    self._check_size(size)
                     more = message.get("more_body", False)
         except TimeoutError:
             raise RefusedError(408, f"the body did not come within {self._settings.body_seconds} s") from None
         return b"".join(chunks)
 
+    def _declared_size(self, content_length: str) -> int:
+        """The bytes that a body can have: those it declares or, where it comes in chunks, the most that are taken."""
+        # h11 lets 20 ASCII digits pass, and nothing else.
+        size = int(content_length) if content_length else self._settings.max_bytes
+        self._check_size(size)
+        return size
 
-def _declared_size(content_length: str) -> int:
-    """The bytes that a body can have: those it declares or, where it comes in chunks, the most that are taken."""
-    size = int(content_length) if content_length else MAX_BYTES  # h11 lets 20 ASCII digits pass, and nothing else
-    _check_size(size)
-    return size
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_BYTES:
-        raise RefusedError(413, f"the body has more than {MAX_BYTES:,} bytes")
+    def _check_size(self, size: int) -> None:
+        if size > self._settings.max_bytes:
+            raise RefusedError(413, f"the body has more than {self._settings.max_bytes:,} bytes")
 
 
 async def _send(send: Send, status: int, answer: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import time
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ import numpy as np
 from steps.common.images import ImageError, network_input
 from steps.common.predictor import Predictor, decide, expectation
 from steps.serve.batching import Batcher, Photo, Probabilities, StoppedError
+from steps.serve.decoding import Decoders
 from steps.serve.payload import JSON_TYPE, Payload, RefusedError, read_payload
 from steps.serve.settings import ServingSettings
 
 TOO_LARGE = "too-large"
-CLOSING_SECONDS = 5.0
+CLOSING_SECONDS = 5.0  # for all threads together
 
 
 class Counter:
@@ -24,28 +25,27 @@ class Counter:
     def __init__(self, predictor: Predictor, settings: ServingSettings) -> None:
         self._description = predictor.description
         self._version = settings.model_version
-        self._decoders = ThreadPoolExecutor(settings.decoders, thread_name_prefix="decode")
+        self._decoders = Decoders(settings.decoders)
         self._batcher = Batcher(predictor.probabilities, settings.max_batch)
 
     @property
     def healthy(self) -> bool:
-        """Whether photos are counted."""
-        return self._batcher.healthy
+        """Whether photos are decoded and counted."""
+        return self._decoders.healthy and self._batcher.healthy
 
     async def read(self, kind: str, body: bytes) -> Payload:
         """The photos of a body; JSON of megabytes is read beside the event loop. Raises RefusedError."""
         if kind != JSON_TYPE:
             return read_payload(kind, body)
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, read_payload, kind, body)
+        return await self._decoders.submit(read_payload, kind, body)
 
     async def count(self, payload: Payload) -> dict[str, Any]:
         """The answer to a request: to all of its photos or, when one of them is refused, to none.
 
         Raises RefusedError that names the first bad photo (400, or 413 for its size), or 503 when the network is gone.
         """
-        loop = asyncio.get_running_loop()
         decoding = [
-            loop.run_in_executor(self._decoders, self._decoded, name, photo)
+            self._decoders.submit(self._decoded, name, photo)
             for name, photo in zip(payload.names, payload.photos, strict=True)
         ]
         photos = _all_or_first_error(await asyncio.gather(*decoding, return_exceptions=True))
@@ -58,9 +58,10 @@ class Counter:
         return {"predictions": answers} if payload.many else answers[0]
 
     def close(self) -> None:
-        """Wait for what is in work."""
-        self._decoders.shutdown(wait=True, cancel_futures=True)
-        self._batcher.close(CLOSING_SECONDS)
+        """Wait for what is in work, CLOSING_SECONDS at most."""
+        deadline = time.monotonic() + CLOSING_SECONDS
+        self._decoders.close(CLOSING_SECONDS)
+        self._batcher.close(max(0.0, deadline - time.monotonic()))
 
     def _decoded(self, name: str, photo: bytes) -> Photo:
         try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 JPEG_TYPES = ("image/jpeg", "application/x-image")
 JSON_TYPE = "application/json"
-MAX_BYTES = 6 * 1024 * 1024  # a real-time endpoint's own limit; base64 in JSON decodes to less
+MAX_BYTES = 6 * 1024 * 1024  # an endpoint's own limit (a batch job has another); base64 in JSON decodes to less
 MAX_PHOTOS = 64
 _SHOWN = 60  # characters of a client's header that an error repeats
 

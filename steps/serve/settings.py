@@ -3,13 +3,14 @@
 | variable | default | what |
 |---|---|---|
 | OMP_NUM_THREADS | the cores that the container may use | threads that compute one batch together |
-| SERVING_DECODERS | the same, at most 8 | threads that decode photos |
+| SERVING_DECODERS | the same, at most 4 | threads that decode photos |
 | SERVING_MAX_BATCH | 8 | photos that are computed at a time |
 | SERVING_MAX_QUEUE | 256 | photos that are accepted and not yet answered; a request beyond is refused with 503 |
 | SERVING_BODY_SECONDS | 20 | the time for a request's body to arrive |
 | SAGEMAKER_BIND_TO_PORT, SAGEMAKER_BIND_TO_HOST | 8080, all addresses | where to listen |
 | SAGEMAKER_BATCH | false | SageMaker's own, true in a batch transform job: a photo that is refused is answered with its
   reason and status 200, because any other status ends the whole job |
+| SAGEMAKER_MAX_PAYLOAD_IN_MB | 6 | SageMaker's own: the largest body of a batch transform job |
 | MODEL_VERSION | empty | is answered with every count |
 """
 
@@ -20,8 +21,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from steps.common.errors import StepError
+from steps.serve.payload import MAX_BYTES
 
-MAX_DECODERS = 8  # a photo of the largest size that is decoded takes some 150 MB while it is
+# A progressive photo of the largest size holds two bytes a pixel and component while it is decoded: 290 MB, in CMYK
+# 380. Four of them, the bodies (256 MB) and the network fit into a serverless endpoint's 3 GB, and four threads decode
+# more photos than the network computes.
+MAX_DECODERS = 4
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,14 @@ class ServingSettings:
     host: str = "0.0.0.0"  # noqa: S104 - in a container all addresses are the container's own
     model_version: str = ""
     batch: bool = False
+    max_bytes: int = MAX_BYTES
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> ServingSettings:
         """The settings of an environment. Raises StepError that names the variable and its range."""
         cores = available_cores()
+        batch = environment.get("SAGEMAKER_BATCH", "").strip().lower() == "true"
+        megabytes = _number(environment, "SAGEMAKER_MAX_PAYLOAD_IN_MB", MAX_BYTES >> 20, 0, 100) if batch else 0
         return cls(
             threads=_number(environment, "OMP_NUM_THREADS", cores, 1, 1024),
             decoders=_number(environment, "SERVING_DECODERS", min(cores, MAX_DECODERS), 1, 64),
@@ -51,7 +59,8 @@ class ServingSettings:
             port=_number(environment, "SAGEMAKER_BIND_TO_PORT", cls.port, 1, 65_535),
             host=environment.get("SAGEMAKER_BIND_TO_HOST") or cls.host,
             model_version=environment.get("MODEL_VERSION", ""),
-            batch=environment.get("SAGEMAKER_BATCH", "").strip().lower() == "true",
+            batch=batch,
+            max_bytes=max(MAX_BYTES, megabytes << 20),
         )
 
 

@@ -6,6 +6,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
+from pipeline.operations import batch
 from tests.integration.conftest import ROLE, keys, read, wait_until
 from tests.integration.test_registry_and_endpoints import SERVE, archive
 
@@ -35,11 +36,10 @@ def transform(sagemaker, model, bucket, **more):
     sagemaker.create_transform_job(
         TransformJobName=name,
         ModelName=model,
-        MaxConcurrentTransforms=4,
+        **{"MaxConcurrentTransforms": 4, **more},
         TransformInput={"DataSource": source, "ContentType": "image/jpeg"},
         TransformOutput={"S3OutputPath": f"s3://{bucket}/out", "Accept": "application/json", "KmsKeyId": "key"},
         TransformResources={"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeKmsKeyId": "key"},
-        **more,
     )
 
     def ended():
@@ -77,6 +77,21 @@ def test_an_object_that_the_container_refuses_fails_the_job_with_its_key(local_c
     job = transform(sagemaker, name, bucket)
     assert job["TransformJobStatus"] == "Failed"
     assert f's3://{bucket}/in/b.jpg: the container answered 400: {{"error": "not a JPEG"}}' in job["FailureReason"]
+
+
+def test_an_object_above_the_payload_fails_the_job_and_one_below_it_does_not(local_cloud, sagemaker, model):
+    name, bucket = model
+    s3 = local_cloud.client("s3")
+    s3.put_object(Bucket=bucket, Key="in/a.jpg", Body=b"x" * 7_000_000)
+    assert "in/a.jpg has 7000000 bytes, above MaxPayloadInMB" in transform(sagemaker, name, bucket)["FailureReason"]
+    limits = {"MaxPayloadInMB": batch.MAX_PAYLOAD_MEGABYTES, "MaxConcurrentTransforms": batch.CONCURRENT_TRANSFORMS}
+    assert transform(sagemaker, name, bucket, **limits)["TransformJobStatus"] == "Completed"
+    assert json.loads(read(s3, f"s3://{bucket}/out/a.jpg.out"))["bytes"] == 7_000_000
+
+
+def test_payload_and_concurrency_have_a_limit_together(sagemaker, model):
+    with pytest.raises(ClientError, match=r"MaxConcurrentTransforms \(9\) x MaxPayloadInMB \(12\) exceeds 100 MB"):
+        transform(sagemaker, *model, MaxPayloadInMB=12, MaxConcurrentTransforms=9)
 
 
 def test_an_empty_prefix_fails_the_job(sagemaker, model):

@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipeline.local.cloudwatch import CloudWatch
@@ -79,31 +79,37 @@ class Endpoints:
         created = {**document, **times, "EndpointArn": arn, "EndpointStatus": "Creating"}
         if not self._context.store.create(ENDPOINT, name, created):
             raise ServiceError("ValidationException", f'Cannot create already existing endpoint "{arn}".')
-        self._emit(name)
+        self._emit(created)
         self._in_background(name, lambda: self._bring_up(name, config, Policy()))
         return {"EndpointArn": arn}
 
     def _update(self, request: Request) -> Request:
         name, config = request["EndpointName"], request["EndpointConfigName"]
         variant = self._models.config(config)["ProductionVariants"][0]
-        document = self._get(name)
-        self._refuse_while_changing(document)
-        if document["EndpointStatus"] != "InService":
-            message = f"Cannot update endpoint {name!r} in status {document['EndpointStatus']}."
-            raise ServiceError("ValidationException", message)
-        before = self._models.config(document["EndpointConfigName"])["ProductionVariants"][0]
-        if "DeploymentConfig" in request and variant["VariantName"] != before["VariantName"]:
-            message = "Deployment guardrails want the variant's name to stay the same."
-            raise ServiceError("ValidationException", message)
         policy = Policy.of(request, variant, self._cloudwatch)
-        self._set(
+
+        def check(document: Request) -> None:
+            if document["EndpointStatus"] != "InService":
+                message = f"Cannot update endpoint {name!r} in status {document['EndpointStatus']}."
+                raise ServiceError("ValidationException", message)
+            before = self._models.config(document["EndpointConfigName"])["ProductionVariants"][0]
+            if "ServerlessConfig" in variant and "ServerlessConfig" not in before:
+                # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-update.html
+                message = f"Cannot update endpoint {name!r}: instances cannot be converted to a serverless variant."
+                raise ServiceError("ValidationException", message)
+            if "DeploymentConfig" in request and variant["VariantName"] != before["VariantName"]:
+                message = "Deployment guardrails want the variant's name to stay the same."
+                raise ServiceError("ValidationException", message)
+
+        arn = self._claim(
             name,
+            check,
             EndpointStatus="Updating",
             PendingConfig=config,
             LastDeploymentConfig=request.get("DeploymentConfig"),
         )
         self._in_background(name, lambda: self._bring_up(name, config, policy))
-        return {"EndpointArn": document["EndpointArn"]}
+        return {"EndpointArn": arn}
 
     def _describe(self, request: Request) -> Request:
         name = request["EndpointName"]
@@ -138,8 +144,7 @@ class Endpoints:
 
     def _delete(self, request: Request) -> Request:
         name = request["EndpointName"]
-        self._refuse_while_changing(self._get(name))
-        self._set(name, EndpointStatus="Deleting")
+        self._claim(name, lambda _: None, EndpointStatus="Deleting")
         self._context.store.delete(ENDPOINT, name)
         if live := self._live.pop(name, None):
             self._end(live)
@@ -273,15 +278,32 @@ class Endpoints:
     def _get(self, name: str) -> Request:
         document = self._context.store.get(ENDPOINT, name)
         if document is None:
-            arn = self._context.arn("sagemaker", f"{ENDPOINT}/{name}")
-            raise ServiceError("ValidationException", f'Could not find endpoint "{arn}".')
+            raise self._could_not_find(name)
         return document
 
-    def _refuse_while_changing(self, document: Request) -> None:
-        name, status = document["EndpointName"], document["EndpointStatus"]
-        if status in CHANGING:
-            message = f"Cannot update in-progress endpoint {name!r} in status {status}."
-            raise ServiceError("ValidationException", message)
+    def _could_not_find(self, name: str) -> ServiceError:
+        arn = self._context.arn("sagemaker", f"{ENDPOINT}/{name}")
+        return ServiceError("ValidationException", f'Could not find endpoint "{arn}".')
+
+    def _claim(self, name: str, check: Callable[[Request], None], **changes: object) -> str:
+        """Change an endpoint that is not changing and that `check` lets pass, in one step; gives its ARN.
+
+        Of two requests at the same time the second one is refused. Raises ServiceError.
+        """
+
+        def change(document: Request) -> None:
+            if document["EndpointStatus"] in CHANGING:
+                message = f"Cannot update in-progress endpoint {name!r} in status {document['EndpointStatus']}."
+                raise ServiceError("ValidationException", message)
+            check(document)
+            _apply(document, changes)
+
+        try:
+            document = self._context.store.update(ENDPOINT, name, change)
+        except KeyError:
+            raise self._could_not_find(name) from None
+        self._emit(document)
+        return str(document["EndpointArn"])
 
     def _serves(self, name: str, config: str) -> None:
         self._set(name, EndpointStatus="InService", EndpointConfigName=config, FailureReason=None, PendingConfig=None)
@@ -290,25 +312,26 @@ class Endpoints:
         self._set(name, EndpointStatus=status, FailureReason=reason[: jobs.REASON_LIMIT], PendingConfig=None)
 
     def _set(self, name: str, **changes: object) -> None:
-        def change(document: Request) -> None:
-            document.update(changes, LastModifiedTime=now())
-            for key in [key for key, value in document.items() if value is None]:
-                del document[key]
-
         try:
-            self._context.store.update(ENDPOINT, name, change)
+            document = self._context.store.update(ENDPOINT, name, lambda document: _apply(document, changes))
         except KeyError:
             log.info("endpoint %s was deleted in the meantime", name)
             return
-        self._emit(name)
+        self._emit(document)
 
-    def _emit(self, name: str) -> None:
-        document = self._get(name)
+    def _emit(self, document: Request) -> None:
         # The spelling of events: IN_SERVICE where the API says InService.
         status = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", document["EndpointStatus"]).upper()
         fields = ("EndpointName", "EndpointArn", "EndpointConfigName", "CreationTime", "LastModifiedTime")
         detail = {**chosen(document, (*fields, "FailureReason")), "EndpointStatus": status}
         self._events.emit("SageMaker Endpoint State Change", [document["EndpointArn"]], detail)
+
+
+def _apply(document: Request, changes: Mapping[str, object]) -> None:
+    """Change a document's fields; None removes one."""
+    document.update(changes, LastModifiedTime=now())
+    for key in [key for key, value in document.items() if value is None]:
+        del document[key]
 
 
 def _variant_summary(traffic: Traffic, production: Request) -> Request:

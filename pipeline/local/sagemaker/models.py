@@ -75,12 +75,12 @@ class Models:
         if len(variants) != 1:
             raise ServiceError("ValidationException", "The local cloud serves exactly one production variant.")
         (variant,) = variants
-        self._get(MODEL, variant["ModelName"])
+        model = self._get(MODEL, variant["ModelName"])
         if ("ServerlessConfig" in variant) == ("InstanceType" in variant):
             message = "A production variant has either an InstanceType or a ServerlessConfig."
             raise ServiceError("ValidationException", message)
-        if "ServerlessConfig" in variant and "DataCaptureConfig" in request:
-            raise ServiceError("ValidationException", "Data capture is not supported for serverless endpoints.")
+        if "ServerlessConfig" in variant:
+            _check_serverless(model, request)
         return {"EndpointConfigArn": self._new(CONFIG, request["EndpointConfigName"], request, "EndpointConfigArn")}
 
     def _list_configs(self, request: Request) -> Request:
@@ -109,3 +109,18 @@ class Models:
             message = f'Cannot create already existing {kind.replace("-", " ")} "{arn}".'
             raise ServiceError("ValidationException", message)
         return arn
+
+
+def _check_serverless(model: Request, config: Request) -> None:
+    """Raise ServiceError for what serverless endpoints do not support.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-exclusions
+    """
+    excluded = {
+        "Data capture": "DataCaptureConfig" in config,
+        "Network isolation": model.get("EnableNetworkIsolation", False),
+        "VPC configuration": "VpcConfig" in model,
+    }
+    for feature, asked in excluded.items():
+        if asked:
+            raise ServiceError("ValidationException", f"{feature} is not supported for serverless endpoints.")

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 KIND = "transform-job"
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 DEFAULT_PAYLOAD_MEGABYTES = 6
+# Of MaxPayloadInMB and MaxConcurrentTransforms.
+LARGEST_PRODUCT = 100
 # Objects that are read ahead of those in work.
 READ_AHEAD = 2
 
@@ -68,6 +70,10 @@ class TransformJobs:
             or source.get("SplitType", "None") != "None"
         ):
             message = "The local cloud transforms whole objects below an S3Prefix only."
+            raise ServiceError("ValidationException", message)
+        payload, parallel = request.get("MaxPayloadInMB", DEFAULT_PAYLOAD_MEGABYTES), _parallel(request)
+        if payload * parallel > LARGEST_PRODUCT:
+            message = f"MaxConcurrentTransforms ({parallel}) x MaxPayloadInMB ({payload}) exceeds {LARGEST_PRODUCT} MB."
             raise ServiceError("ValidationException", message)
         arn = self._context.arn("sagemaker", f"transform-job/{name.lower()}")
         document = {key: value for key, value in request.items() if key != "Tags"}
@@ -128,7 +134,7 @@ class TransformJobs:
         if not keys:
             raise jobs.JobFailedError(f"No S3 objects found under S3 URL {uri!r} given in the input data source")
         payload = request.get("MaxPayloadInMB", DEFAULT_PAYLOAD_MEGABYTES)
-        parallel = request.get("MaxConcurrentTransforms", 0) or 1
+        parallel = _parallel(request)
         variant = Variant(
             self._services,
             "batch",
@@ -176,6 +182,11 @@ class _Work:
             raise jobs.JobFailedError(f"s3://{self._bucket}/{key}: the container answered {answer.status}: {text}")
         target = "/".join(part for part in (self._target_prefix, f"{key[self._below :]}.out") if part)
         self._s3.put_object(Bucket=self._target, Key=target, Body=answer.body, ContentType=answer.content_type)
+
+
+def _parallel(request: Request) -> int:
+    """MaxConcurrentTransforms; where it is 0 or not there, the container's choice, here one."""
+    return request.get("MaxConcurrentTransforms", 0) or 1
 
 
 def _in_parallel(work: Callable[[str], None], keys: Iterator[str], parallel: int, stop: threading.Event) -> None:

@@ -1,8 +1,12 @@
 """Alarms: periods that end now, statistics, missing data, states."""
 
+from types import SimpleNamespace
+
+import boto3
+import moto
 import pytest
 
-from pipeline.local.cloudwatch import datapoints, state_of, statistic_of
+from pipeline.local.cloudwatch import CloudWatch, datapoints, state_of, statistic_of
 
 
 def test_values_fall_into_periods_that_end_now_the_oldest_first():
@@ -49,3 +53,45 @@ def test_an_alarm_rings_when_as_many_points_breach_as_it_wants():
 )
 def test_nothing_observed_is_what_the_alarm_says_it_is(missing, found):
     assert state([None, None], missing=missing) == found
+
+
+@pytest.fixture
+def cloudwatch(monkeypatch):
+    """The local cloud's evaluation of the alarms that moto keeps."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with moto.mock_aws():
+        yield CloudWatch(SimpleNamespace(account_id="123456789012", region="us-east-1"))
+
+
+def put_alarm(name, **more):
+    boto3.client("cloudwatch", region_name="us-east-1").put_metric_alarm(
+        AlarmName=name,
+        Namespace="AWS/SageMaker",
+        MetricName="Invocation5XXErrors",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1.0,
+        **{"ComparisonOperator": "GreaterThanThreshold", **more},
+    )
+
+
+@pytest.mark.parametrize(
+    ("unknown", "said"),
+    [
+        ({"ExtendedStatistic": "pr50"}, "knows no statistic pr50"),
+        ({"Statistic": "Sum", "ComparisonOperator": "LessThanLowerThreshold"}, "knows no comparison LessThanLower"),
+    ],
+)
+def test_an_alarm_that_cannot_be_evaluated_stops_no_other_and_is_told_once(cloudwatch, caplog, unknown, said):
+    put_alarm("a", **unknown)
+    put_alarm("b", Statistic="Sum")
+    cloudwatch.observe("AWS/SageMaker", {}, {"Invocation5XXErrors": 5})
+    for _ in range(3):
+        cloudwatch._evaluate()
+    assert cloudwatch.in_alarm(["a", "b"]) == ["b"]
+    [told] = [one.getMessage() for one in caplog.records if "not evaluated" in one.getMessage()]
+    assert told.startswith("alarm a is not evaluated: ")
+    assert said in told

@@ -33,7 +33,7 @@ def test_the_job_is_one_that_the_service_takes_and_that_the_step_understands(set
         patch.setattr("steps.monitor.__main__.run", given.append)
         patch.setattr("sys.argv", ["monitor", *request["AppSpecification"]["ContainerArguments"]])
         main()
-    assert (given[0].hours, given[0].minimum_photos) == (24, 200)
+    assert (given[0].hours, given[0].minimum_photos, given[0].cooldown_days) == (24, 200, 7)
 
 
 def test_the_job_runs_in_the_vpc_and_encrypts_what_it_keeps(secure: Settings) -> None:
@@ -76,5 +76,8 @@ def test_the_schedule_makes_the_job_itself_with_a_name_and_a_window_of_each_time
 @pytest.mark.parametrize("change", [{"capture_percent": 0}, {"mode": "serverless"}])
 def test_where_nothing_is_captured_that_is_said(settings: Settings, change: dict[str, object]) -> None:
     endpoint = settings.endpoint.model_copy(update=change)
+    blind = settings.model_copy(update={"endpoint": endpoint})
     with pytest.raises(PipelineError, match="nothing is captured"):
-        monitoring.start(settings.model_copy(update={"endpoint": endpoint}))
+        monitoring.start(blind)
+    with pytest.raises(PipelineError, match="nothing is captured"):
+        monitoring.schedule(blind, "rate(1 day)")

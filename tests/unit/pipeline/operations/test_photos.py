@@ -41,7 +41,7 @@ def test_files_and_folders_are_read_in_order(tmp_path: Path, settings: Settings)
         (b"\x89PNG\r\n\x1a\n" + b"0" * 100, "not a JPEG"),
         (b"", "not a JPEG"),
         (jpeg()[:-20], "the JPEG ends before its end marker"),
-        (jpeg()[:-2] + b"0" * 6_291_456 + b"\xff\xd9", "an endpoint takes at most 6,291,456"),
+        (jpeg()[:-2] + b"0" * 6_291_456 + b"\xff\xd9", "a real-time endpoint takes at most 6,291,456"),
     ],
 )
 def test_what_the_endpoint_cannot_take_is_refused_by_name(
@@ -53,6 +53,15 @@ def test_what_the_endpoint_cannot_take_is_refused_by_name(
         read(settings, [str(path)])
     assert str(caught.value).startswith(f"{path}: ")
     assert message in str(caught.value)
+
+
+def test_a_serverless_endpoint_takes_less(tmp_path: Path, settings: Settings) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(jpeg()[:-2] + b"0" * 4_194_304 + b"\xff\xd9")
+    assert len(read(settings, [str(path)])) == 1
+    serverless = settings.endpoint.model_copy(update={"mode": "serverless"})
+    with pytest.raises(PipelineError, match="a serverless endpoint takes at most 4,194,304"):
+        read(settings.model_copy(update={"endpoint": serverless}), [str(path)])
 
 
 def test_bytes_that_a_camera_pads_behind_the_end_are_taken(tmp_path: Path, settings: Settings) -> None:

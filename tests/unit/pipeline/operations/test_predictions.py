@@ -9,10 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import simplejpeg
+from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError
 
 from pipeline.errors import PipelineError
+from pipeline.operations import photos, predictions
 from pipeline.operations.photos import Reader
 from pipeline.operations.predictions import Answer, NotCounted, Prediction, predict
 from pipeline.settings import Settings
@@ -29,6 +33,9 @@ class Runtime:
         self._open = 0
         self._gate = threading.Condition()
         self.wait_for = 1
+        self.silent_at: int | None = None
+        self.hang_up_at: int | None = None
+        self.ended = threading.Event()
         runtime = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,6 +43,11 @@ class Runtime:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 runtime.requests.append((self.path, self.headers["Content-Type"], len(body)))
                 runtime.arrive()
+                if len(body) == runtime.silent_at:
+                    runtime.ended.wait(60)
+                if len(body) in (runtime.silent_at, runtime.hang_up_at):
+                    self.close_connection = True
+                    return
                 status, headers, content = runtime.answer or (200, {}, runtime.count(body))
                 self.send_response(status)
                 for name, value in {"Content-Length": str(len(content)), **headers}.items():
@@ -71,6 +83,7 @@ def runtime(no_account: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runti
     thread.start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{runtime.server.server_address[1]}")
     yield runtime
+    runtime.ended.set()
     runtime.server.shutdown()
     runtime.server.server_close()
 
@@ -126,6 +139,36 @@ def test_a_photo_without_an_answer_says_why_and_the_others_go_on(
     assert [type(one) for one in answers] == [Prediction, NotCounted, Prediction]
     assert isinstance(answers[1], NotCounted)
     assert answers[1].reason == "not a JPEG; the endpoint counts in JPEG photos only"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients as the commands have them, but for how long they wait and how often they try."""
+    config = Config(region_name="us-east-1", retries={"total_max_attempts": 1}, read_timeout=3)
+    for module in (photos, predictions):
+        monkeypatch.setattr(module, "client", lambda _, service: boto3.client(service, config=config))
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [("silent_at", "no answer: Read timeout"), ("hang_up_at", "no answer: Connection was closed")],
+)
+def test_a_photo_whose_answer_does_not_come_says_so_and_the_others_go_on(
+    runtime: Runtime, settings: Settings, tmp_path: Path, fault: str, reason: str
+) -> None:
+    setattr(runtime, fault, len(jpeg() + b"\0" * 100))
+    answers = ask(settings, tmp_path, {"a.jpg": jpeg(), "b.jpg": jpeg() + b"\0" * 100, "c.jpg": jpeg()})
+    assert [type(one) for one in answers] == [Prediction, NotCounted, Prediction]
+    assert isinstance(answers[1], NotCounted)
+    assert answers[1].reason.startswith(reason)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_where_nothing_listens_it_ends_with_that(runtime: Runtime, settings: Settings, tmp_path: Path) -> None:
+    runtime.server.server_close()
+    with pytest.raises(EndpointConnectionError):
+        ask(settings, tmp_path, {"a.jpg": jpeg(), "b.jpg": jpeg()})
 
 
 def test_a_models_refusal_is_told_in_its_own_words(runtime: Runtime, settings: Settings, tmp_path: Path) -> None:

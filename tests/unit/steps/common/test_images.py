@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from steps.common import images
-from steps.common.images import ImageError, check_jpeg, decode_rgb, network_input, shrink_jpeg
+from steps.common.images import MAX_SCANS, ImageError, check_jpeg, decode_rgb, network_input, shrink_jpeg
+from tests.unit.steps import bombs
 
 
 def picture(width: int = 320, height: int = 240) -> Image.Image:
@@ -120,6 +121,32 @@ def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch:
     with pytest.raises(ImageError, match="4000x3000") as caught:
         decode_rgb(bomb[:1000])
     assert caught.value.reason == "too-large"
+
+
+@pytest.mark.parametrize("read", [check_jpeg, decode_rgb, lambda data: shrink_jpeg(data, 96, 90)])
+def test_a_photo_of_too_many_scans_is_refused_before_it_is_decoded(read):
+    with pytest.raises(ImageError, match="more than 32 scans of 700x700 pixels") as caught:
+        read(bombs.scans(MAX_SCANS + 1))
+    assert caught.value.reason == "too-large"
+
+
+def test_a_progressive_photo_is_decoded_up_to_the_limit_of_scans():
+    assert decode_rgb(bombs.scans(MAX_SCANS)).shape == (700, 700, 3)
+
+
+def test_scans_before_the_limit_are_found_behind_fill_bytes_and_restart_markers():
+    bomb = bombs.scans(MAX_SCANS + 1)
+    for between in (b"\xff\xff", b"\xff\xd3", b"\xff\x01", b"\xff\xfe\x00\x04\xff\xd9"):
+        with pytest.raises(ImageError, match="more than 32 scans"):
+            check_jpeg(bomb.replace(bombs.START_OF_SCAN, between + bombs.START_OF_SCAN))
+
+
+def test_what_looks_like_scans_in_a_thumbnail_or_behind_the_picture_is_none_of_its_own():
+    plain = jpeg(picture())
+    many = bombs.START_OF_SCAN * (MAX_SCANS + 1)
+    thumbnail = b"\xff\xe1" + (len(many) + 2).to_bytes(2, "big") + many
+
+    assert np.array_equal(decode_rgb(plain[:2] + thumbnail + plain[2:] + many), decode_rgb(plain))
 
 
 def test_the_network_sees_the_whole_photo_as_a_square():

@@ -20,7 +20,7 @@ from steps.common.photo_statistics import measure, row, write_baseline
 from steps.common.s3 import S3Uri
 from steps.monitor import alert, captures, serving
 from steps.monitor.drift import Drift
-from steps.monitor.run import Window, judge, look
+from steps.monitor.run import Window, judge, look, run
 from steps.monitor.serving import Served
 from steps.monitor.settings import Settings
 from tests.unit.steps.monitor.photos import darker, edited, jpegs, population
@@ -66,15 +66,24 @@ def counted(s3, bucket, hours=2):
 
 @pytest.mark.parametrize(
     ("hours", "first", "number"),
-    [(1, "2026/11/23/11", 2), (2, "2026/11/23/10", 3), (24, "2026/11/22/12", 25)],
+    [(1, "2026/11/23/11", 3), (2, "2026/11/23/10", 4), (24, "2026/11/22/12", 26)],
 )
-def test_a_window_touches_every_hour_that_it_has_a_part_of(hours, first, number):
+def test_a_window_touches_every_hour_that_it_has_a_part_of_and_the_next(hours, first, number):
     found = captures.hours_of(UNTIL, hours)
-    assert (found[0], found[-1], len(found)) == (first, "2026/11/23/12", number)
+    assert (found[0], found[-1], len(found)) == (first, "2026/11/23/13", number)
 
 
-def test_a_window_that_ends_on_the_hour_does_not_touch_the_next_one():
-    assert captures.hours_of(UNTIL.replace(minute=0), 1) == ["2026/11/23/11"]
+def test_a_window_that_ends_on_the_hour_looks_no_further_than_what_was_written_in_the_next_one():
+    assert captures.hours_of(UNTIL.replace(minute=0), 1) == ["2026/11/23/11", "2026/11/23/12"]
+
+
+def test_what_was_written_after_the_windows_end_belongs_to_it_by_its_own_time(s3, bucket):
+    good = json.dumps(answer())
+    late, other = line(b"late", good, at=UNTIL - timedelta(seconds=1)), line(b"other", good, at=UNTIL)
+    put(s3, bucket, [late, other], hour="2026/11/23/13")
+    found, refused = counted(s3, bucket)
+    assert [one.jpeg for one in found] == [b"late"]
+    assert not refused
 
 
 def test_photos_are_read_one_by_one_or_several_in_a_request(s3, bucket):
@@ -198,17 +207,25 @@ def test_metrics_are_put_for_the_endpoint_and_each_feature():
 
 
 class Pipelines:
-    """ListPipelineExecutions and StartPipelineExecution."""
+    """ListPipelineExecutions and StartPipelineExecution: runs by status and days before the window's end."""
 
-    def __init__(self, *statuses, error=""):
-        self.statuses, self.error, self.started = statuses, error, []
+    def __init__(self, *runs, error=""):
+        self.runs, self.error, self.started = runs, error, []
 
     def get_paginator(self, operation):
         assert operation == "list_pipeline_executions"
         return self
 
-    def paginate(self, PipelineName, **_):
-        runs = [{"PipelineExecutionStatus": status} for status in self.statuses]
+    def paginate(self, PipelineName, SortBy, SortOrder, **_):
+        assert (SortBy, SortOrder) == ("CreationTime", "Descending")
+        runs = [
+            {
+                "PipelineExecutionArn": f"arn:run-{number}",
+                "PipelineExecutionStatus": status,
+                "StartTime": UNTIL - timedelta(days=days),
+            }
+            for number, (status, days) in enumerate(self.runs)
+        ]
         return [{"PipelineExecutionSummaries": runs}]
 
     def start_pipeline_execution(self, **request):
@@ -219,9 +236,9 @@ class Pipelines:
 
 
 def test_a_drift_starts_a_run_that_looks_at_the_data_anew_and_the_same_window_is_the_same_request():
-    pipelines = Pipelines("Succeeded", "Failed")
-    assert alert.retrain(pipelines, "bins", drift()) == "arn:run"
-    alert.retrain(pipelines, "bins", drift())
+    pipelines = Pipelines(("Succeeded", 8), ("Failed", 9))
+    assert alert.retrain(pipelines, "bins", drift(), 7) == "arn:run"
+    alert.retrain(pipelines, "bins", drift(), 7)
     first, second = pipelines.started
     assert first["PipelineParameters"] == [{"Name": "DataVersion", "Value": "drift-20261123T123000Z"}]
     assert first["ClientRequestToken"] == second["ClientRequestToken"]
@@ -232,14 +249,106 @@ def test_a_drift_starts_a_run_that_looks_at_the_data_anew_and_the_same_window_is
 
 
 def test_while_a_run_is_under_way_no_other_is_started():
-    pipelines = Pipelines("Executing", "Succeeded")
-    assert alert.retrain(pipelines, "bins", drift()) == ""
+    pipelines = Pipelines(("Executing", 8), ("Succeeded", 9))
+    assert alert.retrain(pipelines, "bins", drift(), 7) == ""
     assert pipelines.started == []
+
+
+@pytest.mark.parametrize("status", ["Succeeded", "Failed", "Stopped"])
+def test_a_drift_that_lasts_starts_no_second_run_in_the_cool_down_and_says_which_was_the_first(status, caplog):
+    pipelines = Pipelines((status, 6.9), ("Succeeded", 30))
+    assert alert.retrain(pipelines, "bins", drift(), 7) == ""
+    assert pipelines.started == []
+    assert f"bins has trained already (arn:run-0, {status}); no other run before 2026-11-23T14:54+00:00" in caplog.text
+    assert alert.retrain(pipelines, "bins", drift(), 6) == "arn:run"
 
 
 def test_a_run_that_cannot_be_started_is_an_error_with_the_pipelines_name():
     with pytest.raises(StepError, match=r"the pipeline bins could not be started.*AccessDenied"):
-        alert.retrain(Pipelines(error="AccessDeniedException"), "bins", drift())
+        alert.retrain(Pipelines(error="AccessDeniedException"), "bins", drift(), 7)
+
+
+class Account(Pipelines):
+    """An endpoint that serves version 3, CloudWatch, and the pipeline's runs."""
+
+    def __init__(self, baseline, **more):
+        super().__init__(**more)
+        self.baseline, self.metrics, self.refuses_metrics = baseline, {}, False
+
+    def describe_endpoint(self, EndpointName):
+        return {"EndpointConfigName": "c"}
+
+    def describe_endpoint_config(self, EndpointConfigName):
+        return {"ProductionVariants": [{"ModelName": "m"}]}
+
+    def describe_model(self, ModelName):
+        return {"ModelName": "m", "Containers": [{"ModelPackageName": "arn:aws:sagemaker:::model-package/bins/3"}]}
+
+    def describe_model_package(self, ModelPackageName):
+        return {"DriftCheckBaselines": {"ModelDataQuality": {"Statistics": {"S3Uri": self.baseline}}}}
+
+    def put_metric_data(self, Namespace, MetricData):
+        if self.refuses_metrics:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no metrics"}}, "PutMetricData")
+        self.metrics |= {datum["MetricName"]: datum["Value"] for datum in MetricData}
+
+
+@pytest.fixture
+def watched(s3, bucket, monkeypatch, tmp_path):
+    """Gives a function that watches the photos it is given, against a baseline of the usual ones, as the job does."""
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    usual = [row(str(number), 2, 0.75, measure(jpeg)) for number, jpeg in enumerate(jpegs()[:PHOTOS])]
+    write_baseline(tmp_path / "baseline", usual)
+    s3.upload_file(str(tmp_path / "baseline"), bucket, "baseline.parquet")
+    account = Account(f"s3://{bucket}/baseline.parquet")
+    monkeypatch.setattr(boto3, "client", lambda service: account)
+
+    def watch(photos, **more):
+        put(s3, bucket, [line(jpeg, json.dumps(answer())) for jpeg in photos])
+        run(settings(bucket, **more))
+
+    return account, watch, tmp_path / "processing" / "output" / "report"
+
+
+def dark():
+    return [edited(jpeg, darker) for jpeg in jpegs()[:PHOTOS]]
+
+
+def test_a_drift_is_reported_measured_and_sets_off_one_run(watched):
+    account, watch, output = watched
+    watch(dark(), retrain="bins")
+    assert json.loads((output / "drift.json").read_text())["verdict"] == "drift"
+    assert "Brightness: " in (output / "report.html").read_text()
+    assert (account.metrics["Drift"], account.metrics["Photos"]) == (1.0, PHOTOS)
+    [started] = account.started
+    assert started["PipelineName"] == "bins"
+    assert "at endpoint bins" in started["PipelineExecutionDescription"]
+
+
+@pytest.mark.parametrize(("photos", "retrain"), [("usual", "bins"), ("dark", "")], ids=["no drift", "not asked for"])
+def test_no_run_is_started_without_a_drift_or_unasked(watched, photos, retrain):
+    account, watch, _ = watched
+    watch(dark() if photos == "dark" else jpegs()[:PHOTOS], retrain=retrain)
+    assert account.metrics["Drift"] == float(photos == "dark")
+    assert account.started == []
+
+
+def test_an_account_that_refuses_metrics_trains_all_the_same_and_the_job_fails_with_its_report(watched):
+    account, watch, output = watched
+    account.refuses_metrics = True
+    with pytest.raises(ClientError, match="no metrics"):
+        watch(dark(), retrain="bins")
+    assert len(account.started) == 1
+    assert (output / "drift.json").exists()
+
+
+def test_the_cool_down_is_the_settings(watched):
+    account, watch, _ = watched
+    account.runs = [("Succeeded", 2)]
+    watch(dark(), retrain="bins", cooldown_days=3)
+    assert account.started == []
+    watch(dark(), retrain="bins", cooldown_days=1)
+    assert len(account.started) == 1
 
 
 def test_no_endpoint_is_nothing_to_monitor(account):

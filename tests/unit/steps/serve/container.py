@@ -133,9 +133,15 @@ def text(photo):
     return base64.b64encode(photo).decode()
 
 
+def padded(photo, size):
+    """The same picture in a file of at least `size` bytes: comments stand before it."""
+    comment = b"\xff\xfe\xff\xff" + bytes(0xFFFD)
+    return photo[:2] + comment * (1 + (size - len(photo)) // len(comment)) + photo[2:]
+
+
 def forged(photo, width, height):
     """A photo whose header says that it has other dimensions."""
     data = bytearray(photo)
-    frame = data.index(b"\xff\xc0")
+    frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))  # sequential or progressive
     data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
     return bytes(data)

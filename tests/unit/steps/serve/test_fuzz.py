@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.steps import bombs
 from tests.unit.steps.serve.container import forged, photo, start, text
 
 REFUSED = {400, 406, 413, 415}
@@ -14,7 +15,14 @@ BOUNDED = settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 # Of several sizes and kinds: some decoders' faults show only where there is more than one row of blocks.
-PHOTOS = [photo(128), photo(250, 17, 5), photo(60, 400, 300)]
+PHOTOS = [
+    photo(128),
+    photo(250, 17, 5),
+    photo(60, 400, 300),
+    bombs.progressive(40, 30),
+    bombs.scans(32, 40, 30),
+    bombs.scans(40, 40, 30),
+]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from pipeline.images import ROOT
-from tests.unit.steps.serve.container import forged, photo, start, text
+from tests.unit.steps import bombs
+from tests.unit.steps.serve.container import forged, padded, photo, start, text
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,8 @@ def single(image):
 
 
 BOMB = forged(photo(0), 60_000, 60_000)
+# Some 15 KB for a minute of decoding, were its width and height of the largest size too.
+SCANS = bombs.scans(200)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,8 @@ BOMB = forged(photo(0), 60_000, 60_000)
         (BOMB, "image/jpeg", 413, "pixels"),
         (single(text(BOMB)), "application/json", 413, "image: 60000x60000 pixels"),
         (many(text(photo(0)), text(BOMB)), "application/json", 413, "images[1]: 60000x60000 pixels"),
+        (SCANS, "image/jpeg", 413, "more than 32 scans"),
+        (many(text(photo(0)), text(SCANS)), "application/json", 413, "images[1]: more than 32 scans"),
         (b"x" * (7 * 1024 * 1024), "image/jpeg", 413, "bytes"),
         (single(text(b"x" * (6 * 1024 * 1024))), "application/json", 413, "bytes"),
         ("{", "application/json", 400, "not valid JSON"),
@@ -138,6 +143,15 @@ def test_the_log_is_json_with_a_line_a_request_and_no_content(tmp_path):
     assert "error" not in requests[2]
     assert "secret content" not in server.log.read_text()
     assert max(map(len, server.log.read_text().splitlines())) < 1000
+
+
+def test_in_a_batch_job_a_photo_may_be_as_large_as_the_job_says(tmp_path):
+    server = start(tmp_path, SAGEMAKER_BATCH="true", SAGEMAKER_MAX_PAYLOAD_IN_MB="12")
+    status, answer, _ = server.send(padded(photo(250), 11 * 1024 * 1024))
+    assert (status, answer.get("count")) == (200, 2)
+    status, answer, _ = server.send(padded(photo(250), 12 * 1024 * 1024))
+    assert (status, answer) == (200, {"error": "the body has more than 12,582,912 bytes"})
+    assert server.stop() == 0
 
 
 def test_in_a_batch_job_a_bad_photo_is_answered_with_its_reason_and_does_not_end_the_others(tmp_path):

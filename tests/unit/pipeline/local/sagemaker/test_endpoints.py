@@ -1,0 +1,127 @@
+"""Endpoints and their configurations: what is refused, and two changes at the same time."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.local.context import Context
+from pipeline.local.errors import ServiceError
+from pipeline.local.sagemaker import endpoints as module
+from pipeline.local.sagemaker.endpoints import Endpoints
+from pipeline.local.sagemaker.models import Models
+from pipeline.local.sagemaker.rollout import Policy
+from pipeline.local.store import Store
+
+INSTANCES = {"InitialInstanceCount": 2, "InstanceType": "ml.c5.large"}
+SERVERLESS = {"ServerlessConfig": {"MemorySizeInMB": 3072, "MaxConcurrency": 5}}
+
+
+class Cloud:
+    """The operations, on an endpoint `e` that is in service as `where` says; `begun` are the rollouts."""
+
+    def __init__(self, directory):
+        self.store = Store(directory / "store.db")
+        context = Context(directory, "123456789012", "us-east-1", self.store, {})
+        self.models = Models(context, None)
+        self.events, self.begun = [], []
+        events = SimpleNamespace(emit=lambda kind, resources, detail: self.events.append(detail["EndpointStatus"]))
+        self.endpoints = Endpoints(SimpleNamespace(context=context), self.models, events, None)
+        self.endpoints._in_background = lambda name, work: self.begun.append(name)
+
+    def call(self, operation, **request):
+        operations = {**self.models.operations(), **self.endpoints.operations()}
+        return operations[operation](request)
+
+    def config(self, name, where, **more):
+        """A configuration with a model of its own."""
+        isolation = {"EnableNetworkIsolation": more.pop("isolated", False)}
+        container = {"Image": "image", "ModelDataUrl": "s3://b/model.tar.gz"}
+        vpc = {"VpcConfig": more.pop("vpc")} if "vpc" in more else {}
+        self.call("CreateModel", ModelName=name, PrimaryContainer=container, **isolation, **vpc)
+        variant = {"VariantName": "AllTraffic", "ModelName": name, **where}
+        self.call("CreateEndpointConfig", EndpointConfigName=name, ProductionVariants=[variant], **more)
+        return name
+
+    def serve(self, where):
+        self.call("CreateEndpoint", EndpointName="e", EndpointConfigName=self.config("first", where))
+        self.endpoints._serves("e", "first")
+        self.begun.clear()
+
+    def update(self, config):
+        return self.call("UpdateEndpoint", EndpointName="e", EndpointConfigName=config)
+
+    @property
+    def status(self):
+        return self.call("DescribeEndpoint", EndpointName="e")["EndpointStatus"]
+
+
+@pytest.fixture
+def cloud(tmp_path):
+    cloud = Cloud(tmp_path)
+    yield cloud
+    cloud.endpoints.close()
+
+
+def test_of_two_updates_at_the_same_time_one_rolls_out_and_the_other_is_refused(cloud, monkeypatch):
+    cloud.serve(INSTANCES)
+    configs = [cloud.config(name, INSTANCES) for name in ("second", "third")]
+    both = threading.Barrier(2)
+
+    def of(*_):
+        both.wait(30)  # neither has changed anything before both are here
+        return Policy()
+
+    monkeypatch.setattr(module.Policy, "of", of)
+    with ThreadPoolExecutor(2) as pool:
+        updates = [pool.submit(cloud.update, config) for config in configs]
+    refused = [update.exception() for update in updates if update.exception()]
+    assert [error.code for error in refused] == ["ValidationException"]
+    assert "in-progress endpoint" in str(refused[0])
+    assert cloud.begun == ["e"]
+    assert cloud.events.count("UPDATING") == 1
+
+
+def test_an_endpoint_that_changes_is_not_deleted(cloud):
+    cloud.serve(INSTANCES)
+    cloud.update(cloud.config("second", INSTANCES))
+    with pytest.raises(ServiceError, match="in-progress endpoint"):
+        cloud.call("DeleteEndpoint", EndpointName="e")
+    assert cloud.status == "Updating"
+
+
+@pytest.mark.parametrize("operation", ["UpdateEndpoint", "DeleteEndpoint"])
+def test_an_endpoint_that_is_not_there_is_named(cloud, operation):
+    cloud.config("c", INSTANCES)
+    with pytest.raises(ServiceError, match="Could not find endpoint"):
+        cloud.call(operation, EndpointName="e", EndpointConfigName="c")
+
+
+def test_instances_do_not_become_serverless_but_the_other_way_is_open(cloud):
+    cloud.serve(INSTANCES)
+    with pytest.raises(ServiceError, match="instances cannot be converted to a serverless variant"):
+        cloud.update(cloud.config("second", SERVERLESS))
+    assert (cloud.status, cloud.begun) == ("InService", [])
+    cloud.call("DeleteEndpoint", EndpointName="e")
+    cloud.call("CreateEndpoint", EndpointName="e", EndpointConfigName="second")
+    cloud.endpoints._serves("e", "second")
+    cloud.update("first")
+    assert cloud.status == "Updating"
+
+
+CAPTURE = {"InitialSamplingPercentage": 10, "DestinationS3Uri": "s3://b", "CaptureOptions": [{"CaptureMode": "Input"}]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "feature"),
+    [
+        ({"isolated": True}, "Network isolation"),
+        ({"vpc": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}}, "VPC configuration"),
+        ({"DataCaptureConfig": CAPTURE}, "Data capture"),
+    ],
+)
+def test_what_serverless_endpoints_exclude_is_refused_there_alone(cloud, asked, feature):
+    with pytest.raises(ServiceError, match=f"{feature} is not supported for serverless endpoints"):
+        cloud.config("serverless", SERVERLESS, **asked)
+    cloud.config("instances", INSTANCES, **asked)
