@@ -24,8 +24,8 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pipeline --profile demo check
-	$(BIN)/python -m pipeline --profile prod check
+	$(BIN)/python -m pipeline --profile demo check --offline
+	$(BIN)/python -m pipeline --profile prod check --offline
 
 setup: $(VENV)/.installed
 
