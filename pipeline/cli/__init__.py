@@ -15,12 +15,14 @@ from pipeline.cli import lineage
 from pipeline.cli import endpoint
 from pipeline.cli import predict
 from pipeline.cli import monitor
+from pipeline.cli import delete
 # isort: on
 
 __all__ = [
     "app",
     "dataset",
     "definition",
+    "delete",
     "demo",
     "endpoint",
     "lineage",

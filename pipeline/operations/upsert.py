@@ -16,7 +16,7 @@ from pipeline.session import client
 from pipeline.settings import Settings
 
 Change = Literal["created", "updated", "unchanged"]
-# Waiting after each try that somebody else's change got in the way of: as many tries as there are numbers.
+# Waiting before each further try, where somebody else's change got in the way.
 RACE_SECONDS = (0.5, 1.0, 2.0, 4.0)
 _CONFLICTS = ("ConflictException", "ResourceInUse")
 
@@ -65,15 +65,20 @@ def _put(sagemaker: Any, request: dict[str, Any], sleep: Callable[[float], None]
     """Create, update or leave the pipeline. Where another upsert came between the look and the change, look again."""
     from botocore.exceptions import ClientError
 
-    for wait in RACE_SECONDS:
+    name = request["PipelineName"]
+    for wait in (*RACE_SECONDS, None):
         try:
             return _put_once(sagemaker, request)
         except ClientError as error:
             if not _says_raced(error):
                 raise
-        sleep(wait)
-    name = request["PipelineName"]
-    raise PipelineError(f"somebody else is changing the pipeline {name} at this moment; nothing was done, try again")
+            if wait is None:
+                raise PipelineError(
+                    f"somebody else is changing the pipeline {name} at this moment; nothing was done, try again"
+                    f" ({aws_errors.message_of(error)})"
+                ) from error
+            sleep(wait)
+    raise AssertionError("the last try returns or raises")
 
 
 def _put_once(sagemaker: Any, request: dict[str, Any]) -> tuple[str, Change]:
@@ -87,7 +92,10 @@ def _put_once(sagemaker: Any, request: dict[str, Any]) -> tuple[str, Change]:
 
 def _says_raced(error: Any) -> bool:
     """Whether the pipeline was made, changed or deleted since it was looked at."""
-    return aws_errors.code_of(error) in _CONFLICTS or _says_taken(error) or says_missing(error)
+    code, operation = aws_errors.code_of(error), error.operation_name
+    if code in _CONFLICTS:
+        return True
+    return _says_taken(error) if operation == "CreatePipeline" else code == "ResourceNotFound"
 
 
 def _says_taken(error: Any) -> bool:

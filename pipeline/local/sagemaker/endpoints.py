@@ -24,6 +24,7 @@ from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.resources import Request, chosen, ordered, page, selected
 from pipeline.local.sagemaker.rollout import Policy, Traffic, roll_out
 from pipeline.local.sagemaker.serving import Answer, ServingError, Variant
+from pipeline.local.sagemaker.tags import forget
 
 log = logging.getLogger(__name__)
 
@@ -138,9 +139,11 @@ class Endpoints:
 
     def _delete(self, request: Request) -> Request:
         name = request["EndpointName"]
-        self._refuse_while_changing(self._get(name))
+        document = self._get(name)
+        self._refuse_while_changing(document)
         self._set(name, EndpointStatus="Deleting")
         self._context.store.delete(ENDPOINT, name)
+        forget(self._context.store, document["EndpointArn"])
         if live := self._live.pop(name, None):
             self._end(live)
         return {}
