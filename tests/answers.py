@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
@@ -31,10 +31,19 @@ class Answers:
 
     asked: Counter[str] = field(default_factory=Counter)
 
-    def error(self, operation: str, code: str, message: str = "", *, status: int = 400, times: int = 0) -> None:
-        """`service.Operation` fails; with `times` so many times, and then goes on."""
+    def error(
+        self,
+        operation: str,
+        code: str,
+        message: str = "",
+        *,
+        status: int = 400,
+        times: int = 0,
+        before: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`service.Operation` fails, after `before` was called; with `times` so many times, and then it is let by."""
         service = operation.split(".", maxsplit=1)[0]
-        self._answer(operation, status, _error(service, code, message), times)
+        self._answer(operation, status, _error(service, code, message), times, before=before)
 
     def say(self, operation: str, answer: dict[str, Any], *, times: int = 0) -> None:
         """`service.Operation` of a JSON protocol answers."""
@@ -53,23 +62,20 @@ class Answers:
 
         _session().events.register_first(f"before-send.{operation}", handler)
 
-    def watch(self, operation: str, action: Any) -> None:
-        """Do something just before `service.Operation` is sent for the first time."""
-
-        def handler(**_: Any) -> None:
-            self.asked[operation] += 1
-            if self.asked[operation] == 1:
-                action()
-
-        _session().events.register_first(f"before-send.{operation}", handler)
-
     def _answer(
-        self, operation: str, status: int, body: bytes, times: int, headers: dict[str, str] | None = None
+        self,
+        operation: str,
+        status: int,
+        body: bytes,
+        times: int,
+        headers: dict[str, str] | None = None,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
         def handler(request: Any, **_: Any) -> AWSResponse | None:
             self.asked[operation] += 1
             if times and self.asked[operation] > times:
                 return None
+            before()
             # moto is asked too, whatever is answered here, and would do what the request says.
             request.url = NOBODY
             return AWSResponse(request.url, status, headers or {}, _Raw(body))
