@@ -49,9 +49,17 @@ class Answers:
         """`service.Operation` of a JSON protocol answers."""
         self._answer(operation, 200, json.dumps(answer).encode(), times)
 
-    def say_xml(self, operation: str, body: str, *, status: int = 200, headers: dict[str, str] | None = None) -> None:
+    def say_xml(
+        self,
+        operation: str,
+        body: str,
+        *,
+        status: int = 200,
+        times: int = 0,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         """`service.Operation` of an XML protocol answers."""
-        self._answer(operation, status, body.encode(), 0, headers)
+        self._answer(operation, status, body.encode(), times, headers)
 
     def raises(self, operation: str, error: Exception) -> None:
         """`service.Operation` does not come through."""

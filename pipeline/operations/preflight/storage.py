@@ -40,13 +40,17 @@ def _no_bucket(account: Account, error: ClientError) -> Finding:
     name = account.settings.data.bucket
     if says_missing(error):
         return failed(f"there is no bucket {name}; {account.bootstrap}")
-    if aws_errors.is_of(error, aws_errors.DENIED):
-        # An answer to HEAD has no body that would say which of the two it is.
-        return failed(
-            f"{name} is not of account {account.settings.account.id}, or these credentials may not s3:ListBucket there;"
-            " set data.bucket to one of the account's own, or ask for that permission"
-        )
-    raise error
+    if not aws_errors.is_of(error, aws_errors.DENIED):
+        raise error
+    # An answer to HEAD has no body that would say why. Without the owner's number it is another answer where that was it.
+    try:
+        account.client("s3").head_bucket(Bucket=name)
+    except ClientError:
+        return not_checked(f"these credentials may not s3:ListBucket on {name}, or it is another account's")
+    return failed(
+        f"{name} is not of account {account.settings.account.id}: what is written there is somebody else's; set"
+        " data.bucket to one of the account's own"
+    )
 
 
 def check_raw(account: Account) -> Iterator[Finding]:

@@ -34,11 +34,19 @@ def test_a_bucket_in_another_region_is_a_failure(look: Look, answers: Answers) -
     assert f"{BUCKET} is in eu-west-1, the account's region is us-east-1" in detail
 
 
-def test_a_bucket_of_somebody_else_is_a_failure(look: Look, answers: Answers) -> None:
-    answers.say_xml("s3.HeadBucket", "", status=403)
+def test_a_bucket_of_somebody_else_is_a_failure(look: Look, settings: Settings, answers: Answers) -> None:
+    client("s3").create_bucket(Bucket=BUCKET)
+    answers.say_xml("s3.HeadBucket", "", status=403, times=1)  # while the owner is asked for
     [(status, detail)] = look("bucket")
     assert status == "failed"
-    assert "is not of account 111122223333, or these credentials may not s3:ListBucket" in detail
+    assert f"{BUCKET} is not of account 111122223333" in detail
+
+
+def test_a_bucket_that_these_credentials_may_not_look_at_is_not_checked(look: Look, answers: Answers) -> None:
+    answers.say_xml("s3.HeadBucket", "", status=403)
+    [(status, detail)] = look("bucket")
+    assert status == "not checked"
+    assert detail.startswith(f"these credentials may not s3:ListBucket on {BUCKET}")
 
 
 def test_photos_and_metadata_have_to_lie_below_the_location(look: Look, own: Settings) -> None:
