@@ -42,7 +42,7 @@ def _no_bucket(account: Account, error: ClientError) -> Finding:
         return failed(f"there is no bucket {name}; {account.bootstrap}")
     if not aws_errors.is_of(error, aws_errors.DENIED):
         raise error
-    # An answer to HEAD has no body that would say why. Without the owner's number it is another answer where that was it.
+    # An answer to HEAD has no body that says why; where the owner was the reason, asking without one is answered.
     try:
         account.client("s3").head_bucket(Bucket=name)
     except ClientError:
