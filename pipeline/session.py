@@ -6,6 +6,7 @@ Everything else makes its clients with `client` and asks nothing: endpoint and c
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ _FOREIGN = (
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
 )
 _SERVICE_ENDPOINT = "AWS_ENDPOINT_URL_"
+_MAKING = threading.Lock()
 
 
 def connect(settings: Settings) -> None:
@@ -100,4 +102,6 @@ def _client(settings: Settings, service: str, *, total_max_attempts: int, **time
         max_pool_connections=32,
         **timeouts,
     )
-    return boto3.client(service, config=config)
+    # Many threads may use a client; making one is for one at a time, as they share boto3's session.
+    with _MAKING:
+        return boto3.client(service, config=config)

@@ -34,7 +34,7 @@ class Account:
         return f"make it: python -m pipeline {'upsert' if self.is_local else 'bootstrap'}"
 
     def client(self, service: str) -> Any:
-        """The client of a service. Many threads may ask; boto3 makes clients in one at a time."""
+        """The client of a service, made once. Many threads may ask."""
         with self._lock:
             if service not in self._clients:
                 self._clients[service] = looking_client(self.settings, service)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -24,8 +24,7 @@ SERVICES: dict[Role, str] = {
     "scheduler": "scheduler.amazonaws.com",
     "deploy": "lambda.amazonaws.com",
 }
-assert set(SERVICES) <= set(get_args(Role))
-# Actions that the simulator is asked about one request at a time have these answers beside "allowed".
+# The simulator's other answers are explicitDeny and implicitDeny.
 _ALLOWED = "allowed"
 
 

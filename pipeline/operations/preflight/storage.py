@@ -15,7 +15,7 @@ from pipeline.operations.responses import says_missing
 
 FOLDERS = ("bin-images", "metadata")
 # Data transfer from S3 to another region: https://aws.amazon.com/s3/pricing/
-_TRANSFER = "0.01 to 0.02 USD a GB from regions of the USA and Europe, more from others, on the bucket owner's bill"
+_TRANSFER = "0.01 to 0.02 USD from regions of the USA and Europe, more from others, on the bill of the bucket's owner"
 
 
 def check_bucket(account: Account) -> Iterator[Finding]:
@@ -92,7 +92,9 @@ def _distance(account: Account, bucket: str) -> Iterator[Finding]:
             return  # said already
         region = region_of(error.response)
     if region and region != own:
-        yield warning(f"{bucket} is in {region}, not in {own}: each time all of it is read costs {_TRANSFER}")
+        yield warning(
+            f"{bucket} is in {region}, not in {own}: each GB that is read costs {_TRANSFER}; a copy in {own} costs once"
+        )
 
 
 def region_of(answer: dict[str, Any]) -> str:

@@ -27,7 +27,9 @@ def test_the_help_imports_nothing_heavy() -> None:
 
 def test_the_help_names_every_command_and_the_safe_default(call: Call) -> None:
     help_text = call("--help").out
-    commands = "demo local check definition upsert start watch runs stop logs models approve reject endpoint predict"
+    commands = (
+        "demo local check definition upsert start watch runs stop logs models approve reject endpoint predict delete"
+    )
     assert [name for name in commands.split() if f"│ {name} " not in help_text] == []
     assert "'local' ('demo' for the demo)" in " ".join(help_text.replace("│", " ").split())
 

@@ -75,7 +75,7 @@ def test_photos_in_another_region_cost_by_the_gigabyte(look: Look, own: Settings
     *_, (status, detail) = look("raw photos", own)
     assert status == "warning"
     assert "photos-raw is in eu-west-1, not in us-east-1" in detail
-    assert "USD a GB" in detail
+    assert "each GB that is read costs 0.01 to 0.02 USD" in detail
 
 
 def test_photos_that_only_the_job_role_may_list_are_not_checked(look: Look, own: Settings, answers: Answers) -> None:
