@@ -52,14 +52,6 @@ class ImageRegistry:
             raise ImageNotFoundError(f"image {uri} is not published here; `python -m pipeline upsert` publishes it")
         return folder
 
-    def tags(self, repository: str) -> dict[str, float]:
-        """The tags of a repository, and when each was published, in seconds since the epoch."""
-        folder = self._folder / repository
-        if ".." in repository or not folder.is_dir():
-            return {}
-        # What begins with a point is being written.
-        return {one.name: one.stat().st_mtime for one in folder.iterdir() if not one.name.startswith(".")}
-
     def entry_point(self, uri: str) -> list[str]:
         """The ENTRYPOINT of the image's Dockerfile, in its JSON form."""
         dockerfiles = sorted(self.locate(uri).glob("containers/*/Dockerfile"))

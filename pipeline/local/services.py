@@ -1,8 +1,7 @@
 """The table of what the local cloud answers itself: service, operation, handler. All else is moto's.
 
 Of the services named here (SageMaker, its runtime, Athena, CloudWatch Logs, EventBridge Scheduler) any other operation
-is answered with the error for an unknown one. Of Lambda, EventBridge and ECR only Invoke, PutEvents and DescribeImages
-are answered here.
+is answered with the error for an unknown one. Of Lambda and EventBridge only Invoke and PutEvents are answered here.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import Any
 from pipeline.local.athena import Athena, S3Access
 from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.context import Context
-from pipeline.local.ecr import Repositories
 from pipeline.local.errors import ServiceError
 from pipeline.local.events import Events
 from pipeline.local.functions import Functions
@@ -38,8 +36,6 @@ log = logging.getLogger(__name__)
 
 Request = dict[str, Any]
 Handler = Callable[[Request], Request]
-# What these are asked beside their own operations is moto's.
-SHARED = ("events", "ecr")
 
 
 class Services:
@@ -50,8 +46,7 @@ class Services:
         self.logs = Logs(context.directory / "logs", context.arn)
         self.functions = Functions(context, self.logs)
         self.events = Events(context, self.functions)
-        images = ImageRegistry(context.directory / "images")
-        job_services = JobServices(context, self.logs, images)
+        job_services = JobServices(context, self.logs, ImageRegistry(context.directory / "images"))
         self._tags = Tags(context.store)
         self._registry = Registry(context, self.events)
         self._processing = ProcessingJobs(job_services)
@@ -100,12 +95,11 @@ class Services:
             "logs": self.logs.operations(),
             "events": self.events.operations(),
             "scheduler": self._scheduler.operations(),
-            "ecr": Repositories(images, context.account_id).operations(),
         }
 
     def owns(self, service: str, operation: str) -> bool:
         """Whether a request is answered here, be it with an error, rather than by moto."""
-        return service in self.table and (service not in SHARED or operation in self.table[service])
+        return service in self.table and (service != "events" or operation in self.table[service])
 
     def call(self, service: str, operation: str, request: Request) -> Request:
         """Answer a request of a JSON-protocol service. Raises ServiceError."""

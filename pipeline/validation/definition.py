@@ -66,7 +66,7 @@ def all_steps(steps: list[Step]) -> Iterator[Step]:
 def _top(definition: dict[str, Any]) -> Iterator[Problem]:
     size = len(json.dumps(definition, separators=(",", ":")))
     if size > MAX_CHARACTERS:
-        yield Problem("definition", f"{size:,} characters, at most {MAX_CHARACTERS:,} allowed; take something out")
+        yield Problem("definition", f"{size} characters, at most {MAX_CHARACTERS} allowed")
     if definition["Version"] != VERSION:
         yield Problem("Version", f"want {VERSION!r}, not {definition['Version']!r}")
     if not definition["Steps"]:

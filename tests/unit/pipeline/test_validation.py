@@ -239,7 +239,7 @@ MISTAKES = {
         "step QualityGate.IfSteps[1].Function",
         "unknown",
     ),
-    "too long": (lambda d: d.update(Metadata={"x": "y" * 1_048_576}), "definition", "at most 1,048,576 allowed"),
+    "too long": (lambda d: d.update(Metadata={"x": "y" * 1_048_576}), "definition", "at most 1048576 allowed"),
 }
 
 
