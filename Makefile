@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLKIT := .venv-toolkit
 PEERS := .venv-peers
+LOCKS := .venv-locks
+IMAGES := processing inference training
 REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt requirements/constraints.txt
 
-.PHONY: demo test check setup test-toolkit setup-toolkit setup-peers clean
+.PHONY: demo test check setup test-toolkit setup-toolkit setup-peers test-images locks clean
 
 demo: setup
 	$(BIN)/python -m pipeline demo
@@ -18,6 +20,25 @@ test: setup
 # The training container's contract under AWS's own training toolkit.
 test-toolkit: setup-toolkit
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(TOOLKIT)/bin/python -m pytest tests/toolkit
+
+# Two of the images, really built, without a Docker engine; as root, with debootstrap and buildah installed.
+test-images: setup
+	TEST_IMAGES=1 $(BIN)/python -m pytest tests/images
+
+# What the images install: every package that the pins of requirements.txt want, by version and by hash. A universal
+# lock fits each Python that a base image may bring; torch and what comes with it is the training base's own.
+locks: $(LOCKS)/.installed
+	for image in $(IMAGES); do \
+		$(LOCKS)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+			--no-emit-package torch --no-emit-package torchvision --no-annotate \
+			--custom-compile-command "make locks" --constraints requirements/constraints.txt \
+			--output-file containers/$$image/requirements.lock containers/$$image/requirements.txt || exit 1; \
+	done
+
+$(LOCKS)/.installed: requirements/locks.txt
+	test -x $(LOCKS)/bin/python || $(PYTHON) -m venv $(LOCKS)
+	$(LOCKS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 check: setup
 	$(BIN)/ruff check .

@@ -143,7 +143,7 @@ class Context:
 
     def image_uri(self, step: str) -> str:
         """The image of `step`, tagged with the hash of its content."""
-        return f"{self.settings.repository(images.STEPS[step])}:{images.tag(step)}"
+        return images.step_image(step, self.settings).uri
 
     def cache(self, duration: str) -> CacheConfig:
         """A cache configuration that expires after `duration`."""

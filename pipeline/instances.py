@@ -6,6 +6,8 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/distributed-data-parallel-suppor
 
 from __future__ import annotations
 
+import re
+
 GPUS = {
     "ml.g4dn.xlarge": 1,
     "ml.g4dn.2xlarge": 1,
@@ -56,6 +58,11 @@ CPU = (
 def gpus(instance_type: str) -> int:
     """Number of GPUs; 0 for a type that is not in the table of GPU types."""
     return GPUS.get(instance_type, 0)
+
+
+def accelerated(instance_type: str) -> bool:
+    """Whether a type has GPUs, be it in the table of GPU types or newer than that."""
+    return gpus(instance_type) > 0 or re.match(r"ml\.[gp][0-9]", instance_type) is not None
 
 
 def alternatives(instance_type: str, backend: str) -> list[str]:

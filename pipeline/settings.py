@@ -472,6 +472,11 @@ class Images(Group):
         pattern=_IMAGE_OR_NONE,
         description="of the training image; default AWS's PyTorch training image for the backend, in the region",
     )
+    evaluation_base: str = Field(
+        default="",
+        pattern=_IMAGE_OR_NONE,
+        description="of the image that evaluates, on CPUs mostly; default training_base, and without one AWS's",
+    )
 
 
 class Retention(Group):

@@ -6,6 +6,7 @@ from pipeline.cli.app import app, main
 from pipeline.cli import demo
 from pipeline.cli import local
 from pipeline.cli import definition
+from pipeline.cli import images
 from pipeline.cli import runs
 from pipeline.cli import schedules
 from pipeline.cli import dataset
@@ -25,6 +26,7 @@ __all__ = [
     "delete",
     "demo",
     "endpoint",
+    "images",
     "lineage",
     "local",
     "main",

@@ -42,11 +42,7 @@ def prepare(settings: Settings) -> None:
 def publish_images(settings: Settings, directory: Path) -> list[str]:
     """Publish the image of every step as its source stands now; gives the URIs."""
     registry = ImageRegistry(directory / "images")
-    uris = []
-    for step, image in images.STEPS.items():
-        tag = registry.publish(settings.repository(image).split("/", 1)[1], step)
-        uris.append(f"{settings.repository(image)}:{tag}")
-    return uris
+    return [registry.publish(image) for image in images.step_images(settings)]
 
 
 def function_zip(root: Path = images.ROOT) -> bytes:

@@ -50,6 +50,8 @@ class Context:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
             "AWS_EC2_METADATA_DISABLED": "true",
+            # As the images set it: ONNX Runtime reports its use to Microsoft unless it is told not to.
+            "ORT_DISABLE_TELEMETRY": "1",
             **self.environment,
         }
 

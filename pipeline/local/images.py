@@ -26,13 +26,12 @@ class ImageRegistry:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def publish(self, repository: str, step: str, root: Path = images.ROOT) -> str:
-        """Copy what the image of `step` is made of; gives the tag. A tag that is there already stays as it is."""
-        tag = images.tag(step, root)
-        target = self._folder / repository / tag
+    def publish(self, image: images.StepImage, root: Path = images.ROOT) -> str:
+        """Copy what the image is made of; gives its URI. A tag that is there already stays as it is."""
+        target = self._folder / image.repository_name / image.tag
         if not target.exists():
-            partial = target.with_name(f".{tag}.{random_id()}")
-            for path in images.source_files(step, root):
+            partial = target.with_name(f".{image.tag}.{random_id()}")
+            for path in images.source_files(image.step, root):
                 (partial / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(root / path, partial / path)
             try:
@@ -42,7 +41,15 @@ class ImageRegistry:
                 shutil.rmtree(partial)
                 if not target.exists():
                     raise
-        return tag
+        return image.uri
+
+    def published(self, repository: str) -> dict[str, Path] | None:
+        """The folders of a repository's images by their tags, the oldest first; None where there is no repository."""
+        folder = self._folder / repository
+        if ".." in repository or not folder.is_dir():
+            return None
+        folders = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        return {path.name: path for path in sorted(folders, key=lambda path: (path.stat().st_mtime, path.name))}
 
     def locate(self, uri: str) -> Path:
         """The folder with the image's source. Raises ImageNotFoundError."""

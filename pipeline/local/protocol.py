@@ -26,7 +26,13 @@ from pipeline.local.services import Services
 log = logging.getLogger(__name__)
 
 # The first part of X-Amz-Target, and botocore's name of the service.
-TARGETS = {"SageMaker": "sagemaker", "AmazonAthena": "athena", "Logs_20140328": "logs", "AWSEvents": "events"}
+TARGETS = {
+    "SageMaker": "sagemaker",
+    "AmazonAthena": "athena",
+    "Logs_20140328": "logs",
+    "AWSEvents": "events",
+    "AmazonEC2ContainerRegistry_V20150921": "ecr",
+}
 JSON = "application/x-amz-json-1.1"
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _INVOKE_ENDPOINT = re.compile(r"/endpoints/([^/]+)/invocations")

@@ -1,7 +1,8 @@
 """The table of what the local cloud answers itself: service, operation, handler. All else is moto's.
 
 Of the services named here (SageMaker, its runtime, Athena, CloudWatch Logs, EventBridge Scheduler) any other operation
-is answered with the error for an unknown one. Of Lambda and EventBridge only Invoke and PutEvents are answered here.
+is answered with the error for an unknown one. Of Lambda, EventBridge and ECR only Invoke, PutEvents and DescribeImages
+are answered here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from pipeline.local.athena import Athena, S3Access
 from pipeline.local.cloudwatch import CloudWatch
+from pipeline.local.container_registry import ContainerRegistry
 from pipeline.local.context import Context
 from pipeline.local.errors import ServiceError
 from pipeline.local.events import Events
@@ -34,6 +36,8 @@ from pipeline.local.scheduler.targets import Targets
 
 log = logging.getLogger(__name__)
 
+# Services whose other operations are moto's.
+_SHARED = ("events", "ecr")
 Request = dict[str, Any]
 Handler = Callable[[Request], Request]
 
@@ -46,7 +50,8 @@ class Services:
         self.logs = Logs(context.directory / "logs", context.arn)
         self.functions = Functions(context, self.logs)
         self.events = Events(context, self.functions)
-        job_services = JobServices(context, self.logs, ImageRegistry(context.directory / "images"))
+        images = ImageRegistry(context.directory / "images")
+        job_services = JobServices(context, self.logs, images)
         self._tags = Tags(context.store)
         self._registry = Registry(context, self.events)
         self._processing = ProcessingJobs(job_services)
@@ -94,12 +99,13 @@ class Services:
             "athena": self._athena.operations(),
             "logs": self.logs.operations(),
             "events": self.events.operations(),
+            "ecr": ContainerRegistry(context, images).operations(),
             "scheduler": self._scheduler.operations(),
         }
 
     def owns(self, service: str, operation: str) -> bool:
         """Whether a request is answered here, be it with an error, rather than by moto."""
-        return service in self.table and (service != "events" or operation in self.table[service])
+        return service in self.table and (service not in _SHARED or operation in self.table[service])
 
     def call(self, service: str, operation: str, request: Request) -> Request:
         """Answer a request of a JSON-protocol service. Raises ServiceError."""

@@ -52,7 +52,7 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
         **({"until": until} if until else {}),
         **({"retrain": settings.name} if retrain else {}),
     }
-    image = f"{settings.repository(images.STEPS[STEP])}:{images.tag(STEP)}"
+    image = images.step_image(STEP, settings).uri
     output = {"S3Uri": f"{settings.root_uri}/monitor/{identity}", "LocalPath": "/opt/ml/processing/output/report"}
     cluster = {"InstanceType": chosen.instance_type, "InstanceCount": 1, "VolumeSizeInGB": 20}
     return {

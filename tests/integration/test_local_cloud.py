@@ -28,6 +28,17 @@ def test_other_services_are_answered_by_the_server_behind(local_cloud):
     assert identity["Account"] == ACCOUNT.id
 
 
+def test_ecr_lists_what_is_published_here_and_its_other_operations_are_the_server_behinds(local_cloud):
+    tag = local_cloud.image("print('hello')").rpartition(":")[2]
+    ecr = local_cloud.client("ecr")
+    pages = ecr.get_paginator("describe_images").paginate(repositoryName="test", PaginationConfig={"PageSize": 1})
+    found = {tag: one for page in pages for one in page["imageDetails"] for tag in one["imageTags"]}
+    assert found[tag]["imageSizeInBytes"] > 0
+    with pytest.raises(ecr.exceptions.RepositoryNotFoundException, match="'none-such' does not exist"):
+        ecr.describe_images(repositoryName="none-such")
+    assert ecr.describe_repositories()["repositories"] == []
+
+
 def test_another_access_key_is_refused(local_cloud):
     client = boto3.client("sagemaker", aws_access_key_id="other", aws_secret_access_key="other")
     with pytest.raises(ClientError, match="not this local cloud's"):

@@ -1,4 +1,5 @@
 import ast
+import importlib.metadata
 import re
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from pipeline import images
 
@@ -29,6 +31,63 @@ def test_an_images_pins_are_the_constraints(image):
     constraints = pins(ROOT / "requirements" / "constraints.txt")
     for package, version in pins(ROOT / "containers" / image / "requirements.txt").items():
         assert constraints.get(package) == version, package
+
+
+ENTRY = re.compile(
+    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;]+)(?: ; [^\\]+)? \\\n(?P<hashes>(?: {4}--hash=.*\n)+)", re.M
+)
+SHA256 = re.compile(r" {4}--hash=sha256:[0-9a-f]{64}( \\)?")
+LOCKED = ["processing", "training", "inference"]
+
+
+def normalized(name):
+    """A project's name as indexes compare it: https://packaging.python.org/en/latest/specifications/name-normalization/"""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def lock(image):
+    """Version by package of an image's lock; the whole file is read, or the test fails."""
+    text = (ROOT / "containers" / image / "requirements.lock").read_text()
+    text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+    found = list(ENTRY.finditer(text))
+    assert ENTRY.sub("", text) == ""
+    for entry in found:
+        assert all(SHA256.fullmatch(line) for line in entry["hashes"].splitlines()), entry["name"]
+    return {normalized(entry["name"]): entry["version"] for entry in found}
+
+
+@pytest.mark.parametrize("image", LOCKED)
+def test_a_lock_holds_every_pin_at_its_version_and_hashes_alone(image):
+    pinned = pins(ROOT / "containers" / image / "requirements.txt")
+    locked = lock(image)
+    wanted = {normalized(name): version for name, version in pinned.items()}
+    assert {name: locked.get(name) for name in wanted} == wanted, "run: make locks"
+
+
+@pytest.mark.parametrize("image", LOCKED)
+def test_a_locks_versions_are_the_constraints(image):
+    constraints = {
+        normalized(name): version for name, version in pins(ROOT / "requirements" / "constraints.txt").items()
+    }
+    locked = lock(image)
+    assert {name: constraints[name] for name in locked if name in constraints} == {
+        name: version for name, version in locked.items() if name in constraints
+    }
+
+
+@pytest.mark.parametrize("image", LOCKED)
+def test_a_lock_holds_what_its_packages_require(image):
+    """As they are installed here, which is what the constraints pin."""
+    locked = lock(image)
+    environment = {"python_version": "3.11", "extra": ""}
+    for name in locked:
+        try:
+            required = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue  # wanted on another Python only
+        for requirement in map(Requirement, required):
+            if requirement.marker is None or requirement.marker.evaluate(environment):
+                assert normalized(requirement.name) in locked, f"{name} wants {requirement.name}; run: make locks"
 
 
 def imported(path):
@@ -65,8 +124,45 @@ def test_an_image_installs_what_its_step_imports(step):
     assert {PACKAGES.get(name, name) for name in third_party(step) - elsewhere} <= set(installed)
 
 
-def test_the_training_image_never_installs_torch():
-    assert not BASE_IMAGE & set(pins(ROOT / "containers" / "training" / "requirements.txt"))
+def test_the_training_image_never_installs_torch_or_what_comes_with_it():
+    locked = lock("training")
+    assert not BASE_IMAGE & set(locked)
+    # The bindings of the driver's library, which trackers read the GPUs' load with, are no part of torch.
+    assert {name for name in locked if name.startswith(("nvidia-", "triton", "cuda"))} == {"nvidia-ml-py"}
+
+
+@pytest.mark.parametrize("image", LOCKED)
+def test_a_dockerfile_installs_from_the_lock_by_hash_alone(image):
+    text = (ROOT / "containers" / image / "Dockerfile").read_text().replace("\\\n", " ")
+    (install,) = re.findall(r"^RUN (.*pip.* install .*)$", text, re.MULTILINE)
+    words = install.partition("&&")[0].split()
+    assert {"--require-hashes", "--no-deps", "--no-cache-dir"} <= set(words)
+    assert words[words.index("--only-binary") + 1] == ":all:"
+    assert words[words.index("-r") + 1].endswith("requirements.lock")
+
+
+@pytest.mark.parametrize("image", LOCKED)
+def test_a_dockerfile_is_clean_and_takes_its_base_from_the_settings_alone(image):
+    dockerfile = ROOT / "containers" / image / "Dockerfile"
+    command = [Path(sys.executable).parent / "hadolint", "--failure-threshold", "info", dockerfile]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert re.findall(r"^(?:ARG|FROM) .*", dockerfile.read_text(), re.MULTILINE)[:2] == [
+        "ARG BASE_IMAGE",
+        "FROM ${BASE_IMAGE}",
+    ]
+
+
+@pytest.mark.parametrize("image", LOCKED)
+def test_an_image_reports_its_use_to_nobody(image):
+    text = (ROOT / "containers" / image / "Dockerfile").read_text()
+    assert re.search(r"^ENV (?:.*\\\n)*.*\bORT_DISABLE_TELEMETRY=1$", text, re.MULTILINE)
+
+
+def test_the_serving_image_runs_as_nobody_special():
+    text = (ROOT / "containers" / "inference" / "Dockerfile").read_text()
+    (user,) = re.findall(r"^USER (.*)$", text, re.MULTILINE)
+    assert int(user) > 0
 
 
 @pytest.mark.parametrize("image", ["processing", "training", "inference"])

@@ -47,6 +47,10 @@ def settings_of(profile: str, **groups: dict[str, Any]) -> Settings:
     return Settings.model_validate(values)
 
 
+def tag_of(step: str, root: Path = ROOT) -> str:
+    return images.tag(step, settings_of("prod"), root)
+
+
 def compiled(profile: str, source: Source | None = None, **groups: dict[str, Any]) -> Definition:
     from pipeline.definition import compile_definition
 
@@ -124,31 +128,31 @@ def test_the_definition_names_nothing_of_this_machine(prod: Definition) -> None:
 @pytest.mark.parametrize("changed", ["query", "shard", "train", "evaluate", "serve"])
 def test_a_change_to_one_step_changes_only_that_steps_image(tmp_path: Path, changed: str) -> None:
     shutil.copytree(ROOT / "steps", tmp_path / "steps", ignore=shutil.ignore_patterns("__pycache__"))
-    before = {step: images.tag(step, tmp_path) for step in images.STEPS}
+    before = {step: tag_of(step, tmp_path) for step in images.STEPS}
     (tmp_path / "steps" / changed / "another.py").write_text("ANSWER = 42\n")
-    after = {step: images.tag(step, tmp_path) for step in images.STEPS}
+    after = {step: tag_of(step, tmp_path) for step in images.STEPS}
     assert [step for step in images.STEPS if before[step] != after[step]] == [changed]
 
 
 def test_a_change_to_what_the_steps_share_changes_every_image(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "steps", tmp_path / "steps", ignore=shutil.ignore_patterns("__pycache__"))
-    before = {step: images.tag(step, tmp_path) for step in images.STEPS}
+    before = {step: tag_of(step, tmp_path) for step in images.STEPS}
     (tmp_path / "steps" / "common" / "errors.py").write_text("")
-    assert all(images.tag(step, tmp_path) != before[step] for step in images.STEPS)
+    assert all(tag_of(step, tmp_path) != before[step] for step in images.STEPS)
 
 
 def test_compiled_files_do_not_change_an_image(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "steps", tmp_path / "steps", ignore=shutil.ignore_patterns("__pycache__"))
-    before = images.tag("query", tmp_path)
+    before = tag_of("query", tmp_path)
     (tmp_path / "steps" / "query" / "__pycache__").mkdir()
     (tmp_path / "steps" / "query" / "__pycache__" / "x.pyc").write_bytes(b"1")
-    assert images.tag("query", tmp_path) == before
+    assert tag_of("query", tmp_path) == before
 
 
 def test_a_moved_project_keeps_its_images(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "steps", tmp_path / "a" / "steps", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    assert images.tag("train", tmp_path / "a") == images.tag("train", tmp_path / "b")
+    assert tag_of("train", tmp_path / "a") == tag_of("train", tmp_path / "b")
 
 
 def test_each_step_runs_in_its_own_image(prod: Definition) -> None:
@@ -156,9 +160,9 @@ def test_each_step_runs_in_its_own_image(prod: Definition) -> None:
     for name, step in {"QueryMetadata": "query", "ShardImages": "shard", "EvaluateModel": "evaluate"}.items():
         uri = steps[name]["Arguments"]["AppSpecification"]["ImageUri"]
         repository = f"111122223333.dkr.ecr.us-east-1.amazonaws.com/bins-{images.STEPS[step]}"
-        assert uri == f"{repository}:{images.tag(step)}"
+        assert uri == f"{repository}:{tag_of(step)}"
         assert steps[name]["Arguments"]["AppSpecification"]["ContainerEntrypoint"] == ["python3", "-m", f"steps.{step}"]
-    assert training_of(prod)["AlgorithmSpecification"]["TrainingImage"].endswith(f"bins-training:{images.tag('train')}")
+    assert training_of(prod)["AlgorithmSpecification"]["TrainingImage"].endswith(f"bins-training:{tag_of('train')}")
 
 
 def test_only_query_shard_and_tune_are_cached(prod: Definition) -> None:
@@ -379,7 +383,7 @@ def test_the_registered_version_carries_its_origin(prod: Definition) -> None:
     origin = steps_of(prod)["RegisterModel"]["Arguments"]["CustomerMetadataProperties"]
     assert origin["pipeline_execution_arn"] == {"Get": "Execution.PipelineExecutionArn"}
     assert {f"parameter_{one['Name']}" for one in prod["Parameters"]} <= set(origin)
-    assert origin["shard_image"].endswith(f":{images.tag('shard')}")
+    assert origin["shard_image"].endswith(f":{tag_of('shard')}")
     # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html
     assert len(origin) <= 50
 

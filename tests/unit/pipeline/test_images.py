@@ -1,13 +1,30 @@
+"""Which image runs a step: what it is built on, what its tag depends on, and the local cloud's copies."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline import images
+from pipeline import deep_learning_containers, images
 from pipeline.local.images import ImageNotFoundError, ImageRegistry
+from pipeline.settings import Settings
+
+ACCOUNT = {"id": "123456789012", "region": "us-east-1"}
+
+
+def settings_of(**groups: dict[str, Any]) -> Settings:
+    values = {"account": ACCOUNT, "data": {"bucket": "bins-bucket", "image_location": "s3://photos"}, **groups}
+    return Settings.model_validate({"name": "bins", **values})
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tmp_path: Path) -> Path:
     root = tmp_path / "project"
     for step, image in images.STEPS.items():
         for folder in (f"steps/{step}", f"containers/{image}", "steps/common"):
@@ -18,11 +35,11 @@ def tree(tmp_path):
     return root
 
 
-def tags(root):
-    return {step: images.tag(step, root) for step in images.STEPS}
+def tags(root: Path, **groups: dict[str, Any]) -> dict[str, str]:
+    return {image.step: image.tag for image in images.step_images(settings_of(**groups), root)}
 
 
-def test_a_tag_does_not_depend_on_the_folder_or_on_compiled_files(tree, tmp_path):
+def test_a_tag_does_not_depend_on_the_folder_or_on_compiled_files(tree: Path, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere" / "copy"
     shutil.copytree(tree, copy)
     (copy / "steps/query/__pycache__").mkdir()
@@ -39,28 +56,107 @@ def test_a_tag_does_not_depend_on_the_folder_or_on_compiled_files(tree, tmp_path
         ("containers/training/file.py", {"train", "evaluate"}),
     ],
 )
-def test_a_change_gives_new_tags_to_the_steps_that_are_made_of_it_alone(tree, file, steps):
+def test_a_change_gives_new_tags_to_the_steps_that_are_made_of_it_alone(tree: Path, file: str, steps: set[str]) -> None:
     before = tags(tree)
     (tree / file).write_text("changed")
     after = tags(tree)
     assert {step for step in before if before[step] != after[step]} == steps
 
 
-def test_a_published_image_keeps_its_source_when_the_tree_changes(tree, tmp_path):
+PINNED = f"example.com/base@sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("groups", "steps"),
+    [
+        ({"images": {"python_base": PINNED}}, {"query", "shard", "monitor", "serve"}),
+        ({"images": {"training_base": PINNED}}, {"train", "evaluate"}),
+        ({"images": {"evaluation_base": PINNED}}, {"evaluate"}),
+        ({"training": {"instance_type": "ml.m5.large"}}, {"train"}),
+        ({"evaluation": {"instance_type": "ml.g5.xlarge"}}, {"evaluate"}),
+        ({"training": {"backend": "smddp", "instance_type": "ml.p4d.24xlarge"}}, {"train", "evaluate"}),
+        ({"training": {"instance_type": "ml.g6.xlarge"}, "images": {"builder": "docker"}}, set()),
+    ],
+)
+def test_another_base_is_another_image(tree: Path, groups: dict[str, Any], steps: set[str]) -> None:
+    before, after = tags(tree), tags(tree, **groups)
+    assert {step for step in before if before[step] != after[step]} == steps
+
+
+REGISTRY = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training"
+
+
+@pytest.mark.parametrize(
+    ("step", "groups", "tag"),
+    [
+        ("train", {}, "2.10.0-gpu-py313-cu130-ubuntu22.04-sagemaker"),
+        ("train", {"training": {"instance_type": "ml.m5.large"}}, "2.10.0-cpu-py313-ubuntu22.04-sagemaker"),
+        # A type that is newer than the table of GPU types.
+        ("train", {"training": {"instance_type": "ml.g7e.2xlarge"}}, "2.10.0-gpu-py313-cu130-ubuntu22.04-sagemaker"),
+        ("evaluate", {}, "2.10.0-cpu-py313-ubuntu22.04-sagemaker"),
+        (
+            "train",
+            {"training": {"backend": "smddp", "instance_type": "ml.p4d.24xlarge"}},
+            "2.5.1-gpu-py311-cu124-ubuntu22.04-sagemaker",
+        ),
+        (
+            "evaluate",
+            {"training": {"backend": "smddp", "instance_type": "ml.p4d.24xlarge"}},
+            "2.5.1-cpu-py311-ubuntu22.04-sagemaker",
+        ),
+    ],
+)
+def test_the_training_images_base_follows_the_launcher_and_the_steps_instances(
+    step: str, groups: dict[str, Any], tag: str
+) -> None:
+    assert images.base(step, settings_of(**groups)) == f"{REGISTRY}:{tag}"
+
+
+def test_a_base_that_is_given_is_taken_for_training_and_evaluation() -> None:
+    given = settings_of(images={"training_base": PINNED})
+    assert [images.base(step, given) for step in ("train", "evaluate")] == [PINNED, PINNED]
+
+
+def test_awss_accounts_are_those_that_the_sdk_knows() -> None:
+    # The file alone: to import the SDK takes seconds.
+    sdk = importlib.util.find_spec("sagemaker.core")
+    assert sdk is not None
+    assert sdk.submodule_search_locations
+    path = Path(sdk.submodule_search_locations[0]) / "image_uri_config" / "pytorch.json"
+    version = json.loads(path.read_text())["training"]["versions"]["2.10.0"]
+    regions = {
+        region: account
+        for region, account in version["registries"].items()
+        # The other partitions have domains of their own, which settings do not reach.
+        if not region.startswith(("cn-", "us-iso", "eu-iso", "eusc-"))
+    }
+    assert {region: deep_learning_containers.account(region) for region in regions} == regions
+    assert version["py_versions"] == ["py313"]
+
+
+def test_an_images_name_is_its_repository_and_tag(tree: Path) -> None:
+    image = images.step_image("serve", settings_of(), tree)
+    assert image.uri == f"123456789012.dkr.ecr.us-east-1.amazonaws.com/bins-inference:{image.tag}"
+    assert image.repository_name == "bins-inference"
+    assert re.fullmatch(r"serve-[0-9a-f]{16}", image.tag)
+
+
+def publish(registry: ImageRegistry, tree: Path) -> str:
+    return registry.publish(images.step_image("serve", settings_of(), tree), tree)
+
+
+def test_a_published_image_keeps_its_source_when_the_tree_changes(tree: Path, tmp_path: Path) -> None:
     registry = ImageRegistry(tmp_path / "images")
-    tag = registry.publish("bins-inference", "serve", tree)
+    uri = publish(registry, tree)
     (tree / "steps/serve/file.py").write_text("changed")
-    uri = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/bins-inference:{tag}"
     assert (registry.locate(uri) / "steps/serve/file.py").read_text() == "steps/serve"
     assert not (registry.locate(uri) / "steps/query").exists()
-    assert registry.publish("bins-inference", "serve", tree) != tag
+    assert publish(registry, tree) != uri
 
 
-def test_the_entry_point_is_the_dockerfiles(tree, tmp_path):
+def test_the_entry_point_is_the_dockerfiles(tree: Path, tmp_path: Path) -> None:
     registry = ImageRegistry(tmp_path / "images")
-    tag = registry.publish("bins-inference", "serve", tree)
-    uri = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/bins-inference:{tag}"
-    assert registry.entry_point(uri) == ["python3", "-m", "steps.serve"]
+    assert registry.entry_point(publish(registry, tree)) == ["python3", "-m", "steps.serve"]
 
 
 @pytest.mark.parametrize(
@@ -71,6 +167,6 @@ def test_the_entry_point_is_the_dockerfiles(tree, tmp_path):
         "python:3.11",
     ],
 )
-def test_an_image_that_is_not_published_is_named(tmp_path, uri):
+def test_an_image_that_is_not_published_is_named(tmp_path: Path, uri: str) -> None:
     with pytest.raises(ImageNotFoundError, match="is not published here"):
         ImageRegistry(tmp_path).locate(uri)

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Builds and pushes each image of IMAGES: words of IMAGE|STEP|BASE|URI. CodeBuild runs it (buildspec.yaml); its working
+# directory is the build context.
+set -euf
+
+login() {
+    registry=${1%%/*}
+    case $registry in
+        *.dkr.ecr.*.amazonaws.com) ;;
+        *) return 0 ;;
+    esac
+    region=${registry#*.dkr.ecr.}
+    region=${region%%.*}
+    # Not in a pipe: there a failure would be docker's empty password, not the reason.
+    password=$(aws ecr get-login-password --region "$region")
+    printf '%s' "$password" | docker login --username AWS --password-stdin "$registry"
+}
+
+for entry in $IMAGES; do
+    IFS='|' read -r image step base uri <<EOF
+$entry
+EOF
+    echo "building $step: $uri"
+    login "$base"
+    login "$uri"
+    # SageMaker takes Docker's own manifests only, and no index of several platforms.
+    docker buildx build --platform linux/amd64 --provenance=false --output type=image,oci-mediatypes=false \
+        --file "containers/$image/Dockerfile" \
+        --build-arg "BASE_IMAGE=$base" --build-arg "STEP=$step" --tag "$uri" .
+    docker push "$uri"
+    echo "pushed $step: $uri"
+done

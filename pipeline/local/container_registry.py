@@ -1,0 +1,81 @@
+"""ECR's DescribeImages over the images that are published here; what else ECR does is moto's.
+
+https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.local.context import Context
+from pipeline.local.errors import ServiceError
+from pipeline.local.images import ImageRegistry
+
+Request = dict[str, Any]
+# What ECR gives a page of when nothing is asked for.
+PAGE = 100
+
+
+class ContainerRegistry:
+    """The account's repositories: those that something was published to."""
+
+    def __init__(self, context: Context, registry: ImageRegistry) -> None:
+        self._context = context
+        self._registry = registry
+
+    def operations(self) -> dict[str, Callable[[Request], Request]]:
+        """Handlers by operation."""
+        return {"DescribeImages": self._describe_images}
+
+    def _describe_images(self, request: Request) -> Request:
+        """All images, or those asked for by tag; every image has one tag, and it is its content's."""
+        repository, account = request["repositoryName"], self._context.account_id
+        published = self._registry.published(repository) if request.get("registryId", account) == account else None
+        if published is None:
+            raise ServiceError(
+                "RepositoryNotFoundException",
+                f"The repository with name '{repository}' does not exist in the registry with id"
+                f" '{request.get('registryId', account)}'",
+            )
+        tags = list(published)
+        if asked := request.get("imageIds"):
+            tags = [self._known(one, repository, published) for one in asked]
+        elif request.get("filter", {}).get("tagStatus") == "UNTAGGED":
+            tags = []
+        start = self._start(request.get("nextToken", "0"))
+        page = tags[start : start + request.get("maxResults", PAGE)]
+        details = [self._detail(repository, tag, published[tag]) for tag in page]
+        following = start + len(page)
+        return {"imageDetails": details, **({"nextToken": str(following)} if following < len(tags) else {})}
+
+    @staticmethod
+    def _start(token: str) -> int:
+        if not token.isdecimal():
+            raise ServiceError("InvalidParameterException", "Invalid parameter: nextToken")
+        return int(token)
+
+    @staticmethod
+    def _known(asked: Request, repository: str, published: dict[str, Path]) -> str:
+        if (tag := asked.get("imageTag")) not in published:
+            raise ServiceError(
+                "ImageNotFoundException",
+                f"The image with imageId {asked} does not exist within the repository with name '{repository}'",
+            )
+        return str(tag)
+
+    def _detail(self, repository: str, tag: str, folder: Path) -> Request:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        digest = hashlib.sha256()
+        for path in files:
+            digest.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes())
+        return {
+            "registryId": self._context.account_id,
+            "repositoryName": repository,
+            "imageDigest": f"sha256:{digest.hexdigest()}",
+            "imageTags": [tag],
+            "imageSizeInBytes": sum(path.stat().st_size for path in files),
+            "imagePushedAt": round(folder.stat().st_mtime, 3),
+        }
