@@ -12,16 +12,18 @@ from tests.unit.pipeline.operations.preflight.conftest import Look, changed, cli
 def publish(settings: Settings, *steps: str) -> None:
     """Put the steps' images into the account's repositories."""
     ecr = client("ecr")
-    for image in sorted(set(images.STEPS.values())):
-        ecr.create_repository(repositoryName=f"{settings.name}-{image}")
-    for step in steps:
-        manifest = {"schemaVersion": 2, "config": {"digest": f"sha256:{step}"}, "layers": [], "step": step}
-        ecr.put_image(
-            repositoryName=f"{settings.name}-{images.STEPS[step]}",
-            imageManifest=json.dumps(manifest),
-            imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
-            imageTag=images.tag(step),
-        )
+    every = images.step_images(settings)
+    for name in sorted({image.repository_name for image in every}):
+        ecr.create_repository(repositoryName=name)
+    for image in every:
+        if image.step in steps:
+            manifest = {"schemaVersion": 2, "config": {"digest": f"sha256:{image.step}"}, "layers": []}
+            ecr.put_image(
+                repositoryName=image.repository_name,
+                imageManifest=json.dumps(manifest),
+                imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
+                imageTag=image.tag,
+            )
 
 
 def test_all_images_in_the_registry_are_fine(look: Look, settings: Settings) -> None:
@@ -34,7 +36,7 @@ def test_an_image_that_is_missing_is_named_with_what_puts_it_there(look: Look, s
     [(status, detail)] = look("images")
     assert status == "failed"
     assert detail == (
-        f"train: {settings.repository('training')}:{images.tag('train')} is not in the registry;"
+        f"train: {images.step_image('train', settings).uri} is not in the registry;"
         " put it there: python -m pipeline images push"
     )
 
