@@ -25,8 +25,7 @@ def check(
 ) -> None:
     """Check settings and definition and, with credentials, what the account has for them. Writes nothing.
 
-    Exits with 1 where a run, a deployment or a schedule would fail; what could not be looked at is said, and is no
-    failure.
+    Exits with 1 where a run, a deployment or a schedule would fail; what could not be looked at is only said.
     """
     from pipeline.operations import preflight
     from pipeline.operations.check import checked_definition, summarized

@@ -24,8 +24,7 @@ def delete(
 ) -> None:
     """Delete the pipeline, its schedules and its endpoint: shows what goes and what stays, then asks.
 
-    Data, logs and what the account was given once stay. Exits with 1 where something could not be deleted; run it
-    again then.
+    Data, logs and what bootstrap made stay. Exits with 1 where something could not be deleted; run it again then.
     """
     from pipeline.operations import delete as operation
     from pipeline.session import verify_account

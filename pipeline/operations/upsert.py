@@ -35,9 +35,9 @@ def upsert(
 ) -> Upserted:
     """Create the pipeline and its model package group, or bring what is there up to date.
 
-    `parallelism` limits the steps that run at the same time; None leaves the pipeline's own limit as it is. Whatever
-    fails, either both are there or what this call made is taken away again. Raises PipelineError where somebody else
-    keeps changing the pipeline.
+    `parallelism` limits the steps that run at the same time; None leaves the pipeline's own limit as it is. A pipeline
+    that was created is deleted again where its group cannot be. Raises PipelineError where somebody else keeps changing
+    the pipeline.
     """
     definition = checked_definition(settings, source.find())
     sagemaker = client(settings, "sagemaker")
