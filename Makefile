@@ -45,8 +45,8 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pipeline --profile demo check
-	$(BIN)/python -m pipeline --profile prod check
+	$(BIN)/python -m pipeline --profile demo check --offline
+	$(BIN)/python -m pipeline --profile prod check --offline
 
 # Writes anew what the definitions compile to; the commit shows what changed.
 golden: setup

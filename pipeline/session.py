@@ -6,6 +6,7 @@ Everything else makes its clients with `client` and asks nothing: endpoint and c
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ _FOREIGN = (
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
 )
 _SERVICE_ENDPOINT = "AWS_ENDPOINT_URL_"
+_MAKING = threading.Lock()
 
 
 def connect(settings: Settings) -> None:
@@ -82,13 +84,24 @@ def foreign_variables() -> list[str]:
 
 def client(settings: Settings, service: str) -> Any:
     """A boto3 client in the settings' region that retries throttling and lost connections."""
+    return _client(settings, service, total_max_attempts=5, connect_timeout=10)
+
+
+def looking_client(settings: Settings, service: str) -> Any:
+    """A client to look whether something is there: where no network is, it says so within seconds."""
+    return _client(settings, service, total_max_attempts=3, connect_timeout=3, read_timeout=15)
+
+
+def _client(settings: Settings, service: str, *, total_max_attempts: int, **timeouts: int) -> Any:
     import boto3
     from botocore.config import Config
 
     config = Config(
         region_name=settings.account.region,
-        retries={"mode": "standard", "total_max_attempts": 5},
-        connect_timeout=10,
+        retries={"mode": "standard", "total_max_attempts": total_max_attempts},
         max_pool_connections=32,
+        **timeouts,
     )
-    return boto3.client(service, config=config)
+    # Many threads may use a client; making one is for one at a time, as they share boto3's session.
+    with _MAKING:
+        return boto3.client(service, config=config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import hypothesis
 import pytest
 
@@ -32,6 +34,8 @@ def pytest_configure() -> None:
     # How long an example takes says more of the machine than of the code.
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
+    # A session of boto3's reads the services' models anew, SageMaker's for a third of a second; many tests have one.
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
 @pytest.fixture(scope="session")

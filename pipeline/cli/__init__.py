@@ -17,6 +17,7 @@ from pipeline.cli import lineage
 from pipeline.cli import endpoint
 from pipeline.cli import predict
 from pipeline.cli import monitor
+from pipeline.cli import delete
 # isort: on
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "cost",
     "dataset",
     "definition",
+    "delete",
     "demo",
     "endpoint",
     "images",

@@ -2,32 +2,56 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import DEFINE, app, options_of, status, write_json
+from pipeline.cli.app import DEFINE, PROGRAM, app, options_of, status, write_json
+
+if TYPE_CHECKING:
+    from pipeline.operations.check import Summary
+    from pipeline.operations.preflight import Result
+    from pipeline.settings import Settings
 
 
 @app.command(rich_help_panel=DEFINE)
 def check(
     context: typer.Context,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no account, even with credentials.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
 ) -> None:
-    """Check the settings and the compiled definition; needs no AWS account."""
+    """Check settings and definition and, with credentials, what the account has for them. Writes nothing.
+
+    Exits with 1 where a run, a deployment or a schedule would fail; what could not be looked at is only said.
+    """
+    from pipeline.operations import preflight
     from pipeline.operations.check import checked_definition, summarized
 
-    settings = options_of(context).settings()
+    options = options_of(context)
+    settings = options.settings()
     with status("compiling the definition"):
         text = checked_definition(settings)
     summary = summarized(settings, text)
+    results = preflight.offline(settings)
+    if not offline:
+        with status("asking the account"):
+            results += preflight.online(settings)
+    results = [dataclasses.replace(one, detail=one.detail.replace(PROGRAM, options.command())) for one in results]
     if as_json:
-        write_json(summary)
-        return
+        write_json({**dataclasses.asdict(summary), "checks": results})
+    else:
+        _show(settings, summary, results)
+    if any(result.status == "failed" for result in results):
+        raise typer.Exit(1)
+
+
+def _show(settings: Settings, summary: Summary, results: list[Result]) -> None:
     from rich.console import Console
 
+    from pipeline import preflight_display
     from pipeline.display import simple_table
 
     table = simple_table("step", "kind", "image")
@@ -39,6 +63,12 @@ def check(
     console.print(table)
     console.print(f"{len(summary.parameters)} parameters: {', '.join(summary.parameters)}", highlight=False)
     console.print(f"[green]ok[/green]  {summary.bytes:,} bytes, sha256 {summary.sha256[:16]}", highlight=False)
+    # A line each, however long: people search it and machines count it.
+    for line in preflight_display.lines(results):
+        console.print(line, highlight=False, soft_wrap=True)
+    for result in results:
+        if result.status == "failed":
+            typer.secho(f"{result.check}: {result.detail}", err=True, fg="red")
 
 
 @app.command(rich_help_panel=DEFINE)

@@ -6,10 +6,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pipeline import aws_errors
 from pipeline.errors import PipelineError
 
-_MISSING_CODES = {"ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "NoSuchBucket", "404"}
-_DENIED_CODES = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden", "403"}
+_MISSING_CODES = {
+    "ResourceNotFound",
+    "ResourceNotFoundException",
+    "NoSuchKey",
+    "NoSuchBucket",
+    "404",
+    # IAM's, Glue's, KMS's, ECR's and SQS's.
+    "NoSuchEntity",
+    "EntityNotFoundException",
+    "NotFoundException",
+    "RepositoryNotFoundException",
+    "ImageNotFoundException",
+    "QueueDoesNotExist",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    # EC2's.
+    "InvalidSubnetID.NotFound",
+    "InvalidGroup.NotFound",
+}
 _WORDED_CODES = {"ValidationException", "InvalidRequestException"}
 _MISSING_WORDS = ("does not exist", "could not find", "cannot find", "not found")
 
@@ -28,10 +45,9 @@ def says_missing(error: Any) -> bool:
 
 def refusal(error: Any) -> str:
     """What a botocore ClientError says that means "not allowed", as one line; empty for any other error."""
-    if error.response["Error"]["Code"] not in _DENIED_CODES:
+    if aws_errors.code_of(error) not in aws_errors.DENIED:
         return ""
-    message = " ".join(error.response["Error"].get("Message", "").split())
-    return f"these credentials may not look ({error.operation_name}): {message}"
+    return f"these credentials may not look ({error.operation_name}): {aws_errors.message_of(error)}"
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.resources import Request, chosen, ordered, page, selected
 from pipeline.local.sagemaker.rollout import Policy, Traffic, roll_out
 from pipeline.local.sagemaker.serving import Answer, ServingError, Variant
+from pipeline.local.sagemaker.tags import forget
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +145,9 @@ class Endpoints:
 
     def _delete(self, request: Request) -> Request:
         name = request["EndpointName"]
-        self._claim(name, lambda _: None, EndpointStatus="Deleting")
+        arn = self._claim(name, lambda _: None, EndpointStatus="Deleting")
         self._context.store.delete(ENDPOINT, name)
+        forget(self._context.store, arn)
         if live := self._live.pop(name, None):
             self._end(live)
         return {}

@@ -8,6 +8,7 @@ from pipeline.local.context import Context, now
 from pipeline.local.errors import ServiceError
 from pipeline.local.sagemaker.registry import Registry
 from pipeline.local.sagemaker.resources import Request, chosen, ordered, page, selected
+from pipeline.local.sagemaker.tags import forget
 
 MODEL, CONFIG = "model", "endpoint-config"
 
@@ -25,11 +26,13 @@ class Models:
             "CreateModel": self.create_model,
             "DescribeModel": lambda request: self._get(MODEL, request["ModelName"]),
             "ListModels": self._list_models,
-            "DeleteModel": lambda request: self._delete(MODEL, request["ModelName"]),
+            "DeleteModel": lambda request: self._delete(MODEL, request["ModelName"], "ModelArn"),
             "CreateEndpointConfig": self._create_config,
             "DescribeEndpointConfig": lambda request: self.config(request["EndpointConfigName"]),
             "ListEndpointConfigs": self._list_configs,
-            "DeleteEndpointConfig": lambda request: self._delete(CONFIG, request["EndpointConfigName"]),
+            "DeleteEndpointConfig": lambda request: self._delete(
+                CONFIG, request["EndpointConfigName"], "EndpointConfigArn"
+            ),
         }
 
     def config(self, name: str) -> Request:
@@ -97,9 +100,10 @@ class Models:
             raise ServiceError("ValidationException", f'Could not find {kind.replace("-", " ")} "{arn}".')
         return document
 
-    def _delete(self, kind: str, name: str) -> Request:
-        self._get(kind, name)
+    def _delete(self, kind: str, name: str, arn_field: str) -> Request:
+        arn = self._get(kind, name)[arn_field]
         self._context.store.delete(kind, name)
+        forget(self._context.store, arn)
         return {}
 
     def _new(self, kind: str, name: str, request: Request, arn_field: str) -> str:

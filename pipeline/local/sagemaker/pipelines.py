@@ -14,6 +14,7 @@ from pipeline.local.sagemaker.execution import KIND as EXECUTION
 from pipeline.local.sagemaker.execution import Execution
 from pipeline.local.sagemaker.resources import Request, chosen, name_of, not_found, ordered, page
 from pipeline.local.sagemaker.steps import StepRunners
+from pipeline.local.sagemaker.tags import forget
 
 PIPELINE = "pipeline"
 _TYPES: dict[str, Callable[[str], Any]] = {"String": str, "Integer": int, "Float": float}
@@ -154,11 +155,21 @@ class Pipelines:
         return page(request, ordered(request, items, keys, "CreationTime"), "PipelineSummaries")
 
     def delete(self, request: Request) -> Request:
-        """Delete the pipeline; its executions remain."""
+        """Delete the pipeline and its executions; what their jobs have made remains.
+
+        https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeletePipeline.html
+        """
         document = self._pipeline(request["PipelineName"])
-        if any(run["PipelineExecutionStatus"] == "Executing" for run in self._runs(document["PipelineName"])):
+        runs = self._runs(document["PipelineName"])
+        if any(run["PipelineExecutionStatus"] in ("Executing", "Stopping") for run in runs):
             raise ServiceError("ConflictException", "The pipeline has executions in progress; stop them first.")
+        for run in runs:
+            _, thread = self._executions.pop(run["ExecutionId"], (None, None))
+            if thread is not None:
+                thread.join()  # its last words are written
+            self._context.store.delete(EXECUTION, run["ExecutionId"])
         self._context.store.delete(PIPELINE, document["PipelineName"])
+        forget(self._context.store, document["PipelineArn"])
         return {"PipelineArn": document["PipelineArn"]}
 
     # ------------------------------------------------------------------------------------------------- executions

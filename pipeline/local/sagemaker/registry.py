@@ -13,6 +13,7 @@ from pipeline.local.context import Context, now
 from pipeline.local.errors import ServiceError
 from pipeline.local.events import Events
 from pipeline.local.sagemaker.resources import Request, chosen, name_of, ordered, page
+from pipeline.local.sagemaker.tags import forget
 
 GROUP = "model-package-group"
 PACKAGE = "model-package"
@@ -100,10 +101,11 @@ class Registry:
     def delete_group(self, request: Request) -> Request:
         """Delete an empty group."""
         name = name_of(request["ModelPackageGroupName"])
-        self._group(name)
+        arn = self._group(name)["ModelPackageGroupArn"]
         if self._packages(name):
             raise ServiceError("ConflictException", f"Model Package Group {name} has versions; delete them first.")
         self._context.store.delete(GROUP, name)
+        forget(self._context.store, arn)
         return {}
 
     def create(self, request: Request) -> Request:
@@ -192,7 +194,9 @@ class Registry:
 
     def delete(self, request: Request) -> Request:
         """Delete a version; its number is not used again."""
-        self._context.store.delete(PACKAGE, self._package(request["ModelPackageName"])["ModelPackageName"])
+        package = self._package(request["ModelPackageName"])
+        self._context.store.delete(PACKAGE, package["ModelPackageName"])
+        forget(self._context.store, package["ModelPackageArn"])
         return {}
 
     def _emit(self, package: Request, updated: list[str]) -> None:

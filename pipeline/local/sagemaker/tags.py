@@ -43,5 +43,10 @@ class Tags:
         return {}
 
 
+def forget(store: Store, arn: str) -> None:
+    """A resource's tags go with it: one that is made anew under its name begins without."""
+    store.delete(KIND, arn)
+
+
 def _listed(tags: dict[str, str]) -> list[Request]:
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

@@ -27,7 +27,9 @@ def test_the_help_imports_nothing_heavy() -> None:
 
 def test_the_help_names_every_command_and_the_safe_default(call: Call) -> None:
     help_text = call("--help").out
-    commands = "demo local check definition upsert start watch runs stop logs models approve reject endpoint predict"
+    commands = (
+        "demo local check definition upsert start watch runs stop logs models approve reject endpoint predict delete"
+    )
     assert [name for name in commands.split() if f"│ {name} " not in help_text] == []
     assert "'local' ('demo' for the demo)" in " ".join(help_text.replace("│", " ").split())
 
@@ -140,6 +142,8 @@ def answer(code: str, message: str = "", operation: str = "CreatePipeline") -> e
         (answer("ExpiredTokenException", "expired"), "the AWS credentials have expired; sign in again"),
         (answer("ExpiredToken"), "the AWS credentials have expired"),
         (answer("UnrecognizedClientException"), "AWS does not accept the credentials"),
+        (answer("InvalidClientTokenId"), "A region that the account has not enabled answers so too"),
+        (answer("PermanentRedirect", "x", "PutObject"), "the bucket is in another region than account.region"),
         (answer("ThrottlingException"), "AWS throttled CreatePipeline; wait a little"),
         (answer("ResourceLimitExceeded", "ml.g5 is 0"), "raise it in Service Quotas. AWS says: ml.g5 is 0"),
         (answer("ValidationException", "a\n b"), "CreatePipeline failed (ValidationException): a b"),

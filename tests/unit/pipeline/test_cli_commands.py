@@ -14,6 +14,7 @@ from moto import mock_aws
 
 from pipeline.operations.executions import Execution
 from pipeline.operations.progress import Progress, StepRun
+from tests.answers import Answers
 from tests.unit.pipeline.conftest import Call
 from tests.unit.pipeline.operations.test_dataset import part
 
@@ -125,6 +126,33 @@ def test_check_prints_the_steps_and_that_all_is_well(call: Call) -> None:
     assert names[:4] == ["QueryMetadata", "ShardImages", "TuneModel", "EvaluateModel"]
     assert "11 parameters: ImageLocation, DataVersion" in outcome.out
     assert "\nok  " in outcome.out
+
+
+def test_check_says_what_it_could_not_check_without_credentials_and_is_content(call: Call) -> None:
+    outcome = call("check", "--profile", "aws")
+    assert (outcome.code, outcome.error) == (0, "")
+    assert outcome.out.splitlines()[-1].startswith("not checked  account, roles, permissions, quotas, images, bucket, ")
+    assert outcome.out.endswith("(no AWS credentials)\n")
+    assert "not checked" not in call("check", "--profile", "aws", "--offline").out
+
+
+@pytest.mark.usefixtures("account")
+def test_a_failed_check_is_a_line_on_stderr_with_the_remedy_of_the_profile_and_exit_1(call: Call) -> None:
+    answers = Answers()
+    answers.error("iam.SimulatePrincipalPolicy", "AccessDenied", "no", status=403)
+    answers.error("service-quotas.ListServiceQuotas", "AccessDeniedException", "no")
+    answers.error("athena.GetWorkGroup", "InvalidRequestException", "WorkGroup bins is not found.")
+    outcome = call("check", "--json")
+    assert outcome.code == 1
+    found = json.loads(outcome.out)
+    assert found["bytes"] > 1000
+    failed = [one["check"] for one in found["checks"] if one["status"] == "failed"]
+    assert {"roles", "images", "bucket", "workgroup", "database", "deploy function"} <= set(failed)
+    outcome = call("check")
+    assert outcome.code == 1
+    assert len(outcome.error.splitlines()) == len(failed)
+    missing = "bucket: there is no bucket bins-123456789012; make it: python -m pipeline --profile aws bootstrap"
+    assert missing in outcome.error.splitlines()
 
 
 def test_check_and_definition_agree_on_the_bytes(call: Call) -> None:

@@ -1,0 +1,124 @@
+"""What an error of AWS's means to a person, and what to do about it: one line for each.
+
+Used where an error ends a command, and where a check says why it could not look.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+UNKNOWN_KEY = (
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "AuthFailure",
+)
+DENIED = (
+    "AccessDenied",
+    "AccessDeniedException",
+    "AccessDeniedForDependencyException",
+    "UnauthorizedOperation",
+    "AuthorizationError",
+    "Forbidden",
+    "403",
+)
+THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown")
+QUOTA = ("ResourceLimitExceeded", "ServiceQuotaExceededException")
+# S3's answers to a request for a bucket of another region.
+OTHER_REGION = ("PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
+_ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9*]+)")
+_LOOPBACK = re.compile(r"https?://(127\.0\.0\.1|localhost)[:/]")
+SIGN_IN = "sign in again: aws sso login, or set AWS_PROFILE"
+
+
+def code_of(error: Any) -> str:
+    """The code of a botocore ClientError."""
+    return str(error.response["Error"]["Code"])
+
+
+def message_of(error: Any) -> str:
+    """The message of a botocore ClientError, as one line."""
+    return " ".join(str(error.response["Error"].get("Message", "")).split())
+
+
+def is_of(error: Exception, codes: tuple[str, ...]) -> bool:
+    """Whether an error is an answer of AWS's with one of the codes."""
+    from botocore.exceptions import ClientError
+
+    return isinstance(error, ClientError) and code_of(error) in codes
+
+
+def denied_action(error: Any) -> str:
+    """The action that a ClientError says is not allowed, as policies spell it where the answer names it."""
+    named = _ACTION.search(message_of(error))
+    return named[1] if named else str(error.operation_name)
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether AWS did not answer at all."""
+    from botocore import exceptions
+
+    return isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError)
+
+
+def explained(error: Exception) -> str:
+    """One line for an error of botocore's."""
+    from botocore import exceptions
+
+    match error:
+        case exceptions.ClientError():
+            line = _client_error(error)
+        case exceptions.NoCredentialsError() | exceptions.PartialCredentialsError():
+            line = f"no AWS credentials were found; {SIGN_IN}"
+        case exceptions.SSOError() | exceptions.CredentialRetrievalError() | exceptions.TokenRetrievalError():
+            line = f"the AWS credentials could not be loaded ({error}); {SIGN_IN}"
+        case exceptions.ProfileNotFound():
+            line = f"{error}; see: aws configure list-profiles"
+        case exceptions.NoRegionError():
+            line = "no AWS region is set; set account.region in pipeline.yaml"
+        case exceptions.HTTPClientError() | exceptions.ConnectionError():
+            line = _unreachable(error)
+        case exceptions.ParamValidationError():
+            line = f"AWS would refuse the request: {' '.join(str(error).split())}"
+        case _:
+            line = f"{type(error).__name__}: {error}"
+    return line
+
+
+def _unreachable(error: Exception) -> str:
+    url = str(getattr(error, "kwargs", {}).get("endpoint_url") or "")
+    if _LOOPBACK.match(url):
+        return f"the local cloud does not answer at {url}; start it: python -m pipeline local up"
+    where = f" at {url}" if url else ""
+    return f"AWS cannot be reached{where} ({type(error).__name__}); check the network, proxy and account.region"
+
+
+def _client_error(error: Any) -> str:
+    """The answers that a person can do something about; the rest in the service's own words."""
+    code, message, operation = code_of(error), message_of(error), error.operation_name
+    if code in EXPIRED:
+        line = f"the AWS credentials have expired; {SIGN_IN}"
+    elif code in UNKNOWN_KEY:
+        line = (
+            f"AWS does not accept the credentials ({code}); {SIGN_IN}. A region that the account has not enabled"
+            " answers so too: see account.region"
+        )
+    elif code in DENIED:
+        action = denied_action(error)
+        line = f"access denied: these credentials may not {action}; ask for that permission. AWS says: {message}"
+    elif code in THROTTLED:
+        line = f"AWS throttled {operation}; wait a little and try again"
+    elif code in QUOTA:
+        line = f"a quota of the account is used up; raise it in Service Quotas. AWS says: {message}"
+    elif code in OTHER_REGION:
+        line = (
+            f"{operation} failed ({code}): the bucket is in another region than account.region; set the bucket's"
+            f" region there, or take another bucket. AWS says: {message}"
+        )
+    else:
+        line = f"{operation} failed ({code}): {message}"
+    return line

@@ -1,0 +1,75 @@
+"""Subnets, security groups, the way to S3, and the key."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.settings import Settings
+from tests.unit.pipeline.operations.preflight.conftest import Look, changed, client
+
+
+@pytest.fixture
+def vpc() -> str:
+    return str(client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"])
+
+
+def subnet(vpc: str, block: str = "10.0.1.0/24") -> str:
+    return str(client("ec2").create_subnet(VpcId=vpc, CidrBlock=block)["Subnet"]["SubnetId"])
+
+
+def group(vpc: str) -> str:
+    return str(client("ec2").create_security_group(GroupName="g", Description="d", VpcId=vpc)["GroupId"])
+
+
+def inside(settings: Settings, subnets: list[str], groups: list[str]) -> Settings:
+    return changed(settings, "network", subnets=subnets, security_groups=groups)
+
+
+def test_without_a_network_of_ones_own_nothing_is_asked(look: Look) -> None:
+    assert look("network") == [("ok", "AWS's own")]
+
+
+def test_a_vpc_without_a_gateway_endpoint_for_s3_is_advised_to_have_one(
+    look: Look, settings: Settings, vpc: str
+) -> None:
+    chosen = inside(settings, [subnet(vpc)], [group(vpc)])
+    (status, _), (advice, detail) = look("network", chosen)
+    assert (status, advice) == ("ok", "warning")
+    assert f"aws ec2 create-vpc-endpoint --vpc-id {vpc} --service-name com.amazonaws.us-east-1.s3" in detail
+    client("ec2").create_vpc_endpoint(VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3", VpcEndpointType="Gateway")
+    assert [status for status, _ in look("network", chosen)] == ["ok", "ok"]
+
+
+def test_subnets_and_groups_of_two_vpcs_are_a_failure(look: Look, settings: Settings, vpc: str) -> None:
+    other = client("ec2").create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    [(status, detail)] = look("network", inside(settings, [subnet(vpc)], [group(other)]))
+    assert status == "failed"
+    assert vpc in detail
+    assert other in detail
+
+
+def test_a_subnet_that_is_not_there_is_a_failure(look: Look, settings: Settings, vpc: str) -> None:
+    [(status, detail)] = look("network", inside(settings, ["subnet-12345678"], [group(vpc)]))
+    assert status == "failed"
+    assert "subnet-12345678" in detail
+    assert "correct network.subnets" in detail
+
+
+def test_a_key_is_enabled_disabled_or_not_there(look: Look, settings: Settings) -> None:
+    assert look("key") == [("ok", "AWS's own keys")]
+    kms = client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    chosen = changed(settings, "encryption", kms_key=key["Arn"])
+    assert look("key", chosen) == [("ok", key["KeyId"])]
+    kms.disable_key(KeyId=key["KeyId"])
+    [(status, detail)] = look("key", chosen)
+    assert (status, "is Disabled; enable it in KMS" in detail) == ("failed", True)
+    missing = key["Arn"].replace(key["KeyId"], "12345678-1234-1234-1234-123456789012")
+    [(status, detail)] = look("key", changed(settings, "encryption", kms_key=missing))
+    assert (status, "correct encryption.kms_key" in detail) == ("failed", True)
+
+
+def test_an_asymmetric_key_encrypts_no_volume(look: Look, settings: Settings) -> None:
+    key = client("kms").create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]
+    [(status, detail)] = look("key", changed(settings, "encryption", kms_key=key["Arn"]))
+    assert (status, "want a symmetric one" in detail) == ("failed", True)

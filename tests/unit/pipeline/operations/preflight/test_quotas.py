@@ -1,0 +1,93 @@
+"""Quotas of the chosen instance types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.operations.preflight.quotas import Need, Quota, judged, needs
+from pipeline.settings import Settings
+from tests.answers import Answers
+from tests.unit.pipeline.operations.preflight.conftest import Look, changed
+
+APPLIED, DEFAULTS = "service-quotas.ListServiceQuotas", "service-quotas.ListAWSDefaultServiceQuotas"
+SPOT = "ml.g5.2xlarge for spot training job usage"
+
+
+def wanted(settings: Settings) -> dict[str, tuple[int, int]]:
+    return {need.quota: (need.least, need.wanted) for need in needs(settings)}
+
+
+def quotas(*values: tuple[str, float]) -> dict[str, Any]:
+    listed = [
+        {"QuotaName": name, "QuotaCode": f"L-{number}", "Value": value} for number, (name, value) in enumerate(values)
+    ]
+    return {"Quotas": listed}
+
+
+def test_trials_at_the_same_time_want_their_instances_together(settings: Settings) -> None:
+    chosen = changed(changed(settings, "training", instance_count=2), "tuning", parallel=3)
+    assert wanted(chosen)[SPOT] == (6, 6)
+
+
+def test_without_spot_it_is_another_quota(settings: Settings) -> None:
+    assert "ml.g5.2xlarge for training job usage" in wanted(changed(settings, "training", spot=False))
+
+
+def test_steps_come_one_after_the_other_so_the_largest_counts(settings: Settings) -> None:
+    chosen = changed(settings, "shard", instance_type=settings.data.instance_type, instance_count=7)
+    assert wanted(chosen)[f"{settings.data.instance_type} for processing job usage"] == (7, 7)
+
+
+def test_a_version_that_replaces_another_wants_its_instances_beside_them(settings: Settings) -> None:
+    chosen = changed(settings, "endpoint", instance_count=2, maximum_instance_count=5)
+    assert wanted(chosen)["ml.c5.xlarge for endpoint usage"] == (2, 10)
+
+
+def test_a_serverless_endpoint_wants_no_instances(settings: Settings) -> None:
+    assert not [name for name in wanted(changed(settings, "endpoint", mode="serverless")) if "endpoint usage" in name]
+
+
+NEED = Need(SPOT, least=2, wanted=4, reason="because", remedy="set less")
+
+
+def test_a_quota_that_is_too_small_says_where_to_ask_for_more_and_what_else_to_set() -> None:
+    found = judged(NEED, Quota("L-1234", 1.0), "eu-west-1")
+    assert (found.status, found.detail) == (
+        "failed",
+        f"{SPOT} is 1, 4 wanted (because); ask for more at https://eu-west-1.console.aws.amazon.com/servicequotas/home/"
+        "services/sagemaker/quotas/L-1234, or set less",
+    )
+
+
+def test_a_quota_that_is_enough_to_begin_with_is_a_warning() -> None:
+    assert judged(NEED, Quota("L-1", 3.0), "eu-west-1").status == "warning"
+    assert judged(NEED, Quota("L-1", 4.0), "eu-west-1").status == "ok"
+
+
+def test_a_quota_that_the_region_does_not_list_is_a_warning(look: Look, answers: Answers) -> None:
+    answers.say(APPLIED, quotas())
+    answers.say(DEFAULTS, quotas())
+    found = look("quotas")
+    assert {status for status, _ in found} == {"warning"}
+    assert all("us-east-1 lists no such quota" in detail for _, detail in found)
+
+
+def test_a_quota_that_was_never_raised_has_awss_default(look: Look, answers: Answers, settings: Settings) -> None:
+    names = [need.quota for need in needs(settings)]
+    answers.say(APPLIED, quotas(*[(name, 100) for name in names if name != SPOT]))
+    answers.say(DEFAULTS, quotas((SPOT, 0), (names[0], 0)))
+    found = dict.fromkeys(look("quotas"))
+    [failure] = [detail for status, detail in found if status == "failed"]
+    assert failure.startswith(f"{SPOT} is 0, 2 wanted (training.instance_count 1 x tuning.parallel 2)")
+
+
+def test_who_may_not_list_quotas_is_told_the_action(look: Look, answers: Answers) -> None:
+    message = "User: x is not authorized to perform: servicequotas:ListServiceQuotas because"
+    answers.error(APPLIED, "AccessDeniedException", message)
+    assert look("quotas") == [("not checked", "these credentials may not servicequotas:ListServiceQuotas")]
+
+
+def test_the_local_cloud_has_none(look: Look, settings: Settings) -> None:
+    assert look("quotas", changed(settings, "account", target="local")) == [
+        ("not checked", "the local cloud has no quotas")
+    ]

@@ -1,0 +1,88 @@
+"""The project's bucket and the raw photos."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.settings import Settings
+from tests.answers import Answers
+from tests.unit.pipeline.operations.preflight.conftest import Look, changed, client
+
+BUCKET = "bins-111122223333"
+
+
+@pytest.fixture
+def own(settings: Settings) -> Settings:
+    """Settings whose photos lie in a bucket that can be made here."""
+    return changed(settings, "data", image_location="s3://photos-raw/2026")
+
+
+def test_a_bucket_of_the_account_in_its_region_is_fine_and_stays_empty(look: Look) -> None:
+    client("s3").create_bucket(Bucket=BUCKET)
+    assert look("bucket") == [("ok", f"{BUCKET} is there and 111122223333's; nothing was written to it")]
+    assert client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
+
+
+def test_a_bucket_that_is_not_there_is_a_failure(look: Look) -> None:
+    assert look("bucket") == [("failed", f"there is no bucket {BUCKET}; make it: python -m pipeline bootstrap")]
+
+
+def test_a_bucket_in_another_region_is_a_failure(look: Look, answers: Answers) -> None:
+    answers.say_xml("s3.HeadBucket", "", headers={"x-amz-bucket-region": "eu-west-1"})
+    [(status, detail)] = look("bucket")
+    assert status == "failed"
+    assert f"{BUCKET} is in eu-west-1, the account's region is us-east-1" in detail
+
+
+def test_a_bucket_of_somebody_else_is_a_failure(look: Look, settings: Settings, answers: Answers) -> None:
+    client("s3").create_bucket(Bucket=BUCKET)
+    answers.say_xml("s3.HeadBucket", "", status=403, times=1)  # while the owner is asked for
+    [(status, detail)] = look("bucket")
+    assert status == "failed"
+    assert f"{BUCKET} is not of account 111122223333" in detail
+
+
+def test_a_bucket_that_these_credentials_may_not_look_at_is_not_checked(look: Look, answers: Answers) -> None:
+    answers.say_xml("s3.HeadBucket", "", status=403)
+    [(status, detail)] = look("bucket")
+    assert status == "not checked"
+    assert detail.startswith(f"these credentials may not s3:ListBucket on {BUCKET}")
+
+
+def test_photos_and_metadata_have_to_lie_below_the_location(look: Look, own: Settings) -> None:
+    s3 = client("s3")
+    s3.create_bucket(Bucket="photos-raw")
+    s3.put_object(Bucket="photos-raw", Key="2026/bin-images/1.jpg", Body=b"x")
+    assert look("raw photos", own) == [
+        ("ok", "s3://photos-raw/2026/bin-images/"),
+        (
+            "failed",
+            "nothing lies below s3://photos-raw/2026/metadata/; data.image_location holds bin-images and metadata",
+        ),
+    ]
+
+
+def test_a_location_without_a_bucket_is_a_failure(look: Look, own: Settings) -> None:
+    found = set(look("raw photos", own))
+    assert found == {("failed", "there is no bucket photos-raw; set data.image_location to where the photos are")}
+
+
+def test_photos_in_another_region_cost_by_the_gigabyte(look: Look, own: Settings) -> None:
+    s3 = client("s3")
+    s3.create_bucket(Bucket="photos-raw", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    for folder in ("bin-images", "metadata"):
+        s3.put_object(Bucket="photos-raw", Key=f"2026/{folder}/1", Body=b"x")
+    *_, (status, detail) = look("raw photos", own)
+    assert status == "warning"
+    assert "photos-raw is in eu-west-1, not in us-east-1" in detail
+    assert "each GB that is read costs 0.01 to 0.02 USD" in detail
+
+
+def test_photos_that_only_the_job_role_may_list_are_not_checked(look: Look, own: Settings, answers: Answers) -> None:
+    answers.error("s3.ListObjectsV2", "AccessDenied", "Access Denied", status=403)
+    answers.say_xml("s3.HeadBucket", "", status=403, headers={"x-amz-bucket-region": "us-west-2"})
+    found = look("raw photos", own)
+    assert {status for status, _ in found} == {"not checked", "warning"}
+    assert "the job role is what reads it" in found[0][1]
+    # A refusal tells the region all the same.
+    assert "photos-raw is in us-west-2" in found[-1][1]

@@ -1,0 +1,103 @@
+"""The workflow for GitHub Actions: what it runs exists, what it may do is little, and upserts come one by one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from pipeline.cli import app
+from pipeline.images import ROOT
+from pipeline.settings import ContinuousIntegration
+from pipeline.settings_file import load_settings
+
+FOLDER = ROOT / ".github" / "workflows"
+TEXT = (FOLDER / "pipeline.yml").read_text()
+COMMAND = re.compile(r"python -m pipeline (.+)")
+
+
+@pytest.fixture(scope="module")
+def workflow() -> Any:
+    # YAML 1.1 takes the word `on` for a boolean; GitHub does not.
+    return yaml.load(TEXT, Loader=yaml.BaseLoader)
+
+
+def steps(workflow: Any, job: str) -> list[dict[str, Any]]:
+    return list(workflow["jobs"][job]["steps"])
+
+
+def commands(workflow: Any, job: str) -> list[str]:
+    return [step["run"] for step in steps(workflow, job) if "run" in step]
+
+
+def test_a_pull_request_is_checked_and_tested_and_reaches_no_account(workflow: Any) -> None:
+    assert commands(workflow, "test") == ["make check", "make test"]
+    assert "id-token" not in workflow["permissions"]
+    assert "permissions" not in workflow["jobs"]["test"]
+    assert workflow["jobs"]["upsert"]["if"].startswith("github.event_name == 'push' && ")
+    assert set(workflow["on"]) == {"pull_request", "push"}
+
+
+def test_a_push_brings_images_and_then_the_pipeline_once_it_was_tested(workflow: Any) -> None:
+    assert workflow["jobs"]["upsert"]["needs"] == "test"
+    found = [match[1] for run in commands(workflow, "upsert") if (match := COMMAND.fullmatch(run))]
+    assert found == ["images push", "check", "upsert"]
+
+
+def test_the_branch_is_the_one_whose_runs_may_assume_the_role(workflow: Any) -> None:
+    assert workflow["on"]["push"]["branches"] == [ContinuousIntegration().branch]
+
+
+def test_every_command_is_one_of_the_command_line(workflow: Any) -> None:
+    for job in workflow["jobs"]:
+        for run in commands(workflow, job):
+            if match := COMMAND.search(run):
+                known: Any = get_command(app)
+                for word in match[1].split():
+                    assert word in known.commands, f"{run}: there is no command {word}"
+                    known = known.commands[word]
+
+
+def test_every_target_of_make_is_in_the_makefile(workflow: Any) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    made = [run.split()[1:] for job in workflow["jobs"] for run in commands(workflow, job) if run.startswith("make")]
+    assert {target for words in made for target in words} <= targets
+
+
+def test_the_default_profile_is_one_of_the_settings(workflow: Any) -> None:
+    default = re.search(r"\|\| '([a-z]+)' \}\}", workflow["jobs"]["upsert"]["env"]["PIPELINE_PROFILE"])
+    assert default is not None
+    assert load_settings(ROOT / "pipeline.yaml", default[1]).account.target == "aws"
+
+
+def test_permissions_are_the_least(workflow: Any) -> None:
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["jobs"]["upsert"]["permissions"] == {"contents": "read", "id-token": "write"}
+
+
+def test_two_upserts_never_run_at_once_and_none_is_broken_off(workflow: Any) -> None:
+    concurrency = workflow["jobs"]["upsert"]["concurrency"]
+    assert concurrency["cancel-in-progress"] == "false"
+    assert "${{" not in concurrency["group"]
+
+
+def test_there_are_no_keys_to_leak(workflow: Any) -> None:
+    assert "secrets." not in TEXT
+    assert "aws-access-key-id" not in TEXT
+    [login] = [step for step in steps(workflow, "upsert") if "configure-aws-credentials" in step.get("uses", "")]
+    assert login["with"]["role-to-assume"] == "${{ vars.PIPELINE_ROLE_ARN }}"
+    checkouts = [one for job in workflow["jobs"] for one in steps(workflow, job) if "checkout" in one.get("uses", "")]
+    assert {one["with"]["persist-credentials"] for one in checkouts} == {"false"}
+
+
+def test_nothing_that_a_pull_request_says_reaches_a_shell(workflow: Any) -> None:
+    assert not [run for job in workflow["jobs"] for run in commands(workflow, job) if "${{" in run]
+    assert "pull_request_target" not in TEXT
+
+
+def test_every_action_is_of_a_named_version(workflow: Any) -> None:
+    used = [step["uses"] for job in workflow["jobs"] for step in steps(workflow, job) if "uses" in step]
+    assert all(re.fullmatch(r"(actions|aws-actions)/[a-z-]+@(v[0-9]+|[0-9a-f]{40})", one) for one in used)
