@@ -109,7 +109,6 @@ def _access(settings: Settings) -> dict[str, str]:
         secret = f"arn:aws:secretsmanager:{account.region}:{account.id}:secret:{secret}-??????"
     server = tracking.mlflow_server if tracking.kind == "mlflow" else ""
     return {
-        "Subnets": ",".join(network.subnets),
         "SubnetArns": ",".join(subnets),
         "InterfaceArns": ",".join([*interfaces, *subnets, *groups]),
         "EncryptTraffic": str(network.encrypt_traffic).lower(),
