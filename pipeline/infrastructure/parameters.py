@@ -45,6 +45,7 @@ def _names(settings: Settings) -> dict[str, str]:
         "Place": f"{account.region}:{account.id}",
         "Bucket": settings.data.bucket,
         "Prefix": settings.data.prefix,
+        "Root": f"arn:aws:s3:::{settings.data.bucket}/{settings.data.prefix}",
         "CodePrefix": settings.code_prefix,
         "Database": settings.data.database,
         "Workgroup": settings.data.workgroup,

@@ -67,7 +67,8 @@ class Account:
         self.group = self.arn("sagemaker", f"model-package-group/{settings.registry.group}")
         self.version = self.arn("sagemaker", f"model-package/{settings.registry.group}/12")
         self.pipeline = self.arn("sagemaker", f"pipeline/{settings.name}")
-        self.monitor_job = self.arn("sagemaker", f"processing-job/{monitoring.job_request(settings, 'x')['ProcessingJobName']}")
+        self.monitor = monitoring.job_request(settings, "0f1e2d3c")
+        self.monitor_job = self.arn("sagemaker", f"processing-job/{self.monitor['ProcessingJobName']}")
         self.function_log = self.log(f"/aws/lambda/{settings.deploy_function}")
 
     def arn(self, service: str, resource: str) -> str:
@@ -126,7 +127,7 @@ def pipeline_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Ne
                 resources = [step["FunctionArn"]]
             case _:
                 resources = []
-        yield from each(STEP_ACTIONS[step["Type"]], *resources, source="definition")
+        yield from each(STEP_ACTIONS[step["Type"]], *resources, source="definition", context=said_of_a_job(arguments))
         for role in roles_of(step):
             yield Need("iam:PassRole", role, "definition", {"iam:PassedToService": "sagemaker.amazonaws.com"})
         # JsonGet reads with the pipeline's role.
@@ -143,7 +144,7 @@ def job_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Need]:
     account = Account(settings)
     yield from _jobs_by_code(settings, account)
     yield from _jobs_by_definition(definition, account)
-    (output,) = monitoring.job_request(settings, "x")["ProcessingOutputConfig"]["Outputs"]
+    (output,) = account.monitor["ProcessingOutputConfig"]["Outputs"]
     yield Need("s3:PutObject", f"{s3_arn(output['S3Output']['S3Uri'])}/report.html", "definition")
     tables = [account.arn("glue", name) for name in ("catalog", *_glue(settings))]
     yield from each("glue:CreateTable glue:GetTable glue:GetPartitions", *tables, source=ATHENA_GLUE)
@@ -200,9 +201,7 @@ def _jobs_by_code(settings: Settings, account: Account) -> Iterator[Need]:
         yield from each("secretsmanager:GetSecretValue", account.arn("secretsmanager", name))
     if settings.tracking.mlflow_server.startswith("arn:"):
         called = "CreateExperiment CreateRun GetExperimentByName GetRun LogBatch SearchRuns UpdateRun"
-        yield from each(
-            " ".join(f"sagemaker-mlflow:{one}" for one in called.split()), settings.tracking.mlflow_server
-        )
+        yield from each(" ".join(f"sagemaker-mlflow:{one}" for one in called.split()), settings.tracking.mlflow_server)
 
 
 def _jobs_by_definition(definition: dict[str, Any], account: Account) -> Iterator[Need]:
@@ -261,7 +260,7 @@ def scheduler_role(settings: Settings) -> Iterator[Need]:
     """The targets that `schedule` and `monitor --schedule` make."""
     account = Account(settings)
     assert monitoring.CREATE_JOB.endswith(":sagemaker:createProcessingJob")
-    yield Need("sagemaker:CreateProcessingJob", account.monitor_job)
+    yield Need("sagemaker:CreateProcessingJob", account.monitor_job, context=said_of_a_job(account.monitor))
     yield passing(settings, "job")
     yield Need("sagemaker:StartPipelineExecution", account.pipeline)
     queue = schedules.target(settings, "")["DeadLetterConfig"]["Arn"]
@@ -321,9 +320,7 @@ def build_role(settings: Settings) -> Iterator[Need]:
 
 def ci_policy(settings: Settings) -> Iterator[Need]:
     account = Account(settings)
-    yield from each(
-        "sagemaker:CreatePipeline sagemaker:DescribePipeline sagemaker:UpdatePipeline", account.pipeline
-    )
+    yield from each("sagemaker:CreatePipeline sagemaker:DescribePipeline sagemaker:UpdatePipeline", account.pipeline)
     yield from each("sagemaker:CreateModelPackageGroup sagemaker:DescribeModelPackageGroup", account.group)
     yield passing(settings, "pipeline")
     project = account.arn("codebuild", f"project/{settings.image_builder}")
@@ -360,7 +357,7 @@ def operator_policy(settings: Settings) -> Iterator[Need]:
     yield from each("sagemaker:CreateModel", account.arn("sagemaker", f"model/{batch}"))
     transform = account.arn("sagemaker", f"transform-job/{batch}")
     yield from each("sagemaker:CreateTransformJob sagemaker:DescribeTransformJob", transform)
-    yield from each("sagemaker:CreateProcessingJob", account.monitor_job)
+    yield from each("sagemaker:CreateProcessingJob", account.monitor_job, context=said_of_a_job(account.monitor))
     yield passing(settings, "job")
     yield passing(settings, "serving")
     schedule = account.arn("scheduler", f"schedule/{settings.name}/{settings.name}-runs")
@@ -483,6 +480,28 @@ def concrete(value: Any, steps: list[dict[str, Any]]) -> str:
         case {"Get": str()}:
             return "value"
     raise AssertionError(f"teach this test {value}")
+
+
+def said_of_a_job(request: dict[str, Any]) -> Context:
+    """What a request for a job, or for a tuning job, says under SageMaker's condition keys.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsagemaker.html
+    """
+    job = request.get("TrainingJobDefinition", request)
+    network = job.get("NetworkConfig", job)
+    resources = job.get("ProcessingResources", {}).get("ClusterConfig") or job.get("ResourceConfig", {})
+    found: dict[str, str | list[str]] = {}
+    if subnets := network.get("VpcConfig", {}).get("Subnets"):
+        found["sagemaker:VpcSubnets"] = subnets
+    if key := resources.get("VolumeKmsKeyId"):
+        found["sagemaker:VolumeKmsKey"] = key
+    for name, member in (
+        ("InterContainerTrafficEncryption", "EnableInterContainerTrafficEncryption"),
+        ("NetworkIsolation", "EnableNetworkIsolation"),
+    ):
+        if member in network:
+            found[f"sagemaker:{name}"] = str(network[member]).lower()
+    return found
 
 
 def roles_of(value: Any) -> set[str]:
