@@ -12,9 +12,10 @@ import pytest
 from pipeline.definition import compile_definition
 from pipeline.operations import monitoring
 from pipeline.settings import Settings
-from tests.unit.pipeline.infrastructure import needs
+from tests.unit.pipeline.infrastructure import people, service_roles
 from tests.unit.pipeline.infrastructure.authorization import takes
 from tests.unit.pipeline.infrastructure.calls import actions
+from tests.unit.pipeline.infrastructure.compiled import EXECUTION, TUNING
 from tests.unit.pipeline.infrastructure.needs import Account, Need
 from tests.unit.pipeline.infrastructure.policies import Context, Policies
 from tests.unit.pipeline.infrastructure.stacks import FULL, ISOLATED, KEY, PLAIN, SUBNETS, VARIANTS, Stack, settings
@@ -52,20 +53,20 @@ def stack(name: str) -> Stack:
 
 def _needs(role: str, variant: str) -> list[Need]:
     chosen = VARIANTS[variant]
-    by_definition = {"RoleOfPipeline": needs.pipeline_role, "RoleOfJobs": needs.job_role}
+    by_definition = {"RoleOfPipeline": service_roles.pipeline_role, "RoleOfJobs": service_roles.job_role}
     if role in by_definition:
         return list(by_definition[role](chosen, definition(variant)))
     return list(BY_SETTINGS[role](chosen))
 
 
 BY_SETTINGS: dict[str, Callable[[Settings], Iterator[Need]]] = {
-    "RoleOfServing": needs.serving_role,
-    "RoleOfSchedules": needs.scheduler_role,
-    "RoleOfDeployment": needs.deploy_role,
-    "RoleOfBuilds": needs.build_role,
-    "CiPolicy": needs.ci_policy,
-    "ApproverPolicy": needs.approver_policy,
-    "OperatorPolicy": needs.operator_policy,
+    "RoleOfServing": service_roles.serving_role,
+    "RoleOfSchedules": service_roles.scheduler_role,
+    "RoleOfDeployment": service_roles.deploy_role,
+    "RoleOfBuilds": service_roles.build_role,
+    "CiPolicy": people.ci_policy,
+    "ApproverPolicy": people.approver_policy,
+    "OperatorPolicy": people.operator_policy,
 }
 ROLES = ("RoleOfPipeline", "RoleOfJobs", *BY_SETTINGS)
 every_role = pytest.mark.parametrize("role", ROLES)
@@ -97,7 +98,7 @@ def test_a_role_may_do_nothing_else(role: str, variant: str) -> None:
 @every_role
 def test_a_role_may_not_touch_what_another_pipeline_owns(role: str) -> None:
     """But what services keep for all, such as the log groups of SageMaker's jobs, and jobs that nobody can name."""
-    chosen = {"RoleOfPipeline": needs.pipeline_role, "RoleOfJobs": needs.job_role}
+    chosen = {"RoleOfPipeline": service_roles.pipeline_role, "RoleOfJobs": service_roles.job_role}
     theirs = json.loads(json.dumps(definition("plain")).replace("bins", "others"))
     wanted = list(chosen[role](OTHER, theirs)) if role in chosen else list(BY_SETTINGS[role](OTHER))
     shared = {(one.action, one.resource) for one in _needs(role, "plain")}
@@ -198,7 +199,7 @@ def test_jobs_cannot_touch_captures_and_code_nor_delete_what_runs_have_made() ->
     assert not policies.allow("s3:PutObject", f"{account.root}/captures/bins/AllTraffic/1.jsonl")
     code = f"{account.bucket}/{PLAIN.code_prefix}/source.zip"
     assert not any(policies.allow(f"s3:{one}Object", code) for one in ("Get", "Put", "Delete"))
-    for kept in ("shards/a.tar", "models/job/output/model.tar.gz", f"runs/{needs.EXECUTION}/evaluate/evaluation/a"):
+    for kept in ("shards/a.tar", "models/job/output/model.tar.gz", f"runs/{EXECUTION}/evaluate/evaluation/a"):
         assert not policies.allow("s3:DeleteObject", f"{account.root}/{kept}")
 
 
@@ -210,7 +211,7 @@ IN_VPC: Context = {"sagemaker:VpcSubnets": SUBNETS, "sagemaker:InterContainerTra
 @pytest.mark.parametrize("role", ["RoleOfPipeline", "RoleOfSchedules"])
 def test_jobs_outside_the_settings_network_and_key_are_refused(role: str) -> None:
     account, policies = Account(FULL), stack("full").policies(role)
-    name = f"processing-job/pipelines-{needs.EXECUTION}-ShardImages-a"
+    name = f"processing-job/pipelines-{EXECUTION}-ShardImages-a"
     job = account.monitor_job if role == "RoleOfSchedules" else account.arn("sagemaker", name)
 
     def may(context: Context) -> bool:
@@ -229,12 +230,12 @@ def test_trials_in_the_clear_or_on_the_network_are_refused_where_the_settings_sa
         ("isolated", "sagemaker:NetworkIsolation", {}),
     ):
         policies = stack(variant).policies("RoleOfPipeline")
-        job = Account(VARIANTS[variant]).arn("sagemaker", needs.TUNING)
+        job = Account(VARIANTS[variant]).arn("sagemaker", TUNING)
         for value, expected in (("true", True), ("false", False)):
             context: Context = {**rest, key: value}
             assert policies.allow("sagemaker:CreateHyperParameterTuningJob", job, context) is expected
     plain = stack("plain").policies("RoleOfPipeline")
-    assert plain.allow("sagemaker:CreateHyperParameterTuningJob", Account(ISOLATED).arn("sagemaker", needs.TUNING))
+    assert plain.allow("sagemaker:CreateHyperParameterTuningJob", Account(ISOLATED).arn("sagemaker", TUNING))
 
 
 def _allow(action: str, pattern: str) -> dict[str, str]:
