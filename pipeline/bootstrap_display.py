@@ -36,10 +36,13 @@ def show_plan(settings: Settings, plan: Plan) -> None:
     verb = "changes of" if plan.exists else "a new stack,"
     console.print(f"{verb} {plan.stack} in {where}:", highlight=False)
     table = simple_table("", "resource", "type", "")
+    table.columns[2].no_wrap = True
     for change in plan.changes:
         word, style = _action(change)
         table.add_row(Text(word, style=style), change.resource, change.kind, _note(change))
     console.print(table, highlight=False)
+    if any(change.action == "Import" for change in plan.changes):
+        console.print("what is taken over is there already, and stays as it is", highlight=False)
     for line in warnings(plan):
         console.print(line, style="bold red", highlight=False, markup=False, soft_wrap=True)
 
@@ -70,10 +73,10 @@ def _action(change: Change) -> tuple[str, str]:
 
 def _note(change: Change) -> str:
     if change.action == "Import":
-        return f"{change.physical} is there already; it stays as it is"
+        return change.physical
     if change.replacement == "Conditional":
-        return "replaced, if what it refers to is"
-    return "stays in the account" if change.kept else ""
+        return "anew, if what it names is"
+    return "the old one stays" if change.kept else ""
 
 
 def follow(events: Iterator[Event], *, quiet: bool) -> None:
@@ -128,8 +131,10 @@ def show_teardown(plan: Teardown, *, data: bool) -> None:
 
 def _held_table(held: list[Held]) -> object:
     table = simple_table("resource", "type", "name")
+    table.columns[1].no_wrap = True
     for one in held:
-        table.add_row(one.resource, one.kind, one.physical)
+        # Of ARNs and URLs what tells one from another.
+        table.add_row(one.resource, one.kind, one.physical.rsplit("/", 1)[-1].rsplit(":", 1)[-1])
     return table
 
 

@@ -48,7 +48,7 @@ def bootstrap(  # noqa: PLR0917  # a command's options
         if plan and as_json:
             write_json(planned)
             return
-        if not as_json or plan:
+        if plan or (planned.changes and not as_json):
             from pipeline import bootstrap_display
 
             bootstrap_display.show_plan(settings, planned)
@@ -125,4 +125,8 @@ def _type_name(planned: Teardown, confirm: str) -> None:
 def _follow(events: Iterator[Event], *, quiet: bool) -> None:
     from pipeline import bootstrap_display
 
-    bootstrap_display.follow(events, quiet=quiet)
+    try:
+        bootstrap_display.follow(events, quiet=quiet)
+    except KeyboardInterrupt:
+        typer.secho("CloudFormation goes on by itself; what there is to do then: bootstrap --plan", err=True)
+        raise
