@@ -100,7 +100,9 @@ def _data(settings: Settings) -> dict[str, str]:
 def _access(settings: Settings) -> dict[str, str]:
     account, network, tracking = settings.account, settings.network, settings.tracking
     # A shared VPC's subnets belong to another account.
-    ec2 = f"arn:aws:ec2:{account.region}:*"
+    subnets = [f"arn:aws:ec2:{account.region}:*:subnet/{one}" for one in network.subnets]
+    groups = [f"arn:aws:ec2:{account.region}:*:security-group/{one}" for one in network.security_groups]
+    interfaces = [f"arn:aws:ec2:{account.region}:{account.id}:network-interface/*"]
     secret = tracking.wandb_secret if tracking.kind == "wandb" else ""
     if secret and not secret.startswith("arn:"):
         # Secrets Manager adds a hyphen and six characters to a secret's name.
@@ -108,8 +110,8 @@ def _access(settings: Settings) -> dict[str, str]:
     server = tracking.mlflow_server if tracking.kind == "mlflow" else ""
     return {
         "Subnets": ",".join(network.subnets),
-        "SubnetArns": ",".join(f"{ec2}:subnet/{subnet}" for subnet in network.subnets),
-        "SecurityGroupArns": ",".join(f"{ec2}:security-group/{group}" for group in network.security_groups),
+        "SubnetArns": ",".join(subnets),
+        "InterfaceArns": ",".join([*interfaces, *subnets, *groups]),
         "EncryptTraffic": str(network.encrypt_traffic).lower(),
         "Isolation": str(network.isolation).lower(),
         "BaseRepositories": ",".join(_base_repositories(settings)),
