@@ -87,15 +87,15 @@ def _delete(settings: Settings, *, only_plan: bool, yes: bool, data: bool, confi
         return
     if not as_json or only_plan:
         bootstrap_display.show_teardown(planned, data=data)
-    left = planned.data.bucket or planned.data.repositories
-    if only_plan or not (planned.stack or (data and left)):
+    if only_plan:
         return
-    _ask(f"Delete this in account {settings.account.id}, {settings.account.region}?", yes=yes)
+    if planned.stack or (data and planned.data.there):
+        _ask(f"Delete this in account {settings.account.id}, {settings.account.region}?", yes=yes)
     if data and planned.data.bucket:
         _type_name(planned, confirm)
     if planned.stack:
         _follow(teardown.delete(settings), quiet=as_json)
-    if data:
+    if data and planned.data.there:
         bootstrap_display.count_versions(teardown.erase(settings, planned.data), quiet=as_json)
     if as_json:
         write_json({"stack": planned.stack, "data": planned.data if data else None})

@@ -69,7 +69,9 @@ class ChangeSet:
 
 
 class Stack:
-    """The stack `name`, through a boto3 CloudFormation client. `poll` is the pause between two looks, in seconds."""
+    """The stack `name`, through a boto3 CloudFormation client. `poll` is the longest pause between two looks, in
+    seconds.
+    """
 
     def __init__(self, client: Any, name: str, poll: float = POLL_SECONDS) -> None:
         self._client = client
@@ -237,14 +239,15 @@ class Stack:
         return stacks[0] if stacks and (stacks[0]["StackStatus"] != "DELETE_COMPLETE" or name != self.name) else None
 
     def _looks(self, seconds: float, problem: str) -> Iterator[None]:
-        """Ever again, with a pause between; raises PipelineError after `seconds`."""
-        deadline = time.monotonic() + seconds
+        """Ever again, with pauses that grow to `poll`; raises PipelineError after `seconds`."""
+        deadline, pause = time.monotonic() + seconds, self._poll / 10
         while True:
             yield
             if time.monotonic() > deadline:
                 minutes = f"{seconds / 60:.0f} minutes"
                 raise PipelineError(f"{problem} after {minutes}; look at it in CloudFormation's console")
-            time.sleep(self._poll)
+            time.sleep(pause)
+            pause = min(pause * 1.5, self._poll)
 
 
 def failure(name: str, status: str, failures: list[Event]) -> str:

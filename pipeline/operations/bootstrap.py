@@ -56,7 +56,7 @@ class Bootstrapped:
 class Bootstrap:
     """Brings one account up to date with the template: `plan`, then `apply` or `discard`.
 
-    `poll` is the pause between two looks at CloudFormation, in seconds.
+    `poll` is the longest pause between two looks at CloudFormation, in seconds.
     """
 
     def __init__(self, settings: Settings, poll: float = POLL_SECONDS) -> None:

@@ -34,6 +34,11 @@ class Data:
     bucket: str
     repositories: dict[str, int]
 
+    @property
+    def there(self) -> bool:
+        """Whether there is any of it."""
+        return bool(self.bucket or self.repositories)
+
 
 @dataclass(frozen=True)
 class Teardown:

@@ -100,13 +100,10 @@ class BucketPolicy(Kind):
     and would refuse everybody, for ever.
     """
 
-    known = frozenset({"Bucket", "PolicyDocument"})
-    replacing = frozenset({"Bucket"})
+    # A bucket has one policy.
+    naming = "Bucket"
+    known = frozenset({"PolicyDocument"})
     forgotten = False
-
-    def name(self, stack: str, logical: str, properties: Properties) -> str:  # noqa: ARG002
-        """A bucket has one policy, which is named as it is."""
-        return str(properties["Bucket"])
 
     def exists(self, name: str, properties: Properties) -> bool:  # noqa: ARG002
         """Whether the bucket has a policy."""
