@@ -89,7 +89,8 @@ def _delete(settings: Settings, *, only_plan: bool, yes: bool, data: bool, confi
         bootstrap_display.show_teardown(planned, data=data)
     if only_plan:
         return
-    if planned.stack or (data and planned.data.there):
+    something = bool(planned.stack) or (data and planned.data.there)
+    if something:
         _ask(f"Delete this in account {settings.account.id}, {settings.account.region}?", yes=yes)
     if data and planned.data.bucket:
         _type_name(planned, confirm)
@@ -99,7 +100,7 @@ def _delete(settings: Settings, *, only_plan: bool, yes: bool, data: bool, confi
         bootstrap_display.count_versions(teardown.erase(settings, planned.data), quiet=as_json)
     if as_json:
         write_json({"stack": planned.stack, "data": planned.data if data else None})
-    else:
+    elif something:
         bootstrap_display.show_deleted(planned, data=data)
 
 

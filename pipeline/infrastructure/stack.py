@@ -26,6 +26,7 @@ CHANGE_SET_SECONDS = 300
 STACK_SECONDS = 30 * 60
 _OWN = "bootstrap-"
 _UNCHANGED = ("didn't contain changes", "No updates are to be performed")
+_VALIDATION = "EarlyValidation"
 _HANDLER = re.compile(r'.*[Mm]essage: "(?P<said>.*?)(?: \(Service: [^"]*)?" \(.*\)', re.DOTALL)
 _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "The following resource(s) failed")
 
@@ -159,12 +160,29 @@ class Stack:
             if status == "FAILED" and any(words in reason for words in _UNCHANGED):
                 return ChangeSet(name, (), empty=True)
             if status == "FAILED":
-                raise PipelineError(f"CloudFormation refuses the change of {self.name}: {' '.join(reason.split())}")
+                invalid = self._invalid(name) if _VALIDATION in reason else ""
+                raise PipelineError(f"CloudFormation refuses the change of {self.name}: {invalid or one_line(reason)}")
             if status == "CREATE_COMPLETE":
                 break
         pages = self._client.get_paginator("describe_change_set").paginate(StackName=self.name, ChangeSetName=name)
         found = (one["ResourceChange"] for page in pages for one in page.get("Changes", []) if "ResourceChange" in one)
         return ChangeSet(name, tuple(_change(one) for one in found))
+
+    def _invalid(self, name: str) -> str:
+        """What CloudFormation's validation found; a change set's own reason says only that it found something.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html
+        """
+        pages = self._client.get_paginator("describe_events").paginate(
+            StackName=self.name, ChangeSetName=name, Filters={"FailedEvents": True}
+        )
+        events = (one for page in pages for one in page["OperationEvents"])
+        return "; ".join(
+            f"{one.get('LogicalResourceId', 'the template')} ({one.get('ResourceType', '')}):"
+            f" {one_line(one.get('ValidationStatusReason', ''))}"
+            for one in events
+            if one.get("EventType") == "VALIDATION_ERROR" and one.get("ValidationFailureMode") != "WARN"
+        )
 
     def execute(self, change_set: ChangeSet) -> Iterator[Event]:
         """Execute a change set; yields what happens until it has ended. Raises PipelineError where it failed."""
@@ -217,10 +235,9 @@ class Stack:
         return [_event(one) for one in reversed(new)]
 
     def _seen(self) -> set[str]:
-        """The events of the past."""
-        seen: set[str] = set()
-        self._events(self._id(), seen)
-        return seen
+        """The newest events of the past: where one of them comes, all is told."""
+        pages = self._client.get_paginator("describe_stack_events").paginate(StackName=self._id())
+        return {one["EventId"] for one in next(iter(pages))["StackEvents"]}
 
     def _id(self) -> str:
         """ARN of the stack, by which it is found when it is deleted too."""
@@ -263,7 +280,12 @@ def failure(name: str, status: str, failures: list[Event]) -> str:
 def said(reason: str) -> str:
     """The service's own words in what CloudFormation reports, in one line."""
     match = _HANDLER.fullmatch(reason.strip())
-    return " ".join((match["said"] if match else reason).split()).rstrip(".") or "no reason given"
+    return one_line(match["said"] if match else reason).rstrip(".") or "no reason given"
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks and runs of spaces."""
+    return " ".join(text.split())
 
 
 def remedy(name: str, status: str) -> str:

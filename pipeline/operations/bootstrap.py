@@ -81,6 +81,12 @@ class Bootstrap:
             raise PipelineError(f"the stack {self._stack.name} is in {status}: {remedy(self._stack.name, status)}")
         self._exists = status not in ("", REVIEW)
         self._leftovers = [] if self._exists else leftovers(self._settings, self._template)
+        if status == REVIEW and self._leftovers:
+            raise PipelineError(
+                f"the stack {self._stack.name} waits for the review of another change set, and what is there already"
+                " can be taken over by a new stack only; execute that change set, or delete the stack:"
+                " python -m pipeline bootstrap --delete"
+            )
         self._shown = self._stack.change_set(
             self._template,
             parameters(self._settings, self._key),

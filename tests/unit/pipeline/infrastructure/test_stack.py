@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
+from botocore.stub import Stubber
 
 from pipeline.errors import PipelineError
 from pipeline.infrastructure.stack import Event, Stack, remedy, said
@@ -168,6 +170,38 @@ def test_a_refused_template_leaves_no_stack(cloud: Cloud) -> None:
     with pytest.raises(ClientError, match=r"Unrecognized resource types: \[AWS::EC2::Instance\]"):
         one.change_set(template(Machine={"Type": "AWS::EC2::Instance"}), {}, "CREATE")
     assert one.status() == ""
+
+
+def test_a_name_that_is_taken_is_told_before_anything_is_made(cloud: Cloud) -> None:
+    client = cloud.client("cloudformation")
+    taken = {
+        "EventType": "VALIDATION_ERROR",
+        "LogicalResourceId": "Role",
+        "ResourceType": "AWS::IAM::Role",
+        "ValidationFailureMode": "FAIL",
+        "ValidationStatusReason": "Resource of type 'AWS::IAM::Role' with identifier\n'bins-job' already exists.",
+    }
+    full = {**taken, "LogicalResourceId": "Bucket", "ValidationFailureMode": "WARN"}
+    reason = "The following hook(s)/validation failed: [AWS::EarlyValidation::ResourceExistenceCheck]."
+    failed = {"Status": "FAILED", "StatusReason": reason, "ExecutionStatus": "UNAVAILABLE"}
+    with Stubber(client) as stub:
+        stub.add_client_error("describe_stacks", "ValidationError", "Stack with id things does not exist")
+        stub.add_response("create_change_set", {"Id": "arn:aws:1", "StackId": "arn:aws:2"})
+        stub.add_response("describe_change_set", failed)
+        stub.add_response("describe_events", {"OperationEvents": [full, taken]})
+        # What was made for it is removed.
+        review = {"StackName": "things", "CreationTime": datetime(2026, 1, 2), "StackStatus": "REVIEW_IN_PROGRESS"}
+        stub.add_response("describe_stacks", {"Stacks": [review]})
+        stub.add_response("delete_change_set", {})
+        stub.add_response("list_change_sets", {"Summaries": []})
+        stub.add_response("delete_stack", {})
+        with pytest.raises(PipelineError) as refused:
+            Stack(client, "things", poll=0).change_set(template(Queue=QUEUE), {}, "CREATE")
+        stub.assert_no_pending_responses()
+    assert str(refused.value) == (
+        "CloudFormation refuses the change of things: Role (AWS::IAM::Role): Resource of type 'AWS::IAM::Role' with"
+        " identifier 'bins-job' already exists."
+    )
 
 
 def test_a_stack_that_never_ends_is_given_up(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
