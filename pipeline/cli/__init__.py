@@ -6,6 +6,7 @@ from pipeline.cli.app import app, main
 from pipeline.cli import demo
 from pipeline.cli import local
 from pipeline.cli import definition
+from pipeline.cli import bootstrap
 from pipeline.cli import runs
 from pipeline.cli import schedules
 from pipeline.cli import dataset
@@ -19,6 +20,7 @@ from pipeline.cli import monitor
 
 __all__ = [
     "app",
+    "bootstrap",
     "dataset",
     "definition",
     "demo",

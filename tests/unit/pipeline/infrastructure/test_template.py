@@ -16,12 +16,11 @@ from cfnlint.api import ManualArgs, lint
 
 from pipeline import serving
 from pipeline.infrastructure.parameters import parameters
-from pipeline.local import account
 from steps.deploy.settings import Settings as FunctionSettings
 from tests.unit.pipeline.infrastructure.stacks import FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, settings
 
 variants = pytest.mark.parametrize("variant", VARIANTS)
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: bytes in a request
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: bytes of a body
 LARGEST_BODY = 51_200
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: characters but white space
 LARGEST_MANAGED, LARGEST_INLINE = 6_144, 10_240
@@ -158,9 +157,9 @@ def test_the_function_is_the_one_that_the_local_cloud_runs() -> None:
     function, queue = stack.resources["Function"], stack.resources["DeadLetters"]
     assert function["FunctionName"] == PLAIN.deploy_function
     assert stack.outputs["DeployFunctionArn"] == PLAIN.deploy_function_arn
-    assert function["Timeout"] == account.FUNCTION_SECONDS
+    assert function["Timeout"] == 60
     assert function["DeadLetterConfig"] == {"TargetArn": PLAIN.dead_letter_queue_arn}
-    assert queue["MessageRetentionPeriod"] == account.DEAD_LETTER_SECONDS
+    assert queue["MessageRetentionPeriod"] == 14 * 86_400
     assert function["Code"] == {"S3Bucket": PLAIN.data.bucket, "S3Key": "bin-counting-code/deploy-0123456789abcdef.zip"}
     module, name = function["Handler"].rsplit(".", 1)
     assert callable(getattr(importlib.import_module(module), name))
