@@ -6,7 +6,7 @@ TOOLKIT := .venv-toolkit
 PEERS := .venv-peers
 REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt requirements/constraints.txt
 
-.PHONY: demo test check setup test-toolkit setup-toolkit setup-peers clean
+.PHONY: demo test check golden setup test-toolkit setup-toolkit setup-peers clean
 
 demo: setup
 	$(BIN)/python -m pipeline demo
@@ -26,6 +26,10 @@ check: setup
 	$(BIN)/lint-imports
 	$(BIN)/python -m pipeline --profile demo check
 	$(BIN)/python -m pipeline --profile prod check
+
+# Writes anew what the definitions compile to; the commit shows what changed.
+golden: setup
+	$(BIN)/python -m tests.golden
 
 setup: $(VENV)/.installed
 

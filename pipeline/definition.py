@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline import images, instances, metrics
+from pipeline import images, instances, metrics, network
 from pipeline.offline import OfflineSession, offline_sdk
 from pipeline.settings import Choices, Settings, iso_duration, seconds
 from pipeline.source import Source
@@ -23,6 +23,7 @@ with offline_sdk():
     from sagemaker.core.lambda_helper import Lambda
     from sagemaker.core.metadata_properties import MetadataProperties
     from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
+    from sagemaker.core.network import NetworkConfig
     from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter
     from sagemaker.core.processing import Processor
     from sagemaker.core.shapes import (
@@ -106,7 +107,12 @@ class Parameters:
             training_instance_type=ParameterString(
                 "TrainingInstanceType",
                 training.instance_type,
-                enum_values=instances.alternatives(training.instance_type, training.launcher),
+                enum_values=instances.alternatives(
+                    # A volume's key is asked for, or refused, by the type: all that a run may take must agree on it.
+                    training.instance_type,
+                    training.launcher,
+                    same_disks=bool(settings.encryption.kms_key),
+                ),
             ),
             training_instance_count=ParameterInteger("TrainingInstanceCount", training.instance_count),
             epochs=ParameterInteger("Epochs", training.epochs),
@@ -269,7 +275,8 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
     channels: list[Any] = [InputData(channel_name="index", data_source=_output(shard, "index"))]
     if context.settings.training.input != "stream":
         channels.append(_shards_channel(context.settings.training.input, _output(shard, "shards")))
-    return TuningStep(
+    return TrialsStep(
+        context.settings,
         "TuneModel",
         step_args=tuner.tune(inputs=channels),
         cache_config=context.cache(context.settings.cache.keep_for),
@@ -466,6 +473,9 @@ def _processing_step(
         base_job_name=step,
         sagemaker_session=context.session,
         env={"AWS_DEFAULT_REGION": context.settings.account.region},
+        network_config=_network(context.settings, several_instances=instance_count != 1),
+        volume_kms_key=network.volume_key(context.settings, instance_type).get("VolumeKmsKeyId"),
+        output_kms_key=context.settings.encryption.kms_key or None,
     )
     flags = [part for key, value in arguments.items() for part in (f"--{key}", _text(value))]
     step_args = processor.run(
@@ -475,6 +485,19 @@ def _processing_step(
     )
     return ProcessingStep(
         name, step_args=step_args, cache_config=cache, property_files=property_files, retry_policies=_job_retries()
+    )
+
+
+def _network(settings: Settings, *, several_instances: bool) -> NetworkConfig | None:
+    members = network.processing(settings, several_instances=several_instances).get("NetworkConfig")
+    if members is None:
+        return None
+    vpc = members.get("VpcConfig", {})
+    return NetworkConfig(
+        enable_network_isolation=members["EnableNetworkIsolation"],
+        encrypt_inter_container_traffic=members.get("EnableInterContainerTrafficEncryption"),
+        subnets=vpc.get("Subnets"),
+        security_group_ids=vpc.get("SecurityGroupIds"),
     )
 
 
@@ -498,7 +521,7 @@ def _output(step: ProcessingStep, name: str) -> Any:
 
 def _trainer(context: Context) -> ModelTrainer:
     settings, parameters = context.settings, context.parameters
-    training = settings.training
+    training, key = settings.training, settings.encryption.kms_key
     trainer = ModelTrainer(
         training_image=context.image_uri("train"),
         role=settings.role_arn("job"),
@@ -517,13 +540,37 @@ def _trainer(context: Context) -> ModelTrainer:
         hyperparameters=_hyperparameters(context),
         environment={"AWS_DEFAULT_REGION": settings.account.region, "IMAGE_URI": context.image_uri("train")},
         # No execution id: a cached TuneModel gives a later run its job's name, and the model must be found from it.
-        output_data_config=OutputDataConfig(s3_output_path=f"{settings.root_uri}/models"),
+        output_data_config=OutputDataConfig(
+            s3_output_path=f"{settings.root_uri}/models", **({"kms_key_id": key} if key else {})
+        ),
         checkpoint_config=CheckpointConfig(s3_uri=context.checkpoints_uri(), local_path="/opt/ml/checkpoints"),
     )
     # No keep_alive_period_in_seconds: the SDK's tuner drops it, and a tuning job hands warm instances from trial to
     # trial by itself.
     # A tuning step never retries an internal error of the service: its training jobs have to.
     return trainer.with_retry_strategy(RetryStrategy(maximum_retry_attempts=3)) or trainer
+
+
+class TrialsStep(TuningStep):  # type: ignore[misc]  # the SDK carries no types
+    """A tuning step whose trials get the network and the volumes' key, which the SDK's tuner drops from its trainer.
+
+    This is the one place where a compiled request is changed: the tuner knows VPCs alone of these, and passes over an
+    error with them in silence.
+    """
+
+    def __init__(self, settings: Settings, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._settings = settings
+
+    @property
+    def arguments(self) -> Any:
+        """The request of the tuning job."""
+        request = super().arguments
+        trial = request["TrainingJobDefinition"]
+        trial.update(network.trial(self._settings))
+        # The default type speaks for all that a run may choose.
+        trial["ResourceConfig"].update(network.volume_key(self._settings, self._settings.training.instance_type))
+        return request
 
 
 def _hyperparameters(context: Context) -> dict[str, Any]:

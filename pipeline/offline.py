@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +41,31 @@ def offline_sdk(region: str = "us-east-1") -> Iterator[None]:
 
 with offline_sdk():
     import boto3
+    from sagemaker.core.config.config_manager import SageMakerConfig
+    from sagemaker.core.helper import session_helper
     from sagemaker.core.workflow.pipeline_context import PipelineSession
+    from sagemaker.mlops.workflow import steps
+
+
+def _once(validate: Callable[[Any], None]) -> Callable[[Any], None]:
+    """`validate` for configurations that it has not passed yet."""
+    passed: set[str] = set()
+
+    def validated(config: Any) -> None:
+        content = json.dumps(config, sort_keys=True)
+        if content not in passed:
+            validate(config)
+            passed.add(content)
+
+    return validated
+
+
+# The SDK looks up some fifty defaults while a pipeline compiles, and before each it validates the whole configuration,
+# and the schema itself, by jsonschema: nine tenths of the time. Ours never changes.
+session_helper.validate_sagemaker_config = _once(session_helper.validate_sagemaker_config)
+SageMakerConfig.validate_sagemaker_config = staticmethod(session_helper.validate_sagemaker_config)
+# Each processing step makes a client of the SDK's local mode, with sessions, to learn the name of one method.
+steps.LocalSagemakerClient = functools.cache(steps.LocalSagemakerClient)
 
 
 class OfflineSession(PipelineSession):  # type: ignore[misc]  # the SDK carries no types

@@ -31,6 +31,8 @@ def function_environment(settings: Settings) -> dict[str, str]:
         "CAPTURE_URI": settings.captures_uri,
         "CAPTURE_PERCENT": str(endpoint.capture_percent),
         "KMS_KEY": settings.encryption.kms_key,
+        "SUBNETS": ",".join(settings.network.subnets),
+        "SECURITY_GROUPS": ",".join(settings.network.security_groups),
     }
 
 

@@ -37,6 +37,7 @@ _MLFLOW_SERVER = (
 # HOST/REPOSITORY with a tag, a digest, or both.
 _IMAGE = r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[a-f0-9]{64})?$"
 _IMAGE_OR_NONE = f"^$|{_IMAGE}"
+_NAME = r"^[a-z](-?[a-z0-9]){0,23}$"
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)")
 _ISO_UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D"}
 
@@ -62,6 +63,14 @@ def seconds(duration: str) -> int:
     match = _DURATION.fullmatch(duration)
     assert match is not None
     return int(match[1]) * {"m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+class ConflictError(ValueError):
+    """Settings that do not go together. `places` are their dotted keys; one that the file does not set is a default."""
+
+    def __init__(self, message: str, *places: str) -> None:
+        super().__init__(message)
+        self.places = places
 
 
 class Group(BaseModel):
@@ -321,13 +330,16 @@ def _check_hyperband(hyperband: Hyperband, epochs: int) -> None:
     """Refuse bounds that training.epochs makes meaningless, or that the service would refuse."""
     for name, bound in hyperband:
         if bound is not None and bound > epochs:
-            raise ValueError(
-                f"tuning.hyperband.{name} is {bound} but a trial trains for {epochs} epochs;"
-                f" take {epochs} at most, or raise training.epochs"
+            raise ConflictError(
+                f"{name} is {bound} but a trial trains for {epochs} epochs; take {epochs} at most, or raise"
+                " training.epochs",
+                f"tuning.hyperband.{name}",
             )
     minimum, maximum = hyperband.minimum_epochs, hyperband.maximum_epochs
     if minimum is not None and maximum is not None and minimum > maximum:
-        raise ValueError(f"tuning.hyperband.minimum_epochs is {minimum}, above maximum_epochs, which is {maximum}")
+        raise ConflictError(
+            f"minimum_epochs is {minimum}, above maximum_epochs, which is {maximum}", "tuning.hyperband.minimum_epochs"
+        )
 
 
 class Evaluation(Group):
@@ -441,7 +453,10 @@ class Network(Group):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if bool(self.subnets) != bool(self.security_groups):
-            raise ValueError("subnets and security_groups go together")
+            missing = "security_groups" if self.subnets else "subnets"
+            raise ConflictError(
+                f"subnets and security_groups go together; add {missing}", "network.subnets", "network.security_groups"
+            )
         return self
 
 
@@ -497,7 +512,7 @@ class Alerts(Group):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.monthly_budget and not self.email:
-            raise ValueError("monthly_budget wants email: a budget warns somebody")
+            raise ConflictError("monthly_budget wants email: a budget warns somebody", "alerts.monthly_budget")
         return self
 
 
@@ -548,7 +563,7 @@ class Settings(Group):
     """All settings of one profile."""
 
     name: str = Field(
-        pattern=r"^[a-z](-?[a-z0-9]){0,23}$",
+        pattern=_NAME,
         max_length=24,
         description="the pipeline's name, and a prefix of all it owns",
     )
@@ -577,6 +592,8 @@ class Settings(Group):
         """Name after the pipeline what is not named: two pipelines in one account must not share an endpoint."""
         if not isinstance(values, dict) or not isinstance(name := values.get("name"), str):
             return values
+        if re.fullmatch(_NAME, name) is None:  # one mistake, not one more for each name that would follow from it
+            return values
         defaults = (
             ("data", "database", name.replace("-", "_")),
             ("data", "workgroup", name),
@@ -598,21 +615,32 @@ class Settings(Group):
             _check_hyperband(self.tuning.hyperband, self.training.epochs)
         if self.network.isolation:
             self._check_isolation()
+        if self.network.subnets and self.endpoint.mode == "serverless":
+            raise ConflictError(
+                "a serverless endpoint runs in no VPC of yours; take real-time, or leave network.subnets and"
+                " network.security_groups out",
+                "endpoint.mode",
+                "network.subnets",
+            )
         if self.encryption.kms_key and f":{self.account.region}:" not in self.encryption.kms_key:
-            raise ValueError(f"encryption.kms_key is not of the region {self.account.region}")
+            raise ConflictError(
+                f"the key is not of the account's region, {self.account.region}; its jobs can use no other",
+                "encryption.kms_key",
+            )
         return self
 
     def _check_isolation(self) -> None:
         """Refuse what a trial without a network could not do."""
-        reason = ""
-        if self.training.input == "stream":
-            reason = "training.input: stream reads S3; take fastfile, or file"
-        elif self.training.weights:
-            reason = "training.weights are read from S3; leave them out"
-        elif self.tracking.kind != "none":
-            reason = f"tracking.kind: {self.tracking.kind} calls a server; take none"
-        if reason:
-            raise ValueError(f"network.isolation leaves trials without a network, but {reason}")
+        kind = self.tracking.kind
+        wrong = (
+            ("training.input", self.training.input == "stream", ": stream reads S3; take fastfile, or file"),
+            ("training.weights", self.training.weights is not None, " are read from S3; leave them out"),
+            ("tracking.kind", kind != "none", f": {kind} calls a server; take none"),
+        )
+        for place, found, reason in wrong:
+            if found:
+                message = f"network.isolation leaves trials without a network, but {place}{reason}"
+                raise ConflictError(message, place, "network.isolation")
 
     def hyperband_minimum(self) -> int:
         """Epochs before which Hyperband stops no trial. With its factor of three a ninth leaves two halts."""

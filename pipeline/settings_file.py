@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pipeline.errors import PipelineError
-from pipeline.settings import Settings
+from pipeline.settings import ConflictError, Settings
 
 PROFILES = "profiles"
 Place = tuple[str | int, ...]
@@ -122,8 +122,7 @@ def _merge(base: dict[Any, Any], overlay: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def _problem(path: Path, profile: str, lines: dict[Place, int], error: ErrorDetails) -> tuple[int, str]:
-    # A range's place holds the name of the kind that was tried, which is no key of the file.
-    place: Place = tuple(key for key in error["loc"] if key not in ("continuous", "choices", "[key]"))
+    place = _blamed(profile, lines, error)
     line, shown = 1, place
     # The mistake stands in the profile or, where the profile does not say, in the base; a missing key has the line
     # of the group it is missing from.
@@ -135,6 +134,17 @@ def _problem(path: Path, profile: str, lines: dict[Place, int], error: ErrorDeta
                 shown = (*prefix, *(place if missing else place[:length]))
                 return line, f"{path}:{line}: {_dotted(shown)}: {_message(error, place[:length])}"
     return line, f"{path}:{line}: {_dotted(shown)}: {_message(error, place)}"
+
+
+def _blamed(profile: str, lines: dict[Place, int], error: ErrorDetails) -> Place:
+    """The key that a mistake is about; of several that do not go together the first that the file sets."""
+    conflict = error["ctx"]["error"] if error["type"] == "value_error" else None
+    if isinstance(conflict, ConflictError):
+        places = [tuple(one.split(".")) for one in conflict.places]
+        written = (one for one in places if one in lines or (PROFILES, profile, *one) in lines)
+        return next(written, places[0])
+    # A range's place holds the name of the kind that was tried, which is no key of the file.
+    return tuple(key for key in error["loc"] if key not in ("continuous", "choices", "[key]"))
 
 
 def _message(error: ErrorDetails, place: Place) -> str:

@@ -45,6 +45,7 @@ def _names(settings: Settings) -> dict[str, str]:
         "Place": f"{account.region}:{account.id}",
         "Bucket": settings.data.bucket,
         "Prefix": settings.data.prefix,
+        "Root": f"arn:aws:s3:::{settings.data.bucket}/{settings.data.prefix}",
         "CodePrefix": settings.code_prefix,
         "Database": settings.data.database,
         "Workgroup": settings.data.workgroup,
@@ -109,7 +110,6 @@ def _access(settings: Settings) -> dict[str, str]:
         secret = f"arn:aws:secretsmanager:{account.region}:{account.id}:secret:{secret}-??????"
     server = tracking.mlflow_server if tracking.kind == "mlflow" else ""
     return {
-        "Subnets": ",".join(network.subnets),
         "SubnetArns": ",".join(subnets),
         "InterfaceArns": ",".join([*interfaces, *subnets, *groups]),
         "EncryptTraffic": str(network.encrypt_traffic).lower(),

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline import network
 from pipeline.errors import PipelineError
 from pipeline.operations import registry
 from pipeline.operations.photos import split_uri
@@ -68,7 +69,9 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
         Containers=[container],
         ExecutionRoleArn=settings.role_arn("serving"),
         EnableNetworkIsolation=True,
+        **network.vpc(settings),
     )
+    instance_type = settings.endpoint.batch_instance_type
     data = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": source}}
     sagemaker.create_transform_job(
         TransformJobName=name,
@@ -76,8 +79,12 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
         MaxConcurrentTransforms=CONCURRENT_TRANSFORMS,
         MaxPayloadInMB=MAX_PAYLOAD_MEGABYTES,
         TransformInput={"DataSource": data, "ContentType": "image/jpeg"},
-        TransformOutput={"S3OutputPath": place, "Accept": "application/json"},
-        TransformResources={"InstanceType": settings.endpoint.batch_instance_type, "InstanceCount": instances},
+        TransformOutput={"S3OutputPath": place, "Accept": "application/json", **network.output_key(settings)},
+        TransformResources={
+            "InstanceType": instance_type,
+            "InstanceCount": instances,
+            **network.volume_key(settings, instance_type),
+        },
     )
     return describe(settings, name)
 

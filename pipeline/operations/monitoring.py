@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import images
+from pipeline import images, network
 from pipeline.errors import PipelineError
 from pipeline.operations import schedules
 from pipeline.operations.photos import split_uri
@@ -54,7 +54,12 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
     }
     image = f"{settings.repository(images.STEPS[STEP])}:{images.tag(STEP)}"
     output = {"S3Uri": f"{settings.root_uri}/monitor/{identity}", "LocalPath": "/opt/ml/processing/output/report"}
-    cluster = {"InstanceType": chosen.instance_type, "InstanceCount": 1, "VolumeSizeInGB": 20}
+    cluster = {
+        "InstanceType": chosen.instance_type,
+        "InstanceCount": 1,
+        "VolumeSizeInGB": 20,
+        **network.volume_key(settings, chosen.instance_type),
+    }
     return {
         "ProcessingJobName": f"{settings.name}-monitor-{identity}",
         "RoleArn": settings.role_arn("job"),
@@ -66,8 +71,10 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
         "Environment": {"AWS_DEFAULT_REGION": settings.account.region},
         "ProcessingResources": {"ClusterConfig": cluster},
         "ProcessingOutputConfig": {
-            "Outputs": [{"OutputName": "report", "S3Output": {**output, "S3UploadMode": "EndOfJob"}}]
+            "Outputs": [{"OutputName": "report", "S3Output": {**output, "S3UploadMode": "EndOfJob"}}],
+            **network.output_key(settings),
         },
+        **network.processing(settings),
         "StoppingCondition": {"MaxRuntimeInSeconds": RUN_SECONDS},
     }
 

@@ -31,9 +31,9 @@ _PARAMETER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-_]{0,255}")
 def validate_definition(definition: dict[str, Any]) -> list[Problem]:
     """Every reason for which SageMaker would refuse the definition; an empty list where there is none.
 
-    Of a definition whose very structure is wrong, only that is said.
+    Of a definition whose very structure is wrong, or that is too large, only that is said.
     """
-    if problems := list(check_structure(definition)):
+    if problems := list(check_structure(definition)) or list(_size(definition)):
         return problems
     problems = list(_top(definition))
     steps = list(all_steps(definition["Steps"]))
@@ -63,10 +63,28 @@ def all_steps(steps: list[Step]) -> Iterator[Step]:
 # ---------------------------------------------------------------------------------------------------- the whole
 
 
-def _top(definition: dict[str, Any]) -> Iterator[Problem]:
-    size = len(json.dumps(definition, separators=(",", ":")))
+def _size(definition: dict[str, Any]) -> Iterator[Problem]:
+    """One problem, which names the largest part: of a pipeline of a few steps one text in the settings is too long."""
+    size = _characters(definition)
     if size > MAX_CHARACTERS:
-        yield Problem("definition", f"{size} characters, at most {MAX_CHARACTERS} allowed")
+        parts = {key: _characters(value) for key, value in definition.items() if key not in ("Parameters", "Steps")}
+        for parameter in definition.get("Parameters", []):
+            parts[f"parameter {parameter['Name']}"] = _characters(parameter)
+        for step in definition["Steps"]:
+            parts[f"step {step['Name']}"] = _characters(step)
+        largest = max(parts, key=lambda part: parts[part])
+        yield Problem(
+            "definition",
+            f"{size} characters, at most {MAX_CHARACTERS} allowed; {parts[largest]} of them are {largest}:"
+            " shorten what the settings put there",
+        )
+
+
+def _characters(value: Any) -> int:
+    return len(json.dumps(value, separators=(",", ":")))
+
+
+def _top(definition: dict[str, Any]) -> Iterator[Problem]:
     if definition["Version"] != VERSION:
         yield Problem("Version", f"want {VERSION!r}, not {definition['Version']!r}")
     if not definition["Steps"]:

@@ -98,18 +98,27 @@ class References:
         return problems
 
     def _parameter_values(self, value: dict[str, Any], shape: Shape, path: str) -> Iterator[Problem]:
-        """What is wrong with the values that a parameter is known to have: its default, and those it is limited to."""
+        """What is wrong with the values that a parameter is known to have."""
+        for content in self._known_values(value):
+            for problem in check(content, shape, path):
+                name = str(value["Get"]).removeprefix("Parameters.")
+                yield Problem(path, f"parameter {name} may be {content!r}: {problem.message}")
+
+    def _known_values(self, value: dict[str, Any]) -> list[Any]:
+        """Of a parameter: its default, and those that it is limited to; none of anything else."""
         parameter = self._parameters.get(str(value.get("Get")).removeprefix("Parameters."))
         if parameter is None:
-            return
+            return []
         known = [
             *parameter.get("EnumValues", []),
             *([parameter["DefaultValue"]] if "DefaultValue" in parameter else []),
         ]
-        for number, content in enumerate(known):
-            if content not in known[:number]:
-                for problem in check(content, shape, path):
-                    yield Problem(path, f"parameter {parameter['Name']} may be {content!r}: {problem.message}")
+        return [content for number, content in enumerate(known) if content not in known[:number]]
+
+    def values(self, value: Any) -> list[str]:
+        """The texts that a value is, or that the parameter it stands for is known to have."""
+        known = self._known_values(value) if self.is_placeholder(value) else [value]
+        return [one for one in known if isinstance(one, str)]
 
     def check_all(self, value: Any, path: str) -> Iterator[Problem]:
         """The problems of every placeholder in a value of no particular shape."""

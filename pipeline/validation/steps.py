@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline import instances
 from pipeline.validation.references import References, output_names
 from pipeline.validation.shapes import Problem, check, service_model
 
@@ -25,6 +26,13 @@ REQUESTS = {
     "RegisterModel": ("CreateModelPackage", ""),
     "EndpointConfig": ("CreateEndpointConfig", "EndpointConfigName"),
     "Endpoint": ("CreateEndpoint", "EndpointName"),
+}
+# Where a step's instances and their volumes' key stand.
+_RESOURCES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "Processing": (("ProcessingResources", "ClusterConfig"),),
+    "Training": (("ResourceConfig",),),
+    "Tuning": (("TrainingJobDefinition", "ResourceConfig"),),
+    "Transform": (("TransformResources",),),
 }
 OTHER_TYPES = ("Condition", "Fail", "Lambda", "Callback", "QualityCheck", "ClarifyCheck", "EMR")
 COMPARISONS = ("Equals", "GreaterThan", "GreaterThanOrEqualTo", "LessThan", "LessThanOrEqualTo")
@@ -74,6 +82,24 @@ def _request(kind: str, arguments: dict[str, Any], path: str, references: Refere
     request = {generated: "generated", **arguments} if generated else arguments
     shape = service_model("sagemaker").operation_model(operation).input_shape
     yield from check(request, shape, path, placeholder=references.check)
+    yield from _volume_key(kind, arguments, path, references)
+
+
+def _volume_key(kind: str, arguments: dict[str, Any], path: str, references: References) -> Iterator[Problem]:
+    """A key for volumes that are an instance's own disks, which the service's model does not know of.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
+    """
+    for place in _RESOURCES.get(kind, ()):
+        resources: Any = arguments
+        for member in place:
+            resources = resources.get(member) if isinstance(resources, dict) else None
+        if not isinstance(resources, dict) or "VolumeKmsKeyId" not in resources:
+            continue
+        for instance_type in references.values(resources.get("InstanceType")):
+            if instances.has_own_disks(instance_type):
+                where = ".".join((path, *place, "VolumeKmsKeyId"))
+                yield Problem(where, f"{instance_type} has disks of its own, for which SageMaker takes no key")
 
 
 def _conditions(conditions: list[dict[str, Any]], path: str, references: References) -> Iterator[Problem]:

@@ -18,17 +18,26 @@ NAME_LIMIT = 63
 CHANGE_SECONDS = 1800
 # The volumes of instances with their own disks cannot be encrypted with a key of the account:
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
-_OWN_DISKS = re.compile(r"ml\.(g[4-9][a-z]*|p[4-9][a-z]*|[a-z]+[0-9]+[a-z]*d[a-z]*)\.")
+OWN_DISKS = re.compile(r"ml\.(g[4-9]|p[4-9]|trn|dl|i[0-9]|[a-z]+[0-9]+[a-z]*d)[a-z0-9-]*\.")
 
 
 def model(settings: Settings, version: Version, name: str) -> Request:
-    """CreateModel's request. The container needs no network: SageMaker fetches its model and moves its captures."""
+    """CreateModel's request. The container needs no network: SageMaker fetches its model and moves its captures,
+    through the VPC where there is one. A serverless endpoint takes neither isolation nor a VPC:
+    https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
+    """
     return {
         "ModelName": f"{name}-model"[-NAME_LIMIT:].lstrip("-"),
         "Containers": [{"ModelPackageName": version.arn, "Environment": {"MODEL_VERSION": str(version.number)}}],
         "ExecutionRoleArn": settings.serving_role_arn,
-        "EnableNetworkIsolation": True,
+        **({"EnableNetworkIsolation": True, **_vpc(settings)} if settings.mode == "real-time" else {}),
     }
+
+
+def _vpc(settings: Settings) -> Request:
+    if not settings.subnets:
+        return {}
+    return {"VpcConfig": {"SecurityGroupIds": list(settings.security_groups), "Subnets": list(settings.subnets)}}
 
 
 def endpoint_config(settings: Settings, version: Version) -> Request:
@@ -42,7 +51,7 @@ def endpoint_config(settings: Settings, version: Version) -> Request:
     if settings.mode == "real-time":
         if settings.capture_uri and settings.capture_percent:
             content["DataCaptureConfig"] = _capture(settings)
-        if settings.kms_key and not _OWN_DISKS.match(settings.instance_type):
+        if settings.kms_key and not OWN_DISKS.match(settings.instance_type):
             content["KmsKeyId"] = settings.kms_key
     name = _config_name(settings, version, content)
     content["ProductionVariants"][0]["ModelName"] = model(settings, version, name)["ModelName"]
@@ -61,7 +70,9 @@ def _capture(settings: Settings) -> Request:
 
 
 def _config_name(settings: Settings, version: Version, content: Request) -> str:
-    described = json.dumps([content, settings.serving_role_arn], sort_keys=True)
+    # What of the model is no part of the configuration, and would not reach the endpoint under the old name.
+    rest = [settings.serving_role_arn, *_vpc(settings).values()]
+    described = json.dumps([content, *rest], sort_keys=True)
     suffix = f"-v{version.number}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
     # The version and the hash must survive a long endpoint name.
     return f"{settings.endpoint_name[: NAME_LIMIT - len(suffix)].rstrip('-')}{suffix}"

@@ -39,6 +39,9 @@ class Settings:
     capture_uri: str = ""
     capture_percent: int = 0
     kms_key: str = ""
+    subnets: tuple[str, ...] = ()
+    """Of the VPC that real-time endpoints run in, separated by commas; none: AWS's own."""
+    security_groups: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -54,6 +57,8 @@ class Settings:
         settings = cls(**values)
         if settings.mode not in ("real-time", "serverless"):
             raise DeployError(f"MODE is {settings.mode!r}; want real-time or serverless")
+        if bool(settings.subnets) != bool(settings.security_groups):
+            raise DeployError("SUBNETS and SECURITY_GROUPS go together; one of them is empty")
         return settings
 
     @property

@@ -9,6 +9,8 @@ from botocore.exceptions import ClientError
 from tests.integration.conftest import ROLE, keys, read, wait_until
 from tests.integration.test_registry_and_endpoints import SERVE, archive
 
+VPC = {"SecurityGroupIds": ["sg-01234567"], "Subnets": ["subnet-01234567"]}
+
 
 @pytest.fixture
 def model(local_cloud, sagemaker):
@@ -16,7 +18,13 @@ def model(local_cloud, sagemaker):
     bucket, name = local_cloud.bucket(), f"m-{uuid.uuid4().hex[:10]}"
     local_cloud.client("s3").put_object(Bucket=bucket, Key="model.tar.gz", Body=archive(b"mine"))
     container = {"Image": local_cloud.image(SERVE, "serve.py"), "ModelDataUrl": f"s3://{bucket}/model.tar.gz"}
-    sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    sagemaker.create_model(
+        ModelName=name,
+        PrimaryContainer=container,
+        ExecutionRoleArn=ROLE,
+        EnableNetworkIsolation=True,
+        VpcConfig=VPC,
+    )
     return name, bucket
 
 
@@ -29,8 +37,8 @@ def transform(sagemaker, model, bucket, **more):
         ModelName=model,
         MaxConcurrentTransforms=4,
         TransformInput={"DataSource": source, "ContentType": "image/jpeg"},
-        TransformOutput={"S3OutputPath": f"s3://{bucket}/out", "Accept": "application/json"},
-        TransformResources={"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+        TransformOutput={"S3OutputPath": f"s3://{bucket}/out", "Accept": "application/json", "KmsKeyId": "key"},
+        TransformResources={"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeKmsKeyId": "key"},
         **more,
     )
 
@@ -51,6 +59,15 @@ def test_every_object_below_the_prefix_has_its_answer(local_cloud, sagemaker, mo
     answers = keys(s3, bucket, "out/")
     assert sorted(answers) == sorted(f"out/{number % 3}/{number}.jpg.out" for number in range(30))
     assert json.loads(read(s3, f"s3://{bucket}/out/1/7.jpg.out")) == {"model": "mine", "bytes": 7, "version": "5"}
+
+
+def test_a_network_and_keys_are_kept_and_shown(local_cloud, sagemaker, model):
+    name, bucket = model
+    local_cloud.client("s3").put_object(Bucket=bucket, Key="in/a.jpg", Body=b"x")
+    job = transform(sagemaker, name, bucket)
+    assert job["TransformOutput"]["KmsKeyId"] == job["TransformResources"]["VolumeKmsKeyId"] == "key"
+    described = sagemaker.describe_model(ModelName=name)
+    assert (described["EnableNetworkIsolation"], described["VpcConfig"]) == (True, VPC)
 
 
 def test_an_object_that_the_container_refuses_fails_the_job_with_its_key(local_cloud, sagemaker, model):

@@ -83,6 +83,22 @@ def test_a_job_reads_its_input_and_leaves_its_output(local_cloud, sagemaker, buc
     assert read(local_cloud.client("s3"), f"s3://{bucket}/copies/algo-1.txt") == b"abcd"
 
 
+def test_a_network_and_keys_are_kept_and_shown(local_cloud, sagemaker, bucket):
+    network = {
+        "EnableNetworkIsolation": False,
+        "EnableInterContainerTrafficEncryption": True,
+        "VpcConfig": {"SecurityGroupIds": ["sg-01234567"], "Subnets": ["subnet-01234567"]},
+    }
+    request = job(local_cloud, bucket, local_cloud.image(COPY), NetworkConfig=network)
+    request["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] = "key"
+    request["ProcessingOutputConfig"]["KmsKeyId"] = "key"
+    described = finish(sagemaker, request)
+    assert described["ProcessingJobStatus"] == "Completed"
+    assert described["NetworkConfig"] == network
+    assert described["ProcessingResources"] == request["ProcessingResources"]
+    assert described["ProcessingOutputConfig"]["KmsKeyId"] == "key"
+
+
 def test_instances_share_an_input_by_key_when_asked(local_cloud, sagemaker, bucket):
     request = job(local_cloud, bucket, local_cloud.image(COPY))
     request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 2

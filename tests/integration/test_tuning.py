@@ -260,6 +260,28 @@ def test_what_tuning_jobs_do_not_have_here_is_refused(local_cloud, sagemaker, bu
         sagemaker.create_hyper_parameter_tuning_job(**request, **more)
 
 
+def test_the_trials_of_an_isolated_tuning_job_say_so_and_read_their_channels(local_cloud, sagemaker, bucket):
+    request = tuning(bucket, local_cloud.image(TRAIN, "train.py"), trials=1)
+    network = {
+        "EnableNetworkIsolation": True,
+        "EnableInterContainerTrafficEncryption": True,
+        "VpcConfig": {"SecurityGroupIds": ["sg-01234567"], "Subnets": ["subnet-01234567"]},
+    }
+    request["TrainingJobDefinition"].update(network)
+    request["TrainingJobDefinition"]["InputDataConfig"][0]["InputMode"] = "FastFile"
+    request["TrainingJobDefinition"]["OutputDataConfig"]["KmsKeyId"] = "key"
+    request["TrainingJobDefinition"]["ResourceConfig"]["VolumeKmsKeyId"] = "key"
+    job = finish_tuning(sagemaker, request)
+    assert job["HyperParameterTuningJobStatus"] == "Completed"
+    (trial,) = trials_of(sagemaker, request["HyperParameterTuningJobName"])
+    for described in (
+        job["TrainingJobDefinition"],
+        sagemaker.describe_training_job(TrainingJobName=trial["TrainingJobName"]),
+    ):
+        assert {key: described[key] for key in network} == network
+        assert described["OutputDataConfig"]["KmsKeyId"] == described["ResourceConfig"]["VolumeKmsKeyId"] == "key"
+
+
 def test_a_training_job_leaves_model_checkpoints_metrics_and_its_way(local_cloud, sagemaker, bucket):
     request = definition(bucket, local_cloud.image(TRAIN, "train.py"), rate="0.6", epochs="2")
     described = finish_training(sagemaker, request)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -239,6 +240,45 @@ MISTAKES = {
         "step QualityGate.IfSteps[1].Function",
         "unknown",
     ),
+    "a network without its security groups": (
+        lambda d: step(d, "ShardImages")["Arguments"].update(
+            NetworkConfig={"VpcConfig": {"Subnets": ["subnet-0123456789abcdef0"]}}
+        ),
+        "step ShardImages.NetworkConfig.VpcConfig",
+        "SecurityGroupIds is missing",
+    ),
+    "too many subnets": (
+        lambda d: tuning(d)["TrainingJobDefinition"].update(
+            VpcConfig={"Subnets": [f"subnet-{n:08x}" for n in range(17)], "SecurityGroupIds": ["sg-01234567"]}
+        ),
+        "TrainingJobDefinition.VpcConfig.Subnets",
+        "at most 16 allowed",
+    ),
+    "isolation that is no yes or no": (
+        lambda d: tuning(d)["TrainingJobDefinition"].update(EnableNetworkIsolation="true"),
+        "EnableNetworkIsolation",
+        "want true or false",
+    ),
+    "a misspelt encryption": (
+        lambda d: tuning(d)["TrainingJobDefinition"].update(EnableTrafficEncryption=True),
+        "TrainingJobDefinition.EnableTrafficEncryption",
+        "unknown",
+    ),
+    "a key with a space": (
+        lambda d: step(d, "QueryMetadata")["Arguments"]["ProcessingOutputConfig"].update(KmsKeyId="my key"),
+        "ProcessingOutputConfig.KmsKeyId",
+        "does not match",
+    ),
+    "a key for disks that take none": (
+        lambda d: cluster(d).update(InstanceType="ml.g5.xlarge", VolumeKmsKeyId="key"),
+        "step QueryMetadata.ProcessingResources.ClusterConfig.VolumeKmsKeyId",
+        "ml.g5.xlarge has disks of its own",
+    ),
+    "a key for disks that take none, of a type that a run may choose": (
+        lambda d: tuning(d)["TrainingJobDefinition"]["ResourceConfig"].update(VolumeKmsKeyId="key"),
+        "step TuneModel.TrainingJobDefinition.ResourceConfig.VolumeKmsKeyId",
+        "ml.p4d.24xlarge has disks of its own",
+    ),
     "too long": (lambda d: d.update(Metadata={"x": "y" * 1_048_576}), "definition", "at most 1048576 allowed"),
 }
 
@@ -273,6 +313,24 @@ def test_whatever_stands_in_a_definition_is_judged_and_breaks_nothing(compiled):
         holder[path[-1]] = JUNK[number % len(JUNK)]
         problems = validate_definition(definition)
         assert all(problem.message and "\n" not in str(problem) for problem in problems), path
+
+
+def test_a_key_is_taken_for_volumes_that_every_type_of_a_run_encrypts_with_it(definition):
+    cluster(definition).update(VolumeKmsKeyId="key")
+    next(one for one in definition["Parameters"] if one["Name"] == "TrainingInstanceType").update(
+        DefaultValue="ml.p3.2xlarge", EnumValues=["ml.p3.2xlarge", "ml.p3.8xlarge"]
+    )
+    tuning(definition)["TrainingJobDefinition"]["ResourceConfig"].update(VolumeKmsKeyId="key")
+    assert validate_definition(definition) == []
+
+
+def test_of_a_definition_that_is_too_large_only_that_is_said_with_its_largest_part(definition):
+    tuning(definition)["TrainingJobDefinition"]["StaticHyperParameters"]["note"] = "x" * 1_100_000
+    (problem,) = validate_definition(definition)
+    assert re.fullmatch(
+        r"definition: 11\d{5} characters, at most 1048576 allowed; 110\d{4} of them are step TuneModel: shorten .*",
+        str(problem),
+    )
 
 
 def test_all_mistakes_are_found_at_once(definition):

@@ -11,7 +11,9 @@ from botocore.stub import Stubber
 
 from pipeline.errors import PipelineError
 from pipeline.infrastructure.stack import Event, Stack, remedy, said
-from tests.unit.pipeline.infrastructure.conftest import Cloud
+from tests.unit.pipeline.pretended_cloud import Cloud, cloud
+
+__all__ = ["cloud"]
 
 QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "letters", "VisibilityTimeout": 30}}
 TOPIC = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": {"Fn::Sub": "${Queue.QueueName}-news"}}}

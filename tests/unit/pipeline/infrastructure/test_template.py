@@ -20,7 +20,7 @@ from steps.deploy.settings import Settings as FunctionSettings
 from tests.unit.pipeline.infrastructure.stacks import FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, settings
 
 variants = pytest.mark.parametrize("variant", VARIANTS)
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: bytes of a body
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: bytes in a request
 LARGEST_BODY = 51_200
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: characters but white space
 LARGEST_MANAGED, LARGEST_INLINE = 6_144, 10_240

@@ -41,9 +41,12 @@ def test_image_arguments_environment_and_inputs_count(path, value):
     [
         (("ProcessingOutputConfig", "Outputs", 0, "S3Output", "S3Uri"), "s3://b/run-2"),
         (("ProcessingResources", "ClusterConfig", "InstanceCount"), 4),
+        (("ProcessingResources", "ClusterConfig", "VolumeKmsKeyId"), "key"),
+        (("ProcessingOutputConfig", "KmsKeyId"), "key"),
+        (("NetworkConfig",), {"EnableNetworkIsolation": False}),
     ],
 )
-def test_outputs_and_instances_do_not_count(path, value):
+def test_outputs_instances_networks_and_keys_do_not_count(path, value):
     assert cache_key("Processing", changed(path, value)) == cache_key("Processing", ARGUMENTS)
 
 
@@ -56,6 +59,7 @@ def test_of_a_tuning_step_ranges_and_static_hyperparameters_count_and_outputs_do
     other_ranges = {**arguments, "HyperParameterTuningJobConfig": {"ParameterRanges": {"a": 2}}}
     other_output = copy.deepcopy(arguments)
     other_output["TrainingJobDefinition"]["OutputDataConfig"]["S3OutputPath"] = "y"
+    other_output["TrainingJobDefinition"]["EnableNetworkIsolation"] = True
     key = cache_key("Tuning", arguments)
     assert key not in (cache_key("Tuning", other_epochs), cache_key("Tuning", other_ranges))
     assert key == cache_key("Tuning", other_output)

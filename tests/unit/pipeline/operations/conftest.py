@@ -13,10 +13,21 @@ from pipeline.images import ROOT
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
 
+KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     return load_settings(ROOT / "pipeline.yaml", "dev")
+
+
+@pytest.fixture(scope="session")
+def secure(settings: Settings) -> Settings:
+    """The same in a VPC, with a key of one's own."""
+    values = settings.model_dump()
+    values["network"] |= {"subnets": ["subnet-01234567"], "security_groups": ["sg-01234567"], "encrypt_traffic": True}
+    values["encryption"] |= {"kms_key": KEY}
+    return Settings.model_validate(values)
 
 
 @pytest.fixture

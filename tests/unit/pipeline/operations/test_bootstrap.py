@@ -18,7 +18,7 @@ from pipeline.infrastructure.stack import Stack
 from pipeline.operations import bootstrap, teardown
 from pipeline.operations.bootstrap import Bootstrap, bring_up_to_date
 from pipeline.settings import Settings
-from tests.unit.pipeline.infrastructure.conftest import Cloud, cloud
+from tests.unit.pipeline.pretended_cloud import Cloud, cloud
 
 __all__ = ["cloud"]
 

@@ -122,8 +122,12 @@ def test_the_deploy_function_reads_every_setting_of_the_endpoint(settings: Setti
 
     endpoint_settings = settings.endpoint.model_copy(update={"canary_percent": 25, "maximum_instance_count": 3})
     encryption = settings.encryption.model_copy(update={"kms_key": "1234"})
-    chosen = settings.model_copy(update={"endpoint": endpoint_settings, "encryption": encryption})
+    vpc = {"subnets": ["subnet-01234567", "subnet-89abcdef"], "security_groups": ["sg-01234567"]}
+    network = settings.network.model_copy(update=vpc)
+    changes = {"endpoint": endpoint_settings, "encryption": encryption, "network": network}
+    chosen = settings.model_copy(update=changes)
     read = Function.from_environment(serving.function_environment(chosen))
     assert (read.kms_key, read.canary_percent, read.maximum_instance_count) == ("1234", 25, 3)
+    assert (read.subnets, read.security_groups) == (("subnet-01234567", "subnet-89abcdef"), ("sg-01234567",))
     assert read.alarms == settings.alarms
     assert read.capture_uri == settings.captures_uri

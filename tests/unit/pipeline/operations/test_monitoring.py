@@ -12,6 +12,7 @@ from pipeline.errors import PipelineError
 from pipeline.operations import monitoring
 from pipeline.settings import Settings
 from pipeline.validation import validate_request
+from tests.unit.pipeline.operations.conftest import KEY
 
 
 def arguments(request: dict) -> dict[str, str]:  # type: ignore[type-arg]
@@ -33,6 +34,23 @@ def test_the_job_is_one_that_the_service_takes_and_that_the_step_understands(set
         patch.setattr("sys.argv", ["monitor", *request["AppSpecification"]["ContainerArguments"]])
         main()
     assert (given[0].hours, given[0].minimum_photos) == (24, 200)
+
+
+def test_the_job_runs_in_the_vpc_and_encrypts_what_it_keeps(secure: Settings) -> None:
+    request = monitoring.job_request(secure, "x")
+    assert validate_request("sagemaker", "CreateProcessingJob", request) == []
+    # One instance, which calls S3 and CloudWatch.
+    vpc = {"SecurityGroupIds": ["sg-01234567"], "Subnets": ["subnet-01234567"]}
+    assert request["NetworkConfig"] == {"EnableNetworkIsolation": False, "VpcConfig": vpc}
+    assert request["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == KEY
+    assert request["ProcessingOutputConfig"]["KmsKeyId"] == KEY
+
+
+def test_a_job_on_disks_that_take_no_key_asks_for_none(secure: Settings) -> None:
+    monitor = secure.monitoring.model_copy(update={"instance_type": "ml.m5d.large"})
+    request = monitoring.job_request(secure.model_copy(update={"monitoring": monitor}), "x")
+    assert "VolumeKmsKeyId" not in request["ProcessingResources"]["ClusterConfig"]
+    assert request["ProcessingOutputConfig"]["KmsKeyId"] == KEY
 
 
 def test_a_drift_starts_nothing_unless_it_is_asked_for(settings: Settings) -> None:

@@ -54,7 +54,12 @@ def test_the_environment_is_read_by_the_fields_types():
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({"ENDPOINT_NAME": ""}, "ENDPOINT_NAME"), ({"INSTANCE_COUNT": "two"}, "INSTANCE_COUNT"), ({"MODE": "x"}, "MODE")],
+    [
+        ({"ENDPOINT_NAME": ""}, "ENDPOINT_NAME"),
+        ({"INSTANCE_COUNT": "two"}, "INSTANCE_COUNT"),
+        ({"MODE": "x"}, "MODE"),
+        ({"SUBNETS": "subnet-01234567", "SECURITY_GROUPS": ""}, "SUBNETS and SECURITY_GROUPS go together"),
+    ],
 )
 def test_a_wrong_environment_is_named(change, named):
     with pytest.raises(DeployError, match=named):

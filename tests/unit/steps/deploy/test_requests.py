@@ -12,6 +12,8 @@ from steps.deploy.settings import Settings
 VERSION = Version("arn:aws:sagemaker:us-east-1:123456789012:model-package/bins/3", "bins", 3)
 SETTINGS = Settings("bins", "bins", "arn:aws:iam::123456789012:role/serving", instance_count=2)
 
+VPC = {"subnets": ("subnet-01234567", "subnet-89abcdef"), "security_groups": ("sg-01234567",)}
+
 
 def with_number(number):
     return dataclasses.replace(VERSION, number=number)
@@ -56,10 +58,28 @@ def test_a_key_encrypts_captures_and_the_volume_where_it_can():
         assert with_disks["DataCaptureConfig"]["KmsKeyId"] == "key"
 
 
+def test_a_model_runs_without_a_network_and_in_the_vpc_where_there_is_one():
+    assert "VpcConfig" not in requests.model(SETTINGS, VERSION, "c")
+    model = requests.model(dataclasses.replace(SETTINGS, **VPC), VERSION, "c")
+    assert model["EnableNetworkIsolation"] is True
+    assert model["VpcConfig"] == {"Subnets": list(VPC["subnets"]), "SecurityGroupIds": list(VPC["security_groups"])}
+
+
+def test_a_serverless_model_asks_for_neither_since_the_service_has_neither():
+    model = requests.model(dataclasses.replace(SETTINGS, mode="serverless", **VPC), VERSION, "c")
+    assert not {"EnableNetworkIsolation", "VpcConfig"} & set(model)
+
+
+def test_another_vpc_is_another_configuration():
+    other = {**VPC, "subnets": ("subnet-fedcba98",)}
+    names = {name(dataclasses.replace(SETTINGS, **vpc)) for vpc in ({}, VPC, other)}
+    assert len(names) == 3
+
+
 @pytest.mark.parametrize("mode", ["real-time", "serverless"])
 def test_the_service_would_take_every_request(mode):
     settings = dataclasses.replace(
-        SETTINGS, mode=mode, kms_key="key", capture_uri="s3://b/captures", capture_percent=5, alarms=("errors",)
+        SETTINGS, mode=mode, kms_key="key", capture_uri="s3://b/captures", capture_percent=5, alarms=("errors",), **VPC
     )
     config = requests.endpoint_config(settings, VERSION)
     model = requests.model(settings, VERSION, config["EndpointConfigName"])

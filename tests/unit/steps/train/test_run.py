@@ -200,19 +200,6 @@ def test_a_trial_stops_when_its_patience_is_at_an_end(alone, caplog):
     assert len(json.loads((alone / "model" / "history.json").read_text())["epochs"]) < 50
 
 
-def test_shards_are_read_from_their_channel_where_there_is_one(s3, alone):
-    index = read_index(alone / "input" / "data" / "index")
-    channel = alone / "input" / "data" / "shards"
-    for split in index.splits.values():
-        for shard in split.shards:
-            bucket, key = shard.uri.removeprefix("s3://").split("/", 1)
-            (channel / key).parent.mkdir(parents=True, exist_ok=True)
-            s3.download_file(bucket, key, str(channel / key))
-            s3.delete_object(Bucket=bucket, Key=key)
-    run_alone("--epochs", "1", "--shards-location", f"s3://{bucket}")
-    assert is_whole(alone / "model")
-
-
 def test_a_trial_begins_with_the_weights_it_is_given(s3, alone, caplog):
     caplog.set_level("INFO")
     run_alone("--epochs", "1")
