@@ -202,6 +202,24 @@ def test_a_stack_whose_creation_failed_has_to_be_deleted_first(cloud: Cloud, set
     assert bring_up_to_date(settings, poll=0).change == "created"
 
 
+@pytest.mark.parametrize("executed", [False, True])
+def test_what_only_a_new_stack_can_take_over_wants_one(cloud: Cloud, settings: Settings, executed: bool) -> None:
+    stack = Stack(cloud.client("cloudformation"), settings.stack, poll=0)
+    queue = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "letters"}}}}
+    change_set = stack.change_set(json.dumps(queue), {}, "CREATE")
+    if executed:
+        list(stack.execute(change_set))
+    cloud.client("s3").create_bucket(Bucket=settings.data.bucket)
+
+    with pytest.raises(
+        PipelineError, match=r"is there without Photos, which .*bootstrap --delete; and bootstrap again"
+    ):
+        bring_up_to_date(settings, poll=0)
+
+    list(teardown.delete(settings, poll=0))
+    assert bring_up_to_date(settings, poll=0).change == "created"
+
+
 def test_deleting_shows_what_goes_and_what_is_kept(cloud: Cloud, settings: Settings) -> None:
     bring_up_to_date(settings, poll=0)
     planned = teardown.plan(settings)
