@@ -75,7 +75,7 @@ def _note(change: Change) -> str:
     if change.action == "Import":
         return change.physical
     if change.replacement == "Conditional":
-        return "anew, if what it names is"
+        return "perhaps anew"
     return "the old one stays" if change.kept else ""
 
 
@@ -150,7 +150,7 @@ def count_versions(counts: Iterator[int], *, quiet: bool) -> None:
         return
     with Console(stderr=True).status("[dim]deleting images and objects[/dim]") as spinner:
         for count in counts:
-            spinner.update(f"[dim]{count} versions of objects deleted[/dim]")
+            spinner.update(f"[dim]versions of objects deleted: {count}[/dim]")
 
 
 def show_deleted(plan: Teardown, *, data: bool) -> None:

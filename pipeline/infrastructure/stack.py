@@ -289,7 +289,7 @@ def one_line(text: str) -> str:
 
 
 def remedy(name: str, status: str) -> str:
-    """What can be done about a stack in a state in which nothing can be changed; empty where something can."""
+    """What can be done about a stack in a state in which it cannot be changed, or after a change that failed."""
     delete = "python -m pipeline bootstrap --delete"
     match status:
         case "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" | "IMPORT_ROLLBACK_FAILED":
@@ -303,12 +303,12 @@ def remedy(name: str, status: str) -> str:
             return f"put right what keeps it from being deleted, then again: {delete}"
         case "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE":
             return "nothing was changed; put right what it says, and bootstrap again"
-        case _ if status.endswith("_IN_PROGRESS") and status != REVIEW:
+        case _ if status.endswith("_IN_PROGRESS"):
             return (
                 "somebody else changes it; wait until that has ended:"
                 f" aws cloudformation describe-stacks --stack-name {name}"
             )
-    return ""
+    return "look at it in CloudFormation's console"
 
 
 def _change(change: Mapping[str, Any]) -> Change:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -80,12 +80,14 @@ class Bootstrap:
         if status not in _READY:
             raise PipelineError(f"the stack {self._stack.name} is in {status}: {remedy(self._stack.name, status)}")
         self._exists = status not in ("", REVIEW)
-        self._leftovers = [] if self._exists else leftovers(self._settings, self._template)
-        if status == REVIEW and self._leftovers:
+        held = self._stack.resources() if self._exists else {}
+        self._leftovers = leftovers(self._settings, self._template, besides=set(held))
+        if status and self._leftovers:
+            names = ", ".join(one["LogicalResourceId"] for one in self._leftovers)
             raise PipelineError(
-                f"the stack {self._stack.name} waits for the review of another change set, and what is there already"
-                " can be taken over by a new stack only; execute that change set, or delete the stack:"
-                " python -m pipeline bootstrap --delete"
+                f"the stack {self._stack.name} ({status}) is there without {names}, which the account has already and"
+                " only a new stack can take over; delete the stack, which keeps them: python -m pipeline bootstrap"
+                " --delete; and bootstrap again"
             )
         self._shown = self._stack.change_set(
             self._template,
@@ -190,13 +192,16 @@ def bring_up_to_date(settings: Settings, poll: float = POLL_SECONDS) -> Bootstra
     return bootstrap.result()
 
 
-def leftovers(settings: Settings, text: str) -> list[dict[str, Any]]:
-    """What the template keeps and the account has already, as CloudFormation's resources to import."""
+def leftovers(settings: Settings, text: str, besides: Collection[str] = ()) -> list[dict[str, Any]]:
+    """What the template keeps and the account has already, as CloudFormation's resources to import.
+
+    `besides` are names in the template of what a stack holds.
+    """
     evaluation = _evaluation(settings, text)
     found = []
     for logical, resource in evaluation.resources().items():
         kind = resource["Type"]
-        if kind not in _NAMING or "DeletionPolicy" not in resource:
+        if logical in besides or kind not in _NAMING or "DeletionPolicy" not in resource:
             continue
         name = evaluation.value(resource["Properties"][_NAMING[kind]])
         if _exists(settings, kind, name):

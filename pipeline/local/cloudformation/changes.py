@@ -129,11 +129,16 @@ def _modification(
     properties, before = evaluation.value(wanted.get("Properties", {})), present["Properties"]
     different = sorted(differing(properties, before))
     policies = [name for name in POLICIES if wanted.get(name, "Delete") != present[name]]
-    follows = bool(dependencies({"Properties": wanted.get("Properties", {})}, dict.fromkeys(replaced)))
+    # What names a replaced resource changes with it, and is replaced itself where that property cannot be changed.
+    follows = {
+        name
+        for name, value in wanted.get("Properties", {}).items()
+        if dependencies({"Properties": value}, dict.fromkeys(replaced))
+    }
     if not different and not policies and not follows:
         return None
     replacing = kind.replacing | {kind.naming}
-    replacement = "True" if set(different) & replacing else "Conditional" if follows else "False"
+    replacement = "True" if set(different) & replacing else "Conditional" if follows & replacing else "False"
     kept = {"Retain": "ReplaceAndRetain"}.get(wanted.get("UpdateReplacePolicy", ""), "ReplaceAndDelete")
     return Change(
         "Modify",

@@ -13,7 +13,7 @@ from pipeline.infrastructure.stack import Change
 from pipeline.operations import bootstrap
 from pipeline.operations.bootstrap import Plan
 from tests.unit.pipeline.conftest import Call
-from tests.unit.pipeline.infrastructure.conftest import Cloud, cloud, no_account
+from tests.unit.pipeline.pretended_cloud import Cloud, cloud, no_account
 
 __all__ = ["cloud", "no_account"]
 

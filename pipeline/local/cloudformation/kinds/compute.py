@@ -14,7 +14,6 @@ class Function(Kind):
     naming = "FunctionName"
     known = frozenset(
         {
-            "Architectures",
             "Code",
             "DeadLetterConfig",
             "Description",
@@ -23,16 +22,13 @@ class Function(Kind):
             "KmsKeyArn",
             "LoggingConfig",
             "MemorySize",
-            "PackageType",
-            "ReservedConcurrentExecutions",
             "Role",
             "Runtime",
-            "Tags",
             "Timeout",
             "TracingConfig",
+            "VpcConfig",
         }
     )
-    replacing = frozenset({"PackageType"})
     _CONFIGURATION = (
         "DeadLetterConfig",
         "Description",
@@ -44,6 +40,7 @@ class Function(Kind):
         "Runtime",
         "Timeout",
         "TracingConfig",
+        "VpcConfig",
     )
 
     def exists(self, name: str, properties: Properties) -> bool:  # noqa: ARG002
@@ -54,21 +51,15 @@ class Function(Kind):
         """Make it, or bring its code and its configuration up to date."""
         code = self._code(properties["Code"])
         configuration = picked(properties, *self._CONFIGURATION)
-        # Not named means none: an update leaves out nothing that was set before.
-        configuration.setdefault("DeadLetterConfig", {"TargetArn": ""})
+        # An update leaves as it was what it does not name.
+        configuration = {"DeadLetterConfig": {"TargetArn": ""}, "KMSKeyArn": "", **configuration}
+        if "KmsKeyArn" in properties:
+            configuration["KMSKeyArn"] = properties["KmsKeyArn"]
         if self.exists(name, properties):
             self._lambda.update_function_code(FunctionName=name, ZipFile=code)
             send(self._lambda, "UpdateFunctionConfiguration", FunctionName=name, **configuration)
         else:
-            tags = {one["Key"]: one["Value"] for one in properties.get("Tags", [])}
-            architectures = picked(properties, "Architectures")
-            request = {**architectures, **configuration}
-            send(self._lambda, "CreateFunction", FunctionName=name, Code={"ZipFile": code}, Tags=tags, **request)
-        reserved = properties.get("ReservedConcurrentExecutions")
-        if reserved is None:
-            self._lambda.delete_function_concurrency(FunctionName=name)
-        else:
-            send(self._lambda, "PutFunctionConcurrency", FunctionName=name, ReservedConcurrentExecutions=reserved)
+            send(self._lambda, "CreateFunction", FunctionName=name, Code={"ZipFile": code}, **configuration)
 
     def delete(self, name: str, properties: Properties) -> None:  # noqa: ARG002
         """Delete it."""
@@ -144,7 +135,6 @@ class BuildProject(Kind):
             "Source",
             "Tags",
             "TimeoutInMinutes",
-            "Visibility",
         }
     )
 
@@ -155,7 +145,7 @@ class BuildProject(Kind):
     def put(self, name: str, properties: Properties) -> None:
         """Make it; a project that is there is made anew, as this server cannot change one."""
         self.delete(name, properties)
-        request = {key: value for key, value in properties.items() if key not in ("Name", "Visibility")}
+        request = {key: value for key, value in properties.items() if key != "Name"}
         send(self._codebuild, "CreateProject", name=name, **_camel(request))
 
     def delete(self, name: str, properties: Properties) -> None:

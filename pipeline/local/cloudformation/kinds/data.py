@@ -42,7 +42,7 @@ class WorkGroup(Kind):
     """An Athena workgroup."""
 
     naming = "Name"
-    known = frozenset({"Description", "RecursiveDeleteOption", "State", "Tags", "WorkGroupConfiguration"})
+    known = frozenset({"Description", "RecursiveDeleteOption", "WorkGroupConfiguration"})
     forgotten = False
 
     def exists(self, name: str, properties: Properties) -> bool:  # noqa: ARG002
@@ -60,7 +60,6 @@ class WorkGroup(Kind):
                 WorkGroup=name,
                 ConfigurationUpdates=_updates(configuration),
                 **description,
-                **picked(properties, "State"),
             )
         else:
             send(self._athena, "CreateWorkGroup", Name=name, Configuration=configuration, **description)

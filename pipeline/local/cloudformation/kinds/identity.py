@@ -19,9 +19,7 @@ class Role(Kind):
             "ManagedPolicyArns",
             "MaxSessionDuration",
             "Path",
-            "PermissionsBoundary",
             "Policies",
-            "Tags",
         }
     )
     replacing = frozenset({"Path"})
@@ -38,7 +36,7 @@ class Role(Kind):
             self._iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
             send(self._iam, "UpdateRole", RoleName=name, **described)
         else:
-            request = {**described, **picked(properties, "Path", "PermissionsBoundary", "Tags")}
+            request = {**described, **picked(properties, "Path")}
             send(self._iam, "CreateRole", RoleName=name, AssumeRolePolicyDocument=trust, **request)
         wanted = {policy["PolicyName"]: policy["PolicyDocument"] for policy in properties.get("Policies", [])}
         for policy in set(self._inline(name)) - set(wanted):
@@ -139,7 +137,7 @@ class IdentityProvider(Kind):
     """An OpenID Connect provider."""
 
     naming = "Url"
-    known = frozenset({"ClientIdList", "Tags", "ThumbprintList"})
+    known = frozenset({"ClientIdList", "ThumbprintList"})
 
     def exists(self, name: str, properties: Properties) -> bool:
         """Whether there is a provider for that address."""

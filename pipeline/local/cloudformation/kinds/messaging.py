@@ -23,7 +23,7 @@ class Queue(Kind):
     """An SQS queue."""
 
     naming = "QueueName"
-    known = frozenset({*_QUEUE_ATTRIBUTES, "Tags"})
+    known = frozenset(_QUEUE_ATTRIBUTES)
 
     def exists(self, name: str, properties: Properties) -> bool:  # noqa: ARG002
         """Whether there is a queue of that name."""
@@ -36,8 +36,7 @@ class Queue(Kind):
             url = self.reference(name, properties)
             send(self._sqs, "SetQueueAttributes", QueueUrl=url, Attributes=attributes)
         else:
-            tags = {one["Key"]: one["Value"] for one in properties.get("Tags", [])}
-            send(self._sqs, "CreateQueue", QueueName=name, Attributes=attributes, tags=tags)
+            send(self._sqs, "CreateQueue", QueueName=name, Attributes=attributes)
 
     def delete(self, name: str, properties: Properties) -> None:
         """Delete it, with its messages."""
@@ -87,7 +86,7 @@ class Topic(Kind):
     """An SNS topic."""
 
     naming = "TopicName"
-    known = frozenset({"DisplayName", "KmsMasterKeyId", "Subscription", "Tags"})
+    known = frozenset({"DisplayName", "KmsMasterKeyId", "Subscription"})
 
     def exists(self, name: str, properties: Properties) -> bool:
         """Whether there is a topic of that name."""
@@ -95,7 +94,7 @@ class Topic(Kind):
 
     def put(self, name: str, properties: Properties) -> None:
         """Make it, or bring it up to date."""
-        self._sns.create_topic(Name=name, Tags=properties.get("Tags", []))
+        self._sns.create_topic(Name=name)
         for attribute, value in picked(properties, "DisplayName", "KmsMasterKeyId").items():
             self._sns.set_topic_attributes(
                 TopicArn=self.reference(name, properties), AttributeName=attribute, AttributeValue=value

@@ -28,7 +28,6 @@ class Bucket(Kind):
             "LifecycleConfiguration",
             "OwnershipControls",
             "PublicAccessBlockConfiguration",
-            "Tags",
             "VersioningConfiguration",
         }
     )
@@ -47,8 +46,8 @@ class Bucket(Kind):
         if rules := properties.get("LifecycleConfiguration", {}).get("Rules"):
             lifecycle = {"Rules": [lifecycle_rule(rule) for rule in rules]}
             send(self._s3, "PutBucketLifecycleConfiguration", Bucket=name, LifecycleConfiguration=lifecycle)
-        if tags := properties.get("Tags"):
-            self._s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tags})
+        else:
+            self._s3.delete_bucket_lifecycle(Bucket=name)
 
     def delete(self, name: str, properties: Properties) -> None:  # noqa: ARG002
         """Delete it. The object server would take what is in it along, where S3 refuses."""
@@ -137,9 +136,6 @@ class Repository(Kind):
             "EncryptionConfiguration",
             "ImageScanningConfiguration",
             "ImageTagMutability",
-            "LifecyclePolicy",
-            "RepositoryPolicyText",
-            "Tags",
         }
     )
     replacing = frozenset({"EncryptionConfiguration"})
@@ -163,12 +159,7 @@ class Repository(Kind):
                     "encryptionType": encryption["EncryptionType"],
                     **({"kmsKey": encryption["KmsKey"]} if "KmsKey" in encryption else {}),
                 }
-            tags = properties.get("Tags", [])
-            send(self._ecr, "CreateRepository", repositoryName=name, tags=tags, **request)
-        if text := properties.get("LifecyclePolicy", {}).get("LifecyclePolicyText"):
-            self._ecr.put_lifecycle_policy(repositoryName=name, lifecyclePolicyText=text)
-        if policy := properties.get("RepositoryPolicyText"):
-            self._ecr.set_repository_policy(repositoryName=name, policyText=json.dumps(policy))
+            send(self._ecr, "CreateRepository", repositoryName=name, **request)
 
     def delete(self, name: str, properties: Properties) -> None:  # noqa: ARG002
         """Delete it; one with images is refused."""

@@ -29,7 +29,6 @@ class Alarm(Kind):
             "OKActions",
             "Period",
             "Statistic",
-            "Tags",
             "Threshold",
             "TreatMissingData",
             "Unit",
@@ -96,7 +95,7 @@ class LogGroup(Kind):
     """A group of logs, with how long they are kept."""
 
     naming = "LogGroupName"
-    known = frozenset({"KmsKeyId", "LogGroupClass", "RetentionInDays", "Tags"})
+    known = frozenset({"RetentionInDays"})
     forgotten = False
 
     def exists(self, name: str, properties: Properties) -> bool:  # noqa: ARG002

@@ -11,7 +11,9 @@ from botocore.stub import Stubber
 
 from pipeline.errors import PipelineError
 from pipeline.infrastructure.stack import Event, Stack, remedy, said
-from tests.unit.pipeline.infrastructure.conftest import Cloud
+from tests.unit.pipeline.pretended_cloud import Cloud, cloud
+
+__all__ = ["cloud"]
 
 QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "letters", "VisibilityTimeout": 30}}
 TOPIC = {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": {"Fn::Sub": "${Queue.QueueName}-news"}}}
@@ -88,6 +90,7 @@ def test_what_is_replaced_and_what_is_removed_is_told(cloud: Cloud) -> None:
     }
 
     assert (shown["Queue"].action, shown["Queue"].replacement, shown["Queue"].kept) == ("Modify", "True", False)
+    # Its name is made of the queue's.
     assert (shown["Topic"].action, shown["Topic"].replacement) == ("Modify", "Conditional")
     assert (shown["Bucket"].action, shown["Bucket"].kept) == ("Remove", True)
 

@@ -20,7 +20,7 @@ from steps.deploy.settings import Settings as FunctionSettings
 from tests.unit.pipeline.infrastructure.stacks import FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, settings
 
 variants = pytest.mark.parametrize("variant", VARIANTS)
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: bytes of a body
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: bytes in a request
 LARGEST_BODY = 51_200
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: characters but white space
 LARGEST_MANAGED, LARGEST_INLINE = 6_144, 10_240
@@ -152,7 +152,7 @@ def test_the_function_is_told_what_the_settings_say(variant: str) -> None:
     assert FunctionSettings.from_environment(environment).endpoint_name == "bins"
 
 
-def test_the_function_is_the_one_that_the_local_cloud_runs() -> None:
+def test_the_function_is_the_deploy_step_and_leaves_what_it_could_not_do() -> None:
     stack = Stack(PLAIN)
     function, queue = stack.resources["Function"], stack.resources["DeadLetters"]
     assert function["FunctionName"] == PLAIN.deploy_function

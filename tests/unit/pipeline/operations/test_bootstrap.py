@@ -18,7 +18,7 @@ from pipeline.infrastructure.stack import Stack
 from pipeline.operations import bootstrap, teardown
 from pipeline.operations.bootstrap import Bootstrap, bring_up_to_date
 from pipeline.settings import Settings
-from tests.unit.pipeline.infrastructure.conftest import Cloud, cloud
+from tests.unit.pipeline.pretended_cloud import Cloud, cloud
 
 __all__ = ["cloud"]
 
@@ -196,6 +196,24 @@ def test_a_stack_whose_creation_failed_has_to_be_deleted_first(cloud: Cloud, set
         list(stack.execute(stack.change_set(json.dumps(queue), {}, "CREATE")))
 
     with pytest.raises(PipelineError, match=rf"{settings.stack} is in ROLLBACK_COMPLETE: .*bootstrap --delete"):
+        bring_up_to_date(settings, poll=0)
+
+    list(teardown.delete(settings, poll=0))
+    assert bring_up_to_date(settings, poll=0).change == "created"
+
+
+@pytest.mark.parametrize("executed", [False, True])
+def test_what_only_a_new_stack_can_take_over_wants_one(cloud: Cloud, settings: Settings, executed: bool) -> None:
+    stack = Stack(cloud.client("cloudformation"), settings.stack, poll=0)
+    queue = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "letters"}}}}
+    change_set = stack.change_set(json.dumps(queue), {}, "CREATE")
+    if executed:
+        list(stack.execute(change_set))
+    cloud.client("s3").create_bucket(Bucket=settings.data.bucket)
+
+    with pytest.raises(
+        PipelineError, match=r"is there without Photos, which .*bootstrap --delete; and bootstrap again"
+    ):
         bring_up_to_date(settings, poll=0)
 
     list(teardown.delete(settings, poll=0))

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from pipeline.infrastructure.stack import Stack
 from pipeline.local.cloudformation.engine import STOPPED
 from pipeline.local.cloudformation.service import CloudFormation
-from tests.unit.pipeline.infrastructure.conftest import cloud, no_account
+from tests.unit.pipeline.pretended_cloud import cloud, no_account
 
 __all__ = ["cloud", "no_account"]
 
