@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,8 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from pipeline.local.objects import LOOPBACK, ObjectStore
+from pipeline.local.objects import ObjectStore
+from pipeline.local.ports import free_port
 
 # A developer's own AWS settings must not reach a benchmark, nor a benchmark the developer's account.
 _FOREIGN = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN")
@@ -56,10 +56,3 @@ def port() -> int:
     found = urlsplit(os.environ["AWS_ENDPOINT_URL_S3"]).port
     assert found is not None
     return found
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
-    with socket.socket() as holder:
-        holder.bind((LOOPBACK, 0))
-        return int(holder.getsockname()[1])

@@ -21,7 +21,7 @@ from benchmarks.child import ROOT, ContenderError, measure
 from benchmarks.contenders import sharding
 from benchmarks.job import prepare
 from benchmarks.options import Options
-from benchmarks.server import free_port
+from pipeline.local.ports import free_port
 from steps.common.s3 import S3Uri
 
 UNIT = "photos/s"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import signal
-import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -17,7 +16,8 @@ import botocore.session
 import hypothesis
 import pytest
 
-from pipeline.local.objects import LOOPBACK, ObjectStore
+from pipeline.local.objects import ObjectStore
+from pipeline.local.ports import free_port
 
 # A developer's own AWS settings must not reach a test, nor a test the developer's account.
 FOREIGN = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN")
@@ -74,10 +74,3 @@ def abid() -> Path:
     if not (folder / "originals.tar").exists():
         pytest.skip(f"no real photos at {folder}; set ABID_SAMPLE to the folder with originals.tar")
     return folder
-
-
-def free_port() -> int:
-    """A port on 127.0.0.1 that nothing listens on."""
-    with socket.socket() as holder:
-        holder.bind((LOOPBACK, 0))
-        return int(holder.getsockname()[1])

@@ -6,6 +6,7 @@ from pipeline.cli.app import app, main
 from pipeline.cli import demo
 from pipeline.cli import local
 from pipeline.cli import definition
+from pipeline.cli import bootstrap
 from pipeline.cli import images
 from pipeline.cli import runs
 from pipeline.cli import schedules
@@ -22,6 +23,7 @@ from pipeline.cli import delete
 
 __all__ = [
     "app",
+    "bootstrap",
     "cost",
     "dataset",
     "definition",

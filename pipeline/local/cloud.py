@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.images import ROOT
+from pipeline.local.ports import is_free
 from pipeline.settings import Account
 
 # The folder of the S3 server.
@@ -101,7 +101,7 @@ def up(directory: Path, account: Account, *, api_port: int = 0, s3_port: int = 0
         account_id=account.id,
     )
     for name, port in (("the APIs", cloud.api_port), ("S3", cloud.s3_port)):
-        if not _is_free(port):
+        if not is_free(port):
             option = "--port" if port == cloud.api_port else "--s3-port"
             raise PipelineError(
                 f"port {port} for {name} is in use; choose another: python -m pipeline local up {option} N"
@@ -207,13 +207,3 @@ def _is_ours(pid: int, directory: Path) -> bool:
         ]
     except psutil.Error:
         return False
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -32,15 +32,22 @@ class Context:
 
     def client(self, service: str) -> Any:
         """A boto3 client of this cloud."""
+        return self.client_of(self.session(), service)
+
+    def session(self) -> Any:
+        """A boto3 session with this cloud's credentials: a thread's own, as sessions are not to be shared."""
         import boto3
 
         return boto3.Session(
             aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
             region_name=self.region,
-        ).client(
-            service, endpoint_url=self.environment["AWS_ENDPOINT_URL_S3" if service == "s3" else "AWS_ENDPOINT_URL"]
         )
+
+    def client_of(self, session: Any, service: str) -> Any:
+        """A client by one of those sessions, which cost more than a client."""
+        endpoint = self.environment["AWS_ENDPOINT_URL_S3" if service == "s3" else "AWS_ENDPOINT_URL"]
+        return session.client(service, endpoint_url=endpoint)
 
     def child_environment(self) -> dict[str, str]:
         """The environment of a child process: nothing of the user's but what a process needs to run."""

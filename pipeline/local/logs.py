@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/Welcome.htm
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from urllib.parse import quote, unquote
 from pipeline.local.errors import ServiceError
 
 Request = dict[str, Any]
+# Beside a group's streams, which end in .log.
+_RETENTION = "retention"
 PAGE = 10_000  # GetLogEvents and FilterLogEvents return at most this many events
 
 
@@ -41,17 +44,54 @@ class Logs:
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Operation names and their handlers."""
         return {
+            "CreateLogGroup": self._create_group,
+            "DeleteLogGroup": self._delete_group,
             "DescribeLogGroups": self._describe_groups,
             "DescribeLogStreams": self._describe_streams,
             "GetLogEvents": self._get_events,
             "FilterLogEvents": self._filter_events,
+            "PutRetentionPolicy": self._put_retention,
         }
+
+    def _create_group(self, request: Request) -> Request:
+        folder = self._group(request["logGroupName"])
+        if folder.is_dir():
+            raise ServiceError("ResourceAlreadyExistsException", "The specified log group already exists")
+        folder.mkdir(parents=True)
+        return {}
+
+    def _delete_group(self, request: Request) -> Request:
+        shutil.rmtree(self._existing(request["logGroupName"]))
+        return {}
+
+    def _put_retention(self, request: Request) -> Request:
+        """Kept and described; nothing is deleted by age."""
+        (self._existing(request["logGroupName"]) / _RETENTION).write_text(str(request["retentionInDays"]))
+        return {}
+
+    def _retention(self, group: str) -> Request:
+        path = self._group(group) / _RETENTION
+        return {"retentionInDays": int(path.read_text())} if path.exists() else {}
+
+    def _group(self, name: str) -> Path:
+        return self._folder / quote(name, safe="")
+
+    def _existing(self, name: str) -> Path:
+        folder = self._group(name)
+        if not folder.is_dir():
+            raise ServiceError("ResourceNotFoundException", "The specified log group does not exist.")
+        return folder
 
     def _describe_groups(self, request: Request) -> Request:
         prefix = request.get("logGroupNamePrefix", "")
         names = sorted(unquote(path.name) for path in self._folder.glob("*") if path.is_dir())
         groups = [
-            {"logGroupName": name, "arn": self._arn("logs", f"log-group:{name}:*"), "storedBytes": self._bytes(name)}
+            {
+                "logGroupName": name,
+                "arn": self._arn("logs", f"log-group:{name}:*"),
+                "storedBytes": self._bytes(name),
+                **self._retention(name),
+            }
             for name in names
             if name.startswith(prefix)
         ]

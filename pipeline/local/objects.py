@@ -11,21 +11,19 @@ import json
 import logging
 import shutil
 import signal
-import socket
 import subprocess
 import sysconfig
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from pipeline.errors import PipelineError
+from pipeline.local.ports import LOOPBACK, free_ports, is_free
 
 log = logging.getLogger(__name__)
 
-LOOPBACK = "127.0.0.1"
 REGION = "us-east-1"
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -112,7 +110,7 @@ class ObjectStore:
         (self.directory / "data").mkdir(parents=True, exist_ok=True)
         end_leftover(self.directory)
         for _ in range(ATTEMPTS):
-            if not _is_free(self.port):
+            if not is_free(self.port):
                 raise PipelineError(
                     f"port {self.port} on {LOOPBACK} is taken by another process; stop it or choose another S3 port"
                 )
@@ -241,8 +239,8 @@ class ObjectStore:
         except (FileNotFoundError, json.JSONDecodeError):
             known = {}
         usable = set(known) == set(_INNER) and self.port not in known.values()
-        if not (usable and all(map(_is_free, known.values()))):
-            known = dict(zip(_INNER, _free_ports(len(_INNER), besides=self.port), strict=True))
+        if not (usable and all(map(is_free, known.values()))):
+            known = dict(zip(_INNER, free_ports(len(_INNER), frozenset({self.port})), strict=True))
             self._ports_file.write_text(json.dumps(known))
         return dict(known)
 
@@ -291,26 +289,3 @@ def _end(process: psutil.Process) -> None:
             process.wait(STOP_SECONDS)
     except psutil.NoSuchProcess:
         return
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as candidate:
-        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            candidate.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_ports(count: int, besides: int) -> list[int]:
-    """Ports that are free at once; they are held open together, so that all are different."""
-    with ExitStack() as stack:
-        ports: list[int] = []
-        while len(ports) < count:
-            holder = stack.enter_context(socket.socket())
-            holder.bind((LOOPBACK, 0))
-            port = holder.getsockname()[1]
-            if port != besides:
-                ports.append(port)
-        return ports

@@ -1,8 +1,8 @@
 """AWS's protocols over HTTP: which operation a request is, and how its answer and its errors look on the wire.
 
-https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html, REST-JSON for EventBridge Scheduler (`rest`), and REST
-paths for Lambda's Invoke and the runtime's InvokeEndpoint. Whatever the table of services does not own goes to moto, in
-this process.
+https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html, REST-JSON for EventBridge Scheduler (`rest`), the Query
+protocol for CloudFormation (`query`), and REST paths for Lambda's Invoke and the runtime's InvokeEndpoint. Whatever the
+table of services does not own goes to moto, in this process.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from werkzeug.wrappers import Request, Response
 
-from pipeline.local import rest
+from pipeline.local import query, rest
 from pipeline.local.context import random_id
 from pipeline.local.errors import ServiceError
 from pipeline.local.services import Services
@@ -34,6 +34,7 @@ TARGETS = {
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
 }
 JSON = "application/x-amz-json-1.1"
+_FORM = "application/x-www-form-urlencoded"
 _CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
 _INVOKE_ENDPOINT = re.compile(r"/endpoints/([^/]+)/invocations")
 _FUNCTIONS = re.compile(r"/2015-03-31/functions(?:/([^/]+)/configuration)?/?")
@@ -62,14 +63,16 @@ class Application:
 
     def _answer(self, request: Request) -> Response | None:
         """The answer, or None where the request is moto's."""
+        # A client that sends a form reads no JSON.
+        explain = _query_error if request.mimetype == _FORM else _error
         try:
             scope = self._authorize(request)
             return self._route(scope, request)
         except ServiceError as error:
-            return _error(error)
+            return explain(error)
         except Exception as error:
             log.exception("%s %s %s", request.method, request.path, request.headers.get("X-Amz-Target", ""))
-            return _error(ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+            return explain(ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
 
     def _authorize(self, request: Request) -> str:
         """The service that the request is signed for. Whoever does not know this cloud's access key is refused."""
@@ -88,10 +91,8 @@ class Application:
             return self._invoke_endpoint(unquote(match[1]), request)
         if request.method == "POST" and (match := _INVOKE_FUNCTION.fullmatch(request.path)):
             return self._invoke_function(unquote(match[1]), request)
-        if scope == "scheduler":
-            path = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
-            operation, body = rest.parse(scope, request.method, path, request.args, request.get_data())
-            return Response(json.dumps(self._services.call(scope, operation, body)), content_type="application/json")
+        if scope in ("cloudformation", "scheduler"):
+            return self._by_scope(scope, request)
         if request.method in ("POST", "PUT") and (match := _FUNCTIONS.fullmatch(request.path)):
             self._configure_function(unquote(match[1] or ""), request)
             return None
@@ -99,6 +100,18 @@ class Application:
             message = f"The local cloud does not answer {request.method} {request.path}."
             raise ServiceError("UnknownOperationException", message, 404)
         return None
+
+    def _by_scope(self, scope: str, request: Request) -> Response:
+        """Of services whose operations stand in no header."""
+        if scope == "cloudformation":
+            operation, body = query.parse(
+                scope, dict(parse_qsl(request.get_data(as_text=True), keep_blank_values=True))
+            )
+            answer = query.answer(scope, operation, self._services.call(scope, operation, body), random_id(32))
+            return Response(answer, content_type=query.CONTENT_TYPE)
+        path = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
+        operation, body = rest.parse(scope, request.method, path, request.args, request.get_data())
+        return Response(json.dumps(self._services.call(scope, operation, body)), content_type="application/json")
 
     def _call(self, service: str, operation: str, request: Request) -> Response:
         try:
@@ -160,6 +173,11 @@ class Application:
             return  # moto refuses it
         if isinstance(body, dict):
             self._services.functions.configure(name or body.get("FunctionName", ""), body, created=not name)
+
+
+def _query_error(error: ServiceError) -> Response:
+    body = query.error(error.code, error.message, error.status, random_id(32))
+    return Response(body, status=error.status, content_type=query.CONTENT_TYPE)
 
 
 def _error(error: ServiceError, detail: dict[str, Any] | None = None) -> Response:

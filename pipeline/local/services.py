@@ -1,8 +1,8 @@
 """The table of what the local cloud answers itself: service, operation, handler. All else is moto's.
 
-Of the services named here (SageMaker, its runtime, Athena, CloudWatch Logs, EventBridge Scheduler) any other operation
-is answered with the error for an unknown one. Of Lambda, EventBridge and ECR only Invoke, PutEvents and DescribeImages
-are answered here.
+Of the services named here (SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs, EventBridge Scheduler) any
+other operation is answered with the error for an unknown one. Of Lambda, EventBridge and ECR only Invoke, PutEvents and
+DescribeImages are answered here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.local.athena import Athena, S3Access
+from pipeline.local.cloudformation.service import CloudFormation
 from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.container_registry import ContainerRegistry
 from pipeline.local.context import Context
@@ -83,6 +84,7 @@ class Services:
                 region=context.region,
             ),
         )
+        self._cloudformation = CloudFormation(context)
         self._scheduler = Scheduler(context, Targets(self.call, self.functions.invoke_later))
         self.table: dict[str, dict[str, Handler]] = {
             "sagemaker": {
@@ -98,6 +100,7 @@ class Services:
             },
             "athena": self._athena.operations(),
             "logs": self.logs.operations(),
+            "cloudformation": self._cloudformation.operations(),
             "events": self.events.operations(),
             "ecr": ContainerRegistry(context, images).operations(),
             "scheduler": self._scheduler.operations(),
@@ -121,12 +124,14 @@ class Services:
 
     def restore(self) -> None:
         """Start what runs all the time, after a restart what ran before it."""
+        self._cloudformation.restore()
         self.endpoints.restore()
         self._scheduler.start()
 
     def close(self) -> None:
         """End everything that was started, executions before their jobs."""
         self._scheduler.close()
+        self._cloudformation.close()
         jobs = (self._pipelines, self._tuning, self._training, self._processing, self._transform)
         for service in (*jobs, self._athena, self.endpoints, self._cloudwatch, self.events, self.functions):
             service.close()

@@ -136,7 +136,7 @@ def registry(local_cloud):
     settings = base.model_copy(
         update={
             "name": name,
-            "data": base.data.model_copy(update={"bucket": f"{name}-bucket"}),
+            "data": base.data.model_copy(update={"bucket": f"{name}-bucket", "database": name, "workgroup": name}),
             "registry": base.registry.model_copy(update={"group": name}),
             "endpoint": base.endpoint.model_copy(
                 update={"name": name, "canary_seconds": 4, "baking_seconds": 1, "maximum_errors": 2}

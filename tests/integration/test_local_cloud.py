@@ -45,6 +45,12 @@ def test_another_access_key_is_refused(local_cloud):
         client.list_pipelines()
 
 
+def test_another_access_key_is_refused_in_the_words_of_services_that_speak_xml(local_cloud):
+    client = boto3.client("cloudformation", aws_access_key_id="other", aws_secret_access_key="other")
+    with pytest.raises(ClientError, match=r"UnrecognizedClientException.*not this local cloud's"):
+        client.describe_stacks()
+
+
 def test_a_request_without_credentials_is_refused(local_cloud):
     connection = http.client.HTTPConnection("127.0.0.1", local_cloud.settings.api_port)
     connection.request("POST", "/", body="{}", headers={"X-Amz-Target": "SageMaker.ListPipelines"})

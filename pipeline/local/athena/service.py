@@ -69,6 +69,8 @@ class Athena:
             "GetWorkGroup": self._workgroups.get,
             "ListWorkGroups": self._workgroups.list,
             "CreateWorkGroup": self._workgroups.create,
+            "UpdateWorkGroup": self._workgroups.update,
+            "DeleteWorkGroup": self._workgroups.delete,
         }
 
     def close(self) -> None:

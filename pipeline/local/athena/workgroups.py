@@ -44,6 +44,34 @@ class WorkGroups:
             raise ServiceError("InvalidRequestException", "WorkGroup is already created")
         return {}
 
+    def update(self, request: dict[str, Any]) -> dict[str, Any]:
+        """UpdateWorkGroup: what is not named stays as it is."""
+        name = self._find(request["WorkGroup"])["Name"]
+        updates = dict(request.get("ConfigurationUpdates", {}))
+        result = updates.pop("ResultConfigurationUpdates", {})
+
+        def change(group: Document) -> None:
+            group |= {key: request[key] for key in ("Description", "State") if key in request}
+            configuration = group["Configuration"]
+            for flag in [key for key in (*updates, *result) if key.startswith("Remove")]:
+                removed = flag.removeprefix("Remove")
+                (configuration.get("ResultConfiguration", {}) if flag in result else configuration).pop(removed, None)
+            configuration |= {key: value for key, value in updates.items() if not key.startswith("Remove")}
+            kept = {key: value for key, value in result.items() if not key.startswith("Remove")}
+            if kept:
+                configuration["ResultConfiguration"] = {**configuration.get("ResultConfiguration", {}), **kept}
+
+        self._store.update(_KIND, name, change)
+        return {}
+
+    def delete(self, request: dict[str, Any]) -> dict[str, Any]:
+        """DeleteWorkGroup. Queries that ran in it are still described, so none is in the way."""
+        name = self._find(request["WorkGroup"])["Name"]
+        if name == PRIMARY:
+            raise ServiceError("InvalidRequestException", "Cannot delete primary work group")
+        self._store.delete(_KIND, name)
+        return {}
+
     def get(self, request: dict[str, Any]) -> dict[str, Any]:
         """GetWorkGroup."""
         return {"WorkGroup": self._find(request["WorkGroup"])}

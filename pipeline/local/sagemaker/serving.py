@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import shutil
-import socket
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from pipeline.local import transfer
 from pipeline.local.containers import Container
 from pipeline.local.context import now, random_id
+from pipeline.local.ports import free_port
 from pipeline.local.sagemaker import jobs
 from pipeline.local.sagemaker.resources import Request
 
@@ -50,7 +50,7 @@ class Variant:
     def start(self) -> None:
         """Unpack the model, start the container, and wait for its first good /ping. Raises ServingError."""
         registry = self.services.registry
-        self._port = _free_port()
+        self._port = free_port()
         base = self.base / f"{self.name}-{random_id(6)}"
         transfer.download_archive(self.services.s3, self.definition["ModelDataUrl"], base / "model")
         stream = f"{self.name}/{base.name}-{int(now())}"
@@ -106,9 +106,3 @@ class Variant:
         """End the container and remove its copy of the model."""
         self._container.stop(STOP_SECONDS)
         shutil.rmtree(self._container.base, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -20,6 +20,7 @@ from pipeline.local import toolkit, transfer
 from pipeline.local.containers import Container, inside
 from pipeline.local.context import now
 from pipeline.local.images import ImageNotFoundError
+from pipeline.local.ports import free_port
 from pipeline.local.sagemaker import jobs
 from pipeline.local.sagemaker.metrics import Metrics, Observer
 from pipeline.local.sagemaker.resources import Request, chosen, could_not_find, in_use, ordered, page, selected
@@ -194,7 +195,7 @@ class TrainingJobs:
         bases = {host: folder / host for host in names}
         metrics = Metrics(request["AlgorithmSpecification"].get("MetricDefinitions", []))
         self._enter(name, "Downloading")
-        port = _free_port()
+        port = free_port()
         for number, host in enumerate(names):
             self._prepare(request, bases[host], host, names)
             cluster = toolkit.Cluster(
@@ -330,12 +331,6 @@ def _processes_per_host(instance_type: str, nodes: int) -> int:
     """One for each GPU of the type, one where it has none; not more than this machine's cores can carry."""
     cores = os.cpu_count() or 1
     return max(1, min(instance_types.gpus(instance_type) or 1, cores // nodes))
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def _loopback() -> str:

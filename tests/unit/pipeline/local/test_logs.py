@@ -56,3 +56,22 @@ def test_what_is_not_there_is_not_found(logs, request_):
     with pytest.raises(ServiceError) as caught:
         call(logs, "GetLogEvents", **{"logStreamName": STREAM, **request_})
     assert caught.value.code == "ResourceNotFoundException"
+
+
+def test_a_group_is_made_with_a_retention_and_deleted_with_its_streams(logs):
+    call(logs, "CreateLogGroup", logGroupName="/aws/lambda/bins-deploy")
+    call(logs, "PutRetentionPolicy", logGroupName="/aws/lambda/bins-deploy", retentionInDays=90)
+    logs.write("/aws/lambda/bins-deploy", "one", "a line")
+
+    (group,) = call(logs, "DescribeLogGroups", logGroupNamePrefix="/aws/lambda/")["logGroups"]
+    assert group["retentionInDays"] == 90
+    streams = call(logs, "DescribeLogStreams", logGroupName="/aws/lambda/bins-deploy")["logStreams"]
+    assert [stream["logStreamName"] for stream in streams] == ["one"]
+    with pytest.raises(ServiceError, match="already exists"):
+        call(logs, "CreateLogGroup", logGroupName="/aws/lambda/bins-deploy")
+
+    call(logs, "DeleteLogGroup", logGroupName="/aws/lambda/bins-deploy")
+
+    assert call(logs, "DescribeLogGroups", logGroupNamePrefix="/aws/lambda/")["logGroups"] == []
+    with pytest.raises(ServiceError, match="does not exist"):
+        call(logs, "DeleteLogGroup", logGroupName="/aws/lambda/bins-deploy")

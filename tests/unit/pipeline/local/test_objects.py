@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 
 from pipeline.errors import PipelineError
 from pipeline.local import objects
-from pipeline.local.objects import LOOPBACK, ObjectStore
+from pipeline.local.objects import ObjectStore
+from pipeline.local.ports import LOOPBACK
 from tests.conftest import free_port
 
 KEY, SECRET = "an-access-key", "a-secret-key"

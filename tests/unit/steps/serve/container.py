@@ -18,6 +18,7 @@ import simplejpeg
 from onnx import TensorProto, helper
 
 from pipeline.images import ROOT
+from pipeline.local.ports import free_port
 from steps.common.artifact import DESCRIPTION, ONNX, ModelDescription
 
 SIZE = 8
@@ -101,9 +102,7 @@ def status_of(connection):
 
 def start(base, **settings):
     write_model(base / "model")
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port = holder.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),

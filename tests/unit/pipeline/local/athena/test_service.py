@@ -133,6 +133,51 @@ def test_a_work_group_that_enforces_its_settings_decides_where_results_go(aws: F
         client.create_work_group(Name=group)
 
 
+def test_a_work_group_keeps_what_an_update_does_not_name(aws: Front, bucket: str) -> None:
+    client, group = aws.client("athena"), f"g{uuid.uuid4().hex[:8]}"
+    location = f"s3://{bucket}/results/"
+    client.create_work_group(
+        Name=group, Description="queries", Configuration={"ResultConfiguration": {"OutputLocation": location}}
+    )
+    key = {"EncryptionOption": "SSE_S3"}
+    client.update_work_group(
+        WorkGroup=group,
+        ConfigurationUpdates={
+            "EnforceWorkGroupConfiguration": False,
+            "BytesScannedCutoffPerQuery": 10**9,
+            "ResultConfigurationUpdates": {"EncryptionConfiguration": key},
+        },
+    )
+    found = client.get_work_group(WorkGroup=group)["WorkGroup"]
+    configuration = found["Configuration"]
+    assert found["Description"] == "queries"
+    assert configuration["ResultConfiguration"] == {"OutputLocation": location, "EncryptionConfiguration": key}
+    assert (configuration["EnforceWorkGroupConfiguration"], configuration["BytesScannedCutoffPerQuery"]) == (
+        False,
+        10**9,
+    )
+
+    removed = {
+        "RemoveBytesScannedCutoffPerQuery": True,
+        "ResultConfigurationUpdates": {"RemoveEncryptionConfiguration": True},
+    }
+    client.update_work_group(WorkGroup=group, ConfigurationUpdates=removed)
+
+    configuration = client.get_work_group(WorkGroup=group)["WorkGroup"]["Configuration"]
+    assert configuration["ResultConfiguration"] == {"OutputLocation": location}
+    assert "BytesScannedCutoffPerQuery" not in configuration
+
+
+def test_a_deleted_work_group_is_gone_and_the_primary_one_stays(aws: Front) -> None:
+    client, group = aws.client("athena"), f"g{uuid.uuid4().hex[:8]}"
+    client.create_work_group(Name=group)
+    client.delete_work_group(WorkGroup=group, RecursiveDeleteOption=True)
+    with pytest.raises(ClientError, match="is not found"):
+        client.get_work_group(WorkGroup=group)
+    with pytest.raises(ClientError, match="Cannot delete primary"):
+        client.delete_work_group(WorkGroup="primary")
+
+
 def test_an_unknown_work_group_or_no_output_location_is_refused(aws: Front, bucket: str) -> None:
     client = aws.client("athena")
     with pytest.raises(client.exceptions.InvalidRequestException, match="absent is not found"):

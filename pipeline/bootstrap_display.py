@@ -1,0 +1,163 @@
+"""How the account's stack looks in a terminal: what would be done to it, what happens, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.text import Text
+
+from pipeline.display import simple_table
+from pipeline.infrastructure.stack import Change, Event, said
+from pipeline.operations.bootstrap import Bootstrapped, Plan
+from pipeline.operations.teardown import Held, Teardown
+from pipeline.settings import Settings
+
+_ACTIONS = {"Add": ("add", "green"), "Import": ("take over", "cyan"), "Remove": ("remove", "red")}
+# What would be gone for ever, as nothing else holds it.
+_HOLDS = {
+    "AWS::S3::Bucket": "its objects",
+    "AWS::ECR::Repository": "its images",
+    "AWS::Glue::Database": "its tables",
+    "AWS::Athena::WorkGroup": "the history of its queries",
+    "AWS::Logs::LogGroup": "its logs",
+    "AWS::SQS::Queue": "its messages",
+}
+_STACK = "AWS::CloudFormation::Stack"
+
+
+def show_plan(settings: Settings, plan: Plan) -> None:
+    """A table of the changes, and below it what cannot be undone."""
+    console = Console()
+    where = f"account {settings.account.id}, {settings.account.region}"
+    if not plan.changes:
+        console.print(f"the stack {plan.stack} in {where} is as the settings want it", highlight=False)
+        return
+    verb = "changes of" if plan.exists else "a new stack,"
+    console.print(f"{verb} {plan.stack} in {where}:", highlight=False)
+    table = simple_table("", "resource", "type", "")
+    table.columns[2].no_wrap = True
+    for change in plan.changes:
+        word, style = _action(change)
+        table.add_row(Text(word, style=style), change.resource, change.kind, _note(change))
+    console.print(table, highlight=False)
+    if any(change.action == "Import" for change in plan.changes):
+        console.print("what is taken over is there already, and stays as it is", highlight=False)
+    for line in warnings(plan):
+        console.print(line, style="bold red", highlight=False, markup=False, soft_wrap=True)
+
+
+def warnings(plan: Plan) -> list[str]:
+    """What is removed or replaced, and what goes with it."""
+    lines = []
+    for change in plan.changes:
+        gone = change.action == "Remove" or change.replacement in ("True", "Conditional")
+        if not gone:
+            continue
+        named = f"{change.resource} ({change.physical})" if change.physical else change.resource
+        verb = "is removed" if change.action == "Remove" else "is made anew"
+        if change.replacement == "Conditional":
+            verb = "may be made anew"
+        if change.kept:
+            lines.append(f"{named} {verb}: the old one stays in the account, outside the stack")
+        elif change.kind in _HOLDS:
+            lines.append(f"cannot be undone: {named} {verb}, {_HOLDS[change.kind]} are lost with the old one")
+    return lines
+
+
+def _action(change: Change) -> tuple[str, str]:
+    if change.action != "Modify":
+        return _ACTIONS.get(change.action, (change.action.lower(), ""))
+    return ("replace", "red") if change.replacement == "True" else ("change", "yellow")
+
+
+def _note(change: Change) -> str:
+    if change.action == "Import":
+        return change.physical
+    if change.replacement == "Conditional":
+        return "perhaps anew"
+    return "the old one stays" if change.kept else ""
+
+
+def follow(events: Iterator[Event], *, quiet: bool) -> None:
+    """Show what happens: a line for each resource that is done, and what is under way beside a spinner."""
+    if quiet:
+        for _ in events:
+            pass
+        return
+    console = Console()
+    with Console(stderr=True).status("[dim]waiting for CloudFormation[/dim]") as spinner:
+        for event in events:
+            spinner.update(Text(f"{event.resource} {event.status}", style="dim"))
+            if event.status.endswith(("_COMPLETE", "_FAILED", "_SKIPPED")) and event.kind != _STACK:
+                console.print(_line(event), highlight=False, soft_wrap=True)
+
+
+def _line(event: Event) -> Text:
+    failed = event.status.endswith("_FAILED")
+    words = event.status.lower().replace("_complete", "d").replace("_", " ")
+    words = {"created": "made", "delete skipped": "kept", "importd": "taken over"}.get(words, words)
+    reason = f": {said(event.reason)}" if failed and event.reason else ""
+    text = f"{event.time.astimezone():%H:%M:%S} {words} {event.resource} ({event.kind}){reason}"
+    return Text(text, style="red" if failed else "")
+
+
+def show_result(done: Bootstrapped) -> None:
+    """What came of a bootstrap, with the stack's outputs."""
+    console = Console()
+    console.print(f"{done.change}: {done.stack}", highlight=False)
+    table = simple_table("", "")
+    table.show_header = False
+    for name, value in done.outputs.items():
+        table.add_row(Text(name, style="dim"), value)
+    console.print(table, highlight=False)
+
+
+def show_teardown(plan: Teardown, *, data: bool) -> None:
+    """What would go, and what stays."""
+    console = Console()
+    if not plan.stack:
+        console.print("there is no stack to delete", highlight=False)
+    elif going := [one for one in plan.held if not one.kept]:
+        console.print(f"deleted with the stack {plan.stack}:", highlight=False)
+        console.print(_held_table(going), highlight=False)
+    else:
+        console.print(f"the stack {plan.stack} ({plan.status}) holds nothing that would go with it", highlight=False)
+    stays = [*([plan.data.bucket] if plan.data.bucket else []), *(_counted(plan))]
+    if stays:
+        verb = "and deleted too, for ever" if data else "kept"
+        console.print(f"{verb}: {', '.join(stays)}", style="bold red" if data else "", highlight=False)
+
+
+def _held_table(held: list[Held]) -> object:
+    table = simple_table("resource", "type", "name")
+    table.columns[1].no_wrap = True
+    for one in held:
+        # Of ARNs and URLs what tells one from another.
+        table.add_row(one.resource, one.kind, one.physical.rsplit("/", 1)[-1].rsplit(":", 1)[-1])
+    return table
+
+
+def _counted(plan: Teardown) -> list[str]:
+    return [f"{name} ({count} images)" for name, count in plan.data.repositories.items()]
+
+
+def count_versions(counts: Iterator[int], *, quiet: bool) -> None:
+    """Show how many versions of objects are deleted, while they are."""
+    if quiet:
+        for _ in counts:
+            pass
+        return
+    with Console(stderr=True).status("[dim]deleting images and objects[/dim]") as spinner:
+        for count in counts:
+            spinner.update(f"[dim]versions of objects deleted: {count}[/dim]")
+
+
+def show_deleted(plan: Teardown, *, data: bool) -> None:
+    """What came of a deletion."""
+    console = Console()
+    if plan.stack:
+        console.print(f"deleted: {plan.stack}", highlight=False)
+    kept = [one for one in (plan.data.bucket, *plan.data.repositories) if one]
+    if kept:
+        console.print(f"{'deleted' if data else 'kept'}: {', '.join(kept)}", highlight=False)

@@ -1,0 +1,133 @@
+"""Command: bootstrap."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.app import DEFINE, app, options_of, status, write_json
+from pipeline.errors import PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.infrastructure.stack import Event
+    from pipeline.operations.bootstrap import Bootstrapped
+    from pipeline.operations.teardown import Teardown
+    from pipeline.settings import Settings
+
+
+@app.command(rich_help_panel=DEFINE)
+def bootstrap(  # noqa: PLR0917  # a command's options
+    context: typer.Context,
+    plan: Annotated[bool, typer.Option("--plan", help="Show what would be done, and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the stack; what holds data stays.")] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="With --delete: the bucket and the image repositories too, for ever.")
+    ] = False,
+    confirm: Annotated[
+        str, typer.Option(metavar="BUCKET", help="With --data: the bucket's name, in place of typing it.")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
+) -> None:
+    """Make what an account needs once: bucket, roles, catalog, deploy function, alarms. Again: bring it up to date."""
+    if (data or confirm) and not delete:
+        raise PipelineError("--data and --confirm go with --delete")
+    settings = options_of(context).connected()
+    if delete:
+        _delete(settings, only_plan=plan, yes=yes, data=data, confirm=confirm, as_json=as_json)
+        return
+    from pipeline.operations.bootstrap import Bootstrap
+
+    work = Bootstrap(settings)
+    try:
+        with status("asking CloudFormation what there is to do"):
+            planned = work.plan()
+        if plan and as_json:
+            write_json(planned)
+            return
+        if plan or (planned.changes and not as_json):
+            from pipeline import bootstrap_display
+
+            bootstrap_display.show_plan(settings, planned)
+        if plan:
+            return
+        if not planned.changes:
+            _report(work.unchanged(), as_json=as_json)
+            return
+        _ask(f"Do this in account {settings.account.id}, {settings.account.region}?", yes=yes)
+        _follow(work.apply(), quiet=as_json)
+    finally:
+        # Whatever ends this before the plan is done: nothing of it is left behind.
+        work.discard()
+    _report(work.result(), as_json=as_json)
+
+
+def _report(done: Bootstrapped, *, as_json: bool) -> None:
+    if as_json:
+        write_json(done)
+        return
+    from pipeline import bootstrap_display
+
+    bootstrap_display.show_result(done)
+
+
+def _delete(settings: Settings, *, only_plan: bool, yes: bool, data: bool, confirm: str, as_json: bool) -> None:
+    from pipeline import bootstrap_display
+    from pipeline.operations import teardown
+
+    with status("looking at what there is"):
+        planned = teardown.plan(settings)
+    if confirm and confirm != planned.data.bucket:
+        raise PipelineError(f"--confirm names {confirm}, the bucket is {planned.data.bucket or 'not there'}")
+    if only_plan and as_json:
+        write_json(planned)
+        return
+    if not as_json or only_plan:
+        bootstrap_display.show_teardown(planned, data=data)
+    if only_plan:
+        return
+    something = bool(planned.stack) or (data and planned.data.there)
+    if something:
+        _ask(f"Delete this in account {settings.account.id}, {settings.account.region}?", yes=yes)
+    if data and planned.data.bucket:
+        _type_name(planned, confirm)
+    if planned.stack:
+        _follow(teardown.delete(settings), quiet=as_json)
+    if data and planned.data.there:
+        bootstrap_display.count_versions(teardown.erase(settings, planned.data), quiet=as_json)
+    if as_json:
+        write_json({"stack": planned.stack, "data": planned.data if data else None})
+    elif something:
+        bootstrap_display.show_deleted(planned, data=data)
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise PipelineError(f"{question} Nobody is there to answer; say it by --yes")
+    typer.confirm(question, abort=True)
+
+
+def _type_name(planned: Teardown, confirm: str) -> None:
+    """The bucket is gone for ever: its name is typed, whatever --yes says."""
+    bucket = planned.data.bucket
+    if confirm:
+        return
+    if not sys.stdin.isatty():
+        raise PipelineError(f"--data deletes all in {bucket}, for ever; confirm it by --confirm {bucket}")
+    if typer.prompt(f"All in {bucket} is deleted for ever. Type its name") != bucket:
+        raise PipelineError("that is not the bucket's name; nothing was deleted")
+
+
+def _follow(events: Iterator[Event], *, quiet: bool) -> None:
+    from pipeline import bootstrap_display
+
+    try:
+        bootstrap_display.follow(events, quiet=quiet)
+    except KeyboardInterrupt:
+        typer.secho("CloudFormation goes on by itself; what there is to do then: bootstrap --plan", err=True)
+        raise

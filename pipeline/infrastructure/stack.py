@@ -1,0 +1,339 @@
+"""One CloudFormation stack: what state it is in, and change sets that are shown before they act.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pipeline.errors import PipelineError
+
+ChangeSetType = Literal["CREATE", "UPDATE", "IMPORT"]
+REVIEW = "REVIEW_IN_PROGRESS"
+# Beside throttling, which the client waits for: CloudFormation's own states take seconds to minutes.
+POLL_SECONDS = 2.0
+CHANGE_SET_SECONDS = 300
+# The roles and the bucket take a minute or two; what is stuck for longer is looked at in the console.
+STACK_SECONDS = 30 * 60
+_OWN = "bootstrap-"
+_UNCHANGED = ("didn't contain changes", "No updates are to be performed")
+_VALIDATION = "EarlyValidation"
+_HANDLER = re.compile(r'.*[Mm]essage: "(?P<said>.*?)(?: \(Service: [^"]*)?" \(.*\)', re.DOTALL)
+_CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "The following resource(s) failed")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a change set would do to one resource."""
+
+    action: str
+    """Add, Modify, Remove or Import."""
+    resource: str
+    """Its name in the template."""
+    kind: str
+    """`AWS::S3::Bucket`."""
+    replacement: str = ""
+    """For Modify: True, False or Conditional (it depends on what another change brings)."""
+    physical: str = ""
+    """What it is called in the account; empty for what is not there yet."""
+    kept: bool = False
+    """Whether what is removed or replaced stays in the account, without the stack."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to one resource of a stack, or to the stack itself."""
+
+    time: datetime
+    resource: str
+    kind: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """A change set of ours, ready to be executed; without changes there is nothing to execute."""
+
+    name: str
+    changes: tuple[Change, ...]
+    empty: bool = False
+
+
+class Stack:
+    """The stack `name`, through a boto3 CloudFormation client. `poll` is the longest pause between two looks, in
+    seconds.
+    """
+
+    def __init__(self, client: Any, name: str, poll: float = POLL_SECONDS) -> None:
+        self._client = client
+        self.name = name
+        self._poll = poll
+        self._made = False
+
+    def status(self) -> str:
+        """Its state; empty where it is not there."""
+        described = self._described(self.name)
+        return str(described["StackStatus"]) if described else ""
+
+    def outputs(self) -> dict[str, str]:
+        """Its outputs; none where it is not there."""
+        described = self._described(self.name) or {}
+        return {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
+
+    def resources(self) -> dict[str, str]:
+        """What it holds: physical ids by the names in the template."""
+        pages = self._client.get_paginator("list_stack_resources").paginate(StackName=self.name)
+        return {
+            one["LogicalResourceId"]: one.get("PhysicalResourceId", "")
+            for page in pages
+            for one in page["StackResourceSummaries"]
+            if not one["ResourceStatus"].endswith(("DELETE_COMPLETE", "CREATE_FAILED"))
+        }
+
+    # ---------------------------------------------------------------------------------------------- change sets
+
+    def change_set(
+        self,
+        template: str,
+        parameters: Mapping[str, str],
+        kind: ChangeSetType,
+        *,
+        imports: list[dict[str, Any]] | None = None,
+        validated: bool = True,
+    ) -> ChangeSet:
+        """Make a change set and wait until it can be read. It changes nothing before it is executed.
+
+        `validated` is CloudFormation's check that names are not taken yet. Raises PipelineError with CloudFormation's
+        reason where it refuses; what was made for it is removed then.
+        """
+        from botocore.exceptions import ClientError
+
+        name = f"{_OWN}{uuid.uuid4().hex[:12]}"
+        request: dict[str, Any] = {
+            "StackName": self.name,
+            "ChangeSetName": name,
+            "ChangeSetType": kind,
+            "TemplateBody": template,
+            "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            "Capabilities": ["CAPABILITY_NAMED_IAM"],
+        }
+        if imports:
+            request["ResourcesToImport"] = imports
+        if not validated:
+            request["DisableValidation"] = True
+        self._made = self._made or not self.status()
+        self._client.create_change_set(**request)
+        try:
+            return self._readable(name)
+        except BaseException:
+            # Why it cannot be read says more than why it cannot be removed.
+            with contextlib.suppress(ClientError):
+                self.discard(name)
+            raise
+
+    def discard(self, name: str) -> None:
+        """Remove a change set of ours, and the stack without resources that came with it."""
+        described = self._described(self.name)
+        if described is None:
+            return
+        self._client.delete_change_set(StackName=self.name, ChangeSetName=name)
+        if described["StackStatus"] == REVIEW and self._made:
+            pages = self._client.get_paginator("list_change_sets").paginate(StackName=self.name)
+            others = {one["ChangeSetName"] for page in pages for one in page["Summaries"]} - {name}
+            if not others:
+                self._client.delete_stack(StackName=self.name)
+
+    def _readable(self, name: str) -> ChangeSet:
+        for _ in self._looks(CHANGE_SET_SECONDS, f"the change set {name} is not ready"):
+            described = self._client.describe_change_set(StackName=self.name, ChangeSetName=name)
+            status, reason = described["Status"], described.get("StatusReason", "")
+            if status == "FAILED" and any(words in reason for words in _UNCHANGED):
+                return ChangeSet(name, (), empty=True)
+            if status == "FAILED":
+                invalid = self._invalid(name) if _VALIDATION in reason else ""
+                raise PipelineError(f"CloudFormation refuses the change of {self.name}: {invalid or one_line(reason)}")
+            if status == "CREATE_COMPLETE":
+                break
+        pages = self._client.get_paginator("describe_change_set").paginate(StackName=self.name, ChangeSetName=name)
+        found = (one["ResourceChange"] for page in pages for one in page.get("Changes", []) if "ResourceChange" in one)
+        return ChangeSet(name, tuple(_change(one) for one in found))
+
+    def _invalid(self, name: str) -> str:
+        """What CloudFormation's validation found; a change set's own reason says only that it found something.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html
+        """
+        pages = self._client.get_paginator("describe_events").paginate(
+            StackName=self.name, ChangeSetName=name, Filters={"FailedEvents": True}
+        )
+        events = (one for page in pages for one in page["OperationEvents"])
+        return "; ".join(
+            f"{one.get('LogicalResourceId', 'the template')} ({one.get('ResourceType', '')}):"
+            f" {one_line(one.get('ValidationStatusReason', ''))}"
+            for one in events
+            if one.get("EventType") == "VALIDATION_ERROR" and one.get("ValidationFailureMode") != "WARN"
+        )
+
+    def execute(self, change_set: ChangeSet) -> Iterator[Event]:
+        """Execute a change set; yields what happens until it has ended. Raises PipelineError where it failed."""
+        identity, seen = self._id(), self._seen()
+        self._client.execute_change_set(StackName=self.name, ChangeSetName=change_set.name)
+        yield from self._follow(identity, seen, ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"))
+
+    def delete(self) -> Iterator[Event]:
+        """Delete the stack; yields what happens until it has ended. Raises PipelineError where it failed."""
+        identity, seen = self._id(), self._seen()
+        self._client.delete_stack(StackName=self.name)
+        yield from self._follow(identity, seen, ("DELETE_COMPLETE",))
+
+    # --------------------------------------------------------------------------------------------------- events
+
+    def wait_until_gone(self) -> None:
+        """Wait for the end of a deletion that was asked for."""
+        for _ in self._looks(CHANGE_SET_SECONDS, f"the stack {self.name} is still there"):
+            if not self.status():
+                return
+
+    def template(self) -> str:
+        """The template that it was made of, as text."""
+        body = self._client.get_template(StackName=self.name, TemplateStage="Original")["TemplateBody"]
+        return body if isinstance(body, str) else json.dumps(body)
+
+    def _follow(self, identity: str, seen: set[str], good: tuple[str, ...]) -> Iterator[Event]:
+        failures: list[Event] = []
+        for _ in self._looks(STACK_SECONDS, f"the stack {self.name} is not done"):
+            # First the state, then the events: of a stack that has ended all events are there.
+            status = str((self._described(identity) or {}).get("StackStatus", "DELETE_COMPLETE"))
+            for event in self._events(identity, seen):
+                if event.status.endswith("_FAILED") and not event.reason.startswith(_CONSEQUENCES):
+                    failures.append(event)
+                yield event
+            if status in good:
+                return
+            if not status.endswith("_IN_PROGRESS"):
+                raise PipelineError(failure(self.name, status, failures))
+
+    def _events(self, identity: str, seen: set[str]) -> list[Event]:
+        """Events that are not in `seen`, oldest first; they are put there."""
+        new = []
+        for page in self._client.get_paginator("describe_stack_events").paginate(StackName=identity):
+            fresh = [one for one in page["StackEvents"] if one["EventId"] not in seen]
+            new += fresh
+            if len(fresh) < len(page["StackEvents"]):
+                break  # newest first: what follows is older
+        seen |= {one["EventId"] for one in new}
+        return [_event(one) for one in reversed(new)]
+
+    def _seen(self) -> set[str]:
+        """The newest events of the past: where one of them comes, all is told."""
+        pages = self._client.get_paginator("describe_stack_events").paginate(StackName=self._id())
+        return {one["EventId"] for one in next(iter(pages))["StackEvents"]}
+
+    def _id(self) -> str:
+        """ARN of the stack, by which it is found when it is deleted too."""
+        described = self._described(self.name)
+        return str(described["StackId"]) if described else self.name
+
+    def _described(self, name: str) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        try:
+            stacks: list[dict[str, Any]] = self._client.describe_stacks(StackName=name)["Stacks"]
+        except ClientError as error:
+            if _no_such_stack(error):
+                return None
+            raise
+        return stacks[0] if stacks and (stacks[0]["StackStatus"] != "DELETE_COMPLETE" or name != self.name) else None
+
+    def _looks(self, seconds: float, problem: str) -> Iterator[None]:
+        """Ever again, with pauses that grow to `poll`; raises PipelineError after `seconds`."""
+        deadline, pause = time.monotonic() + seconds, self._poll / 10
+        while True:
+            yield
+            if time.monotonic() > deadline:
+                minutes = f"{seconds / 60:.0f} minutes"
+                raise PipelineError(f"{problem} after {minutes}; look at it in CloudFormation's console")
+            time.sleep(pause)
+            pause = min(pause * 1.5, self._poll)
+
+
+def failure(name: str, status: str, failures: list[Event]) -> str:
+    """Why a stack failed, by the first resource that did, and what to do."""
+    if failures:
+        first = failures[0]
+        reason = f"{first.resource} ({first.kind}): {said(first.reason)}"
+    else:
+        reason = "CloudFormation gives no reason"
+    return f"the stack {name} failed, {reason}. It is in {status} now; {remedy(name, status)}"
+
+
+def said(reason: str) -> str:
+    """The service's own words in what CloudFormation reports, in one line."""
+    match = _HANDLER.fullmatch(reason.strip())
+    return one_line(match["said"] if match else reason).rstrip(".") or "no reason given"
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks and runs of spaces."""
+    return " ".join(text.split())
+
+
+def remedy(name: str, status: str) -> str:
+    """What can be done about a stack in a state in which it cannot be changed, or after a change that failed."""
+    delete = "python -m pipeline bootstrap --delete"
+    match status:
+        case "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" | "IMPORT_ROLLBACK_FAILED":
+            return f"put right what it says, then delete what is left of it: {delete}; and bootstrap again"
+        case "UPDATE_ROLLBACK_FAILED":
+            return (
+                "put right what keeps it from going back, then: aws cloudformation continue-update-rollback"
+                f" --stack-name {name}"
+            )
+        case "DELETE_FAILED":
+            return f"put right what keeps it from being deleted, then again: {delete}"
+        case "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE":
+            return "nothing was changed; put right what it says, and bootstrap again"
+        case _ if status.endswith("_IN_PROGRESS"):
+            return (
+                "somebody else changes it; wait until that has ended:"
+                f" aws cloudformation describe-stacks --stack-name {name}"
+            )
+    return "look at it in CloudFormation's console"
+
+
+def _change(change: Mapping[str, Any]) -> Change:
+    policy = change.get("PolicyAction", "")
+    return Change(
+        action=change["Action"],
+        resource=change["LogicalResourceId"],
+        kind=change["ResourceType"],
+        replacement=change.get("Replacement", "") if change["Action"] == "Modify" else "",
+        physical=change.get("PhysicalResourceId", ""),
+        kept=policy in ("Retain", "ReplaceAndRetain"),
+    )
+
+
+def _event(event: Mapping[str, Any]) -> Event:
+    return Event(
+        time=event["Timestamp"],
+        resource=event["LogicalResourceId"],
+        kind=event["ResourceType"],
+        status=event["ResourceStatus"],
+        reason=event.get("ResourceStatusReason", ""),
+    )
+
+
+def _no_such_stack(error: Any) -> bool:
+    """CloudFormation says it by a ValidationError whose message is all there is to tell."""
+    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+    return code == "ValidationError" and "does not exist" in message

@@ -1,0 +1,130 @@
+"""An account of the local cloud from nothing to its stack, again, deleted, taken over, and erased."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+from pipeline.images import ROOT
+from pipeline.local import cloud
+from tests.integration.conftest import ACCOUNT, keys
+
+NAME = "depot"
+# Beside the name: what is told apart by it.
+SETTINGS = f"""\
+name: {NAME}
+account: {{target: local, id: "123456789012", region: us-east-1}}
+data: {{bucket: {NAME}-data, image_location: s3://{NAME}-raw}}
+alerts: {{email: somebody@example.com, monthly_budget: 100}}
+ci: {{github_repository: example/bins, make_provider: true}}
+profiles: {{local: {{}}}}
+"""
+
+
+@pytest.fixture
+def bootstrap(local_cloud, tmp_path, monkeypatch):
+    """Calls the command as a shell would, with JSON for an answer."""
+    monkeypatch.chdir(ROOT)
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(SETTINGS)
+
+    def call(*arguments):
+        result = CliRunner().invoke(app, ["--settings", str(file), "bootstrap", "--json", *arguments])
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)
+
+    return call
+
+
+def test_an_account_is_made_kept_taken_over_and_erased(bootstrap, local_cloud):
+    client = local_cloud.client
+    made = bootstrap("--yes")
+    assert (made["stack"], made["change"]) == (f"{NAME}-account", "created")
+
+    assert_every_resource_is_answered_by_its_own_service(client)
+
+    assert bootstrap("--yes")["change"] == "unchanged"
+    assert bootstrap("--plan")["changes"] == []
+    cloud.down(local_cloud.settings.directory)
+    cloud.up(local_cloud.settings.directory, ACCOUNT)
+    # What the other services forget with the process is made anew.
+    assert_every_resource_is_answered_by_its_own_service(client)
+
+    client("s3").put_object(Bucket=f"{NAME}-data", Key="photo.jpg", Body=b"1")
+    client("s3").put_object(Bucket=f"{NAME}-data", Key="photo.jpg", Body=b"2")
+    assert bootstrap("--delete", "--yes")["stack"] == f"{NAME}-account"
+    assert client("s3").get_object(Bucket=f"{NAME}-data", Key="photo.jpg")["Body"].read() == b"2"
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        client("iam").get_role(RoleName=f"{NAME}-pipeline")
+
+    planned = {one["resource"]: one["action"] for one in bootstrap("--plan")["changes"]}
+    assert {planned[name] for name in ("ProjectBucket", "ProcessingImages")} == {"Import"}
+    assert planned["Function"] == "Add"
+    assert bootstrap("--yes")["change"] == "created"
+
+    bootstrap("--delete", "--data", "--yes", "--confirm", f"{NAME}-data")
+    with pytest.raises(ClientError, match="404"):
+        client("s3").head_bucket(Bucket=f"{NAME}-data")
+    assert bootstrap("--delete", "--data", "--yes")["stack"] == ""  # and nothing to confirm
+
+
+def assert_every_resource_is_answered_by_its_own_service(client):
+    pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=f"{NAME}-account")
+    resources = [one for page in pages for one in page["StackResourceSummaries"]]
+    for one in resources:
+        ANSWERS[one["ResourceType"]](client, one["PhysicalResourceId"])
+    # All types of the template but those that need a network or a key.
+    assert {one["ResourceType"] for one in resources} == set(ANSWERS)
+
+
+def in_list(values, key, wanted):
+    assert wanted in [one[key] for one in values]
+
+
+ANSWERS = {
+    "AWS::Athena::WorkGroup": lambda client, name: client("athena").get_work_group(WorkGroup=name),
+    "AWS::Budgets::Budget": lambda client, name: client("budgets").describe_budget(
+        AccountId=ACCOUNT.id, BudgetName=name
+    ),
+    "AWS::CloudWatch::Alarm": lambda client, name: in_list(
+        client("cloudwatch").describe_alarms()["MetricAlarms"], "AlarmName", name
+    ),
+    "AWS::CodeBuild::Project": lambda client, name: in_list(
+        client("codebuild").batch_get_projects(names=[name])["projects"], "name", name
+    ),
+    "AWS::ECR::Repository": lambda client, name: client("ecr").describe_repositories(repositoryNames=[name]),
+    "AWS::Events::Rule": lambda client, name: in_list(
+        client("events").list_targets_by_rule(Rule=name)["Targets"], "Id", "deploy"
+    ),
+    "AWS::Glue::Database": lambda client, name: client("glue").get_database(Name=name),
+    "AWS::IAM::ManagedPolicy": lambda client, name: client("iam").get_policy(PolicyArn=name),
+    "AWS::IAM::OIDCProvider": lambda client, name: client("iam").get_open_id_connect_provider(
+        OpenIDConnectProviderArn=name
+    ),
+    "AWS::IAM::Role": lambda client, name: client("iam").get_role(RoleName=name),
+    "AWS::Lambda::Function": lambda client, name: client("lambda").get_function(FunctionName=name),
+    "AWS::Lambda::Permission": lambda client, name: in_list(
+        json.loads(client("lambda").get_policy(FunctionName=f"{NAME}-deploy")["Policy"])["Statement"], "Sid", name
+    ),
+    "AWS::Logs::LogGroup": lambda client, name: in_list(
+        client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"], "retentionInDays", 90
+    ),
+    "AWS::S3::Bucket": lambda client, name: in_list(
+        client("s3").get_bucket_lifecycle_configuration(Bucket=name)["Rules"], "ID", "superseded"
+    ),
+    # It refuses plain HTTP alone, which is all there is on loopback.
+    "AWS::S3::BucketPolicy": lambda client, name: keys(client("s3"), name),
+    "AWS::SNS::Topic": lambda client, name: in_list(
+        client("sns").list_subscriptions_by_topic(TopicArn=name)["Subscriptions"], "Endpoint", "somebody@example.com"
+    ),
+    "AWS::SQS::Queue": lambda client, name: client("sqs").get_queue_attributes(
+        QueueUrl=name, AttributeNames=["MessageRetentionPeriod"]
+    ),
+    "AWS::SQS::QueuePolicy": lambda client, name: client("sqs").get_queue_attributes(
+        QueueUrl=client("sqs").get_queue_url(QueueName=f"{NAME}-dead-letters")["QueueUrl"], AttributeNames=["Policy"]
+    )["Attributes"]["Policy"],
+}

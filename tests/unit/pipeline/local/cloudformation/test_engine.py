@@ -1,0 +1,162 @@
+"""What the local CloudFormation refuses, replaces, cleans up and brings back."""
+
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from pipeline.infrastructure.stack import Stack
+from pipeline.local.cloudformation.engine import STOPPED
+from pipeline.local.cloudformation.service import CloudFormation
+from tests.unit.pipeline.pretended_cloud import cloud, no_account
+
+__all__ = ["cloud", "no_account"]
+
+QUEUE = {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "letters"}}
+STATEMENT = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::photos/*"}
+TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+ROLE = {
+    "Type": "AWS::IAM::Role",
+    "Properties": {
+        "RoleName": "worker",
+        "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [TRUST]},
+        "Policies": [{"PolicyName": "one", "PolicyDocument": {"Version": "2012-10-17", "Statement": [STATEMENT]}}],
+    },
+}
+
+
+def queue(**properties):
+    return {**QUEUE, "Properties": {**QUEUE["Properties"], **properties}}
+
+
+def change_set(cloud, resources, kind="CREATE", **request):
+    body = json.dumps({"Resources": resources})
+    capabilities = request.pop("Capabilities", ["CAPABILITY_NAMED_IAM"])
+    return cloud.client("cloudformation").create_change_set(
+        StackName="things",
+        ChangeSetName="one",
+        ChangeSetType=kind,
+        TemplateBody=body,
+        Capabilities=capabilities,
+        **request,
+    )
+
+
+def make(cloud, **resources):
+    stack = Stack(cloud.client("cloudformation"), "things", poll=0)
+    kind = "UPDATE" if stack.status() else "CREATE"
+    return list(stack.execute(stack.change_set(json.dumps({"Resources": resources}), {}, kind)))
+
+
+def queues(cloud):
+    return [url.rsplit("/", 1)[-1] for url in cloud.client("sqs").list_queues().get("QueueUrls", [])]
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ({"Machine": {"Type": "AWS::EC2::Instance"}}, "Unrecognized resource types"),
+        ({"Queue": queue(Colour="red")}, "Queue: the local cloud's AWS::SQS::Queue has no Colour"),
+        ({"A": queue(QueueName={"Ref": "B"}), "B": queue(QueueName={"Ref": "A"})}, "Circular dependency"),
+        ({"Queue": {**QUEUE, "Condition": "Rainy"}}, "the condition Rainy is not declared"),
+    ],
+)
+def test_a_template_with_what_is_not_known_is_refused_before_anything_is_made(cloud, resources, words):
+    with pytest.raises(ClientError, match=words):
+        change_set(cloud, resources)
+    assert queues(cloud) == []
+
+
+@pytest.mark.parametrize("given", [[], ["CAPABILITY_IAM"]])
+def test_a_role_with_a_name_wants_to_be_allowed(cloud, given):
+    with pytest.raises(ClientError, match="InsufficientCapabilities"):
+        change_set(cloud, {"Role": ROLE}, Capabilities=given)
+
+
+def test_a_function_that_is_not_known_fails_the_change_set(cloud):
+    make(cloud, Queue=QUEUE)
+    with pytest.raises(ClientError, match="the function Fn::GetAZs is not known here"):
+        change_set(cloud, {"Queue": queue(DelaySeconds={"Fn::GetAZs": ""})}, "UPDATE")
+
+
+def test_a_replaced_resource_is_made_first_and_the_old_one_deleted_last(cloud):
+    make(cloud, Queue=QUEUE)
+    events = make(cloud, Queue=queue(QueueName="post"))
+    assert [event.status for event in events if event.resource == "Queue"] == [
+        "CREATE_IN_PROGRESS",
+        "CREATE_COMPLETE",
+        "DELETE_IN_PROGRESS",
+        "DELETE_COMPLETE",
+    ]
+    assert queues(cloud) == ["post"]
+
+
+def test_a_replaced_resource_that_is_to_be_kept_is_kept(cloud):
+    make(cloud, Queue={**QUEUE, "UpdateReplacePolicy": "Retain"})
+    make(cloud, Queue={**queue(QueueName="post"), "UpdateReplacePolicy": "Retain"})
+    assert sorted(queues(cloud)) == ["letters", "post"]
+
+
+def test_a_role_loses_the_policies_that_the_template_no_longer_has(cloud):
+    make(cloud, Role=ROLE)
+    make(cloud, Role={**ROLE, "Properties": {**ROLE["Properties"], "Policies": []}})
+    assert cloud.client("iam").list_role_policies(RoleName="worker")["PolicyNames"] == []
+
+
+def test_numbers_written_as_text_reach_services_as_numbers(cloud):
+    alarm = {
+        "AlarmName": "late",
+        "Namespace": "AWS/SQS",
+        "MetricName": "Age",
+        "Statistic": "Maximum",
+        "Period": "60",
+        "EvaluationPeriods": "2",
+        "Threshold": "1.5",
+        "ComparisonOperator": "GreaterThanThreshold",
+    }
+    make(cloud, Alarm={"Type": "AWS::CloudWatch::Alarm", "Properties": alarm})
+    (found,) = cloud.client("cloudwatch").describe_alarms(AlarmNames=["late"])["MetricAlarms"]
+    assert (found["Period"], found["Threshold"]) == (60, 1.5)
+
+
+def test_what_other_services_forgot_is_made_anew_at_the_next_start(cloud):
+    make(cloud, Queue=queue(VisibilityTimeout=77), Role=ROLE)
+    sqs = cloud.client("sqs")
+    sqs.delete_queue(QueueUrl=sqs.get_queue_url(QueueName="letters")["QueueUrl"])
+
+    CloudFormation(cloud.context).restore()
+
+    url = sqs.get_queue_url(QueueName="letters")["QueueUrl"]
+    assert sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]["VisibilityTimeout"] == "77"
+
+
+def test_a_stack_that_was_interrupted_says_so_after_the_next_start(cloud):
+    make(cloud, Queue=QUEUE)
+    stacks = cloud.service._stacks
+    stack = stacks.get("things")
+    stacks.enter(stack, "UPDATE_IN_PROGRESS")
+    stacks.save(stack)
+
+    CloudFormation(cloud.context).restore()
+
+    (described,) = cloud.client("cloudformation").describe_stacks(StackName="things")["Stacks"]
+    assert (described["StackStatus"], described["StackStatusReason"]) == ("UPDATE_ROLLBACK_FAILED", STOPPED)
+
+
+def test_a_bucket_with_objects_is_not_deleted_and_the_stack_says_why(cloud):
+    make(cloud, Bucket={"Type": "AWS::S3::Bucket", "Properties": {"BucketName": "photos"}}, Queue=QUEUE)
+    cloud.client("s3").put_object(Bucket="photos", Key="1.jpg", Body=b"1")
+    events = []
+    stack = Stack(cloud.client("cloudformation"), "things", poll=0)
+    with pytest.raises(Exception, match=r"Bucket .*photos.*DELETE_FAILED now; put right"):
+        events += list(stack.delete())
+    assert cloud.client("s3").get_object(Bucket="photos", Key="1.jpg")["Body"].read() == b"1"
+    assert list(stack.resources()) == ["Bucket"]
+
+
+def test_a_change_set_is_of_the_stack_as_it_was(cloud):
+    make(cloud, Queue=QUEUE)
+    change_set(cloud, {"Queue": queue(VisibilityTimeout=50)}, "UPDATE")
+    make(cloud, Queue=queue(VisibilityTimeout=60))
+    with pytest.raises(ClientError, match="ChangeSetNotFound"):
+        cloud.client("cloudformation").execute_change_set(StackName="things", ChangeSetName="one")
