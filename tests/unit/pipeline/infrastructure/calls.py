@@ -91,6 +91,7 @@ def actions(*places: str, but: tuple[str, ...] = ()) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for place in places:
         path = ROOT / place
+        assert path.exists(), f"{place} has moved; a place that is not there would ask for nothing"
         for file in [path] if path.is_file() else sorted(path.rglob("*.py")):
             name = file.relative_to(ROOT).as_posix()
             if not name.startswith(but):
