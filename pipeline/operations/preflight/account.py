@@ -28,17 +28,16 @@ class Account:
         """Whether it is the local cloud, which has neither quotas nor policies."""
         return self.settings.account.target == "local"
 
-    @property
-    def bootstrap(self) -> str:
-        """What makes what is missing."""
-        return f"make it: python -m pipeline {'upsert' if self.is_local else 'bootstrap'}"
-
     def client(self, service: str) -> Any:
         """The client of a service, made once. Many threads may ask."""
         with self._lock:
             if service not in self._clients:
                 self._clients[service] = looking_client(self.settings, service)
             return self._clients[service]
+
+
+# What makes what is missing.
+BOOTSTRAP = "make it: python -m pipeline bootstrap"
 
 
 @contextmanager

@@ -8,23 +8,22 @@ from botocore.exceptions import ClientError
 
 from pipeline import serving
 from pipeline.operations import images
-from pipeline.operations.preflight.account import Account, explaining
+from pipeline.operations.preflight.account import BOOTSTRAP, Account, explaining
 from pipeline.operations.preflight.results import Finding, failed, ok, warning
 from pipeline.operations.responses import says_missing
 
 
 def check_images(account: Account) -> Iterator[Finding]:
     """The image of every step, under the tag that the definition names."""
-    make = "upsert" if account.is_local else "images push"
     try:
         missing = images.missing(account.settings)
     except ClientError as error:
         if says_missing(error):
-            yield failed(f"{error.response['Error']['Message']}; {account.bootstrap}, then: python -m pipeline {make}")
+            yield failed(f"{error.response['Error']['Message']}; {BOOTSTRAP}, then: python -m pipeline images push")
             return
         raise
     for one in missing:
-        yield failed(f"{one.step}: {one.uri} is not in the registry; put it there: python -m pipeline {make}")
+        yield failed(f"{one.step}: {one.uri} is not in the registry; put it there: python -m pipeline images push")
     if not missing:
         yield ok("those of every step are in the registry")
 
@@ -36,7 +35,7 @@ def check_function(account: Account) -> Iterator[Finding]:
         found = account.client("lambda").get_function_configuration(FunctionName=name)
     except ClientError as error:
         if says_missing(error):
-            yield failed(f"there is no function {name}; {account.bootstrap}")
+            yield failed(f"there is no function {name}; {BOOTSTRAP}")
             return
         raise
     given = found.get("Environment", {}).get("Variables", {})
@@ -46,7 +45,7 @@ def check_function(account: Account) -> Iterator[Finding]:
     if changed:
         yield warning(
             f"the function {name} was made with other settings ({', '.join(changed)}); bring it up to date:"
-            f" python -m pipeline {'upsert' if account.is_local else 'bootstrap'}"
+            " python -m pipeline bootstrap"
         )
     else:
         yield ok(name)
@@ -66,7 +65,7 @@ def _rule(account: Account, name: str) -> Finding:
         state = account.client("events").describe_rule(Name=name)["State"]
     except ClientError as error:
         if says_missing(error):
-            return failed(f"there is no rule {name}, so an approval deploys nothing; {account.bootstrap}")
+            return failed(f"there is no rule {name}, so an approval deploys nothing; {BOOTSTRAP}")
         raise
     if state == "DISABLED":
         return warning(f"the rule {name} is disabled, so an approval deploys nothing; enable it in EventBridge")
@@ -79,7 +78,7 @@ def check_alarms(account: Account) -> Iterator[Finding]:
     found = account.client("cloudwatch").describe_alarms(AlarmNames=list(names))["MetricAlarms"]
     missing = sorted(set(names) - {alarm["AlarmName"] for alarm in found})
     for name in missing:
-        yield failed(f"there is no alarm {name}, so a deployment behind it is refused; {account.bootstrap}")
+        yield failed(f"there is no alarm {name}, so a deployment behind it is refused; {BOOTSTRAP}")
     if not missing:
         yield ok(", ".join(names))
 
@@ -91,7 +90,7 @@ def check_queue(account: Account) -> Iterator[Finding]:
         account.client("sqs").get_queue_url(QueueName=name)
     except ClientError as error:
         if says_missing(error):
-            yield failed(f"there is no queue {name}; {account.bootstrap}")
+            yield failed(f"there is no queue {name}; {BOOTSTRAP}")
             return
         raise
     yield ok(name)
