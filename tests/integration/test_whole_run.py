@@ -267,13 +267,13 @@ def test_a_schedule_makes_the_monitors_job_over_what_the_endpoint_saw(call, coun
     status, out, error = call("monitor", "--every", "cron(0 3 1 1 ? 2100)")
     assert (status, out.splitlines()[0].split(":")[0]) == (0, "created"), error
     few = settings.model_copy(update={"monitoring": settings.monitoring.model_copy(update={"minimum_photos": 10})})
-    due = datetime.now(UTC) + timedelta(seconds=4)
+    due = datetime.now(UTC) + timedelta(seconds=6)
     assert monitoring.schedule(few, f"at({due:%Y-%m-%dT%H:%M:%S})").change == "updated"
 
     def ended():
         jobs = sagemaker.list_processing_jobs(NameContains="bins-monitor-")["ProcessingJobSummaries"]
         names = [one["ProcessingJobName"] for one in jobs if one["ProcessingJobStatus"] in monitoring.TERMINAL]
-        return [name for name in names if re.fullmatch(r"bins-monitor-[0-9a-f-]{36}", name)]  # the execution's id
+        return [name for name in names if re.fullmatch(r"bins-monitor-[0-9a-f]{16}", name)]  # the execution's id
 
     [name] = wait_until(ended)
     watch = monitoring.describe(settings, name)
