@@ -11,7 +11,9 @@ from PIL import Image
 
 from steps.common.dataset import SPLITS
 from steps.common.errors import StepError
+from steps.common.images import MAX_SCANS
 from steps.common.shards import iterate
+from tests.unit.steps import bombs
 from tests.unit.steps.shard.conftest import Job, jpeg, splits_of
 
 SIZES = pytest.mark.parametrize("size", ["0", "64"])
@@ -40,6 +42,7 @@ def test_photos_that_cannot_be_used_are_counted_by_reason_with_their_ids(job: Jo
     job.add_bins(60)
     job.add("truncated", 1, ["X1"], jpeg(1)[:-300])
     job.add("a-bomb", 1, ["X2"], bomb())
+    job.add("a-bomb-of-scans", 1, ["X8"], bombs.scans(MAX_SCANS + 1))
     job.add("a-png", 1, ["X3"], b"\x89PNG" + bytes(100))
     job.add("empty", 1, ["X4"], b"")
     job.add("missing", 1, ["X5"], None)
@@ -51,7 +54,7 @@ def test_photos_that_cannot_be_used_are_counted_by_reason_with_their_ids(job: Jo
     assert index.rejects == {
         "missing-image": ["missing"],
         "not-jpeg": ["a-png", "empty"],
-        "too-large": ["a-bomb"],
+        "too-large": ["a-bomb", "a-bomb-of-scans"],
         "truncated": ["truncated"],
         "unsafe-id": ["../../etc/passwd", "a.b"],
     }

@@ -9,12 +9,14 @@ import time
 import uuid
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from pipeline import serving
-from pipeline.errors import PipelineError
+from pipeline.cli import app
 from pipeline.images import ROOT
 from pipeline.local import account
-from pipeline.operations import deployment, rollback
+from pipeline.operations import deployment
 from pipeline.operations import endpoint as operation
 from pipeline.operations import registry as versions
 from pipeline.settings_file import load_settings
@@ -245,23 +247,36 @@ def test_what_the_endpoint_is_asked_and_answers_is_captured_and_counted(registry
     assert traffic.slowest_milliseconds > 5
 
 
-def test_a_person_goes_back_and_what_came_after_is_rejected(registry):
+def test_a_person_goes_back_by_a_command_and_what_came_after_is_rejected(registry, tmp_path):
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(yaml.safe_dump({**registry.settings.model_dump(mode="json"), "profiles": {"local": {}}}))
+
+    def call(*arguments, answer=None):
+        done = CliRunner().invoke(app, ["--settings", str(file), *arguments], input=answer)
+        return done.exit_code, done.stdout, done.stderr
+
     first = registry.approve(GOOD, golden=GOOD)
     registry.judged(first, "accepted")
     second = registry.approve(GOOD, golden=GOOD)
-    registry.judged(second, "accepted")
+    before = registry.judged(second, "accepted")
+    status, out, _ = call("rollback", answer="n\n")
+    assert (status, "Go back to version 1, and reject every approved version after it?" in out) == (1, True)
+    assert registry.describe()["EndpointConfigName"] == before["EndpointConfigName"]
     with Asking(registry) as client:
-        done = rollback.roll_back(registry.settings, rollback.target(registry.settings), "it counts boxes")
-        found = operation.wait(registry.settings, done.arn, timeout=60, interval=0.2)
+        status, out, error = call("rollback", "--yes", "-m", "it counts boxes")
         time.sleep(0.3)
-    assert (str(done.version), done.rejected, done.decision) == (first, (int(second),), "updating")
-    assert str(found.version) == first
+    assert status == 0, error
+    assert out.splitlines() == [
+        "rejected: version 2",
+        "updating: the endpoint moves to version 1",
+        f"{registry.endpoint} is InService with version 1",
+    ]
     assert client.errors() == []
     assert set(client.answers[-5:]) == {first}
     rejected = versions.resolve(registry.settings, second)
     assert (rejected.status, rejected.comment) == ("Rejected", "it counts boxes")
-    with pytest.raises(PipelineError, match="no version before 1 is approved"):
-        rollback.target(registry.settings)
+    status, _, error = call("rollback", "--yes")
+    assert (status, error) == (1, "no version before 1 is approved; nothing to go back to\n")
 
 
 def test_a_good_version_takes_over_behind_its_canary_without_a_failed_request(registry):

@@ -1,27 +1,32 @@
 """The whole way at its smallest: bins, a run, an approval, an endpoint; then what AWS's own command line says of it."""
 
+import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jsonschema
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from rich.console import Console
 from sklearn import metrics
+from typer.testing import CliRunner
 
 from pipeline import demo
+from pipeline.cli import app
+from pipeline.cli.monitor import DRIFTED
 from pipeline.images import ROOT
-from pipeline.operations import batch, dataset, executions, lineage, monitoring, predictions, progress, registry
-from pipeline.operations.photos import Reader
+from pipeline.operations import dataset, executions, lineage, monitoring, progress, registry
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
-from tests.integration.conftest import read, wait_until
+from tests.integration.conftest import keys, read, wait_until
 
 BINS = demo.Bins(source=None, count=160, seed=3)
 
@@ -196,30 +201,117 @@ def test_the_endpoint_counts_for_the_aws_command_line(whole_run, local_cloud, tm
     assert counted["model_version"] == "1"
 
 
-def test_photos_are_counted_in_batches_and_what_the_endpoint_saw_is_judged(whole_run, settings, local_cloud):
-    reader = Reader(settings)
-    names = reader.names([f"{settings.data.image_location}/bin-images/"])
-    job = batch.wait(settings, batch.start(settings, f"{settings.data.image_location}/bin-images/"), interval=0.2)
-    assert (job.status, job.version, job.failure) == ("Completed", 1, "")
-    found = {one.source: one for one in batch.results(settings, job)}
-    assert sorted(found) == sorted(name.rsplit("/", 1)[-1] for name in names)
-    answers = list(predictions.predict(settings, reader, names))
+@pytest.fixture(scope="package")
+def call(whole_run, tmp_path_factory):
+    """The command line, with settings that judge few photos; gives status, stdout and stderr."""
+    values = yaml.safe_load((ROOT / "pipeline.yaml").read_text())
+    values["profiles"]["demo"]["monitoring"] = {"minimum_photos": 10}
+    file = tmp_path_factory.mktemp("settings") / "pipeline.yaml"
+    file.write_text(yaml.safe_dump(values))
+
+    def run(*arguments):
+        done = CliRunner().invoke(app, ["--profile", "demo", "--settings", str(file), *arguments])
+        return done.exit_code, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture(scope="package")
+def counted(call, settings, tmp_path_factory):
+    """What `predict` answers to every photo, by its name."""
+    file = tmp_path_factory.mktemp("counts") / "counts.csv"
+    status, out, error = call("predict", f"{settings.data.image_location}/bin-images/", "--json", "--csv", str(file))
+    assert (status, error) == (0, f"wrote {file}\n")
+    answers = json.loads(out)
+    with file.open(newline="") as lines:
+        written = [(row["photo"], int(row["count"]), row["model_version"]) for row in csv.DictReader(lines)]
+    assert written == [(one["source"], one["count"], one["model_version"]) for one in answers]
+    return {one["source"].rsplit("/", 1)[-1]: one for one in answers}
+
+
+def test_the_commands_count_the_same_with_the_endpoint_and_in_a_batch_where_a_bad_photo_stops_no_other(
+    call, counted, settings, local_cloud, tmp_path
+):
+    s3, bucket, prefix = local_cloud.client("s3"), settings.data.bucket, "inbox"
+    assert len(counted) == BINS.count
+    chosen = sorted(counted)[:4]
+    photos = {name: read(s3, f"{settings.data.image_location}/bin-images/{name}") for name in chosen}
+    # Above what an endpoint takes: in the comments of the file.
+    padding = b"\xff\xfe\xff\xff" + bytes(0xFFFD)
+    large = photos[chosen[0]][:2] + padding * 107 + photos[chosen[0]][2:]
+    for name, body in {**photos, "large.jpg": large, "notes.jpg": b"no photo"}.items():
+        s3.put_object(Bucket=bucket, Key=f"{prefix}/{name}", Body=body)
+    file = tmp_path / "counts.csv"
+    status, out, error = call("batch", f"s3://{bucket}/{prefix}/", "--csv", str(file))
+    assert status == 1, error
+    assert "version 1 over s3://" in error
+    assert "notes.jpg: not a JPEG" in error
+    with file.open(newline="") as lines:
+        rows = {row["photo"]: row for row in csv.DictReader(lines)}
     # The endpoint and the batch job are the same container with the same model.
-    assert [one.count for one in answers] == [found[one.source.rsplit("/", 1)[-1]].count for one in answers]
+    wanted = {name: str(counted[name]["count"]) for name in chosen} | {"large.jpg": str(counted[chosen[0]]["count"])}
+    assert {name: row["count"] for name, row in rows.items()} == {**wanted, "notes.jpg": ""}
+    assert len(large) > 7_000_000
+    assert all(name in out for name in wanted)
+
+
+def test_a_schedule_makes_the_monitors_job_over_what_the_endpoint_saw(call, counted, settings, local_cloud):
+    s3, sagemaker = local_cloud.client("s3"), local_cloud.client("sagemaker")
+    bucket, prefix = settings.captures_uri.removeprefix("s3://").split("/", 1)
+
+    def captured():
+        bodies = [read(s3, f"s3://{bucket}/{key}") for key in keys(s3, bucket, f"{prefix}/{settings.endpoint.name}/")]
+        return sum(body.count(b"\n") for body in bodies) >= len(counted)
+
+    wait_until(captured)
+    status, out, error = call("monitor", "--every", "cron(0 3 1 1 ? 2100)")
+    assert (status, out.splitlines()[0].split(":")[0]) == (0, "created"), error
     few = settings.model_copy(update={"monitoring": settings.monitoring.model_copy(update={"minimum_photos": 10})})
+    due = datetime.now(UTC) + timedelta(seconds=6)
+    assert monitoring.schedule(few, f"at({due:%Y-%m-%dT%H:%M:%S})").change == "updated"
 
-    def judged():
-        watch = monitoring.wait(few, monitoring.start(few), interval=0.2)
-        assert watch.status == "Completed", watch.failure
-        time.sleep(1)  # two jobs of the same second would have the same name
-        return watch.found if watch.found["photos"] >= len(names) else None
+    def ended():
+        jobs = sagemaker.list_processing_jobs(NameContains="bins-monitor-")["ProcessingJobSummaries"]
+        names = [one["ProcessingJobName"] for one in jobs if one["ProcessingJobStatus"] in monitoring.TERMINAL]
+        return [name for name in names if re.fullmatch(r"bins-monitor-[0-9a-f]{16}", name)]  # the execution's id
 
-    drift = wait_until(judged, 60)
+    [name] = wait_until(ended)
+    watch = monitoring.describe(settings, name)
+    assert (watch.status, watch.failure) == ("Completed", "")
+    drift = watch.found
+    assert drift["until"] == f"{due:%Y-%m-%dT%H:%M:%S}Z"
+    assert drift["photos"] >= len(counted)
     assert (drift["model_version"], drift["refused"], len(drift["features"])) == ("1", {}, 6)
     index = dataset.read(settings, dataset.locate(settings, "latest"))
     assert drift["baseline_photos"] == index.splits["test"].samples
-    # A baseline of so few photos is not judged unless it is asked for.
-    assert monitoring.wait(settings, monitoring.start(settings), interval=0.2).found["verdict"] == "too-few"
+    assert call("unschedule", "bins-monitor")[0] == 0
+    found = local_cloud.client("cloudwatch").list_metrics(Namespace=monitoring.NAMESPACE)["Metrics"]
+    assert {"Drift", "Photos", "PopulationStabilityIndex"} == {one["MetricName"] for one in found}
+
+
+def test_the_command_watches_now_and_a_baseline_of_few_photos_is_not_judged_unless_it_is_asked_for(
+    call, counted, settings, local_cloud
+):
+    status, out, error = call("monitor")
+    assert status in (0, DRIFTED), error
+    assert "photos of version 1" in out
+    assert "brightness" in out
+    assert f"report: {settings.root_uri}/monitor/" in out
+    request = monitoring.job_request(settings, "as-many-as-usual")
+    local_cloud.client("sagemaker").create_processing_job(**request)
+    watch = monitoring.wait(settings, monitoring.describe(settings, request["ProcessingJobName"]), interval=0.2)
+    assert (watch.found["verdict"], watch.found["features"]) == ("too-few", [])
+
+
+def test_the_commands_show_the_endpoint_and_that_there_is_nothing_to_go_back_to(call, counted):
+    status, out, _ = call("endpoint")
+    lines = [line.split() for line in out.splitlines()]
+    assert status == 0
+    assert lines[0][:2] == ["bins", "InService"]
+    assert ["version", "1"] in [line[:2] for line in lines]
+    assert ["verdict", "version", "1", "accepted"] in [[word.rstrip(":") for word in line[:4]] for line in lines]
+    status, _, error = call("rollback", "--yes")
+    assert (status, error) == (1, "no version before 1 is approved; nothing to go back to\n")
 
 
 def test_a_version_leads_back_to_its_raw_data(package, settings):
