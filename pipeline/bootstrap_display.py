@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.display import simple_table
-from pipeline.infrastructure.stack import Change, Event, said
+from pipeline.infrastructure.failures import said
+from pipeline.infrastructure.stack import Change, Event
 from pipeline.operations.bootstrap import Bootstrapped, Plan
 from pipeline.operations.teardown import Held, Teardown
 from pipeline.settings import Settings

@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from pipeline.errors import PipelineError
 from pipeline.infrastructure import function_code, template
+from pipeline.infrastructure.failures import remedy
 from pipeline.infrastructure.parameters import parameters
-from pipeline.infrastructure.stack import POLL_SECONDS, REVIEW, Change, ChangeSet, Event, Stack, remedy
+from pipeline.infrastructure.stack import POLL_SECONDS, REVIEW, Change, ChangeSet, Event, Stack
 from pipeline.operations.responses import says_missing
 from pipeline.session import client, verify_account
 from pipeline.settings import Settings

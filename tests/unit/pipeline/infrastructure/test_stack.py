@@ -10,7 +10,8 @@ import pytest
 from botocore.stub import Stubber
 
 from pipeline.errors import PipelineError
-from pipeline.infrastructure.stack import Event, Stack, remedy, said
+from pipeline.infrastructure.failures import remedy, said
+from pipeline.infrastructure.stack import Event, Stack
 from tests.unit.pipeline.pretended_cloud import Cloud, cloud
 
 __all__ = ["cloud"]
