@@ -39,10 +39,11 @@ def parameters(settings: Settings, deploy_code: str) -> dict[str, str]:
 
 
 def _names(settings: Settings) -> dict[str, str]:
-    account = settings.account
+    place = f"{settings.account.region}:{settings.account.id}"
     return {
         "Name": settings.name,
-        "Place": f"{account.region}:{account.id}",
+        "Place": place,
+        "SageMaker": f"arn:aws:sagemaker:{place}",
         "Bucket": settings.data.bucket,
         "Prefix": settings.data.prefix,
         "Root": f"arn:aws:s3:::{settings.data.bucket}/{settings.data.prefix}",
@@ -83,7 +84,7 @@ def _function(settings: Settings) -> dict[str, str]:
 
 
 def _data(settings: Settings) -> dict[str, str]:
-    """What jobs read that is not in the project's bucket, as S3 names it in policies: BUCKET, and BUCKET/KEY*."""
+    """ARNs of what jobs read that is not in the project's bucket: buckets, and patterns of objects."""
     raw, raw_key = _place(settings.data.image_location)
     split, split_key = _place(settings.shard.split_file or "")
     weights, weights_key = _place(settings.training.weights or "")
@@ -142,5 +143,6 @@ def _base_repositories(settings: Settings) -> list[str]:
 
 
 def _place(uri: str) -> tuple[str, str]:
+    """The ARN of a URI's bucket, and its key; empty for none."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return bucket, key.rstrip("/")
+    return f"arn:aws:s3:::{bucket}" if bucket else "", key.rstrip("/")

@@ -26,7 +26,8 @@ ECR_PUSH = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-ia
 CODEBUILD = "https://docs.aws.amazon.com/codebuild/latest/userguide/setting-up-service-role.html"
 STARTING_BUILDS = "https://docs.aws.amazon.com/codebuild/latest/userguide/run-build-cli.html"
 PRICES = "https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/billing-permissions-ref.html"
-QUOTAS = "https://docs.aws.amazon.com/servicequotas/latest/userguide/identity-access-management.html"
+# Reading what is there: the actions have the operations' names.
+CHECKING = "https://docs.aws.amazon.com/service-authorization/latest/reference/"
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.settings import Settings
+from pipeline import serving
+from pipeline.settings import Role, Settings
 from tests.unit.pipeline.infrastructure.compiled import EXECUTION, TRIAL, TUNING, said_of_a_job
 from tests.unit.pipeline.infrastructure.needs import (
+    CHECKING,
     ECR_PUSH,
     PRICES,
-    QUOTAS,
     STARTING_BUILDS,
     Account,
     Need,
@@ -28,12 +29,38 @@ def ci_policy(settings: Settings) -> Iterator[Need]:
     project = account.arn("codebuild", f"project/{settings.image_builder}")
     yield from each("codebuild:BatchGetBuilds codebuild:StartBuild", project, source=STARTING_BUILDS)
     log = account.log(f"/aws/codebuild/{settings.image_builder}")
-    yield from each("logs:FilterLogEvents logs:GetLogEvents", log, source=STARTING_BUILDS)
-    yield from each("s3:PutObject", f"{account.bucket}/{settings.code_prefix}/source.zip", source=STARTING_BUILDS)
+    yield from each("logs:GetLogEvents", log, source=STARTING_BUILDS)
+    yield from each("s3:PutObject", f"{account.bucket}/{settings.code_prefix}/images/0.zip", source=STARTING_BUILDS)
     yield from pushing(account)
     repositories = [account.repository(image) for image in ("processing", "training", "inference")]
     yield from each("ecr:DescribeImages", *repositories, source=ECR_PUSH)
     yield from keys(settings, "kms:Decrypt kms:GenerateDataKey")
+
+
+def check_policy(settings: Settings) -> Iterator[Need]:
+    """What `check` looks at in the account."""
+    account = Account(settings)
+    kinds: tuple[Role, ...] = ("pipeline", "job", "serving", "scheduler", "deploy")
+    yield from each("iam:GetRole", *map(settings.role_arn, kinds), source=CHECKING)
+    yield from each("iam:SimulatePrincipalPolicy", *map(settings.role_arn, kinds[:2]), source=CHECKING)
+    yield from each("s3:ListBucket", account.bucket, account.raw_bucket, source=CHECKING)
+    repositories = [account.repository(image) for image in ("processing", "training", "inference")]
+    yield from each("ecr:DescribeImages", *repositories, source=CHECKING)
+    yield from each(
+        "athena:GetWorkGroup", account.arn("athena", f"workgroup/{settings.data.workgroup}"), source=CHECKING
+    )
+    catalog = [account.arn("glue", name) for name in ("catalog", f"database/{settings.data.database}")]
+    yield from each("glue:GetDatabase", *catalog, source=CHECKING)
+    yield from each("lambda:GetFunctionConfiguration", settings.deploy_function_arn, source=CHECKING)
+    rules = [account.arn("events", f"rule/{rule}") for rule in serving.deployment_rules(settings)]
+    yield from each("events:DescribeRule", *rules, source=CHECKING)
+    yield from each("sqs:GetQueueUrl", settings.dead_letter_queue_arn, source=CHECKING)
+    yield from each("cloudwatch:DescribeAlarms", account.arn("cloudwatch", "alarm:*"), source=CHECKING)
+    looked = "ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcEndpoints"
+    quotas = "servicequotas:ListAWSDefaultServiceQuotas servicequotas:ListServiceQuotas"
+    yield from each(f"{looked} {quotas}", "*", source=CHECKING)
+    if settings.encryption.kms_key:
+        yield from each("kms:DescribeKey", settings.encryption.kms_key, source=CHECKING)
 
 
 def approver_policy(settings: Settings) -> Iterator[Need]:
@@ -77,10 +104,7 @@ def operator_policy(settings: Settings) -> Iterator[Need]:
     yield from each("athena:GetQueryExecution", account.arn("athena", f"workgroup/{settings.data.workgroup}"))
     yield from each("cloudwatch:DescribeAlarms", account.arn("cloudwatch", "alarm:*"))
     yield from each("cloudwatch:GetMetricStatistics", "*")
-    repositories = [account.repository(image) for image in ("processing", "training", "inference")]
-    yield from each("ecr:DescribeImages", *repositories, source=ECR_PUSH)
     yield from each("pricing:GetProducts", "*", source=PRICES)
-    yield from each("servicequotas:GetServiceQuota servicequotas:ListServiceQuotas", "*", source=QUOTAS)
     yield from keys(settings, "kms:Decrypt kms:GenerateDataKey")
 
 

@@ -255,7 +255,7 @@ def deploy_role(settings: Settings) -> Iterator[Need]:
 
 def build_role(settings: Settings) -> Iterator[Need]:
     account = Account(settings)
-    source = f"{account.bucket}/{settings.code_prefix}/source.zip"
+    source = f"{account.bucket}/{settings.code_prefix}/images/{'0' * 64}.zip"
     yield from each("s3:GetObject s3:GetObjectVersion", source, source=CODEBUILD)
     yield from each(
         "logs:CreateLogStream logs:PutLogEvents",
@@ -263,7 +263,7 @@ def build_role(settings: Settings) -> Iterator[Need]:
         source=CODEBUILD,
     )
     yield from pushing(account)
-    yield from keys(settings, "kms:Decrypt kms:GenerateDataKey")
+    yield from keys(settings, "kms:Decrypt")
 
 
 def _glue(settings: Settings) -> tuple[str, str]:

@@ -65,7 +65,7 @@ def test_the_pattern_of_what_is_deployed_is_no_wider_than_the_endpoint_s_name() 
 )
 def test_jobs_read_the_photos_below_their_prefix(location: str, bucket: str, objects: str) -> None:
     values = parameters(settings(data={"image_location": location}), "")
-    assert (values["RawBucket"], values["RawObjects"]) == (bucket, objects)
+    assert (values["RawBucket"], values["RawObjects"]) == (f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{objects}")
 
 
 @pytest.mark.parametrize(
