@@ -75,9 +75,12 @@ def _action(change: Change) -> tuple[str, str]:
 def _note(change: Change) -> str:
     if change.action == "Import":
         return change.physical
+    notes = [", ".join(change.properties)] if change.properties else []
     if change.replacement == "Conditional":
-        return "perhaps anew"
-    return "the old one stays" if change.kept else ""
+        notes.append("perhaps made anew")
+    if change.kept:
+        notes.append("the old one stays")
+    return "; ".join(notes)
 
 
 def follow(events: Iterator[Event], *, quiet: bool) -> None:

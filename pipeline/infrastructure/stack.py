@@ -46,6 +46,8 @@ class Change:
     """What it is called in the account; empty for what is not there yet."""
     kept: bool = False
     """Whether what is removed or replaced stays in the account, without the stack."""
+    properties: tuple[str, ...] = ()
+    """For Modify: which of its properties change."""
 
 
 @dataclass(frozen=True)
@@ -268,6 +270,7 @@ class Stack:
 
 def _change(change: Mapping[str, Any]) -> Change:
     policy = change.get("PolicyAction", "")
+    targets = [one.get("Target", {}) for one in change.get("Details", [])]
     return Change(
         action=change["Action"],
         resource=change["LogicalResourceId"],
@@ -275,6 +278,7 @@ def _change(change: Mapping[str, Any]) -> Change:
         replacement=change.get("Replacement", "") if change["Action"] == "Modify" else "",
         physical=change.get("PhysicalResourceId", ""),
         kept=policy in ("Retain", "ReplaceAndRetain"),
+        properties=tuple(dict.fromkeys(name for one in targets if (name := one.get("Name")))),
     )
 
 

@@ -91,6 +91,7 @@ def test_what_is_replaced_and_what_is_removed_is_told(cloud: Cloud) -> None:
     }
 
     assert (shown["Queue"].action, shown["Queue"].replacement, shown["Queue"].kept) == ("Modify", "True", False)
+    assert shown["Queue"].properties == ("QueueName",)
     # Its name is made of the queue's.
     assert (shown["Topic"].action, shown["Topic"].replacement) == ("Modify", "Conditional")
     assert (shown["Bucket"].action, shown["Bucket"].kept) == ("Remove", True)
