@@ -31,10 +31,13 @@ def show_plan(settings: Settings, plan: Plan) -> None:
     """A table of the changes, and below it what cannot be undone."""
     console = Console()
     where = f"account {settings.account.id}, {settings.account.region}"
-    if not plan.changes:
+    if plan.empty:
         console.print(f"the stack {plan.stack} in {where} is as the settings want it", highlight=False)
         return
     verb = "changes of" if plan.exists else "a new stack,"
+    if not plan.changes:
+        console.print(f"{verb} {plan.stack} in {where}: what it tells of itself, and no resource", highlight=False)
+        return
     console.print(f"{verb} {plan.stack} in {where}:", highlight=False)
     table = simple_table("", "resource", "type", "")
     table.columns[2].no_wrap = True

@@ -38,11 +38,12 @@ _READY = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What a bootstrap would do. Without changes there is nothing to do."""
+    """What a bootstrap would do; `empty` where that is nothing. Outputs may change without a resource."""
 
     stack: str
     exists: bool
     changes: tuple[Change, ...]
+    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Bootstrap:
             else one
             for one in self._shown.changes
         )
-        return Plan(self._stack.name, self._exists, tuple(changes))
+        return Plan(self._stack.name, self._exists, tuple(changes), empty=self._shown.empty)
 
     def discard(self) -> None:
         """Leave nothing of the plan behind."""
@@ -186,7 +187,7 @@ class Bootstrap:
 def bring_up_to_date(settings: Settings, poll: float = POLL_SECONDS) -> Bootstrapped:
     """Plan and apply at once, without a question."""
     bootstrap = Bootstrap(settings, poll)
-    if not bootstrap.plan().changes:
+    if bootstrap.plan().empty:
         return bootstrap.unchanged()
     for _ in bootstrap.apply():
         pass
