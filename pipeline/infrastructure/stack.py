@@ -153,6 +153,8 @@ class Stack:
             others = {one["ChangeSetName"] for page in pages for one in page["Summaries"]} - {name}
             if not others:
                 self._client.delete_stack(StackName=self.name)
+                # Until then whoever comes next would find a stack that somebody changes.
+                self._wait_until_gone()
 
     def _readable(self, name: str) -> ChangeSet:
         for _ in self._looks(CHANGE_SET_SECONDS, f"the change set {name} is not ready"):
@@ -199,7 +201,7 @@ class Stack:
 
     # --------------------------------------------------------------------------------------------------- events
 
-    def wait_until_gone(self) -> None:
+    def _wait_until_gone(self) -> None:
         """Wait for the end of a deletion that was asked for."""
         for _ in self._looks(CHANGE_SET_SECONDS, f"the stack {self.name} is still there"):
             if not self.status():

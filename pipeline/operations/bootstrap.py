@@ -155,7 +155,6 @@ class Bootstrap:
     def _take_over(self) -> Iterator[Event]:
         """Begin the stack with what is there already: an import adds nothing else, no output either."""
         self.discard()
-        self._stack.wait_until_gone()
         whole = template.read(self._template)
         taken = {one["LogicalResourceId"] for one in self._leftovers}
         part = {key: value for key, value in whole.items() if key != "Outputs"}
