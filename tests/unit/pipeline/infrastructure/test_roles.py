@@ -67,6 +67,7 @@ def stack(name: str) -> Stack:
     return Stack(VARIANTS[name])
 
 
+@cache
 def _needs(role: str, variant: str) -> list[Need]:
     chosen = VARIANTS[variant]
     by_definition = {"RoleOfPipeline": service_roles.pipeline_role, "RoleOfJobs": service_roles.job_role}

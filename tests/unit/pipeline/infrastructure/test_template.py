@@ -152,7 +152,7 @@ def test_the_function_is_told_what_the_settings_say(variant: str) -> None:
     assert FunctionSettings.from_environment(environment).endpoint_name == "bins"
 
 
-def test_the_function_is_the_one_that_the_local_cloud_runs() -> None:
+def test_the_function_is_the_deploy_step_and_leaves_what_it_could_not_do() -> None:
     stack = Stack(PLAIN)
     function, queue = stack.resources["Function"], stack.resources["DeadLetters"]
     assert function["FunctionName"] == PLAIN.deploy_function
