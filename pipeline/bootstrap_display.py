@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.display import simple_table
-from pipeline.infrastructure.stack import Change, Event, said
+from pipeline.infrastructure.failures import said
+from pipeline.infrastructure.stack import Change, Event
 from pipeline.operations.bootstrap import Bootstrapped, Plan
 from pipeline.operations.teardown import Held, Teardown
 from pipeline.settings import Settings
@@ -30,10 +31,13 @@ def show_plan(settings: Settings, plan: Plan) -> None:
     """A table of the changes, and below it what cannot be undone."""
     console = Console()
     where = f"account {settings.account.id}, {settings.account.region}"
-    if not plan.changes:
+    if plan.empty:
         console.print(f"the stack {plan.stack} in {where} is as the settings want it", highlight=False)
         return
     verb = "changes of" if plan.exists else "a new stack,"
+    if not plan.changes:
+        console.print(f"{verb} {plan.stack} in {where}: what it tells of itself, and no resource", highlight=False)
+        return
     console.print(f"{verb} {plan.stack} in {where}:", highlight=False)
     table = simple_table("", "resource", "type", "")
     table.columns[2].no_wrap = True
@@ -74,9 +78,12 @@ def _action(change: Change) -> tuple[str, str]:
 def _note(change: Change) -> str:
     if change.action == "Import":
         return change.physical
+    notes = [", ".join(change.properties)] if change.properties else []
     if change.replacement == "Conditional":
-        return "perhaps anew"
-    return "the old one stays" if change.kept else ""
+        notes.append("perhaps made anew")
+    if change.kept:
+        notes.append("the old one stays")
+    return "; ".join(notes)
 
 
 def follow(events: Iterator[Event], *, quiet: bool) -> None:

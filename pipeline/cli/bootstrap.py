@@ -35,6 +35,8 @@ def bootstrap(  # noqa: PLR0917  # a command's options
     """Make what an account needs once: bucket, roles, catalog, deploy function, alarms. Again: bring it up to date."""
     if (data or confirm) and not delete:
         raise PipelineError("--data and --confirm go with --delete")
+    if as_json and not (yes or plan):
+        raise PipelineError("--json shows nothing to agree to; look first by --plan, then say --yes")
     settings = options_of(context).connected()
     if delete:
         _delete(settings, only_plan=plan, yes=yes, data=data, confirm=confirm, as_json=as_json)
@@ -48,13 +50,13 @@ def bootstrap(  # noqa: PLR0917  # a command's options
         if plan and as_json:
             write_json(planned)
             return
-        if plan or (planned.changes and not as_json):
+        if plan or not (planned.empty or as_json):
             from pipeline import bootstrap_display
 
             bootstrap_display.show_plan(settings, planned)
         if plan:
             return
-        if not planned.changes:
+        if planned.empty:
             _report(work.unchanged(), as_json=as_json)
             return
         _ask(f"Do this in account {settings.account.id}, {settings.account.region}?", yes=yes)

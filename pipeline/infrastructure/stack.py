@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pipeline.errors import PipelineError
+from pipeline.infrastructure.failures import failure, one_line
 
 ChangeSetType = Literal["CREATE", "UPDATE", "IMPORT"]
 REVIEW = "REVIEW_IN_PROGRESS"
@@ -27,7 +27,6 @@ STACK_SECONDS = 30 * 60
 _OWN = "bootstrap-"
 _UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 _VALIDATION = "EarlyValidation"
-_HANDLER = re.compile(r'.*[Mm]essage: "(?P<said>.*?)(?: \(Service: [^"]*)?" \(.*\)', re.DOTALL)
 _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "The following resource(s) failed")
 
 
@@ -47,6 +46,8 @@ class Change:
     """What it is called in the account; empty for what is not there yet."""
     kept: bool = False
     """Whether what is removed or replaced stays in the account, without the stack."""
+    properties: tuple[str, ...] = ()
+    """For Modify: which of its properties change."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,8 @@ class Stack:
             others = {one["ChangeSetName"] for page in pages for one in page["Summaries"]} - {name}
             if not others:
                 self._client.delete_stack(StackName=self.name)
+                # Until then whoever comes next would find a stack that somebody changes.
+                self._wait_until_gone()
 
     def _readable(self, name: str) -> ChangeSet:
         for _ in self._looks(CHANGE_SET_SECONDS, f"the change set {name} is not ready"):
@@ -198,7 +201,7 @@ class Stack:
 
     # --------------------------------------------------------------------------------------------------- events
 
-    def wait_until_gone(self) -> None:
+    def _wait_until_gone(self) -> None:
         """Wait for the end of a deletion that was asked for."""
         for _ in self._looks(CHANGE_SET_SECONDS, f"the stack {self.name} is still there"):
             if not self.status():
@@ -267,52 +270,9 @@ class Stack:
             pause = min(pause * 1.5, self._poll)
 
 
-def failure(name: str, status: str, failures: list[Event]) -> str:
-    """Why a stack failed, by the first resource that did, and what to do."""
-    if failures:
-        first = failures[0]
-        reason = f"{first.resource} ({first.kind}): {said(first.reason)}"
-    else:
-        reason = "CloudFormation gives no reason"
-    return f"the stack {name} failed, {reason}. It is in {status} now; {remedy(name, status)}"
-
-
-def said(reason: str) -> str:
-    """The service's own words in what CloudFormation reports, in one line."""
-    match = _HANDLER.fullmatch(reason.strip())
-    return one_line(match["said"] if match else reason).rstrip(".") or "no reason given"
-
-
-def one_line(text: str) -> str:
-    """Text without line breaks and runs of spaces."""
-    return " ".join(text.split())
-
-
-def remedy(name: str, status: str) -> str:
-    """What can be done about a stack in a state in which it cannot be changed, or after a change that failed."""
-    delete = "python -m pipeline bootstrap --delete"
-    match status:
-        case "ROLLBACK_COMPLETE" | "ROLLBACK_FAILED" | "CREATE_FAILED" | "IMPORT_ROLLBACK_FAILED":
-            return f"put right what it says, then delete what is left of it: {delete}; and bootstrap again"
-        case "UPDATE_ROLLBACK_FAILED":
-            return (
-                "put right what keeps it from going back, then: aws cloudformation continue-update-rollback"
-                f" --stack-name {name}"
-            )
-        case "DELETE_FAILED":
-            return f"put right what keeps it from being deleted, then again: {delete}"
-        case "UPDATE_ROLLBACK_COMPLETE" | "IMPORT_ROLLBACK_COMPLETE":
-            return "nothing was changed; put right what it says, and bootstrap again"
-        case _ if status.endswith("_IN_PROGRESS"):
-            return (
-                "somebody else changes it; wait until that has ended:"
-                f" aws cloudformation describe-stacks --stack-name {name}"
-            )
-    return "look at it in CloudFormation's console"
-
-
 def _change(change: Mapping[str, Any]) -> Change:
     policy = change.get("PolicyAction", "")
+    targets = [one.get("Target", {}) for one in change.get("Details", [])]
     return Change(
         action=change["Action"],
         resource=change["LogicalResourceId"],
@@ -320,6 +280,7 @@ def _change(change: Mapping[str, Any]) -> Change:
         replacement=change.get("Replacement", "") if change["Action"] == "Modify" else "",
         physical=change.get("PhysicalResourceId", ""),
         kept=policy in ("Retain", "ReplaceAndRetain"),
+        properties=tuple(dict.fromkeys(name for one in targets if (name := one.get("Name")))),
     )
 
 

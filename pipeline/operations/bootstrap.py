@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 from pipeline.errors import PipelineError
 from pipeline.infrastructure import function_code, template
+from pipeline.infrastructure.failures import remedy
 from pipeline.infrastructure.parameters import parameters
-from pipeline.infrastructure.stack import POLL_SECONDS, REVIEW, Change, ChangeSet, Event, Stack, remedy
+from pipeline.infrastructure.stack import POLL_SECONDS, REVIEW, Change, ChangeSet, Event, Stack
 from pipeline.operations.responses import says_missing
 from pipeline.session import client, verify_account
 from pipeline.settings import Settings
@@ -37,11 +38,12 @@ _READY = (
 
 @dataclass(frozen=True)
 class Plan:
-    """What a bootstrap would do. Without changes there is nothing to do."""
+    """What a bootstrap would do; `empty` where that is nothing. Outputs may change without a resource."""
 
     stack: str
     exists: bool
     changes: tuple[Change, ...]
+    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Bootstrap:
             else one
             for one in self._shown.changes
         )
-        return Plan(self._stack.name, self._exists, tuple(changes))
+        return Plan(self._stack.name, self._exists, tuple(changes), empty=self._shown.empty)
 
     def discard(self) -> None:
         """Leave nothing of the plan behind."""
@@ -153,7 +155,6 @@ class Bootstrap:
     def _take_over(self) -> Iterator[Event]:
         """Begin the stack with what is there already: an import adds nothing else, no output either."""
         self.discard()
-        self._stack.wait_until_gone()
         whole = template.read(self._template)
         taken = {one["LogicalResourceId"] for one in self._leftovers}
         part = {key: value for key, value in whole.items() if key != "Outputs"}
@@ -185,7 +186,7 @@ class Bootstrap:
 def bring_up_to_date(settings: Settings, poll: float = POLL_SECONDS) -> Bootstrapped:
     """Plan and apply at once, without a question."""
     bootstrap = Bootstrap(settings, poll)
-    if not bootstrap.plan().changes:
+    if bootstrap.plan().empty:
         return bootstrap.unchanged()
     for _ in bootstrap.apply():
         pass

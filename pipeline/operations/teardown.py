@@ -8,7 +8,8 @@ from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.infrastructure import template
-from pipeline.infrastructure.stack import POLL_SECONDS, REVIEW, Event, Stack, remedy
+from pipeline.infrastructure.failures import remedy
+from pipeline.infrastructure.stack import POLL_SECONDS, REVIEW, Event, Stack
 from pipeline.operations.responses import says_missing
 from pipeline.operations.schedules import schedules
 from pipeline.session import client, verify_account

@@ -66,6 +66,7 @@ def checked(evaluation: Evaluation, capabilities: list[str]) -> dict[str, dict[s
         kind = KINDS[resource["Type"]]
         if surplus := sorted(set(resource.get("Properties", {})) - kind.known - {kind.naming}):
             raise TemplateError(f"{logical}: the local cloud's {resource['Type']} has no {', '.join(surplus)}")
+        evaluation.value(resource.get("Properties", {}))  # refuses a function that is not known
         if resource["Type"].startswith("AWS::IAM::") and not set(capabilities) & set(_CAPABLE):
             raise MissingCapabilityError("Requires capabilities : [CAPABILITY_IAM]")
         named = set(resource.get("Properties", {})) & set(_NAMED_IAM)

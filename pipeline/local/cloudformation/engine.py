@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.infrastructure.template import Evaluation, ordered
+from pipeline.infrastructure.template import Evaluation, TemplateError, ordered
 from pipeline.local.cloudformation.changes import POLICIES, differing, outputs
 from pipeline.local.cloudformation.stacks import DELETED, Stacks
 from pipeline.local.context import now
@@ -40,8 +40,10 @@ class Engine:
         def run() -> None:
             try:
                 work()
-            except Exception:
+            except Exception as error:
+                # Nobody may wait for it for ever.
                 log.exception("stack %s", stack["StackName"])
+                self._give_up(stack, f"{type(error).__name__}: {error}")
 
         self._threads = [one for one in self._threads if one.is_alive()]
         thread = threading.Thread(target=run, name=f"stack-{stack['StackName']}", daemon=True)
@@ -60,11 +62,15 @@ class Engine:
             if stack["StackStatus"] == DELETED:
                 continue
             if stack["StackStatus"].endswith("_IN_PROGRESS") and not stack["StackStatus"].startswith("REVIEW"):
-                operation = stack["StackStatus"].split("_")[0]
-                failed = {"IMPORT": "IMPORT_ROLLBACK_FAILED", "UPDATE": "UPDATE_ROLLBACK_FAILED"}
-                self._stacks.enter(stack, failed.get(operation, f"{operation}_FAILED"), STOPPED)
-                self._stacks.save(stack)
+                self._give_up(stack, STOPPED)
             self._make_anew(stack)
+
+    def _give_up(self, stack: Document, reason: str) -> None:
+        """End what was under way in the state of one that cannot go back either."""
+        operation = stack["StackStatus"].split("_")[0]
+        failed = {"IMPORT": "IMPORT_ROLLBACK_FAILED", "UPDATE": "UPDATE_ROLLBACK_FAILED"}
+        self._stacks.enter(stack, failed.get(operation, f"{operation}_FAILED"), reason)
+        self._stacks.save(stack)
 
     def _make_anew(self, stack: Document) -> None:
         for one in stack["Resources"].values():
@@ -104,12 +110,17 @@ class Engine:
             if self._closing.is_set():
                 raise ResourceError(STOPPED)
             resource = {**wanted[logical], "LogicalResourceId": logical}
-            if logical in change_set["Imported"]:
-                self._import(stack, resource, evaluation, change_set["Imported"][logical])
-            elif logical in stack["Resources"]:
-                self._modify(stack, resource, evaluation, replaced)
-            else:
-                self._create(stack, resource, evaluation)
+            try:
+                if logical in change_set["Imported"]:
+                    self._import(stack, resource, evaluation, change_set["Imported"][logical])
+                elif logical in stack["Resources"]:
+                    self._modify(stack, resource, evaluation, replaced)
+                else:
+                    self._create(stack, resource, evaluation)
+            except (TemplateError, KeyError, TypeError, ValueError) as error:
+                # A property that is missing or of another form than the service's.
+                status = "UPDATE_FAILED" if logical in stack["Resources"] else "CREATE_FAILED"
+                raise self._failed(stack, _document(resource, {}, ""), status, _words(error)) from error
         stack |= {
             "Template": change_set["Template"],
             "Parameters": change_set["Parameters"],
@@ -161,11 +172,12 @@ class Engine:
             replaced.append(present)
             return
         one = {**present, **policies, "Properties": properties}
+        # Also where it is changed by half: going back puts what was.
+        stack["Resources"][logical] = one
         self._stacks.mark(stack, one, "UPDATE_IN_PROGRESS")
         self._stacks.save(stack)
         if problem := _problem(lambda: kind.put(present["Name"], properties)):
-            raise self._failed(stack, {**one, "Properties": present["Properties"]}, "UPDATE_FAILED", problem)
-        stack["Resources"][logical] = one
+            raise self._failed(stack, one, "UPDATE_FAILED", problem)
         self._stacks.mark(stack, one, "UPDATE_COMPLETE")
         self._stacks.save(stack)
 
@@ -286,9 +298,14 @@ def _problem(call: Callable[[], object]) -> str:
         return f'Resource handler returned message: "{message}" (HandlerErrorCode: {reason["Code"]})'
     except Exception as error:
         # A property of a wrong type, or a value that the service's model has no place for.
-        message = " ".join(str(error).split())
-        return f'Resource handler returned message: "{message}" (HandlerErrorCode: InvalidRequest)'
+        return _words(error)
     return ""
+
+
+def _words(error: Exception) -> str:
+    missing = isinstance(error, KeyError)
+    message = f"Required property {error} is missing" if missing else " ".join(str(error).split())
+    return f'Resource handler returned message: "{message}" (HandlerErrorCode: InvalidRequest)'
 
 
 def _said(call: Callable[[], bool]) -> bool | None:

@@ -66,7 +66,18 @@ def test_a_bootstrap_tells_what_it_makes_and_what_came_of_it(call: Call, account
     assert call("bootstrap", "--yes").out.startswith("unchanged: bins-account")
 
 
+def test_other_outputs_alone_are_a_change_too(call: Call, account: Cloud, tmp_path: Path) -> None:
+    call("bootstrap", "--yes")
+    (tmp_path / "template.yaml").write_text(TEMPLATE.replace("BucketName: {Value", "Photos: {Value"))
+    assert "what it tells of itself, and no resource" in call("bootstrap", "--plan").out
+    assert call("bootstrap", "--yes").out.split()[-2:] == ["Photos", BUCKET]
+    assert call("bootstrap", "--yes").out.startswith("unchanged")
+
+
 def test_machines_get_json_alone(call: Call, account: Cloud) -> None:
+    assert (
+        call("bootstrap", "--json").error == "--json shows nothing to agree to; look first by --plan, then say --yes\n"
+    )
     planned = json.loads(call("bootstrap", "--plan", "--json").out)
     assert [(one["resource"], one["action"]) for one in planned["changes"]] == [("Photos", "Add"), ("Letters", "Add")]
     made = json.loads(call("bootstrap", "--yes", "--json").out)

@@ -10,7 +10,8 @@ import pytest
 from botocore.stub import Stubber
 
 from pipeline.errors import PipelineError
-from pipeline.infrastructure.stack import Event, Stack, remedy, said
+from pipeline.infrastructure.failures import remedy, said
+from pipeline.infrastructure.stack import Event, Stack
 from tests.unit.pipeline.pretended_cloud import Cloud, cloud
 
 __all__ = ["cloud"]
@@ -49,7 +50,6 @@ def test_a_change_set_changes_nothing_before_it_is_executed(cloud: Cloud) -> Non
 def test_a_plan_that_is_discarded_leaves_nothing(cloud: Cloud) -> None:
     one = stack(cloud)
     one.discard(one.change_set(template(Queue=QUEUE), {}, "CREATE").name)
-    one.wait_until_gone()
     assert one.status() == ""
 
 
@@ -90,6 +90,7 @@ def test_what_is_replaced_and_what_is_removed_is_told(cloud: Cloud) -> None:
     }
 
     assert (shown["Queue"].action, shown["Queue"].replacement, shown["Queue"].kept) == ("Modify", "True", False)
+    assert shown["Queue"].properties == ("QueueName",)
     # Its name is made of the queue's.
     assert (shown["Topic"].action, shown["Topic"].replacement) == ("Modify", "Conditional")
     assert (shown["Bucket"].action, shown["Bucket"].kept) == ("Remove", True)
@@ -198,6 +199,7 @@ def test_a_name_that_is_taken_is_told_before_anything_is_made(cloud: Cloud) -> N
         stub.add_response("delete_change_set", {})
         stub.add_response("list_change_sets", {"Summaries": []})
         stub.add_response("delete_stack", {})
+        stub.add_client_error("describe_stacks", "ValidationError", "Stack with id things does not exist")
         with pytest.raises(PipelineError) as refused:
             Stack(client, "things", poll=0).change_set(template(Queue=QUEUE), {}, "CREATE")
         stub.assert_no_pending_responses()
@@ -208,10 +210,10 @@ def test_a_name_that_is_taken_is_told_before_anything_is_made(cloud: Cloud) -> N
 
 
 def test_a_stack_that_never_ends_is_given_up(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.infrastructure.stack.CHANGE_SET_SECONDS", -1)
-    made(cloud, Queue=QUEUE)
-    with pytest.raises(PipelineError, match="the stack things is still there after"):
-        stack(cloud).wait_until_gone()
+    monkeypatch.setattr("pipeline.infrastructure.stack.STACK_SECONDS", -1)
+    monkeypatch.setattr(cloud.service._engine, "start", lambda *_: None)
+    with pytest.raises(PipelineError, match="the stack things is not done after"):
+        made(cloud, Queue=QUEUE)
 
 
 @pytest.mark.parametrize(

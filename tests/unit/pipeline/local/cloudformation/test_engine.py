@@ -5,6 +5,7 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
+from pipeline.errors import PipelineError
 from pipeline.infrastructure.stack import Stack
 from pipeline.local.cloudformation.engine import STOPPED
 from pipeline.local.cloudformation.service import CloudFormation
@@ -74,9 +75,34 @@ def test_a_role_with_a_name_wants_to_be_allowed(cloud, given):
 
 
 def test_a_function_that_is_not_known_fails_the_change_set(cloud):
-    make(cloud, Queue=QUEUE)
     with pytest.raises(ClientError, match="the function Fn::GetAZs is not known here"):
-        change_set(cloud, {"Queue": queue(DelaySeconds={"Fn::GetAZs": ""})}, "UPDATE")
+        change_set(cloud, {"Queue": queue(DelaySeconds={"Fn::GetAZs": ""})})
+
+
+@pytest.mark.parametrize(
+    ("resource", "words"),
+    [
+        (
+            {"Type": "AWS::S3::BucketPolicy", "Properties": {"PolicyDocument": {}}},
+            "Required property 'Statement' is missing",
+        ),
+        (queue(DelaySeconds={"Fn::GetAtt": ["Queue", "Colour"]}), "AWS::SQS::Queue has no attribute Colour"),
+        (queue(QueueName="post", DelaySeconds="soon"), "soon"),
+    ],
+)
+def test_a_property_that_a_resource_cannot_have_fails_the_stack_and_is_named(cloud, resource, words):
+    with pytest.raises(PipelineError, match=words) as failed:
+        make(cloud, Queue=QUEUE, Broken={**resource, "DependsOn": "Queue"})
+    assert "Broken (" in str(failed.value)
+    assert "ROLLBACK_COMPLETE" in str(failed.value)
+    assert queues(cloud) == []
+
+
+def test_an_error_of_the_engine_itself_ends_the_stack_in_a_failed_state(cloud, monkeypatch):
+    monkeypatch.setattr(cloud.service._engine, "_roll_back", lambda *_: 1 / 0)
+    broken = queue(QueueName="not a name!")
+    with pytest.raises(PipelineError, match="CREATE_FAILED now"):
+        make(cloud, Queue=broken)
 
 
 def test_a_replaced_resource_is_made_first_and_the_old_one_deleted_last(cloud):
