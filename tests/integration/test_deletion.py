@@ -56,7 +56,7 @@ def test_an_image_that_is_not_published_is_found_missing(registry):
     [failed] = [one for one in preflight.online(settings) if one.check == "images"]
     assert failed.status == "failed"
     assert failed.detail.startswith("train: ")
-    assert failed.detail.endswith("python -m pipeline upsert")
+    assert failed.detail.endswith("python -m pipeline images push")
 
 
 def test_all_of_a_pipeline_goes_and_another_begins_without_its_past(registry):
