@@ -120,7 +120,7 @@ class Parameters:
             maximum_rmse=ParameterFloat("MaximumRmse", settings.gate.maximum_rmse),
             maximum_accuracy_loss=ParameterFloat("MaximumAccuracyLoss", settings.gate.maximum_accuracy_loss),
             approval_status=ParameterString(
-                "ApprovalStatus", settings.registry.approval, enum_values=["PendingManualApproval", "Approved"]
+                "ApprovalStatus", settings.registry.approval, enum_values=settings.registry.approvals
             ),
         )
 

@@ -370,7 +370,16 @@ class Registry(Group):
     group: str = Field(
         default="", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$", description="model package group; default NAME"
     )
-    approval: Literal["PendingManualApproval", "Approved"] = "PendingManualApproval"
+    approval: Literal["PendingManualApproval", "Approved"] = Field(
+        default="PendingManualApproval",
+        description="Approved: runs register approved versions, unless one is started with another ApprovalStatus;"
+        " otherwise a person approves, and no run may",
+    )
+
+    @property
+    def approvals(self) -> list[str]:
+        """What a run may register a version as."""
+        return list(dict.fromkeys(["PendingManualApproval", self.approval]))
 
 
 class Endpoint(Group):

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.app import RELEASE, app, options_of, status, write_json
 
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 ROLLBACK_SECONDS = 1800
 # A canary and baking may take two hours more.
 DEPLOY_SECONDS = 3 * 3600
+
+
+def serving_line(settings: Settings, package: str, timeout: float = DEPLOY_SECONDS) -> str:
+    """What there is to say once the endpoint serves `package` and has judged it; `timeout` in seconds."""
+    from pipeline.operations import endpoint as operation
+
+    with status(f"waiting until {settings.endpoint.name} serves version {package.rsplit('/', 1)[-1]}"):
+        found = operation.wait(settings, package, timeout=timeout)
+    return f"{found.name} is {found.status} with version {found.version}"
 
 
 @app.command(rich_help_panel=RELEASE)
@@ -48,7 +60,6 @@ def deploy(
 ) -> None:
     """Bring an approved version to the endpoint, as its approval does: after `endpoint` settings have changed."""
     from pipeline.operations import deployment, registry
-    from pipeline.operations import endpoint as operation
 
     options = options_of(context)
     settings = options.prepared()
@@ -63,9 +74,7 @@ def deploy(
     if not wait:
         typer.echo(f"next: {options.command()} endpoint", err=as_json)
         return
-    with status(f"waiting for version {done.version}"):
-        found = operation.wait(settings, done.arn, timeout=DEPLOY_SECONDS)
-    typer.echo(f"{found.name} is {found.status} with version {found.version}", err=as_json)
+    typer.echo(serving_line(settings, done.arn), err=as_json)
 
 
 @app.command(rich_help_panel=RELEASE)
@@ -77,7 +86,6 @@ def rollback(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it serves.")] = True,
 ) -> None:
     """Go back to an earlier version at once; the versions after it are rejected."""
-    from pipeline.operations import endpoint as operation
     from pipeline.operations import rollback as back
 
     options = options_of(context)
@@ -92,6 +100,4 @@ def rollback(
     if not wait:
         typer.echo(f"next: {options.command()} endpoint")
         return
-    with status(f"waiting for version {done.version}"):
-        found = operation.wait(settings, done.arn, timeout=ROLLBACK_SECONDS)
-    typer.echo(f"{found.name} is {found.status} with version {found.version}")
+    typer.echo(serving_line(settings, done.arn, ROLLBACK_SECONDS))

@@ -83,14 +83,25 @@ def compare(
 
 
 @app.command(rich_help_panel=RELEASE)
-def approve(context: typer.Context, version: VersionArgument, comment: Comment = "") -> None:
+def approve(
+    context: typer.Context,
+    version: VersionArgument,
+    comment: Comment = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it serves and has passed its test.")] = False,
+) -> None:
     """Approve a version: the endpoint is created, or updated to it."""
     from pipeline.operations import registry
 
     options = options_of(context)
-    approved = registry.decide(options.prepared(), version, "Approved", comment)
+    settings = options.prepared()
+    approved = registry.decide(settings, version, "Approved", comment)
     typer.echo(f"approved: {approved.arn}")
-    typer.echo(f"next: {options.command()} endpoint")
+    if wait:
+        from pipeline.cli.endpoint import serving_line
+
+        typer.echo(serving_line(settings, approved.arn))
+    else:
+        typer.echo(f"next: {options.command()} endpoint")
 
 
 @app.command(rich_help_panel=RELEASE)

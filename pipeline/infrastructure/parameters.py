@@ -50,6 +50,7 @@ def _names(settings: Settings) -> dict[str, str]:
         "CodePrefix": settings.code_prefix,
         "Database": settings.data.database,
         "Workgroup": settings.data.workgroup,
+        "Approvals": ",".join(settings.registry.approvals),
         "ProcessingRepository": settings.repository("processing").partition("/")[2],
         "TrainingRepository": settings.repository("training").partition("/")[2],
         "InferenceRepository": settings.repository("inference").partition("/")[2],

@@ -61,7 +61,8 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
         raise PipelineError(f"{chosen.name} is {chosen.status}; approve it first: python -m pipeline approve")
     s3 = client(settings, "s3")
     _check_objects(s3, source)
-    name = f"{settings.name}-v{chosen.version}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+    # Not the names of the deploy function's models: who may make these must not make what an approval then serves.
+    name = f"{settings.name}-batch-v{chosen.version}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     place = output.rstrip("/") or f"{settings.root_uri}/batch/{name}"
     bucket, prefix = split_uri(f"{place}/")
     with missing_means(f"{place}: there is no such bucket"):
@@ -117,7 +118,7 @@ def describe(settings: Settings, name: str) -> Job:
     return Job(
         name=name,
         status=found["TransformJobStatus"],
-        version=int(name.removeprefix(f"{settings.name}-v").split("-")[0]),
+        version=int(name.removeprefix(f"{settings.name}-batch-v").split("-")[0]),
         source=found["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"],
         output=found["TransformOutput"]["S3OutputPath"],
         failure=found.get("FailureReason", ""),

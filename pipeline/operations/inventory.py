@@ -120,7 +120,7 @@ def _config_name(settings: Settings, suffix: str) -> str:
 
 def is_batch_name(settings: Settings, name: str) -> bool:
     """Whether `batch` gives this name to its model."""
-    return re.fullmatch(rf"{re.escape(settings.name)}-v[0-9]+-[0-9]{{8}}-[0-9]{{6}}", name) is not None
+    return re.fullmatch(rf"{re.escape(settings.name)}-batch-v[0-9]+-[0-9]{{8}}-[0-9]{{6}}", name) is not None
 
 
 def _of_our_group(settings: Settings, package: str, *, unknown: bool) -> bool:

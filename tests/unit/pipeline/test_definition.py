@@ -249,8 +249,10 @@ def test_a_run_may_choose_among_instance_types_that_suit_the_launcher(prod: Defi
     assert parameters_of(smddp)["TrainingInstanceType"]["EnumValues"] == supported
 
 
-def test_an_approval_status_is_one_of_two(prod: Definition) -> None:
-    assert parameters_of(prod)["ApprovalStatus"]["EnumValues"] == ["PendingManualApproval", "Approved"]
+def test_a_run_approves_its_version_only_where_the_settings_let_it(prod: Definition) -> None:
+    assert parameters_of(prod)["ApprovalStatus"]["EnumValues"] == ["PendingManualApproval"]
+    approving = parameters_of(compiled("prod", registry={"approval": "Approved"}))["ApprovalStatus"]
+    assert (approving["DefaultValue"], approving["EnumValues"]) == ("Approved", ["PendingManualApproval", "Approved"])
 
 
 def test_every_parameter_is_used(prod: Definition) -> None:

@@ -82,7 +82,7 @@ def operator_policy(settings: Settings) -> Iterator[Need]:
     yield from each("sagemaker:DescribeEndpoint sagemaker:InvokeEndpoint sagemaker:ListTags", account.endpoint)
     yield from each("sagemaker:DescribeEndpointConfig", account.config)
     yield from each("sagemaker:DescribeModel", account.model)
-    batch = f"{settings.name}-v12-20260101-000000"
+    batch = f"{settings.name}-batch-v12-20260101-000000"
     yield from each("sagemaker:CreateModel", account.arn("sagemaker", f"model/{batch}"))
     transform = account.arn("sagemaker", f"transform-job/{batch}")
     yield from each("sagemaker:CreateTransformJob sagemaker:DescribeTransformJob", transform)

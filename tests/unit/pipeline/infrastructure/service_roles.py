@@ -78,7 +78,10 @@ def pipeline_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Ne
                 resources = [step["FunctionArn"]]
             case _:
                 resources = []
-        yield from each(STEP_ACTIONS[step["Type"]], *resources, source="definition", context=said_of_a_job(arguments))
+        said = said_of_a_job(arguments)
+        if step["Type"] == "RegisterModel":
+            said = {**said, "sagemaker:ModelApprovalStatus": settings.registry.approval}
+        yield from each(STEP_ACTIONS[step["Type"]], *resources, source="definition", context=said)
         for role in roles_of(step):
             yield Need("iam:PassRole", role, "definition", {"iam:PassedToService": "sagemaker.amazonaws.com"})
         # JsonGet reads with the pipeline's role.
@@ -183,7 +186,7 @@ def serving_role(settings: Settings) -> Iterator[Need]:
     yield from each("s3:GetObject", *read, source=SAGEMAKER_ROLES)
     yield from each("s3:ListBucket", account.bucket, account.raw_bucket, source=SAGEMAKER_ROLES)
     captured = s3_arn(f"{settings.captures_uri}/{settings.endpoint.name}/AllTraffic/1.jsonl")
-    written = [captured, f"{account.root}/batch/{settings.name}-v1-1/1.jpg.out"]
+    written = [captured, f"{account.root}/batch/{settings.name}-batch-v1-1/1.jpg.out"]
     yield from each("s3:PutObject s3:AbortMultipartUpload", *written, source=SAGEMAKER_ROLES)
     yield from _execution(
         account,

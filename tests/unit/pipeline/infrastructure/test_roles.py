@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.definition import compile_definition
+from pipeline.infrastructure.function_code import code_key
 from pipeline.operations import monitoring
 from pipeline.settings import Settings
 from tests.unit.pipeline.infrastructure import people, service_roles
@@ -240,6 +241,31 @@ def test_jobs_cannot_touch_captures_and_code_nor_delete_what_runs_have_made() ->
     assert not any(policies.allow(f"s3:{one}Object", code) for one in ("Get", "Put", "Delete"))
     for kept in ("shards/a.tar", "models/job/output/model.tar.gz", f"runs/{EXECUTION}/evaluate/evaluation/a"):
         assert not policies.allow("s3:DeleteObject", f"{account.root}/{kept}")
+
+
+def test_a_run_registers_an_approved_version_only_where_the_settings_let_it() -> None:
+    approving = settings(registry={"approval": "Approved"})
+    for chosen, expected in ((PLAIN, False), (approving, True)):
+        policies = Stack(chosen).policies("RoleOfPipeline")
+        for resource in (Account(chosen).group, Account(chosen).version):
+            for status, may in (("PendingManualApproval", True), ("Approved", expected)):
+                context: Context = {"sagemaker:ModelApprovalStatus": status}
+                assert policies.allow("sagemaker:CreateModelPackage", resource, context) is may
+
+
+def test_ci_chooses_no_code_of_the_deploy_function_and_registers_nothing_whatever_else_is_attached() -> None:
+    account, policies = Account(PLAIN), stack("plain").policies("CiPolicy")
+    assert not policies.allow("s3:PutObject", f"{account.bucket}/{code_key(PLAIN, b'anything')}")
+    anything = Policies.of({"Statement": [_allow("*", "*")]}, stack("plain").documents()["CiPolicy"])
+    assert anything.allow("sagemaker:DescribeModelPackage", account.version)
+    for action in ("sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"):
+        assert not anything.allow(action, account.version)
+
+
+def test_an_operator_makes_no_model_that_an_approval_would_serve() -> None:
+    account, policies = Account(PLAIN), stack("plain").policies("OperatorPolicy")
+    assert PLAIN.name == PLAIN.endpoint.name
+    assert not policies.allow("sagemaker:CreateModel", account.model)
 
 
 # ---------------------------------------------------------------------------------------------------------- guards

@@ -147,7 +147,7 @@ def test_versions_stay_unless_they_are_asked_for(settings: Settings) -> None:
 def test_earlier_versions_configurations_and_the_models_of_batches_are_found(settings: Settings) -> None:
     first, second = register(), register()
     names = {deployed(first, serves=False), deployed(second)}
-    batch = "bins-v2-20260102-030405"
+    batch = "bins-batch-v2-20260102-030405"
     container = {"ModelPackageName": second.arn}
     client("sagemaker").create_model(ModelName=batch, Containers=[container], ExecutionRoleArn=ROLE)
     items = delete.plan(settings).items
