@@ -180,6 +180,35 @@ def test_a_bucket_with_objects_is_not_deleted_and_the_stack_says_why(cloud):
     assert list(stack.resources()) == ["Bucket"]
 
 
+def test_an_import_applies_nothing_and_the_next_update_compares_with_what_it_was_told(cloud):
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="photos")
+    bucket = {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain", "Properties": {"BucketName": "photos"}}
+    versioned = {
+        **bucket,
+        "Properties": {"BucketName": "photos", "VersioningConfiguration": {"Status": "Enabled"}},
+    }
+    imports = [
+        {
+            "ResourceType": "AWS::S3::Bucket",
+            "LogicalResourceId": "Bucket",
+            "ResourceIdentifier": {"BucketName": "photos"},
+        }
+    ]
+    for told, then in ((versioned, None), (bucket, "Enabled")):
+        stack = Stack(cloud.client("cloudformation"), "things", poll=0)
+        list(
+            stack.execute(stack.change_set(json.dumps({"Resources": {"Bucket": told}}), {}, "IMPORT", imports=imports))
+        )
+        assert s3.get_bucket_versioning(Bucket="photos").get("Status") is None
+        update = stack.change_set(json.dumps({"Resources": {"Bucket": versioned}}), {}, "UPDATE")
+        assert [one.properties for one in update.changes] == ([("VersioningConfiguration",)] if then else [])
+        if then:
+            list(stack.execute(update))
+        assert s3.get_bucket_versioning(Bucket="photos").get("Status") == then
+        list(stack.delete())
+
+
 def test_a_change_set_is_of_the_stack_as_it_was(cloud):
     make(cloud, Queue=QUEUE)
     change_set(cloud, {"Queue": queue(VisibilityTimeout=50)}, "UPDATE")
