@@ -176,8 +176,8 @@ def test_a_deletion_says_where_it_could_not_look(call: Call, account: Cloud, tmp
     call("bootstrap", "--yes")
     account.session.events.register_first("before-call.iam.ListEntitiesForPolicy", denied)
     assert (
-        "not looked at: who holds the stack's policies (these credentials may not ListEntitiesForPolicy); deleting fails"
-        " where somebody else does\n"
+        "not looked at: who holds the stack's policies (these credentials may not ListEntitiesForPolicy); deleting"
+        " fails where somebody else does\n"
     ) in call("bootstrap", "--delete", "--plan").out
 
 
