@@ -107,7 +107,7 @@ class Bootstrap:
     def _check_bucket(self, held: Mapping[str, str], wanted: Mapping[str, str]) -> None:
         """Under another bucket the rest of the stack, made of its name, would be made anew, without what is in it."""
         for logical, name in wanted.items():
-            if held.get(logical, name) != name:
+            if (held.get(logical) or name) != name:
                 raise PipelineError(
                     f"the stack {self._stack.name} has the bucket {held[logical]}, and data.bucket names {name}; set it"
                     " back, or take another name for a pipeline with that bucket, or delete the stack first, which"
