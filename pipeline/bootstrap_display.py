@@ -11,7 +11,7 @@ from pipeline.display import simple_table
 from pipeline.infrastructure.failures import said
 from pipeline.infrastructure.stack import Change, Event
 from pipeline.operations.bootstrap import Bootstrapped, Plan
-from pipeline.operations.teardown import Held, Teardown
+from pipeline.operations.teardown import Data, Held, Teardown, erased
 from pipeline.settings import Settings
 
 _ACTIONS = {"Add": ("add", "green"), "Import": ("take over", "cyan"), "Remove": ("remove", "red")}
@@ -46,7 +46,8 @@ def show_plan(settings: Settings, plan: Plan) -> None:
         table.add_row(Text(word, style=style), change.resource, change.kind, _note(change))
     console.print(table, highlight=False)
     if any(change.action == "Import" for change in plan.changes):
-        console.print("what is taken over is there already, and stays as it is", highlight=False)
+        words = "what is taken over is there already, and keeps what it holds; the properties beside it are set anew"
+        console.print(words, highlight=False)
     for line in warnings(plan):
         console.print(line, style="bold red", highlight=False, markup=False, soft_wrap=True)
 
@@ -76,9 +77,8 @@ def _action(change: Change) -> tuple[str, str]:
 
 
 def _note(change: Change) -> str:
-    if change.action == "Import":
-        return change.physical
-    notes = [", ".join(change.properties)] if change.properties else []
+    notes = [change.physical] if change.action == "Import" else []
+    notes += [", ".join(change.properties)] if change.properties else []
     if change.replacement == "Conditional":
         notes.append("perhaps made anew")
     if change.kept:
@@ -120,7 +120,7 @@ def show_result(done: Bootstrapped) -> None:
     console.print(table, highlight=False)
 
 
-def show_teardown(plan: Teardown, *, data: bool) -> None:
+def show_teardown(settings: Settings, plan: Teardown, *, data: bool) -> None:
     """What would go, and what stays."""
     console = Console()
     if not plan.stack:
@@ -130,10 +130,33 @@ def show_teardown(plan: Teardown, *, data: bool) -> None:
         console.print(_held_table(going), highlight=False)
     else:
         console.print(f"the stack {plan.stack} ({plan.status}) holds nothing that would go with it", highlight=False)
-    stays = [*([plan.data.bucket] if plan.data.bucket else []), *(_counted(plan))]
-    if stays:
-        verb = "and deleted too, for ever" if data else "kept"
-        console.print(f"{verb}: {', '.join(stays)}", style="bold red" if data else "", highlight=False)
+    if plan.unlooked:
+        console.print(
+            f"not looked at: who holds the stack's policies ({plan.unlooked}); deleting fails where somebody else does",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if data and plan.data.there:
+        words = f"and deleted too, for ever: {erasing(settings, plan.data)}"
+        console.print(words, style="bold red", highlight=False, markup=False, soft_wrap=True)
+    elif stays := [*([plan.data.bucket] if plan.data.bucket else []), *_counted(plan.data)]:
+        console.print(f"kept: {', '.join(stays)}", highlight=False, soft_wrap=True)
+
+
+def erasing(settings: Settings, data: Data) -> str:
+    """What `--data` deletes, and what it leaves in the bucket, as one line."""
+    parts = _counted(data)
+    if data.bucket:
+        own, code = (f"s3://{data.bucket}/{prefix}" for prefix in erased(settings))
+        parts += [f"every version of all objects below {own} and {code}"]
+        parts += [] if data.others else [f"the bucket {data.bucket}"]
+    stays = f"; {_others(data)}" if data.bucket and data.others else ""
+    return f"{', '.join(parts)}{stays}"
+
+
+def _others(data: Data) -> str:
+    return f"{data.bucket} holds other objects, such as {data.others}: they and the bucket stay"
 
 
 def _held_table(held: list[Held]) -> object:
@@ -145,8 +168,8 @@ def _held_table(held: list[Held]) -> object:
     return table
 
 
-def _counted(plan: Teardown) -> list[str]:
-    return [f"{name} ({count} images)" for name, count in plan.data.repositories.items()]
+def _counted(data: Data) -> list[str]:
+    return [f"{name} ({count} images)" for name, count in data.repositories.items()]
 
 
 def count_versions(counts: Iterator[int], *, quiet: bool) -> None:
@@ -160,11 +183,14 @@ def count_versions(counts: Iterator[int], *, quiet: bool) -> None:
             spinner.update(f"[dim]versions of objects deleted: {count}[/dim]")
 
 
-def show_deleted(plan: Teardown, *, data: bool) -> None:
-    """What came of a deletion."""
+def show_deleted(plan: Teardown, left: Data, *, data: bool) -> None:
+    """What came of a deletion, and what is left."""
     console = Console()
     if plan.stack:
         console.print(f"deleted: {plan.stack}", highlight=False)
-    kept = [one for one in (plan.data.bucket, *plan.data.repositories) if one]
-    if kept:
-        console.print(f"{'deleted' if data else 'kept'}: {', '.join(kept)}", highlight=False)
+    before, after = ([one for one in (found.bucket, *found.repositories) if one] for found in (plan.data, left))
+    for verb, names in (("deleted", [one for one in before if one not in after]), ("kept", after)):
+        if names:
+            console.print(f"{verb}: {', '.join(names)}", highlight=False, soft_wrap=True)
+    if data and left.bucket and left.others:
+        console.print(_others(left), highlight=False, markup=False, soft_wrap=True)

@@ -14,7 +14,6 @@ from pipeline.errors import PipelineError
 if TYPE_CHECKING:
     from pipeline.infrastructure.stack import Event
     from pipeline.operations.bootstrap import Bootstrapped
-    from pipeline.operations.teardown import Teardown
     from pipeline.settings import Settings
 
 
@@ -25,10 +24,14 @@ def bootstrap(  # noqa: PLR0917  # a command's options
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete the stack; what holds data stays.")] = False,
     data: Annotated[
-        bool, typer.Option("--data", help="With --delete: the bucket and the image repositories too, for ever.")
+        bool,
+        typer.Option(
+            "--data", help="With --delete: the pipeline's objects, bucket and image repositories too, for ever."
+        ),
     ] = False,
     confirm: Annotated[
-        str, typer.Option(metavar="BUCKET", help="With --data: the bucket's name, in place of typing it.")
+        str,
+        typer.Option(metavar="NAME", help="With --data: the bucket's name, or without one the stack's, unasked."),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
 ) -> None:
@@ -82,28 +85,31 @@ def _delete(settings: Settings, *, only_plan: bool, yes: bool, data: bool, confi
 
     with status("looking at what there is"):
         planned = teardown.plan(settings)
-    if confirm and confirm != planned.data.bucket:
-        raise PipelineError(f"--confirm names {confirm}, the bucket is {planned.data.bucket or 'not there'}")
+    # Where the bucket is gone, what is left is the stack's.
+    what, name = ("bucket", planned.data.bucket) if planned.data.bucket else ("stack", settings.stack)
+    if confirm and confirm != name:
+        raise PipelineError(f"--confirm names {confirm}, the {what} is {name}")
     if only_plan and as_json:
         write_json(planned)
         return
     if not as_json or only_plan:
-        bootstrap_display.show_teardown(planned, data=data)
+        bootstrap_display.show_teardown(settings, planned, data=data)
     if only_plan:
         return
     something = bool(planned.stack) or (data and planned.data.there)
     if something:
         _ask(f"Delete this in account {settings.account.id}, {settings.account.region}?", yes=yes)
-    if data and planned.data.bucket:
-        _type_name(planned, confirm)
+    if data and planned.data.there and not confirm:
+        _type_name(bootstrap_display.erasing(settings, planned.data), what, name)
     if planned.stack:
         _follow(teardown.delete(settings), quiet=as_json)
     if data and planned.data.there:
         bootstrap_display.count_versions(teardown.erase(settings, planned.data), quiet=as_json)
+    left = teardown.kept_data(settings)
     if as_json:
-        write_json({"stack": planned.stack, "data": planned.data if data else None})
+        write_json({"stack": planned.stack, "data": planned.data if data else None, "left": left})
     elif something:
-        bootstrap_display.show_deleted(planned, data=data)
+        bootstrap_display.show_deleted(planned, left, data=data)
 
 
 def _ask(question: str, *, yes: bool) -> None:
@@ -114,15 +120,12 @@ def _ask(question: str, *, yes: bool) -> None:
     typer.confirm(question, abort=True)
 
 
-def _type_name(planned: Teardown, confirm: str) -> None:
-    """The bucket is gone for ever: its name is typed, whatever --yes says."""
-    bucket = planned.data.bucket
-    if confirm:
-        return
+def _type_name(erased: str, what: str, name: str) -> None:
+    """Data is gone for ever: a name is typed, whatever --yes says."""
     if not sys.stdin.isatty():
-        raise PipelineError(f"--data deletes all in {bucket}, for ever; confirm it by --confirm {bucket}")
-    if typer.prompt(f"All in {bucket} is deleted for ever. Type its name") != bucket:
-        raise PipelineError("that is not the bucket's name; nothing was deleted")
+        raise PipelineError(f"--data deletes for ever: {erased}; confirm it by --confirm {name}")
+    if typer.prompt(f"Deleted for ever: {erased}. Type the {what}'s name") != name:
+        raise PipelineError(f"that is not the {what}'s name; nothing was deleted")
 
 
 def _follow(events: Iterator[Event], *, quiet: bool) -> None:

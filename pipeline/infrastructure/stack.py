@@ -24,6 +24,9 @@ POLL_SECONDS = 2.0
 CHANGE_SET_SECONDS = 300
 # The roles and the bucket take a minute or two; what is stuck for longer is looked at in the console.
 STACK_SECONDS = 30 * 60
+# For how long after a request a state is not believed without the event that goes with it.
+SETTLING_SECONDS = 30
+_STACK = "AWS::CloudFormation::Stack"
 _OWN = "bootstrap-"
 _UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 _VALIDATION = "EarlyValidation"
@@ -90,6 +93,13 @@ class Stack:
         """Its outputs; none where it is not there."""
         described = self._described(self.name) or {}
         return {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
+
+    def parameters(self) -> dict[str, str]:
+        """The values that it was made with; none where it is not there, or nothing was made yet."""
+        described = self._described(self.name) or {}
+        if described.get("StackStatus") == REVIEW:
+            return {}
+        return {one["ParameterKey"]: one.get("ParameterValue", "") for one in described.get("Parameters", [])}
 
     def resources(self) -> dict[str, str]:
         """What it holds: physical ids by the names in the template."""
@@ -214,17 +224,23 @@ class Stack:
 
     def _follow(self, identity: str, seen: set[str], good: tuple[str, ...]) -> Iterator[Event]:
         failures: list[Event] = []
+        told, settled = "", time.monotonic() + SETTLING_SECONDS
         for _ in self._looks(STACK_SECONDS, f"the stack {self.name} is not done"):
             # First the state, then the events: of a stack that has ended all events are there.
             status = str((self._described(identity) or {}).get("StackStatus", "DELETE_COMPLETE"))
             for event in self._events(identity, seen):
                 if event.status.endswith("_FAILED") and not event.reason.startswith(_CONSEQUENCES):
                     failures.append(event)
+                if (event.kind, event.resource) == (_STACK, self.name):
+                    told = event.status
                 yield event
+            # What the stack's own events do not say may be the state from before the request.
+            stale = status != told and time.monotonic() < settled
+            if status.endswith("_IN_PROGRESS") or stale:
+                continue
             if status in good:
                 return
-            if not status.endswith("_IN_PROGRESS"):
-                raise PipelineError(failure(self.name, status, failures))
+            raise PipelineError(failure(self.name, status, failures))
 
     def _events(self, identity: str, seen: set[str]) -> list[Event]:
         """Events that are not in `seen`, oldest first; they are put there."""

@@ -30,10 +30,13 @@ def bootstrap(local_cloud, tmp_path, monkeypatch):
     """Calls the command as a shell would, with JSON for an answer."""
     monkeypatch.chdir(ROOT)
     file = tmp_path / "pipeline.yaml"
-    file.write_text(SETTINGS)
 
-    def call(*arguments):
+    def call(*arguments, settings=SETTINGS, refused=""):
+        file.write_text(settings)
         result = CliRunner().invoke(app, ["--settings", str(file), "bootstrap", "--json", *arguments])
+        if refused:
+            assert refused in result.stderr
+            return None
         assert result.exit_code == 0, result.stderr
         return json.loads(result.stdout)
 
@@ -54,21 +57,42 @@ def test_an_account_is_made_kept_taken_over_and_erased(bootstrap, local_cloud):
     # What the other services forget with the process is made anew.
     assert_every_resource_is_answered_by_its_own_service(client)
 
-    client("s3").put_object(Bucket=f"{NAME}-data", Key="photo.jpg", Body=b"1")
-    client("s3").put_object(Bucket=f"{NAME}-data", Key="photo.jpg", Body=b"2")
+    other = SETTINGS.replace(f"bucket: {NAME}-data", f"bucket: {NAME}-other")
+    bootstrap("--yes", settings=other, refused=f"the stack {NAME}-account has the bucket {NAME}-data")
+    assert_every_resource_is_answered_by_its_own_service(client)
+
+    s3, bucket, photo = client("s3"), f"{NAME}-data", "bin-counting/photo.jpg"
+    s3.put_object(Bucket=bucket, Key=photo, Body=b"1")
+    s3.put_object(Bucket=bucket, Key=photo, Body=b"2")
+    iam, operator = client("iam"), f"arn:aws:iam::{ACCOUNT.id}:policy/{NAME}-operator"
+    iam.create_user(UserName="ana")
+    iam.attach_user_policy(UserName="ana", PolicyArn=operator)
+    bootstrap("--delete", "--yes", refused=f"{NAME}-operator by the user ana")
+    iam.detach_user_policy(UserName="ana", PolicyArn=operator)
     assert bootstrap("--delete", "--yes")["stack"] == f"{NAME}-account"
-    assert client("s3").get_object(Bucket=f"{NAME}-data", Key="photo.jpg")["Body"].read() == b"2"
+    assert s3.get_object(Bucket=bucket, Key=photo)["Body"].read() == b"2"
     with pytest.raises(ClientError, match="NoSuchEntity"):
-        client("iam").get_role(RoleName=f"{NAME}-pipeline")
+        iam.get_role(RoleName=f"{NAME}-pipeline")
 
-    planned = {one["resource"]: one["action"] for one in bootstrap("--plan")["changes"]}
-    assert {planned[name] for name in ("ProjectBucket", "ProcessingImages")} == {"Import"}
-    assert planned["Function"] == "Add"
-    assert bootstrap("--yes")["change"] == "created"
+    longer = f"{SETTINGS}retention: {{superseded_days: 77}}\n"
+    planned = {one["resource"]: one for one in bootstrap("--plan", settings=longer)["changes"]}
+    assert {planned[name]["action"] for name in ("ProjectBucket", "ProcessingImages")} == {"Import"}
+    assert "LifecycleConfiguration" in planned["ProjectBucket"]["properties"]
+    assert planned["Function"]["action"] == "Add"
+    assert bootstrap("--yes", settings=longer)["change"] == "created"
+    rules = {one["ID"]: one for one in s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]}
+    assert rules["superseded"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 77
 
-    bootstrap("--delete", "--data", "--yes", "--confirm", f"{NAME}-data")
+    s3.put_object(Bucket=bucket, Key="bin-counting-books/1.pdf", Body=b"1")
+    erased = bootstrap("--delete", "--data", "--yes", "--confirm", bucket)
+    assert erased["left"] == {"bucket": bucket, "repositories": {}, "others": "bin-counting-books/"}
+    versions = s3.list_object_versions(Bucket=bucket)
+    assert [one["Key"] for one in versions["Versions"]] == ["bin-counting-books/1.pdf"]
+
+    s3.delete_object(Bucket=bucket, Key="bin-counting-books/1.pdf", VersionId=versions["Versions"][0]["VersionId"])
+    bootstrap("--delete", "--data", "--yes", "--confirm", bucket)
     with pytest.raises(ClientError, match="404"):
-        client("s3").head_bucket(Bucket=f"{NAME}-data")
+        s3.head_bucket(Bucket=bucket)
     assert bootstrap("--delete", "--data", "--yes")["stack"] == ""  # and nothing to confirm
 
 

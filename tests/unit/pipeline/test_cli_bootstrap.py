@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from pipeline.bootstrap_display import warnings
 from pipeline.infrastructure import template
@@ -96,19 +97,88 @@ def test_a_deletion_says_what_goes_and_what_stays(call: Call, account: Cloud) ->
     ]
 
 
+ERASED = f"every version of all objects below s3://{BUCKET}/bin-counting/ and s3://{BUCKET}/bin-counting-code/"
+
+
 def test_data_is_deleted_only_with_the_buckets_name(call: Call, account: Cloud) -> None:
     call("bootstrap", "--yes")
-    account.client("s3").put_object(Bucket=BUCKET, Key="photo.jpg", Body=b"1")
+    account.client("s3").put_object(Bucket=BUCKET, Key="bin-counting/photo.jpg", Body=b"1")
 
     unnamed = call("bootstrap", "--delete", "--data", "--yes")
     wrong = call("bootstrap", "--delete", "--data", "--yes", "--confirm", "other")
 
-    assert unnamed.error == f"--data deletes all in {BUCKET}, for ever; confirm it by --confirm {BUCKET}\n"
+    assert f"and deleted too, for ever: {ERASED}, the bucket {BUCKET}\n" in unnamed.out
+    assert unnamed.error == (
+        f"--data deletes for ever: {ERASED}, the bucket {BUCKET}; confirm it by --confirm {BUCKET}\n"
+    )
     assert wrong.error == f"--confirm names other, the bucket is {BUCKET}\n"
-    account.client("s3").head_object(Bucket=BUCKET, Key="photo.jpg")
+    account.client("s3").head_object(Bucket=BUCKET, Key="bin-counting/photo.jpg")
     done = call("bootstrap", "--delete", "--data", "--yes", "--confirm", BUCKET)
-    assert done.out.splitlines()[-1] == f"deleted: {BUCKET}"
+    assert done.out.splitlines()[-2:] == ["deleted: bins-account", f"deleted: {BUCKET}"]
     assert account.client("s3").list_buckets()["Buckets"] == []
+
+
+def test_what_else_lies_in_the_bucket_is_told_and_stays(call: Call, account: Cloud) -> None:
+    call("bootstrap", "--yes")
+    s3 = account.client("s3")
+    s3.put_object(Bucket=BUCKET, Key="bin-counting/photo.jpg", Body=b"1")
+    s3.put_object(Bucket=BUCKET, Key="books/1.pdf", Body=b"1")
+
+    done = call("bootstrap", "--delete", "--data", "--yes", "--confirm", BUCKET)
+
+    stays = f"{BUCKET} holds other objects, such as books/: they and the bucket stay"
+    assert f"and deleted too, for ever: {ERASED}; {stays}\n" in done.out
+    assert done.out.splitlines()[-2:] == [f"kept: {BUCKET}", stays]
+    assert [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["books/1.pdf"]
+
+
+def test_images_without_a_bucket_are_deleted_only_with_the_stacks_name(call: Call, account: Cloud) -> None:
+    ecr = account.client("ecr")
+    ecr.create_repository(repositoryName="bins-training")
+
+    unnamed = call("bootstrap", "--delete", "--data", "--yes")
+    wrong = call("bootstrap", "--delete", "--data", "--yes", "--confirm", BUCKET)
+
+    assert unnamed.error == (
+        "--data deletes for ever: bins-training (0 images); confirm it by --confirm bins-account\n"
+    )
+    assert wrong.error == f"--confirm names {BUCKET}, the stack is bins-account\n"
+    assert ecr.describe_repositories()["repositories"]
+    done = call("bootstrap", "--delete", "--data", "--yes", "--confirm", "bins-account")
+    assert done.out.splitlines()[-1] == "deleted: bins-training"
+    assert ecr.describe_repositories()["repositories"] == []
+
+
+def test_what_is_taken_over_is_shown_with_what_is_set_anew(call: Call, account: Cloud, tmp_path: Path) -> None:
+    account.client("s3").create_bucket(Bucket=BUCKET)
+    versioned = "BucketName: !Ref Bucket, VersioningConfiguration: {Status: Enabled}"
+    (tmp_path / "template.yaml").write_text(TEMPLATE.replace("BucketName: !Ref Bucket", versioned))
+    lines = [" ".join(line.split()) for line in call("bootstrap", "--plan").out.splitlines()]
+    assert lines[2] == f"take over Photos AWS::S3::Bucket {BUCKET}; VersioningConfiguration"
+    assert lines[-1] == (
+        "what is taken over is there already, and keeps what it holds; the properties beside it are set anew"
+    )
+
+
+def test_a_deletion_says_where_it_could_not_look(call: Call, account: Cloud, tmp_path: Path) -> None:
+    def denied(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, "ListEntitiesForPolicy")
+
+    policy = """
+  Policy:
+    Type: AWS::IAM::ManagedPolicy
+    Condition: HasCode
+    Properties:
+      ManagedPolicyName: bins-operator
+      PolicyDocument: {Version: 2012-10-17, Statement: [{Effect: Allow, Action: "s3:*", Resource: "*"}]}
+"""
+    (tmp_path / "template.yaml").write_text(TEMPLATE.replace("Outputs:", f"{policy.strip(chr(10))}\nOutputs:"))
+    call("bootstrap", "--yes")
+    account.session.events.register_first("before-call.iam.ListEntitiesForPolicy", denied)
+    assert (
+        "not looked at: who holds the stack's policies (these credentials may not ListEntitiesForPolicy); deleting"
+        " fails where somebody else does\n"
+    ) in call("bootstrap", "--delete", "--plan").out
 
 
 def test_options_that_go_with_delete_are_refused_without_it(call: Call, account: Cloud) -> None:

@@ -167,6 +167,35 @@ def test_what_is_there_can_be_imported_into_a_new_stack(cloud: Cloud) -> None:
     assert (one.status(), one.resources()) == ("IMPORT_COMPLETE", {"Bucket": "photos"})
 
 
+def test_the_state_from_before_a_change_is_not_its_end(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = made(cloud, Queue=QUEUE)
+    slower = {**QUEUE, "Properties": {**QUEUE["Properties"], "VisibilityTimeout": "90"}}  # type: ignore[dict-item]
+    change_set = one.change_set(template(Queue=slower), {}, "UPDATE")
+    describe, work = cloud.service._describe_stacks, []
+    late = [describe({"StackName": "things"})]
+
+    def described(request: dict[str, Any]) -> dict[str, Any]:
+        if work and late:
+            return late.pop()
+        if work:
+            work.pop()()
+        return describe(request)
+
+    monkeypatch.setattr(cloud.service._engine, "start", lambda call, _: work.append(call))
+    monkeypatch.setattr(cloud.service, "_describe_stacks", described)
+
+    statuses = [event.status for event in one.execute(change_set) if event.resource == "things"]
+
+    assert statuses == ["UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
+
+
+def test_an_end_without_an_event_is_believed_after_a_while(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.infrastructure.stack.SETTLING_SECONDS", -1)
+    past: dict[str, Any] = {"StackEvents": []}
+    monkeypatch.setattr(cloud.service, "_describe_events", lambda _: past)
+    assert made(cloud, Queue=QUEUE).status() == "CREATE_COMPLETE"
+
+
 def test_a_refused_template_leaves_no_stack(cloud: Cloud) -> None:
     from botocore.exceptions import ClientError
 

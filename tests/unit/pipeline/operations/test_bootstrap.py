@@ -38,11 +38,18 @@ Resources:
         - {Effect: Allow, Principal: {AWS: !Ref AWS::AccountId}, Action: "s3:*",
            Resource: [!GetAtt Photos.Arn, !Sub "${Photos.Arn}/*"]}
   Images: {Type: AWS::ECR::Repository, DeletionPolicy: Retain, Properties: {RepositoryName: bins-processing}}
+  Operator:
+    Type: AWS::IAM::ManagedPolicy
+    Condition: HasCode
+    Properties:
+      ManagedPolicyName: bins-operator
+      PolicyDocument: {Version: 2012-10-17, Statement: [{Effect: Allow, Action: "s3:*", Resource: "*"}]}
   Role:
     Type: AWS::IAM::Role
     Condition: HasCode
     Properties:
       RoleName: bins-deploy
+      ManagedPolicyArns: [!Ref Operator]
       AssumeRolePolicyDocument:
         Statement: [{Effect: Allow, Principal: {Service: lambda.amazonaws.com}, Action: sts:AssumeRole}]
   Function:
@@ -74,6 +81,10 @@ def values(settings: Settings, deploy_code: str) -> dict[str, str]:
     return {"Bucket": settings.data.bucket, "DeployCode": deploy_code}
 
 
+def with_data(settings: Settings, **data: str) -> Settings:
+    return settings.model_copy(update={"data": settings.data.model_copy(update=data)})
+
+
 def actions(settings: Settings) -> dict[str, str]:
     work = Bootstrap(settings, poll=0)
     try:
@@ -83,7 +94,7 @@ def actions(settings: Settings) -> dict[str, str]:
 
 
 def test_a_new_account_is_shown_whole_before_anything_is_made(cloud: Cloud, settings: Settings) -> None:
-    kinds = ("Photos", "PhotosPolicy", "Images", "Role", "Function")
+    kinds = ("Photos", "PhotosPolicy", "Images", "Operator", "Role", "Function")
     assert actions(settings) == dict.fromkeys(kinds, "Add")
     assert cloud.client("s3").list_buckets()["Buckets"] == []
     assert cloud.service.operations()["ListStacks"]({"StackStatusFilter": ["REVIEW_IN_PROGRESS"]}) == {
@@ -139,6 +150,68 @@ def test_an_account_with_the_repository_alone_gets_the_bucket_too(cloud: Cloud, 
     cloud.client("ecr").create_repository(repositoryName="bins-processing")
     assert bring_up_to_date(settings, poll=0).change == "created"
     cloud.client("s3").head_bucket(Bucket=settings.data.bucket)
+
+
+def test_the_functions_code_is_put_over_what_somebody_else_put_at_its_key(cloud: Cloud, settings: Settings) -> None:
+    s3, where = cloud.client("s3"), {"Bucket": settings.data.bucket, "Key": code_key(settings, function_zip())}
+    s3.create_bucket(Bucket=settings.data.bucket)
+    s3.put_object(**where, Body=b"theirs")
+    bring_up_to_date(settings, poll=0)
+    assert s3.get_object(**where)["Body"].read() == function_zip()
+
+
+def test_a_stack_keeps_its_bucket(cloud: Cloud, settings: Settings) -> None:
+    bring_up_to_date(settings, poll=0)
+    other = with_data(settings, bucket="bins-other")
+
+    with pytest.raises(PipelineError) as refused:
+        bring_up_to_date(other, poll=0)
+
+    assert str(refused.value) == (
+        f"the stack {settings.stack} has the bucket {settings.data.bucket}, and data.bucket names bins-other; set it"
+        " back, or take another name for a pipeline with that bucket, or delete the stack first, which keeps the data:"
+        " python -m pipeline bootstrap --delete"
+    )
+    assert cloud.client("cloudformation").list_change_sets(StackName=settings.stack)["Summaries"] == []
+    list(teardown.delete(other, poll=0))
+    assert bring_up_to_date(other, poll=0).change == "created"
+
+
+def test_a_change_never_takes_the_function_away(
+    cloud: Cloud, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_up_to_date(settings, poll=0)
+    monkeypatch.setattr(bootstrap, "parameters", lambda s, code: {**values(s, code), "Timeout": "45"})
+    work = Bootstrap(settings, poll=0)
+    work.plan()
+    assert {event.status for event in work.apply() if event.resource == "Function"} == {
+        "UPDATE_IN_PROGRESS",
+        "UPDATE_COMPLETE",
+    }
+
+
+def test_what_is_taken_over_gets_what_the_template_says_by_now(cloud: Cloud, settings: Settings) -> None:
+    bring_up_to_date(settings, poll=0)
+    list(teardown.delete(settings, poll=0))
+    mutable = "RepositoryName: bins-processing, ImageTagMutability: IMMUTABLE"
+    versioned = "BucketName: !Ref Bucket, VersioningConfiguration: {Status: Enabled}"
+    text = TEMPLATE.replace("RepositoryName: bins-processing", mutable).replace("BucketName: !Ref Bucket", versioned)
+    template.ACCOUNT.write_text(text.replace('"s3:*",', '"s3:Get*",'))
+    work = Bootstrap(settings, poll=0)
+
+    planned = {one.resource: one.properties for one in work.plan().changes if one.action == "Import"}
+    assert planned == {
+        "Photos": ("VersioningConfiguration",),
+        "PhotosPolicy": ("PolicyDocument",),
+        "Images": ("ImageTagMutability",),
+    }
+    list(work.apply())
+
+    s3, bucket = cloud.client("s3"), settings.data.bucket
+    assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
+    assert '"s3:Get*"' in s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    (images,) = cloud.client("ecr").describe_repositories(repositoryNames=["bins-processing"])["repositories"]
+    assert images["imageTagMutability"] == "IMMUTABLE"
 
 
 def test_an_interrupted_bootstrap_is_taken_up_where_it_ended(cloud: Cloud, settings: Settings) -> None:
@@ -225,7 +298,7 @@ def test_deleting_shows_what_goes_and_what_is_kept(cloud: Cloud, settings: Setti
     planned = teardown.plan(settings)
     kept = {one.resource for one in planned.held if one.kept}
     assert kept == {"Photos", "PhotosPolicy", "Images"}
-    assert {one.resource for one in planned.held} - kept == {"Role", "Function"}
+    assert {one.resource for one in planned.held} - kept == {"Operator", "Role", "Function"}
     assert planned.data == teardown.Data(settings.data.bucket, {"bins-processing": 0})
 
 
@@ -259,14 +332,80 @@ def test_data_is_erased_with_every_version_and_marker(cloud: Cloud, settings: Se
     s3, bucket = cloud.client("s3"), settings.data.bucket
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     for number in range(3):
-        s3.put_object(Bucket=bucket, Key="twice", Body=str(number).encode())
-    s3.delete_object(Bucket=bucket, Key="twice")
+        s3.put_object(Bucket=bucket, Key=f"{settings.data.prefix}/twice", Body=str(number).encode())
+    s3.delete_object(Bucket=bucket, Key=f"{settings.data.prefix}/twice")
     list(teardown.delete(settings, poll=0))
 
     counts = list(teardown.erase(settings, teardown.kept_data(settings)))
 
     assert counts[-1] == 5  # three versions, a marker, and the function's code
     assert teardown.kept_data(settings) == teardown.Data("", {})
+
+
+@pytest.mark.parametrize("prefix", ["bins", "team/bins"])
+def test_what_the_pipeline_has_not_made_is_left_with_the_bucket(cloud: Cloud, settings: Settings, prefix: str) -> None:
+    ours = with_data(settings, prefix=prefix)
+    bring_up_to_date(ours, poll=0)
+    s3, bucket = cloud.client("s3"), ours.data.bucket
+    s3.put_object(Bucket=bucket, Key=f"{prefix}/runs/1", Body=b"1")
+    assert teardown.kept_data(ours).others == ""
+    foreign = [f"{prefix}s/theirs", f"{prefix.rpartition('/')[0]}/theirs".lstrip("/"), "zzz"]
+    for key in foreign:
+        s3.put_object(Bucket=bucket, Key=key, Body=b"1")
+        left = teardown.kept_data(ours).others
+        assert left
+        assert key.startswith(left)
+        list(teardown.erase(ours, teardown.kept_data(ours)))
+        assert [one["Key"] for one in s3.list_object_versions(Bucket=bucket)["Versions"]] == [key]
+        s3.delete_object(Bucket=bucket, Key=key)
+
+    list(teardown.erase(ours, teardown.kept_data(ours)))
+    assert teardown.kept_data(ours) == teardown.Data("", {})
+
+
+def test_raw_photos_below_the_prefix_are_left(cloud: Cloud, settings: Settings) -> None:
+    bucket = settings.data.bucket
+    ours = with_data(settings, prefix="bins", image_location=f"s3://{bucket}/bins/raw/")
+    bring_up_to_date(ours, poll=0)
+    s3 = cloud.client("s3")
+    for key in ("bins/raw/bin-images/1.jpg", "bins/raw/metadata/1.json", "bins/raw/notes", "bins/runs/1"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"1")
+    assert teardown.kept_data(ours).others == "bins/raw/bin-images/"
+
+    list(teardown.erase(ours, teardown.kept_data(ours)))
+
+    kept = [one["Key"] for one in s3.list_object_versions(Bucket=bucket)["Versions"]]
+    assert kept == ["bins/raw/bin-images/1.jpg", "bins/raw/metadata/1.json"]
+
+
+def test_no_stack_is_deleted_by_half_for_a_policy_that_somebody_holds(cloud: Cloud, settings: Settings) -> None:
+    bring_up_to_date(settings, poll=0)
+    iam, policy = cloud.client("iam"), "arn:aws:iam::111122223333:policy/bins-operator"
+    assert teardown.plan(settings).unlooked == ""  # the stack's own role has it
+    iam.create_user(UserName="ana")
+    iam.attach_user_policy(UserName="ana", PolicyArn=policy)
+    iam.create_group(GroupName="engineers")
+    iam.attach_group_policy(GroupName="engineers", PolicyArn=policy)
+    iam.create_role(RoleName="notebook", AssumeRolePolicyDocument="{}")
+    iam.attach_role_policy(RoleName="notebook", PolicyArn=policy)
+
+    with pytest.raises(PipelineError) as refused:
+        teardown.plan(settings)
+
+    assert str(refused.value) == (
+        f"policies of the stack {settings.stack} are held by others: bins-operator by the user ana, the group"
+        " engineers, the role notebook. Detach them in IAM first; until then the stack would be deleted only by half"
+    )
+
+
+def test_whoever_may_not_ask_who_holds_a_policy_is_told_that_nobody_looked(cloud: Cloud, settings: Settings) -> None:
+    def denied(**_: Any) -> None:
+        message = "User: x is not authorized to perform: iam:ListEntitiesForPolicy on resource: policy y"
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": message}}, "ListEntitiesForPolicy")
+
+    bring_up_to_date(settings, poll=0)
+    cloud.session.events.register_first("before-call.iam.ListEntitiesForPolicy", denied)
+    assert teardown.plan(settings).unlooked == "these credentials may not iam:ListEntitiesForPolicy"
 
 
 def test_an_object_that_is_locked_ends_the_erasing_with_its_name(

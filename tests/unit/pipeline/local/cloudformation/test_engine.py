@@ -180,6 +180,27 @@ def test_a_bucket_with_objects_is_not_deleted_and_the_stack_says_why(cloud):
     assert list(stack.resources()) == ["Bucket"]
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_an_import_applies_nothing_and_the_next_update_compares_with_what_it_was_told(cloud, told):
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="photos")
+    name = {"BucketName": "photos"}
+    named = {"Type": "AWS::S3::Bucket", "DeletionPolicy": "Retain", "Properties": name}
+    versioned = {**named, "Properties": {**name, "VersioningConfiguration": {"Status": "Enabled"}}}
+    bucket = {"ResourceType": "AWS::S3::Bucket", "LogicalResourceId": "Bucket", "ResourceIdentifier": name}
+    stack = Stack(cloud.client("cloudformation"), "things", poll=0)
+    body = json.dumps({"Resources": {"Bucket": versioned if told else named}})
+
+    list(stack.execute(stack.change_set(body, {}, "IMPORT", imports=[bucket])))
+
+    assert "Status" not in s3.get_bucket_versioning(Bucket="photos")
+    update = stack.change_set(json.dumps({"Resources": {"Bucket": versioned}}), {}, "UPDATE")
+    assert [one.properties for one in update.changes] == ([] if told else [("VersioningConfiguration",)])
+    if not told:
+        list(stack.execute(update))
+        assert s3.get_bucket_versioning(Bucket="photos")["Status"] == "Enabled"
+
+
 def test_a_change_set_is_of_the_stack_as_it_was(cloud):
     make(cloud, Queue=QUEUE)
     change_set(cloud, {"Queue": queue(VisibilityTimeout=50)}, "UPDATE")
