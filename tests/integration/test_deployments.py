@@ -70,6 +70,12 @@ class Registry:
 
     def approve(self, model, golden=None):
         """Register a model and approve it; gives the version's number."""
+        arn = self.register(model, golden)
+        self.client("sagemaker").update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
+        return arn.rsplit("/", 1)[1]
+
+    def register(self, model, golden=None):
+        """Register a model that waits for approval; gives the version's ARN."""
         s3, sagemaker, bucket = self.client("s3"), self.client("sagemaker"), self.settings.data.bucket
         key = uuid.uuid4().hex
         buffer = io.BytesIO()
@@ -86,7 +92,7 @@ class Registry:
             s3.put_object(Bucket=bucket, Key=f"{key}/golden.json", Body=body)
             properties = {"CustomerMetadataProperties": {"golden_photos": f"s3://{bucket}/{key}/golden.json"}}
         container = {"Image": self.image, "ModelDataUrl": f"s3://{bucket}/{key}/model.tar.gz"}
-        arn = sagemaker.create_model_package(
+        return sagemaker.create_model_package(
             ModelPackageGroupName=self.settings.registry.group,
             InferenceSpecification={
                 "Containers": [container],
@@ -96,8 +102,6 @@ class Registry:
             ModelApprovalStatus="PendingManualApproval",
             **properties,
         )["ModelPackageArn"]
-        sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
-        return arn.rsplit("/", 1)[1]
 
     def describe(self):
         sagemaker = self.client("sagemaker")
@@ -247,7 +251,7 @@ def test_what_the_endpoint_is_asked_and_answers_is_captured_and_counted(registry
     assert traffic.slowest_milliseconds > 5
 
 
-def test_a_person_goes_back_by_a_command_and_what_came_after_is_rejected(registry, tmp_path):
+def test_a_person_approves_and_goes_back_by_a_command_and_what_came_after_is_rejected(registry, tmp_path):
     file = tmp_path / "pipeline.yaml"
     file.write_text(yaml.safe_dump({**registry.settings.model_dump(mode="json"), "profiles": {"local": {}}}))
 
@@ -257,8 +261,14 @@ def test_a_person_goes_back_by_a_command_and_what_came_after_is_rejected(registr
 
     first = registry.approve(GOOD, golden=GOOD)
     registry.judged(first, "accepted")
-    second = registry.approve(GOOD, golden=GOOD)
-    before = registry.judged(second, "accepted")
+    second = registry.register(GOOD, golden=GOOD)
+    status, out, error = call("approve", "latest", "--wait")
+    assert (status, out.splitlines()) == (
+        0,
+        [f"approved: {second}", f"{registry.endpoint} is InService with version 2"],
+    ), error
+    before = registry.describe()
+    assert registry.tags()["verdict"] == "accepted"
     status, out, _ = call("rollback", answer="n\n")
     assert (status, "Go back to version 1, and reject every approved version after it?" in out) == (1, True)
     assert registry.describe()["EndpointConfigName"] == before["EndpointConfigName"]

@@ -1,0 +1,51 @@
+"""What settings are made of: groups, and the types that several of them use."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
+S3Prefix = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]*)?$")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+_DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)")
+_ISO_UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D"}
+
+
+def _duration(value: object) -> str:
+    if not isinstance(value, str) or _DURATION.fullmatch(value) is None:
+        raise ValueError("write a number and a unit: 90m, 12h or 30d")
+    return value
+
+
+Duration = Annotated[str, BeforeValidator(_duration)]
+
+
+def iso_duration(value: str) -> str:
+    """`12h` as ISO 8601: `PT12H`."""
+    match = _DURATION.fullmatch(value)
+    assert match is not None
+    return _ISO_UNITS[match[2]].format(match[1])
+
+
+def seconds(duration: str) -> int:
+    """A duration like `12h` in seconds."""
+    match = _DURATION.fullmatch(duration)
+    assert match is not None
+    return int(match[1]) * {"m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+class ConflictError(ValueError):
+    """Settings that do not go together. `places` are their dotted keys; one that the file does not set is a default."""
+
+    def __init__(self, message: str, *places: str) -> None:
+        super().__init__(message)
+        self.places = places
+
+
+class Group(BaseModel):
+    """A group of settings: unknown keys and values of another type are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
