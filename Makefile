@@ -26,8 +26,8 @@ test-images: setup
 	TEST_IMAGES=1 $(BIN)/python -m pytest --timeout 1200 tests/images
 
 # What the images install: every package that the pins of requirements.txt want, by version and by hash. A universal
-# lock fits each Python that a base image may bring; torch and what comes with it, SymPy at torch's own version included,
-# is the training base's own.
+# lock fits each Python that a base image may bring; torch and what comes with it, also SymPy at the version that torch
+# pins, is the training base's own.
 locks: $(LOCKS)/.installed
 	for image in $(IMAGES); do \
 		$(LOCKS)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \

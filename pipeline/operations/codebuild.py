@@ -10,7 +10,6 @@ import io
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,46 +72,40 @@ def follow(
     Where that is broken off (Ctrl-C, no network, expired credentials) it tells that the build itself goes on.
     Raises PipelineError with the phase that failed, its reason and the log's last line.
     """
-    with _goes_on(build, tell):
-        found, last = _to_its_end(settings, build, tell, interval, sleep)
+    found, last = _to_its_end(settings, build, tell, interval, sleep)
     if found["buildStatus"] != _SUCCEEDED:
         said = f"; its log ends: {last}" if last else ""
         where = found.get("logs", {}).get("deepLink", "")
         raise PipelineError(f"CodeBuild {build}: {_reason(found)}{said}{f'; whole log: {where}' if where else ''}")
 
 
-@contextmanager
-def _goes_on(build: str, tell: Tell) -> Iterator[None]:
-    """Tell that a build goes on where nobody follows it any more."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except (KeyboardInterrupt, BotoCoreError, ClientError):
-        tell(f"the build goes on in CodeBuild: {build}")
-        raise
-
-
 def _to_its_end(
     settings: Settings, build: str, tell: Tell, interval: float, sleep: Callable[[float], None]
 ) -> tuple[dict[str, Any], str]:
     """What CodeBuild says of a build that has ended, and the last line of its log that is the build's own."""
-    service, lines = client(settings, "codebuild"), _Log(client(settings, "logs"))
+    from botocore.exceptions import BotoCoreError, ClientError
+
     phase, last, complete = "", "", False
-    while True:
-        (found,) = service.batch_get_builds(ids=[build])["builds"]
-        if (current := found.get("currentPhase", phase)) != phase:
-            phase = current
-            tell(f"{build}: {phase}")
-        for line in lines.new(found.get("logs", {})):
-            tell(line)
-            if line.strip() and not line.startswith(_CONTAINER):
-                last = line.strip()
-        if complete:
-            return found, last
-        # One more look after the end: the log's last lines, which hold the reason, may come after it.
-        complete = found["buildComplete"]
-        sleep(interval)
+    try:
+        service, lines = client(settings, "codebuild"), _Log(client(settings, "logs"))
+        while True:
+            (found,) = service.batch_get_builds(ids=[build])["builds"]
+            if (current := found.get("currentPhase", phase)) != phase:
+                phase = current
+                tell(f"{build}: {phase}")
+            for line in lines.new(found.get("logs", {})):
+                tell(line)
+                if line.strip() and not line.startswith(_CONTAINER):
+                    last = line.strip()
+            if complete:
+                return found, last
+            # One more look after the end: the log's last lines, which hold the reason, may come after it.
+            complete = found["buildComplete"]
+            sleep(interval)
+    except (KeyboardInterrupt, BotoCoreError, ClientError):
+        if not complete:
+            tell(f"the build goes on in CodeBuild: {build}")
+        raise
 
 
 def _reason(build: dict[str, Any]) -> str:

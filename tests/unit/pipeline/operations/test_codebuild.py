@@ -239,6 +239,18 @@ def test_credentials_that_expire_and_a_network_that_is_lost_end_no_build(stubs: 
         assert told == [f"the build goes on in CodeBuild: {BUILD}"]
 
 
+def test_a_build_that_has_ended_does_not_go_on_when_its_log_is_read_no_more(stubs: Stubs, settings: Settings) -> None:
+    told: list[str] = []
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    stubs.builds({"buildComplete": True, "buildStatus": "SUCCEEDED"})
+    with pytest.raises(KeyboardInterrupt):
+        codebuild.follow(settings, BUILD, told.append, sleep=interrupted)
+    assert told == []
+
+
 def test_a_build_that_has_failed_does_not_go_on(stubs: Stubs, settings: Settings) -> None:
     told: list[str] = []
     stopped = {"buildComplete": True, "buildStatus": "STOPPED"}
