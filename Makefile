@@ -26,12 +26,13 @@ test-images: setup
 	TEST_IMAGES=1 $(BIN)/python -m pytest --timeout 1200 tests/images
 
 # What the images install: every package that the pins of requirements.txt want, by version and by hash. A universal
-# lock fits each Python that a base image may bring; torch and what comes with it is the training base's own.
+# lock fits each Python that a base image may bring; torch and what comes with it, also SymPy at the version that torch
+# pins, is the training base's own.
 locks: $(LOCKS)/.installed
 	for image in $(IMAGES); do \
 		$(LOCKS)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
-			--no-emit-package torch --no-emit-package torchvision --no-annotate \
-			--custom-compile-command "make locks" --constraints requirements/constraints.txt \
+			--no-emit-package torch --no-emit-package torchvision --no-emit-package sympy --no-emit-package mpmath \
+			--no-annotate --custom-compile-command "make locks" --constraints requirements/constraints.txt \
 			--output-file containers/$$image/requirements.lock containers/$$image/requirements.txt || exit 1; \
 	done
 

@@ -16,17 +16,27 @@ login() {
     printf '%s' "$password" | docker login --username AWS --password-stdin "$registry"
 }
 
+# A pushed tag stays as it is, and is the hash of what its image is made of: what is there needs no build.
+there() {
+    docker manifest inspect "$1" >/dev/null 2>&1
+}
+
 for entry in $IMAGES; do
     IFS='|' read -r image step base uri <<EOF
 $entry
 EOF
+    login "$uri"
+    if there "$uri"; then
+        echo "there already, $step: $uri"
+        continue
+    fi
     echo "building $step: $uri"
     login "$base"
-    login "$uri"
     # SageMaker takes Docker's own manifests only, and no index of several platforms.
     docker buildx build --platform linux/amd64 --provenance=false --output type=image,oci-mediatypes=false \
         --file "containers/$image/Dockerfile" \
         --build-arg "BASE_IMAGE=$base" --build-arg "STEP=$step" --tag "$uri" .
-    docker push "$uri"
+    # Refused where another build has pushed it meanwhile.
+    docker push "$uri" || there "$uri"
     echo "pushed $step: $uri"
 done

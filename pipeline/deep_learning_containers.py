@@ -11,7 +11,8 @@ from typing import Literal
 Device = Literal["gpu", "cpu"]
 
 # The newest with the SageMaker training toolkit, and the last that carries SMDDP. Those for CPUs are much smaller;
-# both of a launcher are the same PyTorch, so that evaluation runs what trained.
+# both of a launcher are the same PyTorch, so that evaluation runs what trained. Which GPUs torchrun's, of CUDA 13, runs
+# on: instances.runs_cuda_13.
 _TAGS: dict[tuple[str, Device], str] = {
     ("torchrun", "gpu"): "2.10.0-gpu-py313-cu130-ubuntu22.04-sagemaker",
     ("torchrun", "cpu"): "2.10.0-cpu-py313-ubuntu22.04-sagemaker",

@@ -111,6 +111,7 @@ class Parameters:
                     # A volume's key is asked for, or refused, by the type: all that a run may take must agree on it.
                     training.instance_type,
                     training.launcher,
+                    cuda_13=not settings.images.training_base,
                     same_disks=bool(settings.encryption.kms_key),
                 ),
             ),

@@ -1,6 +1,7 @@
 """What the pipeline has to know of ml.* instance types: how many GPUs, whether SMDDP runs there, whose disks they have.
 
-Source: https://aws.amazon.com/sagemaker/ai/pricing/ (accelerated computing),
+Source: https://aws.amazon.com/sagemaker/ai/pricing/ and https://aws.amazon.com/ec2/instance-types/ (accelerated
+computing),
 https://docs.aws.amazon.com/sagemaker/latest/dg/distributed-data-parallel-support.html and
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/InstanceStorage.html
 """
@@ -32,6 +33,14 @@ GPUS = {
     "ml.g6.16xlarge": 1,
     "ml.g6.24xlarge": 4,
     "ml.g6.48xlarge": 8,
+    "ml.g6e.xlarge": 1,
+    "ml.g6e.2xlarge": 1,
+    "ml.g6e.4xlarge": 1,
+    "ml.g6e.8xlarge": 1,
+    "ml.g6e.12xlarge": 4,
+    "ml.g6e.16xlarge": 1,
+    "ml.g6e.24xlarge": 4,
+    "ml.g6e.48xlarge": 8,
     "ml.p3.2xlarge": 1,
     "ml.p3.8xlarge": 4,
     "ml.p3.16xlarge": 8,
@@ -39,10 +48,16 @@ GPUS = {
     "ml.p4d.24xlarge": 8,
     "ml.p4de.24xlarge": 8,
     "ml.p5.48xlarge": 8,
+    "ml.p5e.48xlarge": 8,
+    "ml.p5en.48xlarge": 8,
 }
 
 # SMDDP's newest release, 2.6.0, supports these only.
 SMDDP = ("ml.p3dn.24xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge")
+
+# K80 and V100. PyTorch's builds for CUDA 13 have kernels from compute capability 7.5 on, and a V100 is of 7.0:
+# https://github.com/pytorch/pytorch/blob/main/RELEASE.md#pytorch-cuda-support-matrix
+_BEFORE_CUDA_13 = re.compile(r"ml\.p[23][a-z]*\.")
 
 CPU = (
     "ml.m5.large",
@@ -76,15 +91,21 @@ def accelerated(instance_type: str) -> bool:
     return gpus(instance_type) > 0 or re.match(r"ml\.[gp][0-9]", instance_type) is not None
 
 
-def alternatives(instance_type: str, backend: str, *, same_disks: bool = False) -> list[str]:
+def runs_cuda_13(instance_type: str) -> bool:
+    """Whether PyTorch's builds for CUDA 13 run on the type's GPUs; a type without any is not hindered."""
+    return _BEFORE_CUDA_13.match(instance_type) is None
+
+
+def alternatives(instance_type: str, launcher: str, *, cuda_13: bool = True, same_disks: bool = False) -> list[str]:
     """The types that may replace `instance_type` in a compiled definition: those that suit its launcher and image.
 
-    With `same_disks` they have disks of their own only if `instance_type` has, so that one request fits them all.
+    `cuda_13`: under torchrun only GPUs that PyTorch for CUDA 13 runs on, as it is in the image that is built by
+    default. With `same_disks` they have disks of their own only if `instance_type` has, so that one request fits all.
     """
-    if backend == "smddp":
+    if launcher == "smddp":
         suited: tuple[str, ...] = SMDDP
-    elif gpus(instance_type):
-        suited = tuple(GPUS)
+    elif accelerated(instance_type):
+        suited = tuple(one for one in GPUS if runs_cuda_13(one) or not cuda_13)
     else:
         suited = CPU
     if same_disks:

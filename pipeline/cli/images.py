@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,6 +21,10 @@ app.add_typer(images, name="images", rich_help_panel=DEFINE)
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 Steps = Annotated[
     list[str] | None, typer.Argument(metavar="[STEP]...", help="query, shard, train, evaluate, serve, monitor.")
+]
+Asked = Annotated[
+    Literal["auto", "docker", "codebuild"] | None,
+    typer.Option("--builder", help="Who builds this time; default images.builder of the settings."),
 ]
 
 
@@ -57,6 +61,7 @@ def build(
     context: typer.Context,
     steps: Steps = None,
     everything: Annotated[bool, typer.Option("--all", help="Also what is there already; with Docker only.")] = False,
+    builder: Asked = None,
     as_json: Json = False,
 ) -> None:
     """Build the images that are missing: with Docker, or in the account, which pushes them too."""
@@ -69,7 +74,7 @@ def build(
         _publish(options, wanted, as_json)
         return
     settings = options.connected()
-    by = _builder(settings)
+    by = _builder(settings, builder)
     if by == "codebuild":
         settings = options.prepared()
     done = operation.build(settings, wanted, _tell, everything=everything, by=by)
@@ -79,7 +84,7 @@ def build(
 
 
 @images.command()
-def push(context: typer.Context, steps: Steps = None, as_json: Json = False) -> None:
+def push(context: typer.Context, steps: Steps = None, builder: Asked = None, as_json: Json = False) -> None:
     """Build what is missing, and push what is not in the account's repositories."""
     from pipeline.operations import images as operation
 
@@ -90,14 +95,14 @@ def push(context: typer.Context, steps: Steps = None, as_json: Json = False) -> 
         _publish(options, wanted, as_json)
         return
     settings = options.prepared()
-    done = operation.push(settings, wanted, _tell, by=_builder(settings))
+    done = operation.push(settings, wanted, _tell, by=_builder(settings, builder))
     _report(done, as_json)
 
 
-def _builder(settings: Settings) -> Builder:
+def _builder(settings: Settings, asked: Asked) -> Builder:
     from pipeline.operations import images as operation
 
-    by, reason = operation.builder(settings)
+    by, reason = operation.builder(settings, asked)
     what = "Docker" if by == "docker" else f"the account's CodeBuild project {settings.image_builder}, which pushes too"
     typer.secho(f"building with {what} ({reason})", err=True, dim=True)
     return by

@@ -16,12 +16,11 @@ from typing import Any
 from pipeline import images
 from pipeline.errors import PipelineError
 from pipeline.images import ROOT, StepImage
-from pipeline.operations.responses import missing_means
+from pipeline.operations.responses import MAKE_IT, Tell, missing_means
 from pipeline.session import client
 from pipeline.settings import Settings
 
 BUILD_FILES = (Path("containers/build.sh"), Path("containers/buildspec.yaml"))
-Tell = Callable[[str], None]
 _SUCCEEDED = "SUCCEEDED"
 # How CodeBuild's own lines begin; the reason of a failure stands in the others.
 _CONTAINER = "[Container]"
@@ -47,11 +46,10 @@ def start(settings: Settings, wanted: Sequence[StepImage], root: Path = ROOT) ->
     code = source(wanted, root)
     bucket = settings.data.bucket
     key = f"{settings.code_prefix}/images/{hashlib.sha256(code).hexdigest()}.zip"
-    bootstrap = "make it: python -m pipeline bootstrap"
-    with missing_means(f"there is no bucket {bucket} to put the images' source into; {bootstrap}"):
+    with missing_means(f"there is no bucket {bucket} to put the images' source into; {MAKE_IT}"):
         client(settings, "s3").put_object(Bucket=bucket, Key=key, Body=code, ExpectedBucketOwner=settings.account.id)
     entries = " ".join(f"{image.image}|{image.step}|{image.base}|{image.uri}" for image in wanted)
-    with missing_means(f"there is no CodeBuild project {settings.image_builder}; {bootstrap}"):
+    with missing_means(f"there is no CodeBuild project {settings.image_builder}; {MAKE_IT}"):
         started = client(settings, "codebuild").start_build(
             projectName=settings.image_builder,
             sourceTypeOverride="S3",
@@ -71,28 +69,43 @@ def follow(
 ) -> None:
     """Tell a build's phases and log until it ends; `interval` in seconds.
 
+    Where that is broken off (Ctrl-C, no network, expired credentials) it tells that the build itself goes on.
     Raises PipelineError with the phase that failed, its reason and the log's last line.
     """
-    service, lines = client(settings, "codebuild"), _Log(client(settings, "logs"))
-    phase, last, complete = "", "", False
-    while True:
-        (found,) = service.batch_get_builds(ids=[build])["builds"]
-        if (current := found.get("currentPhase", phase)) != phase:
-            phase = current
-            tell(f"{build}: {phase}")
-        for line in lines.new(found.get("logs", {})):
-            tell(line)
-            if line.strip() and not line.startswith(_CONTAINER):
-                last = line.strip()
-        if complete:
-            break
-        # One more look after the end: the log's last lines, which hold the reason, may come after it.
-        complete = found["buildComplete"]
-        sleep(interval)
+    found, last = _to_its_end(settings, build, tell, interval, sleep)
     if found["buildStatus"] != _SUCCEEDED:
         said = f"; its log ends: {last}" if last else ""
         where = found.get("logs", {}).get("deepLink", "")
         raise PipelineError(f"CodeBuild {build}: {_reason(found)}{said}{f'; whole log: {where}' if where else ''}")
+
+
+def _to_its_end(
+    settings: Settings, build: str, tell: Tell, interval: float, sleep: Callable[[float], None]
+) -> tuple[dict[str, Any], str]:
+    """What CodeBuild says of a build that has ended, and the last line of its log that is the build's own."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    phase, last, complete = "", "", False
+    try:
+        service, lines = client(settings, "codebuild"), _Log(client(settings, "logs"))
+        while True:
+            (found,) = service.batch_get_builds(ids=[build])["builds"]
+            if (current := found.get("currentPhase", phase)) != phase:
+                phase = current
+                tell(f"{build}: {phase}")
+            for line in lines.new(found.get("logs", {})):
+                tell(line)
+                if line.strip() and not line.startswith(_CONTAINER):
+                    last = line.strip()
+            if complete:
+                return found, last
+            # One more look after the end: the log's last lines, which hold the reason, may come after it.
+            complete = found["buildComplete"]
+            sleep(interval)
+    except (KeyboardInterrupt, BotoCoreError, ClientError):
+        if not complete:
+            tell(f"the build goes on in CodeBuild: {build}")
+        raise
 
 
 def _reason(build: dict[str, Any]) -> str:

@@ -12,15 +12,14 @@ import json
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import images
 from pipeline.errors import PipelineError
 from pipeline.images import ROOT, StepImage
+from pipeline.operations.responses import Tell
 
 PLATFORM = "linux/amd64"
-Tell = Callable[[str], None]
 _ANSWER_SECONDS = 60.0
 _REMEDY = "or set images.builder: codebuild"
 

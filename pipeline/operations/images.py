@@ -6,7 +6,7 @@ A tag is the hash of what an image is made of, and the repositories let no tag b
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,10 @@ from pipeline import images
 from pipeline.errors import PipelineError
 from pipeline.images import StepImage
 from pipeline.operations import codebuild, docker
+from pipeline.operations.responses import BOOTSTRAP, Tell
 from pipeline.session import client
 from pipeline.settings import Settings
 
-Tell = Callable[[str], None]
 Builder = Literal["docker", "codebuild"]
 _ECR = re.compile(r"[0-9]{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
 
@@ -91,16 +91,18 @@ def _listed(image: StepImage, detail: dict[str, Any] | None) -> Listed:
     return Listed(image, image.uri, True, detail.get("imageSizeInBytes"), detail.get("imagePushedAt"))
 
 
-def builder(settings: Settings) -> tuple[Builder, str]:
-    """Who builds, and why. Raises PipelineError where the settings want Docker and it cannot."""
-    wanted = settings.images.builder
+def builder(settings: Settings, asked: Literal["auto", "docker", "codebuild"] | None = None) -> tuple[Builder, str]:
+    """Who builds, and why: as `asked` by --builder, else as set. Raises PipelineError for a Docker that cannot."""
+    wanted, said, remedy = settings.images.builder, "images.builder is", "set images.builder:"
+    if asked is not None:
+        wanted, said, remedy = asked, "--builder", "take --builder"
     if wanted == "codebuild":
-        return "codebuild", "images.builder is codebuild"
+        return "codebuild", f"{said} codebuild"
     reason = docker.unavailable()
     if not reason:
         return "docker", "docker answers"
     if wanted == "docker":
-        raise PipelineError(f"images.builder is docker, but {reason}; start docker, or set images.builder: codebuild")
+        raise PipelineError(f"{said} docker, but {reason}; start docker, or {remedy} codebuild")
     return "codebuild", reason
 
 
@@ -207,6 +209,5 @@ def _repositories(settings: Settings) -> Iterator[None]:
             raise
         names = ", ".join(_names(images.step_images(settings)))
         raise PipelineError(
-            f"the image repositories ({names}) are not all in account {settings.account.id};"
-            " make them: python -m pipeline bootstrap"
+            f"the image repositories ({names}) are not all in account {settings.account.id}; make them: {BOOTSTRAP}"
         ) from error

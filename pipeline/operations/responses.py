@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from pipeline import aws_errors
 from pipeline.errors import PipelineError
 
+# Whom an operation that takes minutes tells a line of what it does.
+Tell = Callable[[str], None]
+# What makes what an account lacks.
+BOOTSTRAP = "python -m pipeline bootstrap"
+MAKE_IT = f"make it: {BOOTSTRAP}"
 _MISSING_CODES = {
     "ResourceNotFound",
     "ResourceNotFoundException",

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline import instances
 from pipeline.settings.account import Account, Alerts, ContinuousIntegration, Encryption, Images, Network, Retention
 from pipeline.settings.data import Cache, Data, Shard
 from pipeline.settings.fields import ConflictError, Group
@@ -73,6 +74,7 @@ class Settings(Group):
             check_hyperband(self.tuning.hyperband, self.training.epochs)
         if self.network.isolation:
             self._check_isolation()
+        self._check_gpus()
         if self.network.subnets and self.endpoint.mode == "serverless":
             raise ConflictError(
                 "a serverless endpoint runs in no VPC of yours; take real-time, or leave network.subnets and"
@@ -86,6 +88,29 @@ class Settings(Group):
                 "encryption.kms_key",
             )
         return self
+
+    def _check_gpus(self) -> None:
+        """Refuse GPUs that the image has no kernels for: AWS's own for torchrun is of CUDA 13."""
+        if self.training.launcher == "smddp":
+            return
+        images = self.images
+        judged = (
+            ("training", self.training.instance_type, "images.training_base", images.training_base),
+            (
+                "evaluation",
+                self.evaluation.instance_type,
+                "images.evaluation_base",
+                images.evaluation_base or images.training_base,
+            ),
+        )
+        for group, instance_type, base, given in judged:
+            if not given and not instances.runs_cuda_13(instance_type):
+                raise ConflictError(
+                    f"the GPUs of {instance_type} are too old for AWS's PyTorch image, which is of CUDA 13; take a"
+                    f" newer type, as ml.g5.2xlarge, or set {base} to an image that runs on them",
+                    f"{group}.instance_type",
+                    base,
+                )
 
     def _check_isolation(self) -> None:
         """Refuse what a trial without a network could not do."""

@@ -44,7 +44,7 @@ def test_a_pull_request_is_checked_and_tested_and_reaches_no_account(workflow: A
 def test_a_push_brings_images_and_then_the_pipeline_once_it_was_tested(workflow: Any) -> None:
     assert workflow["jobs"]["upsert"]["needs"] == "test"
     found = [match[1] for run in commands(workflow, "upsert") if (match := COMMAND.fullmatch(run))]
-    assert found == ["images push", "check", "upsert"]
+    assert found == ["images push --builder codebuild", "check", "upsert"]
 
 
 def test_the_branch_is_the_one_whose_runs_may_assume_the_role(workflow: Any) -> None:
@@ -56,9 +56,12 @@ def test_every_command_is_one_of_the_command_line(workflow: Any) -> None:
         for run in commands(workflow, job):
             if match := COMMAND.search(run):
                 known: Any = get_command(app)
-                for word in match[1].split():
+                words, option, rest = match[1].partition(" --")
+                for word in words.split():
                     assert word in known.commands, f"{run}: there is no command {word}"
                     known = known.commands[word]
+                # An option that is none, or a value that it does not take, is an error here.
+                known.make_context(words, (option + rest).split())
 
 
 def test_every_target_of_make_is_in_the_makefile(workflow: Any) -> None:

@@ -193,13 +193,14 @@ def multiply_adds(architectures: Iterable[str], side: int) -> Range:
 def training_rate(instance_type: str, architectures: Iterable[str], side: int) -> tuple[Range, Assumption]:
     """Photos a second that an instance trains on, and what that rests on."""
     work = multiply_adds(architectures, side) * TRAINING_PASSES
-    gpus = instances.gpus(instance_type)
     vcpus = instances.vcpus(instance_type)
-    if not gpus:
+    if not instances.accelerated(instance_type):
         return Range.of(vcpus) * CPU_TRAINING.value / work, CPU_TRAINING
     step = gpu_training(instance_type)
-    scaling = SCALING.value if gpus > 1 else Range.of(1)
-    computed = step.value * gpus * scaling / work
+    # A type that is newer than the table may have one GPU or eight.
+    gpus = instances.gpus(instance_type)
+    scaled = SCALING.value * gpus if gpus > 1 else Range.of(1, 1 if gpus else 8)
+    computed = step.value * scaled / work
     return computed.at_most(LOADED.value * vcpus), step
 
 

@@ -36,10 +36,6 @@ class Account:
             return self._clients[service]
 
 
-# What makes what is missing.
-BOOTSTRAP = "make it: python -m pipeline bootstrap"
-
-
 @contextmanager
 def explaining(findings: list[Finding]) -> Iterator[None]:
     """An answer of AWS's that ends a look becomes a finding of its own."""

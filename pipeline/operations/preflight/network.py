@@ -47,7 +47,7 @@ def check_network(account: Account) -> Iterator[Finding]:
     if all(finding.status == "ok" for finding in findings):
         findings = []
         with explaining(findings):
-            findings += _way_to_s3(ec2, network.subnets[0], account.settings.account.region)
+            findings += _way_to_s3(ec2, network.subnets, account.settings.account.region)
         yield from findings
 
 
@@ -68,19 +68,49 @@ def _of_one_vpc(ec2: Any, subnets: list[str], groups: list[str]) -> Iterator[Fin
         yield ok(", ".join(vpcs))
 
 
-def _way_to_s3(ec2: Any, subnet: str, region: str) -> Iterator[Finding]:
-    """https://docs.aws.amazon.com/sagemaker/latest/dg/train-vpc.html#train-vpc-s3."""
-    vpc = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"]
+def _way_to_s3(ec2: Any, subnets: list[str], region: str) -> Iterator[Finding]:
+    """A gateway endpoint is a route: it serves the subnets whose route tables it is in.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/train-vpc.html#train-vpc-s3 and
+    https://docs.aws.amazon.com/vpc/latest/privatelink/gateway-endpoints.html
+    """
+    vpc = ec2.describe_subnets(SubnetIds=subnets[:1])["Subnets"][0]["VpcId"]
+    service = f"com.amazonaws.{region}.s3"
     filters = [
         {"Name": "vpc-id", "Values": [vpc]},
-        {"Name": "service-name", "Values": [f"com.amazonaws.{region}.s3"]},
+        {"Name": "service-name", "Values": [service]},
+        {"Name": "vpc-endpoint-state", "Values": ["available"]},
     ]
     endpoints = ec2.describe_vpc_endpoints(Filters=filters)["VpcEndpoints"]
-    if any(one.get("VpcEndpointType", "Gateway") == "Gateway" for one in endpoints):
+    gateways = [one for one in endpoints if one.get("VpcEndpointType", "Gateway") == "Gateway"]
+    served = {table for one in gateways for table in one.get("RouteTableIds", [])}
+    tables = _route_tables(ec2, vpc, subnets)
+    without = [subnet for subnet in subnets if tables[subnet] not in served]
+    if not without:
         yield ok(f"an S3 gateway endpoint in {vpc}")
         return
+    named = " ".join(dict.fromkeys(tables[subnet] for subnet in without))
+    if gateways:
+        change = f"modify-vpc-endpoint --vpc-endpoint-id {gateways[0]['VpcEndpointId']} --add-route-table-ids {named}"
+    else:
+        change = f"create-vpc-endpoint --vpc-id {vpc} --service-name {service} --route-table-ids {named}"
     yield warning(
-        f"{vpc} has no gateway endpoint for S3: photos and shards go through a NAT gateway, by the GB, or not at all;"
-        f" make one, which is free: aws ec2 create-vpc-endpoint --vpc-id {vpc}"
-        f" --service-name com.amazonaws.{region}.s3 --route-table-ids ..."
+        f"no route leads from {', '.join(without)} to a gateway endpoint for S3: photos and shards go through a NAT"
+        f" gateway, by the GB, or not at all; the endpoint is free: aws ec2 {change}"
     )
+
+
+def _route_tables(ec2: Any, vpc: str, subnets: list[str]) -> dict[str, str]:
+    """The route table of each subnet: the one that it is associated with, else the VPC's main one.
+
+    https://docs.aws.amazon.com/vpc/latest/userguide/subnet-route-tables.html
+    """
+    main, own = "", {}
+    pages = ec2.get_paginator("describe_route_tables").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+    for table in (table for page in pages for table in page["RouteTables"]):
+        for association in table["Associations"]:
+            if association.get("Main"):
+                main = table["RouteTableId"]
+            elif "SubnetId" in association:
+                own[association["SubnetId"]] = table["RouteTableId"]
+    return {subnet: own.get(subnet, main) for subnet in subnets}

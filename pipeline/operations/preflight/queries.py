@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
-from pipeline.operations.preflight.account import BOOTSTRAP, Account
+from pipeline.operations.preflight.account import Account
 from pipeline.operations.preflight.results import Finding, failed, ok
-from pipeline.operations.responses import says_missing
+from pipeline.operations.responses import MAKE_IT, says_missing
 
 
 def check_workgroup(account: Account) -> Iterator[Finding]:
@@ -18,7 +18,7 @@ def check_workgroup(account: Account) -> Iterator[Finding]:
         found = account.client("athena").get_work_group(WorkGroup=name)["WorkGroup"]
     except ClientError as error:
         if says_missing(error):
-            yield failed(f"there is no workgroup {name}; {BOOTSTRAP}")
+            yield failed(f"there is no workgroup {name}; {MAKE_IT}")
             return
         raise
     configuration = found.get("Configuration", {})
@@ -42,7 +42,7 @@ def check_database(account: Account) -> Iterator[Finding]:
         account.client("glue").get_database(Name=name)
     except ClientError as error:
         if says_missing(error):
-            yield failed(f"there is no Glue database {name}; {BOOTSTRAP}")
+            yield failed(f"there is no Glue database {name}; {MAKE_IT}")
             return
         raise
     yield ok(name)

@@ -19,9 +19,15 @@ _PYTORCH_IMAGE = re.compile(r"pytorch-training[a-z0-9-]*:(\d+)\.(\d+)\.(\d+)")
 def check(settings: Settings) -> Iterator[Finding]:
     """The region, as far as boto3 knows regions."""
     import boto3
+    from botocore.exceptions import UnknownRegionError
 
     region = settings.account.region
-    partition = boto3.Session(region_name=region).get_partition_for_region(region)
+    try:
+        partition = boto3.Session(region_name=region).get_partition_for_region(region)
+    except UnknownRegionError:
+        # Of no partition's form, as xx-east-1; one that only is not listed yet is of its partition.
+        yield failed(unknown_region(settings))
+        return
     if partition != PARTITION:
         yield failed(
             f"account.region {region} is in the partition {partition}, and the definition's ARNs are of the partition"

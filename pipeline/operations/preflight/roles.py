@@ -11,9 +11,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from pipeline.operations.preflight.account import BOOTSTRAP, Account, explaining
+from pipeline.operations.preflight.account import Account, explaining
 from pipeline.operations.preflight.results import Finding, failed, not_checked, ok
-from pipeline.operations.responses import says_missing
+from pipeline.operations.responses import MAKE_IT, says_missing
 from pipeline.settings import Role
 
 # Who assumes a role. The roles of the image builder and of continuous integration are not part of a run.
@@ -53,7 +53,7 @@ def _role(account: Account, kind: Role, service: str) -> Finding:
         found = account.client("iam").get_role(RoleName=name)["Role"]
     except ClientError as error:
         if says_missing(error):
-            return failed(f"there is no role {name}; {BOOTSTRAP}")
+            return failed(f"there is no role {name}; {MAKE_IT}")
         raise
     if found["Arn"] != settings.role_arn(kind):
         return failed(

@@ -9,9 +9,9 @@ from botocore.exceptions import ClientError
 
 from pipeline import aws_errors
 from pipeline.operations.photos import split_uri
-from pipeline.operations.preflight.account import BOOTSTRAP, Account, explaining
+from pipeline.operations.preflight.account import Account, explaining
 from pipeline.operations.preflight.results import Finding, failed, not_checked, ok, warning
-from pipeline.operations.responses import says_missing
+from pipeline.operations.responses import MAKE_IT, says_missing
 
 FOLDERS = ("bin-images", "metadata")
 # Data transfer from S3 to another region: https://aws.amazon.com/s3/pricing/
@@ -39,7 +39,7 @@ def check_bucket(account: Account) -> Iterator[Finding]:
 def _no_bucket(account: Account, error: ClientError) -> Finding:
     name = account.settings.data.bucket
     if says_missing(error):
-        return failed(f"there is no bucket {name}; {BOOTSTRAP}")
+        return failed(f"there is no bucket {name}; {MAKE_IT}")
     if not aws_errors.is_of(error, aws_errors.DENIED):
         raise error
     # An answer to HEAD has no body that says why; where the owner was the reason, asking without one is answered.

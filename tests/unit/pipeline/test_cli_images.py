@@ -105,6 +105,20 @@ def test_without_docker_the_account_builds_and_a_missing_project_is_a_line(call:
     ]
 
 
+@pytest.mark.usefixtures("repositories")
+@pytest.mark.parametrize("command", ["build", "push"])
+def test_the_account_builds_where_it_is_asked_to_though_docker_answers(
+    call: Call, docker: StandIn, command: str
+) -> None:
+    boto3.client("s3", "us-east-1").create_bucket(Bucket="bins-123456789012")
+    outcome = call("images", command, "serve", "--builder", "codebuild")
+    assert outcome.error.splitlines() == [
+        "building with the account's CodeBuild project bins-images, which pushes too (--builder codebuild)",
+        "there is no CodeBuild project bins-images; make it: python -m pipeline --profile aws bootstrap",
+    ]
+    assert docker.calls() == []
+
+
 @pytest.mark.usefixtures("account")
 def test_a_step_that_is_none_is_a_line(call: Call, docker: StandIn) -> None:
     outcome = call("images", "push", "nope")

@@ -249,6 +249,15 @@ def test_a_run_may_choose_among_instance_types_that_suit_the_launcher(prod: Defi
     assert parameters_of(smddp)["TrainingInstanceType"]["EnumValues"] == supported
 
 
+def test_a_run_may_choose_a_v100_in_an_image_of_ones_own_and_not_in_awss_of_cuda_13(prod: Definition) -> None:
+    from pipeline.definition import Parameters
+
+    volta = {"ml.p3.2xlarge", "ml.p3.8xlarge", "ml.p3.16xlarge", "ml.p3dn.24xlarge"}
+    assert not volta & set(parameters_of(prod)["TrainingInstanceType"]["EnumValues"])
+    own = settings_of("prod", images={"training_base": "own.example/of-cuda-12:1"})
+    assert volta <= set(Parameters.of(own).training_instance_type.enum_values or [])
+
+
 def test_a_run_approves_its_version_only_where_the_settings_let_it(prod: Definition) -> None:
     assert parameters_of(prod)["ApprovalStatus"]["EnumValues"] == ["PendingManualApproval"]
     approving = parameters_of(compiled("prod", registry={"approval": "Approved"}))["ApprovalStatus"]

@@ -64,12 +64,40 @@ def test_every_type_with_gpus_is_one_that_training_takes() -> None:
 
 
 def test_types_that_may_replace_one_another_agree_on_their_disks_when_asked() -> None:
-    everything = instances.alternatives("ml.g5.xlarge", "torchrun")
-    alike = instances.alternatives("ml.g5.xlarge", "torchrun", same_disks=True)
+    everything = instances.alternatives("ml.g5.xlarge", "torchrun", cuda_13=False)
+    alike = instances.alternatives("ml.g5.xlarge", "torchrun", cuda_13=False, same_disks=True)
     assert set(everything) - set(alike) == {"ml.p3.2xlarge", "ml.p3.8xlarge", "ml.p3.16xlarge"}
-    volta = instances.alternatives("ml.p3.2xlarge", "torchrun", same_disks=True)
+    volta = instances.alternatives("ml.p3.2xlarge", "torchrun", cuda_13=False, same_disks=True)
     assert volta == ["ml.p3.16xlarge", "ml.p3.2xlarge", "ml.p3.8xlarge"]
     assert instances.alternatives("ml.m5.large", "torchrun", same_disks=True) == sorted(instances.CPU)
+
+
+def test_gpus_before_turing_have_no_kernels_in_pytorch_for_cuda_13() -> None:
+    accelerated = {one for one in known_types() if instances.accelerated(one)}
+    without = {one.split(".")[1] for one in accelerated if not instances.runs_cuda_13(one)}
+    assert without == {"p2", "p3", "p3dn"}
+    assert not without & {one.split(".")[1] for one in instances.alternatives("ml.g5.xlarge", "torchrun")}
+    assert "ml.p3dn.24xlarge" in instances.alternatives("ml.p4d.24xlarge", "smddp")
+
+
+@pytest.mark.parametrize("instance_type", ["ml.g6e.2xlarge", "ml.p5en.48xlarge", "ml.p6-b200.48xlarge"])
+def test_a_type_with_gpus_is_replaced_by_types_with_gpus_though_it_be_newer_than_the_table(instance_type: str) -> None:
+    assert instances.accelerated(instance_type)
+    assert all(map(instances.accelerated, instances.alternatives(instance_type, "torchrun")))
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "gpus"),
+    [
+        ("ml.g6e.16xlarge", 1),
+        ("ml.g6e.24xlarge", 4),
+        ("ml.g6e.48xlarge", 8),
+        ("ml.p5e.48xlarge", 8),
+        ("ml.m5.large", 0),
+    ],
+)
+def test_the_number_of_gpus_is_not_what_the_size_says(instance_type: str, gpus: int) -> None:
+    assert instances.gpus(instance_type) == gpus
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,10 @@ def test_a_wrong_entry_of_a_list_has_its_own_line(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ what conflicts
 
 ISOLATION = "network.isolation leaves trials without a network, but "
+OLD = (
+    "the GPUs of {} are too old for AWS's PyTorch image, which is of CUDA 13; take a newer type, as ml.g5.2xlarge, or"
+    " set images.{}_base to an image that runs on them"
+)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +171,14 @@ ISOLATION = "network.isolation leaves trials without a network, but "
             "tuning:\n  strategy: Hyperband\n  hyperband:\n    maximum_epochs: 3\n    minimum_epochs: 9",
             "12: tuning.hyperband.minimum_epochs: minimum_epochs is 9, above maximum_epochs, which is 3",
         ),
+        (
+            "training:\n  backend: nccl\n  instance_type: ml.p3.2xlarge",
+            f"10: training.instance_type: {OLD.format('ml.p3.2xlarge', 'training')}",
+        ),
+        (
+            "evaluation:\n  instance_type: ml.p3.8xlarge",
+            f"9: evaluation.instance_type: {OLD.format('ml.p3.8xlarge', 'evaluation')}",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together_have_the_line_of_the_key_to_change(
@@ -180,6 +192,26 @@ def test_a_conflict_within_a_profile_has_the_profiles_line(tmp_path: Path) -> No
     assert mistakes(tmp_path, text)[0].startswith("9: training.input: network.isolation leaves")
     text = BASE.replace("dev: {}", "dev:\n    network:\n      isolation: true")
     assert mistakes(tmp_path, text)[0].startswith("11: profiles.dev.network.isolation: network.isolation leaves")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "training: {instance_type: ml.p3.2xlarge}\nevaluation: {instance_type: ml.p3.2xlarge}\n"
+        "images: {training_base: own.example/of-cuda-12:1}",
+        "evaluation: {instance_type: ml.p3.2xlarge}\nimages: {evaluation_base: own.example/of-cuda-12:1}",
+        # AWS's image with SMDDP is of CUDA 12.
+        "training: {instance_type: ml.p3dn.24xlarge, backend: smddp}\nevaluation: {instance_type: ml.p3.2xlarge}",
+    ],
+)
+def test_old_gpus_are_taken_with_an_image_that_may_run_on_them(tmp_path: Path, text: str) -> None:
+    assert settings_of(tmp_path, beside(text)).evaluation.instance_type == "ml.p3.2xlarge"
+
+
+@pytest.mark.parametrize("instance_type", ["ml.p5en.48xlarge", "ml.p6-b200.48xlarge"])
+def test_what_wants_gpus_is_taken_on_a_type_that_is_newer_than_the_table(tmp_path: Path, instance_type: str) -> None:
+    values = {"instance_type": instance_type, "backend": "nccl", "precision": "fp16", "sync_batch_norm": True}
+    assert settings_of(tmp_path, with_values(training=values)).training.backend == "nccl"
 
 
 def test_isolated_trials_are_taken_with_a_channel(tmp_path: Path) -> None:

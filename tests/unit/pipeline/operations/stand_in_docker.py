@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,14 @@ for call, answer in json.loads((folder / "answers.json").read_text()).items():
     if " ".join(words).startswith(call):
         print(answer["says"], file=sys.stderr)
         sys.exit(answer["status"])
+pushed = folder / "pushed.json"
+there = json.loads(pushed.read_text())
+if words[:2] == ["manifest", "inspect"] and words[2] not in there:
+    sys.exit(f"no such manifest: {{words[2]}}")
+if words[0] == "push":
+    pushed.write_text(json.dumps([*there, words[1]]))
+    if words[1] in json.loads((folder / "rivals.json").read_text()):
+        sys.exit("tag invalid: cannot be overwritten because the tag is immutable")
 if words[:2] == ["buildx", "build"]:
     print("#1 building")
     images[words[words.index("--tag") + 1]] = json.loads((folder / "descriptor.json").read_text())
@@ -65,6 +73,8 @@ class StandIn:
         (folder / "answers.json").write_text("{}")
         stand_in.keeps({})
         stand_in.builds({})
+        stand_in.registry_has([])
+        stand_in.another_pushes([])
         return stand_in
 
     def fails(self, call: str, says: str, status: int = 1) -> None:
@@ -75,6 +85,14 @@ class StandIn:
     def keeps(self, images: Mapping[str, Mapping[str, Any]]) -> None:
         """The images that it has: what inspect says of each, by URI."""
         (self.folder / "kept.json").write_text(json.dumps(images))
+
+    def registry_has(self, uris: Sequence[str]) -> None:
+        """The images that have been pushed."""
+        (self.folder / "pushed.json").write_text(json.dumps(uris))
+
+    def another_pushes(self, uris: Sequence[str]) -> None:
+        """The images that somebody else pushes just before this one does."""
+        (self.folder / "rivals.json").write_text(json.dumps(uris))
 
     def builds(self, inspected: Mapping[str, Any]) -> None:
         """What inspect says of an image that is built from now on."""

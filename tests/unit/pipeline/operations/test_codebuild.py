@@ -15,7 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import Stubber
 
 from pipeline import images
@@ -212,6 +212,54 @@ def test_a_build_that_is_stopped_before_it_begins_says_so(stubs: Stubs, settings
         followed(settings)
 
 
+def test_a_build_that_is_followed_no_more_is_said_to_go_on(stubs: Stubs, settings: Settings) -> None:
+    told: list[str] = []
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    stubs.builds({"currentPhase": "BUILD"})
+    with pytest.raises(KeyboardInterrupt):
+        codebuild.follow(settings, BUILD, told.append, sleep=interrupted)
+    assert told == [f"{BUILD}: BUILD", f"the build goes on in CodeBuild: {BUILD}"]
+
+
+def test_credentials_that_expire_and_a_network_that_is_lost_end_no_build(stubs: Stubs, settings: Settings) -> None:
+    def lost(_: float) -> None:
+        raise EndpointConnectionError(endpoint_url="https://codebuild.us-east-1.amazonaws.com")
+
+    for problem in (ClientError, EndpointConnectionError):
+        told: list[str] = []
+        if problem is ClientError:
+            stubs.of["codebuild"].add_client_error("batch_get_builds", "ExpiredTokenException", "expired")
+        else:
+            stubs.builds({})
+        with pytest.raises(problem):
+            codebuild.follow(settings, BUILD, told.append, sleep=lost)
+        assert told == [f"the build goes on in CodeBuild: {BUILD}"]
+
+
+def test_a_build_that_has_ended_does_not_go_on_when_its_log_is_read_no_more(stubs: Stubs, settings: Settings) -> None:
+    told: list[str] = []
+
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    stubs.builds({"buildComplete": True, "buildStatus": "SUCCEEDED"})
+    with pytest.raises(KeyboardInterrupt):
+        codebuild.follow(settings, BUILD, told.append, sleep=interrupted)
+    assert told == []
+
+
+def test_a_build_that_has_failed_does_not_go_on(stubs: Stubs, settings: Settings) -> None:
+    told: list[str] = []
+    stopped = {"buildComplete": True, "buildStatus": "STOPPED"}
+    stubs.builds(stopped, stopped)
+    with pytest.raises(PipelineError):
+        codebuild.follow(settings, BUILD, told.append, sleep=lambda _: None)
+    assert told == []
+
+
 # ------------------------------------------------------------------------------------------------ what runs there
 
 AWS = '#!/bin/sh\necho "$@" >> "{log}"\n{end}\n'
@@ -264,11 +312,43 @@ def test_codebuild_signs_in_where_a_registry_is_ecrs_and_pipes_the_password(
 ) -> None:
     done = script(entries(settings, "train"))
     logins = docker.calls("login")
-    registries = ["763104351884.dkr.ecr.us-east-1.amazonaws.com", "111122223333.dkr.ecr.us-east-1.amazonaws.com"]
+    registries = ["111122223333.dkr.ecr.us-east-1.amazonaws.com", "763104351884.dkr.ecr.us-east-1.amazonaws.com"]
     assert [call.arguments[-1] for call in logins] == registries
     assert {call.input for call in logins} == {b"password-of-us-east-1"}
     assert not [text for call in docker.calls() for text in call.arguments if "password-of" in text]
     assert "password-of" not in done.stdout + done.stderr
+
+
+def test_codebuild_leaves_what_is_pushed_by_now_and_goes_on(
+    script: Script, docker: StandIn, settings: Settings
+) -> None:
+    there, wanted = operation.chosen(settings, ["shard", "serve"])
+    docker.registry_has([there.uri])
+    done = script(entries(settings, "shard", "serve"))
+    assert done.returncode == 0, done.stderr
+    assert f"there already, shard: {there.uri}" in done.stdout
+    (build,) = docker.calls("buildx", "build")
+    assert wanted.uri in build.arguments
+    assert [call.arguments[1] for call in docker.calls("push")] == [wanted.uri]
+
+
+def test_codebuild_goes_on_where_another_build_was_the_first_to_push(
+    script: Script, docker: StandIn, settings: Settings
+) -> None:
+    first, second = operation.chosen(settings, ["shard", "serve"])
+    docker.another_pushes([first.uri])
+    done = script(entries(settings, "shard", "serve"))
+    assert done.returncode == 0, done.stderr
+    assert [call.arguments[1] for call in docker.calls("push")] == [first.uri, second.uri]
+
+
+def test_a_push_that_fails_and_leaves_nothing_ends_the_build(
+    script: Script, docker: StandIn, settings: Settings
+) -> None:
+    docker.fails("push", "denied: not authorized")
+    done = script(entries(settings, "shard", "serve"))
+    assert done.returncode != 0
+    assert len(docker.calls("push")) == 1
 
 
 def test_codebuild_stops_at_the_first_failure(script: Script, docker: StandIn, settings: Settings) -> None:

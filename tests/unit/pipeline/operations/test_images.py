@@ -166,6 +166,17 @@ def test_codebuild_that_is_asked_for_is_taken_without_a_look_at_docker(docker: S
     assert docker.calls() == []
 
 
+def test_a_builder_that_is_asked_for_goes_before_the_settings(docker: StandIn, settings: Settings) -> None:
+    assert operation.builder(with_builder(settings, "docker"), "codebuild") == ("codebuild", "--builder codebuild")
+    assert operation.builder(with_builder(settings, "codebuild"), "auto") == ("docker", "docker answers")
+    docker.fails("info", "Cannot connect")
+    with pytest.raises(PipelineError) as caught:
+        operation.builder(with_builder(settings, "codebuild"), "docker")
+    assert str(caught.value) == (
+        "--builder docker, but docker does not answer: Cannot connect; start docker, or take --builder codebuild"
+    )
+
+
 # ------------------------------------------------------------------------------------------------ build, by Docker
 
 

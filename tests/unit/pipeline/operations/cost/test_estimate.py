@@ -148,7 +148,7 @@ def test_a_type_without_a_price_leaves_the_total_incomplete() -> None:
 def test_types_with_disks_of_their_own_have_no_volumes_to_pay() -> None:
     def volumes(instance_type: str) -> list[str]:
         training = {"instance_type": instance_type, "spot": False}
-        items = run(changed(training=training)).bill.items
+        items = run(changed(training=training, images={"training_base": "own.example/of-cuda-12:1"})).bill.items
         return [one.what for one in items if one.part == "TuneModel"]
 
     assert volumes("ml.g5.2xlarge") == ["12 x ml.g5.2xlarge"]
@@ -158,6 +158,23 @@ def test_types_with_disks_of_their_own_have_no_volumes_to_pay() -> None:
 def test_a_gpu_is_never_assumed_quicker_than_the_loader_that_feeds_it() -> None:
     rate, _ = rates.training_rate("ml.g4dn.xlarge", ["shufflenet_v2_x0_5"], 224)
     assert rate.high <= rates.LOADED.value.high * 4
+
+
+@pytest.mark.parametrize("instance_type", ["ml.g6e.2xlarge", "ml.p6-b200.48xlarge"])
+def test_a_gpu_that_is_not_in_the_table_is_still_no_cpu(instance_type: str) -> None:
+    rate, assumption = rates.training_rate(instance_type, ["resnet34"], 224)
+    assert assumption.name == "a training step on a GPU that is not in the table"
+    oldest, _ = rates.training_rate("ml.g4dn.xlarge", ["resnet34"], 224)
+    assert rate.low == oldest.low
+
+
+def test_a_type_whose_gpus_are_not_known_is_quicker_by_as_many_as_it_may_have() -> None:
+    # Of a network so heavy that no loader is in its way.
+    one, eight = (
+        rates.training_rate(f"ml.{name}", ["vit_b_16"], 1024)[0] for name in ("g6e.xlarge", "p6-b200.48xlarge")
+    )
+    assert eight.low == one.low
+    assert float(eight.high) == pytest.approx(float(one.high * 8))
 
 
 def test_a_network_that_is_not_known_is_given_a_wide_range() -> None:

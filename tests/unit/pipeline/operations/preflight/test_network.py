@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from moto.ec2.models import ec2_backends
 
 from pipeline.settings import Settings
 from tests.unit.pipeline.operations.preflight.conftest import Look, changed, client
@@ -15,6 +16,19 @@ def vpc() -> str:
 
 def subnet(vpc: str, block: str = "10.0.1.0/24") -> str:
     return str(client("ec2").create_subnet(VpcId=vpc, CidrBlock=block)["Subnet"]["SubnetId"])
+
+
+def main_table(vpc: str) -> str:
+    filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.main", "Values": ["true"]}]
+    return str(client("ec2").describe_route_tables(Filters=filters)["RouteTables"][0]["RouteTableId"])
+
+
+def gateway(vpc: str, table: str) -> str:
+    """An endpoint for S3 in one of the route tables."""
+    made = client("ec2").create_vpc_endpoint(
+        VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3", VpcEndpointType="Gateway", RouteTableIds=[table]
+    )
+    return str(made["VpcEndpoint"]["VpcEndpointId"])
 
 
 def group(vpc: str) -> str:
@@ -35,9 +49,42 @@ def test_a_vpc_without_a_gateway_endpoint_for_s3_is_advised_to_have_one(
     chosen = inside(settings, [subnet(vpc)], [group(vpc)])
     (status, _), (advice, detail) = look("network", chosen)
     assert (status, advice) == ("ok", "warning")
-    assert f"aws ec2 create-vpc-endpoint --vpc-id {vpc} --service-name com.amazonaws.us-east-1.s3" in detail
-    client("ec2").create_vpc_endpoint(VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3", VpcEndpointType="Gateway")
-    assert [status for status, _ in look("network", chosen)] == ["ok", "ok"]
+    create = f"aws ec2 create-vpc-endpoint --vpc-id {vpc} --service-name com.amazonaws.us-east-1.s3"
+    assert detail.endswith(f"{create} --route-table-ids {main_table(vpc)}")
+    gateway(vpc, main_table(vpc))
+    assert look("network", chosen)[1] == ("ok", f"an S3 gateway endpoint in {vpc}")
+
+
+def test_every_subnet_wants_the_endpoint_in_the_route_table_that_is_its_own(
+    look: Look, settings: Settings, vpc: str
+) -> None:
+    first, second = subnet(vpc), subnet(vpc, "10.0.2.0/24")
+    table = str(client("ec2").create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"])
+    client("ec2").associate_route_table(RouteTableId=table, SubnetId=second)
+    endpoint = gateway(vpc, main_table(vpc))
+    chosen = inside(settings, [first, second], [group(vpc)])
+    status, detail = look("network", chosen)[1]
+    assert status == "warning"
+    assert detail.startswith(f"no route leads from {second} to a gateway endpoint for S3:")
+    change = f"aws ec2 modify-vpc-endpoint --vpc-endpoint-id {endpoint} --add-route-table-ids {table}"
+    assert detail.endswith(change)
+    client("ec2").modify_vpc_endpoint(VpcEndpointId=endpoint, AddRouteTableIds=[table])
+    assert look("network", chosen)[1][0] == "ok"
+
+
+def test_an_endpoint_that_is_not_available_is_no_way_to_s3(look: Look, settings: Settings, vpc: str) -> None:
+    endpoint = gateway(vpc, main_table(vpc))
+    # Moto's endpoints are available at once.
+    ec2_backends[settings.account.id]["us-east-1"].vpc_end_points[endpoint].state = "deleting"
+    assert look("network", inside(settings, [subnet(vpc)], [group(vpc)]))[1][0] == "warning"
+
+
+def test_an_interface_endpoint_has_no_routes(look: Look, settings: Settings, vpc: str) -> None:
+    client("ec2").create_vpc_endpoint(
+        VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3", VpcEndpointType="Interface", SubnetIds=[subnet(vpc)]
+    )
+    chosen = inside(settings, [subnet(vpc, "10.0.3.0/24")], [group(vpc)])
+    assert look("network", chosen)[1][0] == "warning"
 
 
 def test_subnets_and_groups_of_two_vpcs_are_a_failure(look: Look, settings: Settings, vpc: str) -> None:

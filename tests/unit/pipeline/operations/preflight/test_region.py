@@ -21,6 +21,7 @@ def said(settings: Settings, check: str) -> tuple[str, str]:
     [
         ("eu-central-1", "ok", "eu-central-1"),
         ("eu-centrall-1", "warning", "did you mean eu-central-1"),
+        ("xx-east-1", "failed", "account.region xx-east-1: this boto3 knows no SageMaker there; did you mean"),
         ("cn-north-1", "failed", "in the partition aws-cn"),
         ("us-gov-west-1", "failed", "in the partition aws-us-gov"),
     ],
