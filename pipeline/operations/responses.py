@@ -23,6 +23,8 @@ _MISSING_CODES = {
     "ImageNotFoundException",
     "QueueDoesNotExist",
     "AWS.SimpleQueueService.NonExistentQueue",
+    # Application Auto Scaling's.
+    "ObjectNotFoundException",
     # EC2's.
     "InvalidSubnetID.NotFound",
     "InvalidGroup.NotFound",
@@ -41,6 +43,19 @@ def says_missing(error: Any) -> bool:
     return code in _MISSING_CODES or (
         code in _WORDED_CODES and any(words in message.lower() for words in _MISSING_WORDS)
     )
+
+
+def exists(describe: Any, **names: str) -> dict[str, Any] | None:
+    """What a describing operation answers; None where the thing is not there."""
+    from botocore.exceptions import ClientError
+
+    try:
+        found: dict[str, Any] = describe(**names)
+    except ClientError as error:
+        if says_missing(error):
+            return None
+        raise
+    return found
 
 
 def refusal(error: Any) -> str:
