@@ -65,6 +65,16 @@ def refusal(error: Any) -> str:
     return f"these credentials may not look ({error.operation_name}): {aws_errors.message_of(error)}"
 
 
+def doing_without(error: Exception) -> str:
+    """Why AWS could not be asked, for whoever can do without its answer: as it stands in the midst of a sentence.
+
+    Raises the error where the credentials have expired: who has some wants AWS's answer, and is to sign in again.
+    """
+    if aws_errors.is_of(error, aws_errors.EXPIRED):
+        raise error
+    return aws_errors.explained(error).split(";")[0]
+
+
 @contextmanager
 def missing_means(message: str) -> Iterator[None]:
     """Turn AWS's answer that something is not there into a PipelineError that says what to do."""

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 
 from pipeline.cost_display import hours, price_table, quantity, sources, usd
@@ -19,6 +20,7 @@ from pipeline.operations.cost.measured import Measured
 from pipeline.operations.cost.money import Bill, Item, Price, Range
 from pipeline.operations.executions import Execution
 from pipeline.settings import Settings
+from tests.answers import Answers
 from tests.unit.pipeline.conftest import Call
 from tests.unit.pipeline.operations.cost.conftest import PRICES
 from tests.unit.pipeline.operations.cost.test_billing import START
@@ -122,6 +124,36 @@ def test_without_credentials_an_estimate_is_made_from_the_file_and_says_so(call:
     outcome = call("cost")
     assert outcome.code == 0, outcome.error
     assert "no AWS credentials: prices are the file's" in outcome.out
+
+
+@pytest.fixture
+def answers(aws: None, monkeypatch: pytest.MonkeyPatch) -> Answers:
+    """An account's answers, for which there are credentials."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    return Answers()
+
+
+def test_without_a_network_it_is_looked_for_once_and_the_estimate_is_made_without(call: Call, answers: Answers) -> None:
+    answers.raises("sts.GetCallerIdentity", EndpointConnectionError(endpoint_url="https://sts.us-east-1.example/"))
+    outcome = call("cost")
+    assert outcome.code == 0, outcome.error
+    out = " ".join(outcome.out.split())
+    reason = "AWS cannot be reached at https://sts.us-east-1.example/ (EndpointConnectionError)"
+    assert f"as many as the public data set has ({reason}); say how many: --photos N" in out
+    assert f"{reason}: prices are the file's" in out
+    assert "the training rate is assumed" in out
+    assert set(answers.asked) == {"sts.GetCallerIdentity"}
+
+
+def test_expired_credentials_are_a_failure_with_two_remedies(call: Call, answers: Answers) -> None:
+    answers.error("sts.GetCallerIdentity", "ExpiredToken", "The security token is expired", status=403)
+    outcome = call("cost")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.error.endswith(
+        "the AWS credentials have expired; sign in again: aws sso login, or set AWS_PROFILE;"
+        " without AWS: python -m pipeline --profile aws cost --offline\n"
+    )
 
 
 @pytest.mark.usefixtures("aws")
