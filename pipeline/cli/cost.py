@@ -93,7 +93,7 @@ def cost(
         counted = facts.find(settings, photos, size, unasked)
         trained = _trained(settings, photos_per_second, unasked)
         one_run = estimate.run(settings, counted, known, trained.photos_per_second)
-        month, assumed = monthly.month(settings, counted, known, requests)
+        month, assumed = monthly.month(settings, counted, known, requests, runs)
     view = _Estimated(settings, counted, trained, one_run, month, assumed, runs, requests, unreached)
     (view.write if as_json else view.show)(known, now.date())
 
