@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 
-from pipeline.cost_display import hours, price_table, quantity, sources, usd
+from pipeline.cost_display import hours, price_table, print_prices, quantity, sources, usd
 from pipeline.operations.cost import actual, measured
 from pipeline.operations.cost.actual import Cost
 from pipeline.operations.cost.measured import Measured
@@ -82,7 +82,9 @@ def test_an_estimate_is_written_for_machines_with_numbers_that_add_up(call: Call
         assert found["month_with_runs"][end] == pytest.approx(month["usd"][end] + 3 * run["usd"][end], abs=1e-5)
     assert run["complete"]
     assert run["seconds"]["low"] < run["seconds"]["high"]
-    assert all(one["source"].startswith("https://") and one["date"] for one in found["prices"])
+    read = [one for one in found["prices"] if one["date"]]
+    assert all(one["source"].startswith("https://") and one["basis"] is None for one in read)
+    assert all(one["basis"] and one["source"] is None for one in found["prices"] if one not in read)
     assert {one["price"] for one in run["items"]} <= {one["what"] for one in found["prices"]}
     assert found["photos"]["train"] == 80_000
 
@@ -226,6 +228,17 @@ def test_prices_of_two_regions_say_which_is_which() -> None:
     assert "price in us-east-1" in out
     assert "ml.g5.2xlarge training in eu-central-1" in out
     assert sources([PRICE, elsewhere]) == ["https://aws.example"]
+
+
+def test_a_price_that_was_not_read_shows_no_date_but_what_it_rests_on() -> None:
+    prices = [PRICE, replace(PRICE, source="", date=None, confirmed=False, basis="by its size")]
+    console = Console(width=100, file=io.StringIO())
+    print_prices(console, prices)
+    assert isinstance(console.file, io.StringIO)
+    out = " ".join(console.file.getvalue().split())
+    assert "hour not read [2]" in out
+    assert "[2] by its size" in out
+    assert "not confirmed" not in out
 
 
 @pytest.mark.parametrize(
