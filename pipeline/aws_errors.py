@@ -59,15 +59,17 @@ def denied_action(error: Any) -> str:
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether AWS did not answer at all."""
+    """Whether AWS did not answer at all, or something else did in its place."""
     from botocore import exceptions
+    from botocore.parsers import ResponseParserError
 
-    return isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError)
+    return isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError | ResponseParserError)
 
 
 def explained(error: Exception) -> str:
     """One line for an error of botocore's."""
     from botocore import exceptions
+    from botocore.parsers import ResponseParserError
 
     match error:
         case exceptions.ClientError():
@@ -82,6 +84,11 @@ def explained(error: Exception) -> str:
             line = "no AWS region is set; set account.region in pipeline.yaml"
         case exceptions.HTTPClientError() | exceptions.ConnectionError():
             line = _unreachable(error)
+        case ResponseParserError():
+            line = (
+                "what answered is not AWS, but a proxy or a sign-in page of the network (ResponseParserError); sign in"
+                " there, or check the network and proxy"
+            )
         case exceptions.ParamValidationError():
             line = f"AWS would refuse the request: {' '.join(str(error).split())}"
         case _:

@@ -59,21 +59,27 @@ def bill_table(bill: Bill, sums: Sequence[Sum]) -> Table:
 
 
 def price_table(prices: Sequence[Price]) -> Table:
-    """Prices with the date of each, and the number of its source in `sources`."""
+    """Prices with the date of each, and the number of its source in `sources`, or of what it rests on."""
     regions = {one.region for one in prices}
     table = simple_table(f"price in {regions.pop()}" if len(regions) == 1 else "price", "USD", "per", "read", "")
     where = sources(prices)
     for one in prices:
-        doubt = Text("" if one.confirmed else "not confirmed", style="yellow")
-        number = f"[{where.index(one.source) + 1}]"
+        doubt = Text("not confirmed" if one.date and not one.confirmed else "", style="yellow")
+        number = f"[{where.index(one.origin) + 1}]"
         what = f"{one.what} in {one.region}" if len(regions) > 1 else one.what
-        table.add_row(what, _price(one.usd), one.unit, f"{one.date} {number}", doubt)
+        table.add_row(
+            what,
+            _price(one.usd),
+            one.unit,
+            Text(f"{one.date or 'not read'} {number}", style="" if one.date else "yellow"),
+            doubt,
+        )
     return table
 
 
 def sources(prices: Iterable[Price]) -> list[str]:
-    """Where prices were read, each place once."""
-    return list(dict.fromkeys(one.source for one in prices))
+    """Where prices were read, or what they rest on, each once."""
+    return list(dict.fromkeys(one.origin for one in prices))
 
 
 def assumption_table(assumptions: Iterable[Assumption]) -> Table:
@@ -87,7 +93,7 @@ def assumption_table(assumptions: Iterable[Assumption]) -> Table:
 
 
 def print_prices(console: Console, prices: Sequence[Price]) -> None:
-    """The prices and where they were read."""
+    """The prices, and where they were read or what they rest on."""
     console.print(price_table(prices), highlight=False)
     for number, place in enumerate(sources(prices), 1):
         console.print(f"[{number}] {place}", markup=False, highlight=False, soft_wrap=True)

@@ -85,15 +85,16 @@ def cost(
         (_write_actual if as_json else _show_actual)(settings, found, known, now.date())
         return
     settings = options.settings()
-    unasked = "nothing was asked: --offline" if offline else _unreachable(options)
     size = None if average_kilobytes is None else Decimal(str(average_kilobytes))
     with status("asking for prices and the latest run"):
+        unreached = "" if offline else _unreachable(options)
+        unasked = "nothing was asked: --offline" if offline else unreached
         known = catalog.chosen(settings, prices or FILE, now.date(), ask=not unasked)
         counted = facts.find(settings, photos, size, unasked)
         trained = _trained(settings, photos_per_second, unasked)
         one_run = estimate.run(settings, counted, known, trained.photos_per_second)
-        month, assumed = monthly.month(settings, counted, known, requests)
-    view = _Estimated(settings, counted, trained, one_run, month, assumed, runs, requests)
+        month, assumed = monthly.month(settings, counted, known, requests, runs)
+    view = _Estimated(settings, counted, trained, one_run, month, assumed, runs, requests, unreached)
     (view.write if as_json else view.show)(known, now.date())
 
 
@@ -104,11 +105,32 @@ def _refuse(**given: object) -> None:
 
 
 def _unreachable(options: Options) -> str:
-    """Why the settings' account cannot be asked; an estimate can do without. Else this process is pointed at it."""
+    """Why the settings' account cannot be asked; an estimate can do without. Else this process is pointed at it.
+
+    Looked for once, and not for long: without a network each question would wait by itself. Raises PipelineError for
+    credentials that AWS does not accept (any more).
+    """
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    from botocore.parsers import ResponseParserError
+
+    from pipeline import aws_errors
+    from pipeline.session import looking_client
+
     try:
-        options.connected()
+        settings = options.connected()
     except PipelineError as error:
         return str(error).split(";")[0]
+    if settings.account.target == "local":
+        return ""
+    try:
+        looking_client(settings, "sts").get_caller_identity()
+    except NoCredentialsError:
+        return ""  # each source says by itself that it has none
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
+        line = aws_errors.explained(error)
+        if aws_errors.is_unreachable(error):
+            return line.split(";")[0]
+        raise PipelineError(f"{line}; without AWS: python -m pipeline cost --offline") from error
     return ""
 
 
@@ -139,6 +161,8 @@ class _Estimated:
     assumed: tuple[Assumption, ...]
     runs: int
     requests: int
+    unreached: str
+    """Why the account could not be asked, though it was to be."""
 
     @property
     def _assumptions(self) -> tuple[Assumption, ...]:
@@ -153,9 +177,11 @@ class _Estimated:
         from pipeline.operations.cost.prices import warnings
 
         local = [_WOULD] if self.settings.account.target == "local" else []
+        silent = [f"{self.unreached}: prices are the file's"] if self.unreached and not local else []
         asked = [] if self.requests else ["no requests to the endpoint are counted: --requests N"]
         return [
             *local,
+            *silent,
             *known.notes,
             *filter(None, [self.trained.note]),
             *self.run.notes,

@@ -1,7 +1,8 @@
 """Take the pipeline out of its account: what was found, one thing after the other, each in its turn.
 
-Schedules first, so that nothing starts a run any more; the endpoint before what it is made of; the pipeline last but
-for the versions, which go only when they are asked for. What cannot be deleted is reported, and the rest goes on.
+Schedules first, so that nothing starts a run any more; the endpoint after its scaling and before what it is made of;
+the pipeline last but for the versions, which go only when they are asked for. What cannot be deleted is reported, and
+the rest goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pipeline import aws_errors
 from pipeline.errors import PipelineError
 from pipeline.operations import inventory
 from pipeline.operations.inventory import DIMENSION, Item
-from pipeline.operations.responses import says_missing
+from pipeline.operations.responses import exists, says_missing
 from pipeline.session import client
 from pipeline.settings import Settings
 
@@ -23,7 +24,7 @@ from pipeline.settings import Settings
 ENDPOINT_SECONDS = 900.0
 _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 # SageMaker deletes a configuration that an endpoint runs on, and the endpoint cannot be changed any more.
-_OF_ENDPOINT = ("scaling", "endpoint configuration", "model")
+_OF_ENDPOINT = ("endpoint configuration", "model")
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ def plan(settings: Settings, *, packages: bool = False) -> Plan:
 
     Raises PipelineError while runs are under way, which have to be stopped first, or the endpoint is being changed.
     """
-    found = inventory.endpoint(settings) or {}
-    if found.get("EndpointStatus") in _CHANGING:
+    found = inventory.endpoint(settings)
+    another = inventory.anothers(settings, found) if found else ""
+    if found and not another and found["EndpointStatus"] in _CHANGING:
         raise PipelineError(
             f"the endpoint {settings.endpoint.name} is {found['EndpointStatus']}, and cannot be deleted before that"
             " ends; see: python -m pipeline endpoint"
@@ -59,10 +61,14 @@ def plan(settings: Settings, *, packages: bool = False) -> Plan:
         raise PipelineError(f"{len(ids)} run(s) are under way, and would be lost; stop them first: {stop}")
     items = [
         *inventory.of_schedules(settings),
-        *inventory.of_endpoint(settings),
+        *([] if another else inventory.of_endpoint(settings)),
         *inventory.of_models(settings),
         *inventory.of_pipeline(settings),
     ]
+    if found and another:
+        # It runs on its configuration, whatever name that has.
+        its = ("endpoint configuration", found["EndpointConfigName"])
+        items = [one for one in items if (one.kind, one.name) != its]
     versions = list(inventory.of_registry(settings))
     kept = [f"all data below {settings.root_uri}", f"the stack {settings.stack}: bucket, roles, images, rules", "logs"]
     if packages:
@@ -70,6 +76,8 @@ def plan(settings: Settings, *, packages: bool = False) -> Plan:
     elif versions:
         number = len(versions) - 1
         kept.insert(0, f"the group {settings.registry.group} with {number} model version(s); --packages deletes them")
+    if another:
+        kept.insert(0, another)
     return Plan(tuple(items), tuple(kept))
 
 
@@ -131,7 +139,7 @@ def _delete(settings: Settings, item: Item, sleep: Callable[[float], None]) -> N
 def _wait_until_gone(sagemaker: Any, name: str, sleep: Callable[[float], None]) -> None:
     """Its configuration may be deleted only after it. Raises PipelineError where it does not end."""
     waited, interval = 0.0, 2.0
-    while inventory.exists(sagemaker.describe_endpoint, EndpointName=name):
+    while exists(sagemaker.describe_endpoint, EndpointName=name):
         if waited >= ENDPOINT_SECONDS:
             raise PipelineError(f"it is still being deleted after {waited:.0f} s; run this command again")
         sleep(interval)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.operations import logs
-from pipeline.operations.responses import missing_means, says_missing
+from pipeline.operations import logs, registry
+from pipeline.operations.responses import exists, refusal, says_missing
 from pipeline.serving import VARIANT
 from pipeline.session import client
 from pipeline.settings import Settings
@@ -110,8 +110,9 @@ def describe(settings: Settings) -> Endpoint:
     """The endpoint of the settings. Raises PipelineError where there is none."""
     sagemaker = client(settings, "sagemaker")
     name = settings.endpoint.name
-    with missing_means(f"there is no endpoint {name}; approve a model: python -m pipeline approve latest"):
-        found = sagemaker.describe_endpoint(EndpointName=name)
+    found = exists(sagemaker.describe_endpoint, EndpointName=name)
+    if found is None:
+        raise PipelineError(_absent(settings))
     config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
     production = config["ProductionVariants"][0]
     serving = (found.get("ProductionVariants") or [{}])[0]
@@ -129,6 +130,44 @@ def describe(settings: Settings) -> Endpoint:
         captures=capture.get("DestinationS3Uri", ""),
         pending=_pending(sagemaker, found.get("PendingDeploymentSummary")),
         tried=_tried(sagemaker, found["EndpointArn"]),
+    )
+
+
+def unavailable(settings: Settings) -> str:
+    """Why nothing takes photos by the endpoint's name, and what to do about it, as one line."""
+    from botocore.exceptions import ClientError
+
+    name = settings.endpoint.name
+    try:
+        found = exists(client(settings, "sagemaker").describe_endpoint, EndpointName=name)
+    except ClientError as error:
+        if not refusal(error):
+            raise
+        return f"the endpoint {name} takes no photos, and {refusal(error)}"
+    if found is None:
+        return _absent(settings)
+    if found["EndpointStatus"] == "InService":
+        return f"the endpoint {name} has come up only now; run this command again"
+    state = "being created" if found["EndpointStatus"] == "Creating" else found["EndpointStatus"]
+    return f"the endpoint {name} is {state} and takes no photos now; see: python -m pipeline endpoint"
+
+
+def _absent(settings: Settings) -> str:
+    """That there is none: nobody has approved a version, or what follows an approval has not made it."""
+    from botocore.exceptions import ClientError
+
+    missing = f"there is no endpoint {settings.endpoint.name}"
+    try:
+        versions = registry.approved(settings)
+    except ClientError as error:
+        if not (says_missing(error) or refusal(error)):
+            raise
+        versions = []
+    if not versions:
+        return f"{missing}; approve a model: python -m pipeline approve latest"
+    return (
+        f"{missing}, though version {versions[0]} is approved: it is being made, or that went astray;"
+        " see: python -m pipeline logs deploy"
     )
 
 
@@ -180,7 +219,7 @@ def wait(
         try:
             found = describe(settings)
         except PipelineError as error:
-            last = str(error)
+            last = str(error).split(";")[0]
         else:
             if found.status == "Failed":
                 raise PipelineError(f"the endpoint {found.name} failed: {found.failure or 'no reason is given'}")

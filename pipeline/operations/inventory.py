@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
 from pipeline.operations.executions import FINAL
-from pipeline.operations.responses import says_missing
+from pipeline.operations.responses import exists, says_missing
 from pipeline.operations.schedules import schedules
 from pipeline.serving import VARIANT
 from pipeline.session import client
@@ -57,15 +57,29 @@ def of_schedules(settings: Settings) -> Iterator[Item]:
 
 
 def of_endpoint(settings: Settings) -> Iterator[Item]:
-    """The endpoint, and the scaling that is registered for it."""
+    """The scaling that is registered for the endpoint, and the endpoint: which takes its scaling with it."""
     name = settings.endpoint.name
-    if found := endpoint(settings):
-        yield Item("endpoint", name, f"{found['EndpointStatus']}, {found['EndpointConfigName']}")
     targets = client(settings, "application-autoscaling").describe_scalable_targets(
         ServiceNamespace="sagemaker", ResourceIds=[scaled_resource(name)], ScalableDimension=DIMENSION
     )["ScalableTargets"]
     for target in targets:
         yield Item("scaling", name, f"{target['MinCapacity']} to {target['MaxCapacity']} instances")
+    if found := endpoint(settings):
+        yield Item("endpoint", name, f"{found['EndpointStatus']}, {found['EndpointConfigName']}")
+
+
+def anothers(settings: Settings, found: Mapping[str, Any]) -> str:
+    """Why the endpoint that is described in `found` is not ours to delete; empty where it serves our group.
+
+    Its name tells nothing: anybody may have chosen it, or the settings may name somebody else's.
+    """
+    package = _served(client(settings, "sagemaker"), found["EndpointConfigName"])
+    if _of_our_group(settings, package, unknown=False):
+        return ""
+    name = settings.endpoint.name
+    if package:
+        return f"the endpoint {name}: it serves {package}, which is no version of the group {settings.registry.group}"
+    return f"the endpoint {name}: its model is not there, so that nothing tells whose it is"
 
 
 def endpoint(settings: Settings) -> dict[str, Any] | None:
@@ -187,14 +201,3 @@ def of_registry(settings: Settings) -> Iterator[Item]:
             version, status = one["ModelPackageVersion"], one.get("ModelApprovalStatus", "")
             yield Item("model version", f"{group} {version}", status, one["ModelPackageArn"])
     yield Item("model package group", group)
-
-
-def exists(describe: Any, **names: str) -> dict[str, Any] | None:
-    """What a describing operation answers; None where the thing is not there."""
-    try:
-        found: dict[str, Any] = describe(**names)
-    except ClientError as error:
-        if says_missing(error):
-            return None
-        raise
-    return found

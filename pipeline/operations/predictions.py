@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import PipelineError
+from pipeline.operations import endpoint
 from pipeline.operations.photos import Reader
 from pipeline.session import client
 from pipeline.settings import Settings
@@ -54,7 +55,7 @@ def predict(settings: Settings, reader: Reader, names: Iterable[str], *, concurr
     """
     from botocore.exceptions import ConnectTimeoutError, HTTPClientError, IncompleteReadError
 
-    runtime, name = client(settings, "sagemaker-runtime"), settings.endpoint.name
+    runtime = client(settings, "sagemaker-runtime")
 
     def answer(source: str) -> Answer:
         try:
@@ -64,7 +65,7 @@ def predict(settings: Settings, reader: Reader, names: Iterable[str], *, concurr
         except (HTTPClientError, ConnectTimeoutError, IncompleteReadError) as error:
             return NotCounted(source, f"cannot be read: {error}")
         try:
-            return _invoke(runtime, name, source, photo.data)
+            return _invoke(settings, runtime, source, photo.data)
         except (HTTPClientError, ConnectTimeoutError, IncompleteReadError) as error:
             # boto3 has tried again already.
             return NotCounted(source, f"no answer: {error}")
@@ -84,16 +85,16 @@ def predict(settings: Settings, reader: Reader, names: Iterable[str], *, concurr
                 future.cancel()
 
 
-def _invoke(runtime: Any, name: str, source: str, data: bytes) -> Answer:
+def _invoke(settings: Settings, runtime: Any, source: str, data: bytes) -> Answer:
     from botocore.exceptions import ClientError
 
     started = time.perf_counter()
     try:
         response = runtime.invoke_endpoint(
-            EndpointName=name, ContentType="image/jpeg", Accept="application/json", Body=data
+            EndpointName=settings.endpoint.name, ContentType="image/jpeg", Accept="application/json", Body=data
         )
     except ClientError as error:
-        return NotCounted(source, _refusal(name, error))
+        return NotCounted(source, _refusal(settings, error))
     body = response["Body"].read()
     milliseconds = (time.perf_counter() - started) * 1000
     try:
@@ -114,15 +115,17 @@ def prediction(source: str, answer: Any, milliseconds: float = 0.0) -> Predictio
     )
 
 
-def _refusal(name: str, error: Any) -> str:
+def _refusal(settings: Settings, error: Any) -> str:
     """What a failed call means for its photo. Raises what is no photo's fault."""
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if code == "ModelError":
         # The container's own answer; the service's message wraps it in advice on CloudWatch.
         status, original = error.response.get("OriginalStatusCode"), error.response.get("OriginalMessage")
         return f"the model answered {status}: {_said(original or message)}"
-    if code in ("ValidationError", "ValidationException") and "not found" in message.lower():
-        raise PipelineError(f"there is no endpoint {name}; approve a model: python -m pipeline approve latest")
+    # An endpoint that is being created is not found either.
+    unavailable = any(words in message.lower() for words in ("not found", "not inservice"))
+    if code in ("ValidationError", "ValidationException") and unavailable:
+        raise PipelineError(endpoint.unavailable(settings))
     raise error
 
 

@@ -28,6 +28,8 @@ _MISSING_CODES = {
     "ImageNotFoundException",
     "QueueDoesNotExist",
     "AWS.SimpleQueueService.NonExistentQueue",
+    # Application Auto Scaling's.
+    "ObjectNotFoundException",
     # EC2's.
     "InvalidSubnetID.NotFound",
     "InvalidGroup.NotFound",
@@ -48,11 +50,34 @@ def says_missing(error: Any) -> bool:
     )
 
 
+def exists(describe: Any, **names: str) -> dict[str, Any] | None:
+    """What a describing operation answers; None where the thing is not there."""
+    from botocore.exceptions import ClientError
+
+    try:
+        found: dict[str, Any] = describe(**names)
+    except ClientError as error:
+        if says_missing(error):
+            return None
+        raise
+    return found
+
+
 def refusal(error: Any) -> str:
     """What a botocore ClientError says that means "not allowed", as one line; empty for any other error."""
     if aws_errors.code_of(error) not in aws_errors.DENIED:
         return ""
     return f"these credentials may not look ({error.operation_name}): {aws_errors.message_of(error)}"
+
+
+def doing_without(error: Exception) -> str:
+    """Why AWS could not be asked, for whoever can do without its answer: as it stands in the midst of a sentence.
+
+    Raises the error where the credentials have expired: who has some wants AWS's answer, and is to sign in again.
+    """
+    if aws_errors.is_of(error, aws_errors.EXPIRED):
+        raise error
+    return aws_errors.explained(error).split(";")[0]
 
 
 @contextmanager

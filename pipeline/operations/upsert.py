@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pipeline import aws_errors, source
 from pipeline.errors import PipelineError
 from pipeline.operations.check import checked_definition
-from pipeline.operations.responses import says_missing
+from pipeline.operations.responses import exists
 from pipeline.session import client
 from pipeline.settings import Settings
 
@@ -49,7 +49,7 @@ def upsert(
     if parallelism is not None:
         request["ParallelismConfiguration"] = {"MaxParallelExecutionSteps": parallelism}
     # Read first: who may not look is told so before anything is made.
-    has_group = _has_group(sagemaker, settings.registry.group)
+    has_group = exists(sagemaker.describe_model_package_group, ModelPackageGroupName=settings.registry.group)
     arn, change = _put(sagemaker, request, sleep)
     if has_group:
         return Upserted(arn, change, "unchanged")
@@ -82,7 +82,7 @@ def _put(sagemaker: Any, request: dict[str, Any], sleep: Callable[[float], None]
 
 
 def _put_once(sagemaker: Any, request: dict[str, Any]) -> tuple[str, Change]:
-    before = _describe(sagemaker, request["PipelineName"])
+    before = exists(sagemaker.describe_pipeline, PipelineName=request["PipelineName"])
     if before is None:
         return sagemaker.create_pipeline(**request)["PipelineArn"], "created"
     if _same(before, request):
@@ -118,35 +118,11 @@ def _take_back(sagemaker: Any, name: str, error: Exception) -> None:
         ) from error
 
 
-def _describe(sagemaker: Any, name: str) -> dict[str, Any] | None:
-    from botocore.exceptions import ClientError
-
-    try:
-        response: dict[str, Any] = sagemaker.describe_pipeline(PipelineName=name)
-    except ClientError as error:
-        if says_missing(error):
-            return None
-        raise
-    return response
-
-
 def _same(before: dict[str, Any], request: dict[str, Any]) -> bool:
     """Whether an update would change nothing; definitions are compared by content, not by spacing."""
     if json.loads(before["PipelineDefinition"]) != json.loads(request["PipelineDefinition"]):
         return False
     return all(before.get(key) == value for key, value in request.items() if key != "PipelineDefinition")
-
-
-def _has_group(sagemaker: Any, name: str) -> bool:
-    from botocore.exceptions import ClientError
-
-    try:
-        sagemaker.describe_model_package_group(ModelPackageGroupName=name)
-    except ClientError as error:
-        if says_missing(error):
-            return False
-        raise
-    return True
 
 
 def _create_group(sagemaker: Any, name: str) -> Literal["created", "unchanged"]:

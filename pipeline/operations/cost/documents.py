@@ -34,16 +34,17 @@ def number(value: Decimal) -> float:
 
 
 def prices(found: Iterable[Price]) -> list[dict[str, Any]]:
-    """Prices, each with its source and date."""
+    """Prices, each with its source and date, or with what it rests on where it was not read."""
     return [
         {
             "what": one.what,
             "usd": float(one.usd),
             "unit": one.unit,
             "region": one.region,
-            "source": one.source,
-            "date": one.date.isoformat(),
+            "source": one.source or None,
+            "date": one.date.isoformat() if one.date else None,
             "confirmed": one.confirmed,
+            "basis": one.basis or None,
         }
         for one in found
     ]

@@ -30,7 +30,10 @@ from pipeline.operations.cost.prices import Prices, Service, Usage
 from pipeline.operations.cost.rates import Assumption
 from pipeline.settings import Choices, Settings, seconds
 
-LEFT_OUT = "S3 reads of trials, logs, metrics, the deploy function, events, traffic between regions, taxes, discounts"
+LEFT_OUT = (
+    "S3 reads of trials, logs, metrics, the deploy function, events, ECR storage, CodeBuild minutes, KMS, NAT gateways,"
+    " VPC endpoints, traffic between regions, taxes, discounts"
+)
 
 
 @dataclass(frozen=True)

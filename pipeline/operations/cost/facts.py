@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import PipelineError
 from pipeline.operations.cost import rates
 from pipeline.operations.cost.money import GIGABYTE, KILOBYTE
+from pipeline.operations.responses import doing_without
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def find(settings: Settings, photos: int | None, kilobytes: Decimal | None, unas
     reason = unasked
     if not unasked:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         from pipeline.operations import dataset
 
@@ -82,8 +84,8 @@ def find(settings: Settings, photos: int | None, kilobytes: Decimal | None, unas
             return of_index(dataset.read(settings, uri), size, f"the latest run's data set, {uri}")
         except PipelineError as error:
             reason = str(error).split(";")[0]
-        except (BotoCoreError, ClientError) as error:
-            reason = " ".join(str(error).split())
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
+            reason = doing_without(error)
     return assumed(
         settings, rates.PUBLIC_PHOTOS, size, f"as many as the public data set has ({reason}); say how many: --photos N"
     )

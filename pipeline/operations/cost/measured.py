@@ -12,6 +12,7 @@ from pipeline.operations import dataset, trials
 from pipeline.operations.cost import rates
 from pipeline.operations.cost.estimate import architectures
 from pipeline.operations.cost.money import Range
+from pipeline.operations.responses import doing_without
 from pipeline.operations.trials import Trial
 from pipeline.session import client
 from pipeline.settings import Settings
@@ -35,6 +36,7 @@ def training_rate(settings: Settings) -> Measured:
     fastest, without what a job takes to start, the high one.
     """
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         job = trials.read(settings, "latest")
@@ -49,8 +51,8 @@ def training_rate(settings: Settings) -> Measured:
         ]
     except PipelineError as error:
         return Measured(None, f"the training rate is assumed: {str(error).split(';')[0]}")
-    except (BotoCoreError, ClientError) as error:
-        return Measured(None, f"the training rate is assumed: {' '.join(str(error).split())}")
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
+        return Measured(None, f"the training rate is assumed: {doing_without(error)}")
     if not found:
         chosen = settings.training
         machines = f"{chosen.instance_count} x {chosen.instance_type}"

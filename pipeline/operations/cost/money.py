@@ -67,15 +67,24 @@ def total(ranges: Iterable[Range]) -> Range:
 
 @dataclass(frozen=True)
 class Price:
-    """`usd` for one `unit` of `what`; where and when it was read, and whether that was confirmed."""
+    """`usd` for one `unit` of `what`; where and when it was read, and whether that was confirmed.
+
+    What was not read has neither a source nor a date, and says in `basis` what it rests on.
+    """
 
     what: str
     usd: Decimal
     unit: str
     region: str
     source: str
-    date: date
+    date: date | None
     confirmed: bool
+    basis: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Where it was read, else what it rests on."""
+        return self.source or self.basis
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,19 @@ from pipeline.settings import Settings
 DAYS_A_MONTH = Decimal(365) / 12
 
 
-def month(settings: Settings, facts: Facts, prices: Prices, requests: int) -> tuple[Bill, tuple[Assumption, ...]]:
-    """A month of an endpoint that answers `requests` of a photo each, and what the lines rest on."""
+def month(
+    settings: Settings, facts: Facts, prices: Prices, requests: int, runs: int = 1
+) -> tuple[Bill, tuple[Assumption, ...]]:
+    """A month of an endpoint that answers `requests` of a photo each and of what `runs` leave; what the lines rest on.
+
+    Nothing deletes models, so that those of each run stay.
+    """
     items, assumptions = _serving(settings, facts, prices, requests)
     items.append(service_item("S3", "shards", Range.of(facts.shard_gigabytes), "s3_storage", prices))
-    left = rates.MODEL_MEGABYTES.value * settings.tuning.trials * MEGABYTE / GIGABYTE
-    items.append(service_item("S3", "models of a run", left, "s3_storage", prices))
+    left = rates.MODEL_MEGABYTES.value * settings.tuning.trials * runs * MEGABYTE / GIGABYTE
+    items.append(
+        service_item("S3", "models of a run" if runs == 1 else f"models of {runs} runs", left, "s3_storage", prices)
+    )
     return Bill(tuple(items)), (*assumptions, rates.MODEL_MEGABYTES)
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, get_args
+from typing import Annotated, Any, Literal, Protocol, Self, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import PipelineError
 from pipeline.operations.cost.money import Price
@@ -67,25 +67,37 @@ def _no_truth(value: object) -> object:
 
 _Usd = Annotated[Decimal, BeforeValidator(_no_truth), Field(ge=0, le=100_000, allow_inf_nan=False)]
 _Url = Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+(/\S*)?$")]
+# In a class with a field `date` the name means that field.
+_Date = date
 _InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
 
 
-class _Read(BaseModel):
-    """Where a figure comes from."""
+class _Origin(BaseModel):
+    """Where a figure comes from: read in a source on a date, or not read, and resting on something else."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: _Url
-    date: date
-    confirmed: bool
+    source: _Url | None = None
+    date: _Date | None = None
+    confirmed: bool | None = None
+    basis: Annotated[str, Field(pattern=r"^\S[^\n]{0,199}$")] | None = None
+
+    @model_validator(mode="after")
+    def _read_or_not(self) -> Self:
+        read = (self.source, self.date, self.confirmed)
+        if self.basis is None and None in read:
+            raise ValueError("want source, date and confirmed; or a basis, for what was not read")
+        if self.basis is not None and read != (None, None, None):
+            raise ValueError("what has a basis was not read: leave out source, date and confirmed")
+        return self
 
 
-class _Instances(_Read):
+class _Instances(_Origin):
     usages: list[Usage] = Field(min_length=1)
     usd: dict[_InstanceType, _Usd] = Field(min_length=1)
 
 
-class _Service(_Read):
+class _Service(_Origin):
     usd: _Usd
 
 
@@ -147,16 +159,18 @@ class FilePrices:
 
 
 def warnings(prices: Iterable[Price], today: date) -> list[str]:
-    """What is doubtful about prices: their age, and that nobody has confirmed them; a line each."""
+    """What is doubtful about prices: age, that nobody has confirmed them, that they were not read; a line each."""
     counted = list(prices)
     lines = []
-    old = [one for one in counted if today - one.date > GOOD_FOR]
+    old = [one.date for one in counted if one.date and today - one.date > GOOD_FOR]
     if old:
-        oldest = min(one.date for one in old)
+        oldest = min(old)
         lines.append(f"{len(old)} of {len(counted)} prices are more than a year old (from {oldest} on): check them")
-    doubtful = [one.what for one in counted if not one.confirmed]
-    if doubtful:
-        lines.append(f"not confirmed, check before you rely on it: {', '.join(doubtful)}")
+    doubtful = {
+        "not confirmed": [one.what for one in counted if one.date and not one.confirmed],
+        "not read": [one.what for one in counted if not one.date],
+    }
+    lines += [f"{doubt}, check before you rely on it: {', '.join(names)}" for doubt, names in doubtful.items() if names]
     return lines
 
 
@@ -196,5 +210,6 @@ def _by_type_and_usage(path: Path, region: str, blocks: list[_Instances]) -> dic
     return found
 
 
-def _price(what: str, unit: str, region: str, read: _Read, usd: Decimal) -> Price:
-    return Price(what, usd, unit, region, read.source, read.date, read.confirmed)
+def _price(what: str, unit: str, region: str, origin: _Origin, usd: Decimal) -> Price:
+    confirmed = bool(origin.confirmed)
+    return Price(what, usd, unit, region, origin.source or "", origin.date, confirmed, origin.basis or "")

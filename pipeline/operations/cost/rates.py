@@ -132,7 +132,7 @@ MODEL_MEGABYTES = Assumption(
 
 # Billion multiply-adds a second of a GPU in a training step in mixed precision: from half of to all that published
 # trainings of ResNet50 reach (about 400 photos/s on a T4, 1,350 on a V100, 2,700 on an A100, 3,600 on an H100, of 12.3
-# billion each), as remembered; A10G and L4 by their tensor cores and memory beside those.
+# billion each), which is not verified; A10G and L4 by their tensor cores and memory beside those.
 _GPUS: dict[str, tuple[str, Range]] = {
     "g4dn": ("T4", Range.of(2_500, 5_000)),
     "g5": ("A10G", Range.of(5_500, 11_000)),

@@ -40,10 +40,11 @@ class Account:
 def explaining(findings: list[Finding]) -> Iterator[None]:
     """An answer of AWS's that ends a look becomes a finding of its own."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
         findings.append(unanswered(error))
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from pipeline import aws_errors
 from pipeline.errors import PipelineError
@@ -92,7 +93,7 @@ def _entered(settings: Settings) -> tuple[Account | None, Finding]:
         return None, (not_checked if settings.account.target == "local" else failed)(str(error))
     try:
         return _identified(settings) if _has_credentials() else (None, not_checked(NO_CREDENTIALS))
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
         unreachable, line = aws_errors.is_unreachable(error), aws_errors.explained(error)
         if unreachable and (unknown := region.unknown_region(settings)):
             return None, failed(f"{line}. {unknown}")

@@ -10,15 +10,17 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 
-from pipeline.cost_display import hours, price_table, quantity, sources, usd
+from pipeline.cost_display import hours, price_table, print_prices, quantity, sources, usd
 from pipeline.operations.cost import actual, measured
 from pipeline.operations.cost.actual import Cost
 from pipeline.operations.cost.measured import Measured
 from pipeline.operations.cost.money import Bill, Item, Price, Range
 from pipeline.operations.executions import Execution
 from pipeline.settings import Settings
+from tests.answers import Answers
 from tests.unit.pipeline.conftest import Call
 from tests.unit.pipeline.operations.cost.conftest import PRICES
 from tests.unit.pipeline.operations.cost.test_billing import START
@@ -80,7 +82,9 @@ def test_an_estimate_is_written_for_machines_with_numbers_that_add_up(call: Call
         assert found["month_with_runs"][end] == pytest.approx(month["usd"][end] + 3 * run["usd"][end], abs=1e-5)
     assert run["complete"]
     assert run["seconds"]["low"] < run["seconds"]["high"]
-    assert all(one["source"].startswith("https://") and one["date"] for one in found["prices"])
+    read = [one for one in found["prices"] if one["date"]]
+    assert all(one["source"].startswith("https://") and one["basis"] is None for one in read)
+    assert all(one["basis"] and one["source"] is None for one in found["prices"] if one not in read)
     assert {one["price"] for one in run["items"]} <= {one["what"] for one in found["prices"]}
     assert found["photos"]["train"] == 80_000
 
@@ -122,6 +126,36 @@ def test_without_credentials_an_estimate_is_made_from_the_file_and_says_so(call:
     outcome = call("cost")
     assert outcome.code == 0, outcome.error
     assert "no AWS credentials: prices are the file's" in outcome.out
+
+
+@pytest.fixture
+def answers(aws: None, monkeypatch: pytest.MonkeyPatch) -> Answers:
+    """An account's answers, for which there are credentials."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    return Answers()
+
+
+def test_without_a_network_it_is_looked_for_once_and_the_estimate_is_made_without(call: Call, answers: Answers) -> None:
+    answers.raises("sts.GetCallerIdentity", EndpointConnectionError(endpoint_url="https://sts.us-east-1.example/"))
+    outcome = call("cost")
+    assert outcome.code == 0, outcome.error
+    out = " ".join(outcome.out.split())
+    reason = "AWS cannot be reached at https://sts.us-east-1.example/ (EndpointConnectionError)"
+    assert f"as many as the public data set has ({reason}); say how many: --photos N" in out
+    assert f"{reason}: prices are the file's" in out
+    assert "the training rate is assumed" in out
+    assert set(answers.asked) == {"sts.GetCallerIdentity"}
+
+
+def test_expired_credentials_are_a_failure_with_two_remedies(call: Call, answers: Answers) -> None:
+    answers.error("sts.GetCallerIdentity", "ExpiredToken", "The security token is expired", status=403)
+    outcome = call("cost")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.error.endswith(
+        "the AWS credentials have expired; sign in again: aws sso login, or set AWS_PROFILE;"
+        " without AWS: python -m pipeline --profile aws cost --offline\n"
+    )
 
 
 @pytest.mark.usefixtures("aws")
@@ -194,6 +228,17 @@ def test_prices_of_two_regions_say_which_is_which() -> None:
     assert "price in us-east-1" in out
     assert "ml.g5.2xlarge training in eu-central-1" in out
     assert sources([PRICE, elsewhere]) == ["https://aws.example"]
+
+
+def test_a_price_that_was_not_read_shows_no_date_but_what_it_rests_on() -> None:
+    prices = [PRICE, replace(PRICE, source="", date=None, confirmed=False, basis="by its size")]
+    console = Console(width=100, file=io.StringIO())
+    print_prices(console, prices)
+    assert isinstance(console.file, io.StringIO)
+    out = " ".join(console.file.getvalue().split())
+    assert "hour not read [2]" in out
+    assert "[2] by its size" in out
+    assert "not confirmed" not in out
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,8 @@ def test_what_starts_runs_goes_first_and_the_endpoint_before_what_it_is_made_of(
         "schedule",
         "schedule",
         "schedule group",
-        "endpoint",
         "scaling",
+        "endpoint",
         "endpoint configuration",
         "model",
         "pipeline",
@@ -164,6 +164,24 @@ def test_what_is_another_pipelines_is_left_alone(settings: Settings) -> None:
     assert delete.plan(settings, packages=True).items == ()
 
 
+def test_another_pipelines_endpoint_and_its_scaling_stay_though_the_settings_name_it(settings: Settings) -> None:
+    theirs = register("others")
+    deployed(theirs)
+    register_scaling()
+    make_pipeline()
+    plan = delete.plan(settings)
+    assert kinds(plan.items) == ["pipeline"]
+    assert plan.kept[0] == f"the endpoint bins: it serves {theirs.arn}, which is no version of the group bins"
+
+
+def test_an_endpoint_of_which_nothing_tells_what_it_serves_stays_with_its_configuration(settings: Settings) -> None:
+    name = deployed(register())
+    client("sagemaker").delete_model(ModelName=f"{name}-model")
+    plan = delete.plan(settings)
+    assert plan.items == ()
+    assert plan.kept[0] == "the endpoint bins: its model is not there, so that nothing tells whose it is"
+
+
 def test_a_configuration_whose_model_is_gone_is_still_ours(settings: Settings) -> None:
     name = deployed(register(), serves=False)
     client("sagemaker").delete_model(ModelName=f"{name}-model")
@@ -193,7 +211,8 @@ def test_runs_under_way_have_to_be_stopped_first(settings: Settings, answers: An
 
 
 def test_an_endpoint_that_is_changing_has_to_end_first(settings: Settings, answers: Answers) -> None:
-    answers.say("sagemaker.DescribeEndpoint", {"EndpointStatus": "Updating", "EndpointConfigName": "c"})
+    name = deployed(register())
+    answers.say("sagemaker.DescribeEndpoint", {"EndpointStatus": "Updating", "EndpointConfigName": name})
     with pytest.raises(PipelineError, match=r"endpoint bins is Updating.*python -m pipeline endpoint"):
         delete.plan(settings)
 
@@ -247,7 +266,7 @@ def test_an_endpoint_that_remains_keeps_what_it_is_made_of(settings: Settings, a
     answers.error("sagemaker.DeleteEndpoint", "ValidationException", 'Cannot delete in-progress endpoint "bins".')
     outcomes = carried_out(settings)
     remaining = {one.item.kind for one in outcomes if one.change == "remains"}
-    assert remaining == {"endpoint", "scaling", "endpoint configuration", "model"}
+    assert remaining == {"endpoint", "endpoint configuration", "model"}
     assert client("sagemaker").describe_endpoint_config(EndpointConfigName=name)["EndpointConfigName"] == name
     assert [one.change for one in outcomes if one.item.kind == "pipeline"] == ["deleted"]
 
@@ -257,6 +276,15 @@ def test_what_has_gone_in_the_meantime_is_no_failure(settings: Settings) -> None
     plan = delete.plan(settings)
     client("sagemaker").delete_pipeline(PipelineName="bins")
     assert [one.change for one in delete.carry_out(settings, plan)] == ["was gone"]
+
+
+def test_scaling_that_sagemaker_has_deregistered_already_was_gone(settings: Settings, answers: Answers) -> None:
+    deployed(register())
+    register_scaling()
+    code = "ObjectNotFoundException"
+    answers.error("application-autoscaling.DeregisterScalableTarget", code, "No scalable target found for service")
+    outcomes = {one.item.kind: one.change for one in carried_out(settings)}
+    assert (outcomes.pop("scaling"), set(outcomes.values())) == ("was gone", {"deleted"})
 
 
 ENDPOINT = delete.Plan((Item("endpoint", "bins"),), ())

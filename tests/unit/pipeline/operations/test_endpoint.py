@@ -11,6 +11,7 @@ from pipeline import serving
 from pipeline.errors import PipelineError
 from pipeline.operations import endpoint
 from pipeline.settings import Settings
+from tests.answers import Answers
 
 PACKAGE = "arn:aws:sagemaker:us-east-1:111122223333:model-package/bins/3"
 
@@ -33,6 +34,30 @@ def test_an_endpoint_is_described_with_the_version_it_serves(settings: Settings)
 
 @pytest.mark.usefixtures("account")
 def test_no_endpoint_is_answered_with_approve(settings: Settings) -> None:
+    with pytest.raises(PipelineError, match="there is no endpoint bins; approve a model"):
+        endpoint.describe(settings)
+
+
+@pytest.mark.usefixtures("account")
+def test_no_endpoint_though_a_version_is_approved_leads_to_what_the_deploy_function_says(settings: Settings) -> None:
+    summary = {
+        "ModelPackageArn": PACKAGE,
+        "ModelPackageVersion": 3,
+        "CreationTime": 0,
+        "ModelPackageStatus": "Completed",
+    }
+    Answers().say("sagemaker.ListModelPackages", {"ModelPackageSummaryList": [summary]})
+    with pytest.raises(PipelineError) as refused:
+        endpoint.describe(settings)
+    assert str(refused.value) == (
+        "there is no endpoint bins, though version 3 is approved: it is being made, or that went astray;"
+        " see: python -m pipeline logs deploy"
+    )
+
+
+@pytest.mark.usefixtures("account")
+def test_who_may_not_see_the_versions_still_learns_that_there_is_no_endpoint(settings: Settings) -> None:
+    Answers().error("sagemaker.ListModelPackages", "AccessDeniedException", "no", status=403)
     with pytest.raises(PipelineError, match="there is no endpoint bins; approve a model"):
         endpoint.describe(settings)
 

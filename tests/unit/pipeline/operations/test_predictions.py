@@ -20,6 +20,7 @@ from pipeline.operations import photos, predictions
 from pipeline.operations.photos import Reader
 from pipeline.operations.predictions import Answer, NotCounted, Prediction, predict
 from pipeline.settings import Settings
+from tests.answers import Answers
 from tests.unit.pipeline.operations.test_photos import jpeg
 
 
@@ -179,12 +180,35 @@ def test_a_models_refusal_is_told_in_its_own_words(runtime: Runtime, settings: S
     assert answer.reason == "the model answered 400: truncated"
 
 
-def test_an_endpoint_that_is_not_there_is_answered_with_approve(
-    runtime: Runtime, settings: Settings, tmp_path: Path
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("", "there is no endpoint bins; approve a model: python -m pipeline approve latest"),
+        ("Creating", "the endpoint bins is being created and takes no photos now; see: python -m pipeline endpoint"),
+        ("Failed", "the endpoint bins is Failed and takes no photos now; see: python -m pipeline endpoint"),
+        ("InService", "the endpoint bins has come up only now; run this command again"),
+    ],
+)
+def test_an_endpoint_that_takes_no_photos_is_answered_with_why_and_what_to_do(
+    settings: Settings, tmp_path: Path, status: str, says: str
 ) -> None:
-    body = json.dumps({"Message": "Endpoint bins of account 111122223333 not found."}).encode()
-    runtime.answer = (400, {"x-amzn-errortype": "ValidationError"}, body)
-    with pytest.raises(PipelineError, match="there is no endpoint bins; approve a model"):
+    answers = Answers()
+    message = "Endpoint bins of account 111122223333 not found."
+    answers.error("sagemaker-runtime.InvokeEndpoint", "ValidationError", message)
+    if status:
+        answers.say("sagemaker.DescribeEndpoint", {"EndpointStatus": status, "EndpointConfigName": "c"})
+    with pytest.raises(PipelineError) as refused:
+        ask(settings, tmp_path, {"a.jpg": jpeg()})
+    assert str(refused.value) == says
+
+
+@pytest.mark.usefixtures("account")
+def test_who_may_not_look_at_the_endpoint_is_told_that_beside_it(settings: Settings, tmp_path: Path) -> None:
+    answers = Answers()
+    answers.error("sagemaker-runtime.InvokeEndpoint", "ValidationError", "Endpoint bins of account 1 not found.")
+    answers.error("sagemaker.DescribeEndpoint", "AccessDeniedException", "no", status=403)
+    with pytest.raises(PipelineError, match=r"bins takes no photos, and these credentials may not look \(Desc"):
         ask(settings, tmp_path, {"a.jpg": jpeg()})
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,8 +125,16 @@ def test_an_account_that_may_not_ask_is_asked_once_and_gets_the_files_prices(cat
         assert price is not None
         assert price.usd == Decimal("0.23")
     [note, _] = catalog.prices.notes
-    assert note.startswith("the Price List API could not be asked (An error occurred (AccessDeniedException)")
-    assert "\n" not in note
+    assert note == (
+        "the Price List API could not be asked (access denied: these credentials may not GetProducts):"
+        " prices are the file's"
+    )
+
+
+def test_credentials_that_have_expired_end_the_estimate(catalog: Catalog) -> None:
+    catalog.stubber.add_client_error("get_products", "ExpiredTokenException", "The security token is expired")
+    with pytest.raises(ClientError, match="ExpiredTokenException"):
+        catalog.prices.instance("ml.m5.xlarge", "training")
 
 
 def test_services_have_the_files_prices(catalog: Catalog) -> None:

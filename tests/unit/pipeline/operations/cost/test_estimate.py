@@ -220,6 +220,12 @@ def test_a_serverless_endpoint_costs_nothing_while_nobody_asks() -> None:
     assert usd(busy, "endpoint", "serverless") == Range.of(2, 12)
 
 
+def test_the_models_of_each_run_of_the_month_are_kept() -> None:
+    one, four = (usd(month(changed(), photos(1000), OURS, 0, runs)[0], "S3", "models") for runs in (1, 4))
+    assert (four.low, four.high) == (4 * one.low, 4 * one.high)
+    assert one.low > 0
+
+
 def test_captures_are_kept_for_their_days() -> None:
     short, long = (
         usd(month(changed(retention={"capture_days": days}), photos(1000), OURS, 10**6)[0], "endpoint", "captures")

@@ -64,7 +64,7 @@ def test_photos_that_are_not_resized_keep_their_size(settings: Settings) -> None
     ("error", "reason"),
     [
         (PipelineError("the pipeline bins has no runs yet; start one: python -m pipeline start"), "bins has no runs"),
-        (NoCredentialsError(), "Unable to locate credentials"),
+        (NoCredentialsError(), "(no AWS credentials were found)"),
     ],
 )
 def test_without_a_run_the_public_data_set_stands_for_it_and_the_reason_is_given(

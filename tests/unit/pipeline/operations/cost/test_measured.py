@@ -100,7 +100,7 @@ def test_trials_that_were_stopped_are_not_asked_for(settings: Settings, monkeypa
     ("error", "reason"),
     [
         (PipelineError("the pipeline bins has no runs yet; start one"), "the pipeline bins has no runs yet"),
-        (NoCredentialsError(), "Unable to locate credentials"),
+        (NoCredentialsError(), "no AWS credentials were found"),
     ],
 )
 def test_where_there_is_no_run_the_rate_is_assumed_and_the_reason_given(

@@ -91,7 +91,9 @@ def test_a_file_of_another_region_is_read_for_it(tmp_path: Path) -> None:
         ("usd: {ml.m5.large: 0.115}", "usd: {ml.m5.xlarge: 0.115}", "ml.m5.xlarge (processing) has two prices"),
         ("date: 2026-10-01", "date: 2026-13-01", "month must be in 1..12"),
         ("https://aws.example/other", "file:///etc/passwd", "source: string should match"),
-        ("confirmed: false", "sure: false", "confirmed: field required"),
+        ("confirmed: false", "sure: false", "sure: extra inputs are not permitted"),
+        ("        date: 2026-10-01\n", "", "instances.1: value error, want source, date and confirmed; or a basis"),
+        ("date: 2026-10-01", "basis: EC2", "instances.1: value error, what has a basis was not read"),
         ("usages: [processing, training]\n", "usages: [labelling]\n", "usages.0: input should be"),
         ("      s3_get: {<<: *read, usd: 0.0004}\n", "", "us-east-1.services: wants s3_get too"),
         ("version: 1", "version: 2", "version: input should be 1"),
@@ -127,3 +129,30 @@ def test_prices_that_nobody_confirmed_are_named(prices: FilePrices) -> None:
     assert price is not None
     [warning] = warnings([price, prices.service("s3_get")], date(2026, 11, 27))
     assert warning == "not confirmed, check before you rely on it: ml.m5.large training"
+
+
+def test_what_was_not_read_has_no_date_and_says_what_it_rests_on(price_file: Path) -> None:
+    read = "source: https://aws.example/other\n        date: 2026-10-01\n        confirmed: false\n"
+    assert read in PRICES
+    price_file.write_text(PRICES.replace(read, "basis: by its size\n"))
+    price = FilePrices(price_file, "us-east-1").instance("ml.m5.large", "training")
+    assert price is not None
+    assert (price.source, price.date, price.confirmed, price.origin) == ("", None, False, "by its size")
+    # However late: what has no date does not get old.
+    assert warnings([price], date(2036, 1, 1)) == ["not read, check before you rely on it: ml.m5.large training"]
+
+
+@pytest.mark.parametrize("instance_type", [*instances.GPUS, *instances.CPU])
+def test_in_our_file_what_rests_on_another_usage_is_a_price_of_that_type_that_was_read(instance_type: str) -> None:
+    prices = [price for usage in USAGES if (price := OURS.instance(instance_type, usage))]
+    read = {price.usd for price in prices if price.date}
+    assert {price.usd for price in prices if price.basis == "the type's price for another usage"} <= read
+
+
+@pytest.mark.parametrize(("size", "parts"), [("xlarge", 4), ("2xlarge", 2)])
+def test_in_our_file_what_rests_on_another_size_is_in_proportion_to_it(size: str, parts: int) -> None:
+    whole, part = OURS.instance("ml.c5.4xlarge", "processing"), OURS.instance(f"ml.c5.{size}", "hosting")
+    assert whole is not None
+    assert part is not None
+    assert (part.usd * parts, part.basis) == (whole.usd, "by its size, from ml.c5.4xlarge's price")
+    assert whole.date is not None

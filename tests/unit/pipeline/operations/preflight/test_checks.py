@@ -77,6 +77,24 @@ def test_without_a_network_nothing_was_checked(settings: Settings, answers: Answ
     assert "cannot be reached at https://sts.us-east-1.amazonaws.com/" in found[0].detail
 
 
+SIGN_IN_PAGE = "<html><body>Welcome<br></body></html>"
+
+
+def test_where_a_sign_in_page_answers_in_place_of_aws_nothing_was_checked(settings: Settings, answers: Answers) -> None:
+    answers.say_xml(STS, SIGN_IN_PAGE)
+    found = online(settings)
+    assert {one.status for one in found} == {"not checked"}
+    assert found[0].detail.startswith("what answered is not AWS, but a proxy or a sign-in page of the network")
+
+
+def test_a_sign_in_page_that_answers_one_check_leaves_the_others(settings: Settings, answers: Answers) -> None:
+    answers.say_xml("iam.GetRole", SIGN_IN_PAGE)
+    found = [one for one in online(settings) if one.check == "roles"]
+    assert found[-1].status == "not checked"
+    assert found[-1].detail.startswith("what answered is not AWS")
+    assert statuses(settings)["network"] == "ok"
+
+
 def test_a_region_that_does_not_answer_and_is_not_known_is_a_failure(settings: Settings, answers: Answers) -> None:
     answers.raises(STS, EndpointConnectionError(endpoint_url="https://sts.eu-centrall-1.amazonaws.com/"))
     first = online(changed(settings, "account", region="eu-centrall-1"))[0]
