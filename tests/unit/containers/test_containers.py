@@ -17,7 +17,7 @@ FORWARDER = ROOT / "containers" / "training" / "forward_signals.py"
 # Import names that differ from the package's.
 PACKAGES = {"cv2": "opencv-python-headless", "botocore": "boto3", "yaml": "PyYAML", "mlflow": "mlflow-skinny"}
 BASE_IMAGE = {"torch", "torchvision", "smdistributed"}
-# Torch's own requirements, one of them at a version of its own: https://pypi.org/pypi/torch/2.5.1/json (sympy==1.13.1).
+# Torch's own requirements, one of them at a version of its own: torch 2.5.1 wants sympy==1.13.1.
 TORCHS = {"sympy", "mpmath"}
 # steps.common.shards imports it in `register_webdataset_scheme` alone, for readers that want WebDataset itself.
 TRAINING_ONLY = {"webdataset"}
