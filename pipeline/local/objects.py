@@ -183,11 +183,13 @@ class ObjectStore:
         assert self._process is not None
         expected = {(LOOPBACK, port) for flag, port in self._inner.items() if flag != _SILENT}
         expected.add((LOOPBACK, self.port))
+        # While it starts, the server tries every port that it was given, this one too, by listening for a moment.
+        tried = {(LOOPBACK, self._inner[_SILENT])}
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise PipelineError(f"the S3 server ended with status {self._process.returncode}: {self._last_lines()}")
-            listening = _listening(self._process)
+            listening = _listening(self._process) - tried
             misplaced = listening - expected
             if misplaced:
                 return sorted(f"{address}:{port}" for address, port in misplaced)

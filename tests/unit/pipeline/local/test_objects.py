@@ -1,5 +1,6 @@
 """The local cloud's S3 server: where it listens, whom it answers, and what is left when it stops."""
 
+import json
 import os
 import signal
 import socket
@@ -94,6 +95,20 @@ def test_objects_survive_a_restart_on_the_same_ports(make_store: MakeStore, tmp_
 
     assert client(store).get_object(Bucket="kept", Key="a/b.txt")["Body"].read() == b"x" * 100_000
     assert (tmp_path / "ports.json").read_text() == inner
+
+
+def test_a_port_that_the_server_only_tries_is_not_one_it_has_shifted_to(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    listening = objects._listening
+
+    def with_the_tried_one(process: object) -> set[tuple[str, int]]:
+        tried = json.loads((tmp_path / "ports.json").read_text())["admin.port"]
+        return listening(process) | {(LOOPBACK, tried)}
+
+    monkeypatch.setattr(objects, "_listening", with_the_tried_one)
+    make_store().start()
+    assert len(servers_of(tmp_path)) == 1
 
 
 def test_a_server_left_by_a_killed_owner_is_replaced_and_its_objects_are_kept(make_store: MakeStore, tmp_path: Path):
