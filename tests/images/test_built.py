@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -72,7 +73,15 @@ def test_an_image_holds_its_own_step_alone(query: Built) -> None:
     assert query.output("ls", "/opt/program/steps") == (0, "__init__.py\ncommon\nquery\n")
 
 
-@pytest.mark.parametrize("image", ["serving", "query", "train"])
+def test_what_the_training_lock_leaves_to_its_base_is_torch_and_what_torch_brings(train: Built) -> None:
+    # This base has no torch.
+    _, said = train.output("python3", "-m", "pip", "check")
+    missing = set(re.findall(r"requires ([a-z0-9-]+), which is not installed", said))
+    wrong = [line for line in said.splitlines() if "has requirement" in line]
+    assert (missing <= {"torch", "torchvision", "sympy", "mpmath"}, wrong) == (True, []), said
+
+
+@pytest.mark.parametrize("image", ["serving", "query"])
 def test_what_the_lock_installs_is_complete(image: str, request: pytest.FixtureRequest) -> None:
     status, said = request.getfixturevalue(image).output("python3", "-m", "pip", "check")
     assert (status, said.splitlines()[-1]) == (0, "No broken requirements found.")
