@@ -20,9 +20,9 @@ from benchmarks.child import ROOT
 from pipeline.bins import synthetic
 from pipeline.bins.layout import Bin, image_key, metadata_key
 from pipeline.bins.sources import open_source
-from steps.common.images import shrink_jpeg
-from steps.common.labels import SCHEMA
-from steps.common.s3 import S3Uri, open_store
+from steps.contracts.labels import SCHEMA
+from steps.photos.jpeg import shrink_jpeg
+from steps.runtime.s3 import S3Uri, open_store
 
 # Different bins; the rest are copies of them under other ids and with other items.
 DISTINCT = 450

@@ -15,9 +15,9 @@ from benchmarks.cases import Bound, Case, say
 from benchmarks.child import Measured, measure
 from benchmarks.contenders import evaluating
 from benchmarks.options import Options
-from steps.common.artifact import ModelDescription
-from steps.common.dataset import IndexPart, Sharding, Split, SplitName, part_name
-from steps.common.network import build_network
+from steps.contracts.artifact import ModelDescription
+from steps.contracts.dataset import IndexPart, Sharding, Split, SplitName, part_name
+from steps.model.network import build_network
 from steps.train.artifact import write_artifact
 from steps.train.export import OnnxGraph
 from steps.train.history import History

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from steps.common.dataset import IndexPart
-from steps.common.s3 import S3Uri
+from steps.contracts.dataset import IndexPart
+from steps.runtime.s3 import S3Uri
 
 LABELS = "processing/input/labels/part-00000.parquet"
 OUTPUTS = ("shards", "index", "assignments")

@@ -25,7 +25,7 @@ from benchmarks.cases import Bound, Case, say, take_turns
 from benchmarks.child import ContenderError, Measured, measure
 from benchmarks.contenders import loading
 from benchmarks.options import Options
-from steps.common.images import shrink_jpeg
+from steps.photos.jpeg import shrink_jpeg
 
 UNIT = "photos/s"
 SHORTER_SIDE = 256

@@ -11,7 +11,7 @@ from benchmarks.child import Work, measure
 from benchmarks.contenders import querying
 from benchmarks.options import Options
 from pipeline.bins.layout import METADATA
-from steps.common.s3 import S3Uri
+from steps.runtime.s3 import S3Uri
 
 UNIT = "files/s"
 

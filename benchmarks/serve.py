@@ -171,8 +171,8 @@ def _photos(folder: Path, *, small: bool) -> Path:
 
 def _artifact(base: Path, architecture: str, size: int) -> Path:
     """A container's folder with the artifact of a network as it is before training, exported as a training does."""
-    from steps.common.artifact import ModelDescription
-    from steps.common.network import build_network
+    from steps.contracts.artifact import ModelDescription
+    from steps.model.network import build_network
     from steps.train.artifact import write_artifact
     from steps.train.export import OnnxGraph
     from steps.train.history import History

@@ -16,7 +16,7 @@ from benchmarks.contenders import sharding
 from benchmarks.job import prepare, written
 from benchmarks.options import Options
 from pipeline.bins.layout import Bin
-from steps.common.s3 import S3Uri
+from steps.runtime.s3 import S3Uri
 
 UNIT = "photos/s"
 LATENCY_SECONDS = 0.015

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import boto3
 
-from steps.common.dataset import Shard
+from steps.contracts.dataset import Shard
 from steps.shard import tar
 
 Sample = tuple[str, bytes, int]

@@ -22,7 +22,7 @@ from benchmarks.contenders import sharding
 from benchmarks.job import prepare
 from benchmarks.options import Options
 from pipeline.local.ports import free_port
-from steps.common.s3 import S3Uri
+from steps.runtime.s3 import S3Uri
 
 UNIT = "photos/s"
 EPOCHS = 3

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds and pushes each image of IMAGES: words of IMAGE|STEP|BASE|URI. CodeBuild runs it (buildspec.yaml); its working
-# directory is the build context.
+# Builds and pushes each image of IMAGES: words of IMAGE|STEP|BASE|URI. CodeBuild runs it (buildspec.yaml) where
+# contexts/STEP holds what each step's image is made of.
 set -euf
 
 login() {
@@ -34,8 +34,8 @@ EOF
     login "$base"
     # SageMaker takes Docker's own manifests only, and no index of several platforms.
     docker buildx build --platform linux/amd64 --provenance=false --output type=image,oci-mediatypes=false \
-        --file "containers/$image/Dockerfile" \
-        --build-arg "BASE_IMAGE=$base" --build-arg "STEP=$step" --tag "$uri" .
+        --file "contexts/$step/containers/$image/Dockerfile" \
+        --build-arg "BASE_IMAGE=$base" --build-arg "STEP=$step" --tag "$uri" "contexts/$step"
     # Refused where another build has pushed it meanwhile.
     docker push "$uri" || there "$uri"
     echo "pushed $step: $uri"

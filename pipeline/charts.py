@@ -6,8 +6,8 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from steps.common.charts import lines
-from steps.common.page import style
+from steps.reports.charts import lines
+from steps.reports.page import style
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,22 @@
-"""Which image a step runs in, what it is built on, and its tag: the hash of what the step is made of.
+"""Which image a step runs in, what it is built on, and its tag: the hash of what the step imports.
 
-One tag a step, so that a change to the report does not shard the data anew. The tag depends on the base image's name,
-on file contents and on paths below the project's folder alone, never on where that folder is.
+One tag per step, so that a change to the reports neither shards the data nor trains again. The tag depends on the base
+image's name, on file contents and on paths below the project's folder alone, never on where that folder is.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline import deep_learning_containers, instances
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -70,12 +74,59 @@ def step_images(settings: Settings, root: Path = ROOT) -> list[StepImage]:
 
 
 def source_files(step: str, root: Path = ROOT) -> list[Path]:
-    """What the image of `step` is made of, as sorted paths relative to `root`."""
-    folders = ["steps/common", f"steps/{step}", f"containers/{STEPS[step]}"]
+    """What the image of `step` is made of, as sorted paths relative to `root`: the folders of `steps` that the step
+    imports, whole, and its container's.
+
+    Raises PipelineError for a file that is not Python.
+    """
+    folders = [*(f"steps/{name}" for name in step_folders(step, root)), f"containers/{STEPS[step]}"]
     files = [Path("steps/__init__.py")]
     for folder in folders:
-        files += [path.relative_to(root) for path in (root / folder).rglob("*") if path.is_file()]
-    return sorted(path for path in files if not any(_STRAY.fullmatch(part) for part in path.parts))
+        files += _files(root, folder)
+    return sorted(files)
+
+
+def step_folders(step: str, root: Path = ROOT) -> list[str]:
+    """The folders below `steps` that `step` imports, itself included, directly or through another folder.
+
+    Taken from the syntax trees, so that an import inside a function counts too, and nothing is executed.
+    """
+    folders, waiting = set(), [step]
+    while waiting:
+        folder = waiting.pop()
+        if folder not in folders:
+            folders.add(folder)
+            for path in _files(root, f"steps/{folder}"):
+                if path.suffix == ".py":
+                    imports = _imported_folders((root / path).read_bytes(), path)
+                    waiting += [name for name in imports if (root / "steps" / name).is_dir()]
+    return sorted(folders)
+
+
+def _files(root: Path, folder: str) -> list[Path]:
+    paths = [path.relative_to(root) for path in (root / folder).rglob("*") if path.is_file()]
+    return [path for path in paths if not any(_STRAY.fullmatch(part) for part in path.parts)]
+
+
+@lru_cache(maxsize=1024)
+def _imported_folders(content: bytes, path: Path) -> frozenset[str]:
+    """Names of the folders of `steps` that a file imports from; `path` is the file's, relative to the root."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError) as error:
+        raise PipelineError(f"{path}: not Python, so what its image is made of is not known: {error}") from error
+    modules = [name.split(".") for node in ast.walk(tree) for name in _modules(node, path)]
+    return frozenset(parts[1] for parts in modules if parts[0] == "steps" and len(parts) > 1)
+
+
+def _modules(node: ast.AST, path: Path) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        # `from .. import x` in steps/query/run.py is `from steps import x`.
+        package = list(path.parent.parts)[: len(path.parent.parts) - node.level + 1] if node.level else []
+        module = ".".join([*package, *([node.module] if node.module else [])])
+        yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
 def base(step: str, settings: Settings) -> str:

@@ -12,7 +12,7 @@ def step(base: str, batch_size: int) -> Work:
     # What the step imports on first use.
     import onnxruntime
 
-    from steps.common.network import import_torchvision
+    from steps.model.network import import_torchvision
 
     del onnxruntime
     import_torchvision()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from steps.common.s3 import open_store
+from steps.runtime.s3 import open_store
 
 # Past this many requests in flight the rate no longer grows.
 IN_FLIGHT = 64

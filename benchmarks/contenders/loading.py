@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from benchmarks.child import Work
-from steps.common.dataset import Shard
+from steps.contracts.dataset import Shard
 
 SIDE = 224
 CLASSES = range(6)
@@ -60,7 +60,7 @@ def naive(index: str, workers: int, batch_size: int) -> Work:
     import webdataset as wds
     from PIL import Image
 
-    from steps.common.network import import_torchvision
+    from steps.model.network import import_torchvision
 
     import_torchvision()
     from torchvision import transforms
@@ -115,7 +115,7 @@ def _shards(index: str) -> list[Shard]:
 
 
 def _photos_of(shard: str) -> list[bytes]:
-    from steps.common.shards import read_shard
+    from steps.shards.reading import read_shard
 
     return [sample.jpeg for sample in read_shard(Shard.model_validate_json(shard))]
 
@@ -126,7 +126,7 @@ def _decode(photos: list[bytes], batch_size: int) -> float:
     import cv2
     import numpy as np
 
-    from steps.common.images import write_network_input
+    from steps.photos.jpeg import write_network_input
 
     cv2.setNumThreads(0)
     batch = np.zeros((batch_size, 3, SIDE, SIDE), np.uint8)
@@ -143,7 +143,7 @@ def image_folder(folder: str, workers: int, batch_size: int) -> Work:
     """torchvision's ImageFolder over the same photos on the local disk: no S3 at all."""
     from torch.utils.data import DataLoader
 
-    from steps.common.network import import_torchvision
+    from steps.model.network import import_torchvision
 
     import_torchvision()
     from torchvision import datasets, transforms
@@ -166,7 +166,7 @@ def litdata(uri: str, cache: str, workers: int, batch_size: int) -> Work:
     # Its client encrypts, which the server on this machine does not; there is no setting for it.
     downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True
 
-    from steps.common.images import network_input
+    from steps.photos.jpeg import network_input
 
     class Photos(StreamingDataset):  # type: ignore[misc]
         def __getitem__(self, index: object) -> tuple[object, int]:
@@ -190,13 +190,13 @@ def litdata(uri: str, cache: str, workers: int, batch_size: int) -> Work:
 
 def mosaicml_streaming(uri: str, cache: str, workers: int, batch_size: int) -> Work:
     """MosaicML Streaming, with our decoder."""
-    from steps.common.network import import_torchvision
+    from steps.model.network import import_torchvision
 
     import_torchvision()
     from streaming import StreamingDataset
     from torch.utils.data import DataLoader
 
-    from steps.common.images import network_input
+    from steps.photos.jpeg import network_input
 
     os.environ["S3_ENDPOINT_URL"] = os.environ["AWS_ENDPOINT_URL_S3"]
 
@@ -229,7 +229,7 @@ def write_litdata(photos: str, folder: str) -> Work:
 
 def write_mosaicml_streaming(photos: str, folder: str) -> Work:
     """The photos of a folder as MosaicML Streaming's shards."""
-    from steps.common.network import import_torchvision
+    from steps.model.network import import_torchvision
 
     import_torchvision()
     from streaming import MDSWriter

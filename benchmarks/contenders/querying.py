@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.child import Work
 from benchmarks.contenders.fetching import fetch_and_drop
-from steps.common.s3 import S3Uri, open_store
+from steps.runtime.s3 import S3Uri, open_store
 
 SUFFIX = ".json"
 THREADS = 16

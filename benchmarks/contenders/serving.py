@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from steps.common.artifact import IMAGENET_MEAN, IMAGENET_STD
+from steps.contracts.artifact import IMAGENET_MEAN, IMAGENET_STD
 
 Count = Callable[[bytes], int]
 
@@ -24,8 +24,8 @@ def plain(folder: Path) -> Count:
     """The same ONNX file in ONNX Runtime as it comes, our decoder, a photo after another."""
     import onnxruntime
 
-    from steps.common.artifact import ONNX, read_description
-    from steps.common.images import network_input
+    from steps.contracts.artifact import ONNX, read_description
+    from steps.photos.jpeg import network_input
 
     description = read_description(folder)
     session = onnxruntime.InferenceSession(folder / ONNX, providers=["CPUExecutionProvider"])
@@ -40,8 +40,8 @@ def plain(folder: Path) -> Count:
 
 def prepared(folder: Path) -> Count:
     """Our session with its folded graph, but a photo after another: what the queue itself is worth."""
-    from steps.common.images import network_input
-    from steps.common.predictor import Predictor, decide
+    from steps.model.predictor import Predictor, decide
+    from steps.photos.jpeg import network_input
 
     predictor = Predictor.load(folder)
     description = predictor.description
@@ -58,8 +58,8 @@ def eager(folder: Path) -> Count:
     import torch
     from PIL import Image
 
-    from steps.common.artifact import read_description
-    from steps.common.network import import_torchvision
+    from steps.contracts.artifact import read_description
+    from steps.model.network import import_torchvision
 
     description = read_description(folder)
     models = import_torchvision()

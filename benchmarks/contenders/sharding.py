@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.child import Work
 from benchmarks.contenders.fetching import fetch_and_drop_awaited
 from benchmarks.job import LABELS
-from steps.common.s3 import S3Uri
+from steps.runtime.s3 import S3Uri
 
 
 def step(base: str, flags: list[str]) -> Work:
@@ -89,7 +89,7 @@ def resize(folder: str, count: int, shorter_side: int, quality: int) -> Work:
     """`count` photos out of memory (each in `folder` as often as it takes), on a thread a core, as the step does."""
     import cv2
 
-    from steps.common.images import shrink_jpeg
+    from steps.photos.jpeg import shrink_jpeg
 
     cv2.setNumThreads(1)
     photos = [path.read_bytes() for path in sorted(Path(folder).iterdir())]

@@ -21,7 +21,7 @@ def ours(architecture: str, size: int, batch_size: int, steps: int) -> Work:
     """`steps.train.loop.train_epoch` over one rank, as `steps.train.trial` builds it."""
     import torch
 
-    from steps.common.network import build_network
+    from steps.model.network import build_network
     from steps.train.checkpoint import Progress
     from steps.train.collectives import Group, process_group
     from steps.train.diagnostics import GpuWatch
@@ -79,7 +79,7 @@ def naive(architecture: str, size: int, batch_size: int, steps: int) -> Work:
     import torch
     import torch.distributed as dist
 
-    from steps.common.network import import_torchvision
+    from steps.model.network import import_torchvision
 
     device = _device()
     models = import_torchvision()
@@ -118,7 +118,7 @@ def matrix_rate(architecture: str, size: int, batch_size: int, steps: int) -> Wo
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from steps.common.network import build_network
+    from steps.model.network import build_network
     from steps.train.precision import Precision
 
     device = _device()

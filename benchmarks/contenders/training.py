@@ -15,9 +15,9 @@ def ours(base: str, flags: list[str], output: str) -> Work:
     """The training step in the container's folder `base`, then its exported model on the test split."""
     import numpy as np
 
-    from steps.common.dataset import read_index
-    from steps.common.images import network_input
-    from steps.common.predictor import Predictor
+    from steps.contracts.dataset import read_index
+    from steps.model.predictor import Predictor
+    from steps.photos.jpeg import network_input
     from steps.train.recipe import parse
     from steps.train.run import run
 
@@ -47,8 +47,8 @@ def naive(
     from torch import nn
     from torch.utils.data import DataLoader, Dataset
 
-    from steps.common.dataset import read_index
-    from steps.common.network import import_torchvision
+    from steps.contracts.dataset import read_index
+    from steps.model.network import import_torchvision
 
     models = import_torchvision()
     from torchvision import transforms
@@ -123,7 +123,7 @@ def _photos(index: object, split: str) -> tuple[list[bytes], list[int]]:
 
 
 def _read(shard: str) -> list[tuple[bytes, int]]:
-    from steps.common.dataset import Shard
-    from steps.common.shards import read_shard
+    from steps.contracts.dataset import Shard
+    from steps.shards.reading import read_shard
 
     return [(sample.jpeg, sample.quantity) for sample in read_shard(Shard.model_validate_json(shard))]

@@ -11,7 +11,7 @@ from pipeline.cli.app import RUN, app, options_of
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from steps.common.dataset import DatasetIndex, Overlap
+    from steps.contracts.dataset import DatasetIndex, Overlap
 
 EXAMPLES = 5
 

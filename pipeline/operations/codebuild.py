@@ -28,11 +28,14 @@ _CONTAINER = "[Container]"
 
 def source(wanted: Sequence[StepImage], root: Path = ROOT) -> bytes:
     """A zip of what the images are made of and of what builds them; the same source gives the same bytes."""
-    files = {*BUILD_FILES, *(path for image in wanted for path in images.source_files(image.step, root))}
+    files = {path.as_posix(): path for path in BUILD_FILES}
+    for image in wanted:
+        # A build context per image: a step's image must not hold what another imports.
+        files |= {f"contexts/{image.step}/{path.as_posix()}": path for path in images.source_files(image.step, root)}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(files):
-            entry = zipfile.ZipInfo(path.as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
+        for name, path in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, (root / path).read_bytes(), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()

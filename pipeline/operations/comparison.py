@@ -134,8 +134,8 @@ def _shared(settings: Settings, one: Version, other: Version) -> tuple[Shared | 
 
 
 def _paired(joined: pa.Table) -> tuple[Shared | None, str]:
-    from steps.common import bootstrap
-    from steps.common.tally import Tally
+    from steps.contracts.statistics import paired_bootstrap as bootstrap
+    from steps.contracts.statistics.tally import Tally
 
     truth, first, truth_then, second = (
         joined[name].to_numpy() for name in ("quantity", "predicted", "quantity_second", "predicted_second")
@@ -157,7 +157,7 @@ def _predictions(s3: Any, version: Version) -> pa.Table | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from steps.common.evaluation import PREDICTIONS
+    from steps.contracts.evaluation import PREDICTIONS
 
     uri = f"{version.evaluation_uri.rpartition('/')[0]}/{PREDICTIONS}"
     content = evaluations.fetch(s3, uri)

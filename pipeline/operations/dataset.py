@@ -10,8 +10,8 @@ from pipeline.operations import executions, progress
 from pipeline.operations.responses import missing_means
 from pipeline.session import client
 from pipeline.settings import Settings
-from steps.common.dataset import DatasetIndex, merge, parse_part
-from steps.common.errors import StepError
+from steps.contracts.dataset import DatasetIndex, merge, parse_part
+from steps.contracts.errors import StepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

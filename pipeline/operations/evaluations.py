@@ -1,4 +1,4 @@
-"""What a registered version reached, from the evaluation that lies beside it in S3 (`steps.common.evaluation`).
+"""What a registered version reached, from the evaluation that lies beside it in S3 (`steps.contracts.evaluation`).
 
 Read leniently: versions stay in the registry for years, and one whose evaluation lacks a figure is listed without it.
 """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from steps.common.errors import run_as_job
 from steps.evaluate.run import run
 from steps.evaluate.settings import Settings
+from steps.runtime.errors import run_as_job
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.artifact import WEIGHTS, ModelDescription
-from steps.common.errors import StepError
-from steps.common.evaluation import Agreement
-from steps.common.predictor import decide, softmax
+from steps.contracts.artifact import WEIGHTS, ModelDescription
+from steps.contracts.errors import StepError
+from steps.contracts.evaluation import Agreement
+from steps.model.predictor import decide, softmax
 
 if TYPE_CHECKING:
     from torch import nn
@@ -69,7 +69,7 @@ def load_network(folder: Path, description: ModelDescription) -> nn.Module:
     import safetensors
     from safetensors.torch import load_file
 
-    from steps.common.network import build_network
+    from steps.model.network import build_network
 
     path = folder / WEIGHTS
     if not path.is_file():

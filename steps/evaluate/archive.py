@@ -7,7 +7,7 @@ import tarfile
 import zlib
 from pathlib import Path
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 
 ARCHIVE = "model.tar.gz"
 CHUNK_BYTES = 1024 * 1024

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.errors import StepError
-from steps.common.images import ImageError
-from steps.common.photo_statistics import measure, row, write_baseline
-from steps.common.s3 import S3Uri, open_store
-from steps.common.shards import Sample
+from steps.contracts.errors import StepError
+from steps.photos.jpeg import ImageError
+from steps.photos.statistics import measure, row, write_baseline
+from steps.runtime.s3 import S3Uri, open_store
+from steps.shards.reading import Sample
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.evaluation import Calibration, ReliabilityBin
+from steps.contracts.evaluation import Calibration, ReliabilityBin
 
 # The usual number: https://arxiv.org/abs/1706.04599
 BINS = 15

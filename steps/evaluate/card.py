@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from steps.common.artifact import ModelDescription
-from steps.common.dataset import DatasetIndex
-from steps.common.evaluation import Evaluation, Metric
+from steps.contracts.artifact import ModelDescription
+from steps.contracts.dataset import DatasetIndex
+from steps.contracts.evaluation import Evaluation, Metric
 
 # CreateModelPackage takes this many characters.
 LIMIT = 100_000

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steps.common import bootstrap, evaluation
-from steps.common.errors import StepError
-from steps.common.predictor import Predictor
-from steps.common.s3 import S3Uri, open_store
-from steps.common.tally import Tally
+from steps.contracts import evaluation
+from steps.contracts.errors import StepError
+from steps.contracts.statistics import paired_bootstrap as bootstrap
+from steps.contracts.statistics.tally import Tally
 from steps.evaluate import metrics
 from steps.evaluate.archive import ARCHIVE, unpack
+from steps.model.predictor import Predictor
+from steps.runtime.s3 import S3Uri, open_store
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from steps.common.artifact import ModelDescription
-from steps.common.dataset import DatasetIndex
-from steps.common.evaluation import Evaluation
-from steps.common.query_summary import Summary
+from steps.contracts.artifact import ModelDescription
+from steps.contracts.dataset import DatasetIndex
+from steps.contracts.evaluation import Evaluation
+from steps.contracts.query_summary import Summary
 from steps.evaluate.mistakes import Mistakes
 from steps.evaluate.settings import Settings
 from steps.evaluate.trials import Trials

@@ -6,13 +6,13 @@ import base64
 import html
 from collections.abc import Iterable
 
-from steps.common.charts import Bar, Point, bars, diagonal, lines
-from steps.common.evaluation import Calibration, ClassReport, Difference
-from steps.common.images import ImageError, decode_rgb, resize
-from steps.common.page import Markup
+from steps.contracts.evaluation import Calibration, ClassReport, Difference
 from steps.evaluate import published
 from steps.evaluate.history import Epoch
 from steps.evaluate.mistakes import Shown
+from steps.photos.jpeg import ImageError, decode_rgb, resize
+from steps.reports.charts import Bar, Point, bars, diagonal, lines
+from steps.reports.page import Markup
 
 PHOTO_SIDE = 200  # pixels of a photo's longer side in the report
 

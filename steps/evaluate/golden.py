@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.shards import Sample
+from steps.shards.reading import Sample
 
 GOLDEN_PHOTOS = 8
 # Well below what the smallest kind of endpoint takes: 4 MB, serverless.

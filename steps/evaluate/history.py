@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from steps.common.artifact import HISTORY
-from steps.common.errors import StepError
+from steps.contracts.artifact import HISTORY
+from steps.contracts.errors import StepError
 
 
 class Epoch(BaseModel):

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.evaluation import ClassificationMetrics, ClassReport, Metric, RegressionMetrics, Score
-from steps.common.tally import Confusion
+from steps.contracts.evaluation import ClassificationMetrics, ClassReport, Metric, RegressionMetrics, Score
+from steps.contracts.statistics.tally import Confusion
 
 SAMPLES = 5
 SAMPLE_SHARE = 0.8

@@ -14,17 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from steps.common.errors import StepError
-from steps.common.evaluation import PREDICTIONS_SCHEMA
-from steps.common.images import ImageError, network_input
-from steps.common.predictor import Decision, Predictor, decide, expectation
-from steps.common.shards import Sample
-from steps.common.tally import Tally
+from steps.contracts.errors import StepError
+from steps.contracts.evaluation import PREDICTIONS_SCHEMA
+from steps.contracts.statistics.tally import Tally
 from steps.evaluate.agreement import Comparison
 from steps.evaluate.baseline import Baseline
 from steps.evaluate.calibration import Reliability
 from steps.evaluate.golden import Golden
 from steps.evaluate.mistakes import Mistakes, Shown
+from steps.model.predictor import Decision, Predictor, decide, expectation
+from steps.photos.jpeg import ImageError, network_input
+from steps.shards.reading import Sample
 
 T = TypeVar("T")
 Photos = NDArray[np.uint8]

@@ -10,16 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from string import Template
 
-from steps.common.artifact import ONNX, WEIGHTS
-from steps.common.dataset import DatasetIndex
-from steps.common.evaluation import Evaluation, Score
-from steps.common.page import Markup, style, table
-from steps.common.query_summary import Summary
+from steps.contracts.artifact import ONNX, WEIGHTS
+from steps.contracts.dataset import DatasetIndex
+from steps.contracts.evaluation import Evaluation, Score
+from steps.contracts.query_summary import Summary
 from steps.evaluate import figures, history, published
 from steps.evaluate.evidence import Evidence
 from steps.evaluate.mistakes import Mistakes
 from steps.evaluate.trials import Trials
 from steps.evaluate.verdict import checks
+from steps.reports.page import Markup, style, table
 
 TEMPLATE = Path(__file__).with_name("report.html.template")
 # Longer tables say how much they leave out.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from steps.common import container, evaluation, query_summary
-from steps.common.artifact import ModelDescription
-from steps.common.dataset import DatasetIndex, read_index
-from steps.common.errors import StepError
-from steps.common.evaluation import (
+from steps.contracts import evaluation, query_summary
+from steps.contracts.artifact import ModelDescription
+from steps.contracts.dataset import DatasetIndex, read_index
+from steps.contracts.errors import StepError
+from steps.contracts.evaluation import (
     CARD,
     FILE,
     GOLDEN,
@@ -24,11 +24,8 @@ from steps.common.evaluation import (
     Provenance,
     Shown,
 )
-from steps.common.photo_statistics import BASELINE
-from steps.common.predictor import Predictor
-from steps.common.query_summary import Summary
-from steps.common.shards import iterate
-from steps.common.tally import Confusion
+from steps.contracts.query_summary import Summary
+from steps.contracts.statistics.tally import Confusion
 from steps.evaluate import champion, metrics, trials
 from steps.evaluate.agreement import Comparison
 from steps.evaluate.archive import unpack
@@ -39,6 +36,10 @@ from steps.evaluate.predictions import Findings, predict
 from steps.evaluate.report import write_report
 from steps.evaluate.settings import Settings
 from steps.evaluate.trials import Trials
+from steps.model.predictor import Predictor
+from steps.photos.statistics import BASELINE
+from steps.runtime import container
+from steps.shards.reading import iterate
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from steps.common.predictor import Decision
+from steps.model.predictor import Decision
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 
 
 @dataclass(frozen=True)

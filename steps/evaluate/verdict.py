@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from steps.common.evaluation import Evaluation
+from steps.contracts.evaluation import Evaluation
 from steps.evaluate.settings import Settings
 
 

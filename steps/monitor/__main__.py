@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from steps.common.arguments import ArgumentParser
-from steps.common.errors import StepError, run_as_job
+from steps.contracts.errors import StepError
 from steps.monitor.run import run
 from steps.monitor.settings import Settings
+from steps.runtime.arguments import ArgumentParser
+from steps.runtime.errors import run_as_job
 
 
 def _time(text: str) -> datetime:

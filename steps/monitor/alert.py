@@ -7,7 +7,7 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.monitor.drift import Drift
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from steps.common.s3 import S3Uri, list_objects, open_store
+from steps.runtime.s3 import S3Uri, list_objects, open_store
 
 log = logging.getLogger(__name__)
 

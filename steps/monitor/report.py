@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.charts import Bar, bars, short
-from steps.common.page import Markup, style, table
 from steps.monitor.comparison import CATEGORICAL, bin_edges, shares_of
 from steps.monitor.drift import Drift
+from steps.reports.charts import Bar, bars, short
+from steps.reports.page import Markup, style, table
 
 TEMPLATE = Path(__file__).with_name("report.html.template")
 TITLES = {

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common import container
-from steps.common.errors import StepError
-from steps.common.images import ImageError
-from steps.common.photo_statistics import measure, read_baseline
-from steps.common.s3 import S3Uri, open_store
+from steps.contracts.errors import StepError
 from steps.monitor import alert, captures, serving
 from steps.monitor.comparison import compare
 from steps.monitor.drift import FILE, REPORT, Drift, Feature
 from steps.monitor.report import write_report
 from steps.monitor.serving import Served
 from steps.monitor.settings import Settings
+from steps.photos.jpeg import ImageError
+from steps.photos.statistics import measure, read_baseline
+from steps.runtime import container
+from steps.runtime.s3 import S3Uri, open_store
 
 log = logging.getLogger(__name__)
 

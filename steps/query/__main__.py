@@ -6,8 +6,8 @@ import signal
 import sys
 from types import FrameType
 
-from steps.common.arguments import ArgumentParser
-from steps.common.errors import run_as_job
+from steps.runtime.arguments import ArgumentParser
+from steps.runtime.errors import run_as_job
 
 
 def end_on_sigterm() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from steps.common.query_summary import Refusal
+from steps.contracts.query_summary import Refusal
 from steps.query import statements
 from steps.query.execution import Athena
 from steps.query.measures import Sample

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from steps.common.errors import StepError
-from steps.common.query_summary import Execution
-from steps.common.s3 import S3Uri
+from steps.contracts.errors import StepError
+from steps.contracts.query_summary import Execution
+from steps.runtime.s3 import S3Uri
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from steps.common.errors import StepError
-from steps.common.s3 import S3Uri
+from steps.contracts.errors import StepError
 from steps.query.listing import Entry, in_order, list_files
 from steps.query.objects import ParquetFile, upload
+from steps.runtime.s3 import S3Uri
 
 IMAGES, PHOTO = "bin-images", ".jpg"
 METADATA, DOCUMENT = "metadata", ".json"

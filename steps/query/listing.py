@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from steps.common.errors import StepError
-from steps.common.s3 import S3Uri, open_store
+from steps.contracts.errors import StepError
 from steps.query.objects import store_errors
+from steps.runtime.s3 import S3Uri, open_store
 
 # S3 gives as many keys a request.
 PAGE = 1_000

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from steps.common.errors import StepError
-from steps.common.s3 import S3Uri, open_store
+from steps.contracts.errors import StepError
+from steps.runtime.s3 import S3Uri, open_store
 
 _CODE = re.compile(r"<Code>([^<]+)</Code>(?:\s*<Message>([^<]*)</Message>)?")
 

@@ -11,11 +11,11 @@ from string import Template
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from steps.common.charts import Bar, bars, histogram
-from steps.common.page import Markup, bar, style, table
-from steps.common.query_summary import Refusal
+from steps.contracts.query_summary import Refusal
 from steps.query.eda import MOST, Counts, Findings, Histogram, quantities
 from steps.query.measures import HEIGHT, LENGTH, MEASURES, WEIGHT, WIDTH, Sample
+from steps.reports.charts import Bar, bars, histogram
+from steps.reports.page import Markup, bar, style, table
 
 NAME = "eda.html"
 TEMPLATE = Path(__file__).with_name("eda.html.template")

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from steps.common import container
-from steps.common.errors import StepError
-from steps.common.query_summary import EXAMPLES, LABELS, NAME, Refusal, Summary
-from steps.common.s3 import S3Uri
+from steps.contracts.errors import StepError
+from steps.contracts.query_summary import EXAMPLES, LABELS, NAME, Refusal, Summary
 from steps.query import direct, eda, inventory, measures, page, statements
 from steps.query.eda import Counts, Findings
 from steps.query.execution import Athena, QueryFailedError, service_errors
 from steps.query.inventory import Inventory
 from steps.query.metadata import Metadata, parse
 from steps.query.statements import Tables
+from steps.runtime import container
+from steps.runtime.s3 import S3Uri
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from steps.common.errors import StepError
-from steps.common.s3 import S3Uri
+from steps.contracts.errors import StepError
+from steps.runtime.s3 import S3Uri
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,127}")
 _WORKGROUP = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -238,7 +238,7 @@ def _capped(value: str, most: int) -> str:
 
 
 def write_labels(tables: Tables, location: S3Uri, files: int) -> str:
-    """The labels (contract: steps/common/labels.py) at `location`; its one parameter is the maximum quantity."""
+    """The labels (contract: steps/contracts/labels.py) at `location`; its one parameter is the maximum quantity."""
     return f"""CREATE TABLE {tables.labels}
 {_parquet(location, files)} AS
 SELECT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from steps.common.errors import run_as_job
+from steps.runtime.errors import run_as_job
 from steps.serve.run import run
 
 

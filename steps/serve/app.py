@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from steps.common.predictor import Predictor
+from steps.model.predictor import Predictor
 from steps.serve.admission import Admission
 from steps.serve.counting import Counter
 from steps.serve.payload import RefusedError, check_accept, media_type

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from steps.common.images import ImageError, network_input
-from steps.common.predictor import Predictor, decide, expectation
+from steps.model.predictor import Predictor, decide, expectation
+from steps.photos.jpeg import ImageError, network_input
 from steps.serve.batching import Batcher, Photo, Probabilities, StoppedError
 from steps.serve.decoding import Decoders
 from steps.serve.payload import JSON_TYPE, Payload, RefusedError, read_payload

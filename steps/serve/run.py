@@ -8,8 +8,8 @@ from types import FrameType
 
 import uvicorn
 
-from steps.common import container
-from steps.common.predictor import Predictor
+from steps.model.predictor import Predictor
+from steps.runtime import container
 from steps.serve.app import Application
 from steps.serve.counting import warm_up
 from steps.serve.logs import use_json

@@ -20,7 +20,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.serve.payload import MAX_BYTES
 
 # A progressive photo of the largest size holds two bytes a pixel and component while it is decoded: 290 MB, in CMYK

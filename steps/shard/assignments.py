@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from steps.common.errors import StepError
-from steps.common.s3 import S3Uri, list_objects, open_store
+from steps.contracts.errors import StepError
+from steps.runtime.s3 import S3Uri, list_objects, open_store
 from steps.shard.plan import ASSIGNMENTS
 from steps.shard.settings import Settings
 

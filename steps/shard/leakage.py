@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.dataset import SPLITS, Leakage, Overlap, SplitName
+from steps.contracts.dataset import SPLITS, Leakage, Overlap, SplitName
 from steps.shard.groups import Integers, ItemSets, connect
 
 TRAIN = SPLITS.index("train")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from steps.common.dataset import Shard, SplitName
-from steps.common.errors import StepError
-from steps.common.s3 import S3Uri, list_objects
+from steps.contracts.dataset import Shard, SplitName
+from steps.contracts.errors import StepError
+from steps.runtime.s3 import S3Uri, list_objects
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from steps.common.errors import StepError
-from steps.common.images import MAX_BYTES, ImageError, check_jpeg, shrink_jpeg
-from steps.common.s3 import S3Uri, open_store
+from steps.contracts.errors import StepError
+from steps.photos.jpeg import MAX_BYTES, ImageError, check_jpeg, shrink_jpeg
+from steps.runtime.s3 import S3Uri, open_store
 from steps.shard.plan import Photo
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from steps.common.container import Instance
-from steps.common.dataset import SPLITS, Leakage, Sharding, SplitName
-from steps.common.errors import StepError
+from steps.contracts.dataset import SPLITS, Leakage, Sharding, SplitName
+from steps.contracts.errors import StepError
+from steps.runtime.container import Instance
 from steps.shard.groups import Integers, alike_pairs, item_sets
 from steps.shard.leakage import measure
 from steps.shard.settings import Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 
 log = logging.getLogger(__name__)
 

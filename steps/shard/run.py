@@ -7,11 +7,11 @@ import logging
 
 import pyarrow as pa
 
-from steps.common import container
-from steps.common.dataset import Facts, IndexPart, Leakage, Split, SplitName, merge, part_name
-from steps.common.errors import StepError
-from steps.common.labels import read_labels
-from steps.common.s3 import S3Uri, open_store
+from steps.contracts.dataset import Facts, IndexPart, Leakage, Split, SplitName, merge, part_name
+from steps.contracts.errors import StepError
+from steps.contracts.labels import read_labels
+from steps.runtime import container
+from steps.runtime.s3 import S3Uri, open_store
 from steps.shard.assignments import Lineage
 from steps.shard.ledger import Ledger
 from steps.shard.memory import large_arrays_given_back

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from steps.common.dataset import SplitName
-from steps.common.errors import StepError
-from steps.common.s3 import S3Uri
+from steps.contracts.dataset import SplitName
+from steps.contracts.errors import StepError
+from steps.runtime.s3 import S3Uri
 
 
 @dataclass(frozen=True)

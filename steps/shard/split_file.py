@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from steps.common.dataset import SPLITS
-from steps.common.errors import StepError
-from steps.common.s3 import S3Uri, list_objects, open_store
+from steps.contracts.dataset import SPLITS
+from steps.contracts.errors import StepError
+from steps.runtime.s3 import S3Uri, list_objects, open_store
 
 _COLUMNS = ("image_id", "split")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from steps.common.dataset import SPLITS, SplitName
+from steps.contracts.dataset import SPLITS, SplitName
 from steps.shard.groups import Integers, ItemSets, connect
 
 # A split is its place in SPLITS. These stand for a photo that has none yet, and for one that stands between two.

@@ -13,10 +13,10 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from steps.common.dataset import SPLITS, Shard, Split, SplitName
-from steps.common.errors import StepError
-from steps.common.images import ImageError
-from steps.common.s3 import S3Uri
+from steps.contracts.dataset import SPLITS, Shard, Split, SplitName
+from steps.contracts.errors import StepError
+from steps.photos.jpeg import ImageError
+from steps.runtime.s3 import S3Uri
 from steps.shard import tar
 from steps.shard.ledger import Ledger, Record, merge_counts
 from steps.shard.photos import PhotoSource, in_order

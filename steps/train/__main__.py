@@ -10,7 +10,7 @@ if not __package__:
     # what belongs there is the folder that holds `steps`.
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from steps.common.errors import run_as_job
+from steps.runtime.errors import run_as_job
 
 
 def main() -> None:

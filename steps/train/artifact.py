@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import nn
 
-from steps.common.artifact import DESCRIPTION, HISTORY, ONNX, WEIGHTS, ModelDescription
+from steps.contracts.artifact import DESCRIPTION, HISTORY, ONNX, WEIGHTS, ModelDescription
 from steps.train.export import OnnxGraph, check_agreement
 from steps.train.history import History
 

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train.diagnostics import NO_NORMS, NormSum
 from steps.train.history import History
 

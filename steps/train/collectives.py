@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train.world import BackendChoice, World
 
 log = logging.getLogger(__name__)

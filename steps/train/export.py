@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 
 if TYPE_CHECKING:
     import onnx

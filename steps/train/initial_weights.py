@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from steps.common.errors import StepError
-from steps.common.s3 import S3Uri
+from steps.contracts.errors import StepError
+from steps.runtime.s3 import S3Uri
 
 if TYPE_CHECKING:
-    from steps.common.network import CountClassifier
+    from steps.model.network import CountClassifier
 
 log = logging.getLogger(__name__)
 

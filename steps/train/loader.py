@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train.reading import Reading
 
 # Batches that a loader process may be ahead.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train.assignment import generator_of
 from steps.train.augment import augment
 from steps.train.average import WeightAverage

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train import recipe
 
 

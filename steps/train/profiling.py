@@ -13,7 +13,7 @@ from typing import Protocol, Self
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
-from steps.common import container
+from steps.runtime import container
 
 log = logging.getLogger(__name__)
 

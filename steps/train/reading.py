@@ -2,7 +2,7 @@
 
     requests -> url_opener -> samples -> in order -> batches
 
-Shards stream through WebDataset's opener, by the scheme that `steps.common.shards` registers. The stages after it are
+Shards stream through WebDataset's opener, by the scheme that `steps.shards.reading` registers. The stages after it are
 our own: WebDataset's tar reader passes samples that are not whole and shards that end early in silence, its shuffle
 cannot be entered in the middle of an epoch, and both take their time from the decoder.
 """
@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from webdataset import DataPipeline
 from webdataset.tariterators import url_opener
 
-from steps.common.dataset import Shard
-from steps.common.errors import StepError
-from steps.common.images import ImageError, write_network_input
-from steps.common.shards import Mount, Sample, register_webdataset_scheme, samples_in
+from steps.contracts.dataset import Shard
+from steps.contracts.errors import StepError
+from steps.photos.jpeg import ImageError, write_network_input
+from steps.shards.reading import Mount, Sample, register_webdataset_scheme, samples_in
 from steps.train import assignment
 from steps.train.assignment import Piece, RankPlan, WorkerPlan
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, NoReturn, get_args, get_type_hints
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 
 Backend = Literal["auto", "smddp", "nccl", "gloo"]
 Optimizer = Literal["sgd", "adamw"]

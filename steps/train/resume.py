@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train import artifact, checkpoint
 from steps.train.checkpoint import Progress, State
 from steps.train.trial import Trial

@@ -10,10 +10,10 @@ import sys
 
 import torch
 
-from steps.common import container
-from steps.common.artifact import ModelDescription
-from steps.common.dataset import DatasetIndex, read_index
-from steps.common.network import build_network
+from steps.contracts.artifact import ModelDescription
+from steps.contracts.dataset import DatasetIndex, read_index
+from steps.model.network import build_network
+from steps.runtime import container
 from steps.train import artifact, world
 from steps.train.checkpoint import Progress
 from steps.train.collectives import process_group

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from steps.common import container
+from steps.runtime import container
 from steps.train.history import EpochRecord, History
 from steps.train.recipe import Recipe
 from steps.train.tracking_client import TrackingClient

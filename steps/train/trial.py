@@ -15,11 +15,11 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from steps.common import container
-from steps.common.dataset import DatasetIndex
-from steps.common.errors import StepError
-from steps.common.network import CountClassifier
-from steps.common.shards import Mount
+from steps.contracts.dataset import DatasetIndex
+from steps.contracts.errors import StepError
+from steps.model.network import CountClassifier
+from steps.runtime import container
+from steps.shards.reading import Mount
 from steps.train import assignment
 from steps.train.average import WeightAverage
 from steps.train.collectives import Group

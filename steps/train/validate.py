@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train.collectives import Group
 from steps.train.interruption import InterruptedTrainingError, Interruption
 from steps.train.precision import Precision

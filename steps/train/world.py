@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from steps.common import container
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
+from steps.runtime import container
 from steps.train.recipe import Backend
 
 # https://docs.aws.amazon.com/sagemaker/latest/dg/distributed-data-parallel-support.html

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from steps.common.errors import StepError
-from steps.common.s3 import S3Uri
+from steps.contracts.errors import StepError
 from steps.query.__main__ import end_on_sigterm
 from steps.query.execution import Athena, QueryFailedError
+from steps.runtime.s3 import S3Uri
 from tests.unit.pipeline.local.athena.front import Front, aws, front
 
 __all__ = ["aws", "front"]

@@ -9,10 +9,10 @@ import tracemalloc
 import pytest
 from PIL import Image
 
-from steps.common.dataset import SPLITS
-from steps.common.errors import StepError
-from steps.common.images import MAX_SCANS
-from steps.common.shards import iterate
+from steps.contracts.dataset import SPLITS
+from steps.contracts.errors import StepError
+from steps.photos.jpeg import MAX_SCANS
+from steps.shards.reading import iterate
 from tests.unit.steps import bombs
 from tests.unit.steps.shard.conftest import Job, jpeg, splits_of
 

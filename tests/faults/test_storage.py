@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from steps.common.errors import StepError
-from steps.common.shards import iterate
+from steps.contracts.errors import StepError
 from steps.shard import writing
+from steps.shards.reading import iterate
 from tests.faults.proxy import spoiling
 from tests.unit.steps.shard.conftest import Job, jpeg, tars
 

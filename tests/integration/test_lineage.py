@@ -13,7 +13,7 @@ from pipeline.images import ROOT
 from pipeline.operations import dataset, lineage
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
-from steps.common.dataset import IndexPart, Shard, Sharding, Split, part_name
+from steps.contracts.dataset import IndexPart, Shard, Sharding, Split, part_name
 from tests.integration.conftest import ROLE, wait_until
 from tests.integration.test_pipelines import COUNT, finish, two_steps_and_a_gate
 from tests.integration.test_tuning import TRAIN, finish_tuning, tuning

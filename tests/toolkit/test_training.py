@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from steps.common.artifact import read_description
+from steps.contracts.artifact import read_description
 from steps.train.artifact import is_whole
 from steps.train.recipe import Recipe, parse
 

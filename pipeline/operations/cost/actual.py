@@ -22,7 +22,7 @@ from pipeline.operations.progress import Progress, StepRun
 from pipeline.operations.responses import says_missing
 from pipeline.session import client
 from pipeline.settings import Settings
-from steps.common import query_summary
+from steps.contracts import query_summary
 
 LEFT_OUT = "S3 requests and storage, logs, metrics, the deploy function, the endpoint, taxes and discounts"
 QUERY = "QueryMetadata"

@@ -13,7 +13,7 @@ from pipeline.operations.responses import doing_without
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from steps.common.dataset import DatasetIndex
+    from steps.contracts.dataset import DatasetIndex
 
 
 @dataclass(frozen=True)

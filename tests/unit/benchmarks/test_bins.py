@@ -3,8 +3,8 @@ import pyarrow as pa
 
 from benchmarks.bins import Bin, bins, invented_labels, upload_metadata, upload_photos
 from benchmarks.job import prepare, written
-from steps.common.labels import SCHEMA, read_labels
-from steps.common.s3 import S3Uri, list_objects
+from steps.contracts.labels import SCHEMA, read_labels
+from steps.runtime.s3 import S3Uri, list_objects
 
 METADATA = b'{"EXPECTED_QUANTITY": 2, "BIN_FCSKU_DATA": {"B1": {}, "A1": {}}}'
 

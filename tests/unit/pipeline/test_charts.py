@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.charts import Chart, page
-from steps.common.charts import axis
+from steps.reports.charts import axis
 
 
 def svg_of(text: str) -> ElementTree.Element:

@@ -21,7 +21,7 @@ from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
 from pipeline.source import Source
 from pipeline.validation import validate_definition
-from steps.common.evaluation import Evaluation
+from steps.contracts.evaluation import Evaluation
 
 Definition = dict[str, Any]
 # Compiles a profile with every connection refused; argv: folder, profile.
@@ -133,13 +133,6 @@ def test_a_change_to_one_step_changes_only_that_steps_image(tmp_path: Path, chan
     (tmp_path / "steps" / changed / "another.py").write_text("ANSWER = 42\n")
     after = {step: tag_of(step, tmp_path) for step in images.STEPS}
     assert [step for step in images.STEPS if before[step] != after[step]] == [changed]
-
-
-def test_a_change_to_what_the_steps_share_changes_every_image(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "steps", tmp_path / "steps", ignore=shutil.ignore_patterns("__pycache__"))
-    before = {step: tag_of(step, tmp_path) for step in images.STEPS}
-    (tmp_path / "steps" / "common" / "errors.py").write_text("")
-    assert all(tag_of(step, tmp_path) != before[step] for step in images.STEPS)
 
 
 def test_compiled_files_do_not_change_an_image(tmp_path: Path) -> None:

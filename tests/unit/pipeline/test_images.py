@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline import deep_learning_containers, images
+from pipeline.errors import PipelineError
 from pipeline.local.images import ImageNotFoundError, ImageRegistry
 from pipeline.settings import Settings
 
@@ -27,9 +28,9 @@ def settings_of(**groups: dict[str, Any]) -> Settings:
 def tree(tmp_path: Path) -> Path:
     root = tmp_path / "project"
     for step, image in images.STEPS.items():
-        for folder in (f"steps/{step}", f"containers/{image}", "steps/common"):
+        for folder in (f"steps/{step}", f"containers/{image}", "steps/contracts", "steps/reports"):
             (root / folder).mkdir(parents=True, exist_ok=True)
-            (root / folder / "file.py").write_text(folder)
+            (root / folder / "file.py").write_text("from steps.contracts import file\n")
         (root / f"containers/{image}/Dockerfile").write_text('FROM x\nENTRYPOINT ["python3", "-m", "steps.serve"]\n')
     (root / "steps/__init__.py").write_text("")
     return root
@@ -51,16 +52,84 @@ def test_a_tag_does_not_depend_on_the_folder_or_on_compiled_files(tree: Path, tm
     ("file", "steps"),
     [
         ("steps/evaluate/file.py", {"evaluate"}),
-        ("steps/common/file.py", set(images.STEPS)),
+        ("steps/contracts/file.py", set(images.STEPS)),
+        ("steps/reports/file.py", set()),
         ("containers/processing/file.py", {"query", "shard", "monitor"}),
         ("containers/training/file.py", {"train", "evaluate"}),
     ],
 )
 def test_a_change_gives_new_tags_to_the_steps_that_are_made_of_it_alone(tree: Path, file: str, steps: set[str]) -> None:
     before = tags(tree)
-    (tree / file).write_text("changed")
+    (tree / file).write_text("from steps.contracts import changed")
     after = tags(tree)
     assert {step for step in before if before[step] != after[step]} == steps
+
+
+@pytest.mark.parametrize(
+    ("file", "statement", "folders"),
+    [
+        ("steps/query/file.py", "import steps.reports.file", {"contracts", "query", "reports"}),
+        ("steps/query/file.py", "import steps.reports.file as page", {"query", "reports", "contracts"}),
+        ("steps/query/file.py", "from steps import contracts, reports", {"contracts", "query", "reports"}),
+        ("steps/query/file.py", "from .. import reports", {"contracts", "query", "reports"}),
+        ("steps/query/file.py", "from ..reports.file import x", {"contracts", "query", "reports"}),
+        ("steps/query/deep/er.py", "def f():\n    from ...reports import file", {"contracts", "query", "reports"}),
+        (
+            "steps/query/deep/er.py",
+            "if TYPE_CHECKING:\n    from steps.reports import file",
+            {"contracts", "query", "reports"},
+        ),
+        # Through another folder, in a circle, too.
+        ("steps/contracts/file.py", "import steps.reports", {"contracts", "query", "reports"}),
+        ("steps/query/file.py", "import os, json.decoder\nfrom . import deep\nimport stepsister.reports", {"query"}),
+        ("steps/query/file.py", "# import steps.reports\n'import steps.reports'", {"query"}),
+        ("steps/query/notes.txt", "import steps.reports", {"contracts", "query"}),
+    ],
+)
+def test_a_step_is_made_of_the_folders_that_it_imports(
+    tree: Path, file: str, statement: str, folders: set[str]
+) -> None:
+    (tree / file).parent.mkdir(exist_ok=True)
+    (tree / file).write_text(statement)
+    assert set(images.step_folders("query", tree)) == folders
+    held = {path.parts[1] for path in images.source_files("query", tree) if path.parts[0] == "steps"}
+    assert held - {"__init__.py"} == folders
+
+
+def test_a_file_that_is_not_python_is_named(tree: Path) -> None:
+    (tree / "steps/query/file.py").write_text("def :")
+    with pytest.raises(PipelineError, match=r"^steps/query/file\.py: not Python.*line 1"):
+        images.tag("query", settings_of(), tree)
+
+
+@pytest.mark.parametrize(
+    ("folder", "steps"),
+    [
+        ("contracts", {"query", "shard", "train", "evaluate", "serve", "monitor"}),
+        ("runtime", {"query", "shard", "train", "evaluate", "serve", "monitor"}),
+        ("photos", {"shard", "train", "evaluate", "serve", "monitor"}),
+        ("shards", {"train", "evaluate"}),
+        ("model", {"train", "evaluate", "serve"}),
+        # A page or a chart: nothing is sharded or trained again for it.
+        ("reports", {"query", "evaluate", "monitor"}),
+    ],
+)
+@pytest.mark.parametrize("file", ["another.py", "page.css"])
+def test_a_change_to_a_shared_folder_rebuilds_the_steps_that_use_it(
+    tmp_path: Path, folder: str, file: str, steps: set[str]
+) -> None:
+    for name in ("steps", "containers"):
+        shutil.copytree(images.ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    before = tags(tmp_path)
+    (tmp_path / "steps" / folder / file).write_text("# changed\n")
+    after = tags(tmp_path)
+    assert {step for step in before if before[step] != after[step]} == steps
+
+
+def test_the_table_above_has_every_shared_folder() -> None:
+    folders = {path.name for path in (images.ROOT / "steps").iterdir() if (path / "__init__.py").exists()}
+    tested = {"contracts", "runtime", "photos", "shards", "model", "reports"}
+    assert folders - set(images.STEPS) - {"deploy"} == tested
 
 
 PINNED = f"example.com/base@sha256:{'0' * 64}"
@@ -148,8 +217,8 @@ def publish(registry: ImageRegistry, tree: Path) -> str:
 def test_a_published_image_keeps_its_source_when_the_tree_changes(tree: Path, tmp_path: Path) -> None:
     registry = ImageRegistry(tmp_path / "images")
     uri = publish(registry, tree)
-    (tree / "steps/serve/file.py").write_text("changed")
-    assert (registry.locate(uri) / "steps/serve/file.py").read_text() == "steps/serve"
+    (tree / "steps/serve/file.py").write_text("CHANGED = True\n")
+    assert (registry.locate(uri) / "steps/serve/file.py").read_text() == "from steps.contracts import file\n"
     assert not (registry.locate(uri) / "steps/query").exists()
     assert publish(registry, tree) != uri
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import images
 from pipeline.definition import compile_definition
 from pipeline.infrastructure.function_code import code_key
 from pipeline.operations import monitoring
@@ -29,7 +30,8 @@ OTHER = settings(
     endpoint={"name": "others"},
 ).model_copy(update={"name": "others"})
 
-JOB_CODE = ("steps/common", "steps/evaluate", "steps/monitor", "steps/query", "steps/shard", "steps/train")
+JOBS = ("query", "shard", "train", "evaluate", "monitor")
+JOB_CODE = tuple(sorted({f"steps/{folder}" for step in JOBS for folder in images.step_folders(step)}))
 UPSERTING = ("pipeline/operations/upsert.py", "pipeline/operations/check.py", "pipeline/session.py")
 IMAGES = ("pipeline/operations/images.py", "pipeline/operations/codebuild.py", "pipeline/operations/docker.py")
 APPROVING = ("pipeline/operations/registry.py", "pipeline/operations/evaluations.py")

@@ -22,9 +22,9 @@ REPOSITORY = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/bins-inference"
 def ecr(tmp_path: Path) -> ContainerRegistry:
     """A registry with two images of one repository."""
     root = tmp_path / "project"
-    for folder in ("steps/common", "steps/serve", "containers/inference"):
-        (root / folder).mkdir(parents=True)
-        (root / folder / "file.py").write_text("0123456789")
+    for folder in ("steps/serve/inner", "steps/serve", "containers/inference"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / "file.py").write_text("123456789\n")
     (root / "steps/__init__.py").write_text("")
     registry = ImageRegistry(tmp_path / "images")
     for tag in ("serve-a", "serve-b"):

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.settings import Settings
-from steps.common import bootstrap, evaluation
-from steps.common.evaluation import FILE, PREDICTIONS, PREDICTIONS_SCHEMA
-from steps.common.tally import Confusion, Tally
+from steps.contracts import evaluation
+from steps.contracts.evaluation import FILE, PREDICTIONS, PREDICTIONS_SCHEMA
+from steps.contracts.statistics import paired_bootstrap as bootstrap
+from steps.contracts.statistics.tally import Confusion, Tally
 from steps.evaluate import metrics
 
 CLASSES = range(6)

@@ -87,8 +87,10 @@ def test_the_source_is_what_the_images_are_made_of_and_what_builds_them(settings
     wanted = operation.chosen(settings, ["query", "serve"])
     with zipfile.ZipFile(io.BytesIO(codebuild.source(wanted))) as archive:
         found = {name: archive.read(name) for name in archive.namelist()}
-    files = {*images.source_files("query"), *images.source_files("serve"), *codebuild.BUILD_FILES}
-    assert found == {path.as_posix(): (ROOT / path).read_bytes() for path in files}
+    files = {path.as_posix(): path for path in codebuild.BUILD_FILES}
+    for step in ("query", "serve"):
+        files |= {f"contexts/{step}/{path.as_posix()}": path for path in images.source_files(step)}
+    assert found == {name: (ROOT / path).read_bytes() for name, path in files.items()}
 
 
 def test_the_same_source_gives_the_same_bytes(settings: Settings) -> None:
@@ -300,9 +302,11 @@ def test_codebuild_builds_and_pushes_every_image_it_is_told_of(
     builds = docker.calls("buildx", "build")
     assert [call.arguments[call.arguments.index("--tag") + 1] for call in builds] == [one.uri for one in wanted]
     for call, one in zip(builds, wanted, strict=True):
-        assert {f"BASE_IMAGE={one.base}", f"STEP={one.step}", f"containers/{one.image}/Dockerfile"} <= set(
+        context = f"contexts/{one.step}"
+        assert {f"BASE_IMAGE={one.base}", f"STEP={one.step}", f"{context}/containers/{one.image}/Dockerfile"} <= set(
             call.arguments
         )
+        assert call.arguments[-1] == context
         assert {"linux/amd64", "--provenance=false", "type=image,oci-mediatypes=false"} <= set(call.arguments)
     assert [call.arguments[1] for call in docker.calls("push")] == [one.uri for one in wanted]
 

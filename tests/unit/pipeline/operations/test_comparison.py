@@ -11,7 +11,7 @@ import pytest
 from pipeline.errors import PipelineError
 from pipeline.operations import comparison
 from pipeline.settings import Settings
-from steps.common.evaluation import PREDICTIONS
+from steps.contracts.evaluation import PREDICTIONS
 from tests.unit.pipeline.operations.evaluated import package, register
 
 pytestmark = pytest.mark.usefixtures("registry")

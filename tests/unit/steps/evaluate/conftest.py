@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from torch import nn
 
-from steps.common import network
-from steps.common.dataset import IndexPart, Sharding, part_name
-from steps.common.evaluation import FILE, PREDICTIONS, REPORT
+from steps.contracts.dataset import IndexPart, Sharding, part_name
+from steps.contracts.evaluation import FILE, PREDICTIONS, REPORT
 from steps.evaluate.run import run
 from steps.evaluate.settings import Settings
+from steps.model import network
 from tests.unit.steps.evaluate.networks import Brightness, pack, write_artifact
 from tests.unit.steps.train.photos import CLASSES, SIDE, Photo, photo, photos, store_split
 

@@ -15,8 +15,8 @@ from onnx import TensorProto, helper
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from steps.common.artifact import DESCRIPTION, HISTORY, ONNX, WEIGHTS, ModelDescription
-from steps.common.network import build_network
+from steps.contracts.artifact import DESCRIPTION, HISTORY, ONNX, WEIGHTS, ModelDescription
+from steps.model.network import build_network
 from steps.train.export import OnnxGraph
 
 IMAGE_SIZE = 16

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from steps.common.artifact import WEIGHTS
-from steps.common.errors import StepError
+from steps.contracts.artifact import WEIGHTS
+from steps.contracts.errors import StepError
 from tests.unit.steps.evaluate.networks import pack, write_artifact
 from tests.unit.steps.train.photos import CLASSES, photos
 

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from steps.common.errors import StepError
-from steps.common.photo_statistics import SCHEMA, measure
-from steps.common.shards import Sample
+from steps.contracts.errors import StepError
 from steps.evaluate.baseline import Baseline
+from steps.photos.statistics import SCHEMA, measure
+from steps.shards.reading import Sample
 from tests.unit.steps.train.photos import photo
 
 

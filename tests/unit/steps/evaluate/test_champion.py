@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
-from steps.common.errors import StepError
-from steps.common.predictor import Predictor
-from steps.common.tally import Tally
+from steps.contracts.errors import StepError
+from steps.contracts.statistics.tally import Tally
 from steps.evaluate import champion
 from steps.evaluate.champion import Champion, compare
+from steps.model.predictor import Predictor
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.evaluate.networks import pack, write_artifact
 from tests.unit.steps.train.photos import CLASSES, photos

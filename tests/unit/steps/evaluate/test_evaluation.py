@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pipeline.images import ROOT
-from steps.common.evaluation import CARD, FILE, Evaluation
+from steps.contracts.evaluation import CARD, FILE, Evaluation
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.train.photos import photos
 

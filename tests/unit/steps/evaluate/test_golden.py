@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 
-from steps.common.shards import Sample
 from steps.evaluate.golden import GOLDEN_PHOTOS, MAX_BYTES, Golden
+from steps.shards.reading import Sample
 
 
 def add(golden, *photos, classes=(0, 1, 2)):

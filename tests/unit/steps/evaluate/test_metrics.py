@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from steps.common.tally import Tally
+from steps.contracts.statistics.tally import Tally
 from steps.evaluate import metrics
 from steps.evaluate.calibration import Reliability
 

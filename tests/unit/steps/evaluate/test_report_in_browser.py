@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from steps.common.evaluation import REPORT
+from steps.contracts.evaluation import REPORT
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.train.photos import photos
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from pipeline.images import ROOT
-from steps.common.errors import StepError
-from steps.common.evaluation import FILE, PREDICTIONS_SCHEMA
+from steps.contracts.errors import StepError
+from steps.contracts.evaluation import FILE, PREDICTIONS_SCHEMA
 from steps.evaluate.archive import unpack
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.evaluate.networks import pack, write_trainable_artifact

@@ -5,7 +5,7 @@ import datetime
 import pytest
 from botocore.exceptions import ClientError
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.evaluate import trials
 from tests.unit.steps.train.photos import photos
 

@@ -15,7 +15,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from pipeline.bins.synthetic import generate
-from steps.common.photo_statistics import SCHEMA, measure
+from steps.photos.statistics import SCHEMA, measure
 
 Pixels = NDArray[np.uint8]
 MOST = 450

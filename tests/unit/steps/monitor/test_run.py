@@ -15,14 +15,14 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pipeline.images import ROOT
-from steps.common.errors import StepError
-from steps.common.photo_statistics import measure, row, write_baseline
-from steps.common.s3 import S3Uri
+from steps.contracts.errors import StepError
 from steps.monitor import alert, captures, serving
 from steps.monitor.drift import Drift
 from steps.monitor.run import Window, judge, look, run
 from steps.monitor.serving import Served
 from steps.monitor.settings import Settings
+from steps.photos.statistics import measure, row, write_baseline
+from steps.runtime.s3 import S3Uri
 from tests.unit.steps.monitor.photos import darker, edited, jpegs, population
 
 UNTIL = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
@@ -393,7 +393,7 @@ def test_the_report_shows_each_feature(tmp_path):
 
 
 def test_a_baseline_is_read_as_it_was_written(tmp_path):
-    from steps.common.photo_statistics import read_baseline
+    from steps.photos.statistics import read_baseline
 
     rows = [row(str(number), 2, 0.5, measure(jpeg)) for number, jpeg in enumerate(jpegs()[:5])]
     write_baseline(tmp_path / "b", rows)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from steps.common.query_summary import Summary
+from steps.contracts.query_summary import Summary
 from steps.query.run import run
 from tests.unit.pipeline.local.athena.front import Front, aws, front
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from steps.common.errors import StepError
-from steps.common.s3 import S3Uri
+from steps.contracts.errors import StepError
 from steps.query import direct
+from steps.runtime.s3 import S3Uri
 from tests.unit.steps.faulty_s3 import serve
 from tests.unit.steps.query.conftest import bin_metadata
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.common.charts import Bar, bars, histogram, nice_step, short
-from steps.common.query_summary import Refusal
+from steps.contracts.query_summary import Refusal
 from steps.query import eda, page
 from steps.query.eda import Counts, Findings
 from steps.query.measures import MEASURES, SCHEMA, Sample
+from steps.reports.charts import Bar, bars, histogram, nice_step, short
 
 
 def findings(**changes: object) -> Findings:

@@ -15,12 +15,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from steps.common.errors import StepError
-from steps.common.labels import SCHEMA, read_labels
-from steps.common.query_summary import Summary
-from steps.common.s3 import S3Uri
+from steps.contracts.errors import StepError
+from steps.contracts.labels import SCHEMA, read_labels
+from steps.contracts.query_summary import Summary
 from steps.query import direct, statements
 from steps.query.inventory import take
+from steps.runtime.s3 import S3Uri
 from tests.unit.pipeline.local.athena.front import Front
 from tests.unit.steps.query.conftest import (
     EXPECTED_REFUSALS,

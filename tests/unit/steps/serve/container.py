@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 
 from pipeline.images import ROOT
 from pipeline.local.ports import free_port
-from steps.common.artifact import DESCRIPTION, ONNX, ModelDescription
+from steps.contracts.artifact import DESCRIPTION, ONNX, ModelDescription
 
 SIZE = 8
 

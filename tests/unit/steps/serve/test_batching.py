@@ -4,8 +4,8 @@ import threading
 import numpy as np
 import pytest
 
-from steps.common.artifact import ModelDescription
-from steps.common.predictor import Predictor
+from steps.contracts.artifact import ModelDescription
+from steps.model.predictor import Predictor
 from steps.serve import batching
 from steps.serve.app import Application
 from steps.serve.batching import Batcher, StoppedError

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.serve.settings import ServingSettings, available_cores
 
 

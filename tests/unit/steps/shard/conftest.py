@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from steps.common.dataset import SPLITS, DatasetIndex, read_index
-from steps.common.labels import SCHEMA
-from steps.common.shards import iterate
+from steps.contracts.dataset import SPLITS, DatasetIndex, read_index
+from steps.contracts.labels import SCHEMA
 from steps.shard.__main__ import parse
 from steps.shard.run import run
+from steps.shards.reading import iterate
 
 
 def jpeg(seed: int, width: int = 120, height: int = 90) -> bytes:

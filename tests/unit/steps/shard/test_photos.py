@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from obstore.store import S3Store
 
-from steps.common.errors import StepError
-from steps.common.images import ImageError
-from steps.common.s3 import S3Uri, open_store
+from steps.contracts.errors import StepError
+from steps.photos.jpeg import ImageError
+from steps.runtime.s3 import S3Uri, open_store
 from steps.shard import photos
 from steps.shard.photos import PhotoSource, in_order, open_source
 from steps.shard.plan import Photo

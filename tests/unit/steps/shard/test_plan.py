@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.common.container import Instance
-from steps.common.dataset import SPLITS, Overlap
-from steps.common.errors import StepError
-from steps.common.labels import SCHEMA
-from steps.common.s3 import S3Uri
+from steps.contracts.dataset import SPLITS, Overlap
+from steps.contracts.errors import StepError
+from steps.contracts.labels import SCHEMA
+from steps.runtime.container import Instance
+from steps.runtime.s3 import S3Uri
 from steps.shard.plan import ASSIGNMENTS, Plan, Refusal, dataset_key, describe, make_plan
 from steps.shard.settings import Settings
 

@@ -15,12 +15,12 @@ import pytest
 import webdataset
 from PIL import Image
 
-from steps.common.dataset import SPLITS
-from steps.common.errors import StepError
-from steps.common.shards import iterate, register_webdataset_scheme
+from steps.contracts.dataset import SPLITS
+from steps.contracts.errors import StepError
 from steps.shard import tar
 from steps.shard.assignments import Lineage
 from steps.shard.plan import ASSIGNMENTS
+from steps.shards.reading import iterate, register_webdataset_scheme
 from tests.unit.steps.shard.conftest import Job, jpeg, samples, splits_of, tars
 
 

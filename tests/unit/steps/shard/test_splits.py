@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.common.dataset import SPLITS
+from steps.contracts.dataset import SPLITS
 from steps.shard.groups import alike_pairs, item_sets
 from steps.shard.splits import NEW, SET_ASIDE, Grouped, assign, join_known
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from steps.common.dataset import Split
-from steps.common.errors import StepError
-from steps.common.images import ImageError
-from steps.common.s3 import S3Uri, open_store
+from steps.contracts.dataset import Split
+from steps.contracts.errors import StepError
+from steps.photos.jpeg import ImageError
+from steps.runtime.s3 import S3Uri, open_store
 from steps.shard import writing
 from steps.shard.ledger import Ledger
 from steps.shard.plan import Photo

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from steps.common.network import CountClassifier, build_network
+from steps.model.network import CountClassifier, build_network
 from steps.train.export import OnnxGraph
 
 from .photos import store_dataset

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import simplejpeg
 
-from steps.common.dataset import IndexPart, Shard, Sharding, Split, SplitName, part_name
+from steps.contracts.dataset import IndexPart, Shard, Sharding, Split, SplitName, part_name
 
 ROOT = Path(__file__).parents[4]
 SIDE = 48

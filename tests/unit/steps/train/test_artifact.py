@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from steps.common.artifact import ModelDescription, read_description
-from steps.common.errors import StepError
+from steps.contracts.artifact import ModelDescription, read_description
+from steps.contracts.errors import StepError
 from steps.train import artifact
 from steps.train.history import History
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train.assignment import (
     RankPlan,
     Share,

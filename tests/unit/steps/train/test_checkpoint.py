@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train.average import WeightAverage
 from steps.train.checkpoint import Progress, State, decode, encode, read_newest, write
 from steps.train.diagnostics import NormSum

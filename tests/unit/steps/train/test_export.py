@@ -3,8 +3,8 @@ import onnxruntime
 import pytest
 import torch
 
-from steps.common.errors import StepError
-from steps.common.network import build_network
+from steps.contracts.errors import StepError
+from steps.model.network import build_network
 from steps.train.export import INPUT, OUTPUT, check_agreement
 
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from steps.common.errors import StepError
-from steps.common.network import build_network
+from steps.contracts.errors import StepError
+from steps.model.network import build_network
 from steps.train.initial_weights import load_initial_weights
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from steps.common.dataset import read_index
+from steps.contracts.dataset import read_index
 from steps.train.artifact import is_whole
 
 from ....conftest import free_port
@@ -100,7 +100,7 @@ def test_two_ranks_train_and_ask_nobody_outside(s3: Any, base: Path, no_network:
 
 def test_what_reads_s3_or_looks_a_name_up_is_refused_here(no_network: Path) -> None:
     for program in (
-        "from steps.common.shards import open_stream; open_stream('s3://photos/train-000.tar').read()",
+        "from steps.shards.reading import open_stream; open_stream('s3://photos/train-000.tar').read()",
         "import socket; socket.create_connection(('s3.us-east-1.amazonaws.com', 443))",
         "import socket; socket.socket().connect(('192.0.2.1', 443))",
     ):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from steps.common.dataset import Shard, read_index
-from steps.common.errors import StepError
-from steps.common.images import network_input
+from steps.contracts.dataset import Shard, read_index
+from steps.contracts.errors import StepError
+from steps.photos.jpeg import network_input
 from steps.train.assignment import Share, training_plan, validation_plan
 from steps.train.loader import Batch, Loader
 from steps.train.reading import Reading

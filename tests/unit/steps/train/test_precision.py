@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train.precision import Precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

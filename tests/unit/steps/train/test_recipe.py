@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train.recipe import Recipe, parse
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from steps.common.artifact import read_description
-from steps.common.dataset import read_index
-from steps.common.errors import StepError
+from steps.contracts.artifact import read_description
+from steps.contracts.dataset import read_index
+from steps.contracts.errors import StepError
 from steps.train import checkpoint
 from steps.train.artifact import is_whole
 from steps.train.recipe import parse
@@ -107,7 +107,7 @@ def test_two_ranks_train_to_the_end_and_leave_a_whole_artifact(finished, dataset
 
 
 def test_the_exported_model_counts_as_well_as_its_metrics_say(finished):
-    from steps.common.images import network_input
+    from steps.photos.jpeg import network_input
 
     model = finished.base / "model"
     session = onnxruntime.InferenceSession(model / "model.onnx", providers=["CPUExecutionProvider"])

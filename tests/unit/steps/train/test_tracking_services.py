@@ -14,7 +14,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train import tracking, tracking_services
 from steps.train.history import History
 from steps.train.recipe import parse

@@ -1,6 +1,6 @@
 import pytest
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 from steps.train.world import BackendChoice, World, choose_backend
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}

@@ -18,8 +18,8 @@ from pipeline.operations.cost.prices import FilePrices
 from pipeline.operations.executions import Execution
 from pipeline.operations.progress import Progress, StepRun, Trial
 from pipeline.settings import Settings
-from steps.common.query_summary import Execution as Query
-from steps.common.query_summary import Summary
+from steps.contracts.query_summary import Execution as Query
+from steps.contracts.query_summary import Summary
 from tests.unit.pipeline.operations.cost.conftest import stubbed
 from tests.unit.pipeline.operations.cost.test_billing import START, processing, training
 

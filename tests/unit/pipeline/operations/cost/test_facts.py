@@ -11,7 +11,7 @@ from pipeline.errors import PipelineError
 from pipeline.operations import dataset
 from pipeline.operations.cost import facts, rates
 from pipeline.settings import Settings
-from steps.common.dataset import DatasetIndex, Shard, Sharding, Split
+from steps.contracts.dataset import DatasetIndex, Shard, Sharding, Split
 
 SHARDING = Sharding(
     split="grouped",

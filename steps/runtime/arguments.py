@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import NoReturn
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 
 
 class ArgumentParser(argparse.ArgumentParser):

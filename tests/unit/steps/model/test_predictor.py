@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from steps.common.artifact import DESCRIPTION, ONNX
-from steps.common.errors import StepError
-from steps.common.predictor import Predictor, decide, expectation, simplified, softmax
+from steps.contracts.artifact import DESCRIPTION, ONNX
+from steps.contracts.errors import StepError
+from steps.model.predictor import Predictor, decide, expectation, simplified, softmax
 from tests.unit.steps.evaluate.networks import DARK, IMAGE_SIZE, SQUARE, brightness_network, write_artifact
 
 CLASSES = (0, 1, 2)
@@ -86,7 +86,7 @@ def test_a_network_as_it_is_exported_becomes_one_operation_a_layer(tmp_path):
     import onnxruntime
     import torch
 
-    from steps.common.network import build_network
+    from steps.model.network import build_network
     from steps.train.export import OnnxGraph
 
     network = build_network("resnet18", 3, 32, seed=1).eval()

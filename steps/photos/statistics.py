@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from steps.common.errors import StepError
-from steps.common.images import check_jpeg, decode_rgb, resize
+from steps.contracts.errors import StepError
+from steps.photos.jpeg import check_jpeg, decode_rgb, resize
 
 BASELINE = "baseline.parquet"
 # Sharpness depends on the size at which it is measured. Larger photos are measured with this shorter side.

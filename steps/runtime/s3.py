@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 
 if TYPE_CHECKING:
     from boto3 import Session

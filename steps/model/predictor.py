@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.artifact import ONNX, ModelDescription, read_description
-from steps.common.errors import StepError
+from steps.contracts.artifact import ONNX, ModelDescription, read_description
+from steps.contracts.errors import StepError
 
 Decision = Literal["argmax", "expected"]
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 
 VERSION: Literal[1] = 1
 SplitName = Literal["train", "validation", "test"]

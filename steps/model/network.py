@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from steps.common.artifact import IMAGENET_MEAN, IMAGENET_STD
-from steps.common.errors import StepError
+from steps.contracts.artifact import IMAGENET_MEAN, IMAGENET_STD
+from steps.contracts.errors import StepError
 
 # Two classifiers give a second, auxiliary output while they train; ours have one.
 _ONE_OUTPUT = {"aux_logits": False, "init_weights": True}

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from steps.common.artifact import IMAGENET_MEAN, IMAGENET_STD
-from steps.common.errors import StepError
-from steps.common.network import CountClassifier, build_network
+from steps.contracts.artifact import IMAGENET_MEAN, IMAGENET_STD
+from steps.contracts.errors import StepError
+from steps.model.network import CountClassifier, build_network
 
 
 def test_uint8_photos_are_normalised_by_the_network_itself():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.common.evaluation import Difference
-from steps.common.tally import Tally
+from steps.contracts.evaluation import Difference
+from steps.contracts.statistics.tally import Tally
 
 RESAMPLES = 2000
 # Numbers drawn at a time, so that many classes do not take much memory.

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.common.bootstrap import differences
-from steps.common.tally import Tally
+from steps.contracts.statistics.paired_bootstrap import differences
+from steps.contracts.statistics.tally import Tally
 
 triples = st.lists(st.tuples(*[st.integers(0, 5)] * 3), min_size=1, max_size=60)
 

@@ -9,10 +9,10 @@ import threading
 import pytest
 import webdataset
 
-from steps.common import shards
-from steps.common.dataset import Shard
-from steps.common.errors import StepError
-from steps.common.shards import (
+from steps.contracts.dataset import Shard
+from steps.contracts.errors import StepError
+from steps.shards import reading as shards
+from steps.shards.reading import (
     Mount,
     Sample,
     iterate,

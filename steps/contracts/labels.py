@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from steps.common.errors import StepError
+from steps.contracts.errors import StepError
 
 # image_id is the photo's file name without .jpg, always a string: "1" and "00001" are two photos.
 # asins are the item ids in the bin, sorted; image_key is the object's key below the raw image location; image_etag (no

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from steps.common import images
-from steps.common.images import MAX_SCANS, ImageError, check_jpeg, decode_rgb, network_input, shrink_jpeg
+from steps.photos import jpeg as images
+from steps.photos.jpeg import MAX_SCANS, ImageError, check_jpeg, decode_rgb, network_input, shrink_jpeg
 from tests.unit.steps import bombs
 
 

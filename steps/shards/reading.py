@@ -4,7 +4,7 @@ A shard is a WebDataset tar: two members a sample, `{image_id}.jpg` and `{image_
 Nothing is written to disk. obstore repeats requests that fail (503, resets) with backoff and resumes a body that
 breaks off where it broke; what is left to check here is that the bytes are the ones that the shard step wrote.
 
-A stream must be opened in the process that reads it: obstore does not survive a fork (see `steps.common.s3`). A
+A stream must be opened in the process that reads it: obstore does not survive a fork (see `steps.runtime.s3`). A
 parent process that has itself read from S3 needs workers that are spawned, not forked.
 """
 
@@ -24,10 +24,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from steps.common.dataset import Shard
-from steps.common.errors import StepError
-from steps.common.images import MAX_BYTES
-from steps.common.s3 import S3Uri, open_store
+from steps.contracts.dataset import Shard
+from steps.contracts.errors import StepError
+from steps.photos.jpeg import MAX_BYTES
+from steps.runtime.s3 import S3Uri, open_store
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer

@@ -1,0 +1,1 @@
+"""What one step writes and another reads, as typed code."""

@@ -1,0 +1,1 @@
+"""Statistics of predictions that evaluation and the command line share."""

@@ -1,0 +1,1 @@
+"""Photos: decoded, resized, described by numbers."""

@@ -1,0 +1,1 @@
+"""What a step needs of its container and of S3."""
