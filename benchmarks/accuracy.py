@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from benchmarks import server
+from benchmarks import job, server
 from benchmarks.bins import samples_folder, upload_photos
 from benchmarks.cases import Bound, Case, say
 from benchmarks.child import ContenderError, measure
@@ -169,7 +169,7 @@ def _train(who: str, plan: Plan, seed: int, base: Path, options: Options) -> Pat
     """Where the probabilities of the test photos are."""
     folder = options.folder / f"{who}-{seed}"
     index = folder / "input" / "data" / "index"
-    shutil.copytree(base / "processing" / "output" / "index", index)
+    shutil.copytree(job.index(base), index)
     place = folder / "probabilities.npz"
     environment = {"SM_NUM_CPUS": str(options.threads or os.cpu_count()), "TRAINING_JOB_NAME": f"{who}-{seed}"}
     common: dict[str, object] = {"base": str(folder), "output": str(place)}

@@ -16,7 +16,7 @@ from benchmarks.child import Measured, measure
 from benchmarks.contenders import evaluating
 from benchmarks.options import Options
 from steps.contracts.artifact import ModelDescription
-from steps.contracts.dataset import IndexPart, Sharding, Split, SplitName, part_name
+from steps.contracts.dataset import NAME, DatasetIndex, Sharding, Split, SplitName
 from steps.model.network import build_network
 from steps.train.artifact import write_artifact
 from steps.train.export import OnnxGraph
@@ -84,10 +84,9 @@ def _evaluate(folder: Path, artifact: Path, splits: dict[SplitName, Split]) -> M
         fractions={"train": 0.1, "validation": 0.1, "test": 0.8},
         image_size=0,
         quality=90,
-        labels_sha256="0" * 64,
     )
-    part = IndexPart(instance=0, instances=1, sharding=sharding, splits=splits)
-    (inputs / "index" / part_name(0)).write_text(part.model_dump_json())
+    part = DatasetIndex(sharding=sharding, splits=splits)
+    (inputs / "index" / NAME).write_text(part.model_dump_json())
     return measure(evaluating.step, {"base": str(base), "batch_size": BATCH_SIZE})
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from steps.contracts.dataset import IndexPart
-from steps.runtime.s3 import S3Uri
+from steps.contracts import dataset, hand_over
+from steps.contracts.hand_over import HandOver
+from steps.runtime.s3 import S3Uri, open_store
+from steps.shard.gathering import Part
 
 LABELS = "processing/input/labels/part-00000.parquet"
-OUTPUTS = ("shards", "index", "assignments")
+OUTPUTS = ("shards", "indexes", "assignments", "summary")
+NAME = "benchmark"
 
 
 def prepare(base: Path, labels: pa.Table, output: S3Uri, instance: int = 0, instances: int = 1) -> None:
@@ -23,14 +26,34 @@ def prepare(base: Path, labels: pa.Table, output: S3Uri, instance: int = 0, inst
     hosts = [f"algo-{number + 1}" for number in range(instances)]
     (base / "config").mkdir()
     for name, config in {
-        "processingjobconfig": {"ProcessingOutputConfig": {"Outputs": outputs}},
+        "processingjobconfig": {"ProcessingJobName": NAME, "ProcessingOutputConfig": {"Outputs": outputs}},
         "resourceconfig": {"current_host": hosts[instance], "hosts": hosts},
     }.items():
         (base / "config" / f"{name}.json").write_text(json.dumps(config))
 
 
 def written(base: Path) -> tuple[int, int]:
-    """Photos in the shards that the job in `base` names, and the shards' bytes."""
-    parts = [IndexPart.model_validate_json(path.read_bytes()) for path in base.rglob("part-*.json")]
-    splits = [split for part in parts for split in part.splits.values()]
-    return sum(split.samples for split in splits), sum(split.bytes for split in splits)
+    """Photos in the shards that the instance in `base` wrote, and the shards' bytes."""
+    config = json.loads((base / "config" / "processingjobconfig.json").read_text())
+    outputs = {out["OutputName"]: out["S3Output"]["S3Uri"] for out in config["ProcessingOutputConfig"]["Outputs"]}
+    hosts = json.loads((base / "config" / "resourceconfig.json").read_text())
+    number = hosts["hosts"].index(hosts["current_host"])
+    part = Part.model_validate_json(
+        _read(S3Uri.parse(outputs["summary"]).join("jobs", NAME, f"part-{number:03d}.json"))
+    )
+    shards = [new.shard for shards in part.shards.values() for new in shards]
+    return sum(shard.samples for shard in shards), sum(shard.bytes for shard in shards)
+
+
+def index(base: Path) -> Path:
+    """A folder with the index that the job in `base` handed on, as a training's channel has it."""
+    handed_on = base / "processing" / "output" / "summary" / hand_over.NAME
+    place = S3Uri.parse(HandOver.model_validate_json(handed_on.read_bytes()).uri)
+    folder = base / "index"
+    folder.mkdir(exist_ok=True)
+    (folder / dataset.NAME).write_bytes(_read(place.join(dataset.NAME)))
+    return folder
+
+
+def _read(uri: S3Uri) -> bytes:
+    return bytes(open_store(uri.bucket).get(uri.key).bytes())

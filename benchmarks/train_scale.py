@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from benchmarks import server
+from benchmarks import job, server
 from benchmarks.bins import bins, upload_photos
 from benchmarks.cases import Bound, Case, take_turns
 from benchmarks.child import ROOT, ContenderError, measure
@@ -47,7 +47,7 @@ def cases(options: Options) -> Iterator[Case]:
         prepare(shards, few, S3Uri(bucket, "out"))
         flags = ["--image-location", str(uploaded.location), "--image-size", "0", "--split", "random"]
         measure(sharding.step, {"base": str(shards), "flags": flags})
-        index = shards / "processing" / "output" / "index"
+        index = job.index(shards)
         contenders = {"baseline": lambda: _train(index, 1, options), "ours": lambda: _train(index, 2, options)}
         rates = take_turns(contenders, options.rounds, UNIT)
         limit = 2 * rates["baseline"]

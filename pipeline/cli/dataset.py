@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import RUN, app, options_of
+from pipeline.cli.app import RUN, app, options_of, write_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from steps.contracts.dataset import DatasetIndex, Overlap
+    from pipeline.operations.dataset import DataSet
+    from steps.contracts.dataset import DatasetIndex
+    from steps.contracts.shard_summary import Overlap, ShardSummary
 
 EXAMPLES = 5
 
@@ -22,32 +24,40 @@ def dataset(
     reference: Annotated[
         str, typer.Argument(metavar="[RUN|URI]", help="A run's id or ARN, 'latest', or the s3:// prefix of an index.")
     ] = "latest",
-    as_json: Annotated[bool, typer.Option("--json", help="Write the merged index as JSON, every shard in it.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write index and summary as JSON, every shard in it.")
+    ] = False,
 ) -> None:
     """Show a run's data set: splits, classes and their weights, what was left out, and what the splits share."""
     from pipeline.operations import dataset as datasets
 
     settings = options_of(context).connected()
-    uri = datasets.locate(settings, reference)
-    index = datasets.read(settings, uri)
+    data = datasets.find(settings, reference)
     if as_json:
-        typer.echo(index.model_dump_json(indent=2))
+        summary = data.summary.model_dump(mode="json") if data.summary else None
+        write_json({"uri": data.uri, "index": data.index.model_dump(mode="json"), "summary": summary})
         return
     from rich.console import Console
 
     console = Console()
-    console.print(f"[bold]{uri}[/bold]", highlight=False, soft_wrap=True)
-    for part in _view(index):
+    console.print(f"[bold]{data.uri}[/bold]", highlight=False, soft_wrap=True)
+    for part in _view(data):
         console.print(part, highlight=False)
 
 
-def _view(index: DatasetIndex) -> list[RenderableType]:
+def _view(data: DataSet) -> list[RenderableType]:
+    index, summary = data.index, data.summary
     sharding = index.sharding
     size = f"shorter side {sharding.image_size} px, JPEG quality {sharding.quality}" if sharding.image_size else ""
     lines = [f"split: {sharding.split}, seed {sharding.seed}", f"photos: {size or 'as they were taken'}"]
-    if index.facts:
-        lines.append(f"known from earlier runs: {index.facts.kept:,} photos ({index.facts.assignments})")
-    return ["\n".join(lines), "", _splits(index), "", _classes(index), "", _rejects(index), "", *_leakage(index)]
+    excluded = sum(len(shard.excluded) for split in index.splits.values() for shard in split.shards)
+    if excluded:
+        lines.append(f"removed since they were written, and excluded: {excluded:,} photos")
+    if summary is None:
+        return ["\n".join(lines), "", _splits(index), "", _classes(index)]
+    lines.append(f"split of an earlier run: {summary.kept:,} photos ({summary.assignments})")
+    lines.append(f"written by this run: {summary.photos.written:,} photos; in shards before: {summary.photos.reused:,}")
+    return ["\n".join(lines), "", _splits(index), "", _classes(index), "", _rejects(summary), "", _leakage(summary)]
 
 
 def _splits(index: DatasetIndex) -> RenderableType:
@@ -73,29 +83,26 @@ def _classes(index: DatasetIndex) -> RenderableType:
     return table
 
 
-def _rejects(index: DatasetIndex) -> RenderableType:
+def _rejects(summary: ShardSummary) -> RenderableType:
     from pipeline.display import simple_table
 
-    if not index.rejects:
+    if not summary.rejects:
         return "left out: nothing"
     table = simple_table("left out", "photos", "")
-    for reason, ids in index.rejects.items():
+    for reason, ids in summary.rejects.items():
         examples = ", ".join(ids[:EXAMPLES]) + (", ..." if len(ids) > EXAMPLES else "")
         table.add_row(reason, f"{len(ids):,}", examples)
     return table
 
 
-def _leakage(index: DatasetIndex) -> list[RenderableType]:
+def _leakage(summary: ShardSummary) -> RenderableType:
     from pipeline.display import simple_table
-
-    if index.facts is None:
-        return []
 
     def shares(overlap: Overlap) -> list[str]:
         return [f"{n:,} ({n / max(overlap.photos, 1):.1%})" for n in (overlap.same_bin, overlap.same_item)]
 
-    leakage = index.facts.leakage
+    leakage = summary.leakage
     table = simple_table("held-out photos that show, of training,", "a bin", "an item")
     table.add_row("in this split", *shares(leakage.split))
     table.add_row("in a random split", *shares(leakage.random))
-    return [table]
+    return table

@@ -219,12 +219,11 @@ class _Walk:
         index = dataset.read(self._settings, uri)
         recorded = self._metadata.get("dataset_sha256", "")
         if index.sha256 != recorded:
-            raise PipelineError(f"written anew since: its hash is {index.sha256[:12]}, not {recorded[:12]}")
+            raise PipelineError(f"written again since: its hash is {index.sha256[:12]}, not {recorded[:12]}")
         return {
             "split": index.sharding.split,
             "photos": {name: split.samples for name, split in index.splits.items()},
             "shards": sum(len(split.shards) for split in index.splits.values()),
-            "left_out": sum(map(len, index.rejects.values())),
         }
 
     def _query(self, query_id: str) -> Mapping[str, Any]:

@@ -11,9 +11,9 @@ from pathlib import Path
 from string import Template
 
 from steps.contracts.artifact import ONNX, WEIGHTS
-from steps.contracts.dataset import DatasetIndex
 from steps.contracts.evaluation import Evaluation, Score
 from steps.contracts.query_summary import Summary
+from steps.contracts.shard_summary import ShardSummary
 from steps.evaluate import figures, history, published
 from steps.evaluate.evidence import Evidence
 from steps.evaluate.mistakes import Mistakes
@@ -56,7 +56,7 @@ def write_report(path: Path, evidence: Evidence) -> None:
             typical=_typical(evidence.mistakes) or "<p>None.</p>",
             curves=figures.curves(history.read(evidence.folder)),
             trials=_trials(evidence.trials),
-            data=_data(evidence.index, evidence.summary),
+            data=_data(evidence),
             provenance=_provenance(evidence),
         )
     )
@@ -169,7 +169,8 @@ def _short(text: str) -> str:
     return f"{number:.4g}"
 
 
-def _data(index: DatasetIndex, summary: Summary | None) -> Markup:
+def _data(evidence: Evidence) -> Markup:
+    index = evidence.index
     splits = [
         (
             name,
@@ -183,13 +184,13 @@ def _data(index: DatasetIndex, summary: Summary | None) -> Markup:
     weights = ", ".join(f"{c}: {w:.2f}" for c, w in zip(index.classes, index.class_weights, strict=True))
     text = str(table(("split", "photos", "shards", "size", "photos by count"), splits))
     text += f"<p>Split: {index.sharding.split}, seed {index.sharding.seed}. Balanced class weights: {weights}.</p>"
-    return Markup(text + _leakage(index) + _left_out(index, summary))
+    return Markup(text + _leakage(evidence.sharding) + _left_out(evidence.sharding, evidence.summary))
 
 
-def _leakage(index: DatasetIndex) -> str:
-    if index.facts is None:
-        return "<p>What the splits share is not known: the index does not say.</p>"
-    ours, at_random = index.facts.leakage.split, index.facts.leakage.random
+def _leakage(sharding: ShardSummary | None) -> str:
+    if sharding is None:
+        return "<p>What the splits share is not known: this job has no input `sharding`.</p>"
+    ours, at_random = sharding.leakage.split, sharding.leakage.random
 
     def share(photos: int) -> str:
         return f"{photos:,} ({photos / ours.photos:.1%})" if ours.photos else "0"
@@ -202,8 +203,9 @@ def _leakage(index: DatasetIndex) -> str:
     return "<h3>What the splits share</h3>" + table(head, rows)
 
 
-def _left_out(index: DatasetIndex, summary: Summary | None) -> str:
-    rows = [(reason, f"{len(ids):,}", ", ".join(ids[:5])) for reason, ids in index.rejects.items()]
+def _left_out(sharding: ShardSummary | None, summary: Summary | None) -> str:
+    rejects = sharding.rejects if sharding else {}
+    rows = [(reason, f"{len(ids):,}", ", ".join(ids[:5])) for reason, ids in rejects.items()]
     if summary is not None:
         rows += [(reason, f"{one.photos:,}", ", ".join(one.examples[:5])) for reason, one in summary.refused.items()]
     if not rows:

@@ -25,6 +25,7 @@ from steps.contracts.evaluation import (
     Shown,
 )
 from steps.contracts.query_summary import Summary
+from steps.contracts.shard_summary import ShardSummary, read_summary
 from steps.contracts.statistics.tally import Confusion
 from steps.evaluate import champion, metrics, trials
 from steps.evaluate.agreement import Comparison
@@ -59,6 +60,7 @@ def run(settings: Settings) -> None:
     predictor = Predictor.load(folder)
     index = read_index(container.processing_input("index"))
     summary = _read_summary(container.processing_input("summary"))
+    sharding = _read_sharding(container.processing_input("sharding"), index)
     tuning = trials.read(settings.tuning_job) if settings.tuning_job else None
     rival = champion.find(settings.group, container.base() / "champion") if settings.group else None
     test = index.splits["test"]
@@ -78,12 +80,15 @@ def run(settings: Settings) -> None:
         findings,
         settings,
         index=index,
+        sharding=sharding,
         model=predictor.description,
         agreement=agreement.result(),
         rival=rival,
         provenance=_provenance(settings, predictor.description, summary, tuning),
     )
-    evidence = Evidence(settings, result, findings.mistakes, index, summary, tuning, predictor.description, folder)
+    evidence = Evidence(
+        settings, result, findings.mistakes, index, sharding, summary, tuning, predictor.description, folder
+    )
     write_report(output / REPORT, evidence)
     findings.golden.write(output / GOLDEN)
     if summary is not None:
@@ -106,6 +111,7 @@ def judge(
     settings: Settings,
     *,
     index: DatasetIndex,
+    sharding: ShardSummary | None,
     model: ModelDescription,
     agreement: Agreement,
     rival: Champion | None,
@@ -123,7 +129,7 @@ def judge(
     try:
         beside = champion.compare(rival, findings.champion) if rival else None
         return Evaluation(
-            dataset=_dataset(index, findings.photos),
+            dataset=_dataset(index, sharding, findings.photos),
             multiclass_classification_metrics=metrics.classification(in_force),
             regression_metrics=metrics.regression(in_force),
             within_one=metrics.spread(metrics.accuracy_within_one, in_force),
@@ -169,13 +175,13 @@ def _gate(in_force: Confusion, beside: evaluation.Champion | None, settings: Set
     )
 
 
-def _dataset(index: DatasetIndex, photos: int) -> Dataset:
+def _dataset(index: DatasetIndex, sharding: ShardSummary | None, photos: int) -> Dataset:
     return Dataset(
         item_count=photos,
         sha256=index.sha256,
         split=index.sharding.split,
-        same_bin=index.facts.leakage.split.same_bin if index.facts else None,
-        rejected=sum(map(len, index.rejects.values())),
+        same_bin=sharding.leakage.split.same_bin if sharding else None,
+        rejected=sharding.rejected if sharding else 0,
     )
 
 
@@ -193,6 +199,16 @@ def _provenance(
         index=container.processing_input_uri("index"),
         training_image=model.image_uri,
     )
+
+
+def _read_sharding(folder: Path, index: DatasetIndex) -> ShardSummary | None:
+    """The shard step's summary; None where the job has no such input. Raises StepError for that of other data."""
+    if not folder.exists():
+        return None
+    sharding = read_summary(folder)
+    if sharding.dataset_sha256 != index.sha256:
+        raise StepError(f"{folder}: the summary of another data set than that of the input `index`: {sharding.index}")
+    return sharding
 
 
 def _read_summary(folder: Path) -> Summary | None:

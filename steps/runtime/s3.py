@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +91,24 @@ def open_store(bucket: str, *, anonymous: bool = False) -> S3Store:
     return S3Store(bucket, **options)
 
 
-def list_objects(uri: S3Uri) -> Iterator[tuple[str, int]]:
-    """(key, bytes) of every object below the prefix `uri`, page by page, in key order."""
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as S3 lists it: size in bytes, and when it was written."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+def stored_objects(uri: S3Uri) -> Iterator[StoredObject]:
+    """Every object below the prefix `uri`, page by page, in key order."""
     pages = _session().client("s3").get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key)
     for page in pages:
         for entry in page.get("Contents", []):
-            yield entry["Key"], entry["Size"]
+            yield StoredObject(entry["Key"], entry["Size"], entry["LastModified"])
+
+
+def list_objects(uri: S3Uri) -> Iterator[tuple[str, int]]:
+    """(key, bytes) of every object below the prefix `uri`, page by page, in key order."""
+    for entry in stored_objects(uri):
+        yield entry.key, entry.size

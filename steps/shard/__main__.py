@@ -23,6 +23,10 @@ def parse(arguments: list[str] | None = None) -> Settings:
     parser.add_argument("--test-fraction", type=float, default=0.1)
     parser.add_argument("--shard-megabytes", type=float, default=200, help="a shard's size, in 10^6 bytes")
     parser.add_argument("--maximum-rejects", type=float, default=0.05, help="share of photos that may be unusable")
+    parser.add_argument(
+        "--maximum-removed", type=float, default=0.2, help="share of a shard's photos that may have been removed since"
+    )
+    parser.add_argument("--compact", type=int, default=0, help="another number writes all shards again")
     parser.add_argument("--split-file-location", type=S3Uri.parse, help="for --split file: Parquet or CSV")
     return Settings(**vars(parser.parse_args(arguments)))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.contracts.dataset import SPLITS, Leakage, Overlap, SplitName
+from steps.contracts.dataset import SPLITS, SplitName
+from steps.contracts.shard_summary import Leakage, Overlap
 from steps.shard.groups import Integers, ItemSets, connect
 
 TRAIN = SPLITS.index("train")

@@ -1,16 +1,22 @@
-"""What is written already: beside each shard a record of it, so that a rerun goes on where another run ended.
+"""What is written already: beside each shard a record of it, so that a rerun goes on where another run ended, and later
+runs know which photos they need not write.
 
-`train-000-000003.json` is written once `train-000-000003.tar` is whole. It says how many photos of the plan the shard
-settles, the refused ones included, so the next shard begins with the photo after them.
+`train-000-000003.parquet` is written once `train-000-000003.tar` is whole. Its rows are the photos that the shard
+settles, in the order of the plan: those that it holds, and those that were refused since the shard before it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from steps.contracts.dataset import Shard, SplitName
@@ -20,19 +26,84 @@ from steps.runtime.s3 import S3Uri, list_objects
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
+    from steps.shard.plan import Photo
+
 # Records read at once.
 IN_FLIGHT = 32
+SUFFIX = ".parquet"
+# The photos that a shard settles; `reason` is why a photo was refused, null where the shard holds it. `image_etag` is
+# that of the labelled object, so that a photo that was replaced is not taken for the one that was written.
+PHOTOS = pa.schema(
+    [("image_id", pa.string()), ("image_etag", pa.string()), ("quantity", pa.int32()), ("reason", pa.string())]
+)
+_HEADER = b"shard"
 
 
-class Record(BaseModel):
-    """One shard: what the index says of it, its classes, and the photos of the plan that it settles."""
+class _Header(BaseModel):
+    """What a record says of the shard as a whole, in the metadata of its Parquet file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    shard: Shard
-    class_counts: dict[int, int]
-    photos: int = Field(gt=0)
-    rejects: dict[str, list[str]] = {}
+    bytes: int = Field(gt=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+@dataclass(frozen=True)
+class Record:
+    """A shard of `size` bytes, and the photos of the plan that it settles (a table of PHOTOS)."""
+
+    uri: S3Uri
+    size: int
+    sha256: str
+    photos: pa.Table
+
+    @property
+    def held(self) -> pa.Table:
+        """The photos in the shard, in their order."""
+        return self.photos.filter(pc.is_null(self.photos["reason"]))
+
+    @property
+    def shard(self) -> Shard:
+        """What an index says of the shard that excludes nothing."""
+        samples = self.photos["reason"].null_count
+        return Shard(uri=str(self.uri), samples=samples, bytes=self.size, sha256=self.sha256)
+
+    @property
+    def class_counts(self) -> dict[int, int]:
+        """How many photos of each quantity the shard holds."""
+        return dict(sorted(Counter(self.held["quantity"].to_pylist()).items()))
+
+    @property
+    def rejects(self) -> dict[str, list[str]]:
+        """The refused photos by reason."""
+        by_reason: dict[str, list[str]] = {}
+        refused = self.photos.filter(pc.is_valid(self.photos["reason"]))
+        for image_id, reason in zip(refused["image_id"].to_pylist(), refused["reason"].to_pylist(), strict=True):
+            by_reason.setdefault(reason, []).append(image_id)
+        return by_reason
+
+    def content(self) -> bytes:
+        """The record as it is stored; the same record gives the same bytes."""
+        header = _Header(bytes=self.size, sha256=self.sha256).model_dump_json().encode()
+        buffer = io.BytesIO()
+        pq.write_table(self.photos.replace_schema_metadata({_HEADER: header}), buffer, compression="zstd")
+        return buffer.getvalue()
+
+    @classmethod
+    def parse(cls, content: bytes, uri: S3Uri) -> Record:
+        """The record of the shard at `uri`. Raises ValueError where it is none."""
+        table = pq.read_table(pa.BufferReader(content))
+        header = _Header.model_validate_json((table.schema.metadata or {}).get(_HEADER, b""))
+        return cls(
+            uri, header.bytes, header.sha256, table.replace_schema_metadata(None).select(PHOTOS.names).cast(PHOTOS)
+        )
+
+
+def photos_table(settled: Sequence[tuple[Photo, str | None]]) -> pa.Table:
+    """Photos with the reasons why they were refused (None: they were not) as a table of PHOTOS."""
+    rows = [(photo.image_id, photo.etag, photo.quantity, reason) for photo, reason in settled]
+    columns = zip(*rows, strict=True) if rows else [()] * len(PHOTOS)
+    return pa.table([pa.array(values, field.type) for values, field in zip(columns, PHOTOS, strict=True)], PHOTOS)
 
 
 @dataclass(frozen=True)
@@ -52,54 +123,50 @@ class Ledger:
 
         Raises StepError for a record that is damaged.
         """
-        prefix = self.target.join(split, self._stem(split))
-        sizes = dict(list_objects(prefix))
+        sizes = dict(list_objects(self.target.join(split, self._stem(split))))
         number = 0
-        while {self.place(split, number).key, _beside(self.place(split, number)).key} <= sizes.keys():
+        while {self.place(split, number).key, record_of(self.place(split, number)).key} <= sizes.keys():
             number += 1
-        limit = asyncio.Semaphore(IN_FLIGHT)
         places = [self.place(split, n) for n in range(number)]
-        return await asyncio.gather(*(self._read(place, sizes[place.key], limit) for place in places))
+        return await read_records(self.store, ((place, sizes[place.key]) for place in places))
 
-    async def add(self, place: S3Uri, record: Record) -> None:
+    async def add(self, record: Record) -> None:
         """Record a shard that is whole. Raises StepError when S3 fails."""
         import obstore
         from obstore.exceptions import BaseError
 
-        uri = _beside(place)
+        uri = record_of(record.uri)
         try:
-            await obstore.put_async(self.store, uri.key, record.model_dump_json(indent=2).encode())
+            await obstore.put_async(self.store, uri.key, record.content())
         except BaseError as error:
             reason = str(error).partition("\n")[0]
             raise StepError(f"{uri}: writing it failed, with all retries: {reason}") from error
-
-    async def _read(self, place: S3Uri, size: int, limit: asyncio.Semaphore) -> Record:
-        import obstore
-
-        async with limit:
-            content = bytes(await (await obstore.get_async(self.store, _beside(place).key)).bytes_async())
-        try:
-            record = Record.model_validate_json(content)
-        except ValidationError as error:
-            raise StepError(
-                f"{_beside(place)}: not the record of a shard; remove it to write the shard again"
-            ) from error
-        if (record.shard.uri, record.shard.bytes) != (str(place), size):
-            raise StepError(f"{place} is not the shard that its record says; remove both to write it again")
-        return record
 
     def _stem(self, split: SplitName) -> str:
         return f"{split}-{self.instance:03d}-"
 
 
-def merge_counts(counts: list[Mapping[int, int]]) -> dict[int, int]:
-    """The sum of several class counts, by class."""
-    total: dict[int, int] = {}
-    for one in counts:
-        for quantity, number in one.items():
-            total[quantity] = total.get(quantity, 0) + number
-    return dict(sorted(total.items()))
+async def read_records(store: S3Store, shards: Iterable[tuple[S3Uri, int]]) -> list[Record]:
+    """The records of shards, which are given with their sizes in bytes. Raises StepError for one that is damaged."""
+    limit = asyncio.Semaphore(IN_FLIGHT)
+    return await asyncio.gather(*(_read(store, place, size, limit) for place, size in shards))
 
 
-def _beside(place: S3Uri) -> S3Uri:
-    return S3Uri(place.bucket, place.key.removesuffix(".tar") + ".json")
+async def _read(store: S3Store, place: S3Uri, size: int, limit: asyncio.Semaphore) -> Record:
+    import obstore
+
+    uri = record_of(place)
+    async with limit:
+        content = bytes(await (await obstore.get_async(store, uri.key)).bytes_async())
+    try:
+        record = Record.parse(content, place)
+    except (pa.ArrowException, ValidationError, ValueError, KeyError) as error:
+        raise StepError(f"{uri}: not the record of a shard; remove it to write the shard again") from error
+    if record.size != size:
+        raise StepError(f"{place} is not the shard that its record says; remove both to write it again")
+    return record
+
+
+def record_of(shard: S3Uri) -> S3Uri:
+    """Where the record of a shard is."""
+    return S3Uri(shard.bucket, shard.key.removesuffix(".tar") + SUFFIX)

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from steps.contracts.dataset import SPLITS, Leakage, Sharding, SplitName
+from steps.contracts.dataset import SPLITS, Sharding, SplitName
 from steps.contracts.errors import StepError
+from steps.contracts.shard_summary import Leakage
 from steps.runtime.container import Instance
 from steps.shard.groups import Integers, alike_pairs, item_sets
 from steps.shard.leakage import measure
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # Changes when other shards come of the same photos and settings, so that shards of an older kind are not taken for
 # those of this one.
-FORMAT = 1
+FORMAT = 2
 # Image ids with their splits.
 ASSIGNMENTS = pa.schema([("image_id", pa.string()), ("split", pa.string())])
 
@@ -55,24 +56,15 @@ class Photo:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A photo that is left out before it is looked at."""
-
-    image_id: str
-    reason: str
-
-
 @dataclass(frozen=True)
 class Share:
-    """What one instance does: for each split the rows of its photos in the order of writing, and what it refuses."""
+    """What one instance writes: for each split the rows of its photos in the order of writing."""
 
     labels: pa.Table
     rows: dict[SplitName, Integers]
-    refusals: list[Refusal]
 
     def __len__(self) -> int:
-        return sum(map(len, self.rows.values())) + len(self.refusals)
+        return sum(map(len, self.rows.values()))
 
     def photos(self, split: SplitName, start: int = 0) -> Iterator[Photo]:
         """The photos of `split` in the order of writing, from the one at place `start`."""
@@ -99,20 +91,25 @@ class Plan:
     assigned: pa.Table
     leakage: Leakage
 
-    def share(self, instance: Instance) -> Share:
-        """The photos and refusals at every `instance.count`-th place: shares differ by one at most.
+    def share(self, rows: Integers, instance: Instance) -> Share:
+        """Of `rows`, which are to be written and in the plan's order, those at every `instance.count`-th place.
 
-        Taken like this, every split is spread over all instances, and every instance's share is a random sample.
+        Shares differ by one photo at most. Taken like this, every split is spread over all instances, and every
+        instance's share is a random sample.
         """
-        mine = self.order[instance.index :: instance.count]
-        skipped = (instance.index - len(self.order)) % instance.count
-        refused = self.refused[skipped :: instance.count]
-        ids = self.labels["image_id"]
+        mine = rows[instance.index :: instance.count]
         return Share(
             labels=self.labels,
             rows={split: mine[self.splits[mine] == place] for place, split in enumerate(SPLITS)},
-            refusals=[Refusal(ids[row].as_py(), reason) for row, reason in refused],
         )
+
+    def refusals(self) -> dict[str, list[str]]:
+        """The ids of the photos that are left out before they are looked at, by reason."""
+        ids = self.labels["image_id"]
+        by_reason: dict[str, list[str]] = {}
+        for row, reason in self.refused:
+            by_reason.setdefault(reason, []).append(ids[row].as_py())
+        return by_reason
 
 
 def make_plan(labels: pa.Table, settings: Settings, earlier: pa.Table | None = None) -> Plan:
@@ -157,35 +154,47 @@ def make_plan(labels: pa.Table, settings: Settings, earlier: pa.Table | None = N
     )
 
 
-def describe(settings: Settings, labels: pa.Table, plan: Plan) -> Sharding:
-    """The settings as the index records them, with a hash of the labels; of a given split, the fractions it has."""
-    digest = hashlib.sha256()
-    for batch in labels.combine_chunks().to_batches(max_chunksize=10_000):
-        digest.update(json.dumps(batch.to_pydict(), sort_keys=True).encode())
+def describe(settings: Settings, plan: Plan) -> Sharding:
+    """The settings as the index records them; of a given split, the fractions it has."""
     return Sharding(
         split=settings.split,
         seed=settings.seed,
         fractions={split: round(fraction, 6) for split, fraction in _fractions(settings, plan.splits).items()},
         image_size=settings.image_size,
         quality=settings.quality,
-        labels_sha256=digest.hexdigest(),
     )
 
 
-def dataset_key(settings: Settings, sharding: Sharding, plan: Plan, instances: int) -> str:
-    """What the shards of this plan depend on, as 16 hexadecimal digits: where one is as it is, so are the shards."""
+def dataset_key(settings: Settings) -> str:
+    """What shards can be used again for, as 16 hexadecimal digits: all that shapes a photo in a shard, and the splits.
+
+    The photos are not in it: shards of the same key add up.
+    """
     from importlib.metadata import version
 
     depends = {
         "format": FORMAT,
         "libraries": {name: version(name) for name in ("simplejpeg", "opencv-python-headless")},
         "image_location": str(settings.image_location),
+        "image_size": settings.image_size,
+        "quality": settings.quality,
         "shard_bytes": settings.shard_bytes,
-        "instances": instances,
-        "sharding": sharding.model_dump(),
-        "splits": hashlib.sha256(plan.splits.astype(np.int8).tobytes()).hexdigest(),
+        "compact": settings.compact,
+        "split": settings.split,
+        # A given split is compared photo by photo.
+        "assignment": None if settings.split == "file" else [settings.seed, settings.fractions],
     }
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def generation_key(plan: Plan, rows: Integers, instances: int) -> str:
+    """What shards that hold `rows` of a plan, in this order, consist of, as 16 hexadecimal digits."""
+    digest = hashlib.sha256(f"{instances}".encode())
+    for begin in range(0, len(rows), _ROWS):
+        chunk = rows[begin : begin + _ROWS]
+        photos = plan.labels.select(["image_id", "image_etag", "quantity"]).take(chunk).to_pydict()
+        digest.update(json.dumps([photos, plan.splits[chunk].tolist()], sort_keys=True).encode())
+    return digest.hexdigest()[:16]
 
 
 def _shuffle_keys(names: pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-from steps.contracts.dataset import Facts, IndexPart, Leakage, Split, SplitName, merge, part_name
+from steps.contracts import dataset, hand_over, shard_summary
+from steps.contracts.dataset import SPLITS, DatasetIndex, Sharding, Split, SplitName
 from steps.contracts.errors import StepError
+from steps.contracts.hand_over import HandOver
 from steps.contracts.labels import read_labels
+from steps.contracts.shard_summary import Leakage, Photos, ShardSummary
 from steps.runtime import container
 from steps.runtime.s3 import S3Uri, open_store
+from steps.shard import catalog
 from steps.shard.assignments import Lineage
-from steps.shard.ledger import Ledger
+from steps.shard.catalog import Catalog, Selection, Written
+from steps.shard.gathering import Agreement, Gathering, NewShard, Part, put
+from steps.shard.ledger import Ledger, Record
 from steps.shard.memory import large_arrays_given_back
 from steps.shard.photos import open_source
-from steps.shard.plan import Plan, Share, dataset_key, describe, make_plan
+from steps.shard.plan import Plan, Share, dataset_key, describe, generation_key, make_plan
 from steps.shard.rejects import Rejects
 from steps.shard.settings import Settings
 from steps.shard.split_file import read_split_file
@@ -24,52 +32,98 @@ from steps.shard.writing import ShardWriter
 
 log = logging.getLogger(__name__)
 
-# Plans that are made anew because another job has assigned splits at the same time.
+# How often a plan is made, where another job assigns splits at the same time.
 ATTEMPTS = 5
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """Where this job's outputs go in S3: those that outlive the run, and the run's own summary."""
+
+    shards: S3Uri
+    assignments: S3Uri
+    indexes: S3Uri
+    summary: S3Uri
+
+    @classmethod
+    def declared(cls) -> Outputs:
+        """As the processing job declares them."""
+        names = ("shards", "assignments", "indexes", "summary")
+        return cls(*(S3Uri.parse(container.processing_output_uri(name)) for name in names))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a plan comes to: the shards it uses again, and the generation that holds the rest.
+
+    `photos` and `refusals` are those of the whole plan, `kept` of them have the split of an earlier run.
+    """
+
+    sharding: Sharding
+    photos: int
+    selection: Selection
+    generation: S3Uri
+    refusals: dict[str, list[str]]
+    leakage: Leakage
+    kept: int
+    assignments: S3Uri
+
+    def rejects(self, settings: Settings) -> Rejects:
+        """The photos that are no use, as far as it is known before any is read. Raises StepError for too many."""
+        rejects = Rejects(self.photos, settings.maximum_rejects)
+        for by_reason in (self.refusals, self.selection.rejects):
+            rejects.add_all(by_reason)
+        return rejects
+
+
 def run(settings: Settings) -> None:
-    """Write this instance's share of the data set: what is missing of its shards, and its part of the index.
+    """Write this instance's share of the photos that are in no shard yet; the last instance writes the index.
 
     Raises StepError for labels, splits or photos that make no data set; see the modules called here.
     """
     instance = container.instance()
     with large_arrays_given_back():
         labels = read_labels(container.processing_input("labels"))
-        plan, assignments = _plan(labels, settings)
-        sharding = describe(settings, labels, plan)
-        key = dataset_key(settings, sharding, plan, instance.count)
-        kept = len(plan.order) - len(plan.assigned)
+        outputs = Outputs.declared()
+        plan, assignments = _plan(labels, settings, outputs)
         del labels  # the items are most of it, and the plan has what it needs
-    share = plan.share(instance)
-    log.info("instance %d of %d writes %d of %d photos", instance.index, instance.count, len(share), len(plan.labels))
-    _tell(plan.leakage)
-
-    rejects = Rejects(total=len(share), maximum_share=settings.maximum_rejects)
-    for refusal in share.refusals:
-        rejects.add(refusal.image_id, refusal.reason)
-    target = S3Uri.parse(container.processing_output_uri("shards")).join(key)
-    splits = asyncio.run(_write(settings, share, Ledger(target, open_store(target.bucket), instance.index), rejects))
-
-    part = IndexPart(
-        instance=instance.index,
-        instances=instance.count,
-        sharding=sharding,
-        splits=splits,
-        rejects={reason: sorted(ids) for reason, ids in sorted(rejects.by_reason.items())},
-        facts=Facts(leakage=plan.leakage, kept=kept, assignments=str(assignments)),
+        gathering = Gathering(outputs.summary.join("jobs", container.job_name() or "job"), instance)
+        listed = Catalog.of(outputs.shards.join(dataset_key(settings)))
+        layout = _lay_out(plan, settings, listed, gathering, assignments)
+    share = plan.share(layout.selection.missing, instance)
+    log.info(
+        "%d of %d photos are in %d shards of earlier runs; instance %d of %d writes %d of %d",
+        layout.selection.reused,
+        layout.photos,
+        len(layout.selection.kept),
+        instance.index,
+        instance.count,
+        len(share),
+        len(layout.selection.missing),
     )
-    if instance.count == 1:
-        merge([part])  # the readers' own check, while it can still be told which step failed
-    index = container.processing_output("index") / part_name(instance.index)
-    index.write_text(part.model_dump_json(indent=2))
+    _log_leakage(plan.leakage)
+    rejects = layout.rejects(settings)
+    before = {reason: len(ids) for reason, ids in rejects.by_reason.items()}
+    ledger = Ledger(layout.generation, open_store(layout.generation.bucket), instance.index)
+    records = asyncio.run(_write(settings, share, ledger, rejects))
+    part = Part(
+        instance=instance.index,
+        shards={name: [NewShard(shard=r.shard, class_counts=r.class_counts) for r in records[name]] for name in SPLITS},
+        rejects={reason: ids[before.get(reason, 0) :] for reason, ids in rejects.by_reason.items()},
+        kept=layout.kept,
+    )
+    parts = gathering.deliver(part)
+    if parts is None:
+        log.info("other instances are still writing; the last of them writes the index")
+        return
+    _finish(settings, layout, parts, outputs)
 
 
-def _plan(labels: pa.Table, settings: Settings) -> tuple[Plan, S3Uri]:
+def _plan(labels: pa.Table, settings: Settings, outputs: Outputs) -> tuple[Plan, S3Uri]:
     """The plan, and where its assignments are; those that it decides are kept for later runs."""
     if settings.split_file_location is not None:
         return make_plan(labels, settings, read_split_file(settings.split_file_location)), settings.split_file_location
-    lineage = Lineage.of(settings, S3Uri.parse(container.processing_output_uri("assignments")))
+    lineage = Lineage.of(settings, outputs.assignments)
     for _ in range(ATTEMPTS):
         earlier, objects = lineage.read()
         plan = make_plan(labels, settings, earlier)
@@ -79,7 +133,48 @@ def _plan(labels: pa.Table, settings: Settings) -> tuple[Plan, S3Uri]:
     raise StepError(f"{lineage.folder}: other jobs keep assigning splits there; run one of them at a time")
 
 
-def _tell(leakage: Leakage) -> None:
+def _lay_out(plan: Plan, settings: Settings, listed: Catalog, gathering: Gathering, assignments: S3Uri) -> Layout:
+    """What is used again and what is written, as the job's first instance decides it."""
+    instances = gathering.instance.count
+    shards = listed.settled()
+    selection = catalog.select(plan, shards, settings.maximum_removed)
+    generation = listed.name(generation_key(plan, selection.missing, instances))
+    if len(shards) < len(listed.shards) and not listed.begun(generation):
+        # What a job that was broken off has written of something else is not lost.
+        shards = list(listed.shards)
+        selection = catalog.select(plan, shards, settings.maximum_removed)
+        generation = listed.name(generation_key(plan, selection.missing, instances))
+    proposal = Agreement(shards=[shard.uri.key for shard in shards], generation=generation)
+    agreed = gathering.agree(proposal)
+    if agreed != proposal:
+        log.info("another instance has seen other shards before; taking those")
+        selection = catalog.select(plan, _among(listed, agreed.shards), settings.maximum_removed)
+        if not agreed.generation.endswith(generation_key(plan, selection.missing, instances)):
+            raise StepError(
+                f"{gathering.folder}: the instances of this job plan different shards; start the run again, and let no"
+                " other remove shards meanwhile"
+            )
+    return Layout(
+        sharding=describe(settings, plan),
+        photos=len(plan.labels),
+        selection=selection,
+        generation=listed.folder.join(agreed.generation),
+        refusals=plan.refusals(),
+        leakage=plan.leakage,
+        kept=len(plan.order) - len(plan.assigned),
+        assignments=assignments,
+    )
+
+
+def _among(listed: Catalog, keys: Iterable[str]) -> list[Written]:
+    by_key = {shard.uri.key: shard for shard in listed.shards}
+    try:
+        return [by_key[key] for key in keys]
+    except KeyError as error:
+        raise StepError(f"s3://{listed.folder.bucket}/{error.args[0]} was removed while this job planned") from error
+
+
+def _log_leakage(leakage: Leakage) -> None:
     for kind, overlap in (("this split", leakage.split), ("a random split", leakage.random)):
         log.info(
             "%s: of %d validation and test photos %d show a bin and %d an item that is in training too",
@@ -90,6 +185,56 @@ def _tell(leakage: Leakage) -> None:
         )
 
 
-async def _write(settings: Settings, share: Share, ledger: Ledger, rejects: Rejects) -> dict[SplitName, Split]:
+async def _write(settings: Settings, share: Share, ledger: Ledger, rejects: Rejects) -> dict[SplitName, list[Record]]:
+    if not len(share):
+        return {name: [] for name in SPLITS}
     async with open_source(settings.image_location, settings.image_size, settings.quality) as source:
         return await ShardWriter(ledger, settings.shard_bytes).write(share, source, rejects)
+
+
+def _finish(settings: Settings, layout: Layout, parts: list[Part], outputs: Outputs) -> None:
+    """Put the index together and hand it on; what it leaves out is in the run's summary."""
+    rejects = layout.rejects(settings)
+    for part in parts:
+        rejects.add_all(part.rejects)
+    index = _index(layout, parts)
+    dataset.check(index)
+    if any(part.shards[name] for part in parts for name in SPLITS):
+        put(layout.generation.join(catalog.MARKER), b"{}\n")
+    place = outputs.indexes.join(index.key)
+    # Written by each run, also where it is there: what was used lately is by that told from what can go.
+    put(place.join(dataset.NAME), index.model_dump_json().encode())
+    written = sum(new.shard.samples for part in parts for new in _all(part))
+    summary = ShardSummary(
+        index=str(place),
+        dataset_sha256=index.sha256,
+        photos=Photos(reused=layout.selection.reused, written=written, excluded=layout.selection.excluded),
+        rejects={reason: sorted(ids) for reason, ids in sorted(rejects.by_reason.items())},
+        leakage=layout.leakage,
+        # An instance that plans after another finds what that has just assigned: the least is from before the job.
+        kept=min(part.kept for part in parts),
+        assignments=str(layout.assignments),
+    )
+    folder = container.processing_output("summary")
+    (folder / shard_summary.NAME).write_text(summary.model_dump_json(indent=2))
+    (folder / hand_over.NAME).write_text(HandOver(uri=str(place)).model_dump_json())
+    log.info("data set %s: %d photos, %d of them in new shards", place, layout.selection.reused + written, written)
+
+
+def _all(part: Part) -> list[NewShard]:
+    return [new for shards in part.shards.values() for new in shards]
+
+
+def _index(layout: Layout, parts: list[Part]) -> DatasetIndex:
+    splits = {}
+    for name in SPLITS:
+        pieces = [(kept.shard, kept.class_counts) for kept in layout.selection.kept if kept.split == name]
+        pieces += [(new.shard, new.class_counts) for part in parts for new in part.shards[name]]
+        counts: dict[int, int] = {}
+        for _, classes in pieces:
+            for quantity, photos in classes.items():
+                counts[quantity] = counts.get(quantity, 0) + photos
+        # By place, so that the same shards make the same index, whichever run wrote them.
+        shards = sorted((shard for shard, _ in pieces), key=lambda shard: shard.uri)
+        splits[name] = Split(shards=shards, class_counts=dict(sorted(counts.items())))
+    return DatasetIndex(sharding=layout.sharding, splits=splits)

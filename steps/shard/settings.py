@@ -26,7 +26,11 @@ class Settings:
     shard_megabytes: float
     """A shard is closed before it would grow past this (10^6 bytes)."""
     maximum_rejects: float
-    """Share of an instance's photos that may be unusable, 0 to 1."""
+    """Share of the photos that may be unusable, 0 to 1."""
+    maximum_removed: float
+    """Share of a shard's photos, 0 to 1, that may have been removed since; of more the others are written again."""
+    compact: int = 0
+    """Another number writes all shards again, and begins others beside those that are there."""
     split_file_location: S3Uri | None = None
     """With `split: file`: a Parquet or CSV object, or a prefix of such objects, with image_id and split."""
 
@@ -38,6 +42,8 @@ class Settings:
             f"--quality {self.quality}: use 1 to 100": 1 <= self.quality <= 100,
             f"--shard-megabytes {self.shard_megabytes}: use more than 0": self.shard_megabytes > 0,
             f"--maximum-rejects {self.maximum_rejects}: use a share from 0 to 1": 0 <= self.maximum_rejects <= 1,
+            f"--maximum-removed {self.maximum_removed}: use a share from 0 to 1": 0 <= self.maximum_removed <= 1,
+            f"--compact {self.compact}: use 0 or more": self.compact >= 0,
             f"--validation-fraction and --test-fraction {fractions}: both must be above 0 and sum to less than 1": (
                 min(fractions) > 0 and sum(fractions) < 1
             ),

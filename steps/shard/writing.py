@@ -7,18 +7,17 @@ import hashlib
 import itertools
 import logging
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from steps.contracts.dataset import SPLITS, Shard, Split, SplitName
+from steps.contracts.dataset import SPLITS, SplitName
 from steps.contracts.errors import StepError
 from steps.photos.jpeg import ImageError
 from steps.runtime.s3 import S3Uri
 from steps.shard import tar
-from steps.shard.ledger import Ledger, Record, merge_counts
+from steps.shard.ledger import Ledger, Record, photos_table
 from steps.shard.photos import PhotoSource, in_order
 from steps.shard.plan import Photo, Share
 from steps.shard.rejects import Rejects
@@ -37,14 +36,13 @@ Outcome = tuple[Photo, bytes | ImageError]
 
 
 class Feed:
-    """Prepared photos one by one; counts what is settled (taken or refused) for the shard under way."""
+    """Prepared photos one by one; notes what is settled (taken or refused) for the shard under way."""
 
     def __init__(self, outcomes: AsyncGenerator[Outcome, None], rejects: Rejects) -> None:
         self._outcomes = outcomes
-        self._all_rejects = rejects
+        self._rejects = rejects
         self._next: Outcome | None = None
-        self._photos = 0
-        self._rejects: dict[str, list[str]] = {}
+        self._settled: list[tuple[Photo, str | None]] = []
 
     async def peek(self, split: SplitName) -> tuple[Photo, bytes] | None:
         """The next usable photo of `split`, which stays the next; None at the split's end.
@@ -58,19 +56,19 @@ class Feed:
             photo, result = self._next
             if not isinstance(result, ImageError):
                 return photo, result
-            self.take()
-            self._rejects.setdefault(result.reason, []).append(photo.image_id)
-            self._all_rejects.add(photo.image_id, result.reason, str(result))
+            self._next = None
+            self._settled.append((photo, result.reason))
+            self._rejects.add(photo.image_id, result.reason, str(result))
 
     def take(self) -> None:
         """Take what `peek` showed."""
-        self._next = None
-        self._photos += 1
+        if self._next is not None:
+            self._settled.append((self._next[0], None))
+            self._next = None
 
-    def settle(self) -> tuple[int, dict[str, list[str]]]:
-        """How many photos were settled since the last call, and which of them were refused."""
-        settled = self._photos, self._rejects
-        self._photos, self._rejects = 0, {}
+    def settle(self) -> list[tuple[Photo, str | None]]:
+        """The photos that were settled since the last call, the refused ones with their reasons."""
+        settled, self._settled = self._settled, []
         return settled
 
 
@@ -80,7 +78,7 @@ class _Shard:
     def __init__(self, uri: S3Uri, upload: Any) -> None:
         self.uri = uri
         self.size = 0
-        self.counts: Counter[int] = Counter()
+        self.photos = 0
         self._upload = upload
         self._started = time.monotonic()
         self._digest = hashlib.sha256()
@@ -101,16 +99,11 @@ class _Shard:
         self._pieces, self._gathered = [], 0
         await asyncio.gather(asyncio.to_thread(self._digest.update, block), self._upload.write(block))
 
-    def record(self, photos: int, rejects: dict[str, list[str]]) -> Record:
-        """What the index says of it, once it is whole; `photos` and `rejects` are those that it settles."""
-        number, seconds = self.counts.total(), max(time.monotonic() - self._started, 1e-6)
-        log.info("%s: %d photos, %.1f MB, %.0f photos/s", self.uri, number, self.size / 1e6, number / seconds)
-        return Record(
-            shard=Shard(uri=str(self.uri), samples=number, bytes=self.size, sha256=self._digest.hexdigest()),
-            class_counts=dict(sorted(self.counts.items())),
-            photos=photos,
-            rejects=rejects,
-        )
+    def record(self, settled: list[tuple[Photo, str | None]]) -> Record:
+        """Its record, once it is whole; `settled` are the photos that it settles."""
+        seconds = max(time.monotonic() - self._started, 1e-6)
+        log.info("%s: %d photos, %.1f MB, %.0f photos/s", self.uri, self.photos, self.size / 1e6, self.photos / seconds)
+        return Record(self.uri, self.size, self._digest.hexdigest(), photos_table(settled))
 
 
 @dataclass(frozen=True)
@@ -120,13 +113,13 @@ class ShardWriter:
     ledger: Ledger
     shard_bytes: int
 
-    async def write(self, share: Share, source: PhotoSource, rejects: Rejects) -> dict[SplitName, Split]:
-        """Write what is missing of `share`, and say what each split holds.
+    async def write(self, share: Share, source: PhotoSource, rejects: Rejects) -> dict[SplitName, list[Record]]:
+        """Write what is missing of `share`; returns the records of each split's shards.
 
         Raises StepError when more photos are refused than is allowed, or when S3 fails.
         """
         records = {name: await self.ledger.records(name) for name in SPLITS}
-        settled = {name: sum(record.photos for record in records[name]) for name in SPLITS}
+        settled = {name: sum(len(record.photos) for record in records[name]) for name in SPLITS}
         for name in SPLITS:
             if records[name]:
                 log.info("%s: %d shards of %d photos are there already", name, len(records[name]), settled[name])
@@ -150,18 +143,12 @@ class ShardWriter:
                 if closing is not None:
                     closing.cancel()
                     await asyncio.gather(closing, return_exceptions=True)
-        return {
-            name: Split(
-                shards=[record.shard for record in records[name]],
-                class_counts=merge_counts([record.class_counts for record in records[name]]),
-            )
-            for name in SPLITS
-        }
+        return records
 
     async def _gather(
         self, uri: S3Uri, name: SplitName, feed: Feed, before: asyncio.Task[None] | None
     ) -> Callable[[list[Record]], Coroutine[Any, Any, None]]:
-        """Send as many photos as fit, one at least; gives what ends the upload and records the shard.
+        """Send as many photos as fit, one at least; returns what ends the upload and records the shard.
 
         Returns once the shard `before` is closed too; where that fails, this one is aborted with it.
         """
@@ -170,10 +157,10 @@ class ShardWriter:
             while (following := await feed.peek(name)) is not None:
                 photo, jpeg = following
                 data = tar.sample_bytes(photo.image_id, jpeg, photo.quantity)
-                if shard.counts and shard.size + len(data) + len(tar.END) > self.shard_bytes:
+                if shard.photos and shard.size + len(data) + len(tar.END) > self.shard_bytes:
                     break
                 await shard.add(data)
-                shard.counts[photo.quantity] += 1
+                shard.photos += 1
                 feed.take()
             if before is not None:
                 await before
@@ -183,8 +170,8 @@ class ShardWriter:
             async with upload:
                 await shard.add(tar.END)
                 await shard.flush()
-            record = shard.record(*settled)
-            await self.ledger.add(uri, record)
+            record = shard.record(settled)
+            await self.ledger.add(record)
             records.append(record)
 
         return close

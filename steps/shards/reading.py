@@ -83,18 +83,24 @@ def read_shard(shard: Shard) -> Iterator[Sample]:
 def samples_in(stream: SupportsRead[bytes], shard: Shard) -> Iterator[Sample]:
     """The samples of one shard from its stream (`open_stream`), in the order in which they were written.
 
-    Raises StepError that names the shard when it is not as long as the index says, is not a tar, or has a sample
-    without its photo or count; and, once all of it has passed, when its SHA-256 or its number of samples is not the
-    index's. A caller must therefore read to the end before it trusts what it read.
+    Photos that the index excludes are passed over. Raises StepError that names the shard when it is not as long as the
+    index says, is not a tar, or has a sample without its photo or count; and, once all of it has passed, when its
+    SHA-256 or its number of samples is not the index's. A caller must therefore read to the end before it trusts what
+    it read.
     """
-    samples = 0
+    excluded = frozenset(shard.excluded)
+    samples = passed_over = 0
     for sample in _samples(stream, shard.uri):
-        samples += 1
-        yield sample
+        if sample.image_id in excluded:
+            passed_over += 1
+        else:
+            samples += 1
+            yield sample
     while stream.read(CHUNK_BYTES):
         pass  # what follows the tar's end belongs to the checksum
-    if samples != shard.samples:
-        raise _damaged(shard.uri, f"it has {samples} samples, the index says {shard.samples}")
+    if (samples, passed_over) != (shard.samples, len(excluded)):
+        without = f" besides {len(excluded)} that it excludes" if excluded or passed_over else ""
+        raise _damaged(shard.uri, f"it has {samples + passed_over} samples, the index says {shard.samples}{without}")
 
 
 def iterate(shards: Iterable[Shard]) -> Iterator[Sample]:

@@ -13,7 +13,7 @@ from pipeline.images import ROOT
 from pipeline.operations import dataset, lineage
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
-from steps.contracts.dataset import IndexPart, Shard, Sharding, Split, part_name
+from steps.contracts.dataset import NAME, DatasetIndex, Shard, Sharding, Split
 from tests.integration.conftest import ROLE, wait_until
 from tests.integration.test_pipelines import COUNT, finish, two_steps_and_a_gate
 from tests.integration.test_tuning import TRAIN, finish_tuning, tuning
@@ -55,7 +55,7 @@ def made(local_cloud, settings):
     finish(sagemaker, run)
     s3.put_object(Bucket=bucket, Key="index/part.json", Body=b"{}")
     job = finish_tuning(sagemaker, tuning(bucket, local_cloud.image(TRAIN, "train.py"), trials=2))
-    s3.put_object(Bucket=bucket, Key="data/part-000.json", Body=part().model_dump_json().encode())
+    s3.put_object(Bucket=bucket, Key="data/index.json", Body=index().model_dump_json().encode())
     s3.put_object(Bucket=bucket, Key="raw/bin-images/1.jpg", Body=b"photo")
     s3.put_object(Bucket=bucket, Key="model.tar.gz", Body=b"model")
     return {
@@ -73,7 +73,7 @@ def made(local_cloud, settings):
     }
 
 
-def part(seed: int = 1) -> IndexPart:
+def index(seed: int = 1) -> DatasetIndex:
     shard = {"bytes": 10, "sha256": "0" * 64}
     splits = {
         name: Split(shards=[Shard(uri=f"s3://b/{name}.tar", samples=samples, **shard)], class_counts={1: samples})
@@ -85,9 +85,8 @@ def part(seed: int = 1) -> IndexPart:
         fractions={"train": 0.8, "validation": 0.1, "test": 0.1},
         image_size=64,
         quality=90,
-        labels_sha256="0" * 64,
     )
-    return IndexPart(instance=0, instances=1, sharding=sharding, splits=splits, rejects={"damaged": ["7"]})
+    return DatasetIndex(sharding=sharding, splits=splits)
 
 
 def query(local_cloud, bucket):
@@ -129,7 +128,6 @@ def test_each_link_of_a_version_is_there_with_its_facts(settings, made):
         "split": "grouped",
         "photos": {"train": 8, "validation": 3, "test": 2},
         "shards": 3,
-        "left_out": 1,
     }
     asked = found["query"].facts
     assert (asked["state"], asked["statement"]) == ("SUCCEEDED", "SELECT 1 AS one")
@@ -167,13 +165,13 @@ def test_a_link_that_is_gone_says_so_and_the_others_stay(settings, made):
 
 def test_an_index_that_was_written_anew_is_told_from_the_one_that_was_trained_on(settings, made, local_cloud):
     bucket = settings.data.bucket
-    body = part(seed=2).model_dump_json().encode()
-    local_cloud.client("s3").put_object(Bucket=bucket, Key=f"other/{part_name(0)}", Body=body)
+    body = index(seed=2).model_dump_json().encode()
+    local_cloud.client("s3").put_object(Bucket=bucket, Key=f"other/{NAME}", Body=body)
     arn = register(settings, uuid.uuid4().hex, [1], [1], metadata={**made, "index": f"s3://{bucket}/other"})
-    index = links(settings, arn)["index"]
-    assert index.there
-    assert index.note.startswith("written anew since: its hash is ")
-    assert index.note.endswith(f"not {made['dataset_sha256'][:12]}")
+    link = links(settings, arn)["index"]
+    assert link.there
+    assert link.note.startswith("written again since: its hash is ")
+    assert link.note.endswith(f"not {made['dataset_sha256'][:12]}")
 
 
 def test_a_model_whose_data_came_without_a_query_says_that_there_was_none(settings, made):

@@ -282,7 +282,7 @@ def test_a_schedule_makes_the_monitors_job_over_what_the_endpoint_saw(call, coun
     assert drift["until"] == f"{due:%Y-%m-%dT%H:%M:%S}Z"
     assert drift["photos"] >= len(counted)
     assert (drift["model_version"], drift["refused"], len(drift["features"])) == ("1", {}, 6)
-    index = dataset.read(settings, dataset.locate(settings, "latest"))
+    index = dataset.find(settings, "latest").index
     assert drift["baseline_photos"] == index.splits["test"].samples
     assert call("unschedule", "bins-monitor")[0] == 0
     found = local_cloud.client("cloudwatch").list_metrics(Namespace=monitoring.NAMESPACE)["Metrics"]
@@ -352,10 +352,10 @@ def test_a_second_run_takes_all_that_is_cached_and_a_gate_out_of_reach_fails_it_
 
 def test_the_data_set_of_a_run_is_read_by_its_name(execution, settings, local_cloud):
     run = execution["PipelineExecutionArn"].rsplit("/", 1)[1]
-    index = dataset.read(settings, dataset.locate(settings, run))
-    assert sum(split.samples for split in index.splits.values()) > 100
-    assert index.facts.leakage.split.same_bin == 0
-    assert index.facts.kept == 0
+    data = dataset.find(settings, run)
+    assert sum(split.samples for split in data.index.splits.values()) > 100
+    assert data.summary.leakage.split.same_bin == 0
+    assert data.summary.kept == 0
 
 
 def test_new_data_is_looked_for_and_shards_of_the_same_photos_are_taken_again(whole_run, settings, local_cloud):

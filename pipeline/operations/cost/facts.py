@@ -13,7 +13,7 @@ from pipeline.operations.responses import doing_without
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from steps.contracts.dataset import DatasetIndex
+    from pipeline.operations.dataset import DataSet
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ def assumed(settings: Settings, photos: int, kilobytes: Decimal, origin: str) ->
     )
 
 
-def of_index(index: DatasetIndex, kilobytes: Decimal, origin: str) -> Facts:
-    """What a data set's index says."""
-    splits = index.splits
+def of_data_set(data: DataSet, kilobytes: Decimal, origin: str) -> Facts:
+    """What a data set's index says, and how many photos it leaves out."""
+    splits = data.index.splits
     samples = {name: split.samples for name, split in splits.items()}
     return Facts(
-        photos=sum(samples.values()) + sum(map(len, index.rejects.values())),
+        photos=sum(samples.values()) + (data.summary.rejected if data.summary else 0),
         train=samples["train"],
         validation=samples["validation"],
         test=samples["test"],
@@ -80,8 +80,8 @@ def find(settings: Settings, photos: int | None, kilobytes: Decimal | None, unas
         from pipeline.operations import dataset
 
         try:
-            uri = dataset.locate(settings, "latest")
-            return of_index(dataset.read(settings, uri), size, f"the latest run's data set, {uri}")
+            data = dataset.find(settings, "latest")
+            return of_data_set(data, size, f"the latest run's data set, {data.uri}")
         except PipelineError as error:
             reason = str(error).split(";")[0]
         except (BotoCoreError, ClientError, ResponseParserError) as error:

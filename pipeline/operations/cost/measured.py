@@ -40,7 +40,7 @@ def training_rate(settings: Settings) -> Measured:
 
     try:
         job = trials.read(settings, "latest")
-        index = dataset.read(settings, dataset.locate(settings, "latest"))
+        index = dataset.find(settings, "latest").index
         photos = index.splits["train"].samples + Decimal(index.splits["validation"].samples) / rates.TRAINING_PASSES
         found = [
             _rate(trial, photos)

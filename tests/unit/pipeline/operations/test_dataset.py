@@ -4,58 +4,59 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
+from pydantic import BaseModel
 
 from pipeline.errors import PipelineError
 from pipeline.operations import dataset, executions, progress
 from pipeline.operations.executions import Execution
 from pipeline.operations.progress import Progress, StepRun
 from pipeline.settings import Settings
+from steps.contracts.dataset import DatasetIndex, Shard, Sharding, Split
+from steps.contracts.shard_summary import Leakage, Overlap, Photos, ShardSummary
 
 pytestmark = pytest.mark.usefixtures("account")
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def part(instance: int, instances: int = 2) -> dict[str, Any]:
-    """The part of one instance: 10 photos of 1 and 20 of 2 in training, 3 in each other split."""
+def split(name: str, counts: dict[int, int]) -> Split:
+    samples = sum(counts.values())
+    shard = Shard(uri=f"s3://b/{name}.tar", samples=samples, bytes=1_000_000, sha256="0" * 64)
+    return Split(shards=[shard], class_counts=counts)
 
-    def split(name: str, counts: dict[str, int]) -> dict[str, Any]:
-        shard = {
-            "uri": f"s3://b/{name}-{instance}.tar",
-            "samples": sum(counts.values()),
-            "bytes": 1_000_000,
-            "sha256": "0" * 64,
-        }
-        return {"shards": [shard], "class_counts": counts}
 
-    overlap = {"photos": 12, "same_bin": 0, "same_item": 3}
-    return {
-        "instance": instance,
-        "instances": instances,
-        "sharding": {
-            "split": "grouped",
-            "seed": 1,
-            "fractions": {"train": 0.8, "validation": 0.1, "test": 0.1},
-            "image_size": 256,
-            "quality": 90,
-            "labels_sha256": "",
-        },
-        "splits": {
-            "train": split("train", {"1": 10, "2": 20}),
-            "validation": split("validation", {"1": 3}),
-            "test": split("test", {"2": 3}),
-        },
-        "rejects": {"truncated": [f"{instance}"]},
-        "facts": {
-            "leakage": {"split": overlap, "random": overlap | {"same_bin": 6}},
-            "kept": 60 - instance,
-            "assignments": "s3://b/a",
-        },
-    }
+INDEX = DatasetIndex(
+    sharding=Sharding(
+        split="grouped",
+        seed=1,
+        fractions={"train": 0.8, "validation": 0.1, "test": 0.1},
+        image_size=256,
+        quality=90,
+    ),
+    splits={
+        "train": split("train", {1: 10, 2: 20}),
+        "validation": split("validation", {1: 3}),
+        "test": split("test", {2: 3}),
+    },
+)
+
+
+def summary(index: str) -> ShardSummary:
+    overlap = Overlap(photos=6, same_bin=0, same_item=3)
+    return ShardSummary(
+        index=index,
+        dataset_sha256=INDEX.sha256,
+        photos=Photos(reused=30, written=6, excluded=0),
+        rejects={"truncated": ["7"]},
+        leakage=Leakage(split=overlap, random=overlap.model_copy(update={"same_bin": 6})),
+        kept=30,
+        assignments="s3://b/a",
+    )
 
 
 @pytest.fixture
@@ -70,27 +71,58 @@ def put(settings: Settings) -> Any:
     return one
 
 
-def test_the_parts_below_a_prefix_are_one_index(settings: Settings, put: Any) -> None:
-    put("run/index/part-000.json", part(0))
-    put("run/index/part-001.json", part(1))
-    put("run/index/notes.json", {})
-    put("run/index-of-another/part-002.json", part(2))
+def json_of(model: BaseModel) -> Any:
+    return json.loads(model.model_dump_json())
 
-    index = dataset.read(settings, f"s3://{settings.data.bucket}/run/index/")
 
-    assert index.splits["train"].class_counts == {1: 20, 2: 40}
-    assert index.rejects == {"truncated": ["0", "1"]}
-    assert index.facts is not None
-    assert index.facts.leakage.random.same_bin == 6
-    assert index.facts.kept == 59  # of the instance that planned first
+@pytest.fixture
+def latest(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A run whose shard step has succeeded; returns the place of the step's summary."""
+    place = f"s3://{settings.data.bucket}/runs/abc/shard/summary"
+    run = Execution(arn="arn:aws:sagemaker:us-east-1:1:pipeline/p/execution/abc", status="Succeeded", started=NOW)
+    monkeypatch.setattr(executions, "resolve", lambda settings, reference: run)
+    steps = (StepRun("ShardImages", "Succeeded", metadata={"ProcessingJob": {"Arn": "arn:x/job"}}),)
+    monkeypatch.setattr(progress, "read", lambda settings, arn: Progress(run, steps, ()))
+    job = {"ProcessingOutputConfig": {"Outputs": [{"OutputName": "summary", "S3Output": {"S3Uri": place}}]}}
+    clients = dataset.client
+
+    def client(settings: Settings, service: str) -> Any:
+        if service != "sagemaker":
+            return clients(settings, service)
+        return SimpleNamespace(describe_processing_job=lambda ProcessingJobName: job)
+
+    monkeypatch.setattr(dataset, "client", client)
+    return place
+
+
+def test_a_runs_data_set_is_the_one_that_its_shard_step_hands_on(settings: Settings, put: Any, latest: str) -> None:
+    index = f"s3://{settings.data.bucket}/indexes/{INDEX.key}"
+    put("runs/abc/shard/summary/shard.json", json_of(summary(index)))
+    put(f"indexes/{INDEX.key}/index.json", json_of(INDEX))
+
+    data = dataset.find(settings, "latest")
+
+    assert (data.uri, data.index, data.summary) == (index, INDEX, summary(index))
+    assert dataset.find(settings, f"{index}/") == dataset.DataSet(f"{index}/", INDEX, None)
+
+
+def test_a_summary_that_is_gone_or_damaged_is_one_line(settings: Settings, put: Any, latest: str) -> None:
+    with pytest.raises(PipelineError, match=rf"^there is no {latest}/shard.json; "):
+        dataset.find(settings, "latest")
+    put("runs/abc/shard/summary/shard.json", {"version": 9})
+    with pytest.raises(PipelineError, match=r"summary/shard.json: not a shard summary of version 1: version"):
+        dataset.find(settings, "latest")
 
 
 @pytest.mark.parametrize(
     ("objects", "message"),
     [
-        ({}, "no dataset index"),
-        ({"part-000.json": part(0)}, "wants parts of instances 0 to 1 but has 0"),
-        ({"part-000.json": {"version": 9}}, r"run/index/part-000.json: not a dataset index of version 1: version"),
+        ({}, r"there is no s3://.*/run/index/index.json"),
+        ({"index.json": {"version": 9}}, r"run/index/index.json: not a dataset index of version 2: version"),
+        (
+            {"index.json": json_of(INDEX) | {"splits": {"train": json_of(INDEX.splits["train"])}}},
+            "the validation split is empty",
+        ),
     ],
 )
 def test_an_index_that_is_not_whole_is_one_line(settings: Settings, put: Any, objects: Any, message: str) -> None:
@@ -102,7 +134,10 @@ def test_an_index_that_is_not_whole_is_one_line(settings: Settings, put: Any, ob
 
 @pytest.mark.parametrize(
     ("uri", "message"),
-    [("s3://no-such-bucket/index", "there is no bucket no-such-bucket"), ("/tmp/index", "write s3://BUCKET/PREFIX")],
+    [
+        ("s3://no-such-bucket/index", "there is no s3://no-such-bucket/index"),
+        ("/tmp/index", "write s3://BUCKET/PREFIX"),
+    ],
 )
 def test_a_place_that_cannot_be_is_one_line(settings: Settings, uri: str, message: str) -> None:
     with pytest.raises(PipelineError, match=message):
@@ -116,8 +151,4 @@ def test_a_run_without_a_data_set_is_named(settings: Settings, monkeypatch: pyte
     monkeypatch.setattr(progress, "read", lambda settings, arn: Progress(run, steps, ()))
 
     with pytest.raises(PipelineError, match=r"the run abc has made no data set \(ShardImages: Failed\)"):
-        dataset.locate(settings, "latest")
-
-
-def test_a_uri_is_taken_as_it_is(settings: Settings) -> None:
-    assert dataset.locate(settings, "s3://b/index") == "s3://b/index"
+        dataset.find(settings, "latest")

@@ -10,10 +10,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import BaseModel
 from torch import nn
 
-from steps.contracts.dataset import IndexPart, Sharding, part_name
+from steps.contracts import dataset, shard_summary
+from steps.contracts.dataset import DatasetIndex, Sharding
 from steps.contracts.evaluation import FILE, PREDICTIONS, REPORT
+from steps.contracts.shard_summary import Leakage, Overlap, Photos, ShardSummary
 from steps.evaluate.run import run
 from steps.evaluate.settings import Settings
 from steps.model import network
@@ -35,28 +38,40 @@ class Job:
         self.output = base / "processing/output/evaluation"
 
     def store(self, test: list[Photo], rejects: dict[str, list[str]] | None = None, shards: int = 2) -> None:
-        """Put the test split into the bucket, and its index into the job's input."""
-        part = IndexPart(
-            instance=0,
-            instances=1,
+        """Put the test split into the bucket, its index and what it leaves out into the job's inputs."""
+        index = DatasetIndex(
             sharding=Sharding(
                 split="grouped",
                 seed=1,
                 fractions={"train": 0.8, "validation": 0.1, "test": 0.1},
                 image_size=SIDE,
                 quality=90,
-                labels_sha256="0" * 64,
             ),
             splits={
                 "train": store_split(self.s3, self.bucket, "train", photos(9), 1),
                 "validation": store_split(self.s3, self.bucket, "validation", photos(3, 9), 1),
                 "test": store_split(self.s3, self.bucket, "test", test, shards),
             },
-            rejects=rejects or {},
         )
-        folder = self.base / "processing/input/index"
-        folder.mkdir(parents=True)
-        (folder / part_name(0)).write_text(part.model_dump_json())
+        self.put("index", dataset.NAME, index)
+        if rejects is not None:
+            overlap = Overlap(photos=3 + len(test), same_bin=0, same_item=0)
+            summary = ShardSummary(
+                index=f"s3://{self.bucket}/indexes/{index.key}",
+                dataset_sha256=index.sha256,
+                photos=Photos(reused=0, written=12 + len(test), excluded=0),
+                rejects=rejects,
+                leakage=Leakage(split=overlap, random=overlap),
+                kept=0,
+                assignments=f"s3://{self.bucket}/assignments",
+            )
+            self.put("sharding", shard_summary.NAME, summary)
+
+    def put(self, name: str, file: str, content: BaseModel) -> None:
+        """A file of a processing input."""
+        folder = self.base / "processing/input" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(content.model_dump_json())
 
     def put_model(self, classes: Sequence[int] = CLASSES, **facts: Any) -> None:
         """Pack a model that counts by brightness."""

@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from steps.contracts.dataset import SPLITS, DatasetIndex, read_index
+from steps.contracts.dataset import SPLITS, DatasetIndex, parse_index
+from steps.contracts.hand_over import HandOver
 from steps.contracts.labels import SCHEMA
+from steps.contracts.shard_summary import ShardSummary, read_summary
 from steps.shard.__main__ import parse
 from steps.shard.run import run
 from steps.shards.reading import iterate
@@ -33,6 +34,7 @@ class Job:
     def __init__(self, folder: Path, s3, bucket: str, patch: pytest.MonkeyPatch) -> None:
         self.folder, self.s3, self.bucket, self._patch = folder, s3, bucket, patch
         self.rows: list[dict] = []
+        self.runs = 0
 
     def add(self, image_id: str, quantity: int, asins: list[str], photo: bytes | None) -> None:
         """A labelled photo; None is one that S3 does not have."""
@@ -62,26 +64,45 @@ class Job:
 
         Runs with one `output` are runs of one pipeline: they have their shards and assignments in one place.
         """
-        shutil.rmtree(self.folder / output, ignore_errors=True)
-        index = self.folder / output / "index"
+        self.runs += 1
+        for instance in range(instances):
+            self.run_instance(instance, instances, *flags, output=output)
+        return self.index
+
+    def run_instance(self, instance: int, instances: int, *flags: str, output: str = "out") -> None:
+        """Run one of the instances of the job at hand."""
         hosts = [f"algo-{number + 1}" for number in range(instances)]
-        for host in hosts:
-            base = self.folder / output / host
-            labels = base / "processing/input/labels"
-            labels.mkdir(parents=True)
-            pq.write_table(pa.Table.from_pylist(self.rows, SCHEMA), labels / "part.parquet")
-            uris = {name: f"s3://{self.bucket}/{output}/{name}" for name in ("shards", "index", "assignments")}
-            outputs = [{"OutputName": name, "S3Output": {"S3Uri": uri}} for name, uri in uris.items()]
-            (base / "config").mkdir()
-            config = {"ProcessingOutputConfig": {"Outputs": outputs}}
-            (base / "config/processingjobconfig.json").write_text(json.dumps(config))
-            (base / "config/resourceconfig.json").write_text(json.dumps({"current_host": host, "hosts": hosts}))
-            self._patch.setenv("SAGEMAKER_BASE_DIR", str(base))
-            run(parse(["--image-location", f"s3://{self.bucket}/raw", *flags]))
-            index.mkdir(exist_ok=True)
-            for part in (base / "processing/output/index").iterdir():
-                part.rename(index / part.name)
-        return read_index(index)
+        base = self.folder / f"{self.runs}" / hosts[instance]
+        labels = base / "processing/input/labels"
+        labels.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(self.rows, SCHEMA), labels / "part.parquet")
+        uris = {name: f"s3://{self.bucket}/{output}/{name}" for name in ("shards", "indexes", "assignments")}
+        uris["summary"] = f"s3://{self.bucket}/{output}/runs/{self.runs}/summary"
+        outputs = [{"OutputName": name, "S3Output": {"S3Uri": uri}} for name, uri in uris.items()]
+        (base / "config").mkdir()
+        config = {"ProcessingJobName": f"job-{self.runs}", "ProcessingOutputConfig": {"Outputs": outputs}}
+        (base / "config/processingjobconfig.json").write_text(json.dumps(config))
+        (base / "config/resourceconfig.json").write_text(json.dumps({"current_host": hosts[instance], "hosts": hosts}))
+        self._patch.setenv("SAGEMAKER_BASE_DIR", str(base))
+        run(parse(["--image-location", f"s3://{self.bucket}/raw", *flags]))
+
+    @property
+    def summary(self) -> ShardSummary:
+        """What the latest run left in its summary."""
+        (folder,) = {path.parent for path in (self.folder / f"{self.runs}").rglob("shard.json")}
+        return read_summary(folder)
+
+    @property
+    def index(self) -> DatasetIndex:
+        """The index that the latest run hands on."""
+        (path,) = (self.folder / f"{self.runs}").rglob("hand_over.json")
+        place = HandOver.model_validate_json(path.read_bytes()).uri
+        assert place == self.summary.index
+        bucket, _, key = place.removeprefix("s3://").partition("/")
+        body = self.s3.get_object(Bucket=bucket, Key=f"{key}/index.json")["Body"].read()
+        index = parse_index(body, place)
+        assert place.endswith(f"/indexes/{index.key}")
+        return index
 
     def assignments(self, output: str = "out") -> dict[str, str]:
         """The split of each image id that is known after the runs so far."""
@@ -111,9 +132,9 @@ def splits_of(index):
 
 
 def tars(job: Job, output: str):
-    """The shards' bytes by their place below the data set's key."""
+    """The shards' bytes by their place below `shards/`."""
     return {
-        key.split("/", 3)[3]: content for key, content in job.objects(f"{output}/shards").items() if key.endswith("tar")
+        key.split("/", 2)[2]: content for key, content in job.objects(f"{output}/shards").items() if key.endswith("tar")
     }
 
 

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steps.contracts.dataset import SPLITS, Overlap
+from steps.contracts.dataset import SPLITS
 from steps.contracts.errors import StepError
 from steps.contracts.labels import SCHEMA
+from steps.contracts.shard_summary import Overlap
 from steps.runtime.container import Instance
 from steps.runtime.s3 import S3Uri
-from steps.shard.plan import ASSIGNMENTS, Plan, Refusal, dataset_key, describe, make_plan
+from steps.shard.plan import ASSIGNMENTS, Plan, dataset_key, generation_key, make_plan
 from steps.shard.settings import Settings
 
 
@@ -30,6 +31,7 @@ def settings(**changes) -> Settings:
         "test_fraction": 0.1,
         "shard_megabytes": 200,
         "maximum_rejects": 0.05,
+        "maximum_removed": 0.2,
     }
     return Settings(**{**values, **changes})
 
@@ -40,7 +42,7 @@ def labels(*rows: tuple) -> pa.Table:
 
 
 def everything(plan: Plan):
-    return plan.share(Instance(0, 1, "algo-1"))
+    return plan.share(plan.order, Instance(0, 1, "algo-1"))
 
 
 def photos(plan: Plan):
@@ -50,7 +52,7 @@ def photos(plan: Plan):
 
 
 def refusals(plan: Plan):
-    return everything(plan).refusals
+    return [(image_id, reason) for reason, ids in plan.refusals().items() for image_id in ids]
 
 
 def many(count: int, **changes):
@@ -63,12 +65,11 @@ def test_shares_cover_everything_once_and_differ_by_one_at_most(usable: int, ref
     rows = [(f"{n:03d}", n % 3, [f"B{n}"], f"{n:03d}.jpg") for n in range(usable)]
     plan = make_plan(labels(*rows, *[(f"{n}/", 1, [], f"{n}.jpg") for n in range(refused)]), settings())
 
-    shares = [plan.share(Instance(n, instances, f"algo-{n + 1}")) for n in range(instances)]
+    shares = [plan.share(plan.order, Instance(n, instances, f"algo-{n + 1}")) for n in range(instances)]
 
     written = [photo.image_id for share in shares for split in SPLITS for photo in share.photos(split)]
     assert sorted(written) == sorted(photos(plan)) == [row[0] for row in rows]
-    told = [refusal.image_id for share in shares for refusal in share.refusals]
-    assert sorted(told) == sorted(f"{n}/" for n in range(refused))
+    assert sorted(image_id for image_id, _ in refusals(plan)) == sorted(f"{n}/" for n in range(refused))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     for split in SPLITS:
         sizes = [len(share.rows[split]) for share in shares]
@@ -88,7 +89,7 @@ def test_a_share_can_be_read_from_any_place():
 def test_an_id_that_would_break_the_tar_is_refused(image_id: str):
     plan = make_plan(many(20, **{"003": (image_id, 1, ["B"], "003.jpg")}), settings())
 
-    assert refusals(plan) == [Refusal(image_id, "unsafe-id")]
+    assert refusals(plan) == [(image_id, "unsafe-id")]
     assert len(photos(plan)) == 19
 
 
@@ -103,7 +104,7 @@ def test_other_ids_are_taken_as_they_are(image_id: str):
 def test_a_key_that_clients_resolve_to_another_object_is_refused(key: str):
     plan = make_plan(many(20, **{"003": ("003", 1, ["B"], key)}), settings())
 
-    assert refusals(plan) == [Refusal("003", "unsafe-key")]
+    assert refusals(plan) == [("003", "unsafe-key")]
 
 
 def test_the_leak_of_a_split_and_of_a_random_one_is_counted():
@@ -148,7 +149,7 @@ def test_a_bin_that_would_join_two_splits_is_set_aside_and_counted():
 
     then = make_plan(labels(*rows, ("between", 2, both, "between.jpg")), settings(), first.assigned)
 
-    assert refusals(then) == [Refusal("between", "between-two-splits")]
+    assert refusals(then) == [("between", "between-two-splits")]
     assert photos(then) == photos(first)
     assert len(then.assigned) == 0
 
@@ -190,39 +191,50 @@ def test_a_quantity_too_rare_for_every_split_is_told(caplog: pytest.LogCaptureFi
     assert "quantity 9 is too rare to occur in the validation split" in caplog.text
 
 
-def test_the_labels_hash_changes_with_any_label_and_with_nothing_else():
-    plan = make_plan(many(20), settings())
+def test_the_data_set_key_changes_with_all_that_shapes_a_shard_and_not_with_the_photos():
+    listed = {"split": "file", "split_file_location": S3Uri("bucket", "split.csv")}
+    changes = [
+        {},
+        {"seed": 2},
+        {"test_fraction": 0.2},
+        {"split": "random"},
+        listed,
+        {"image_size": 128},
+        {"quality": 80},
+        {"shard_megabytes": 1},
+        {"compact": 1},
+        {"image_location": S3Uri("bucket", "other")},
+    ]
 
-    def labels_hash(table: pa.Table) -> str:
-        return describe(settings(), table, plan).labels_sha256
+    keys = [dataset_key(settings(**change)) for change in changes]
 
-    in_two_chunks = pa.concat_tables([many(20).slice(0, 7), many(20).slice(7)])
-    assert labels_hash(in_two_chunks) == labels_hash(many(20))
-    assert labels_hash(many(20, **{"003": ("003", 1, ["B3"], "003.jpg")})) != labels_hash(many(20))
-
-
-def key(table: pa.Table, instances: int = 1, **changes) -> str:
-    plan = make_plan(table, settings(**changes))
-    return dataset_key(settings(**changes), describe(settings(**changes), table, plan), plan, instances)
+    assert len(set(keys)) == len(keys)
+    assert dataset_key(settings(maximum_rejects=0.5, maximum_removed=0.5)) == keys[0]
+    # A given split is compared photo by photo.
+    assert dataset_key(settings(**listed, seed=2)) == dataset_key(settings(**listed))
 
 
-def test_the_data_set_key_changes_with_all_that_its_shards_depend_on():
+def generation(table: pa.Table, instances: int = 1, leave: int = 0) -> str:
+    plan = make_plan(table, settings())
+    return generation_key(plan, plan.order[leave:], instances)
+
+
+def test_a_generation_is_named_by_its_photos_their_labels_and_the_number_of_instances():
     replaced = many(20, **{"003": ("003", 0, ["B3"], "003.jpg", "another-etag", 1_000)})
+    relabelled = many(20, **{"003": ("003", 1, ["B3"], "003.jpg")})
 
     keys = [
-        key(many(20)),
-        key(many(21)),
-        key(replaced),
-        key(many(20), instances=2),
-        key(many(20), seed=2),
-        key(many(20), image_size=128),
-        key(many(20), quality=80),
-        key(many(20), shard_megabytes=1),
-        key(many(20), image_location=S3Uri("bucket", "other")),
+        generation(many(20)),
+        generation(many(21)),
+        generation(many(20), leave=1),
+        generation(replaced),
+        generation(relabelled),
+        generation(many(20), instances=2),
     ]
 
     assert len(set(keys)) == len(keys)
-    assert key(many(20)) == key(many(20), maximum_rejects=0.5)
+    in_two_chunks = pa.concat_tables([many(20).slice(0, 7), many(20).slice(7)])
+    assert generation(in_two_chunks) == keys[0]
 
 
 @pytest.mark.abid

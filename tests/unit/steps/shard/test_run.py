@@ -127,7 +127,7 @@ def test_a_given_split_is_taken_as_it_is(job: Job):
 
     assert splits_of(index) == dict(line.split(",") for line in lines)
     assert job.objects("out/assignments") == {}
-    assert index.rejects == {"not-in-split-file": ["00029"]}
+    assert job.summary.rejects == {"not-in-split-file": ["00029"]}
     assert index.sharding.fractions == {"train": 0.586207, "validation": 0.206897, "test": 0.206897}
 
 
@@ -144,6 +144,7 @@ def test_the_assignments_of_one_data_set_are_a_split_file_for_another(job: Job):
 def test_known_bins_keep_their_split_when_bins_and_instances_are_added(job: Job):
     job.add_bins(40)
     first = job.run()
+    kept = job.summary.kept
     job.add_bins(90)
 
     second = job.run(instances=3)
@@ -152,7 +153,7 @@ def test_known_bins_keep_their_split_when_bins_and_instances_are_added(job: Job)
     assert len(before) == 40
     assert before.items() <= after.items()
     assert len(after) == 90
-    assert (first.facts.kept, second.facts.kept) == (0, 40)
+    assert (kept, job.summary.kept) == (0, 40)
     assert job.assignments() == after
 
 
@@ -196,15 +197,15 @@ def test_a_later_run_writes_an_index_over_the_shards_that_are_there(job: Job):
     job.add("truncated", 1, ["X1"], jpeg(1)[:-300])
     small = ("--shard-megabytes", "0.05")
     first = job.run(*small, instances=2)
-    written = job.versions("out/shards")
+    rejects, written = job.summary.rejects, job.versions("out/shards")
     for row in job.rows:  # nothing is read again
         job.s3.delete_object(Bucket=job.bucket, Key=f"raw/{row['image_key']}")
 
     second = job.run(*small, instances=2)
 
     assert job.versions("out/shards") == written
-    assert (second.splits, second.rejects, second.sha256) == (first.splits, first.rejects, first.sha256)
-    assert second.rejects == {"truncated": ["truncated"]}
+    assert (second, job.summary.rejects) == (first, rejects)
+    assert rejects == {"truncated": ["truncated"]}
 
 
 def test_a_photo_that_was_replaced_makes_other_shards(job: Job):
@@ -224,6 +225,7 @@ def test_a_rerun_after_a_crash_writes_the_missing_shards_only(job: Job, monkeypa
     job.add("truncated", 1, ["X1"], jpeg(1)[:-300])
     small = ("--shard-megabytes", "0.05", "--maximum-rejects", "0.05")
     whole = job.run(*small, output="whole")
+    rejects = job.summary.rejects
     sample_bytes, calls = tar.sample_bytes, itertools.count()
 
     def crash(*sample):
@@ -237,14 +239,14 @@ def test_a_rerun_after_a_crash_writes_the_missing_shards_only(job: Job, monkeypa
             job.run(*small)
     before = job.versions("out/shards")
     # A shard is whole once its record is there; the crash may come between the two.
-    whole_before = {key: version for key, version in before.items() if key.replace(".tar", ".json") in before}
+    whole_before = {key: version for key, version in before.items() if key.replace(".tar", ".parquet") in before}
 
     again = job.run(*small)
 
     assert 4 < len(whole_before) < len(job.versions("out/shards"))
     assert whole_before.items() <= job.versions("out/shards").items()
     assert tars(job, "out") == tars(job, "whole")
-    assert (again.rejects, splits_of(again)) == (whole.rejects, splits_of(whole))
+    assert (job.summary.rejects, splits_of(again)) == (rejects, splits_of(whole))
     assert {k: v.class_counts for k, v in again.splits.items()} == {k: v.class_counts for k, v in whole.splits.items()}
 
 
@@ -256,8 +258,8 @@ def test_a_shard_that_is_not_what_its_record_says_is_named(job: Job):
 
     with pytest.raises(StepError, match=rf"^{shard.uri} is not the shard that its record says"):
         job.run()
-    job.s3.put_object(Bucket=job.bucket, Key=key.replace(".tar", ".json"), Body=b"{}")
-    with pytest.raises(StepError, match=r"test-000-000000\.json: not the record of a shard; remove it"):
+    job.s3.put_object(Bucket=job.bucket, Key=key.replace(".tar", ".parquet"), Body=b"{}")
+    with pytest.raises(StepError, match=r"test-000-000000\.parquet: not the record of a shard; remove it"):
         job.run()
 
 
@@ -323,11 +325,11 @@ def test_hundreds_of_real_photos_reach_every_split_with_every_quantity(job: Job,
 
     index = job.run("--shard-megabytes", "2")
 
-    assert index.rejects == {}
+    assert job.summary.rejects == {}
     counted = Counter(label["EXPECTED_QUANTITY"] for label in labels.values())
     assert sum((Counter(split.class_counts) for split in index.splits.values()), Counter()) == counted
     assert counted.total() > 250
-    assert index.facts.leakage.split.same_bin == 0
+    assert job.summary.leakage.split.same_bin == 0
     assert len(index.splits["train"].shards) > 1
     for split in index.splits.values():
         assert set(split.class_counts) == {0, 1, 2, 3, 4, 5}

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import simplejpeg
 
-from steps.contracts.dataset import IndexPart, Shard, Sharding, Split, SplitName, part_name
+from steps.contracts.dataset import NAME, DatasetIndex, Shard, Sharding, Split, SplitName
 
 ROOT = Path(__file__).parents[4]
 SIDE = 48
@@ -85,11 +85,10 @@ def store_dataset(s3: Any, bucket: str, folder: Path, *, train: int, validation:
         fractions={"train": 0.8, "validation": 0.1, "test": 0.1},
         image_size=SIDE,
         quality=90,
-        labels_sha256="0" * 64,
     )
-    part = IndexPart(instance=0, instances=1, sharding=sharding, splits=splits)
+    part = DatasetIndex(sharding=sharding, splits=splits)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / part_name(0)).write_text(part.model_dump_json())
+    (folder / NAME).write_text(part.model_dump_json())
 
 
 def launch(

@@ -10,8 +10,10 @@ from botocore.exceptions import NoCredentialsError
 from pipeline.errors import PipelineError
 from pipeline.operations import dataset
 from pipeline.operations.cost import facts, rates
+from pipeline.operations.dataset import DataSet
 from pipeline.settings import Settings
 from steps.contracts.dataset import DatasetIndex, Shard, Sharding, Split
+from steps.contracts.shard_summary import Leakage, Overlap, Photos, ShardSummary
 
 SHARDING = Sharding(
     split="grouped",
@@ -19,7 +21,6 @@ SHARDING = Sharding(
     fractions={"train": 0.8, "validation": 0.1, "test": 0.1},
     image_size=256,
     quality=90,
-    labels_sha256="0" * 64,
 )
 
 
@@ -31,15 +32,23 @@ def split(name: str, samples: int) -> Split:
 INDEX = DatasetIndex(
     sharding=SHARDING,
     splits={"train": split("train", 70), "validation": split("validation", 20), "test": split("test", 10)},
+)
+OVERLAP = Overlap(photos=30, same_bin=0, same_item=0)
+SUMMARY = ShardSummary(
+    index="s3://b/latest",
+    dataset_sha256=INDEX.sha256,
+    photos=Photos(reused=0, written=100, excluded=0),
     rejects={"not a JPEG": ["1", "2"]},
+    leakage=Leakage(split=OVERLAP, random=OVERLAP),
+    kept=0,
+    assignments="s3://b/assignments",
 )
 
 
 def test_the_latest_runs_data_set_is_counted_with_what_it_left_out(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "locate", lambda settings, reference: f"s3://b/{reference}")
-    monkeypatch.setattr(dataset, "read", lambda settings, uri: INDEX)
+    monkeypatch.setattr(dataset, "find", lambda settings, reference: DataSet(f"s3://b/{reference}", INDEX, SUMMARY))
     found = facts.find(settings, None, None)
     assert (found.photos, found.train, found.validation, found.test) == (102, 70, 20, 10)
     assert found.shard_gigabytes == Decimal("1.5")
@@ -47,7 +56,7 @@ def test_the_latest_runs_data_set_is_counted_with_what_it_left_out(
 
 
 def test_what_somebody_says_is_taken_and_nobody_asked(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(dataset, "locate")
+    monkeypatch.delattr(dataset, "find")
     found = facts.find(settings, 1000, Decimal(2000))
     assert (found.photos, found.train, found.validation, found.test) == (1000, 800, 100, 100)
     assert (found.kilobytes, found.origin) == (2000, "as given by --photos")
@@ -70,10 +79,10 @@ def test_photos_that_are_not_resized_keep_their_size(settings: Settings) -> None
 def test_without_a_run_the_public_data_set_stands_for_it_and_the_reason_is_given(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
-    def locate(settings: Settings, reference: str) -> str:
+    def find(settings: Settings, reference: str) -> DataSet:
         raise error
 
-    monkeypatch.setattr(dataset, "locate", locate)
+    monkeypatch.setattr(dataset, "find", find)
     found = facts.find(settings, None, None)
     assert found.photos == rates.PUBLIC_PHOTOS
     assert reason in found.origin
@@ -81,5 +90,5 @@ def test_without_a_run_the_public_data_set_stands_for_it_and_the_reason_is_given
 
 
 def test_where_the_account_is_not_to_be_asked_it_is_not(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(dataset, "locate")
+    monkeypatch.delattr(dataset, "find")
     assert "(nothing was asked: --offline)" in facts.find(settings, None, None, "nothing was asked: --offline").origin

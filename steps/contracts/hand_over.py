@@ -1,0 +1,22 @@
+"""What a step hands on by content: `hand_over.json` names the place of what the next step reads.
+
+The place has the content's hash in its name (`labels/KEY/`, `indexes/KEY/`), so that an input which is taken from this
+file is the same for the same content, whichever run wrote it, and the next step comes from the step cache.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+NAME = "hand_over.json"
+
+
+class HandOver(BaseModel):
+    """A property file: a pipeline reads `uri` out of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[1] = 1
+    uri: str = Field(pattern=r"^s3://")

@@ -1,0 +1,87 @@
+"""The shard step's summary, `shard.json`: what a run's data set leaves out and why, what its splits share, and what
+was written for it. The data set itself is in its index (`steps.contracts.dataset`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from steps.contracts.errors import StepError
+
+VERSION: Literal[1] = 1
+NAME = "shard.json"
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Overlap(_Contract):
+    """Of `photos` held-out photos (validation and test), how many show a bin, or any item, that is trained on."""
+
+    photos: int = Field(ge=0)
+    same_bin: int = Field(ge=0)
+    same_item: int = Field(ge=0)
+
+
+class Leakage(_Contract):
+    """What held-out photos share with training, and what they would under a random split of the same photos."""
+
+    split: Overlap
+    random: Overlap
+
+
+class Photos(_Contract):
+    """Photos of the data set by where they are: in shards of earlier runs, or in shards that this run wrote.
+
+    `excluded` photos are in shards of earlier runs that the data set uses, and no longer part of it.
+    """
+
+    reused: int = Field(ge=0)
+    written: int = Field(ge=0)
+    excluded: int = Field(ge=0)
+
+
+class ShardSummary(_Contract):
+    """The summary of a run.
+
+    `index` is the URI of the index's folder. `rejects` maps a reason to the ids of labelled photos that are in no
+    shard. `kept` photos have the split of an earlier run, which stands below `assignments`.
+    """
+
+    version: Literal[1] = VERSION
+    index: str
+    dataset_sha256: str
+    photos: Photos
+    rejects: dict[str, list[str]] = {}
+    leakage: Leakage
+    kept: int = Field(ge=0)
+    assignments: str
+
+    @property
+    def rejected(self) -> int:
+        """How many photos are left out."""
+        return sum(map(len, self.rejects.values()))
+
+
+def parse_summary(content: bytes, name: str) -> ShardSummary:
+    """A summary from its JSON. Raises StepError that calls it `name` when it is not valid."""
+    try:
+        return ShardSummary.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise StepError(f"{name}: not a shard summary of version {VERSION}: {where}: {first['msg']}") from error
+
+
+def read_summary(folder: Path) -> ShardSummary:
+    """The summary in `folder`. Raises StepError that names the file when there is none, or it is not valid."""
+    path = folder / NAME
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise StepError(f"{folder}: no shard summary ({NAME}) there") from error
+    return parse_summary(content, str(path))

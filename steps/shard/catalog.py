@@ -1,0 +1,215 @@
+"""Which shards of earlier runs a plan uses again, and what is left to be written.
+
+Below `shards/KEY/` each run that has new photos adds a generation, a folder of shards that is named by its number and
+the hash of what they hold. A photo counts as written where a shard holds it with the ETag, the quantity and the split
+that the plan has; what a shard holds besides is excluded by the index. A shard of which too much would be excluded is
+not used: the rest of its photos are written again.
+
+A generation that is whole has a marker. One that is not is of a job that was broken off, or still runs. Whoever plans
+the same goes on with it; whoever plans something else takes the shards in it that are whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from steps.contracts.dataset import SPLITS, Shard, SplitName
+from steps.contracts.errors import StepError
+from steps.runtime.s3 import S3Uri, open_store, stored_objects
+from steps.shard.groups import Integers
+from steps.shard.ledger import Record, read_records, record_of
+from steps.shard.plan import Plan
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+MARKER = "complete.json"
+# Digits of a generation's number.
+_NUMBER = 6
+# Records that are held against a plan at a time: with 10,000 photos each, some 50 MB.
+_RECORDS = 64
+# What a photo was refused for that another look may find otherwise.
+_PASSING = ("missing-image", "replaced")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A shard that is whole, with its size in bytes."""
+
+    uri: S3Uri
+    size: int
+    generation: str
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The shards below `folder` (`shards/KEY`), the oldest first."""
+
+    folder: S3Uri
+    shards: tuple[Written, ...]
+    complete: frozenset[str]
+
+    @classmethod
+    def of(cls, folder: S3Uri) -> Catalog:
+        """What S3 lists below `folder` now."""
+        objects = {entry.key: entry for entry in stored_objects(S3Uri(folder.bucket, f"{folder.key}/"))}
+        start = len(folder.key) + 1
+        complete = {key[start:].split("/")[0] for key in objects if key[start:].split("/")[1:] == [MARKER]}
+        tars = [
+            entry
+            for key, entry in objects.items()
+            if key.endswith(".tar") and record_of(S3Uri(folder.bucket, key)).key in objects
+        ]
+        # By age, so that what is added later never takes the place of what is used already.
+        tars.sort(key=lambda entry: (entry.key[start : start + _NUMBER], entry.modified, entry.key))
+        shards = [Written(S3Uri(folder.bucket, tar.key), tar.size, tar.key[start:].split("/")[0]) for tar in tars]
+        return cls(folder, tuple(shards), frozenset(complete))
+
+    def name(self, key: str) -> str:
+        """The name of a generation that is added to these, and holds what `key` is the hash of."""
+        return f"{len(self.complete) + 1:0{_NUMBER}d}-{key}"
+
+    def settled(self) -> list[Written]:
+        """The shards of generations that are whole."""
+        return [shard for shard in self.shards if shard.generation in self.complete]
+
+    def begun(self, generation: str) -> bool:
+        """Whether there is a shard of this generation."""
+        return any(shard.generation == generation for shard in self.shards)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A shard that is used again: `rows` are the plan's photos in it, in the shard's order."""
+
+    split: SplitName
+    shard: Shard
+    class_counts: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a plan uses again (`kept`), photos that are known to be no use, by reason, and the rows to be written."""
+
+    kept: list[Kept]
+    rejects: dict[str, list[str]]
+    missing: Integers
+
+    @property
+    def reused(self) -> int:
+        """Photos in shards that are used again."""
+        return sum(kept.shard.samples for kept in self.kept)
+
+    @property
+    def excluded(self) -> int:
+        """Photos in these shards that are no longer part of the data set."""
+        return sum(len(kept.shard.excluded) for kept in self.kept)
+
+
+def select(plan: Plan, shards: Sequence[Written], maximum_removed: float) -> Selection:
+    """Use `shards`, the first in the list before the others, as far as at least 1 - `maximum_removed` of each counts.
+
+    Raises StepError for a shard or a record that is damaged.
+    """
+    rejected = np.zeros(len(plan.labels), bool)
+    reasons: dict[int, str] = {}
+    claimed = np.zeros(len(plan.labels), bool)
+    quantities = plan.labels["quantity"].to_numpy()
+    ids = plan.labels["image_id"]
+    kept = []
+    for matched in _matched(plan, shards):
+        for row, reason in matched.refused:
+            reasons[row] = reason
+        live = (matched.rows >= 0) & ~claimed[np.maximum(matched.rows, 0)]
+        count = int(np.count_nonzero(live))
+        if not count or count < (1 - maximum_removed) * len(live):
+            continue
+        rows = matched.rows[live]
+        claimed[rows] = True
+        counts = np.unique(quantities[rows], return_counts=True)
+        shard = Shard(
+            uri=str(matched.record.uri),
+            samples=count,
+            bytes=matched.record.size,
+            sha256=matched.record.sha256,
+            excluded=sorted(matched.held["image_id"].filter(pa.array(~live)).to_pylist()),
+        )
+        kept.append(Kept(matched.split, shard, dict(zip(*(side.tolist() for side in counts), strict=True))))
+    rejects: dict[str, list[str]] = {}
+    for row in sorted(reasons):
+        if not claimed[row]:
+            rejected[row] = True
+            rejects.setdefault(reasons[row], []).append(ids[row].as_py())
+    order = plan.order
+    return Selection(kept, rejects, order[~claimed[order] & ~rejected[order]])
+
+
+@dataclass(frozen=True)
+class _Matched:
+    """A record held against a plan: for each photo in the shard its row, or -1, and the rows that it refused."""
+
+    record: Record
+    split: SplitName
+    held: pa.Table
+    rows: Integers
+    refused: list[tuple[int, str]] = field(default_factory=list)
+
+
+def _matched(plan: Plan, shards: Sequence[Written]) -> Iterator[_Matched]:
+    if not shards:
+        return
+    store = open_store(shards[0].uri.bucket)
+    for begin in range(0, len(shards), _RECORDS):
+        records = _read(store, shards[begin : begin + _RECORDS])
+        rows = _rows(plan, pa.concat_tables([record.photos for record in records]))
+        end = 0
+        for record in records:
+            start, end = end, end + len(record.photos)
+            yield _match(plan, record, rows[start:end])
+
+
+def _read(store: S3Store, shards: Sequence[Written]) -> list[Record]:
+    return asyncio.run(read_records(store, ((shard.uri, shard.size) for shard in shards)))
+
+
+def _rows(plan: Plan, photos: pa.Table) -> Integers:
+    """For each photo the row of the plan that is the same photo with the same quantity, or -1."""
+    labels = plan.labels
+    places = pc.index_in(photos["image_id"], value_set=labels["image_id"].combine_chunks())
+    rows: Integers = np.asarray(places.combine_chunks().fill_null(-1), dtype=np.int64)
+    there = np.flatnonzero(rows >= 0)
+    same = np.ones(len(there), bool)
+    for name in ("image_etag", "quantity"):
+        ours, theirs = labels[name].take(rows[there]), photos[name].take(there)
+        same &= np.asarray(pc.equal(ours, theirs.cast(ours.type)).combine_chunks())
+    rows[there[~same]] = -1
+    return rows
+
+
+def _match(plan: Plan, record: Record, rows: Integers) -> _Matched:
+    reasons = record.photos["reason"]
+    refused: NDArray[np.bool_] = np.asarray(pc.is_valid(reasons).combine_chunks())
+    split = _split(record.uri)
+    held = rows[~refused]
+    # Of another split than the plan's, or not in the plan.
+    held = np.where((held >= 0) & (plan.splits[np.maximum(held, 0)] == SPLITS.index(split)), held, -1)
+    places = np.flatnonzero(refused & (rows >= 0))
+    pairs = zip(rows[places].tolist(), reasons.take(places).to_pylist(), strict=True)
+    useless = [(row, reason) for row, reason in pairs if reason not in _PASSING and plan.splits[row] >= 0]
+    return _Matched(record, split, record.held, held, useless)
+
+
+def _split(uri: S3Uri) -> SplitName:
+    folder = uri.key.rsplit("/", 2)[-2]
+    for split in SPLITS:
+        if split == folder:
+            return split
+    raise StepError(f"{uri}: shards are in folders named {', '.join(SPLITS)}; remove this one")
