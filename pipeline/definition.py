@@ -17,6 +17,7 @@ from pipeline import images, instances, metrics, network
 from pipeline.offline import OfflineSession, offline_sdk
 from pipeline.settings import Choices, Settings, iso_duration, seconds
 from pipeline.source import Source
+from steps.contracts import hand_over
 
 with offline_sdk():
     from sagemaker.core.drift_check_baselines import DriftCheckBaselines
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EVALUATE = "EvaluateModel"
+# Property files that name the place of what a step hands on.
+LABELS, INDEX = "Labels", "Index"
 ACCURACY = "multiclass_classification_metrics.accuracy.value"
 RMSE = "regression_metrics.rmse.value"
 ACCURACY_LOSS = "gate.accuracy_loss"
@@ -219,7 +222,9 @@ def query_metadata(context: Context) -> ProcessingStep:
             "timeout-minutes": data.query_minutes,
         },
         inputs={},
-        outputs=("metadata", "labels", "summary"),
+        outputs=("metadata", "summary"),
+        lasting_outputs=("labels",),
+        hands_on=LABELS,
         cache=context.cache(context.settings.cache.fresh_for),
     )
 
@@ -237,6 +242,8 @@ def shard_images(context: Context, query: ProcessingStep) -> ProcessingStep:
         "test-fraction": shard.test_fraction,
         "shard-megabytes": shard.megabytes,
         "maximum-rejects": shard.maximum_rejects,
+        "maximum-removed": shard.maximum_removed,
+        "compact": shard.compact,
     }
     if shard.split_file:
         arguments["split-file-location"] = shard.split_file
@@ -247,10 +254,11 @@ def shard_images(context: Context, query: ProcessingStep) -> ProcessingStep:
         instance_type=shard.instance_type,
         instance_count=context.parameters.shard_instance_count,
         arguments=arguments,
-        inputs={"labels": _output(query, "labels")},
-        outputs=("index",),
-        # What later runs go on from: shards by the hash of what they are made of, and the splits of known bins.
-        lasting_outputs=("shards", "assignments"),
+        inputs={"labels": _handed_on(query, LABELS)},
+        outputs=("summary",),
+        # What later runs go on from: shards that add up, the splits of bins that are in one, and indexes by content.
+        lasting_outputs=("shards", "assignments", "indexes"),
+        hands_on=INDEX,
         cache=context.cache(context.settings.cache.keep_for),
     )
 
@@ -273,7 +281,7 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
         random_seed=tuning.seed,
         base_tuning_job_name=context.settings.name,
     )
-    channels: list[Any] = [InputData(channel_name="index", data_source=_output(shard, "index"))]
+    channels: list[Any] = [InputData(channel_name="index", data_source=_handed_on(shard, INDEX))]
     if context.settings.training.input != "stream":
         channels.append(_shards_channel(context.settings.training.input, _output(shard, "shards")))
     return TrialsStep(
@@ -318,7 +326,8 @@ def evaluate_model(
         },
         inputs={
             "model": _best_model(context, tune),
-            "index": _output(shard, "index"),
+            "index": _handed_on(shard, INDEX),
+            "sharding": _output(shard, "summary"),
             "summary": _output(query, "summary"),
         },
         outputs=("evaluation",),
@@ -455,13 +464,15 @@ def _processing_step(
     inputs: Mapping[str, Any],
     outputs: tuple[str, ...],
     lasting_outputs: tuple[str, ...] = (),
+    hands_on: str = "",
     instance_count: Parameter | int = 1,
     cache: CacheConfig | None = None,
     property_files: list[PropertyFile] | None = None,
 ) -> ProcessingStep:
     """A processing job that runs `python3 -m steps.STEP` in that step's image.
 
-    `outputs` are this run's own; `lasting_outputs` have one place for all runs.
+    `outputs` are this run's own; `lasting_outputs` have one place for all runs. A step that `hands_on` something
+    says in its summary where that is: a property file of that name.
     """
     places = {key: context.output_uri(step, key) for key in outputs}
     places |= {key: f"{context.settings.root_uri}/{key}" for key in lasting_outputs}
@@ -484,8 +495,9 @@ def _processing_step(
         outputs=[_declared_output(key, uri) for key, uri in places.items()],
         arguments=flags,
     )
+    files = [*(property_files or []), *([_hand_over(hands_on)] if hands_on else [])]
     return ProcessingStep(
-        name, step_args=step_args, cache_config=cache, property_files=property_files, retry_policies=_job_retries()
+        name, step_args=step_args, cache_config=cache, property_files=files, retry_policies=_job_retries()
     )
 
 
@@ -513,6 +525,19 @@ def _declared_output(name: str, uri: Join | str) -> ProcessingOutput:
     """An output that the container streams to S3 itself or leaves in the folder; either way this is its place."""
     s3 = ProcessingS3Output(s3_uri=uri, local_path=f"/opt/ml/processing/output/{name}", s3_upload_mode="EndOfJob")
     return ProcessingOutput(output_name=name, s3_output=s3)
+
+
+def _hand_over(name: str) -> PropertyFile:
+    return PropertyFile(name=name, output_name="summary", path=hand_over.NAME)
+
+
+def _handed_on(step: ProcessingStep, name: str) -> JsonGet:
+    """The place of what a step hands on, which is named by its content.
+
+    The step cache compares it as an input, so that a step after this one runs again for other content only, not for
+    another run (docs/decisions/0017).
+    """
+    return JsonGet(step_name=step.name, property_file=_hand_over(name), json_path="uri")
 
 
 def _output(step: ProcessingStep, name: str) -> Any:

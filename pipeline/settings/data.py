@@ -46,6 +46,13 @@ class Shard(Group):
     validation_fraction: Fraction = 0.1
     test_fraction: Fraction = 0.1
     maximum_rejects: float = Field(default=0.05, ge=0, le=1, description="share of photos that may be unusable")
+    maximum_removed: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="share of a shard's photos that may have been removed; of more the others are written again",
+    )
+    compact: int = Field(default=0, ge=0, description="another number writes all shards again, as one shuffled set")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

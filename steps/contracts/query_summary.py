@@ -40,7 +40,7 @@ class Summary(BaseModel):
 
     `reader` is what read the metadata files: `athena`, or `direct` with the reason of Athena's failure beside it.
     `labels` maps a quantity to its number of photos. `refused` maps a reason to the ids that are no label for it; an
-    id has one reason, the first that holds.
+    id has one reason, the first that holds. `labels_location` is the folder of the labels' Parquet files.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +53,7 @@ class Summary(BaseModel):
     reader_reason: str = ""
     metadata_files: int
     images: int
+    labels_location: str = ""
     labels: dict[int, int]
     refused: dict[str, Refusal]
     executions: list[Execution]

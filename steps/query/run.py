@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from steps.contracts import hand_over
 from steps.contracts.errors import StepError
+from steps.contracts.hand_over import HandOver
 from steps.contracts.query_summary import EXAMPLES, LABELS, NAME, Refusal, Summary
-from steps.query import direct, eda, inventory, measures, page, statements
+from steps.query import direct, eda, inventory, labels, measures, page, statements
 from steps.query.eda import Counts, Findings
 from steps.query.execution import Athena, QueryFailedError, service_errors
 from steps.query.inventory import Inventory
@@ -33,11 +35,16 @@ LARGEST_QUANTITY = 1_000
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where this job's outputs go in S3."""
+    """Where this job's outputs go in S3: `labels` is one place for all runs, the others are this run's own."""
 
     metadata: S3Uri
     labels: S3Uri
     summary: S3Uri
+
+    @property
+    def staged(self) -> S3Uri:
+        """Where Athena writes the labels, before their key is known."""
+        return self.summary.join("staged-labels")
 
     @classmethod
     def declared(cls) -> Outputs:
@@ -97,18 +104,23 @@ def run(
     with tempfile.TemporaryDirectory() as scratch:
         listed = inventory.take(raw, Path(scratch))
         log.info("%s holds %d photos and %d metadata files", raw, listed.images, listed.metadata)
-        for output in (outputs.metadata, outputs.labels, outputs.summary):
+        for output in (outputs.metadata, outputs.summary):
             clear(output, raw)
         athena.ensure_database()
         # A try of this job that was killed left its tables.
         drop(tables)
         try:
             found = query(athena, tables, Source(raw, listed), outputs, maximum_quantity)
+            folder = Path(scratch, "labels")
+            folder.mkdir()
+            place = labels.publish(outputs.staged, outputs.labels, raw, folder)
         except QueryFailedError as error:
             raise StepError(f"Athena, {athena.executions[-1].statement}: {error}") from error
         finally:
             drop(tables)
+    clear(outputs.staged, raw)
     summary = Summary(
+        labels_location=str(place),
         image_location=image_location,
         data_version=data_version,
         maximum_quantity=maximum_quantity,
@@ -145,7 +157,7 @@ def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maxi
     if not counts.labels:
         found = ", ".join(f"{name}: {one.photos}" for name, one in refused.items())
         raise StepError(f"no photo below {source.location} has a quantity of 0 to {maximum_quantity} ({found})")
-    athena.run(LABELS, statements.write_labels(tables, outputs.labels, source.files), [str(maximum_quantity)])
+    athena.run(LABELS, statements.write_labels(tables, outputs.staged, source.files), [str(maximum_quantity)])
     sample = measures.sample(source.metadata, source.listed)
     return Found(reader, reason, eda.collect(athena, tables, counts, refused, sample))
 
@@ -156,6 +168,7 @@ def leave(summary: Summary, findings: Findings) -> None:
     eda.write(findings, folder / eda.FOLDER)
     page.write(folder / page.NAME, findings, summary.image_location)
     (folder / NAME).write_text(summary.model_dump_json(indent=2))
+    (folder / hand_over.NAME).write_text(HandOver(uri=summary.labels_location).model_dump_json())
 
 
 def job_suffix() -> str:
