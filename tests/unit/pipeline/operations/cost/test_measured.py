@@ -13,6 +13,7 @@ from pipeline.errors import PipelineError
 from pipeline.operations import dataset, trials
 from pipeline.operations.cost import measured, rates
 from pipeline.operations.cost.money import Range
+from pipeline.operations.dataset import DataSet
 from pipeline.operations.trials import Trial, TuningJob
 from pipeline.settings import Settings
 from tests.unit.pipeline.operations.cost.conftest import stubbed
@@ -36,8 +37,7 @@ def measure(
 ) -> measured.Measured:
     """What the trials of the latest run say, of which SageMaker describes those that are asked for."""
     monkeypatch.setattr(trials, "read", lambda settings, reference: replace(JOB, trials=tuple(found)))
-    monkeypatch.setattr(dataset, "locate", lambda settings, reference: "s3://b/index")
-    monkeypatch.setattr(dataset, "read", lambda settings, uri: PHOTOS)
+    monkeypatch.setattr(dataset, "find", lambda settings, reference: DataSet("s3://b/index", PHOTOS, None))
     monkeypatch.setattr(measured, "client", lambda settings, name: stubbed(name))
     with Stubber(stubbed("sagemaker")) as stubber:
         for answer in answers:
