@@ -24,8 +24,16 @@ _KEYS: dict[str, tuple[str, ...]] = {
     ),
 }
 # Of a tuning job's TrainingJobDefinition these count.
-_TUNING_DEFINITION = ("AlgorithmSpecification", "HyperParameterRanges", "InputDataConfig", "StaticHyperParameters")
-_DURATION = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+_TUNING_DEFINITION = (
+    "AlgorithmSpecification",
+    "HyperParameterRanges",
+    "InputDataConfig",
+    "StaticHyperParameters",
+    "TuningObjective",
+)
+_DURATION = re.compile(
+    r"P?(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE
+)
 _SECONDS = (31_536_000, 2_592_000, 604_800, 86_400, 3_600, 60, 1)
 
 
@@ -44,8 +52,12 @@ def counted(step_type: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def seconds(duration: str) -> int:
-    """An ISO 8601 duration in seconds; a month is 30 days, a year 365. Raises ValueError for what is none."""
+    """An ISO 8601 duration in seconds; a month is 30 days, a year 365. Raises ValueError for what is none.
+
+    AWS's examples leave out the P and write units small (`30dT5h`):
+    https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching-enabling.html.
+    """
     match = _DURATION.fullmatch(duration)
-    if match is None:
+    if match is None or not any(match.groups()):
         raise ValueError(f"{duration!r} is not an ISO 8601 duration")
     return sum(int(number) * unit for number, unit in zip(match.groups(default="0"), _SECONDS, strict=True))

@@ -1,7 +1,8 @@
 """Before a run starts: which of its steps will come from the step cache, from which run, and which will run.
 
 SageMaker decides when a step is ready, by a step's attributes with all values put in
-(https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html). Here the same attributes of this run and
+(https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html), and takes the newest result that fits
+(https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching.html). Here the same attributes of this run and
 of earlier ones are compared beforehand. What a step gets from an earlier step is known only once that has run: such
 values are compared by what they refer to, and by the run that the earlier step's result comes from.
 """
