@@ -231,8 +231,8 @@ def outcome_lines(progress: Progress, command: str) -> list[str]:
 
 
 def dollars(usd: Decimal) -> str:
-    """`$12.34`, or `under $0.01` for what is not nothing."""
-    return f"${usd:,.2f}" if usd >= _CENT or not usd else f"under ${_CENT}"
+    """`$12.34`, or `< $0.01` for what is not nothing."""
+    return f"${usd:,.2f}" if usd >= _CENT or not usd else f"< ${_CENT}"
 
 
 def saving_text(saving: Saving) -> str:

@@ -352,7 +352,7 @@ class _Forecast:
                 continue
             handed = self._handed(request, past)
             if handed.same and not handed.condition:
-                why = f"unchanged, {_age(self._now - ended)} old"
+                why = f"made {_age(self._now - ended)} ago"
                 return Expectation(name, Outcome.CACHED, why, source)
             if handed.same:
                 why = f"from the cache if {handed.condition}"

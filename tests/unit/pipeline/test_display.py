@@ -132,7 +132,7 @@ def test_predictions_stand_next_to_the_truth() -> None:
 SAVED = Saving(185, 180, Decimal("0.0239"))
 RUN_0 = "arn:aws:sagemaker:us-east-1:1:pipeline/bins/execution/ab12cd34ef56"
 FORECAST = (
-    Expectation("QueryMetadata", Outcome.CACHED, "unchanged, 3 h old", RUN_0, saving=SAVED),
+    Expectation("QueryMetadata", Outcome.CACHED, "made 3 h ago", RUN_0, saving=SAVED),
     Expectation(
         "ShardImages",
         Outcome.UNSURE,
@@ -154,7 +154,7 @@ def printed(table: Any, width: int = 80) -> list[str]:
 def test_what_is_expected_of_a_run_fits_80_columns() -> None:
     assert printed(display.forecast_table(FORECAST)) == [
         "step            expected                why                    saves",
-        "QueryMetadata   from run ab12cd34ef56   unchanged, 3 h old     $0.02, 3 min 05 s",
+        "QueryMetadata   from run ab12cd34ef56   made 3 h ago           $0.02, 3 min 05 s",
         "ShardImages     unsure                  from the cache if      (1 h 06 min)",
         "                                        QueryMetadata finds",
         "                                        the same photos",
@@ -198,7 +198,7 @@ def cached_steps(*savings: Saving | None) -> Progress:
         ((SAVED, Saving(60, 1, None)), False, "QueryMetadata, ShardImages; saved at least $0.02 and 4 min 05 s"),
         ((Saving(60, 1, None), None), False, "QueryMetadata, ShardImages; saved about 1 min 00 s"),
         ((Saving(60, 0, Decimal(0)),), True, "QueryMetadata; saved about 1 min 00 s"),
-        ((Saving(2, 2, Decimal("0.0001")),), False, "QueryMetadata; saved under $0.01 and 2.0 s"),
+        ((Saving(2, 2, Decimal("0.0001")),), False, "QueryMetadata; saved < $0.01 and 2.0 s"),
         ((None, None), False, "QueryMetadata, ShardImages"),
     ],
 )

@@ -97,7 +97,7 @@ def test_the_same_again_comes_from_the_cache_with_what_that_saves(
     expected = foretell()
     assert outcomes(expected) == ["cached a"] * 3
     assert expected["TuneModel"] == Expectation(
-        "TuneModel", reuse.Outcome.CACHED, "unchanged, 3 h old", arn("a"), saving=saved
+        "TuneModel", reuse.Outcome.CACHED, "made 3 h ago", arn("a"), saving=saved
     )
     assert expected["EvaluateModel"].saving is None
 
@@ -175,7 +175,7 @@ def test_a_place_that_all_runs_share_is_the_same_place(runs: Runs, foretell: For
 @pytest.mark.parametrize(
     ("values", "expected", "why"),
     [
-        ({"Epochs": "30", "DataVersion": "1"}, ["cached a"] * 3, "unchanged, 1 h old"),
+        ({"Epochs": "30", "DataVersion": "1"}, ["cached a"] * 3, "made 1 h ago"),
         ({"Epochs": "5"}, ["cached a", "cached a", "runs"], "Epochs was 30"),
         ({"ShardVersion": "2"}, ["cached a", "runs", "runs"], "ShardImages runs"),
         ({"DataVersion": "2"}, ["runs"] * 3, "ShardImages runs"),
