@@ -61,7 +61,7 @@ def test_what_is_no_cached_step_is_refused_with_what_there_is(name: str, line: s
 
 def test_each_wrong_name_has_a_line() -> None:
     with pytest.raises(PipelineError) as caught:
-        freshness.of(["QualityGate", "TuneModel", "Tune"], {}, NOW)
+        freshness.of(["QualityGate", "TuneModel", "Tune", "Tune"], {}, NOW)
     assert len(str(caught.value).splitlines()) == 2
 
 

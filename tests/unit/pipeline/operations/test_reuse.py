@@ -176,6 +176,8 @@ def test_a_place_that_all_runs_share_is_the_same_place(runs: Runs, foretell: For
     ("values", "expected", "why"),
     [
         ({"Epochs": "30", "DataVersion": "1"}, ["cached a"] * 3, "made 1 h ago"),
+        # Numbers are compared as numbers, as the service resolves them.
+        ({"Epochs": "+30"}, ["cached a"] * 3, "made 1 h ago"),
         ({"Epochs": "5"}, ["cached a", "cached a", "runs"], "Epochs was 30"),
         ({"ShardVersion": "2"}, ["cached a", "runs", "runs"], "ShardImages runs"),
         ({"DataVersion": "2"}, ["runs"] * 3, "ShardImages runs"),
@@ -305,6 +307,25 @@ def test_it_reads_no_more_runs_than_it_takes(runs: Runs, foretell: Foretell) -> 
         runs.add(f"n{number}", hours_ago=10 - number / 10)
     foretell()
     assert runs.asked["describe_pipeline_definition_for_execution"] == reuse.AT_ONCE
+
+
+@pytest.mark.parametrize("pipeline", [DEFINITION, BY_CONTENT], ids=["place", "content"])
+def test_what_no_other_run_could_change_is_not_looked_for_in_others(
+    runs: Runs, foretell: Foretell, pipeline: dict[str, Any]
+) -> None:
+    for number in range(reuse.LOOK_BACK):
+        runs.add(f"n{number}", hours_ago=100 - number, definition=pipeline)
+    changed = copy.deepcopy(pipeline)
+    changed["Steps"][0]["CacheConfig"] = {"Enabled": False}
+    assert foretell(changed)["TuneModel"].outcome == ("runs" if pipeline is DEFINITION else "unsure")
+    assert runs.asked["describe_pipeline_definition_for_execution"] == reuse.AT_ONCE
+
+
+def test_a_parameter_without_a_value_is_one_too(runs: Runs, foretell: Foretell) -> None:
+    pipeline = copy.deepcopy(DEFINITION)
+    del pipeline["Parameters"][3]["DefaultValue"]
+    runs.add("a", definition=pipeline, Epochs="3")
+    assert foretell(pipeline)["TuneModel"].why == "Epochs was 3"
 
 
 def test_runs_from_before_every_result_has_expired_are_left_alone(runs: Runs, foretell: Foretell) -> None:
