@@ -88,6 +88,8 @@ class Parameters:
 
     image_location: Parameter
     data_version: Parameter
+    shard_version: Parameter
+    training_version: Parameter
     maximum_quantity: Parameter
     shard_instance_count: Parameter
     training_instance_type: Parameter
@@ -105,6 +107,8 @@ class Parameters:
         return cls(
             image_location=ParameterString("ImageLocation", settings.data.image_location),
             data_version=ParameterString("DataVersion", settings.data.version),
+            shard_version=ParameterString("ShardVersion", settings.shard.version),
+            training_version=ParameterString("TrainingVersion", settings.training.version),
             maximum_quantity=ParameterInteger("MaximumQuantity", settings.data.maximum_quantity),
             shard_instance_count=ParameterInteger("ShardInstanceCount", settings.shard.instance_count),
             training_instance_type=ParameterString(
@@ -254,6 +258,7 @@ def shard_images(context: Context, query: ProcessingStep) -> ProcessingStep:
         instance_type=shard.instance_type,
         instance_count=context.parameters.shard_instance_count,
         arguments=arguments,
+        environment={"SHARD_VERSION": context.parameters.shard_version},
         inputs={"labels": _handed_on(query, LABELS)},
         outputs=("summary",),
         # What later runs go on from: shards that add up, the splits of bins that are in one, and indexes by content.
@@ -461,6 +466,7 @@ def _processing_step(
     step: str,
     instance_type: str,
     arguments: Mapping[str, Any],
+    environment: Mapping[str, Any] | None = None,
     inputs: Mapping[str, Any],
     outputs: tuple[str, ...],
     lasting_outputs: tuple[str, ...] = (),
@@ -484,7 +490,7 @@ def _processing_step(
         entrypoint=["python3", "-m", f"steps.{step}"],
         base_job_name=step,
         sagemaker_session=context.session,
-        env={"AWS_DEFAULT_REGION": context.settings.account.region},
+        env={"AWS_DEFAULT_REGION": context.settings.account.region, **(environment or {})},
         network_config=_network(context.settings, several_instances=instance_count != 1),
         volume_kms_key=network.volume_key(context.settings, instance_type).get("VolumeKmsKeyId"),
         output_kms_key=context.settings.encryption.kms_key or None,
@@ -628,6 +634,7 @@ def _hyperparameters(context: Context) -> dict[str, Any]:
         "checkpoints-kept": training.checkpoints_kept,
         "seed": training.seed,
         "profile-steps": training.profile_steps,
+        "version": context.parameters.training_version,
         **_tracking(context.settings),
     }
     if training.weights:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.operations import savings
 from pipeline.operations.predictions import Prediction
-from pipeline.operations.progress import Progress, StepRun, Trial
+from pipeline.operations.progress import Progress, Saving, StepRun, Trial
+from pipeline.operations.reuse import Expectation, Outcome
+from pipeline.operations.savings import Total
 
 _STYLES = {
     "Succeeded": "green",
@@ -32,6 +36,7 @@ _STYLES = {
     "Waiting": "dim",
 }
 _REASON_SHOWN = 400
+_CENT = Decimal("0.01")
 # Characters between two columns of a table.
 SPACE = 3
 
@@ -45,7 +50,11 @@ def duration(started: datetime | None, ended: datetime | None) -> str:
     """`1 h 02 min`, `3 min 05 s` or `4.2 s` between two times; until now where it has not ended."""
     if started is None:
         return ""
-    seconds = max(((ended or datetime.now(UTC)) - started).total_seconds(), 0.0)
+    return time_text(max(((ended or datetime.now(UTC)) - started).total_seconds(), 0.0))
+
+
+def time_text(seconds: float) -> str:
+    """`1 h 02 min`, `3 min 05 s` or `4.2 s`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     if seconds < 60:
@@ -125,7 +134,7 @@ def _note(step: StepRun) -> Text:
     if step.status == "Failed":
         return reason(step.failure)
     if step.cached:
-        return Text("cached", style="dim")
+        return Text(_cached(step), style="dim")
     if step.attempts > 1:
         return Text(f"attempt {step.attempts}", style="yellow")
     if outcome := step.metadata.get("Condition", {}).get("Outcome"):
@@ -134,6 +143,15 @@ def _note(step: StepRun) -> Text:
         return Text(f"version {version.rsplit('/', 1)[-1]}", style="dim")
     outputs = {one["Name"]: one["Value"] for one in step.metadata.get("Lambda", {}).get("OutputParameters", [])}
     return Text(outputs.get("decision", ""), style="dim")
+
+
+def _cached(step: StepRun) -> str:
+    source = f"from the cache of run {_id(step.cached_from)}"
+    return source if step.saving is None else f"{source}; saved {saving_text(step.saving)}"
+
+
+def _id(arn: str) -> str:
+    return arn.rsplit("/", 1)[-1]
 
 
 def _trial_note(trial: Trial) -> Text:
@@ -207,6 +225,70 @@ def outcome_lines(progress: Progress, command: str) -> list[str]:
     elif run.failure:
         lines.append(shortened(run.failure))
     return lines
+
+
+# ------------------------------------------------------------------------------------ what comes from the cache
+
+
+def dollars(usd: Decimal) -> str:
+    """`$12.34`, or `< $0.01` for what is not nothing."""
+    return f"${usd:,.2f}" if usd >= _CENT or not usd else f"< ${_CENT}"
+
+
+def saving_text(saving: Saving) -> str:
+    """`$0.12, 3 min 05 s`; the time alone where no amount is known, or none was billed."""
+    return f"{dollars(saving.usd)}, {time_text(saving.seconds)}" if saving.usd else time_text(saving.seconds)
+
+
+def total_text(total: Total, *, local: bool) -> str:
+    """`about $12.34 and 3 h 10 min`; the local cloud bills nothing: amounts are what AWS would have asked."""
+    if not total.usd:
+        return f"about {time_text(total.seconds)}"
+    about = "" if total.usd < _CENT else "about " if total.complete else "at least "
+    where = " (at AWS's prices)" if local else ""
+    return f"{about}{dollars(total.usd)}{where} and {time_text(total.seconds)}"
+
+
+def forecast_table(expectations: Iterable[Expectation]) -> Table:
+    """What is expected of each step of a run that is about to start, why, and what that saves."""
+    table = simple_table("step", "expected", "why", "saves")
+    for column in (0, 1, 3):
+        table.columns[column].no_wrap = True
+    for one in expectations:
+        saves = "" if one.saving is None else saving_text(one.saving)
+        shown = {
+            Outcome.CACHED: Text(f"from run {_id(one.source)}", style="green"),
+            Outcome.UNSURE: Text("unsure", style="yellow"),
+            Outcome.RUNS: Text("runs"),
+        }[one.outcome]
+        if one.outcome == Outcome.UNSURE and saves:
+            saves = f"({saves})"
+        table.add_row(one.step, shown, one.why, Text(saves, style="dim" if one.outcome == Outcome.UNSURE else ""))
+    return table
+
+
+def forecast_lines(expectations: Iterable[Expectation], *, local: bool) -> list[str]:
+    """Which steps come from the cache, and what all of them save."""
+    each = list(expectations)
+    lines = []
+    for outcome, heading in ((Outcome.CACHED, "from the cache"), (Outcome.UNSURE, "perhaps from the cache")):
+        steps = [one for one in each if one.outcome == outcome]
+        if steps:
+            lines.append(_sum_line(heading, "saves", {one.step: one.saving for one in steps}, local=local))
+    return lines or ["from the cache: nothing"]
+
+
+def saved_lines(progress: Progress, *, local: bool) -> list[str]:
+    """Which steps of a run came from the cache, and what that saved; nothing where there are none."""
+    cached = {step.name: step.saving for step in progress.steps if step.cached}
+    return [_sum_line("from the cache", "saved", cached, local=local)] if cached else []
+
+
+def _sum_line(heading: str, verb: str, steps: Mapping[str, Saving | None], *, local: bool) -> str:
+    names = f"{heading}: {', '.join(steps)}"
+    if not any(steps.values()):
+        return names
+    return f"{names}; {verb} {total_text(savings.total(steps.values()), local=local)}"
 
 
 # Characters of a photo's path or URI that a table shows whole.

@@ -134,14 +134,17 @@ def status(text: str) -> Any:
 
 
 def write_json(value: Any) -> None:
-    """Write JSON for machines to stdout: dataclasses as objects, times in ISO 8601."""
+    """Write JSON for machines to stdout: dataclasses as objects, times in ISO 8601, decimals as numbers."""
     import dataclasses
     import json
     from datetime import datetime
+    from decimal import Decimal
 
     def encoded(one: Any) -> Any:
         if isinstance(one, datetime):
             return one.isoformat()
+        if isinstance(one, Decimal):
+            return float(one)
         if dataclasses.is_dataclass(one) and not isinstance(one, type):
             return dataclasses.asdict(one)
         raise TypeError(f"{type(one).__name__} is not for JSON")

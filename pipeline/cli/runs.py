@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import INTERRUPTED, RUN, Options, app, options_of, write_json
+from pipeline.cli.app import INTERRUPTED, RUN, Options, app, options_of, status, write_json
 
 if TYPE_CHECKING:
     from pipeline.operations.executions import Execution
     from pipeline.operations.logs import Line
+    from pipeline.operations.reuse import Expectation, Planned
     from pipeline.settings import Settings
 
 RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help="A run's id or ARN, or 'latest'.")]
@@ -20,23 +21,48 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 @app.command(rich_help_panel=RUN)
 def start(
     context: typer.Context,
+    *,
     parameter: Annotated[
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A value for this run; may come again."),
+    ] = None,
+    fresh: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STEP",
+            help="Run QueryMetadata, ShardImages or TuneModel again, and what follows, whatever is cached; or 'all'.",
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="A name to find the run by.", show_default=False)] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Start a run."""
-    from pipeline.operations import executions, parameters
+    """Start a run; say first which steps will come from the cache, and what that saves."""
+    import dataclasses
+    from datetime import UTC, datetime
+
+    from pipeline.operations import executions, freshness, parameters
+    from pipeline.operations.reuse import Planned
+    from pipeline.session import client
 
     options = options_of(context)
-    values = parameters.parse(parameter or [])
+    given = parameters.parse(parameter or [])
+    again = freshness.of(fresh or [], given, datetime.now(UTC))
+    values = {**given, **again.values}
     settings = options.prepared()
+    definition = executions.definition(client(settings, "sagemaker"), settings)
+    freshness.check(again, definition.get("Parameters", []), settings.name)
+    parameters.checked(definition.get("Parameters", []), values)
+    expected, unknown = _foretold(settings, Planned(definition, values, again.steps))
+    if not as_json:
+        _show_forecast(settings, expected, unknown)
+        for line in freshness.explanation(again, options.command()):
+            typer.echo(line)
     execution = executions.start(settings, values, name=name)
     if as_json:
-        write_json(execution)
+        write_json(
+            {**dataclasses.asdict(execution), "set": again.values, "expected": expected, "not_foretold": unknown}
+        )
     else:
         typer.echo(f"started: {execution.arn}", err=watch)
     if watch:
@@ -53,15 +79,44 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="Write the run's state now as JSON, and end.")] = False,
 ) -> None:
     """Follow a run until it ends. Exit status 0 when it succeeded, 1 when not."""
-    from pipeline.operations import executions, progress
+    from pipeline.operations import executions, progress, savings
 
     options = options_of(context)
     settings = options.connected()
     execution = executions.resolve(settings, run)
     if as_json:
-        write_json(progress.read(settings, execution.arn))
+        write_json(savings.reader(settings).annotated(progress.read(settings, execution.arn)))
         return
     _follow(options, settings, execution, interval=interval)
+
+
+def _foretold(settings: Settings, planned: Planned) -> tuple[tuple[Expectation, ...], str]:
+    """What is expected of each step; nothing, and why, where that cannot be told: a run starts all the same."""
+    from datetime import UTC, datetime
+
+    from pipeline.cli.errors import explained
+    from pipeline.operations import reuse, savings
+
+    try:
+        with status("looking what will come from the cache"):
+            return reuse.forecast(settings, planned, savings.reader(settings), datetime.now(UTC)), ""
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        return (), f"a definition is not of the known form ({type(error).__name__}: {error})"
+    except Exception as error:  # whatever AWS or the network did, it is no reason not to start
+        return (), (explained(error) or str(error)).split(";")[0]
+
+
+def _show_forecast(settings: Settings, expected: tuple[Expectation, ...], unknown: str) -> None:
+    from rich.console import Console
+
+    from pipeline.display import forecast_lines, forecast_table
+
+    if unknown:
+        typer.secho(f"not foretold what comes from the cache: {unknown}", err=True, fg="yellow")
+    if expected:
+        Console().print(forecast_table(expected), highlight=False)
+        for line in forecast_lines(expected, local=settings.account.target == "local"):
+            typer.echo(line)
 
 
 def _follow(
@@ -70,12 +125,13 @@ def _follow(
     """Show a run to its end; raises typer.Exit(1) unless it succeeded, with 130 when the reader has seen enough."""
     from rich.console import Console
 
-    from pipeline.display import follow_run, outcome_lines
-    from pipeline.operations import progress
+    from pipeline.display import follow_run, outcome_lines, saved_lines
+    from pipeline.operations import progress, savings
 
     # With --json stdout belongs to the machine.
+    states = savings.reader(settings).each(progress.follow(settings, execution.arn, interval=interval))
     try:
-        last = follow_run(progress.follow(settings, execution.arn, interval=interval), Console(stderr=quiet))
+        last = follow_run(states, Console(stderr=quiet))
     except KeyboardInterrupt:
         command = options.command()
         typer.secho(f"the run goes on: {command} watch {execution.id}, or: {command} stop {execution.id}", err=True)
@@ -83,6 +139,8 @@ def _follow(
     succeeded = last.execution.status == "Succeeded"
     for line in outcome_lines(last, options.command()):
         typer.secho(line, fg="green" if succeeded else "red", err=quiet or not succeeded)
+    for line in saved_lines(last, local=settings.account.target == "local"):
+        typer.echo(line, err=quiet)
     if not succeeded:
         raise typer.Exit(1)
 

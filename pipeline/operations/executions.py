@@ -55,7 +55,7 @@ def start(
     """
     sagemaker = client(settings, "sagemaker")
     request: dict[str, Any] = {"PipelineName": settings.name}
-    checked = parameters.checked(definition(sagemaker, settings)["Parameters"], values)
+    checked = parameters.checked(definition(sagemaker, settings).get("Parameters", []), values)
     if checked:
         request["PipelineParameters"] = checked
     if name is not None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from pipeline.operations.executions import Execution, describe
@@ -15,8 +16,21 @@ from pipeline.settings import Settings
 
 
 @dataclass(frozen=True)
+class Saving:
+    """What a step from the cache saved: what it took in the run that it comes from.
+
+    `seconds` are from that step's start to its end; `billed_seconds` those of its jobs' instances, added up. `usd` is
+    what was billed for them, None where a price or a job is not known.
+    """
+
+    seconds: float
+    billed_seconds: int
+    usd: Decimal | None
+
+
+@dataclass(frozen=True)
 class StepRun:
-    """A step of a run; `status` is `Waiting` until the run reaches it."""
+    """A step of a run; `status` is `Waiting` until the run reaches it. `saving` is of a cached step, where known."""
 
     name: str
     status: str
@@ -26,6 +40,7 @@ class StepRun:
     failure: str = ""
     attempts: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    saving: Saving | None = None
 
     @property
     def cached(self) -> bool:
@@ -102,29 +117,30 @@ class _Reader:
         self._sagemaker = client(settings, "sagemaker")
         self._arn = arn
         response = self._sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)
-        self._order = list(_expected_steps(json.loads(response["PipelineDefinition"])["Steps"]))
+        definition = json.loads(response["PipelineDefinition"])
+        self._order = [step["Name"] for step, _ in expected_steps(definition["Steps"])]
 
     def read(self) -> Progress:
         # The run before its steps: a run that has ended has all its steps, the other way round one could be missed.
         execution = describe(self._sagemaker, self._arn)
-        reached = {step.name: step for step in self._reached()}
+        reached = {step.name: step for step in steps_of(self._sagemaker, self._arn)}
         expected = [name for name in self._order if name in reached or not execution.ended]
         steps = [reached.pop(name, StepRun(name, "Waiting")) for name in expected]
         steps += reached.values()
         trials = tuple(trial for step in steps for trial in self._trials(step))
         return Progress(execution, tuple(steps), trials)
 
-    def _reached(self) -> Iterator[StepRun]:
-        pages = self._sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
-            PipelineExecutionArn=self._arn, SortOrder="Ascending"
-        )
-        for page in pages:
-            for one in page["PipelineExecutionSteps"]:
-                yield _step(one)
-
     def _trials(self, step: StepRun) -> list[Trial]:
         arn = step.arn("TuningJob")
         return [] if arn is None or step.cached else trials(self._sagemaker, arn.rsplit("/", 1)[-1])
+
+
+def steps_of(sagemaker: Any, arn: str) -> list[StepRun]:
+    """The steps that the run `arn` has reached, in the order in which they started."""
+    pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
+        PipelineExecutionArn=arn, SortOrder="Ascending"
+    )
+    return [_step(response) for page in pages for response in page["PipelineExecutionSteps"]]
 
 
 def trials(sagemaker: Any, tuning_job: str) -> list[Trial]:
@@ -166,11 +182,14 @@ def _trial(response: Mapping[str, Any]) -> Trial:
     )
 
 
-def _expected_steps(steps: list[dict[str, Any]]) -> Iterator[str]:
-    """Names of the steps that a run reaches when all goes well, in the definition's order."""
+def expected_steps(steps: list[dict[str, Any]], condition: str = "") -> Iterator[tuple[dict[str, Any], str]]:
+    """The steps that a run reaches when all goes well, in the definition's order.
+
+    Each comes with the name of the condition that it stands behind, empty for none.
+    """
     for step in steps:
         if step["Type"] == "Fail":
             continue
-        yield step["Name"]
+        yield step, condition
         if step["Type"] == "Condition":
-            yield from _expected_steps(step["Arguments"]["IfSteps"])
+            yield from expected_steps(step["Arguments"].get("IfSteps", []), step["Name"])

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from pipeline.settings.fields import Duration, Fraction, Group, InstanceType, S3Prefix
+from pipeline.settings.fields import Duration, Fraction, Group, InstanceType, S3Prefix, Version
 
 
 class Data(Group):
@@ -15,9 +15,7 @@ class Data(Group):
     bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", description="the project's own bucket")
     prefix: str = Field(default="bin-counting", pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")
     image_location: S3Prefix = Field(description="holds bin-images/ID.jpg and metadata/ID.json")
-    version: str = Field(
-        default="1", pattern=r"^[A-Za-z0-9._-]{1,64}$", description="a new value makes a run look again"
-    )
+    version: Version = Field(default="1", description="a new value makes a run look again")
     maximum_quantity: int = Field(default=5, ge=1, le=1000, description="bins that hold more are left out")
     database: str = Field(default="", pattern=r"^[a-z][a-z0-9_]{0,127}$", description="Glue database; default NAME")
     workgroup: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{1,128}$", description="Athena workgroup; default NAME")
@@ -31,6 +29,7 @@ class Data(Group):
 class Shard(Group):
     """How photos become WebDataset shards."""
 
+    version: Version = Field(default="1", description="another value shards again although nothing else has changed")
     instance_type: InstanceType = "ml.c5.4xlarge"
     instance_count: int = Field(default=1, ge=1, le=100)
     image_size: int = Field(

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
 S3Prefix = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._=/-]*)?$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)")
 _ISO_UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D"}
 

@@ -116,7 +116,11 @@ def parse(arguments: Sequence[str] | None = None) -> Recipe:
             default=option.default,
             help=f"{description} (default: {option.default})",
         )
-    return Recipe(**vars(parser.parse_args(arguments)))
+    # Of the step cache's key alone: kept nowhere, so that checkpoints and models do not depend on it.
+    parser.add_argument("--version", help="no effect on the training: another value makes the pipeline train again")
+    values = vars(parser.parse_args(arguments))
+    del values["version"]
+    return Recipe(**values)
 
 
 def _boolean(text: str) -> bool:

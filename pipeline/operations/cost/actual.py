@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ from pipeline.operations.cost.money import Bill, Item
 from pipeline.operations.cost.prices import Prices
 from pipeline.operations.executions import Execution
 from pipeline.operations.photos import split_uri
-from pipeline.operations.progress import Progress, StepRun
+from pipeline.operations.progress import Progress, StepRun, Trial
 from pipeline.operations.responses import says_missing
 from pipeline.session import client
 from pipeline.settings import Settings
@@ -52,6 +52,18 @@ def read(settings: Settings, reference: str, prices: Prices, now: datetime) -> C
     return Cost(run.execution, Bill(items), found.saved, tuple(found.notes))
 
 
+def step_bill(
+    settings: Settings, step: StepRun, trials: Iterable[Trial], prices: Prices, now: datetime
+) -> tuple[Bill, tuple[str, ...]]:
+    """What one step that did not come from the cache cost until `now`, and notes on what is not in it.
+
+    `trials` are those of its tuning job, where it is one.
+    """
+    reader = _Reader(settings, prices, now)
+    items = tuple(reader.step(step, trials))
+    return Bill(items), tuple(reader.notes)
+
+
 class _Reader:
     """Reads the jobs of one run and notes what could not be read."""
 
@@ -70,15 +82,16 @@ class _Reader:
             if step.cached:
                 yield billing.free(step.name, f"cached from run {step.cached_from.rsplit('/', 1)[-1]}: nothing")
                 continue
-            yield from self._step(run, step)
+            yield from self.step(step, run.trials)
             if step.attempts > 1:
                 self.notes.append(f"{step.name} is at attempt {step.attempts}: the earlier ones' jobs are not counted")
 
-    def _step(self, run: Progress, step: StepRun) -> Iterator[Item]:
+    def step(self, step: StepRun, trials: Iterable[Trial]) -> Iterator[Item]:
+        """The lines of one step that did not come from the cache; `trials` are those of its tuning job."""
         from botocore.exceptions import ClientError
 
         try:
-            for job in self._jobs(run, step):
+            for job in self._jobs(step, trials):
                 yield from job.items(self._prices)
                 self.saved += job.saved(self._prices)
         except ClientError as error:
@@ -89,7 +102,7 @@ class _Reader:
         if step.name == QUERY and step.arn("ProcessingJob"):
             yield from self._queries(step)
 
-    def _jobs(self, run: Progress, step: StepRun) -> Iterator[Job]:
+    def _jobs(self, step: StepRun, trials: Iterable[Trial]) -> Iterator[Job]:
         if arn := step.arn("ProcessingJob"):
             yield billing.processing(step.name, self._processing(arn), self._now)
         if arn := step.arn("TrainingJob"):
@@ -99,7 +112,7 @@ class _Reader:
             yield billing.transform(step.name, answer, self._now)
         if step.arn("TuningJob"):
             with ThreadPoolExecutor(THREADS) as pool:
-                answers = list(pool.map(self._training, (trial.name for trial in run.trials)))
+                answers = list(pool.map(self._training, (trial.name for trial in trials)))
             for number, answer in enumerate(answers, 1):
                 yield from billing.training(f"{step.name}, trial {number}", answer, self._now)
 

@@ -124,7 +124,7 @@ def test_check_prints_the_steps_and_that_all_is_well(call: Call) -> None:
     assert outcome.code == 0, outcome.error
     names = [line.split()[0] for line in outcome.out.splitlines()[2:11]]
     assert names[:4] == ["QueryMetadata", "ShardImages", "TuneModel", "EvaluateModel"]
-    assert "11 parameters: ImageLocation, DataVersion" in outcome.out
+    assert "13 parameters: ImageLocation, DataVersion, ShardVersion, TrainingVersion" in outcome.out
     assert "\nok  " in outcome.out
 
 

@@ -17,6 +17,7 @@ import pytest
 from pipeline import images
 from pipeline.images import ROOT
 from pipeline.operations.cost import rates
+from pipeline.operations.freshness import VERSIONS
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
 from pipeline.source import Source
@@ -255,6 +256,26 @@ def test_a_run_approves_its_version_only_where_the_settings_let_it(prod: Definit
     assert parameters_of(prod)["ApprovalStatus"]["EnumValues"] == ["PendingManualApproval"]
     approving = parameters_of(compiled("prod", registry={"approval": "Approved"}))["ApprovalStatus"]
     assert (approving["DefaultValue"], approving["EnumValues"]) == ("Approved", ["PendingManualApproval", "Approved"])
+
+
+def test_each_cached_step_has_a_version_in_what_the_cache_compares(prod: Definition) -> None:
+    """https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html."""
+    steps = steps_of(prod)
+    assert {name for name, step in steps.items() if step.get("CacheConfig", {}).get("Enabled")} == set(VERSIONS)
+    compared = {
+        "DataVersion": steps["QueryMetadata"]["Arguments"]["AppSpecification"]["ContainerArguments"],
+        "ShardVersion": steps["ShardImages"]["Arguments"]["Environment"].values(),
+        "TrainingVersion": training_of(prod)["StaticHyperParameters"].values(),
+    }
+    for name, values in compared.items():
+        assert {"Get": f"Parameters.{name}"} in values
+        assert parameters_of(prod)[name]["DefaultValue"] == "1"
+    assert list(compared) == list(VERSIONS.values())
+
+
+def test_versions_are_settings() -> None:
+    found = parameters_of(compiled("prod", shard={"version": "2"}, training={"version": "bigger-photos"}))
+    assert (found["ShardVersion"]["DefaultValue"], found["TrainingVersion"]["DefaultValue"]) == ("2", "bigger-photos")
 
 
 def test_every_parameter_is_used(prod: Definition) -> None:

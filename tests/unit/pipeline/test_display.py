@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from rich.console import Console
 from pipeline import display
 from pipeline.operations.executions import Execution
 from pipeline.operations.predictions import Prediction
-from pipeline.operations.progress import Progress, StepRun, Trial
+from pipeline.operations.progress import Progress, Saving, StepRun, Trial
+from pipeline.operations.reuse import Expectation, Outcome
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 EXECUTION = Execution("arn:aws:sagemaker:us-east-1:1:pipeline/bins/execution/run1", "Executing", START)
@@ -54,7 +56,7 @@ def test_in_a_pipe_each_change_is_a_line() -> None:
 
 def test_a_cached_step_has_no_duration() -> None:
     cached = replace(QUERY, status="Succeeded", ended=after(1), cached_from="arn/run0")
-    assert lines_of(Progress(EXECUTION, (cached,), ()))[1].endswith("Query: Succeeded (cached)")
+    assert lines_of(Progress(EXECUTION, (cached,), ()))[1].endswith("Query: Succeeded (from the cache of run run0)")
 
 
 def test_in_a_terminal_the_steps_and_trials_stand_in_a_table() -> None:
@@ -123,3 +125,86 @@ def test_predictions_stand_next_to_the_truth() -> None:
     rows: list[Any] = [line.split() for line in out.getvalue().splitlines()]
     assert rows[1] == ["a.jpg", "3", "3", "80%", "2.90", "12", "ms"]
     assert rows[2] == ["b.jpg", "1", "2", "60%", "1.40", "9", "ms"]
+
+
+# --------------------------------------------------------------------------------------------- what is cached
+
+SAVED = Saving(185, 180, Decimal("0.0239"))
+RUN_0 = "arn:aws:sagemaker:us-east-1:1:pipeline/bins/execution/ab12cd34ef56"
+FORECAST = (
+    Expectation("QueryMetadata", Outcome.CACHED, "made 3 h ago", RUN_0, saving=SAVED),
+    Expectation(
+        "ShardImages",
+        Outcome.UNSURE,
+        "from the cache if QueryMetadata finds the same photos",
+        RUN_0,
+        saving=Saving(4000, 0, None),
+    ),
+    Expectation("TuneModel", Outcome.RUNS, "TrainingVersion was 1"),
+    Expectation("RegisterModel", Outcome.RUNS, "after QualityGate"),
+)
+
+
+def printed(table: Any, width: int = 80) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width).print(table)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_what_is_expected_of_a_run_fits_80_columns() -> None:
+    assert printed(display.forecast_table(FORECAST)) == [
+        "step            expected                why                    saves",
+        "QueryMetadata   from run ab12cd34ef56   made 3 h ago           $0.02, 3 min 05 s",
+        "ShardImages     unsure                  from the cache if      (1 h 06 min)",
+        "                                        QueryMetadata finds",
+        "                                        the same photos",
+        "TuneModel       runs                    TrainingVersion was",
+        "                                        1",
+        "RegisterModel   runs                    after QualityGate",
+    ]
+
+
+def test_below_it_stands_what_comes_from_the_cache_and_what_perhaps() -> None:
+    assert display.forecast_lines(FORECAST, local=False) == [
+        "from the cache: QueryMetadata; saves about $0.02 and 3 min 05 s",
+        "perhaps from the cache: ShardImages; saves about 1 h 06 min",
+    ]
+    assert display.forecast_lines(FORECAST[2:], local=False) == ["from the cache: nothing"]
+
+
+def test_a_cached_step_names_its_run_and_what_it_saved() -> None:
+    cached = replace(QUERY, status="Succeeded", ended=after(1), cached_from=RUN_0, saving=SAVED)
+    [_, line] = lines_of(Progress(EXECUTION, (cached,), ()))
+    assert line.endswith("Query: Succeeded (from the cache of run ab12cd34ef56; saved $0.02, 3 min 05 s)")
+
+
+def cached_steps(*savings: Saving | None) -> Progress:
+    steps = [
+        StepRun(name, "Succeeded", START, START, cached_from=RUN_0, saving=saving)
+        for name, saving in zip(("QueryMetadata", "ShardImages"), savings, strict=False)
+    ]
+    return Progress(EXECUTION, (*steps, QUERY), ())
+
+
+@pytest.mark.parametrize(
+    ("savings", "local", "line"),
+    [
+        (
+            (SAVED, Saving(11_215, 1, Decimal("12.32"))),
+            False,
+            "QueryMetadata, ShardImages; saved about $12.34 and 3 h 10 min",
+        ),
+        ((SAVED,), True, "QueryMetadata; saved about $0.02 (at AWS's prices) and 3 min 05 s"),
+        ((SAVED, Saving(60, 1, None)), False, "QueryMetadata, ShardImages; saved at least $0.02 and 4 min 05 s"),
+        ((Saving(60, 1, None), None), False, "QueryMetadata, ShardImages; saved about 1 min 00 s"),
+        ((Saving(60, 0, Decimal(0)),), True, "QueryMetadata; saved about 1 min 00 s"),
+        ((Saving(2, 2, Decimal("0.0001")),), False, "QueryMetadata; saved < $0.01 and 2.0 s"),
+        ((None, None), False, "QueryMetadata, ShardImages"),
+    ],
+)
+def test_at_the_end_stands_the_sum_of_what_is_known(savings: tuple[Saving | None, ...], local: bool, line: str) -> None:
+    assert display.saved_lines(cached_steps(*savings), local=local) == [f"from the cache: {line}"]
+
+
+def test_a_run_without_a_cached_step_has_no_such_line() -> None:
+    assert display.saved_lines(RUNNING, local=False) == []

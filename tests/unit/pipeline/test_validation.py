@@ -173,7 +173,7 @@ MISTAKES = {
         "'Maybe' is none",
     ),
     "a default of another type": (
-        lambda d: d["Parameters"][2].update(DefaultValue="five"),
+        lambda d: d["Parameters"][4].update(DefaultValue="five"),
         "MaximumQuantity",
         "is no Integer",
     ),

@@ -114,7 +114,7 @@ def _runs(account: Account) -> Iterator[Need]:
     yield from each(" ".join(f"sagemaker:{one}" for one in started.split()), account.pipeline)
     watched = (
         "DescribePipelineDefinitionForExecution DescribePipelineExecution ListPipelineExecutionSteps"
-        " StopPipelineExecution"
+        " ListPipelineParametersForExecution StopPipelineExecution"
     )
     yield from each(" ".join(f"sagemaker:{one}" for one in watched.split()), execution)
     job = account.arn("sagemaker", f"processing-job/pipelines-{EXECUTION}-ShardImages-aB3dE5fG7h")

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from pipeline.local.sagemaker.caching import cache_key, find, seconds
+from pipeline.local.sagemaker.caching import cache_key, find
 
 ARGUMENTS = {
     "AppSpecification": {"ImageUri": "image:1", "ContainerArguments": ["--a", "1"]},
@@ -90,15 +90,3 @@ def test_a_cached_result_is_not_passed_on_beyond_its_time():
 
 def test_a_step_without_a_cache_runs_again():
     assert find([execution("old")], {"Name": "Shard", "Type": "Processing"}, "k", now=1000.0) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("PT12H", 43_200), ("P30D", 2_592_000), ("P1DT1M", 86_460), ("P1W", 604_800), ("PT90M", 5_400)]
-)
-def test_durations_are_iso_8601(text, value):
-    assert seconds(text) == value
-
-
-def test_a_duration_that_is_none_is_refused():
-    with pytest.raises(ValueError, match="12h"):
-        seconds("12h")

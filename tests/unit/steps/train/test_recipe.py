@@ -45,3 +45,10 @@ def test_a_checkpoint_may_be_resumed_with_another_interval_or_tracker_but_not_wi
     assert dataclasses.replace(recipe, checkpoint_minutes=1).fingerprint() == recipe.fingerprint()
     assert dataclasses.replace(recipe, tracker="wandb", profile_steps=5).fingerprint() == recipe.fingerprint()
     assert dataclasses.replace(recipe, learning_rate=1).fingerprint() != recipe.fingerprint()
+
+
+def test_the_version_is_taken_and_kept_nowhere():
+    recipe = parse(["--version", "fresh-20260102T030405Z"])
+    assert recipe == Recipe()
+    assert "version" not in recipe.as_text()
+    assert "version" not in recipe.fingerprint()

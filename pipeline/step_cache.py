@@ -1,0 +1,63 @@
+"""What SageMaker's step cache compares, by AWS's documentation: for the local cloud, which has a cache of that kind,
+and for whoever foretells what comes from the service's.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html: a step is not run again when an earlier
+execution of the same pipeline ran the same step with the same values of these attributes, and not longer ago than
+ExpireAfter. What is not listed, a processing job's outputs for one, does not count.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_KEYS: dict[str, tuple[str, ...]] = {
+    "Processing": ("AppSpecification", "Environment", "ProcessingInputs"),
+    "Training": (
+        "AlgorithmSpecification",
+        "CheckpointConfig",
+        "DebugHookConfig",
+        "DebugRuleConfigurations",
+        "Environment",
+        "HyperParameters",
+        "InputDataConfig",
+    ),
+}
+# Of a tuning job's TrainingJobDefinition these count.
+_TUNING_DEFINITION = (
+    "AlgorithmSpecification",
+    "HyperParameterRanges",
+    "InputDataConfig",
+    "StaticHyperParameters",
+    "TuningObjective",
+)
+_DURATION = re.compile(
+    r"P?(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE
+)
+_SECONDS = (31_536_000, 2_592_000, 604_800, 86_400, 3_600, 60, 1)
+
+
+def counted(step_type: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """The attributes of a step's arguments that count, by name; None for a type of step that is not known here."""
+    if step_type == "Tuning":
+        definition = arguments.get("TrainingJobDefinition", {})
+        return {
+            "HyperParameterTuningJobConfig": arguments.get("HyperParameterTuningJobConfig"),
+            **{key: definition.get(key) for key in _TUNING_DEFINITION},
+            "TrainingJobDefinitions": arguments.get("TrainingJobDefinitions"),
+        }
+    if step_type in _KEYS:
+        return {key: arguments.get(key) for key in _KEYS[step_type]}
+    return None
+
+
+def seconds(duration: str) -> int:
+    """An ISO 8601 duration in seconds; a month is 30 days, a year 365. Raises ValueError for what is none.
+
+    AWS's examples leave out the P and write units small (`30dT5h`):
+    https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching-enabling.html.
+    """
+    match = _DURATION.fullmatch(duration)
+    if match is None or not any(match.groups()):
+        raise ValueError(f"{duration!r} is not an ISO 8601 duration")
+    return sum(int(number) * unit for number, unit in zip(match.groups(default="0"), _SECONDS, strict=True))
