@@ -28,11 +28,11 @@ def test_photos_and_parts_that_fail_for_a_while_are_sent_again(job: Job, how: st
         return how if method == "PUT" and n == 1 and how != "cut" else ""
 
     with spoiling(fault, monkeypatch) as spoiler:
-        index = job.run(*flags, output="bad")
+        job.run(*flags, output="bad")
 
     assert spoiler.spoiled[how] > 20
     assert tars(job, "bad") == tars(job, "good")
-    assert index.rejects == {}
+    assert job.summary.rejects == {}
 
 
 def test_a_photo_that_cannot_be_read_ends_the_step_and_is_named(job: Job, monkeypatch: pytest.MonkeyPatch, impatient):
@@ -85,7 +85,7 @@ def test_a_shard_that_cannot_be_closed_takes_no_other_with_it_half_written(
     with spoiling(fault, monkeypatch), pytest.raises(StepError, match=r"train-000-000001\.tar: writing it failed"):
         job.run(*flags)
     assert "Uploads" not in job.s3.list_multipart_uploads(Bucket=job.bucket)
-    assert set(tars(job, "out")) == {"train/train-000-000000.tar"}
+    assert [key.split("/", 2)[2] for key in tars(job, "out")] == ["train/train-000-000000.tar"]
     assert job.run(*flags).splits["train"].samples
 
 

@@ -14,6 +14,12 @@ TUNING = f"hyper-parameter-tuning-job/{EXECUTION}-TuneMod-aB3dE5fG7h"
 TRIAL = f"training-job/{EXECUTION}-TuneMod-aB3dE5fG7h-001-12345678"
 _OUTPUT = re.compile(r"Steps\.(\w+)\.ProcessingOutputConfig\.Outputs\['(\w+)'\]\.S3Output\.S3Uri")
 
+# Below which output a place is that a step hands on.
+_HANDED_ON = {
+    "Steps.QueryMetadata.PropertyFiles.Labels": ("QueryMetadata", "labels"),
+    "Steps.ShardImages.PropertyFiles.Index": ("ShardImages", "indexes"),
+}
+
 
 def all_steps(steps: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The steps and those of their branches."""
@@ -45,6 +51,8 @@ def concrete(value: Any, steps: list[dict[str, Any]]) -> str:
             return outputs_of(steps)[match[1], match[2]]
         case {"Get": str()}:
             return "value"
+        case {"Std:JsonGet": {"PropertyFile": {"Get": str(file)}, "Path": "uri"}} if file in _HANDED_ON:
+            return f"{outputs_of(steps)[_HANDED_ON[file]]}/0123456789abcdef"
     raise AssertionError(f"teach this test {value}")
 
 

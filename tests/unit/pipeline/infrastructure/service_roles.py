@@ -93,6 +93,8 @@ def pipeline_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Ne
 
 # ---------------------------------------------------------------------------------------------- the roles of jobs
 
+OWN_FOLDERS = ("assignments", "checkpoints", "indexes", "labels", "models", "monitor")
+
 
 def job_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Need]:
     account = Account(settings)
@@ -107,7 +109,7 @@ def job_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Need]:
     yield from each("s3:GetBucketLocation", account.bucket, account.raw_bucket, source=ATHENA_S3)
     yield from each("s3:ListBucketMultipartUploads", account.bucket, source=ATHENA_S3)
     written = [f"{account.run}/query/metadata/a.parquet", f"{account.root}/shards/a.tar"]
-    written += [f"{account.root}/{folder}/a" for folder in ("assignments", "checkpoints", "models", "monitor")]
+    written += [f"{account.root}/{folder}/a" for folder in OWN_FOLDERS]
     # SageMaker's own uploads are in parts too.
     yield from each("s3:ListMultipartUploadParts s3:AbortMultipartUpload", *written, source=ATHENA_S3)
     yield from _execution(
@@ -133,7 +135,8 @@ def _jobs_by_code(settings: Settings, account: Account) -> Iterator[Need]:
     read = ("shards/a.tar", "models/job/output/model.tar.gz", f"captures/{settings.endpoint.name}/AllTraffic/1.jsonl")
     yield from each("s3:GetObject", *(f"{account.root}/{key}" for key in read))
     yield from each("s3:GetObject", f"{account.run}/evaluate/evaluation/baseline.parquet")
-    written = (f"{account.run}/query/summary/inventory/1.parquet", f"{account.root}/assignments/1.parquet")
+    written = [f"{account.run}/query/summary/inventory/1.parquet", f"{account.root}/assignments/1.parquet"]
+    written += [f"{account.root}/labels/0/part-00000-of-00001.parquet", f"{account.root}/indexes/0/index.json"]
     yield from each("s3:PutObject s3:AbortMultipartUpload", *written, f"{account.root}/shards/train/a.tar")
     yield from each("s3:DeleteObject", f"{account.run}/query/metadata/a.parquet")
     yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)

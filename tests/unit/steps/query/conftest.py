@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from steps.contracts import hand_over
+from steps.contracts.hand_over import HandOver
 from steps.contracts.query_summary import Summary
 from steps.query.run import run
 from tests.unit.pipeline.local.athena.front import Front, aws, front
@@ -69,9 +71,18 @@ class Job:
             patch.setenv("SAGEMAKER_BASE_DIR", str(self.base))
             return run(**{**usual, **arguments})
 
+    @property
+    def handed_on(self) -> str:
+        """Where the labels of the latest run are."""
+        path = self.base / "processing" / "output" / "summary" / hand_over.NAME
+        return HandOver.model_validate_json(path.read_bytes()).uri
+
     def written(self, output: str) -> pa.Table:
         """The Parquet files of an output, as one table sorted by id."""
-        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=f"run/{output}/")["Contents"]
+        place = f"run/{output}/"
+        if output == "labels":
+            place = self.handed_on.removeprefix(f"s3://{self.bucket}/") + "/"
+        listed = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=place)["Contents"]
         bodies = [self.s3.get_object(Bucket=self.bucket, Key=entry["Key"])["Body"].read() for entry in listed]
         return pa.concat_tables([pq.read_table(io.BytesIO(body)) for body in bodies]).sort_by("image_id")
 

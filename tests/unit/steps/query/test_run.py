@@ -186,7 +186,7 @@ def test_an_unknown_work_group_is_one_line(job: Job) -> None:
 
 def test_a_query_that_fails_gives_the_reason_of_the_service(job: Job) -> None:
     job.add("1", bin_metadata(1))
-    job.declare(labels=f"s3://{job.bucket}/run/metadata")
+    job.declare(metadata=f"s3://{job.bucket}/run/summary/staged-labels")
     with pytest.raises(StepError, match="write labels: HIVE_PATH_ALREADY_EXISTS"):
         job.run()
 
