@@ -173,4 +173,4 @@ def _expected_steps(steps: list[dict[str, Any]]) -> Iterator[str]:
             continue
         yield step["Name"]
         if step["Type"] == "Condition":
-            yield from _expected_steps(step["Arguments"]["IfSteps"])
+            yield from _expected_steps(step["Arguments"].get("IfSteps", []))
