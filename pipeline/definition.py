@@ -3,7 +3,8 @@
     QueryMetadata -> ShardImages -> TuneModel -> EvaluateModel -> QualityGate -> QualityGateFailed
                                                               \\-> NewVersion -> RegisterModel -> DeployModel
 
-The two conditions stand side by side: SageMaker nests none in the branch of another.
+The two conditions stand side by side: SageMaker neither nests conditions nor takes one as the input of another.
+https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html#step-type-condition
 
 The definition is a pure function of the settings and the source tree: it compiles with no AWS call, uploads nothing,
 and gives the same bytes from every folder and for every user. SageMaker's step cache rests on that.
@@ -361,7 +362,7 @@ def quality_gate(context: Context, evidence: Evidence) -> ConditionStep:
 def new_version(context: Context, evidence: Evidence, tune: TuningStep) -> ConditionStep:
     """6. What the gate asks, and that no version is this model already: register and deploy, or nothing.
 
-    It asks again what the gate asks, for nothing may wait for a condition that is not in its branch.
+    It asks again what the gate asks, of the same file, for it cannot ask for the gate's outcome.
     """
     register = register_model(context, evidence, tune)
     return ConditionStep(

@@ -164,7 +164,7 @@ def reason(text: str) -> Text:
 
 def same_version(version: int | None) -> Text:
     """Of a run that succeeded and registered nothing, in a table's last column."""
-    return Text(f"registered nothing: its model is version {version}", style="dim")
+    return Text(f"is version {version} already", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def shortened(text: str) -> str:
