@@ -104,9 +104,8 @@ def find(group: str, identity: Identity, trained: datetime | None) -> Version | 
         for arn in _newest_first(sagemaker, group, trained):
             package = _described(sagemaker, arn)
             if package is not None and identity.is_of(package):
-                return Version(
-                    int(package["ModelPackageVersion"]), package["ModelPackageArn"], package["ModelApprovalStatus"]
-                )
+                status = package.get("ModelApprovalStatus", "without an approval status")
+                return Version(int(package["ModelPackageVersion"]), package["ModelPackageArn"], status)
     except (BotoCoreError, ClientError) as error:
         raise StepError(
             f"the model package group {group} cannot be read for a version of this model: {error}; "

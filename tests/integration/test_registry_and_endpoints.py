@@ -120,7 +120,7 @@ def test_versions_count_up_and_an_approval_shows(sagemaker, group, package):
     first, second = package(), package(ModelApprovalStatus="Approved")
     approve(sagemaker, first)
     listed = sagemaker.list_model_packages(ModelPackageGroupName=group)["ModelPackageSummaryList"]
-    assert [entry["ModelPackageVersion"] for entry in listed] == [2, 1]
+    assert [entry["ModelPackageVersion"] for entry in listed] == [1, 2]
     assert {entry["ModelApprovalStatus"] for entry in listed} == {"Approved"}
     assert second.endswith(f"/{group}/2")
     assert sagemaker.describe_model_package(ModelPackageName=first)["ApprovalDescription"] == "good"
