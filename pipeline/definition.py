@@ -1,7 +1,10 @@
 """The pipeline: settings in, SageMaker Pipeline out, one function a step, in the order in which they run.
 
-    QueryMetadata -> ShardImages -> TuneModel -> EvaluateModel -> QualityGate -> RegisterModel -> DeployModel
-                                                                              \\-> QualityGateFailed
+    QueryMetadata -> ShardImages -> TuneModel -> EvaluateModel -> QualityGate -> QualityGateFailed
+                                                              \\-> NewVersion -> RegisterModel -> DeployModel
+
+The two conditions stand side by side: SageMaker neither nests conditions nor takes one as the input of another.
+https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html#step-type-condition
 
 The definition is a pure function of the settings and the source tree: it compiles with no AWS call, uploads nothing,
 and gives the same bytes from every folder and for every user. SageMaker's step cache rests on that.
@@ -43,7 +46,11 @@ with offline_sdk():
         S3DataSource,
         StoppingCondition,
     )
-    from sagemaker.core.workflow.conditions import ConditionGreaterThanOrEqualTo, ConditionLessThanOrEqualTo
+    from sagemaker.core.workflow.conditions import (
+        Condition,
+        ConditionGreaterThanOrEqualTo,
+        ConditionLessThanOrEqualTo,
+    )
     from sagemaker.core.workflow.execution_variables import ExecutionVariables
     from sagemaker.core.workflow.functions import Join, JsonGet
     from sagemaker.core.workflow.parameters import Parameter, ParameterFloat, ParameterInteger, ParameterString
@@ -77,6 +84,7 @@ ACCURACY = "multiclass_classification_metrics.accuracy.value"
 RMSE = "regression_metrics.rmse.value"
 ACCURACY_LOSS = "gate.accuracy_loss"
 CHAMPION = "gate.champion"
+REGISTRATION_WANTED = "registration.wanted"
 # Where the toolkit finds the code that is baked into the training image.
 TRAINING_CODE = "/opt/ml/code"
 TRAINING_PROGRAM = "steps/train/__main__.py"
@@ -99,6 +107,7 @@ class Parameters:
     maximum_rmse: Parameter
     maximum_accuracy_loss: Parameter
     approval_status: Parameter
+    register_again: Parameter
 
     @classmethod
     def of(cls, settings: Settings) -> Parameters:
@@ -129,6 +138,9 @@ class Parameters:
             maximum_accuracy_loss=ParameterFloat("MaximumAccuracyLoss", settings.gate.maximum_accuracy_loss),
             approval_status=ParameterString(
                 "ApprovalStatus", settings.registry.approval, enum_values=settings.registry.approvals
+            ),
+            register_again=ParameterString(
+                "RegisterAgain", "yes" if settings.registry.register_again else "no", enum_values=["no", "yes"]
             ),
         )
 
@@ -187,11 +199,12 @@ def build(settings: Settings, source: Source | None = None) -> Pipeline:
     shard = shard_images(context, query)
     tune = tune_model(context, shard)
     evaluate, evidence = evaluate_model(context, query, shard, tune)
-    gate = quality_gate(context, evidence, tune)
+    gate = quality_gate(context, evidence)
+    release = new_version(context, evidence, tune)
     return Pipeline(
         name=settings.name,
         parameters=context.parameters.as_list(),
-        steps=[query, shard, tune, evaluate, gate],
+        steps=[query, shard, tune, evaluate, gate, release],
         sagemaker_session=context.session,
         pipeline_definition_config=PipelineDefinitionConfig(use_custom_job_prefix=False),
     )
@@ -308,7 +321,7 @@ def evaluate_model(
     context: Context, query: ProcessingStep, shard: ProcessingStep, tune: TuningStep
 ) -> tuple[ProcessingStep, Evidence]:
     """4. The best model on the test split. Never cached: a gate that was moved must judge anew, and so must one whose
-    champion is another.
+    champion is another; and whether a version is this model already depends on the registry.
     """
     parameters = context.parameters
     evidence = Evidence(
@@ -328,6 +341,10 @@ def evaluate_model(
             "minimum-accuracy": parameters.minimum_accuracy.to_string(),
             "maximum-rmse": parameters.maximum_rmse.to_string(),
             "maximum-accuracy-loss": parameters.maximum_accuracy_loss.to_string(),
+            "evaluation-image": context.image_uri("evaluate"),
+            "serving-image": context.image_uri("serve"),
+            "register-again": parameters.register_again,
+            "approval": parameters.approval_status,
         },
         inputs={
             "model": _best_model(context, tune),
@@ -341,24 +358,50 @@ def evaluate_model(
     return step, evidence
 
 
-def quality_gate(context: Context, evidence: Evidence, tune: TuningStep) -> ConditionStep:
-    """5. Accuracy and RMSE against the thresholds and the champion: register and deploy, or fail with the numbers."""
-    parameters = context.parameters
-    register = register_model(context, evidence, tune)
+def quality_gate(context: Context, evidence: Evidence) -> ConditionStep:
+    """5. Accuracy and RMSE against the thresholds and the champion: a run that does not pass fails with the numbers.
+
+    The SDK's own tests give the service a branch without steps beside one that fails:
+    https://github.com/aws/sagemaker-python-sdk/blob/b76191db13e0006ea94c1233e36c52b6524d2ebb/tests/integ/sagemaker/workflow/test_fail_steps.py
+    """
     return ConditionStep(
         name="QualityGate",
-        conditions=[
-            ConditionGreaterThanOrEqualTo(left=evidence.value(ACCURACY), right=parameters.minimum_accuracy),
-            ConditionLessThanOrEqualTo(left=evidence.value(RMSE), right=parameters.maximum_rmse),
-            ConditionLessThanOrEqualTo(left=evidence.value(ACCURACY_LOSS), right=parameters.maximum_accuracy_loss),
-        ],
-        if_steps=[register, deploy_model(context, register)],
+        description="Accuracy, RMSE and the loss against the champion are within the thresholds",
+        conditions=_passes(context, evidence),
+        if_steps=[],
         else_steps=[quality_gate_failed(context, evidence)],
     )
 
 
+def new_version(context: Context, evidence: Evidence, tune: TuningStep) -> ConditionStep:
+    """6. What the gate asks, and that no version is this model already: register and deploy, or nothing.
+
+    It asks again what the gate asks, of the same file, for it cannot ask for the gate's outcome.
+    """
+    register = register_model(context, evidence, tune)
+    return ConditionStep(
+        name="NewVersion",
+        description="The gate is passed, and no registered version is this model already",
+        conditions=[
+            *_passes(context, evidence),
+            ConditionGreaterThanOrEqualTo(left=evidence.value(REGISTRATION_WANTED), right=1),
+        ],
+        if_steps=[register, deploy_model(context, register)],
+        else_steps=[],
+    )
+
+
+def _passes(context: Context, evidence: Evidence) -> list[Condition]:
+    parameters = context.parameters
+    return [
+        ConditionGreaterThanOrEqualTo(left=evidence.value(ACCURACY), right=parameters.minimum_accuracy),
+        ConditionLessThanOrEqualTo(left=evidence.value(RMSE), right=parameters.maximum_rmse),
+        ConditionLessThanOrEqualTo(left=evidence.value(ACCURACY_LOSS), right=parameters.maximum_accuracy_loss),
+    ]
+
+
 def register_model(context: Context, evidence: Evidence, tune: TuningStep) -> ModelStep:
-    """6a. A model package with its evidence; a person approves it, unless the parameter says Approved."""
+    """7. A model package with its evidence; a person approves it, unless the parameter says Approved."""
     settings = context.settings
     builder = ModelBuilder(
         s3_model_data_url=_best_model(context, tune),
@@ -409,21 +452,23 @@ def _lineage(context: Context, evidence: Evidence) -> dict[str, Any]:
         "pipeline_execution_arn": ExecutionVariables.PIPELINE_EXECUTION_ARN,
         "tuning_job": evidence.value("provenance.tuning_job"),
         "training_job": evidence.value("provenance.training_job"),
+        # By these, and its artifact, EvaluateModel knows a version that is the same (steps.evaluate.versions).
         "dataset_sha256": evidence.value("dataset.sha256"),
+        "decision": context.settings.evaluation.decision,
+        "evaluation_image": context.image_uri("evaluate"),
+        "serving_image": context.image_uri("serve"),
         "index": evidence.value("provenance.index"),
         "query_execution_id": evidence.value("provenance.query_execution"),
         "query_image": context.image_uri("query"),
         "shard_image": context.image_uri("shard"),
         "training_image": context.image_uri("train"),
-        "evaluation_image": context.image_uri("evaluate"),
-        "serving_image": context.image_uri("serve"),
         # The deploy function tests the endpoint with them.
         "golden_photos": context.output_uri("evaluate", "evaluation", "golden.json"),
     }
 
 
 def deploy_model(context: Context, register: ModelStep) -> LambdaStep:
-    """7. The function that an approval triggers too; it answers `awaiting-approval` until there is one."""
+    """8. The function that an approval triggers too; it answers `awaiting-approval` until there is one."""
     function = Lambda(function_arn=context.settings.deploy_function_arn, session=context.session)
     outputs = ("decision", "reason", "endpoint_name", "model_package_version", "endpoint_config_name")
     return LambdaStep(
@@ -435,7 +480,7 @@ def deploy_model(context: Context, register: ModelStep) -> LambdaStep:
 
 
 def quality_gate_failed(context: Context, evidence: Evidence) -> FailStep:
-    """6b. The run fails, and its message names what was reached and what was wanted."""
+    """5a. The run fails, and its message names what was reached and what was wanted."""
     parameters = context.parameters
     message = [
         "The model was not registered: accuracy",

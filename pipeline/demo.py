@@ -169,7 +169,8 @@ def _clear(s3: Any, prefix: str) -> None:
 
 
 def _run_pipeline(settings: Settings, bins: Bins, console: Console, command: str) -> Run:
-    parameters = {"DataVersion": bins.version}
+    # The demo shows a registration each time, also where the model of an earlier one comes from the cache.
+    parameters = {"DataVersion": bins.version, "RegisterAgain": "yes"}
     if bins.source is not None:
         parameters |= {"MinimumAccuracy": "0", "MaximumRmse": "10"}
         console.print("  Real photos learn slowly: the gate is open (MinimumAccuracy=0, MaximumRmse=10).")

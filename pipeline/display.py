@@ -14,6 +14,7 @@ from rich.text import Text
 from pipeline.operations import savings
 from pipeline.operations.predictions import Prediction
 from pipeline.operations.progress import Progress, Saving, StepRun, Trial
+from pipeline.operations.registrations import Registration
 from pipeline.operations.reuse import Expectation, Outcome
 from pipeline.operations.savings import Total
 
@@ -35,6 +36,8 @@ _STYLES = {
     "Pending": "yellow",
     "Waiting": "dim",
 }
+# What a condition's outcome says, true and false; of every other that the run is let through, or is not.
+_OUTCOMES = {"NewVersion": ("yes", "no")}
 _REASON_SHOWN = 400
 _CENT = Decimal("0.01")
 # Characters between two columns of a table.
@@ -138,7 +141,8 @@ def _note(step: StepRun) -> Text:
     if step.attempts > 1:
         return Text(f"attempt {step.attempts}", style="yellow")
     if outcome := step.metadata.get("Condition", {}).get("Outcome"):
-        return Text("passed" if outcome == "True" else "not passed", style="dim")
+        passed, not_passed = _OUTCOMES.get(step.name, ("passed", "not passed"))
+        return Text(passed if outcome == "True" else not_passed, style="dim")
     if version := step.arn("RegisterModel"):
         return Text(f"version {version.rsplit('/', 1)[-1]}", style="dim")
     outputs = {one["Name"]: one["Value"] for one in step.metadata.get("Lambda", {}).get("OutputParameters", [])}
@@ -174,6 +178,11 @@ def _short_number(value: str) -> str:
 def reason(text: str) -> Text:
     """A reason in a table's last column: as much of it as there is room for."""
     return Text(shortened(text), style="red", no_wrap=True, overflow="ellipsis")
+
+
+def same_version(version: int | None) -> Text:
+    """Of a run that succeeded and registered nothing, in a table's last column."""
+    return Text(f"is version {version} already", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def shortened(text: str) -> str:
@@ -289,6 +298,24 @@ def _sum_line(heading: str, verb: str, steps: Mapping[str, Saving | None], *, lo
     if not any(steps.values()):
         return names
     return f"{names}; {verb} {total_text(savings.total(steps.values()), local=local)}"
+
+
+def registration_lines(registration: Registration | None, command: str) -> list[str]:
+    """Of a run that succeeded and registered nothing: why, and what is next; else no line.
+
+    `command` is what the reader types before a command's name.
+    """
+    if registration is None:
+        return []
+    if registration.problem:
+        return [f"whether a version is this model already cannot be told: {registration.problem}"]
+    if not registration.withheld:
+        return []
+    anyway = "registry.register_again, or RegisterAgain=yes for one run, registers anyway"
+    lines = [f"nothing was registered: {registration.reason}; {anyway}"]
+    if registration.status != "Approved":
+        lines.append(f"next: {command} approve {registration.version}")
+    return lines
 
 
 # Characters of a photo's path or URI that a table shows whole.

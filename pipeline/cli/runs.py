@@ -125,8 +125,8 @@ def _follow(
     """Show a run to its end; raises typer.Exit(1) unless it succeeded, with 130 when the reader has seen enough."""
     from rich.console import Console
 
-    from pipeline.display import follow_run, outcome_lines, saved_lines
-    from pipeline.operations import progress, savings
+    from pipeline.display import follow_run, outcome_lines, registration_lines, saved_lines
+    from pipeline.operations import progress, registrations, savings
 
     # With --json stdout belongs to the machine.
     states = savings.reader(settings).each(progress.follow(settings, execution.arn, interval=interval))
@@ -141,6 +141,11 @@ def _follow(
         typer.secho(line, fg="green" if succeeded else "red", err=quiet or not succeeded)
     for line in saved_lines(last, local=settings.account.target == "local"):
         typer.echo(line, err=quiet)
+    # A step that registered has said which version it made.
+    if not any(step.arn("RegisterModel") for step in last.steps):
+        registration = registrations.of_run(settings, last.execution)
+        for line in registration_lines(registration, options.command()):
+            typer.echo(line, err=quiet)
     if not succeeded:
         raise typer.Exit(1)
 
@@ -152,22 +157,26 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """List the newest runs."""
-    from pipeline.operations import executions
+    from pipeline.operations import executions, registrations
 
-    found = executions.runs(options_of(context).connected(), limit)
+    settings = options_of(context).connected()
+    found = executions.runs(settings, limit)
     if as_json:
         write_json(found)
         return
     from rich.console import Console
 
-    from pipeline.display import moment, reason, simple_table, status_text
+    from pipeline.display import moment, reason, same_version, simple_table, status_text
 
     if not found:
         typer.echo("no runs yet")
         return
+    registered = registrations.of_runs(settings, found)
     table = simple_table("run", "started", "status", "name", "")
     for run in found:
-        table.add_row(run.id, moment(run.started), status_text(run.status), run.given_name, reason(run.failure))
+        same = registered.get(run.id)
+        note = same_version(same.version) if same and same.withheld else reason(run.failure)
+        table.add_row(run.id, moment(run.started), status_text(run.status), run.given_name, note)
     Console().print(table, highlight=False)
 
 

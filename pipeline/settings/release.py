@@ -42,6 +42,11 @@ class Registry(Group):
         description="Approved: runs register approved versions, unless one is started with another ApprovalStatus;"
         " otherwise a person approves, and no run may",
     )
+    register_again: bool = Field(
+        default=False,
+        description="whether a run whose model, data, evaluation code and serving code are those of a version registers"
+        " another one, unless one is started with another RegisterAgain",
+    )
 
     @property
     def approvals(self) -> list[str]:

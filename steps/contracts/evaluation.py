@@ -123,6 +123,7 @@ class Champion(_Contract):
 
     version: int
     package_arn: str
+    this_model: bool = Field(description="whether it is the very model that is judged here, approved earlier")
     score: Score
     accuracy: Difference
     rmse: Difference
@@ -139,9 +140,25 @@ class Shown(_Contract):
 class Gate(_Contract):
     """What the gate compares beside the metrics: numbers that are there with a champion and without."""
 
-    accuracy_loss: float = Field(description="accuracy that is lost against the champion; 0 where there is none")
+    accuracy_loss: float = Field(
+        description="accuracy that is lost against the champion; 0 where there is none; where it is this very model,"
+        " 0 or the loss that is allowed, whichever is less"
+    )
     champion: str = Field(description="its name, or that there is none")
     shown: Shown
+
+
+class Registration(_Contract):
+    """Whether a run that passes its gate registers this model, and the version that is the same as this one already.
+
+    The same are versions of the same model artifact, data, decision, evaluation image and serving image.
+    """
+
+    wanted: Literal[0, 1] = Field(description="1: register; a number, as the pipeline's condition compares it")
+    version: int | None = Field(description="the newest version that is the same; None: there is none")
+    package_arn: str = Field(description="that version's; empty where there is none")
+    status: str = Field(description="that version's approval status when the model was judged")
+    reason: str
 
 
 class Dataset(_Contract):
@@ -183,6 +200,7 @@ class Evaluation(_Contract):
     decision: Literal["argmax", "expected"] = Field(description="the one in force: the gate's")
     champion: Champion | None
     gate: Gate
+    registration: Registration
     agreement: Agreement
     model: dict[str, str | int]
     provenance: Provenance

@@ -20,6 +20,15 @@ def main() -> None:
     parser.add_argument("--minimum-accuracy", type=float, help="the gate's, for the report")
     parser.add_argument("--maximum-rmse", type=float, help="the gate's, for the report")
     parser.add_argument("--maximum-accuracy-loss", type=float, help="the gate's, for the report")
+    parser.add_argument("--evaluation-image", default="", help="the image that this step runs in")
+    parser.add_argument("--serving-image", default="", help="the image that the model would be served in")
+    parser.add_argument(
+        "--register-again",
+        choices=["no", "yes"],
+        default="no",
+        help="yes: register also where a version has the same model, data and images",
+    )
+    parser.add_argument("--approval", default="PendingManualApproval", help="the status that a version would get")
     run(Settings(**vars(parser.parse_args())))
 
 

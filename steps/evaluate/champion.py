@@ -13,6 +13,7 @@ from steps.contracts.statistics import paired_bootstrap as bootstrap
 from steps.contracts.statistics.tally import Tally
 from steps.evaluate import metrics
 from steps.evaluate.archive import ARCHIVE, unpack
+from steps.evaluate.versions import same_artifact
 from steps.model.predictor import Predictor
 from steps.runtime.s3 import S3Uri, open_store
 
@@ -21,11 +22,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Champion:
-    """A version of the model, ready to predict."""
+    """A version of the model, ready to predict; `artifact` is the URI that it was registered with."""
 
     version: int
     package_arn: str
     predictor: Predictor
+    artifact: str
 
 
 def find(group: str, folder: Path) -> Champion | None:
@@ -57,7 +59,7 @@ def find(group: str, folder: Path) -> Champion | None:
             f"the champion, version {version} of {group}, cannot be evaluated: {error}; restore {uri} or reject that "
             "version"
         ) from error
-    return Champion(version, package["ModelPackageArn"], predictor)
+    return Champion(version, package["ModelPackageArn"], predictor, uri)
 
 
 def _latest_approved(sagemaker: Any, group: str) -> dict[str, Any] | None:
@@ -85,12 +87,16 @@ def _fetch(uri: S3Uri, path: Path) -> None:
         raise StepError(f"{uri}: {str(error).splitlines()[0]}") from error
 
 
-def compare(champion: Champion, pairs: Tally) -> evaluation.Champion:
-    """The champion beside this model; `pairs` holds this model's counts as the first answers, then the champion's."""
+def compare(champion: Champion, pairs: Tally, model: str) -> evaluation.Champion:
+    """The champion beside this model, whose artifact's URI is `model`.
+
+    `pairs` holds this model's counts as the first answers, then the champion's.
+    """
     accuracy, rmse = bootstrap.differences(pairs)
     return evaluation.Champion(
         version=champion.version,
         package_arn=champion.package_arn,
+        this_model=same_artifact(champion.artifact, model),
         score=metrics.score(pairs.confusion(1)),
         accuracy=accuracy,
         rmse=rmse,

@@ -37,6 +37,7 @@ def write_report(path: Path, evidence: Evidence) -> None:
             style=style(),
             photos=f"{evaluation.dataset.item_count:,}",
             verdict=_verdict(evidence),
+            registration=_registration(evaluation),
             accuracy=f"{numbers.accuracy.value:.1%}",
             accuracy_deviation=f"{numbers.accuracy.standard_deviation:.1%}",
             within_one=f"{evaluation.within_one.value:.1%}",
@@ -75,6 +76,12 @@ def _verdict(evidence: Evidence) -> Markup:
     )
 
 
+def _registration(evaluation: Evaluation) -> Markup:
+    registration = evaluation.registration
+    then = "registers a version" if registration.wanted else "registers nothing"
+    return Markup(f"<p>Registry: {html.escape(registration.reason)}. A run that passes the gate {then}.</p>")
+
+
 def _champion_card(evaluation: Evaluation) -> Markup:
     champion = evaluation.champion
     if champion is None:
@@ -94,6 +101,8 @@ def _difference(evaluation: Evaluation) -> Markup:
     champion = evaluation.champion
     if champion is None:
         return Markup(f"<p>Champion: {html.escape(evaluation.gate.champion)}.</p>")
+    if champion.this_model:
+        return Markup(f"<p>The champion, version {champion.version}, is this very model.</p>")
     accuracy = figures.interval(champion.accuracy, percent=True)
     rmse = figures.interval(champion.rmse, percent=False)
     if champion.accuracy.lower <= 0 <= champion.accuracy.upper:

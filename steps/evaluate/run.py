@@ -22,12 +22,13 @@ from steps.contracts.evaluation import (
     Evaluation,
     Gate,
     Provenance,
+    Registration,
     Shown,
 )
 from steps.contracts.query_summary import Summary
 from steps.contracts.shard_summary import ShardSummary, read_summary
 from steps.contracts.statistics.tally import Confusion
-from steps.evaluate import champion, metrics, trials
+from steps.evaluate import champion, metrics, trials, versions
 from steps.evaluate.agreement import Comparison
 from steps.evaluate.archive import unpack
 from steps.evaluate.card import write_card
@@ -37,6 +38,7 @@ from steps.evaluate.predictions import Findings, predict
 from steps.evaluate.report import write_report
 from steps.evaluate.settings import Settings
 from steps.evaluate.trials import Trials
+from steps.evaluate.versions import Identity
 from steps.model.predictor import Predictor
 from steps.photos.statistics import BASELINE
 from steps.runtime import container
@@ -51,8 +53,8 @@ NOT_COMPARED = "none (not asked for)"
 def run(settings: Settings) -> None:
     """Evaluate the input `model` on the test split of the input `index`, into the output `evaluation`.
 
-    Raises StepError when an input is not usable, a shard is damaged, the champion cannot be evaluated, or a metric is
-    not finite.
+    Raises StepError when an input is not usable, a shard is damaged, the registry does not answer, the champion cannot
+    be evaluated, or a metric is not finite.
     """
     if settings.batch_size < 1:
         raise StepError(f"--batch-size is {settings.batch_size}; want 1 or more")
@@ -62,6 +64,7 @@ def run(settings: Settings) -> None:
     summary = _read_summary(container.processing_input("summary"))
     sharding = _read_sharding(container.processing_input("sharding"), index)
     tuning = trials.read(settings.tuning_job) if settings.tuning_job else None
+    registration = _registration(settings, index, tuning)
     rival = champion.find(settings.group, container.base() / "champion") if settings.group else None
     test = index.splits["test"]
     output = container.processing_output("evaluation")
@@ -84,6 +87,7 @@ def run(settings: Settings) -> None:
         model=predictor.description,
         agreement=agreement.result(),
         rival=rival,
+        registration=registration,
         provenance=_provenance(settings, predictor.description, summary, tuning),
     )
     evidence = Evidence(
@@ -104,6 +108,7 @@ def run(settings: Settings) -> None:
         result.baselines["largest_class"].rmse,
         result.gate.champion,
     )
+    log.info("registry: %s", registration.reason)
 
 
 def judge(
@@ -115,6 +120,7 @@ def judge(
     model: ModelDescription,
     agreement: Agreement,
     rival: Champion | None,
+    registration: Registration,
     provenance: Provenance,
 ) -> Evaluation:
     """The evaluation of what was found. Raises StepError for a metric that is not finite.
@@ -127,7 +133,7 @@ def judge(
     }
     in_force = by_decision[settings.decision]
     try:
-        beside = champion.compare(rival, findings.champion) if rival else None
+        beside = champion.compare(rival, findings.champion, provenance.model) if rival else None
         return Evaluation(
             dataset=_dataset(index, sharding, findings.photos),
             multiclass_classification_metrics=metrics.classification(in_force),
@@ -147,6 +153,7 @@ def judge(
             decision=settings.decision,
             champion=beside,
             gate=_gate(in_force, beside, settings),
+            registration=registration,
             agreement=agreement,
             model={
                 "architecture": model.architecture,
@@ -162,17 +169,34 @@ def judge(
 
 
 def _gate(in_force: Confusion, beside: evaluation.Champion | None, settings: Settings) -> Gate:
-    loss = -beside.accuracy.value if beside else 0.0
-    nobody = NO_CHAMPION if settings.group else NOT_COMPARED
+    # Not the negative of zero, which is written "-0.0000".
+    lost = 0.0 - beside.accuracy.value if beside else 0.0
+    counted, name = lost, NO_CHAMPION if settings.group else NOT_COMPARED
+    if beside is not None:
+        name = f"version {beside.version}"
+        if beside.this_model:
+            # Nothing is learned from comparing a model with itself, whatever gain the gate asks of another.
+            counted, name = min(0.0, settings.maximum_accuracy_loss or 0.0), f"{name}, which is this model"
     return Gate(
-        accuracy_loss=loss,
-        champion=f"version {beside.version}" if beside else nobody,
+        accuracy_loss=counted,
+        champion=name,
         shown=Shown(
             accuracy=f"{metrics.accuracy(in_force):.4f}",
             rmse=f"{metrics.rmse(in_force):.4f}",
-            accuracy_loss=f"{loss:.4f}",
+            accuracy_loss=f"{lost:.4f}",
         ),
     )
+
+
+def _registration(settings: Settings, index: DatasetIndex, tuning: Trials | None) -> Registration:
+    identity = Identity(
+        artifact=container.processing_input_uri("model"),
+        dataset_sha256=index.sha256,
+        decision=settings.decision,
+        evaluation_image=settings.evaluation_image,
+        serving_image=settings.serving_image,
+    )
+    return versions.registration(settings, identity, tuning.best_ended if tuning else None)
 
 
 def _dataset(index: DatasetIndex, sharding: ShardSummary | None, photos: int) -> Dataset:

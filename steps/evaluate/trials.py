@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from steps.contracts.errors import StepError
@@ -21,13 +22,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trials:
-    """A tuning job's trials, the best first, those without an objective last."""
+    """A tuning job's trials, the best first, those without an objective last.
+
+    `best` is the best trial's name; `best_ended` is when its model was there, None where the service does not say.
+    """
 
     job: str
     best: str
     objective: str
     strategy: str
     trials: tuple[Trial, ...]
+    best_ended: datetime | None = None
 
 
 def read(job: str) -> Trials:
@@ -48,6 +53,7 @@ def read(job: str) -> Trials:
             "sagemaker:DescribeHyperParameterTuningJob and sagemaker:ListTrainingJobsForHyperParameterTuningJob"
         ) from error
     objective = tuning["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
+    best = tuning.get("BestTrainingJob", {})
     worst = float("-inf") if objective["Type"] == "Maximize" else float("inf")
     trials = sorted(
         map(_trial, summaries),
@@ -56,10 +62,11 @@ def read(job: str) -> Trials:
     )
     return Trials(
         job=job,
-        best=tuning.get("BestTrainingJob", {}).get("TrainingJobName", ""),
+        best=best.get("TrainingJobName", ""),
         objective=objective["MetricName"],
         strategy=tuning["HyperParameterTuningJobConfig"]["Strategy"],
         trials=tuple(trials),
+        best_ended=best.get("TrainingEndTime"),
     )
 
 

@@ -28,6 +28,8 @@ def checks(evaluation: Evaluation, settings: Settings) -> list[Check]:
     if (most := settings.maximum_accuracy_loss) is not None:
         if evaluation.champion is None:
             text = f"champion: {evaluation.gate.champion}"
+        elif evaluation.champion.this_model:
+            text = f"champion: {evaluation.gate.champion}, so no loss is counted"
         else:
             change = f"{100 * loss:.1f} points of accuracy lost" if loss > 0 else f"{-100 * loss:.1f} points gained"
             text = f"{change} against {evaluation.gate.champion}, a loss of at most {100 * most:.1f} allowed"

@@ -213,7 +213,9 @@ def test_an_approval_whose_event_comes_twice_at_once_and_again_later_is_one_depl
     first = registry.approve(GOOD, golden=GOOD)
     registry.judged(first, "accepted")
     deployed(first, "creating")
-    packages = registry.client("sagemaker").list_model_packages(ModelPackageGroupName=registry.settings.registry.group)
+    packages = registry.client("sagemaker").list_model_packages(
+        ModelPackageGroupName=registry.settings.registry.group, SortOrder="Descending"
+    )
     detail = {"ModelPackageArn": packages["ModelPackageSummaryList"][0]["ModelPackageArn"]}
     again = {"detail-type": "SageMaker Model Package State Change", "detail": detail, "time": "2026-01-01T00:00:00Z"}
     answer = registry.client("lambda").invoke(

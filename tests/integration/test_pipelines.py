@@ -165,6 +165,27 @@ def test_a_fail_step_ends_the_run_with_its_message(local_cloud, bucket, start):
     assert "score 0.7 is below 0.9" in described["FailureReason"]
 
 
+def test_a_branch_without_steps_is_a_branch_in_which_nothing_is_done(local_cloud, bucket, start):
+    definition = two_steps_and_a_gate(local_cloud, bucket)
+    gate = definition["Steps"][-1]
+    passed, gate["Arguments"]["IfSteps"] = gate["Arguments"]["IfSteps"], []
+    other = {"Name": "Wanted", "Type": "Condition", "Arguments": {**gate["Arguments"], "IfSteps": passed}}
+    other["Arguments"]["ElseSteps"] = []
+    definition["Steps"].append(other)
+    run = start(definition)
+    described, steps = run()
+    assert described["PipelineExecutionStatus"] == "Succeeded"
+    assert set(steps) == {"First", "Second", "Gate", "Wanted", "Passed"}
+    described, steps = run(Threshold=0.9)
+    assert described["PipelineExecutionStatus"] == "Failed"
+    assert {"Passed", "Refused"} & set(steps) == {"Refused"}
+    other["Arguments"]["Conditions"] = [{"Type": "Equals", "LeftValue": 1, "RightValue": 2}]
+    described, steps = start(definition)()
+    assert described["PipelineExecutionStatus"] == "Succeeded"
+    assert set(steps) == {"First", "Second", "Gate", "Wanted"}
+    assert steps["Wanted"]["Metadata"] == {"Condition": {"Outcome": "False"}}
+
+
 def test_nan_does_not_pass_the_gate(local_cloud, bucket, start):
     described, steps = start(two_steps_and_a_gate(local_cloud, bucket))(Score="nan")
     assert described["PipelineExecutionStatus"] == "Failed"

@@ -5,11 +5,15 @@ import json
 import tarfile
 import uuid
 import zipfile
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.exceptions import ClientError
 
 from pipeline.local import cloud
+from steps.contracts.errors import StepError
+from steps.evaluate import versions
+from steps.evaluate.versions import Identity, Version
 from tests.integration.conftest import ACCOUNT, ROLE, wait_until
 
 SERVE = """
@@ -116,10 +120,48 @@ def test_versions_count_up_and_an_approval_shows(sagemaker, group, package):
     first, second = package(), package(ModelApprovalStatus="Approved")
     approve(sagemaker, first)
     listed = sagemaker.list_model_packages(ModelPackageGroupName=group)["ModelPackageSummaryList"]
-    assert [entry["ModelPackageVersion"] for entry in listed] == [2, 1]
+    assert [entry["ModelPackageVersion"] for entry in listed] == [1, 2]
     assert {entry["ModelApprovalStatus"] for entry in listed} == {"Approved"}
     assert second.endswith(f"/{group}/2")
     assert sagemaker.describe_model_package(ModelPackageName=first)["ApprovalDescription"] == "good"
+
+
+def test_versions_since_a_time_come_in_the_order_and_the_pages_that_are_asked_for(sagemaker, group, package):
+    arns = [package() for _ in range(3)]
+    created = sagemaker.describe_model_package(ModelPackageName=arns[1])["CreationTime"]
+
+    def listed(**request):
+        pages = sagemaker.get_paginator("list_model_packages").paginate(
+            ModelPackageGroupName=group, SortBy="CreationTime", PaginationConfig={"PageSize": 1}, **request
+        )
+        return [[one["ModelPackageArn"] for one in page["ModelPackageSummaryList"]] for page in pages]
+
+    assert listed(SortOrder="Ascending") == [[arn] for arn in arns]
+    assert listed(SortOrder="Descending") == [[arn] for arn in reversed(arns)]
+    after = created + timedelta(milliseconds=1)
+    assert [arn for page in listed(SortOrder="Ascending", CreationTimeBefore=created) for arn in page] == arns[:2]
+    assert [arn for page in listed(SortOrder="Ascending", CreationTimeAfter=after) for arn in page] == arns[2:]
+    assert listed(SortOrder="Ascending", CreationTimeAfter=created + timedelta(hours=1)) == [[]]
+
+
+def test_the_evaluation_finds_the_version_that_is_the_same_model(sagemaker, group, package):
+    images = {"evaluation_image": "train:e1", "serving_image": "serve:s1"}
+    recorded = {"dataset_sha256": "d" * 64, "decision": "argmax", **images}
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    same = package(CustomerMetadataProperties=recorded)
+    package(CustomerMetadataProperties={**recorded, "evaluation_image": "train:e2"})
+    package()
+    container = sagemaker.describe_model_package(ModelPackageName=same)["InferenceSpecification"]["Containers"][0]
+    identity = Identity(artifact=container["ModelDataUrl"], **recorded)
+    assert versions.find(group, identity, before) == Version(1, same, "PendingManualApproval")
+    assert versions.find(group, identity, None) == Version(1, same, "PendingManualApproval")
+    assert versions.find(group, identity, before + timedelta(hours=1)) is None
+    sagemaker.update_model_package(ModelPackageArn=same, ModelApprovalStatus="Rejected")
+    assert versions.find(group, identity, before).status == "Rejected"
+    sagemaker.delete_model_package(ModelPackageName=same)
+    assert versions.find(group, identity, before) is None
+    with pytest.raises(StepError, match="none-such cannot be read for a version of this model"):
+        versions.find("none-such", identity, before)
 
 
 def test_a_group_that_is_not_there_is_named(sagemaker):

@@ -23,7 +23,7 @@ from pipeline import demo
 from pipeline.cli import app
 from pipeline.cli.monitor import DRIFTED
 from pipeline.images import ROOT
-from pipeline.operations import dataset, executions, lineage, monitoring, progress, registry
+from pipeline.operations import dataset, executions, lineage, monitoring, progress, registrations, registry
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
 from tests.integration.conftest import keys, read, wait_until
@@ -96,11 +96,13 @@ def test_all_steps_ran_and_the_gate_was_passed(execution, steps):
         "TuneModel",
         "EvaluateModel",
         "QualityGate",
+        "NewVersion",
         "RegisterModel",
         "DeployModel",
     }
     assert {step["StepStatus"] for step in steps.values()} == {"Succeeded"}
     assert steps["QualityGate"]["Metadata"]["Condition"]["Outcome"] == "True"
+    assert steps["NewVersion"]["Metadata"]["Condition"]["Outcome"] == "True"
 
 
 def test_the_trials_were_distributed_over_two_instances_and_the_best_is_named(steps):
@@ -326,28 +328,65 @@ def test_a_version_leads_back_to_its_raw_data(package, settings):
     assert links["raw_photos"].facts["data_version"] == BINS.version
 
 
-@pytest.mark.parametrize(
-    ("parameters", "reason"),
-    [
-        ({"MinimumAccuracy": "0.99"}, "(at least 0.99 wanted)"),
-        # The champion is this very model.
-        ({"MaximumAccuracyLoss": "-0.01"}, "0.0000 (at most -0.01 allowed; champion: version 1)"),
-    ],
-    ids=["threshold", "champion"],
-)
-def test_a_second_run_takes_all_that_is_cached_and_a_gate_out_of_reach_fails_it_with_the_numbers(
-    whole_run, settings, local_cloud, parameters, reason
-):
+def followed(settings, **parameters):
+    """A run of the same bins to its end: as it stands then, its steps by name, and the names of the cached ones."""
     execution = executions.start(settings, {"DataVersion": BINS.version, **parameters})
     *_, last = progress.follow(settings, execution.arn, interval=0.5)
     steps = {step.name: step for step in last.steps}
-    cached = {name for name, step in steps.items() if step.cached_from}
-    assert last.execution.status == "Failed"
-    assert cached == {"QueryMetadata", "ShardImages", "TuneModel"}
-    assert "The model was not registered: accuracy" in last.execution.failure
-    assert reason in last.execution.failure
+    return last.execution, steps, {name for name, step in steps.items() if step.cached_from}
+
+
+CACHED = {"QueryMetadata", "ShardImages", "TuneModel"}
+
+
+def test_a_second_run_takes_all_that_is_cached_and_a_gate_out_of_reach_fails_it_with_the_numbers(
+    whole_run, settings, local_cloud
+):
+    run, steps, cached = followed(settings, MinimumAccuracy="0.99")
+    assert (run.status, cached) == ("Failed", CACHED)
+    assert "The model was not registered: accuracy" in run.failure
+    assert "(at least 0.99 wanted)" in run.failure
+    assert "0.0000 (at most 0.01 allowed; champion: version 1, which is this model)" in run.failure
     assert not {"RegisterModel", "DeployModel"} & set(steps)
     assert len(registry.versions(settings, 10)) == 1
+
+
+def test_a_second_run_of_a_cached_model_registers_nothing_though_its_gate_asks_for_a_gain(
+    whole_run, settings, local_cloud, call
+):
+    run, steps, cached = followed(settings, MaximumAccuracyLoss="-0.01")
+    assert (run.status, cached) == ("Succeeded", CACHED)
+    assert set(steps) == CACHED | {"EvaluateModel", "QualityGate", "NewVersion"}
+    outcomes = [steps[name].metadata["Condition"]["Outcome"] for name in ("QualityGate", "NewVersion")]
+    assert outcomes == ["True", "False"]
+    assert len(registry.versions(settings, 10)) == 1
+    same = registrations.of_run(settings, run)
+    assert (same.withheld, same.version, same.status) == (True, 1, "Approved")
+    document = json.loads(read(local_cloud.client("s3"), registrations.evaluation_uri(settings, run.id)))
+    assert document["champion"]["this_model"] is True
+    assert document["gate"]["accuracy_loss"] == -0.01
+    status, out, _ = call("watch", run.id)
+    assert status == 0
+    assert out.splitlines()[-1] == (
+        "nothing was registered: version 1 (Approved) is this model already;"
+        " registry.register_again, or RegisterAgain=yes for one run, registers anyway"
+    )
+    [row] = [line for line in call("runs")[1].splitlines() if line.startswith(run.id)]
+    assert row.rstrip().endswith("is version 1 already")
+
+
+def test_the_same_model_is_registered_again_where_that_is_asked_for(whole_run, settings, local_cloud):
+    run, steps, cached = followed(settings, RegisterAgain="yes")
+    arn = steps["RegisterModel"].arn("RegisterModel")
+    try:
+        assert (run.status, cached) == ("Succeeded", CACHED)
+        versions = registry.versions(settings, 10)
+        assert [version.status for version in versions] == ["PendingManualApproval", "Approved"]
+        assert versions[0].arn == arn
+        assert registrations.of_run(settings, run).version == 1
+    finally:
+        # The other tests are about one version.
+        local_cloud.client("sagemaker").delete_model_package(ModelPackageName=arn)
 
 
 def test_the_data_set_of_a_run_is_read_by_its_name(execution, settings, local_cloud):

@@ -35,6 +35,8 @@ _CHANGEABLE = (
     "InferenceSpecification",
     "SourceUri",
 )
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListModelPackages.html, and that of groups.
+_OLDEST_FIRST: Request = {"SortOrder": "Ascending"}
 
 
 class Registry:
@@ -96,7 +98,9 @@ class Registry:
             if request.get("NameContains", "") in group["ModelPackageGroupName"]
         ]
         keys = {"Name": "ModelPackageGroupName", "CreationTime": "CreationTime"}
-        return page(request, ordered(request, items, keys, "CreationTime"), "ModelPackageGroupSummaryList")
+        return page(
+            request, ordered(_OLDEST_FIRST | request, items, keys, "CreationTime"), "ModelPackageGroupSummaryList"
+        )
 
     def delete_group(self, request: Request) -> Request:
         """Delete an empty group."""
@@ -169,7 +173,7 @@ class Registry:
             and package["CreationTime"] <= request.get("CreationTimeBefore", float("inf"))
         ]
         keys = {"Name": "ModelPackageVersion", "CreationTime": "CreationTime"}
-        return page(request, ordered(request, items, keys, "CreationTime"), "ModelPackageSummaryList")
+        return page(request, ordered(_OLDEST_FIRST | request, items, keys, "CreationTime"), "ModelPackageSummaryList")
 
     def update(self, request: Request) -> Request:
         """Change a version; a change of the approval status is what the deployment rule waits for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from moto import mock_aws
 
 from pipeline.operations.executions import Execution
 from pipeline.operations.progress import Progress, StepRun
+from steps.contracts.evaluation import Registration
 from tests.answers import Answers
 from tests.unit.pipeline.conftest import Call
+from tests.unit.pipeline.operations.evaluated import judged
 from tests.unit.pipeline.operations.test_dataset import part
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -72,6 +75,55 @@ def test_runs_are_a_table_for_people_and_json_for_machines(call: Call) -> None:
     assert run["status"] == "Succeeded"
 
 
+def withheld(run: str) -> None:
+    """The evaluation of a run whose model is version 3 already."""
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="bins-123456789012")
+    reason = "version 3 (PendingManualApproval) is this model already"
+    same = Registration(wanted=0, version=3, package_arn="arn", status="PendingManualApproval", reason=reason)
+    body = judged([1, 2], [1, 2], registration=same).model_dump_json()
+    key = f"bin-counting/runs/{run}/evaluate/evaluation/evaluation.json"
+    s3.put_object(Bucket="bins-123456789012", Key=key, Body=body.encode())
+
+
+@pytest.mark.usefixtures("upserted")
+def test_a_run_that_registered_nothing_is_listed_with_the_version_that_its_model_is(call: Call) -> None:
+    run = json.loads(call("start", "--json").out)["arn"].rsplit("/", 1)[-1]
+    assert "version 3" not in call("runs").out
+    withheld(run)
+    assert call("runs").out.splitlines()[-1].rstrip().endswith("is version 3 already")
+
+
+@pytest.mark.usefixtures("upserted")
+def test_following_a_run_that_registered_nothing_ends_with_the_version_and_what_is_next(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    withheld("run1")
+    call("start")
+    for arguments in (["start", "--watch"], ["watch"]):
+        following(monkeypatch, state("Succeeded", "Succeeded"))
+        outcome = call(*arguments)
+        assert outcome.code == 0
+        assert outcome.out.splitlines()[-2:] == [
+            "nothing was registered: version 3 (PendingManualApproval) is this model already;"
+            " registry.register_again, or RegisterAgain=yes for one run, registers anyway",
+            "next: python -m pipeline --profile aws approve 3",
+        ]
+    following(monkeypatch, state("Failed", "Failed"))
+    assert "registered" not in call("watch").error
+
+
+@pytest.mark.usefixtures("upserted")
+def test_a_run_that_registered_a_version_is_followed_without_a_word_of_another(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    withheld("run1")
+    last = state("Succeeded", "Succeeded")
+    made = StepRun("RegisterModel", "Succeeded", NOW, NOW, metadata={"RegisterModel": {"Arn": "arn:a:b/bins/4"}})
+    following(monkeypatch, replace(last, steps=(*last.steps, made)))
+    assert "nothing was registered" not in call("start", "--watch").out
+
+
 @pytest.mark.usefixtures("upserted")
 def test_no_runs_and_no_models_are_said(call: Call) -> None:
     boto3.client("sagemaker", region_name="us-east-1").create_model_package_group(ModelPackageGroupName="bins")
@@ -124,7 +176,7 @@ def test_check_prints_the_steps_and_that_all_is_well(call: Call) -> None:
     assert outcome.code == 0, outcome.error
     names = [line.split()[0] for line in outcome.out.splitlines()[2:11]]
     assert names[:4] == ["QueryMetadata", "ShardImages", "TuneModel", "EvaluateModel"]
-    assert "13 parameters: ImageLocation, DataVersion, ShardVersion, TrainingVersion" in outcome.out
+    assert "14 parameters: ImageLocation, DataVersion, ShardVersion, TrainingVersion" in outcome.out
     assert "\nok  " in outcome.out
 
 

@@ -16,13 +16,15 @@ import pytest
 
 from pipeline import images
 from pipeline.images import ROOT
+from pipeline.operations import registrations
 from pipeline.operations.cost import rates
 from pipeline.operations.freshness import VERSIONS
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
 from pipeline.source import Source
 from pipeline.validation import validate_definition
-from steps.contracts.evaluation import Evaluation
+from steps.contracts.evaluation import FILE, Evaluation
+from steps.evaluate import versions
 
 Definition = dict[str, Any]
 # Compiles a profile with every connection refused; argv: folder, profile.
@@ -372,13 +374,99 @@ def test_the_gate_wants_accuracy_and_rmse_and_no_loss_against_the_champion(prod:
     ]
 
 
-def test_a_passed_gate_registers_then_deploys_and_a_failed_one_fails(prod: Definition) -> None:
-    gate = steps_of(prod)["QualityGate"]["Arguments"]
-    assert [(step["Name"], step["Type"]) for step in gate["IfSteps"]] == [
-        ("RegisterModel", "RegisterModel"),
-        ("DeployModel", "Lambda"),
+def branches_of(condition: Any) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    taken, other = (
+        [(step["Name"], step["Type"]) for step in condition["Arguments"][branch]] for branch in ("IfSteps", "ElseSteps")
+    )
+    return taken, other
+
+
+def test_a_gate_that_is_not_passed_fails_the_run(prod: Definition) -> None:
+    assert branches_of(steps_of(prod)["QualityGate"]) == ([], [("QualityGateFailed", "Fail")])
+
+
+def test_a_new_version_that_passes_the_gate_is_registered_then_deployed_and_else_nothing_is_done(
+    prod: Definition,
+) -> None:
+    steps = steps_of(prod)
+    assert branches_of(steps["NewVersion"]) == ([("RegisterModel", "RegisterModel"), ("DeployModel", "Lambda")], [])
+    *gate, new = steps["NewVersion"]["Arguments"]["Conditions"]
+    assert gate == steps["QualityGate"]["Arguments"]["Conditions"]
+    assert (new["Type"], new["LeftValue"]["Std:JsonGet"]["Path"], new["RightValue"]) == (
+        "GreaterThanOrEqualTo",
+        "registration.wanted",
+        1,
+    )
+
+
+def test_no_condition_stands_in_a_branch_of_another_and_nothing_waits_for_one(prod: Definition) -> None:
+    conditions = [step["Name"] for step in prod["Steps"] if step["Type"] == "Condition"]
+    assert conditions == [name for name, step in steps_of(prod).items() if step["Type"] == "Condition"]
+    for step in steps_of(prod).values():
+        assert not set(step.get("DependsOn", [])) & set(conditions)
+        assert not [name for name in conditions if f'"Steps.{name}.' in json.dumps(step["Arguments"])]
+
+
+def arguments_of(step: Any) -> dict[str, Any]:
+    flags = step["Arguments"]["AppSpecification"]["ContainerArguments"]
+    return dict(zip(flags[::2], flags[1::2], strict=True))
+
+
+def test_the_evaluation_looks_for_a_version_by_what_a_version_is_registered_with(prod: Definition) -> None:
+    steps = steps_of(prod)
+    arguments, register = arguments_of(steps["EvaluateModel"]), steps["RegisterModel"]["Arguments"]
+    origin = register["CustomerMetadataProperties"]
+    assert {name for name in vars(versions.Identity("", "", "", "", "")) if name != "artifact"} <= set(origin)
+    assert (origin["evaluation_image"], origin["serving_image"], origin["decision"]) == (
+        arguments["--evaluation-image"],
+        arguments["--serving-image"],
+        arguments["--decision"],
+    )
+    assert origin["evaluation_image"] == steps["EvaluateModel"]["Arguments"]["AppSpecification"]["ImageUri"]
+    (container,) = register["InferenceSpecification"]["Containers"]
+    (model,) = [
+        one["S3Input"]["S3Uri"]
+        for one in steps["EvaluateModel"]["Arguments"]["ProcessingInputs"]
+        if one["InputName"] == "model"
     ]
-    assert [(step["Name"], step["Type"]) for step in gate["ElseSteps"]] == [("QualityGateFailed", "Fail")]
+    assert (container["Image"], container["ModelDataUrl"]) == (arguments["--serving-image"], model)
+    assert register["ModelPackageGroupName"] == arguments["--group"]
+
+
+def test_a_run_may_register_the_same_again_as_the_setting_says_or_as_it_is_started(prod: Definition) -> None:
+    asked = parameters_of(prod)["RegisterAgain"]
+    assert (asked["DefaultValue"], asked["EnumValues"]) == ("no", ["no", "yes"])
+    arguments = arguments_of(steps_of(prod)["EvaluateModel"])
+    assert arguments["--register-again"] == {"Get": "Parameters.RegisterAgain"}
+    assert arguments["--approval"] == {"Get": "Parameters.ApprovalStatus"}
+    always = compiled("prod", registry={"register_again": True})
+    assert parameters_of(always)["RegisterAgain"]["DefaultValue"] == "yes"
+
+
+def test_the_evaluation_takes_every_argument_that_it_is_passed(
+    prod: Definition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from steps.evaluate import __main__ as program
+
+    given = {
+        flag: value if isinstance(value, str) else {"--register-again": "yes"}.get(flag, "0.5")
+        for flag, value in arguments_of(steps_of(prod)["EvaluateModel"]).items()
+    }
+    taken: list[Any] = []
+    monkeypatch.setattr(program, "run", taken.append)
+    monkeypatch.setattr(sys, "argv", ["steps.evaluate", *(part for pair in given.items() for part in pair)])
+    program.main()
+    assert {f"--{name.replace('_', '-')}": str(value) for name, value in vars(taken[0]).items()} == {
+        "--batch-size": "64",
+        **given,
+    }
+
+
+def test_the_evaluation_is_left_where_the_commands_look_for_it(prod: Definition) -> None:
+    (output,) = steps_of(prod)["EvaluateModel"]["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+    place = output["S3Output"]["S3Uri"]["Std:Join"]
+    values = ["run1" if value == {"Get": "Execution.PipelineExecutionId"} else value for value in place["Values"]]
+    assert registrations.evaluation_uri(settings_of("prod"), "run1") == f"{place['On'].join(values)}/{FILE}"
 
 
 def test_every_value_that_is_read_from_the_evaluation_is_in_it(prod: Definition) -> None:

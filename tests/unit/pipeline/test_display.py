@@ -15,6 +15,7 @@ from pipeline import display
 from pipeline.operations.executions import Execution
 from pipeline.operations.predictions import Prediction
 from pipeline.operations.progress import Progress, Saving, StepRun, Trial
+from pipeline.operations.registrations import Registration
 from pipeline.operations.reuse import Expectation, Outcome
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -95,6 +96,52 @@ def test_a_run_that_failed_outside_its_steps_gives_its_own_reason() -> None:
 def test_a_run_that_succeeded_says_so_in_one_line() -> None:
     done = replace(QUERY, status="Succeeded", ended=after(62))
     assert outcome(done, status="Succeeded") == ["Run run1 succeeded in 1 min 02 s."]
+
+
+WITHHELD = Registration(
+    wanted=False,
+    version=3,
+    status="PendingManualApproval",
+    reason="version 3 (PendingManualApproval) is this model already",
+)
+
+
+def test_a_run_that_registered_nothing_says_which_version_its_model_is_and_what_is_next() -> None:
+    assert display.registration_lines(WITHHELD, "python -m pipeline --profile demo") == [
+        "nothing was registered: version 3 (PendingManualApproval) is this model already;"
+        " registry.register_again, or RegisterAgain=yes for one run, registers anyway",
+        "next: python -m pipeline --profile demo approve 3",
+    ]
+
+
+@pytest.mark.parametrize(("status", "lines"), [("Rejected", 2), ("Approved", 1)])
+def test_an_approval_is_next_for_a_version_that_is_not_approved(status: str, lines: int) -> None:
+    assert len(display.registration_lines(replace(WITHHELD, status=status), "python -m pipeline")) == lines
+
+
+def test_a_run_of_which_nothing_is_known_or_that_registered_has_no_such_line() -> None:
+    assert display.registration_lines(None, "python -m pipeline") == []
+    assert display.registration_lines(Registration(wanted=True), "python -m pipeline") == []
+
+
+def test_what_the_registry_holds_cannot_be_told_without_the_evaluation() -> None:
+    assert display.registration_lines(Registration(wanted=True, problem="may not look"), "python -m pipeline") == [
+        "whether a version is this model already cannot be told: may not look"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "note"),
+    [
+        ("QualityGate", "True", "passed"),
+        ("QualityGate", "False", "not passed"),
+        ("NewVersion", "True", "yes"),
+        ("NewVersion", "False", "no"),
+    ],
+)
+def test_a_condition_says_what_came_of_it(name: str, outcome: str, note: str) -> None:
+    step = StepRun(name, "Succeeded", START, after(1), metadata={"Condition": {"Outcome": outcome}})
+    assert lines_of(Progress(EXECUTION, (step,), ()))[1].endswith(f"{name}: Succeeded in 1.0 s ({note})")
 
 
 def test_a_long_reason_is_cut() -> None:

@@ -39,6 +39,10 @@ def step(definition, name):
     return find(definition["Steps"])
 
 
+def parameter(definition, name):
+    return next(one for one in definition["Parameters"] if one["Name"] == name)
+
+
 def test_the_compiled_definition_has_no_problem(definition):
     assert validate_definition(definition) == []
 
@@ -168,7 +172,7 @@ MISTAKES = {
         "flat",
     ),
     "a default outside its values": (
-        lambda d: d["Parameters"][-1].update(DefaultValue="Maybe"),
+        lambda d: parameter(d, "ApprovalStatus").update(DefaultValue="Maybe"),
         "ApprovalStatus",
         "'Maybe' is none",
     ),
@@ -184,12 +188,12 @@ MISTAKES = {
         "at most 200 allowed",
     ),
     "a value of another type among a parameter's": (
-        lambda d: d["Parameters"][-1].update(EnumValues=["Approved", 1, "PendingManualApproval"]),
+        lambda d: parameter(d, "ApprovalStatus").update(EnumValues=["Approved", 1, "PendingManualApproval"]),
         "ApprovalStatus",
         "1 is no String",
     ),
     "a parameter's default that its place does not take": (
-        lambda d: d["Parameters"][-1].update(DefaultValue="Maybe", EnumValues=["Maybe"]),
+        lambda d: parameter(d, "ApprovalStatus").update(DefaultValue="Maybe", EnumValues=["Maybe"]),
         "RegisterModel.ModelApprovalStatus",
         "ApprovalStatus may be 'Maybe'",
     ),
@@ -237,7 +241,7 @@ MISTAKES = {
     ),
     "a misspelt member in a branch": (
         lambda d: step(d, "DeployModel").update(Function="arn"),
-        "step QualityGate.IfSteps[1].Function",
+        "step NewVersion.IfSteps[1].Function",
         "unknown",
     ),
     "a network without its security groups": (

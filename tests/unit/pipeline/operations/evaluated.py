@@ -19,6 +19,7 @@ from steps.contracts.statistics.tally import Confusion, Tally
 from steps.evaluate import metrics
 
 CLASSES = range(6)
+NEW = evaluation.Registration(wanted=1, version=None, package_arn="", status="", reason="no version is the same")
 
 
 def judged(
@@ -28,6 +29,7 @@ def judged(
     sha256: str = "a" * 64,
     split: str = "grouped",
     champion: tuple[int, Sequence[int]] | None = None,
+    registration: evaluation.Registration = NEW,
 ) -> evaluation.Evaluation:
     """The evaluation of a model that made these counts; `champion` is a version and what it counted."""
     confusion = Confusion.of(np.array(truth), np.array(counts))
@@ -40,7 +42,12 @@ def judged(
         accuracy, rmse = bootstrap.differences(pairs)
         their_score = metrics.score(pairs.confusion(1))
         beside = evaluation.Champion(
-            version=version, package_arn="arn", score=their_score, accuracy=accuracy, rmse=rmse
+            version=version,
+            package_arn="arn",
+            this_model=False,
+            score=their_score,
+            accuracy=accuracy,
+            rmse=rmse,
         )
     return evaluation.Evaluation(
         dataset=evaluation.Dataset(item_count=len(truth), sha256=sha256, split=split, same_bin=0, rejected=0),
@@ -56,6 +63,7 @@ def judged(
         gate=evaluation.Gate(
             accuracy_loss=0, champion="none", shown=evaluation.Shown(accuracy="0", rmse="0", accuracy_loss="0")
         ),
+        registration=registration,
         agreement=evaluation.Agreement(photos=1, same_counts=1, largest_difference=0),
         model={},
         provenance=evaluation.Provenance(),

@@ -17,7 +17,7 @@ GROUP = "bins"
 
 
 class Registry:
-    """SageMaker's two operations that the champion is found with, answered a page of one version at a time."""
+    """SageMaker's two operations that versions are found with, answered a page of one version at a time."""
 
     def __init__(self, versions):
         self.versions = versions
@@ -26,16 +26,18 @@ class Registry:
         assert operation == "list_model_packages"
         return self
 
-    def paginate(self, ModelPackageGroupName, ModelApprovalStatus):
+    def paginate(self, ModelPackageGroupName, ModelApprovalStatus=None, **_):
         assert ModelPackageGroupName == GROUP
         for version, (status, _) in self.versions.items():
-            matching = [{"ModelPackageVersion": version, "ModelPackageArn": f"arn:{version}"}]
-            yield {"ModelPackageSummaryList": matching if status == ModelApprovalStatus else []}
+            summary = {"ModelPackageVersion": version, "ModelPackageArn": f"arn:{version}"}
+            matching = [{**summary, "ModelPackageStatus": "Completed"}]
+            yield {"ModelPackageSummaryList": matching if ModelApprovalStatus in (None, status) else []}
 
     def describe_model_package(self, ModelPackageName):
         version = int(ModelPackageName.removeprefix("arn:"))
         uri = self.versions[version][1]
         return {
+            "ModelApprovalStatus": self.versions[version][0],
             "ModelPackageVersion": version,
             "ModelPackageArn": ModelPackageName,
             "InferenceSpecification": {"Containers": [{"ModelDataUrl": uri}]},
@@ -139,7 +141,7 @@ def test_a_registry_that_does_not_answer_ends_the_step_with_the_rights_it_wants(
 
 
 def rival(tmp_path):
-    return Champion(1, "arn:1", Predictor.load(write_artifact(tmp_path, CLASSES)))
+    return Champion(1, "arn:1", Predictor.load(write_artifact(tmp_path, CLASSES)), "s3://bucket/models/1/model.tar.gz")
 
 
 def by_resampling_photos(truth, ours, theirs):
@@ -160,7 +162,7 @@ def test_the_interval_is_that_of_resampling_photos_one_by_one(tmp_path):
     theirs = np.where(rng.random(800) < 0.4, truth, rng.integers(0, 6, 800))
     pairs = Tally()
     pairs.add(truth, ours, theirs)
-    found = compare(rival(tmp_path), pairs)
+    found = compare(rival(tmp_path), pairs, "s3://bucket/models/2")
     accuracy, rmse = by_resampling_photos(truth, ours, theirs)
     assert (found.accuracy.lower, found.accuracy.upper) == pytest.approx(tuple(accuracy), abs=0.006)
     assert (found.rmse.lower, found.rmse.upper) == pytest.approx(tuple(rmse), abs=0.02)
@@ -171,6 +173,6 @@ def test_many_quantities_are_compared_too(tmp_path):
     rng = np.random.default_rng(0)
     pairs = Tally()
     pairs.add(*(rng.integers(0, 60, 30_000) for _ in range(3)))
-    found = compare(rival(tmp_path), pairs)
+    found = compare(rival(tmp_path), pairs, "s3://bucket/models/2")
     assert found.accuracy.lower <= found.accuracy.value <= found.accuracy.upper
     assert found.rmse.lower <= found.rmse.value <= found.rmse.upper

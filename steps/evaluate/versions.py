@@ -1,0 +1,143 @@
+"""The version in the registry that is the same as this model: found again, not registered again.
+
+A cached TuneModel gives a later run the same best trial, and so the same artifact. Where the data and the code that
+judges and serves are the same too, another version would tell a person who approves nothing new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from steps.contracts.errors import StepError
+from steps.contracts.evaluation import Registration
+from steps.evaluate.archive import ARCHIVE
+from steps.evaluate.settings import Settings
+
+# The most that ListModelPackages gives at a time.
+PAGE = 100
+# Packages that never became a version, or are about to be none.
+_UNUSABLE = ("Failed", "Deleting")
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of the group; `status` is its approval status."""
+
+    number: int
+    arn: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What two versions have in common that are the same.
+
+    `artifact` is the model's URI, the rest are customer metadata of a version, which RegisterModel writes. The largest
+    quantity is not among them: it shapes the labels, and by them the data's hash.
+    """
+
+    artifact: str
+    dataset_sha256: str
+    decision: str
+    evaluation_image: str
+    serving_image: str
+
+    def is_of(self, package: dict[str, Any]) -> bool:
+        """Whether the package, as DescribeModelPackage answers, is the same; what is not said is never the same."""
+        containers = package.get("InferenceSpecification", {}).get("Containers", [])
+        artifact = containers[0].get("ModelDataUrl", "") if containers else ""
+        recorded = package.get("CustomerMetadataProperties", {})
+        wanted = {name: value for name, value in vars(self).items() if name != "artifact"}
+        return same_artifact(artifact, self.artifact) and all(
+            value != "" and recorded.get(name) == value for name, value in wanted.items()
+        )
+
+
+def same_artifact(first: str, second: str) -> bool:
+    """Whether two URIs name the same model artifact, with or without the archive's name at their end."""
+    first, second = (uri.removesuffix(f"/{ARCHIVE}").rstrip("/") for uri in (first, second))
+    return first != "" and first == second
+
+
+def registration(settings: Settings, identity: Identity, trained: datetime | None) -> Registration:
+    """Whether to register; `trained` is when the model's training job ended, None where that is not known.
+
+    Raises StepError when the registry does not answer: a model must not be registered twice because nobody could look.
+    """
+    if not settings.group:
+        return _first("no model package group was given")
+    same = find(settings.group, identity, trained)
+    if same is None:
+        return _first(f"no version of {settings.group} has the same model, data, evaluation code and serving code")
+    reason = f"version {same.number} ({same.status}) is this model already"
+    if settings.register_again == "yes":
+        reason += ", and another was asked for"
+    elif settings.approval == "Approved" and same.status != "Approved":
+        reason += f"; to have it Approved, as this run asks, approve version {same.number}"
+    return Registration(
+        wanted=1 if settings.register_again == "yes" else 0,
+        version=same.number,
+        package_arn=same.arn,
+        status=same.status,
+        reason=reason,
+    )
+
+
+def _first(reason: str) -> Registration:
+    return Registration(wanted=1, version=None, package_arn="", status="", reason=reason)
+
+
+def find(group: str, identity: Identity, trained: datetime | None) -> Version | None:
+    """The newest version of the group that is the same, whatever its approval status; None where there is none.
+
+    Asks for the versions since `trained` alone: none of this model can be older. Raises StepError when the registry
+    does not answer.
+    """
+    from boto3 import client
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    sagemaker = client("sagemaker")
+    try:
+        for arn in _newest_first(sagemaker, group, trained):
+            package = _described(sagemaker, arn)
+            if package is not None and identity.is_of(package):
+                status = package.get("ModelApprovalStatus", "without an approval status")
+                return Version(int(package["ModelPackageVersion"]), package["ModelPackageArn"], status)
+    except (BotoCoreError, ClientError) as error:
+        raise StepError(
+            f"the model package group {group} cannot be read for a version of this model: {error}; "
+            "allow the job's role sagemaker:ListModelPackages and sagemaker:DescribeModelPackage"
+        ) from error
+    return None
+
+
+def _newest_first(sagemaker: Any, group: str, trained: datetime | None) -> Iterator[str]:
+    since = {"CreationTimeAfter": trained} if trained else {}
+    pages = sagemaker.get_paginator("list_model_packages").paginate(
+        ModelPackageGroupName=group,
+        SortBy="CreationTime",
+        SortOrder="Descending",
+        PaginationConfig={"PageSize": PAGE},
+        **since,
+    )
+    for page in pages:
+        for summary in page["ModelPackageSummaryList"]:
+            if summary["ModelPackageStatus"] not in _UNUSABLE:
+                yield summary["ModelPackageArn"]
+
+
+def _described(sagemaker: Any, arn: str) -> dict[str, Any] | None:
+    """The package; None where it was deleted since it was listed."""
+    from botocore.exceptions import ClientError
+
+    try:
+        package: dict[str, Any] = sagemaker.describe_model_package(ModelPackageName=arn)
+    except ClientError as error:
+        # SageMaker has no code of its own for this: a ValidationException "ModelPackage ARN does not exist."
+        if "does not exist" in error.response["Error"].get("Message", ""):
+            return None
+        raise
+    return package
