@@ -38,6 +38,25 @@ def pytest_configure() -> None:
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say the order of the tests: pytest prints no header with -q."""
+    _say_seed(session.config)
+
+
+def pytest_terminal_summary(exitstatus: int, config: pytest.Config) -> None:
+    """Say it again below what has failed, which may have failed for the order."""
+    if exitstatus:
+        _say_seed(config)
+
+
+def _say_seed(config: pytest.Config) -> None:
+    """Print the command that runs the tests in this order; a process of pytest-xdist prints nothing."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    seed = config.getoption("randomly_seed", None)
+    if terminal is not None and seed is not None and not hasattr(config, "workerinput"):
+        terminal.write_line(f"in this order again: make test SEED={seed}")
+
+
 @pytest.fixture(scope="session")
 def s3() -> Iterator[Any]:
     """A boto3 S3 client of a server that runs as long as the session; `AWS_*` points every client there."""
