@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 import tempfile
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,6 +57,13 @@ def _say_seed(config: pytest.Config) -> None:
     seed = config.getoption("randomly_seed", None)
     if terminal is not None and seed is not None and not hasattr(config, "workerinput"):
         terminal.write_line(f"in this order again: make test SEED={seed}")
+
+
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Take Torch's random numbers from the seed, as pytest-randomly does with those of Python and NumPy."""
+    torch, seed = sys.modules.get("torch"), item.config.getoption("randomly_seed", None)
+    if torch is not None and seed is not None:
+        torch.manual_seed(seed + zlib.crc32(item.nodeid.encode()))
 
 
 @pytest.fixture(scope="session")

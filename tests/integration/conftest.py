@@ -85,7 +85,7 @@ def sagemaker(local_cloud: LocalCloud) -> Any:
     return local_cloud.client("sagemaker")
 
 
-def wait_until(done: Callable[[], Any], seconds: float = 120) -> Any:
+def wait_until(done: Callable[[], Any], seconds: float = 300) -> Any:
     """The first true value of `done`; a busy machine gets the time that it needs."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

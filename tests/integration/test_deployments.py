@@ -123,7 +123,7 @@ class Registry:
             found = self.describe()
             return found if found["EndpointStatus"] == "InService" else None
 
-        return wait_until(done, 90)
+        return wait_until(done)
 
     def decisions(self):
         logs = self.client("logs")
@@ -220,7 +220,7 @@ def test_an_approval_whose_event_comes_twice_at_once_and_again_later_is_one_depl
             kept = [one for one in found if one["reason"].endswith(("on its way to this version", "serves already"))]
             return made if made and kept else None
 
-        assert wait_until(decided, 90) == [change]
+        assert wait_until(decided) == [change]
 
     first = registry.approve(GOOD, golden=GOOD)
     registry.judged(first, "accepted")
@@ -369,5 +369,5 @@ def test_settings_of_the_endpoint_that_have_changed_come_with_the_next_deploymen
     account.prepare(changed)
     done = deployment.deploy(changed, deployment.latest(changed))
     assert (done.version, done.decision) == (1, "updating")
-    assert operation.wait(changed, done.arn, timeout=60, interval=0.2).captured_percent == 50
+    assert operation.wait(changed, done.arn, timeout=300, interval=0.2).captured_percent == 50
     assert deployment.deploy(changed, deployment.latest(changed)).reason == "version 1 serves already"

@@ -97,7 +97,7 @@ def definition(bucket, image, instances=1, **hyperparameters):
         "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/models"},
         "CheckpointConfig": {"S3Uri": f"s3://{bucket}/checkpoints", "LocalPath": "/opt/ml/checkpoints"},
         "ResourceConfig": {"InstanceCount": instances, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 120},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
         "StaticHyperParameters": {
             "sagemaker_program": "train.py",
             "sagemaker_submit_directory": "/opt/ml/code",
@@ -132,7 +132,7 @@ def finish_tuning(sagemaker, request):
         described = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
         return described if described["HyperParameterTuningJobStatus"] in ("Completed", "Failed", "Stopped") else None
 
-    return wait_until(ended, 120)
+    return wait_until(ended)
 
 
 def trials_of(sagemaker, name, **more):
@@ -150,7 +150,7 @@ def finish_training(sagemaker, request):
         described = sagemaker.describe_training_job(TrainingJobName=request["TrainingJobName"])
         return described if described["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
 
-    return wait_until(ended, 120)
+    return wait_until(ended)
 
 
 @pytest.mark.parametrize("strategy", ["Random", "Bayesian"])

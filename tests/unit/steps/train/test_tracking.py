@@ -33,7 +33,7 @@ def test_a_trial_whose_tracking_server_is_away_trains_to_its_end_with_one_warnin
     kept = History.model_validate_json((trial / "model" / "history.json").read_text())
     assert len(kept.epochs) == 2
     # The training itself, the model's export with it, takes the rest; the tracker's part is bounded.
-    assert taken < sum(epoch.seconds for epoch in kept.epochs) + tracking.FINISH_SECONDS + 60
+    assert taken < sum(epoch.seconds for epoch in kept.epochs) + tracking.FINISH_SECONDS + 300
 
 
 def test_epochs_are_handed_over_at_once_and_the_end_waits_no_longer_than_it_says(silent_port, monkeypatch, caplog):
