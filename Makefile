@@ -13,9 +13,11 @@ REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt req
 demo: setup
 	$(BIN)/python -m pipeline demo
 
-# A module's tests share what they set up, so they run in one process.
+# In another order each time; what a run prints repeats it: make test SEED=123. A module's tests share what they set up,
+# so they run in one process; and modules begin in the order of the seed, not the one with the most tests first.
 test: setup
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder \
+		$(if $(SEED),--randomly-seed=$(SEED))
 
 # The training container's contract under AWS's own training toolkit.
 test-toolkit: setup-toolkit

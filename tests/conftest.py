@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 import tempfile
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,32 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("untimed")
     # A session of boto3's reads the services' models anew, SageMaker's for a third of a second; many tests have one.
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say the order of the tests: pytest prints no header with -q."""
+    _say_seed(session.config)
+
+
+def pytest_terminal_summary(exitstatus: int, config: pytest.Config) -> None:
+    """Say it again below what has failed, which may have failed for the order."""
+    if exitstatus:
+        _say_seed(config)
+
+
+def _say_seed(config: pytest.Config) -> None:
+    """Print the command that runs the tests in this order; a process of pytest-xdist prints nothing."""
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    seed = config.getoption("randomly_seed", None)
+    if terminal is not None and seed is not None and not hasattr(config, "workerinput"):
+        terminal.write_line(f"in this order again: make test SEED={seed}")
+
+
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Take Torch's random numbers from the seed, as pytest-randomly does with those of Python and NumPy."""
+    torch, seed = sys.modules.get("torch"), item.config.getoption("randomly_seed", None)
+    if torch is not None and seed is not None:
+        torch.manual_seed(seed + zlib.crc32(item.nodeid.encode()))
 
 
 @pytest.fixture(scope="session")

@@ -30,10 +30,12 @@ def athena(aws: Front, bucket: str) -> Athena:
 
 @pytest.fixture
 def last_query(aws: Front) -> Callable[[], dict[str, Any]]:
-    """The execution that was started last."""
+    """The execution that was started last; nothing before the first."""
 
     def find() -> dict[str, Any]:
         ids = aws.client("athena").list_query_executions(WorkGroup="primary")["QueryExecutionIds"]
+        if not ids:
+            return {}
         found = aws.client("athena").batch_get_query_execution(QueryExecutionIds=ids)["QueryExecutions"]
         newest: dict[str, Any] = max(found, key=lambda one: one["Status"]["SubmissionDateTime"])
         return newest
@@ -46,7 +48,7 @@ def running(find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         query = find()
-        if query["Query"] == ENDLESS and query["Status"]["State"] == "RUNNING":
+        if query.get("Query") == ENDLESS and query["Status"]["State"] == "RUNNING":
             return query
         time.sleep(0.02)
     raise TimeoutError

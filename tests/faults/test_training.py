@@ -23,7 +23,7 @@ FLAGS = (
     *("--workers", "1", "--ema-decay", "0.9"),
 )
 CHECKPOINT_EACH_STEP = ("--checkpoint-minutes", "0.000001", "--checkpoints-kept", "3")
-TIME_LIMIT = 240
+TIME_LIMIT = 480
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:

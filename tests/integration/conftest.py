@@ -6,7 +6,9 @@ import textwrap
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -46,10 +48,9 @@ class LocalCloud:
         return f"{REGISTRY}/test:{tag}"
 
 
-@pytest.fixture(scope="package")
-def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
-    """A local cloud that runs as long as this package's tests; the environment points at it."""
-    directory = tmp_path_factory.mktemp("local") / "cloud"
+@contextmanager
+def running(directory: Path) -> Iterator[LocalCloud]:
+    """A local cloud in this folder, on free ports; the environment points at it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_LOCAL_DIR", str(directory))
         started = cloud.up(directory, ACCOUNT, api_port=free_port(), s3_port=free_port())
@@ -65,13 +66,27 @@ def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud
             boto3.DEFAULT_SESSION = None
 
 
+@pytest.fixture(scope="module")
+def local_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """A local cloud for a module's tests alone: what another module leaves, and when, is nothing to them."""
+    with running(tmp_path_factory.mktemp("local") / "cloud") as started:
+        yield started
+
+
+@pytest.fixture
+def empty_cloud(tmp_path: Path) -> Iterator[LocalCloud]:
+    """A local cloud in which no other test has made anything."""
+    with running(tmp_path / "cloud") as started:
+        yield started
+
+
 @pytest.fixture
 def sagemaker(local_cloud: LocalCloud) -> Any:
     return local_cloud.client("sagemaker")
 
 
-def wait_until(done: Callable[[], Any], seconds: float = 60) -> Any:
-    """The first true value of `done`."""
+def wait_until(done: Callable[[], Any], seconds: float = 300) -> Any:
+    """The first true value of `done`; a busy machine gets the time that it needs."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := done():

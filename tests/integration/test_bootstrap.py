@@ -115,7 +115,7 @@ ANSWERS = {
         AccountId=ACCOUNT.id, BudgetName=name
     ),
     "AWS::CloudWatch::Alarm": lambda client, name: in_list(
-        client("cloudwatch").describe_alarms()["MetricAlarms"], "AlarmName", name
+        client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"], "AlarmName", name
     ),
     "AWS::CodeBuild::Project": lambda client, name: in_list(
         client("codebuild").batch_get_projects(names=[name])["projects"], "name", name

@@ -5,7 +5,6 @@ import io
 import json
 import tarfile
 import threading
-import time
 import uuid
 
 import pytest
@@ -105,7 +104,8 @@ class Registry:
 
     def describe(self):
         sagemaker = self.client("sagemaker")
-        names = [one["EndpointName"] for one in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]]
+        found = sagemaker.list_endpoints(NameContains=self.endpoint)["Endpoints"]
+        names = [one["EndpointName"] for one in found]
         return sagemaker.describe_endpoint(EndpointName=self.endpoint) if self.endpoint in names else None
 
     def tags(self):
@@ -123,7 +123,7 @@ class Registry:
             found = self.describe()
             return found if found["EndpointStatus"] == "InService" else None
 
-        return wait_until(done, 90)
+        return wait_until(done)
 
     def decisions(self):
         logs = self.client("logs")
@@ -145,7 +145,14 @@ def registry(local_cloud):
             "data": base.data.model_copy(update={"bucket": f"{name}-bucket", "database": name, "workgroup": name}),
             "registry": base.registry.model_copy(update={"group": name}),
             "endpoint": base.endpoint.model_copy(
-                update={"name": name, "canary_seconds": 4, "baking_seconds": 1, "maximum_errors": 2}
+                update={
+                    "name": name,
+                    # Of the few requests that a busy machine answers, enough are the canary's.
+                    "canary_percent": 30,
+                    "canary_seconds": 4,
+                    "baking_seconds": 1,
+                    "maximum_errors": 2,
+                }
             ),
         }
     )
@@ -155,7 +162,7 @@ def registry(local_cloud):
     made = Registry(local_cloud, settings, local_cloud.image(SERVE, "serve.py"))
     yield made
     if found := made.describe():
-        wait_until(lambda: made.describe()["EndpointStatus"] in ("InService", "Failed"), 60)
+        wait_until(lambda: made.describe()["EndpointStatus"] in ("InService", "Failed"))
         for rule in serving.deployment_rules(settings):
             local_cloud.client("events").disable_rule(Name=rule)
         sagemaker.delete_endpoint(EndpointName=found["EndpointName"])
@@ -189,6 +196,11 @@ class Asking:
             except self._runtime.exceptions.ClientError as error:
                 self.answers.append(error)
 
+    def again(self, count=5):
+        """Wait for so many more answers."""
+        wanted = len(self.answers) + count
+        wait_until(lambda: len(self.answers) >= wanted)
+
     def errors(self):
         return [answer for answer in self.answers if not isinstance(answer, str)]
 
@@ -208,7 +220,7 @@ def test_an_approval_whose_event_comes_twice_at_once_and_again_later_is_one_depl
             kept = [one for one in found if one["reason"].endswith(("on its way to this version", "serves already"))]
             return made if made and kept else None
 
-        assert wait_until(decided, 90) == [change]
+        assert wait_until(decided) == [change]
 
     first = registry.approve(GOOD, golden=GOOD)
     registry.judged(first, "accepted")
@@ -241,14 +253,14 @@ def test_what_the_endpoint_is_asked_and_answers_is_captured_and_counted(registry
         bodies = [read(s3, f"s3://{bucket}/{key}") for key in keys(s3, bucket, f"{prefix}/{registry.endpoint}/")]
         return [line for body in bodies for line in body.splitlines() if b"YSBwaG90bw==" in line]
 
-    (line,) = wait_until(captured, 20)
+    (line,) = wait_until(captured)
     assert json.loads(json.loads(line)["captureData"]["endpointOutput"]["data"])["model_version"] == first
 
     def counted():
         found = operation.health(registry.settings).traffic
         return found if found.requests >= 2 else None
 
-    traffic = wait_until(counted, 20)
+    traffic = wait_until(counted)
     assert (traffic.failed, traffic.refused) == (0, 0)
     assert traffic.slowest_milliseconds > 5
 
@@ -276,7 +288,7 @@ def test_a_person_approves_and_goes_back_by_a_command_and_what_came_after_is_rej
     assert registry.describe()["EndpointConfigName"] == before["EndpointConfigName"]
     with Asking(registry) as client:
         status, out, error = call("rollback", "--yes", "-m", "it counts boxes")
-        time.sleep(0.3)
+        client.again()
     assert status == 0, error
     assert out.splitlines() == [
         "rejected: version 2",
@@ -297,7 +309,7 @@ def test_a_good_version_takes_over_behind_its_canary_without_a_failed_request(re
     with Asking(registry) as client:
         second = registry.approve(GOOD, golden=GOOD)
         registry.judged(second, "accepted")
-        time.sleep(0.3)
+        client.again()
     assert client.errors() == []
     assert client.answers[0] == first
     assert set(client.answers[-5:]) == {second}
@@ -322,7 +334,7 @@ def test_a_bad_version_goes_back_and_the_old_one_never_stopped_answering(registr
         second = registry.approve(model, golden=golden)
         after = registry.judged(second, "rolled-back")
         settled = len(client.answers)
-        time.sleep(0.5)
+        client.again()
     assert after["EndpointConfigName"] == before["EndpointConfigName"]
     # The verdict is noted on the endpoint before the function's log is written.
     decided = wait_until(lambda: [d for d in registry.decisions() if d["decision"] in ("rolled-back", "rolling-back")])
@@ -342,7 +354,7 @@ def test_a_bad_version_goes_back_and_the_old_one_never_stopped_answering(registr
 
 def test_a_first_version_that_does_not_come_up_leaves_no_endpoint_and_the_next_one_makes_it(registry):
     registry.approve({"crash": True})
-    wait_until(lambda: [d for d in registry.decisions() if d["decision"] == "cleaned-up"], 60)
+    wait_until(lambda: [d for d in registry.decisions() if d["decision"] == "cleaned-up"])
     wait_until(lambda: registry.describe() is None)
     second = registry.approve(GOOD, golden=GOOD)
     registry.judged(second, "accepted")
@@ -359,5 +371,5 @@ def test_settings_of_the_endpoint_that_have_changed_come_with_the_next_deploymen
     account.prepare(changed)
     done = deployment.deploy(changed, deployment.latest(changed))
     assert (done.version, done.decision) == (1, "updating")
-    assert operation.wait(changed, done.arn, timeout=60, interval=0.2).captured_percent == 50
+    assert operation.wait(changed, done.arn, timeout=300, interval=0.2).captured_percent == 50
     assert deployment.deploy(changed, deployment.latest(changed)).reason == "version 1 serves already"

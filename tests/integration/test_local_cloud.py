@@ -28,9 +28,9 @@ def test_other_services_are_answered_by_the_server_behind(local_cloud):
     assert identity["Account"] == ACCOUNT.id
 
 
-def test_ecr_lists_what_is_published_here_and_its_other_operations_are_the_server_behinds(local_cloud):
-    tag = local_cloud.image("print('hello')").rpartition(":")[2]
-    ecr = local_cloud.client("ecr")
+def test_ecr_lists_what_is_published_here_and_its_other_operations_are_the_server_behinds(empty_cloud):
+    tag = empty_cloud.image("print('hello')").rpartition(":")[2]
+    ecr = empty_cloud.client("ecr")
     pages = ecr.get_paginator("describe_images").paginate(repositoryName="test", PaginationConfig={"PageSize": 1})
     found = {tag: one for page in pages for one in page["imageDetails"] for tag in one["imageTags"]}
     assert found[tag]["imageSizeInBytes"] > 0
@@ -86,9 +86,11 @@ def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path):
 def test_a_folder_of_another_account_is_not_mixed_up(local_cloud):
     cloud.down(local_cloud.settings.directory)
     other = Account(target="local", id="999999999999", region="us-east-1")
-    with pytest.raises(PipelineError, match="belongs to account 123456789012"):
-        cloud.up(local_cloud.settings.directory, other)
-    cloud.up(local_cloud.settings.directory, ACCOUNT)
+    try:
+        with pytest.raises(PipelineError, match="belongs to account 123456789012"):
+            cloud.up(local_cloud.settings.directory, other)
+    finally:
+        cloud.up(local_cloud.settings.directory, ACCOUNT)
 
 
 def test_reset_removes_a_cloud_and_nothing_else(tmp_path):

@@ -270,6 +270,7 @@ def handle(event, context):
         listed = s3.list_objects_v2(Bucket=bucket).get("Contents", [])
         return [json.load(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"]) for entry in listed]
 
+    read.function = name
     return read
 
 
@@ -284,8 +285,7 @@ def test_an_approval_reaches_the_function_that_a_rule_names_and_a_rejection_does
 
 
 def test_a_functions_error_comes_back_as_lambda_words_it(local_cloud, recorded):
-    name = local_cloud.client("lambda").list_functions()["Functions"][-1]["FunctionName"]
-    answer = local_cloud.client("lambda").invoke(FunctionName=name, Payload=b'{"no": "id"}')
+    answer = local_cloud.client("lambda").invoke(FunctionName=recorded.function, Payload=b'{"no": "id"}')
     assert answer["FunctionError"] == "Unhandled"
     assert json.load(answer["Payload"])["errorType"] == "KeyError"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from pipeline.settings_file import load_settings
 from tests.integration.conftest import ROLE, LocalCloud, wait_until
 from tests.integration.test_tuning import tuning
 
-# Prints an epoch's line as the trainer does, and leaves its history in the model; trial by trial a little better.
+# Prints an epoch's line as the trainer does, and leaves its history in the model; trial by trial a little better. Goes
+# on when the test has seen the first line.
 TRAIN = """
     import json, os, pathlib, sys, time
     rate = float(sys.argv[sys.argv.index("--rate") + 1])
@@ -33,7 +35,8 @@ TRAIN = """
             f" validation:best_accuracy={values[2]:.6f}",
             flush=True,
         )
-        time.sleep(1)
+        while not pathlib.Path(SEEN).exists():
+            time.sleep(0.05)
 """
 
 
@@ -45,13 +48,19 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def pipeline(local_cloud: LocalCloud, sagemaker: Any, settings: Settings) -> Any:
+def seen(tmp_path: Path) -> Path:
+    """The file that lets the trials go on."""
+    return tmp_path / "seen"
+
+
+@pytest.fixture
+def pipeline(local_cloud: LocalCloud, sagemaker: Any, settings: Settings, seen: Path) -> Any:
     """A pipeline whose one step is a cached TuneModel; gives a function that starts it."""
     from pipeline import metrics
 
     bucket = local_cloud.bucket()
     local_cloud.client("s3").put_object(Bucket=bucket, Key="index/part.json", Body=b"{}")
-    request = tuning(bucket, local_cloud.image(TRAIN, "train.py"), trials=2)
+    request = tuning(bucket, local_cloud.image(TRAIN.replace("SEEN", repr(str(seen))), "train.py"), trials=2)
     del request["HyperParameterTuningJobName"]
     config = request["HyperParameterTuningJobConfig"]
     config["HyperParameterTuningJobObjective"]["MetricName"] = metrics.OBJECTIVE
@@ -70,7 +79,9 @@ def pipeline(local_cloud: LocalCloud, sagemaker: Any, settings: Settings) -> Any
     return start
 
 
-def test_trials_and_curves_are_read_as_they_run_after_it_and_from_the_cache(pipeline: Any, settings: Settings) -> None:
+def test_trials_and_curves_are_read_as_they_run_after_it_and_from_the_cache(
+    pipeline: Any, settings: Settings, seen: Path
+) -> None:
     first = pipeline()
 
     def under_way() -> tuple[trials.TuningJob, list[curves.Epoch]] | None:
@@ -84,6 +95,7 @@ def test_trials_and_curves_are_read_as_they_run_after_it_and_from_the_cache(pipe
     job, epochs = wait_until(under_way)
     assert (job.status, job.trials[0].status) == ("InProgress", "InProgress")
     assert epochs[0].train_loss == 2.0
+    seen.touch()
     wait_until(lambda: executions.resolve(settings, first.id).ended)
     job = trials.read(settings, first.id)
     best = job.trial()

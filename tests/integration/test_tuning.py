@@ -43,6 +43,15 @@ EPOCHS = """
         print(f"epoch={epoch} validation:best={arguments.rate * (1 - 0.5 ** epoch):.6f}", flush=True)
         time.sleep(PAUSE)
 """
+# How long a trial waits after an epoch: one below the median of those before it waits for its stop.
+PAUSE = """
+    import pathlib, statistics
+    def pause(rate, rates=pathlib.Path(RATES)):
+        with rates.open("a") as file:
+            file.write(f"{rate}\\n")
+        before = [other for other in map(float, rates.read_text().split()) if other != rate]
+        return 60 if before and rate < statistics.median(before) else 0.4
+"""
 DISTRIBUTED = """
     import os, pathlib, torch.distributed as distributed, torch
     distributed.init_process_group("gloo")
@@ -88,7 +97,7 @@ def definition(bucket, image, instances=1, **hyperparameters):
         "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/models"},
         "CheckpointConfig": {"S3Uri": f"s3://{bucket}/checkpoints", "LocalPath": "/opt/ml/checkpoints"},
         "ResourceConfig": {"InstanceCount": instances, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1},
-        "StoppingCondition": {"MaxRuntimeInSeconds": 120},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600},
         "StaticHyperParameters": {
             "sagemaker_program": "train.py",
             "sagemaker_submit_directory": "/opt/ml/code",
@@ -123,7 +132,7 @@ def finish_tuning(sagemaker, request):
         described = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
         return described if described["HyperParameterTuningJobStatus"] in ("Completed", "Failed", "Stopped") else None
 
-    return wait_until(ended, 120)
+    return wait_until(ended)
 
 
 def trials_of(sagemaker, name, **more):
@@ -141,7 +150,7 @@ def finish_training(sagemaker, request):
         described = sagemaker.describe_training_job(TrainingJobName=request["TrainingJobName"])
         return described if described["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
 
-    return wait_until(ended, 120)
+    return wait_until(ended)
 
 
 @pytest.mark.parametrize("strategy", ["Random", "Bayesian"])
@@ -197,11 +206,14 @@ def test_hyperband_without_a_maximum_takes_the_epochs_hyperparameter_or_is_refus
 
 @pytest.mark.parametrize("strategy", ["Random", "Bayesian"])
 def test_auto_early_stopping_stops_trials_below_the_median_and_proposes_the_same_again(
-    local_cloud, sagemaker, bucket, strategy
+    local_cloud, sagemaker, bucket, strategy, tmp_path
 ):
-    image = local_cloud.image(EPOCHS.replace("PAUSE", "0.4"), "train.py")
+    rates = tmp_path / "rates"
+    source = PAUSE.replace("RATES", repr(str(rates))) + EPOCHS.replace("PAUSE", "pause(arguments.rate)")
+    image = local_cloud.image(source, "train.py")
     outcomes = []
     for _ in range(2):
+        rates.write_text("")
         request = tuning(bucket, image, trials=4, strategy=strategy)
         request["TrainingJobDefinition"]["StaticHyperParameters"]["epochs"] = "3"
         request["HyperParameterTuningJobConfig"]["TrainingJobEarlyStoppingType"] = "Auto"

@@ -31,7 +31,7 @@ from tests.integration.conftest import keys, read, wait_until
 BINS = demo.Bins(source=None, count=160, seed=3)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def settings():
     values = load_settings(ROOT / "pipeline.yaml", "demo").model_dump()
     values["training"].update(epochs=1, image_size=32, batch_size=8)
@@ -40,7 +40,7 @@ def settings():
     return Settings.model_validate(values)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def whole_run(local_cloud, settings):
     """What the demo printed."""
     console = Console(file=io.StringIO(), width=160)
@@ -62,12 +62,12 @@ def aws(*arguments, output="json"):
     return json.loads(done.stdout) if done.stdout.strip() else {}
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def execution(whole_run):
     return aws("sagemaker", "list-pipeline-executions", "--pipeline-name", "bins")["PipelineExecutionSummaries"][-1]
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def steps(execution):
     answer = aws(
         "sagemaker", "list-pipeline-execution-steps", "--pipeline-execution-arn", execution["PipelineExecutionArn"]
@@ -132,14 +132,14 @@ def test_the_query_ran_in_athena(steps, local_cloud):
     assert query["Status"]["State"] == "SUCCEEDED"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def package(whole_run):
     packages = aws("sagemaker", "list-model-packages", "--model-package-group-name", "bins")
     [summary] = packages["ModelPackageSummaryList"]
     return aws("sagemaker", "describe-model-package", "--model-package-name", summary["ModelPackageArn"])
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def evaluation_uri(package):
     return package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"]
 
@@ -203,7 +203,7 @@ def test_the_endpoint_counts_for_the_aws_command_line(whole_run, local_cloud, tm
     assert counted["model_version"] == "1"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def call(whole_run, tmp_path_factory):
     """The command line, with settings that judge few photos; gives status, stdout and stderr."""
     values = yaml.safe_load((ROOT / "pipeline.yaml").read_text())
@@ -218,7 +218,7 @@ def call(whole_run, tmp_path_factory):
     return run
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def counted(call, settings, tmp_path_factory):
     """What `predict` answers to every photo, by its name."""
     file = tmp_path_factory.mktemp("counts") / "counts.csv"
@@ -269,7 +269,7 @@ def test_a_schedule_makes_the_monitors_job_over_what_the_endpoint_saw(call, coun
     status, out, error = call("monitor", "--every", "cron(0 3 1 1 ? 2100)")
     assert (status, out.splitlines()[0].split(":")[0]) == (0, "created"), error
     few = settings.model_copy(update={"monitoring": settings.monitoring.model_copy(update={"minimum_photos": 10})})
-    due = datetime.now(UTC) + timedelta(seconds=6)
+    due = datetime.now(UTC) + timedelta(seconds=8)
     assert monitoring.schedule(few, f"at({due:%Y-%m-%dT%H:%M:%S})").change == "updated"
 
     def ended():

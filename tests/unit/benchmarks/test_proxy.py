@@ -123,7 +123,7 @@ def test_requests_that_follow_a_get_wait_behind_it_in_their_order():
         for request in (PUT, GET, CHUNKED, GET, PUT):
             writer.write(request)
         sent = PUT + GET + CHUNKED + GET + PUT
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while sum(map(len, received)) < len(sent):
                 await asyncio.sleep(0.01)
         writer.close()

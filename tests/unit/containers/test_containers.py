@@ -1,5 +1,6 @@
 import ast
 import importlib.metadata
+import os
 import re
 import signal
 import subprocess
@@ -234,7 +235,7 @@ def test_a_signal_reaches_the_program_behind_a_shell_that_passes_nothing_on(tmp_
     process = forwarded(tmp_path, SAVES.replace("SIGTERM", number.name), tmp_path / "saved")
     assert process.stdout.readline() == "ready\n"
     process.send_signal(number)
-    process.wait(20)
+    process.wait(60)
     # The end of a container's first process is the end of all: what it has not waited for is not saved.
     assert (tmp_path / "saved").read_text() == "saved"
 
@@ -245,7 +246,7 @@ def test_sigterm_spares_what_relays_the_log_and_what_the_launcher_ends_itself(tm
     process = forwarded(tmp_path, RELAYS, launcher)
     assert process.stdout.readline() == "relayed ready\n"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 5
+    assert process.wait(60) == 5
     assert process.stdout.read() == "relayed the worker still runs: True\n"
 
 
@@ -253,15 +254,15 @@ def test_sigterm_goes_to_all_where_nothing_is_prepared_for_it(tmp_path):
     process = forwarded(tmp_path, RELAYS, "-c", "import time; print('ready', flush=True); time.sleep(60)")
     assert process.stdout.readline() == "relayed ready\n"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 128 + signal.SIGTERM
+    assert process.wait(60) == 128 + signal.SIGTERM
 
 
 def test_after_the_grace_nothing_is_left(tmp_path):
     process = forwarded(tmp_path, IGNORES, grace=0.5)
     pid = int(process.stdout.readline())
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 128 + signal.SIGTERM
-    deadline = time.monotonic() + 5
+    assert process.wait(60) == 128 + signal.SIGTERM
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
@@ -269,7 +270,7 @@ def test_after_the_grace_nothing_is_left(tmp_path):
 
 @pytest.mark.parametrize(("code", "status"), [("raise SystemExit(7)", 7), ("", 0)])
 def test_the_exit_status_is_the_commands(tmp_path, code, status):
-    assert forwarded(tmp_path, code).wait(20) == status
+    assert forwarded(tmp_path, code).wait(60) == status
 
 
 def test_a_command_that_a_signal_ends_has_the_status_that_a_shell_gives_it(tmp_path):
@@ -279,10 +280,10 @@ def test_a_command_that_a_signal_ends_has_the_status_that_a_shell_gives_it(tmp_p
 
 
 def test_what_a_command_leaves_running_at_its_own_end_is_not_waited_for(tmp_path):
-    begin = time.monotonic()
-    done = subprocess.run([sys.executable, FORWARDER, "sh", "-c", "sleep 5 & exit 3"], check=False)
+    left = "sleep 600 & echo $! > left; exit 3"
+    done = subprocess.run([sys.executable, FORWARDER, "sh", "-c", left], cwd=tmp_path, check=False, timeout=120)
+    os.kill(int((tmp_path / "left").read_text()), signal.SIGKILL)
     assert done.returncode == 3
-    assert time.monotonic() - begin < 4
 
 
 def test_without_a_command_it_says_what_it_wants():

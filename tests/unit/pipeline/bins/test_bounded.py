@@ -32,7 +32,7 @@ def test_items_are_drawn_no_further_ahead_than_the_window() -> None:
 
 
 def test_several_items_are_worked_on_at_once() -> None:
-    together = threading.Barrier(3, timeout=5)
+    together = threading.Barrier(3, timeout=60)
     assert len(list(bounded_map(lambda _: together.wait(), range(3), workers=3, window=6))) == 3
 
 

@@ -73,7 +73,7 @@ class Runtime:
             self._open += 1
             self.together = max(self.together, self._open)
             self._gate.notify_all()
-            self._gate.wait_for(lambda: self.together >= self.wait_for, timeout=10)
+            self._gate.wait_for(lambda: self.together >= self.wait_for, timeout=60)
             self._open -= 1
 
 

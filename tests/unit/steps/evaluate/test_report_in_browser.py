@@ -21,7 +21,7 @@ def browse(folder, page, *flags):
     profile = folder / "profile"
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-sync", *QUIET]
     command += [f"--user-data-dir={profile}", "--enable-logging=stderr", *flags, page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture

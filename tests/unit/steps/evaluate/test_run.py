@@ -152,7 +152,7 @@ def test_an_archive_that_cannot_be_used_is_refused_by_name(job, content):
 def start(job, *flags):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SAGEMAKER_BASE_DIR": str(job.base)}
     command = [sys.executable, "-m", "steps.evaluate", *flags]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=480, check=False)
 
 
 def test_the_process_evaluates_as_the_function_does(job):

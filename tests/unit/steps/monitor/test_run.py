@@ -376,7 +376,7 @@ def test_the_versions_own_baseline_is_found(account, monkeypatch):
 def test_a_wrong_argument_is_the_jobs_failure_reason(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SAGEMAKER_BASE_DIR": str(tmp_path)}
     command = [sys.executable, "-m", "steps.monitor", "--captures", "s3://b", "--endpoint", "e", "--until", "noon"]
-    done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=240, check=False)
     assert done.returncode == 1
     assert "--until is 'noon'; write a time like" in (tmp_path / "output" / "message").read_text()
 

@@ -65,7 +65,7 @@ class Job:
             "data_version": "1",
             "database": self.database,
             "workgroup": "primary",
-            "timeout_minutes": 1,
+            "timeout_minutes": 10,
         }
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SAGEMAKER_BASE_DIR", str(self.base))

@@ -88,7 +88,7 @@ class Server:
     def stop(self):
         """End it as SageMaker does; its exit status."""
         self.process.terminate()
-        return self.process.wait(40)
+        return self.process.wait(180)
 
 
 def status_of(connection):
@@ -116,7 +116,7 @@ def start(base, **settings):
     with (base / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     server = Server(port, process, base / "log")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if server.send(method="GET", path="/ping")[0] == 200:

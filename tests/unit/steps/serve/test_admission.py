@@ -40,7 +40,7 @@ def test_it_is_drained_when_the_last_place_is_given_back():
             await asyncio.sleep(0.01)
             assert refusal(lambda: admission.enter(0)) == 503
             assert not draining.done()
-        await asyncio.wait_for(draining, 1)
+        await asyncio.wait_for(draining, 60)
 
     asyncio.run(run())
 
@@ -49,6 +49,6 @@ def test_draining_ends_when_its_time_is_over():
     async def run():
         admission = Admission(max_photos=3, max_bytes=100)
         with admission.enter(0):
-            await asyncio.wait_for(admission.drain(0.01), 1)
+            await asyncio.wait_for(admission.drain(0.01), 60)
 
     asyncio.run(run())

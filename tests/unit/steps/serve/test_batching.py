@@ -22,7 +22,7 @@ class Network:
         self.let, self.sizes = threading.Event(), []
 
     def __call__(self, batch):
-        self.let.wait(10)
+        self.let.wait(60)
         self.sizes.append(len(batch))
         values = batch[:, 0, 0, 0]
         if BAD in values:
@@ -84,8 +84,9 @@ def test_a_batch_that_does_not_end_is_not_healthy(monkeypatch):
     async def run():
         batcher = Batcher(network, 4)
         answer = batcher.submit(of(1))
-        await asyncio.sleep(0.2)
-        stuck = batcher.healthy
+        async with asyncio.timeout(60):
+            while stuck := batcher.healthy:
+                await asyncio.sleep(0.01)
         network.let.set()
         await answer
         return stuck, batcher.healthy

@@ -71,7 +71,7 @@ async def run():
 
 asyncio.run(run())
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=240, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

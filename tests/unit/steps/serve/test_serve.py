@@ -176,7 +176,7 @@ def refusal(environment):
     """The one line of a server that does not start."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     done = subprocess.run(
-        [sys.executable, "-m", "steps.serve"], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "steps.serve"], env=environment, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 1
     (line,) = (done.stdout + done.stderr).splitlines()

@@ -196,10 +196,11 @@ def test_a_reader_that_stops_early_leaves_no_thread_behind(put):
 
     del reader
     gc.collect()
-    for thread in set(threading.enumerate()) - before:
-        thread.join(5)
+    left = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("shard")]
+    for thread in left:
+        thread.join(60)
 
-    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("shard") and t.is_alive()]
+    assert not [thread for thread in left if thread.is_alive()]
 
 
 def test_shards_are_not_opened_for_writing():

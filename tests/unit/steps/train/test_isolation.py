@@ -21,7 +21,7 @@ FLAGS = (
     *("--architecture", "resnet18", "--image-size", "32", "--epochs", "1", "--batch-size", "8"),
     *("--workers", "1", "--checkpoint-minutes", "0.000001"),
 )
-TIME_LIMIT = 240
+TIME_LIMIT = 480
 # Python loads it at its start, in torchrun, in each rank and in each loader process. What goes beyond this machine is
 # noted and refused; so is opening a store of obstore, whose sockets Python does not see.
 SITE = """

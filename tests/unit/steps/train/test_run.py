@@ -30,7 +30,7 @@ FLAGS = (
     *("--accumulation", "2", "--ema-decay", "0.9", "--clip-norm", "5", "--ordinal-weight", "0.1"),
 )
 CHECKPOINT_EACH_STEP = ("--checkpoint-minutes", "0.000001")
-TIME_LIMIT = 240
+TIME_LIMIT = 480
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def query(aws: Front, bucket: str, database: str) -> Callable[..., dict[str, Any
             ResultConfiguration={"OutputLocation": f"s3://{bucket}/results/"},
             **extra,
         )["QueryExecutionId"]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             execution = client.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
             if execution["Status"]["State"] not in ("QUEUED", "RUNNING"):

@@ -28,7 +28,7 @@ def state(aws: Front, query_id: str) -> str:
 
 
 def wait_for(aws: Front, query_id: str, *states: str) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         now = state(aws, query_id)
         if now in states:
@@ -52,7 +52,7 @@ def test_a_query_that_runs_can_be_stopped(aws: Front, bucket: str) -> None:
     other = start(aws, bucket, "SELECT 1")
     assert wait_for(aws, other, "SUCCEEDED", "FAILED") == "SUCCEEDED"
     assert state(aws, query_id) == "CANCELLED"
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
 
 
 def test_results_of_an_unfinished_or_failed_query_are_refused(aws: Front, bucket: str) -> None:

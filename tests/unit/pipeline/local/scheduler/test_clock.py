@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -30,7 +29,7 @@ def test_tasks_run_in_the_order_of_their_times_and_not_before(clock: Clock) -> N
     late, early = soon(0.3), soon(0.1)
     clock.at(late, lambda: (done.append(("late", datetime.now(UTC))), ended.set()))  # type: ignore[func-returns-value]
     clock.at(early, lambda: done.append(("early", datetime.now(UTC))))
-    assert ended.wait(5)
+    assert ended.wait(60)
     assert [name for name, _ in done] == ["early", "late"]
     assert done[0][1] >= early
     assert done[1][1] >= late
@@ -44,16 +43,16 @@ def test_a_task_that_fails_does_not_keep_the_next_from_running(clock: Clock) -> 
 
     clock.at(soon(0), fail)
     clock.at(soon(0.01), ended.set)
-    assert ended.wait(5)
+    assert ended.wait(60)
 
 
 def test_a_closed_clock_ends_at_once_and_runs_nothing_more() -> None:
     ran = threading.Event()
     clock = Clock("test")
     clock.start()
-    clock.at(soon(0.5), ran.set)
-    began = time.monotonic()
+    due = soon(3)
+    clock.at(due, ran.set)
     clock.close()
-    assert time.monotonic() - began < 0.4
-    time.sleep(0.6)
+    assert datetime.now(UTC) < due
+    assert not clock._thread.is_alive()
     assert not ran.is_set()

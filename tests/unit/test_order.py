@@ -1,0 +1,30 @@
+"""The order of the tests: another one each time, and repeatable by what a run prints."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.images import ROOT
+
+SMALL = "tests/unit/pipeline/local/test_ports.py"
+
+
+@pytest.mark.parametrize("processes", [(), ("--numprocesses", "1")], ids=["here", "in a process of pytest-xdist"])
+def test_a_run_says_at_its_head_how_its_order_is_repeated(processes: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--randomly-seed=7", *processes, SMALL]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
+    assert done.stdout.splitlines()[0] == "in this order again: make test SEED=7"
+    assert done.stdout.count("SEED=") == 1
+
+
+@pytest.mark.parametrize(("given", "asked"), [([], False), (["SEED=7"], True)])
+def test_the_command_that_is_printed_takes_the_seed(given: list[str], asked: bool) -> None:
+    # Not what the make around this run was given.
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "SEED")}
+    command = ["make", "--dry-run", "test", *given]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert ("--randomly-seed" in done.stdout, "--randomly-seed=7" in done.stdout) == (asked, asked)
