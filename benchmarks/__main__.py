@@ -19,6 +19,7 @@ from benchmarks import (
     serve,
     server,
     shard,
+    shard_add,
     shard_scale,
     train_scale,
     train_step,
@@ -46,6 +47,9 @@ BENCHMARKS = {
     "shard-resize": Benchmark(shard.resized, "photos into shards, resized to 256", count=4_000, baseline_count=500),
     "shard-scale": Benchmark(
         shard_scale.cases, "shares of 1, 2 and 4 instances: balance and total work", count=4_000, rounds=3
+    ),
+    "shard-add": Benchmark(
+        shard_add.cases, "100 photos more, against all of them again", count=10_000, rounds=3, baseline_count=100
     ),
     "accuracy": Benchmark(accuracy.cases, "our recipe against the naive one on real photos", count=10**6, rounds=3),
     "load": Benchmark(load.small, "batches of photos of 256 pixels for a training process", count=16_000),

@@ -18,15 +18,17 @@ OUTPUTS = ("shards", "indexes", "assignments", "summary")
 NAME = "benchmark"
 
 
-def prepare(base: Path, labels: pa.Table, output: S3Uri, instance: int = 0, instances: int = 1) -> None:
-    """Make `base` the container's folder of one of `instances`, with its outputs below `output`."""
+def prepare(
+    base: Path, labels: pa.Table, output: S3Uri, instance: int = 0, instances: int = 1, *, job: str = NAME
+) -> None:
+    """Make `base` the container's folder of one of `instances` of `job`, with its outputs below `output`."""
     (base / LABELS).parent.mkdir(parents=True)
     pq.write_table(labels, base / LABELS)
     outputs = [{"OutputName": name, "S3Output": {"S3Uri": str(output.join(name))}} for name in OUTPUTS]
     hosts = [f"algo-{number + 1}" for number in range(instances)]
     (base / "config").mkdir()
     for name, config in {
-        "processingjobconfig": {"ProcessingJobName": NAME, "ProcessingOutputConfig": {"Outputs": outputs}},
+        "processingjobconfig": {"ProcessingJobName": job, "ProcessingOutputConfig": {"Outputs": outputs}},
         "resourceconfig": {"current_host": hosts[instance], "hosts": hosts},
     }.items():
         (base / "config" / f"{name}.json").write_text(json.dumps(config))
@@ -39,7 +41,7 @@ def written(base: Path) -> tuple[int, int]:
     hosts = json.loads((base / "config" / "resourceconfig.json").read_text())
     number = hosts["hosts"].index(hosts["current_host"])
     part = Part.model_validate_json(
-        _read(S3Uri.parse(outputs["summary"]).join("jobs", NAME, f"part-{number:03d}.json"))
+        _read(S3Uri.parse(outputs["summary"]).join("jobs", config["ProcessingJobName"], f"part-{number:03d}.json"))
     )
     shards = [new.shard for shards in part.shards.values() for new in shards]
     return sum(shard.samples for shard in shards), sum(shard.bytes for shard in shards)

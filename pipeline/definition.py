@@ -586,7 +586,7 @@ def _handed_on(step: ProcessingStep, name: str) -> JsonGet:
     """The place of what a step hands on, which is named by its content.
 
     The step cache compares it as an input, so that a step after this one runs again for other content only, not for
-    another run (docs/decisions/0017).
+    another run (docs/decisions/0018).
     """
     return JsonGet(step_name=step.name, property_file=_hand_over(name), json_path="uri")
 

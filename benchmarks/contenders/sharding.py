@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from benchmarks.child import Work
 from benchmarks.contenders.fetching import fetch_and_drop_awaited
 from benchmarks.job import LABELS
 from steps.runtime.s3 import S3Uri
+from steps.shard.plan import Photo
 
 
 def step(base: str, flags: list[str]) -> Work:
@@ -28,6 +30,26 @@ def step(base: str, flags: list[str]) -> Work:
 
     os.environ["SAGEMAKER_BASE_DIR"] = base
     return lambda: main(flags)
+
+
+def counted_step(base: str, flags: list[str]) -> Work:
+    """The real step, which also counts the photos that it asks S3 for."""
+    from steps.shard.photos import PhotoSource
+
+    fetch, gets = PhotoSource._fetch, itertools.count()
+
+    async def counted(source: PhotoSource, photo: Photo) -> bytes:
+        next(gets)
+        return await fetch(source, photo)
+
+    PhotoSource._fetch = counted  # type: ignore[method-assign]
+    work = step(base, flags)
+
+    def counting() -> dict[str, float]:
+        work()
+        return {"gets": float(next(gets))}
+
+    return counting
 
 
 def naive(base: str, location: str, target: str, count: int, shorter_side: int) -> Work:

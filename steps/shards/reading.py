@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 8 * 1024 * 1024
 # The first one is small: somebody waits for it.
 FIRST_CHUNK_BYTES = 1024 * 1024
+# The step comes from the cache otherwise.
+AGAIN = "python -m pipeline start --fresh ShardImages"
 # A tar ends in two empty blocks of 512 bytes.
 _TRAILER_BYTES = 1024
 _MEMBERS = frozenset({"jpg", "cls"})
@@ -67,7 +69,7 @@ class Mount:
         """Where the object at `uri` is. Raises StepError when it is not below the prefix."""
         relative = uri.removeprefix(self.prefix.rstrip("/") + "/")
         if relative == uri or ".." in relative.split("/"):
-            raise StepError(f"{uri} is not below {self.prefix}, which {self.folder} shows; run the shard step again")
+            raise StepError(f"{uri} is not below {self.prefix}, which {self.folder} shows; start the run again with --fresh ShardImages")
         return self.folder / relative
 
 
@@ -247,7 +249,7 @@ def _naming(uri: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise StepError(f"{uri}: there is no such shard; run the shard step again") from error
+        raise StepError(f"{uri}: there is no such shard; to write it again: {AGAIN}") from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
         raise StepError(f"{uri}: access denied; the job's role needs s3:GetObject there") from error
     except OSError as error:
@@ -317,4 +319,4 @@ def _quantity(text: bytes, image_id: str, uri: str) -> int:
 
 
 def _damaged(uri: str, what: str) -> StepError:
-    return StepError(f"{uri}: damaged shard: {what}; run the shard step again")
+    return StepError(f"{uri}: damaged shard: {what}; remove it, and write it again: {AGAIN}")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import proxy, query, serve, server, shard, shard_scale
+from benchmarks import proxy, query, serve, server, shard, shard_add, shard_scale
 from benchmarks.bins import bins, upload_photos
 from benchmarks.child import ContenderError, measure, peak_bytes
 from benchmarks.contenders import sharding
@@ -29,6 +29,12 @@ def test_shares_of_several_instances_make_up_the_whole(options, monkeypatch):
     monkeypatch.setattr(shard_scale, "INSTANCES", (1, 2))
     cases = {case.name: case for case in shard_scale.cases(options)}
     assert [cases[f"shard-scale-{n}-photos"].baseline * n for n in (1, 2)] == [40, 40]
+
+
+def test_photos_that_are_added_are_alone_asked_for(options):
+    cases = {case.name: case for case in shard_add.cases(options)}
+    assert (cases["shard-add-gets"].ours, cases["shard-add-gets"].baseline) == (10, 50)
+    assert cases["shard-add-time"].ratio > 0
 
 
 def test_the_direct_reader_is_measured_beside_its_baseline_and_its_limit(options):
