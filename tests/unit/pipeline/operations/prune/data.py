@@ -21,10 +21,10 @@ def generation(number: int, key: str = KEY) -> str:
 
 
 class Data:
-    """What runs have left below a prefix of a bucket; ages are in days before NOW."""
+    """What runs have left below a prefix of a bucket; ages are in days before `now`."""
 
-    def __init__(self, bucket: str, prefix: str = "bin-counting") -> None:
-        self.bucket, self.prefix = bucket, prefix
+    def __init__(self, bucket: str, prefix: str = "bin-counting", now: datetime = NOW) -> None:
+        self.bucket, self.prefix, self._now = bucket, prefix, now
         self.s3 = boto3.client("s3", region_name="us-east-1")
         self.s3.create_bucket(Bucket=bucket)
         self.account = boto3.client("sts", region_name="us-east-1").get_caller_identity()["Account"]
@@ -35,7 +35,7 @@ class Data:
         whole = f"{self.prefix}/{key}"
         self.s3.put_object(Bucket=self.bucket, Key=whole, Body=content)
         stored: Any = s3_backends[self.account]["aws"].buckets[self.bucket].keys[whole]
-        stored.last_modified = (NOW - timedelta(days=age)).replace(tzinfo=None)
+        stored.last_modified = (self._now - timedelta(days=age)).replace(tzinfo=None)
         return whole
 
     def shard(self, place: str, split: str, number: int, age: float, *, record: bool = True) -> str:
@@ -81,17 +81,15 @@ class Data:
             **({"CustomerMetadataProperties": {"index": index}} if index is not None else {}),
         )
 
-    def keys(self, folder: str = "") -> set[str]:
+    def listed(self, folder: str = "") -> set[str]:
         """The keys that are there, without the prefix."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=f"{self.prefix}/{folder}"
-        )
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/{folder}")
         return {one["Key"].removeprefix(f"{self.prefix}/") for page in pages for one in page.get("Contents", [])}
 
     def has(self, uri: str) -> bool:
         """Whether a shard's tar and record are both there."""
         key = uri.removeprefix(f"s3://{self.bucket}/{self.prefix}/")
-        return {key, f"{key.removesuffix('.tar')}.parquet"} <= self.keys("shards")
+        return {key, f"{key.removesuffix('.tar')}.parquet"} <= self.listed("shards")
 
 
 def index_of(uris: list[str]) -> DatasetIndex:
