@@ -22,13 +22,16 @@ from pipeline.settings import Settings
 def show(settings: Settings, plan: Plan, today: date) -> None:
     """What goes, what that costs per month, and what stays and why."""
     console = Console()
-    days = f"the last {plan.days} days"
     if plan.empty:
         _line(
-            console, f"nothing to delete below {settings.root_uri}: all was written, or used by a data set, in {days}"
+            console,
+            f"nothing to delete below {settings.root_uri}",
         )
     else:
-        _line(console, f"Below {settings.root_uri}, not written and not used by any data set in {days}:")
+        _line(
+            console,
+            f"Below {settings.root_uri}, older than {plan.days} days, and of no data set that was used in that time:",
+        )
         if plan.generations:
             console.print(_shards(plan), highlight=False)
         for line in (*_labels(plan), *_cost(settings, plan, today), _afterwards(settings)):
@@ -71,7 +74,9 @@ def flat(
             }
             for going in plan.generations
         ],
-        "labels": [{"key": one.key, "bytes": one.size, "last_written": one.modified} for one in plan.labels],
+        "labels": [
+            {"key": labels.key, "bytes": labels.size, "last_written": labels.modified} for labels in plan.labels
+        ],
         "stays": plan.staying,
         "indexes": plan.indexes,
         "approved_versions": plan.versions,
@@ -100,20 +105,20 @@ def _shards(plan: Plan) -> RenderableType:
 
 def _labels(plan: Plan) -> Iterator[str]:
     if plan.labels:
-        size = sum(one.size for one in plan.labels)
-        latest = max(one.modified for one in plan.labels)
+        size = sum(labels.size for labels in plan.labels)
+        latest = max(labels.modified for labels in plan.labels)
         sets = _number(len(plan.labels), "label set")
         yield f"{sets} below labels/, {gigabytes(size)} GB, last written {latest:%Y-%m-%d}"
 
 
 def _cost(settings: Settings, plan: Plan, today: date) -> Iterator[str]:
-    known = prices.FilePrices(prices.FILE, settings.account.region)
-    price = known.service("s3_storage")
+    table = prices.FilePrices(prices.FILE, settings.account.region)
+    price = table.service("s3_storage")
     usd = cost_display.usd(Range.of(Decimal(plan.size) / GIGABYTE * price.usd))
     yield f"in all {counted(plan)}: {usd} USD per month in S3 Standard at {price.usd} per GB"
     if settings.account.target == "local":
-        yield "(this profile runs on this machine and costs nothing: that is what AWS would ask)"
-    yield from known.notes
+        yield "(this profile runs on this machine and costs nothing: that is what AWS would ask for)"
+    yield from table.notes
     yield from prices.warnings([price], today)
 
 
@@ -136,24 +141,21 @@ def _afterwards(settings: Settings) -> str:
 
 def _staying(settings: Settings, plan: Plan) -> Iterator[str]:
     staying, versions = plan.staying, ", ".join(map(str, plan.versions))
+    days = f"the last {plan.days} days"
     reasons = [
-        (
-            staying.used,
-            f"used by {_number(plan.indexes, 'data set')}: those of the last {plan.days} days, or the newest",
-        ),
-        (
-            staying.approved,
-            f"used by the data set of the approved version {versions}, which models compare may ask for",
-        ),
-        (staying.young, f"used by none, but written in the last {plan.days} days: a run may go on from them"),
+        (staying.used, f"of {_number(plan.indexes, 'data set')} used in {days}, or the newest"),
+        (staying.approved, f"of data sets of approved versions ({versions}), for models compare, lineage and rollback"),
+        (staying.young, f"of no data set, but written in {days}: a run that was broken off goes on from them"),
     ]
     for kept, why in reasons:
         if kept != Kept():
             yield f"{_number(kept.shards, 'shard')}, {gigabytes(kept.size)} GB: {why}"
     if staying.label_sets:
-        yield f"{_number(staying.label_sets, 'label set')}: of the last {plan.days} days, or the newest"
+        yield f"{_number(staying.label_sets, 'label set')}: written in {days}, or the newest"
     if plan.evidence.indexes:
-        yield f"{_number(len(plan.evidence.indexes), 'index')}: small, and evidence".replace("indexs", "indexes")
+        count = len(plan.evidence.indexes)
+        yield f"{count:,} index{'' if count == 1 else 'es'}: small, and the record of what a model was trained on"
     if (foreign := plan.foreign).objects:
         place = f"s3://{settings.data.bucket}/{foreign.example}"
-        yield f"{_number(foreign.objects, 'object')}, {gigabytes(foreign.size)} GB: no run gives such names: {place}"
+        amount = f"{_number(foreign.objects, 'object')}, {gigabytes(foreign.size)} GB"
+        yield f"{amount}, with names that no run gives, such as {place}"

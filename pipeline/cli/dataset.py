@@ -38,7 +38,9 @@ class _Shown(TyperGroup):
 
 
 datasets = typer.Typer(
-    cls=_Shown, rich_markup_mode="rich", help="Show a run's data set (default), or remove shards that none uses."
+    cls=_Shown,
+    rich_markup_mode="rich",
+    help="Show a run's data set: dataset [RUN|URI]. Or remove old shards that none uses: dataset prune.",
 )
 app.add_typer(datasets, name="dataset", rich_help_panel=RUN)
 

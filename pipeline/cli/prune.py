@@ -78,8 +78,8 @@ def _remove(settings: Settings, plan: Plan, *, as_json: bool) -> None:
             write_json(prune_display.flat(plan, objects, size, refused))
         elif objects:
             typer.echo(f"deleted: {objects:,} objects, {prune_display.gigabytes(size)} GB")
-    for one in refused:
-        typer.secho(f"remains: s3://{settings.data.bucket}/{one.key}: {one.reason}", err=True, fg="red")
+    for refusal in refused:
+        typer.secho(f"remains: s3://{settings.data.bucket}/{refusal.key}: {refusal.reason}", err=True, fg="red")
     if refused:
         raise typer.Exit(1)
 

@@ -71,11 +71,11 @@ def _remove_shards(
     """Records, and then the tars of those that are gone; adds to `remaining` the generations of which a shard stays."""
     records = _remove(settings, s3, [shard.record for _, shard in batch if shard.record])
     yield records
-    refused = {one.key for one in records.refused}
+    refused = {refusal.key for refusal in records.refused}
     tars = [shard.tar for _, shard in batch if shard.tar and not (shard.record and shard.record.key in refused)]
     removed = _remove(settings, s3, tars)
     yield removed
-    refused |= {one.key for one in removed.refused}
+    refused |= {refusal.key for refusal in removed.refused}
     remaining |= {place for place, shard in batch if refused & {entry.key for entry in shard.entries}}
 
 

@@ -132,9 +132,9 @@ def make(settings: Settings, days: int, now: datetime) -> Plan:
     least = least_days(settings)
     if days < least:
         raise PipelineError(
-            f"--days {days}: the least is {least}. Runs take a result of up to {settings.cache.keep_for}"
-            f" (cache.keep_for; QueryMetadata's of {settings.cache.fresh_for}, cache.fresh_for) from the step cache,"
-            " and nothing shows then that its shards are in use"
+            f"--days {days}: the least is {least}. Runs take results of up to {settings.cache.keep_for}"
+            f" (cache.keep_for; cache.fresh_for is {settings.cache.fresh_for}) from the step cache, and no date shows"
+            " then that their shards are in use"
         )
     refuse_runs(settings)
     since = now - timedelta(days=days)
@@ -213,8 +213,8 @@ def _recent(indexes: Collection[Entry], since: datetime) -> list[Entry]:
 
 
 def _old_labels(labels: Collection[LabelSet], since: datetime) -> tuple[LabelSet, ...]:
-    newest = max(labels, key=lambda one: (one.modified, one.key), default=None)
-    return tuple(one for one in labels if one.modified < since and one is not newest)
+    newest = max(labels, key=lambda labelled: (labelled.modified, labelled.key), default=None)
+    return tuple(labelled for labelled in labels if labelled.modified < since and labelled is not newest)
 
 
 def _named(settings: Settings, entry: Entry) -> Iterator[str]:
@@ -256,7 +256,7 @@ def _approved(settings: Settings) -> dict[str, tuple[int, ...]]:
         ModelPackageGroupName=settings.registry.group, ModelApprovalStatus="Approved"
     )
     try:
-        arns = [one["ModelPackageArn"] for page in pages for one in page["ModelPackageSummaryList"]]
+        arns = [summary["ModelPackageArn"] for page in pages for summary in page["ModelPackageSummaryList"]]
     except ClientError as error:
         if says_missing(error):
             return {}

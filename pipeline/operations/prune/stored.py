@@ -113,7 +113,7 @@ class Stored:
 
 
 @dataclass
-class _Found:
+class _Listing:
     """What was listed of a generation so far."""
 
     shards: dict[str, Shard] = field(default_factory=dict)
@@ -141,16 +141,16 @@ def folder(settings: Settings, name: str) -> str:
 
 def _generations(settings: Settings) -> tuple[tuple[Generation, ...], Foreign]:
     start = len(folder(settings, "shards"))
-    by_place: dict[str, _Found] = {}
+    by_place: dict[str, _Listing] = {}
     foreign = Foreign()
     for entry in _listed(settings, "shards"):
         if match := _SHARD.fullmatch(entry.key, start):
-            shards = by_place.setdefault(match["generation"], _Found()).shards
+            shards = by_place.setdefault(match["generation"], _Listing()).shards
             before = shards.get(match["stem"], Shard())
             is_tar = match["suffix"] == TAR
             shards[match["stem"]] = Shard(entry, before.record) if is_tar else Shard(before.tar, entry)
         elif match := _MARKER.fullmatch(entry.key, start):
-            by_place.setdefault(match["generation"], _Found()).marker = entry
+            by_place.setdefault(match["generation"], _Listing()).marker = entry
         else:
             foreign += Foreign(1, entry.size, entry.key)
     generations = (

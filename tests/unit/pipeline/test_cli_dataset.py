@@ -57,8 +57,8 @@ def test_what_goes_and_what_stays_is_shown_and_nothing_is_deleted_where_nobody_a
     assert "1 label set below labels/, < 0.01 GB" in text
     assert "in all 3 shards and 1 label set, < 0.01 GB: < 0.01 USD per month in S3 Standard at 0.023 per GB" in text
     assert "The bucket is not versioned: nothing brings back what is deleted." in text
-    assert "3 shards, < 0.01 GB: used by 1 data set: those of the last 90 days, or the newest" in text
-    assert "3 shards, < 0.01 GB: used by the data set of the approved version 1" in text
+    assert "3 shards, < 0.01 GB: of 1 data set used in the last 90 days, or the newest" in text
+    assert "3 shards, < 0.01 GB: of data sets of approved versions (1)" in text
     assert data.listed() == before
 
 
@@ -84,7 +84,7 @@ def test_a_yes_deletes_and_a_second_time_there_is_nothing(call: Call, data: Data
     assert not any(key.startswith(f"shards/{generation(1)}") for key in data.listed())
     again = call("dataset", "prune")
     assert again.code == 0
-    assert again.out.startswith("nothing to delete below s3://bins-123456789012/bin-counting: ")
+    assert again.out.startswith("nothing to delete below s3://bins-123456789012/bin-counting\n")
 
 
 def test_what_remains_is_a_line_each_and_exit_1(call: Call, data: Data) -> None:
@@ -111,11 +111,13 @@ def test_what_was_deleted_is_told_though_a_later_request_fails(
 
 def test_machines_get_the_plan_and_with_yes_what_was_done(call: Call, data: Data) -> None:
     before = data.listed()
-    found = json.loads(call("dataset", "prune", "--json").out)
-    assert (found["shards"], found["deleted"], found["remains"], data.listed() == before) == (3, None, [], True)
-    assert [(one["generation"], one["shards"], one["of"]) for one in found["generations"]] == [(generation(1), 3, 3)]
+    planned = json.loads(call("dataset", "prune", "--json").out)
+    assert (planned["shards"], planned["deleted"], planned["remains"], data.listed() == before) == (3, None, [], True)
+    assert [(item["generation"], item["shards"], item["of"]) for item in planned["generations"]] == [
+        (generation(1), 3, 3)
+    ]
     done = json.loads(call("dataset", "prune", "--json", "--yes").out)
-    assert done["deleted"] == {"objects": 9, "bytes": found["bytes"] + 3}  # and the marker
+    assert done["deleted"] == {"objects": 9, "bytes": planned["bytes"] + 3}  # and the marker
     nothing = json.loads(call("dataset", "prune", "--json", "--yes").out)
     assert (nothing["shards"], nothing["deleted"]) == (0, None)
 

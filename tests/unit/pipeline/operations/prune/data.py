@@ -84,7 +84,7 @@ class Data:
     def listed(self, folder: str = "") -> set[str]:
         """The keys that are there, without the prefix."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=f"{self.prefix}/{folder}")
-        return {one["Key"].removeprefix(f"{self.prefix}/") for page in pages for one in page.get("Contents", [])}
+        return {item["Key"].removeprefix(f"{self.prefix}/") for page in pages for item in page.get("Contents", [])}
 
     def has(self, uri: str) -> bool:
         """Whether a shard's tar and record are both there."""

@@ -29,7 +29,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     seen: list[list[str]] = []
 
     def note(params: dict[str, Any], **_: Any) -> None:
-        seen.append([one["Key"].split("/", 1)[1] for one in params["Delete"]["Objects"]])
+        seen.append([item["Key"].split("/", 1)[1] for item in params["Delete"]["Objects"]])
 
     if boto3.DEFAULT_SESSION is None:
         boto3.setup_default_session()
@@ -57,7 +57,7 @@ def test_what_goes_is_gone_and_a_second_time_there_is_nothing(settings: Settings
     index = data.index(other, age=5)
     foreign = data.put("shards/notes.txt", age=900)
     removed = prune(settings)
-    assert (sum(one.objects for one in removed), sum(one.size for one in removed)) == (9, 3 * 1_001 + 3 + 2)
+    assert (sum(item.objects for item in removed), sum(item.size for item in removed)) == (9, 3 * 1_001 + 3 + 2)
     assert not any(data.has(uri) for uri in uris)
     assert all(data.has(uri) for uri in other)
     left = data.listed()
@@ -101,7 +101,7 @@ def test_a_record_that_remains_keeps_its_tar_and_the_marker(settings: Settings, 
     answers = Answers()
     answers.say_xml("s3.DeleteObjects", refusing(record), times=1)
     removed = prune(settings)
-    assert [one for each in removed for one in each.refused] == [Refused(record, "AccessDenied: Access Denied")]
+    assert [item for batch in removed for item in batch.refused] == [Refused(record, "AccessDenied: Access Denied")]
     assert data.has(uris[1])
     assert f"shards/{generation(1)}/complete.json" in data.listed()
 
@@ -112,7 +112,7 @@ def test_a_tar_that_remains_is_named_and_goes_the_next_time(settings: Settings, 
     uris = [data.shard(generation(1), "train", number, age=100, record=False) for number in range(3)]
     keys = [uri.split("/", 3)[3] for uri in uris]
     Answers().say_xml("s3.DeleteObjects", refusing(*keys), times=1)
-    assert [one.key for each in prune(settings) for one in each.refused] == keys
+    assert [item.key for batch in prune(settings) for item in batch.refused] == keys
     assert f"shards/{generation(1)}/complete.json" in data.listed()
     prune(settings)
     assert data.listed() == set()

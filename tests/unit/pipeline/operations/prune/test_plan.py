@@ -32,9 +32,9 @@ def make(settings: Settings, days: int = 90) -> Plan:
     return plan.make(settings, days, NOW)
 
 
-def going(found: Plan) -> set[str]:
+def going(planned: Plan) -> set[str]:
     """The URIs of the shards that go."""
-    return {shard.key for one in found.generations for shard in one.shards}
+    return {shard.key for item in planned.generations for shard in item.shards}
 
 
 def keys(uris: list[str]) -> set[str]:
@@ -42,9 +42,9 @@ def keys(uris: list[str]) -> set[str]:
 
 
 def test_nothing_is_nothing_to_prune(settings: Settings, data: Data) -> None:
-    found = make(settings)
-    assert found.empty
-    assert (found.shards, found.size, found.staying.used) == (0, 0, Kept())
+    planned = make(settings)
+    assert planned.empty
+    assert (planned.shards, planned.size, planned.staying.used) == (0, 0, Kept())
 
 
 def test_a_bucket_that_is_not_there_is_one_line(settings: Settings) -> None:
@@ -56,12 +56,12 @@ def test_what_an_index_of_the_last_days_names_stays_however_old_it_is(settings: 
     old = data.generation(1, age=400, shards=6)
     data.index(old[:3], age=89)
     data.index(old[:4], age=91)
-    found = make(settings)
-    assert going(found) == keys(old[3:])
-    assert found.staying.used == Kept(3, 3_003)
-    [one] = found.generations
+    planned = make(settings)
+    assert going(planned) == keys(old[3:])
+    assert planned.staying.used == Kept(3, 3_003)
+    [item] = planned.generations
     # The marker says that what is left is whole.
-    assert (one.place, one.total, one.marker) == (generation(1), 6, None)
+    assert (item.place, item.total, item.marker) == (generation(1), 6, None)
 
 
 def test_the_newest_index_counts_however_old_it_is(settings: Settings, data: Data) -> None:
@@ -77,17 +77,17 @@ def test_what_was_written_in_the_last_days_stays_whatever_names_it(settings: Set
     assert going(make(settings)) == keys(uris[:1])
     # Its record is written after the tar: the later of both counts.
     data.put(f"shards/{place}/train/train-000-000000.parquet", age=1)
-    found = make(settings)
-    assert found.empty
-    assert found.staying.young.shards == 2
+    planned = make(settings)
+    assert planned.empty
+    assert planned.staying.young.shards == 2
 
 
 def test_a_generation_of_which_nothing_stays_goes_with_its_marker(settings: Settings, data: Data) -> None:
     data.generation(1, age=100)
     data.put(f"shards/{generation(2)}/complete.json", age=100)  # all that a broken-off prune has left
     data.put(f"shards/{generation(3)}/complete.json", age=1)
-    found = make(settings)
-    assert [(one.place, one.total, one.marker is not None) for one in found.generations] == [
+    planned = make(settings)
+    assert [(item.place, item.total, item.marker is not None) for item in planned.generations] == [
         (generation(1), 3, True),
         (generation(2), 0, True),
     ]
@@ -96,19 +96,19 @@ def test_a_generation_of_which_nothing_stays_goes_with_its_marker(settings: Sett
 def test_tars_and_records_without_the_other_go_by_the_same_rules(settings: Settings, data: Data) -> None:
     tar = data.shard(generation(1), "train", 0, age=100, record=False)
     data.put(f"shards/{generation(1)}/test/test-000-000004.parquet", age=100)
-    found = make(settings)
-    assert going(found) == {tar.split("/", 3)[3], f"{data.prefix}/shards/{generation(1)}/test/test-000-000004.tar"}
-    assert [len(shard.entries) for one in found.generations for shard in one.shards] == [1, 1]
+    planned = make(settings)
+    assert going(planned) == {tar.split("/", 3)[3], f"{data.prefix}/shards/{generation(1)}/test/test-000-000004.tar"}
+    assert [len(shard.entries) for item in planned.generations for shard in item.shards] == [1, 1]
 
 
 def test_label_sets_go_but_for_those_of_the_last_days_and_the_newest(settings: Settings, data: Data) -> None:
     gone = [data.labels(1, age=100), data.labels(2, age=200)]
     data.labels(3, age=95)
-    found = make(settings)
-    assert [one.key for one in found.labels] == gone
-    assert (found.staying.label_sets, found.empty) == (1, False)
+    planned = make(settings)
+    assert [item.key for item in planned.labels] == gone
+    assert (planned.staying.label_sets, planned.empty) == (1, False)
     data.put(f"labels/{gone[0]}/part-00001-of-00002.parquet", age=3)  # a query came to it again
-    assert [one.key for one in make(settings).labels] == [gone[1], f"{3:032x}"]
+    assert [item.key for item in make(settings).labels] == [gone[1], f"{3:032x}"]
 
 
 def test_shards_of_approved_versions_stay_and_are_told(settings: Settings, data: Data) -> None:
@@ -118,16 +118,16 @@ def test_shards_of_approved_versions_stay_and_are_told(settings: Settings, data:
     place = data.index(approved, age=300)
     data.approve(place)
     data.approve(f"{place}/")
-    found = make(settings)
-    assert going(found) == keys(rejected)
-    assert (found.staying.approved.shards, found.versions, found.notes) == (3, (2, 3), ())
+    planned = make(settings)
+    assert going(planned) == keys(rejected)
+    assert (planned.staying.approved.shards, planned.versions, planned.notes) == (3, (2, 3), ())
 
 
 def test_an_approved_version_whose_index_is_not_there_is_told(settings: Settings, data: Data) -> None:
     data.approve(None)
     data.approve("s3://elsewhere/indexes/1")
-    found = make(settings)
-    assert found.notes == (
+    planned = make(settings)
+    assert planned.notes == (
         "approved version 1 does not name its index: shards of that data set are not kept for it",
         "approved version 2 names the index s3://elsewhere/indexes/1, which is not there: shards of that data set are"
         " not kept for it",
@@ -151,17 +151,17 @@ def test_what_has_another_name_than_the_steps_give_is_counted_and_left_alone(set
     ]
     for key in foreign:
         data.put(key, age=900)
-    found = make(settings)
-    assert found.empty
-    assert (found.foreign.objects, found.foreign.size) == (len(foreign), len(foreign))
-    assert found.foreign.example.startswith(f"{data.prefix}/shards/")
+    planned = make(settings)
+    assert planned.empty
+    assert (planned.foreign.objects, planned.foreign.size) == (len(foreign), len(foreign))
+    assert planned.foreign.example.startswith(f"{data.prefix}/shards/")
 
 
 def test_other_folders_are_not_looked_at(settings: Settings, data: Data) -> None:
     for key in (f"shards2/{generation(1)}/train/train-000-000000.tar", "runs/a/summary/shard.json", "assignments/a/1"):
         data.put(key, age=900)
-    found = make(settings)
-    assert (found.empty, found.foreign.objects) == (True, 0)
+    planned = make(settings)
+    assert (planned.empty, planned.foreign.objects) == (True, 0)
 
 
 @pytest.mark.parametrize("content", [b"{", b"", b'{"version": 1}'])
@@ -248,19 +248,19 @@ def listings(draw: st.DrawFn) -> tuple[Stored, set[str], set[str]]:
 def test_what_goes_is_old_and_unnamed_and_all_the_rest_stays(listing: Any) -> None:
     listed, used, approved = listing
     since = NOW - timedelta(days=90)
-    found, staying = plan.decide(listed, used, approved, since)
-    gone = [shard for one in found for shard in one.shards]
+    planned, staying = plan.decide(listed, used, approved, since)
+    gone = [shard for item in planned for shard in item.shards]
     for shard in gone:
         assert shard.key not in used | approved
         assert all(entry.modified < since for entry in shard.entries)
-    everything = [shard for one in listed.generations for shard in one.shards]
+    everything = [shard for item in listed.generations for shard in item.shards]
     left = [shard for shard in everything if shard not in gone]
     assert all(shard.key in used | approved or shard.modified >= since for shard in left)
     counts = (staying.used, staying.approved, staying.young)
     assert sum(kept.shards for kept in counts) == len(left)
     assert sum(kept.size for kept in counts) == sum(shard.size for shard in left)
-    places = {one.place: one for one in listed.generations}
-    for one in found:
-        assert one.marker is None or len(one.shards) == len(places[one.place].shards)
-        assert one.size == sum(shard.size for shard in one.shards)
-        assert one.modified < since
+    places = {item.place: item for item in listed.generations}
+    for item in planned:
+        assert item.marker is None or len(item.shards) == len(places[item.place].shards)
+        assert item.size == sum(shard.size for shard in item.shards)
+        assert item.modified < since

@@ -50,7 +50,7 @@ def tick() -> None:
 def prune(settings: Settings, since: datetime) -> set[str]:
     """Prune as it would be `DAYS` after `since`; gives the generations of which something went."""
     doomed = plan.make(settings, DAYS, since + timedelta(days=DAYS))
-    assert not [one for removed in deletion.carry_out(settings, doomed) for one in removed.refused]
+    assert not [item for removed in deletion.carry_out(settings, doomed) for item in removed.refused]
     return {going.place for going in doomed.generations}
 
 
