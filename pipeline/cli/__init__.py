@@ -11,6 +11,7 @@ from pipeline.cli import images
 from pipeline.cli import runs
 from pipeline.cli import schedules
 from pipeline.cli import dataset
+from pipeline.cli import prune
 from pipeline.cli import trials
 from pipeline.cli import cost
 from pipeline.cli import registry
@@ -36,6 +37,7 @@ __all__ = [
     "main",
     "monitor",
     "predict",
+    "prune",
     "registry",
     "runs",
     "schedules",

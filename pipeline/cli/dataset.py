@@ -1,10 +1,11 @@
-"""Commands: dataset."""
+"""Commands: dataset, which shows one and has others below it (`pipeline.cli.prune`)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from pipeline.cli.app import RUN, app, options_of, write_json
 
@@ -18,7 +19,33 @@ if TYPE_CHECKING:
 EXAMPLES = 5
 
 
-@app.command(rich_help_panel=RUN)
+_DEFAULT = "show"
+
+
+class _Shown(TyperGroup):
+    """Commands of which `show` is meant where none is named: `dataset latest` is `dataset show latest`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command's name first; a call for help is the group's own."""
+        if not {"-h", "--help"}.intersection(args[:1]):
+            name = next((argument for argument in args if not argument.startswith("-")), "")
+            if name in self.commands:
+                args = [name, *(argument for argument in args if argument is not name)]
+            else:
+                args = [_DEFAULT, *args]
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
+
+
+datasets = typer.Typer(
+    cls=_Shown,
+    rich_markup_mode="rich",
+    help="Show a run's data set: dataset [RUN|URI]. Or remove old shards that none uses: dataset prune.",
+)
+app.add_typer(datasets, name="dataset", rich_help_panel=RUN)
+
+
+@datasets.command(name=_DEFAULT)
 def dataset(
     context: typer.Context,
     reference: Annotated[
@@ -29,10 +56,10 @@ def dataset(
     ] = False,
 ) -> None:
     """Show a run's data set: splits, classes and their weights, what was left out, and what the splits share."""
-    from pipeline.operations import dataset as datasets
+    from pipeline.operations import dataset as operation
 
     settings = options_of(context).connected()
-    data = datasets.find(settings, reference)
+    data = operation.find(settings, reference)
     if as_json:
         summary = data.summary.model_dump(mode="json") if data.summary else None
         write_json({"uri": data.uri, "index": data.index.model_dump(mode="json"), "summary": summary})

@@ -74,8 +74,13 @@ class Catalog:
         return cls(folder, tuple(shards), frozenset(complete))
 
     def name(self, key: str) -> str:
-        """The name of a generation that is added to these, and holds what `key` is the hash of."""
-        return f"{len(self.complete) + 1:0{_NUMBER}d}-{key}"
+        """The name of a generation that is added to these, and holds what `key` is the hash of.
+
+        Its number is above all, also where some were removed, so that it comes after them.
+        """
+        numbers = (generation.partition("-")[0] for generation in self.complete)
+        latest = max((int(number) for number in numbers if number.isdecimal()), default=0)
+        return f"{latest + 1:0{_NUMBER}d}-{key}"
 
     def settled(self) -> list[Written]:
         """The shards of generations that are whole."""

@@ -69,7 +69,9 @@ class Mount:
         """Where the object at `uri` is. Raises StepError when it is not below the prefix."""
         relative = uri.removeprefix(self.prefix.rstrip("/") + "/")
         if relative == uri or ".." in relative.split("/"):
-            raise StepError(f"{uri} is not below {self.prefix}, which {self.folder} shows; start the run again with --fresh ShardImages")
+            raise StepError(
+                f"{uri} is not below {self.prefix}, which {self.folder} shows; start the run again with --fresh ShardImages"
+            )
         return self.folder / relative
 
 

@@ -36,11 +36,12 @@ UPSERTING = ("pipeline/operations/upsert.py", "pipeline/operations/check.py", "p
 IMAGES = ("pipeline/operations/images.py", "pipeline/operations/codebuild.py", "pipeline/operations/docker.py")
 APPROVING = ("pipeline/operations/registry.py", "pipeline/operations/evaluations.py")
 CHECKING = ("pipeline/operations/preflight",)
-# Commands that make, and unmake, what everybody else works in: an administrator's, who may do anything.
+# Commands that make, and unmake, what everybody else works in or on: an administrator's, who may do anything.
 ADMINISTERING = (
     "pipeline/operations/bootstrap.py",
     "pipeline/operations/delete.py",
     "pipeline/operations/inventory.py",
+    "pipeline/operations/prune/",
     "pipeline/operations/teardown.py",
 )
 # Calls that a policy does not allow all the same.
