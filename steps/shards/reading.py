@@ -69,9 +69,7 @@ class Mount:
         """Where the object at `uri` is. Raises StepError when it is not below the prefix."""
         relative = uri.removeprefix(self.prefix.rstrip("/") + "/")
         if relative == uri or ".." in relative.split("/"):
-            raise StepError(
-                f"{uri} is not below {self.prefix}, which {self.folder} shows; start the run again with --fresh ShardImages"
-            )
+            raise StepError(f"{uri} is not below {self.prefix}, which {self.folder} shows; to write it again: {AGAIN}")
         return self.folder / relative
 
 

@@ -19,7 +19,7 @@ from steps.contracts.evaluation import Registration
 from tests.answers import Answers
 from tests.unit.pipeline.conftest import Call
 from tests.unit.pipeline.operations.evaluated import judged
-from tests.unit.pipeline.operations.test_dataset import part
+from tests.unit.pipeline.operations.test_dataset import INDEX, summary
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DEFINITION = {"Version": "2020-12-01", "Parameters": [{"Name": "Epochs", "Type": "Integer"}], "Steps": []}
@@ -318,23 +318,43 @@ def test_with_json_stdout_holds_json_alone(call: Call, monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("account")
-def test_a_data_set_is_tables_for_people_and_json_for_machines(call: Call) -> None:
-    s3 = boto3.client("s3", region_name="us-east-1")
-    s3.create_bucket(Bucket="some-bucket")
-    s3.put_object(Bucket="some-bucket", Key="index/part-000.json", Body=json.dumps(part(0, 1)).encode())
+def test_a_data_set_is_tables_for_people_and_json_for_machines(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = dataset.DataSet("s3://b/indexes/0", INDEX, summary("s3://b/indexes/0"))
+    monkeypatch.setattr(dataset, "find", lambda settings, reference: data)
 
-    seen = call("dataset", "s3://some-bucket/index").out
+    seen = call("dataset", "latest").out
 
     rows = [line.split() for line in seen.splitlines()]
     assert ["train", "30", "83.3%", "80.0%", "1", "1.0", "1.0", "MB"] in rows
     assert ["1", "10", "3", "0", "1.500"] in rows
-    assert ["truncated", "1", "0"] in rows
-    assert ["in", "a", "random", "split", "6", "(50.0%)", "3", "(25.0%)"] in rows
-    index = json.loads(call("dataset", "s3://some-bucket/index", "--json").out)
-    assert index["splits"]["train"]["shards"][0]["uri"] == "s3://b/train-0.tar"
+    assert ["truncated", "1", "7"] in rows
+    assert ["in", "a", "random", "split", "6", "(100.0%)", "3", "(50.0%)"] in rows
+    assert "written by this run: 6 photos; in shards before: 30" in seen
+    document = json.loads(call("dataset", "latest", "--json").out)
+    assert document["index"]["splits"]["train"]["shards"][0]["uri"] == "s3://b/train.tar"
+    assert document["summary"]["rejects"] == {"truncated": ["7"]}
+
+
+@pytest.mark.usefixtures("account")
+def test_an_index_that_is_named_by_its_place_is_shown_without_what_a_run_left_out(call: Call) -> None:
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="some-bucket")
+    shard = INDEX.splits["train"].shards[0].model_copy(update={"samples": 28, "excluded": ["3", "9"]})
+    train = INDEX.splits["train"].model_copy(update={"shards": [shard], "class_counts": {1: 9, 2: 19}})
+    index = INDEX.model_copy(update={"splits": {**INDEX.splits, "train": train}})
+    s3.put_object(Bucket="some-bucket", Key="index/index.json", Body=index.model_dump_json().encode())
+
+    seen = call("dataset", "s3://some-bucket/index").out
+
+    assert "removed since they were written, and excluded: 2 photos" in seen
+    assert "left out" not in seen
+    assert json.loads(call("dataset", "s3://some-bucket/index", "--json").out)["summary"] is None
 
 
 @pytest.mark.usefixtures("account")
 def test_a_data_set_that_is_not_there_is_one_line(call: Call) -> None:
     outcome = call("dataset", "s3://no-such-bucket/index")
-    assert (outcome.code, outcome.error) == (1, "there is no bucket no-such-bucket\n")
+    assert (outcome.code, outcome.error) == (
+        1,
+        "there is no s3://no-such-bucket/index/index.json; a run's data set: python -m pipeline --profile aws dataset RUN\n",
+    )
