@@ -13,6 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from pipeline.operations import dataset
 from pipeline.operations.executions import Execution
 from pipeline.operations.progress import Progress, StepRun
 from steps.contracts.evaluation import Registration
@@ -354,7 +355,6 @@ def test_an_index_that_is_named_by_its_place_is_shown_without_what_a_run_left_ou
 @pytest.mark.usefixtures("account")
 def test_a_data_set_that_is_not_there_is_one_line(call: Call) -> None:
     outcome = call("dataset", "s3://no-such-bucket/index")
-    assert (outcome.code, outcome.error) == (
-        1,
-        "there is no s3://no-such-bucket/index/index.json; a run's data set: python -m pipeline --profile aws dataset RUN\n",
-    )
+    assert outcome.code == 1
+    assert outcome.error.startswith("there is no s3://no-such-bucket/index/index.json; a run's data set: python -m ")
+    assert outcome.error.count("\n") == 1
