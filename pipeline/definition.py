@@ -320,7 +320,7 @@ def _shards_channel(mode: str, uri: Any) -> Channel:
 def evaluate_model(
     context: Context, query: ProcessingStep, shard: ProcessingStep, tune: TuningStep
 ) -> tuple[ProcessingStep, Evidence]:
-    """4. The best model on the test split. Never cached: a gate that was moved must judge anew, and so must one whose
+    """4. The best model on the test split. Never cached: a gate that was moved must judge again, and so must one whose
     champion is another; and whether a version is this model already depends on the registry.
     """
     parameters = context.parameters

@@ -79,7 +79,7 @@ def _view(data: DataSet) -> list[RenderableType]:
     lines = [f"split: {sharding.split}, seed {sharding.seed}", f"photos: {size or 'as they were taken'}"]
     excluded = sum(len(shard.excluded) for split in index.splits.values() for shard in split.shards)
     if excluded:
-        lines.append(f"removed since they were written, and excluded: {excluded:,} photos")
+        lines.append(f"in these shards, but removed or written again since: {excluded:,} photos")
     if summary is None:
         return ["\n".join(lines), "", _splits(index), "", _classes(index)]
     lines.append(f"split of an earlier run: {summary.kept:,} photos ({summary.assignments})")

@@ -43,6 +43,10 @@ def find(settings: Settings, reference: str) -> DataSet:
         raise PipelineError(f"the run {run.id} has made no data set ({STEP}: {state}); take another run")
     job = client(settings, "sagemaker").describe_processing_job(ProcessingJobName=arn.rsplit("/", 1)[-1])
     outputs = {out["OutputName"]: out["S3Output"]["S3Uri"] for out in job["ProcessingOutputConfig"]["Outputs"]}
+    if "summary" not in outputs:
+        raise PipelineError(
+            f"the run {run.id} is of an earlier release, and its data set is not readable; take another"
+        )
     place = f"{outputs['summary'].rstrip('/')}/{shard_summary.NAME}"
     try:
         summary = parse_summary(_object(settings, place), place)

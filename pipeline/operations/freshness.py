@@ -19,7 +19,7 @@ ALL = "all"
 VERSIONS = {"QueryMetadata": "DataVersion", "ShardImages": "ShardVersion", "TuneModel": "TrainingVersion"}
 # Where pipeline.yaml keeps the default of each.
 SETTINGS = {"DataVersion": "data.version", "ShardVersion": "shard.version", "TrainingVersion": "training.version"}
-_ALWAYS = ("EvaluateModel", "QualityGate", "RegisterModel", "DeployModel")
+_ALWAYS = ("EvaluateModel", "QualityGate", "QualityGateFailed", "NewVersion", "RegisterModel", "DeployModel")
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ class Shard(_Contract):
     """A tar, and which of its photos count.
 
     `sha256` is over the whole object, so that a damaged shard is found before it is trained on. `excluded` are the ids,
-    sorted, of photos in the tar that are no longer part of the data set; `samples` counts the others.
+    sorted, of photos in the tar that are not used from here, as they were removed or written again; `samples` counts
+    the others.
     """
 
     uri: str = Field(pattern=r"^s3://")

@@ -37,7 +37,8 @@ class Leakage(_Contract):
 class Photos(_Contract):
     """Photos of the data set by where they are: in shards of earlier runs, or in shards that this run wrote.
 
-    `excluded` photos are in shards of earlier runs that the data set uses, and no longer part of it.
+    `excluded` photos are in shards of earlier runs that the data set uses, and not used from there: they were removed,
+    or written again since.
     """
 
     reused: int = Field(ge=0)

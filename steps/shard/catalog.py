@@ -12,8 +12,10 @@ the same goes on with it; whoever plans something else takes the shards in it th
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +25,7 @@ from numpy.typing import NDArray
 
 from steps.contracts.dataset import SPLITS, Shard, SplitName
 from steps.contracts.errors import StepError
-from steps.runtime.s3 import S3Uri, open_store, stored_objects
+from steps.runtime.s3 import S3Uri, StoredObject, open_store, stored_objects
 from steps.shard.groups import Integers
 from steps.shard.ledger import Record, read_records, record_of
 from steps.shard.plan import Plan
@@ -34,8 +36,9 @@ if TYPE_CHECKING:
 MARKER = "complete.json"
 # Digits of a generation's number.
 _NUMBER = 6
-# Records that are held against a plan at a time: with 10,000 photos each, some 50 MB.
+# Records that are read at a time, and photos that are held against a plan at a time: some 30 MB.
 _RECORDS = 64
+_PHOTOS = 500_000
 # What a photo was refused for that another look may find otherwise.
 _PASSING = ("missing-image", "replaced")
 
@@ -51,7 +54,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The shards below `folder` (`shards/KEY`), the oldest first."""
+    """The shards below `folder` (`shards/KEY`), the oldest generation first, those that are not whole at the end."""
 
     folder: S3Uri
     shards: tuple[Written, ...]
@@ -68,9 +71,18 @@ class Catalog:
             for key, entry in objects.items()
             if key.endswith(".tar") and record_of(S3Uri(folder.bucket, key)).key in objects
         ]
-        # By age, so that what is added later never takes the place of what is used already.
-        tars.sort(key=lambda entry: (entry.key[start : start + _NUMBER], entry.modified, entry.key))
-        shards = [Written(S3Uri(folder.bucket, tar.key), tar.size, tar.key[start:].split("/")[0]) for tar in tars]
+        generations = {entry.key: entry.key[start:].split("/")[0] for entry in tars}
+        begun: dict[str, datetime] = {}
+        for entry in sorted(tars, key=lambda entry: entry.modified, reverse=True):
+            begun[generations[entry.key]] = entry.modified
+
+        def age(entry: StoredObject) -> tuple[object, ...]:
+            """A generation as a whole, by its number, those that are not whole behind the others."""
+            name = generations[entry.key]
+            return name not in complete, name[:_NUMBER], begun[name], name, entry.key
+
+        tars.sort(key=age)
+        shards = [Written(S3Uri(folder.bucket, tar.key), tar.size, generations[tar.key]) for tar in tars]
         return cls(folder, tuple(shards), frozenset(complete))
 
     def name(self, key: str) -> str:
@@ -102,11 +114,15 @@ class Kept:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a plan uses again (`kept`), photos that are known to be no use, by reason, and the rows to be written."""
+    """What a plan uses again (`kept`), photos that are known to be no use, by reason, and the rows to be written.
+
+    `overlapping`: a photo was in two shards, so that the order of the shards counted.
+    """
 
     kept: list[Kept]
     rejects: dict[str, list[str]]
     missing: Integers
+    overlapping: bool
 
     @property
     def reused(self) -> int:
@@ -120,22 +136,42 @@ class Selection:
 
 
 def select(plan: Plan, shards: Sequence[Written], maximum_removed: float) -> Selection:
-    """Use `shards`, the first in the list before the others, as far as at least 1 - `maximum_removed` of each counts.
+    """What of `shards` a plan uses again: each of which no more than `maximum_removed` would be excluded.
 
-    Raises StepError for a shard or a record that is damaged.
+    Where two shards hold a photo, the older generation is used, so that what is added never takes the place of what is
+    used; unless the younger one leaves less to be written, as when one of two jobs at a time had photos that the other
+    had not. Raises StepError for a shard or a record that is damaged.
     """
+    selection = _select(plan, shards, maximum_removed)
+    if selection.overlapping and len(selection.missing):
+        other = _select(plan, _youngest_first(shards), maximum_removed)
+        if len(other.missing) < len(selection.missing):
+            return other
+    return selection
+
+
+def _youngest_first(shards: Sequence[Written]) -> list[Written]:
+    generations = [list(group) for _, group in itertools.groupby(shards, key=lambda shard: shard.generation)]
+    return [shard for group in reversed(generations) for shard in group]
+
+
+def _select(plan: Plan, shards: Sequence[Written], maximum_removed: float) -> Selection:
+    """Use `shards`, the first in the list before the others."""
     rejected = np.zeros(len(plan.labels), bool)
     reasons: dict[int, str] = {}
     claimed = np.zeros(len(plan.labels), bool)
     quantities = plan.labels["quantity"].to_numpy()
     ids = plan.labels["image_id"]
-    kept = []
+    kept, overlapping = [], False
     for matched in _matched(plan, shards):
         for row, reason in matched.refused:
             reasons[row] = reason
-        live = (matched.rows >= 0) & ~claimed[np.maximum(matched.rows, 0)]
+        used_before = claimed[np.maximum(matched.rows, 0)]
+        live = (matched.rows >= 0) & ~used_before
+        overlapping |= bool(np.any(used_before & (matched.rows >= 0)))
         count = int(np.count_nonzero(live))
-        if not count or count < (1 - maximum_removed) * len(live):
+        # Rounded, as 0.42 of 50 is a little less than 21 in floating point.
+        if not count or len(live) - count > round(maximum_removed * len(live), 6):
             continue
         rows = matched.rows[live]
         claimed[rows] = True
@@ -154,7 +190,7 @@ def select(plan: Plan, shards: Sequence[Written], maximum_removed: float) -> Sel
             rejected[row] = True
             rejects.setdefault(reasons[row], []).append(ids[row].as_py())
     order = plan.order
-    return Selection(kept, rejects, order[~claimed[order] & ~rejected[order]])
+    return Selection(kept, rejects, order[~claimed[order] & ~rejected[order]], overlapping)
 
 
 @dataclass(frozen=True)
@@ -172,13 +208,25 @@ def _matched(plan: Plan, shards: Sequence[Written]) -> Iterator[_Matched]:
     if not shards:
         return
     store = open_store(shards[0].uri.bucket)
+    # Each batch hashes the ids of the whole plan: few large ones, however many small shards there are.
+    enough = max(_PHOTOS, len(plan.labels) // 4)
+    waiting: list[Record] = []
     for begin in range(0, len(shards), _RECORDS):
-        records = _read(store, shards[begin : begin + _RECORDS])
-        rows = _rows(plan, pa.concat_tables([record.photos for record in records]))
-        end = 0
-        for record in records:
-            start, end = end, end + len(record.photos)
-            yield _match(plan, record, rows[start:end])
+        waiting += _read(store, shards[begin : begin + _RECORDS])
+        if sum(len(record.photos) for record in waiting) >= enough:
+            yield from _match_all(plan, waiting)
+            waiting = []
+    yield from _match_all(plan, waiting)
+
+
+def _match_all(plan: Plan, records: Sequence[Record]) -> Iterator[_Matched]:
+    if not records:
+        return
+    rows = _rows(plan, pa.concat_tables([record.photos for record in records]))
+    end = 0
+    for record in records:
+        start, end = end, end + len(record.photos)
+        yield _match(plan, record, rows[start:end])
 
 
 def _read(store: S3Store, shards: Sequence[Written]) -> list[Record]:

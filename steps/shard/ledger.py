@@ -154,10 +154,15 @@ async def read_records(store: S3Store, shards: Iterable[tuple[S3Uri, int]]) -> l
 
 async def _read(store: S3Store, place: S3Uri, size: int, limit: asyncio.Semaphore) -> Record:
     import obstore
+    from obstore.exceptions import BaseError
 
     uri = record_of(place)
-    async with limit:
-        content = bytes(await (await obstore.get_async(store, uri.key)).bytes_async())
+    try:
+        async with limit:
+            content = bytes(await (await obstore.get_async(store, uri.key)).bytes_async())
+    except (BaseError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise StepError(f"{uri}: reading it failed, with all retries: {reason}") from error
     try:
         record = Record.parse(content, place)
     except (pa.ArrowException, ValidationError, ValueError, KeyError) as error:

@@ -21,7 +21,7 @@ from steps.shard import catalog
 from steps.shard.assignments import Lineage
 from steps.shard.catalog import Catalog, Selection, Written
 from steps.shard.gathering import Agreement, Gathering, NewShard, Part, put
-from steps.shard.ledger import Ledger, Record
+from steps.shard.ledger import Ledger
 from steps.shard.memory import large_arrays_given_back
 from steps.shard.photos import open_source
 from steps.shard.plan import Plan, Share, dataset_key, describe, generation_key, make_plan
@@ -105,10 +105,10 @@ def run(settings: Settings) -> None:
     rejects = layout.rejects(settings)
     before = {reason: len(ids) for reason, ids in rejects.by_reason.items()}
     ledger = Ledger(layout.generation, open_store(layout.generation.bucket), instance.index)
-    records = asyncio.run(_write(settings, share, ledger, rejects))
+    written = asyncio.run(_write(settings, share, ledger, rejects))
     part = Part(
         instance=instance.index,
-        shards={name: [NewShard(shard=r.shard, class_counts=r.class_counts) for r in records[name]] for name in SPLITS},
+        shards=written,
         rejects={reason: ids[before.get(reason, 0) :] for reason, ids in rejects.by_reason.items()},
         kept=layout.kept,
     )
@@ -139,7 +139,7 @@ def _lay_out(plan: Plan, settings: Settings, listed: Catalog, gathering: Gatheri
     shards = listed.settled()
     selection = catalog.select(plan, shards, settings.maximum_removed)
     generation = listed.name(generation_key(plan, selection.missing, instances))
-    if len(shards) < len(listed.shards) and not listed.begun(generation):
+    if len(selection.missing) and len(shards) < len(listed.shards) and not listed.begun(generation):
         # What a job that was broken off has written of something else is not lost.
         shards = list(listed.shards)
         selection = catalog.select(plan, shards, settings.maximum_removed)
@@ -185,7 +185,7 @@ def _log_leakage(leakage: Leakage) -> None:
         )
 
 
-async def _write(settings: Settings, share: Share, ledger: Ledger, rejects: Rejects) -> dict[SplitName, list[Record]]:
+async def _write(settings: Settings, share: Share, ledger: Ledger, rejects: Rejects) -> dict[SplitName, list[NewShard]]:
     if not len(share):
         return {name: [] for name in SPLITS}
     async with open_source(settings.image_location, settings.image_size, settings.quality) as source:
@@ -202,7 +202,7 @@ def _finish(settings: Settings, layout: Layout, parts: list[Part], outputs: Outp
     if any(part.shards[name] for part in parts for name in SPLITS):
         put(layout.generation.join(catalog.MARKER), b"{}\n")
     place = outputs.indexes.join(index.key)
-    # Written by each run, also where it is there: what was used lately is by that told from what can go.
+    # Also where it is there: its date is that of the last job that came to it, which `dataset prune` goes by.
     put(place.join(dataset.NAME), index.model_dump_json().encode())
     written = sum(new.shard.samples for part in parts for new in _all(part))
     summary = ShardSummary(

@@ -17,6 +17,7 @@ from steps.contracts.errors import StepError
 from steps.photos.jpeg import ImageError
 from steps.runtime.s3 import S3Uri
 from steps.shard import tar
+from steps.shard.gathering import NewShard
 from steps.shard.ledger import Ledger, Record, photos_table
 from steps.shard.photos import PhotoSource, in_order
 from steps.shard.plan import Photo, Share
@@ -113,8 +114,8 @@ class ShardWriter:
     ledger: Ledger
     shard_bytes: int
 
-    async def write(self, share: Share, source: PhotoSource, rejects: Rejects) -> dict[SplitName, list[Record]]:
-        """Write what is missing of `share`; returns the records of each split's shards.
+    async def write(self, share: Share, source: PhotoSource, rejects: Rejects) -> dict[SplitName, list[NewShard]]:
+        """Write what is missing of `share`; returns each split's shards.
 
         Raises StepError when more photos are refused than is allowed, or when S3 fails.
         """
@@ -125,6 +126,7 @@ class ShardWriter:
                 log.info("%s: %d shards of %d photos are there already", name, len(records[name]), settled[name])
             for record in records[name]:
                 rejects.add_all(record.rejects)
+        shards = {name: [_new(record) for record in records.pop(name)] for name in SPLITS}
         missing = itertools.chain.from_iterable(share.photos(name, start=settled[name]) for name in SPLITS)
         # A shard is closed while the next is gathered: an upload's end takes as long as hundreds of photos.
         closing: asyncio.Task[None] | None = None
@@ -132,10 +134,10 @@ class ShardWriter:
             feed = Feed(outcomes, rejects)
             try:
                 for name in SPLITS:
-                    number = len(records[name])
+                    number = len(shards[name])
                     while await feed.peek(name) is not None:
                         close = await self._gather(self.ledger.place(name, number), name, feed, closing)
-                        closing = asyncio.create_task(close(records[name]))
+                        closing = asyncio.create_task(close(shards[name]))
                         number += 1
                 if closing is not None:
                     await closing
@@ -143,11 +145,11 @@ class ShardWriter:
                 if closing is not None:
                     closing.cancel()
                     await asyncio.gather(closing, return_exceptions=True)
-        return records
+        return shards
 
     async def _gather(
         self, uri: S3Uri, name: SplitName, feed: Feed, before: asyncio.Task[None] | None
-    ) -> Callable[[list[Record]], Coroutine[Any, Any, None]]:
+    ) -> Callable[[list[NewShard]], Coroutine[Any, Any, None]]:
         """Send as many photos as fit, one at least; returns what ends the upload and records the shard.
 
         Returns once the shard `before` is closed too; where that fails, this one is aborted with it.
@@ -166,15 +168,20 @@ class ShardWriter:
                 await before
             upload, settled = stack.pop_all(), feed.settle()
 
-        async def close(records: list[Record]) -> None:
+        async def close(shards: list[NewShard]) -> None:
             async with upload:
                 await shard.add(tar.END)
                 await shard.flush()
             record = shard.record(settled)
             await self.ledger.add(record)
-            records.append(record)
+            # Not the record itself: its photos would stay in memory to the end.
+            shards.append(_new(record))
 
         return close
+
+
+def _new(record: Record) -> NewShard:
+    return NewShard(shard=record.shard, class_counts=record.class_counts)
 
 
 @asynccontextmanager

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 8 * 1024 * 1024
 # The first one is small: somebody waits for it.
 FIRST_CHUNK_BYTES = 1024 * 1024
-# The step comes from the cache otherwise.
-AGAIN = "python -m pipeline start --fresh ShardImages"
+# Without another version the step, and in later runs too, comes from the cache.
+AGAIN = "set another shard.version in pipeline.yaml, then: python -m pipeline upsert, start"
 # A tar ends in two empty blocks of 512 bytes.
 _TRAILER_BYTES = 1024
 _MEMBERS = frozenset({"jpg", "cls"})

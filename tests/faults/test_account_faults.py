@@ -108,7 +108,7 @@ def test_a_region_that_the_account_has_not_enabled_is_named_as_a_cause(call: Cal
 
 
 def test_a_bucket_of_another_region_is_said_to_be_there(call: Call, answers: Answers) -> None:
-    answers.error("s3.ListObjectsV2", "PermanentRedirect", "The bucket must be addressed elsewhere", status=301)
+    answers.error("s3.GetObject", "PermanentRedirect", "The bucket must be addressed elsewhere", status=301)
     line = line_of(call("dataset", "s3://some-bucket/index"))
     assert "the bucket is in another region than account.region" in line
 

@@ -397,28 +397,6 @@ def test_the_data_set_of_a_run_is_read_by_its_name(execution, settings, local_cl
     assert data.summary.kept == 0
 
 
-def test_new_data_is_looked_for_and_shards_of_the_same_photos_are_taken_again(whole_run, settings, local_cloud):
-    s3 = local_cloud.client("s3")
-
-    def shards():
-        listed = s3.list_objects_v2(Bucket=settings.data.bucket, Prefix=f"{settings.data.prefix}/shards/")["Contents"]
-        return {one["Key"]: one["LastModified"] for one in listed}
-
-    before = shards()
-    execution = executions.start(settings, {"DataVersion": "another"})
-    for last in progress.follow(settings, execution.arn, interval=0.2):
-        step = next((step for step in last.steps if step.name == "ShardImages"), None)
-        if step is not None and step.status in {"Succeeded", "Failed"}:
-            break
-    executions.stop(settings, execution.arn)
-    index = dataset.read(settings, dataset.locate(settings, execution.id))
-    *_, last = progress.follow(settings, execution.arn, interval=0.2)
-    assert last.execution.status == "Stopped"
-    assert not any(step.cached_from for step in last.steps)
-    assert shards() == before
-    assert index.facts.kept == sum(split.samples for split in index.splits.values())
-
-
 def test_after_down_and_up_an_approval_still_finds_its_function(whole_run, local_cloud):
     def pipeline(*arguments):
         return subprocess.run(

@@ -1,5 +1,6 @@
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from benchmarks.bins import Bin, bins, invented_labels, upload_metadata, upload_photos
 from benchmarks.job import prepare, written
@@ -45,6 +46,7 @@ def test_without_the_real_photos_synthetic_ones_are_drawn(monkeypatch, tmp_path)
     assert sum(len(one.jpeg) for one in small) < sum(len(one.jpeg) for one in large)
 
 
-def test_a_job_that_wrote_nothing_has_written_nothing(tmp_path):
-    prepare(tmp_path, PHOTOS, S3Uri("bucket", "out"))
-    assert written(tmp_path) == (0, 0)
+def test_a_job_that_has_not_ended_is_no_measurement(s3, bucket, tmp_path):
+    prepare(tmp_path, PHOTOS, S3Uri(bucket, "out"))
+    with pytest.raises(FileNotFoundError, match=r"part-000\.json"):
+        written(tmp_path)

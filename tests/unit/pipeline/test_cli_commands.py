@@ -347,7 +347,7 @@ def test_an_index_that_is_named_by_its_place_is_shown_without_what_a_run_left_ou
 
     seen = call("dataset", "s3://some-bucket/index").out
 
-    assert "removed since they were written, and excluded: 2 photos" in seen
+    assert "in these shards, but removed or written again since: 2 photos" in seen
     assert "left out" not in seen
     assert json.loads(call("dataset", "s3://some-bucket/index", "--json").out)["summary"] is None
 

@@ -1,6 +1,7 @@
 """Shards add up: what a run finds written it uses again, and what has gone is left out by the index."""
 
 import itertools
+import shutil
 from collections import Counter
 
 import pytest
@@ -230,6 +231,65 @@ def test_the_share_of_rejects_is_that_of_all_photos_not_of_the_new_ones(job: Job
     job.add("broken-4", 1, ["X4"], jpeg(4)[:-300])
     with pytest.raises(StepError, match=r"^5 of 95 photos cannot be used so far.*truncated 5"):
         job.run(*SMALL, "--maximum-rejects", "0.05")
+
+
+def as_run(job: Job, run: int, count: int, patch: pytest.MonkeyPatch, crash: int = 0) -> None:
+    """The only instance of the job `run`, from its beginning, with the first `count` labels; killed after `crash`."""
+    job.runs = run
+    shutil.rmtree(job.folder / f"{run}", ignore_errors=True)
+    rows, job.rows = job.rows, job.rows[:count]
+    with patch.context() as patched:
+        if crash:
+            crash_after(crash, patched)
+            with pytest.raises(RuntimeError, match="the machine stops here"):
+                job.run_instance(0, 1, *SMALL)
+        else:
+            job.run_instance(0, 1, *SMALL)
+    if crash:
+        job.rows = rows
+    else:
+        assert_exact(job)
+        job.rows = rows
+
+
+def test_what_overlapping_jobs_wrote_is_the_same_data_set_again(job: Job, monkeypatch: pytest.MonkeyPatch):
+    """While a job shards, another has its photos and ten more; each is killed in between, to take turns."""
+    job.add_bins(60)
+    job.run(*SMALL)
+    job.add_bins(220)
+    for run, count, crash in ((5, 210, 45), (6, 220, 35), (5, 210, 30), (6, 220, 35), (5, 210, 0), (6, 220, 0)):
+        as_run(job, run, count, monkeypatch, crash)
+    index = job.index
+
+    for run in (7, 8):
+        as_run(job, run, 220, monkeypatch)
+        assert job.summary.photos.written == 0
+        assert job.index == index
+
+
+def test_shards_of_a_job_that_was_broken_off_do_not_take_the_place_of_others(job: Job, monkeypatch):
+    job.add_bins(120)
+    as_run(job, 5, 120, monkeypatch, crash=60)
+    # Planned before the other wrote anything: as if it had listed nothing.
+    with monkeypatch.context() as patched:
+        patched.setattr("steps.shard.catalog.stored_objects", lambda uri: iter(()))
+        as_run(job, 6, 110, patched)
+    index = job.index
+
+    as_run(job, 7, 110, monkeypatch)
+
+    assert job.index == index
+    assert job.summary.photos.written == 0
+
+
+def test_a_shard_at_the_limit_of_what_may_be_removed_is_used(job: Job):
+    job.add_bins(50)
+    shard = job.run("--split", "random", "--image-size", "64").splits["train"].shards[0]
+    members = [sample.image_id for sample in samples(job.index)["train"]]
+    share = 21 / shard.samples
+    job.rows = [row for row in job.rows if row["image_id"] not in members[:21]]
+    job.run("--split", "random", "--image-size", "64", "--maximum-removed", f"{share}")
+    assert job.index.splits["train"].shards[0].uri == shard.uri
 
 
 def crash_after(photos: int, patch: pytest.MonkeyPatch) -> None:

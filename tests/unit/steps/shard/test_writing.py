@@ -10,13 +10,14 @@ from steps.contracts.errors import StepError
 from steps.photos.jpeg import ImageError
 from steps.runtime.s3 import S3Uri, open_store
 from steps.shard import writing
-from steps.shard.ledger import Ledger, Record
+from steps.shard.gathering import NewShard
+from steps.shard.ledger import Ledger
 from steps.shard.plan import Photo
 from steps.shard.rejects import Rejects
 from steps.shard.writing import ShardWriter
 
 
-def write(bucket: str, outcomes: list, monkeypatch: pytest.MonkeyPatch, shard_bytes: int = 3_000) -> list[Record]:
+def write(bucket: str, outcomes: list, monkeypatch: pytest.MonkeyPatch, shard_bytes: int = 3_000) -> list[NewShard]:
     """Write a test split of photos that are ready: numbers are sizes, the others are errors."""
 
     def photos(split: str, start: int):

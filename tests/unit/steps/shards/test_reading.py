@@ -61,6 +61,21 @@ def test_samples_come_as_they_were_written(put):
     assert list(read_shard(put(tar_of(members_of(SAMPLES))))) == SAMPLES
 
 
+def test_excluded_photos_are_passed_over(put):
+    gone = [SAMPLES[0].image_id, SAMPLES[7].image_id, SAMPLES[-1].image_id]
+    shard = put(tar_of(members_of(SAMPLES))).model_copy(update={"samples": 37, "excluded": gone})
+
+    assert list(read_shard(shard)) == [sample for sample in SAMPLES if sample.image_id not in gone]
+
+
+@pytest.mark.parametrize("excluded", [["00001"], ["00001", "no-such-photo"], []])
+def test_a_shard_that_holds_other_photos_than_are_excluded_is_named(put, excluded):
+    shard = put(tar_of(members_of(SAMPLES))).model_copy(update={"samples": 38, "excluded": excluded})
+
+    with pytest.raises(StepError, match=r"damaged shard: it has 40 samples, the index says 38"):
+        list(read_shard(shard))
+
+
 def test_shards_are_read_one_after_the_other(put):
     first = put(tar_of(members_of(SAMPLES[:10])), 10, "first.tar")
     second = put(tar_of(members_of(SAMPLES[10:])), 30, "second.tar")

@@ -107,6 +107,24 @@ def test_validation_comes_in_the_order_of_its_shards(base):
     assert load(Reading(shards, CLASSES, 32, lambda _: plan)) == wanted(photos(21, 10_000))
 
 
+def test_excluded_photos_are_in_no_batch_wherever_an_epoch_is_entered(base):
+    whole = read_index(base / "input" / "data" / "index").splits["validation"].shards
+    everything = photos(21, 10_000)
+    gone = {everything[0].image_id, everything[5].image_id, everything[20].image_id}
+    shards, start = [], 0
+    for shard in whole:
+        held = everything[start : start + shard.samples]
+        start += shard.samples
+        excluded = [photo.image_id for photo in held if photo.image_id in gone]
+        shards.append(shard.model_copy(update={"samples": shard.samples - len(excluded), "excluded": excluded}))
+    left = [photo for photo in everything if photo.image_id not in gone]
+    plan = validation_plan([shard.samples for shard in shards], Share(0, 1, 1, 6))
+    what = Reading(shards, CLASSES, 32, lambda _: plan)
+    assert load(what) == wanted(left)
+    for step in range(1, plan.steps):
+        assert load(what, first_step=step) == wanted(left[step * 6 :])
+
+
 def test_a_damaged_shard_is_named(s3, bucket, base):
     shard = shards_of(base)[1]
     key = shard.uri.split("/", 3)[3]
