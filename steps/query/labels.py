@@ -60,10 +60,11 @@ def _read(store: object, uri: S3Uri) -> pa.Table:
 
     try:
         content = obstore.get(store, uri.key).bytes()
-        table = pq.read_table(pa.BufferReader(content)).select(SCHEMA.names).cast(SCHEMA)
     except (BaseError, OSError) as error:
         raise StepError(f"{uri}: reading it failed, with all retries: {str(error).splitlines()[0]}") from error
-    except (pa.ArrowException, KeyError, ValueError) as error:
+    try:
+        table = pq.read_table(pa.BufferReader(content)).select(SCHEMA.names).cast(SCHEMA)
+    except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         raise StepError(f"{uri}: labels do not have the columns {', '.join(SCHEMA.names)}: {error}") from error
     return table.sort_by("image_id").combine_chunks()
 

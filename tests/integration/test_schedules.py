@@ -33,7 +33,7 @@ FAIL = {
 }
 
 
-def at(seconds: float = 2) -> str:
+def at(seconds: float = 4) -> str:
     """The next whole second that is at least `seconds` away: the schedule has to be made by then."""
     moment = datetime.now(UTC) + timedelta(seconds=seconds + 1)
     return f"at({moment:%Y-%m-%dT%H:%M:%S})"
@@ -265,7 +265,7 @@ def test_schedules_are_there_after_a_restart_and_what_is_past_is_not_made_up_for
 ) -> None:
     target = {"Arn": f"arn:aws:sagemaker:us-east-1:123456789012:pipeline/{pipeline}", "RoleArn": ROLE}
     common = {"FlexibleTimeWindow": OFF, "Target": target}
-    missed = at(3)
+    missed = at(12)
     scheduler.create_schedule(Name=f"{pipeline}-missed", ScheduleExpression=missed, **common)
     scheduler.create_schedule(Name=f"{pipeline}-after", ScheduleExpression="cron(0 3 * * ? *)", **common)
     directory = local_cloud.settings.directory

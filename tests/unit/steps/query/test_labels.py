@@ -134,6 +134,13 @@ def test_files_that_are_no_labels_are_named(published: Labels) -> None:
         published.publish([{"image_id": "1", "quantity": 2}], schema=schema)
 
 
+def test_a_file_that_is_damaged_is_named(published: Labels, s3: Any, tmp_path: Path) -> None:
+    s3.put_object(Bucket=published.bucket, Key="staged/9/a", Body=b"PAR1 and no more")
+    staged, target = S3Uri(published.bucket, "staged/9"), S3Uri(published.bucket, "labels")
+    with pytest.raises(StepError, match=rf"^s3://{published.bucket}/staged/9/a: labels do not have the columns"):
+        labels.publish(staged, target, RAW, tmp_path)
+
+
 def test_a_bucket_that_is_not_there_is_named(s3: Any, bucket: str, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([row(1)], SCHEMA), buffer)
