@@ -66,6 +66,13 @@ def pytest_runtest_call(item: pytest.Item) -> None:
         torch.manual_seed(seed + zlib.crc32(item.nodeid.encode()))
 
 
+def without(patch: pytest.MonkeyPatch, *names: str) -> None:
+    """Take these out of the environment until `patch` is undone; what a command sets in them by then goes with it."""
+    for name in names:
+        patch.setenv(name, "")
+        patch.delenv(name)
+
+
 @pytest.fixture(scope="session")
 def s3() -> Iterator[Any]:
     """A boto3 S3 client of a server that runs as long as the session; `AWS_*` points every client there."""

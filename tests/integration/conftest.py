@@ -57,7 +57,9 @@ def running(directory: Path) -> Iterator[LocalCloud]:
         try:
             for name in (*FOREIGN, "AWS_ENDPOINT_URL_S3"):
                 patch.delenv(name, raising=False)
-            for name, value in {**NOWHERE, **cloud.environment(started)}.items():
+            # The commands set NO_PROXY for their process, which is this one.
+            proxies = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+            for name, value in {**NOWHERE, **cloud.environment(started), **proxies}.items():
                 patch.setenv(name, value)
             boto3.DEFAULT_SESSION = None
             yield LocalCloud(started)

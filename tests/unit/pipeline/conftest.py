@@ -10,6 +10,8 @@ import boto3
 import pytest
 from typer.testing import CliRunner
 
+from tests.conftest import without
+
 SETTINGS = """\
 name: bins
 account: {id: "123456789012", region: us-east-1}
@@ -35,6 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a pipeline.yaml, which is the working directory; no credentials, and no local cloud."""
     for name in [name for name in os.environ if name.startswith("AWS_") or name == "PIPELINE_PROFILE"]:
         monkeypatch.delenv(name)
+    without(monkeypatch, "AWS_REGION", "NO_PROXY", "no_proxy")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -12,6 +12,7 @@ from moto import mock_aws
 from pipeline.images import ROOT
 from pipeline.settings import Settings
 from pipeline.settings_file import load_settings
+from tests.conftest import without
 
 KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
@@ -35,6 +36,7 @@ def no_account(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Credentials that are none, and no endpoint of another test's server."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
+    without(monkeypatch, "AWS_REGION", "AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
