@@ -125,7 +125,7 @@ def upsert_with_another_chart(team: Team, folder: Path) -> None:
     """Upsert from a copy of the project in which a page's look has changed."""
     for part in ("pipeline", "steps", "containers"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    document = team.settings.model_dump(mode="json", exclude_none=True)
+    document = {**team.settings.model_dump(mode="json", exclude_none=True), "profiles": {"local": {}}}
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(document))
     with (folder / "steps/reports/page.css").open("a") as file:
         file.write("\nfigure { margin: 1px }\n")
