@@ -28,8 +28,8 @@ def training_job(settings: Settings) -> Request:
     values = Values(
         parameters={one["Name"]: one["DefaultValue"] for one in definition["Parameters"]},
         execution={"PipelineExecutionId": "execution"},
-        properties=lambda _: {"ProcessingOutputConfig": {"Outputs": [_INDEX]}},
-        property_file=lambda step, file: None,
+        properties=lambda _: {},
+        property_file=lambda step, file: {"uri": "s3://bucket/indexes/0"},
     )
     job: Request = resolve(tuning["TrainingJobDefinition"], values)
     ranges = tuning["HyperParameterTuningJobConfig"]["ParameterRanges"]["ContinuousParameterRanges"]
@@ -41,6 +41,3 @@ def training_job(settings: Settings) -> Request:
         "_tuning_objective_metric": objective,
     }
     return job
-
-
-_INDEX = {"OutputName": "index", "S3Output": {"S3Uri": "s3://bucket/index"}}

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.images import ROOT
+from pipeline.images import ROOT, source_files
 
 DOCKERFILE = ROOT / "containers" / "training" / "Dockerfile"
 
@@ -59,10 +59,13 @@ class Image:
 
 def build(root: Path, gpus: int) -> Image:
     """Do the COPYs of the train step's image below `root`, and put the base image's commands there, for `gpus`."""
-    image = Image(root)
+    image, context = Image(root), root / "context"
+    for path in source_files("train"):
+        (context / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, context / path)
     for line in _instructions("COPY"):
         source, target = line.replace("${STEP}", "train").split()
-        _copy(ROOT / source, Path(image.inside(target)), into_folder=target.endswith("/"))
+        _copy(context / source, Path(image.inside(target)), into_folder=target.endswith("/"))
     image.commands.mkdir()
     for name, script in (
         ("start_with_right_hostname.sh", START_SCRIPT),
