@@ -40,9 +40,9 @@ def written(base: Path) -> tuple[int, int]:
     outputs = {out["OutputName"]: out["S3Output"]["S3Uri"] for out in config["ProcessingOutputConfig"]["Outputs"]}
     hosts = json.loads((base / "config" / "resourceconfig.json").read_text())
     number = hosts["hosts"].index(hosts["current_host"])
-    part = Part.model_validate_json(
-        _read(S3Uri.parse(outputs["summary"]).join("jobs", config["ProcessingJobName"], f"part-{number:03d}.json"))
-    )
+    run = S3Uri.parse(outputs["summary"].rpartition("/")[0])
+    place = run.join("jobs", config["ProcessingJobName"], f"part-{number:03d}.json")
+    part = Part.model_validate_json(_read(place))
     shards = [new.shard for shards in part.shards.values() for new in shards]
     return sum(shard.samples for shard in shards), sum(shard.bytes for shard in shards)
 

@@ -51,6 +51,11 @@ class Outputs:
         names = ("shards", "assignments", "indexes", "summary")
         return cls(*(S3Uri.parse(container.processing_output_uri(name)) for name in names))
 
+    def meeting_place(self, job: str) -> S3Uri:
+        """Where the instances of `job` agree: beside the summary, so that nobody loads it who reads that."""
+        run = S3Uri(self.summary.bucket, self.summary.key.rpartition("/")[0])
+        return run.join("jobs", job)
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -87,7 +92,7 @@ def run(settings: Settings) -> None:
         outputs = Outputs.declared()
         plan, assignments = _plan(labels, settings, outputs)
         del labels  # the items are most of it, and the plan has what it needs
-        gathering = Gathering(outputs.summary.join("jobs", container.job_name() or "job"), instance)
+        gathering = Gathering(outputs.meeting_place(container.job_name() or "job"), instance)
         listed = Catalog.of(outputs.shards.join(dataset_key(settings)))
         layout = _lay_out(plan, settings, listed, gathering, assignments)
     share = plan.share(layout.selection.missing, instance)

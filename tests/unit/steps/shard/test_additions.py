@@ -379,6 +379,14 @@ def test_a_tar_in_a_strange_folder_is_named(job: Job):
         job.run(*SMALL)
 
 
+def test_what_instances_agree_on_is_not_in_the_summary_that_others_load(job: Job):
+    job.add_bins(60)
+    job.run(*SMALL, instances=2)
+    assert not job.objects(f"out/runs/{job.runs}/summary")
+    names = {key.rsplit("/", 1)[1] for key in job.objects(f"out/runs/{job.runs}/jobs/job-{job.runs}/")}
+    assert names == {"agreement.json", "part-000.json", "part-001.json"}
+
+
 def test_the_last_instance_alone_hands_on(job: Job):
     job.add_bins(60)
     job.runs += 1
