@@ -105,7 +105,7 @@ class Catalog:
 
 @dataclass(frozen=True)
 class Kept:
-    """A shard that is used again: `rows` are the plan's photos in it, in the shard's order."""
+    """A shard that is used again, and how many of its photos that count show each quantity."""
 
     split: SplitName
     shard: Shard
@@ -131,7 +131,7 @@ class Selection:
 
     @property
     def excluded(self) -> int:
-        """Photos in these shards that are no longer part of the data set."""
+        """Photos in these shards that are not used from there: removed, or written again since."""
         return sum(len(kept.shard.excluded) for kept in self.kept)
 
 
