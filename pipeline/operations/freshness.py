@@ -56,7 +56,7 @@ def of(names: Iterable[str], given: Mapping[str, str], now: datetime) -> Fresh:
 
 def check(fresh: Fresh, declared: Iterable[Mapping[str, Any]], pipeline: str) -> None:
     """Raise PipelineError where the pipeline's definition, by its `Parameters`, has no such versions yet."""
-    names = {str(one["Name"]) for one in declared}
+    names = {str(parameter["Name"]) for parameter in declared}
     if missing := [name for name in fresh.values if name not in names]:
         raise PipelineError(
             f"the pipeline {pipeline} has no parameter {', '.join(missing)} yet, which --fresh sets; bring it up to"
@@ -85,7 +85,7 @@ def _problem(name: str) -> str | None:
         return None
     if name in _ALWAYS:
         return f"{name} runs every time; --fresh takes {', '.join(VERSIONS)} or {ALL}"
-    by_lower = {one.lower(): one for one in (*VERSIONS, *_ALWAYS, ALL)}
+    by_lower = {step.lower(): step for step in (*VERSIONS, *_ALWAYS, ALL)}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     hint = f"did you mean {by_lower[close[0]]}?" if close else f"it takes {', '.join(VERSIONS)} or {ALL}"
     return f"--fresh knows no step {name}; {hint}"

@@ -185,8 +185,8 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 def _values(definition: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """The value of each parameter, of its declared type: the given one, else the default."""
     return {
-        one["Name"]: _typed(one["Type"], given.get(one["Name"], one.get("DefaultValue")))
-        for one in definition.get("Parameters", [])
+        declared["Name"]: _typed(declared["Type"], given.get(declared["Name"], declared.get("DefaultValue")))
+        for declared in definition.get("Parameters", [])
     }
 
 
@@ -272,7 +272,7 @@ class _History:
         named = {"PipelineExecutionArn": run.arn}
         answer = self._sagemaker.describe_pipeline_definition_for_execution(**named)
         pages = self._sagemaker.get_paginator("list_pipeline_parameters_for_execution").paginate(**named)
-        given = {one["Name"]: one["Value"] for page in pages for one in page.get("PipelineParameters", [])}
+        given = {value["Name"]: value["Value"] for page in pages for value in page.get("PipelineParameters", [])}
         return _Past(run, self.savings, json.loads(answer["PipelineDefinition"]), given)
 
 

@@ -12,12 +12,14 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from steps.contracts.errors import StepError
+from steps.contracts.parsing import parse, read
 
 VERSION: Literal[2] = 2
 NAME = "index.json"
+_KIND = "dataset index"
 # The images' libraries, photos and settings decide a key; this much of a SHA-256 is not met twice by chance.
 KEY_DIGITS = 32
 SplitName = Literal["train", "validation", "test"]
@@ -118,12 +120,7 @@ def check(index: DatasetIndex) -> None:
 
 def parse_index(content: bytes, name: str) -> DatasetIndex:
     """An index from its JSON. Raises StepError that calls it `name` when it is not valid."""
-    try:
-        index = DatasetIndex.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise StepError(f"{name}: not a dataset index of version {VERSION}: {where}: {first['msg']}") from error
+    index = parse(DatasetIndex, content, name, f"{_KIND} of version {VERSION}")
     check(index)
     return index
 
@@ -131,8 +128,4 @@ def parse_index(content: bytes, name: str) -> DatasetIndex:
 def read_index(folder: Path) -> DatasetIndex:
     """The index in `folder`. Raises StepError that names the file when there is none, or it is not valid."""
     path = folder / NAME
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise StepError(f"{folder}: no dataset index ({NAME}) there") from error
-    return parse_index(content, str(path))
+    return parse_index(read(path, _KIND), str(path))

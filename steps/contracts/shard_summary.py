@@ -7,12 +7,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from steps.contracts.errors import StepError
+from steps.contracts.parsing import parse, read
 
 VERSION: Literal[1] = 1
 NAME = "shard.json"
+_KIND = "shard summary"
 
 
 class _Contract(BaseModel):
@@ -70,19 +71,10 @@ class ShardSummary(_Contract):
 
 def parse_summary(content: bytes, name: str) -> ShardSummary:
     """A summary from its JSON. Raises StepError that calls it `name` when it is not valid."""
-    try:
-        return ShardSummary.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise StepError(f"{name}: not a shard summary of version {VERSION}: {where}: {first['msg']}") from error
+    return parse(ShardSummary, content, name, f"{_KIND} of version {VERSION}")
 
 
 def read_summary(folder: Path) -> ShardSummary:
     """The summary in `folder`. Raises StepError that names the file when there is none, or it is not valid."""
     path = folder / NAME
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise StepError(f"{folder}: no shard summary ({NAME}) there") from error
-    return parse_summary(content, str(path))
+    return parse_summary(read(path, _KIND), str(path))

@@ -1,0 +1,30 @@
+"""A contract's JSON as its model, or one line that says where it is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from steps.contracts.errors import StepError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def parse(model: type[Model], content: bytes, name: str, kind: str) -> Model:
+    """`content` as a `model`. Raises StepError that calls it `name`, and no `kind`, where it is not valid."""
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StepError(f"{name}: not a {kind}: {where}: {first['msg']}") from error
+
+
+def read(path: Path, kind: str) -> bytes:
+    """The content of a file that holds a `kind`. Raises StepError that names the folder where there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise StepError(f"{path.parent}: no {kind} ({path.name}) there") from error
