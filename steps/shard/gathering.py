@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from steps.contracts.dataset import Shard, SplitName
 from steps.contracts.errors import StepError
+from steps.contracts.parsing import parse
 from steps.runtime.container import Instance
 from steps.runtime.s3 import S3Uri, list_objects, open_store
 
@@ -67,7 +68,7 @@ class Gathering:
             with _naming(place, "writing"):
                 obstore.put(store, place.key, proposal.model_dump_json().encode(), mode="create")
         except AlreadyExistsError:
-            return Agreement.model_validate_json(_get(store, place))
+            return parse(Agreement, _get(store, place), str(place), "proposal of an instance")
         return proposal
 
     def deliver(self, part: Part) -> list[Part] | None:
@@ -82,10 +83,7 @@ class Gathering:
         there = {key for key, _ in list_objects(self.folder.join("part-"))}
         if not {place.key for place in places} <= there:
             return None
-        try:
-            return [Part.model_validate_json(_get(store, place)) for place in places]
-        except ValidationError as error:
-            raise StepError(f"{self.folder}: an instance's part is not readable: {error.errors()[0]['msg']}") from error
+        return [parse(Part, _get(store, place), str(place), "part of an index") for place in places]
 
     def _place(self, instance: int) -> S3Uri:
         return self.folder.join(f"part-{instance:03d}.json")
