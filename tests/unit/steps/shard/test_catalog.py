@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import obstore
 import pytest
 
-from steps.runtime.s3 import S3Uri, open_store
+from steps.runtime.s3 import S3Uri, StoredObject, open_store
 from steps.shard import catalog
 from steps.shard.catalog import MARKER, Catalog, Selection, select
 from steps.shard.ledger import Record, photos_table, record_of
@@ -74,15 +77,21 @@ def test_generations_that_are_not_whole_come_last_whatever_their_number(shards: 
     assert (listed.begun("000001-unfinished"), listed.begun("000003-none")) == (True, False)
 
 
-def test_a_generation_of_the_same_number_is_taken_as_a_whole(shards: Shards) -> None:
-    """Two jobs at a time: their shards lie between each other by age, and each lacks what makes the other's whole."""
-    shards.put("000001-a", range(8), whole=False)
-    shards.put("000001-b", range(4, 14), whole=False)
+def test_a_generation_of_the_same_number_is_taken_as_a_whole(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two jobs at a time: their shards were written by turns, and each lacks what makes the other's whole."""
     shards.put("000001-a", range(8), range(8, 16))
     shards.put("000001-b", range(4, 14), range(14, 20))
+    minutes = {("a", "0"): 2, ("b", "0"): 1, ("a", "1"): 3, ("b", "1"): 4}
+    listed = catalog.stored_objects
 
+    def by_turns(uri: S3Uri) -> Iterator[StoredObject]:
+        for entry in listed(uri):
+            minute = minutes.get((entry.key.split("/")[2][-1], entry.key.rpartition(".")[0][-1]), 5)
+            yield replace(entry, modified=datetime(2026, 1, 1, 0, minute, tzinfo=UTC))
+
+    monkeypatch.setattr(catalog, "stored_objects", by_turns)
     generations = [shard.generation for shard in Catalog.of(shards.folder).shards]
-    assert generations in (["000001-a"] * 2 + ["000001-b"] * 2, ["000001-b"] * 2 + ["000001-a"] * 2)
+    assert generations == ["000001-b"] * 2 + ["000001-a"] * 2
 
 
 def test_the_younger_generation_is_used_where_it_leaves_less_to_be_written(shards: Shards) -> None:
