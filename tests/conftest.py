@@ -40,6 +40,23 @@ def pytest_configure() -> None:
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
+# Modules of more than half a minute. Begun last, one of them would run on while the other processes have nothing to do.
+LONG = (
+    "tests/faults/test_training.py",
+    "tests/integration/",
+    "tests/unit/steps/query/test_run.py",
+    "tests/unit/steps/train/test_run.py",
+    "tests/unit/steps/train/test_tracking",
+    "tests/unit/benchmarks/test_benchmarks.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long modules; among them, and among the others, the order stays the seed's."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Say the order of the tests: pytest prints no header with -q."""
     _say_seed(session.config)

@@ -21,6 +21,21 @@ def test_a_run_says_at_its_head_how_its_order_is_repeated(processes: tuple[str, 
     assert done.stdout.count("SEED=") == 1
 
 
+def test_the_long_modules_come_first_and_the_others_in_the_seeds_order() -> None:
+    def order(seed: int) -> list[str]:
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-vq"]
+        places = ["tests/unit/steps/query", "tests/unit/steps/shard"]
+        command += [f"--randomly-seed={seed}", *places]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
+        return list(dict.fromkeys(line.split("::")[0] for line in done.stdout.splitlines() if "::" in line))
+
+    first, second = order(1), order(2)
+    assert first[0] == second[0] == "tests/unit/steps/query/test_run.py"
+    assert sorted(first) == sorted(second)
+    assert first != second
+    assert len(first) > 10
+
+
 @pytest.mark.parametrize(("given", "asked"), [([], False), (["SEED=7"], True)])
 def test_the_command_that_is_printed_takes_the_seed(given: list[str], asked: bool) -> None:
     # Not what the make around this run was given.
