@@ -24,7 +24,7 @@ from benchmarks.child import ContenderError, measure
 from benchmarks.contenders import sharding, training
 from benchmarks.job import prepare
 from benchmarks.options import Options
-from pipeline.bins.sources import open_source
+from pipeline.samples.sources import open_source
 from steps.model.predictor import decide
 from steps.runtime.s3 import S3Uri
 

@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from benchmarks.cases import say
 from benchmarks.child import ROOT
-from pipeline.bins import synthetic
-from pipeline.bins.layout import Bin, image_key, metadata_key
-from pipeline.bins.sources import open_source
+from pipeline.samples import synthetic
+from pipeline.samples.layout import Bin, image_key, metadata_key
+from pipeline.samples.sources import open_source
 from steps.contracts.labels import SCHEMA
 from steps.photos.jpeg import shrink_jpeg
 from steps.runtime.s3 import S3Uri, open_store

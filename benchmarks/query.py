@@ -10,7 +10,7 @@ from benchmarks.cases import Bound, Case, say, take_turns
 from benchmarks.child import Work, measure
 from benchmarks.contenders import querying
 from benchmarks.options import Options
-from pipeline.bins.layout import METADATA
+from pipeline.samples.layout import METADATA
 from steps.runtime.s3 import S3Uri
 
 UNIT = "files/s"

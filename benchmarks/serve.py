@@ -17,7 +17,7 @@ from benchmarks.cases import Bound, Case, say
 from benchmarks.child import ROOT, ContenderError, measure
 from benchmarks.contenders import calling
 from benchmarks.options import Options
-from pipeline.local.ports import free_port
+from pipeline.local.machine.ports import free_port
 
 CLASSES = (0, 1, 2, 3, 4, 5)
 NETWORK, IMAGE_SIZE = "resnet34", 224

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from pipeline.local.objects import ObjectStore
-from pipeline.local.ports import free_port
+from pipeline.local.machine.objects import ObjectStore
+from pipeline.local.machine.ports import free_port
 
 # A developer's own AWS settings must not reach a benchmark, nor a benchmark the developer's account.
 _FOREIGN = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN")

@@ -15,7 +15,7 @@ from benchmarks.child import ContenderError, Measured, measure
 from benchmarks.contenders import sharding
 from benchmarks.job import prepare, written
 from benchmarks.options import Options
-from pipeline.bins.layout import Bin
+from pipeline.samples.layout import Bin
 from steps.runtime.s3 import S3Uri
 
 UNIT = "photos/s"

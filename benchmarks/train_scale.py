@@ -21,7 +21,7 @@ from benchmarks.child import ROOT, ContenderError, measure
 from benchmarks.contenders import sharding
 from benchmarks.job import prepare
 from benchmarks.options import Options
-from pipeline.local.ports import free_port
+from pipeline.local.machine.ports import free_port
 from steps.runtime.s3 import S3Uri
 
 UNIT = "photos/s"

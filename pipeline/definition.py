@@ -16,11 +16,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline import images, instances, metrics, network
-from pipeline.offline import OfflineSession, offline_sdk
+from pipeline.aws import instances
+from pipeline.compiling import step_images as images
+from pipeline.compiling import vpc as network
+from pipeline.compiling.offline import OfflineSession, offline_sdk
+from pipeline.compiling.source import Source
 from pipeline.settings import Choices, Settings, iso_duration, seconds
-from pipeline.source import Source
-from steps.contracts import hand_over
+from steps.contracts import hand_over, metrics
 
 with offline_sdk():
     from sagemaker.core.drift_check_baselines import DriftCheckBaselines

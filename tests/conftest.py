@@ -18,8 +18,8 @@ import botocore.session
 import hypothesis
 import pytest
 
-from pipeline.local.objects import ObjectStore
-from pipeline.local.ports import free_port
+from pipeline.local.machine.objects import ObjectStore
+from pipeline.local.machine.ports import free_port
 
 # A developer's own AWS settings must not reach a test, nor a test the developer's account.
 FOREIGN = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN")

@@ -79,13 +79,13 @@ class Options:
 
     def settings(self, default_profile: str = DEFAULT_PROFILE) -> Settings:
         """The settings of the chosen profile."""
-        from pipeline.settings_file import load_settings
+        from pipeline.settings.file import load_settings
 
         return load_settings(self.file, self.profile or default_profile)
 
     def connected(self) -> Settings:
         """The settings, with this process pointed at their account."""
-        from pipeline.session import connect
+        from pipeline.connection import connect
 
         settings = self.settings()
         connect(settings)
@@ -98,12 +98,12 @@ class Options:
         """
         settings = self.connected()
         if settings.account.target == "local":
-            from pipeline.local import account
+            from pipeline.operations.account import local as account
 
             with status("preparing the local account"):
                 account.prepare(settings)
         else:
-            from pipeline.session import verify_account
+            from pipeline.clients import verify_account
 
             verify_account(settings)
         return settings

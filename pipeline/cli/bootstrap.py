@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.app import DEFINE, app, options_of, status, write_json
-from pipeline.errors import PipelineError
+from steps.contracts.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.infrastructure.stack import Event
-    from pipeline.operations.bootstrap import Bootstrapped
+    from pipeline.account.events import Event
+    from pipeline.operations.account.bootstrap import Bootstrapped
     from pipeline.settings import Settings
 
 
@@ -44,7 +44,7 @@ def bootstrap(  # noqa: PLR0917  # a command's options
     if delete:
         _delete(settings, only_plan=plan, yes=yes, data=data, confirm=confirm, as_json=as_json)
         return
-    from pipeline.operations.bootstrap import Bootstrap
+    from pipeline.operations.account.bootstrap import Bootstrap
 
     work = Bootstrap(settings)
     try:
@@ -54,7 +54,7 @@ def bootstrap(  # noqa: PLR0917  # a command's options
             write_json(planned)
             return
         if plan or not (planned.empty or as_json):
-            from pipeline import bootstrap_display
+            from pipeline.cli.views import bootstrap as bootstrap_display
 
             bootstrap_display.show_plan(settings, planned)
         if plan:
@@ -74,14 +74,14 @@ def _report(done: Bootstrapped, *, as_json: bool) -> None:
     if as_json:
         write_json(done)
         return
-    from pipeline import bootstrap_display
+    from pipeline.cli.views import bootstrap as bootstrap_display
 
     bootstrap_display.show_result(done)
 
 
 def _delete(settings: Settings, *, only_plan: bool, yes: bool, data: bool, confirm: str, as_json: bool) -> None:
-    from pipeline import bootstrap_display
-    from pipeline.operations import teardown
+    from pipeline.cli.views import bootstrap as bootstrap_display
+    from pipeline.operations.account import teardown
 
     with status("looking at what there is"):
         planned = teardown.plan(settings)
@@ -129,7 +129,7 @@ def _type_name(erased: str, what: str, name: str) -> None:
 
 
 def _follow(events: Iterator[Event], *, quiet: bool) -> None:
-    from pipeline import bootstrap_display
+    from pipeline.cli.views import bootstrap as bootstrap_display
 
     try:
         bootstrap_display.follow(events, quiet=quiet)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.app import RUN, Options, app, options_of, status, write_json
-from pipeline.errors import PipelineError
+from steps.contracts.errors import PipelineError
 
 if TYPE_CHECKING:
     from datetime import date
@@ -113,8 +113,8 @@ def _unreachable(options: Options) -> str:
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
     from botocore.parsers import ResponseParserError
 
-    from pipeline import aws_errors
-    from pipeline.session import looking_client
+    from pipeline.aws import errors as aws_errors
+    from pipeline.clients import looking_client
 
     try:
         settings = options.connected()
@@ -225,7 +225,7 @@ class _Estimated:
         """Tables for a person."""
         from rich.console import Console
 
-        from pipeline import cost_display as display
+        from pipeline.cli.views import cost as display
 
         console = Console()
         facts, run = self.facts, self.run
@@ -244,7 +244,7 @@ class _Estimated:
 
 
 def _print_rest(console: Any, bill: Bill, assumptions: tuple[Assumption, ...], notes: list[str]) -> None:
-    from pipeline import cost_display as display
+    from pipeline.cli.views import cost as display
 
     if bill.prices:
         display.print_prices(console, bill.prices)
@@ -287,8 +287,8 @@ def _show_actual(settings: Settings, found: Cost, known: Prices, today: date) ->
     from rich.console import Console
     from rich.text import Text
 
-    from pipeline import cost_display as display
-    from pipeline.display import status_text
+    from pipeline.cli.views import cost as display
+    from pipeline.cli.views.runs import status_text
     from pipeline.operations.cost.money import Range
 
     console = Console()

@@ -12,7 +12,7 @@ from pipeline.cli.app import RUN, app, options_of, write_json
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from pipeline.operations.dataset import DataSet
+    from pipeline.operations.dataset.description import DataSet
     from steps.contracts.dataset import DatasetIndex
     from steps.contracts.shard_summary import Overlap, ShardSummary
 
@@ -56,7 +56,7 @@ def dataset(
     ] = False,
 ) -> None:
     """Show a run's data set: splits, classes and their weights, what was left out, and what the splits share."""
-    from pipeline.operations import dataset as operation
+    from pipeline.operations.dataset import description as operation
 
     settings = options_of(context).connected()
     data = operation.find(settings, reference)
@@ -88,7 +88,7 @@ def _view(data: DataSet) -> list[RenderableType]:
 
 
 def _splits(index: DatasetIndex) -> RenderableType:
-    from pipeline.display import simple_table
+    from pipeline.cli.views.runs import simple_table
 
     total = sum(split.samples for split in index.splits.values())
     table = simple_table("split", "photos", "share", "wanted", "shards", "MB", "largest shard")
@@ -101,7 +101,7 @@ def _splits(index: DatasetIndex) -> RenderableType:
 
 
 def _classes(index: DatasetIndex) -> RenderableType:
-    from pipeline.display import simple_table
+    from pipeline.cli.views.runs import simple_table
 
     table = simple_table("count", *index.splits, "class weight")
     for quantity, weight in zip(index.classes, index.class_weights, strict=True):
@@ -111,7 +111,7 @@ def _classes(index: DatasetIndex) -> RenderableType:
 
 
 def _rejects(summary: ShardSummary) -> RenderableType:
-    from pipeline.display import simple_table
+    from pipeline.cli.views.runs import simple_table
 
     if not summary.rejects:
         return "left out: nothing"
@@ -123,7 +123,7 @@ def _rejects(summary: ShardSummary) -> RenderableType:
 
 
 def _leakage(summary: ShardSummary) -> RenderableType:
-    from pipeline.display import simple_table
+    from pipeline.cli.views.runs import simple_table
 
     def shares(overlap: Overlap) -> list[str]:
         return [f"{n:,} ({n / max(overlap.photos, 1):.1%})" for n in (overlap.same_bin, overlap.same_item)]

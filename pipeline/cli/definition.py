@@ -51,8 +51,8 @@ def check(
 def _show(settings: Settings, summary: Summary, results: list[Result]) -> None:
     from rich.console import Console
 
-    from pipeline import preflight_display
-    from pipeline.display import simple_table
+    from pipeline.cli.views import preflight as preflight_display
+    from pipeline.cli.views.runs import simple_table
 
     table = simple_table("step", "kind", "image")
     for step in summary.steps:

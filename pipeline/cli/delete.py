@@ -26,8 +26,8 @@ def delete(
 
     Data, logs and what bootstrap made stay. Exits with 1 where something could not be deleted; run it again then.
     """
+    from pipeline.clients import verify_account
     from pipeline.operations import delete as operation
-    from pipeline.session import verify_account
 
     options = options_of(context)
     settings = options.connected()
@@ -56,7 +56,7 @@ def _show(settings: Settings, plan: Plan) -> None:
     """On stderr, as the question is: stdout is for what was done."""
     from rich.console import Console
 
-    from pipeline.display import simple_table
+    from pipeline.cli.views.runs import simple_table
 
     console = Console(stderr=True)
     account = settings.account

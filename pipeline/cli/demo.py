@@ -25,7 +25,7 @@ def demo(
     """Run it all on this machine: bins, pipeline, approval, endpoint, predictions. Takes about four minutes."""
     from rich.console import Console
 
-    from pipeline.demo import Bins, run
+    from pipeline.cli.demo_run import Bins, run
 
     if limit is not None and bins is None:
         raise typer.BadParameter("goes with --bins; for synthetic bins take --count", param_hint="--limit")

@@ -19,7 +19,7 @@ DEPLOY_SECONDS = 3 * 3600
 
 def serving_line(settings: Settings, package: str, timeout: float = DEPLOY_SECONDS) -> str:
     """What there is to say once the endpoint serves `package` and has judged it; `timeout` in seconds."""
-    from pipeline.operations import endpoint as operation
+    from pipeline.operations.serving import endpoint as operation
 
     with status(f"waiting until {settings.endpoint.name} serves version {package.rsplit('/', 1)[-1]}"):
         found = operation.wait(settings, package, timeout=timeout)
@@ -29,7 +29,7 @@ def serving_line(settings: Settings, package: str, timeout: float = DEPLOY_SECON
 @app.command(rich_help_panel=RELEASE)
 def endpoint(context: typer.Context, as_json: Json = False) -> None:
     """Show the endpoint: its version, traffic, alarms, and what was decided or went wrong lately."""
-    from pipeline.operations import endpoint as operation
+    from pipeline.operations.serving import endpoint as operation
 
     settings = options_of(context).connected()
     with status("looking at the endpoint"):
@@ -42,7 +42,7 @@ def endpoint(context: typer.Context, as_json: Json = False) -> None:
         return
     from rich.console import Console
 
-    from pipeline.endpoint_display import summary
+    from pipeline.cli.views.endpoint import summary
 
     console = Console()
     for part in summary(found, health):
@@ -59,7 +59,8 @@ def deploy(
     as_json: Json = False,
 ) -> None:
     """Bring an approved version to the endpoint, as its approval does: after `endpoint` settings have changed."""
-    from pipeline.operations import deployment, registry
+    from pipeline.operations.models import registry
+    from pipeline.operations.serving import deployment
 
     options = options_of(context)
     settings = options.prepared()
@@ -86,7 +87,7 @@ def rollback(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it serves.")] = True,
 ) -> None:
     """Go back to an earlier version at once; the versions after it are rejected."""
-    from pipeline.operations import rollback as back
+    from pipeline.operations.serving import rollback as back
 
     options = options_of(context)
     settings = options.connected()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.errors import PipelineError
+from steps.contracts.errors import PipelineError
 
 
 def explained(error: Exception) -> str | None:
@@ -17,7 +17,7 @@ def explained(error: Exception) -> str | None:
         return str(error)
     # Where botocore was never imported the error cannot be its own, and importing it would only cost time.
     if type(error).__module__.startswith(("botocore.", "boto3.")):
-        from pipeline import aws_errors
+        from pipeline.aws import errors as aws_errors
 
         return aws_errors.explained(error)
     return f"unexpected {type(error).__name__}: {error}; run again with --debug for the traceback"

@@ -11,8 +11,8 @@ from pipeline.cli.app import DEFINE, Options, app, options_of, status, write_jso
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.images import StepImage
-    from pipeline.operations.images import Builder, Done, Listing
+    from pipeline.compiling.step_images import StepImage
+    from pipeline.operations.images.publishing import Builder, Done, Listing
     from pipeline.settings import Settings
 
 images = typer.Typer(no_args_is_help=True, help="The images that steps run in: a tag a step, the hash of its content.")
@@ -32,9 +32,9 @@ Asked = Annotated[
 def show(context: typer.Context, as_json: Json = False) -> None:
     """Say each step's image, what it is built on, and whether it is in the account; works without one."""
     from pipeline.cli.errors import explained
-    from pipeline.errors import PipelineError
-    from pipeline.operations import images as operation
-    from pipeline.session import connect
+    from pipeline.connection import connect
+    from pipeline.operations.images import publishing as operation
+    from steps.contracts.errors import PipelineError
 
     options = options_of(context)
     settings = options.settings()
@@ -65,7 +65,7 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Build the images that are missing: with Docker, or in the account, which pushes them too."""
-    from pipeline.operations import images as operation
+    from pipeline.operations.images import publishing as operation
 
     options = options_of(context)
     settings = options.settings()
@@ -86,7 +86,7 @@ def build(
 @images.command()
 def push(context: typer.Context, steps: Steps = None, builder: Asked = None, as_json: Json = False) -> None:
     """Build what is missing, and push what is not in the account's repositories."""
-    from pipeline.operations import images as operation
+    from pipeline.operations.images import publishing as operation
 
     options = options_of(context)
     settings = options.settings()
@@ -100,7 +100,7 @@ def push(context: typer.Context, steps: Steps = None, builder: Asked = None, as_
 
 
 def _builder(settings: Settings, asked: Asked) -> Builder:
-    from pipeline.operations import images as operation
+    from pipeline.operations.images import publishing as operation
 
     by, reason = operation.builder(settings, asked)
     what = "Docker" if by == "docker" else f"the account's CodeBuild project {settings.image_builder}, which pushes too"
@@ -114,7 +114,7 @@ def _tell(line: str) -> None:
 
 def _publish(options: Options, wanted: Sequence[StepImage], as_json: bool) -> None:
     """The local cloud runs copies of the source: to publish those is all that there is to build and to push."""
-    from pipeline.operations import images as operation
+    from pipeline.operations.images import publishing as operation
 
     options.prepared()
     _report([operation.Done(one.step, one.uri, "published") for one in wanted], as_json)
@@ -136,7 +136,7 @@ def _table(listing: Listing) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from pipeline.display import moment, simple_table
+    from pipeline.cli.views.runs import moment, simple_table
 
     console = Console()
     table = simple_table("step", "image", "MB", "pushed")

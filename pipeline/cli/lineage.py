@@ -11,7 +11,7 @@ from pipeline.cli.registry import AsJson, VersionArgument
 @app.command(rich_help_panel=RELEASE)
 def lineage(context: typer.Context, version: VersionArgument, as_json: AsJson = False) -> None:
     """Walk from a version back to its run, its training, its data set, its query and its photos."""
-    from pipeline.operations import lineage as operation
+    from pipeline.operations.models import lineage as operation
 
     settings = options_of(context).connected()
     with status("walking back"):
@@ -21,6 +21,6 @@ def lineage(context: typer.Context, version: VersionArgument, as_json: AsJson = 
         return
     from rich.console import Console
 
-    from pipeline import lineage_display
+    from pipeline.cli.views import lineage as lineage_display
 
     Console().print(lineage_display.tree(found), highlight=False)

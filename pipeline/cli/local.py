@@ -23,8 +23,8 @@ def up(
     s3_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of S3; 0: its last, else 8771.")] = 0,
 ) -> None:
     """Start the local cloud, or say that it runs."""
-    from pipeline.errors import PipelineError
-    from pipeline.local import cloud
+    from pipeline.operations.account.local import start
+    from steps.contracts.errors import PipelineError
 
     options = options_of(context)
     settings = options.settings()
@@ -35,7 +35,7 @@ def up(
     if port and port == s3_port:
         raise PipelineError(f"--port and --s3-port are both {port}; each wants a port of its own")
     with status("starting the local cloud"):
-        running = cloud.up(cloud.default_directory(), settings.account, api_port=port, s3_port=s3_port)
+        running = start(settings, api_port=port, s3_port=s3_port)
     # What an account has besides the cloud's own state: roles, the deploy function and the rules that invoke it.
     options.prepared()
     typer.echo(_running_line(running))
@@ -49,10 +49,11 @@ def _running_line(running: Cloud) -> str:
 @local.command()
 def down() -> None:
     """Stop the local cloud and all that it started; what it holds stays on disk."""
+    from pipeline.connection import local_directory
     from pipeline.local import cloud
 
     with status("stopping the local cloud"):
-        stopped = cloud.down(cloud.default_directory())
+        stopped = cloud.down(local_directory())
     typer.echo("stopped" if stopped else "it was not running")
 
 
@@ -61,9 +62,10 @@ def show_status(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines, without the keys.")] = False,
 ) -> None:
     """Say whether the local cloud runs. Exit status 0 when it does, 1 when not."""
+    from pipeline.connection import local_directory
     from pipeline.local import cloud
 
-    directory = cloud.default_directory()
+    directory = local_directory()
     running = cloud.find(directory)
     if as_json:
         known = {"pid": running.pid, "api_port": running.api_port, "s3_port": running.s3_port} if running else {}
@@ -82,9 +84,10 @@ def reset(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Stop the local cloud and delete all that it holds: runs, models, endpoints, objects."""
+    from pipeline.connection import local_directory
     from pipeline.local import cloud
 
-    directory = cloud.default_directory()
+    directory = local_directory()
     if not yes:
         typer.confirm(f"Delete all that the local cloud holds in {directory}?", abort=True)
     with status("deleting"):
@@ -95,11 +98,11 @@ def reset(
 @local.command()
 def env() -> None:
     """Print what points any AWS client at the local cloud: eval $(python -m pipeline local env)"""
-    from pipeline.errors import PipelineError
+    from pipeline.connection import foreign_variables, local_directory
     from pipeline.local import cloud
-    from pipeline.session import foreign_variables
+    from steps.contracts.errors import PipelineError
 
-    running = cloud.find(cloud.default_directory())
+    running = cloud.find(local_directory())
     if running is None:
         raise PipelineError("the local cloud is not running; start it: python -m pipeline local up")
     variables = cloud.environment(running)

@@ -9,7 +9,7 @@ import typer
 from pipeline.cli.app import RELEASE, app, options_of, status, write_json
 
 if TYPE_CHECKING:
-    from pipeline.operations.monitoring import Watch
+    from pipeline.operations.serving.monitoring import Watch
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 
@@ -25,7 +25,7 @@ def monitor(
     as_json: Json = False,
 ) -> None:
     """Compare what the endpoint saw lately with what its model was tested on. Exits with 3 at a drift."""
-    from pipeline.operations import monitoring
+    from pipeline.operations.serving import monitoring
 
     options = options_of(context)
     settings = options.prepared()
@@ -59,7 +59,7 @@ def _show(watch: Watch) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from pipeline.display import simple_table
+    from pipeline.cli.views.runs import simple_table
 
     found, console = watch.found, Console()
     verdict = Text(found["verdict"], style=_STYLES[found["verdict"]])

@@ -12,7 +12,7 @@ import typer
 from pipeline.cli.app import RELEASE, app, options_of, status, write_json
 
 if TYPE_CHECKING:
-    from pipeline.operations.predictions import Answer
+    from pipeline.operations.serving.predictions import Answer
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 Csv = Annotated[
@@ -34,8 +34,8 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Count the objects in photos with the endpoint. Exits with 1 when a photo could not be counted."""
-    from pipeline.operations import predictions
-    from pipeline.operations.photos import Reader
+    from pipeline.operations.serving import predictions
+    from pipeline.operations.serving.photos import Reader
 
     settings = options_of(context).connected()
     reader = Reader(settings)
@@ -56,7 +56,7 @@ def batch(  # noqa: PLR0917  # a command's options
     as_json: Json = False,
 ) -> None:
     """Count the objects in all photos below an S3 prefix with a batch transform job; no endpoint is needed."""
-    from pipeline.operations import batch as operation
+    from pipeline.operations.serving import batch as operation
 
     if csv_file and not wait:
         raise typer.BadParameter("--csv wants the counts, which --no-wait does not wait for")
@@ -78,8 +78,8 @@ def batch(  # noqa: PLR0917  # a command's options
 
 def _show(answers: Iterator[Answer], csv_file: Path | None, as_json: bool) -> None:
     """Write the answers as they come, or show them; exit with 1 where a photo has none."""
-    from pipeline.operations import batch as operation
-    from pipeline.operations.predictions import NotCounted
+    from pipeline.operations.serving import batch as operation
+    from pipeline.operations.serving.predictions import NotCounted
 
     if as_json:
         found = list(_written(answers, csv_file))
@@ -93,8 +93,8 @@ def _show(answers: Iterator[Answer], csv_file: Path | None, as_json: bool) -> No
     counts, reasons = operation.tally(_kept(_written(answers, csv_file), shown))
     from rich.console import Console
 
-    from pipeline.display import predictions_table
-    from pipeline.endpoint_display import counts_table
+    from pipeline.cli.views.endpoint import counts_table
+    from pipeline.cli.views.runs import predictions_table
 
     console = Console()
     if csv_file:
@@ -122,7 +122,7 @@ def _kept(answers: Iterable[Answer], shown: list[Answer]) -> Iterator[Answer]:
 
 
 def _written(answers: Iterable[Answer], csv_file: Path | None) -> Iterator[Answer]:
-    from pipeline.operations.predictions import NotCounted
+    from pipeline.operations.serving.predictions import NotCounted
 
     if csv_file is None:
         yield from answers

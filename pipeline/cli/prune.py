@@ -11,7 +11,7 @@ from pipeline.cli.app import options_of, status, write_json
 from pipeline.cli.dataset import datasets
 
 if TYPE_CHECKING:
-    from pipeline.operations.prune.plan import Plan
+    from pipeline.operations.dataset.prune_plan import Plan
     from pipeline.settings import Settings
 
 _DAYS = 90
@@ -36,9 +36,9 @@ def prune(
     """
     from datetime import UTC, datetime
 
-    from pipeline import prune_display
-    from pipeline.operations.prune import plan as planning
-    from pipeline.session import verify_account
+    from pipeline.cli.views import prune as prune_display
+    from pipeline.clients import verify_account
+    from pipeline.operations.dataset import prune_plan as planning
 
     options = options_of(context)
     settings = options.connected()
@@ -60,9 +60,9 @@ def prune(
 
 
 def _remove(settings: Settings, plan: Plan, *, as_json: bool) -> None:
-    from pipeline import prune_display
-    from pipeline.operations.prune import deletion
-    from pipeline.operations.prune.deletion import Refused
+    from pipeline.cli.views import prune as prune_display
+    from pipeline.operations.dataset import prune_deletion as deletion
+    from pipeline.operations.dataset.prune_deletion import Refused
 
     objects = size = 0
     refused: list[Refused] = []

@@ -9,7 +9,7 @@ import typer
 from pipeline.cli.app import PROGRAM, RELEASE, app, options_of, status, write_json
 
 if TYPE_CHECKING:
-    from pipeline.operations.registry import Version
+    from pipeline.operations.models.registry import Version
 
 REFERENCE = "A version's number or ARN, or 'latest'."
 VersionArgument = Annotated[str, typer.Argument(metavar="VERSION", help=REFERENCE)]
@@ -29,7 +29,7 @@ def listing(
     """List the registered versions of the model, with what they reached; compare two of them."""
     if context.invoked_subcommand is not None:
         return
-    from pipeline.operations import registry
+    from pipeline.operations.models import registry
 
     options = options_of(context)
     settings = options.connected()
@@ -50,7 +50,7 @@ def _show(found: list[Version]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from pipeline import registry_display
+    from pipeline.cli.views import registry as registry_display
 
     console = Console()
     for table in registry_display.tables(found, console):
@@ -67,7 +67,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two versions: metrics, classes, and what the photos that both counted say."""
-    from pipeline.operations import comparison
+    from pipeline.operations.models import comparison
 
     settings = options_of(context).connected()
     with status("reading both evaluations"):
@@ -77,7 +77,7 @@ def compare(
         return
     from rich.console import Console
 
-    from pipeline import registry_display
+    from pipeline.cli.views import registry as registry_display
 
     Console().print(registry_display.comparison(found), highlight=False)
 
@@ -90,7 +90,7 @@ def approve(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until it serves and has passed its test.")] = False,
 ) -> None:
     """Approve a version: the endpoint is created, or updated to it."""
-    from pipeline.operations import registry
+    from pipeline.operations.models import registry
 
     options = options_of(context)
     settings = options.prepared()
@@ -107,7 +107,7 @@ def approve(
 @app.command(rich_help_panel=RELEASE)
 def reject(context: typer.Context, version: VersionArgument, comment: Comment = "") -> None:
     """Reject a version: it will not be deployed."""
-    from pipeline.operations import registry
+    from pipeline.operations.models import registry
 
     rejected = registry.decide(options_of(context).connected(), version, "Rejected", comment)
     typer.echo(f"rejected: {rejected.arn}")

@@ -9,9 +9,9 @@ import typer
 from pipeline.cli.app import INTERRUPTED, RUN, Options, app, options_of, status, write_json
 
 if TYPE_CHECKING:
-    from pipeline.operations.executions import Execution
-    from pipeline.operations.logs import Line
-    from pipeline.operations.reuse import Expectation, Planned
+    from pipeline.operations.caching.reuse import Expectation, Planned
+    from pipeline.operations.runs.executions import Execution
+    from pipeline.operations.runs.logs import Line
     from pipeline.settings import Settings
 
 RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help="A run's id or ARN, or 'latest'.")]
@@ -41,9 +41,10 @@ def start(
     import dataclasses
     from datetime import UTC, datetime
 
-    from pipeline.operations import executions, freshness, parameters
-    from pipeline.operations.reuse import Planned
-    from pipeline.session import client
+    from pipeline.clients import client
+    from pipeline.operations.caching import freshness
+    from pipeline.operations.caching.reuse import Planned
+    from pipeline.operations.runs import executions, parameters
 
     options = options_of(context)
     given = parameters.parse(parameter or [])
@@ -79,7 +80,8 @@ def watch(
     as_json: Annotated[bool, typer.Option("--json", help="Write the run's state now as JSON, and end.")] = False,
 ) -> None:
     """Follow a run until it ends. Exit status 0 when it succeeded, 1 when not."""
-    from pipeline.operations import executions, progress, savings
+    from pipeline.operations.caching import savings
+    from pipeline.operations.runs import executions, progress
 
     options = options_of(context)
     settings = options.connected()
@@ -95,7 +97,7 @@ def _foretold(settings: Settings, planned: Planned) -> tuple[tuple[Expectation, 
     from datetime import UTC, datetime
 
     from pipeline.cli.errors import explained
-    from pipeline.operations import reuse, savings
+    from pipeline.operations.caching import reuse, savings
 
     try:
         with status("looking what will come from the cache"):
@@ -109,7 +111,7 @@ def _foretold(settings: Settings, planned: Planned) -> tuple[tuple[Expectation, 
 def _show_forecast(settings: Settings, expected: tuple[Expectation, ...], unknown: str) -> None:
     from rich.console import Console
 
-    from pipeline.display import forecast_lines, forecast_table
+    from pipeline.cli.views.runs import forecast_lines, forecast_table
 
     if unknown:
         typer.secho(f"not foretold what comes from the cache: {unknown}", err=True, fg="yellow")
@@ -125,8 +127,10 @@ def _follow(
     """Show a run to its end; raises typer.Exit(1) unless it succeeded, with 130 when the reader has seen enough."""
     from rich.console import Console
 
-    from pipeline.display import follow_run, outcome_lines, registration_lines, saved_lines
-    from pipeline.operations import progress, registrations, savings
+    from pipeline.cli.views.runs import follow_run, outcome_lines, registration_lines, saved_lines
+    from pipeline.operations.caching import savings
+    from pipeline.operations.models import registrations
+    from pipeline.operations.runs import progress
 
     # With --json stdout belongs to the machine.
     states = savings.reader(settings).each(progress.follow(settings, execution.arn, interval=interval))
@@ -157,7 +161,8 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """List the newest runs."""
-    from pipeline.operations import executions, registrations
+    from pipeline.operations.models import registrations
+    from pipeline.operations.runs import executions
 
     settings = options_of(context).connected()
     found = executions.runs(settings, limit)
@@ -166,7 +171,7 @@ def runs(
         return
     from rich.console import Console
 
-    from pipeline.display import moment, reason, same_version, simple_table, status_text
+    from pipeline.cli.views.runs import moment, reason, same_version, simple_table, status_text
 
     if not found:
         typer.echo("no runs yet")
@@ -183,7 +188,7 @@ def runs(
 @app.command(rich_help_panel=RUN)
 def stop(context: typer.Context, run: RunArgument = "latest") -> None:
     """Stop a run and the jobs that it has started."""
-    from pipeline.operations import executions
+    from pipeline.operations.runs import executions
 
     execution = executions.stop(options_of(context).connected(), run)
     typer.echo(f"{execution.status}: {execution.arn}")
@@ -201,8 +206,8 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
 ) -> None:
     """Print what a step's job, the endpoint or the deploy function wrote."""
-    from pipeline.operations import executions, progress
-    from pipeline.operations import logs as operation
+    from pipeline.operations.runs import executions, progress
+    from pipeline.operations.runs import logs as operation
 
     settings = options_of(context).connected()
     if what in (operation.ENDPOINT, operation.DEPLOY):

@@ -9,7 +9,7 @@ import typer
 from pipeline.cli.app import RUN, app, options_of, write_json
 
 if TYPE_CHECKING:
-    from pipeline.operations.schedules import Schedule
+    from pipeline.operations.runs.schedules import Schedule
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 _TIME = "YYYY-MM-DD[THH:MM:SS]"
@@ -32,7 +32,7 @@ def schedule(  # noqa: PLR0917  # a command's options
     as_json: Json = False,
 ) -> None:
     """Start runs by the clock: make a schedule, or change it."""
-    from pipeline.operations import parameters, schedules
+    from pipeline.operations.runs import parameters, schedules
 
     options = options_of(context)
     values = parameters.parse(parameter or [])
@@ -42,7 +42,7 @@ def schedule(  # noqa: PLR0917  # a command's options
     if as_json:
         write_json(done)
         return
-    from pipeline.display import moment
+    from pipeline.cli.views.runs import moment
 
     made = done.schedule
     typer.echo(f"{done.change}: {made.arn}")
@@ -53,7 +53,7 @@ def schedule(  # noqa: PLR0917  # a command's options
 @app.command(name="schedules", rich_help_panel=RUN)
 def listing(context: typer.Context, as_json: Json = False) -> None:
     """List the pipeline's schedules, and when each is due next."""
-    from pipeline.operations import schedules
+    from pipeline.operations.runs import schedules
 
     options = options_of(context)
     found = schedules.schedules(options.connected())
@@ -68,7 +68,7 @@ def listing(context: typer.Context, as_json: Json = False) -> None:
 def _show(found: list[Schedule]) -> None:
     from rich.console import Console
 
-    from pipeline.display import moment, simple_table
+    from pipeline.cli.views.runs import moment, simple_table
 
     table = simple_table("schedule", "due", "next", "starts")
     for whole in ("schedule", "next"):
@@ -87,7 +87,7 @@ def unschedule(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Default: NAME-runs, after the pipeline.")] = "",
 ) -> None:
     """Remove a schedule; runs that it has started go on."""
-    from pipeline.operations import schedules
+    from pipeline.operations.runs import schedules
 
     removed = schedules.remove(options_of(context).connected(), name)
     typer.echo(f"removed: {removed.arn}")

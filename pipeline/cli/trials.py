@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.app import PROGRAM, RUN, app, options_of, status, write_json
-from pipeline.errors import PipelineError
+from steps.contracts.errors import PipelineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from pipeline.operations.curves import Epoch
-    from pipeline.operations.trials import Trial, TuningJob
+    from pipeline.operations.models.curves import Epoch
+    from pipeline.operations.models.trials import Trial, TuningJob
 
 # Of sparklines, from low to high; the second for terminals that know ASCII only.
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
@@ -38,8 +38,8 @@ def trials(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
 ) -> None:
     """Show the trials of a run's tuning job, and how the best one went. Exit status 1 when the tuning failed."""
-    from pipeline.operations import curves as histories
-    from pipeline.operations import trials as operation
+    from pipeline.operations.models import curves as histories
+    from pipeline.operations.models import trials as operation
 
     if curves is not None and curves.suffix not in (".html", ".htm"):
         raise PipelineError(f"{curves}: curves are written as a page; name it {curves.with_suffix('.html')}")
@@ -71,7 +71,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _failed(job: TuningJob) -> str:
-    from pipeline.display import shortened
+    from pipeline.cli.views.runs import shortened
 
     run = job.cached_from or job.run
     return (
@@ -88,7 +88,7 @@ def _show(job: TuningJob, chosen: Trial | None, epochs: Sequence[Epoch]) -> None
     from rich.console import Console
     from rich.text import Text
 
-    from pipeline.display import status_text
+    from pipeline.cli.views.runs import status_text
 
     console = Console()
     method = f"{job.strategy}{', early stopping' if job.early_stopping else ''}"
@@ -106,7 +106,7 @@ def _show(job: TuningJob, chosen: Trial | None, epochs: Sequence[Epoch]) -> None
 
 
 def _table(job: TuningJob) -> Table:
-    from pipeline.display import duration, reason, simple_table, status_text
+    from pipeline.cli.views.runs import duration, reason, simple_table, status_text
 
     searched = sorted({name for trial in job.trials for name in trial.values})
     spot = any(trial.saved is not None for trial in job.trials)
@@ -134,7 +134,7 @@ def _table(job: TuningJob) -> Table:
 
 
 def _sparklines(epochs: Sequence[Epoch], console: Console) -> Table:
-    from pipeline.display import simple_table
+    from pipeline.cli.views.runs import simple_table
 
     blocks = ASCII_BLOCKS if console.options.ascii_only else BLOCKS
     table = simple_table("", "epoch by epoch", "first", "best", "at epoch", "last")
@@ -162,7 +162,7 @@ def sparkline(values: Sequence[float], blocks: str = BLOCKS, width: int = LONGES
 
 
 def _page(job: TuningJob, trial: Trial, epochs: Sequence[Epoch]) -> str:
-    from pipeline import charts
+    from pipeline.cli.views import charts
 
     best = max(epochs, key=lambda epoch: epoch.validation_accuracy)
     values = ", ".join(f"{name} {_value(value)}" for name, value in sorted(trial.values.items()))

@@ -15,10 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import PipelineError
-from pipeline.images import ROOT
-from pipeline.local.ports import is_free
-from pipeline.settings import Account
+from pipeline.local.machine.ports import is_free
+from steps.contracts.errors import PipelineError
 
 # The folder of the S3 server.
 OBJECTS = "objects"
@@ -43,11 +41,6 @@ class Cloud:
     pid: int = 0
 
 
-def default_directory() -> Path:
-    """PIPELINE_LOCAL_DIR, or .local in the project's folder."""
-    return Path(os.environ.get("PIPELINE_LOCAL_DIR") or ROOT / ".local").resolve()
-
-
 def environment(cloud: Cloud) -> dict[str, str]:
     """What points any AWS client at the cloud."""
     return {
@@ -69,7 +62,7 @@ def find(directory: Path) -> Cloud | None:
     return cloud if cloud.pid and _is_ours(cloud.pid, directory) else None
 
 
-def up(directory: Path, account: Account, *, api_port: int = 0, s3_port: int = 0) -> Cloud:
+def up(directory: Path, account_id: str, region: str, *, api_port: int = 0, s3_port: int = 0) -> Cloud:
     """Start the cloud and wait until it answers; a running one is left as it is.
 
     Ports are those asked for, else those of its last start, else the defaults. Raises PipelineError where one is in
@@ -85,10 +78,10 @@ def up(directory: Path, account: Account, *, api_port: int = 0, s3_port: int = 0
         return running
     _end_leftovers(directory)
     before = read(directory) if _file(directory).exists() else None
-    if before is not None and (before.account_id, before.region) != (account.id, account.region):
+    if before is not None and (before.account_id, before.region) != (account_id, region):
         raise PipelineError(
-            f"{directory} belongs to account {before.account_id} in {before.region}, the settings say {account.id} in"
-            f" {account.region}; remove it: python -m pipeline local reset"
+            f"{directory} belongs to account {before.account_id} in {before.region}, the settings say {account_id} in"
+            f" {region}; remove it: python -m pipeline local reset"
         )
     cloud = Cloud(
         directory=directory,
@@ -97,8 +90,8 @@ def up(directory: Path, account: Account, *, api_port: int = 0, s3_port: int = 0
         # The keys of S3 objects' owner: they stay as long as the objects do.
         access_key=before.access_key if before else f"LOCAL{secrets.token_hex(8).upper()}",
         secret_key=before.secret_key if before else secrets.token_urlsafe(24),
-        region=account.region,
-        account_id=account.id,
+        region=region,
+        account_id=account_id,
     )
     for name, port in (("the APIs", cloud.api_port), ("S3", cloud.s3_port)):
         if not is_free(port):
@@ -116,7 +109,7 @@ def _start(cloud: Cloud) -> Cloud:
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.local.server", str(cloud.directory)],
-            cwd=ROOT,
+            cwd=Path(__file__).resolve().parents[2],  # where `pipeline` is importable
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -153,7 +146,7 @@ def down(directory: Path) -> bool:
 
 def _end_leftovers(directory: Path) -> int:
     """End what a cloud that was killed has started; gives how many processes that were."""
-    from pipeline.local import containers, objects
+    from pipeline.local.machine import containers, objects
 
     return containers.end_leftovers(directory) + objects.end_leftover(directory / OBJECTS)
 

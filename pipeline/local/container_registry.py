@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.local.context import Context
 from pipeline.local.errors import ServiceError
-from pipeline.local.images import ImageRegistry
+from pipeline.local.machine.image_store import ImageRegistry
 
 Request = dict[str, Any]
 # What ECR gives a page of when nothing is asked for.

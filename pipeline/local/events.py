@@ -18,7 +18,7 @@ from typing import Any
 from pipeline.local import dead_letters
 from pipeline.local.context import Context
 from pipeline.local.errors import ServiceError
-from pipeline.local.functions import Functions
+from pipeline.local.machine.functions import Functions
 
 log = logging.getLogger(__name__)
 

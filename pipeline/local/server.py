@@ -15,11 +15,11 @@ from pathlib import Path
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from pipeline.errors import PipelineError
 from pipeline.local import cloud
 from pipeline.local.context import Context
-from pipeline.local.objects import ObjectStore
+from pipeline.local.machine.objects import ObjectStore
 from pipeline.local.store import Store
+from steps.contracts.errors import PipelineError
 
 log = logging.getLogger("pipeline.local")
 
@@ -53,8 +53,8 @@ def serve(settings: cloud.Cloud) -> None:
 def _serve_api(settings: cloud.Cloud, stop: threading.Event) -> None:
     from moto.server import DomainDispatcherApplication, create_backend_app
 
-    from pipeline.local.protocol import Application
     from pipeline.local.services import Services
+    from pipeline.local.wire.protocol import Application
 
     store = Store(settings.directory / "cloud.sqlite")
     context = Context(settings.directory, settings.account_id, settings.region, store, cloud.environment(settings))

@@ -18,9 +18,9 @@ from pipeline.local.container_registry import ContainerRegistry
 from pipeline.local.context import Context
 from pipeline.local.errors import ServiceError
 from pipeline.local.events import Events
-from pipeline.local.functions import Functions
-from pipeline.local.images import ImageRegistry
 from pipeline.local.logs import Logs
+from pipeline.local.machine.functions import Functions
+from pipeline.local.machine.image_store import ImageRegistry
 from pipeline.local.sagemaker.endpoints import Endpoints
 from pipeline.local.sagemaker.jobs import JobServices
 from pipeline.local.sagemaker.models import Models
@@ -138,14 +138,14 @@ class Services:
 
 
 def _validate_request(service: str, operation: str, request: Request) -> None:
-    from pipeline.validation import validate_request
+    from pipeline.aws.validation import validate_request
 
     if problems := validate_request(service, operation, request):
         raise ServiceError("ValidationException", "; ".join(map(str, problems)))
 
 
 def _validate_response(service: str, operation: str, response: Request) -> None:
-    from pipeline.validation import validate_response
+    from pipeline.aws.validation import validate_response
 
     if problems := validate_response(service, operation, response):
         log.error("%s:%s: the answer does not fit the service's model: %s", service, operation, problems)

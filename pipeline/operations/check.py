@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import PipelineError
+from pipeline.compiling.source import Source
 from pipeline.settings import Settings
-from pipeline.source import Source
+from steps.contracts.errors import PipelineError
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def checked_definition(settings: Settings, source: Source | None = None) -> str:
 
     Raises PipelineError with one line for each problem.
     """
+    from pipeline.aws.validation import validate_definition
     from pipeline.definition import compile_definition
-    from pipeline.validation import validate_definition
 
     definition = compile_definition(settings, source)
     problems = validate_definition(json.loads(definition))

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline import aws_errors
-from pipeline.errors import PipelineError
+from pipeline.aws import errors as aws_errors
+from pipeline.aws.responses import exists, says_missing
+from pipeline.clients import client
 from pipeline.operations import inventory
 from pipeline.operations.inventory import DIMENSION, Item
-from pipeline.operations.responses import exists, says_missing
-from pipeline.session import client
 from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
 
 # SageMaker takes minutes to end an endpoint's instances.
 ENDPOINT_SECONDS = 900.0

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from pipeline.operations.executions import FINAL
-from pipeline.operations.responses import exists, says_missing
-from pipeline.operations.schedules import schedules
-from pipeline.serving import VARIANT
-from pipeline.session import client
+from pipeline.account.deploy_function import VARIANT
+from pipeline.aws.responses import exists, says_missing
+from pipeline.clients import client
+from pipeline.operations.runs.executions import FINAL
+from pipeline.operations.runs.schedules import schedules
 from pipeline.settings import Settings
 
 Kind = Literal[

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline import aws_errors, source
-from pipeline.errors import PipelineError
+from pipeline.aws import errors as aws_errors
+from pipeline.aws.responses import exists
+from pipeline.clients import client
+from pipeline.compiling import source
 from pipeline.operations.check import checked_definition
-from pipeline.operations.responses import exists
-from pipeline.session import client
 from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
 
 Change = Literal["created", "updated", "unchanged"]
 # Waiting before each further try, where somebody else's change got in the way.

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline import instances
+from pipeline.aws import instances
 from pipeline.settings.fields import ConflictError, Duration, Group, InstanceType, S3Prefix, Version, seconds
 
 # Plain http reaches a server on this machine only.

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline import instances
+from pipeline.aws import instances
 from pipeline.settings.account import Account, Alerts, ContinuousIntegration, Encryption, Images, Network, Retention
 from pipeline.settings.data import Cache, Data, Shard
 from pipeline.settings.fields import ConflictError, Group

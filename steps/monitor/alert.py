@@ -7,8 +7,8 @@ import logging
 from datetime import timedelta
 from typing import Any
 
+from steps.contracts.drift import Drift
 from steps.contracts.errors import StepError
-from steps.monitor.drift import Drift
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steps.contracts.drift import Drift
 from steps.monitor.comparison import CATEGORICAL, bin_edges, shares_of
-from steps.monitor.drift import Drift
 from steps.reports.charts import Bar, bars, short
 from steps.reports.page import Markup, style, table
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from steps.contracts.drift import FILE, REPORT, Drift, Feature
 from steps.contracts.errors import StepError
 from steps.monitor import alert, captures, serving
 from steps.monitor.comparison import compare
-from steps.monitor.drift import FILE, REPORT, Drift, Feature
 from steps.monitor.report import write_report
 from steps.monitor.serving import Served
 from steps.monitor.settings import Settings

@@ -11,8 +11,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from pipeline.aws.validation.definition import MAX_CHARACTERS
 from pipeline.operations import upsert as upsert_module
-from pipeline.validation.definition import MAX_CHARACTERS
 from tests.answers import Answers
 from tests.unit.pipeline.conftest import Call, Outcome, call, project
 

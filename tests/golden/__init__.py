@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pipeline.images import ROOT, STEPS
+from pipeline import ROOT
+from pipeline.compiling.step_images import STEPS
 from pipeline.settings import Settings
-from pipeline.settings_file import load_settings
+from pipeline.settings.file import load_settings
 
 FOLDER = Path(__file__).parent
 REWRITE = "make golden"

@@ -19,8 +19,8 @@ from typing import Any
 
 import psutil
 
-from pipeline import images
-from pipeline.images import ROOT
+from pipeline import ROOT
+from pipeline.compiling import step_images as images
 
 SUITE = "bookworm"
 BASE = "localhost/python-stand-in"

@@ -53,7 +53,7 @@ def running(directory: Path) -> Iterator[LocalCloud]:
     """A local cloud in this folder, on free ports; the environment points at it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_LOCAL_DIR", str(directory))
-        started = cloud.up(directory, ACCOUNT, api_port=free_port(), s3_port=free_port())
+        started = cloud.up(directory, ACCOUNT.id, ACCOUNT.region, api_port=free_port(), s3_port=free_port())
         try:
             for name in (*FOREIGN, "AWS_ENDPOINT_URL_S3"):
                 patch.delenv(name, raising=False)

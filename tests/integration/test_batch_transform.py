@@ -6,7 +6,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.operations import batch
+from pipeline.operations.serving import batch
 from tests.integration.conftest import ROLE, keys, read, wait_until
 from tests.integration.test_registry_and_endpoints import SERVE, archive
 

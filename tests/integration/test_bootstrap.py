@@ -8,8 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
+from pipeline import ROOT
 from pipeline.cli import app
-from pipeline.images import ROOT
 from pipeline.local import cloud
 from tests.integration.conftest import ACCOUNT, keys
 
@@ -53,7 +53,7 @@ def test_an_account_is_made_kept_taken_over_and_erased(bootstrap, local_cloud):
     assert bootstrap("--yes")["change"] == "unchanged"
     assert bootstrap("--plan")["changes"] == []
     cloud.down(local_cloud.settings.directory)
-    cloud.up(local_cloud.settings.directory, ACCOUNT)
+    cloud.up(local_cloud.settings.directory, ACCOUNT.id, ACCOUNT.region)
     # What the other services forget with the process is made anew.
     assert_every_resource_is_answered_by_its_own_service(client)
 

@@ -6,9 +6,11 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.errors import PipelineError
-from pipeline.local import account
-from pipeline.operations import delete, executions, monitoring, preflight, schedules
+from pipeline.operations import delete, preflight
+from pipeline.operations.account import local as account
+from pipeline.operations.runs import executions, schedules
+from pipeline.operations.serving import monitoring
+from steps.contracts.errors import PipelineError
 from tests.integration.conftest import ROLE, wait_until
 from tests.integration.test_deployments import GOOD, registry
 

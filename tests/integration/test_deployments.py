@@ -11,14 +11,14 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from pipeline import serving
+from pipeline import ROOT
+from pipeline.account import deploy_function as serving
 from pipeline.cli import app
-from pipeline.images import ROOT
-from pipeline.local import account
-from pipeline.operations import deployment
-from pipeline.operations import endpoint as operation
-from pipeline.operations import registry as versions
-from pipeline.settings_file import load_settings
+from pipeline.operations.account import local as account
+from pipeline.operations.models import registry as versions
+from pipeline.operations.serving import deployment
+from pipeline.operations.serving import endpoint as operation
+from pipeline.settings.file import load_settings
 from tests.integration.conftest import keys, read, wait_until
 
 # Answers as model.json says: with `probabilities`, or with a 500 where `status` is one.

@@ -8,16 +8,17 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.errors import PipelineError
-from pipeline.images import ROOT
-from pipeline.operations import dataset, lineage
+from pipeline import ROOT
+from pipeline.operations.dataset import description as dataset
+from pipeline.operations.models import lineage
 from pipeline.settings import Settings
-from pipeline.settings_file import load_settings
+from pipeline.settings.file import load_settings
 from steps.contracts.dataset import NAME, DatasetIndex, Shard, Sharding, Split
+from steps.contracts.errors import PipelineError
 from tests.integration.conftest import ROLE, wait_until
 from tests.integration.test_pipelines import COUNT, finish, two_steps_and_a_gate
 from tests.integration.test_tuning import TRAIN, finish_tuning, tuning
-from tests.unit.pipeline.operations.evaluated import package, register
+from tests.unit.pipeline.operations.models.evaluated import package, register
 
 KINDS = [
     "artifact",

@@ -11,9 +11,9 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.errors import PipelineError
 from pipeline.local import cloud
 from pipeline.settings import Account
+from steps.contracts.errors import PipelineError
 from tests.conftest import free_port
 from tests.integration.conftest import ACCOUNT, wait_until
 
@@ -71,7 +71,10 @@ def test_its_secrets_are_for_its_owner_only(local_cloud):
 
 
 def test_a_second_up_finds_the_running_one(local_cloud):
-    assert cloud.up(local_cloud.settings.directory, ACCOUNT).pid == cloud.find(local_cloud.settings.directory).pid
+    assert (
+        cloud.up(local_cloud.settings.directory, ACCOUNT.id, ACCOUNT.region).pid
+        == cloud.find(local_cloud.settings.directory).pid
+    )
 
 
 def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path):
@@ -80,7 +83,7 @@ def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(PipelineError, match=rf"port {port} for the APIs is in use.*--port"):
-            cloud.up(tmp_path / "cloud", ACCOUNT, api_port=port)
+            cloud.up(tmp_path / "cloud", ACCOUNT.id, ACCOUNT.region, api_port=port)
 
 
 def test_a_folder_of_another_account_is_not_mixed_up(local_cloud):
@@ -88,9 +91,9 @@ def test_a_folder_of_another_account_is_not_mixed_up(local_cloud):
     other = Account(target="local", id="999999999999", region="us-east-1")
     try:
         with pytest.raises(PipelineError, match="belongs to account 123456789012"):
-            cloud.up(local_cloud.settings.directory, other)
+            cloud.up(local_cloud.settings.directory, other.id, other.region)
     finally:
-        cloud.up(local_cloud.settings.directory, ACCOUNT)
+        cloud.up(local_cloud.settings.directory, ACCOUNT.id, ACCOUNT.region)
 
 
 def test_reset_removes_a_cloud_and_nothing_else(tmp_path):
@@ -110,12 +113,12 @@ def processes_below(directory):
 def test_after_a_kill_the_cloud_starts_on_its_ports_and_down_leaves_no_process(tmp_path):
     directory = tmp_path / "cloud"
     try:
-        first = cloud.up(directory, ACCOUNT, api_port=free_port(), s3_port=free_port())
+        first = cloud.up(directory, ACCOUNT.id, ACCOUNT.region, api_port=free_port(), s3_port=free_port())
         os.kill(first.pid, signal.SIGKILL)
         wait_until(lambda: cloud.find(directory) is None)
         assert processes_below(directory)  # the S3 server outlives it
 
-        second = cloud.up(directory, ACCOUNT)
+        second = cloud.up(directory, ACCOUNT.id, ACCOUNT.region)
         assert (second.api_port, second.s3_port) == (first.api_port, first.s3_port)
         os.kill(second.pid, signal.SIGKILL)
         wait_until(lambda: cloud.find(directory) is None)

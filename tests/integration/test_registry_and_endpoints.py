@@ -299,7 +299,7 @@ def test_everything_is_there_again_after_down_and_up(local_cloud, sagemaker, gro
     assert cloud.down(directory)
     assert cloud.find(directory) is None
     assert not cloud.down(directory)
-    cloud.up(directory, ACCOUNT)
+    cloud.up(directory, ACCOUNT.id, ACCOUNT.region)
     assert sagemaker.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"] == "Approved"
     assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "InService"
     assert ask(local_cloud, endpoint)["model"] == "kept"

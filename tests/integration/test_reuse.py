@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pipeline.images import ROOT
-from pipeline.operations import executions, freshness, progress, reuse, savings
-from pipeline.operations.reuse import Planned
-from pipeline.settings_file import load_settings
+from pipeline import ROOT
+from pipeline.operations.caching import freshness, reuse, savings
+from pipeline.operations.caching.reuse import Planned
+from pipeline.operations.runs import executions, progress
+from pipeline.settings.file import load_settings
 from tests.integration.conftest import ROLE
 from tests.integration.test_pipelines import COUNT, finish, processing
 

@@ -272,7 +272,7 @@ def test_schedules_are_there_after_a_restart_and_what_is_past_is_not_made_up_for
     cloud.down(directory)
     past = datetime.fromisoformat(missed[3:-1]).replace(tzinfo=UTC)
     time.sleep(max(0.0, (past - datetime.now(UTC)).total_seconds() + 0.1))
-    cloud.up(directory, ACCOUNT)
+    cloud.up(directory, ACCOUNT.id, ACCOUNT.region)
     assert {one["Name"] for one in scheduler.list_schedules(NamePrefix=pipeline)["Schedules"]} == {
         f"{pipeline}-missed",
         f"{pipeline}-after",

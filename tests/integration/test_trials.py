@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.errors import PipelineError
-from pipeline.images import ROOT
-from pipeline.operations import curves, executions, trials
+from pipeline import ROOT
+from pipeline.operations.models import curves, trials
+from pipeline.operations.runs import executions
 from pipeline.settings import Settings
-from pipeline.settings_file import load_settings
+from pipeline.settings.file import load_settings
+from steps.contracts.errors import PipelineError
 from tests.integration.conftest import ROLE, LocalCloud, wait_until
 from tests.integration.test_tuning import tuning
 
@@ -56,7 +57,7 @@ def seen(tmp_path: Path) -> Path:
 @pytest.fixture
 def pipeline(local_cloud: LocalCloud, sagemaker: Any, settings: Settings, seen: Path) -> Any:
     """A pipeline whose one step is a cached TuneModel; gives a function that starts it."""
-    from pipeline import metrics
+    from steps.contracts import metrics
 
     bucket = local_cloud.bucket()
     local_cloud.client("s3").put_object(Bucket=bucket, Key="index/part.json", Body=b"{}")

@@ -15,16 +15,18 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.bins.layout import Bin, image_key, metadata_key
-from pipeline.bins.sources import open_source
-from pipeline.images import ROOT
-from pipeline.local import account
-from pipeline.operations import dataset, executions, progress, registry
-from pipeline.operations.dataset import DataSet
-from pipeline.operations.progress import StepRun
+from pipeline import ROOT
+from pipeline.operations.account import local as account
+from pipeline.operations.dataset import description as dataset
+from pipeline.operations.dataset.description import DataSet
+from pipeline.operations.models import registry
+from pipeline.operations.runs import executions, progress
+from pipeline.operations.runs.progress import StepRun
 from pipeline.operations.upsert import upsert
+from pipeline.samples.layout import Bin, image_key, metadata_key
+from pipeline.samples.sources import open_source
 from pipeline.settings import Settings
-from pipeline.settings_file import load_settings
+from pipeline.settings.file import load_settings
 from tests.integration.conftest import LocalCloud
 
 PHOTOS = 150

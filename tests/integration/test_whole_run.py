@@ -19,13 +19,16 @@ from rich.console import Console
 from sklearn import metrics
 from typer.testing import CliRunner
 
-from pipeline import demo
+from pipeline import ROOT
 from pipeline.cli import app
+from pipeline.cli import demo_run as demo
 from pipeline.cli.monitor import DRIFTED
-from pipeline.images import ROOT
-from pipeline.operations import dataset, executions, lineage, monitoring, progress, registrations, registry
+from pipeline.operations.dataset import description as dataset
+from pipeline.operations.models import lineage, registrations, registry
+from pipeline.operations.runs import executions, progress
+from pipeline.operations.serving import monitoring
 from pipeline.settings import Settings
-from pipeline.settings_file import load_settings
+from pipeline.settings.file import load_settings
 from tests.integration.conftest import keys, read, wait_until
 
 BINS = demo.Bins(source=None, count=160, seed=3)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pipeline import ROOT
+from pipeline.aws.expressions import Values, resolve
 from pipeline.definition import compile_definition
-from pipeline.images import ROOT
-from pipeline.local.sagemaker.expressions import Values, resolve
 from pipeline.settings import Settings
-from pipeline.settings_file import load_settings
+from pipeline.settings.file import load_settings
 
 Request = dict[str, Any]
 

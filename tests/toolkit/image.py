@@ -7,7 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.images import ROOT, source_files
+from pipeline import ROOT
+from pipeline.compiling.step_images import source_files
 
 DOCKERFILE = ROOT / "containers" / "training" / "Dockerfile"
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import instances
+from pipeline.aws import instances
 from steps.train import world
 from steps.train.artifact import is_whole
 

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from typer.main import get_command
 
+from pipeline import ROOT
 from pipeline.cli import app
-from pipeline.images import ROOT
 from pipeline.settings import ContinuousIntegration
-from pipeline.settings_file import load_settings
+from pipeline.settings.file import load_settings
 
 FOLDER = ROOT / ".github" / "workflows"
 TEXT = (FOLDER / "pipeline.yml").read_text()

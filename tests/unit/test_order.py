@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pipeline.images import ROOT
+from pipeline import ROOT
 
 SMALL = "tests/unit/pipeline/local/test_ports.py"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.infrastructure.template import Evaluation, TemplateError, dependencies, ordered
+from pipeline.aws.cloudformation import Evaluation, TemplateError, dependencies, ordered
 from pipeline.local.cloudformation.kinds import KINDS
 from pipeline.local.cloudformation.stacks import Stacks
 from pipeline.local.store import Document

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.infrastructure.template import Evaluation, TemplateError, ordered
+from pipeline.aws.cloudformation import Evaluation, TemplateError, ordered
 from pipeline.local.cloudformation.changes import POLICIES, differing, outputs
 from pipeline.local.cloudformation.stacks import DELETED, Stacks
 from pipeline.local.context import now

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.infrastructure.template import LARGEST_BODY, TemplateError
+from pipeline.aws.cloudformation import LARGEST_BODY, TemplateError
 from pipeline.local.cloudformation.changes import MissingCapabilityError, changes, checked, outputs
 from pipeline.local.cloudformation.engine import Engine
 from pipeline.local.cloudformation.kinds import KINDS, Account

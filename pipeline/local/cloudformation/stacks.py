@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from pipeline.infrastructure.template import Evaluation, TemplateError, read
+from pipeline.aws.cloudformation import Evaluation, TemplateError, read
 from pipeline.local.cloudformation.kinds import KINDS, Account, Kind
 from pipeline.local.context import now
 from pipeline.local.errors import ServiceError

@@ -1,4 +1,4 @@
-"""Step caching by the keys that AWS documents (`pipeline.step_cache`)."""
+"""Step caching by the keys that AWS documents (`pipeline.aws.step_cache`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from pipeline import step_cache
+from pipeline.aws import step_cache
 
 
 def cache_key(step_type: str, arguments: dict[str, Any]) -> str | None:

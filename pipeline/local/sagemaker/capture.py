@@ -14,8 +14,8 @@ import time
 import uuid
 from typing import Any
 
+from pipeline.local.machine.transfer import split_uri
 from pipeline.local.sagemaker.resources import Request
-from pipeline.local.transfer import split_uri
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.context import now
 from pipeline.local.errors import ServiceError
 from pipeline.local.events import Events
-from pipeline.local.images import ImageNotFoundError
+from pipeline.local.machine.image_store import ImageNotFoundError
 from pipeline.local.sagemaker import jobs
 from pipeline.local.sagemaker.capture import Capture
 from pipeline.local.sagemaker.models import Models

@@ -14,9 +14,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.local import transfer
+from pipeline.aws import expressions
 from pipeline.local.context import Context, now
-from pipeline.local.sagemaker import caching, expressions
+from pipeline.local.machine import transfer
+from pipeline.local.sagemaker import caching
 from pipeline.local.sagemaker.steps import StepFailedError, StepRunners, StepStoppedError
 
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.local.containers import Container
 from pipeline.local.context import Context
-from pipeline.local.images import ImageRegistry
 from pipeline.local.logs import Logs
+from pipeline.local.machine.containers import Container
+from pipeline.local.machine.image_store import ImageRegistry
 from pipeline.local.store import Store
 
 log = logging.getLogger(__name__)

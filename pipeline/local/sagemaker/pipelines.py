@@ -98,7 +98,7 @@ class Pipelines:
 
     def _check(self, text: str) -> None:
         """Refuse what SageMaker would refuse, and what cannot run here."""
-        from pipeline.validation import validate_definition
+        from pipeline.aws.validation import validate_definition
 
         try:
             definition = json.loads(text)

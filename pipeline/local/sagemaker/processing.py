@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.local import transfer
-from pipeline.local.containers import Container, inside
 from pipeline.local.context import now
-from pipeline.local.images import ImageNotFoundError
+from pipeline.local.machine import transfer
+from pipeline.local.machine.containers import Container, inside
+from pipeline.local.machine.image_store import ImageNotFoundError
 from pipeline.local.sagemaker import jobs
 from pipeline.local.sagemaker.resources import Request, chosen, could_not_find, in_use, ordered, page, selected
 

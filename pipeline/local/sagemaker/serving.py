@@ -11,10 +11,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.local import transfer
-from pipeline.local.containers import Container
 from pipeline.local.context import now, random_id
-from pipeline.local.ports import free_port
+from pipeline.local.machine import transfer
+from pipeline.local.machine.containers import Container
+from pipeline.local.machine.ports import free_port
 from pipeline.local.sagemaker import jobs
 from pipeline.local.sagemaker.resources import Request
 

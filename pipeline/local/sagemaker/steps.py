@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.local.context import random_id
 from pipeline.local.errors import ServiceError
-from pipeline.local.functions import Functions
+from pipeline.local.machine.functions import Functions
 from pipeline.local.sagemaker.processing import ProcessingJobs
 from pipeline.local.sagemaker.registry import Registry
 from pipeline.local.sagemaker.training import TrainingJobs

@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline import instances as instance_types
-from pipeline.local import toolkit, transfer
-from pipeline.local.containers import Container, inside
+from pipeline.aws import instances as instance_types
 from pipeline.local.context import now
-from pipeline.local.images import ImageNotFoundError
-from pipeline.local.ports import free_port
+from pipeline.local.machine import toolkit, transfer
+from pipeline.local.machine.containers import Container, inside
+from pipeline.local.machine.image_store import ImageNotFoundError
+from pipeline.local.machine.ports import free_port
 from pipeline.local.sagemaker import jobs
 from pipeline.local.sagemaker.metrics import Metrics, Observer
 from pipeline.local.sagemaker.resources import Request, chosen, could_not_find, in_use, ordered, page, selected

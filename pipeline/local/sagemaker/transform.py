@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from pipeline.local import transfer
 from pipeline.local.context import now
 from pipeline.local.errors import ServiceError
-from pipeline.local.images import ImageNotFoundError
+from pipeline.local.machine import transfer
+from pipeline.local.machine.image_store import ImageNotFoundError
 from pipeline.local.sagemaker import jobs
 from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.resources import Request, chosen, could_not_find, in_use, ordered, page, selected

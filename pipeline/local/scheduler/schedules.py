@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.aws.timetable import ExpressionError, Timetable
 from pipeline.local.errors import ServiceError
-from pipeline.timetable import ExpressionError, Timetable
 
 Request = dict[str, Any]
 DEFAULT_GROUP = "default"

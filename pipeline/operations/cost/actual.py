@@ -11,16 +11,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.operations import executions, progress
+from pipeline.aws.responses import says_missing
+from pipeline.clients import client
 from pipeline.operations.cost import billing
 from pipeline.operations.cost.billing import Job
 from pipeline.operations.cost.money import Bill, Item
 from pipeline.operations.cost.prices import Prices
-from pipeline.operations.executions import Execution
-from pipeline.operations.photos import split_uri
-from pipeline.operations.progress import Progress, StepRun, Trial
-from pipeline.operations.responses import says_missing
-from pipeline.session import client
+from pipeline.operations.runs import executions, progress
+from pipeline.operations.runs.executions import Execution
+from pipeline.operations.runs.progress import Progress, StepRun, Trial
+from pipeline.operations.serving.photos import split_uri
 from pipeline.settings import Settings
 from steps.contracts import query_summary
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from pipeline import instances
+from pipeline.aws import instances
 from pipeline.operations.cost.money import (
     ATHENA_MEGABYTE,
     ATHENA_TERABYTE,

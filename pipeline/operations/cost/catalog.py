@@ -14,9 +14,9 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from pipeline.aws.responses import doing_without
 from pipeline.operations.cost.money import Price
 from pipeline.operations.cost.prices import FilePrices, Prices, Service, Usage
-from pipeline.operations.responses import doing_without
 from pipeline.settings import Settings
 
 # The API answers in few regions, for all of them.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pipeline import instances
+from pipeline.aws import instances
 from pipeline.operations.cost import rates
 from pipeline.operations.cost.facts import Facts
 from pipeline.operations.cost.money import (

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from pipeline.errors import PipelineError
+from pipeline.aws.responses import doing_without
 from pipeline.operations.cost import rates
 from pipeline.operations.cost.money import GIGABYTE, KILOBYTE
-from pipeline.operations.responses import doing_without
 from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.operations.dataset import DataSet
+    from pipeline.operations.dataset.description import DataSet
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def find(settings: Settings, photos: int | None, kilobytes: Decimal | None, unas
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
 
-        from pipeline.operations import dataset
+        from pipeline.operations.dataset import description as dataset
 
         try:
             data = dataset.find(settings, "latest")

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pipeline.errors import PipelineError
-from pipeline.operations import dataset, trials
+from pipeline.aws.responses import doing_without
+from pipeline.clients import client
 from pipeline.operations.cost import rates
 from pipeline.operations.cost.estimate import architectures
 from pipeline.operations.cost.money import Range
-from pipeline.operations.responses import doing_without
-from pipeline.operations.trials import Trial
-from pipeline.session import client
+from pipeline.operations.dataset import description as dataset
+from pipeline.operations.models import trials
+from pipeline.operations.models.trials import Trial
 from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
 
 # Of the latest run; more of them make the range no better.
 TRIALS = 5

@@ -1,4 +1,4 @@
-"""Prices from a file with a date: `pipeline/prices.yaml`, or another of its form."""
+"""Prices from a file with a date: `pipeline/operations/cost/prices.yaml`, or another of its form."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, Protocol, Self, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.errors import PipelineError
 from pipeline.operations.cost.money import Price
+from steps.contracts.errors import PipelineError
 
-FILE = Path(__file__).parents[2] / "prices.yaml"
+FILE = Path(__file__).with_name("prices.yaml")
 # Prices older than this are shown with a warning.
 GOOD_FOR = timedelta(days=365)
 Usage = Literal["processing", "training", "hosting", "transform"]

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pipeline import instances
+from pipeline.aws import instances
 from pipeline.operations.cost.money import Range
 
 # The public data set of bins, for whoever says nothing of their own.

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import aws_errors
+from pipeline.aws import errors as aws_errors
+from pipeline.clients import looking_client
 from pipeline.operations.preflight.results import Finding, failed, not_checked
-from pipeline.session import looking_client
 from pipeline.settings import Settings
 
 

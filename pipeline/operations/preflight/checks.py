@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from pipeline import aws_errors
-from pipeline.errors import PipelineError
+from pipeline.aws import errors as aws_errors
+from pipeline.connection import connect
 from pipeline.operations.preflight import deployment, network, queries, quotas, region, roles, storage
 from pipeline.operations.preflight.account import Account, explaining
 from pipeline.operations.preflight.results import Finding, Result, failed, not_checked, ok
-from pipeline.session import connect
 from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
 
 ACCOUNT = "account"
 NO_CREDENTIALS = "no AWS credentials"

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
-from pipeline import serving
-from pipeline.operations import images
+from pipeline.account import deploy_function as serving
+from pipeline.aws.responses import MAKE_IT, says_missing
+from pipeline.operations.images import publishing as images
 from pipeline.operations.preflight.account import Account, explaining
 from pipeline.operations.preflight.results import Finding, failed, ok, warning
-from pipeline.operations.responses import MAKE_IT, says_missing
 
 
 def check_images(account: Account) -> Iterator[Finding]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from pipeline.aws.responses import says_missing
 from pipeline.operations.preflight.account import Account, explaining
 from pipeline.operations.preflight.results import Finding, failed, ok, warning
-from pipeline.operations.responses import says_missing
 
 
 def check_key(account: Account) -> Iterator[Finding]:

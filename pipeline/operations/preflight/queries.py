@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
+from pipeline.aws.responses import MAKE_IT, says_missing
 from pipeline.operations.preflight.account import Account
 from pipeline.operations.preflight.results import Finding, failed, ok
-from pipeline.operations.responses import MAKE_IT, says_missing
 
 
 def check_workgroup(account: Account) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from pipeline import instances
+from pipeline.aws import instances
 from pipeline.operations.preflight.results import Finding, failed, ok, warning
 from pipeline.settings import Settings
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from pipeline.aws.responses import MAKE_IT, says_missing
 from pipeline.operations.preflight.account import Account, explaining
 from pipeline.operations.preflight.results import Finding, failed, not_checked, ok
-from pipeline.operations.responses import MAKE_IT, says_missing
 from pipeline.settings import Role
 
 # Who assumes a role. The roles of the image builder and of continuous integration are not part of a run.

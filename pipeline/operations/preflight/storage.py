@@ -7,11 +7,11 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from pipeline import aws_errors
-from pipeline.operations.photos import split_uri
+from pipeline.aws import errors as aws_errors
+from pipeline.aws.responses import MAKE_IT, says_missing
 from pipeline.operations.preflight.account import Account, explaining
 from pipeline.operations.preflight.results import Finding, failed, not_checked, ok, warning
-from pipeline.operations.responses import MAKE_IT, says_missing
+from pipeline.operations.serving.photos import split_uri
 
 FOLDERS = ("bin-images", "metadata")
 # Data transfer from S3 to another region: https://aws.amazon.com/s3/pricing/

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from pipeline import images
+from pipeline import ROOT
+from pipeline.compiling import step_images as images
 
-ROOT = images.ROOT
 FORWARDER = ROOT / "containers" / "training" / "forward_signals.py"
 # Import names that differ from the package's.
 PACKAGES = {"cv2": "opencv-python-headless", "botocore": "boto3", "yaml": "PyYAML", "mlflow": "mlflow-skinny"}

@@ -12,12 +12,12 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 
-from pipeline.local import query
+from pipeline.aws.validation import validate_request, validate_response
 from pipeline.local.cloudformation.service import CloudFormation
 from pipeline.local.context import Context
 from pipeline.local.errors import ServiceError
 from pipeline.local.store import Store
-from pipeline.validation import validate_request, validate_response
+from pipeline.local.wire import query
 from tests.unit.pipeline.operations.conftest import no_account
 
 __all__ = ["no_account"]

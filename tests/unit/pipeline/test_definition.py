@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from pipeline import images
-from pipeline.images import ROOT
-from pipeline.operations import registrations
+from pipeline import ROOT
+from pipeline.aws.validation import validate_definition
+from pipeline.compiling import step_images as images
+from pipeline.compiling.source import Source
+from pipeline.operations.caching.freshness import VERSIONS
 from pipeline.operations.cost import rates
-from pipeline.operations.freshness import VERSIONS
+from pipeline.operations.models import registrations
 from pipeline.settings import Settings
-from pipeline.settings_file import load_settings
-from pipeline.source import Source
-from pipeline.validation import validate_definition
+from pipeline.settings.file import load_settings
 from steps.contracts.evaluation import FILE, Evaluation
 from steps.evaluate import versions
 
@@ -35,7 +35,7 @@ socket.socket.connect = socket.socket.connect_ex = socket.create_connection = re
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from pipeline.definition import compile_definition
-from pipeline.settings_file import load_settings
+from pipeline.settings.file import load_settings
 sys.stdout.write(compile_definition(load_settings(Path(sys.argv[1]) / "pipeline.yaml", sys.argv[2])))
 """
 

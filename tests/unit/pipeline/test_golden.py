@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import images, instances
-from pipeline.validation import validate_definition
+from pipeline.aws import instances
+from pipeline.aws.validation import validate_definition
+from pipeline.compiling import step_images as images
 from tests import golden
 
 Definition = dict[str, Any]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.images import StepImage, source_files
+from pipeline.aws.validation import validate_response
+from pipeline.compiling.step_images import source_files
 from pipeline.local.container_registry import ContainerRegistry
 from pipeline.local.errors import ServiceError
-from pipeline.local.images import ImageRegistry
-from pipeline.validation import validate_response
+from pipeline.local.machine.image_store import ImageRegistry
 
 ACCOUNT = "123456789012"
 REPOSITORY = f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/bins-inference"
@@ -28,7 +28,7 @@ def ecr(tmp_path: Path) -> ContainerRegistry:
     (root / "steps/__init__.py").write_text("")
     registry = ImageRegistry(tmp_path / "images")
     for tag in ("serve-a", "serve-b"):
-        registry.publish(StepImage("serve", "inference", "x", REPOSITORY, tag), root)
+        registry.publish("bins-inference", tag, root, source_files("serve", root))
     assert len(source_files("serve", root)) == 4
     return ContainerRegistry(SimpleNamespace(account_id=ACCOUNT), registry)  # type: ignore[arg-type]
 

@@ -9,9 +9,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from pipeline.images import ROOT
+from pipeline import ROOT
 from pipeline.settings import Settings
-from pipeline.settings_file import load_settings
+from pipeline.settings.file import load_settings
 from tests.conftest import without
 
 KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from pipeline.errors import PipelineError
 from pipeline.operations.check import checked_definition
 from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
 
 
 def test_a_definition_that_is_too_large_is_one_line_with_the_part_that_is(settings: Settings) -> None:

@@ -8,11 +8,12 @@ from typing import Any
 import boto3
 import pytest
 
-from pipeline.errors import PipelineError
-from pipeline.operations import delete, inventory, schedules
+from pipeline.operations import delete, inventory
 from pipeline.operations.delete import Outcome
 from pipeline.operations.inventory import Item
+from pipeline.operations.runs import schedules
 from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
 from steps.deploy import requests
 from steps.deploy.events import Version
 from steps.deploy.settings import Settings as DeploySettings

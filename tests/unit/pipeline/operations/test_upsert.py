@@ -7,11 +7,11 @@ import json
 import boto3
 import pytest
 
-from pipeline.errors import PipelineError
 from pipeline.operations import check
 from pipeline.operations import upsert as module
 from pipeline.operations.upsert import upsert
 from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
 
 pytestmark = pytest.mark.usefixtures("account")
 DEFINITION = {"Version": "2020-12-01", "Parameters": [], "Steps": []}

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pipeline.validation import validate_request
+from pipeline.aws.validation import validate_request
 from steps.deploy import requests
 from steps.deploy.events import Version
 from steps.deploy.settings import Settings

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 from jsonschema import Draft202012Validator
 
-from pipeline.images import ROOT
+from pipeline import ROOT
 from steps.contracts.evaluation import CARD, FILE, Evaluation
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.train.photos import photos

@@ -13,7 +13,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from pipeline.images import ROOT
+from pipeline import ROOT
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import FILE, PREDICTIONS_SCHEMA
 from steps.evaluate.archive import unpack

@@ -14,7 +14,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from pipeline.bins.synthetic import generate
+from pipeline.samples.synthetic import generate
 from steps.photos.statistics import SCHEMA, measure
 
 Pixels = NDArray[np.uint8]

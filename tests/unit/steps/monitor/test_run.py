@@ -14,10 +14,10 @@ import moto
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.images import ROOT
+from pipeline import ROOT
+from steps.contracts.drift import Drift
 from steps.contracts.errors import StepError
 from steps.monitor import alert, captures, serving
-from steps.monitor.drift import Drift
 from steps.monitor.run import Window, judge, look, run
 from steps.monitor.serving import Served
 from steps.monitor.settings import Settings
@@ -243,7 +243,7 @@ def test_a_drift_starts_a_run_that_looks_at_the_data_anew_and_the_same_window_is
     assert first["PipelineParameters"] == [{"Name": "DataVersion", "Value": "drift-20261123T123000Z"}]
     assert first["ClientRequestToken"] == second["ClientRequestToken"]
     assert "brightness" in first["PipelineExecutionDescription"]
-    from pipeline.validation import validate_request
+    from pipeline.aws.validation import validate_request
 
     assert validate_request("sagemaker", "StartPipelineExecution", first) == []
 

@@ -17,8 +17,8 @@ import onnx
 import simplejpeg
 from onnx import TensorProto, helper
 
-from pipeline.images import ROOT
-from pipeline.local.ports import free_port
+from pipeline import ROOT
+from pipeline.local.machine.ports import free_port
 from steps.contracts.artifact import DESCRIPTION, ONNX, ModelDescription
 
 SIZE = 8

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.images import ROOT
+from pipeline import ROOT
 from steps.serve import counting, decoding
 from steps.serve.counting import Counter
 from steps.serve.decoding import Decoders

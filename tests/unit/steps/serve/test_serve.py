@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline.images import ROOT
+from pipeline import ROOT
 from tests.unit.steps import bombs
 from tests.unit.steps.serve.container import forged, padded, photo, start, text
 

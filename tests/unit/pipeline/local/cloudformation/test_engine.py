@@ -5,10 +5,10 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.errors import PipelineError
-from pipeline.infrastructure.stack import Stack
+from pipeline.account.stack import Stack
 from pipeline.local.cloudformation.engine import STOPPED
 from pipeline.local.cloudformation.service import CloudFormation
+from steps.contracts.errors import PipelineError
 from tests.unit.pipeline.pretended_cloud import cloud, no_account
 
 __all__ = ["cloud", "no_account"]

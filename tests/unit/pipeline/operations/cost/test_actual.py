@@ -11,12 +11,12 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from pipeline.operations import executions, progress
 from pipeline.operations.cost import actual
 from pipeline.operations.cost.actual import Cost
 from pipeline.operations.cost.prices import FilePrices
-from pipeline.operations.executions import Execution
-from pipeline.operations.progress import Progress, StepRun, Trial
+from pipeline.operations.runs import executions, progress
+from pipeline.operations.runs.executions import Execution
+from pipeline.operations.runs.progress import Progress, StepRun, Trial
 from pipeline.settings import Settings
 from steps.contracts.query_summary import Execution as Query
 from steps.contracts.query_summary import Summary

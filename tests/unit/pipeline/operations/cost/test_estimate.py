@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pipeline.images import ROOT
+from pipeline import ROOT
 from pipeline.operations.cost import estimate, facts, rates
 from pipeline.operations.cost.estimate import Estimate
 from pipeline.operations.cost.money import Bill, Range
 from pipeline.operations.cost.monthly import month
 from pipeline.operations.cost.prices import FILE, FilePrices
 from pipeline.settings import Settings
-from pipeline.settings_file import load_settings
+from pipeline.settings.file import load_settings
 
 OURS = FilePrices(FILE, "us-east-1")
 PROD = load_settings(ROOT / "pipeline.yaml", "prod")

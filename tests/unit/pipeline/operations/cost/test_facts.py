@@ -7,12 +7,12 @@ from decimal import Decimal
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from pipeline.errors import PipelineError
-from pipeline.operations import dataset
 from pipeline.operations.cost import facts, rates
-from pipeline.operations.dataset import DataSet
+from pipeline.operations.dataset import description as dataset
+from pipeline.operations.dataset.description import DataSet
 from pipeline.settings import Settings
 from steps.contracts.dataset import DatasetIndex, Shard, Sharding, Split
+from steps.contracts.errors import PipelineError
 from steps.contracts.shard_summary import Leakage, Overlap, Photos, ShardSummary
 
 SHARDING = Sharding(

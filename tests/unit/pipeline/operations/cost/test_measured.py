@@ -9,17 +9,18 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 
-from pipeline.errors import PipelineError
-from pipeline.operations import dataset, trials
 from pipeline.operations.cost import measured, rates
 from pipeline.operations.cost.money import Range
-from pipeline.operations.dataset import DataSet
-from pipeline.operations.trials import Trial, TuningJob
+from pipeline.operations.dataset import description as dataset
+from pipeline.operations.dataset.description import DataSet
+from pipeline.operations.models import trials
+from pipeline.operations.models.trials import Trial, TuningJob
 from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
 from tests.unit.pipeline.operations.cost.conftest import stubbed
 from tests.unit.pipeline.operations.cost.test_billing import training
 from tests.unit.pipeline.operations.cost.test_facts import INDEX, split
-from tests.unit.pipeline.operations.test_curves import TRIAL
+from tests.unit.pipeline.operations.models.test_curves import TRIAL
 
 JOB = TuningJob("run1", "tune-1", "Completed", "Bayesian", True, "accuracy", True, "", "", ())
 # 30,000 photos an epoch: 29,000 to train on, and a third of 3,000.

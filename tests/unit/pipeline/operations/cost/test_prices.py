@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import instances
-from pipeline.errors import PipelineError
-from pipeline.images import ROOT
+from pipeline import ROOT
+from pipeline.aws import instances
 from pipeline.operations.cost.prices import FILE, USAGES, FilePrices, warnings
-from pipeline.settings_file import load_settings
+from pipeline.settings.file import load_settings
+from steps.contracts.errors import PipelineError
 from tests.unit.pipeline.operations.cost.conftest import PRICES
 
 OURS = FilePrices(FILE, "us-east-1")

@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
-from pipeline import serving
+from pipeline.account import deploy_function as serving
 from pipeline.operations.preflight import CHECKS, Result
 from pipeline.operations.preflight.account import Account
 from pipeline.operations.preflight.checks import run

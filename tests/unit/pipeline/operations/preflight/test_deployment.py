@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from pipeline import images, serving
+from pipeline.account import deploy_function as serving
+from pipeline.compiling import step_images as images
 from pipeline.settings import Settings
 from tests.unit.pipeline.operations.preflight.conftest import Look, changed, client, make_function
 

@@ -1,0 +1,158 @@
+"""A compiled pipeline definition against what SageMaker Pipelines takes.
+
+https://aws-sagemaker-mlops.github.io/sagemaker-model-building-pipeline-definition-JSON-schema/ (version 2020-12-01)
+and, for the steps' arguments, botocore's model of the requests that the service makes of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.aws.validation.references import References, step_references
+from pipeline.aws.validation.schema import check_structure
+from pipeline.aws.validation.shapes import Problem
+from pipeline.aws.validation.steps import Step, check_step
+
+VERSION = "2020-12-01"
+MAX_CHARACTERS = 1_048_576
+MAX_PARAMETERS = 200
+PARAMETER_TYPES: dict[str, type | tuple[type, ...]] = {
+    "String": str,
+    "Integer": int,
+    "Float": (int, float),
+    "Boolean": bool,
+}
+_PARAMETER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-_]{0,255}")
+
+
+def validate_definition(definition: dict[str, Any]) -> list[Problem]:
+    """Every reason for which SageMaker would refuse the definition; an empty list where there is none.
+
+    Of a definition whose very structure is wrong, or that is too large, only that is said.
+    """
+    if problems := list(check_structure(definition)) or list(_size(definition)):
+        return problems
+    problems = list(_top(definition))
+    steps = list(all_steps(definition["Steps"]))
+    names = [step["Name"] for step in steps]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        problems.append(Problem(f"step {name}", "two steps have this name"))
+    references = References(definition.get("Parameters", []), {step["Name"]: step for step in steps})
+    for name in ("ExperimentName", "TrialName"):
+        value = definition.get("PipelineExperimentConfig", {}).get(name, "")
+        if not isinstance(value, str) and not references.is_placeholder(value):
+            problems.append(Problem(f"PipelineExperimentConfig.{name}", "want text, or a placeholder for it"))
+        problems += references.check_all(value, f"PipelineExperimentConfig.{name}")
+    for step in steps:
+        problems += check_step(step, references)
+    return problems + list(_cycles(definition["Steps"]))
+
+
+def all_steps(steps: list[Step]) -> Iterator[Step]:
+    """The steps, and those in the branches of conditions."""
+    for step in steps:
+        yield step
+        if step["Type"] == "Condition":
+            arguments = step.get("Arguments", {})
+            yield from all_steps(arguments.get("IfSteps", []) + arguments.get("ElseSteps", []))
+
+
+# ---------------------------------------------------------------------------------------------------- the whole
+
+
+def _size(definition: dict[str, Any]) -> Iterator[Problem]:
+    """One problem, which names the largest part: of a pipeline of a few steps one text in the settings is too long."""
+    size = _characters(definition)
+    if size > MAX_CHARACTERS:
+        parts = {key: _characters(value) for key, value in definition.items() if key not in ("Parameters", "Steps")}
+        for parameter in definition.get("Parameters", []):
+            parts[f"parameter {parameter['Name']}"] = _characters(parameter)
+        for step in definition["Steps"]:
+            parts[f"step {step['Name']}"] = _characters(step)
+        largest = max(parts, key=lambda part: parts[part])
+        yield Problem(
+            "definition",
+            f"{size} characters, at most {MAX_CHARACTERS} allowed; {parts[largest]} of them are {largest}:"
+            " shorten what the settings put there",
+        )
+
+
+def _characters(value: Any) -> int:
+    return len(json.dumps(value, separators=(",", ":")))
+
+
+def _top(definition: dict[str, Any]) -> Iterator[Problem]:
+    if definition["Version"] != VERSION:
+        yield Problem("Version", f"want {VERSION!r}, not {definition['Version']!r}")
+    if not definition["Steps"]:
+        yield Problem("Steps", "want at least one step")
+    yield from _parameters(definition.get("Parameters", []))
+
+
+def _parameters(parameters: list[dict[str, Any]]) -> Iterator[Problem]:
+    if len(parameters) > MAX_PARAMETERS:
+        yield Problem("Parameters", f"{len(parameters)} parameters, at most {MAX_PARAMETERS} allowed")
+    seen: set[str] = set()
+    for parameter in parameters:
+        path = f"parameter {parameter['Name'] or '?'}"
+        if parameter["Name"] in seen:
+            yield Problem(path, "two parameters have this name")
+        seen.add(parameter["Name"])
+        yield from _parameter(parameter, path)
+
+
+def _parameter(parameter: dict[str, Any], path: str) -> Iterator[Problem]:
+    if not _PARAMETER_NAME.fullmatch(parameter["Name"]):
+        yield Problem(path, f"the name does not match {_PARAMETER_NAME.pattern}")
+    kind = parameter["Type"]
+    if kind not in PARAMETER_TYPES:
+        yield Problem(path, f"type {kind!r} is none of {', '.join(PARAMETER_TYPES)}")
+        return
+    allowed = parameter.get("EnumValues")
+    for value in allowed or []:
+        if not _is_of(value, kind):
+            yield Problem(path, f"the value {value!r} is no {kind}")
+    if "DefaultValue" not in parameter:
+        return
+    default = parameter["DefaultValue"]
+    if not _is_of(default, kind):
+        yield Problem(path, f"the default {default!r} is no {kind}")
+    elif allowed is not None and default not in allowed:
+        yield Problem(path, f"the default {default!r} is none of {', '.join(map(str, allowed))}")
+
+
+def _is_of(value: Any, kind: str) -> bool:
+    # Python's booleans are integers too, SageMaker's are not.
+    return isinstance(value, PARAMETER_TYPES[kind]) and isinstance(value, bool) == (kind == "Boolean")
+
+
+def _cycles(steps: list[Step]) -> Iterator[Problem]:
+    """Steps that wait for each other; a step in a branch waits for its condition too."""
+    waits: dict[str, set[str]] = {}
+
+    def collect(inner: list[Step], condition: str | None) -> None:
+        for step in inner:
+            name = step["Name"]
+            waits.setdefault(name, set()).update(step_references(step))
+            if condition is not None:
+                waits[name].add(condition)
+            if step.get("Type") == "Condition":
+                arguments = step.get("Arguments", {})
+                collect(arguments.get("IfSteps", []) + arguments.get("ElseSteps", []), name)
+
+    collect(steps, None)
+    waiting = {name: targets & set(waits) for name, targets in waits.items()}
+    while ready := [name for name, targets in waiting.items() if not targets]:
+        for name in ready:
+            del waiting[name]
+        for targets in waiting.values():
+            targets.difference_update(ready)
+    # What only comes after a cycle is not part of it.
+    while last := [name for name in waiting if not any(name in targets for targets in waiting.values())]:
+        for name in last:
+            del waiting[name]
+    if waiting:
+        yield Problem(f"step {min(waiting)}", f"steps wait for each other: {', '.join(sorted(waiting))}")

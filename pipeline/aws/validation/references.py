@@ -1,0 +1,264 @@
+"""The placeholders of a definition: what they refer to has to be there, and of a type that fits its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.aws.validation.shapes import Problem, Shape, check, service_model
+
+EXECUTION = (
+    "PipelineName",
+    "PipelineArn",
+    "PipelineExecutionId",
+    "PipelineExecutionArn",
+    "StartDateTime",
+    "CurrentDateTime",
+    # Known in what a job of its own step is given, such as its arguments.
+    "TrainingJobName",
+    "ProcessingJobName",
+)
+# Type of step -> the operation whose answer its properties are.
+_PROPERTIES = {
+    "Processing": "DescribeProcessingJob",
+    "Training": "DescribeTrainingJob",
+    "Tuning": "DescribeHyperParameterTuningJob",
+    "Transform": "DescribeTransformJob",
+    "Model": "DescribeModel",
+    "RegisterModel": "DescribeModelPackage",
+    "EndpointConfig": "DescribeEndpointConfig",
+    "Endpoint": "DescribeEndpoint",
+}
+_PART = re.compile(r"\.?([A-Za-z0-9_-]+)|\[(\d+)\]|\['([^']+)'\]")
+# What a parameter's type, or a property's, may stand for.
+_FITS = {
+    "string": {"String"},
+    "integer": {"Integer"},
+    "long": {"Integer"},
+    "float": {"Float", "Integer"},
+    "double": {"Float", "Integer"},
+    "boolean": {"Boolean"},
+}
+_TYPE_OF_SHAPE = {
+    "string": "String",
+    "integer": "Integer",
+    "long": "Integer",
+    "float": "Float",
+    "double": "Float",
+    "boolean": "Boolean",
+}
+
+
+def step_references(step: dict[str, Any]) -> Iterator[str]:
+    """Names of the steps that a step waits for; of a condition, without its branches."""
+    yield from step.get("DependsOn", [])
+    arguments = step.get("Arguments", {})
+    yield from _targets(arguments.get("Conditions", []) if step.get("Type") == "Condition" else arguments)
+
+
+def _targets(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _targets(item)
+    elif isinstance(value, dict):
+        target = value.get("Get")
+        if len(value) == 1 and isinstance(target, str):
+            if target.startswith("Steps."):
+                yield re.split(r"[.\[]", target)[1]
+        else:
+            for item in value.values():
+                yield from _targets(item)
+
+
+class References:
+    """The parameters and steps that placeholders may refer to."""
+
+    def __init__(self, parameters: list[dict[str, Any]], steps: dict[str, dict[str, Any]]) -> None:
+        self._parameters = {parameter["Name"]: parameter for parameter in parameters}
+        self.steps = steps
+
+    def is_placeholder(self, value: Any) -> bool:
+        """Whether a value is one that is known only while the pipeline runs."""
+        return isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("Get", "Std:Join", "Std:JsonGet")
+
+    def check(self, value: Any, shape: Shape, path: str) -> list[Problem] | None:
+        """The problems of a placeholder in the place of a `shape`; None for a value that is none."""
+        if not self.is_placeholder(value):
+            return None
+        problems: list[Problem] = []
+        kind = self._resolve(value, path, problems)
+        wanted = _FITS.get(shape.type_name)
+        if wanted is None:
+            problems.append(Problem(path, f"a placeholder cannot stand for a {shape.type_name}"))
+        elif kind is not None and kind not in wanted:
+            problems.append(Problem(path, f"wants {' or '.join(sorted(wanted))}, and {_shown(value)} is {kind}"))
+        else:
+            problems += self._parameter_values(value, shape, path)
+        return problems
+
+    def _parameter_values(self, value: dict[str, Any], shape: Shape, path: str) -> Iterator[Problem]:
+        """What is wrong with the values that a parameter is known to have."""
+        for content in self._known_values(value):
+            for problem in check(content, shape, path):
+                name = str(value["Get"]).removeprefix("Parameters.")
+                yield Problem(path, f"parameter {name} may be {content!r}: {problem.message}")
+
+    def _known_values(self, value: dict[str, Any]) -> list[Any]:
+        """Of a parameter: its default, and those that it is limited to; none of anything else."""
+        parameter = self._parameters.get(str(value.get("Get")).removeprefix("Parameters."))
+        if parameter is None:
+            return []
+        known = [
+            *parameter.get("EnumValues", []),
+            *([parameter["DefaultValue"]] if "DefaultValue" in parameter else []),
+        ]
+        return [content for number, content in enumerate(known) if content not in known[:number]]
+
+    def values(self, value: Any) -> list[str]:
+        """The texts that a value is, or that the parameter it stands for is known to have."""
+        known = self._known_values(value) if self.is_placeholder(value) else [value]
+        return [one for one in known if isinstance(one, str)]
+
+    def check_all(self, value: Any, path: str) -> Iterator[Problem]:
+        """The problems of every placeholder in a value of no particular shape."""
+        if self.is_placeholder(value):
+            problems: list[Problem] = []
+            self._resolve(value, path, problems)
+            yield from problems
+        elif isinstance(value, list):
+            for item in value:
+                yield from self.check_all(item, path)
+        elif isinstance(value, dict):
+            for item in value.values():
+                yield from self.check_all(item, path)
+
+    def check_flat(self, value: Any, path: str, who: str) -> Iterator[Problem]:
+        """The problems of what has to be text, a number, true or false, or a placeholder for it."""
+        if self.is_placeholder(value):
+            yield from self.check_all(value, path)
+        elif not isinstance(value, str | int | float | bool):
+            yield Problem(path, f"{who} flat values only: text, numbers, true and false")
+
+    def _resolve(self, value: dict[str, Any], path: str, problems: list[Problem]) -> str | None:
+        """The type of a placeholder's value, None where it is not known before the run."""
+        kind, content = next(iter(value.items()))
+        if kind == "Get":
+            return self._get(content, path, problems)
+        if kind == "Std:Join":
+            match content:
+                case {"On": str(), "Values": [*items]}:
+                    for item in items:
+                        problems += self.check_flat(item, path, "Std:Join joins")
+                case _:
+                    problems.append(Problem(path, "Std:Join wants On, text, and Values, a list"))
+            return "String"
+        self._json_get(content, path, problems)
+        return None
+
+    def _get(self, target: Any, path: str, problems: list[Problem]) -> str | None:
+        scope, _, rest = str(target).partition(".")
+        if scope == "Parameters":
+            if rest not in self._parameters:
+                known = ", ".join(self._parameters) or "none"
+                problems.append(Problem(path, f"there is no parameter {rest!r}; there are {known}"))
+                return None
+            return str(self._parameters[rest]["Type"])
+        if scope == "Execution":
+            if rest not in EXECUTION:
+                problems.append(
+                    Problem(path, f"there is no execution variable {rest!r}; there are {', '.join(EXECUTION)}")
+                )
+            return "String"
+        if scope == "Steps":
+            name = re.split(r"[.\[]", rest)[0]
+            step = self.steps.get(name)
+            if step is None:
+                problems.append(Problem(path, f"there is no step {name!r}"))
+                return None
+            return self._property(step, rest[len(name) :], f"Get {target}", path, problems)
+        problems.append(Problem(path, f"Get {target!r}: want Parameters., Execution. or Steps."))
+        return None
+
+    def _property(self, step: dict[str, Any], rest: str, what: str, path: str, problems: list[Problem]) -> str | None:
+        """The type of a step's property; a property that its description does not have is a problem."""
+        kind = step.get("Type")
+        if kind == "Lambda":
+            declared = {
+                output.get("OutputName"): output.get("OutputType") for output in step.get("OutputParameters", [])
+            }
+            match = re.fullmatch(r"\.OutputParameters\['([^']+)'\]", rest)
+            if match is None or match[1] not in declared:
+                problems.append(Problem(path, f"{what}: the step has no such output"))
+                return None
+            return str(declared[match[1]])
+        if kind not in _PROPERTIES or rest.startswith(".PropertyFiles."):
+            return None
+        shape = service_model("sagemaker").operation_model(_PROPERTIES[kind]).output_shape
+        if kind == "Tuning" and rest.startswith(".TrainingJobSummaries"):
+            shape = (
+                service_model("sagemaker").operation_model("ListTrainingJobsForHyperParameterTuningJob").output_shape
+            )
+        position = 0
+        while position < len(rest):
+            match = _PART.match(rest, position)
+            following = _following(shape, match) if match else None
+            if match is None or following is None:
+                problems.append(Problem(path, f"{what}: a {kind} step has no such property"))
+                return None
+            if match[3] is not None and rest[:position].endswith(".Outputs") and match[3] not in output_names(step):
+                problems.append(Problem(path, f"{what}: the step has no output {match[3]!r}"))
+                return None
+            shape, position = following, match.end()
+        if shape.type_name in ("structure", "list", "map"):
+            problems.append(Problem(path, f"{what}: that is a {shape.type_name}, not a single value"))
+        return _TYPE_OF_SHAPE.get(shape.type_name)
+
+    def _json_get(self, content: Any, path: str, problems: list[Problem]) -> None:
+        match content:
+            case {"PropertyFile": {"Get": str(target)}, "Path": str()}:
+                self._property_file(target, path, problems)
+            case {"S3Uri": uri, "Path": str()}:
+                problems += self.check_all(uri, path)
+            case _:
+                wanted = "PropertyFile {Get: Steps.STEP.PropertyFiles.NAME} and Path"
+                problems.append(Problem(path, f"Std:JsonGet wants {wanted}"))
+
+    def _property_file(self, target: str, path: str, problems: list[Problem]) -> None:
+        match = re.fullmatch(r"Steps\.([^.]+)\.PropertyFiles\.([^.]+)", target)
+        if match is None:
+            problems.append(Problem(path, f"Get {target!r}: want Steps.STEP.PropertyFiles.NAME"))
+            return
+        step = self.steps.get(match[1])
+        if step is None:
+            problems.append(Problem(path, f"there is no step {match[1]!r}"))
+        elif match[2] not in {file["PropertyFileName"] for file in step.get("PropertyFiles", [])}:
+            problems.append(Problem(path, f"step {match[1]} has no property file {match[2]!r}"))
+
+
+def _following(shape: Shape, part: re.Match[str]) -> Shape | None:
+    """The shape one part of a path further on."""
+    member, _, name = part.groups()
+    if member is not None:
+        return shape.members.get(member) if shape.type_name == "structure" else None
+    if shape.type_name == "list":
+        return shape.member
+    return shape.value if shape.type_name == "map" and name is not None else None
+
+
+def output_names(step: dict[str, Any]) -> frozenset[str]:
+    """Names of a processing step's outputs; those that are no text are left to the service's model."""
+    match step:
+        case {"Arguments": {"ProcessingOutputConfig": {"Outputs": [*outputs]}}}:
+            return frozenset(name for output in outputs if isinstance(output, dict) for name in _texts(output))
+    return frozenset()
+
+
+def _texts(output: dict[str, Any]) -> Iterator[str]:
+    name = output.get("OutputName")
+    if isinstance(name, str):
+        yield name
+
+
+def _shown(value: dict[str, Any]) -> str:
+    return str(value.get("Get") or next(iter(value)))

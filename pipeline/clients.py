@@ -1,0 +1,46 @@
+"""boto3 clients: endpoint and credentials come from the environment, the region from the settings."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
+
+_CREATION = threading.Lock()
+
+
+def verify_account(settings: Settings) -> None:
+    """Refuse credentials of another account than the settings', before anything is written there."""
+    found = client(settings, "sts").get_caller_identity()["Account"]
+    if found != settings.account.id:
+        raise PipelineError(
+            f"the credentials are of account {found}, the settings name {settings.account.id};"
+            " take another AWS_PROFILE, or another --profile"
+        )
+
+
+def client(settings: Settings, service: str) -> Any:
+    """A boto3 client in the settings' region that retries throttling and lost connections."""
+    return _client(settings, service, total_max_attempts=5, connect_timeout=10)
+
+
+def looking_client(settings: Settings, service: str) -> Any:
+    """A client to look whether something is there: where no network is, it says so within seconds."""
+    return _client(settings, service, total_max_attempts=3, connect_timeout=3, read_timeout=15)
+
+
+def _client(settings: Settings, service: str, *, total_max_attempts: int, **timeouts: int) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        region_name=settings.account.region,
+        retries={"mode": "standard", "total_max_attempts": total_max_attempts},
+        max_pool_connections=32,
+        **timeouts,
+    )
+    # Many threads may use a client; making one is for one at a time, as they share boto3's session.
+    with _CREATION:
+        return boto3.client(service, config=config)

@@ -1,0 +1,152 @@
+"""Which image a step runs in, what it is built on, and its tag: the hash of what the step imports.
+
+One tag per step, so that a change to the reports neither shards the data nor trains again. The tag depends on the base
+image's name, on file contents and on paths below the project's folder alone, never on where that folder is.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pipeline import ROOT
+from pipeline.aws import deep_learning_containers, instances
+from steps.contracts.errors import PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
+Image = Literal["processing", "training", "inference"]
+
+STEPS: dict[str, Image] = {
+    "query": "processing",
+    "shard": "processing",
+    "train": "training",
+    "evaluate": "training",
+    "serve": "inference",
+    "monitor": "processing",
+}
+# What editors and interpreters leave beside the source; it must not name an image that nobody has built.
+_STRAY = re.compile(r"\..*|__pycache__|.*(~|\.pyc|\.swp|\.orig|\.rej)")
+
+
+@dataclass(frozen=True)
+class StepImage:
+    """The image that runs a step: built from `containers/IMAGE` on `base`, kept in ECR under the tag.
+
+    `repository` is the registry's host and the repository's name.
+    """
+
+    step: str
+    image: Image
+    base: str
+    repository: str
+    tag: str
+
+    @property
+    def uri(self) -> str:
+        """What a job names it by."""
+        return f"{self.repository}:{self.tag}"
+
+    @property
+    def repository_name(self) -> str:
+        """The repository as ECR's API calls it."""
+        return self.repository.split("/", 1)[1]
+
+
+def step_image(step: str, settings: Settings, root: Path = ROOT) -> StepImage:
+    """The image of `step` as the source tree stands."""
+    image = STEPS[step]
+    return StepImage(step, image, base(step, settings), settings.repository(image), tag(step, settings, root))
+
+
+def step_images(settings: Settings, root: Path = ROOT) -> list[StepImage]:
+    """The images of all steps."""
+    return [step_image(step, settings, root) for step in STEPS]
+
+
+def source_files(step: str, root: Path = ROOT) -> list[Path]:
+    """What the image of `step` is made of, as sorted paths relative to `root`: the folders of `steps` that the step
+    imports, whole, and its container's.
+
+    Raises PipelineError for a file that is not Python.
+    """
+    folders = [*(f"steps/{name}" for name in step_folders(step, root)), f"containers/{STEPS[step]}"]
+    files = [Path("steps/__init__.py")]
+    for folder in folders:
+        files += _files(root, folder)
+    return sorted(files)
+
+
+def step_folders(step: str, root: Path = ROOT) -> list[str]:
+    """The folders below `steps` that `step` imports, itself included, directly or through another folder.
+
+    Taken from the syntax trees, so that an import inside a function counts too, and nothing is executed.
+    """
+    folders, waiting = set(), [step]
+    while waiting:
+        folder = waiting.pop()
+        if folder not in folders:
+            folders.add(folder)
+            for path in _files(root, f"steps/{folder}"):
+                if path.suffix == ".py":
+                    imports = _imported_folders((root / path).read_bytes(), path)
+                    waiting += [name for name in imports if (root / "steps" / name).is_dir()]
+    return sorted(folders)
+
+
+def _files(root: Path, folder: str) -> list[Path]:
+    paths = [path.relative_to(root) for path in (root / folder).rglob("*") if path.is_file()]
+    return [path for path in paths if not any(_STRAY.fullmatch(part) for part in path.parts)]
+
+
+@lru_cache(maxsize=1024)
+def _imported_folders(content: bytes, path: Path) -> frozenset[str]:
+    """Names of the folders of `steps` that a file imports from; `path` is the file's, relative to the root."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError) as error:
+        raise PipelineError(f"{path}: not Python, so what its image is made of is not known: {error}") from error
+    modules = [name.split(".") for node in ast.walk(tree) for name in _modules(node, path)]
+    return frozenset(parts[1] for parts in modules if parts[0] == "steps" and len(parts) > 1)
+
+
+def _modules(node: ast.AST, path: Path) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        # `from .. import x` in steps/query/run.py is `from steps import x`.
+        package = list(path.parent.parts)[: len(path.parent.parts) - node.level + 1] if node.level else []
+        module = ".".join([*package, *([node.module] if node.module else [])])
+        yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def base(step: str, settings: Settings) -> str:
+    """What the image of `step` is built on: as set, else AWS's own for the launcher and the step's instance type."""
+    chosen = settings.images
+    if STEPS[step] != "training":
+        return chosen.python_base
+    given, instance_type = chosen.training_base, settings.training.instance_type
+    if step == "evaluate":
+        # A processing job, mostly on CPUs: it need not load CUDA to compare what is served with PyTorch.
+        given, instance_type = chosen.evaluation_base or given, settings.evaluation.instance_type
+    device: deep_learning_containers.Device = "gpu" if instances.accelerated(instance_type) else "cpu"
+    return given or deep_learning_containers.pytorch_training(
+        settings.account.region, settings.training.launcher, device
+    )
+
+
+def tag(step: str, settings: Settings, root: Path = ROOT) -> str:
+    """`STEP-HASH`: the tag of the image that runs `step`, on its base, as it stands in the source tree."""
+    digest = hashlib.sha256(f"{base(step, settings)}\0".encode())
+    for path in source_files(step, root):
+        content = (root / path).read_bytes()
+        digest.update(f"{path.as_posix()}\0{len(content)}\0".encode())
+        digest.update(content)
+    return f"{step}-{digest.hexdigest()[:16]}"

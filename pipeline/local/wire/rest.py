@@ -1,0 +1,63 @@
+"""AWS's REST-JSON protocol: which operation a method and a path are, and its request as one object.
+
+https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html. Paths, and what stands in the path, in the query or in
+the body, are in botocore's model of the service.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from pipeline.aws.validation.shapes import service_model
+from pipeline.local.errors import ServiceError
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+
+def parse(service: str, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[str, dict[str, Any]]:
+    """The operation and its request. `path` is as it came, percent signs and all. Raises ServiceError."""
+    for operation, wanted, pattern in _paths(service):
+        if method == wanted and (match := pattern.fullmatch(path)):
+            request = _body(body)
+            members = service_model(service).operation_model(operation).input_shape.members
+            for name, shape in members.items():
+                key = shape.serialization.get("name", name)
+                match shape.serialization.get("location"):
+                    case "uri":
+                        request[name] = unquote(match[key])
+                    case "querystring" if key in query:
+                        request[name] = _typed(query[key], shape.type_name)
+            return operation, request
+    raise ServiceError("UnknownOperationException", f"The local cloud does not answer {method} {path}.", 404)
+
+
+@functools.cache
+def _paths(service: str) -> list[tuple[str, str, re.Pattern[str]]]:
+    """(operation, method, pattern of its path)."""
+    model = service_model(service)
+    found = []
+    for name in model.operation_names:
+        http = model.operation_model(name).http
+        pattern = _PARAMETER.sub(r"(?P<\1>[^/]+)", http["requestUri"].partition("?")[0])
+        found.append((name, http["method"], re.compile(pattern)))
+    return found
+
+
+def _body(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body or b"{}")
+    except ValueError as error:
+        raise ServiceError("SerializationException", f"The request is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ServiceError("SerializationException", "The request is no JSON object.")
+    return value
+
+
+def _typed(text: str, kind: str) -> Any:
+    """A query's value; one of the wrong type is left for the validation to refuse."""
+    return int(text) if kind == "integer" and re.fullmatch(r"-?[0-9]+", text) else text

@@ -1,0 +1,189 @@
+"""What lies below `shards/`, `labels/` and `indexes/`, as S3 lists it.
+
+Below `shards/` and `labels/` only what has a name that the steps give is theirs; anything else is counted, and left
+alone. A shard is a tar and beside it a record of its photos; memory is bounded by the number of shards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pipeline.aws.responses import MAKE_IT, missing_means
+from pipeline.clients import client
+from pipeline.settings import Settings
+
+# The names that the steps give (steps.shard.ledger, steps.shard.catalog, steps.query.labels); tests hold them together.
+TAR, RECORD, MARKER = ".tar", ".parquet", "complete.json"
+_SHARD = re.compile(
+    r"(?P<stem>(?P<generation>[0-9a-f]{16}/[0-9]{6,}-[0-9a-f]{16})"
+    r"/(?P<split>train|validation|test)/(?P=split)-[0-9]{3,}-[0-9]{6,})(?P<suffix>\.tar|\.parquet)"
+)
+_MARKER = re.compile(r"(?P<generation>[0-9a-f]{16}/[0-9]{6,}-[0-9a-f]{16})/complete\.json")
+_LABELS = re.compile(r"(?P<key>[0-9a-f]{32})/part-[0-9]{5,}-of-[0-9]{5,}\.parquet")
+_INDEX = re.compile(r"[^/]+/index\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An object: its key, its size in bytes, and when it was written."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A tar and its record; a job that was broken off may have left one without the other."""
+
+    tar: Entry | None = None
+    record: Entry | None = None
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What there is of it."""
+        return tuple(entry for entry in (self.tar, self.record) if entry is not None)
+
+    @property
+    def key(self) -> str:
+        """The key that an index names it by: the tar's, whether that is there or not."""
+        entry = self.entries[0]
+        return entry.key if entry.key.endswith(TAR) else entry.key.removesuffix(RECORD) + TAR
+
+    @property
+    def size(self) -> int:
+        """Bytes of both."""
+        return sum(entry.size for entry in self.entries)
+
+    @property
+    def modified(self) -> datetime:
+        """When the later of both was written."""
+        return max(entry.modified for entry in self.entries)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """The shards that one run added, below `shards/PLACE`, and the marker that says that they are all."""
+
+    place: str
+    shards: tuple[Shard, ...]
+    marker: Entry | None = None
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The files of one set of labels, below `labels/KEY`."""
+
+    key: str
+    files: tuple[Entry, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.files)
+
+    @property
+    def modified(self) -> datetime:
+        """When the latest of its files was written: each query that comes to the same labels writes them again."""
+        return max(entry.modified for entry in self.files)
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """Objects below `shards/` and `labels/` with names that no step gives: how many, their bytes, and one of them."""
+
+    objects: int = 0
+    size: int = 0
+    example: str = ""
+
+    def __add__(self, other: Foreign) -> Foreign:
+        return Foreign(self.objects + other.objects, self.size + other.size, self.example or other.example)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """All shards by generation, all label sets, each in the order of their names, and what is neither."""
+
+    generations: tuple[Generation, ...] = ()
+    labels: tuple[LabelSet, ...] = ()
+    foreign: Foreign = Foreign()
+
+
+@dataclass
+class _Listing:
+    """What was listed of a generation so far."""
+
+    shards: dict[str, Shard] = field(default_factory=dict)
+    marker: Entry | None = None
+
+
+def read(settings: Settings) -> Stored:
+    """List shards and labels, page by page. Raises PipelineError where the bucket is not there."""
+    generations, foreign_shards = _generations(settings)
+    labels, foreign_labels = _label_sets(settings)
+    return Stored(generations, labels, foreign_shards + foreign_labels)
+
+
+def indexes(settings: Settings) -> tuple[Entry, ...]:
+    """The indexes of data sets, by their keys. Raises PipelineError where the bucket is not there."""
+    start = len(folder(settings, "indexes"))
+    entries = (entry for entry in _listed(settings, "indexes") if _INDEX.fullmatch(entry.key[start:]))
+    return tuple(sorted(entries, key=lambda entry: entry.key))
+
+
+def folder(settings: Settings, name: str) -> str:
+    """The prefix of the keys in one of the project's folders, with the slash at its end."""
+    return f"{settings.data.prefix}/{name}/"
+
+
+def _generations(settings: Settings) -> tuple[tuple[Generation, ...], Foreign]:
+    start = len(folder(settings, "shards"))
+    by_place: dict[str, _Listing] = {}
+    foreign = Foreign()
+    for entry in _listed(settings, "shards"):
+        if match := _SHARD.fullmatch(entry.key, start):
+            shards = by_place.setdefault(match["generation"], _Listing()).shards
+            before = shards.get(match["stem"], Shard())
+            is_tar = match["suffix"] == TAR
+            shards[match["stem"]] = Shard(entry, before.record) if is_tar else Shard(before.tar, entry)
+        elif match := _MARKER.fullmatch(entry.key, start):
+            by_place.setdefault(match["generation"], _Listing()).marker = entry
+        else:
+            foreign += Foreign(1, entry.size, entry.key)
+    generations = (
+        Generation(place, tuple(listed.shards[stem] for stem in sorted(listed.shards)), listed.marker)
+        for place, listed in sorted(by_place.items())
+    )
+    return tuple(generations), foreign
+
+
+def _label_sets(settings: Settings) -> tuple[tuple[LabelSet, ...], Foreign]:
+    start = len(folder(settings, "labels"))
+    by_key: dict[str, list[Entry]] = {}
+    foreign = Foreign()
+    for entry in _listed(settings, "labels"):
+        if match := _LABELS.fullmatch(entry.key, start):
+            by_key.setdefault(match["key"], []).append(entry)
+        else:
+            foreign += Foreign(1, entry.size, entry.key)
+    return tuple(LabelSet(key, tuple(files)) for key, files in sorted(by_key.items())), foreign
+
+
+def _listed(settings: Settings, name: str) -> Iterator[Entry]:
+    """Every object in a folder; S3 lists a thousand per page.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+    """
+    bucket = settings.data.bucket
+    pages = (
+        client(settings, "s3")
+        .get_paginator("list_objects_v2")
+        .paginate(Bucket=bucket, Prefix=folder(settings, name), ExpectedBucketOwner=settings.account.id)
+    )
+    with missing_means(f"there is no bucket {bucket}; {MAKE_IT}"):
+        for page in pages:
+            for entry in page.get("Contents", []):
+                yield Entry(entry["Key"], entry["Size"], entry["LastModified"])

@@ -1,0 +1,245 @@
+"""Where a version of the model comes from: from its package back to the raw photos, link by link.
+
+What the package says of itself (`pipeline.definition`, customer metadata) stays as long as the version; what it names
+does not: runs are cleaned away, Athena keeps a query for 45 days. So each link says for itself whether it is there.
+https://docs.aws.amazon.com/athena/latest/ug/querying.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.aws.responses import refusal, says_missing
+from pipeline.clients import client
+from pipeline.operations.dataset import description as dataset
+from pipeline.operations.models import registry
+from pipeline.operations.models.registry import Version
+from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
+
+GONE = "no longer there"
+NOT_RECORDED = "not recorded"
+_PARAMETER = "parameter_"
+_IMAGE = "_image"
+# What stands in the metadata for a run that had no such thing.
+_NONE = "none"
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link: what it is, its name or place, and what is known of it.
+
+    `there` is None where that was not looked up or could not be; `note` says why a link has no facts.
+    """
+
+    kind: str
+    id: str
+    there: bool | None = None
+    note: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """A version and its links, from the newest to the oldest."""
+
+    version: Version
+    links: tuple[Link, ...]
+
+    def flat(self) -> dict[str, Any]:
+        """For machines: the links by their kind."""
+        links = {
+            link.kind: {"id": link.id, "there": link.there, "note": link.note, **link.facts} for link in self.links
+        }
+        return {"version": self.version.flat(), "links": links}
+
+
+def read(settings: Settings, reference: str) -> Lineage:
+    """The lineage of the version that `reference` means (`latest`, a number, an ARN).
+
+    Raises PipelineError where there is no such version, or no run of this pipeline registered it.
+    """
+    version = registry.resolve(settings, reference)
+    package = client(settings, "sagemaker").describe_model_package(ModelPackageName=version.arn)
+    metadata = package.get("CustomerMetadataProperties", {})
+    if "pipeline_execution_arn" not in metadata:
+        raise PipelineError(
+            f"{version.name} was not registered by a run of this pipeline: it does not say where it comes from"
+            " (no CustomerMetadataProperties); see what does: python -m pipeline models"
+        )
+    return Lineage(version, _Walk(settings, package, metadata).links())
+
+
+class _Walk:
+    """From a package's metadata to what they name."""
+
+    def __init__(self, settings: Settings, package: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._package = package
+        self._metadata = metadata
+        self._sagemaker = client(settings, "sagemaker")
+        self._s3 = client(settings, "s3")
+
+    def links(self) -> tuple[Link, ...]:
+        metadata = self._metadata
+        return (
+            self._looked_up("artifact", self._artifact_uri(), self._object),
+            self._looked_up("evaluation", self._evaluation_uri(), self._object),
+            self._looked_up("run", metadata["pipeline_execution_arn"], self._run, parameters=self._parameters()),
+            self._source(),
+            self._looked_up("tuning_job", metadata.get("tuning_job", ""), self._tuning_job),
+            self._looked_up("training_job", metadata.get("training_job", ""), self._training_job),
+            self._looked_up("index", metadata.get("index", ""), self._index, sha256=metadata.get("dataset_sha256", "")),
+            self._looked_up("query", metadata.get("query_execution_id", ""), self._query),
+            self._looked_up(
+                "raw_photos",
+                metadata.get(f"{_PARAMETER}ImageLocation", ""),
+                self._prefix,
+                data_version=metadata.get(f"{_PARAMETER}DataVersion", ""),
+            ),
+            self._images(),
+        )
+
+    def _looked_up(
+        self, kind: str, name: str, look: Callable[[str], Mapping[str, Any] | None], **recorded: object
+    ) -> Link:
+        """The link `name`: what the package has `recorded` of it, and what `look` finds; None where that is gone."""
+        from botocore.exceptions import ClientError
+
+        if name in ("", _NONE):
+            return Link(kind, "", note="there was none" if name else NOT_RECORDED, facts=recorded)
+        there: bool | None = True
+        note, found = "", None
+        try:
+            found = look(name)
+            if found is None:
+                there, note = False, GONE
+        except PipelineError as error:
+            note = str(error)
+        except ClientError as error:
+            # A person who approves may not be allowed to look everywhere; the rest of the way is still worth showing.
+            if not says_missing(error) and not refusal(error):
+                raise
+            there, note = (False, GONE) if says_missing(error) else (None, refusal(error))
+        return Link(kind, name, there, note, {**(found or {}), **recorded})
+
+    # ------------------------------------------------------------------------------------ what the package records
+
+    def _artifact_uri(self) -> str:
+        containers = self._package.get("InferenceSpecification", {}).get("Containers", [{}])
+        uri: str = containers[0].get("ModelDataUrl", "")
+        return uri
+
+    def _evaluation_uri(self) -> str:
+        uri: str = self._package.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri", "")
+        return uri
+
+    def _parameters(self) -> dict[str, str]:
+        return {
+            name.removeprefix(_PARAMETER): value
+            for name, value in sorted(self._metadata.items())
+            if name.startswith(_PARAMETER)
+        }
+
+    def _source(self) -> Link:
+        recorded = self._package.get("MetadataProperties", {})
+        commit = recorded.get("CommitId", "")
+        facts = {"repository": recorded["Repository"]} if recorded.get("Repository") else {}
+        return Link("commit", commit, note="" if commit else NOT_RECORDED, facts=facts)
+
+    def _images(self) -> Link:
+        images = {name.removesuffix(_IMAGE): value for name, value in self._metadata.items() if name.endswith(_IMAGE)}
+        return Link("images", "", note="" if images else NOT_RECORDED, facts=images)
+
+    # ------------------------------------------------------------------------------------------- what is looked up
+
+    def _object(self, uri: str) -> Mapping[str, Any]:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        found = self._s3.head_object(Bucket=bucket, Key=key)
+        return {"bytes": found["ContentLength"], "written": found["LastModified"]}
+
+    def _run(self, arn: str) -> Mapping[str, Any]:
+        run = self._sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+        by = run.get("CreatedBy", {})
+        return {
+            "status": run["PipelineExecutionStatus"],
+            "name": run.get("PipelineExecutionDisplayName", ""),
+            "started": run["CreationTime"],
+            "by": by.get("UserProfileName") or by.get("IamIdentity", {}).get("Arn", ""),
+            "steps": self._steps(arn),
+        }
+
+    def _steps(self, arn: str) -> dict[str, str]:
+        """How each step ended; one that took an earlier run's result leads to that run."""
+        pages = self._sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
+            PipelineExecutionArn=arn, SortOrder="Ascending"
+        )
+        steps = {}
+        for page in pages:
+            for one in page["PipelineExecutionSteps"]:
+                origin = one.get("CacheHitResult", {}).get("SourcePipelineExecutionArn", "")
+                cached = f", cached from run {origin.rsplit('/', 1)[-1]}" if origin else ""
+                steps[one["StepName"]] = f"{one['StepStatus']}{cached}"
+        return steps
+
+    def _tuning_job(self, name: str) -> Mapping[str, Any]:
+        job = self._sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        config = job["HyperParameterTuningJobConfig"]
+        objective = config.get("HyperParameterTuningJobObjective", {})
+        best = job.get("BestTrainingJob", {})
+        return {
+            "status": job["HyperParameterTuningJobStatus"],
+            "strategy": config["Strategy"],
+            "objective": f"{objective['Type']} {objective['MetricName']}" if objective else "",
+            "trials": job.get("TrainingJobStatusCounters", {}),
+            "best": best.get("TrainingJobName", ""),
+            "best_objective": best.get("FinalHyperParameterTuningJobObjectiveMetric", {}).get("Value"),
+            "searched": best.get("TunedHyperParameters", {}),
+            "started": job["CreationTime"],
+        }
+
+    def _training_job(self, name: str) -> Mapping[str, Any]:
+        job = self._sagemaker.describe_training_job(TrainingJobName=name)
+        resources = job.get("ResourceConfig", {})
+        metrics = {one["MetricName"]: float(one["Value"]) for one in job.get("FinalMetricDataList", [])}
+        return {
+            "status": job["TrainingJobStatus"],
+            "metrics": metrics,
+            "hyperparameters": job.get("HyperParameters", {}),
+            "instances": f"{resources.get('InstanceCount', 1)} x {resources.get('InstanceType', 'unknown')}",
+            "started": job.get("TrainingStartTime"),
+            "ended": job.get("TrainingEndTime"),
+            "image": job.get("AlgorithmSpecification", {}).get("TrainingImage", ""),
+        }
+
+    def _index(self, uri: str) -> Mapping[str, Any] | None:
+        if self._prefix(uri) is None:
+            return None
+        index = dataset.read(self._settings, uri)
+        recorded = self._metadata.get("dataset_sha256", "")
+        if index.sha256 != recorded:
+            raise PipelineError(f"written again since: its hash is {index.sha256[:12]}, not {recorded[:12]}")
+        return {
+            "split": index.sharding.split,
+            "photos": {name: split.samples for name, split in index.splits.items()},
+            "shards": sum(len(split.shards) for split in index.splits.values()),
+        }
+
+    def _query(self, query_id: str) -> Mapping[str, Any]:
+        query = client(self._settings, "athena").get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+        lines = [line.strip() for line in query["Query"].splitlines() if line.strip()]
+        return {
+            "state": query["Status"]["State"],
+            "statement": lines[0] if lines else "",
+            "scanned_bytes": query.get("Statistics", {}).get("DataScannedInBytes", 0),
+            "submitted": query["Status"].get("SubmissionDateTime"),
+            "workgroup": query.get("WorkGroup", ""),
+        }
+
+    def _prefix(self, uri: str) -> Mapping[str, Any] | None:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        prefix = f"{key.rstrip('/')}/" if key else ""
+        found = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
+        return {} if found["KeyCount"] else None

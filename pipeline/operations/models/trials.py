@@ -1,0 +1,182 @@
+"""The trials of a run's tuning job: what each tried, what it reached, how long it took and what is billed for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pipeline.aws.responses import missing_means
+from pipeline.clients import client
+from pipeline.operations.runs import executions, progress
+from pipeline.operations.runs.executions import Execution
+from pipeline.operations.runs.progress import StepRun
+from pipeline.settings import Settings
+from steps.contracts import metrics
+from steps.contracts.errors import PipelineError
+
+STEP = "TuneModel"
+# DescribeTrainingJob is asked once a trial; this many at a time stay below the service's throttling.
+THREADS = 8
+_OUT_OF_TIME = {"MaxRuntimeExceeded": "out of time", "MaxWaitTimeExceeded": "no spot capacity in time"}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial, numbered from 1 in the order of their making.
+
+    `accuracy`, `rmse` and `loss` are those of the last epoch on the validation split, `objective` is what trials are
+    ranked by. `seconds` is training time; `billable_seconds` is over all instances; `saved` is the share of the
+    training time that spot capacity saved.
+    """
+
+    number: int
+    name: str
+    status: str
+    note: str
+    best: bool
+    values: Mapping[str, str]
+    objective: float | None
+    accuracy: float | None
+    rmse: float | None
+    loss: float | None
+    epochs: int | None
+    started: datetime | None
+    ended: datetime | None
+    seconds: int | None
+    billable_seconds: int | None
+    saved: float | None
+    model_uri: str
+    failure: str
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it left a model: of its last or of its best epoch."""
+        return self.status in ("Completed", "Stopped")
+
+
+@dataclass(frozen=True)
+class TuningJob:
+    """A tuning job and its trials; `cached_from` is the earlier run it belongs to, empty where it is the run's own."""
+
+    run: str
+    name: str
+    status: str
+    strategy: str
+    early_stopping: bool
+    objective: str
+    maximize: bool
+    cached_from: str
+    failure: str
+    trials: tuple[Trial, ...]
+
+    def trial(self, number: int | None = None) -> Trial:
+        """Trial `number`, else the best one; PipelineError where there is none."""
+        if number is not None and not 1 <= number <= len(self.trials):
+            known = f"has trials 1 to {len(self.trials)}" if self.trials else "has started none yet"
+            raise PipelineError(f"there is no trial {number}; the tuning job {self.name} {known}")
+        if number is not None:
+            return self.trials[number - 1]
+        found = next((trial for trial in self.trials if trial.best), None)
+        if found is None:
+            raise PipelineError(f"no trial of the tuning job {self.name} has reported its {self.objective} yet")
+        return found
+
+
+def read(settings: Settings, reference: str) -> TuningJob:
+    """The tuning job of the run that `reference` means (`latest`, an id, an ARN).
+
+    After a cache hit it is the job of the run whose result was taken. Raises PipelineError where there is no such run,
+    or it has no tuning job.
+    """
+    run = executions.resolve(settings, reference)
+    step = _step(settings, run.arn)
+    arn = step.arn("TuningJob") if step else None
+    if step is not None and arn is None and step.cached:
+        origin = _step(settings, step.cached_from)
+        arn = origin.arn("TuningJob") if origin else None
+    if step is None or arn is None:
+        raise PipelineError(_no_job(run, step))
+    return _job(settings, run, arn.rsplit("/", 1)[-1], step.cached_from.rsplit("/", 1)[-1])
+
+
+def _step(settings: Settings, arn: str) -> StepRun | None:
+    return next((one for one in progress.read(settings, arn).steps if one.name == STEP), None)
+
+
+def _no_job(run: Execution, step: StepRun | None) -> str:
+    if step is not None and step.status == "Failed":
+        return f"the run {run.id} failed to start its tuning job: {step.failure or 'no reason is given'}"
+    if run.ended:
+        return f"the run {run.id} ended ({run.status}) before its tuning job; take another: python -m pipeline runs"
+    state = step.status if step else "not part of it"
+    return f"the run {run.id} has no tuning job yet ({STEP}: {state}); follow it: python -m pipeline watch {run.id}"
+
+
+def _job(settings: Settings, run: Execution, name: str, cached_from: str) -> TuningJob:
+    sagemaker = client(settings, "sagemaker")
+    with missing_means(f"the tuning job {name} of the run {run.id} is no longer there; take another run"):
+        job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        summaries = progress.trials(sagemaker, name)
+    with ThreadPoolExecutor(THREADS) as pool:
+        details = pool.map(lambda one: sagemaker.describe_training_job(TrainingJobName=one.name), summaries)
+        trials = tuple(
+            _trial(job, number, summary, detail)
+            for number, (summary, detail) in enumerate(zip(summaries, details, strict=True), 1)
+        )
+    config = job["HyperParameterTuningJobConfig"]
+    objective = config["HyperParameterTuningJobObjective"]
+    return TuningJob(
+        run=run.id,
+        name=name,
+        status=job["HyperParameterTuningJobStatus"],
+        strategy=config["Strategy"],
+        early_stopping=config.get("TrainingJobEarlyStoppingType", "Off") == "Auto",
+        objective=objective["MetricName"],
+        maximize=objective["Type"] == "Maximize",
+        cached_from=cached_from,
+        failure=job.get("FailureReason", ""),
+        trials=trials,
+    )
+
+
+def _trial(job: Mapping[str, Any], number: int, summary: progress.Trial, detail: Mapping[str, Any]) -> Trial:
+    values = {one["MetricName"]: float(one["Value"]) for one in detail.get("FinalMetricDataList", [])}
+    trained, billable = detail.get("TrainingTimeInSeconds"), detail.get("BillableTimeInSeconds")
+    spot = detail.get("EnableManagedSpotTraining", False)
+    epoch = values.get(metrics.EPOCH)
+    return Trial(
+        number=number,
+        name=summary.name,
+        status=detail["TrainingJobStatus"],
+        note=_note(job, detail),
+        best=job.get("BestTrainingJob", {}).get("TrainingJobName") == summary.name,
+        values=summary.hyperparameters,
+        objective=summary.objective,
+        accuracy=values.get(metrics.ACCURACY),
+        rmse=values.get(metrics.RMSE),
+        loss=values.get(metrics.LOSS),
+        epochs=None if epoch is None else round(epoch),
+        started=summary.started,
+        ended=summary.ended,
+        seconds=trained,
+        # The service's figure is wall-clock time, to be multiplied by the instances:
+        # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html
+        billable_seconds=None if billable is None else billable * detail["ResourceConfig"].get("InstanceCount", 1),
+        saved=1 - billable / trained if spot and billable and trained else None,
+        model_uri=detail.get("ModelArtifacts", {}).get("S3ModelArtifacts", ""),
+        failure=summary.failure,
+    )
+
+
+def _note(job: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
+    """Why a trial stopped, where that can be told: a job that a person stops takes its trials with it."""
+    if detail["TrainingJobStatus"] != "Stopped":
+        return ""
+    if note := _OUT_OF_TIME.get(detail.get("SecondaryStatus", "")):
+        return note
+    config = job["HyperParameterTuningJobConfig"]
+    gives_up = config["Strategy"] == "Hyperband" or config.get("TrainingJobEarlyStoppingType") == "Auto"
+    return "early" if gives_up and job["HyperParameterTuningJobStatus"] in ("InProgress", "Completed") else ""

@@ -1,0 +1,78 @@
+"""The values that a person gives a run, checked against what the pipeline declares before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from steps.contracts.errors import PipelineError
+
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Parameter.html
+VALUE_LIMIT = 1024
+
+
+def parse(assignments: Iterable[str]) -> dict[str, str]:
+    """`NAME=VALUE` strings as a mapping. Raises PipelineError for one that is none, or a name that comes twice."""
+    values: dict[str, str] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals or not name:
+            raise PipelineError(f"{assignment!r} is no parameter; write NAME=VALUE, as in Epochs=5")
+        if name in values:
+            raise PipelineError(f"the parameter {name} is given twice")
+        values[name] = value
+    return values
+
+
+def checked(declared: Iterable[Mapping[str, Any]], given: Mapping[str, str]) -> list[dict[str, str]]:
+    """`given` as StartPipelineExecution takes it, checked against the definition's `Parameters`.
+
+    Raises PipelineError with one line for each unknown name, value of the wrong type or value that is not allowed.
+    """
+    by_name = {str(one["Name"]): one for one in declared}
+    problems = [problem for name, value in given.items() if (problem := _problem(by_name, name, value))]
+    if problems:
+        raise PipelineError("\n".join(problems))
+    return [{"Name": name, "Value": value} for name, value in given.items()]
+
+
+def _problem(declared: Mapping[str, Mapping[str, Any]], name: str, value: str) -> str | None:
+    if name not in declared:
+        close = difflib.get_close_matches(name, declared, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"it has: {', '.join(declared)}"
+        return f"the pipeline has no parameter {name}; {hint}"
+    kind = declared[name]["Type"]
+    if not _is(kind, value):
+        return f"{name} wants {_WANTED[kind]}, not {value!r}"
+    allowed = declared[name].get("EnumValues")
+    if allowed and value not in map(str, allowed):
+        return f"{name} cannot be {value!r}; it is one of: {', '.join(map(str, allowed))}"
+    if len(value) > VALUE_LIMIT:
+        return f"{name} has {len(value):,} characters; SageMaker takes at most {VALUE_LIMIT:,}"
+    return None
+
+
+_WANTED = {
+    "String": "text that is not empty",
+    "Integer": "a whole number",
+    "Float": "a number",
+    "Boolean": "true or false",
+}
+
+
+def _is(kind: str, value: str) -> bool:
+    match kind:
+        case "Integer":
+            return re.fullmatch(r"[+-]?[0-9]+", value) is not None
+        case "Float":
+            try:
+                return math.isfinite(float(value))
+            except ValueError:
+                return False
+        case "Boolean":
+            return value.lower() in ("true", "false")
+        case _:
+            return value != ""

@@ -1,0 +1,124 @@
+"""What people and machines need for the commands, on what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.account import deploy_function as serving
+from pipeline.settings import Role, Settings
+from tests.unit.pipeline.account.compiled import EXECUTION, TRIAL, TUNING, said_of_a_job
+from tests.unit.pipeline.account.needs import (
+    CHECKING,
+    ECR_PUSH,
+    PRICES,
+    STARTING_BUILDS,
+    Account,
+    Need,
+    each,
+    keys,
+    passing,
+    pushing,
+)
+
+
+def ci_policy(settings: Settings) -> Iterator[Need]:
+    account = Account(settings)
+    yield from each("sagemaker:CreatePipeline sagemaker:DescribePipeline sagemaker:UpdatePipeline", account.pipeline)
+    yield from each("sagemaker:CreateModelPackageGroup sagemaker:DescribeModelPackageGroup", account.group)
+    yield passing(settings, "pipeline")
+    project = account.arn("codebuild", f"project/{settings.image_builder}")
+    yield from each("codebuild:BatchGetBuilds codebuild:StartBuild", project, source=STARTING_BUILDS)
+    log = account.log(f"/aws/codebuild/{settings.image_builder}")
+    yield from each("logs:GetLogEvents", log, source=STARTING_BUILDS)
+    yield from each("s3:PutObject", f"{account.bucket}/{settings.code_prefix}/images/0.zip", source=STARTING_BUILDS)
+    yield from pushing(account)
+    repositories = [account.repository(image) for image in ("processing", "training", "inference")]
+    yield from each("ecr:DescribeImages", *repositories, source=ECR_PUSH)
+    yield from keys(settings, "kms:Decrypt kms:GenerateDataKey")
+
+
+def check_policy(settings: Settings) -> Iterator[Need]:
+    """What `check` looks at in the account."""
+    account = Account(settings)
+    kinds: tuple[Role, ...] = ("pipeline", "job", "serving", "scheduler", "deploy")
+    yield from each("iam:GetRole", *map(settings.role_arn, kinds), source=CHECKING)
+    yield from each("iam:SimulatePrincipalPolicy", *map(settings.role_arn, kinds[:2]), source=CHECKING)
+    yield from each("s3:ListBucket", account.bucket, account.raw_bucket, source=CHECKING)
+    repositories = [account.repository(image) for image in ("processing", "training", "inference")]
+    yield from each("ecr:DescribeImages", *repositories, source=CHECKING)
+    yield from each(
+        "athena:GetWorkGroup", account.arn("athena", f"workgroup/{settings.data.workgroup}"), source=CHECKING
+    )
+    catalog = [account.arn("glue", name) for name in ("catalog", f"database/{settings.data.database}")]
+    yield from each("glue:GetDatabase", *catalog, source=CHECKING)
+    yield from each("lambda:GetFunctionConfiguration", settings.deploy_function_arn, source=CHECKING)
+    rules = [account.arn("events", f"rule/{rule}") for rule in serving.deployment_rules(settings)]
+    yield from each("events:DescribeRule", *rules, source=CHECKING)
+    yield from each("sqs:GetQueueUrl", settings.dead_letter_queue_arn, source=CHECKING)
+    yield from each("cloudwatch:DescribeAlarms", account.arn("cloudwatch", "alarm:*"), source=CHECKING)
+    looked = "ec2:DescribeRouteTables ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcEndpoints"
+    quotas = "servicequotas:ListAWSDefaultServiceQuotas servicequotas:ListServiceQuotas"
+    yield from each(f"{looked} {quotas}", "*", source=CHECKING)
+    if settings.encryption.kms_key:
+        yield from each("kms:DescribeKey", settings.encryption.kms_key, source=CHECKING)
+
+
+def approver_policy(settings: Settings) -> Iterator[Need]:
+    account = Account(settings)
+    yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)
+    for status in ("Approved", "Rejected"):
+        yield Need("sagemaker:UpdateModelPackage", account.version, context={"sagemaker:ModelApprovalStatus": status})
+    yield from each("s3:GetObject", f"{account.run}/evaluate/evaluation/evaluation.json")
+    yield from keys(settings, "kms:Decrypt")
+
+
+def operator_policy(settings: Settings) -> Iterator[Need]:
+    account = Account(settings)
+    yield from _runs(account)
+    yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)
+    # `rollback` rejects the versions after the one that it goes back to.
+    yield Need("sagemaker:UpdateModelPackage", account.version, context={"sagemaker:ModelApprovalStatus": "Rejected"})
+    yield from each("lambda:InvokeFunction", settings.deploy_function_arn)
+    yield from each("sagemaker:DescribeEndpoint sagemaker:InvokeEndpoint sagemaker:ListTags", account.endpoint)
+    yield from each("sagemaker:DescribeEndpointConfig", account.config)
+    yield from each("sagemaker:DescribeModel", account.model)
+    batch = f"{settings.name}-batch-v12-20260101-000000"
+    yield from each("sagemaker:CreateModel", account.arn("sagemaker", f"model/{batch}"))
+    transform = account.arn("sagemaker", f"transform-job/{batch}")
+    yield from each("sagemaker:CreateTransformJob sagemaker:DescribeTransformJob", transform)
+    yield from each("sagemaker:CreateProcessingJob", account.monitor_job, context=said_of_a_job(account.monitor))
+    yield passing(settings, "job")
+    yield passing(settings, "serving")
+    schedule = account.arn("scheduler", f"schedule/{settings.name}/{settings.name}-runs")
+    changed = "CreateSchedule DeleteSchedule GetSchedule UpdateSchedule"
+    yield from each(" ".join(f"scheduler:{one}" for one in changed.split()), schedule)
+    yield from each("scheduler:CreateScheduleGroup", account.arn("scheduler", f"schedule-group/{settings.name}"))
+    yield from each("scheduler:GetSchedule", account.arn("scheduler", "schedule/default/made-in-studio"))
+    yield from each("scheduler:ListSchedules", "*")
+    yield passing(settings, "scheduler", "scheduler")
+    groups = ("ProcessingJobs", "TrainingJobs", f"Endpoints/{settings.endpoint.name}")
+    logs = [account.log(f"/aws/sagemaker/{group}") for group in groups]
+    yield from each("logs:FilterLogEvents", *logs, account.function_log)
+    yield from each("s3:ListBucket", account.bucket, account.raw_bucket)
+    yield from each("s3:GetObject", f"{account.run}/shard/index/part-000.json", f"{account.raw}/bin-images/1.jpg")
+    yield from each("athena:GetQueryExecution", account.arn("athena", f"workgroup/{settings.data.workgroup}"))
+    yield from each("cloudwatch:DescribeAlarms", account.arn("cloudwatch", "alarm:*"))
+    yield from each("cloudwatch:GetMetricStatistics", "*")
+    yield from each("pricing:GetProducts", "*", source=PRICES)
+    yield from keys(settings, "kms:Decrypt kms:GenerateDataKey")
+
+
+def _runs(account: Account) -> Iterator[Need]:
+    execution = f"{account.pipeline}/execution/{EXECUTION}"
+    started = "DescribePipeline ListPipelineExecutions StartPipelineExecution"
+    yield from each(" ".join(f"sagemaker:{one}" for one in started.split()), account.pipeline)
+    watched = (
+        "DescribePipelineDefinitionForExecution DescribePipelineExecution ListPipelineExecutionSteps"
+        " ListPipelineParametersForExecution StopPipelineExecution"
+    )
+    yield from each(" ".join(f"sagemaker:{one}" for one in watched.split()), execution)
+    job = account.arn("sagemaker", f"processing-job/pipelines-{EXECUTION}-ShardImages-aB3dE5fG7h")
+    yield from each("sagemaker:DescribeProcessingJob", job, account.monitor_job)
+    tuning = "sagemaker:DescribeHyperParameterTuningJob sagemaker:ListTrainingJobsForHyperParameterTuningJob"
+    yield from each(tuning, account.arn("sagemaker", TUNING))
+    yield from each("sagemaker:DescribeTrainingJob", account.arn("sagemaker", TRIAL))

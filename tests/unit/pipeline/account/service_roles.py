@@ -1,0 +1,277 @@
+"""What the roles of services have to be allowed, on what.
+
+Actions of code are found in the source (`calls`); here stands on which resources. What a service does with a role by
+itself stands under the page that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.operations.runs import schedules
+from pipeline.operations.serving import monitoring
+from pipeline.settings import Settings
+from tests.unit.pipeline.account.compiled import (
+    EXECUTION,
+    TRIAL,
+    TUNING,
+    all_steps,
+    concrete,
+    image_of,
+    outputs_of,
+    roles_of,
+    s3_arn,
+    said_of_a_job,
+)
+from tests.unit.pipeline.account.needs import (
+    ATHENA_GLUE,
+    ATHENA_S3,
+    CODEBUILD,
+    GUARDRAILS,
+    LAMBDA_DEAD_LETTERS,
+    LAMBDA_ROLES,
+    PIPELINES,
+    SAGEMAKER_ROLES,
+    SCALING,
+    SCHEDULER_DEAD_LETTERS,
+    Account,
+    Need,
+    each,
+    keys,
+    network,
+    passing,
+    pushing,
+    volumes,
+)
+from tests.unit.pipeline.account.policies import Context
+
+# What a step of each type makes of the pipeline's role.
+STEP_ACTIONS = {
+    "Processing": "sagemaker:CreateProcessingJob sagemaker:DescribeProcessingJob sagemaker:StopProcessingJob"
+    " sagemaker:AddTags",
+    "Tuning": "sagemaker:CreateHyperParameterTuningJob sagemaker:DescribeHyperParameterTuningJob"
+    " sagemaker:ListTrainingJobsForHyperParameterTuningJob sagemaker:StopHyperParameterTuningJob sagemaker:AddTags",
+    "RegisterModel": "sagemaker:CreateModelPackage sagemaker:DescribeModelPackage sagemaker:AddTags",
+    "Lambda": "lambda:InvokeFunction",
+    "Condition": "",
+    "Fail": "",
+}
+
+
+def pipeline_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Need]:
+    account = Account(settings)
+    steps = list(all_steps(definition["Steps"]))
+    for step in steps:
+        arguments = step["Arguments"]
+        match step["Type"]:
+            case "Processing":
+                name = f"processing-job/pipelines-{EXECUTION}-{step['Name']}-aB3dE5fG7h"
+                resources = [account.arn("sagemaker", name)]
+            case "Tuning":
+                resources = [account.arn("sagemaker", TUNING)]
+                yield Need("sagemaker:DescribeTrainingJob", account.arn("sagemaker", TRIAL), PIPELINES)
+            case "RegisterModel":
+                group = arguments["ModelPackageGroupName"]
+                names = (f"model-package-group/{group}", f"model-package/{group}/12")
+                resources = [account.arn("sagemaker", name) for name in names]
+            case "Lambda":
+                resources = [step["FunctionArn"]]
+            case _:
+                resources = []
+        said = said_of_a_job(arguments)
+        if step["Type"] == "RegisterModel":
+            said = {**said, "sagemaker:ModelApprovalStatus": settings.registry.approval}
+        yield from each(STEP_ACTIONS[step["Type"]], *resources, source="definition", context=said)
+        for role in roles_of(step):
+            yield Need("iam:PassRole", role, "definition", {"iam:PassedToService": "sagemaker.amazonaws.com"})
+        # JsonGet reads with the pipeline's role.
+        for file in step.get("PropertyFiles", []):
+            place = outputs_of(steps)[step["Name"], file["OutputName"]]
+            yield Need("s3:GetObject", f"{s3_arn(place)}/{file['FilePath']}", "definition")
+    yield from keys(settings, "kms:Decrypt")
+
+
+# ---------------------------------------------------------------------------------------------- the roles of jobs
+
+OWN_FOLDERS = ("assignments", "checkpoints", "indexes", "labels", "models", "monitor")
+
+
+def job_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Need]:
+    account = Account(settings)
+    yield from _jobs_by_code(settings, account)
+    yield from _jobs_by_definition(definition, account)
+    (output,) = account.monitor["ProcessingOutputConfig"]["Outputs"]
+    yield Need("s3:PutObject", f"{s3_arn(output['S3Output']['S3Uri'])}/report.html", "definition")
+    tables = [account.arn("glue", name) for name in ("catalog", *_glue(settings))]
+    yield from each("glue:CreateTable glue:GetTable glue:GetPartitions", *tables, source=ATHENA_GLUE)
+    default = [account.arn("glue", name) for name in ("catalog", "database/default")]
+    yield from each("glue:GetDatabase", *default, source=ATHENA_GLUE)
+    yield from each("s3:GetBucketLocation", account.bucket, account.raw_bucket, source=ATHENA_S3)
+    yield from each("s3:ListBucketMultipartUploads", account.bucket, source=ATHENA_S3)
+    written = [f"{account.run}/query/metadata/a.parquet", f"{account.root}/shards/a.tar"]
+    written += [f"{account.root}/{folder}/a" for folder in OWN_FOLDERS]
+    # SageMaker's own uploads are in parts too.
+    yield from each("s3:ListMultipartUploadParts s3:AbortMultipartUpload", *written, source=ATHENA_S3)
+    yield from _execution(
+        account,
+        [account.repository("processing"), account.repository("training")],
+        ["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"],
+        "/aws/sagemaker/TrainingJobs",
+    )
+    yield from network(settings)
+    yield from volumes(settings)
+
+
+def _jobs_by_code(settings: Settings, account: Account) -> Iterator[Need]:
+    workgroup = account.arn("athena", f"workgroup/{settings.data.workgroup}")
+    queries = "GetQueryExecution GetQueryResults GetWorkGroup StartQueryExecution StopQueryExecution"
+    yield from each(" ".join(f"athena:{one}" for one in queries.split()), workgroup)
+    database, table = (account.arn("glue", name) for name in _glue(settings))
+    yield from each("glue:GetDatabase", account.arn("glue", "catalog"), database)
+    yield from each("glue:DeleteTable", account.arn("glue", "catalog"), database, table)
+    yield from each("s3:ListBucket", account.bucket, account.raw_bucket)
+    yield from each("s3:GetObject", f"{account.raw}/bin-images/1.jpg", f"{account.raw}/metadata/1.json")
+    # A shard; the champion's artifact; what the endpoint saw; a baseline.
+    read = ("shards/a.tar", "models/job/output/model.tar.gz", f"captures/{settings.endpoint.name}/AllTraffic/1.jsonl")
+    yield from each("s3:GetObject", *(f"{account.root}/{key}" for key in read))
+    yield from each("s3:GetObject", f"{account.run}/evaluate/evaluation/baseline.parquet")
+    written = [f"{account.run}/query/summary/inventory/1.parquet", f"{account.root}/assignments/1.parquet"]
+    written += [f"{account.root}/labels/0/part-00000-of-00001.parquet", f"{account.root}/indexes/0/index.json"]
+    yield from each("s3:PutObject s3:AbortMultipartUpload", *written, f"{account.root}/shards/train/a.tar")
+    yield from each("s3:DeleteObject", f"{account.run}/query/metadata/a.parquet")
+    yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)
+    tuning = "sagemaker:DescribeHyperParameterTuningJob sagemaker:ListTrainingJobsForHyperParameterTuningJob"
+    yield from each(tuning, account.arn("sagemaker", TUNING))
+    yield from each("sagemaker:DescribeEndpoint", account.endpoint)
+    yield from each("sagemaker:DescribeEndpointConfig", account.config)
+    yield from each("sagemaker:DescribeModel", account.model)
+    yield from each("sagemaker:ListPipelineExecutions sagemaker:StartPipelineExecution", account.pipeline)
+    yield Need("cloudwatch:PutMetricData", "*", context={"cloudwatch:namespace": monitoring.NAMESPACE})
+    if settings.shard.split_file:
+        place = s3_arn(settings.shard.split_file)
+        yield from each("s3:ListBucket", place.partition("/")[0])
+        yield from each("s3:GetObject", f"{place}/part-0.parquet")
+    if settings.training.weights:
+        yield from each("s3:GetObject", s3_arn(settings.training.weights))
+    if settings.tracking.kind == "wandb":
+        name = f"secret:{settings.tracking.wandb_secret}-aB3dE5"
+        yield from each("secretsmanager:GetSecretValue", account.arn("secretsmanager", name))
+    if settings.tracking.mlflow_server.startswith("arn:"):
+        called = "CreateExperiment CreateRun GetExperimentByName GetRun LogBatch SearchRuns UpdateRun"
+        yield from each(" ".join(f"sagemaker-mlflow:{one}" for one in called.split()), settings.tracking.mlflow_server)
+
+
+def _jobs_by_definition(definition: dict[str, Any], account: Account) -> Iterator[Need]:
+    """What SageMaker reads and writes for the jobs, and the images that it pulls, with their role."""
+    steps = list(all_steps(definition["Steps"]))
+    for place in outputs_of(steps).values():
+        yield Need("s3:PutObject", f"{s3_arn(place)}/file", "definition")
+    for step in steps:
+        for one in step["Arguments"].get("ProcessingInputs", []):
+            yield Need("s3:GetObject", s3_arn(concrete(one["S3Input"]["S3Uri"], steps)), "definition")
+        if step["Type"] == "Tuning":
+            trial = step["Arguments"]["TrainingJobDefinition"]
+            for channel in trial["InputDataConfig"]:
+                uri = concrete(channel["DataSource"]["S3DataSource"]["S3Uri"], steps)
+                yield Need("s3:GetObject", f"{s3_arn(uri)}/file", "definition")
+            models = s3_arn(concrete(trial["OutputDataConfig"]["S3OutputPath"], steps))
+            yield Need("s3:PutObject", f"{models}/job/output/model.tar.gz", "definition")
+            kept = s3_arn(concrete(trial["CheckpointConfig"]["S3Uri"], steps))
+            yield from each("s3:PutObject s3:GetObject", f"{kept}/job/1.pt", source="definition")
+        if step["Type"] in ("Processing", "Tuning"):
+            name = image_of(step).partition("/")[2].partition(":")[0]
+            yield Need("ecr:BatchGetImage", account.arn("ecr", f"repository/{name}"), "definition")
+
+
+def serving_role(settings: Settings) -> Iterator[Need]:
+    account = Account(settings)
+    read = [f"{account.root}/models/job/output/model.tar.gz", f"{account.raw}/bin-images/1.jpg"]
+    yield from each("s3:GetObject", *read, source=SAGEMAKER_ROLES)
+    yield from each("s3:ListBucket", account.bucket, account.raw_bucket, source=SAGEMAKER_ROLES)
+    captured = s3_arn(f"{settings.captures_uri}/{settings.endpoint.name}/AllTraffic/1.jsonl")
+    written = [captured, f"{account.root}/batch/{settings.name}-batch-v1-1/1.jpg.out"]
+    yield from each("s3:PutObject s3:AbortMultipartUpload", *written, source=SAGEMAKER_ROLES)
+    yield from _execution(
+        account,
+        [account.repository("inference")],
+        [f"/aws/sagemaker/Endpoints/{settings.endpoint.name}", "/aws/sagemaker/TransformJobs"],
+        "/aws/sagemaker/Endpoints",
+    )
+    yield from network(settings)
+    yield from volumes(settings)
+
+
+def _execution(account: Account, repositories: list[str], groups: list[str], namespace: str) -> Iterator[Need]:
+    pull = "ecr:BatchCheckLayerAvailability ecr:BatchGetImage ecr:GetDownloadUrlForLayer"
+    yield from each(pull, *repositories, source=SAGEMAKER_ROLES)
+    yield from each("ecr:GetAuthorizationToken", "*", source=SAGEMAKER_ROLES)
+    write = "logs:CreateLogGroup logs:CreateLogStream logs:DescribeLogStreams logs:PutLogEvents"
+    yield from each(write, *map(account.log, groups), source=SAGEMAKER_ROLES)
+    yield Need("cloudwatch:PutMetricData", "*", SAGEMAKER_ROLES, {"cloudwatch:namespace": namespace})
+
+
+# ----------------------------------------------------------------------------------- roles of Scheduler and Lambda
+
+
+def scheduler_role(settings: Settings) -> Iterator[Need]:
+    """The targets that `schedule` and `monitor --schedule` make."""
+    account = Account(settings)
+    assert monitoring.CREATE_JOB.endswith(":sagemaker:createProcessingJob")
+    yield Need("sagemaker:CreateProcessingJob", account.monitor_job, context=said_of_a_job(account.monitor))
+    yield passing(settings, "job")
+    yield Need("sagemaker:StartPipelineExecution", account.pipeline)
+    queue = schedules.target(settings, "")["DeadLetterConfig"]["Arn"]
+    yield Need("sqs:SendMessage", queue, SCHEDULER_DEAD_LETTERS)
+
+
+def deploy_role(settings: Settings) -> Iterator[Need]:
+    account = Account(settings)
+    yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)
+    yield from each("sagemaker:AddTags sagemaker:DescribeModelPackageGroup sagemaker:ListTags", account.group)
+    yield from each("sagemaker:CreateModel", account.model)
+    yield from each("sagemaker:CreateEndpointConfig sagemaker:DescribeEndpointConfig", account.config)
+    # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsagemaker.html: both are asked for.
+    yield from each("sagemaker:CreateEndpoint sagemaker:UpdateEndpoint", account.endpoint, account.config)
+    lived = "AddTags DeleteEndpoint DescribeEndpoint InvokeEndpoint ListTags"
+    yield from each(" ".join(f"sagemaker:{one}" for one in lived.split()), account.endpoint)
+    yield from each("s3:GetObject", f"{account.run}/evaluate/evaluation/golden.json")
+    yield passing(settings, "serving")
+    target = account.arn("application-autoscaling", "scalable-target/1234abcd")
+    scaling: Context = {
+        "application-autoscaling:service-namespace": "sagemaker",
+        "application-autoscaling:scalable-dimension": "sagemaker:variant:DesiredInstanceCount",
+    }
+    changed = "DeregisterScalableTarget PutScalingPolicy RegisterScalableTarget"
+    yield from each(" ".join(f"application-autoscaling:{one}" for one in changed.split()), target, context=scaling)
+    yield from each("application-autoscaling:DescribeScalableTargets", "*")
+    yield from each("sagemaker:UpdateEndpointWeightsAndCapacities", account.endpoint, source=SCALING)
+    alarm = account.arn("cloudwatch", f"alarm:TargetTracking-endpoint/{settings.endpoint.name}/variant/A-AlarmHigh-1")
+    yield from each("cloudwatch:DeleteAlarms cloudwatch:PutMetricAlarm", alarm, source=SCALING)
+    linked = (
+        f"arn:aws:iam::{settings.account.id}:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com"
+        "/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+    )
+    service: Context = {"iam:AWSServiceName": "sagemaker.application-autoscaling.amazonaws.com"}
+    yield Need("iam:CreateServiceLinkedRole", linked, SCALING, service)
+    yield from each("cloudwatch:DescribeAlarms", account.arn("cloudwatch", "alarm:*"), source=GUARDRAILS)
+    yield from each("logs:CreateLogStream logs:PutLogEvents", account.function_log, source=LAMBDA_ROLES)
+    yield Need("sqs:SendMessage", settings.dead_letter_queue_arn, LAMBDA_DEAD_LETTERS)
+    yield from volumes(settings)
+
+
+def build_role(settings: Settings) -> Iterator[Need]:
+    account = Account(settings)
+    source = f"{account.bucket}/{settings.code_prefix}/images/{'0' * 64}.zip"
+    yield from each("s3:GetObject s3:GetObjectVersion", source, source=CODEBUILD)
+    yield from each(
+        "logs:CreateLogStream logs:PutLogEvents",
+        account.log(f"/aws/codebuild/{settings.image_builder}"),
+        source=CODEBUILD,
+    )
+    yield from pushing(account)
+    yield from keys(settings, "kms:Decrypt")
+
+
+def _glue(settings: Settings) -> tuple[str, str]:
+    return f"database/{settings.data.database}", f"table/{settings.data.database}/raw_0123456789ab"

@@ -1,0 +1,264 @@
+"""The account's template: sound by AWS's own schemas, and one with the settings and the code it is made from."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import re
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from cfnlint.api import ManualArgs, lint
+
+from pipeline.account import deploy_function as serving
+from pipeline.account.parameters import parameters
+from steps.deploy.settings import Settings as FunctionSettings
+from tests.unit.pipeline.account.stacks import FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, settings
+
+variants = pytest.mark.parametrize("variant", VARIANTS)
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: bytes in a request
+LARGEST_BODY = 51_200
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: characters but white space
+LARGEST_MANAGED, LARGEST_INLINE = 6_144, 10_240
+
+
+@pytest.fixture(scope="module")
+def parliament() -> Iterator[Any]:
+    """The linter of policies. It asks setuptools for its data's place, by a module that setuptools no longer has."""
+    stand_in = types.ModuleType("pkg_resources")
+    stand_in.resource_filename = lambda package, name: str(importlib.resources.files(package) / name)  # type: ignore[attr-defined]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "pkg_resources", stand_in)
+        import parliament
+
+        yield parliament
+
+
+def test_cloudformation_would_accept_the_template() -> None:
+    assert [str(one) for one in lint(TEXT, config=ManualArgs(regions=["us-east-1", "eu-central-1"]))] == []
+
+
+def test_the_template_fits_into_a_request() -> None:
+    assert len(TEXT.encode()) <= LARGEST_BODY
+
+
+@variants
+def test_the_settings_give_every_parameter_and_no_other(variant: str) -> None:
+    assert set(parameters(VARIANTS[variant], "")) == set(READ["Parameters"])
+
+
+def test_every_parameter_decides_something() -> None:
+    body = TEXT.partition("Conditions:")[2]
+    assert [name for name in READ["Parameters"] if not re.search(rf"!Ref {name}\b|\${{{name}}}", body)] == []
+
+
+def test_the_first_stage_has_only_what_stays_when_the_stack_is_deleted() -> None:
+    first = set(Stack(FULL, code="").resources)
+    assert first == {name for name, one in READ["Resources"].items() if one.get("DeletionPolicy") == "Retain"}
+    assert {READ["Resources"][name]["UpdateReplacePolicy"] for name in first} == {"Retain"}
+    assert sorted(READ["Resources"][name]["Type"] for name in first) == [
+        *["AWS::ECR::Repository"] * 3,
+        "AWS::S3::Bucket",
+        "AWS::S3::BucketPolicy",
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------- policies
+
+
+@variants
+def test_no_policy_has_a_finding(variant: str, parliament: Any) -> None:
+    findings = []
+    for name, document in Stack(VARIANTS[variant]).documents().items():
+        analyzed = parliament.analyze_policy_string(json.dumps(document))
+        findings += [f"{name}: {one.issue} {one.detail} {one.location}" for one in analyzed.findings]
+    assert findings == []
+
+
+@variants
+def test_every_policy_is_within_its_limit(variant: str) -> None:
+    sizes: dict[str, int] = {}
+    for name, document in Stack(VARIANTS[variant]).documents().items():
+        owner = name.partition("/")[0]
+        sizes[owner] = sizes.get(owner, 0) + len(json.dumps(document, separators=(",", ":")))
+    limits = {"AWS::IAM::Role": LARGEST_INLINE, "AWS::IAM::ManagedPolicy": LARGEST_MANAGED}
+    kinds = {name: READ["Resources"][name]["Type"] for name in sizes}
+    assert {name: size for name, size in sizes.items() if size > limits.get(kinds[name], LARGEST_INLINE)} == {}
+
+
+def test_every_statement_on_all_resources_says_why_right_above() -> None:
+    lines = TEXT.splitlines()
+    silent = []
+    for statement in _statements(yaml.compose(TEXT, Loader=yaml.SafeLoader)):
+        fields = {key.value: value for key, value in statement.value}
+        if getattr(fields["Resource"], "value", None) != "*":
+            continue
+        above = lines[statement.start_mark.line - 1].strip()
+        if not above.startswith("#"):
+            silent.append(fields["Sid"].value)
+    assert silent == []
+
+
+def test_no_statement_allows_a_whole_service_or_everything_but_something() -> None:
+    for variant in VARIANTS.values():
+        for name, document in Stack(variant).documents().items():
+            for statement in document["Statement"]:
+                assert not {"NotAction", "NotResource", "NotPrincipal"} & set(statement), name
+                if statement["Effect"] == "Allow":
+                    actions = statement["Action"]
+                    assert "*" not in "".join([actions] if isinstance(actions, str) else actions), (name, statement)
+
+
+def test_a_service_takes_a_role_for_this_account_alone() -> None:
+    trusted = {}
+    for name, properties in Stack(FULL).resources.items():
+        for statement in properties.get("AssumeRolePolicyDocument", {}).get("Statement", []):
+            trusted[name] = (statement["Principal"], statement.get("Condition", {}).get("StringEquals", {}))
+    account_id = {"aws:SourceAccount": PLAIN.account.id}
+    arn = f"{PLAIN.account.region}:{PLAIN.account.id}"
+    host = "token.actions.githubusercontent.com"
+    assert trusted == {
+        "RoleOfPipeline": ({"Service": "sagemaker.amazonaws.com"}, account_id),
+        "RoleOfJobs": ({"Service": "sagemaker.amazonaws.com"}, account_id),
+        "RoleOfServing": ({"Service": "sagemaker.amazonaws.com"}, account_id),
+        "RoleOfSchedules": (
+            {"Service": "scheduler.amazonaws.com"},
+            {**account_id, "aws:SourceArn": f"arn:aws:scheduler:{arn}:schedule-group/bins"},
+        ),
+        "RoleOfDeployment": ({"Service": "lambda.amazonaws.com"}, {}),
+        "RoleOfBuilds": (
+            {"Service": "codebuild.amazonaws.com"},
+            {**account_id, "aws:SourceArn": f"arn:aws:codebuild:{arn}:project/bins-images"},
+        ),
+        "RoleOfCi": (
+            {"Federated": f"arn:aws:iam::{PLAIN.account.id}:oidc-provider/{host}"},
+            {f"{host}:aud": "sts.amazonaws.com", f"{host}:sub": "repo:example/bins:ref:refs/heads/main"},
+        ),
+    }
+
+
+# ------------------------------------------------------------------------------- one with the settings and the code
+
+
+@variants
+def test_the_function_is_told_what_the_settings_say(variant: str) -> None:
+    properties = Stack(VARIANTS[variant]).resources["Function"]
+    environment = properties["Environment"]["Variables"]
+    assert environment == serving.function_environment(VARIANTS[variant])
+    assert FunctionSettings.from_environment(environment).endpoint_name == "bins"
+
+
+def test_the_function_is_the_deploy_step_and_leaves_what_it_could_not_do() -> None:
+    stack = Stack(PLAIN)
+    function, queue = stack.resources["Function"], stack.resources["DeadLetters"]
+    assert function["FunctionName"] == PLAIN.deploy_function
+    assert stack.outputs["DeployFunctionArn"] == PLAIN.deploy_function_arn
+    assert function["Timeout"] == 60
+    assert function["DeadLetterConfig"] == {"TargetArn": PLAIN.dead_letter_queue_arn}
+    assert queue["MessageRetentionPeriod"] == 14 * 86_400
+    assert function["Code"] == {"S3Bucket": PLAIN.data.bucket, "S3Key": "bin-counting-code/deploy-0123456789abcdef.zip"}
+    module, name = function["Handler"].rsplit(".", 1)
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@variants
+def test_the_rules_are_those_that_deployment_wants(variant: str) -> None:
+    resources = Stack(VARIANTS[variant]).resources
+    rules = [resources[name] for name in ("OnApproval", "AfterChange")]
+    assert {one["Name"]: one["EventPattern"] for one in rules} == serving.deployment_rules(VARIANTS[variant])
+    for rule in rules:
+        (target,) = rule["Targets"]
+        assert target["Arn"] == PLAIN.deploy_function_arn
+        assert target["DeadLetterConfig"] == {"Arn": PLAIN.dead_letter_queue_arn}
+
+
+def test_only_the_two_rules_may_call_the_function_and_leave_messages() -> None:
+    resources = Stack(PLAIN).resources
+    rules = [f"arn:aws:events:us-east-1:{PLAIN.account.id}:rule/{one}" for one in serving.deployment_rules(PLAIN)]
+    calls = [resources["CallOnApproval"], resources["CallAfterChange"]]
+    assert [one["SourceArn"] for one in calls] == rules
+    assert {one["Principal"] for one in calls} == {"events.amazonaws.com"}
+    allowed = resources["DeadLettersPolicy"]["PolicyDocument"]["Statement"][0]
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": rules}}
+
+
+@variants
+def test_the_endpoint_s_alarms_are_those_that_roll_back(variant: str) -> None:
+    resources = Stack(VARIANTS[variant]).resources
+    found = []
+    for name in ("EndpointErrors", "EndpointLatency"):
+        alarm = {key: value for key, value in resources[name].items() if key != "AlarmActions"}
+        found.append({**alarm, "Threshold": float(alarm["Threshold"])})
+    assert found == serving.alarms(VARIANTS[variant])
+
+
+def test_alarms_go_to_whoever_is_to_be_told() -> None:
+    told, silent = Stack(FULL).resources, Stack(PLAIN).resources
+    alarms = [name for name, one in READ["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    topic = f"arn:aws:sns:us-east-1:{PLAIN.account.id}:{PLAIN.alerts_topic}"
+    assert len(alarms) == 4
+    assert [told[name]["AlarmActions"] for name in alarms] == [[topic]] * 4
+    assert [silent[name]["AlarmActions"] for name in alarms] == [[]] * 4
+    assert told["Alerts"]["Subscription"] == [{"Protocol": "email", "Endpoint": "bins@example.com"}]
+    assert told["Budget"]["Budget"]["BudgetLimit"] == {"Amount": "250.5", "Unit": "USD"}
+    assert not {"Alerts", "Budget"} & set(silent)
+    assert "Budget" not in Stack(settings(alerts={"email": "bins@example.com"})).resources
+
+
+def test_the_bucket_forgets_what_nothing_needs_any_more() -> None:
+    kept = settings(retention={"checkpoint_days": 3, "capture_days": 40, "superseded_days": 5})
+    bucket = Stack(kept).resources["ProjectBucket"]
+    checkpoints, captures, superseded = bucket["LifecycleConfiguration"]["Rules"]
+    root = f"s3://{kept.data.bucket}/"
+    assert (root + checkpoints["Prefix"], checkpoints["ExpirationInDays"]) == (f"{kept.checkpoints_uri}/", "3")
+    assert (root + captures["Prefix"], captures["ExpirationInDays"]) == (f"{kept.captures_uri}/", "40")
+    assert superseded["NoncurrentVersionExpiration"] == {"NoncurrentDays": "5"}
+    assert "ExpirationInDays" not in superseded
+
+
+def test_the_bucket_is_private_versioned_and_under_the_key_that_is_set() -> None:
+    for chosen, algorithm, key in ((PLAIN, "AES256", None), (FULL, "aws:kms", KEY)):
+        bucket = Stack(chosen, code="").resources["ProjectBucket"]
+        assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+        assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+        (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == algorithm
+        assert rule["ServerSideEncryptionByDefault"].get("KMSMasterKeyID") == key
+        (statement,) = Stack(chosen, code="").resources["ProjectBucketPolicy"]["PolicyDocument"]["Statement"]
+        assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_images_cannot_be_overwritten_and_do_not_vanish() -> None:
+    resources = Stack(FULL, code="").resources
+    repositories = [resources[name] for name in ("ProcessingImages", "TrainingImages", "InferenceImages")]
+    assert [one["RepositoryName"] for one in repositories] == ["bins-processing", "bins-training", "bins-inference"]
+    for one in repositories:
+        assert one["ImageTagMutability"] == "IMMUTABLE"
+        assert one["ImageScanningConfiguration"] == {"ScanOnPush": True}
+        assert "LifecyclePolicy" not in one
+        assert one["EncryptionConfiguration"] == {"EncryptionType": "KMS", "KmsKey": KEY}
+
+
+def test_a_query_that_scans_too_much_is_stopped_and_a_ctas_chooses_its_place() -> None:
+    workgroup = Stack(settings(data={"query_gigabytes": 7})).resources["Queries"]
+    assert workgroup["Name"] == "bins"
+    configuration = workgroup["WorkGroupConfiguration"]
+    assert configuration["BytesScannedCutoffPerQuery"] == "7000000000"
+    assert configuration["EnforceWorkGroupConfiguration"] is False
+    assert configuration["ResultConfiguration"]["OutputLocation"] == f"{PLAIN.root_uri}/athena/"
+
+
+def _statements(node: Any) -> Iterator[Any]:
+    """Mappings of the YAML that are statements with resources."""
+    if isinstance(node, yaml.MappingNode):
+        if {"Sid", "Effect", "Resource"} <= {key.value for key, _ in node.value}:
+            yield node
+        for _, value in node.value:
+            yield from _statements(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _statements(value)

@@ -1,0 +1,115 @@
+"""What is known of instance types."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.aws import instances
+from pipeline.aws.validation.shapes import service_model
+from steps.deploy import requests
+
+
+def known_types() -> set[str]:
+    """All that SageMaker's jobs and endpoints take."""
+    model = service_model("sagemaker")
+    shapes = (
+        "TrainingInstanceType",
+        "ProcessingInstanceType",
+        "TransformInstanceType",
+        "ProductionVariantInstanceType",
+    )
+    return {one for shape in shapes for one in model.shape_for(shape).enum}
+
+
+@pytest.mark.parametrize(
+    "instance_type",
+    [
+        *("ml.g4dn.xlarge", "ml.g5.12xlarge", "ml.g6.xlarge", "ml.g6e.2xlarge", "ml.p3dn.24xlarge", "ml.p4d.24xlarge"),
+        *("ml.p4de.24xlarge", "ml.p5.48xlarge", "ml.p6-b200.48xlarge", "ml.trn1.2xlarge", "ml.m5d.large"),
+        *("ml.c5d.9xlarge", "ml.m6gd.large", "ml.r5d.xlarge"),
+    ],
+)
+def test_types_with_disks_of_their_own(instance_type: str) -> None:
+    assert instance_type in known_types()
+    assert instances.has_own_disks(instance_type)
+
+
+@pytest.mark.parametrize(
+    "instance_type",
+    [
+        "ml.m5.large",
+        "ml.c5.4xlarge",
+        "ml.c5n.xlarge",
+        "ml.c6i.large",
+        "ml.p2.xlarge",
+        "ml.p3.2xlarge",
+        "ml.inf2.xlarge",
+    ],
+)
+def test_types_whose_volumes_are_encrypted_with_a_key_of_the_account(instance_type: str) -> None:
+    assert instance_type in known_types()
+    assert not instances.has_own_disks(instance_type)
+
+
+def test_the_deploy_function_knows_the_same_types() -> None:
+    assert requests.OWN_DISKS.pattern == instances.OWN_DISKS.pattern
+    own = {one.split(".")[1] for one in known_types() if requests.OWN_DISKS.match(one)}
+    assert {"g5", "p4d", "c5d"} <= own
+    assert not {"m5", "c5", "p3", "t2"} & own
+
+
+def test_every_type_with_gpus_is_one_that_training_takes() -> None:
+    assert set(instances.GPUS) <= set(service_model("sagemaker").shape_for("TrainingInstanceType").enum)
+    assert set(instances.SMDDP) <= set(instances.GPUS)
+
+
+def test_types_that_may_replace_one_another_agree_on_their_disks_when_asked() -> None:
+    everything = instances.alternatives("ml.g5.xlarge", "torchrun", cuda_13=False)
+    alike = instances.alternatives("ml.g5.xlarge", "torchrun", cuda_13=False, same_disks=True)
+    assert set(everything) - set(alike) == {"ml.p3.2xlarge", "ml.p3.8xlarge", "ml.p3.16xlarge"}
+    volta = instances.alternatives("ml.p3.2xlarge", "torchrun", cuda_13=False, same_disks=True)
+    assert volta == ["ml.p3.16xlarge", "ml.p3.2xlarge", "ml.p3.8xlarge"]
+    assert instances.alternatives("ml.m5.large", "torchrun", same_disks=True) == sorted(instances.CPU)
+
+
+def test_gpus_before_turing_have_no_kernels_in_pytorch_for_cuda_13() -> None:
+    accelerated = {one for one in known_types() if instances.accelerated(one)}
+    without = {one.split(".")[1] for one in accelerated if not instances.runs_cuda_13(one)}
+    assert without == {"p2", "p3", "p3dn"}
+    assert not without & {one.split(".")[1] for one in instances.alternatives("ml.g5.xlarge", "torchrun")}
+    assert "ml.p3dn.24xlarge" in instances.alternatives("ml.p4d.24xlarge", "smddp")
+
+
+@pytest.mark.parametrize("instance_type", ["ml.g6e.2xlarge", "ml.p5en.48xlarge", "ml.p6-b200.48xlarge"])
+def test_a_type_with_gpus_is_replaced_by_types_with_gpus_though_it_be_newer_than_the_table(instance_type: str) -> None:
+    assert instances.accelerated(instance_type)
+    assert all(map(instances.accelerated, instances.alternatives(instance_type, "torchrun")))
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "gpus"),
+    [
+        ("ml.g6e.16xlarge", 1),
+        ("ml.g6e.24xlarge", 4),
+        ("ml.g6e.48xlarge", 8),
+        ("ml.p5e.48xlarge", 8),
+        ("ml.m5.large", 0),
+    ],
+)
+def test_the_number_of_gpus_is_not_what_the_size_says(instance_type: str, gpus: int) -> None:
+    assert instances.gpus(instance_type) == gpus
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "vcpus"),
+    [
+        ("ml.t3.medium", 2),
+        ("ml.m5.large", 2),
+        ("ml.m5.xlarge", 4),
+        ("ml.c5.9xlarge", 36),
+        ("ml.p4d.24xlarge", 96),
+        ("ml.m5.metal", 1),
+    ],
+)
+def test_the_size_says_how_many_virtual_cpus_there_are(instance_type: str, vcpus: int) -> None:
+    assert instances.vcpus(instance_type) == vcpus

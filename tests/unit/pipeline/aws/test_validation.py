@@ -1,0 +1,360 @@
+"""A definition or a request that SageMaker would refuse is refused, with the place and the reason."""
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline import ROOT
+from pipeline.aws.validation import validate_definition, validate_request, validate_response
+from pipeline.aws.validation.shapes import _compiled, service_model
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    from pipeline.definition import compile_definition
+    from pipeline.settings.file import load_settings
+
+    return json.loads(compile_definition(load_settings(Path(ROOT / "pipeline.yaml"), "prod")))
+
+
+@pytest.fixture
+def definition(compiled):
+    return copy.deepcopy(compiled)
+
+
+def step(definition, name):
+    def find(steps):
+        for one in steps:
+            if one["Name"] == name:
+                return one
+            if one["Type"] == "Condition":
+                found = find(one["Arguments"]["IfSteps"] + one["Arguments"]["ElseSteps"])
+                if found:
+                    return found
+        return None
+
+    return find(definition["Steps"])
+
+
+def parameter(definition, name):
+    return next(one for one in definition["Parameters"] if one["Name"] == name)
+
+
+def test_the_compiled_definition_has_no_problem(definition):
+    assert validate_definition(definition) == []
+
+
+def cluster(d):
+    return step(d, "QueryMetadata")["Arguments"]["ProcessingResources"]["ClusterConfig"]
+
+
+def tuning(d):
+    return step(d, "TuneModel")["Arguments"]
+
+
+MISTAKES = {
+    "a wrong version": (lambda d: d.update(Version="1"), "Version", "2020-12-01"),
+    "an unknown key": (lambda d: d.update(Step=[]), "Step", "unknown"),
+    "no steps": (lambda d: d.update(Steps=[]), "Steps", "at least one step"),
+    "a duplicate step": (lambda d: step(d, "ShardImages").update(Name="QueryMetadata"), "QueryMetadata", "two steps"),
+    "a bad step name": (lambda d: step(d, "DeployModel").update(Name="a b"), "a b", "does not match"),
+    "an unknown type": (lambda d: step(d, "ShardImages").update(Type="Sharding"), "ShardImages", "'Sharding' is none"),
+    "a missing member": (lambda d: cluster(d).pop("VolumeSizeInGB"), "ClusterConfig", "VolumeSizeInGB is missing"),
+    "an unknown member": (lambda d: cluster(d).update(Cores=2), "ClusterConfig.Cores", "unknown"),
+    "a wrong type": (lambda d: cluster(d).update(InstanceCount="2"), "InstanceCount", "want a whole number"),
+    "a wrong enumeration": (lambda d: cluster(d).update(InstanceType="ml.huge"), "InstanceType", "'ml.huge' is none"),
+    "out of range": (lambda d: cluster(d).update(InstanceCount=0), "InstanceCount", "at least 1 wanted"),
+    "a bad pattern": (
+        lambda d: step(d, "QueryMetadata")["Arguments"].update(RoleArn="arn:aws:iam::1:role/x-too-short-an-account"),
+        "RoleArn",
+        "does not match",
+    ),
+    "too many hyperparameters": (
+        lambda d: tuning(d)["TrainingJobDefinition"].update(StaticHyperParameters={f"h{n}": "1" for n in range(101)}),
+        "StaticHyperParameters",
+        "at most 100 allowed",
+    ),
+    "a too long hyperparameter": (
+        lambda d: tuning(d)["TrainingJobDefinition"]["StaticHyperParameters"].update(a="x" * 2501),
+        "StaticHyperParameters.a",
+        "at most 2500 allowed",
+    ),
+    "an unknown strategy": (
+        lambda d: tuning(d)["HyperParameterTuningJobConfig"].update(Strategy="Lucky"),
+        "Strategy",
+        "'Lucky' is none",
+    ),
+    "an unknown parameter": (
+        lambda d: cluster(d).update(InstanceCount={"Get": "Parameters.Instances"}),
+        "InstanceCount",
+        "no parameter 'Instances'",
+    ),
+    "a parameter of another type": (
+        lambda d: cluster(d).update(InstanceCount={"Get": "Parameters.ImageLocation"}),
+        "InstanceCount",
+        "wants Integer",
+    ),
+    "an unknown step": (
+        lambda d: cluster(d).update(InstanceType={"Get": "Steps.Nobody.X"}),
+        "InstanceType",
+        "no step 'Nobody'",
+    ),
+    "an unknown property": (
+        lambda d: tuning(d)["TrainingJobDefinition"]["OutputDataConfig"].update(
+            S3OutputPath={"Get": "Steps.QueryMetadata.Output.Uri"}
+        ),
+        "S3OutputPath",
+        "no such property",
+    ),
+    "an output that the step does not have": (
+        lambda d: step(d, "ShardImages")["Arguments"]["ProcessingInputs"][0]["S3Input"].update(
+            S3Uri={"Get": "Steps.QueryMetadata.ProcessingOutputConfig.Outputs['other'].S3Output.S3Uri"}
+        ),
+        "S3Uri",
+        "no output 'other'",
+    ),
+    "an unknown execution variable": (
+        lambda d: cluster(d).update(InstanceType={"Get": "Execution.User"}),
+        "InstanceType",
+        "no execution variable 'User'",
+    ),
+    "steps that wait for each other": (
+        lambda d: step(d, "QueryMetadata").update(DependsOn=["EvaluateModel"]),
+        "EvaluateModel",
+        "wait for each other",
+    ),
+    "a dependency on nothing": (
+        lambda d: step(d, "QueryMetadata").update(DependsOn=["Nobody"]),
+        "DependsOn",
+        "no step 'Nobody'",
+    ),
+    "a bad duration": (
+        lambda d: step(d, "QueryMetadata")["CacheConfig"].update(ExpireAfter="12h"),
+        "ExpireAfter",
+        "PT12H",
+    ),
+    "a bad retry policy": (
+        lambda d: step(d, "QueryMetadata")["RetryPolicies"][0].update(ExceptionType=["Step.BAD_LUCK"]),
+        "RetryPolicies[0]",
+        "'Step.BAD_LUCK' is none",
+    ),
+    "too many attempts": (
+        lambda d: step(d, "QueryMetadata")["RetryPolicies"][0].update(MaxAttempts=21),
+        "MaxAttempts",
+        "not between 1 and 20",
+    ),
+    "a property file of no output": (
+        lambda d: step(d, "EvaluateModel")["PropertyFiles"][0].update(OutputName="other"),
+        "PropertyFiles",
+        "no output 'other'",
+    ),
+    "a condition on an unknown file": (
+        lambda d: step(d, "EvaluateModel").update(PropertyFiles=[]),
+        "QualityGate.Conditions[0].LeftValue",
+        "no property file 'Evaluation'",
+    ),
+    "an unknown comparison": (
+        lambda d: step(d, "QualityGate")["Arguments"]["Conditions"][0].update(Type="Better"),
+        "QualityGate",
+        "'Better' is none",
+    ),
+    "a fail step without words": (
+        lambda d: step(d, "QualityGateFailed").update(Arguments={}),
+        "ErrorMessage",
+        "want text",
+    ),
+    "nested lambda input": (
+        lambda d: step(d, "DeployModel")["Arguments"].update(more={"a": {"b": 1}}),
+        "DeployModel.Arguments.more",
+        "flat",
+    ),
+    "a default outside its values": (
+        lambda d: parameter(d, "ApprovalStatus").update(DefaultValue="Maybe"),
+        "ApprovalStatus",
+        "'Maybe' is none",
+    ),
+    "a default of another type": (
+        lambda d: d["Parameters"][4].update(DefaultValue="five"),
+        "MaximumQuantity",
+        "is no Integer",
+    ),
+    "a duplicate parameter": (lambda d: d["Parameters"].append(d["Parameters"][0]), "ImageLocation", "two parameters"),
+    "too many parameters": (
+        lambda d: d["Parameters"].extend({"Name": f"P{n}", "Type": "String"} for n in range(200)),
+        "Parameters",
+        "at most 200 allowed",
+    ),
+    "a value of another type among a parameter's": (
+        lambda d: parameter(d, "ApprovalStatus").update(EnumValues=["Approved", 1, "PendingManualApproval"]),
+        "ApprovalStatus",
+        "1 is no String",
+    ),
+    "a parameter's default that its place does not take": (
+        lambda d: parameter(d, "ApprovalStatus").update(DefaultValue="Maybe", EnumValues=["Maybe"]),
+        "RegisterModel.ModelApprovalStatus",
+        "ApprovalStatus may be 'Maybe'",
+    ),
+    "a property that is no single value": (
+        lambda d: cluster(d).update(InstanceType={"Get": "Steps.TuneModel.TrainingJobSummaries"}),
+        "InstanceType",
+        "a list, not a single value",
+    ),
+    "a condition without an operand": (
+        lambda d: step(d, "QualityGate")["Arguments"]["Conditions"][0].pop("RightValue"),
+        "QualityGate.Conditions[0]",
+        "RightValue is missing",
+    ),
+    "a mistake within a negated condition": (
+        lambda d: step(d, "QualityGate")["Arguments"].update(
+            Conditions=[{"Type": "Not", "Expression": {"Type": "In", "QueryValue": 1, "Values": [{"a": 1}]}}]
+        ),
+        "QualityGate.Conditions[0].Expression.Values",
+        "flat values only",
+    ),
+    "retries of a step that has none": (
+        lambda d: step(d, "DeployModel").update(RetryPolicies=step(d, "RegisterModel")["RetryPolicies"]),
+        "DeployModel.RetryPolicies",
+        "are retried",
+    ),
+    "a retry policy without an end": (
+        lambda d: step(d, "QueryMetadata")["RetryPolicies"][0].pop("MaxAttempts"),
+        "RetryPolicies[0]",
+        "either MaxAttempts or ExpireAfterMin",
+    ),
+    "an output of a function without a type": (
+        lambda d: step(d, "DeployModel")["OutputParameters"][0].update(OutputType="Text"),
+        "DeployModel.OutputParameters",
+        "'Text' is none of String",
+    ),
+    "a step whose arguments are no object": (
+        lambda d: step(d, "TuneModel").update(Arguments=[]),
+        "Steps[2].Arguments",
+        "want a mapping",
+    ),
+    "a misspelt member of a step": (
+        lambda d: step(d, "TuneModel").update(CachConfig={}),
+        "Steps[2].CachConfig",
+        "unknown",
+    ),
+    "a misspelt member in a branch": (
+        lambda d: step(d, "DeployModel").update(Function="arn"),
+        "step NewVersion.IfSteps[1].Function",
+        "unknown",
+    ),
+    "a network without its security groups": (
+        lambda d: step(d, "ShardImages")["Arguments"].update(
+            NetworkConfig={"VpcConfig": {"Subnets": ["subnet-0123456789abcdef0"]}}
+        ),
+        "step ShardImages.NetworkConfig.VpcConfig",
+        "SecurityGroupIds is missing",
+    ),
+    "too many subnets": (
+        lambda d: tuning(d)["TrainingJobDefinition"].update(
+            VpcConfig={"Subnets": [f"subnet-{n:08x}" for n in range(17)], "SecurityGroupIds": ["sg-01234567"]}
+        ),
+        "TrainingJobDefinition.VpcConfig.Subnets",
+        "at most 16 allowed",
+    ),
+    "isolation that is no yes or no": (
+        lambda d: tuning(d)["TrainingJobDefinition"].update(EnableNetworkIsolation="true"),
+        "EnableNetworkIsolation",
+        "want true or false",
+    ),
+    "a misspelt encryption": (
+        lambda d: tuning(d)["TrainingJobDefinition"].update(EnableTrafficEncryption=True),
+        "TrainingJobDefinition.EnableTrafficEncryption",
+        "unknown",
+    ),
+    "a key with a space": (
+        lambda d: step(d, "QueryMetadata")["Arguments"]["ProcessingOutputConfig"].update(KmsKeyId="my key"),
+        "ProcessingOutputConfig.KmsKeyId",
+        "does not match",
+    ),
+    "a key for disks that take none": (
+        lambda d: cluster(d).update(InstanceType="ml.g5.xlarge", VolumeKmsKeyId="key"),
+        "step QueryMetadata.ProcessingResources.ClusterConfig.VolumeKmsKeyId",
+        "ml.g5.xlarge has disks of its own",
+    ),
+    "a key for disks that take none, of a type that a run may choose": (
+        lambda d: tuning(d)["TrainingJobDefinition"]["ResourceConfig"].update(VolumeKmsKeyId="key"),
+        "step TuneModel.TrainingJobDefinition.ResourceConfig.VolumeKmsKeyId",
+        "ml.p4d.24xlarge has disks of its own",
+    ),
+    "too long": (lambda d: d.update(Metadata={"x": "y" * 1_048_576}), "definition", "at most 1048576 allowed"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_found_named_and_explained(definition, mistake):
+    change, place, said = MISTAKES[mistake]
+    change(definition)
+    problems = [str(problem) for problem in validate_definition(definition)]
+    assert any(place in problem.split(": ")[0] and said in problem for problem in problems), problems
+    assert all("\n" not in problem for problem in problems)
+
+
+JUNK = [None, -1, 1.5, "x", [], [None], {}, {"a": 1}, {"Get": 1}, {"Get": "Steps."}, {"Std:Join": {"Values": 3}}]
+
+
+def places(value, path=()):
+    """The paths of all that is in a value."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield (*path, key)
+        yield from places(item, (*path, key))
+
+
+def test_whatever_stands_in_a_definition_is_judged_and_breaks_nothing(compiled):
+    # An eleventh of all combinations, another one of each place; the whole takes ten times as long.
+    for number, path in enumerate(places(compiled)):
+        definition = copy.deepcopy(compiled)
+        holder = definition
+        for key in path[:-1]:
+            holder = holder[key]
+        holder[path[-1]] = JUNK[number % len(JUNK)]
+        problems = validate_definition(definition)
+        assert all(problem.message and "\n" not in str(problem) for problem in problems), path
+
+
+def test_a_key_is_taken_for_volumes_that_every_type_of_a_run_encrypts_with_it(definition):
+    cluster(definition).update(VolumeKmsKeyId="key")
+    next(one for one in definition["Parameters"] if one["Name"] == "TrainingInstanceType").update(
+        DefaultValue="ml.p3.2xlarge", EnumValues=["ml.p3.2xlarge", "ml.p3.8xlarge"]
+    )
+    tuning(definition)["TrainingJobDefinition"]["ResourceConfig"].update(VolumeKmsKeyId="key")
+    assert validate_definition(definition) == []
+
+
+def test_of_a_definition_that_is_too_large_only_that_is_said_with_its_largest_part(definition):
+    tuning(definition)["TrainingJobDefinition"]["StaticHyperParameters"]["note"] = "x" * 1_100_000
+    (problem,) = validate_definition(definition)
+    assert re.fullmatch(
+        r"definition: 11\d{5} characters, at most 1048576 allowed; 110\d{4} of them are step TuneModel: shorten .*",
+        str(problem),
+    )
+
+
+def test_all_mistakes_are_found_at_once(definition):
+    cluster(definition).update(InstanceCount=0, InstanceType="ml.huge")
+    step(definition, "ShardImages")["CacheConfig"]["ExpireAfter"] = "soon"
+    assert len(validate_definition(definition)) == 3
+
+
+def test_requests_and_answers_are_checked_by_the_same_model():
+    assert validate_request("sagemaker", "DescribePipeline", {"PipelineName": "bins"}) == []
+    (problem,) = validate_request("sagemaker", "DescribePipeline", {"PipelineName": "no spaces"})
+    assert "PipelineName" in str(problem)
+    (problem,) = validate_response("sagemaker", "CreatePipeline", {"Arn": "x"})
+    assert "Arn" in str(problem)
+
+
+@pytest.mark.parametrize("service", ["sagemaker", "athena", "logs", "events", "lambda"])
+def test_every_pattern_of_the_services_can_be_read(service):
+    model = service_model(service)
+    patterns = {model.shape_for(name).metadata.get("pattern") for name in model.shape_names} - {None}
+    for pattern in patterns:
+        _compiled(pattern)
+    assert patterns

@@ -1,0 +1,204 @@
+"""The command line: global options, exit codes, and errors as lines."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore import exceptions
+
+from pipeline import ROOT
+from pipeline.cli.app import hoisted
+from pipeline.cli.errors import explained
+from steps.contracts.errors import PipelineError
+from tests.unit.pipeline.conftest import Call
+
+HEAVY = ("boto3", "botocore", "pydantic", "sagemaker", "yaml", "pipeline.settings", "pipeline.definition")
+
+
+def test_the_help_imports_nothing_heavy() -> None:
+    code = "import sys, pipeline.cli; print([name for name in sys.argv[1:] if name in sys.modules])"
+    command = [sys.executable, "-c", code, *HEAVY]
+    assert subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout.strip() == "[]"
+
+
+def test_the_help_names_every_command_and_the_safe_default(call: Call) -> None:
+    help_text = call("--help").out
+    commands = (
+        "demo local check definition upsert start watch runs stop logs models approve reject endpoint predict delete"
+    )
+    assert [name for name in commands.split() if f"│ {name} " not in help_text] == []
+    assert "'local' ('demo' for the demo)" in " ".join(help_text.replace("│", " ").split())
+
+
+def test_an_unknown_command_is_a_usage_error(call: Call) -> None:
+    outcome = call("upsrt")
+    assert outcome.code == 2
+    assert "upsrt" in outcome.error
+
+
+@pytest.mark.parametrize("arguments", [("models", "--limit", "x"), ("models", "--limit", "0"), ("predict",)])
+def test_wrong_options_are_usage_errors(call: Call, arguments: tuple[str, ...]) -> None:
+    assert call(*arguments).code == 2
+
+
+def test_when_nothing_is_said_the_profile_is_local(call: Call) -> None:
+    outcome = call("runs")
+    assert outcome.code == 1
+    assert outcome.error == "the local cloud is not running; start it: python -m pipeline local up\n"
+
+
+def test_the_environment_names_a_profile(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_PROFILE", "nope")
+    assert "there is no profile 'nope'; the file has: aws, local" in call("runs").error
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--profile", "nope", "runs"), ("runs", "--profile", "nope"), ("runs", "--profile=nope")]
+)
+def test_global_options_stand_anywhere(call: Call, arguments: tuple[str, ...]) -> None:
+    assert "there is no profile 'nope'" in call(*arguments).error
+
+
+def test_behind_two_dashes_nothing_is_a_global_option() -> None:
+    assert hoisted(["predict", "--", "--debug"]) == ["predict", "--", "--debug"]
+    assert hoisted(["logs", "x", "--settings", "a.yaml", "--debug"]) == ["--settings", "a.yaml", "--debug", "logs", "x"]
+
+
+def test_another_settings_file_is_read(call: Call, project: Path) -> None:
+    (project / "other.yaml").write_text("name: [")
+    outcome = call("--settings", "other.yaml", "runs")
+    assert (outcome.code, outcome.error.count("\n")) == (1, 1)
+    assert outcome.error.startswith("other.yaml:1: not valid YAML")
+
+
+def test_every_mistake_in_the_settings_is_a_line(call: Call, project: Path) -> None:
+    path = project / "pipeline.yaml"
+    path.write_text(path.read_text() + "training: {epochs: 0}\ntuning: {trials: 0}\n")
+    assert [line.split(": ")[1] for line in call("check").error.splitlines()] == ["training.epochs", "tuning.trials"]
+
+
+@pytest.fixture
+def raising(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make `definition` raise."""
+
+    def arrange(error: BaseException) -> None:
+        def compile_definition(_: object) -> str:
+            raise error
+
+        monkeypatch.setattr("pipeline.definition.compile_definition", compile_definition)
+
+    return arrange
+
+
+def test_a_mistake_is_one_line_on_stderr_and_exit_1(call: Call, raising: Any) -> None:
+    raising(PipelineError("the file x is broken; mend it"))
+    outcome = call("definition")
+    assert (outcome.code, outcome.out, outcome.error) == (1, "", "the file x is broken; mend it\n")
+
+
+def test_an_unexpected_error_shows_no_traceback(call: Call, raising: Any) -> None:
+    raising(KeyError("x"))
+    outcome = call("definition")
+    assert (outcome.code, outcome.error) == (
+        1,
+        "unexpected KeyError: 'x'; run again with --debug for the traceback\n",
+    )
+
+
+def test_with_debug_the_error_itself_comes_out(project: Path, raising: Any) -> None:
+    from typer.testing import CliRunner
+
+    from pipeline.cli import app
+
+    raising(PipelineError("broken"))
+    result = CliRunner().invoke(app, ["definition", "--debug"])
+    assert isinstance(result.exception, PipelineError)
+
+
+def test_an_interrupt_ends_with_130(call: Call, raising: Any) -> None:
+    raising(KeyboardInterrupt())
+    assert call("definition").code == 130
+
+
+# ------------------------------------------------------------------------------------------------- AWS's errors
+
+
+def answer(code: str, message: str = "", operation: str = "CreatePipeline") -> exceptions.ClientError:
+    return exceptions.ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (exceptions.NoCredentialsError(), "no AWS credentials were found; sign in again: aws sso login"),
+        (exceptions.UnauthorizedSSOTokenError(), "sign in again: aws sso login"),
+        (exceptions.TokenRetrievalError(provider="sso", error_msg="expired"), "sign in again"),
+        (exceptions.ProfileNotFound(profile="work"), "(work) could not be found; see: aws configure list-profiles"),
+        (exceptions.NoRegionError(), "set account.region in pipeline.yaml"),
+        (answer("ExpiredTokenException", "expired"), "the AWS credentials have expired; sign in again"),
+        (answer("ExpiredToken"), "the AWS credentials have expired"),
+        (answer("UnrecognizedClientException"), "AWS does not accept the credentials"),
+        (answer("InvalidClientTokenId"), "A region that the account has not enabled answers so too"),
+        (answer("PermanentRedirect", "x", "PutObject"), "the bucket is in another region than account.region"),
+        (answer("ThrottlingException"), "AWS throttled CreatePipeline; wait a little"),
+        (answer("ResourceLimitExceeded", "ml.g5 is 0"), "raise it in Service Quotas. AWS says: ml.g5 is 0"),
+        (answer("ValidationException", "a\n b"), "CreatePipeline failed (ValidationException): a b"),
+        (answer("AccessDeniedException", "no"), "these credentials may not CreatePipeline; ask for that permission"),
+        (
+            answer("AccessDenied", "User: u is not authorized to perform: iam:PassRole on resource: r"),
+            "these credentials may not iam:PassRole",
+        ),
+        (
+            exceptions.EndpointConnectionError(endpoint_url="https://sagemaker.eu-nowhere-1.amazonaws.com/"),
+            "cannot be reached at https://sagemaker.eu-nowhere-1.amazonaws.com/",
+        ),
+        (exceptions.EndpointConnectionError(endpoint_url="http://127.0.0.1:8770/"), "python -m pipeline local up"),
+        (exceptions.ReadTimeoutError(endpoint_url="https://x.amazonaws.com"), "check the network"),
+        (exceptions.ParamValidationError(report="Invalid length"), "AWS would refuse the request"),
+    ],
+)
+def test_an_error_of_aws_is_one_line_with_the_remedy(error: Exception, said: str) -> None:
+    line = explained(error)
+    assert line is not None
+    assert said in line
+    assert "\n" not in line
+
+
+def test_no_credentials_is_said_by_a_real_call(call: Call) -> None:
+    outcome = call("runs", "--profile", "aws")
+    assert (outcome.code, outcome.error.count("\n")) == (1, 1)
+    assert outcome.error.startswith("no AWS credentials were found")
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_a_shell_that_is_pointed_at_the_local_cloud_does_not_take_commands_for_an_account(
+    call: Call, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    outcome = call("upsert", "--profile", "aws")
+    assert outcome.code == 1
+    assert f"this profile lives in an AWS account, but {name}=http://127.0.0.1:9 leads to this machine" in outcome.error
+
+
+def test_credentials_of_another_account_write_nothing(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    # Not session.client: a module that is imported for the first time here would keep it for the tests after this one.
+    monkeypatch.setattr("boto3.client", lambda service, config: Identity())
+    for command in (("upsert",), ("start",), ("approve", "1")):
+        outcome = call(*command, "--profile", "aws")
+        assert outcome.code == 1
+        assert "the credentials are of account 999999999999, the settings name 123456789012" in outcome.error
+
+
+class Identity:
+    """An STS client of somebody else."""
+
+    def get_caller_identity(self) -> dict[str, str]:
+        return {"Account": "999999999999"}

@@ -1,0 +1,102 @@
+"""The demo's own parts: which bins it takes, and how it shows what came of them. All of it runs in integration."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from pipeline import ROOT
+from pipeline.cli import demo_run as demo
+from pipeline.cli.demo_run import Bins
+from pipeline.settings import Settings
+from pipeline.settings.file import load_settings
+from steps.contracts.errors import PipelineError
+
+
+def parquet(*rows: tuple[str, int]) -> bytes:
+    table = pa.table({"image_id": [row[0] for row in rows], "quantity": [row[1] for row in rows]})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def test_the_predicted_bins_hold_different_quantities() -> None:
+    rows = [("b", 1), ("a", 1), ("c", 0), ("d", 3), ("e", 5), ("f", 2), ("g", 4)]
+    assert demo.chosen_predictions(parquet(*rows), 3) == {"c": 0, "f": 2, "g": 4}
+
+
+@pytest.mark.parametrize("rows", [[("a", 2)], [("a", 2), ("b", 3)]])
+def test_with_fewer_quantities_fewer_bins_are_predicted(rows: list[tuple[str, int]]) -> None:
+    assert demo.chosen_predictions(parquet(*rows), 3) == dict(rows)
+
+
+def test_the_same_bins_have_the_same_version_and_others_another(tmp_path: Path) -> None:
+    (tmp_path / "bins.tar").write_bytes(b"1")
+    source = str(tmp_path / "bins.tar")
+    given = [
+        Bins(None, 1800, 1, None),
+        Bins(None, 1800, 2, None),
+        Bins(None, 1801, 1, None),
+        Bins(source, 1800, 1, None),
+        Bins(source, 1800, 1, 10),
+        Bins("s3://photos/", 1800, 1, None),
+    ]
+    versions = [one.version for one in given]
+    assert len(set(versions)) == len(versions)
+    assert versions == [one.version for one in given]
+    (tmp_path / "bins.tar").write_bytes(b"12")
+    assert Bins(source, 1800, 1, None).version != versions[3]
+
+
+@pytest.fixture
+def settings(s3: Any, bucket: str) -> Settings:
+    values = load_settings(ROOT / "pipeline.yaml", "demo").model_dump()
+    values["data"] |= {"bucket": bucket, "image_location": f"s3://{bucket}/raw"}
+    return Settings.model_validate(values)
+
+
+def keys(s3: Any, settings: Settings) -> list[str]:
+    found = s3.list_objects_v2(Bucket=settings.data.bucket, Prefix="raw/").get("Contents", [])
+    return [entry["Key"].removeprefix("raw/") for entry in found]
+
+
+def put(settings: Settings, bins: Bins) -> str:
+    out = io.StringIO()
+    demo.put_bins(settings, bins, Console(file=out, width=200))
+    return out.getvalue()
+
+
+def test_bins_are_uploaded_once(s3: Any, settings: Settings) -> None:
+    assert "4 synthetic bins (seed 1) in s3://" in put(settings, Bins(None, 4, 1, None))
+    first = {key: s3.head_object(Bucket=settings.data.bucket, Key=f"raw/{key}") for key in keys(s3, settings)}
+    assert sorted({key.split("/")[0] for key in first}) == ["bin-images", "metadata"]
+    assert len(first) == 8
+    assert "are in s3://" in put(settings, Bins(None, 4, 1, None))
+    for key, before in first.items():
+        assert s3.head_object(Bucket=settings.data.bucket, Key=f"raw/{key}")["LastModified"] == before["LastModified"]
+
+
+def test_other_bins_take_the_place_of_those_before(s3: Any, settings: Settings) -> None:
+    put(settings, Bins(None, 4, 1, None))
+    put(settings, Bins(None, 2, 2, None))
+    assert len(keys(s3, settings)) == 4
+
+
+def test_an_upload_that_was_cut_short_is_done_again(
+    s3: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise PipelineError("the connection was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "upload", broken)
+        with pytest.raises(PipelineError, match="connection was lost"):
+            put(settings, Bins(None, 2, 1, None))
+    put(settings, Bins(None, 2, 1, None))
+    assert len(keys(s3, settings)) == 4

@@ -1,0 +1,87 @@
+"""The commands predict and batch: what they show, write and exit with."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.operations.serving import predictions
+from pipeline.operations.serving.predictions import Answer, NotCounted, Prediction
+from tests.unit.pipeline.conftest import Call
+from tests.unit.pipeline.operations.serving.test_photos import jpeg
+
+GOOD = Prediction("a.jpg", 3, 2.75, {3: 0.8, 2: 0.2}, "7", 12.3)
+BAD = NotCounted("b.jpg", "the model answered 400: truncated")
+
+
+@pytest.fixture
+def answered(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
+    """What the endpoint answers to the photo a.jpg; a test adds to it."""
+    monkeypatch.setenv("PIPELINE_PROFILE", "aws")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    (project / "a.jpg").write_bytes(jpeg())
+    answers: list[Answer] = []
+
+    def predict(settings: object, reader: object, names: list[str], *, concurrency: int) -> Iterator[Answer]:
+        assert names == ["a.jpg"]
+        return iter(answers)
+
+    monkeypatch.setattr(predictions, "predict", predict)
+    return answers
+
+
+def rows(file: Path) -> list[list[str]]:
+    return list(csv.reader(file.read_text().splitlines()))
+
+
+WRITTEN = [
+    ["photo", "count", "expected", "confidence", "model_version", "error"],
+    ["a.jpg", "3", "2.750000", "0.800000", "7", ""],
+    ["b.jpg", "", "", "", "", "the model answered 400: truncated"],
+]
+
+
+def test_counts_are_a_table_and_a_file(call: Call, answered: list[Answer], project: Path) -> None:
+    answered.append(GOOD)
+    outcome = call("predict", "a.jpg", "--csv", "counts.csv")
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[1].split() == ["a.jpg", "3", "80%", "2.75", "12", "ms"]
+    assert outcome.error == "wrote counts.csv\n"
+    assert rows(project / "counts.csv") == WRITTEN[:2]
+
+
+def test_a_photo_without_a_count_is_told_and_the_status_is_1(call: Call, answered: list[Answer], project: Path) -> None:
+    answered.extend([GOOD, BAD])
+    outcome = call("predict", "a.jpg", "--csv", "counts.csv")
+    assert (outcome.code, outcome.error.splitlines()[-1]) == (1, f"b.jpg: {BAD.reason}")
+    assert "a.jpg" in outcome.out
+    assert rows(project / "counts.csv") == WRITTEN
+
+
+def test_json_and_a_file_are_both_written(call: Call, answered: list[Answer], project: Path) -> None:
+    answered.extend([GOOD, BAD])
+    outcome = call("predict", "a.jpg", "--json", "--csv", "counts.csv")
+    assert outcome.code == 1
+    assert [one.get("count", one.get("reason")) for one in json.loads(outcome.out)] == [3, BAD.reason]
+    assert rows(project / "counts.csv") == WRITTEN
+    assert outcome.error == "wrote counts.csv\n"
+
+
+def test_more_answers_than_a_person_reads_are_summed_up(call: Call, answered: list[Answer]) -> None:
+    answered.extend([GOOD] * 40 + [BAD])
+    outcome = call("predict", "a.jpg")
+    assert outcome.code == 1
+    assert [line.split() for line in outcome.out.splitlines()[1:]] == [["3", "40"], [*BAD.reason.split(), "1"]]
+    assert outcome.error == "for each photo's count: --csv FILE\n"
+
+
+@pytest.mark.usefixtures("answered")
+def test_a_file_of_counts_that_are_not_waited_for_is_refused(call: Call) -> None:
+    outcome = call("batch", "s3://photos/", "--no-wait", "--csv", "counts.csv")
+    assert outcome.code == 2
+    assert "--csv wants the counts" in outcome.error

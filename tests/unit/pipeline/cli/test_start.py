@@ -1,0 +1,211 @@
+"""`start`: what it says of the cache before it starts a run, and what `--fresh` sets and refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from pipeline.operations.caching import reuse
+from pipeline.operations.runs import progress
+from pipeline.operations.runs.executions import Execution
+from pipeline.operations.runs.progress import Progress, Saving, StepRun
+from tests.answers import Answers
+from tests.unit.pipeline.cli.test_commands import following
+from tests.unit.pipeline.conftest import Call
+from tests.unit.pipeline.operations.runs_of_a_pipeline import NOW, definition
+
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/bins/execution/ab12cd34ef56"
+VERSIONS = ["DataVersion", "ShardVersion", "TrainingVersion"]
+
+
+@pytest.fixture
+def account(project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("PIPELINE_PROFILE", "aws")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("COLUMNS", "80")
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def sagemaker(account: None) -> Any:
+    """A client, with the pipeline in the account."""
+    client = boto3.client("sagemaker", region_name="us-east-1")
+    client.create_pipeline(
+        PipelineName="bins",
+        PipelineDefinition=json.dumps(definition()),
+        RoleArn="arn:aws:iam::123456789012:role/bins-pipeline",
+        ClientRequestToken="x" * 32,
+    )
+    return client
+
+
+def started(sagemaker: Any) -> list[dict[str, str]]:
+    """The parameters of each run."""
+    runs = sagemaker.list_pipeline_executions(PipelineName="bins")["PipelineExecutionSummaries"]
+    listed = [
+        sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=run["PipelineExecutionArn"])
+        for run in runs
+    ]
+    return [{one["Name"]: one["Value"] for one in answer["PipelineParameters"]} for answer in listed]
+
+
+def test_without_an_earlier_run_the_table_says_that_all_of_it_runs(call: Call, sagemaker: Any) -> None:
+    outcome = call("start")
+    lines = outcome.out.splitlines()
+    assert outcome.code == 0, outcome.error
+    steps = ("QueryMetadata", "ShardImages", "TuneModel")
+    assert [line.split()[:2] for line in lines[1:4]] == [[step, "runs"] for step in steps]
+    assert "from the cache: nothing" in lines
+    assert lines[-1].startswith("next: python -m pipeline --profile aws watch ")
+    assert all(len(line) <= 80 for line in lines if not line.startswith("started: "))
+
+
+@pytest.mark.parametrize("operation", ["ListPipelineExecutions", "ListPipelineExecutionSteps"])
+def test_who_may_not_look_is_told_so_in_a_line_and_the_run_starts(call: Call, sagemaker: Any, operation: str) -> None:
+    call("start")
+    answers = Answers()
+    action = f"sagemaker:{operation}"
+    answers.error(f"sagemaker.{operation}", "AccessDeniedException", f"User is not authorized to perform: {action}")
+    outcome = call("start")
+    assert outcome.code == 0
+    [line] = outcome.error.splitlines()
+    assert line == (f"not foretold what comes from the cache: access denied: these credentials may not {action}")
+    assert outcome.out.startswith("started: ")
+
+
+def test_a_definition_that_is_of_another_form_is_a_line_and_the_run_starts(call: Call, sagemaker: Any) -> None:
+    odd = {"Parameters": [], "Steps": [{"Type": "Processing", "CacheConfig": {"Enabled": True}}]}
+    sagemaker.update_pipeline(PipelineName="bins", PipelineDefinition=json.dumps(odd))
+    outcome = call("start")
+    assert outcome.code == 0
+    assert outcome.error == (
+        "not foretold what comes from the cache: a definition is not of the known form (KeyError: 'Name')\n"
+    )
+
+
+def test_an_error_that_nobody_thought_of_stops_no_start(
+    call: Call, sagemaker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of threads")
+
+    monkeypatch.setattr(reuse, "forecast", fail)
+    outcome = call("start")
+    assert outcome.code == 0
+    assert outcome.error.startswith("not foretold what comes from the cache: unexpected RuntimeError: out of threads")
+
+
+def test_fresh_sets_the_versions_and_says_for_how_long_and_how_to_keep_them(call: Call, sagemaker: Any) -> None:
+    outcome = call("start", "--fresh", "ShardImages", "-p", "Epochs=3")
+    assert outcome.code == 0, outcome.error
+    [parameters] = started(sagemaker)
+    version = parameters["ShardVersion"]
+    assert version.startswith("fresh-2")
+    assert parameters == {"Epochs": "3", "ShardVersion": version, "TrainingVersion": version}
+    lines = outcome.out.splitlines()
+    assert f"set for this run only: ShardVersion, TrainingVersion = {version}" in lines
+    assert any(line.endswith("then: python -m pipeline --profile aws upsert") for line in lines)
+    assert sum("asked for by --fresh" in line for line in lines) == 2
+
+
+def test_fresh_may_come_again(call: Call, sagemaker: Any) -> None:
+    assert call("start", "--fresh", "TuneModel", "--fresh", "QueryMetadata").code == 0
+    assert list(started(sagemaker)[0]) == VERSIONS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--fresh", "ShardImage"], "--fresh knows no step ShardImage; did you mean ShardImages?"),
+        (
+            ["--fresh", "EvaluateModel"],
+            "EvaluateModel runs every time; --fresh takes QueryMetadata, ShardImages, TuneModel or all",
+        ),
+        (
+            ["--fresh", "all", "-p", "ShardVersion=2"],
+            "--fresh all sets ShardVersion, and so does -p ShardVersion=2; leave one of them out",
+        ),
+        (["-p", "Epoch=3"], "the pipeline has no parameter Epoch; did you mean Epochs?"),
+    ],
+)
+def test_what_cannot_be_is_a_line_and_starts_nothing(
+    call: Call, sagemaker: Any, arguments: list[str], line: str
+) -> None:
+    outcome = call("start", *arguments)
+    assert (outcome.code, outcome.out, outcome.error) == (1, "", f"{line}\n")
+    assert started(sagemaker) == []
+
+
+def test_a_pipeline_from_before_the_versions_is_to_be_brought_up_to_date(call: Call, sagemaker: Any) -> None:
+    old = definition()
+    old["Parameters"] = old["Parameters"][:1]
+    sagemaker.update_pipeline(PipelineName="bins", PipelineDefinition=json.dumps(old))
+    outcome = call("start", "--fresh", "TuneModel")
+    assert outcome.error == (
+        "the pipeline bins has no parameter TrainingVersion yet, which --fresh sets; bring it up to date:"
+        " python -m pipeline --profile aws upsert\n"
+    )
+    assert started(sagemaker) == []
+
+
+def test_json_holds_the_run_what_was_set_and_what_is_expected(call: Call, sagemaker: Any) -> None:
+    outcome = call("start", "--json", "--fresh", "TuneModel")
+    document = json.loads(outcome.out)
+    assert document["arn"].startswith("arn:aws:sagemaker:")
+    assert list(document["set"]) == ["TrainingVersion"]
+    expected = {one["step"]: one["outcome"] for one in document["expected"]}
+    assert expected == dict.fromkeys(
+        ["QueryMetadata", "ShardImages", "TuneModel", "EvaluateModel", "QualityGate", "RegisterModel"], "runs"
+    )
+    assert document["not_foretold"] == ""
+
+
+# --------------------------------------------------------------------------------------------------- following it
+
+
+@pytest.fixture
+def cached(monkeypatch: pytest.MonkeyPatch) -> Progress:
+    """A run with a cached step, whose source took an hour for 23 cents."""
+    source = ARN.replace("ab12cd34ef56", "zy98xw76vu54")
+    run = Execution(ARN, "Succeeded", NOW, NOW)
+    saving = Saving(3600.0, 3600, Decimal("0.23"))
+    monkeypatch.setattr(
+        "pipeline.operations.caching.savings.Savings.of", lambda self, step, arn: saving if arn == source else None
+    )
+    return Progress(run, (StepRun("QueryMetadata", "Succeeded", NOW, NOW, cached_from=source),), ())
+
+
+def test_following_names_the_run_and_ends_with_the_sum(
+    call: Call, sagemaker: Any, cached: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following(monkeypatch, cached)
+    call("start")
+    lines = call("watch").out.splitlines()
+    assert lines[1].endswith("QueryMetadata: Succeeded (from the cache of run zy98xw76vu54; saved $0.23, 1 h 00 min)")
+    assert lines[-1] == "from the cache: QueryMetadata; saved about $0.23 and 1 h 00 min"
+
+
+def test_with_json_the_sum_is_not_among_the_json(
+    call: Call, sagemaker: Any, cached: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following(monkeypatch, cached)
+    outcome = call("start", "--watch", "--json")
+    assert "saved" not in json.loads(outcome.out)
+    assert outcome.error.splitlines()[-1] == "from the cache: QueryMetadata; saved about $0.23 and 1 h 00 min"
+
+
+def test_the_state_as_json_has_what_a_cached_step_saved(
+    call: Call, sagemaker: Any, cached: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "read", lambda settings, arn: cached)
+    call("start")
+    [step] = json.loads(call("watch", "--json").out)["steps"]
+    assert step["saving"] == {"seconds": 3600.0, "billed_seconds": 3600, "usd": 0.23}

@@ -1,0 +1,74 @@
+"""The endpoint's page in a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from pipeline.cli.views.endpoint import counts_table, summary
+from pipeline.operations.runs.logs import Line
+from pipeline.operations.serving.endpoint import Alarm, Attempt, Decided, Endpoint, Health, Pending, Traffic
+
+NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/bins/7"
+QUIET = Health(Traffic(0, 0, 0, None, None), (), (), ())
+PLAIN = Endpoint("bins", "InService", "bins-v7-abc", PACKAGE, NOW, instances=2, on="ml.c5.xlarge")
+
+
+def shown(endpoint: Endpoint, health: Health) -> list[str]:
+    console = Console(file=io.StringIO(), width=150)
+    for part in summary(endpoint, health):
+        console.print(part)
+    return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+def test_an_endpoint_that_nobody_asks_has_its_version_and_machines() -> None:
+    lines = shown(PLAIN, QUIET)
+    assert lines[0].startswith("bins InService since ")
+    assert lines[1:] == [
+        f"version 7 {PACKAGE}",
+        "on 2 x ml.c5.xlarge",
+        "config bins-v7-abc",
+        "traffic no requests in the last 60 minutes",
+    ]
+
+
+def test_a_change_under_way_and_what_went_wrong_are_told() -> None:
+    endpoint = dataclasses.replace(
+        PLAIN,
+        failure="alarms went off",
+        captured_percent=10,
+        captures="s3://b/captures",
+        pending=Pending(8, 0.1),
+        tried=Attempt(8, "rolled-back", "smoke test: photo 00001"),
+    )
+    health = Health(
+        Traffic(1234, 5, 6, 30.4, 99.6),
+        (Alarm("bins-5xx", "ALARM", "5 errors"), Alarm("bins-latency", "OK", "fine")),
+        (Line(NOW, "inference", "the network's thread ended"),),
+        (Decided(NOW, "rolled-back", "8", "the smoke test was wrong"),),
+    )
+    page = "\n".join(shown(endpoint, health))
+    for text in (
+        "coming version 8, 10% of the traffic so far",
+        "verdict version 8 rolled-back: smoke test: photo 00001",
+        "traffic 1,234 requests in the last 60 minutes, 5 refused, 6 failed, 30 ms on average, 100 ms at most",
+        "alarm bins-5xx ALARM 5 errors",
+        "alarm bins-latency OK\n",
+        "captured 10% to s3://b/captures",
+        "alarms went off",
+        "rolled-back the smoke test was wrong",
+        "the network's thread ended",
+    ):
+        assert text in page
+    assert "fine" not in page
+
+
+def test_counts_come_in_their_order_and_reasons_by_their_number() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(counts_table({10: 1, 2: 1234}, {"rare": 1, "common": 9}))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert [line.split() for line in lines[1:]] == [["2", "1,234"], ["10", "1"], ["common", "9"], ["rare", "1"]]

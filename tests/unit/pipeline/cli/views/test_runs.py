@@ -1,0 +1,257 @@
+"""How a run looks: lines in a pipe, a table in a terminal, and a last word that helps."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pipeline.cli.views import runs as display
+from pipeline.operations.caching.reuse import Expectation, Outcome
+from pipeline.operations.models.registrations import Registration
+from pipeline.operations.runs.executions import Execution
+from pipeline.operations.runs.progress import Progress, Saving, StepRun, Trial
+from pipeline.operations.serving.predictions import Prediction
+
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+EXECUTION = Execution("arn:aws:sagemaker:us-east-1:1:pipeline/bins/execution/run1", "Executing", START)
+QUERY = StepRun("Query", "Executing", START)
+TUNE = StepRun("Tune", "Waiting")
+RUNNING = Progress(EXECUTION, (QUERY, TUNE), ())
+
+
+def after(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def trial(status: str, objective: float | None = None) -> Trial:
+    return Trial("job-1", status, START, START, after(61), objective, "validation:best_accuracy", {"lr": "0.00123456"})
+
+
+def lines_of(*states: Progress, terminal: bool = False) -> list[str]:
+    out = io.StringIO()
+    last = display.follow_run(states, Console(file=out, width=100, force_terminal=terminal, color_system=None))
+    assert last is states[-1]
+    return out.getvalue().splitlines()
+
+
+def test_in_a_pipe_each_change_is_a_line() -> None:
+    tuning = StepRun("Tune", "Executing", after(4), metadata={"TuningJob": {"Arn": "t"}})
+    second = Progress(EXECUTION, (replace(QUERY, status="Succeeded", ended=after(4)), tuning), (trial("InProgress"),))
+    third = replace(second, trials=(trial("Completed", 0.6123),))
+    lines = [line.split(" ", 1)[1] for line in lines_of(RUNNING, second, third)]
+    assert lines == [
+        "run run1",
+        "Query: Executing",
+        "Query: Succeeded in 4.0 s",
+        "Tune: Executing",
+        "trial 1: InProgress in 1 min 01 s (lr 0.00123)",
+        "trial 1: Completed in 1 min 01 s (best accuracy 0.612, lr 0.00123)",
+    ]
+
+
+def test_a_cached_step_has_no_duration() -> None:
+    cached = replace(QUERY, status="Succeeded", ended=after(1), cached_from="arn/run0")
+    assert lines_of(Progress(EXECUTION, (cached,), ()))[1].endswith("Query: Succeeded (from the cache of run run0)")
+
+
+def test_in_a_terminal_the_steps_and_trials_stand_in_a_table() -> None:
+    tuning = StepRun("Tune", "Executing", after(4), metadata={"TuningJob": {"Arn": "t"}})
+    done = replace(EXECUTION, status="Succeeded")
+    state = Progress(done, (replace(QUERY, status="Succeeded", ended=after(4)), tuning), (trial("Completed", 0.5),))
+    text = "\n".join(lines_of(state, terminal=True))
+    for part in ("run1", "Query", "4.0 s", "trial 1", "best accuracy 0.500, lr 0.00123"):
+        assert part in text
+
+
+def outcome(*steps: StepRun, status: str = "Failed", failure: str = "") -> list[str]:
+    execution = replace(EXECUTION, status=status, failure=failure, changed=after(100))
+    return display.outcome_lines(Progress(execution, steps, ()), "python -m pipeline --profile demo")
+
+
+def test_a_failed_run_ends_with_the_step_the_reason_and_where_its_log_is() -> None:
+    job = {"ProcessingJob": {"Arn": "arn:j"}}
+    failed = StepRun("Query", "Failed", START, after(90), failure="metadata/7.json:\n not JSON", metadata=job)
+    assert outcome(failed) == [
+        "Run run1: Failed after 1 min 30 s.",
+        "Query: metadata/7.json: not JSON",
+        "Its log: python -m pipeline --profile demo logs Query --run run1",
+    ]
+
+
+def test_a_gate_that_failed_has_no_log_to_point_to() -> None:
+    failed = StepRun("QualityGateFailed", "Failed", START, after(1), failure="accuracy 0.1", metadata={"Fail": {}})
+    assert outcome(failed)[1:] == ["QualityGateFailed: accuracy 0.1"]
+
+
+def test_a_run_that_failed_outside_its_steps_gives_its_own_reason() -> None:
+    assert outcome(failure="the role cannot be assumed")[1:] == ["the role cannot be assumed"]
+
+
+def test_a_run_that_succeeded_says_so_in_one_line() -> None:
+    done = replace(QUERY, status="Succeeded", ended=after(62))
+    assert outcome(done, status="Succeeded") == ["Run run1 succeeded in 1 min 02 s."]
+
+
+WITHHELD = Registration(
+    wanted=False,
+    version=3,
+    status="PendingManualApproval",
+    reason="version 3 (PendingManualApproval) is this model already",
+)
+
+
+def test_a_run_that_registered_nothing_says_which_version_its_model_is_and_what_is_next() -> None:
+    assert display.registration_lines(WITHHELD, "python -m pipeline --profile demo") == [
+        "nothing was registered: version 3 (PendingManualApproval) is this model already;"
+        " registry.register_again, or RegisterAgain=yes for one run, registers anyway",
+        "next: python -m pipeline --profile demo approve 3",
+    ]
+
+
+@pytest.mark.parametrize(("status", "lines"), [("Rejected", 2), ("Approved", 1)])
+def test_an_approval_is_next_for_a_version_that_is_not_approved(status: str, lines: int) -> None:
+    assert len(display.registration_lines(replace(WITHHELD, status=status), "python -m pipeline")) == lines
+
+
+def test_a_run_of_which_nothing_is_known_or_that_registered_has_no_such_line() -> None:
+    assert display.registration_lines(None, "python -m pipeline") == []
+    assert display.registration_lines(Registration(wanted=True), "python -m pipeline") == []
+
+
+def test_what_the_registry_holds_cannot_be_told_without_the_evaluation() -> None:
+    assert display.registration_lines(Registration(wanted=True, problem="may not look"), "python -m pipeline") == [
+        "whether a version is this model already cannot be told: may not look"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "note"),
+    [
+        ("QualityGate", "True", "passed"),
+        ("QualityGate", "False", "not passed"),
+        ("NewVersion", "True", "yes"),
+        ("NewVersion", "False", "no"),
+    ],
+)
+def test_a_condition_says_what_came_of_it(name: str, outcome: str, note: str) -> None:
+    step = StepRun(name, "Succeeded", START, after(1), metadata={"Condition": {"Outcome": outcome}})
+    assert lines_of(Progress(EXECUTION, (step,), ()))[1].endswith(f"{name}: Succeeded in 1.0 s ({note})")
+
+
+def test_a_long_reason_is_cut() -> None:
+    assert len(display.shortened("x" * 5000)) == 400
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (9.94, "9.9 s"),
+        (10, "10 s"),
+        (59.4, "59 s"),
+        (60, "1 min 00 s"),
+        (185, "3 min 05 s"),
+        (3599.9, "1 h 00 min"),
+        (3720, "1 h 02 min"),
+    ],
+)
+def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
+    assert display.duration(START, after(seconds)) == text
+
+
+def test_predictions_stand_next_to_the_truth() -> None:
+    answers = [Prediction("a.jpg", 3, 2.9, {3: 0.8}, "1", 12.3), Prediction("b.jpg", 1, 1.4, {1: 0.6}, "1", 9.0)]
+    out = io.StringIO()
+    Console(file=out, width=100).print(display.predictions_table(answers, truth={"a.jpg": 3, "b.jpg": 2}))
+    rows: list[Any] = [line.split() for line in out.getvalue().splitlines()]
+    assert rows[1] == ["a.jpg", "3", "3", "80%", "2.90", "12", "ms"]
+    assert rows[2] == ["b.jpg", "1", "2", "60%", "1.40", "9", "ms"]
+
+
+# --------------------------------------------------------------------------------------------- what is cached
+
+SAVED = Saving(185, 180, Decimal("0.0239"))
+RUN_0 = "arn:aws:sagemaker:us-east-1:1:pipeline/bins/execution/ab12cd34ef56"
+FORECAST = (
+    Expectation("QueryMetadata", Outcome.CACHED, "made 3 h ago", RUN_0, saving=SAVED),
+    Expectation(
+        "ShardImages",
+        Outcome.UNSURE,
+        "from the cache if QueryMetadata finds the same photos",
+        RUN_0,
+        saving=Saving(4000, 0, None),
+    ),
+    Expectation("TuneModel", Outcome.RUNS, "TrainingVersion was 1"),
+    Expectation("RegisterModel", Outcome.RUNS, "after QualityGate"),
+)
+
+
+def printed(table: Any, width: int = 80) -> list[str]:
+    out = io.StringIO()
+    Console(file=out, width=width).print(table)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_what_is_expected_of_a_run_fits_80_columns() -> None:
+    assert printed(display.forecast_table(FORECAST)) == [
+        "step            expected                why                    saves",
+        "QueryMetadata   from run ab12cd34ef56   made 3 h ago           $0.02, 3 min 05 s",
+        "ShardImages     unsure                  from the cache if      (1 h 06 min)",
+        "                                        QueryMetadata finds",
+        "                                        the same photos",
+        "TuneModel       runs                    TrainingVersion was",
+        "                                        1",
+        "RegisterModel   runs                    after QualityGate",
+    ]
+
+
+def test_below_it_stands_what_comes_from_the_cache_and_what_perhaps() -> None:
+    assert display.forecast_lines(FORECAST, local=False) == [
+        "from the cache: QueryMetadata; saves about $0.02 and 3 min 05 s",
+        "perhaps from the cache: ShardImages; saves about 1 h 06 min",
+    ]
+    assert display.forecast_lines(FORECAST[2:], local=False) == ["from the cache: nothing"]
+
+
+def test_a_cached_step_names_its_run_and_what_it_saved() -> None:
+    cached = replace(QUERY, status="Succeeded", ended=after(1), cached_from=RUN_0, saving=SAVED)
+    [_, line] = lines_of(Progress(EXECUTION, (cached,), ()))
+    assert line.endswith("Query: Succeeded (from the cache of run ab12cd34ef56; saved $0.02, 3 min 05 s)")
+
+
+def cached_steps(*savings: Saving | None) -> Progress:
+    steps = [
+        StepRun(name, "Succeeded", START, START, cached_from=RUN_0, saving=saving)
+        for name, saving in zip(("QueryMetadata", "ShardImages"), savings, strict=False)
+    ]
+    return Progress(EXECUTION, (*steps, QUERY), ())
+
+
+@pytest.mark.parametrize(
+    ("savings", "local", "line"),
+    [
+        (
+            (SAVED, Saving(11_215, 1, Decimal("12.32"))),
+            False,
+            "QueryMetadata, ShardImages; saved about $12.34 and 3 h 10 min",
+        ),
+        ((SAVED,), True, "QueryMetadata; saved about $0.02 (at AWS's prices) and 3 min 05 s"),
+        ((SAVED, Saving(60, 1, None)), False, "QueryMetadata, ShardImages; saved at least $0.02 and 4 min 05 s"),
+        ((Saving(60, 1, None), None), False, "QueryMetadata, ShardImages; saved about 1 min 00 s"),
+        ((Saving(60, 0, Decimal(0)),), True, "QueryMetadata; saved about 1 min 00 s"),
+        ((Saving(2, 2, Decimal("0.0001")),), False, "QueryMetadata; saved < $0.01 and 2.0 s"),
+        ((None, None), False, "QueryMetadata, ShardImages"),
+    ],
+)
+def test_at_the_end_stands_the_sum_of_what_is_known(savings: tuple[Saving | None, ...], local: bool, line: str) -> None:
+    assert display.saved_lines(cached_steps(*savings), local=local) == [f"from the cache: {line}"]
+
+
+def test_a_run_without_a_cached_step_has_no_such_line() -> None:
+    assert display.saved_lines(RUNNING, local=False) == []

@@ -1,0 +1,146 @@
+"""Asynchronous invocations: three attempts, then the function's dead-letter queue."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from pipeline.local import dead_letters
+from pipeline.local.context import Context
+from pipeline.local.errors import ServiceError
+from pipeline.local.logs import Logs
+from pipeline.local.machine import functions
+from pipeline.local.machine.functions import Functions
+from pipeline.local.store import Store
+
+QUEUE = "arn:aws:sqs:us-east-1:123456789012:dead"
+# Counts its calls in a file, and fails as often as it is told to.
+SOURCE = """
+import os, pathlib
+def handle(event, context):
+    calls = pathlib.Path(os.environ["CALLS"])
+    with calls.open("a") as file:
+        file.write(context.aws_request_id + "\\n")
+    if len(calls.read_text().splitlines()) <= event["failures"]:
+        raise ValueError("not yet")
+"""
+
+
+class Account:
+    """One function, how often it was called, and what was left undelivered."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = Store(directory / "cloud.sqlite")
+        context = Context(directory, "123456789012", "us-east-1", self.store, {})
+        self.functions = Functions(context, Logs(directory / "logs", context.arn))
+        self.file = directory / "calls"
+        self.dead: list[tuple[str, str, dict[str, str]]] = []
+
+    @property
+    def calls(self) -> list[str]:
+        return self.file.read_text().splitlines() if self.file.exists() else []
+
+    def settled(self, calls: int, dead: int) -> None:
+        """Wait until there have been so many, and no more come."""
+        deadline = time.monotonic() + 120
+        while (len(self.calls), len(self.dead)) != (calls, dead):
+            assert time.monotonic() < deadline, (self.calls, self.dead)
+            time.sleep(0.02)
+        time.sleep(0.2)
+        assert (len(self.calls), len(self.dead)) == (calls, dead)
+
+
+@pytest.fixture
+def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(functions, "RETRY_SECONDS", 0.01)
+    made = Account(tmp_path)
+    monkeypatch.setattr(dead_letters, "send", lambda _, *letter: made.dead.append(letter))
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("app.py", SOURCE)
+    with mock_aws():
+        session = boto3.Session(region_name="us-east-1")
+        role = session.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        session.client("lambda").create_function(
+            FunctionName="f",
+            Runtime="python3.12",
+            Role=role,
+            Handler="app.handle",
+            Code={"ZipFile": code.getvalue()},
+            Timeout=30,
+            Environment={"Variables": {"CALLS": str(made.file)}},
+        )
+        yield made
+        made.functions.close()
+    made.store.close()
+
+
+def event(failures: int) -> bytes:
+    return json.dumps({"failures": failures}).encode()
+
+
+def dead_letter_config(queue: str) -> dict[str, Any]:
+    return {"DeadLetterConfig": {"TargetArn": queue}}
+
+
+def test_what_succeeds_in_the_end_is_no_dead_letter(account: Account) -> None:
+    account.functions.configure("f", dead_letter_config(QUEUE), created=False)
+    account.functions.invoke_later("f", event(2))
+    account.settled(calls=3, dead=0)
+
+
+def test_what_fails_three_times_goes_to_the_functions_queue_with_the_reason(account: Account) -> None:
+    account.functions.configure("f", dead_letter_config(QUEUE), created=False)
+    account.functions.invoke_later("f", event(9))
+    account.settled(calls=3, dead=1)
+    [(queue, body, attributes)] = account.dead
+    assert (queue, json.loads(body)) == (QUEUE, {"failures": 9})
+    # Retries are the same request.
+    assert {attributes["RequestID"]} == set(account.calls)
+    assert attributes["ErrorCode"] == "200"
+    assert "not yet" in attributes["ErrorMessage"]
+
+
+def test_without_a_queue_the_event_is_gone_after_three_attempts(account: Account) -> None:
+    account.functions.configure("f", dead_letter_config(QUEUE), created=False)
+    account.functions.configure("f", {"Timeout": 10}, created=False)
+    account.functions.configure("f", dead_letter_config(""), created=False)
+    account.functions.invoke_later("f", event(9))
+    account.settled(calls=3, dead=0)
+
+
+def test_a_refused_creation_leaves_the_queue_of_the_function_that_is_there(account: Account) -> None:
+    account.functions.configure("f", dead_letter_config(QUEUE), created=False)
+    account.functions.configure("f", dead_letter_config("arn:other"), created=True)
+    account.functions.invoke_later("f", event(9))
+    account.settled(calls=3, dead=1)
+    assert account.dead[0][0] == QUEUE
+
+
+def test_a_function_that_is_not_there_is_refused_at_once(account: Account) -> None:
+    with pytest.raises(ServiceError, match="Function not found") as error:
+        account.functions.invoke_later("none-such", b"{}")
+    assert error.value.code == "ResourceNotFoundException"
+
+
+def test_closing_does_not_wait_for_a_retrys_time(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(functions, "RETRY_SECONDS", 60.0)
+    account.functions.invoke_later("f", event(9))
+    account.settled(calls=1, dead=0)
+    began = time.monotonic()
+    account.functions.close()
+    assert time.monotonic() - began < 30
+    assert len(account.calls) == 1

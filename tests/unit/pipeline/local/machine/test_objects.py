@@ -1,0 +1,178 @@
+"""The local cloud's S3 server: where it listens, whom it answers, and what is left when it stops."""
+
+import json
+import os
+import signal
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import boto3
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+
+from pipeline.local.machine import objects
+from pipeline.local.machine.objects import ObjectStore
+from pipeline.local.machine.ports import LOOPBACK
+from steps.contracts.errors import PipelineError
+from tests.conftest import free_port
+
+KEY, SECRET = "an-access-key", "a-secret-key"
+MakeStore = Callable[..., ObjectStore]
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> Iterator[MakeStore]:
+    made: list[ObjectStore] = []
+
+    def make(port: int | None = None) -> ObjectStore:
+        made.append(ObjectStore(tmp_path, port or free_port(), KEY, SECRET))
+        return made[-1]
+
+    yield make
+    for server in servers_of(tmp_path):
+        server.kill()  # nothing here is kept: three times as fast as asking
+    for store in made:
+        store.stop()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A server for the tests that only look at it."""
+    store = ObjectStore(tmp_path_factory.mktemp("running"), free_port(), KEY, SECRET)
+    store.start()
+    yield store
+    store.stop()
+
+
+def client(store: ObjectStore, secret: str = SECRET):
+    return boto3.client(
+        "s3",
+        endpoint_url=store.endpoint,
+        aws_access_key_id=KEY,
+        aws_secret_access_key=secret,
+        region_name="us-east-1",
+    )
+
+
+def servers_of(directory: Path) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cmdline"]) if f"-dir={directory / 'data'}" in (p.info["cmdline"] or [])]
+
+
+def test_every_socket_listens_on_loopback_and_the_s3_port_is_the_one_asked_for(running: ObjectStore):
+    (server,) = servers_of(running.directory)
+    listening = [c.laddr for c in server.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+
+    assert {address.ip for address in listening} == {LOOPBACK}
+    assert running.port in {address.port for address in listening}
+
+
+def test_requests_without_the_right_keys_are_refused(running: ObjectStore):
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        client(running, secret="another-secret").list_buckets()
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(running.endpoint)
+
+
+def test_a_write_to_a_bucket_that_does_not_exist_fails(running: ObjectStore):
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        client(running).put_object(Bucket="no-such-bucket", Key="k", Body=b"1")
+
+
+def test_objects_survive_a_restart_on_the_same_ports(make_store: MakeStore, tmp_path: Path):
+    store = make_store()
+    store.start()
+    client(store).create_bucket(Bucket="kept")
+    client(store).put_object(Bucket="kept", Key="a/b.txt", Body=b"x" * 100_000)
+    inner = (tmp_path / "ports.json").read_text()
+    store.stop()
+    assert servers_of(tmp_path) == []
+
+    store.start()
+
+    assert client(store).get_object(Bucket="kept", Key="a/b.txt")["Body"].read() == b"x" * 100_000
+    assert (tmp_path / "ports.json").read_text() == inner
+
+
+def test_a_port_that_the_server_only_tries_is_not_one_it_has_shifted_to(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    listening = objects._listening
+
+    def with_the_tried_one(process: object) -> set[tuple[str, int]]:
+        tried = json.loads((tmp_path / "ports.json").read_text())["admin.port"]
+        return listening(process) | {(LOOPBACK, tried)}
+
+    monkeypatch.setattr(objects, "_listening", with_the_tried_one)
+    make_store().start()
+    assert len(servers_of(tmp_path)) == 1
+
+
+def test_a_server_left_by_a_killed_owner_is_replaced_and_its_objects_are_kept(make_store: MakeStore, tmp_path: Path):
+    abandoned = make_store()
+    abandoned.start()
+    client(abandoned).create_bucket(Bucket="kept")
+    client(abandoned).put_object(Bucket="kept", Key="k", Body=b"1")
+    (first,) = servers_of(tmp_path)
+
+    store = make_store(abandoned.port)
+    store.start()
+
+    (second,) = servers_of(tmp_path)
+    assert second.pid != first.pid
+    assert client(store).get_object(Bucket="kept", Key="k")["Body"].read() == b"1"
+
+
+def test_a_taken_port_is_named(make_store: MakeStore, tmp_path: Path):
+    with socket.socket() as other:
+        other.bind((LOOPBACK, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PipelineError, match=f"port {port} .* is taken"):
+            make_store(port).start()
+    assert servers_of(tmp_path) == []
+
+
+def test_inner_ports_that_were_taken_meanwhile_are_replaced(make_store: MakeStore, tmp_path: Path):
+    store = make_store()
+    store.start()
+    store.stop()
+    before = store._inner["filer.port"]
+
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind((LOOPBACK, before))
+        other.listen()
+        store.start()
+
+        assert store._inner["filer.port"] != before
+        assert client(store).list_buckets()["Buckets"] == []
+
+
+def test_a_server_that_dies_at_once_is_reported_with_its_last_words(
+    make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    broken = tmp_path / "weed"
+    broken.write_text("#!/bin/sh\necho disk on fire\nexit 7\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(objects, "_executable", lambda: str(broken))
+
+    with pytest.raises(PipelineError, match="status 7: disk on fire"):
+        make_store().start()
+
+
+def test_a_server_that_ignores_sigterm_is_killed(
+    make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(objects, "STOP_SECONDS", 0.5)
+    store = make_store()
+    store.start()
+    (server,) = servers_of(tmp_path)
+    os.kill(server.pid, signal.SIGSTOP)
+
+    store.stop()
+
+    assert not psutil.pid_exists(server.pid)

@@ -1,0 +1,106 @@
+"""Photos by their names: files, folders and S3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import boto3
+import numpy as np
+import pytest
+import simplejpeg
+
+from pipeline.operations.serving.photos import Photo, Reader
+from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
+
+
+def jpeg(shade: int = 128) -> bytes:
+    pixels = np.full((16, 16, 3), shade, dtype=np.uint8)
+    data: bytes = simplejpeg.encode_jpeg(pixels)
+    return data
+
+
+def read(settings: Settings, sources: list[str]) -> list[Photo]:
+    reader = Reader(settings)
+    return [reader.read(name) for name in reader.names(sources)]
+
+
+def test_files_and_folders_are_read_in_order(tmp_path: Path, settings: Settings) -> None:
+    for name in ("b.jpg", "a.JPEG", "notes.txt"):
+        (tmp_path / name).write_bytes(jpeg())
+    (tmp_path / "single").mkdir()
+    (tmp_path / "single" / "c.jpg").write_bytes(jpeg())
+    photos = read(settings, [str(tmp_path / "single" / "c.jpg"), str(tmp_path)])
+    assert [Path(photo.source).name for photo in photos] == ["c.jpg", "a.JPEG", "b.jpg"]
+    assert photos[0].data == jpeg()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + b"0" * 100, "not a JPEG"),
+        (b"", "not a JPEG"),
+        (jpeg()[:-20], "the JPEG ends before its end marker"),
+        (jpeg()[:-2] + b"0" * 6_291_456 + b"\xff\xd9", "a real-time endpoint takes at most 6,291,456"),
+    ],
+)
+def test_what_the_endpoint_cannot_take_is_refused_by_name(
+    tmp_path: Path, settings: Settings, content: bytes, message: str
+) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(content)
+    with pytest.raises(PipelineError) as caught:
+        read(settings, [str(path)])
+    assert str(caught.value).startswith(f"{path}: ")
+    assert message in str(caught.value)
+
+
+def test_a_serverless_endpoint_takes_less(tmp_path: Path, settings: Settings) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(jpeg()[:-2] + b"0" * 4_194_304 + b"\xff\xd9")
+    assert len(read(settings, [str(path)])) == 1
+    serverless = settings.endpoint.model_copy(update={"mode": "serverless"})
+    with pytest.raises(PipelineError, match="a serverless endpoint takes at most 4,194,304"):
+        read(settings.model_copy(update={"endpoint": serverless}), [str(path)])
+
+
+def test_bytes_that_a_camera_pads_behind_the_end_are_taken(tmp_path: Path, settings: Settings) -> None:
+    path = tmp_path / "x.jpg"
+    path.write_bytes(jpeg() + b"\0" * 100)
+    assert len(read(settings, [str(path)])) == 1
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path, settings: Settings) -> None:
+    with pytest.raises(PipelineError, match=r"absent\.jpg: cannot be read: No such file"):
+        read(settings, [str(tmp_path / "absent.jpg")])
+
+
+def test_a_folder_without_photos_is_named(tmp_path: Path, settings: Settings) -> None:
+    with pytest.raises(PipelineError, match=r"no \.jpg files in this folder"):
+        read(settings, [str(tmp_path)])
+
+
+@pytest.mark.usefixtures("account")
+def test_objects_and_prefixes_in_s3_are_read(settings: Settings) -> None:
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket="photos")
+    for key in ("bin-images/2.jpg", "bin-images/1.jpg", "bin-images/readme"):
+        s3.put_object(Bucket="photos", Key=key, Body=jpeg())
+    photos = read(settings, ["s3://photos/bin-images/", "s3://photos/bin-images/2.jpg"])
+    assert [photo.source.rsplit("/", 1)[-1] for photo in photos] == ["1.jpg", "2.jpg", "2.jpg"]
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("s3://photos/absent.jpg", "there is no such object"),
+        ("s3://photos/empty/", "no .jpg objects below this prefix"),
+        ("s3://nowhere-at-all/", "there is no such bucket"),
+    ],
+)
+def test_what_is_not_in_s3_is_named(settings: Settings, uri: str, message: str) -> None:
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="photos")
+    with pytest.raises(PipelineError) as caught:
+        read(settings, [uri])
+    assert str(caught.value).startswith(f"{uri}: {message}")

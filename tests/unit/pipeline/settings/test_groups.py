@@ -1,0 +1,272 @@
+"""The groups of the account's side: network, encryption, images, retention, alerts, ci, and names from `name`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from pipeline.settings import Role, Settings
+from tests.unit.pipeline.settings.test_file import BASE, mistakes, settings_of, with_values
+
+SUBNETS = ["subnet-0123456789abcdef0"]
+GROUPS = ["sg-0123456789abcdef0"]
+KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+def beside(text: str) -> str:
+    """The base file with `text` before its profiles, from line 8 on."""
+    return BASE.replace("profiles:", f"{text}\nprofiles:")
+
+
+# ------------------------------------------------------------------------------------------------ what is taken
+
+
+@pytest.mark.parametrize(
+    ("group", "values"),
+    [
+        ("network", {"subnets": SUBNETS, "security_groups": GROUPS, "encrypt_traffic": True}),
+        ("network", {"subnets": ["subnet-01234567"], "security_groups": ["sg-01234567"] * 5}),
+        ("encryption", {"kms_key": KEY}),
+        ("encryption", {"kms_key": "arn:aws:kms:us-east-1:444455556666:key/mrk-0123456789abcdef0123456789abcdef"}),
+        ("encryption", {"kms_key": ""}),
+        ("images", {"builder": "codebuild"}),
+        ("images", {"python_base": f"public.ecr.aws/docker/library/python@{DIGEST}"}),
+        ("images", {"python_base": f"localhost:5000/python:3.11@{DIGEST}", "training_base": ""}),
+        (
+            "images",
+            {"training_base": "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.5.1-gpu-py311"},
+        ),
+        ("retention", {"checkpoint_days": 1, "capture_days": 3650, "superseded_days": 7}),
+        ("alerts", {"email": "ml-team+bins@example.co.uk", "monthly_budget": 250.5}),
+        ("alerts", {"email": ""}),
+        ("ci", {"github_repository": "example-owner/bin.counting", "branch": "release/1.2", "make_provider": True}),
+    ],
+)
+def test_values_that_work_are_taken_as_they_are(tmp_path: Path, group: str, values: dict[str, Any]) -> None:
+    taken = getattr(settings_of(tmp_path, with_values(**{group: values})), group)
+    assert {key: getattr(taken, key) for key in values} == values
+
+
+def test_nothing_of_it_is_on_unless_it_is_asked_for(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, BASE)
+    assert settings.network.model_dump() == {
+        "subnets": [],
+        "security_groups": [],
+        "isolation": False,
+        "encrypt_traffic": False,
+    }
+    assert (settings.encryption.kms_key, settings.alerts.email, settings.alerts.monthly_budget) == ("", "", 0)
+    assert (settings.images.builder, settings.ci.github_repository, settings.ci.make_provider) == ("auto", "", False)
+
+
+# ------------------------------------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "value", "message"),
+    [
+        ("network", "isolation", "yes", "valid boolean"),
+        ("network", "subnets", [f"subnet-{n:08x}" for n in range(17)], "at most 16 items"),
+        ("network", "security_groups", ["sg-0123"], "'sg-0123' does not match"),
+        ("encryption", "kms_key", "alias/bins", "'alias/bins' does not match"),
+        ("encryption", "kms_key", "1234abcd-12ab-34cd-56ef-1234567890ab", "does not match"),
+        ("images", "builder", "podman", "'auto', 'docker' or 'codebuild'"),
+        ("images", "python_base", "", "'' does not match"),
+        ("images", "python_base", "python:3.11; rm -rf /", "does not match"),
+        ("images", "training_base", "https://example.com/image", "does not match"),
+        ("images", "training_base", f"public.ecr.aws/x/y@{DIGEST[:-1]}", "does not match"),
+        ("retention", "checkpoint_days", 0, "greater than or equal to 1"),
+        ("retention", "capture_days", 3651, "less than or equal to 3650"),
+        ("retention", "superseded_days", 1.5, "valid integer"),
+        ("alerts", "email", "ml-team", "'ml-team' does not match"),
+        ("alerts", "email", "a@example.com, b@example.com", "does not match"),
+        ("alerts", "monthly_budget", -1, "greater than or equal to 0"),
+        ("ci", "github_repository", "https://github.com/owner/name", "does not match"),
+        ("ci", "github_repository", "owner/*", "'owner/*' does not match"),
+        ("ci", "branch", "main:*", "'main:*' does not match"),
+        ("ci", "branch", "", "'' does not match"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line_and_key(
+    tmp_path: Path, group: str, key: str, value: Any, message: str
+) -> None:
+    text = beside(f"{group}:\n  {key}: {value!r}" if isinstance(value, str | list) else f"{group}:\n  {key}: {value}")
+    (line,) = mistakes(tmp_path, text)
+    assert re.match(rf"9: {group}\.{key}(\.\d+)?: ", line)
+    assert message in line
+
+
+@pytest.mark.parametrize("group", ["network", "encryption", "images", "retention", "alerts", "ci"])
+def test_an_unknown_key_is_answered_with_the_known_ones(tmp_path: Path, group: str) -> None:
+    (line,) = mistakes(tmp_path, beside(f"{group}:\n  zzz: 1"))
+    assert line.startswith(f"9: {group}.zzz: unknown key; known here: ")
+
+
+def test_a_wrong_entry_of_a_list_has_its_own_line(tmp_path: Path) -> None:
+    text = beside(f"network:\n  security_groups: {GROUPS}\n  subnets:\n    - subnet-01234567\n    - vpc-01234567")
+    (line,) = mistakes(tmp_path, text)
+    assert line.startswith("12: network.subnets.1: 'vpc-01234567' does not match")
+
+
+# ------------------------------------------------------------------------------------------------ what conflicts
+
+ISOLATION = "network.isolation leaves trials without a network, but "
+OLD = (
+    "the GPUs of {} are too old for AWS's PyTorch image, which is of CUDA 13; take a newer type, as ml.g5.2xlarge, or"
+    " set images.{}_base to an image that runs on them"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "network:\n  subnets: [subnet-01234567]",
+            "9: network.subnets: subnets and security_groups go together; add security_groups",
+        ),
+        (
+            "network:\n  security_groups: [sg-01234567]",
+            "9: network.security_groups: subnets and security_groups go together; add subnets",
+        ),
+        (
+            "network:\n  subnets: [subnet-01234567]\n  security_groups: [sg-01234567]\nendpoint:\n  mode: serverless",
+            "12: endpoint.mode: a serverless endpoint runs in no VPC of yours; take real-time, or leave"
+            " network.subnets and network.security_groups out",
+        ),
+        (
+            "network:\n  isolation: true\ntraining:\n  input: stream",
+            f"11: training.input: {ISOLATION}training.input: stream reads S3; take fastfile, or file",
+        ),
+        (
+            # What is not written in the file is a default: then the line is that of the setting which asks for more.
+            "training:\n  epochs: 3\nnetwork:\n  isolation: true",
+            f"11: network.isolation: {ISOLATION}training.input: stream reads S3; take fastfile, or file",
+        ),
+        (
+            "network:\n  isolation: true\ntraining:\n  input: file\n  weights: s3://photos/w.pth",
+            f"12: training.weights: {ISOLATION}training.weights are read from S3; leave them out",
+        ),
+        (
+            "network: {isolation: true}\ntraining: {input: file}\ntracking:\n  kind: wandb\n  wandb_secret: key",
+            f"11: tracking.kind: {ISOLATION}tracking.kind: wandb calls a server; take none",
+        ),
+        (
+            f"encryption:\n  kms_key: {KEY.replace('us-east-1', 'eu-west-1')}",
+            "9: encryption.kms_key: the key is not of the account's region, us-east-1; its jobs can use no other",
+        ),
+        (
+            "alerts:\n  monthly_budget: 100.0",
+            "9: alerts.monthly_budget: monthly_budget wants email: a budget warns somebody",
+        ),
+        (
+            "tuning:\n  strategy: Hyperband\n  hyperband:\n    maximum_epochs: 40",
+            "11: tuning.hyperband.maximum_epochs: maximum_epochs is 40 but a trial trains for 30 epochs; take 30 at"
+            " most, or raise training.epochs",
+        ),
+        (
+            "tuning:\n  strategy: Hyperband\n  hyperband:\n    maximum_epochs: 3\n    minimum_epochs: 9",
+            "12: tuning.hyperband.minimum_epochs: minimum_epochs is 9, above maximum_epochs, which is 3",
+        ),
+        (
+            "training:\n  backend: nccl\n  instance_type: ml.p3.2xlarge",
+            f"10: training.instance_type: {OLD.format('ml.p3.2xlarge', 'training')}",
+        ),
+        (
+            "evaluation:\n  instance_type: ml.p3.8xlarge",
+            f"9: evaluation.instance_type: {OLD.format('ml.p3.8xlarge', 'evaluation')}",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_have_the_line_of_the_key_to_change(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    assert mistakes(tmp_path, beside(text)) == [expected]
+
+
+def test_a_conflict_within_a_profile_has_the_profiles_line(tmp_path: Path) -> None:
+    text = beside("training:\n  input: stream").replace("dev: {}", "dev:\n    network:\n      isolation: true")
+    assert mistakes(tmp_path, text)[0].startswith("9: training.input: network.isolation leaves")
+    text = BASE.replace("dev: {}", "dev:\n    network:\n      isolation: true")
+    assert mistakes(tmp_path, text)[0].startswith("11: profiles.dev.network.isolation: network.isolation leaves")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "training: {instance_type: ml.p3.2xlarge}\nevaluation: {instance_type: ml.p3.2xlarge}\n"
+        "images: {training_base: own.example/of-cuda-12:1}",
+        "evaluation: {instance_type: ml.p3.2xlarge}\nimages: {evaluation_base: own.example/of-cuda-12:1}",
+        # AWS's image with SMDDP is of CUDA 12.
+        "training: {instance_type: ml.p3dn.24xlarge, backend: smddp}\nevaluation: {instance_type: ml.p3.2xlarge}",
+    ],
+)
+def test_old_gpus_are_taken_with_an_image_that_may_run_on_them(tmp_path: Path, text: str) -> None:
+    assert settings_of(tmp_path, beside(text)).evaluation.instance_type == "ml.p3.2xlarge"
+
+
+@pytest.mark.parametrize("instance_type", ["ml.p5en.48xlarge", "ml.p6-b200.48xlarge"])
+def test_what_wants_gpus_is_taken_on_a_type_that_is_newer_than_the_table(tmp_path: Path, instance_type: str) -> None:
+    values = {"instance_type": instance_type, "backend": "nccl", "precision": "fp16", "sync_batch_norm": True}
+    assert settings_of(tmp_path, with_values(training=values)).training.backend == "nccl"
+
+
+def test_isolated_trials_are_taken_with_a_channel(tmp_path: Path) -> None:
+    text = beside("network: {isolation: true}\ntraining: {input: fastfile}")
+    assert settings_of(tmp_path, text).network.isolation is True
+
+
+# ------------------------------------------------------------------------------------------------ names
+
+
+def test_what_the_pipeline_owns_is_named_after_it(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, BASE.replace("name: bins", "name: night-shift"))
+    assert (settings.data.database, settings.data.workgroup) == ("night_shift", "night-shift")
+    assert (settings.registry.group, settings.endpoint.name) == ("night-shift", "night-shift")
+    assert (settings.stack, settings.image_builder) == ("night-shift-account", "night-shift-images")
+    assert (settings.alerts_topic, settings.deploy_function) == ("night-shift-alerts", "night-shift-deploy")
+    assert settings.role_name("ci") == "night-shift-ci"
+    assert settings.repository("training").endswith("/night-shift-training")
+
+
+def test_a_name_that_is_given_is_kept(tmp_path: Path) -> None:
+    text = beside("registry: {group: shared}\nendpoint: {name: counting}").replace(
+        "  image_location:", "  database: lake\n  workgroup: analysts\n  image_location:"
+    )
+    settings = settings_of(tmp_path, text)
+    assert (settings.data.database, settings.data.workgroup) == ("lake", "analysts")
+    assert (settings.registry.group, settings.endpoint.name) == ("shared", "counting")
+
+
+def test_two_pipelines_of_an_account_share_nothing_that_is_named(tmp_path: Path) -> None:
+    def names(settings: Settings) -> set[str]:
+        return {
+            settings.data.database,
+            settings.registry.group,
+            settings.endpoint.name,
+            settings.stack,
+            settings.image_builder,
+            settings.alerts_topic,
+            settings.deploy_function,
+            settings.dead_letter_queue,
+            *settings.alarms,
+            *map(settings.role_name, get_args(Role)),
+        }
+
+    one, other = (settings_of(tmp_path, BASE.replace("name: bins", f"name: {name}")) for name in ("bins", "bins2"))
+    assert not names(one) & names(other)
+
+
+def test_the_code_is_not_kept_where_jobs_may_write(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, BASE)
+    assert not settings.code_prefix.startswith(f"{settings.data.prefix}/")
+    assert settings.checkpoints_uri == "s3://bins-111122223333/bin-counting/checkpoints"
+
+
+@pytest.mark.parametrize("name", ["Bins", "1bins", "bins_x", "bins-", "b--x", "x" * 25])
+def test_a_name_that_could_not_name_everything_is_refused(tmp_path: Path, name: str) -> None:
+    (line,) = mistakes(tmp_path, BASE.replace("name: bins", f"name: {name}"))
+    assert line.startswith("1: name: ")

@@ -1,0 +1,63 @@
+"""Which account a process speaks to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pipeline import clients, connection
+from pipeline.local import cloud
+from pipeline.settings.file import load_settings
+from steps.contracts.errors import PipelineError
+
+
+@pytest.fixture
+def running(project: Path, monkeypatch: pytest.MonkeyPatch) -> cloud.Cloud:
+    found = cloud.Cloud(
+        directory=project / "cloud",
+        api_port=1,
+        s3_port=2,
+        access_key="LOCALKEY",
+        secret_key="secret",
+        region="us-east-1",
+        account_id="123456789012",
+        pid=3,
+    )
+    monkeypatch.setattr(cloud, "find", lambda directory: found if directory == project / "cloud" else None)
+    # So that what `connect` sets is undone.
+    for name in cloud.environment(found):
+        monkeypatch.setenv(name, "before")
+    return found
+
+
+def test_an_account_gets_its_region_and_nothing_else(project: Path) -> None:
+    before = dict(os.environ)
+    connection.connect(load_settings(project / "pipeline.yaml", "aws"))
+    changed = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    assert changed == {"AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "us-east-1"}
+
+
+def test_without_a_local_cloud_the_local_profile_says_how_to_start_it(project: Path) -> None:
+    with pytest.raises(PipelineError, match="not running; start it: python -m pipeline local up"):
+        connection.connect(load_settings(project / "pipeline.yaml", "local"))
+
+
+def test_a_local_cloud_gets_every_client(running: cloud.Cloud, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(project / "pipeline.yaml", "local")
+    connection.connect(settings)
+    assert clients.client(settings, "sagemaker").meta.endpoint_url == "http://127.0.0.1:1"
+    assert clients.client(settings, "s3").meta.endpoint_url == "http://127.0.0.1:2"
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "LOCALKEY"
+
+
+def test_what_is_set_for_another_account_does_not_reach_the_local_cloud(
+    running: cloud.Cloud, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_SAGEMAKER"):
+        monkeypatch.setenv(name, "http://elsewhere")
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    connection.connect(load_settings(project / "pipeline.yaml", "local"))
+    assert {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_SAGEMAKER"} & set(os.environ) == set()
+    assert os.environ["NO_PROXY"] == "example.com,127.0.0.1"
