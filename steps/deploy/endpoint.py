@@ -54,26 +54,41 @@ class Endpoint:
 
 
 def describe(sagemaker: Any, name: str) -> Endpoint | None:
-    """The endpoint, or None where there is none."""
+    """The endpoint, or None where there is none.
+
+    Its state is read after its tags: an update that begins between the two reads shows as an update, and never as an
+    endpoint that has left the configuration of its tags.
+    """
+    described = _described(sagemaker, name)
+    if described is None:
+        return None
+    tags = tags_of(sagemaker, described["EndpointArn"])
+    described = _described(sagemaker, name)
+    if described is None:
+        return None
+    variants = described.get("ProductionVariants") or [{}]
+    return Endpoint(
+        name=name,
+        arn=described["EndpointArn"],
+        status=described["EndpointStatus"],
+        config=described["EndpointConfigName"],
+        pending_config=described.get("PendingDeploymentSummary", {}).get("EndpointConfigName", ""),
+        failure=described.get("FailureReason", ""),
+        instances=variants[0].get("DesiredInstanceCount", 0),
+        tags=tags,
+    )
+
+
+def _described(sagemaker: Any, name: str) -> dict[str, Any] | None:
     from botocore.exceptions import ClientError
 
     try:
-        found: dict[str, Any] = sagemaker.describe_endpoint(EndpointName=name)
+        answer: dict[str, Any] = sagemaker.describe_endpoint(EndpointName=name)
     except ClientError as error:
         if _says_missing(error):
             return None
         raise
-    variants = found.get("ProductionVariants") or [{}]
-    return Endpoint(
-        name=name,
-        arn=found["EndpointArn"],
-        status=found["EndpointStatus"],
-        config=found["EndpointConfigName"],
-        pending_config=found.get("PendingDeploymentSummary", {}).get("EndpointConfigName", ""),
-        failure=found.get("FailureReason", ""),
-        instances=variants[0].get("DesiredInstanceCount", 0),
-        tags=tags_of(sagemaker, found["EndpointArn"]),
-    )
+    return answer
 
 
 def tags_of(sagemaker: Any, arn: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from steps.deploy import endpoint as endpoints
 from steps.deploy.events import Version
 from steps.deploy.settings import DeployError
 
@@ -135,6 +136,28 @@ def test_what_has_come_up_is_judged_before_the_next_version_takes_its_place(acco
     account.approved(account.register(golden=True))
     assert [one.decision for one in account.recorded] == ["accepted", "rolling-back"]
     assert account.updates[1]["EndpointConfigName"] == first.endpoint_config_name
+
+
+def test_an_update_that_begins_while_the_endpoint_is_read_is_no_way_back(account, monkeypatch):
+    account.approved(account.register(golden=True))
+    account.in_service()
+    account.changed()
+    second = account.register(golden=True)
+    tags_of = endpoints.tags_of
+
+    def tags_after_the_update(sagemaker, arn):
+        monkeypatch.setattr(endpoints, "tags_of", tags_of)
+        account.deploy(second)
+        account.endpoint.endpoint_status = "Updating"
+        return tags_of(sagemaker, arn)
+
+    monkeypatch.setattr(endpoints, "tags_of", tags_after_the_update)
+    account.recorded.clear()
+    account.approved(second)
+    assert account.recorded == []
+    account.in_service()
+    assert account.changed().decision == "accepted"
+    assert account.tags()["model-package-version"] == str(second.number)
 
 
 def test_going_back_that_does_not_come_up_is_recorded(account):
