@@ -25,8 +25,8 @@ from benchmarks.contenders import sharding, training
 from benchmarks.job import prepare
 from benchmarks.options import Options
 from pipeline.samples.sources import open_source
+from steps.contracts.s3_uri import S3Uri
 from steps.model.predictor import decide
-from steps.runtime.s3 import S3Uri
 
 SAMPLE = "resized-224.tar"
 MAXIMUM_QUANTITY = 5

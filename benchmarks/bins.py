@@ -21,8 +21,9 @@ from pipeline.samples import synthetic
 from pipeline.samples.layout import Bin, image_key, metadata_key
 from pipeline.samples.sources import open_source
 from steps.contracts.labels import SCHEMA
+from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import shrink_jpeg
-from steps.runtime.s3 import S3Uri, open_store
+from steps.runtime.s3 import open_store
 
 # Different bins; the rest are copies of them under other ids and with other items.
 DISTINCT = 450

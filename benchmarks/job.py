@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from steps.contracts import dataset, hand_over
 from steps.contracts.hand_over import HandOver
-from steps.runtime.s3 import S3Uri, open_store
+from steps.contracts.s3_uri import S3Uri
+from steps.runtime.s3 import open_store
 from steps.shard.gathering import Part
 
 LABELS = "processing/input/labels/part-00000.parquet"

@@ -11,7 +11,7 @@ from benchmarks.child import Work, measure
 from benchmarks.contenders import querying
 from benchmarks.options import Options
 from pipeline.samples.layout import METADATA
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 
 UNIT = "files/s"
 

@@ -16,7 +16,7 @@ from benchmarks.contenders import sharding
 from benchmarks.job import prepare, written
 from benchmarks.options import Options
 from pipeline.samples.layout import Bin
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 
 UNIT = "photos/s"
 LATENCY_SECONDS = 0.015

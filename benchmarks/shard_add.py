@@ -15,7 +15,7 @@ from benchmarks.child import ContenderError, Measured, measure
 from benchmarks.contenders import sharding
 from benchmarks.job import prepare, written
 from benchmarks.options import Options
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 
 
 def cases(options: Options) -> Iterator[Case]:

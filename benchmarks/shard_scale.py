@@ -17,7 +17,7 @@ from benchmarks.child import measure
 from benchmarks.contenders import sharding
 from benchmarks.job import prepare, written
 from benchmarks.options import Options
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 
 INSTANCES = (1, 2, 4)
 # So small that every instance writes several.

@@ -22,7 +22,7 @@ from benchmarks.contenders import sharding
 from benchmarks.job import prepare
 from benchmarks.options import Options
 from pipeline.local.machine.ports import free_port
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 
 UNIT = "photos/s"
 EPOCHS = 3

@@ -9,7 +9,8 @@ from typing import Any
 
 from benchmarks.child import Work
 from benchmarks.contenders.fetching import fetch_and_drop
-from steps.runtime.s3 import S3Uri, open_store
+from steps.contracts.s3_uri import S3Uri
+from steps.runtime.s3 import open_store
 
 SUFFIX = ".json"
 THREADS = 16

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.child import Work
 from benchmarks.contenders.fetching import fetch_and_drop_awaited
 from benchmarks.job import LABELS
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 from steps.shard.plan import Photo
 
 

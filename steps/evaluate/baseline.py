@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import ImageError
 from steps.photos.statistics import measure, row, write_baseline
-from steps.runtime.s3 import S3Uri, open_store
+from steps.runtime.s3 import open_store
 from steps.shards.reading import Sample
 
 log = logging.getLogger(__name__)

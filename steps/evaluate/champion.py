@@ -9,13 +9,14 @@ from typing import Any
 
 from steps.contracts import evaluation
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.contracts.statistics import paired_bootstrap as bootstrap
 from steps.contracts.statistics.tally import Tally
 from steps.evaluate import metrics
 from steps.evaluate.archive import ARCHIVE, unpack
 from steps.evaluate.versions import same_artifact
 from steps.model.predictor import Predictor
-from steps.runtime.s3 import S3Uri, open_store
+from steps.runtime.s3 import open_store
 
 log = logging.getLogger(__name__)
 

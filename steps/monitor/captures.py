@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from steps.runtime.s3 import S3Uri, list_objects, open_store
+from steps.contracts.s3_uri import S3Uri
+from steps.runtime.s3 import list_objects, open_store
 
 log = logging.getLogger(__name__)
 

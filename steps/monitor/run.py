@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from steps.contracts.drift import FILE, REPORT, Drift, Feature
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.monitor import alert, captures, serving
 from steps.monitor.comparison import compare
 from steps.monitor.report import write_report
@@ -23,7 +24,7 @@ from steps.monitor.settings import Settings
 from steps.photos.jpeg import ImageError
 from steps.photos.statistics import measure, read_baseline
 from steps.runtime import container
-from steps.runtime.s3 import S3Uri, open_store
+from steps.runtime.s3 import open_store
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.query.inventory import DOCUMENT
 from steps.query.metadata import Item, MalformedError, Metadata, parse
 from steps.query.objects import ParquetFile, reason, upload
-from steps.runtime.s3 import S3Uri, open_store
+from steps.runtime.s3 import open_store
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

@@ -10,7 +10,7 @@ from typing import Any
 
 from steps.contracts.errors import StepError
 from steps.contracts.query_summary import Execution
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 
 log = logging.getLogger(__name__)
 

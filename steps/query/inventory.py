@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.query.listing import Entry, in_order, list_files
 from steps.query.objects import ParquetFile, upload
-from steps.runtime.s3 import S3Uri
 
 IMAGES, PHOTO = "bin-images", ".jpg"
 METADATA, DOCUMENT = "metadata", ".json"

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from steps.contracts.errors import StepError
 from steps.contracts.labels import SCHEMA
-from steps.runtime.s3 import S3Uri, list_objects, open_store
+from steps.contracts.s3_uri import S3Uri
+from steps.runtime.s3 import list_objects, open_store
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.query.objects import store_errors
-from steps.runtime.s3 import S3Uri, open_store
+from steps.runtime.s3 import open_store
 
 # S3 gives as many keys a request.
 PAGE = 1_000

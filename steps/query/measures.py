@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from steps.contracts.s3_uri import S3Uri
 from steps.query import direct
 from steps.query.inventory import Inventory
 from steps.query.metadata import document, items
-from steps.runtime.s3 import S3Uri
 
 FILES = 2_000
 SEED = 1

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from steps.contracts.errors import StepError
-from steps.runtime.s3 import S3Uri, open_store
+from steps.contracts.s3_uri import S3Uri
+from steps.runtime.s3 import open_store
 
 _CODE = re.compile(r"<Code>([^<]+)</Code>(?:\s*<Message>([^<]*)</Message>)?")
 

@@ -15,6 +15,7 @@ from steps.contracts import hand_over
 from steps.contracts.errors import StepError
 from steps.contracts.hand_over import HandOver
 from steps.contracts.query_summary import EXAMPLES, LABELS, NAME, Refusal, Summary
+from steps.contracts.s3_uri import S3Uri
 from steps.query import direct, eda, inventory, labels, measures, page, statements
 from steps.query.eda import Counts, Findings
 from steps.query.execution import Athena, QueryFailedError, service_errors
@@ -22,7 +23,6 @@ from steps.query.inventory import Inventory
 from steps.query.metadata import Metadata, parse
 from steps.query.statements import Tables
 from steps.runtime import container
-from steps.runtime.s3 import S3Uri
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from steps.contracts.errors import StepError
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,127}")
 _WORKGROUP = re.compile(r"[A-Za-z0-9._-]{1,128}")

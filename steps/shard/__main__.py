@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from steps.contracts.s3_uri import S3Uri
 from steps.runtime.arguments import ArgumentParser
 from steps.runtime.errors import run_as_job
-from steps.runtime.s3 import S3Uri
 from steps.shard.run import run
 from steps.shard.settings import Settings
 

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from steps.contracts.dataset import SPLITS, Shard, SplitName
 from steps.contracts.errors import StepError
-from steps.runtime.s3 import S3Uri, StoredObject, open_store, stored_objects
+from steps.contracts.s3_uri import S3Uri
+from steps.runtime.s3 import StoredObject, open_store, stored_objects
 from steps.shard.groups import Integers
 from steps.shard.ledger import Record, read_records, record_of
 from steps.shard.plan import Plan

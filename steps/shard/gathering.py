@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from steps.contracts.dataset import Shard, SplitName
 from steps.contracts.errors import StepError
 from steps.contracts.parsing import parse
+from steps.contracts.s3_uri import S3Uri
 from steps.runtime.container import Instance
-from steps.runtime.s3 import S3Uri, list_objects, open_store
+from steps.runtime.s3 import list_objects, open_store
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

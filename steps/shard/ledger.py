@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from steps.contracts.dataset import Shard, SplitName
 from steps.contracts.errors import StepError
-from steps.runtime.s3 import S3Uri, list_objects
+from steps.contracts.s3_uri import S3Uri
+from steps.runtime.s3 import list_objects
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

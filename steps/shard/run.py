@@ -14,9 +14,10 @@ from steps.contracts.dataset import SPLITS, DatasetIndex, Sharding, Split, Split
 from steps.contracts.errors import StepError
 from steps.contracts.hand_over import HandOver
 from steps.contracts.labels import read_labels
+from steps.contracts.s3_uri import S3Uri
 from steps.contracts.shard_summary import Leakage, Photos, ShardSummary
 from steps.runtime import container
-from steps.runtime.s3 import S3Uri, open_store
+from steps.runtime.s3 import open_store
 from steps.shard import catalog
 from steps.shard.assignments import Lineage
 from steps.shard.catalog import Catalog, Selection, Written

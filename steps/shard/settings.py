@@ -7,7 +7,7 @@ from typing import Literal
 
 from steps.contracts.dataset import SplitName
 from steps.contracts.errors import StepError
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 
 
 @dataclass(frozen=True)

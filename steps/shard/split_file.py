@@ -10,7 +10,8 @@ import pyarrow.parquet
 
 from steps.contracts.dataset import SPLITS
 from steps.contracts.errors import StepError
-from steps.runtime.s3 import S3Uri, list_objects, open_store
+from steps.contracts.s3_uri import S3Uri
+from steps.runtime.s3 import list_objects, open_store
 
 _COLUMNS = ("image_id", "split")
 

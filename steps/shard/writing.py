@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from steps.contracts.dataset import SPLITS, SplitName
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import ImageError
-from steps.runtime.s3 import S3Uri
 from steps.shard import tar
 from steps.shard.gathering import NewShard
 from steps.shard.ledger import Ledger, Record, photos_table

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 
 from steps.contracts.dataset import Shard
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import MAX_BYTES
-from steps.runtime.s3 import S3Uri, open_store
+from steps.runtime.s3 import open_store
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from steps.contracts.errors import StepError
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 
 if TYPE_CHECKING:
     from steps.model.network import CountClassifier

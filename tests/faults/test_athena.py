@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.query.__main__ import end_on_sigterm
 from steps.query.execution import Athena, QueryFailedError
-from steps.runtime.s3 import S3Uri
 from tests.unit.pipeline.local.athena.front import Front, aws, front
 
 __all__ = ["aws", "front"]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.query.statements import folder
-from steps.runtime.s3 import S3Uri
 from tests.faults.proxy import spoiling
 from tests.unit.pipeline.local.athena.front import Front, aws, front
 from tests.unit.steps.query.conftest import EXPECTED_REFUSALS, Job, add_bins_that_athena_reads, bin_metadata, refused

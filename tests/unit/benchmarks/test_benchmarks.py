@@ -9,7 +9,7 @@ from benchmarks.bins import bins, upload_photos
 from benchmarks.child import ContenderError, measure, peak_bytes
 from benchmarks.contenders import sharding
 from benchmarks.options import Options
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import pytest
 from benchmarks.bins import Bin, bins, invented_labels, upload_metadata, upload_photos
 from benchmarks.job import prepare, written
 from steps.contracts.labels import SCHEMA, read_labels
-from steps.runtime.s3 import S3Uri, list_objects
+from steps.contracts.s3_uri import S3Uri
+from steps.runtime.s3 import list_objects
 
 METADATA = b'{"EXPECTED_QUANTITY": 2, "BIN_FCSKU_DATA": {"B1": {}, "A1": {}}}'
 

@@ -17,12 +17,12 @@ from botocore.exceptions import ClientError
 from pipeline import ROOT
 from steps.contracts.drift import Drift
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.monitor import alert, captures, serving
 from steps.monitor.run import Window, judge, look, run
 from steps.monitor.serving import Served
 from steps.monitor.settings import Settings
 from steps.photos.statistics import measure, row, write_baseline
-from steps.runtime.s3 import S3Uri
 from tests.unit.steps.monitor.photos import darker, edited, jpegs, population
 
 UNTIL = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.query import direct
-from steps.runtime.s3 import S3Uri
 from tests.unit.steps.faulty_s3 import serve
 from tests.unit.steps.query.conftest import bin_metadata
 

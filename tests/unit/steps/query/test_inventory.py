@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.query import inventory, listing
 from steps.query.inventory import Row, merge, take, write
 from steps.query.listing import Entry, list_files
-from steps.runtime.s3 import S3Uri
 
 IDS = st.sets(st.text("aZ09-_.é😀", max_size=4), max_size=30)
 

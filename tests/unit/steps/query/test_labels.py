@@ -12,8 +12,8 @@ import pytest
 
 from steps.contracts.errors import StepError
 from steps.contracts.labels import SCHEMA, read_labels
+from steps.contracts.s3_uri import S3Uri
 from steps.query import labels
-from steps.runtime.s3 import S3Uri
 
 RAW = S3Uri("raw", "photos")
 

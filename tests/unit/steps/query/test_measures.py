@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from steps.contracts.s3_uri import S3Uri
 from steps.query import measures
 from steps.query.inventory import Inventory, merge, write
 from steps.query.listing import Entry
-from steps.runtime.s3 import S3Uri
 
 
 def item(**values: Any) -> dict[str, Any]:

@@ -18,9 +18,9 @@ import pytest
 from steps.contracts.errors import StepError
 from steps.contracts.labels import SCHEMA, read_labels
 from steps.contracts.query_summary import Summary
+from steps.contracts.s3_uri import S3Uri
 from steps.query import direct, statements
 from steps.query.inventory import take
-from steps.runtime.s3 import S3Uri
 from tests.unit.pipeline.local.athena.front import Front
 from tests.unit.steps.query.conftest import (
     EXPECTED_REFUSALS,

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from steps.contracts.errors import StepError
-from steps.runtime.s3 import S3Uri
+from steps.contracts.s3_uri import S3Uri
 from steps.shard import catalog, tar
 from steps.shard.ledger import SUFFIX, Record
 from tests.unit.steps.shard.conftest import Job, jpeg, samples, splits_of

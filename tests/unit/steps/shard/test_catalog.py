@@ -10,7 +10,8 @@ from typing import Any
 import obstore
 import pytest
 
-from steps.runtime.s3 import S3Uri, StoredObject, open_store
+from steps.contracts.s3_uri import S3Uri
+from steps.runtime.s3 import StoredObject, open_store
 from steps.shard import catalog
 from steps.shard.catalog import MARKER, Catalog, Selection, select
 from steps.shard.ledger import Record, photos_table, record_of

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.runtime.container import Instance
-from steps.runtime.s3 import S3Uri
 from steps.shard.gathering import Agreement, Gathering, Part, put
 
 

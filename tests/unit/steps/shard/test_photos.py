@@ -8,8 +8,9 @@ import pytest
 from obstore.store import S3Store
 
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import ImageError
-from steps.runtime.s3 import S3Uri, open_store
+from steps.runtime.s3 import open_store
 from steps.shard import photos
 from steps.shard.photos import PhotoSource, in_order, open_source
 from steps.shard.plan import Photo

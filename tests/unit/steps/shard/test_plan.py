@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from steps.contracts.dataset import SPLITS
 from steps.contracts.errors import StepError
 from steps.contracts.labels import SCHEMA
+from steps.contracts.s3_uri import S3Uri
 from steps.contracts.shard_summary import Overlap
 from steps.runtime.container import Instance
-from steps.runtime.s3 import S3Uri
 from steps.shard.plan import ASSIGNMENTS, Plan, dataset_key, generation_key, make_plan
 from steps.shard.settings import Settings
 

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import ImageError
-from steps.runtime.s3 import S3Uri, open_store
+from steps.runtime.s3 import open_store
 from steps.shard import writing
 from steps.shard.gathering import NewShard
 from steps.shard.ledger import Ledger

@@ -15,8 +15,8 @@ from pipeline.operations.dataset.prune_plan import Kept, Plan
 from pipeline.operations.dataset.stored import Entry, Generation, Shard, Stored
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.s3_uri import S3Uri
 from steps.query import labels as query_labels
-from steps.runtime.s3 import S3Uri
 from steps.shard import catalog, ledger
 from tests.answers import Answers
 from tests.unit.pipeline.operations.dataset.data import KEY, NOW, Data, generation
