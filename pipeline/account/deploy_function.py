@@ -1,13 +1,34 @@
-"""What watches and brings about deployments, as data: the deploy function's environment, its rules, and the alarms."""
+"""The deploy function: its code and environment, the rules that invoke it, and the alarms of a deployment."""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import zipfile
+from pathlib import Path
 from typing import Any
 
+from pipeline import ROOT
 from pipeline.settings import Settings
 
-# The production variant's name, which is the deploy function's constant too; a test holds them together.
+# Name of the production variant, as in steps.deploy; a test compares both.
 VARIANT = "AllTraffic"
+
+
+def function_zip(root: Path = ROOT) -> bytes:
+    """The function's code; equal sources give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in (root / "steps" / "__init__.py", *sorted((root / "steps" / "deploy").rglob("*.py"))):
+            entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, path.read_bytes())
+    return buffer.getvalue()
+
+
+def code_key(settings: Settings, code: bytes) -> str:
+    """Key of the zip in the project's bucket. It contains the code's hash, so that new code has a new key."""
+    return f"{settings.code_prefix}/deploy-{hashlib.sha256(code).hexdigest()[:16]}.zip"
 
 
 def function_environment(settings: Settings) -> dict[str, str]:
@@ -37,7 +58,7 @@ def function_environment(settings: Settings) -> dict[str, str]:
 
 
 def alarms(settings: Settings) -> list[dict[str, Any]]:
-    """PutMetricAlarm's requests for the endpoint's alarms. An endpoint that nobody asks is not in alarm."""
+    """PutMetricAlarm's requests for the endpoint's alarms. An endpoint without requests is not in alarm."""
     errors, latency = settings.alarms
     dimensions = [
         {"Name": "EndpointName", "Value": settings.endpoint.name},
@@ -74,8 +95,8 @@ def alarms(settings: Settings) -> list[dict[str, Any]]:
 def deployment_rules(settings: Settings) -> dict[str, dict[str, Any]]:
     """Patterns of the EventBridge rules that invoke the deploy function, by the rule's name.
 
-    An approval in our group, and each change of our endpoint: its end is judged, and a version that was approved while
-    the endpoint was busy is deployed then.
+    They match an approval in the model package group, and each change of the endpoint: the function evaluates a change
+    that has ended, and deploys a version that was approved while the endpoint was busy.
     """
     return {
         f"{settings.name}-deploy-on-approval": {

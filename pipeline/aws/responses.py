@@ -19,6 +19,7 @@ _MISSING_CODES = {
     "ResourceNotFoundException",
     "NoSuchKey",
     "NoSuchBucket",
+    "NoSuchBucketPolicy",
     "404",
     # IAM's, Glue's, KMS's, ECR's and SQS's.
     "NoSuchEntity",
@@ -34,7 +35,7 @@ _MISSING_CODES = {
     "InvalidSubnetID.NotFound",
     "InvalidGroup.NotFound",
 }
-_WORDED_CODES = {"ValidationException", "InvalidRequestException"}
+_WORDED_CODES = {"ValidationException", "ValidationError", "InvalidRequestException"}
 _MISSING_WORDS = ("does not exist", "could not find", "cannot find", "not found")
 
 

@@ -74,7 +74,7 @@ def test_all_of_a_pipeline_goes_and_another_begins_without_its_past(registry):
     plan = delete.plan(settings, packages=True)
     outcomes = list(delete.carry_out(settings, plan))
 
-    assert [one.item.kind for one in outcomes] == [
+    assert [one.resource.kind for one in outcomes] == [
         "schedule",
         "schedule",
         "schedule group",
@@ -86,7 +86,7 @@ def test_all_of_a_pipeline_goes_and_another_begins_without_its_past(registry):
         "model package group",
     ]
     assert {one.change for one in outcomes} == {"deleted"}
-    assert delete.plan(settings, packages=True).items == ()
+    assert delete.plan(settings, packages=True).resources == ()
     assert sagemaker.list_tags(ResourceArn=endpoint_arn)["Tags"] == []
     # Runs go with their pipeline: one of the same name begins without.
     with pytest.raises(ClientError, match="does not exist"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.account.function_code import code_key
+from pipeline.account.deploy_function import code_key
 from pipeline.compiling import step_images as images
 from pipeline.definition import compile_definition
 from pipeline.operations.serving import monitoring
