@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,19 @@ VARIANT = "AllTraffic"
 
 
 def function_zip(root: Path = ROOT) -> bytes:
-    """The function's code; equal sources give equal bytes."""
+    """The function's code as a zip."""
+    paths = (root / "steps" / "__init__.py", *(root / "steps" / "deploy").rglob("*.py"))
+    return zip_of({path.relative_to(root).as_posix(): path for path in paths})
+
+
+def zip_of(files: Mapping[str, Path]) -> bytes:
+    """A zip of files by their names in it; equal files give equal bytes."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in (root / "steps" / "__init__.py", *sorted((root / "steps" / "deploy").rglob("*.py"))):
-            entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), date_time=(1980, 1, 1, 0, 0, 0))
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, path in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, path.read_bytes())
+            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 

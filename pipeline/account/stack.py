@@ -205,6 +205,8 @@ class Stack:
                 if event.status.endswith("_FAILED") and not event.reason.startswith(_CONSEQUENCES)
             ]
             yield from events
+            if not final:
+                time.sleep(self._poll)
         if final not in good:
             raise PipelineError(failure(self.name, final, failures))
 

@@ -64,7 +64,7 @@ def deploy(
 
     options = options_of(context)
     settings = options.prepared()
-    chosen = registry.resolve(settings, version) if version else deployment.latest(settings)
+    chosen = registry.resolve(settings, version) if version else registry.latest_approved(settings)
     done = deployment.deploy(settings, chosen)
     if as_json:
         write_json(done)
@@ -87,14 +87,14 @@ def rollback(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it serves.")] = True,
 ) -> None:
     """Go back to an earlier version at once; the versions after it are rejected."""
-    from pipeline.operations.serving import rollback as back
+    from pipeline.operations.serving import deployment as operation
 
     options = options_of(context)
     settings = options.connected()
-    chosen = back.target(settings, to)
+    chosen = operation.rollback_target(settings, to)
     if not yes:
         typer.confirm(f"Go back to {chosen.name}, and reject every approved version after it?", abort=True)
-    done = back.roll_back(settings, chosen, comment)
+    done = operation.roll_back(settings, chosen, comment)
     for number in done.rejected:
         typer.echo(f"rejected: version {number}")
     typer.echo(f"{done.decision}: {done.reason}")

@@ -9,7 +9,7 @@ import typer
 from pipeline.cli.app import RELEASE, app, options_of, status, write_json
 
 if TYPE_CHECKING:
-    from pipeline.operations.serving.monitoring import Watch
+    from pipeline.operations.serving.monitoring import MonitorJob
 
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 
@@ -41,12 +41,12 @@ def monitor(
         watch = monitoring.wait(settings, monitoring.start(settings, retrain=retrain))
     if as_json:
         write_json(watch)
-    elif watch.found:
+    elif watch.drift:
         _show(watch)
     if watch.status != "Completed":
         typer.secho(f"job {watch.job}: {watch.status}: {watch.failure}", err=True, fg="red")
         raise typer.Exit(1)
-    if watch.found["verdict"] == "drift":
+    if watch.drift["verdict"] == "drift":
         raise typer.Exit(DRIFTED)
 
 
@@ -55,13 +55,13 @@ DRIFTED = 3
 _STYLES = {"ok": "green", "drift": "bold red", "too-few": "yellow"}
 
 
-def _show(watch: Watch) -> None:
+def _show(watch: MonitorJob) -> None:
     from rich.console import Console
     from rich.text import Text
 
     from pipeline.cli.views.runs import simple_table
 
-    found, console = watch.found, Console()
+    found, console = watch.drift, Console()
     verdict = Text(found["verdict"], style=_STYLES[found["verdict"]])
     said = f"  {found['photos']:,} photos of version {found['model_version']}, {found['compared']:,} compared"
     console.print(Text.assemble(verdict, said), highlight=False)

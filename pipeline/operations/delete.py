@@ -17,6 +17,7 @@ from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.operations import inventory
 from pipeline.operations.inventory import DIMENSION, Resource
+from pipeline.operations.runs import executions
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
@@ -57,7 +58,7 @@ def plan(settings: Settings, *, packages: bool = False) -> DeletionPlan:
             f"the endpoint {settings.endpoint.name} is {endpoint['EndpointStatus']} and cannot be deleted before that"
             " ends; see: python -m pipeline endpoint"
         )
-    if runs := inventory.running(settings):
+    if runs := executions.running(settings):
         stop = "; ".join(f"python -m pipeline stop {run}" for run in runs)
         raise PipelineError(f"{len(runs)} run(s) in progress would be lost; stop them first: {stop}")
     resources = [

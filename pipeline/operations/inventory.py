@@ -7,15 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from botocore.exceptions import ClientError
-
 from pipeline.account.deploy_function import VARIANT
 from pipeline.aws.arns import name_of
 from pipeline.aws.pages import items
-from pipeline.aws.responses import exists, says_missing
+from pipeline.aws.responses import exists
 from pipeline.clients import client
-from pipeline.operations.runs.executions import FINAL
+from pipeline.operations.runs import executions
 from pipeline.operations.runs.schedules import schedules
+from pipeline.operations.serving.endpoint import package_of
 from pipeline.settings import Settings
 
 Kind = Literal[
@@ -111,7 +110,7 @@ def model_resources(settings: Settings) -> Iterator[Resource]:
     for model in items(sagemaker.get_paginator("list_models"), "Models", **request):
         name = model["ModelName"]
         if is_model_name(settings, name) or is_batch_name(settings, name):
-            package = _package(sagemaker, name)
+            package = package_of(sagemaker, name)
             if _is_of_our_group(settings, package):
                 yield Resource("model", name, f"version {name_of(package)}")
 
@@ -147,42 +146,16 @@ def _served_package(sagemaker: Any, config: str) -> str:
     """ARN of the model package that a configuration serves; empty where its model is missing."""
     description = exists(sagemaker.describe_endpoint_config, EndpointConfigName=config) or {}
     variants = description.get("ProductionVariants") or [{}]
-    return _package(sagemaker, variants[0].get("ModelName", ""))
-
-
-def _package(sagemaker: Any, model: str) -> str:
-    if not model:
-        return ""
-    description = exists(sagemaker.describe_model, ModelName=model) or {}
-    containers = description.get("Containers") or [description.get("PrimaryContainer", {})]
-    return str(containers[0].get("ModelPackageName", ""))
+    model = variants[0].get("ModelName")
+    return package_of(sagemaker, model) if model else ""
 
 
 def pipeline_resources(settings: Settings) -> Iterator[Resource]:
     """The pipeline, with the number of its runs."""
     sagemaker = client(settings, "sagemaker")
     if exists(sagemaker.describe_pipeline, PipelineName=settings.name):
-        number = sum(1 for _ in _runs(sagemaker, settings))
+        number = sum(1 for _ in executions.summaries(sagemaker, settings))
         yield Resource("pipeline", settings.name, f"and the history of its {number} runs" if number else "no runs")
-
-
-def running(settings: Settings) -> list[str]:
-    """Ids of the runs that have not ended."""
-    try:
-        return [
-            name_of(run["PipelineExecutionArn"])
-            for run in _runs(client(settings, "sagemaker"), settings)
-            if run["PipelineExecutionStatus"] not in FINAL
-        ]
-    except ClientError as error:
-        if says_missing(error):
-            return []
-        raise
-
-
-def _runs(sagemaker: Any, settings: Settings) -> Iterator[dict[str, Any]]:
-    paginator = sagemaker.get_paginator("list_pipeline_executions")
-    return items(paginator, "PipelineExecutionSummaries", PipelineName=settings.name, PaginationConfig=_PAGES)
 
 
 def registry_resources(settings: Settings) -> Iterator[Resource]:

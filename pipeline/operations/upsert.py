@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.aws import errors as aws_errors
 from pipeline.aws.responses import exists
+from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.compiling import source
 from pipeline.operations.check import checked_definition
@@ -17,8 +16,8 @@ from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
 Change = Literal["created", "updated", "unchanged"]
-# Pauses before further attempts, after a conflict with another change.
-RACE_SECONDS = (0.5, 1.0, 2.0, 4.0)
+# Attempts after a conflict with another change.
+CONFLICT_SECONDS, CONFLICT_PAUSE_SECONDS = 7.5, 1.0
 _CONFLICTS = ("ConflictException", "ResourceInUse")
 
 
@@ -31,9 +30,7 @@ class UpsertResult:
     model_package_group: Literal["created", "unchanged"]
 
 
-def upsert(
-    settings: Settings, *, parallelism: int | None = None, sleep: Callable[[float], None] = time.sleep
-) -> UpsertResult:
+def upsert(settings: Settings, *, parallelism: int | None = None) -> UpsertResult:
     """Create or update the pipeline, and create its model package group.
 
     `parallelism` limits the steps that run at the same time; None leaves the pipeline's own limit. A new pipeline is
@@ -50,7 +47,7 @@ def upsert(
         request["ParallelismConfiguration"] = {"MaxParallelExecutionSteps": parallelism}
     # Read first: missing permissions show before a change.
     has_group = exists(sagemaker.describe_model_package_group, ModelPackageGroupName=settings.registry.group)
-    arn, change = _put(sagemaker, request, sleep)
+    arn, change = _put(sagemaker, request)
     if has_group:
         return UpsertResult(arn, change, "unchanged")
     try:
@@ -61,24 +58,29 @@ def upsert(
         raise
 
 
-def _put(sagemaker: Any, request: dict[str, Any], sleep: Callable[[float], None]) -> tuple[str, Change]:
+def _put(sagemaker: Any, request: dict[str, Any]) -> tuple[str, Change]:
     """Create, update or leave the pipeline; try again where another upsert changed it between reading and writing."""
     from botocore.exceptions import ClientError
 
-    name = request["PipelineName"]
-    for wait in (*RACE_SECONDS, None):
+    conflict = ""
+
+    def attempt() -> tuple[str, Change] | None:
+        nonlocal conflict
         try:
             return _put_once(sagemaker, request)
         except ClientError as error:
             if not _is_conflict(error):
                 raise
-            if wait is None:
-                raise PipelineError(
-                    f"another change of the pipeline {name} is in progress; nothing was changed, try again"
-                    f" ({aws_errors.message_of(error)})"
-                ) from error
-            sleep(wait)
-    raise AssertionError("the last try returns or raises")
+            conflict = aws_errors.message_of(error)
+            return None
+
+    result = wait_until(attempt, CONFLICT_SECONDS, CONFLICT_PAUSE_SECONDS)
+    if result is None:
+        raise PipelineError(
+            f"another change of the pipeline {request['PipelineName']} is in progress; nothing was changed, try again"
+            f" ({conflict})"
+        )
+    return result
 
 
 def _put_once(sagemaker: Any, request: dict[str, Any]) -> tuple[str, Change]:

@@ -374,7 +374,7 @@ def test_settings_of_the_endpoint_that_have_changed_come_with_the_next_deploymen
     endpoint = registry.settings.endpoint.model_copy(update={"capture_percent": 50})
     changed = registry.settings.model_copy(update={"endpoint": endpoint})
     account.prepare(changed)
-    done = deployment.deploy(changed, deployment.latest(changed))
+    done = deployment.deploy(changed, versions.latest_approved(changed))
     assert (done.version, done.decision) == (1, "updating")
     assert operation.wait(changed, done.arn, timeout=300, interval=0.2).captured_percent == 50
-    assert deployment.deploy(changed, deployment.latest(changed)).reason == "version 1 serves already"
+    assert deployment.deploy(changed, versions.latest_approved(changed)).reason == "version 1 serves already"

@@ -15,11 +15,11 @@ from pipeline.clients import client
 from pipeline.operations.cost import prices
 from pipeline.operations.cost.money import GIGABYTE, Range
 from pipeline.operations.dataset.prune_deletion import Refused
-from pipeline.operations.dataset.prune_plan import Kept, Plan
+from pipeline.operations.dataset.prune_plan import Amount, PrunePlan
 from pipeline.settings import Settings
 
 
-def show(settings: Settings, plan: Plan, today: date) -> None:
+def show(settings: Settings, plan: PrunePlan, today: date) -> None:
     """What goes, what that costs per month, and what stays and why."""
     console = Console()
     if plan.empty:
@@ -44,7 +44,7 @@ def show(settings: Settings, plan: Plan, today: date) -> None:
         console.print(note, style="yellow", highlight=False, markup=False)
 
 
-def counted(plan: Plan) -> str:
+def counted(plan: PrunePlan) -> str:
     """What goes, in a few words: `1,200 shards and 3 label sets, 12.00 GB`."""
     parts = [_number(plan.shards, "shard")] if plan.generations else []
     parts += [_number(len(plan.labels), "label set")] if plan.labels else []
@@ -57,7 +57,7 @@ def gigabytes(size: int) -> str:
 
 
 def flat(
-    plan: Plan, objects: int | None = None, size: int | None = None, refused: Sequence[Refused] = ()
+    plan: PrunePlan, objects: int | None = None, size: int | None = None, refused: Sequence[Refused] = ()
 ) -> dict[str, Any]:
     """For machines: the plan with sizes in bytes, and what was deleted; null where nothing was asked to be."""
     return {
@@ -77,7 +77,7 @@ def flat(
         "labels": [
             {"key": labels.key, "bytes": labels.size, "last_written": labels.modified} for labels in plan.labels
         ],
-        "stays": plan.staying,
+        "stays": plan.retained,
         "indexes": plan.indexes,
         "approved_versions": plan.versions,
         "foreign": plan.foreign,
@@ -95,7 +95,7 @@ def _number(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _shards(plan: Plan) -> RenderableType:
+def _shards(plan: PrunePlan) -> RenderableType:
     table = simple_table("shards/", "number", "GB", "last written")
     for going in plan.generations:
         number = f"{len(going.shards):,} of {going.total:,}" if going.total else "none left"
@@ -103,7 +103,7 @@ def _shards(plan: Plan) -> RenderableType:
     return table
 
 
-def _labels(plan: Plan) -> Iterator[str]:
+def _labels(plan: PrunePlan) -> Iterator[str]:
     if plan.labels:
         size = sum(labels.size for labels in plan.labels)
         latest = max(labels.modified for labels in plan.labels)
@@ -111,7 +111,7 @@ def _labels(plan: Plan) -> Iterator[str]:
         yield f"{sets} below labels/, {gigabytes(size)} GB, last written {latest:%Y-%m-%d}"
 
 
-def _cost(settings: Settings, plan: Plan, today: date) -> Iterator[str]:
+def _cost(settings: Settings, plan: PrunePlan, today: date) -> Iterator[str]:
     table = prices.FilePrices(prices.FILE, settings.account.region)
     price = table.service("s3_storage")
     usd = cost_display.usd(Range.of(Decimal(plan.size) / GIGABYTE * price.usd))
@@ -139,8 +139,8 @@ def _afterwards(settings: Settings) -> str:
     )
 
 
-def _staying(settings: Settings, plan: Plan) -> Iterator[str]:
-    staying, versions = plan.staying, ", ".join(map(str, plan.versions))
+def _staying(settings: Settings, plan: PrunePlan) -> Iterator[str]:
+    staying, versions = plan.retained, ", ".join(map(str, plan.versions))
     days = f"the last {plan.days} days"
     reasons = [
         (staying.used, f"of {_number(plan.indexes, 'data set')} used in {days}, or the newest"),
@@ -148,12 +148,12 @@ def _staying(settings: Settings, plan: Plan) -> Iterator[str]:
         (staying.young, f"of no data set, but written in {days}: a run that was broken off goes on from them"),
     ]
     for kept, why in reasons:
-        if kept != Kept():
+        if kept != Amount():
             yield f"{_number(kept.shards, 'shard')}, {gigabytes(kept.size)} GB: {why}"
     if staying.label_sets:
         yield f"{_number(staying.label_sets, 'label set')}: written in {days}, or the newest"
-    if plan.evidence.indexes:
-        count = len(plan.evidence.indexes)
+    if plan.references.indexes:
+        count = len(plan.references.indexes)
         yield f"{count:,} index{'' if count == 1 else 'es'}: small, and the record of what a model was trained on"
     if (foreign := plan.foreign).objects:
         place = f"s3://{settings.data.bucket}/{foreign.example}"

@@ -13,7 +13,7 @@ from pipeline.operations.cost import actual
 from pipeline.operations.cost.money import INSTANCE_HOURS, SECONDS_AN_HOUR, Bill
 from pipeline.operations.cost.prices import Prices
 from pipeline.operations.runs import progress
-from pipeline.operations.runs.progress import Progress, Saving, StepRun, Trial
+from pipeline.operations.runs.progress import Progress, Saving, StepRun, TrialJob
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
@@ -95,7 +95,7 @@ class Savings:
         # A job that is no longer there leaves no line.
         return bill if bill.items or not notes else None
 
-    def _trials(self, step: StepRun) -> list[Trial]:
+    def _trials(self, step: StepRun) -> list[TrialJob]:
         arn = step.arn("TuningJob")
         return [] if arn is None else progress.trials(self._sagemaker, arn.rsplit("/", 1)[-1])
 

@@ -19,10 +19,10 @@ from pipeline.operations.cost.money import Bill, Item
 from pipeline.operations.cost.prices import Prices
 from pipeline.operations.runs import executions, progress
 from pipeline.operations.runs.executions import Execution
-from pipeline.operations.runs.progress import Progress, StepRun, Trial
-from pipeline.operations.serving.photos import split_uri
+from pipeline.operations.runs.progress import Progress, StepRun, TrialJob
 from pipeline.settings import Settings
 from steps.contracts import query_summary
+from steps.contracts.s3_uri import S3Uri
 
 LEFT_OUT = "S3 requests and storage, logs, metrics, the deploy function, the endpoint, taxes and discounts"
 QUERY = "QueryMetadata"
@@ -53,7 +53,7 @@ def read(settings: Settings, reference: str, prices: Prices, now: datetime) -> C
 
 
 def step_bill(
-    settings: Settings, step: StepRun, trials: Iterable[Trial], prices: Prices, now: datetime
+    settings: Settings, step: StepRun, trials: Iterable[TrialJob], prices: Prices, now: datetime
 ) -> tuple[Bill, tuple[str, ...]]:
     """What one step that did not come from the cache cost until `now`, and notes on what is not in it.
 
@@ -86,7 +86,7 @@ class _Reader:
             if step.attempts > 1:
                 self.notes.append(f"{step.name} is at attempt {step.attempts}: the earlier ones' jobs are not counted")
 
-    def step(self, step: StepRun, trials: Iterable[Trial]) -> Iterator[Item]:
+    def step(self, step: StepRun, trials: Iterable[TrialJob]) -> Iterator[Item]:
         """The lines of one step that did not come from the cache; `trials` are those of its tuning job."""
         from botocore.exceptions import ClientError
 
@@ -102,7 +102,7 @@ class _Reader:
         if step.name == QUERY and step.arn("ProcessingJob"):
             yield from self._queries(step)
 
-    def _jobs(self, step: StepRun, trials: Iterable[Trial]) -> Iterator[Job]:
+    def _jobs(self, step: StepRun, trials: Iterable[TrialJob]) -> Iterator[Job]:
         if arn := step.arn("ProcessingJob"):
             yield billing.processing(step.name, self._processing(arn), self._now)
         if arn := step.arn("TrainingJob"):
@@ -143,10 +143,10 @@ class _Reader:
         place = outputs.get("summary", {}).get("S3Output", {}).get("S3Uri")
         if place is None:
             return None
-        bucket, prefix = split_uri(place)
+        location = S3Uri.parse(place).join(query_summary.NAME)
         try:
-            key = f"{prefix.rstrip('/')}/{query_summary.NAME}"
-            body = client(self._settings, "s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            s3 = client(self._settings, "s3")
+            body = s3.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
             return query_summary.Summary.model_validate_json(body)
         except ValidationError:
             return None

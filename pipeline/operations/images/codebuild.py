@@ -6,13 +6,12 @@ https://docs.aws.amazon.com/codebuild/latest/APIReference/API_StartBuild.html
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline import ROOT
+from pipeline.account.deploy_function import zip_of
 from pipeline.aws.responses import MAKE_IT, Tell, exists, missing_means
 from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
@@ -36,13 +35,7 @@ def source(wanted: Sequence[StepImage], root: Path = ROOT) -> bytes:
     for image in wanted:
         # A build context per image: a step's image must not contain modules of other steps.
         files |= {f"contexts/{image.step}/{path.as_posix()}": path for path in images.source_files(image.step, root)}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, path in sorted(files.items()):
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, (root / path).read_bytes(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+    return zip_of({name: root / path for name, path in files.items()})
 
 
 def start(settings: Settings, wanted: Sequence[StepImage], root: Path = ROOT) -> str:

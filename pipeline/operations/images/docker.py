@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from pipeline import ROOT
 from pipeline.aws.responses import Tell
@@ -32,7 +33,7 @@ def unavailable() -> str:
         (["docker", "buildx", "version"], "docker has no buildx"),
     ):
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False)
+            done = _output(command, timeout=_ANSWER_SECONDS)
         except FileNotFoundError:
             return "there is no docker command"
         except subprocess.TimeoutExpired:
@@ -45,7 +46,7 @@ def unavailable() -> str:
 def login(registry: str, password: str) -> None:
     """Log Docker in at an ECR registry; the password goes through a pipe, not the command line."""
     command = ["docker", "login", "--username", "AWS", "--password-stdin", registry]
-    done = subprocess.run(command, input=password, capture_output=True, text=True, check=False)
+    done = _output(command, input=password)
     if done.returncode:
         raise PipelineError(f"docker login at {registry} failed: {_last_line(done.stderr)}")
 
@@ -92,8 +93,7 @@ def media_type(uri: str) -> str | None:
 
     Docker reports it with the containerd image store; without that, a push creates Docker's own manifest.
     """
-    command = ["docker", "image", "inspect", uri]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _output(["docker", "image", "inspect", uri])
     if done.returncode:
         return None
     (description,) = json.loads(done.stdout)
@@ -120,6 +120,10 @@ def _run(command: list[str], what: str, report: Tell, stdin: bytes = b"") -> Non
                 report(line.rstrip("\n"))
     if process.returncode:
         raise PipelineError(f"{what} failed: {last or f'exit status {process.returncode}'}")
+
+
+def _output(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def _last_line(text: str) -> str:

@@ -50,7 +50,7 @@ def test_no_endpoint_though_a_version_is_approved_leads_to_what_the_deploy_funct
     with pytest.raises(PipelineError) as refused:
         endpoint.describe(settings)
     assert str(refused.value) == (
-        "there is no endpoint bins, though version 3 is approved: it is being made, or that went astray;"
+        "there is no endpoint bins, although version 3 is approved: its deployment is in progress or failed;"
         " see: python -m pipeline logs deploy"
     )
 
