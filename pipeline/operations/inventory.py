@@ -41,7 +41,7 @@ DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource in the account. `where` is its group, or its ARN where the API wants that."""
+    """A resource in the account. `where` is its group, or its ARN where the API needs that."""
 
     kind: Kind
     name: str

@@ -46,7 +46,7 @@ def test_the_preflight_finds_the_local_account_prepared_and_asks_it_everything(r
     found = {result.check: result for result in preflight.online(settings)}
     assert {name for name, one in found.items() if one.status == "failed"} == {"raw photos"}
     assert {name for name, one in found.items() if one.status == "not checked"} == {"permissions", "quotas"}
-    assert found["images"].detail == "those of every step are in the registry"
+    assert found["images"].detail == "every step's image is in the registry"
 
 
 def test_an_image_that_is_not_published_is_found_missing(registry):

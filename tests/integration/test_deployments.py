@@ -300,7 +300,7 @@ def test_a_person_approves_and_goes_back_by_a_command_and_what_came_after_is_rej
     rejected = versions.resolve(registry.settings, second)
     assert (rejected.status, rejected.comment) == ("Rejected", "it counts boxes")
     status, _, error = call("rollback", "--yes")
-    assert (status, error) == (1, "no version before 1 is approved; nothing to go back to\n")
+    assert (status, error) == (1, "no version before 1 is approved; there is none to roll back to\n")
 
 
 def test_a_good_version_takes_over_behind_its_canary_without_a_failed_request(registry):

@@ -92,11 +92,11 @@ def _listed(image: StepImage, detail: dict[str, Any] | None) -> ListedImage:
     return ListedImage(image, image.uri, True, detail.get("imageSizeInBytes"), detail.get("imagePushedAt"))
 
 
-def builder(settings: Settings, asked: Literal["auto", "docker", "codebuild"] | None = None) -> tuple[Builder, str]:
-    """The builder and the reason: `asked` by --builder, or else the setting. Raises PipelineError without Docker."""
+def builder(settings: Settings, requested: Literal["auto", "docker", "codebuild"] | None = None) -> tuple[Builder, str]:
+    """The builder and the reason: `requested` or else the setting. Raises PipelineError where Docker is missing."""
     wanted, source, remedy = settings.images.builder, "images.builder is", "set images.builder:"
-    if asked is not None:
-        wanted, source, remedy = asked, "--builder", "use --builder"
+    if requested is not None:
+        wanted, source, remedy = requested, "--builder", "use --builder"
     if wanted == "codebuild":
         return "codebuild", f"{source} codebuild"
     reason = docker.unavailable()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.aws.objects import fetch
+from steps.contracts.errors import StepError
 
 
 @dataclass(frozen=True)
@@ -71,17 +72,20 @@ def read(s3: Any, uri: str) -> Evaluation:
 
     Damage is reported in `problem` and not raised: other versions are still listed, and this one can be rejected.
     """
-    content = fetch(s3, uri) if uri else None
+    try:
+        content = fetch(s3, uri) if uri else None
+    except StepError as error:
+        return Evaluation(problem=f"{error}; reject the version")
     # Old runs are deleted; their versions stay in the registry.
     if content is None:
         return Evaluation()
     try:
         return _parsed(json.loads(content))
     except json.JSONDecodeError as error:
-        what = f"not JSON ({error})"
+        reason = f"not JSON ({error})"
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        what = f"not an evaluation ({error!r})"
-    return Evaluation(problem=f"{uri}: {what}; restore the file, or reject the version")
+        reason = f"not an evaluation ({error!r})"
+    return Evaluation(problem=f"{uri}: {reason}; restore the file, or reject the version")
 
 
 def _parsed(document: Mapping[str, Any]) -> Evaluation:

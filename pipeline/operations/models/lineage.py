@@ -19,7 +19,7 @@ from pipeline.operations.models import registry
 from pipeline.operations.models.registry import Version
 from pipeline.operations.runs.progress import steps_of
 from pipeline.settings import Settings
-from steps.contracts.errors import PipelineError
+from steps.contracts.errors import PipelineError, StepError
 from steps.contracts.s3_uri import S3Uri
 
 GONE = "no longer exists"
@@ -117,7 +117,7 @@ class _Walk:
             facts = look(name)
             if facts is None:
                 exists, note = False, GONE
-        except PipelineError as error:
+        except (PipelineError, StepError) as error:
             note = str(error)
         except ClientError as error:
             # An approver may lack permissions; the other links are still shown.
@@ -126,7 +126,7 @@ class _Walk:
             exists, note = (False, GONE) if says_missing(error) else (None, refusal(error))
         return Link(kind, name, exists, note, {**(facts or {}), **recorded})
 
-    # ------------------------------------------------------------------------------------ what the package records
+    # ----------------------------------------------------------------------------------------- facts in the package
 
     def _artifact_uri(self) -> str:
         containers = self._package.get("InferenceSpecification", {}).get("Containers", [{}])
@@ -154,7 +154,7 @@ class _Walk:
         images = {name.removesuffix(_IMAGE): value for name, value in self._metadata.items() if name.endswith(_IMAGE)}
         return Link("images", "", note="" if images else NOT_RECORDED, facts=images)
 
-    # ------------------------------------------------------------------------------------------- what is looked up
+    # -------------------------------------------------------------------------------------------------- other facts
 
     def _object(self, uri: str) -> Mapping[str, Any]:
         location = S3Uri.parse(uri)
