@@ -1,4 +1,4 @@
-"""The deploy function: its code and environment, the rules that invoke it, and the alarms of a deployment."""
+"""The deploy function: its code, its environment, and the rules that invoke it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pipeline import ROOT
 from pipeline.settings import Settings
@@ -64,60 +63,10 @@ def function_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def alarms(settings: Settings) -> list[dict[str, Any]]:
-    """PutMetricAlarm's requests for the endpoint's alarms. An endpoint without requests is not in alarm."""
-    errors, latency = settings.alarms
-    dimensions = [
-        {"Name": "EndpointName", "Value": settings.endpoint.name},
-        {"Name": "VariantName", "Value": VARIANT},
-    ]
-    common = {
-        "Namespace": "AWS/SageMaker",
-        "Dimensions": dimensions,
-        "Period": 60,
-        "EvaluationPeriods": 1,
-        "ComparisonOperator": "GreaterThanThreshold",
-        "TreatMissingData": "notBreaching",
-    }
-    return [
-        {
-            **common,
-            "AlarmName": errors,
-            "AlarmDescription": "The endpoint answers with errors of its own",
-            "MetricName": "Invocation5XXErrors",
-            "Statistic": "Sum",
-            "Threshold": float(settings.endpoint.maximum_errors),
-        },
-        {
-            **common,
-            "AlarmName": latency,
-            "AlarmDescription": "The endpoint's slowest answers take too long",
-            "MetricName": "ModelLatency",
-            "ExtendedStatistic": "p99",
-            "Threshold": settings.endpoint.maximum_latency_milliseconds * 1000.0,  # the metric is in microseconds
-        },
-    ]
+def deployment_rules(settings: Settings) -> tuple[str, str]:
+    """Names of the EventBridge rules that invoke the deploy function.
 
-
-def deployment_rules(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Patterns of the EventBridge rules that invoke the deploy function, by the rule's name.
-
-    They match an approval in the model package group, and each change of the endpoint: the function evaluates a change
-    that has ended, and deploys a version that was approved while the endpoint was busy.
+    The first matches an approval in the model package group, the second each change of the endpoint: the function
+    evaluates a change that has ended, and deploys a version that was approved while the endpoint was busy.
     """
-    return {
-        f"{settings.name}-deploy-on-approval": {
-            "source": ["aws.sagemaker"],
-            "detail-type": ["SageMaker Model Package State Change"],
-            "detail": {
-                "ModelPackageGroupName": [settings.registry.group],
-                "ModelApprovalStatus": ["Approved"],
-                "UpdatedModelPackageFields": ["ModelApprovalStatus"],
-            },
-        },
-        f"{settings.name}-deploy-after-change": {
-            "source": ["aws.sagemaker"],
-            "detail-type": ["SageMaker Endpoint State Change"],
-            "detail": {"EndpointName": [settings.endpoint.name]},
-        },
-    }
+    return f"{settings.name}-deploy-on-approval", f"{settings.name}-deploy-after-change"

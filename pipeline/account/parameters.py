@@ -77,11 +77,11 @@ def _function(settings: Settings) -> dict[str, str]:
     """
     environment = serving.function_environment(settings)
     del environment["SERVING_ROLE_ARN"]
-    errors, latency = serving.alarms(settings)
     return {
         **{name.title().replace("_", ""): value for name, value in environment.items()},
-        "MaximumErrors": f"{errors['Threshold']:.0f}",
-        "MaximumLatency": f"{latency['Threshold']:.0f}",
+        "MaximumErrors": str(settings.endpoint.maximum_errors),
+        # The metric is in microseconds.
+        "MaximumLatency": str(settings.endpoint.maximum_latency_milliseconds * 1000),
     }
 
 

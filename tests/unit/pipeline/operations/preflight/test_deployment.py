@@ -7,6 +7,7 @@ import json
 from pipeline.account import deploy_function as serving
 from pipeline.compiling import step_images as images
 from pipeline.settings import Settings
+from tests.unit.pipeline.account.stacks import alarms
 from tests.unit.pipeline.operations.preflight.conftest import Look, changed, client, make_function
 
 
@@ -72,7 +73,7 @@ def test_a_rule_that_is_missing_and_one_that_is_disabled_are_told_apart(look: Lo
 
 
 def test_an_alarm_that_is_missing_is_named(look: Look, settings: Settings) -> None:
-    first, _ = serving.alarms(settings)
+    first, _ = alarms(settings)
     client("cloudwatch").put_metric_alarm(**first)
     [(status, detail)] = look("alarms")
     assert status == "failed"
