@@ -216,7 +216,7 @@ def _in_page(page: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def erase(settings: Settings, data: RetainedData) -> Iterator[int]:
-    """Delete the repositories with their images, every version of the pipeline's own objects, and an empty bucket.
+    """Delete the repositories with images, every version of the pipeline's own objects, and the bucket if empty then.
 
     Yields the number of deleted versions after each page. Raises PipelineError for the first object that cannot be
     deleted.
