@@ -13,10 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from botocore.exceptions import ClientError
-
-from pipeline.aws.pages import items
-from pipeline.aws.responses import says_missing
+from pipeline.aws.pages import existing_items
 from pipeline.clients import client
 from pipeline.operations.dataset import description as dataset
 from pipeline.operations.dataset import stored
@@ -257,13 +254,8 @@ def _approved(settings: Settings) -> dict[str, tuple[int, ...]]:
     """Numbers of the approved versions, ascending, by the URI of their index; empty for versions without one."""
     sagemaker = client(settings, "sagemaker")
     request = {"ModelPackageGroupName": settings.registry.group, "ModelApprovalStatus": "Approved"}
-    summaries = items(sagemaker.get_paginator("list_model_packages"), "ModelPackageSummaryList", **request)
-    try:
-        arns = [summary["ModelPackageArn"] for summary in summaries]
-    except ClientError as error:
-        if says_missing(error):
-            return {}
-        raise
+    summaries = existing_items(sagemaker.get_paginator("list_model_packages"), "ModelPackageSummaryList", **request)
+    arns = [summary["ModelPackageArn"] for summary in summaries]
     with ThreadPoolExecutor(THREADS) as pool:
         packages = list(pool.map(lambda arn: sagemaker.describe_model_package(ModelPackageName=arn), arns))
     by_uri: dict[str, tuple[int, ...]] = {}

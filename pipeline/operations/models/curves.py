@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
 from typing import IO, Any
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError
 
-from pipeline.aws.pages import items
-from pipeline.aws.responses import exists, says_missing
+from pipeline.aws.responses import exists
 from pipeline.clients import client
 from pipeline.operations.models.trials import Trial
+from pipeline.operations.runs import logs
+from pipeline.operations.runs.logs import LogSource
 from pipeline.settings import Settings
 from steps.contracts import metrics
 from steps.contracts.errors import PipelineError
@@ -93,9 +93,10 @@ def member(stream: IO[bytes]) -> bytes | None:
 def _from_log(settings: Settings, job: str) -> list[Epoch]:
     """The epochs in a training job's log, for curves while it runs."""
     epochs = {}
-    for message in _messages(settings, job):
+    source = LogSource(LOG_GROUP, f"{job}/", f"trial {job}")
+    for line in logs.matching(settings, source, f'"{metrics.OBJECTIVE}"'):
         # An epoch that was resumed after an interruption may occur twice; the later line counts.
-        if (epoch := parse(message)) is not None:
+        if (epoch := parse(line.message)) is not None:
             epochs[epoch.epoch] = epoch
     return [epochs[number] for number in sorted(epochs)]
 
@@ -118,21 +119,3 @@ def parse(line: str) -> Epoch | None:
         return Epoch.model_validate(values)
     except ValidationError:
         return None
-
-
-def _messages(settings: Settings, job: str) -> Iterator[str]:
-    from botocore.exceptions import ClientError
-
-    events = items(
-        client(settings, "logs").get_paginator("filter_log_events"),
-        "events",
-        logGroupName=LOG_GROUP,
-        logStreamNamePrefix=f"{job}/",
-        filterPattern=f'"{metrics.OBJECTIVE}"',
-    )
-    try:
-        for event in events:
-            yield event["message"]
-    except ClientError as error:
-        if not says_missing(error):
-            raise

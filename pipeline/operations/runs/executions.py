@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.aws.arns import name_of
-from pipeline.aws.pages import items
-from pipeline.aws.responses import missing_means, says_missing
+from pipeline.aws.pages import existing_items, items
+from pipeline.aws.responses import missing_means
 from pipeline.clients import client
 from pipeline.operations.runs import parameters
 from pipeline.settings import Settings
@@ -85,18 +85,14 @@ def runs(settings: Settings, limit: int = 20) -> list[Execution]:
 
 def running(settings: Settings) -> list[str]:
     """Ids of the runs that have not ended; none where there is no pipeline."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return [
-            name_of(run["PipelineExecutionArn"])
-            for run in summaries(client(settings, "sagemaker"), settings)
-            if run["PipelineExecutionStatus"] not in FINAL
-        ]
-    except ClientError as error:
-        if says_missing(error):
-            return []
-        raise
+    paginator = client(settings, "sagemaker").get_paginator("list_pipeline_executions")
+    return [
+        name_of(run["PipelineExecutionArn"])
+        for run in existing_items(
+            paginator, "PipelineExecutionSummaries", PipelineName=settings.name, PaginationConfig={"PageSize": 100}
+        )
+        if run["PipelineExecutionStatus"] not in FINAL
+    ]
 
 
 def summaries(sagemaker: Any, settings: Settings, **paging: int) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.aws.arns import name_of
-from pipeline.aws.pages import items
+from pipeline.aws.pages import existing_items, items
 from pipeline.aws.responses import missing_means
 from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
@@ -117,15 +117,11 @@ def read(settings: Settings, source: LogSource) -> Iterator[Line]:
         raise PipelineError(f"{source.title} has written nothing to {source.group} yet")
 
 
-def matching(settings: Settings, source: LogSource, pattern: str, since: datetime) -> Iterator[Line]:
-    """The source's lines since then that match the filter pattern, oldest first.
-
-    Raises botocore's ClientError where the log group does not exist.
-    """
+def matching(settings: Settings, source: LogSource, pattern: str, since: float = 0.0) -> Iterator[Line]:
+    """The source's lines since then (Unix time) that match the filter pattern, oldest first; none without a log."""
     paginator = client(settings, "logs").get_paginator("filter_log_events")
-    start = int(since.timestamp() * 1000)
-    request = {"logGroupName": source.group, "filterPattern": pattern, "startTime": start}
-    return map(_line, items(paginator, "events", **request))
+    request = _request(source, int(since * 1000)) | {"filterPattern": pattern}
+    return map(_line, existing_items(paginator, "events", **request))
 
 
 def follow(
@@ -171,13 +167,15 @@ def follow(
 
 
 def _events(events: Any, source: LogSource, since: int) -> Iterator[dict[str, Any]]:
-    request: dict[str, Any] = {"logGroupName": source.group}
-    if source.prefix:
-        request["logStreamNamePrefix"] = source.prefix
-    if since:
-        request["startTime"] = since
+    request = _request(source, since)
     with missing_means(f"{source.title} has written nothing yet (no log group {source.group})"):
         yield from items(events.get_paginator("filter_log_events"), "events", **request)
+
+
+def _request(source: LogSource, since: int) -> dict[str, Any]:
+    """FilterLogEvents' request; `since` in milliseconds."""
+    prefix = {"logStreamNamePrefix": source.prefix} if source.prefix else {}
+    return {"logGroupName": source.group, **prefix, **({"startTime": since} if since else {})}
 
 
 def _line(event: dict[str, Any]) -> Line:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -296,12 +297,5 @@ def decisions(settings: Settings) -> tuple[DeployDecision, ...]:
 
 
 def _recent(settings: Settings, source: logs.LogSource, pattern: str, minutes: int) -> Iterator[logs.Line]:
-    """Lines of the last minutes that match the filter pattern; none without a log group."""
-    from botocore.exceptions import ClientError
-
-    since = datetime.now(UTC) - timedelta(minutes=minutes)
-    try:
-        yield from logs.matching(settings, source, pattern, since)
-    except ClientError as error:
-        if not says_missing(error):
-            raise
+    """Lines of the last minutes that match the filter pattern."""
+    return logs.matching(settings, source, pattern, time.time() - 60 * minutes)
