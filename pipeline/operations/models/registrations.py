@@ -48,7 +48,7 @@ def of_run(settings: Settings, execution: Execution) -> Registration | None:
 
     None for a run that has not succeeded, whose evaluation no longer exists, or whose release recorded none.
     """
-    return _read(settings, client(settings, "s3"), execution)
+    return of_runs(settings, [execution]).get(execution.id)
 
 
 def of_runs(settings: Settings, executions: Iterable[Execution]) -> dict[str, Registration]:

@@ -83,12 +83,14 @@ def put(
         raise PipelineError(f"{name!r} is no name for a schedule; use up to 64 letters, digits and any of - _ .")
     window = check_times(expression, timezone, start, end)
     declared = definition(client(settings, "sagemaker"), settings)["Parameters"]
+    chosen = parameters.checked(declared, values)
+    pipeline_parameters = {"SageMakerPipelineParameters": {"PipelineParameterList": chosen}} if chosen else {}
     request = {
         "Name": name,
         "ScheduleExpression": expression,
         "ScheduleExpressionTimezone": timezone,
         "Description": f"Starts runs of the pipeline {settings.name}",
-        "Target": _target(settings, parameters.checked(declared, values)),
+        "Target": {**target(settings, pipeline_arn(settings)), **pipeline_parameters},
         **window,
     }
     return save(settings, request)
@@ -174,13 +176,6 @@ def check_times(expression: str, timezone: str, start: str, end: str) -> dict[st
         until = f" until {end}" if end else ""
         raise PipelineError(f"{expression} in {timezone} is never due from now on{until}; set a later time")
     return window
-
-
-def _target(settings: Settings, values: list[dict[str, str]]) -> dict[str, Any]:
-    request = target(settings, pipeline_arn(settings))
-    if values:
-        request["SageMakerPipelineParameters"] = {"PipelineParameterList": values}
-    return request
 
 
 def _ensure_group(scheduler: Any, name: str) -> None:
