@@ -117,7 +117,7 @@ def build(
     if by == "codebuild":
         if everything:
             raise PipelineError("CodeBuild also pushes, and a pushed tag cannot be overwritten; leave --all out")
-        return _build_in_account(settings, wanted, report)
+        return push(settings, wanted, report, by=by)
     pushed = {item.image.tag for item in listing(settings).images if item.pushed}
     done = []
     for image in wanted:
@@ -131,35 +131,24 @@ def build(
 
 def push(settings: Settings, wanted: Sequence[StepImage], report: Tell, *, by: Builder) -> list[ImageResult]:
     """Build and push the images that are missing in the repositories. Raises PipelineError with a failure's reason."""
-    if by == "codebuild":
-        return _build_in_account(settings, wanted, report)
     with _existing(settings):
         absent = _missing(settings, wanted)
-    for image in absent:
-        if docker.media_type(image.uri) is None:
-            _build_with_docker(settings, image, report)
-    for image in absent:
-        _login(settings, image.uri)
-        docker.push(image.uri, report)
-    return _results(wanted, absent)
-
-
-def _build_in_account(settings: Settings, wanted: Sequence[StepImage], report: Tell) -> list[ImageResult]:
-    """One build for all images: steps with the same Dockerfile share its layers."""
-    with _existing(settings):
-        absent = _missing(settings, wanted)
-    if absent:
+    if by == "docker":
+        for image in absent:
+            if docker.media_type(image.uri) is None:
+                _build_with_docker(settings, image, report)
+        for image in absent:
+            _login(settings, image.uri)
+            docker.push(image.uri, report)
+    elif absent:
+        # One build for all images: steps with the same Dockerfile share its layers.
         codebuild.follow(settings, codebuild.start(settings, absent), report)
-    return _results(wanted, absent)
+    return [ImageResult(image.step, image.uri, "pushed" if image in absent else "unchanged") for image in wanted]
 
 
 def _build_with_docker(settings: Settings, image: StepImage, report: Tell) -> None:
     _login(settings, image.base)
     docker.build(image, report)
-
-
-def _results(wanted: Sequence[StepImage], absent: Sequence[StepImage]) -> list[ImageResult]:
-    return [ImageResult(image.step, image.uri, "pushed" if image in absent else "unchanged") for image in wanted]
 
 
 def _login(settings: Settings, uri: str) -> None:

@@ -122,7 +122,7 @@ def _job(settings: Settings, run: Execution, name: str, cached_from: str) -> Tun
         job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
         summaries = progress.trials(sagemaker, name)
     with ThreadPoolExecutor(THREADS) as pool:
-        details = pool.map(lambda job: sagemaker.describe_training_job(TrainingJobName=job.name), summaries)
+        details = pool.map(lambda trial: sagemaker.describe_training_job(TrainingJobName=trial.name), summaries)
         trials = tuple(
             _trial(job, number, summary, detail)
             for number, (summary, detail) in enumerate(zip(summaries, details, strict=True), 1)
