@@ -17,7 +17,7 @@ from steps.contracts.errors import PipelineError
 
 Change = Literal["created", "updated", "unchanged"]
 # Attempts after a conflict with another change.
-CONFLICT_SECONDS, CONFLICT_PAUSE_SECONDS = 7.5, 1.0
+CONFLICT_SECONDS, CONFLICT_PAUSE_SECONDS = 15.0, 1.0
 _CONFLICTS = ("ConflictException", "ResourceInUse")
 
 

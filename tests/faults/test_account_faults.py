@@ -46,7 +46,6 @@ def answers(project: Path, compiled: Compiled, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    monkeypatch.setattr(upsert_module, "CONFLICT_SECONDS", 0.5)
     monkeypatch.setattr(upsert_module, "CONFLICT_PAUSE_SECONDS", 0.001)
     with mock_aws():
         yield Answers()
@@ -262,7 +261,10 @@ def test_an_update_that_meets_another_is_tried_again(call: Call, answers: Answer
     assert answers.asked["sagemaker.UpdatePipeline"] == 3
 
 
-def test_an_update_that_never_gets_its_turn_is_one_line(call: Call, answers: Answers, compiled: Compiled) -> None:
+def test_an_update_that_never_gets_its_turn_is_one_line(
+    call: Call, answers: Answers, compiled: Compiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upsert_module, "CONFLICT_SECONDS", 0.1)
     call("upsert")
     compiled({**DEFINITION, "Parameters": []})
     answers.error("sagemaker.UpdatePipeline", "ConflictException", "An update is in progress")
