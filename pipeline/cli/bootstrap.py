@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel=DEFINE)
 def bootstrap(  # noqa: PLR0917  # a command's options
     context: typer.Context,
-    plan: Annotated[bool, typer.Option("--plan", help="Show the changes and make none.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Show the planned changes only.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete the stack; bucket and images are retained.")] = False,
     data: Annotated[
         bool,
         typer.Option(
-            "--data", help="With --delete: also the pipeline's objects, bucket and image repositories, without undo."
+            "--data",
+            help="With --delete: delete the pipeline's objects, bucket and image repositories too, without undo.",
         ),
     ] = False,
     confirm: Annotated[

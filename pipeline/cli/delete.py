@@ -24,8 +24,7 @@ def delete(
 ) -> None:
     """Delete the pipeline, its schedules and its endpoint, after showing them and asking.
 
-    Data, logs and the account's stack are retained. Exits with 1 where a resource could not be deleted; run it again
-    then.
+    Data, logs and the account's stack are retained. Exits with 1 if a resource could not be deleted; then run it again.
     """
     from pipeline.clients import verify_account
     from pipeline.operations import delete as operation
