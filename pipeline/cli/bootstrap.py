@@ -27,7 +27,7 @@ def bootstrap(  # noqa: PLR0917  # a command's options
         bool,
         typer.Option(
             "--data",
-            help="With --delete: delete the pipeline's objects, bucket and image repositories too, without undo.",
+            help="With --delete: the pipeline's objects, bucket and images are deleted too, without undo.",
         ),
     ] = False,
     confirm: Annotated[
