@@ -104,9 +104,7 @@ class Training(Group):
                 f" take {', '.join(instances.SMDDP)}, or backend: auto"
             )
         if self.backend == "nccl" and not instances.accelerated(self.instance_type):
-            raise ValueError(
-                f"backend nccl requires GPUs, {self.instance_type} has none; take backend: auto or gloo"
-            )
+            raise ValueError(f"backend nccl requires GPUs, {self.instance_type} has none; take backend: auto or gloo")
         if not instances.accelerated(self.instance_type) and (self.sync_batch_norm or self.precision == "fp16"):
             what = "sync_batch_norm: true" if self.sync_batch_norm else "precision: fp16"
             raise ValueError(f"{what} requires GPUs, {self.instance_type} has none")
