@@ -186,7 +186,10 @@ def test_durations_are_read_as_iso_and_as_seconds(text: str, iso: str, in_second
         ),
         ({"optimizer": {"values": ["sgd", "adam"]}}, "ranges.optimizer: 'adam' is refused: Input should be 'sgd' or"),
         ({"batch_size": {"values": [16, 0]}}, "ranges.batch_size: 0 is refused: Input should be greater than 0"),
-        ({"momentum": {"minimum": 0.5, "maximum": 1.5}}, "ranges.momentum: 1.5 is refused: Input should be less than 1"),
+        (
+            {"momentum": {"minimum": 0.5, "maximum": 1.5}},
+            "ranges.momentum: 1.5 is refused: Input should be less than 1",
+        ),
     ],
 )
 def test_a_range_that_the_trainer_could_not_take_is_refused(tmp_path: Path, ranges: Any, message: str) -> None:
