@@ -55,7 +55,7 @@ def cost(
     if run is None:
         _estimate(options, table, *given.values(), offline=offline, as_json=as_json)
         return
-    for name, value in given.items():
+    for name, value in {**given, "offline": offline or None}.items():
         if value is not None:
             raise PipelineError(f"--{name} is for an estimate; leave it out, or leave RUN out")
     _actual(options.connected(), run, table, as_json=as_json)

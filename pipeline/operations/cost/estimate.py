@@ -65,7 +65,7 @@ class _Estimator:
         """One instance that waits for Athena, the bytes that Athena scans, and its reads of the metadata files."""
         photos = self._photos.total
         work = Range.of(photos) / self._assume(rates.METADATA) + Range.of(photos * rates.LIST_SECONDS_PER_PHOTO)
-        self._processing("QueryMetadata", Machines(self._settings.data.instance_type, 1), work)
+        self._processing("QueryMetadata", self._settings.data.instance_type, 1, work)
         metadata = photos * rates.METADATA_KILOBYTES * KILOBYTE
         least = rates.ATHENA_LEAST_MEGABYTES * rates.ATHENA_MEGABYTE
         later = rates.LATER_STATEMENTS * max(metadata * rates.CONSOLIDATED_SHARE, least)
@@ -81,7 +81,7 @@ class _Estimator:
         scale = max(Decimal(1), self._photos.kilobytes / rates.PHOTO_KILOBYTES)
         per_instance = rate.at_most(self._assume(rates.INTERPRETER)) / scale
         work = Range.of(self._photos.total) / (per_instance * shard.instance_count)
-        self._processing("ShardImages", Machines(shard.instance_type, shard.instance_count), work)
+        self._processing("ShardImages", shard.instance_type, shard.instance_count, work)
         self._reads("ShardImages")
 
     def tune_model(self, photos_per_second: Range | None) -> None:
@@ -109,7 +109,7 @@ class _Estimator:
         work = rates.multiply_adds(architectures(self._settings), self._settings.training.image_size)
         rate = self._assume(rates.FORWARD_PASS) * instances.vcpus(instance_type)
         duration = work * self._photos.test * self._assume(rates.MODELS) / rate
-        self._processing("EvaluateModel", Machines(instance_type, 1), duration)
+        self._processing("EvaluateModel", instance_type, 1, duration)
 
     def endpoint(self) -> list[Item]:
         """The endpoint's instances for a month, from the least to the most that it scales to."""
@@ -128,9 +128,9 @@ class _Estimator:
         self.assumptions[assumption] = None
         return assumption.value
 
-    def _processing(self, step: str, machines: Machines, work: Range) -> None:
+    def _processing(self, step: str, instance_type: str, count: int, work: Range) -> None:
         duration = work + self._assume(rates.STARTUP)
-        machines = Machines(machines.instance_type, machines.count, rates.PROCESSING_GIGABYTES)
+        machines = Machines(instance_type, count, rates.PROCESSING_GIGABYTES)
         self.items += self._prices.job_items(step, machines, "processing_volume", duration)
         self.seconds += duration + self._assume(rates.WAIT)
 

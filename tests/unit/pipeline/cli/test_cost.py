@@ -187,8 +187,10 @@ def test_a_run_is_written_for_machines(call: Call) -> None:
 
 
 @pytest.mark.usefixtures("bill")
-@pytest.mark.parametrize("option", [("--photos", "9"), ("--average-kilobytes", "9"), ("--photos-per-second", "9")])
-def test_an_option_for_an_estimate_is_refused_for_a_run(call: Call, option: tuple[str, str]) -> None:
+@pytest.mark.parametrize(
+    "option", [("--photos", "9"), ("--average-kilobytes", "9"), ("--photos-per-second", "9"), ("--offline",)]
+)
+def test_an_option_for_an_estimate_is_refused_for_a_run(call: Call, option: tuple[str, ...]) -> None:
     outcome = call("cost", "latest", *option)
     assert outcome.code == 1
     assert outcome.error == f"{option[0]} is for an estimate; leave it out, or leave RUN out\n"
