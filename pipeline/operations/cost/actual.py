@@ -114,6 +114,9 @@ def step_bill(
             items += processing_items(step.name, job, prices, now)
             if step.name == QUERY:
                 items += _queries(settings, step, job, prices, notes)
+        elif arn := step.arn("TrainingJob"):
+            job = sagemaker.describe_training_job(TrainingJobName=arn.rsplit("/", 1)[-1])
+            items += training_items(step.name, job, prices, now)
         elif step.arn("TuningJob"):
             with ThreadPoolExecutor(THREADS) as pool:
                 names = [trial.name for trial in trials]

@@ -246,6 +246,12 @@ def test_a_run_costs_what_its_jobs_and_its_queries_cost(account: Account, settin
     assert cost.notes == ()
 
 
+def test_a_training_step_costs_its_job(account: Account, settings: Settings, prices: Prices) -> None:
+    account.step("Train", "TrainingJob", job="trial-1")
+    account.trial(training("Completed", 3600, 3600, spot=False))
+    assert lines(account.cost(settings, prices)) == [("Train", "ml.g5.2xlarge", "1.5150", "")]
+
+
 def test_a_cached_step_costs_nothing_and_its_job_is_not_asked_for(
     account: Account, settings: Settings, prices: Prices
 ) -> None:
