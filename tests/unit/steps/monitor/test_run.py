@@ -381,12 +381,24 @@ def test_a_wrong_argument_is_the_jobs_failure_reason(tmp_path):
     assert "--until is 'noon'; write a time like" in (tmp_path / "output" / "message").read_text()
 
 
+def test_the_report_of_too_few_photos_names_both_numbers(tmp_path):
+    from steps.monitor.report import write_report
+
+    write_report(tmp_path / "report.html", drift(minimum_photos=301), population(), {})
+    page = (tmp_path / "report.html").read_text()
+    assert "300 usable photos in the window" in page
+    assert "at least 301 of each are required" in page
+
+
 def test_the_report_shows_each_feature(tmp_path):
     from steps.monitor.report import write_report
 
     window = {name: values[:300] for name, values in population(darker).items()}
-    write_report(tmp_path / "report.html", drift(), population(), window)
+    hostile = drift().model_copy(update={"endpoint": "<script>alert(1)</script>", "refused": {"<script>": 1}})
+    write_report(tmp_path / "report.html", hostile, population(), window)
     page = (tmp_path / "report.html").read_text()
+    assert "<script" not in page
+    assert "Endpoint &lt;script&gt;alert(1)&lt;/script&gt;, version 3" in page
     assert page.count("<svg") == 6
     assert "Brightness: " in page
     assert "http" not in page.replace("http://www.w3.org", "")

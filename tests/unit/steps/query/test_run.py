@@ -87,7 +87,7 @@ def test_the_labels_follow_their_contract(finished: tuple[Job, Summary], tmp_pat
 def test_the_data_is_described_for_people_and_as_numbers(finished: tuple[Job, Summary]) -> None:
     job, _ = finished
     left = job.base / "processing" / "output" / "summary"
-    assert "What the data looks like" in (left / "eda.html").read_text()
+    assert "Exploratory data analysis" in (left / "eda.html").read_text()
     tables = {path.stem: pq.read_table(path).to_pydict() for path in (left / "eda").iterdir()}
     # Of the labelled: B1 and B2 in 00001, B2 in 1, none in NaN, B3 in whole.
     assert tables["items_per_bin"] == {"items": [0, 1, 2], "photos": [1, 2, 1]}
