@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from steps.query.eda import MOST, Findings, Histogram, quantities
-from steps.query.measures import HEIGHT, LENGTH, MEASURES, WEIGHT, WIDTH, Sample
+from steps.query.measures import HEIGHT, LENGTH, MEASURES, WEIGHT, WIDTH, MeasureSample
 from steps.reports.charts import Bar, Drawing, bars, histogram
 from steps.reports.page import render
 
@@ -68,7 +68,7 @@ def _histogram(title: str, below: str, unit: str, totals: Histogram) -> Drawing:
     return bars(title, below, unit, data)
 
 
-def _measures(sample: Sample) -> list[tuple[str, ...]]:
+def _measures(sample: MeasureSample) -> list[tuple[str, ...]]:
     """A row per measure and unit: items with and without it, median, 95th percentile and largest value."""
     rows: list[tuple[str, ...]] = []
     for measure in MEASURES:
@@ -92,7 +92,7 @@ def _measures(sample: Sample) -> list[tuple[str, ...]]:
     return rows
 
 
-def _measure_charts(sample: Sample) -> list[Drawing]:
+def _measure_charts(sample: MeasureSample) -> list[Drawing]:
     weights, weight_unit = _in_most_frequent_unit(sample.table.filter(pc.field("measure") == WEIGHT))
     sides, side_unit = _in_most_frequent_unit(sample.table.filter(pc.field("measure").isin([LENGTH, WIDTH, HEIGHT])))
     longest = sides.group_by(["image_id", "item"]).aggregate([("value", "max")])["value_max"]

@@ -12,7 +12,7 @@ import pytest
 from steps.contracts.query_summary import Refusal
 from steps.query import eda, page
 from steps.query.eda import Counts, Findings
-from steps.query.measures import MEASURES, SCHEMA, Sample
+from steps.query.measures import MEASURES, SCHEMA, MeasureSample
 
 
 def findings(**changes: object) -> Findings:
@@ -31,7 +31,7 @@ def findings(**changes: object) -> Findings:
         "units_per_item": {1: 20, 2: 4, None: 3},
         "photos_per_item": {1: 6, 2: 2, 100: 1},
         "refused": {"malformed-metadata": Refusal(photos=3, examples=["<script>alert(1)</script>", "x"])},
-        "sample": Sample(2, measured),
+        "sample": MeasureSample(2, measured),
     }
     return Findings(**{**usual, **changes})  # type: ignore[arg-type]
 
@@ -99,7 +99,7 @@ def test_quantities_above_the_maximum_are_faint_and_long_tails_are_one_bar(writt
 
 
 def test_a_page_without_data_can_be_written(tmp_path: Path) -> None:
-    empty = Sample(0, SCHEMA.empty_table())
+    empty = MeasureSample(0, SCHEMA.empty_table())
     nothing = findings(
         counts=Counts(0, 0, {}, 5), items_per_bin={}, units_per_item={}, photos_per_item={}, refused={}, sample=empty
     )
