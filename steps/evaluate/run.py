@@ -78,7 +78,7 @@ def run(settings: Settings) -> None:
         agreement=agreement,
         champion=champion.predictor if champion else None,
     )
-    result = evaluate(
+    evaluation = evaluate(
         results,
         settings,
         index=index,
@@ -90,22 +90,22 @@ def run(settings: Settings) -> None:
         provenance=_provenance(settings, predictor.description, summary, tuning),
     )
     outputs = EvaluationOutputs(
-        settings, result, results.miscounts, index, sharding, summary, tuning, predictor.description, folder
+        settings, evaluation, results.miscounts, index, sharding, summary, tuning, predictor.description, folder
     )
     write_report(output / REPORT, outputs)
     results.golden.write(output / GOLDEN)
     if summary is not None:
         results.baseline.write(output / BASELINE, summary.image_location)
-    (output / CARD).write_text(write_card(result, predictor.description, index))
+    (output / CARD).write_text(write_card(evaluation, predictor.description, index))
     # Last: the gate reads it, so it exists only with all other outputs.
-    (output / FILE).write_text(result.model_dump_json(indent=1))
+    (output / FILE).write_text(evaluation.model_dump_json(indent=1))
     log.info(
         "accuracy %.4f, RMSE %.4f (largest class %.4f, %.4f); champion: %s",
-        result.multiclass_classification_metrics.accuracy.value,
-        result.regression_metrics.rmse.value,
-        result.baselines["largest_class"].accuracy,
-        result.baselines["largest_class"].rmse,
-        result.gate.champion,
+        evaluation.multiclass_classification_metrics.accuracy.value,
+        evaluation.regression_metrics.rmse.value,
+        evaluation.baselines["largest_class"].accuracy,
+        evaluation.baselines["largest_class"].rmse,
+        evaluation.gate.champion,
     )
     log.info("registry: %s", registration.reason)
 

@@ -45,7 +45,7 @@ class Identity:
     evaluation_image: str
     serving_image: str
 
-    def is_of(self, package: dict[str, Any]) -> bool:
+    def matches(self, package: dict[str, Any]) -> bool:
         """Whether a package, as DescribeModelPackage returns it, has these facts; a missing fact is never equal."""
         containers = package.get("InferenceSpecification", {}).get("Containers", [])
         artifact = containers[0].get("ModelDataUrl", "") if containers else ""
@@ -103,7 +103,7 @@ def find(group: str, identity: Identity, trained: datetime | None) -> Version | 
     try:
         for arn in _newest_first(sagemaker, group, trained):
             package = _describe(sagemaker, arn)
-            if package is not None and identity.is_of(package):
+            if package is not None and identity.matches(package):
                 status = package.get("ModelApprovalStatus", "without an approval status")
                 return Version(int(package["ModelPackageVersion"]), package["ModelPackageArn"], status)
     except (BotoCoreError, ClientError) as error:
