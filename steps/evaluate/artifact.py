@@ -37,7 +37,7 @@ def unpack(folder: Path) -> Path:
     """
     archives = sorted(folder.rglob(ARCHIVE))
     if len(archives) != 1:
-        raise StepError(f"{folder}: contains {len(archives)} files {ARCHIVE}, want one")
+        raise StepError(f"{folder}: contains {len(archives)} files {ARCHIVE}, expected one")
     target = folder / "unpacked"
     try:
         with gzip.open(archives[0]) as stream:

@@ -1,6 +1,6 @@
-"""Photos that are kept while the test split passes: errors for the report, golden photos, the monitor's baseline.
+"""Photos that are kept of the test split: errors for the report, golden photos, the monitor's baseline.
 
-Each of the three has a limit, whatever the number of photos.
+The number of kept photos is limited, as the test split may not fit into memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LARGEST_ERRORS = 12
 # Most frequent errors: this many kinds (a true count and another, predicted one), each shown by this many photos.
 KINDS = 4
 PHOTOS_PER_KIND = 3
-# Kinds whose photos are kept while photos pass: as many kinds exist as pairs of counts. The rarest are dropped.
+# Kinds with photos in memory: every pair of counts is a kind, so the rarest ones are dropped.
 KINDS_KEPT = 64
 
 GOLDEN_PHOTOS = 8

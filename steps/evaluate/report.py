@@ -37,7 +37,7 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True)
 class EvaluationOutputs:
-    """The content of the report. `folder` is the unpacked artifact; None stands for an input that the job has not."""
+    """The content of the report. `folder` is the unpacked artifact; an input that the job does not have is None."""
 
     settings: Settings
     evaluation: Evaluation

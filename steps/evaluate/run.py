@@ -56,7 +56,7 @@ def run(settings: Settings) -> None:
     be evaluated, or a metric is not finite.
     """
     if settings.batch_size < 1:
-        raise StepError(f"--batch-size is {settings.batch_size}; want 1 or more")
+        raise StepError(f"--batch-size is {settings.batch_size}; it must be 1 or more")
     folder = unpack(container.processing_input("model"))
     predictor = Predictor.load(folder)
     index = read_index(container.processing_input("index"))

@@ -24,7 +24,7 @@ Histogram = dict[int | None, int]
 
 @dataclass(frozen=True)
 class Counts:
-    """Photos, metadata files, and photos by usable quantity; the largest quantity stands for all above it too."""
+    """Photos, metadata files, and photos by usable quantity; the largest quantity includes all above it."""
 
     images: int
     metadata_files: int

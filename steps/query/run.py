@@ -94,7 +94,7 @@ def run(
     has a label.
     """
     if maximum_quantity < 1:
-        raise StepError(f"--maximum-quantity is {maximum_quantity}; want 1 or more")
+        raise StepError(f"--maximum-quantity is {maximum_quantity}; it must be 1 or more")
     raw = S3Uri.parse(image_location)
     tables = Tables(statements.database_name(database), job_suffix())
     outputs = Outputs.declared()
@@ -237,7 +237,7 @@ def null_or_missing(athena: Athena, tables: Tables, source: Source) -> Iterator[
 
 
 def quantities(athena: Athena, tables: Tables, maximum_quantity: int) -> dict[int, int]:
-    """Photos by usable quantity, also above the maximum; the largest quantity stands for all above it too."""
+    """Photos by usable quantity, also above the maximum; the largest quantity includes all above it."""
     largest = max(LARGEST_QUANTITY, maximum_quantity + 1)
     rows = athena.rows("count labels", statements.distribution(tables, largest))
     return {int(str(row["quantity"])): int(str(row["photos"])) for row in rows}

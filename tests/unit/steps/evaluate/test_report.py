@@ -86,7 +86,7 @@ def test_the_worst_mistake_comes_first_and_names_are_escaped(report):
     assert "true 2, predicted 0" in report
 
 
-def test_it_names_what_was_left_out_of_the_data(report):
+def test_it_names_the_photos_left_out(report):
     assert "not-jpeg" in report
     assert "9001, &lt;script&gt;alert(1)&lt;/script&gt;" in report
 
