@@ -15,7 +15,7 @@ _PART = re.compile(r"\.?([A-Za-z0-9_-]+)|\[(\d+)\]|\['([^']+)'\]")
 _NAMES = ("OutputName", "InputName", "ChannelName", "MetricName", "Name")
 
 
-class ExpressionError(Exception):
+class ResolutionError(Exception):
     """A value that cannot be had; the message says which and why."""
 
 
@@ -32,7 +32,7 @@ class Values:
 
 
 def resolve(value: Any, values: Values) -> Any:
-    """`value` with every expression in it replaced. Raises ExpressionError."""
+    """`value` with every expression in it replaced. Raises ResolutionError."""
     if isinstance(value, list):
         return [resolve(item, values) for item in value]
     if not isinstance(value, dict):
@@ -80,8 +80,8 @@ def _get(expression: str, values: Values) -> Any:
             step, _, path = rest.partition(".")
             return walk(values.properties(step), path)
     except (KeyError, IndexError, TypeError) as error:
-        raise ExpressionError(f"{expression} has no value: {error}") from error
-    raise ExpressionError(f"{expression}: expected Parameters, Execution or Steps")
+        raise ResolutionError(f"{expression} has no value: {error}") from error
+    raise ResolutionError(f"{expression}: expected Parameters, Execution or Steps")
 
 
 def walk(value: Any, path: str) -> Any:
@@ -116,7 +116,7 @@ def _json_get(expression: dict[str, Any], values: Values) -> Any:
     try:
         value = walk(document, expression["Path"])
     except (KeyError, IndexError, TypeError) as error:
-        raise ExpressionError(f"{expression['Path']} is not in property file {file} of step {step}") from error
+        raise ResolutionError(f"{expression['Path']} is not in property file {file} of step {step}") from error
     if isinstance(value, dict | list) or value is None:
-        raise ExpressionError(f"{expression['Path']} in property file {file} of step {step} is no single value")
+        raise ResolutionError(f"{expression['Path']} in property file {file} of step {step} is no single value")
     return value

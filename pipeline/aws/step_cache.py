@@ -37,7 +37,7 @@ _DURATION = re.compile(
 _SECONDS = (31_536_000, 2_592_000, 604_800, 86_400, 3_600, 60, 1)
 
 
-def counted(step_type: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+def key_attributes(step_type: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
     """The attributes of a step's arguments that count, by name; None for a type of step that is not known here."""
     if step_type == "Tuning":
         definition = arguments.get("TrainingJobDefinition", {})

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError
 from pipeline.local.machine.image_store import ImageRegistry
 
 Request = dict[str, Any]

@@ -15,9 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipeline.local import dead_letters
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError, send_dead_letter
 from pipeline.local.machine.functions import Functions
 
 log = logging.getLogger(__name__)
@@ -108,4 +106,4 @@ class Events:
                     "ERROR_MESSAGE": error.message,
                     "RETRY_ATTEMPTS": "0",
                 }
-                dead_letters.send(self._context, queue, body, attributes)
+                send_dead_letter(self._context, queue, body, attributes)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 
 Request = dict[str, Any]
 # Beside a group's streams, which end in .log.

@@ -15,8 +15,7 @@ from pipeline.local.athena import Athena, S3Access
 from pipeline.local.cloudformation.service import CloudFormation
 from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.container_registry import ContainerRegistry
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError
 from pipeline.local.events import Events
 from pipeline.local.logs import Logs
 from pipeline.local.machine.functions import Functions
@@ -26,7 +25,7 @@ from pipeline.local.sagemaker.jobs import JobServices
 from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.pipelines import Pipelines
 from pipeline.local.sagemaker.processing import ProcessingJobs
-from pipeline.local.sagemaker.registry import Registry
+from pipeline.local.sagemaker.registry import ModelRegistry
 from pipeline.local.sagemaker.steps import StepRunners
 from pipeline.local.sagemaker.tags import Tags
 from pipeline.local.sagemaker.training import TrainingJobs
@@ -54,7 +53,7 @@ class Services:
         images = ImageRegistry(context.directory / "images")
         job_services = JobServices(context, self.logs, images)
         self._tags = Tags(context.store)
-        self._registry = Registry(context, self.events)
+        self._registry = ModelRegistry(context, self.events)
         self._processing = ProcessingJobs(job_services)
         self._training = TrainingJobs(job_services)
         self._tuning = TuningJobs(job_services, self._training)
@@ -118,7 +117,7 @@ class Services:
         _validate_request(service, operation, request)
         response = handler(request)
         if service == "sagemaker" and operation.startswith("Create"):
-            self._tags.keep(request, response)
+            self._tags.add_created(request, response)
         _validate_response(service, operation, response)
         return response
 

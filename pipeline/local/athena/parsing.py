@@ -33,7 +33,7 @@ from pipeline.local.athena.statements import (
     Unload,
 )
 from pipeline.local.athena.types import from_hive
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 
 DIALECT = "athena"
 _IDENTIFIER = r"[`\"]?(?P<{}>[A-Za-z_][A-Za-z0-9_]*)[`\"]?"

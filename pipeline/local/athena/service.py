@@ -26,7 +26,7 @@ from pipeline.local.athena.parsing import parse
 from pipeline.local.athena.statements import Statement
 from pipeline.local.athena.storage import S3Access, Storage, as_folder
 from pipeline.local.athena.workgroups import WorkGroups
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.store import Document, Store
 
 log = logging.getLogger(__name__)

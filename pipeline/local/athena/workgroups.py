@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.store import Document, Store
 
 # The one that every account has.

@@ -12,8 +12,7 @@ from pipeline.local.cloudformation.changes import MissingCapabilityError, change
 from pipeline.local.cloudformation.engine import Engine
 from pipeline.local.cloudformation.kinds import KINDS, Account
 from pipeline.local.cloudformation.stacks import DELETED, REVIEW, Stacks
-from pipeline.local.context import Context, now
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError, now
 from pipeline.local.store import Document
 
 Request = dict[str, Any]

@@ -7,8 +7,7 @@ from typing import Any
 
 from pipeline.aws.cloudformation import Evaluation, TemplateError, read
 from pipeline.local.cloudformation.kinds import KINDS, Account, Kind
-from pipeline.local.context import now
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError, now
 from pipeline.local.store import Document
 
 STACK, CHANGE_SET = "cloudformation-stack", "cloudformation-change-set"

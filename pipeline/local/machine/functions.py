@@ -20,9 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.local import dead_letters
-from pipeline.local.context import Context, now
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError, now, send_dead_letter
 from pipeline.local.logs import Logs
 
 log = logging.getLogger(__name__)
@@ -92,7 +90,7 @@ class Functions:
                 return
         if queue := self._queues.get(name):
             attributes = {"RequestID": request_id, "ErrorCode": FAILED, "ErrorMessage": answer[:ERROR_LENGTH]}
-            dead_letters.send(self._context, queue, payload.decode(errors="replace"), attributes)
+            send_dead_letter(self._context, queue, payload.decode(errors="replace"), attributes)
 
     def invoke(self, name: str, payload: bytes, request_id: str = "") -> Result:
         """Run the function once and wait. Raises ServiceError when there is no such function."""

@@ -7,31 +7,21 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.local.context import Context, now, random_id
-from pipeline.local.errors import ServiceError
+from pipeline.aws.validation.definition import all_steps, validate_definition
+from pipeline.local.context import Context, ServiceError, now, random_id
 from pipeline.local.events import Events
 from pipeline.local.sagemaker.execution import KIND as EXECUTION
 from pipeline.local.sagemaker.execution import Execution
-from pipeline.local.sagemaker.resources import Request, chosen, name_of, not_found, ordered, page
+from pipeline.local.sagemaker.resources import Request, chosen, described, listing, name_of, not_found, page
 from pipeline.local.sagemaker.steps import StepRunners
-from pipeline.local.sagemaker.tags import forget
+from pipeline.local.sagemaker.tags import delete_tags
 
 PIPELINE = "pipeline"
 _TYPES: dict[str, Callable[[str], Any]] = {"String": str, "Integer": int, "Float": float}
-_STEP = (
-    "StepName",
-    "StartTime",
-    "EndTime",
-    "StepStatus",
-    "CacheHitResult",
-    "FailureReason",
-    "Metadata",
-    "AttemptCount",
-)
 
 
 class Pipelines:
-    """CreatePipeline, StartPipelineExecution and what belongs to them."""
+    """CreatePipeline, StartPipelineExecution and their kin."""
 
     def __init__(self, context: Context, runners: StepRunners, events: Events) -> None:
         self._context = context
@@ -43,7 +33,7 @@ class Pipelines:
                 context.store.update(EXECUTION, document["ExecutionId"], _interrupted)
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
-        """Operation names and their handlers."""
+        """Handlers by operation."""
         return {
             "CreatePipeline": self.create,
             "UpdatePipeline": self.update,
@@ -62,7 +52,7 @@ class Pipelines:
     # -------------------------------------------------------------------------------------------------- pipelines
 
     def create(self, request: Request) -> Request:
-        """Create a pipeline from a definition that the service would take."""
+        """Create a pipeline from a definition that the service would accept."""
         name = request["PipelineName"]
         self._check(_definition_text(request))
         arn = self._context.arn("sagemaker", f"pipeline/{name.lower()}")
@@ -86,7 +76,7 @@ class Pipelines:
         return {"PipelineArn": arn}
 
     def update(self, request: Request) -> Request:
-        """Replace what the request names; executions under way keep their definition."""
+        """Replace the members that the request names. Executions that run keep their definition."""
         document = self._pipeline(request["PipelineName"])
         changes = chosen(request, ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration"))
         if "PipelineDefinition" in request or "PipelineDefinitionS3Location" in request:
@@ -97,9 +87,7 @@ class Pipelines:
         return {"PipelineArn": document["PipelineArn"]}
 
     def _check(self, text: str) -> None:
-        """Refuse what SageMaker would refuse, and what cannot run here."""
-        from pipeline.aws.validation import validate_definition
-
+        """Raise ServiceError for a definition that SageMaker would refuse, and for one that cannot run here."""
         try:
             definition = json.loads(text)
         except ValueError as error:
@@ -108,7 +96,7 @@ class Pipelines:
             raise ServiceError("ValidationException", "Unable to parse pipeline definition: not a JSON object")
         if problems := validate_definition(definition):
             raise ServiceError("ValidationException", "; ".join(map(str, problems)))
-        unknown = sorted({step["Type"] for step in _all_steps(definition["Steps"])} - set(self._runners.types))
+        unknown = sorted({step["Type"] for step in all_steps(definition["Steps"])} - set(self._runners.types))
         if unknown:
             raise ServiceError(
                 "ValidationException",
@@ -116,14 +104,13 @@ class Pipelines:
             )
 
     def _pipeline(self, name: str) -> Request:
-        wanted = name_of(name)
-        document = self._context.store.get(PIPELINE, wanted)
+        document = self._context.store.get(PIPELINE, name_of(name))
         if document is None:
-            # An ARN holds the name in lower case.
-            matching = (one for one in self._context.store.list(PIPELINE) if one["PipelineArn"] == name)
-            document = next(matching, None)
+            # An ARN has the name in lower case.
+            pipelines = self._context.store.list(PIPELINE)
+            document = next((pipeline for pipeline in pipelines if pipeline["PipelineArn"] == name), None)
         if document is None:
-            raise not_found(f"Pipeline '{self._context.arn('sagemaker', f'pipeline/{wanted}')}' does not exist.")
+            raise not_found(f"Pipeline '{self._context.arn('sagemaker', f'pipeline/{name_of(name)}')}' does not exist.")
         return document
 
     def describe(self, request: Request) -> Request:
@@ -136,26 +123,14 @@ class Pipelines:
 
     def list_pipelines(self, request: Request) -> Request:
         """Summaries."""
-        fields = (
-            "PipelineArn",
-            "PipelineName",
-            "PipelineDisplayName",
-            "PipelineDescription",
-            "RoleArn",
-            "CreationTime",
-            "LastModifiedTime",
-        )
         prefix = request.get("PipelineNamePrefix", "")
-        items = [
-            chosen(document, fields)
-            for document in self._context.store.list(PIPELINE)
-            if document["PipelineName"].startswith(prefix)
+        pipelines = [
+            document for document in self._context.store.list(PIPELINE) if document["PipelineName"].startswith(prefix)
         ]
-        keys = {"Name": "PipelineName", "CreationTime": "CreationTime"}
-        return page(request, ordered(request, items, keys, "CreationTime"), "PipelineSummaries")
+        return listing("ListPipelines", request, pipelines, {"Name": "PipelineName", "CreationTime": "CreationTime"})
 
     def delete(self, request: Request) -> Request:
-        """Delete the pipeline and its executions; what their jobs have made remains.
+        """Delete the pipeline and its executions; the results of their jobs remain.
 
         https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeletePipeline.html
         """
@@ -166,10 +141,10 @@ class Pipelines:
         for run in runs:
             _, thread = self._executions.pop(run["ExecutionId"], (None, None))
             if thread is not None:
-                thread.join()  # its last words are written
+                thread.join()  # until its last change is written
             self._context.store.delete(EXECUTION, run["ExecutionId"])
         self._context.store.delete(PIPELINE, document["PipelineName"])
-        forget(self._context.store, document["PipelineArn"])
+        delete_tags(self._context.store, document["PipelineArn"])
         return {"PipelineArn": document["PipelineArn"]}
 
     # ------------------------------------------------------------------------------------------------- executions
@@ -211,7 +186,7 @@ class Pipelines:
         return {"PipelineExecutionArn": arn}
 
     def stop(self, request: Request) -> Request:
-        """Ask the execution to end."""
+        """Stop the execution."""
         document = self._execution(request["PipelineExecutionArn"])
         if document["PipelineExecutionStatus"] != "Executing":
             status = document["PipelineExecutionStatus"]
@@ -238,69 +213,44 @@ class Pipelines:
         return document
 
     def _started(self, pipeline: str, token: str) -> str | None:
-        """The execution that a request with the same token has started."""
-        found = (run["PipelineExecutionArn"] for run in self._runs(pipeline) if run.get("ClientRequestToken") == token)
-        return next(found, None)
+        """ARN of the execution that an earlier request with the same token started."""
+        runs = (run["PipelineExecutionArn"] for run in self._runs(pipeline) if run.get("ClientRequestToken") == token)
+        return next(runs, None)
 
     def _runs(self, pipeline: str) -> list[Request]:
-        return [one for one in self._context.store.list(EXECUTION) if one["PipelineName"] == pipeline]
+        return [run for run in self._context.store.list(EXECUTION) if run["PipelineName"] == pipeline]
 
     def describe_execution(self, request: Request) -> Request:
-        """The execution as it stands."""
+        """The execution's description."""
         document = self._execution(request["PipelineExecutionArn"])
-        fields = (
-            "PipelineArn",
-            "PipelineExecutionArn",
-            "PipelineExecutionDisplayName",
-            "PipelineExecutionStatus",
-            "PipelineExecutionDescription",
-            "FailureReason",
-            "CreationTime",
-            "LastModifiedTime",
-            "ParallelismConfiguration",
-        )
         experiment = {"ExperimentName": document["PipelineName"].lower(), "TrialName": document["ExecutionId"]}
-        return {**chosen(document, fields), "PipelineExperimentConfig": experiment}
+        return {**described("DescribePipelineExecution", document), "PipelineExperimentConfig": experiment}
 
     def list_executions(self, request: Request) -> Request:
         """Summaries, newest first."""
         pipeline = self._pipeline(request["PipelineName"])
-        items = [
-            {
-                **chosen(
-                    run,
-                    (
-                        "PipelineExecutionArn",
-                        "PipelineExecutionStatus",
-                        "PipelineExecutionDescription",
-                        "PipelineExecutionDisplayName",
-                    ),
-                ),
-                "StartTime": run["CreationTime"],
-                **({"PipelineExecutionFailureReason": run["FailureReason"]} if "FailureReason" in run else {}),
-            }
+        earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
+        runs = [
+            {**run, "StartTime": run["CreationTime"], "PipelineExecutionFailureReason": run.get("FailureReason")}
             for run in self._runs(pipeline["PipelineName"])
-            if request.get("CreatedAfter", 0) <= run["CreationTime"] <= request.get("CreatedBefore", float("inf"))
+            if earliest <= run["CreationTime"] <= latest
         ]
         keys = {"CreationTime": "StartTime", "PipelineExecutionArn": "PipelineExecutionArn"}
-        return page(request, ordered(request, items, keys, "CreationTime"), "PipelineExecutionSummaries")
+        return listing("ListPipelineExecutions", request, runs, keys)
 
     def list_steps(self, request: Request) -> Request:
         """The steps that have started; in AWS's default order the newest comes first."""
-        document = self._execution(request["PipelineExecutionArn"])
-        items = [chosen(step, _STEP) for step in document["Steps"].values()]
-        keys = {"StartTime": "StartTime"}
-        ordering = {"SortBy": "StartTime", "SortOrder": request.get("SortOrder", "Descending")}
-        return page(request, ordered(ordering, items, keys, "StartTime"), "PipelineExecutionSteps")
+        steps = self._execution(request["PipelineExecutionArn"])["Steps"].values()
+        return listing("ListPipelineExecutionSteps", request, steps, {"StartTime": "StartTime"}, default="StartTime")
 
     def list_parameters(self, request: Request) -> Request:
-        """The values that the execution ran with."""
+        """The values of the execution's parameters."""
         document = self._execution(request["PipelineExecutionArn"])
         items = [{"Name": name, "Value": str(value)} for name, value in document["Parameters"].items()]
         return page(request, items, "PipelineParameters")
 
     def describe_definition(self, request: Request) -> Request:
-        """The definition that the execution ran."""
+        """The execution's definition."""
         document = self._execution(request["PipelineExecutionArn"])
         return {"PipelineDefinition": document["PipelineDefinition"], "CreationTime": document["CreationTime"]}
 
@@ -325,21 +275,12 @@ class Pipelines:
 
 def _definition_text(request: Request) -> str:
     if "PipelineDefinition" not in request:
-        raise ServiceError("ValidationException", "The local cloud takes PipelineDefinition, no S3 location.")
+        raise ServiceError("ValidationException", "The local cloud accepts PipelineDefinition, no S3 location.")
     return str(request["PipelineDefinition"])
 
 
-def _all_steps(steps: list[Request]) -> list[Request]:
-    found = []
-    for step in steps:
-        found.append(step)
-        if step["Type"] == "Condition":
-            found += _all_steps(step["Arguments"].get("IfSteps", []) + step["Arguments"].get("ElseSteps", []))
-    return found
-
-
 def _parameters(declared: list[Request], given: dict[str, str]) -> dict[str, Any]:
-    """Values by name, of their declared types. Raises ServiceError for what the definition does not allow."""
+    """Values by name, of their declared types. Raises ServiceError for values that the definition does not allow."""
     unknown = sorted(set(given) - {parameter["Name"] for parameter in declared})
     if unknown:
         raise ServiceError("ValidationException", f"Unknown parameters: {', '.join(unknown)}")
@@ -367,7 +308,7 @@ def _as_boolean(value: Any) -> bool:
 
 
 def _interrupted(document: Request) -> None:
-    """What a restart makes of an execution that was under way."""
+    """Fail an execution that ran when the local cloud was stopped."""
     at = now()
     reason = "The local cloud was stopped while this ran. Start it again: finished steps come from the cache."
     for step in document["Steps"].values():

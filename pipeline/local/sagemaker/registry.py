@@ -1,4 +1,4 @@
-"""The Model Registry: package groups, versions, and the event that an approval is.
+"""The Model Registry: package groups, versions, and the events of their approval.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-registry.html and, for the event,
 https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
@@ -9,38 +9,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from pipeline.local.context import Context, now
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError, now
 from pipeline.local.events import Events
-from pipeline.local.sagemaker.resources import Request, chosen, name_of, ordered, page
-from pipeline.local.sagemaker.tags import forget
+from pipeline.local.sagemaker.resources import Request, chosen, described, listing, name_of, selected
+from pipeline.local.sagemaker.tags import delete_tags
 
 GROUP = "model-package-group"
 PACKAGE = "model-package"
-_SUMMARY = (
-    "ModelPackageName",
-    "ModelPackageGroupName",
-    "ModelPackageVersion",
-    "ModelPackageArn",
-    "ModelPackageDescription",
-    "CreationTime",
-    "ModelPackageStatus",
-    "ModelApprovalStatus",
-)
 _CHANGEABLE = (
-    "ModelApprovalStatus",
-    "ApprovalDescription",
-    "CustomerMetadataProperties",
-    "ModelCard",
-    "InferenceSpecification",
-    "SourceUri",
+    *("ModelApprovalStatus", "ApprovalDescription", "CustomerMetadataProperties"),
+    *("ModelCard", "InferenceSpecification", "SourceUri"),
 )
-# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListModelPackages.html, and that of groups.
-_OLDEST_FIRST: Request = {"SortOrder": "Ascending"}
+# The default order, by https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListModelPackages.html and the
+# page of ListModelPackageGroups.
+_OLDEST_FIRST = "Ascending"
+_EVENT = (
+    *("ModelPackageName", "ModelPackageGroupName", "ModelPackageVersion", "ModelPackageArn"),
+    *("ModelPackageDescription", "CreationTime", "InferenceSpecification", "ModelPackageStatus"),
+    *("ModelPackageStatusDetails", "ModelApprovalStatus", "CustomerMetadataProperties"),
+)
 
 
-class Registry:
-    """CreateModelPackageGroup, CreateModelPackage and what belongs to them."""
+class ModelRegistry:
+    """CreateModelPackageGroup, CreateModelPackage and their kin."""
 
     def __init__(self, context: Context, events: Events) -> None:
         self._context = context
@@ -48,7 +39,7 @@ class Registry:
         self._versions = threading.Lock()
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
-        """Operation names and their handlers."""
+        """Handlers by operation."""
         return {
             "CreateModelPackageGroup": self.create_group,
             "DescribeModelPackageGroup": self.describe_group,
@@ -85,22 +76,13 @@ class Registry:
 
     def describe_group(self, request: Request) -> Request:
         """The group."""
-        document = self._group(request["ModelPackageGroupName"])
-        del document["NextVersion"]
-        return document
+        return described("DescribeModelPackageGroup", self._group(request["ModelPackageGroupName"]))
 
     def list_groups(self, request: Request) -> Request:
         """Summaries of all groups."""
-        fields = ("ModelPackageGroupName", "ModelPackageGroupArn", "ModelPackageGroupDescription", "CreationTime")
-        items = [
-            {**chosen(group, fields), "ModelPackageGroupStatus": group["ModelPackageGroupStatus"]}
-            for group in self._context.store.list(GROUP)
-            if request.get("NameContains", "") in group["ModelPackageGroupName"]
-        ]
+        groups = selected(request, self._context.store.list(GROUP), "ModelPackageGroupName")
         keys = {"Name": "ModelPackageGroupName", "CreationTime": "CreationTime"}
-        return page(
-            request, ordered(_OLDEST_FIRST | request, items, keys, "CreationTime"), "ModelPackageGroupSummaryList"
-        )
+        return listing("ListModelPackageGroups", request, groups, keys, order=_OLDEST_FIRST)
 
     def delete_group(self, request: Request) -> Request:
         """Delete an empty group."""
@@ -109,7 +91,7 @@ class Registry:
         if self._packages(name):
             raise ServiceError("ConflictException", f"Model Package Group {name} has versions; delete them first.")
         self._context.store.delete(GROUP, name)
-        forget(self._context.store, arn)
+        delete_tags(self._context.store, arn)
         return {}
 
     def create(self, request: Request) -> Request:
@@ -163,20 +145,13 @@ class Registry:
         if group := request.get("ModelPackageGroupName"):
             self._group(group)
             packages = self._packages(name_of(group))
-        wanted = request.get("ModelApprovalStatus")
-        items = [
-            chosen(package, _SUMMARY)
-            for package in packages
-            if (wanted is None or package["ModelApprovalStatus"] == wanted)
-            and request.get("NameContains", "") in package["ModelPackageName"]
-            and request.get("CreationTimeAfter", 0) <= package["CreationTime"]
-            and package["CreationTime"] <= request.get("CreationTimeBefore", float("inf"))
-        ]
+        filters = {**request, "StatusEquals": request.get("ModelApprovalStatus")}
+        packages = selected(filters, packages, "ModelPackageName", "ModelApprovalStatus")
         keys = {"Name": "ModelPackageVersion", "CreationTime": "CreationTime"}
-        return page(request, ordered(_OLDEST_FIRST | request, items, keys, "CreationTime"), "ModelPackageSummaryList")
+        return listing("ListModelPackages", request, packages, keys, order=_OLDEST_FIRST)
 
     def update(self, request: Request) -> Request:
-        """Change a version; a change of the approval status is what the deployment rule waits for."""
+        """Change a version. A rule deploys by the event of a changed approval status."""
         package = self._package(request["ModelPackageArn"])
         changes = chosen(request, _CHANGEABLE)
         removed = request.get("CustomerMetadataPropertiesToRemove", [])
@@ -200,27 +175,11 @@ class Registry:
         """Delete a version; its number is not used again."""
         package = self._package(request["ModelPackageName"])
         self._context.store.delete(PACKAGE, package["ModelPackageName"])
-        forget(self._context.store, package["ModelPackageArn"])
+        delete_tags(self._context.store, package["ModelPackageArn"])
         return {}
 
     def _emit(self, package: Request, updated: list[str]) -> None:
-        detail = chosen(
-            package,
-            (
-                "ModelPackageName",
-                "ModelPackageGroupName",
-                "ModelPackageVersion",
-                "ModelPackageArn",
-                "ModelPackageDescription",
-                "CreationTime",
-                "InferenceSpecification",
-                "ModelPackageStatus",
-                "ModelPackageStatusDetails",
-                "ModelApprovalStatus",
-                "CustomerMetadataProperties",
-            ),
-        )
-        detail["CertifyForMarketplace"] = False
+        detail = {**chosen(package, _EVENT), "CertifyForMarketplace": False}
         if updated:
             detail["UpdatedModelPackageFields"] = updated
         self._events.emit("SageMaker Model Package State Change", [package["ModelPackageArn"]], detail)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.aws.timetable import ExpressionError, Timetable
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 
 Request = dict[str, Any]
 DEFAULT_GROUP = "default"

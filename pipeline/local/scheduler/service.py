@@ -13,9 +13,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from pipeline.local import dead_letters
-from pipeline.local.context import Context, now
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError, now, send_dead_letter
 from pipeline.local.sagemaker.resources import chosen, page
 from pipeline.local.scheduler.clock import Clock
 from pipeline.local.scheduler.schedules import DEFAULT_GROUP, Key, Request, check, document, next_due
@@ -233,7 +231,7 @@ class Scheduler:
             "SCHEDULE_ARN": invocation.schedule["Arn"],
             "TARGET_ARN": target["Arn"],
         }
-        dead_letters.send(self._context, queue, self._targets.payload(invocation), attributes)
+        send_dead_letter(self._context, queue, self._targets.payload(invocation), attributes)
 
 
 def _delay(schedule: Request, scheduled: datetime) -> timedelta:

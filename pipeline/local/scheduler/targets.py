@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.scheduler.schedules import UNIVERSAL, Request
 
 Call = Callable[[str, str, Request], Request]

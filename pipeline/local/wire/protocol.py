@@ -18,8 +18,7 @@ from urllib.parse import parse_qsl, unquote
 
 from werkzeug.wrappers import Request, Response
 
-from pipeline.local.context import random_id
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError, random_id
 from pipeline.local.services import Services
 from pipeline.local.wire import query, rest
 

@@ -11,7 +11,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from pipeline.aws.validation.shapes import service_model
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 
 CONTENT_TYPE = "text/xml"
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from pipeline.aws.validation.shapes import service_model
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 

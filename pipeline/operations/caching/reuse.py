@@ -162,7 +162,7 @@ class _Resolver:
 
 def _request(step: Mapping[str, Any], values: Mapping[str, Any]) -> _Request | None:
     """What the cache compares of `step`; None for a type of step whose attributes are not known."""
-    counted = step_cache.counted(step["Type"], step.get("Arguments", {}))
+    counted = step_cache.key_attributes(step["Type"], step.get("Arguments", {}))
     if counted is None:
         return None
     resolver = _Resolver(values)

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.logs import Logs
 
 GROUP, STREAM = "/aws/sagemaker/TrainingJobs", "job/algo-1-17"

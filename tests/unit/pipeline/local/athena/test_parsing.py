@@ -8,7 +8,7 @@ from pipeline.local.athena.failures import QueryError
 from pipeline.local.athena.parsing import parse
 from pipeline.local.athena.serdes import ION, OPENX
 from pipeline.local.athena.statements import CreateExternalTable, CreateTableAs, DropTable, Select, TableName, Unload
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from pipeline.local import dead_letters
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError
 from pipeline.local.logs import Logs
 from pipeline.local.machine import functions
 from pipeline.local.machine.functions import Functions
@@ -67,7 +65,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(functions, "RETRY_SECONDS", 0.01)
     made = Account(tmp_path)
-    monkeypatch.setattr(dead_letters, "send", lambda _, *letter: made.dead.append(letter))
+    monkeypatch.setattr(functions, "send_dead_letter", lambda _, *letter: made.dead.append(letter))
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("app.py", SOURCE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.local.sagemaker.metrics import Metrics
+from pipeline.local.sagemaker.training import Metrics
 
 
 def test_a_line_gives_each_metric_it_holds_and_the_latest_value_stays() -> None:

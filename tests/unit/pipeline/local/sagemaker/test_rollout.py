@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.sagemaker.rollout import Policy, Traffic, roll_out
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.sagemaker.search import HyperbandLimits, Search, check, hyperband_limits
 
 RANGES = {

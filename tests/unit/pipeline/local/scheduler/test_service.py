@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local import dead_letters
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError
 from pipeline.local.scheduler import Scheduler, service
 from pipeline.local.scheduler.targets import Targets
 from pipeline.local.store import Store
@@ -56,7 +54,7 @@ class Account:
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     made = Account(tmp_path)
     monkeypatch.setattr(service, "RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(dead_letters, "send", lambda _, *letter: made.dead.append(letter))
+    monkeypatch.setattr(service, "send_dead_letter", lambda _, *letter: made.dead.append(letter))
     made.scheduler.start()
     yield made
     made.scheduler.close()

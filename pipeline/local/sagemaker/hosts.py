@@ -1,0 +1,82 @@
+"""A job's instances as child processes, and the files that SageMaker and the instances exchange."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.local.machine.containers import Container
+
+
+class Instances:
+    """The instances of one job: started together, ended together when one fails or `stop` is set."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._containers: dict[str, Container] = {}
+        self._stop = stop
+
+    def add(self, host: str, container: Container) -> None:
+        """Add an instance."""
+        self._containers[host] = container
+
+    def run(self, max_seconds: float, tick: Callable[[], None] = lambda: None) -> dict[str, int]:
+        """Start all and wait. Returns the exit status by host. `tick` is called about five times per second.
+
+        When one ends with an error the others are ended too: a distributed job cannot go on without a member.
+        Raises TimeoutError after `max_seconds`, once all have ended.
+        """
+        if self._stop.is_set():
+            return {}
+        for container in self._containers.values():
+            container.start()
+        deadline = time.monotonic() + max_seconds
+        late = False
+        while any(container.poll() is None for container in self._containers.values()):
+            late = time.monotonic() > deadline
+            failed = any(container.poll() not in (None, 0) for container in self._containers.values())
+            if self._stop.is_set() or failed or late:
+                self._end(10 if failed else 120)
+                break
+            tick()
+            self._stop.wait(0.2)
+        statuses = {host: container.wait(30) for host, container in self._containers.items()}
+        if late:
+            raise TimeoutError
+        return statuses
+
+    def _end(self, grace: float) -> None:
+        """SIGTERM to all, SIGKILL to those that still run after `grace` seconds."""
+        for container in self._containers.values():
+            container.terminate()
+        until = time.monotonic() + grace
+        for container in self._containers.values():
+            try:
+                container.wait(max(0.1, until - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                container.stop(0)
+
+
+def host_names(count: int) -> list[str]:
+    """Host names as SageMaker gives them: algo-1, algo-2, ..."""
+    return [f"algo-{number}" for number in range(1, count + 1)]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a configuration file of the container."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def exit_message(statuses: dict[str, int], bases: dict[str, Path], file: str) -> tuple[str, int]:
+    """Content of the first failed instance's failure file, and its exit status."""
+    # An instance that was ended because another one failed wrote no message: those with one come first.
+    failed = [host for host, status in statuses.items() if status != 0]
+    failed.sort(key=lambda host: not (bases[host] / "output" / file).exists())
+    path = bases[failed[0]] / "output" / file
+    message = path.read_text(errors="replace").strip() if path.exists() else ""
+    return message, statuses[failed[0]]
