@@ -19,9 +19,11 @@ _MISSING_CODES = {
     "ResourceNotFoundException",
     "NoSuchKey",
     "NoSuchBucket",
+    "NoSuchBucketPolicy",
     "404",
-    # IAM's, Glue's, KMS's, ECR's and SQS's.
+    # IAM's, SNS's, Glue's, KMS's, ECR's and SQS's.
     "NoSuchEntity",
+    "NotFound",
     "EntityNotFoundException",
     "NotFoundException",
     "RepositoryNotFoundException",

@@ -75,7 +75,7 @@ def test_a_role_with_a_name_wants_to_be_allowed(cloud, given):
 
 
 def test_a_function_that_is_not_known_fails_the_change_set(cloud):
-    with pytest.raises(ClientError, match="the function Fn::GetAZs is not known here"):
+    with pytest.raises(ClientError, match="the function Fn::GetAZs is not supported here"):
         change_set(cloud, {"Queue": queue(DelaySeconds={"Fn::GetAZs": ""})})
 
 
