@@ -124,9 +124,9 @@ def _known(settings: Settings, kind: str, name: str, wanted: Mapping[str, Any]) 
                 return {"PolicyDocument": json.loads(answer["Policy"])}
         _check_region(settings, client(settings, "s3").head_bucket(Bucket=name, **_owner(settings)))
     except ClientError as error:
-        if aws_errors.is_of(error, _MISSING):
+        if aws_errors.has_code(error, _MISSING):
             return None
-        if kind == BUCKET and aws_errors.is_of(error, _FORBIDDEN):
+        if kind == BUCKET and aws_errors.has_code(error, _FORBIDDEN):
             raise PipelineError(
                 f"the bucket {name} is there, and belongs to another account or is closed to these credentials;"
                 " name another one in data.bucket: names are taken all over AWS"

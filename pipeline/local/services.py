@@ -1,8 +1,8 @@
-"""The table of what the local cloud answers itself: service, operation, handler. All else is moto's.
+"""The operations that the local cloud answers itself: handlers by service and operation. Moto answers all others.
 
-Of the services named here (SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs, EventBridge Scheduler) any
-other operation is answered with the error for an unknown one. Of Lambda, EventBridge and ECR only Invoke, PutEvents and
-DescribeImages are answered here.
+Other operations of SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs and EventBridge Scheduler are
+answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents and ECR's DescribeImages are
+answered here, and their services' other operations by moto.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from pipeline.local.scheduler.targets import Targets
 
 log = logging.getLogger(__name__)
 
-# Services whose other operations are moto's.
+# Services with other operations in moto.
 _SHARED = ("events", "ecr")
 Request = dict[str, Any]
 Handler = Callable[[Request], Request]
 
 
 class Services:
-    """All services of one cloud, wired together."""
+    """All services of one cloud."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -106,7 +106,7 @@ class Services:
         }
 
     def owns(self, service: str, operation: str) -> bool:
-        """Whether a request is answered here, be it with an error, rather than by moto."""
+        """Whether a request is answered here, if only with an error, and not by moto."""
         return service in self.table and (service not in _SHARED or operation in self.table[service])
 
     def call(self, service: str, operation: str, request: Request) -> Request:
@@ -122,13 +122,13 @@ class Services:
         return response
 
     def restore(self) -> None:
-        """Start what runs all the time, after a restart what ran before it."""
+        """Restore stacks and endpoints after a restart, and start the scheduler."""
         self._cloudformation.restore()
         self.endpoints.restore()
         self._scheduler.start()
 
     def close(self) -> None:
-        """End everything that was started, executions before their jobs."""
+        """Stop everything, executions before their jobs."""
         self._scheduler.close()
         self._cloudformation.close()
         jobs = (self._pipelines, self._tuning, self._training, self._processing, self._transform)

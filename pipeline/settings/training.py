@@ -95,9 +95,9 @@ class Training(Group):
                 f"backend smddp does not run on {self.instance_type};"
                 f" take {', '.join(instances.SMDDP)}, or backend: auto"
             )
-        if self.backend == "nccl" and not instances.accelerated(self.instance_type):
+        if self.backend == "nccl" and not instances.has_gpus(self.instance_type):
             raise ValueError(f"backend nccl wants GPUs and {self.instance_type} has none; take backend: auto or gloo")
-        if not instances.accelerated(self.instance_type) and (self.sync_batch_norm or self.precision == "fp16"):
+        if not instances.has_gpus(self.instance_type) and (self.sync_batch_norm or self.precision == "fp16"):
             what = "sync_batch_norm: true" if self.sync_batch_norm else "precision: fp16"
             raise ValueError(f"{what} wants GPUs and {self.instance_type} has none")
         if self.weights and not self.weights.endswith((".safetensors", ".pth")):

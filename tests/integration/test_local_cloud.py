@@ -98,7 +98,7 @@ def test_a_folder_of_another_account_is_not_mixed_up(local_cloud):
 
 def test_reset_removes_a_cloud_and_nothing_else(tmp_path):
     (tmp_path / "thesis.txt").write_text("three years")
-    with pytest.raises(PipelineError, match="holds no local cloud"):
+    with pytest.raises(PipelineError, match="is not the folder of a local cloud"):
         cloud.reset(tmp_path)
     assert os.listdir(tmp_path) == ["thesis.txt"]
 

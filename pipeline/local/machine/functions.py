@@ -1,6 +1,6 @@
-"""Lambda's Invoke: the function's own zip, in a child process. Creating and describing functions is moto's.
+"""Lambda's Invoke: runs the function's own zip in a child process. Moto creates and describes functions.
 
-An asynchronous invocation is tried three times, and then goes to the function's dead-letter queue:
+An asynchronous invocation has three attempts; after the last its event goes to the function's dead-letter queue:
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 """
 
@@ -27,16 +27,16 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 RETRY_SECONDS = 5.0  # Lambda waits one minute, then two
-# Of asynchronous invocations, retries included, at the same time.
+# Asynchronous invocations at the same time, including retries.
 CONCURRENCY = 4
-# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html: the error code of a dead letter
+# Error code of a dead letter: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 FAILED, ERROR_LENGTH = "200", 1024
 RUNTIME = Path(__file__).with_name("function_runtime.py")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a function returned, or its error as Lambda words it (`Unhandled`)."""
+    """A function's return value, or the description of its error with Lambda's `Unhandled`."""
 
     payload: bytes
     error: str | None = None
@@ -54,22 +54,22 @@ class Functions:
         self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="function")
 
     def configure(self, name: str, request: dict[str, Any], *, created: bool) -> None:
-        """Keep the dead-letter queue in a CreateFunction (`created`) or an UpdateFunctionConfiguration."""
+        """Store the dead-letter queue of a CreateFunction (`created`) or an UpdateFunctionConfiguration."""
         config = request.get("DeadLetterConfig")
         if config is not None and created != self._exists(name):
             self._queues[name] = config.get("TargetArn", "")
 
     def check(self, name: str) -> None:
-        """Raise ServiceError when there is no such function."""
+        """Raise ServiceError if there is no such function."""
         self._find(name)
 
     def invoke_later(self, name: str, payload: bytes) -> None:
-        """Run the function in the background, with retries. Raises ServiceError when there is no such function."""
+        """Run the function in the background, with retries. Raises ServiceError if there is no such function."""
         self.check(name)
         self._pool.submit(self._attempt, name, payload)
 
     def close(self) -> None:
-        """Wait for what is running; a retry that waits for its time is given up."""
+        """Wait for invocations that run; no retry follows."""
         self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -93,7 +93,7 @@ class Functions:
             send_dead_letter(self._context, queue, payload.decode(errors="replace"), attributes)
 
     def invoke(self, name: str, payload: bytes, request_id: str = "") -> Result:
-        """Run the function once and wait. Raises ServiceError when there is no such function."""
+        """Run the function once and wait. Raises ServiceError if there is no such function."""
         function = self._find(name)
         request_id = request_id or str(uuid.uuid4())
         group, stream = f"/aws/lambda/{name}", f"local/[$LATEST]{request_id[:8]}"

@@ -62,7 +62,7 @@ class Instances:
 
 
 def host_names(count: int) -> list[str]:
-    """Host names as SageMaker gives them: algo-1, algo-2, ..."""
+    """SageMaker's host names: algo-1, algo-2, ..."""
     return [f"algo-{number}" for number in range(1, count + 1)]
 
 

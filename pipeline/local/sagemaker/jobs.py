@@ -80,7 +80,7 @@ class Jobs:
 
     @property
     def name_member(self) -> str:
-        """The member that names a job."""
+        """The member with a job's name."""
         return f"{self.job}Name"
 
     @property

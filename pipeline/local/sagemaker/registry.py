@@ -53,7 +53,7 @@ class ModelRegistry:
         }
 
     def create_group(self, request: Request) -> Request:
-        """Create a group; its name must be free."""
+        """Create a group. Raises ServiceError if the name is taken."""
         name = request["ModelPackageGroupName"]
         arn = self._context.arn("sagemaker", f"model-package-group/{name}")
         document = {

@@ -22,7 +22,7 @@ from pipeline.local.sagemaker.serving import INVOKE_SECONDS, Variant
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.2  # between two looks at the alarms
-LARGEST_CANARY = 0.5  # of the instances; a fleet of one has none
+LARGEST_CANARY = 0.5  # share of the instances; a fleet of one instance has no canary
 
 
 class Traffic:

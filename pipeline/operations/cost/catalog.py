@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from pipeline.aws.responses import doing_without
+from pipeline.aws.responses import reason_unavailable
 from pipeline.operations.cost.money import Price
 from pipeline.operations.cost.prices import FilePrices, Prices, Service, Usage
 from pipeline.settings import Settings
@@ -53,7 +53,7 @@ def chosen(settings: Settings, path: Path, today: date, *, ask: bool) -> Prices:
         config = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
         pricing = session.client("pricing", region_name=API_REGION, config=config)
     except BotoCoreError as error:
-        reason = doing_without(error)
+        reason = reason_unavailable(error)
         return FilePrices(path, region, (f"the Price List API could not be asked ({reason}): prices are the file's",))
     return CatalogPrices(pricing, region, FilePrices(path, region), today)
 
@@ -114,7 +114,7 @@ class CatalogPrices:
         except (BotoCoreError, ClientError) as error:
             # Asked once: what refuses one price refuses all, and each refusal takes its time.
             self._silent = True
-            reason = doing_without(error)
+            reason = reason_unavailable(error)
             self._notes[f"the Price List API could not be asked ({reason}): prices are the file's"] = None
         return self._offers.get(instance_type, [])
 

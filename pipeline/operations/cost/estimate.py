@@ -155,7 +155,7 @@ def trial_seconds(settings: Settings, facts: Facts, photos_per_second: Range | N
         rate = photos_per_second
     else:
         rate, assumption = rates.training_rate(training.instance_type, architectures(settings), training.image_size)
-        assumptions += [assumption, *([rates.LOADED] if instances.accelerated(training.instance_type) else [])]
+        assumptions += [assumption, *([rates.LOADED] if instances.has_gpus(training.instance_type) else [])]
         if training.instance_count > 1:
             rate = rate * training.instance_count * rates.SCALING.value
         if training.instance_count > 1 or instances.gpus(training.instance_type) > 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from pipeline.aws.responses import doing_without
+from pipeline.aws.responses import reason_unavailable
 from pipeline.operations.cost import rates
 from pipeline.operations.cost.money import GIGABYTE, KILOBYTE
 from pipeline.settings import Settings
@@ -85,7 +85,7 @@ def find(settings: Settings, photos: int | None, kilobytes: Decimal | None, unas
         except PipelineError as error:
             reason = str(error).split(";")[0]
         except (BotoCoreError, ClientError, ResponseParserError) as error:
-            reason = doing_without(error)
+            reason = reason_unavailable(error)
     return assumed(
         settings, rates.PUBLIC_PHOTOS, size, f"as many as the public data set has ({reason}); say how many: --photos N"
     )

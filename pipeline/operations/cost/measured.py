@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pipeline.aws.responses import doing_without
+from pipeline.aws.responses import reason_unavailable
 from pipeline.clients import client
 from pipeline.operations.cost import rates
 from pipeline.operations.cost.estimate import architectures
@@ -53,7 +53,7 @@ def training_rate(settings: Settings) -> Measured:
     except PipelineError as error:
         return Measured(None, f"the training rate is assumed: {str(error).split(';')[0]}")
     except (BotoCoreError, ClientError, ResponseParserError) as error:
-        return Measured(None, f"the training rate is assumed: {doing_without(error)}")
+        return Measured(None, f"the training rate is assumed: {reason_unavailable(error)}")
     if not found:
         chosen = settings.training
         machines = f"{chosen.instance_count} x {chosen.instance_type}"

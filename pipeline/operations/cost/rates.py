@@ -194,7 +194,7 @@ def training_rate(instance_type: str, architectures: Iterable[str], side: int) -
     """Photos a second that an instance trains on, and what that rests on."""
     work = multiply_adds(architectures, side) * TRAINING_PASSES
     vcpus = instances.vcpus(instance_type)
-    if not instances.accelerated(instance_type):
+    if not instances.has_gpus(instance_type):
         return Range.of(vcpus) * CPU_TRAINING.value / work, CPU_TRAINING
     step = gpu_training(instance_type)
     # A type that is newer than the table may have one GPU or eight.

@@ -62,8 +62,8 @@ def test_a_month_that_has_no_such_day_is_passed_over() -> None:
     ("expression", "reason"),
     [
         ("0 3 * * *", "six fields .* not 5"),
-        ("0 3 * * * *", "one of day-of-month and day-of-week must be"),
-        ("0 3 ? * ? *", "one of day-of-month and day-of-week must be"),
+        ("0 3 * * * *", "either day-of-month or day-of-week must be"),
+        ("0 3 ? * ? *", "either day-of-month or day-of-week must be"),
         ("60 3 * * ? *", "minutes: '60' is not one of 0 to 59"),
         ("0 24 * * ? *", "hours: '24'"),
         ("0 3 0 * ? *", "day of month: '0'"),

@@ -73,7 +73,7 @@ def test_types_that_may_replace_one_another_agree_on_their_disks_when_asked() ->
 
 
 def test_gpus_before_turing_have_no_kernels_in_pytorch_for_cuda_13() -> None:
-    accelerated = {one for one in known_types() if instances.accelerated(one)}
+    accelerated = {one for one in known_types() if instances.has_gpus(one)}
     without = {one.split(".")[1] for one in accelerated if not instances.runs_cuda_13(one)}
     assert without == {"p2", "p3", "p3dn"}
     assert not without & {one.split(".")[1] for one in instances.alternatives("ml.g5.xlarge", "torchrun")}
@@ -82,8 +82,8 @@ def test_gpus_before_turing_have_no_kernels_in_pytorch_for_cuda_13() -> None:
 
 @pytest.mark.parametrize("instance_type", ["ml.g6e.2xlarge", "ml.p5en.48xlarge", "ml.p6-b200.48xlarge"])
 def test_a_type_with_gpus_is_replaced_by_types_with_gpus_though_it_be_newer_than_the_table(instance_type: str) -> None:
-    assert instances.accelerated(instance_type)
-    assert all(map(instances.accelerated, instances.alternatives(instance_type, "torchrun")))
+    assert instances.has_gpus(instance_type)
+    assert all(map(instances.has_gpus, instances.alternatives(instance_type, "torchrun")))
 
 
 @pytest.mark.parametrize(

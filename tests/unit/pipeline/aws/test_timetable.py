@@ -94,7 +94,7 @@ def test_start_and_end_bound_a_cron_expression_and_belong_to_it() -> None:
         ("at(tomorrow)", "UTC", "write it as 2030-12-01T03:00:00"),
         ("at(2026-02-30T00:00:00)", "UTC", "is no time"),
         ("at(2026-03-29T02:30:00)", "Europe/Berlin", "does not exist in Europe/Berlin"),
-        ("cron(0 3 * * *)", "UTC", r"cron\(0 3 \* \* \*\): cron wants six fields"),
+        ("cron(0 3 * * *)", "UTC", r"cron\(0 3 \* \* \*\): cron needs six fields"),
         ("rate(1 day)", "Europe/Berln", "no time zone 'Europe/Berln'; did you mean Europe/Berlin?"),
         ("rate(1 day)", "../../etc/passwd", "no time zone"),
     ],

@@ -64,7 +64,7 @@ MISTAKES = {
     "an unknown type": (lambda d: step(d, "ShardImages").update(Type="Sharding"), "ShardImages", "'Sharding' is none"),
     "a missing member": (lambda d: cluster(d).pop("VolumeSizeInGB"), "ClusterConfig", "VolumeSizeInGB is missing"),
     "an unknown member": (lambda d: cluster(d).update(Cores=2), "ClusterConfig.Cores", "unknown"),
-    "a wrong type": (lambda d: cluster(d).update(InstanceCount="2"), "InstanceCount", "want a whole number"),
+    "a wrong type": (lambda d: cluster(d).update(InstanceCount="2"), "InstanceCount", "must be a whole number"),
     "a wrong enumeration": (lambda d: cluster(d).update(InstanceType="ml.huge"), "InstanceType", "'ml.huge' is none"),
     "out of range": (lambda d: cluster(d).update(InstanceCount=0), "InstanceCount", "at least 1 wanted"),
     "a bad pattern": (
@@ -95,7 +95,7 @@ MISTAKES = {
     "a parameter of another type": (
         lambda d: cluster(d).update(InstanceCount={"Get": "Parameters.ImageLocation"}),
         "InstanceCount",
-        "wants Integer",
+        "must be Integer",
     ),
     "an unknown step": (
         lambda d: cluster(d).update(InstanceType={"Get": "Steps.Nobody.X"}),
@@ -164,7 +164,7 @@ MISTAKES = {
     "a fail step without words": (
         lambda d: step(d, "QualityGateFailed").update(Arguments={}),
         "ErrorMessage",
-        "want text",
+        "must be text",
     ),
     "nested lambda input": (
         lambda d: step(d, "DeployModel")["Arguments"].update(more={"a": {"b": 1}}),
@@ -232,7 +232,7 @@ MISTAKES = {
     "a step whose arguments are no object": (
         lambda d: step(d, "TuneModel").update(Arguments=[]),
         "Steps[2].Arguments",
-        "want a mapping",
+        "must be a mapping",
     ),
     "a misspelt member of a step": (
         lambda d: step(d, "TuneModel").update(CachConfig={}),
@@ -261,7 +261,7 @@ MISTAKES = {
     "isolation that is no yes or no": (
         lambda d: tuning(d)["TrainingJobDefinition"].update(EnableNetworkIsolation="true"),
         "EnableNetworkIsolation",
-        "want true or false",
+        "must be true or false",
     ),
     "a misspelt encryption": (
         lambda d: tuning(d)["TrainingJobDefinition"].update(EnableTrafficEncryption=True),

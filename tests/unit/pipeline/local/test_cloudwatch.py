@@ -81,8 +81,8 @@ def put_alarm(name, **more):
 @pytest.mark.parametrize(
     ("unknown", "said"),
     [
-        ({"ExtendedStatistic": "pr50"}, "knows no statistic pr50"),
-        ({"Statistic": "Sum", "ComparisonOperator": "LessThanLowerThreshold"}, "knows no comparison LessThanLower"),
+        ({"ExtendedStatistic": "pr50"}, "has no statistic pr50"),
+        ({"Statistic": "Sum", "ComparisonOperator": "LessThanLowerThreshold"}, "has no comparison LessThanLower"),
     ],
 )
 def test_an_alarm_that_cannot_be_evaluated_stops_no_other_and_is_told_once(cloudwatch, caplog, unknown, said):

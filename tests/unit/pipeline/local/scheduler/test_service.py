@@ -222,7 +222,7 @@ def test_a_flexible_schedule_fires_within_its_window_at_a_time_that_is_its_own()
         ({"Target": {"Arn": f"{PROCESSING}:more", "RoleArn": ROLE}}, "no universal target"),
         (
             {"Target": {"Arn": FUNCTION, "RoleArn": ROLE, "SageMakerPipelineParameters": {}}},
-            "target that is a pipeline",
+            "the target must be a pipeline",
         ),
     ],
 )
