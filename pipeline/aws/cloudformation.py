@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic
 
 from __future__ import annotations
 
+import graphlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -182,16 +183,11 @@ def dependencies(resource: Mapping[str, Any], names: Mapping[str, Any]) -> set[s
 
 def ordered(resources: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """The names of resources, each after those it needs. Raises TemplateError for a circle."""
-    waiting = {name: dependencies(resource, resources) - {name} for name, resource in resources.items()}
-    order: list[str] = []
-    while waiting:
-        ready = [name for name, needed in waiting.items() if needed <= set(order)]
-        if not ready:
-            raise TemplateError(f"Circular dependency between resources: [{', '.join(waiting)}]")
-        order += ready
-        for name in ready:
-            del waiting[name]
-    return order
+    needed = {name: sorted(dependencies(resource, resources) - {name}) for name, resource in resources.items()}
+    try:
+        return list(graphlib.TopologicalSorter(needed).static_order())
+    except graphlib.CycleError as error:
+        raise TemplateError(f"Circular dependency between resources: [{', '.join(error.args[1])}]") from None
 
 
 def _references(value: Any) -> Iterator[str]:

@@ -52,7 +52,7 @@ def says_missing(error: Any) -> bool:
     )
 
 
-def exists(describe: Any, **names: str) -> dict[str, Any] | None:
+def exists(describe: Any, **names: Any) -> dict[str, Any] | None:
     """The answer of a describing operation; None if the resource does not exist."""
     from botocore.exceptions import ClientError
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from pipeline.local.context import Context, ServiceError
+from pipeline.local.context import Context, Request, ServiceError
 from pipeline.local.machine.image_store import ImageRegistry
 
-Request = dict[str, Any]
 # Images per page, by default.
 PAGE = 100
 

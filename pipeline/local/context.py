@@ -17,6 +17,8 @@ from pipeline.local.store import Store
 
 log = logging.getLogger(__name__)
 
+Request = dict[str, Any]
+"""Members of a request or an answer, by the names of the service's model."""
 _ALPHABET = string.ascii_lowercase + string.digits
 
 

@@ -10,12 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
-from pipeline.local.context import ServiceError
+from pipeline.local.context import Request, ServiceError
 
-Request = dict[str, Any]
 # A file in a group's folder, next to its streams, which end in .log.
 _RETENTION = "retention"
 PAGE = 10_000  # GetLogEvents and FilterLogEvents return at most this many events

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from pipeline.local.athena import Athena, S3Access
 from pipeline.local.cloudformation.service import CloudFormation
 from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.container_registry import ContainerRegistry
-from pipeline.local.context import Context, ServiceError
+from pipeline.local.context import Context, Request, ServiceError
 from pipeline.local.events import Events
 from pipeline.local.logs import Logs
 from pipeline.local.machine.functions import Functions
@@ -38,7 +37,6 @@ log = logging.getLogger(__name__)
 
 # Services with other operations in moto.
 _SHARED = ("events", "ecr")
-Request = dict[str, Any]
 Handler = Callable[[Request], Request]
 
 
@@ -67,7 +65,7 @@ class Services:
             training=self._training,
             tuning=self._tuning,
             registry=self._registry,
-            models=self._models.create_model,
+            create_model=self._models.create_model,
             functions=self.functions,
             validate=lambda operation, request: _validate_request("sagemaker", operation, request),
         )

@@ -6,6 +6,7 @@ and, for the steps' arguments, botocore's model of the requests that the service
 
 from __future__ import annotations
 
+import graphlib
 import json
 import re
 from collections.abc import Iterator
@@ -58,9 +59,6 @@ def all_steps(steps: list[Step]) -> Iterator[Step]:
         if step["Type"] == "Condition":
             arguments = step.get("Arguments", {})
             yield from all_steps(arguments.get("IfSteps", []) + arguments.get("ElseSteps", []))
-
-
-# ---------------------------------------------------------------------------------------------------- the whole
 
 
 def _size(definition: dict[str, Any]) -> Iterator[Problem]:
@@ -144,15 +142,8 @@ def _cycles(steps: list[Step]) -> Iterator[Problem]:
                 collect(arguments.get("IfSteps", []) + arguments.get("ElseSteps", []), name)
 
     collect(steps, None)
-    waiting = {name: targets & set(waits) for name, targets in waits.items()}
-    while ready := [name for name, targets in waiting.items() if not targets]:
-        for name in ready:
-            del waiting[name]
-        for targets in waiting.values():
-            targets.difference_update(ready)
-    # Steps after a cycle are not part of it.
-    while last := [name for name in waiting if not any(name in targets for targets in waiting.values())]:
-        for name in last:
-            del waiting[name]
-    if waiting:
-        yield Problem(f"step {min(waiting)}", f"steps wait for each other: {', '.join(sorted(waiting))}")
+    try:
+        graphlib.TopologicalSorter({name: sorted(targets & set(waits)) for name, targets in waits.items()}).prepare()
+    except graphlib.CycleError as error:
+        cycle = sorted(set(error.args[1]))
+        yield Problem(f"step {cycle[0]}", f"steps wait for each other: {', '.join(cycle)}")

@@ -26,6 +26,12 @@ def _list(member: str) -> dict[str, Any]:
     return {"type": "list", "member": {"shape": member}}
 
 
+# Members of some types of step only: Lambda, Callback, EMR, and the checks of data and models.
+_OTHER_MEMBERS = (
+    *("FunctionArn", "SqsQueueUrl", "ClusterId", "ClusterConfig", "ExecutionRoleArn", "CheckType"),
+    *("ModelPackageGroupName", "SkipCheck", "FailOnViolation", "RegisterNewBaseline"),
+    *("SuppliedBaselineStatistics", "SuppliedBaselineConstraints"),
+)
 _SHAPES: dict[str, dict[str, Any]] = {
     "String": {"type": "string"},
     "Boolean": {"type": "boolean"},
@@ -60,19 +66,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
         RetryPolicies="RetryPolicies",
         PropertyFiles="PropertyFiles",
         OutputParameters="OutputParameters",
-        # Members of some types of step only: Lambda, Callback, EMR, and the checks of data and models.
-        FunctionArn="JSON",
-        SqsQueueUrl="JSON",
-        ClusterId="JSON",
-        ClusterConfig="JSON",
-        ExecutionRoleArn="JSON",
-        CheckType="JSON",
-        ModelPackageGroupName="JSON",
-        SkipCheck="JSON",
-        FailOnViolation="JSON",
-        RegisterNewBaseline="JSON",
-        SuppliedBaselineStatistics="JSON",
-        SuppliedBaselineConstraints="JSON",
+        **dict.fromkeys(_OTHER_MEMBERS, "JSON"),
     ),
     "CacheConfig": _structure("Enabled", Enabled="Boolean", ExpireAfter="String"),
     "RetryPolicies": _list("RetryPolicy"),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
-
+from pipeline.aws.responses import exists
 from pipeline.local.athena.serdes import ION, PARQUET
 from pipeline.local.athena.statements import QueryError, TableName
 
@@ -54,7 +53,7 @@ class Catalog:
 
     def has_database(self, name: str) -> bool:
         """Whether the database exists."""
-        return self._answer(self._glue.get_database, Name=name) is not None
+        return exists(self._glue.get_database, Name=name) is not None
 
     def create_database(self, name: str, *, if_not_exists: bool) -> None:
         """Create a database."""
@@ -75,7 +74,7 @@ class Catalog:
 
     def find(self, name: TableName) -> Table | None:
         """The table, or None."""
-        response = self._answer(self._glue.get_table, DatabaseName=name.database, Name=name.name)
+        response = exists(self._glue.get_table, DatabaseName=name.database, Name=name.name)
         if response is None:
             return None
         table = response["Table"]
@@ -136,22 +135,13 @@ class Catalog:
 
         https://docs.aws.amazon.com/athena/latest/ug/drop-table.html
         """
-        dropped = self._answer(self._glue.delete_table, DatabaseName=name.database, Name=name.name)
+        dropped = exists(self._glue.delete_table, DatabaseName=name.database, Name=name.name)
         if dropped is None and not if_exists:
             raise QueryError(f"FAILED: SemanticException [Error 10001]: Table not found {name.database}.{name.name}")
 
     def _require_database(self, name: str) -> None:
         if not self.has_database(name):
             raise QueryError(f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}")
-
-    def _answer(self, call: Any, **arguments: Any) -> dict[str, Any] | None:
-        try:
-            response: dict[str, Any] = call(**arguments)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "EntityNotFoundException":
-                raise
-            return None
-        return response
 
 
 def _columns(columns: dict[str, str]) -> list[dict[str, str]]:

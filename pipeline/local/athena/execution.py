@@ -11,25 +11,10 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from pipeline.local.athena import results, serdes
+from pipeline.local.athena import results, serdes, statements
 from pipeline.local.athena.catalog import Catalog, Table
 from pipeline.local.athena.engine import Session, failure
-from pipeline.local.athena.statements import (
-    CreateDatabase,
-    CreateExternalTable,
-    CreateTableAs,
-    DescribeTable,
-    DropTable,
-    Export,
-    QueryError,
-    Select,
-    ShowDatabases,
-    ShowTables,
-    Statement,
-    TableName,
-    Unload,
-    unsupported,
-)
+from pipeline.local.athena.statements import Export, QueryError, Statement, TableName, unsupported
 from pipeline.local.athena.storage import Storage, as_folder, location_of
 from pipeline.local.athena.translation import is_named, output_columns, translate
 from pipeline.local.athena.types import to_hive
@@ -69,40 +54,38 @@ class Executor:
     def run(self, statement: Statement, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
         """Execute a statement. Raises QueryError with the reason if Athena's query execution would be FAILED."""
         match statement:
-            case Select():
+            case statements.Select():
                 return self._select(statement, job, watch)
-            case CreateTableAs():
+            case statements.CreateTableAs():
                 return self._create_table_as(statement, job, watch)
-            case Unload():
+            case statements.Unload():
                 return self._unload(statement, job, watch)
         names, lines = self._catalog_statement(statement, job)
         return self._text_result(job, names, lines)
-
-    # -------------------------------------------------------------------------------------------- catalog only
 
     def _catalog_statement(self, statement: Statement, job: QueryJob) -> tuple[list[str], list[str]]:
         """Column names and lines of a statement that uses the catalog only."""
         names: list[str] = []
         lines: list[str] = []
         match statement:
-            case CreateDatabase():
+            case statements.CreateDatabase():
                 self._catalog.create_database(statement.name, if_not_exists=statement.if_not_exists)
-            case CreateExternalTable():
+            case statements.CreateExternalTable():
                 self._create_external_table(statement, job)
-            case DropTable():
+            case statements.DropTable():
                 self._catalog.drop(statement.table.within(job.database), if_exists=statement.if_exists)
-            case ShowDatabases():
+            case statements.ShowDatabases():
                 names, lines = ["database_name"], self._catalog.databases()
-            case ShowTables():
+            case statements.ShowTables():
                 database = TableName("", statement.database).within(job.database).database
                 names, lines = ["tab_name"], self._catalog.tables(str(database))
-            case DescribeTable():
+            case statements.DescribeTable():
                 names, lines = ["col_name", "data_type", "comment"], self._description(statement, job)
             case _:
                 raise AssertionError(f"no way to run {type(statement).__name__}")
         return names, lines
 
-    def _create_external_table(self, statement: CreateExternalTable, job: QueryJob) -> None:
+    def _create_external_table(self, statement: statements.CreateExternalTable, job: QueryJob) -> None:
         name = statement.table.within(job.database)
         location_of(statement.location)  # raises for a malformed one
         if statement.if_not_exists and self._catalog.find(name) is not None:
@@ -118,7 +101,7 @@ class Executor:
             )
         )
 
-    def _description(self, statement: DescribeTable, job: QueryJob) -> list[str]:
+    def _description(self, statement: statements.DescribeTable, job: QueryJob) -> list[str]:
         table = self._catalog.get(statement.table.within(job.database))
         partitions = [_described(*column) for column in table.partition_columns.items()]
         heading = [_described("", ""), "# Partition Information\t\t", "# col_name\tdata_type\tcomment"]
@@ -132,9 +115,7 @@ class Executor:
         columns = [{"Name": name, "Label": name, "Type": "string", "Precision": 0, "Scale": 0} for name in names]
         return Outcome(location, columns=columns)
 
-    # -------------------------------------------------------------------------------------------- queries
-
-    def _select(self, statement: Select, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
+    def _select(self, statement: statements.Select, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
         location = f"{job.output_folder}{job.id}.csv"
         with closing(self._session(watch)) as session:
             sql, scanned = self._prepare(session, statement.query, job)
@@ -147,7 +128,9 @@ class Executor:
         self._storage.put(f"{location}.metadata", results.metadata(columns))
         return Outcome(location, scanned, columns)
 
-    def _create_table_as(self, statement: CreateTableAs, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
+    def _create_table_as(
+        self, statement: statements.CreateTableAs, job: QueryJob, watch: Callable[[Session], None]
+    ) -> Outcome:
         name = statement.table.within(job.database)
         if job.enforced and statement.export.location:
             # https://docs.aws.amazon.com/athena/latest/ug/ctas-considerations-limitations.html
@@ -173,7 +156,7 @@ class Executor:
         self._catalog.create(table)
         return outcome
 
-    def _unload(self, statement: Unload, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
+    def _unload(self, statement: statements.Unload, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
         outcome = Outcome(f"{job.output_folder}{job.id}")
         with closing(self._session(watch)) as session:
             sql, outcome.bytes_scanned = self._prepare(session, statement.query, job)

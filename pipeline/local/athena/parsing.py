@@ -16,23 +16,8 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from pipeline.local.athena import serdes
-from pipeline.local.athena.statements import (
-    CreateDatabase,
-    CreateExternalTable,
-    CreateTableAs,
-    DescribeTable,
-    DropTable,
-    Export,
-    QueryError,
-    Select,
-    ShowDatabases,
-    ShowTables,
-    Statement,
-    TableName,
-    Unload,
-    unsupported,
-)
+from pipeline.local.athena import serdes, statements
+from pipeline.local.athena.statements import Export, QueryError, Statement, TableName, unsupported
 from pipeline.local.athena.types import from_hive
 from pipeline.local.context import ServiceError
 
@@ -67,9 +52,9 @@ def parse(text: str, parameters: Sequence[str] = ()) -> Statement:
         return _unload(text, tokens, parameters)
     bound = _bind(text, tokens, parameters)
     if show := _SHOW_TABLES.fullmatch(text.strip()):
-        return ShowTables(_checked(show["database"]) if show["database"] else None)
+        return statements.ShowTables(_checked(show["database"]) if show["database"] else None)
     if _SHOW_DATABASES.fullmatch(text.strip()):
-        return ShowDatabases()
+        return statements.ShowDatabases()
     return _parsed(bound, tokens)
 
 
@@ -113,12 +98,12 @@ def _parsed(text: str, tokens: list[Token]) -> Statement:
     root = _expression(text)
     match root:
         case exp.Query():
-            return Select(root)
+            return statements.Select(root)
         case exp.Drop() if root.args.get("kind") == "TABLE":
             (table,) = root.args["tables"]
-            return DropTable(table_name(table), bool(root.args.get("exists")))
+            return statements.DropTable(table_name(table), bool(root.args.get("exists")))
         case exp.Describe() if isinstance(root.this, exp.Table):
-            return DescribeTable(table_name(root.this))
+            return statements.DescribeTable(table_name(root.this))
         case exp.Create():
             return _create(root)
     raise unsupported(f"the statement {' '.join(token.text.upper() for token in tokens[:2])}")
@@ -136,7 +121,7 @@ def _create(root: exp.Create) -> Statement:
         if listed:
             raise unsupported(f"CREATE {kind} with LOCATION, COMMENT or properties")
         table = root.this
-        return CreateDatabase(_checked((table.args.get("this") or table.args["db"]).name), exists)
+        return statements.CreateDatabase(_checked((table.args.get("this") or table.args["db"]).name), exists)
     if kind != "TABLE" or root.args.get("replace"):
         raise unsupported(f"CREATE {'OR REPLACE ' if root.args.get('replace') else ''}{kind}")
     if isinstance(root.expression, exp.Query):
@@ -147,11 +132,11 @@ def _create(root: exp.Create) -> Statement:
         buckets = _buckets(options)
         export = replace(_export(options, location, "write_compression"), **buckets)
         assert isinstance(root.this, exp.Table)
-        return CreateTableAs(table_name(root.this), exists, root.expression, export, with_data)
+        return statements.CreateTableAs(table_name(root.this), exists, root.expression, export, with_data)
     return _external_table(root, listed, exists)
 
 
-def _external_table(root: exp.Create, listed: list[exp.Expression], exists: bool) -> CreateExternalTable:
+def _external_table(root: exp.Create, listed: list[exp.Expression], exists: bool) -> statements.CreateExternalTable:
     schema = root.this
     if not isinstance(schema, exp.Schema) or not any(isinstance(item, exp.ExternalProperty) for item in listed):
         raise unsupported("CREATE TABLE that is neither EXTERNAL nor AS SELECT")
@@ -186,7 +171,7 @@ def _external_table(root: exp.Create, listed: list[exp.Expression], exists: bool
     if location is None:
         raise QueryError("FAILED: SemanticException: CREATE EXTERNAL TABLE needs a LOCATION")
     name = table_name(schema.this)
-    return CreateExternalTable(name, exists, columns, serde, location, serde_parameters, table_properties)
+    return statements.CreateExternalTable(name, exists, columns, serde, location, serde_parameters, table_properties)
 
 
 def _stored_as(file_format: exp.FileFormatProperty) -> str | None:
@@ -257,7 +242,7 @@ def _buckets(options: dict[str, str]) -> _Buckets:
 # ------------------------------------------------------------------------------------------------ UNLOAD
 
 
-def _unload(text: str, tokens: list[Token], parameters: Sequence[str]) -> Unload:
+def _unload(text: str, tokens: list[Token], parameters: Sequence[str]) -> statements.Unload:
     """UNLOAD (query) TO 'location' WITH (properties): parsed as a CTAS of the query with the properties."""
     depth, close = 0, None
     for place, token in enumerate(tokens[1:], start=1):
@@ -274,7 +259,7 @@ def _unload(text: str, tokens: list[Token], parameters: Sequence[str]) -> Unload
     if not isinstance(root, exp.Create) or not isinstance(root.expression, exp.Query):
         raise _refused("line 1:1: UNLOAD needs a SELECT in parentheses")
     options = {_property_name(item): _property_value(item) for item in root.args["properties"].expressions}
-    return Unload(root.expression, _export(options, rest[1].text, "compression"))
+    return statements.Unload(root.expression, _export(options, rest[1].text, "compression"))
 
 
 # ------------------------------------------------------------------------------------------------ names and values

@@ -58,12 +58,12 @@ class Athena:
     def operations(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
         """Handlers by operation."""
         return {
-            "StartQueryExecution": self.start_query_execution,
-            "GetQueryExecution": self.get_query_execution,
-            "BatchGetQueryExecution": self.batch_get_query_execution,
-            "ListQueryExecutions": self.list_query_executions,
-            "GetQueryResults": self.get_query_results,
-            "StopQueryExecution": self.stop_query_execution,
+            "StartQueryExecution": self._start_query_execution,
+            "GetQueryExecution": self._get_query_execution,
+            "BatchGetQueryExecution": self._batch_get_query_execution,
+            "ListQueryExecutions": self._list_query_executions,
+            "GetQueryResults": self._get_query_results,
+            "StopQueryExecution": self._stop_query_execution,
             "GetWorkGroup": self._workgroups.get,
             "ListWorkGroups": self._workgroups.list,
             "CreateWorkGroup": self._workgroups.create,
@@ -78,9 +78,7 @@ class Athena:
                 session.interrupt()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    # -------------------------------------------------------------------------------------------- operations
-
-    def start_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _start_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         """Queue a query. Raises ServiceError unless the text is one statement; an unsupported statement FAILS later."""
         text = request["QueryString"]
         context = request.get("QueryExecutionContext", {})
@@ -90,7 +88,11 @@ class Athena:
         output = self._workgroups.output_of(request)
         if (started := self._started(request)) is not None:
             return {"QueryExecutionId": started}
-        statement = _attempt(lambda: parse(text, request.get("ExecutionParameters", [])))
+        statement: Statement | QueryError
+        try:
+            statement = parse(text, request.get("ExecutionParameters", []))
+        except QueryError as error:
+            statement = error  # the execution fails with it
         query_id = str(uuid.uuid4())
         execution: Document = {
             "QueryExecutionId": query_id,
@@ -114,11 +116,10 @@ class Athena:
         self._pool.submit(self._run, statement, job)
         return {"QueryExecutionId": query_id}
 
-    def get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
-        """One execution."""
+    def _get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"QueryExecution": self._document(request["QueryExecutionId"])["execution"]}
 
-    def batch_get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _batch_get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         """Several executions; unknown ids are returned as unprocessed."""
         executions, unknown = [], []
         for query_id in request["QueryExecutionIds"]:
@@ -135,8 +136,7 @@ class Athena:
                 executions.append(document["execution"])
         return {"QueryExecutions": executions, "UnprocessedQueryExecutionIds": unknown}
 
-    def list_query_executions(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Ids of a work group's executions, newest first."""
+    def _list_query_executions(self, request: dict[str, Any]) -> dict[str, Any]:
         workgroup = self._workgroups.name_in(request)
         start, size = page_of(request, MAXIMUM_EXECUTIONS)
         ids = [
@@ -147,7 +147,7 @@ class Athena:
         more = {"NextToken": str(start + size)} if start + size < len(ids) else {}
         return {"QueryExecutionIds": ids[start : start + size], **more}
 
-    def get_query_results(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _get_query_results(self, request: dict[str, Any]) -> dict[str, Any]:
         """A page of a finished query's rows. The first row of a SELECT is its header."""
         document = self._document(request["QueryExecutionId"])
         execution = document["execution"]
@@ -178,8 +178,7 @@ class Athena:
         except ClientError as error:
             raise ServiceError("InvalidRequestException", f"Could not find results at {location}: {error}") from None
 
-    def stop_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Cancel a query, unless it has finished."""
+    def _stop_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         query_id = request["QueryExecutionId"]
         self._document(query_id)
         self._finish(query_id, "CANCELLED", "Query cancelled by user")
@@ -188,8 +187,6 @@ class Athena:
             if session is not None:
                 session.interrupt()
         return {}
-
-    # -------------------------------------------------------------------------------------------- a query's life
 
     def _run(self, statement: Statement | QueryError, job: QueryJob) -> None:
         started = time.time()
@@ -291,13 +288,6 @@ class Athena:
         token = request.get("ClientRequestToken")
         if token:
             self._store.put(_TOKEN_KIND, token, {"id": query_id, "request": _digest(request)})
-
-
-def _attempt(parsing: Callable[[], Statement]) -> Statement | QueryError:
-    try:
-        return parsing()
-    except QueryError as reason:
-        return reason
 
 
 def _digest(request: dict[str, Any]) -> str:

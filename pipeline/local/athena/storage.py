@@ -101,9 +101,7 @@ class Storage:
             yield from zip(chunk, asyncio.run(self._fetch(chunk)), strict=True)
 
     async def _fetch(self, uris: list[str]) -> list[bytes]:
-        stores: dict[str, S3Store] = {}
-        for bucket in {location_of(uri).bucket for uri in uris}:
-            stores[bucket] = self._store(bucket)
+        stores = {bucket: self._store(bucket) for bucket in {location_of(uri).bucket for uri in uris}}
         in_flight = asyncio.Semaphore(IN_FLIGHT)
 
         async def fetch(uri: str) -> bytes:

@@ -15,10 +15,9 @@ from pipeline.local.cloudformation.changes import MissingCapabilityError, change
 from pipeline.local.cloudformation.engine import Engine
 from pipeline.local.cloudformation.kinds import KINDS, Account
 from pipeline.local.cloudformation.stacks import DELETED, REVIEW, Stacks
-from pipeline.local.context import Context, ServiceError, now
+from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.store import Document
 
-Request = dict[str, Any]
 UNCHANGED = "The submitted information didn't contain changes. Submit different information to create a change set."
 # States without updates: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 _FINAL = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED")
@@ -60,8 +59,6 @@ class CloudFormation:
             "ListStackResources": self._list_resources,
             "ListStacks": self._list_stacks,
         }
-
-    # ---------------------------------------------------------------------------------------------- change sets
 
     def _create_change_set(self, request: Request) -> Request:
         with self._lock:
@@ -190,8 +187,6 @@ class CloudFormation:
     def _delete_change_sets(self, stack: Document) -> None:
         for change_set in self._stacks.change_sets(stack):
             self._stacks.delete_change_set(change_set)
-
-    # -------------------------------------------------------------------------------------------------- stacks
 
     def _describe_stacks(self, request: Request) -> Request:
         name = request.get("StackName")

@@ -129,10 +129,6 @@ class Functions:
         message = f"RequestId: {request_id} Error: Runtime exited with status {done.returncode}"
         return Result(json.dumps({"errorMessage": message, "errorType": "Runtime.ExitError"}).encode(), "Unhandled")
 
-    def arn(self, name: str) -> str:
-        """ARN of a function."""
-        return self._context.arn("lambda", f"function:{name}")
-
     def _exists(self, name: str) -> bool:
         try:
             self.check(name)
@@ -148,7 +144,8 @@ class Functions:
         try:
             return backend.get_function(name)
         except (HTTPException, ValueError):
-            raise ServiceError("ResourceNotFoundException", f"Function not found: {self.arn(name)}", 404) from None
+            arn = self._context.arn("lambda", f"function:{name}")
+            raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}", 404) from None
 
     def _code(self, function: Any) -> Path:
         """The unpacked zip, in a folder named by its hash."""

@@ -139,8 +139,6 @@ class ObjectStore:
             for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108  # the server's own choice
                 path.unlink(missing_ok=True)
 
-    # ---------------------------------------------------------------------------------------- inner parts
-
     @property
     def _pid_file(self) -> Path:
         return self.directory / PID_FILE

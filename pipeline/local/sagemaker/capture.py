@@ -14,7 +14,7 @@ import time
 import uuid
 from typing import Any
 
-from pipeline.local.sagemaker.resources import Request
+from pipeline.local.context import Request
 from steps.contracts.s3_uri import S3Uri
 
 log = logging.getLogger(__name__)

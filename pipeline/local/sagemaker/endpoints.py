@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipeline.local.cloudwatch import CloudWatch
-from pipeline.local.context import ServiceError, now
+from pipeline.local.context import Request, ServiceError, now
 from pipeline.local.events import Events
 from pipeline.local.machine.image_store import ImageNotFoundError
 from pipeline.local.sagemaker.capture import Capture
 from pipeline.local.sagemaker.jobs import REASON_LIMIT, JobServices
 from pipeline.local.sagemaker.models import Models
-from pipeline.local.sagemaker.resources import Request, chosen, could_not_find, listing, selected
+from pipeline.local.sagemaker.resources import chosen, could_not_find, invalid, listing, selected
 from pipeline.local.sagemaker.rollout import Policy, Traffic, roll_out
 from pipeline.local.sagemaker.serving import Answer, ServingError, Variant
 from pipeline.local.sagemaker.tags import delete_tags
@@ -68,8 +68,6 @@ class Endpoints:
             "DeleteEndpoint": self._delete,
         }
 
-    # ------------------------------------------------------------------------------------------------- operations
-
     def _create(self, request: Request) -> Request:
         name, config = request["EndpointName"], request["EndpointConfigName"]
         self._models.config(config)
@@ -78,7 +76,7 @@ class Endpoints:
         times = {"CreationTime": now(), "LastModifiedTime": now()}
         created = {**document, **times, "EndpointArn": arn, "EndpointStatus": "Creating"}
         if not self._context.store.create(ENDPOINT, name, created):
-            raise ServiceError("ValidationException", f'Cannot create already existing endpoint "{arn}".')
+            raise invalid(f'Cannot create already existing endpoint "{arn}".')
         self._emit(created)
         self._in_background(name, lambda: self._deploy(name, config, Policy()))
         return {"EndpointArn": arn}
@@ -90,16 +88,15 @@ class Endpoints:
 
         def check(document: Request) -> None:
             if document["EndpointStatus"] != "InService":
-                message = f"Cannot update endpoint {name!r} in status {document['EndpointStatus']}."
-                raise ServiceError("ValidationException", message)
+                raise invalid(f"Cannot update endpoint {name!r} in status {document['EndpointStatus']}.")
             before = self._models.config(document["EndpointConfigName"])["ProductionVariants"][0]
             if "ServerlessConfig" in variant and "ServerlessConfig" not in before:
                 # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-update.html
-                message = f"Cannot update endpoint {name!r}: instances cannot be converted to a serverless variant."
-                raise ServiceError("ValidationException", message)
+                raise invalid(
+                    f"Cannot update endpoint {name!r}: instances cannot be converted to a serverless variant."
+                )
             if "DeploymentConfig" in request and variant["VariantName"] != before["VariantName"]:
-                message = "Deployment guardrails require that the variant's name stays the same."
-                raise ServiceError("ValidationException", message)
+                raise invalid("Deployment guardrails require that the variant's name stays the same.")
 
         arn = self._claim(
             name,
@@ -179,8 +176,6 @@ class Endpoints:
         if live.capture and answer.status < 400:
             live.capture.record((headers["Content-Type"], body), (answer.content_type, answer.body))
         return variant.name, answer
-
-    # -------------------------------------------------------------------------------------------------- lifecycle
 
     def restore(self) -> None:
         """After a restart: start the endpoints that were in service; those that were being created have failed."""
@@ -272,8 +267,6 @@ class Endpoints:
                 if live.capture:
                     live.capture.flush_when_due()
 
-    # ------------------------------------------------------------------------------------------------------ state
-
     def _get(self, name: str) -> Request:
         document = self._context.store.get(ENDPOINT, name)
         if document is None:
@@ -291,8 +284,7 @@ class Endpoints:
 
         def change(document: Request) -> None:
             if document["EndpointStatus"] in CHANGING:
-                message = f"Cannot update in-progress endpoint {name!r} in status {document['EndpointStatus']}."
-                raise ServiceError("ValidationException", message)
+                raise invalid(f"Cannot update in-progress endpoint {name!r} in status {document['EndpointStatus']}.")
             check(document)
             _apply(document, changes)
 

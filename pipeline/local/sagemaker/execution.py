@@ -131,8 +131,6 @@ class Execution:
         else:
             self._end("Succeeded")
 
-    # ------------------------------------------------------------------------------------- which steps are ready
-
     def _steps(self) -> dict[str, Any]:
         steps: dict[str, Any] = self._load()["Steps"]
         return steps
@@ -153,8 +151,6 @@ class Execution:
             if (condition["Metadata"]["Condition"]["Outcome"] == "True") != planned.branch:
                 return False
         return all(steps.get(name, {}).get("StepStatus") == "Succeeded" for name in planned.waits_for)
-
-    # ------------------------------------------------------------------------------------------------- one step
 
     def _run_step(self, step: Step) -> None:
         name = step["Name"]
@@ -224,8 +220,6 @@ class Execution:
                 self._set(name, AttemptCount=attempt)
         self._set(name, StepStatus="Succeeded", EndTime=now(), Metadata=result.metadata, Properties=result.properties)
 
-    # --------------------------------------------------------------------------------------------------- values
-
     def _values(self) -> expressions.Values:
         document = self._document
         return expressions.Values(
@@ -260,8 +254,6 @@ class Execution:
             raise expressions.ResolutionError(f"property file {uri} does not exist") from None
         except ValueError as error:
             raise expressions.ResolutionError(f"property file {uri} is not valid JSON: {error}") from error
-
-    # ------------------------------------------------------------------------------------------------ the store
 
     def _load(self) -> dict[str, Any]:
         document = self._context.store.get(KIND, self._id)

@@ -13,52 +13,44 @@ from typing import Any
 from pipeline.local.machine.containers import Container
 
 
-class Instances:
-    """The instances of one job: started together, ended together when one fails or `stop` is set."""
+def run_instances(
+    instances: dict[str, Container], stop: threading.Event, max_seconds: float, tick: Callable[[], None] = lambda: None
+) -> dict[str, int]:
+    """Start a job's instances by host, and wait. Returns the exit status by host; none if `stop` is set before.
 
-    def __init__(self, stop: threading.Event) -> None:
-        self._containers: dict[str, Container] = {}
-        self._stop = stop
+    When `stop` is set or one instance fails, all are ended: a distributed job cannot continue without a member. `tick`
+    is called about five times per second. Raises TimeoutError after `max_seconds`, once all have ended.
+    """
+    if stop.is_set():
+        return {}
+    for container in instances.values():
+        container.start()
+    deadline = time.monotonic() + max_seconds
+    late = False
+    while any(container.poll() is None for container in instances.values()):
+        late = time.monotonic() > deadline
+        failed = any(container.poll() not in (None, 0) for container in instances.values())
+        if stop.is_set() or failed or late:
+            _end(list(instances.values()), 10 if failed else 120)
+            break
+        tick()
+        stop.wait(0.2)
+    statuses = {host: container.wait(30) for host, container in instances.items()}
+    if late:
+        raise TimeoutError
+    return statuses
 
-    def add(self, host: str, container: Container) -> None:
-        """Add an instance."""
-        self._containers[host] = container
 
-    def run(self, max_seconds: float, tick: Callable[[], None] = lambda: None) -> dict[str, int]:
-        """Start all and wait. Returns the exit status by host. `tick` is called about five times per second.
-
-        When one ends with an error the others are ended too: a distributed job cannot go on without a member.
-        Raises TimeoutError after `max_seconds`, once all have ended.
-        """
-        if self._stop.is_set():
-            return {}
-        for container in self._containers.values():
-            container.start()
-        deadline = time.monotonic() + max_seconds
-        late = False
-        while any(container.poll() is None for container in self._containers.values()):
-            late = time.monotonic() > deadline
-            failed = any(container.poll() not in (None, 0) for container in self._containers.values())
-            if self._stop.is_set() or failed or late:
-                self._end(10 if failed else 120)
-                break
-            tick()
-            self._stop.wait(0.2)
-        statuses = {host: container.wait(30) for host, container in self._containers.items()}
-        if late:
-            raise TimeoutError
-        return statuses
-
-    def _end(self, grace: float) -> None:
-        """SIGTERM to all, SIGKILL to those that still run after `grace` seconds."""
-        for container in self._containers.values():
-            container.terminate()
-        until = time.monotonic() + grace
-        for container in self._containers.values():
-            try:
-                container.wait(max(0.1, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                container.stop(0)
+def _end(containers: list[Container], grace: float) -> None:
+    """SIGTERM to all, SIGKILL to those that still run after `grace` seconds."""
+    for container in containers:
+        container.terminate()
+    until = time.monotonic() + grace
+    for container in containers:
+        try:
+            container.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            container.stop(0)
 
 
 def host_names(count: int) -> list[str]:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
-from pipeline.local.context import Context, now
+from pipeline.local.context import Context, Request, now
 from pipeline.local.logs import Logs
 from pipeline.local.machine.image_store import ImageNotFoundError, ImageRegistry
-from pipeline.local.sagemaker.resources import Request, could_not_find, described, in_use, listing, selected
+from pipeline.local.sagemaker.resources import could_not_find, described, in_use, listing, selected
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.local.context import Context, ServiceError, now
+from pipeline.local.context import Context, Request, now
 from pipeline.local.sagemaker.registry import ModelRegistry
-from pipeline.local.sagemaker.resources import Request, listing, selected
+from pipeline.local.sagemaker.resources import invalid, listing, selected
 from pipeline.local.sagemaker.tags import delete_tags
 
 MODEL, CONFIG = "model", "endpoint-config"
@@ -49,7 +49,7 @@ class Models:
         """Create a model of one container, defined by its image and data or by a package version."""
         containers = request.get("Containers") or [request.get("PrimaryContainer")]
         if len(containers) != 1 or not containers[0]:
-            raise ServiceError("ValidationException", "The local cloud serves models of exactly one container.")
+            raise invalid("The local cloud serves models of exactly one container.")
         self._definition(containers[0])
         return {"ModelArn": self._new(MODEL, request["ModelName"], request, "ModelArn")}
 
@@ -58,14 +58,13 @@ class Models:
         if package := container.get("ModelPackageName"):
             described = self._registry.describe({"ModelPackageName": package})
             if described["ModelApprovalStatus"] != "Approved":
-                message = f"Cannot create Model for ModelPackage {package}: it is not approved for deployment"
-                raise ServiceError("ValidationException", message)
+                raise invalid(f"Cannot create Model for ModelPackage {package}: it is not approved for deployment")
             registered = described["InferenceSpecification"]["Containers"][0]
             environment = {**registered.get("Environment", {}), **container.get("Environment", {})}
             definition = {**registered, "Environment": environment}
         for field in ("Image", "ModelDataUrl"):
             if field not in definition:
-                raise ServiceError("ValidationException", f"The container has no {field}.")
+                raise invalid(f"The container has no {field}.")
         return definition
 
     def _list(self, operation: str, kind: str, name: str, request: Request) -> Request:
@@ -75,12 +74,11 @@ class Models:
     def _create_config(self, request: Request) -> Request:
         variants = request["ProductionVariants"]
         if len(variants) != 1:
-            raise ServiceError("ValidationException", "The local cloud serves exactly one production variant.")
+            raise invalid("The local cloud serves exactly one production variant.")
         (variant,) = variants
         model = self._get(MODEL, variant["ModelName"])
         if ("ServerlessConfig" in variant) == ("InstanceType" in variant):
-            message = "A production variant has either an InstanceType or a ServerlessConfig."
-            raise ServiceError("ValidationException", message)
+            raise invalid("A production variant has either an InstanceType or a ServerlessConfig.")
         if "ServerlessConfig" in variant:
             _check_serverless(model, request)
         return {"EndpointConfigArn": self._new(CONFIG, request["EndpointConfigName"], request, "EndpointConfigArn")}
@@ -89,7 +87,7 @@ class Models:
         document = self._context.store.get(kind, name)
         if document is None:
             arn = self._context.arn("sagemaker", f"{kind}/{name}")
-            raise ServiceError("ValidationException", f'Could not find {kind.replace("-", " ")} "{arn}".')
+            raise invalid(f'Could not find {kind.replace("-", " ")} "{arn}".')
         return document
 
     def _delete(self, kind: str, name: str, arn_field: str) -> Request:
@@ -102,8 +100,7 @@ class Models:
         arn = self._context.arn("sagemaker", f"{kind}/{name.lower()}")
         document = {key: value for key, value in request.items() if key != "Tags"}
         if not self._context.store.create(kind, name, {**document, arn_field: arn, "CreationTime": now()}):
-            message = f'Cannot create already existing {kind.replace("-", " ")} "{arn}".'
-            raise ServiceError("ValidationException", message)
+            raise invalid(f'Cannot create already existing {kind.replace("-", " ")} "{arn}".')
         return arn
 
 
@@ -119,4 +116,4 @@ def _check_serverless(model: Request, config: Request) -> None:
     }
     for feature, is_set in excluded.items():
         if is_set:
-            raise ServiceError("ValidationException", f"{feature} is not supported for serverless endpoints.")
+            raise invalid(f"{feature} is not supported for serverless endpoints.")

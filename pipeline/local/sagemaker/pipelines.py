@@ -8,16 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.aws.validation.definition import all_steps, validate_definition
-from pipeline.local.context import Context, ServiceError, now, random_id
+from pipeline.local.context import Context, Request, ServiceError, now, random_id
 from pipeline.local.events import Events
 from pipeline.local.sagemaker.execution import KIND as EXECUTION
 from pipeline.local.sagemaker.execution import Execution
-from pipeline.local.sagemaker.resources import Request, chosen, described, listing, name_of, not_found, page
+from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, not_found, page
 from pipeline.local.sagemaker.steps import StepRunners
 from pipeline.local.sagemaker.tags import delete_tags
 
 PIPELINE = "pipeline"
-_TYPES: dict[str, Callable[[str], Any]] = {"String": str, "Integer": int, "Float": float}
 
 
 class Pipelines:
@@ -35,24 +34,21 @@ class Pipelines:
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Handlers by operation."""
         return {
-            "CreatePipeline": self.create,
-            "UpdatePipeline": self.update,
-            "DescribePipeline": self.describe,
-            "ListPipelines": self.list_pipelines,
-            "DeletePipeline": self.delete,
-            "StartPipelineExecution": self.start,
-            "StopPipelineExecution": self.stop,
-            "DescribePipelineExecution": self.describe_execution,
-            "ListPipelineExecutions": self.list_executions,
-            "ListPipelineExecutionSteps": self.list_steps,
-            "ListPipelineParametersForExecution": self.list_parameters,
-            "DescribePipelineDefinitionForExecution": self.describe_definition,
+            "CreatePipeline": self._create,
+            "UpdatePipeline": self._update,
+            "DescribePipeline": self._describe,
+            "ListPipelines": self._list_pipelines,
+            "DeletePipeline": self._delete,
+            "StartPipelineExecution": self._start,
+            "StopPipelineExecution": self._stop,
+            "DescribePipelineExecution": self._describe_execution,
+            "ListPipelineExecutions": self._list_executions,
+            "ListPipelineExecutionSteps": self._list_steps,
+            "ListPipelineParametersForExecution": self._list_parameters,
+            "DescribePipelineDefinitionForExecution": self._describe_definition,
         }
 
-    # -------------------------------------------------------------------------------------------------- pipelines
-
-    def create(self, request: Request) -> Request:
-        """Create a pipeline from a definition that the service would accept."""
+    def _create(self, request: Request) -> Request:
         name = request["PipelineName"]
         self._check(_definition_text(request))
         arn = self._context.arn("sagemaker", f"pipeline/{name.lower()}")
@@ -69,13 +65,10 @@ class Pipelines:
             **chosen(request, ("PipelineDescription", "ParallelismConfiguration")),
         }
         if not self._context.store.create(PIPELINE, name, document):
-            raise ServiceError(
-                "ValidationException",
-                f"Pipeline names must be unique within an account and region; ({name}) already exists.",
-            )
+            raise invalid(f"Pipeline names must be unique within an account and region; ({name}) already exists.")
         return {"PipelineArn": arn}
 
-    def update(self, request: Request) -> Request:
+    def _update(self, request: Request) -> Request:
         """Replace the members that the request names. Executions that run keep their definition."""
         document = self._pipeline(request["PipelineName"])
         changes = chosen(request, ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration"))
@@ -91,16 +84,15 @@ class Pipelines:
         try:
             definition = json.loads(text)
         except ValueError as error:
-            raise ServiceError("ValidationException", f"Unable to parse pipeline definition: {error}") from None
+            raise invalid(f"Unable to parse pipeline definition: {error}") from None
         if not isinstance(definition, dict):
-            raise ServiceError("ValidationException", "Unable to parse pipeline definition: not a JSON object")
+            raise invalid("Unable to parse pipeline definition: not a JSON object")
         if problems := validate_definition(definition):
-            raise ServiceError("ValidationException", "; ".join(map(str, problems)))
+            raise invalid("; ".join(map(str, problems)))
         unknown = sorted({step["Type"] for step in all_steps(definition["Steps"])} - set(self._runners.types))
         if unknown:
-            raise ServiceError(
-                "ValidationException",
-                f"The local cloud runs steps of type {', '.join(self._runners.types)}; not {', '.join(unknown)}.",
+            raise invalid(
+                f"The local cloud runs steps of type {', '.join(self._runners.types)}; not {', '.join(unknown)}."
             )
 
     def _pipeline(self, name: str) -> Request:
@@ -113,23 +105,21 @@ class Pipelines:
             raise not_found(f"Pipeline '{self._context.arn('sagemaker', f'pipeline/{name_of(name)}')}' does not exist.")
         return document
 
-    def describe(self, request: Request) -> Request:
-        """The pipeline and its definition."""
+    def _describe(self, request: Request) -> Request:
         document = self._pipeline(request["PipelineName"])
         runs = self._runs(document["PipelineName"])
         if runs:
             document["LastRunTime"] = runs[-1]["CreationTime"]
         return document
 
-    def list_pipelines(self, request: Request) -> Request:
-        """Summaries."""
+    def _list_pipelines(self, request: Request) -> Request:
         prefix = request.get("PipelineNamePrefix", "")
         pipelines = [
             document for document in self._context.store.list(PIPELINE) if document["PipelineName"].startswith(prefix)
         ]
         return listing("ListPipelines", request, pipelines, {"Name": "PipelineName", "CreationTime": "CreationTime"})
 
-    def delete(self, request: Request) -> Request:
+    def _delete(self, request: Request) -> Request:
         """Delete the pipeline and its executions; the results of their jobs remain.
 
         https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeletePipeline.html
@@ -147,10 +137,7 @@ class Pipelines:
         delete_tags(self._context.store, document["PipelineArn"])
         return {"PipelineArn": document["PipelineArn"]}
 
-    # ------------------------------------------------------------------------------------------------- executions
-
-    def start(self, request: Request) -> Request:
-        """Start an execution in the background."""
+    def _start(self, request: Request) -> Request:
         pipeline = self._pipeline(request["PipelineName"])
         definition = json.loads(pipeline["PipelineDefinition"])
         given = {entry["Name"]: entry["Value"] for entry in request.get("PipelineParameters", [])}
@@ -185,8 +172,7 @@ class Pipelines:
         thread.start()
         return {"PipelineExecutionArn": arn}
 
-    def stop(self, request: Request) -> Request:
-        """Stop the execution."""
+    def _stop(self, request: Request) -> Request:
         document = self._execution(request["PipelineExecutionArn"])
         if document["PipelineExecutionStatus"] != "Executing":
             status = document["PipelineExecutionStatus"]
@@ -220,14 +206,12 @@ class Pipelines:
     def _runs(self, pipeline: str) -> list[Request]:
         return [run for run in self._context.store.list(EXECUTION) if run["PipelineName"] == pipeline]
 
-    def describe_execution(self, request: Request) -> Request:
-        """The execution's description."""
+    def _describe_execution(self, request: Request) -> Request:
         document = self._execution(request["PipelineExecutionArn"])
         experiment = {"ExperimentName": document["PipelineName"].lower(), "TrialName": document["ExecutionId"]}
         return {**described("DescribePipelineExecution", document), "PipelineExperimentConfig": experiment}
 
-    def list_executions(self, request: Request) -> Request:
-        """Summaries, newest first."""
+    def _list_executions(self, request: Request) -> Request:
         pipeline = self._pipeline(request["PipelineName"])
         earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
         runs = [
@@ -238,19 +222,17 @@ class Pipelines:
         keys = {"CreationTime": "StartTime", "PipelineExecutionArn": "PipelineExecutionArn"}
         return listing("ListPipelineExecutions", request, runs, keys)
 
-    def list_steps(self, request: Request) -> Request:
+    def _list_steps(self, request: Request) -> Request:
         """The steps that have started; in AWS's default order the newest comes first."""
         steps = self._execution(request["PipelineExecutionArn"])["Steps"].values()
         return listing("ListPipelineExecutionSteps", request, steps, {"StartTime": "StartTime"}, default="StartTime")
 
-    def list_parameters(self, request: Request) -> Request:
-        """The values of the execution's parameters."""
+    def _list_parameters(self, request: Request) -> Request:
         document = self._execution(request["PipelineExecutionArn"])
         items = [{"Name": name, "Value": str(value)} for name, value in document["Parameters"].items()]
         return page(request, items, "PipelineParameters")
 
-    def describe_definition(self, request: Request) -> Request:
-        """The execution's definition."""
+    def _describe_definition(self, request: Request) -> Request:
         document = self._execution(request["PipelineExecutionArn"])
         return {"PipelineDefinition": document["PipelineDefinition"], "CreationTime": document["CreationTime"]}
 
@@ -275,7 +257,7 @@ class Pipelines:
 
 def _definition_text(request: Request) -> str:
     if "PipelineDefinition" not in request:
-        raise ServiceError("ValidationException", "The local cloud accepts PipelineDefinition, no S3 location.")
+        raise invalid("The local cloud accepts PipelineDefinition, no S3 location.")
     return str(request["PipelineDefinition"])
 
 
@@ -283,20 +265,20 @@ def _parameters(declared: list[Request], given: dict[str, str]) -> dict[str, Any
     """Values by name, of their declared types. Raises ServiceError for values that the definition does not allow."""
     unknown = sorted(set(given) - {parameter["Name"] for parameter in declared})
     if unknown:
-        raise ServiceError("ValidationException", f"Unknown parameters: {', '.join(unknown)}")
+        raise invalid(f"Unknown parameters: {', '.join(unknown)}")
     values = {}
     for parameter in declared:
         name, kind = parameter["Name"], parameter["Type"]
         value = given.get(name, parameter.get("DefaultValue"))
         if value is None:
-            raise ServiceError("ValidationException", f"Parameter [{name}] has no value and no default")
+            raise invalid(f"Parameter [{name}] has no value and no default")
         try:
-            typed = _as_boolean(value) if kind == "Boolean" else _TYPES[kind](value)
+            typed = _TYPES[kind](value)
         except ValueError:
-            raise ServiceError("ValidationException", f"Parameter [{name}] is no {kind}: {value!r}") from None
+            raise invalid(f"Parameter [{name}] is no {kind}: {value!r}") from None
         allowed = parameter.get("EnumValues")
         if allowed and typed not in allowed:
-            raise ServiceError("ValidationException", f"Parameter [{name}] must be one of {allowed}, not {value!r}")
+            raise invalid(f"Parameter [{name}] must be one of {allowed}, not {value!r}")
         values[name] = typed
     return values
 
@@ -305,6 +287,9 @@ def _as_boolean(value: Any) -> bool:
     if str(value).lower() not in ("true", "false"):
         raise ValueError(value)
     return str(value).lower() == "true"
+
+
+_TYPES: dict[str, Callable[[Any], Any]] = {"String": str, "Integer": int, "Float": float, "Boolean": _as_boolean}
 
 
 def _interrupted(document: Request) -> None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from pipeline.local.context import now
+from pipeline.local.context import Request, now
 from pipeline.local.machine import transfer
 from pipeline.local.machine.containers import Container, inside
-from pipeline.local.sagemaker.hosts import Instances, exit_message, host_names, write_json
+from pipeline.local.sagemaker.hosts import exit_message, host_names, run_instances, write_json
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs
-from pipeline.local.sagemaker.resources import Request
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 DEFAULT_SECONDS = 86_400  # StoppingCondition.MaxRuntimeInSeconds of a processing job
@@ -37,25 +36,22 @@ class ProcessingJobs(Jobs):
         folder = self._services.folder("processing", name)
         hosts = host_names(request["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
         bases = {host: folder / host for host in hosts}
-        instances = Instances(stop)
+        instances = {}
         for number, host in enumerate(hosts):
             _write_configuration(request, bases[host], host, hosts)
             self._download_inputs(request, bases[host], (number, len(hosts)))
             stream = f"{name}/{host}-{int(now())}"
-            instances.add(
-                host,
-                Container(
-                    context=self._context,
-                    base=bases[host],
-                    image=image,
-                    command=[*entry_point, *specification.get("ContainerArguments", [])],
-                    on_line=lambda line, stream=stream: self._services.logs.write(LOG_GROUP, stream, line),  # type: ignore[misc]
-                    environment={**request.get("Environment", {}), "PROCESSING_JOB_NAME": name},
-                ),
+            instances[host] = Container(
+                context=self._context,
+                base=bases[host],
+                image=image,
+                command=[*entry_point, *specification.get("ContainerArguments", [])],
+                on_line=lambda line, stream=stream: self._services.logs.write(LOG_GROUP, stream, line),  # type: ignore[misc]
+                environment={**request.get("Environment", {}), "PROCESSING_JOB_NAME": name},
             )
         limit = request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_SECONDS)
         try:
-            statuses = instances.run(limit)
+            statuses = run_instances(instances, stop, limit)
         except TimeoutError:
             raise JobFailedError(f"ClientError: the job ran longer than {limit} seconds") from None
         if stop.is_set():

@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from pipeline.local.context import Context, ServiceError, now
+from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.events import Events
-from pipeline.local.sagemaker.resources import Request, chosen, described, listing, name_of, selected
+from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, selected
 from pipeline.local.sagemaker.tags import delete_tags
 
 GROUP = "model-package-group"
@@ -41,19 +41,18 @@ class ModelRegistry:
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Handlers by operation."""
         return {
-            "CreateModelPackageGroup": self.create_group,
-            "DescribeModelPackageGroup": self.describe_group,
-            "ListModelPackageGroups": self.list_groups,
-            "DeleteModelPackageGroup": self.delete_group,
+            "CreateModelPackageGroup": self._create_group,
+            "DescribeModelPackageGroup": self._describe_group,
+            "ListModelPackageGroups": self._list_groups,
+            "DeleteModelPackageGroup": self._delete_group,
             "CreateModelPackage": self.create,
             "DescribeModelPackage": self.describe,
-            "ListModelPackages": self.list_packages,
-            "UpdateModelPackage": self.update,
-            "DeleteModelPackage": self.delete,
+            "ListModelPackages": self._list_packages,
+            "UpdateModelPackage": self._update,
+            "DeleteModelPackage": self._delete,
         }
 
-    def create_group(self, request: Request) -> Request:
-        """Create a group. Raises ServiceError if the name is taken."""
+    def _create_group(self, request: Request) -> Request:
         name = request["ModelPackageGroupName"]
         arn = self._context.arn("sagemaker", f"model-package-group/{name}")
         document = {
@@ -65,27 +64,24 @@ class ModelRegistry:
             "NextVersion": 1,
         }
         if not self._context.store.create(GROUP, name, document):
-            raise ServiceError("ValidationException", f"Model Package Group already exists: {arn}")
+            raise invalid(f"Model Package Group already exists: {arn}")
         return {"ModelPackageGroupArn": arn}
 
     def _group(self, name: str) -> Request:
         document = self._context.store.get(GROUP, name_of(name))
         if document is None:
-            raise ServiceError("ValidationException", f"ModelPackageGroup {name_of(name)} does not exist.")
+            raise invalid(f"ModelPackageGroup {name_of(name)} does not exist.")
         return document
 
-    def describe_group(self, request: Request) -> Request:
-        """The group."""
+    def _describe_group(self, request: Request) -> Request:
         return described("DescribeModelPackageGroup", self._group(request["ModelPackageGroupName"]))
 
-    def list_groups(self, request: Request) -> Request:
-        """Summaries of all groups."""
+    def _list_groups(self, request: Request) -> Request:
         groups = selected(request, self._context.store.list(GROUP), "ModelPackageGroupName")
         keys = {"Name": "ModelPackageGroupName", "CreationTime": "CreationTime"}
         return listing("ListModelPackageGroups", request, groups, keys, order=_OLDEST_FIRST)
 
-    def delete_group(self, request: Request) -> Request:
-        """Delete an empty group."""
+    def _delete_group(self, request: Request) -> Request:
         name = name_of(request["ModelPackageGroupName"])
         arn = self._group(name)["ModelPackageGroupArn"]
         if self._packages(name):
@@ -97,7 +93,7 @@ class ModelRegistry:
     def create(self, request: Request) -> Request:
         """Register the next version of a group."""
         if "ModelPackageGroupName" not in request:
-            raise ServiceError("ValidationException", "The local cloud registers versions of a ModelPackageGroup only.")
+            raise invalid("The local cloud registers versions of a ModelPackageGroup only.")
         group = name_of(request["ModelPackageGroupName"])
         with self._versions:
             version = self._group(group)["NextVersion"]
@@ -129,7 +125,7 @@ class ModelRegistry:
         key = name.split(":model-package/", 1)[-1]
         document = self._context.store.get(PACKAGE, key)
         if document is None:
-            raise ServiceError("ValidationException", f"ModelPackage {name} does not exist.")
+            raise invalid(f"ModelPackage {name} does not exist.")
         return document
 
     def describe(self, request: Request) -> Request:
@@ -139,8 +135,7 @@ class ModelRegistry:
     def _packages(self, group: str) -> list[Request]:
         return [package for package in self._context.store.list(PACKAGE) if package["ModelPackageGroupName"] == group]
 
-    def list_packages(self, request: Request) -> Request:
-        """Summaries of versions."""
+    def _list_packages(self, request: Request) -> Request:
         packages = self._context.store.list(PACKAGE)
         if group := request.get("ModelPackageGroupName"):
             self._group(group)
@@ -150,7 +145,7 @@ class ModelRegistry:
         keys = {"Name": "ModelPackageVersion", "CreationTime": "CreationTime"}
         return listing("ListModelPackages", request, packages, keys, order=_OLDEST_FIRST)
 
-    def update(self, request: Request) -> Request:
+    def _update(self, request: Request) -> Request:
         """Change a version. A rule deploys by the event of a changed approval status."""
         package = self._package(request["ModelPackageArn"])
         changes = chosen(request, _CHANGEABLE)
@@ -171,7 +166,7 @@ class ModelRegistry:
         self._emit(package, fields)
         return {"ModelPackageArn": package["ModelPackageArn"]}
 
-    def delete(self, request: Request) -> Request:
+    def _delete(self, request: Request) -> Request:
         """Delete a version; its number is not used again."""
         package = self._package(request["ModelPackageName"])
         self._context.store.delete(PACKAGE, package["ModelPackageName"])

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from typing import Any
 
 from pipeline.aws.validation.shapes import service_model
-from pipeline.local.context import ServiceError
+from pipeline.local.context import Request, ServiceError
 
-Request = dict[str, Any]
+
+def invalid(message: str) -> ServiceError:
+    """ValidationException, for a request that is refused."""
+    return ServiceError("ValidationException", message)
 
 
 def not_found(message: str) -> ServiceError:
@@ -20,7 +22,7 @@ def not_found(message: str) -> ServiceError:
 
 def could_not_find(kind: str, arn: str) -> ServiceError:
     """ValidationException, as DescribeTrainingJob and operations of its age answer for a missing resource."""
-    return ServiceError("ValidationException", f'Could not find {kind} "{arn}".')
+    return invalid(f'Could not find {kind} "{arn}".')
 
 
 def in_use(kind: str, arn: str) -> ServiceError:
@@ -61,7 +63,7 @@ def page(request: Request, items: list[Request], key: str) -> Request:
         try:
             start = int(base64.b64decode(token, validate=True))
         except (binascii.Error, ValueError):
-            raise ServiceError("ValidationException", "The NextToken is not valid.") from None
+            raise invalid("The NextToken is not valid.") from None
     size = request.get("MaxResults", 10)
     response: Request = {key: items[start : start + size]}
     if start + size < len(items):

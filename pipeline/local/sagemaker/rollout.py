@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.local.cloudwatch import CloudWatch
-from pipeline.local.context import ServiceError
-from pipeline.local.sagemaker.resources import Request
+from pipeline.local.context import Request
+from pipeline.local.sagemaker.resources import invalid
 from pipeline.local.sagemaker.serving import INVOKE_SECONDS, Variant
 
 log = logging.getLogger(__name__)
@@ -90,19 +90,19 @@ class Policy:
         if config is None:
             return cls()
         if "ServerlessConfig" in variant:
-            raise _refusal("DeploymentConfig is not supported for serverless endpoints.")
+            raise invalid("DeploymentConfig is not supported for serverless endpoints.")
         if "BlueGreenUpdatePolicy" not in config:
-            raise _refusal("The local cloud updates by BlueGreenUpdatePolicy only.")
+            raise invalid("The local cloud updates by BlueGreenUpdatePolicy only.")
         policy = config["BlueGreenUpdatePolicy"]
         routing = policy["TrafficRoutingConfiguration"]
         share, seconds = 1.0, 0
         if routing["Type"] == "CANARY":
             share, seconds = _canary_share(routing, variant["InitialInstanceCount"]), routing["WaitIntervalInSeconds"]
         elif routing["Type"] != "ALL_AT_ONCE":
-            raise _refusal("The local cloud moves traffic by CANARY or ALL_AT_ONCE only.")
+            raise invalid("The local cloud moves traffic by CANARY or ALL_AT_ONCE only.")
         alarms = tuple(alarm["AlarmName"] for alarm in config.get("AutoRollbackConfiguration", {}).get("Alarms", []))
         if unknown := [name for name in alarms if not cloudwatch.exists(name)]:
-            raise _refusal(f"The alarms {', '.join(unknown)} do not exist.")
+            raise invalid(f"The alarms {', '.join(unknown)} do not exist.")
         return cls(share, seconds, policy.get("TerminationWaitInSeconds", 0), alarms)
 
 
@@ -134,9 +134,5 @@ def _canary_share(routing: Request, instances: int) -> float:
     size = routing["CanarySize"]
     share = size["Value"] / (instances if size["Type"] == "INSTANCE_COUNT" else 100)
     if share > LARGEST_CANARY:
-        raise _refusal(f"CanarySize must be at most 50% of the variant's instances; it has {instances}.")
+        raise invalid(f"CanarySize must be at most 50% of the variant's instances; it has {instances}.")
     return float(share)
-
-
-def _refusal(message: str) -> ServiceError:
-    return ServiceError("ValidationException", message)

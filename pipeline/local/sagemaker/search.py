@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from pipeline.local.context import ServiceError
-from pipeline.local.sagemaker.resources import Request
+from pipeline.local.context import Request
+from pipeline.local.sagemaker.resources import invalid
 
 if TYPE_CHECKING:
     import optuna
@@ -37,34 +37,28 @@ def hyperband_limits(config: Request, static: dict[str, str]) -> HyperbandLimits
     given = config.get("StrategyConfig", {}).get("HyperbandStrategyConfig", {})
     maximum = given.get("MaxResource") or epochs_of(static)
     if maximum is None:
-        raise ServiceError(
-            "ValidationException",
+        raise invalid(
             "MaxResource is not given in HyperbandStrategyConfig and cannot be inferred from StaticHyperParameters"
-            f" ({', '.join(EPOCH_HYPERPARAMETERS)}).",
+            f" ({', '.join(EPOCH_HYPERPARAMETERS)})."
         )
     minimum = given.get("MinResource", 1)
     if minimum > maximum:
-        raise ServiceError("ValidationException", f"MinResource {minimum} is greater than MaxResource {maximum}.")
+        raise invalid(f"MinResource {minimum} is greater than MaxResource {maximum}.")
     return HyperbandLimits(minimum, maximum)
 
 
 def check(config: Request, static: dict[str, str]) -> None:
     """Raise ServiceError for a job that SageMaker would refuse, and for what the local cloud does not have."""
     if config["Strategy"] not in STRATEGIES:
-        raise ServiceError(
-            "ValidationException",
-            f"The local cloud tunes by {', '.join(STRATEGIES)}; not by {config['Strategy']}.",
-        )
+        raise invalid(f"The local cloud tunes by {', '.join(STRATEGIES)}; not by {config['Strategy']}.")
     limits = config["ResourceLimits"]
     if "TuningJobCompletionCriteriaConfig" in config or "MaxRuntimeInSeconds" in limits:
-        raise ServiceError("ValidationException", "The local cloud ends a tuning job by its number of trials only.")
+        raise invalid("The local cloud ends a tuning job by its number of trials only.")
     if "MaxNumberOfTrainingJobs" not in limits:
-        raise ServiceError("ValidationException", "ResourceLimits wants MaxNumberOfTrainingJobs.")
+        raise invalid("ResourceLimits wants MaxNumberOfTrainingJobs.")
     if config["Strategy"] == "Hyperband":
         if config.get("TrainingJobEarlyStoppingType", "Off") != "Off":
-            raise ServiceError(
-                "ValidationException", "TrainingJobEarlyStoppingType must be Off when the Strategy is Hyperband."
-            )
+            raise invalid("TrainingJobEarlyStoppingType must be Off when the Strategy is Hyperband.")
         hyperband_limits(config, static)
 
 

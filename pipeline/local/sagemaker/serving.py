@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.aws.waiting import wait_until
-from pipeline.local.context import now, random_id
+from pipeline.local.context import Request, now, random_id
 from pipeline.local.machine import transfer
 from pipeline.local.machine.containers import Container
 from pipeline.local.machine.ports import free_port
 from pipeline.local.sagemaker.jobs import JobServices
-from pipeline.local.sagemaker.resources import Request
 
 PING_SECONDS = 240  # a container has to answer /ping within this time after its start
 INVOKE_SECONDS = 60  # a container has to answer a request within this time

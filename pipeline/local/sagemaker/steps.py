@@ -53,27 +53,19 @@ class Attempt:
     announce: Announce
 
 
+@dataclass
 class StepRunners:
     """Runs steps by their type."""
 
-    def __init__(
-        self,
-        *,
-        processing: ProcessingJobs,
-        training: TrainingJobs,
-        tuning: TuningJobs,
-        registry: ModelRegistry,
-        models: Callable[[dict[str, Any]], dict[str, Any]],
-        functions: Functions,
-        validate: Validate,
-    ) -> None:
-        self._processing_jobs = processing
-        self._training_jobs = training
-        self._tuning_jobs = tuning
-        self._registry = registry
-        self._create_model = models
-        self._functions = functions
-        self._validate = validate
+    processing: ProcessingJobs
+    training: TrainingJobs
+    tuning: TuningJobs
+    registry: ModelRegistry
+    create_model: Callable[[dict[str, Any]], dict[str, Any]]
+    functions: Functions
+    validate: Validate
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[str, list[Callable[[], Any]]] = {}
         self._types: dict[str, Callable[[Attempt], StepResult]] = {
@@ -110,24 +102,22 @@ class StepRunners:
         with self._lock:
             self._jobs.setdefault(execution, []).append(stop)
 
-    # ------------------------------------------------------------------------------------------------------ jobs
-
     def _processing(self, attempt: Attempt) -> StepResult:
-        return self._run_job(attempt, self._processing_jobs, "ProcessingJob", _generated_name(attempt))
+        return self._run_job(attempt, self.processing, "ProcessingJob", _generated_name(attempt))
 
     def _training(self, attempt: Attempt) -> StepResult:
-        return self._run_job(attempt, self._training_jobs, "TrainingJob", _generated_name(attempt))
+        return self._run_job(attempt, self.training, "TrainingJob", _generated_name(attempt))
 
     def _tuning(self, attempt: Attempt) -> StepResult:
         # At most 32 characters: the trials' names add to it.
         name = f"{attempt.execution}-{attempt.step['Name'][:8]}-{random_id(10)}"
-        result = self._run_job(attempt, self._tuning_jobs, "TuningJob", name)
-        summaries = {"TrainingJobSummaries": self._tuning_jobs.ranked(name)}
+        result = self._run_job(attempt, self.tuning, "TuningJob", name)
+        summaries = {"TrainingJobSummaries": self.tuning.ranked(name)}
         return StepResult(result.metadata, {**result.properties, **summaries})
 
     def _run_job(self, attempt: Attempt, jobs: Jobs, kind: str, name: str) -> StepResult:
         request = {jobs.name_member: name, **attempt.arguments}
-        self._validate(f"Create{jobs.job}", request)
+        self.validate(f"Create{jobs.job}", request)
         metadata = {kind: {"Arn": jobs.create(request)[jobs.arn_member]}}
         attempt.announce(metadata)
         self._track(attempt.execution, lambda: jobs.stop({jobs.name_member: name}))
@@ -140,23 +130,21 @@ class StepRunners:
             raise StepFailedError(f"{kind.removesuffix('Job')} job failed. {reason}", error)
         return StepResult(metadata, job)
 
-    # --------------------------------------------------------------------------------------------------- the rest
-
     def _register(self, attempt: Attempt) -> StepResult:
-        self._validate("CreateModelPackage", attempt.arguments)
-        arn = self._registry.create(attempt.arguments)["ModelPackageArn"]
-        return StepResult({"RegisterModel": {"Arn": arn}}, self._registry.describe({"ModelPackageName": arn}))
+        self.validate("CreateModelPackage", attempt.arguments)
+        arn = self.registry.create(attempt.arguments)["ModelPackageArn"]
+        return StepResult({"RegisterModel": {"Arn": arn}}, self.registry.describe({"ModelPackageName": arn}))
 
     def _model(self, attempt: Attempt) -> StepResult:
         request = {"ModelName": _generated_name(attempt), **attempt.arguments}
-        self._validate("CreateModel", request)
-        arn = self._create_model(request)["ModelArn"]
+        self.validate("CreateModel", request)
+        arn = self.create_model(request)["ModelArn"]
         return StepResult({"Model": {"Arn": arn}}, {**request, "ModelArn": arn})
 
     def _lambda(self, attempt: Attempt) -> StepResult:
         """https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html#step-type-lambda."""
         function = attempt.step["FunctionArn"]
-        result = self._functions.invoke(function.rsplit(":", 1)[-1], json.dumps(attempt.arguments).encode())
+        result = self.functions.invoke(function.rsplit(":", 1)[-1], json.dumps(attempt.arguments).encode())
         if result.error is not None:
             message = json.loads(result.payload).get("errorMessage", "")
             raise StepFailedError(f"ClientError: Lambda function {function} failed: {message}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.local.sagemaker.resources import Request, page
+from pipeline.local.context import Request
+from pipeline.local.sagemaker.resources import page
 from pipeline.local.store import Store
 
 KIND = "tags"

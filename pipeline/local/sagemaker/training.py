@@ -17,13 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.aws import instances as instance_types
-from pipeline.local.context import now
+from pipeline.local.context import Request, now
 from pipeline.local.machine import toolkit, transfer
 from pipeline.local.machine.containers import Container, inside
 from pipeline.local.machine.ports import free_port
-from pipeline.local.sagemaker.hosts import Instances, exit_message, host_names, write_json
+from pipeline.local.sagemaker.hosts import exit_message, host_names, run_instances, write_json
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
-from pipeline.local.sagemaker.resources import Request
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ class TrainingJobs(Jobs):
         bases = {host: folder / host for host in hosts}
         metrics = Metrics(request["AlgorithmSpecification"].get("MetricDefinitions", []))
         self._enter(name, "Downloading")
-        instances = Instances(stop)
+        instances = {}
         port = free_port()
         for number, host in enumerate(hosts):
             self._prepare_folder(request, bases[host], host, hosts)
@@ -94,16 +93,14 @@ class TrainingJobs(Jobs):
                 command = toolkit.command(request.get("HyperParameters", {}), image, cluster)
             except toolkit.LauncherError as error:
                 raise JobFailedError(f"ClientError: {error}") from error
-            instances.add(
-                host, self._container(name, request, bases[host], image=image, command=command, metrics=metrics)
-            )
+            instances[host] = self._container(name, request, bases[host], image=image, command=command, metrics=metrics)
         self._enter(name, "Training")
         self.update(name, TrainingStartTime=now())
         checkpoints = _Checkpoints(self._services, request, bases)
         limit = request["StoppingCondition"].get("MaxRuntimeInSeconds", 86_400)
         late, statuses = False, dict[str, int]()
         try:
-            statuses = instances.run(limit, checkpoints.tick)
+            statuses = run_instances(instances, stop, limit, checkpoints.tick)
         except TimeoutError:
             late = True
             stop.set()

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from pipeline.local.context import ServiceError, now
+from pipeline.local.context import Request, ServiceError, now
 from pipeline.local.machine import transfer
 from pipeline.local.machine.image_store import ImageNotFoundError
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
 from pipeline.local.sagemaker.models import Models
-from pipeline.local.sagemaker.resources import Request
+from pipeline.local.sagemaker.resources import invalid
 from pipeline.local.sagemaker.serving import ServingError, Variant
 from steps.contracts.s3_uri import S3Uri
 
@@ -44,12 +44,12 @@ class TransformJobs(Jobs):
         source = document["TransformInput"]
         data_type = source["DataSource"]["S3DataSource"]["S3DataType"]
         if data_type != "S3Prefix" or source.get("SplitType", "None") != "None":
-            message = "The local cloud transforms whole objects below an S3Prefix only."
-            raise ServiceError("ValidationException", message)
+            raise invalid("The local cloud transforms whole objects below an S3Prefix only.")
         payload, parallel = _payload(document), _parallel(document)
         if payload * parallel > LARGEST_PRODUCT:
-            message = f"MaxConcurrentTransforms ({parallel}) x MaxPayloadInMB ({payload}) exceeds {LARGEST_PRODUCT} MB."
-            raise ServiceError("ValidationException", message)
+            raise invalid(
+                f"MaxConcurrentTransforms ({parallel}) x MaxPayloadInMB ({payload}) exceeds {LARGEST_PRODUCT} MB."
+            )
 
     def execute(self, name: str, request: Request, stop: threading.Event) -> Request:
         """Transform all objects."""

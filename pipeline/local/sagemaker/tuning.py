@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from pipeline.local.context import ServiceError, random_id
+from pipeline.local.context import Request, random_id
 from pipeline.local.sagemaker.jobs import TERMINAL, JobFailedError, Jobs, JobServices
-from pipeline.local.sagemaker.resources import Request, chosen, listing, not_found
+from pipeline.local.sagemaker.resources import chosen, invalid, listing, not_found
 from pipeline.local.sagemaker.search import Search, check
 from pipeline.local.sagemaker.training import TrainingJobs
 
@@ -45,10 +45,10 @@ class TuningJobs(Jobs):
     def prepare(self, document: Request) -> None:
         """Refuse strategies and settings that the local cloud does not have."""
         if "TrainingJobDefinition" not in document:
-            raise ServiceError("ValidationException", "The local cloud tunes one TrainingJobDefinition.")
+            raise invalid("The local cloud tunes one TrainingJobDefinition.")
         for name in ("WarmStartConfig", "Autotune"):
             if name in document:
-                raise ServiceError("ValidationException", f"The local cloud's tuning jobs have no {name}.")
+                raise invalid(f"The local cloud's tuning jobs have no {name}.")
         static = document["TrainingJobDefinition"].get("StaticHyperParameters", {})
         check(document["HyperParameterTuningJobConfig"], static)
         document["Trials"] = []

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from pipeline.aws.timetable import ExpressionError, Timetable
-from pipeline.local.context import ServiceError
+from pipeline.local.context import Request, ServiceError
 
-Request = dict[str, Any]
 DEFAULT_GROUP = "default"
 UNIVERSAL = "arn:aws:scheduler:::aws-sdk:"
 # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_RetryPolicy.html

@@ -13,10 +13,10 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from pipeline.local.context import Context, ServiceError, now, send_dead_letter
+from pipeline.local.context import Context, Request, ServiceError, now, send_dead_letter
 from pipeline.local.sagemaker.resources import chosen, page
 from pipeline.local.scheduler.clock import Clock
-from pipeline.local.scheduler.schedules import DEFAULT_GROUP, Request, ScheduleKey, check, document, next_due
+from pipeline.local.scheduler.schedules import DEFAULT_GROUP, ScheduleKey, check, document, next_due
 from pipeline.local.scheduler.targets import Invocation, Targets
 
 log = logging.getLogger(__name__)

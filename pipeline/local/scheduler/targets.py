@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.local.context import ServiceError
-from pipeline.local.scheduler.schedules import UNIVERSAL, Request
+from pipeline.local.context import Request, ServiceError
+from pipeline.local.scheduler.schedules import UNIVERSAL
 
 Call = Callable[[str, str, Request], Request]
 Invoke = Callable[[str, bytes], None]

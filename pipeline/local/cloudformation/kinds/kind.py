@@ -142,8 +142,6 @@ class Kind:
         """The values of `Fn::GetAtt`."""
         return {key: self._filled(text, account, name, properties) for key, text in self.get_att.items()}
 
-    # -------------------------------------------------------------------------------- for subclasses to extend
-
     def request(self, account: Account, name: str, properties: Properties) -> dict[str, Any]:  # noqa: ARG002
         """All members that the creating and updating operations may have."""
         request = {self.renamed.get(key, key): value for key, value in {**self.defaults, **properties}.items()}

@@ -75,10 +75,10 @@ def test_executions_survive_a_restart_and_those_that_ran_have_failed(aws: Front,
     aws.store.put("athena-query-execution", lost, document)
 
     again = Athena(aws.store, aws.client("glue"), aws.access)
-    status = again.get_query_execution({"QueryExecutionId": lost})["QueryExecution"]["Status"]
+    status = again.operations()["GetQueryExecution"]({"QueryExecutionId": lost})["QueryExecution"]["Status"]
     assert status["State"] == "FAILED"
     assert "stopped while the query ran" in status["StateChangeReason"]
-    rows = again.get_query_results({"QueryExecutionId": done})["ResultSet"]["Rows"]
+    rows = again.operations()["GetQueryResults"]({"QueryExecutionId": done})["ResultSet"]["Rows"]
     assert rows == [{"Data": [{"VarCharValue": "a"}]}, {"Data": [{"VarCharValue": "1"}]}]
     again.close()
 
