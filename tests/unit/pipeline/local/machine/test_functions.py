@@ -21,7 +21,7 @@ from pipeline.local.machine.functions import Functions
 from pipeline.local.store import Store
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:dead"
-# Counts its calls in a file, and fails as often as it is told to.
+# Counts its calls in a file, and fails as often as its file states.
 SOURCE = """
 import os, pathlib
 def handle(event, context):
@@ -48,7 +48,7 @@ class Account:
         return self.file.read_text().splitlines() if self.file.exists() else []
 
     def settled(self, calls: int, dead: int) -> None:
-        """Wait until there have been so many, and no more come."""
+        """Wait until there have been this many, and no more come."""
         deadline = time.monotonic() + 120
         while (len(self.calls), len(self.dead)) != (calls, dead):
             assert time.monotonic() < deadline, (self.calls, self.dead)

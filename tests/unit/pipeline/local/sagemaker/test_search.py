@@ -36,7 +36,7 @@ def hyperband(minimum: int, maximum: int) -> dict[str, Any]:
 
 
 def run(search: Search, number: int, values: list[float]) -> int:
-    """One trial to its end; gives the epochs that it was left to train."""
+    """One trial to its end. Returns the epochs that it was left to train."""
     search.propose(number)
     for epoch, value in enumerate(values, 1):
         if search.observe(number, value):
