@@ -116,15 +116,15 @@ def _client_error(error: Any) -> str:
         )
     elif code in DENIED:
         action = denied_action(error)
-        line = f"access denied: these credentials may not {action}; ask for that permission. AWS says: {message}"
+        line = f"access denied: these credentials may not {action}; ask for that permission. AWS's message: {message}"
     elif code in THROTTLED:
         line = f"AWS throttled {operation}; wait a little and try again"
     elif code in QUOTA:
-        line = f"a quota of the account is used up; raise it in Service Quotas. AWS says: {message}"
+        line = f"a quota of the account is used up; raise it in Service Quotas. AWS's message: {message}"
     elif code in OTHER_REGION:
         line = (
             f"{operation} failed ({code}): the bucket is in another region than account.region; set the bucket's"
-            f" region there, or use another bucket. AWS says: {message}"
+            f" region there, or use another bucket. AWS's message: {message}"
         )
     else:
         line = f"{operation} failed ({code}): {message}"

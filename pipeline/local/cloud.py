@@ -80,8 +80,8 @@ def up(directory: Path, account_id: str, region: str, *, api_port: int = 0, s3_p
     before = read(directory) if _file(directory).exists() else None
     if before is not None and (before.account_id, before.region) != (account_id, region):
         raise PipelineError(
-            f"{directory} belongs to account {before.account_id} in {before.region}, the settings say {account_id} in"
-            f" {region}; remove it: python -m pipeline local reset"
+            f"{directory} belongs to account {before.account_id} in {before.region}, but the settings name"
+            f" {account_id} in {region}; remove it: python -m pipeline local reset"
         )
     cloud = Cloud(
         directory=directory,

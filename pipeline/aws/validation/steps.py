@@ -144,7 +144,7 @@ def _lambda(step: Step, path: str, references: References) -> Iterator[Problem]:
         shape = service_model("lambda").operation_model("Invoke").input_shape.members["FunctionName"]
         yield from check(arn, shape, f"{path}.FunctionArn")
     for name, value in step.get("Arguments", {}).items():
-        yield from references.check_flat(value, f"{path}.Arguments.{name}", "a Lambda step takes")
+        yield from references.check_flat(value, f"{path}.Arguments.{name}", "a Lambda step accepts")
     for output in step.get("OutputParameters", []):
         if output["OutputType"] not in ("String", "Integer", "Float", "Boolean"):
             yield Problem(

@@ -121,7 +121,7 @@ class Jobs:
         return self.start(request)
 
     def start(self, request: Request, **more: object) -> Request:
-        """As `create`; `more` goes into the job's description."""
+        """As `create`, with `more` members in the job's description."""
         name, arn, created = request[self.name_member], self.arn(request[self.name_member]), now()
         times = {"CreationTime": created, "LastModifiedTime": created}
         document = {**request, **more, self.arn_member: arn, self.status_member: "InProgress", **times}

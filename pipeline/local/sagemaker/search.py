@@ -55,7 +55,7 @@ def check(config: Request, static: dict[str, str]) -> None:
     if "TuningJobCompletionCriteriaConfig" in config or "MaxRuntimeInSeconds" in limits:
         raise invalid("The local cloud ends a tuning job by its number of trials only.")
     if "MaxNumberOfTrainingJobs" not in limits:
-        raise invalid("ResourceLimits wants MaxNumberOfTrainingJobs.")
+        raise invalid("ResourceLimits needs MaxNumberOfTrainingJobs.")
     if config["Strategy"] == "Hyperband":
         if config.get("TrainingJobEarlyStoppingType", "Off") != "Off":
             raise invalid("TrainingJobEarlyStoppingType must be Off when the Strategy is Hyperband.")

@@ -1,4 +1,4 @@
-"""Types of resources with parts that take operations of their own."""
+"""Types of resources with parts that need operations of their own."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class Queue(Kind):
 
 
 class QueuePolicy(Kind):
-    """The policy of queues. It has no name that could be taken."""
+    """The policy of queues. It has no name."""
 
     def exists(self, account: Account, name: str, properties: Properties) -> bool:  # noqa: ARG002
         """False."""

@@ -147,7 +147,7 @@ def test_the_maximum_is_inferred_from_the_epochs_as_the_service_does() -> None:
     [
         (config("Grid"), {}, "not by Grid"),
         (config("Random", TuningJobCompletionCriteriaConfig={}), {}, "by its number of trials only"),
-        (config("Random", ResourceLimits={"MaxParallelTrainingJobs": 1}), {}, "wants MaxNumberOfTrainingJobs"),
+        (config("Random", ResourceLimits={"MaxParallelTrainingJobs": 1}), {}, "needs MaxNumberOfTrainingJobs"),
         (config("Hyperband"), {}, "cannot be inferred"),
         (config("Hyperband"), {"epochs": "many"}, "cannot be inferred"),
         (hyperband(9, 3), {}, "MinResource 9 is greater than MaxResource 3"),
