@@ -159,7 +159,7 @@ KINDS: dict[str, Kind] = {
             "CreateLogGroup",
             (),
             "DeleteLogGroup",
-            set={"RetentionInDays": "PutRetentionPolicy"},
+            setters={"RetentionInDays": "PutRetentionPolicy"},
         ),
         _names("RetentionInDays"),
         naming="LogGroupName",
@@ -171,7 +171,7 @@ KINDS: dict[str, Kind] = {
     "AWS::S3::Bucket": special.Bucket(
         "s3",
         Operations(
-            "HeadBucket", "CreateBucket", (), "DeleteBucket", set={"VersioningConfiguration": "PutBucketVersioning"}
+            "HeadBucket", "CreateBucket", (), "DeleteBucket", setters={"VersioningConfiguration": "PutBucketVersioning"}
         ),
         _names(
             "BucketEncryption LifecycleConfiguration OwnershipControls PublicAccessBlockConfiguration"

@@ -64,8 +64,8 @@ class Operations:
     update: tuple[str, ...]
     delete: str
     recreate: bool = False
-    """Whether an update deletes the resource and creates it again."""
-    set: Mapping[str, str] = field(default_factory=dict)
+    """Whether an update deletes the resource and creates it again, since moto cannot change it."""
+    setters: Mapping[str, str] = field(default_factory=dict)
     """Operations that follow a creation or an update, by the property that they set."""
 
 
@@ -123,7 +123,7 @@ class Kind:
             exists = False
         operations = self.operations.update if exists else (self.operations.create,)
         request = self.request(account, name, properties)
-        follows = [operation for key, operation in self.operations.set.items() if key in properties]
+        follows = [operation for key, operation in self.operations.setters.items() if key in properties]
         for operation in (*operations, *follows):
             self._send(account, operation, name, properties, request)
         self.after_put(account, name, properties)
