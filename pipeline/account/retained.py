@@ -47,7 +47,7 @@ class RetainedResource:
         return {"ResourceType": self.kind, "LogicalResourceId": self.logical, "ResourceIdentifier": identifier}
 
 
-def first_stage(settings: Settings, text: str, values: Mapping[str, str]) -> template.Evaluation:
+def first_stage(settings: Settings, text: str, values: Mapping[str, str]) -> template.ResolvedTemplate:
     """A template with its parameters, before any resource is created; a reference to a bucket is the bucket's name."""
     declared = template.read(text)
     pseudo = {
@@ -57,7 +57,7 @@ def first_stage(settings: Settings, text: str, values: Mapping[str, str]) -> tem
         "AWS::StackName": settings.stack,
         "AWS::URLSuffix": "amazonaws.com",
     }
-    evaluation = template.Evaluation(declared, values, pseudo)
+    evaluation = template.ResolvedTemplate(declared, values, pseudo)
 
     def bucket(logical: str, attribute: str = "") -> str:
         name = str(evaluation.value(declared["Resources"][logical]["Properties"]["BucketName"]))
@@ -68,7 +68,7 @@ def first_stage(settings: Settings, text: str, values: Mapping[str, str]) -> tem
 
 
 def retained_resources(
-    settings: Settings, evaluation: template.Evaluation, besides: Collection[str] = ()
+    settings: Settings, evaluation: template.ResolvedTemplate, besides: Collection[str] = ()
 ) -> list[RetainedResource]:
     """The resources of a template's first stage that have a deletion policy and exist in the account.
 
@@ -89,7 +89,7 @@ def retained_resources(
     return resources
 
 
-def buckets(evaluation: template.Evaluation) -> dict[str, str]:
+def buckets(evaluation: template.ResolvedTemplate) -> dict[str, str]:
     """Names of a template's buckets, by logical id."""
     return {
         logical: str(evaluation.value(resource["Properties"][_NAMING[BUCKET]]))
@@ -127,7 +127,7 @@ def _recorded(settings: Settings, kind: str, name: str, wanted: Mapping[str, Any
     except ClientError as error:
         if says_missing(error):
             return None
-        if kind == BUCKET and aws_errors.is_of(error, aws_errors.DENIED):
+        if kind == BUCKET and aws_errors.has_code(error, aws_errors.DENIED):
             raise PipelineError(
                 f"the bucket {name} exists, and belongs to another account or is closed to these credentials; set"
                 " another name in data.bucket: bucket names are unique across all accounts"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pipeline.aws.pages import items
-from pipeline.aws.responses import MAKE_IT, missing_means
+from pipeline.aws.responses import CREATE_IT, error_if_missing
 from pipeline.clients import client
 from pipeline.settings import Settings
 
@@ -177,6 +177,6 @@ def _listed(settings: Settings, name: str) -> Iterator[Entry]:
     """Every object in a folder."""
     paginator, bucket = client(settings, "s3").get_paginator("list_objects_v2"), settings.data.bucket
     request = {"Bucket": bucket, "Prefix": folder(settings, name), "ExpectedBucketOwner": settings.account.id}
-    with missing_means(f"there is no bucket {bucket}; {MAKE_IT}"):
+    with error_if_missing(f"there is no bucket {bucket}; {CREATE_IT}"):
         for entry in items(paginator, "Contents", **request):
             yield Entry(entry["Key"], entry["Size"], entry["LastModified"])

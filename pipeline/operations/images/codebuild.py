@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline import ROOT
 from pipeline.account.deploy_function import zip_of
-from pipeline.aws.responses import MAKE_IT, Tell, exists, missing_means
+from pipeline.aws.responses import CREATE_IT, Report, error_if_missing, exists
 from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.compiling import step_images as images
@@ -46,10 +46,10 @@ def start(settings: Settings, wanted: Sequence[StepImage], root: Path = ROOT) ->
     code = source(wanted, root)
     bucket = settings.data.bucket
     key = f"{settings.code_prefix}/images/{hashlib.sha256(code).hexdigest()}.zip"
-    with missing_means(f"there is no bucket {bucket} for the images' source; {MAKE_IT}"):
+    with error_if_missing(f"there is no bucket {bucket} for the images' source; {CREATE_IT}"):
         client(settings, "s3").put_object(Bucket=bucket, Key=key, Body=code, ExpectedBucketOwner=settings.account.id)
     entries = " ".join(f"{image.image}|{image.step}|{image.base}|{image.uri}" for image in wanted)
-    with missing_means(f"there is no CodeBuild project {settings.image_builder}; {MAKE_IT}"):
+    with error_if_missing(f"there is no CodeBuild project {settings.image_builder}; {CREATE_IT}"):
         started = client(settings, "codebuild").start_build(
             projectName=settings.image_builder,
             sourceTypeOverride="S3",
@@ -59,7 +59,7 @@ def start(settings: Settings, wanted: Sequence[StepImage], root: Path = ROOT) ->
     return str(started["build"]["id"])
 
 
-def follow(settings: Settings, build: str, report: Tell, *, interval: float = 5.0) -> None:
+def follow(settings: Settings, build: str, report: Report, *, interval: float = 5.0) -> None:
     """Report a build's phases and log lines until it ends; `interval` is the seconds between two looks.
 
     An interrupted look (Ctrl-C, no network, expired credentials) reports that the build continues. Raises PipelineError
@@ -76,7 +76,7 @@ def follow(settings: Settings, build: str, report: Tell, *, interval: float = 5.
         raise PipelineError(f"CodeBuild {build}: {_reason(description)}{end}{f'; whole log: {url}' if url else ''}")
 
 
-def _wait(settings: Settings, build: str, report: Tell, interval: float) -> tuple[dict[str, Any] | None, str]:
+def _wait(settings: Settings, build: str, report: Report, interval: float) -> tuple[dict[str, Any] | None, str]:
     """The description of a build that has ended, and the last line of its log that is not CodeBuild's own."""
     from botocore.exceptions import BotoCoreError, ClientError
 

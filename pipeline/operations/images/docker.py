@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import ROOT
-from pipeline.aws.responses import Tell
+from pipeline.aws.responses import Report
 from pipeline.compiling import step_images as images
 from pipeline.compiling.step_images import StepImage
 from steps.contracts.errors import PipelineError
@@ -51,7 +51,7 @@ def login(registry: str, password: str) -> None:
         raise PipelineError(f"docker login at {registry} failed: {_last_line(done.stderr)}")
 
 
-def build(image: StepImage, report: Tell, root: Path = ROOT) -> None:
+def build(image: StepImage, report: Report, root: Path = ROOT) -> None:
     """Build an image under its URI from exactly the files that its tag is the hash of; `report` gets Docker's lines.
 
     Raises PipelineError where the build fails, or its manifest is not accepted by SageMaker.
@@ -100,12 +100,12 @@ def media_type(uri: str) -> str | None:
     return str((description.get("Descriptor") or {}).get("mediaType", ""))
 
 
-def push(uri: str, report: Tell) -> None:
+def push(uri: str, report: Report) -> None:
     """Push an image from Docker's store."""
     _run(["docker", "push", uri], f"docker push of {uri}", report)
 
 
-def _run(command: list[str], what: str, report: Tell, stdin: bytes = b"") -> None:
+def _run(command: list[str], what: str, report: Report, stdin: bytes = b"") -> None:
     """Run a command and report its output line by line. Raises PipelineError with the last line where it fails."""
     last = ""
     with tempfile.TemporaryFile() as source:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from pipeline.aws.pages import items
-from pipeline.aws.responses import BOOTSTRAP, Tell, missing_means
+from pipeline.aws.responses import BOOTSTRAP, Report, error_if_missing
 from pipeline.clients import client
 from pipeline.compiling import step_images as images
 from pipeline.compiling.step_images import StepImage
@@ -108,7 +108,7 @@ def builder(settings: Settings, requested: Literal["auto", "docker", "codebuild"
 
 
 def build(
-    settings: Settings, wanted: Sequence[StepImage], report: Tell, *, everything: bool = False, by: Builder
+    settings: Settings, wanted: Sequence[StepImage], report: Report, *, everything: bool = False, by: Builder
 ) -> list[ImageResult]:
     """Build the images that are neither in the repositories nor in Docker, or `everything`; CodeBuild also pushes them.
 
@@ -129,7 +129,7 @@ def build(
     return done
 
 
-def push(settings: Settings, wanted: Sequence[StepImage], report: Tell, *, by: Builder) -> list[ImageResult]:
+def push(settings: Settings, wanted: Sequence[StepImage], report: Report, *, by: Builder) -> list[ImageResult]:
     """Build and push the images that are missing in the repositories. Raises PipelineError with a failure's reason."""
     with _existing(settings):
         absent = _missing(settings, wanted)
@@ -146,7 +146,7 @@ def push(settings: Settings, wanted: Sequence[StepImage], report: Tell, *, by: B
     return [ImageResult(image.step, image.uri, "pushed" if image in absent else "unchanged") for image in wanted]
 
 
-def _build_with_docker(settings: Settings, image: StepImage, report: Tell) -> None:
+def _build_with_docker(settings: Settings, image: StepImage, report: Report) -> None:
     _login(settings, image.base)
     docker.build(image, report)
 
@@ -188,6 +188,6 @@ def _contents(settings: Settings, repository: str) -> dict[str, dict[str, Any]]:
 def _existing(settings: Settings) -> AbstractContextManager[None]:
     """Raises PipelineError with the remedy for a missing repository."""
     names = ", ".join(_names(images.step_images(settings)))
-    return missing_means(
+    return error_if_missing(
         f"the image repositories ({names}) do not all exist in account {settings.account.id}; create them: {BOOTSTRAP}"
     )

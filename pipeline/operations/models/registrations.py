@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.aws.objects import fetch
-from pipeline.aws.responses import doing_without
+from pipeline.aws.responses import reason_unavailable
 from pipeline.clients import client
 from pipeline.operations.runs.executions import Execution
 from pipeline.settings import Settings
@@ -72,7 +72,7 @@ def _read(settings: Settings, s3: Any, execution: Execution) -> Registration | N
         return None if content is None else _parsed(json.loads(content))
     except (ClientError, BotoCoreError) as error:
         # The run itself is shown without its evaluation.
-        return Registration(wanted=True, problem=doing_without(error))
+        return Registration(wanted=True, problem=reason_unavailable(error))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         return Registration(wanted=True, problem=f"{uri} is damaged ({error!r})")
 

@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pipeline.aws import errors as aws_errors
-from pipeline.aws.responses import MAKE_IT, exists, says_missing
+from pipeline.aws.responses import CREATE_IT, exists, says_missing
 from pipeline.operations.preflight.findings import Account, Finding, explained, failed, not_checked, ok, warning
 from steps.contracts.s3_uri import S3Uri
 
@@ -38,8 +38,8 @@ def check_bucket(account: Account) -> Iterator[Finding]:
 def _no_bucket(account: Account, error: ClientError) -> Finding:
     name = account.settings.data.bucket
     if says_missing(error):
-        return failed(f"there is no bucket {name}; {MAKE_IT}")
-    if not aws_errors.is_of(error, aws_errors.DENIED):
+        return failed(f"there is no bucket {name}; {CREATE_IT}")
+    if not aws_errors.has_code(error, aws_errors.DENIED):
         raise error
     # The answer to HEAD has no body with a reason. Where the owner is the reason, a request without it succeeds.
     try:
@@ -66,7 +66,7 @@ def _folder(s3: Any, folder: S3Uri) -> Iterator[Finding]:
     except ClientError as error:
         if says_missing(error):
             yield failed(f"there is no bucket {folder.bucket}; set data.image_location to the photos' prefix")
-        elif aws_errors.is_of(error, aws_errors.DENIED):
+        elif aws_errors.has_code(error, aws_errors.DENIED):
             yield not_checked(f"these credentials may not s3:ListBucket on {folder.bucket} (the job role reads it)")
         else:
             raise
@@ -102,7 +102,7 @@ def check_workgroup(account: Account) -> Iterator[Finding]:
     name = account.settings.data.workgroup
     answer = exists(account.client("athena").get_work_group, WorkGroup=name)
     if answer is None:
-        yield failed(f"there is no workgroup {name}; {MAKE_IT}")
+        yield failed(f"there is no workgroup {name}; {CREATE_IT}")
         return
     workgroup = answer["WorkGroup"]
     configuration = workgroup.get("Configuration", {})
@@ -123,6 +123,6 @@ def check_database(account: Account) -> Iterator[Finding]:
     """The Glue database exists."""
     name = account.settings.data.database
     if exists(account.client("glue").get_database, Name=name) is None:
-        yield failed(f"there is no Glue database {name}; {MAKE_IT}")
+        yield failed(f"there is no Glue database {name}; {CREATE_IT}")
     else:
         yield ok(name)

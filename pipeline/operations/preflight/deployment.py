@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.account import deploy_function as serving
 from pipeline.aws import errors as aws_errors
-from pipeline.aws.responses import MAKE_IT, exists, says_missing
+from pipeline.aws.responses import CREATE_IT, exists, says_missing
 from pipeline.operations.images import publishing as images
 from pipeline.operations.preflight.findings import Account, Finding, explained, failed, ok, warning
 
@@ -20,7 +20,7 @@ def check_images(account: Account) -> Iterator[Finding]:
     except ClientError as error:
         if not says_missing(error):
             raise
-        yield failed(f"{aws_errors.message_of(error)}; {MAKE_IT}, then: python -m pipeline images push")
+        yield failed(f"{aws_errors.message_of(error)}; {CREATE_IT}, then: python -m pipeline images push")
         return
     for image in missing:
         yield failed(f"{image.step}: {image.uri} is missing in the registry; push it: python -m pipeline images push")
@@ -33,7 +33,7 @@ def check_function(account: Account) -> Iterator[Finding]:
     settings, name = account.settings, account.settings.deploy_function
     function = exists(account.client("lambda").get_function_configuration, FunctionName=name)
     if function is None:
-        yield failed(f"there is no function {name}; {MAKE_IT}")
+        yield failed(f"there is no function {name}; {CREATE_IT}")
         return
     environment = function.get("Environment", {}).get("Variables", {})
     wanted = serving.function_environment(settings)
@@ -56,7 +56,7 @@ def check_rules(account: Account) -> Iterator[Finding]:
 def _rule(account: Account, name: str) -> Iterator[Finding]:
     rule = exists(account.client("events").describe_rule, Name=name)
     if rule is None:
-        yield failed(f"there is no rule {name}, so that an approval deploys nothing; {MAKE_IT}")
+        yield failed(f"there is no rule {name}, so that an approval deploys nothing; {CREATE_IT}")
     elif rule["State"] == "DISABLED":
         yield warning(f"the rule {name} is disabled, so that an approval deploys nothing; enable it in EventBridge")
     else:
@@ -69,7 +69,7 @@ def check_alarms(account: Account) -> Iterator[Finding]:
     alarms = account.client("cloudwatch").describe_alarms(AlarmNames=list(names))["MetricAlarms"]
     missing = sorted(set(names) - {alarm["AlarmName"] for alarm in alarms})
     for name in missing:
-        yield failed(f"there is no alarm {name}, so that SageMaker refuses a deployment with it; {MAKE_IT}")
+        yield failed(f"there is no alarm {name}, so that SageMaker refuses a deployment with it; {CREATE_IT}")
     if not missing:
         yield ok(", ".join(names))
 
@@ -78,6 +78,6 @@ def check_queue(account: Account) -> Iterator[Finding]:
     """The dead-letter queue of schedules, rules and the function exists."""
     name = account.settings.dead_letter_queue
     if exists(account.client("sqs").get_queue_url, QueueName=name) is None:
-        yield failed(f"there is no queue {name}; {MAKE_IT}")
+        yield failed(f"there is no queue {name}; {CREATE_IT}")
     else:
         yield ok(name)

@@ -86,8 +86,8 @@ def explained(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _unanswered(error: Exception) -> Finding:
     """Why a check could not run: access denied, AWS unreachable. Expired credentials are a failure."""
-    if aws_errors.is_of(error, aws_errors.DENIED):
+    if aws_errors.has_code(error, aws_errors.DENIED):
         return not_checked(f"these credentials may not {aws_errors.denied_action(error)}")
-    if aws_errors.is_of(error, aws_errors.EXPIRED):
+    if aws_errors.has_code(error, aws_errors.EXPIRED):
         return failed(aws_errors.explained(error))
     return not_checked(aws_errors.explained(error))

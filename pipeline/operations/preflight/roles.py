@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.aws.arns import name_of
-from pipeline.aws.responses import MAKE_IT, exists
+from pipeline.aws.responses import CREATE_IT, exists
 from pipeline.operations.preflight.findings import Account, Finding, explained, failed, not_checked, ok
 from pipeline.settings import Role
 from steps.contracts.s3_uri import S3Uri
@@ -47,7 +47,7 @@ def _role(account: Account, kind: Role, service: str) -> Iterator[Finding]:
     name, arn = account.settings.role_name(kind), account.settings.role_arn(kind)
     answer = exists(account.client("iam").get_role, RoleName=name)
     if answer is None:
-        yield failed(f"there is no role {name}; {MAKE_IT}")
+        yield failed(f"there is no role {name}; {CREATE_IT}")
     elif (actual := answer["Role"]["Arn"]) != arn:
         yield failed(
             f"role {name} has the ARN {actual}, but the definition names {arn}; a role with a path cannot be used,"

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.aws.arns import name_of
 from pipeline.aws.pages import existing_items, items
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.operations.runs import parameters
 from pipeline.settings import Settings
@@ -70,7 +70,7 @@ def start(
 
 def runs(settings: Settings, limit: int = 20) -> list[Execution]:
     """The newest runs, newest first."""
-    with missing_means(_not_upserted(settings)):
+    with error_if_missing(_not_upserted(settings)):
         return [
             Execution(
                 arn=summary["PipelineExecutionArn"],
@@ -115,7 +115,7 @@ def resolve(settings: Settings, reference: str) -> Execution:
             raise PipelineError(f"the pipeline {settings.name} has no runs yet; start one: python -m pipeline start")
         reference = newest[0].arn
     arn = reference if reference.startswith("arn:") else f"{pipeline_arn(settings)}/execution/{reference}"
-    with missing_means(f"the pipeline {settings.name} has no run {reference}; see them: python -m pipeline runs"):
+    with error_if_missing(f"the pipeline {settings.name} has no run {reference}; see them: python -m pipeline runs"):
         return describe(client(settings, "sagemaker"), arn)
 
 
@@ -148,7 +148,7 @@ def pipeline_arn(settings: Settings) -> str:
 
 def definition(sagemaker: Any, settings: Settings) -> dict[str, Any]:
     """The pipeline's definition in the account. Raises PipelineError where the pipeline does not exist."""
-    with missing_means(_not_upserted(settings)):
+    with error_if_missing(_not_upserted(settings)):
         text = sagemaker.describe_pipeline(PipelineName=settings.name)["PipelineDefinition"]
     document: dict[str, Any] = json.loads(text)
     return document

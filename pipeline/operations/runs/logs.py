@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline.aws.arns import name_of
 from pipeline.aws.pages import existing_items, items
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.operations.runs.progress import Progress, StepRun, TrialJob
@@ -168,7 +168,7 @@ def follow(
 
 def _events(events: Any, source: LogSource, since: int) -> Iterator[dict[str, Any]]:
     request = _request(source, since)
-    with missing_means(f"{source.title} has written nothing yet (no log group {source.group})"):
+    with error_if_missing(f"{source.title} has written nothing yet (no log group {source.group})"):
         yield from items(events.get_paginator("filter_log_events"), "events", **request)
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pipeline.aws.pages import items
-from pipeline.aws.responses import exists, missing_means
+from pipeline.aws.responses import error_if_missing, exists
 from pipeline.aws.timetable import ExpressionError, Timetable, local_moment
 from pipeline.clients import client
 from pipeline.operations.runs import parameters
@@ -151,7 +151,7 @@ def remove(settings: Settings, name: str = "") -> Schedule:
         raise PipelineError(missing)
     # If two groups have a schedule of this name, the pipeline's own group counts.
     chosen = next((schedule for schedule in matching if schedule.group == settings.name), matching[0])
-    with missing_means(missing):
+    with error_if_missing(missing):
         client(settings, "scheduler").delete_schedule(Name=chosen.name, GroupName=chosen.group)
     return chosen
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.aws.pages import items
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.compiling import vpc as network
@@ -69,7 +69,7 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
     name = f"{settings.name}-batch-v{chosen.version}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     target = output.rstrip("/") or f"{settings.root_uri}/batch/{name}"
     location = S3Uri.parse(f"{target}/")
-    with missing_means(f"{target}: there is no such bucket"):
+    with error_if_missing(f"{target}: there is no such bucket"):
         existing = s3.list_objects_v2(Bucket=location.bucket, Prefix=location.key, MaxKeys=1)
     if existing.get("KeyCount"):
         raise PipelineError(f"{target}/ contains objects already; set an empty prefix with --output")
@@ -103,7 +103,7 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
 def _check_objects(s3: Any, source: str) -> None:
     location = S3Uri.parse(source)
     most, is_empty = MAX_PAYLOAD_MEGABYTES * 1_000_000, True
-    with missing_means(f"{source}: there is no such bucket"):
+    with error_if_missing(f"{source}: there is no such bucket"):
         for entry in _objects(s3, location):
             is_empty = False
             if entry["Size"] > most:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.aws.objects import fetch
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.compiling import step_images as images
@@ -98,7 +98,7 @@ def _check_captured(settings: Settings) -> None:
 
 def describe(settings: Settings, job: str) -> MonitorJob:
     """The present state of the job, with its result. Raises PipelineError where the job or its result is missing."""
-    with missing_means(f"there is no job {job}"):
+    with error_if_missing(f"there is no job {job}"):
         answer = client(settings, "sagemaker").describe_processing_job(ProcessingJobName=job)
     status = answer["ProcessingJobStatus"]
     output = answer["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]

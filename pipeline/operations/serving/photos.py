@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.aws.objects import fetch
 from pipeline.aws.pages import items
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
@@ -73,7 +73,7 @@ class Reader:
             return
         paginator = self._s3.get_paginator("list_objects_v2")
         is_empty = True
-        with missing_means(f"{uri}: there is no such bucket"):
+        with error_if_missing(f"{uri}: there is no such bucket"):
             for entry in items(paginator, "Contents", Bucket=location.bucket, Prefix=location.key):
                 if entry["Key"].lower().endswith(SUFFIXES):
                     is_empty = False
