@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.app import RUN, Options, app, options_of, status, write_json
+from pipeline.cli.app import RUN, Options, app, options_of
+from pipeline.cli.output import status, write_json
 from steps.contracts.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -288,7 +289,7 @@ def _show_actual(settings: Settings, found: Cost, known: Prices, today: date) ->
     from rich.text import Text
 
     from pipeline.cli.views import cost as display
-    from pipeline.cli.views.runs import status_text
+    from pipeline.cli.views.cells import status_text
     from pipeline.operations.cost.money import Range
 
     console = Console()

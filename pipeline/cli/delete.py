@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import RELEASE, app, options_of, status, write_json
+from pipeline.cli.app import RELEASE, app, options_of
+from pipeline.cli.output import status, write_json
 
 if TYPE_CHECKING:
     from pipeline.operations.delete import Outcome, Plan
@@ -56,7 +57,7 @@ def _show(settings: Settings, plan: Plan) -> None:
     """On stderr, as the question is: stdout is for what was done."""
     from rich.console import Console
 
-    from pipeline.cli.views.runs import simple_table
+    from pipeline.cli.tables import simple_table
 
     console = Console(stderr=True)
     account = settings.account

@@ -108,7 +108,7 @@ def test_a_schedule_of_the_command_starts_a_run_with_its_parameters_at_its_time(
     listed = {one["name"]: one for one in json.loads(call("schedules", "--json"))}
     assert listed["later"]["next_run"] == "2100-01-01T00:00:00+00:00"
     assert listed[f"{pipeline}-runs"]["next_run"] is None
-    assert call("unschedule").startswith("removed: ")
+    assert call("unschedule").startswith("deleted: ")
     assert [one["name"] for one in json.loads(call("schedules", "--json"))] == ["later"]
 
 

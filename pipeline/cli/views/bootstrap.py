@@ -9,7 +9,7 @@ from rich.text import Text
 
 from pipeline.account.events import Change, Event
 from pipeline.account.failures import said
-from pipeline.cli.views.runs import simple_table
+from pipeline.cli.tables import simple_table
 from pipeline.operations.account.bootstrap import Bootstrapped, Plan
 from pipeline.operations.account.teardown import Data, Held, Teardown, erased
 from pipeline.settings import Settings

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.views.runs import simple_table
+from pipeline.cli.tables import Table, simple_table
 from pipeline.operations.cost.money import Bill, Item, Price, Range
 from pipeline.operations.cost.rates import Assumption
 

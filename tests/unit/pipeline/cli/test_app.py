@@ -30,8 +30,8 @@ def test_the_help_names_every_command_and_the_safe_default(call: Call) -> None:
     commands = (
         "demo local check definition upsert start watch runs stop logs models approve reject endpoint predict delete"
     )
-    assert [name for name in commands.split() if f"│ {name} " not in help_text] == []
-    assert "'local' ('demo' for the demo)" in " ".join(help_text.replace("│", " ").split())
+    assert [name for name in commands.split() if f"\n  {name} " not in help_text] == []
+    assert "Without it: 'local', or 'demo' for the command demo" in " ".join(help_text.split())
 
 
 def test_an_unknown_command_is_a_usage_error(call: Call) -> None:
@@ -45,7 +45,7 @@ def test_wrong_options_are_usage_errors(call: Call, arguments: tuple[str, ...]) 
     assert call(*arguments).code == 2
 
 
-def test_when_nothing_is_said_the_profile_is_local(call: Call) -> None:
+def test_without_a_profile_it_is_local(call: Call) -> None:
     outcome = call("runs")
     assert outcome.code == 1
     assert outcome.error == "the local cloud is not running; start it: python -m pipeline local up\n"
@@ -132,7 +132,7 @@ def answer(code: str, message: str = "", operation: str = "CreatePipeline") -> e
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "part"),
     [
         (exceptions.NoCredentialsError(), "no AWS credentials were found; sign in again: aws sso login"),
         (exceptions.UnauthorizedSSOTokenError(), "sign in again: aws sso login"),
@@ -161,14 +161,14 @@ def answer(code: str, message: str = "", operation: str = "CreatePipeline") -> e
         (exceptions.ParamValidationError(report="Invalid length"), "AWS would refuse the request"),
     ],
 )
-def test_an_error_of_aws_is_one_line_with_the_remedy(error: Exception, said: str) -> None:
+def test_an_error_of_aws_is_one_line_with_the_remedy(error: Exception, part: str) -> None:
     line = explained(error)
     assert line is not None
-    assert said in line
+    assert part in line
     assert "\n" not in line
 
 
-def test_no_credentials_is_said_by_a_real_call(call: Call) -> None:
+def test_missing_credentials_are_reported_by_a_real_call(call: Call) -> None:
     outcome = call("runs", "--profile", "aws")
     assert (outcome.code, outcome.error.count("\n")) == (1, 1)
     assert outcome.error.startswith("no AWS credentials were found")
