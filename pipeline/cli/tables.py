@@ -123,21 +123,20 @@ def simple_table(*headings: str) -> Table:
 class Facts:
     """Names and values below each other, the values in line; a value with a word too long for that goes below."""
 
-    def __init__(self, rows: Iterable[tuple[str, Cell]], indent: int = 0) -> None:
-        self._rows = [(name, _text(value)) for name, value in rows]
+    def __init__(self, rows: Iterable[tuple[Cell, Cell]], indent: int = 0) -> None:
+        self._rows = [(Text(name, "dim") if isinstance(name, str) else name, _text(value)) for name, value in rows]
         self._indent = indent
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         limit = _limit(console, options)
-        hanging = self._indent + max((len(name) for name, _ in self._rows), default=0) + INDENT
+        hanging = self._indent + max((name.cell_len for name, _ in self._rows), default=0) + INDENT
         for name, value in self._rows:
-            start = Text(" " * self._indent).append(name.ljust(hanging - self._indent), "dim")
+            start = Text(" " * self._indent).append_text(name)
             if limit is None or _longest_word(value) <= limit - hanging:
                 lines = wrapped(value, None if limit is None else limit - hanging)
-                yield start.append_text(lines[0])
+                yield start.append(" " * (hanging - start.cell_len)).append_text(lines[0])
                 yield from (Text(" " * hanging).append_text(line) for line in lines[1:])
             else:
-                start.rstrip()
                 yield start
                 yield from _flow([value], limit, self._indent + INDENT)
 

@@ -21,7 +21,8 @@ def check_page(settings: Settings, summary: Summary, results: Iterable[Result]) 
     yield Text.assemble((settings.name, "bold"), f"  account {account.id} ({account.target}), {account.region}")
     table = Table("step", "kind", Column("image", "uri", 0))
     for step in summary.steps:
-        table.add_row(step.name, step.kind, step.image)
+        # Without the registry, which is the account's for every step.
+        table.add_row(step.name, step.kind, step.image.split("/", 1)[-1])
     yield table
     yield Facts(
         [
@@ -29,10 +30,7 @@ def check_page(settings: Settings, summary: Summary, results: Iterable[Result]) 
             ("definition", f"{summary.bytes:,} bytes, SHA-256 {summary.sha256[:16]}"),
         ]
     )
-    checks = Table(Column("status", "time"), "check", show_header=False)
-    for status, text in check_lines(results):
-        checks.add_row(Text(status, style=_STYLES[status]), text)
-    yield checks
+    yield Facts((Text(status, style=_STYLES[status]), text) for status, text in check_lines(results))
 
 
 def check_lines(results: Iterable[Result]) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from pipeline.operations.models.trials import Trial, TuningJob
 
 # Characters of a sparkline from low to high; the second set is for terminals that have ASCII only.
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
-LONGEST_SPARKLINE = 40
+LONGEST_SPARKLINE = 24
 
 
 def trials_page(job: TuningJob, chosen: Trial | None, epochs: Sequence[Epoch]) -> Iterator[RenderableType]:
@@ -74,7 +74,7 @@ def _trials_table(job: TuningJob) -> Table:
 def _epochs_table(epochs: Sequence[Epoch]) -> Table:
     blocks = ASCII_BLOCKS if Console().options.ascii_only else BLOCKS
     headings = ("first", "best", "at epoch", "last")
-    table = Table("", Column("by epoch", "time", 0), *(Column(heading, "number") for heading in headings))
+    table = Table("", Column("by epoch", "time", 2), *(Column(heading, "number") for heading in headings))
     series = {
         "train loss": ([epoch.train_loss for epoch in epochs], min),
         "validation loss": ([epoch.validation_loss for epoch in epochs], min),

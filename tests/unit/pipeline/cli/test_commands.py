@@ -184,9 +184,7 @@ def test_check_prints_the_steps_and_that_all_is_well(call: Call) -> None:
 def test_check_says_what_it_could_not_check_without_credentials_and_is_content(call: Call) -> None:
     outcome = call("check", "--profile", "aws")
     assert (outcome.code, outcome.error) == (0, "")
-    assert outcome.out.splitlines()[-1].startswith(
-        "not checked   account, roles, permissions, quotas, images, bucket, "
-    )
+    assert outcome.out.splitlines()[-1].startswith("not checked  account, roles, permissions, quotas, images, bucket, ")
     assert outcome.out.endswith("(no AWS credentials)\n")
     assert "not checked" not in call("check", "--profile", "aws", "--offline").out
 
