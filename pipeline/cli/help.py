@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+# Typer's names of types, as in `<int range>`, and what the value of an option is called here.
+_TYPE = re.compile(r"<(int|float|str|list\[str\])( range)?>")
+_VALUES = {"int": "NUMBER", "float": "NUMBER", "str": "TEXT", "list[str]": "TEXT"}
+
 
 def _write_sections(command: Any, ctx: Any, formatter: Any) -> None:
     """Write the arguments, options and commands of `command` below the name of their panel."""
     sections: dict[str, list[tuple[str, str]]] = {}
     for parameter in command.get_params(ctx):
-        if record := parameter.get_help_record(ctx):
+        if record := help_record(parameter, ctx):
             default = "Arguments" if parameter.param_type_name == "argument" else "Options"
             sections.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append(record)
     for name, child in getattr(command, "commands", {}).items():
@@ -22,6 +27,16 @@ def _write_sections(command: Any, ctx: Any, formatter: Any) -> None:
     for heading, rows in sections.items():
         with formatter.section(typer.style(heading, bold=True)):
             formatter.write_dl(rows)
+
+
+def help_record(parameter: Any, ctx: Any) -> tuple[str, str] | None:
+    """An argument or option with its value, and its help with its default; None for a hidden one."""
+    record = parameter.get_help_record(ctx)
+    if record is None:
+        return None
+    name, text = record
+    is_argument = parameter.param_type_name == "argument"
+    return _TYPE.sub(lambda match: "" if is_argument else _VALUES[match[1]], name).strip(), text
 
 
 def first_paragraph(text: str | None) -> str:

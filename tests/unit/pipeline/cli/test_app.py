@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,45 @@ def test_the_help_imports_nothing_heavy() -> None:
     code = "import sys, pipeline.cli; print([name for name in sys.argv[1:] if name in sys.modules])"
     command = [sys.executable, "-c", code, *HEAVY]
     assert subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout.strip() == "[]"
+
+
+PARSERS = ("markdown_it", "pygments", "pydantic", "boto3", "torch", "sagemaker")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "imported"),
+    # Typer itself converts the global options with pydantic once a command is named.
+    [(["--help"], []), (["start", "--help"], ["pydantic"]), (["--no-such-option"], [])],
+)
+def test_help_and_usage_errors_import_no_parser_and_no_sdk(arguments: list[str], imported: list[str]) -> None:
+    code = """if True:
+        import sys
+        from pipeline.cli import main
+        parsers = sys.argv.pop(1).split()
+        try:
+            main()
+        finally:
+            print([name for name in parsers if name in sys.modules], file=sys.stderr)
+    """
+    command = [sys.executable, "-c", code, " ".join(PARSERS), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.stderr.splitlines()[-1] == str(imported)
+
+
+def test_the_version_is_that_of_the_project(call: Call) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert call("--version").out == f"{project['name']} {project['version']}\n"
+
+
+def test_the_package_has_the_command_and_every_file_that_is_not_python() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    module, _, function = settings["project"]["scripts"]["bin-counting"].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+    patterns = settings["tool"]["setuptools"]["package-data"]["*"]
+    files = [path for folder in ("pipeline", "steps") for path in (ROOT / folder).rglob("*.*") if path.is_file()]
+    data = [path for path in files if path.suffix not in (".py", ".pyc")]
+    assert data
+    assert [path for path in data if not any(path.match(pattern) for pattern in patterns)] == []
 
 
 def test_the_help_names_every_command_and_the_safe_default(call: Call) -> None:

@@ -1,0 +1,22 @@
+"""Rewrite the documents: `python -m tests.documents`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from pipeline import ROOT
+from tests.documents import cli
+
+# What writes each file of `docs`.
+DOCUMENTS: Mapping[str, Callable[[], str]] = {"cli.md": cli.render}
+FOLDER = ROOT / "docs"
+
+
+def main() -> None:
+    """Write every document."""
+    for name, render in DOCUMENTS.items():
+        (FOLDER / name).write_text(render())
+
+
+if __name__ == "__main__":
+    main()
