@@ -40,7 +40,7 @@ def dataset(
     context: typer.Context,
     reference: Annotated[
         str,
-        typer.Argument(metavar="[RUN|URI]", help="Id or ARN of a run, 'latest', or the s3:// prefix of an index."),
+        typer.Argument(metavar="RUN|URI", help="Id or ARN of a run, 'latest', or the s3:// prefix of an index."),
     ] = "latest",
     as_json: AsJson = False,
 ) -> None:

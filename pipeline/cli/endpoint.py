@@ -52,7 +52,7 @@ def endpoint(context: typer.Context, as_json: AsJson = False) -> None:
 def deploy(
     context: typer.Context,
     version: Annotated[
-        str | None, typer.Argument(help="Number or ARN of a version.", show_default="the latest approved")
+        str | None, typer.Argument(metavar="VERSION", help="Number or ARN of a version. Default: the latest approved.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the endpoint serves it.")] = True,
     as_json: AsJson = False,

@@ -13,6 +13,12 @@ from typer.core import TyperCommand, TyperGroup
 # Typer's names of types, as in `<int range>`, and what the value of an option is called here.
 _TYPE = re.compile(r"<(int|float|str|list\[str\])( range)?>")
 _VALUES = {"int": "NUMBER", "float": "NUMBER", "str": "TEXT", "list[str]": "TEXT"}
+_NUMBER = r"(-?[\d.]+)"
+_RANGES = [
+    (rf"{_NUMBER}<=x<={_NUMBER}", r"\1 to \2"),
+    (rf"x>={_NUMBER}", r"at least \1"),
+    (rf"x<={_NUMBER}", r"at most \1"),
+]
 
 
 def _write_sections(command: Any, ctx: Any, formatter: Any) -> None:
@@ -36,6 +42,8 @@ def help_record(parameter: Any, ctx: Any) -> tuple[str, str] | None:
         return None
     name, text = record
     is_argument = parameter.param_type_name == "argument"
+    for pattern, words in _RANGES:
+        text = re.sub(pattern, words, text)
     return _TYPE.sub(lambda match: "" if is_argument else _VALUES[match[1]], name).strip(), text
 
 

@@ -27,7 +27,7 @@ app.add_typer(images, name="images", rich_help_panel=DEFINE)
 
 Steps = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[STEP]...", help="query, shard, train, evaluate, serve, monitor. Default: all."),
+    typer.Argument(metavar="STEP", help="query, shard, train, evaluate, serve or monitor. Default: all."),
 ]
 BuilderOption = Annotated[
     Literal["auto", "docker", "codebuild"] | None,

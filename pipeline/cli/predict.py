@@ -27,7 +27,7 @@ def predict(
     context: typer.Context,
     photos: Annotated[
         list[str],
-        typer.Argument(metavar="PHOTO...", help="JPEG files, folders of JPEG files, or s3:// objects and prefixes."),
+        typer.Argument(metavar="PHOTO", help="JPEG files, folders of JPEG files, or s3:// objects and prefixes."),
     ],
     concurrency: Annotated[int, typer.Option(min=1, max=32, help="Number of photos sent at the same time.")] = 4,
     csv_file: Csv = None,

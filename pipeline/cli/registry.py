@@ -1,4 +1,4 @@
-"""Commands: models, models compare, approve, reject."""
+"""Commands: models, models compare, approve, reject, lineage."""
 
 from __future__ import annotations
 
@@ -98,3 +98,19 @@ def reject(context: typer.Context, version: VersionArgument, comment: Comment = 
 
     rejected = registry.decide(options_of(context).connected(), version, "Rejected", comment)
     typer.echo(f"rejected: {rejected.arn}")
+
+
+@app.command(rich_help_panel=RELEASE)
+def lineage(context: typer.Context, version: VersionArgument, as_json: AsJson = False) -> None:
+    """Show what a version comes from: its run, training job, data set, query and photos."""
+    from pipeline.operations.models import lineage as operation
+
+    settings = options_of(context).connected()
+    with status("reading the lineage"):
+        links = operation.read(settings, version)
+    if as_json:
+        write_json(links.flat())
+        return
+    from pipeline.cli.views.lineage import lineage_page
+
+    show(*lineage_page(links))

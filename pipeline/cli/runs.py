@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.operations.runs.logs import Line
     from pipeline.settings import Settings
 
-RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help="A run's id or ARN, or 'latest'.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id or ARN of a run, or 'latest'.")]
 
 
 @app.command(rich_help_panel=RUN)
@@ -30,8 +30,8 @@ def start(
         list[str] | None,
         typer.Option(
             metavar="STEP",
-            help="Run QueryMetadata, ShardImages or TuneModel again, with the steps after it, although its result is"
-            " cached; 'all' for all three.",
+            help="Run this step and the steps after it again, although their results are cached: QueryMetadata,"
+            " ShardImages, TuneModel or 'all'; repeat it for several.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run, for the list of runs.", show_default=False)] = None,
@@ -135,7 +135,7 @@ def _follow(
         last = follow_run(states, Console(stderr=quiet))
     except KeyboardInterrupt:
         command = options.command()
-        typer.secho(f"the run goes on: {command} watch {execution.id}, or: {command} stop {execution.id}", err=True)
+        typer.secho(f"the run continues: {command} watch {execution.id}, or: {command} stop {execution.id}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     succeeded = last.execution.status == "Succeeded"
     for line in outcome_lines(last, options.command()):
@@ -186,7 +186,7 @@ def stop(context: typer.Context, run: RunArgument = "latest") -> None:
 def logs(
     context: typer.Context,
     what: Annotated[str, typer.Argument(metavar="STEP", help="Name of a step, or 'endpoint', or 'deploy'.")],
-    run: Annotated[str, typer.Option(metavar="RUN", help="A run's id or ARN, or 'latest'.")] = "latest",
+    run: Annotated[str, typer.Option(metavar="RUN", help="Id or ARN of a run, or 'latest'.")] = "latest",
     trial: Annotated[
         int | None,
         typer.Option(min=1, help="Trial of TuneModel. Default: a failed one, or the newest.", show_default=False),

@@ -21,7 +21,10 @@ _TIME = "YYYY-MM-DD[THH:MM:SS]"
 @app.command(rich_help_panel=RUN)
 def schedule(  # noqa: PLR0917  # a command's options
     context: typer.Context,
-    expression: Annotated[str, typer.Argument(help="'rate(1 day)', 'cron(0 3 * * ? *)' or 'at(2030-12-01T03:00:00)'.")],
+    expression: Annotated[
+        str,
+        typer.Argument(metavar="EXPRESSION", help="'rate(1 day)', 'cron(0 3 * * ? *)' or 'at(2030-12-01T03:00:00)'."),
+    ],
     name: Annotated[str, typer.Option(help="Name of the schedule. Default: PIPELINE-runs.")] = "",
     timezone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone, for example Europe/Berlin.")] = "UTC",
     parameter: Annotated[
@@ -84,7 +87,7 @@ def _table(schedules: Iterable[Schedule]) -> Table:
 @app.command(rich_help_panel=RUN)
 def unschedule(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Name of the schedule. Default: PIPELINE-runs.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule. Default: PIPELINE-runs.")] = "",
 ) -> None:
     """Delete a schedule; runs that it started continue."""
     from pipeline.operations.runs import schedules

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel=RUN)
 def trials(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Id or ARN of a run, or 'latest'.")] = "latest",
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id or ARN of a run, or 'latest'.")] = "latest",
     trial: Annotated[
         int | None, typer.Option(min=1, help="Number of the trial whose curves are shown. Default: the best.")
     ] = None,

@@ -61,13 +61,13 @@ def flat(
         "bytes": plan.size,
         "generations": [
             {
-                "generation": going.place,
-                "shards": len(going.shards),
-                "of": going.total,
-                "bytes": going.size,
-                "last_written": going.modified,
+                "generation": generation.place,
+                "shards": len(generation.shards),
+                "of": generation.total,
+                "bytes": generation.size,
+                "last_written": generation.modified,
             }
-            for going in plan.generations
+            for generation in plan.generations
         ],
         "labels": [
             {"key": labels.key, "bytes": labels.size, "last_written": labels.modified} for labels in plan.labels
@@ -84,9 +84,9 @@ def flat(
 
 def _shards_table(plan: Plan) -> Table:
     table = Table("shards/", Column("number", "number"), Column("GB", "number"), Column("last written", "time"))
-    for going in plan.generations:
-        number = f"{len(going.shards):,} of {going.total:,}" if going.total else "none left"
-        table.add_row(going.place, number, gigabytes(going.size), f"{going.modified:%Y-%m-%d}")
+    for generation in plan.generations:
+        number = f"{len(generation.shards):,} of {generation.total:,}" if generation.total else "none left"
+        table.add_row(generation.place, number, gigabytes(generation.size), f"{generation.modified:%Y-%m-%d}")
     return table
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import html
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Cell, Column, Table
-from pipeline.cli.views import charts
 from pipeline.cli.views.cells import count_of, duration, reason, status_text
 from pipeline.operations.models.curves import Epoch
 from pipeline.operations.models.trials import Trial, TuningJob
+from steps.reports.charts import lines
+from steps.reports.page import style
+
+# Charts by title, each with the values of at most two lines by name.
+Charts = Mapping[str, Mapping[str, Sequence[float]]]
 
 # Characters of a sparkline from low to high; the second set is for terminals that have ASCII only.
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
@@ -97,6 +102,20 @@ def sparkline(values: Sequence[float], blocks: str = BLOCKS, width: int = LONGES
     return "".join(blocks[round(steps * (value - low) / (high - low)) if high > low else 0] for value in values)
 
 
+def charts_page(title: str, lead: str, places: Sequence[int], charts: Charts, *, marked: int | None = None) -> str:
+    """A page of charts over the same `places`; `marked` is the one that gets an upright line (the best epoch)."""
+    figures = "\n".join(
+        lines(heading, series, places, below="epoch", marked=marked) for heading, series in charts.items()
+    )
+    return (
+        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
+        f"<meta name='viewport' content='width=device-width, initial-scale=1'>"
+        f"<title>{html.escape(title)}</title><style>{style()}</style></head>\n"
+        f"<body><h1>{html.escape(title)}</h1><p class='soft'>{html.escape(lead)}</p>\n"
+        f"<main class='two'>\n{figures}\n</main></body></html>\n"
+    )
+
+
 def curves_page(job: TuningJob, trial: Trial, epochs: Sequence[Epoch]) -> str:
     """The curves of a trial as an HTML page."""
     best = max(epochs, key=lambda epoch: epoch.validation_accuracy)
@@ -106,16 +125,15 @@ def curves_page(job: TuningJob, trial: Trial, epochs: Sequence[Epoch]) -> str:
         f"{trial.name}, run {job.run}: {values}. Best validation accuracy {best.validation_accuracy:.4f} with RMSE"
         f" {best.validation_rmse:.4f} in epoch {best.epoch} (dashed) of {epochs[-1].epoch}."
     )
-    loss = {
-        "training": [epoch.train_loss for epoch in epochs],
-        "validation": [epoch.validation_loss for epoch in epochs],
+    figures: Charts = {
+        "Loss": {
+            "training": [epoch.train_loss for epoch in epochs],
+            "validation": [epoch.validation_loss for epoch in epochs],
+        },
+        "Validation accuracy": {"accuracy": [epoch.validation_accuracy for epoch in epochs]},
+        "Validation RMSE": {"RMSE": [epoch.validation_rmse for epoch in epochs]},
     }
-    figures = [
-        charts.Chart("Loss", loss),
-        charts.Chart("Validation accuracy", {"accuracy": [epoch.validation_accuracy for epoch in epochs]}),
-        charts.Chart("Validation RMSE", {"RMSE": [epoch.validation_rmse for epoch in epochs]}),
-    ]
-    return charts.page(title, lead, [epoch.epoch for epoch in epochs], figures, marked=best.epoch)
+    return charts_page(title, lead, [epoch.epoch for epoch in epochs], figures, marked=best.epoch)
 
 
 def _number(value: float | None) -> str:

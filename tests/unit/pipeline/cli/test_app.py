@@ -15,7 +15,7 @@ from botocore import exceptions
 from pipeline import ROOT
 from pipeline.cli.app import hoisted
 from pipeline.cli.errors import explained
-from steps.contracts.errors import PipelineError
+from steps.contracts.errors import PipelineError, StepError
 from tests.unit.pipeline.conftest import Call
 
 HEAVY = ("boto3", "botocore", "pydantic", "sagemaker", "yaml", "pipeline.settings", "pipeline.definition")
@@ -135,8 +135,9 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Any:
     return arrange
 
 
-def test_a_mistake_is_one_line_on_stderr_and_exit_1(call: Call, raising: Any) -> None:
-    raising(PipelineError("the file x is broken; mend it"))
+@pytest.mark.parametrize("kind", [PipelineError, StepError])
+def test_a_mistake_is_one_line_on_stderr_and_exit_1(call: Call, raising: Any, kind: type[Exception]) -> None:
+    raising(kind("the file x is broken; mend it"))
     outcome = call("definition")
     assert (outcome.code, outcome.out, outcome.error) == (1, "", "the file x is broken; mend it\n")
 

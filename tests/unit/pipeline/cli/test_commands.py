@@ -303,11 +303,11 @@ def test_following_a_run_that_fails_ends_with_1_the_reason_and_the_log(
 
 
 @pytest.mark.usefixtures("upserted")
-def test_an_interrupted_watch_says_that_the_run_goes_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_watch_reports_that_the_run_continues(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     following(monkeypatch, state("Executing", "Executing"), KeyboardInterrupt())
     outcome = call("start", "--watch")
     assert outcome.code == 130
-    assert "the run goes on: python -m pipeline --profile aws watch " in outcome.error
+    assert "the run continues: python -m pipeline --profile aws watch " in outcome.error
 
 
 @pytest.mark.usefixtures("upserted")

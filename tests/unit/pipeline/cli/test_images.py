@@ -65,10 +65,10 @@ def test_the_list_says_what_is_missing_and_what_to_do(call: Call) -> None:
 
 @pytest.mark.usefixtures("account")
 def test_the_list_is_json_for_machines(call: Call) -> None:
-    found = json.loads(call("images", "list", "--json").out)
-    assert "python -m pipeline bootstrap" in found["not_checked"]
-    assert [one["image"]["step"] for one in found["images"]] == list(images.STEPS)
-    first = found["images"][0]
+    document = json.loads(call("images", "list", "--json").out)
+    assert "python -m pipeline bootstrap" in document["not_checked"]
+    assert [image["image"]["step"] for image in document["images"]] == list(images.STEPS)
+    first = document["images"][0]
     assert first["uri"] == f"{first['image']['repository']}:{first['image']['tag']}"
     assert first["pushed"] is None
 

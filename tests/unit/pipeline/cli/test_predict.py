@@ -69,7 +69,7 @@ def test_json_and_a_file_are_both_written(call: Call, answered: list[Answer], pr
     answered.extend([GOOD, BAD])
     outcome = call("predict", "a.jpg", "--json", "--csv", "counts.csv")
     assert outcome.code == 1
-    assert [one.get("count", one.get("reason")) for one in json.loads(outcome.out)] == [3, BAD.reason]
+    assert [answer.get("count", answer.get("reason")) for answer in json.loads(outcome.out)] == [3, BAD.reason]
     assert rows(project / "counts.csv") == WRITTEN
     assert outcome.error == "wrote counts.csv\n"
 

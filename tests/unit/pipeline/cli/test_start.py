@@ -54,7 +54,7 @@ def started(sagemaker: Any) -> list[dict[str, str]]:
         sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=run["PipelineExecutionArn"])
         for run in runs
     ]
-    return [{one["Name"]: one["Value"] for one in answer["PipelineParameters"]} for answer in listed]
+    return [{entry["Name"]: entry["Value"] for entry in answer["PipelineParameters"]} for answer in listed]
 
 
 def test_without_an_earlier_run_the_table_says_that_all_of_it_runs(call: Call, sagemaker: Any) -> None:
