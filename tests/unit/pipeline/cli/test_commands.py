@@ -115,9 +115,7 @@ def test_following_a_run_that_registered_nothing_ends_with_the_version_and_what_
 
 
 @pytest.mark.usefixtures("upserted")
-def test_a_run_that_registered_a_version_is_followed_without_a_word_of_another(
-    call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_registered_a_version_has_no_line_about_another(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     withheld("run1")
     last = state("Succeeded", "Succeeded")
     registered = StepRun("RegisterModel", "Succeeded", NOW, NOW, metadata={"RegisterModel": {"Arn": "arn:a:b/bins/4"}})
@@ -126,7 +124,7 @@ def test_a_run_that_registered_a_version_is_followed_without_a_word_of_another(
 
 
 @pytest.mark.usefixtures("upserted")
-def test_no_runs_and_no_models_are_said(call: Call) -> None:
+def test_no_runs_and_no_models_are_reported(call: Call) -> None:
     boto3.client("sagemaker", region_name="us-east-1").create_model_package_group(ModelPackageGroupName="bins")
     assert call("runs").out == "no runs yet\n"
     assert call("models").out == (
@@ -181,7 +179,7 @@ def test_check_prints_the_steps_and_that_all_is_well(call: Call) -> None:
     assert "\nok  " in outcome.out
 
 
-def test_check_says_what_it_could_not_check_without_credentials_and_is_content(call: Call) -> None:
+def test_check_without_credentials_reports_what_it_could_not_check_and_succeeds(call: Call) -> None:
     outcome = call("check", "--profile", "aws")
     assert (outcome.code, outcome.error) == (0, "")
     assert outcome.out.splitlines()[-1].startswith("not checked  account, roles, permissions, quotas, images, bucket, ")

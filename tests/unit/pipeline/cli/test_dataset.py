@@ -46,7 +46,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "_can_ask", lambda: True)
 
 
-def test_what_goes_and_what_stays_is_shown_and_nothing_is_deleted_where_nobody_answers(call: Call, data: Data) -> None:
+def test_without_a_terminal_the_plan_is_shown_and_nothing_is_deleted(call: Call, data: Data) -> None:
     before = data.listed()
     outcome = call("dataset", "prune")
     assert (outcome.code, outcome.error) == (0, "nothing was deleted; to delete it: --yes\n")
@@ -137,9 +137,7 @@ def test_credentials_of_another_account_see_and_delete_nothing(call: Call, proje
 
 @pytest.mark.parametrize("words", [(), ("show",)])
 @pytest.mark.parametrize("as_json", [(), ("--json",)])
-def test_a_data_set_is_shown_whether_show_is_said_or_not(
-    call: Call, data: Data, words: tuple[str, ...], as_json: tuple[str, ...]
-) -> None:
+def test_show_is_the_default_command(call: Call, data: Data, words: tuple[str, ...], as_json: tuple[str, ...]) -> None:
     uri = data.index(data.generation(4, age=1, key=KEY[::-1]), age=1)
     for arguments in ((uri, *as_json), (*as_json, uri)):
         outcome = call("dataset", *words, *arguments)
@@ -148,7 +146,7 @@ def test_a_data_set_is_shown_whether_show_is_said_or_not(
 
 
 @pytest.mark.parametrize("arguments", [("dataset",), ("dataset", "latest"), ("dataset", "--json"), ("dataset", "show")])
-def test_the_latest_run_is_meant_where_none_is_named(call: Call, data: Data, arguments: tuple[str, ...]) -> None:
+def test_the_latest_run_is_the_default(call: Call, data: Data, arguments: tuple[str, ...]) -> None:
     outcome = call(*arguments)
     assert (outcome.code, outcome.error.count("\n")) == (1, 1)
     assert outcome.error.startswith("the pipeline bins is not in account")

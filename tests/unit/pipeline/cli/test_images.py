@@ -74,7 +74,7 @@ def test_the_list_is_json_for_machines(call: Call) -> None:
 
 
 @pytest.mark.usefixtures("repositories")
-def test_a_push_says_who_builds_and_what_was_pushed(call: Call, docker: StandIn) -> None:
+def test_a_push_reports_the_builder_and_what_was_pushed(call: Call, docker: StandIn) -> None:
     outcome = call("images", "push", "serve")
     (pushed,) = outcome.out.splitlines()
     assert outcome.code == 0
@@ -120,7 +120,7 @@ def test_the_account_builds_where_it_is_asked_to_though_docker_answers(
 
 
 @pytest.mark.usefixtures("account")
-def test_a_step_that_is_none_is_a_line(call: Call, docker: StandIn) -> None:
+def test_an_unknown_step_is_a_line(call: Call, docker: StandIn) -> None:
     outcome = call("images", "push", "nope")
     assert (outcome.code, outcome.error.count("\n")) == (1, 1)
     assert outcome.error.startswith("there is no step nope; the steps are query, shard")

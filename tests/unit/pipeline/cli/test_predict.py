@@ -74,7 +74,7 @@ def test_json_and_a_file_are_both_written(call: Call, answered: list[Answer], pr
     assert outcome.error == "wrote counts.csv\n"
 
 
-def test_more_answers_than_a_person_reads_are_summed_up(call: Call, answered: list[Answer]) -> None:
+def test_many_answers_are_summed_up(call: Call, answered: list[Answer]) -> None:
     answered.extend([GOOD] * 40 + [BAD])
     outcome = call("predict", "a.jpg")
     assert outcome.code == 1

@@ -57,7 +57,7 @@ def test_the_best_value_of_each_column_is_marked(
     assert words(out, "1")[6] == "none"
 
 
-def test_of_one_version_nothing_is_the_best(call: Call, settings: Settings) -> None:
+def test_a_single_version_has_no_best_value(call: Call, settings: Settings) -> None:
     register(settings, "a", TRUTH, GOOD)
     assert "*" not in call("models").out
 
@@ -205,7 +205,7 @@ def walked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("walked")
-def test_a_lineage_is_a_tree_for_people(call: Call) -> None:
+def test_a_lineage_is_a_list_of_links_for_people(call: Call) -> None:
     out = call("lineage", "3").out
     assert out.startswith("version 3  Approved  registered 2026-01-0")
     for shown in ("counts well", "run  run1", "Succeeded", "Epochs 3", "training job  trial-2", "rate 0.1"):

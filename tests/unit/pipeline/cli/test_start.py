@@ -90,7 +90,7 @@ def test_a_definition_that_is_of_another_form_is_a_line_and_the_run_starts(call:
     )
 
 
-def test_an_error_that_nobody_thought_of_stops_no_start(
+def test_an_unexpected_error_of_the_forecast_stops_no_start(
     call: Call, sagemaker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -135,7 +135,7 @@ def test_fresh_may_come_again(call: Call, sagemaker: Any) -> None:
         (["-p", "Epoch=3"], "the pipeline has no parameter Epoch; did you mean Epochs?"),
     ],
 )
-def test_what_cannot_be_is_a_line_and_starts_nothing(
+def test_a_wrong_option_is_a_line_and_starts_nothing(
     call: Call, sagemaker: Any, arguments: list[str], line: str
 ) -> None:
     outcome = call("start", *arguments)

@@ -83,7 +83,7 @@ def test_savings_and_failures_have_columns_only_where_there_are_some(call: Call,
     assert row(out, "* 2")[-1] == "70%"
 
 
-def test_a_cached_job_says_whose_it_is(call: Call, job: dict[str, object]) -> None:
+def test_a_cached_job_names_its_run(call: Call, job: dict[str, object]) -> None:
     job["job"] = replace(JOB, cached_from="run0")
     assert "run run1, cached from run run0" in call("trials").out
 
@@ -139,13 +139,13 @@ def test_a_tuning_job_that_failed_shows_its_trials_its_reason_and_its_log(call: 
     )
 
 
-def test_before_the_first_trial_it_says_so(call: Call, job: dict[str, object]) -> None:
+def test_a_job_without_a_trial_has_a_line(call: Call, job: dict[str, object]) -> None:
     job["job"] = replace(JOB, status="InProgress", trials=())
     outcome = call("trials")
     assert (outcome.code, outcome.out.splitlines()[-1]) == (0, "no trial has started yet")
 
 
-def test_a_level_line_and_ascii_have_sparklines_too() -> None:
+def test_equal_values_and_ascii_terminals_have_sparklines_too() -> None:
     assert sparkline([1.0, 1.0]) == "▁▁"
     assert sparkline([0.0, 1.0], ASCII_BLOCKS) == "_@"
 

@@ -95,7 +95,7 @@ def test_a_run_that_failed_outside_its_steps_gives_its_own_reason() -> None:
     assert outcome(failure="the role cannot be assumed")[1:] == ["the role cannot be assumed"]
 
 
-def test_a_run_that_succeeded_says_so_in_one_line() -> None:
+def test_a_run_that_succeeded_ends_with_one_line() -> None:
     done = replace(QUERY, status="Succeeded", ended=after(62))
     assert outcome(done, status="Succeeded") == ["Run run1 succeeded in 1 min 02 s."]
 
@@ -141,7 +141,7 @@ def test_without_the_evaluation_a_line_reports_that_the_registry_was_not_checked
         ("NewVersion", "False", "no"),
     ],
 )
-def test_a_condition_says_what_came_of_it(name: str, outcome: str, note: str) -> None:
+def test_a_condition_has_its_outcome(name: str, outcome: str, note: str) -> None:
     step = StepRun(name, "Succeeded", START, after(1), metadata={"Condition": {"Outcome": outcome}})
     assert lines_of(Progress(EXECUTION, (step,), ()))[1].endswith(f"{name}: Succeeded in 1.0 s ({note})")
 
@@ -163,7 +163,7 @@ def test_a_long_reason_is_cut() -> None:
         (3720, "1 h 02 min"),
     ],
 )
-def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
+def test_durations_have_two_units_at_most(seconds: float, text: str) -> None:
     assert cells.duration(START, after(seconds)) == text
 
 
@@ -213,7 +213,7 @@ def test_what_is_expected_of_a_run_fits_80_columns() -> None:
     ]
 
 
-def test_below_it_stands_what_comes_from_the_cache_and_what_perhaps() -> None:
+def test_lines_list_the_steps_from_the_cache_and_those_that_are_unsure() -> None:
     assert runs_view.forecast_lines(FORECAST, local=False) == [
         "from the cache: QueryMetadata; saves about $0.02 and 3 min 05 s",
         "perhaps from the cache: ShardImages; saves about 1 h 06 min",
@@ -251,7 +251,7 @@ def cached_steps(*savings: Saving | None) -> Progress:
         ((None, None), False, "QueryMetadata, ShardImages"),
     ],
 )
-def test_at_the_end_stands_the_sum_of_what_is_known(savings: tuple[Saving | None, ...], local: bool, line: str) -> None:
+def test_the_last_line_has_the_sum_of_the_savings(savings: tuple[Saving | None, ...], local: bool, line: str) -> None:
     assert runs_view.saved_lines(cached_steps(*savings), local=local) == [f"from the cache: {line}"]
 
 
