@@ -80,8 +80,8 @@ def _view(watch: Watch) -> Iterator[RenderableType]:
             table.add_row(feature["name"], *shown, f"{feature['psi']:.3f}", f"{feature['p_value']:.2g}", drifted)
         yield table
     elif drift["verdict"] == "too-few":
-        minimum = f"{drift['minimum_photos']:,} are needed, and as many in the baseline"
-        yield f"{minimum}, which has {drift['baseline_photos']:,}"
+        minimum = f"{drift['minimum_photos']:,}"
+        yield f"{minimum} photos are needed, and {minimum} in the baseline, which has {drift['baseline_photos']:,}"
     for reason, number in drift["refused"].items():
         yield Text(f"{number:,} captures not used: {reason}", style="dim")
     yield f"report: {watch.output}/report.html"

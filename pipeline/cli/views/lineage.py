@@ -48,7 +48,7 @@ def _shown(name: str, value: Any) -> Text | None:
     if name in ("status", "state") and isinstance(value, str):
         return status_text(value)
     if isinstance(value, Mapping):
-        pairs = [f"{key} {_plain(item)}" for key, item in value.items() if not key.startswith(_MACHINERY)]
+        pairs = [f"{key}={_plain(item)}" for key, item in value.items() if not key.startswith(_MACHINERY)]
         return Text(", ".join(pairs)) if pairs else None
     text = _size(value) if name.endswith("bytes") else _plain(value)
     return Text(text) if text else None

@@ -208,9 +208,9 @@ def walked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_lineage_is_a_list_of_links_for_people(call: Call) -> None:
     out = call("lineage", "3").out
     assert out.startswith("version 3  Approved  registered 2026-01-0")
-    for shown in ("counts well", "run  run1", "Succeeded", "Epochs 3", "training job  trial-2", "rate 0.1"):
+    for shown in ("counts well", "run  run1", "Succeeded", "Epochs=3", "training job  trial-2", "rate=0.1"):
         assert shown in out
-    for shown in ("no longer there", "train 8,000, test 20", "1.5 MB"):
+    for shown in ("no longer there", "train=8,000, test=20", "1.5 MB"):
         assert shown in out
     assert "query  processing:query-1" in out
     assert "sagemaker_region" not in out
