@@ -15,10 +15,9 @@ from typing import Literal
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
-# Characters between two columns; before what stands below a row; and which a column of text keeps at least.
-SPACE = 3
-INDENT = 2
-NARROWEST = 20
+SPACE = 3  # characters between two columns
+INDENT = 2  # characters before the lines below a row
+NARROWEST = 20  # characters that a column of longer texts keeps at least
 
 Cell = Text | str
 

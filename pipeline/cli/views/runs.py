@@ -193,7 +193,7 @@ def forecast_table(expectations: Iterable[Expectation]) -> Table:
         saves = "" if expectation.saving is None else saving_text(expectation.saving)
         expected = {
             Outcome.CACHED: Text(f"from run {_id(expectation.source)}", style="green"),
-            Outcome.UNSURE: Text("unsure", style="yellow"),
+            Outcome.UNSURE: Text("possibly cached", style="yellow"),
             Outcome.RUNS: Text("runs"),
         }[expectation.outcome]
         if expectation.outcome == Outcome.UNSURE:
@@ -208,7 +208,7 @@ def forecast_lines(expectations: Iterable[Expectation], *, local: bool) -> list[
     """The steps that come from the cache, and the sum of what they save."""
     each = list(expectations)
     lines = []
-    for outcome, heading in ((Outcome.CACHED, "from the cache"), (Outcome.UNSURE, "perhaps from the cache")):
+    for outcome, heading in ((Outcome.CACHED, "from the cache"), (Outcome.UNSURE, "possibly from the cache")):
         steps = {expected.step: expected.saving for expected in each if expected.outcome == outcome}
         if steps:
             lines.append(_sum_line(heading, "saves", steps, local=local))

@@ -72,6 +72,8 @@ def test_the_help_names_every_command_and_the_safe_default(call: Call) -> None:
         "demo local check definition upsert start watch runs stop logs models approve reject endpoint predict delete"
     )
     assert [name for name in commands.split() if f"\n  {name} " not in help_text] == []
+    sections = [line for line in help_text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert sections == ["Options:", "On this machine:", "Define:", "Run:", "Release:"]
     assert "Without it: 'local', or 'demo' for the command demo" in " ".join(help_text.split())
 
 

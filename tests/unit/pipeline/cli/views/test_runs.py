@@ -204,7 +204,7 @@ def test_what_is_expected_of_a_run_fits_80_columns() -> None:
     assert printed(runs_view.forecast_table(FORECAST)) == [
         "step            expected                why                    saves",
         "QueryMetadata   from run ab12cd34ef56   made 3 h ago           $0.02, 3 min 05 s",
-        "ShardImages     unsure                  from the cache if      (1 h 06 min)",
+        "ShardImages     possibly cached         from the cache if      (1 h 06 min)",
         "                                        QueryMetadata finds",
         "                                        the same photos",
         "TuneModel       runs                    TrainingVersion was",
@@ -216,7 +216,7 @@ def test_what_is_expected_of_a_run_fits_80_columns() -> None:
 def test_lines_list_the_steps_from_the_cache_and_those_that_are_unsure() -> None:
     assert runs_view.forecast_lines(FORECAST, local=False) == [
         "from the cache: QueryMetadata; saves about $0.02 and 3 min 05 s",
-        "perhaps from the cache: ShardImages; saves about 1 h 06 min",
+        "possibly from the cache: ShardImages; saves about 1 h 06 min",
     ]
     assert runs_view.forecast_lines(FORECAST[2:], local=False) == ["from the cache: nothing"]
 
