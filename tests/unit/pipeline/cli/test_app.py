@@ -96,14 +96,16 @@ def test_without_a_profile_it_is_local(call: Call) -> None:
 
 def test_the_environment_names_a_profile(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINE_PROFILE", "nope")
-    assert "there is no profile 'nope'; the file has: aws, local" in call("runs").error
+    error = call("runs").error
+    assert "profile 'nope'" in error
+    assert "aws, local" in error
 
 
 @pytest.mark.parametrize(
     "arguments", [("--profile", "nope", "runs"), ("runs", "--profile", "nope"), ("runs", "--profile=nope")]
 )
 def test_global_options_stand_anywhere(call: Call, arguments: tuple[str, ...]) -> None:
-    assert "there is no profile 'nope'" in call(*arguments).error
+    assert "profile 'nope'" in call(*arguments).error
 
 
 def test_behind_two_dashes_nothing_is_a_global_option() -> None:
@@ -227,7 +229,7 @@ def test_a_shell_that_is_pointed_at_the_local_cloud_does_not_take_commands_for_a
     monkeypatch.setenv(name, "http://127.0.0.1:9")
     outcome = call("upsert", "--profile", "aws")
     assert outcome.code == 1
-    assert f"this profile lives in an AWS account, but {name}=http://127.0.0.1:9 leads to this machine" in outcome.error
+    assert f"{name}=http://127.0.0.1:9 leads to this machine" in outcome.error
 
 
 def test_credentials_of_another_account_write_nothing(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
