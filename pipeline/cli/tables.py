@@ -44,14 +44,14 @@ class Table:
     def __init__(self, *columns: Column | str, show_header: bool = True) -> None:
         self.columns = [Column(column) if isinstance(column, str) else column for column in columns]
         self.show_header = show_header
-        self._rows: list[list[Text]] = []
+        self.rows: list[list[Text]] = []
 
     def add_row(self, *cells: Cell, style: str = "") -> None:
         """Add a row; missing cells at its end are empty."""
         row = [_text(cell) for cell in cells]
         for cell in row:
             cell.stylize_before(style)
-        self._rows.append(row + [Text() for _ in self.columns[len(row) :]])
+        self.rows.append(row + [Text() for _ in self.columns[len(row) :]])
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         limit = _limit(console, options)
@@ -59,7 +59,7 @@ class Table:
         widths = self._widths(shown, limit)
         if self.show_header:
             yield from self._lines([Text(column.heading, "dim") for column in self.columns], widths)
-        for row in self._rows:
+        for row in self.rows:
             yield from self._lines(row, widths)
             rest = [
                 Text.assemble((f"{column.heading}: " if column.heading else "", "dim"), cell)
@@ -87,7 +87,7 @@ class Table:
         return widths
 
     def _cells(self, place: int) -> list[Text]:
-        return [row[place] for row in self._rows]
+        return [row[place] for row in self.rows]
 
     def _heading(self, place: int) -> Text:
         return Text(self.columns[place].heading if self.show_header else "")

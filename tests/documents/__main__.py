@@ -1,14 +1,14 @@
-"""Rewrite the documents: `python -m tests.documents`."""
+"""Rewrite the documents: `make documents`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
 from pipeline import ROOT
-from tests.documents import cli
+from tests.documents import cli, settings
 
 # What writes each file of `docs`.
-DOCUMENTS: Mapping[str, Callable[[], str]] = {"cli.md": cli.render}
+DOCUMENTS: Mapping[str, Callable[[], str]] = {"cli.md": cli.render, "settings.md": settings.render}
 FOLDER = ROOT / "docs"
 
 

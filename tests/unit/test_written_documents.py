@@ -9,4 +9,4 @@ from tests.documents.__main__ import DOCUMENTS, FOLDER
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_a_document_is_what_the_code_writes(name: str) -> None:
-    assert (FOLDER / name).read_text() == DOCUMENTS[name](), "python -m tests.documents writes it again"
+    assert (FOLDER / name).read_text() == DOCUMENTS[name](), "make documents writes it again"
