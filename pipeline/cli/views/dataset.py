@@ -80,7 +80,7 @@ def _leakage_table(summary: ShardSummary) -> Table:
             f"{number:,} ({number / max(overlap.photos, 1):.1%})" for number in (overlap.same_bin, overlap.same_item)
         ]
 
-    table = Table("photos outside training that share", Column("a bin", "number"), Column("an item", "number"))
+    table = Table("photos outside training that share", Column("bin", "number"), Column("item", "number"))
     table.add_row("with training, in this split", *shares(summary.leakage.split))
     table.add_row("with training, in a random split", *shares(summary.leakage.random))
     return table
