@@ -111,7 +111,7 @@ def test_a_job_that_is_stopped_stops_its_query(athena: Athena, last_query: Calla
     assert last_query()["Status"]["State"] == "CANCELLED"
 
 
-def test_a_query_that_cannot_be_stopped_is_said_to_run_on(
+def test_a_query_that_cannot_be_stopped_is_logged(
     athena: Athena, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, aws: Front
 ) -> None:
     import awswrangler as wr
@@ -128,7 +128,7 @@ def test_a_query_that_cannot_be_stopped_is_said_to_run_on(
     try:
         with pytest.raises(StepError, match="endless: query"):
             athena.run("endless", ENDLESS)
-        assert "AccessDeniedException: no; it may run on" in caplog.text
+        assert "AccessDeniedException: no; the query may still run" in caplog.text
     finally:
         aws.client("athena").stop_query_execution(QueryExecutionId=started[0])
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -13,8 +13,9 @@ from pipeline.cli.views.cells import count_of, duration, reason, status_text
 from pipeline.operations.models.curves import Epoch
 from pipeline.operations.models.trials import Trial, TuningJob
 from steps.reports.charts import lines
-from steps.reports.page import style
+from steps.reports.page import render
 
+TEMPLATE = Path(__file__).with_name("trials.html.template")
 # Charts by title, each with the values of at most two lines by name.
 Charts = Mapping[str, Mapping[str, Sequence[float]]]
 
@@ -103,17 +104,12 @@ def sparkline(values: Sequence[float], blocks: str = BLOCKS, width: int = LONGES
 
 
 def charts_page(title: str, lead: str, places: Sequence[int], charts: Charts, *, marked: int | None = None) -> str:
-    """A page of charts over the same `places`; `marked` is the one that gets an upright line (the best epoch)."""
-    figures = "\n".join(
-        lines(heading, series, places, below="epoch", marked=marked) for heading, series in charts.items()
-    )
-    return (
-        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        f"<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{html.escape(title)}</title><style>{style()}</style></head>\n"
-        f"<body><h1>{html.escape(title)}</h1><p class='soft'>{html.escape(lead)}</p>\n"
-        f"<main class='two'>\n{figures}\n</main></body></html>\n"
-    )
+    """An HTML page of charts over the same `places`; `marked` is the place of an upright line (the best epoch).
+
+    The page needs no script and no other file.
+    """
+    drawings = [lines(heading, series, places, below="epoch", marked=marked) for heading, series in charts.items()]
+    return render(TEMPLATE, title=title, lead=lead, drawings=drawings)
 
 
 def curves_page(job: TuningJob, trial: Trial, epochs: Sequence[Epoch]) -> str:
