@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 from dataclasses import dataclass
@@ -177,6 +176,8 @@ def options(
 
     It runs in an AWS account or entirely on this machine: python -m pipeline demo
     """
+    import logging
+
     # The SageMaker SDK configures logging when it is imported; then botocore's messages would mix with the output.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     context.obj = Options(profile, settings, debug)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import sys
 from typing import Annotated
 
@@ -25,6 +23,8 @@ def check(
 
     Exit status 1 if a run, a deployment or a schedule would fail. A check that is not possible is only reported.
     """
+    import dataclasses
+
     from pipeline.operations import preflight
     from pipeline.operations.check import checked_definition, summarized
 
@@ -59,6 +59,8 @@ def definition(
     indent: Annotated[int | None, typer.Option(min=0, max=8, help="Number of spaces to indent the JSON by.")] = None,
 ) -> None:
     """Print the compiled definition as JSON."""
+    import json
+
     from pipeline.definition import compile_definition
 
     text = compile_definition(options_of(context).settings())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -133,6 +132,8 @@ def _collected(answers: Iterable[Answer], first: list[Answer]) -> Iterator[Answe
 
 
 def _written(answers: Iterable[Answer], csv_file: Path | None) -> Iterator[Answer]:
+    import csv
+
     from pipeline.operations.serving.predictions import NotCounted
 
     if csv_file is None:

@@ -136,7 +136,7 @@ def base(step: str, settings: Settings) -> str:
     if step == "evaluate":
         # A processing job, mostly on CPUs, which compares the exported network with PyTorch's without CUDA.
         given, instance_type = chosen.evaluation_base or given, settings.evaluation.instance_type
-    device: deep_learning_containers.Device = "gpu" if instances.accelerated(instance_type) else "cpu"
+    device: deep_learning_containers.Device = "gpu" if instances.has_gpus(instance_type) else "cpu"
     return given or deep_learning_containers.pytorch_training(
         settings.account.region, settings.training.launcher, device
     )

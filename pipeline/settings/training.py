@@ -103,9 +103,9 @@ class Training(Group):
                 f"backend smddp does not run on {self.instance_type};"
                 f" take {', '.join(instances.SMDDP)}, or backend: auto"
             )
-        if self.backend == "nccl" and not instances.accelerated(self.instance_type):
+        if self.backend == "nccl" and not instances.has_gpus(self.instance_type):
             raise ValueError(f"backend nccl requires GPUs, {self.instance_type} has none; take backend: auto or gloo")
-        if not instances.accelerated(self.instance_type) and (self.sync_batch_norm or self.precision == "fp16"):
+        if not instances.has_gpus(self.instance_type) and (self.sync_batch_norm or self.precision == "fp16"):
             what = "sync_batch_norm: true" if self.sync_batch_norm else "precision: fp16"
             raise ValueError(f"{what} requires GPUs, {self.instance_type} has none")
         if self.weights and not self.weights.endswith((".safetensors", ".pth")):

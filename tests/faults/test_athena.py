@@ -36,8 +36,8 @@ def last_query(aws: Front) -> Callable[[], dict[str, Any]]:
         ids = aws.client("athena").list_query_executions(WorkGroup="primary")["QueryExecutionIds"]
         if not ids:
             return {}
-        found = aws.client("athena").batch_get_query_execution(QueryExecutionIds=ids)["QueryExecutions"]
-        newest: dict[str, Any] = max(found, key=lambda one: one["Status"]["SubmissionDateTime"])
+        executions = aws.client("athena").batch_get_query_execution(QueryExecutionIds=ids)["QueryExecutions"]
+        newest: dict[str, Any] = max(executions, key=lambda execution: execution["Status"]["SubmissionDateTime"])
         return newest
 
     return find

@@ -1,4 +1,4 @@
-"""Metadata that is not what it should be: what the query step makes of it, whoever reads it."""
+"""Malformed metadata: the query step's result, with either reader."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ class _Pipeline:
     def request(self, name: str) -> _Request | None:
         """What the cache compares of a step; None for a type of step whose attributes are unknown."""
         step = self.steps[name]
-        counted = step_cache.counted(step["Type"], step.get("Arguments", {}))
+        counted = step_cache.key_attributes(step["Type"], step.get("Arguments", {}))
         if counted is None:
             return None
         request = _Request()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pipeline.aws.responses import doing_without
+from pipeline.aws.responses import reason_unavailable
 from pipeline.clients import client
 from pipeline.operations.cost import rates
 from pipeline.operations.cost.money import Range
@@ -105,7 +105,7 @@ def architectures(settings: Settings) -> list[str]:
 
 def reason(error: Exception) -> str:
     """One of the errors `unanswered` as a phrase. Raises the error for credentials that have expired."""
-    return str(error).split(";")[0] if isinstance(error, PipelineError) else doing_without(error)
+    return str(error).split(";")[0] if isinstance(error, PipelineError) else reason_unavailable(error)
 
 
 def _is_alike(settings: Settings, job: Mapping[str, Any]) -> bool:

@@ -140,7 +140,7 @@ def training_rate(instance_type: str, architectures: Iterable[str], side: int) -
     """Photos per second that an instance trains on, and the assumptions behind it."""
     work = multiply_adds(architectures, side) * TRAINING_PASSES
     vcpus, gpus = instances.vcpus(instance_type), instances.gpus(instance_type)
-    if not instances.accelerated(instance_type):
+    if not instances.has_gpus(instance_type):
         return Range.of(vcpus) * CPU_TRAINING.value / work, [CPU_TRAINING]
     name, rate = _GPUS.get(instance_type.split(".")[1], _ANY_GPU)
     why = "from half of to all that published trainings of ResNet50 reach; not measured here: --photos-per-second"
