@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import DEFINE, app, options_of, status, write_json
+from pipeline.cli.app import DEFINE, app, options_of
+from pipeline.cli.output import status, write_json
 from steps.contracts.errors import PipelineError
 
 if TYPE_CHECKING:

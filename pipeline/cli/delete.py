@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import RELEASE, app, options_of, status, write_json
+from pipeline.cli.app import RELEASE, app, options_of
+from pipeline.cli.output import status, write_json
 
 if TYPE_CHECKING:
     from pipeline.operations.delete import DeletionPlan, Outcome
@@ -55,7 +56,7 @@ def _show(settings: Settings, plan: DeletionPlan) -> None:
     """The plan, on stderr like the question: stdout is for the outcomes."""
     from rich.console import Console
 
-    from pipeline.cli.views.runs import simple_table
+    from pipeline.cli.tables import simple_table
 
     console = Console(stderr=True)
     account = settings.account

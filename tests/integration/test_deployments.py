@@ -287,7 +287,7 @@ def test_a_person_approves_and_goes_back_by_a_command_and_what_came_after_is_rej
     before = registry.describe()
     assert registry.tags()["verdict"] == "accepted"
     status, out, _ = call("rollback", answer="n\n")
-    assert (status, "Go back to version 1, and reject every approved version after it?" in out) == (1, True)
+    assert (status, "Deploy version 1 again, and reject every approved version after it?" in out) == (1, True)
     assert registry.describe()["EndpointConfigName"] == before["EndpointConfigName"]
     with Asking(registry) as client:
         status, out, error = call("rollback", "--yes", "-m", "it counts boxes")

@@ -314,7 +314,9 @@ def test_the_commands_show_the_endpoint_and_that_there_is_nothing_to_go_back_to(
     assert status == 0
     assert lines[0][:2] == ["bins", "InService"]
     assert ["version", "1"] in [line[:2] for line in lines]
-    assert ["verdict", "version", "1", "accepted"] in [[word.rstrip(":") for word in line[:4]] for line in lines]
+    assert ["last", "deployment", "version", "1", "accepted"] in [
+        [word.rstrip(":") for word in line[:5]] for line in lines
+    ]
     status, _, error = call("rollback", "--yes")
     assert (status, error) == (1, "no version before 1 is approved; there is none to roll back to\n")
 

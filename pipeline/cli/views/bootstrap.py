@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from pipeline.account.events import Change, Event, message_of
-from pipeline.cli.views.runs import simple_table
+from pipeline.cli.tables import simple_table
 from pipeline.operations.account.bootstrap import BootstrapPlan, BootstrapResult
 from pipeline.operations.account.teardown import RetainedData, StackResource, Teardown, erased
 from pipeline.settings import Settings
