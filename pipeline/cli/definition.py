@@ -26,13 +26,13 @@ def check(
     import dataclasses
 
     from pipeline.operations import preflight
-    from pipeline.operations.check import checked_definition, summarized
+    from pipeline.operations.check import checked_definition, summarize
 
     options = options_of(context)
     settings = options.settings()
     with status("compiling the definition"):
         text = checked_definition(settings)
-    summary = summarized(settings, text)
+    summary = summarize(settings, text)
     results = preflight.offline(settings)
     if not offline:
         with status("checking the account"):

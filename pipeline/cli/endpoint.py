@@ -63,7 +63,7 @@ def deploy(
 
     options = options_of(context)
     settings = options.prepared()
-    chosen = registry.resolve(settings, version) if version else deployment.latest(settings)
+    chosen = registry.resolve(settings, version) if version else registry.latest_approved(settings)
     done = deployment.deploy(settings, chosen)
     if as_json:
         write_json(done)
@@ -89,11 +89,11 @@ def rollback(
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the endpoint serves it.")] = True,
 ) -> None:
     """Deploy an earlier version without a canary, and reject the approved versions after it."""
-    from pipeline.operations.serving import rollback as operation
+    from pipeline.operations.serving import deployment as operation
 
     options = options_of(context)
     settings = options.connected()
-    chosen = operation.target(settings, to)
+    chosen = operation.rollback_target(settings, to)
     if not yes:
         typer.confirm(f"Deploy {chosen.name} again, and reject every approved version after it?", abort=True)
     done = operation.roll_back(settings, chosen, comment)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pipeline.compiling.step_images import StepImage
-    from pipeline.operations.images.publishing import Builder, Done, Listing
+    from pipeline.operations.images.publishing import Builder, ImageResult, Listing
     from pipeline.settings import Settings
 
 images = Application(
@@ -48,10 +48,10 @@ def list_images(context: typer.Context, as_json: AsJson = False) -> None:
     try:
         connect(settings)
     except PipelineError as error:
-        listing = operation.unchecked(settings, error)
+        listing = operation.unchecked_listing(settings, error)
     else:
         with status("asking the account's repositories"):
-            listing = operation.listed(settings)
+            listing = operation.listing(settings)
     problem = explained(listing.problem) if listing.problem else ""
     if as_json:
         write_json({"images": listing.images, "not_checked": problem})
@@ -76,7 +76,7 @@ def build(
 
     options = options_of(context)
     settings = options.settings()
-    wanted = operation.chosen(settings, steps or [])
+    wanted = operation.select(settings, steps or [])
     if settings.account.target == "local":
         _publish(options, wanted, as_json)
         return
@@ -97,7 +97,7 @@ def push(context: typer.Context, steps: Steps = None, builder: BuilderOption = N
 
     options = options_of(context)
     settings = options.settings()
-    wanted = operation.chosen(settings, steps or [])
+    wanted = operation.select(settings, steps or [])
     if settings.account.target == "local":
         _publish(options, wanted, as_json)
         return
@@ -120,10 +120,10 @@ def _publish(options: Options, wanted: Sequence[StepImage], as_json: bool) -> No
     from pipeline.operations.images import publishing as operation
 
     options.prepared()
-    _report([operation.Done(image.step, image.uri, "published") for image in wanted], as_json)
+    _report([operation.ImageResult(image.step, image.uri, "published") for image in wanted], as_json)
 
 
-def _report(done: Sequence[Done], as_json: bool) -> None:
+def _report(done: Sequence[ImageResult], as_json: bool) -> None:
     if as_json:
         write_json(done)
         return

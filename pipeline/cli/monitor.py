@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from pipeline.operations.serving.monitoring import Watch
+    from pipeline.operations.serving.monitoring import MonitorJob
 
 # Exit status for a drift, which is not a failure of the command.
 DRIFTED = 3
@@ -52,21 +52,21 @@ def monitor(
         watch = monitoring.wait(settings, monitoring.start(settings, retrain=retrain))
     if as_json:
         write_json(watch)
-    elif watch.found:
+    elif watch.drift:
         show(*_view(watch))
     if watch.status != "Completed":
         complain(f"job {watch.job}: {watch.status}: {watch.failure}")
         raise typer.Exit(1)
-    if watch.found["verdict"] == "drift":
+    if watch.drift["verdict"] == "drift":
         raise typer.Exit(DRIFTED)
 
 
-def _view(watch: Watch) -> Iterator[RenderableType]:
+def _view(watch: MonitorJob) -> Iterator[RenderableType]:
     from rich.text import Text
 
     from pipeline.cli.tables import Column, Table
 
-    drift = watch.found
+    drift = watch.drift
     verdict = Text(drift["verdict"], style=_STYLES[drift["verdict"]])
     photos = f"  {drift['photos']:,} photos of version {drift['model_version']}, {drift['compared']:,} compared"
     yield Text.assemble(verdict, photos)

@@ -12,7 +12,7 @@ from pipeline.cli.dataset import datasets
 from pipeline.cli.output import AsJson, complain, show, status, write_json
 
 if TYPE_CHECKING:
-    from pipeline.operations.dataset.prune_plan import Plan
+    from pipeline.operations.dataset.prune_plan import PrunePlan
     from pipeline.settings import Settings
 
 _DAYS = 90
@@ -58,7 +58,7 @@ def prune(
     _remove(settings, plan, as_json=as_json)
 
 
-def _remove(settings: Settings, plan: Plan, *, as_json: bool) -> None:
+def _remove(settings: Settings, plan: PrunePlan, *, as_json: bool) -> None:
     from pipeline.cli.views import prune as prune_view
     from pipeline.operations.dataset import prune_deletion as deletion
     from pipeline.operations.dataset.prune_deletion import Refused

@@ -17,11 +17,11 @@ from pipeline.clients import client
 from pipeline.operations.cost import prices
 from pipeline.operations.cost.money import GIGABYTE, Range
 from pipeline.operations.dataset.prune_deletion import Refused
-from pipeline.operations.dataset.prune_plan import Kept, Plan
+from pipeline.operations.dataset.prune_plan import Amount, PrunePlan
 from pipeline.settings import Settings
 
 
-def plan_page(settings: Settings, plan: Plan, today: date) -> Iterator[RenderableType]:
+def plan_page(settings: Settings, plan: PrunePlan, today: date) -> Iterator[RenderableType]:
     """What is deleted, what that costs per month, and what stays and why."""
     if plan.empty:
         yield f"nothing to delete below {settings.root_uri}"
@@ -39,7 +39,7 @@ def plan_page(settings: Settings, plan: Plan, today: date) -> Iterator[Renderabl
         yield Text(note, style="yellow")
 
 
-def counted(plan: Plan) -> str:
+def counted(plan: PrunePlan) -> str:
     """What is deleted: `1,200 shards and 3 label sets, 12.00 GB`."""
     parts = [count_of(plan.shards, "shard")] if plan.generations else []
     parts += [count_of(len(plan.labels), "label set")] if plan.labels else []
@@ -52,7 +52,7 @@ def gigabytes(size: int) -> str:
 
 
 def flat(
-    plan: Plan, objects: int | None = None, size: int | None = None, refused: Sequence[Refused] = ()
+    plan: PrunePlan, objects: int | None = None, size: int | None = None, refused: Sequence[Refused] = ()
 ) -> dict[str, Any]:
     """The plan as JSON, sizes in bytes, and what was deleted; null for a plan that was only shown."""
     return {
@@ -72,7 +72,7 @@ def flat(
         "labels": [
             {"key": labels.key, "bytes": labels.size, "last_written": labels.modified} for labels in plan.labels
         ],
-        "stays": plan.staying,
+        "stays": plan.retained,
         "indexes": plan.indexes,
         "approved_versions": plan.versions,
         "foreign": plan.foreign,
@@ -82,7 +82,7 @@ def flat(
     }
 
 
-def _shards_table(plan: Plan) -> Table:
+def _shards_table(plan: PrunePlan) -> Table:
     table = Table("shards/", Column("number", "number"), Column("GB", "number"), Column("last written", "time"))
     for generation in plan.generations:
         number = f"{len(generation.shards):,} of {generation.total:,}" if generation.total else "none left"
@@ -90,7 +90,7 @@ def _shards_table(plan: Plan) -> Table:
     return table
 
 
-def _labels(plan: Plan) -> Iterator[str]:
+def _labels(plan: PrunePlan) -> Iterator[str]:
     if plan.labels:
         size = sum(labels.size for labels in plan.labels)
         latest = max(labels.modified for labels in plan.labels)
@@ -98,7 +98,7 @@ def _labels(plan: Plan) -> Iterator[str]:
         yield f"{sets} below labels/, {gigabytes(size)} GB, last written {latest:%Y-%m-%d}"
 
 
-def _cost(settings: Settings, plan: Plan, today: date) -> Iterator[str]:
+def _cost(settings: Settings, plan: PrunePlan, today: date) -> Iterator[str]:
     table = prices.Prices(prices.FILE, settings.account.region)
     price = table.service("s3_storage")
     usd = cost_view.usd(Range.of(Decimal(plan.size) / GIGABYTE * price.usd))
@@ -126,8 +126,8 @@ def _restoring(settings: Settings) -> str:
     )
 
 
-def _staying(settings: Settings, plan: Plan) -> Iterator[str]:
-    staying, versions = plan.staying, ", ".join(map(str, plan.versions))
+def _staying(settings: Settings, plan: PrunePlan) -> Iterator[str]:
+    staying, versions = plan.retained, ", ".join(map(str, plan.versions))
     days = f"the last {plan.days} days"
     reasons = [
         (staying.used, f"in {count_of(plan.indexes, 'data set')} used in {days}, or in the newest one"),
@@ -135,12 +135,12 @@ def _staying(settings: Settings, plan: Plan) -> Iterator[str]:
         (staying.young, f"in no data set, but written in {days}: an interrupted run continues from them"),
     ]
     for kept, why in reasons:
-        if kept != Kept():
+        if kept != Amount():
             yield f"{count_of(kept.shards, 'shard')}, {gigabytes(kept.size)} GB: {why}"
     if staying.label_sets:
         yield f"{count_of(staying.label_sets, 'label set')}: written in {days}, or the newest one"
-    if plan.evidence.indexes:
-        count = len(plan.evidence.indexes)
+    if plan.references.indexes:
+        count = len(plan.references.indexes)
         yield f"{count:,} index{'' if count == 1 else 'es'}: small, and the record of what a model was trained on"
     if (foreign := plan.foreign).objects:
         place = f"s3://{settings.data.bucket}/{foreign.example}"

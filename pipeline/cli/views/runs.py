@@ -17,7 +17,7 @@ from pipeline.operations.caching.reuse import Expectation, Outcome
 from pipeline.operations.caching.savings import Total
 from pipeline.operations.models.registrations import Registration
 from pipeline.operations.runs.executions import Execution
-from pipeline.operations.runs.progress import Progress, Saving, StepRun, Trial
+from pipeline.operations.runs.progress import Progress, Saving, StepRun, TrialJob
 
 # Words for the outcome of a condition, true and false; the other conditions are passed or not.
 _OUTCOMES = {"NewVersion": ("yes", "no")}
@@ -102,7 +102,7 @@ def _id(arn: str) -> str:
     return arn.rsplit("/", 1)[-1]
 
 
-def _trial_note(trial: Trial) -> Text:
+def _trial_note(trial: TrialJob) -> Text:
     parts = []
     if trial.objective is not None:
         parts.append(f"{trial.metric.rsplit(':', 1)[-1].replace('_', ' ')} {trial.objective:.3f}")

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from pipeline import ROOT
-from pipeline.account import stack
+from pipeline.account import deploy_function, stack
 from pipeline.account.parameters import parameters
 from pipeline.aws import cloudformation as template
 from pipeline.settings import Settings
@@ -124,3 +124,38 @@ class Stack:
         pattern = _ATTRIBUTES[READ["Resources"][name]["Type"]][1]
         own = self._name(name)
         return pattern.format(**self._names, name=own, host=own.removeprefix("https://"))
+
+
+def alarms(settings: Settings) -> list[dict[str, Any]]:
+    """PutMetricAlarm's requests for the endpoint's alarms. An endpoint without requests is not in alarm."""
+    errors, latency = settings.alarms
+    dimensions = [
+        {"Name": "EndpointName", "Value": settings.endpoint.name},
+        {"Name": "VariantName", "Value": deploy_function.VARIANT},
+    ]
+    common = {
+        "Namespace": "AWS/SageMaker",
+        "Dimensions": dimensions,
+        "Period": 60,
+        "EvaluationPeriods": 1,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "notBreaching",
+    }
+    return [
+        {
+            **common,
+            "AlarmName": errors,
+            "AlarmDescription": "The endpoint answers with errors of its own",
+            "MetricName": "Invocation5XXErrors",
+            "Statistic": "Sum",
+            "Threshold": float(settings.endpoint.maximum_errors),
+        },
+        {
+            **common,
+            "AlarmName": latency,
+            "AlarmDescription": "The endpoint's slowest answers take too long",
+            "MetricName": "ModelLatency",
+            "ExtendedStatistic": "p99",
+            "Threshold": settings.endpoint.maximum_latency_milliseconds * 1000.0,  # the metric is in microseconds
+        },
+    ]

@@ -33,7 +33,7 @@ from pipeline.operations.models.registry import Version
 from pipeline.operations.models.trials import TuningJob
 from pipeline.operations.preflight import Result
 from pipeline.operations.runs.executions import Execution
-from pipeline.operations.serving.endpoint import Alarm, Attempt, Decided, Endpoint, Health, Pending, Traffic
+from pipeline.operations.serving.endpoint import Alarm, Attempt, DeployDecision, Endpoint, Health, Pending, Traffic
 from pipeline.settings import Settings
 from tests.unit.pipeline.operations.dataset.test_description import INDEX, summary
 from tests.unit.pipeline.operations.models.test_curves import TRIAL
@@ -119,7 +119,7 @@ def endpoint() -> Iterator[RenderableType]:
         Traffic(1234, 5, 6, 30.4, 99.6),
         (Alarm("bins-5xx", "ALARM", "Threshold Crossed: 1 datapoint [5.0] was greater than the threshold (0.0)."),),
         (),
-        (Decided(NOW, "accepted", "7", "version 7 counts in 6 golden photos as its evaluation did"),),
+        (DeployDecision(NOW, "accepted", "7", "version 7 counts in 6 golden photos as its evaluation did"),),
     )
     yield from endpoint_page(described, health)
 

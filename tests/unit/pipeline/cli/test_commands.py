@@ -58,13 +58,13 @@ def test_a_wrong_parameter_is_a_line_each(call: Call) -> None:
     outcome = call("start", "-p", "Epochs=x", "-p", "Epoch=3")
     assert (outcome.code, outcome.error.splitlines()) == (
         1,
-        ["Epochs wants a whole number, not 'x'", "the pipeline has no parameter Epoch; did you mean Epochs?"],
+        ["Epochs needs a whole number, not 'x'", "the pipeline has no parameter Epoch; did you mean Epochs?"],
     )
 
 
 @pytest.mark.usefixtures("account")
 def test_a_remedy_keeps_the_profile_that_was_chosen(call: Call) -> None:
-    assert call("start").error.endswith("put it there: python -m pipeline --profile aws upsert\n")
+    assert call("start").error.endswith("create it: python -m pipeline --profile aws upsert\n")
 
 
 @pytest.mark.usefixtures("upserted")
@@ -160,7 +160,7 @@ def test_a_version_is_approved_once(call: Call) -> None:
 def test_what_is_no_jpeg_is_refused_before_anything_is_sent(call: Call, project: Path) -> None:
     (project / "notes.jpg").write_text("no photo")
     outcome = call("predict", "notes.jpg")
-    assert (outcome.code, outcome.error) == (1, "notes.jpg: not a JPEG; the endpoint counts in JPEG photos only\n")
+    assert (outcome.code, outcome.error) == (1, "notes.jpg: not a JPEG; the endpoint accepts JPEG photos only\n")
 
 
 @pytest.mark.usefixtures("account")

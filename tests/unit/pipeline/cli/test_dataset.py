@@ -124,7 +124,7 @@ def test_machines_get_the_plan_and_with_yes_what_was_done(call: Call, data: Data
 def test_too_few_days_are_one_line(call: Call, data: Data) -> None:
     outcome = call("dataset", "prune", "--days", "0", "--yes")
     assert (outcome.code, outcome.out, outcome.error.count("\n")) == (1, "", 1)
-    assert outcome.error.startswith("--days 0: the least is 31. ")
+    assert outcome.error.startswith("--days 0 is below the least, 31: ")
 
 
 def test_credentials_of_another_account_see_and_delete_nothing(call: Call, project: Path, data: Data) -> None:

@@ -159,7 +159,7 @@ def test_a_comparison_for_machines(call: Call, settings: Settings) -> None:
         (("models", "compare", "1", "1"), "1 and 1 are both version 1; name two versions: python -m pipeline"),
         (("lineage", "9"), "the group bins has no version 9; see them: python -m pipeline"),
         (("lineage", "1"), "version 1 was not registered by a run of this pipeline"),
-        (("lineage", "first"), "'first' names no version; write a number, a model package's ARN or latest"),
+        (("lineage", "first"), "'first' is no version; write a number, a model package's ARN or latest"),
     ],
 )
 def test_what_cannot_be_shown_is_a_line_with_the_remedy(
@@ -193,7 +193,7 @@ LINKS = (
     ),
     Link("training_job", "trial-2", True, facts={"hyperparameters": {"rate": '"0.1"', "sagemaker_region": "x"}}),
     Link("images", "", facts={"query": "1.dkr.ecr.r.amazonaws.com/bins/processing:query-1"}),
-    Link("query", "q-1", False, "no longer there"),
+    Link("query", "q-1", False, "no longer exists"),
     Link("index", "s3://b/index", True, facts={"photos": {"train": 8000, "test": 20}, "scanned_bytes": 1_500_000}),
 )
 
@@ -210,7 +210,7 @@ def test_a_lineage_is_a_list_of_links_for_people(call: Call) -> None:
     assert out.startswith("version 3  Approved  registered 2026-01-0")
     for shown in ("counts well", "run  run1", "Succeeded", "Epochs=3", "training job  trial-2", "rate=0.1"):
         assert shown in out
-    for shown in ("no longer there", "train=8,000, test=20", "1.5 MB"):
+    for shown in ("no longer exists", "train=8,000, test=20", "1.5 MB"):
         assert shown in out
     assert "query  processing:query-1" in out
     assert "sagemaker_region" not in out
@@ -220,7 +220,7 @@ def test_a_lineage_is_a_list_of_links_for_people(call: Call) -> None:
 def test_a_lineage_is_an_object_of_links_for_machines(call: Call) -> None:
     document = json.loads(call("lineage", "3", "--json").out)
     assert document["version"]["status"] == "Approved"
-    assert document["links"]["query"] == {"id": "q-1", "there": False, "note": "no longer there"}
+    assert document["links"]["query"] == {"id": "q-1", "exists": False, "note": "no longer exists"}
     assert document["links"]["run"]["parameters"] == {"Epochs": "3"}
     assert document["links"]["run"]["started"] == "2026-01-02T03:04:00+00:00"
     assert document["links"]["training_job"]["hyperparameters"]["sagemaker_region"] == "x"

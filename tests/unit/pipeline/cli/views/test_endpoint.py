@@ -10,7 +10,7 @@ from rich.console import Console
 
 from pipeline.cli.views.endpoint import counts_table, endpoint_page
 from pipeline.operations.runs.logs import Line
-from pipeline.operations.serving.endpoint import Alarm, Attempt, Decided, Endpoint, Health, Pending, Traffic
+from pipeline.operations.serving.endpoint import Alarm, Attempt, DeployDecision, Endpoint, Health, Pending, Traffic
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/bins/7"
@@ -50,7 +50,7 @@ def test_a_deployment_in_progress_and_failures_are_shown() -> None:
         Traffic(1234, 5, 6, 30.4, 99.6),
         (Alarm("bins-5xx", "ALARM", "5 errors"), Alarm("bins-latency", "OK", "fine")),
         (Line(NOW, "inference", "the network's thread ended"),),
-        (Decided(NOW, "rolled-back", "8", "the smoke test was wrong"),),
+        (DeployDecision(NOW, "rolled-back", "8", "the smoke test was wrong"),),
     )
     page = "\n".join(shown(endpoint, health))
     for text in (

@@ -17,7 +17,7 @@ from pipeline.cli.views.endpoint import predictions_table
 from pipeline.operations.caching.reuse import Expectation, Outcome
 from pipeline.operations.models.registrations import Registration
 from pipeline.operations.runs.executions import Execution
-from pipeline.operations.runs.progress import Progress, Saving, StepRun, Trial
+from pipeline.operations.runs.progress import Progress, Saving, StepRun, TrialJob
 from pipeline.operations.serving.predictions import Prediction
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -31,8 +31,10 @@ def after(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def trial(status: str, objective: float | None = None) -> Trial:
-    return Trial("job-1", status, START, START, after(61), objective, "validation:best_accuracy", {"lr": "0.00123456"})
+def trial(status: str, objective: float | None = None) -> TrialJob:
+    return TrialJob(
+        "job-1", status, START, START, after(61), objective, "validation:best_accuracy", {"lr": "0.00123456"}
+    )
 
 
 def lines_of(*states: Progress, terminal: bool = False) -> list[str]:
