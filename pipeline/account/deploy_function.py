@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.settings import Settings
-
-# The production variant's name, which is the deploy function's constant too; a test holds them together.
-VARIANT = "AllTraffic"
+from steps.contracts.names import VARIANT
 
 
 def function_environment(settings: Settings) -> dict[str, str]:

@@ -12,8 +12,10 @@ from pipeline.settings import Settings
 
 
 def function_zip(root: Path = ROOT) -> bytes:
-    """The deploy function's code; the same source gives the same bytes."""
-    files = [root / "steps" / "__init__.py", *sorted((root / "steps" / "deploy").rglob("*.py"))]
+    """The deploy function's code, `steps.deploy` and `steps.contracts.names`; equal source results in equal bytes."""
+    steps = root / "steps"
+    names = [steps / "contracts" / "__init__.py", steps / "contracts" / "names.py"]
+    files = [steps / "__init__.py", *names, *sorted((steps / "deploy").rglob("*.py"))]
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in files:

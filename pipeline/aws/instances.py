@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from steps.contracts.names import OWN_DISKS
+
 GPUS = {
     "ml.g4dn.xlarge": 1,
     "ml.g4dn.2xlarge": 1,
@@ -69,11 +71,6 @@ CPU = (
     "ml.c5.4xlarge",
     "ml.c5.9xlarge",
 )
-
-# Families with NVMe disks of their own. Their hardware encrypts these, with keys of its own, and SageMaker refuses a
-# VolumeKmsKeyId: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
-# The deploy function has the same pattern, since it imports nothing from here; a test holds them together.
-OWN_DISKS = re.compile(r"ml\.(g[4-9]|p[4-9]|trn|dl|i[0-9]|[a-z]+[0-9]+[a-z]*d)[a-z0-9-]*\.")
 
 
 def has_own_disks(instance_type: str) -> bool:

@@ -16,9 +16,10 @@ from pipeline.aws import errors as aws_errors
 from pipeline.aws.responses import exists, says_missing
 from pipeline.clients import client
 from pipeline.operations import inventory
-from pipeline.operations.inventory import DIMENSION, Item
+from pipeline.operations.inventory import Item
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.names import SCALABLE_DIMENSION
 
 # SageMaker takes minutes to end an endpoint's instances.
 ENDPOINT_SECONDS = 900.0
@@ -118,7 +119,7 @@ def _delete(settings: Settings, item: Item, sleep: Callable[[float], None]) -> N
             client(settings, "application-autoscaling").deregister_scalable_target(
                 ServiceNamespace="sagemaker",
                 ResourceId=inventory.scaled_resource(item.name),
-                ScalableDimension=DIMENSION,
+                ScalableDimension=SCALABLE_DIMENSION,
             )
         case "endpoint":
             if (inventory.endpoint(settings) or {}).get("EndpointStatus") != "Deleting":

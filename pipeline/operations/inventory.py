@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from pipeline.account.deploy_function import VARIANT
 from pipeline.aws.responses import exists, says_missing
 from pipeline.clients import client
 from pipeline.operations.runs.executions import FINAL
 from pipeline.operations.runs.schedules import schedules
 from pipeline.settings import Settings
+from steps.contracts.names import SCALABLE_DIMENSION, VARIANT, endpoint_config_name, model_name
 
 Kind = Literal[
     "schedule",
@@ -27,15 +27,12 @@ Kind = Literal[
     "model version",
     "model package group",
 ]
-# The deploy function's names (steps.deploy.requests; a test holds them together).
-NAME_LIMIT = 63
 _CONFIG = re.compile(r".*(?P<suffix>-v[0-9]+-[0-9a-f]{8})")
 _MODEL = re.compile(r".*(?P<suffix>-v[0-9]+-[0-9a-f]{8})-model")
 # What all of these names hold: an account may have thousands of others.
 _VERSION = "-v"
 # The service's own default is ten a page.
 _PAGES = {"PageSize": 100}
-DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ def of_endpoint(settings: Settings) -> Iterator[Item]:
     """The scaling that is registered for the endpoint, and the endpoint: which takes its scaling with it."""
     name = settings.endpoint.name
     targets = client(settings, "application-autoscaling").describe_scalable_targets(
-        ServiceNamespace="sagemaker", ResourceIds=[scaled_resource(name)], ScalableDimension=DIMENSION
+        ServiceNamespace="sagemaker", ResourceIds=[scaled_resource(name)], ScalableDimension=SCALABLE_DIMENSION
     )["ScalableTargets"]
     for target in targets:
         yield Item("scaling", name, f"{target['MinCapacity']} to {target['MaxCapacity']} instances")
@@ -117,7 +114,7 @@ def of_models(settings: Settings) -> Iterator[Item]:
 def is_config_name(settings: Settings, name: str) -> bool:
     """Whether the deploy function gives this name to a configuration of the endpoint."""
     match = _CONFIG.fullmatch(name)
-    return match is not None and name == _config_name(settings, match["suffix"])
+    return match is not None and name == endpoint_config_name(settings.endpoint.name, match["suffix"])
 
 
 def is_model_name(settings: Settings, name: str) -> bool:
@@ -125,11 +122,7 @@ def is_model_name(settings: Settings, name: str) -> bool:
     match = _MODEL.fullmatch(name)
     if match is None:
         return False
-    return name == f"{_config_name(settings, match['suffix'])}-model"[-NAME_LIMIT:].lstrip("-")
-
-
-def _config_name(settings: Settings, suffix: str) -> str:
-    return f"{settings.endpoint.name[: NAME_LIMIT - len(suffix)].rstrip('-')}{suffix}"
+    return name == model_name(endpoint_config_name(settings.endpoint.name, match["suffix"]))
 
 
 def is_batch_name(settings: Settings, name: str) -> bool:

@@ -12,7 +12,6 @@ from steps.model.predictor import Predictor
 from steps.runtime import container
 from steps.serve.app import Application
 from steps.serve.counting import warm_up
-from steps.serve.logs import use_json
 from steps.serve.settings import ServingSettings
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,6 @@ class Server(uvicorn.Server):
 
 def run() -> None:
     """Serve /opt/ml/model until SIGTERM, then return. Raises StepError when the model or a setting is not usable."""
-    use_json()
     settings = ServingSettings.read()
     # Threads that spin would take the cores from those that decode.
     predictor = Predictor.load(container.model_dir(), settings.threads, spinning=False)

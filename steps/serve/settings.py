@@ -30,6 +30,11 @@ MAX_DECODERS = 4
 
 
 @dataclass(frozen=True)
+class Arguments:
+    """Serve the model in /opt/ml/model until SIGTERM. Settings are environment variables of the model."""
+
+
+@dataclass(frozen=True)
 class ServingSettings:
     """How the server divides the machine, and when it refuses."""
 

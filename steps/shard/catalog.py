@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from steps.contracts.dataset import SPLITS, Shard, SplitName
 from steps.contracts.errors import StepError
+from steps.contracts.names import COMPLETE_MARKER, TAR_SUFFIX
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.s3 import StoredObject, open_store, stored_objects
 from steps.shard.groups import Integers
@@ -34,7 +35,6 @@ from steps.shard.plan import Plan
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-MARKER = "complete.json"
 # Digits of a generation's number.
 _NUMBER = 6
 # Records that are read at a time, and photos that are held against a plan at a time: some 30 MB.
@@ -66,11 +66,11 @@ class Catalog:
         """What S3 lists below `folder` now."""
         objects = {entry.key: entry for entry in stored_objects(S3Uri(folder.bucket, f"{folder.key}/"))}
         start = len(folder.key) + 1
-        complete = {key[start:].split("/")[0] for key in objects if key[start:].split("/")[1:] == [MARKER]}
+        complete = {key[start:].split("/")[0] for key in objects if key[start:].split("/")[1:] == [COMPLETE_MARKER]}
         tars = [
             entry
             for key, entry in objects.items()
-            if key.endswith(".tar") and record_of(S3Uri(folder.bucket, key)).key in objects
+            if key.endswith(TAR_SUFFIX) and record_of(S3Uri(folder.bucket, key)).key in objects
         ]
         generations = {entry.key: entry.key[start:].split("/")[0] for entry in tars}
         begun: dict[str, datetime] = {}

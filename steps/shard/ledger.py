@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from steps.contracts.dataset import Shard, SplitName
 from steps.contracts.errors import StepError
+from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.s3 import list_objects
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 # Records read at once.
 IN_FLIGHT = 32
-SUFFIX = ".parquet"
 # The photos that a shard settles; `reason` is why a photo was refused, null where the shard holds it. `image_etag` is
 # that of the labelled object, so that a photo that was replaced is not taken for the one that was written.
 PHOTOS = pa.schema(
@@ -117,7 +117,7 @@ class Ledger:
 
     def place(self, split: SplitName, number: int) -> S3Uri:
         """Where a shard is."""
-        return self.target.join(split, f"{self._stem(split)}{number:06d}.tar")
+        return self.target.join(split, f"{self._stem(split)}{number:06d}{TAR_SUFFIX}")
 
     async def records(self, split: SplitName) -> list[Record]:
         """The records of this instance's shards from the first on, as far as there is no gap.
@@ -175,4 +175,4 @@ async def _read(store: S3Store, place: S3Uri, size: int, limit: asyncio.Semaphor
 
 def record_of(shard: S3Uri) -> S3Uri:
     """Where the record of a shard is."""
-    return S3Uri(shard.bucket, shard.key.removesuffix(".tar") + SUFFIX)
+    return S3Uri(shard.bucket, shard.key.removesuffix(TAR_SUFFIX) + RECORD_SUFFIX)

@@ -14,6 +14,7 @@ from steps.contracts.dataset import SPLITS, DatasetIndex, Sharding, Split, Split
 from steps.contracts.errors import StepError
 from steps.contracts.hand_over import HandOver
 from steps.contracts.labels import read_labels
+from steps.contracts.names import COMPLETE_MARKER
 from steps.contracts.s3_uri import S3Uri
 from steps.contracts.shard_summary import Leakage, Photos, ShardSummary
 from steps.runtime import container
@@ -206,7 +207,7 @@ def _finish(settings: Settings, layout: Layout, parts: list[Part], outputs: Outp
     index = _index(layout, parts)
     dataset.check(index)
     if any(part.shards[name] for part in parts for name in SPLITS):
-        put(layout.generation.join(catalog.MARKER), b"{}\n")
+        put(layout.generation.join(COMPLETE_MARKER), b"{}\n")
     place = outputs.indexes.join(index.key)
     # Also where it is there: its date is that of the last job that came to it, which `dataset prune` goes by.
     put(place.join(dataset.NAME), index.model_dump_json().encode())

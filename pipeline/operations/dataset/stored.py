@@ -14,9 +14,9 @@ from datetime import datetime
 from pipeline.aws.responses import MAKE_IT, missing_means
 from pipeline.clients import client
 from pipeline.settings import Settings
+from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
 
-# The names that the steps give (steps.shard.ledger, steps.shard.catalog, steps.query.labels); tests hold them together.
-TAR, RECORD, MARKER = ".tar", ".parquet", "complete.json"
+# The names that the steps give (steps.shard.ledger, steps.shard.catalog, steps.query.labels).
 _SHARD = re.compile(
     r"(?P<stem>(?P<generation>[0-9a-f]{16}/[0-9]{6,}-[0-9a-f]{16})"
     r"/(?P<split>train|validation|test)/(?P=split)-[0-9]{3,}-[0-9]{6,})(?P<suffix>\.tar|\.parquet)"
@@ -51,7 +51,7 @@ class Shard:
     def key(self) -> str:
         """The key that an index names it by: the tar's, whether that is there or not."""
         entry = self.entries[0]
-        return entry.key if entry.key.endswith(TAR) else entry.key.removesuffix(RECORD) + TAR
+        return entry.key if entry.key.endswith(TAR_SUFFIX) else entry.key.removesuffix(RECORD_SUFFIX) + TAR_SUFFIX
 
     @property
     def size(self) -> int:
@@ -147,7 +147,7 @@ def _generations(settings: Settings) -> tuple[tuple[Generation, ...], Foreign]:
         if match := _SHARD.fullmatch(entry.key, start):
             shards = by_place.setdefault(match["generation"], _Listing()).shards
             before = shards.get(match["stem"], Shard())
-            is_tar = match["suffix"] == TAR
+            is_tar = match["suffix"] == TAR_SUFFIX
             shards[match["stem"]] = Shard(entry, before.record) if is_tar else Shard(before.tar, entry)
         elif match := _MARKER.fullmatch(entry.key, start):
             by_place.setdefault(match["generation"], _Listing()).marker = entry

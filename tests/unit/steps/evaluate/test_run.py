@@ -17,6 +17,7 @@ from pipeline import ROOT
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import FILE, PREDICTIONS_SCHEMA
 from steps.evaluate.archive import unpack
+from tests.unit.steps.arguments import EVALUATE, flags_of
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.evaluate.networks import pack, write_trainable_artifact
 from tests.unit.steps.train.photos import CLASSES, Photo, photo, photos
@@ -151,7 +152,7 @@ def test_an_archive_that_cannot_be_used_is_refused_by_name(job, content):
 
 def start(job, *flags):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SAGEMAKER_BASE_DIR": str(job.base)}
-    command = [sys.executable, "-m", "steps.evaluate", *flags]
+    command = [sys.executable, "-m", "steps.evaluate", *flags_of(EVALUATE), *flags]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=480, check=False)
 
 

@@ -7,8 +7,8 @@ import torch
 
 from steps.train.history import History
 from steps.train.profiling import SKIPPED_STEPS, TABLE, TRACE, NoProfiler, StepProfiler, step_profiler
-from steps.train.recipe import parse
 from steps.train.run import run
+from tests.unit.steps.arguments import recipe
 
 from .trackers import FLAGS
 
@@ -89,7 +89,7 @@ def test_nothing_is_profiled_unless_asked_and_on_other_ranks(steps, leads):
 
 
 def test_a_trial_leaves_its_profile_and_the_norms_of_its_gradients(trial):
-    run(parse([*FLAGS, "--epochs", "1", "--profile-steps", "2"]))
+    run(recipe(*FLAGS, "--epochs", "1", "--profile-steps", "2"))
     table = (trial / "output" / "data" / "profile" / TABLE).read_text()
     assert "aten::convolution_backward" in table
     (epoch,) = History.model_validate_json((trial / "model" / "history.json").read_text()).epochs

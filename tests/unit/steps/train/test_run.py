@@ -18,8 +18,8 @@ from steps.contracts.dataset import read_index
 from steps.contracts.errors import StepError
 from steps.train import checkpoint
 from steps.train.artifact import is_whole
-from steps.train.recipe import parse
 from steps.train.run import run
+from tests.unit.steps.arguments import recipe
 
 from ....conftest import free_port
 from .photos import CLASSES, launch, photos, store_dataset
@@ -184,7 +184,7 @@ def alone(base, monkeypatch):
 
 
 def run_alone(*flags: str) -> None:
-    run(parse([*FLAGS, "--workers", "0", *flags]))
+    run(recipe(*FLAGS, "--workers", "0", *flags))
 
 
 def test_a_loss_that_is_not_finite_fails_and_leaves_no_model(alone):

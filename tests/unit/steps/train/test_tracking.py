@@ -11,7 +11,6 @@ import pytest
 
 from steps.train import tracking, tracking_client
 from steps.train.history import History
-from steps.train.recipe import parse
 from steps.train.run import run
 
 from .photos import ROOT
@@ -25,7 +24,7 @@ def test_a_trial_whose_tracking_server_is_away_trains_to_its_end_with_one_warnin
     caplog.set_level("INFO")
     server = request.getfixturevalue(port)
     begin = time.monotonic()
-    run(parse([*FLAGS, "--tracker", "mlflow", "--tracking-server", server, "--tracking-experiment", "bins"]))
+    run(recipe(*FLAGS, tracking_server=server))
     taken = time.monotonic() - begin
     (line,) = warnings(caplog)
     assert line.startswith("tracker mlflow is off: ")
