@@ -22,7 +22,7 @@ from pipeline.compiling import vpc as network
 from pipeline.compiling.offline import OfflineSession, offline_sdk
 from pipeline.compiling.source import Source
 from pipeline.settings import Choices, Settings, iso_duration, seconds
-from steps.contracts import hand_over, metrics
+from steps.contracts import hand_over, metrics, names
 
 with offline_sdk():
     from sagemaker.core.drift_check_baselines import DriftCheckBaselines
@@ -301,7 +301,7 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
         random_seed=tuning.seed,
         base_tuning_job_name=context.settings.name,
     )
-    channels: list[Any] = [InputData(channel_name="index", data_source=_handed_on(shard, INDEX))]
+    channels: list[Any] = [InputData(channel_name=names.INDEX_CHANNEL, data_source=_handed_on(shard, INDEX))]
     if context.settings.training.input != "stream":
         channels.append(_shards_channel(context.settings.training.input, _output(shard, "shards")))
     return TrialsStep(
@@ -316,7 +316,9 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
 def _shards_channel(mode: str, uri: Any) -> Channel:
     source = S3DataSource(s3_data_type="S3Prefix", s3_uri=uri, s3_data_distribution_type="FullyReplicated")
     input_mode = {"fastfile": "FastFile", "file": "File"}[mode]
-    return Channel(channel_name="shards", data_source=DataSource(s3_data_source=source), input_mode=input_mode)
+    return Channel(
+        channel_name=names.SHARDS_CHANNEL, data_source=DataSource(s3_data_source=source), input_mode=input_mode
+    )
 
 
 def evaluate_model(
@@ -327,8 +329,8 @@ def evaluate_model(
     """
     parameters = context.parameters
     evidence = Evidence(
-        PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json"),
-        PropertyFile(name="ModelCard", output_name="evaluation", path="model_card.json"),
+        PropertyFile(name="Evaluation", output_name="evaluation", path=names.EVALUATION_FILE),
+        PropertyFile(name="ModelCard", output_name="evaluation", path=names.MODEL_CARD_FILE),
     )
     step = _processing_step(
         context,
@@ -412,7 +414,7 @@ def register_model(context: Context, evidence: Evidence, tune: TuningStep) -> Mo
         sagemaker_session=context.session,
     )
     statistics = MetricsSource(
-        s3_uri=context.output_uri("evaluate", "evaluation", "evaluation.json"), content_type="application/json"
+        s3_uri=context.output_uri("evaluate", "evaluation", names.EVALUATION_FILE), content_type="application/json"
     )
     arguments = builder.register(
         model_package_group_name=settings.registry.group,
@@ -425,7 +427,7 @@ def register_model(context: Context, evidence: Evidence, tune: TuningStep) -> Mo
         drift_check_baselines=DriftCheckBaselines(
             model_statistics=statistics,
             model_data_statistics=MetricsSource(
-                s3_uri=context.output_uri("evaluate", "evaluation", "baseline.parquet"),
+                s3_uri=context.output_uri("evaluate", "evaluation", names.BASELINE_FILE),
                 content_type="application/vnd.apache.parquet",
             ),
         ),
@@ -465,7 +467,7 @@ def _lineage(context: Context, evidence: Evidence) -> dict[str, Any]:
         "shard_image": context.image_uri("shard"),
         "training_image": context.image_uri("train"),
         # The deploy function tests the endpoint with them.
-        "golden_photos": context.output_uri("evaluate", "evaluation", "golden.json"),
+        names.GOLDEN_PHOTOS: context.output_uri("evaluate", "evaluation", names.GOLDEN_FILE),
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from steps.contracts.names import OWN_DISKS
+from steps.contracts.names import OWN_DISKS, SMDDP_INSTANCES
 
 GPUS = {
     "ml.g4dn.xlarge": 1,
@@ -54,8 +54,7 @@ GPUS = {
     "ml.p5en.48xlarge": 8,
 }
 
-# SMDDP's newest release, 2.6.0, supports these only.
-SMDDP = ("ml.p3dn.24xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge")
+SMDDP = SMDDP_INSTANCES
 
 # K80 and V100. PyTorch's builds for CUDA 13 have kernels from compute capability 7.5 on, and a V100 is of 7.0:
 # https://github.com/pytorch/pytorch/blob/main/RELEASE.md#pytorch-cuda-support-matrix

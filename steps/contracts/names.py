@@ -16,6 +16,10 @@ SCALABLE_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
 OWN_DISKS = re.compile(r"ml\.(g[4-9]|p[4-9]|trn|dl|i[0-9]|[a-z]+[0-9]+[a-z]*d)[a-z0-9-]*\.")
 
+# Instance types of SageMaker's distributed data parallel library (SMDDP) in its newest release, 2.6.0:
+# https://docs.aws.amazon.com/sagemaker/latest/dg/distributed-data-parallel-support.html
+SMDDP_INSTANCES = ("ml.p3dn.24xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge")
+
 # The longest name of a model or an endpoint configuration.
 NAME_LIMIT = 63
 
@@ -47,6 +51,7 @@ SHARDS_CHANNEL = "shards"
 EVALUATION_FILE = "evaluation.json"
 MODEL_CARD_FILE = "model_card.json"
 GOLDEN_FILE = "golden.json"
+BASELINE_FILE = "baseline.parquet"
 
 # A shard is a tar and, with the same stem, the records of its photos; the marker ends a complete set of shards.
 TAR_SUFFIX = ".tar"

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from steps.contracts.artifact import Decision
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import PREDICTIONS_SCHEMA
 from steps.contracts.statistics.tally import Tally
@@ -22,7 +23,7 @@ from steps.evaluate.baseline import Baseline
 from steps.evaluate.calibration import Reliability
 from steps.evaluate.golden import Golden
 from steps.evaluate.mistakes import Mistakes, Shown
-from steps.model.predictor import Decision, Predictor, decide, expectation
+from steps.model.predictor import Predictor, decide, expectation
 from steps.photos.jpeg import ImageError, network_input
 from steps.shards.reading import Sample
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
-from steps.model.predictor import Decision
+from steps.contracts.artifact import Decision
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,7 @@ import sys
 
 from steps.runtime.arguments import parse
 from steps.runtime.errors import run_as_job
-from steps.serve.logs import use_json
-from steps.serve.run import run
+from steps.serve.run import run, use_json
 from steps.serve.settings import Arguments
 
 

@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
+from steps.contracts.artifact import Decision
 from steps.runtime.arguments import parse
 
 Backend = Literal["auto", "smddp", "nccl", "gloo"]
 Optimizer = Literal["sgd", "adamw"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 ClassWeighting = Literal["balanced", "sqrt", "none"]
-Decision = Literal["argmax", "expected"]
 TrackerKind = Literal["none", "mlflow", "wandb"]
 
 # These may differ between a checkpoint and the job that resumes from it: they change no number of the training.

@@ -148,7 +148,7 @@ def test_an_empty_split_fails(job: Job):
     job.add("1", 1, ["A"], None)
     job.add("2", 2, ["B"], None)
 
-    with pytest.raises(StepError, match="no photo falls to the validation split"):
+    with pytest.raises(StepError, match="no photo is in the validation split"):
         job.run()
 
 

@@ -76,7 +76,7 @@ def test_generations_that_are_not_whole_come_last_whatever_their_number(shards: 
     assert shards.used(shards.select()) == [("000002-whole", 20)]
     listed = Catalog.of(shards.folder)
     assert {shard.generation for shard in listed.settled()} == {"000002-whole"}
-    assert (listed.begun("000001-unfinished"), listed.begun("000003-none")) == (True, False)
+    assert (listed.has_begun("000001-unfinished"), listed.has_begun("000003-none")) == (True, False)
 
 
 def test_a_generation_of_the_same_number_is_taken_as_a_whole(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:

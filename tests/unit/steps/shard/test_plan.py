@@ -163,7 +163,7 @@ def test_a_given_split_without_training_photos_of_a_quantity_is_refused():
     listed = pa.table([[f"{n:03d}" for n in range(20)], splits], schema=ASSIGNMENTS)
     location = S3Uri("bucket", "split.csv")
 
-    with pytest.raises(StepError, match="no photo with quantity 2 falls to training"):
+    with pytest.raises(StepError, match="no photo with quantity 2 is in the training split"):
         make_plan(many(20), settings(split="file", split_file_location=location), listed)
 
 

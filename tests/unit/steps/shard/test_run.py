@@ -257,7 +257,7 @@ def test_a_shard_that_is_not_what_its_record_says_is_named(job: Job):
     key = shard.uri.split("/", 3)[3]
     job.s3.put_object(Bucket=job.bucket, Key=key, Body=b"short")
 
-    with pytest.raises(StepError, match=rf"^{shard.uri} is not the shard that its record says"):
+    with pytest.raises(StepError, match=rf"^{shard.uri} has another size than in its record"):
         job.run()
     job.s3.put_object(Bucket=job.bucket, Key=key.replace(".tar", ".parquet"), Body=b"{}")
     with pytest.raises(StepError, match=r"test-000-000000\.parquet: not the record of a shard; remove it"):
@@ -268,7 +268,7 @@ def test_a_shard_that_is_not_what_its_record_says_is_named(job: Job):
     ("content", "message"),
     [
         ("image_id,split\n1,training\n", "image '1' has split 'training'; use train, validation, test"),
-        ("image_id,split\n1,train\n1,test\n", "image '1' is given two splits"),
+        ("image_id,split\n1,train\n1,test\n", "image '1' has two splits"),
         ("id,split\n1,train\n", "no columns image_id and split"),
     ],
 )

@@ -44,7 +44,7 @@ def history(*accuracies: float) -> History:
 
 
 def opened(options: Recipe) -> tracking.Tracker:
-    return tracking.open_tracker(options, leads=True, dataset_sha256="abc", processes=2)
+    return tracking.open_tracker(options, is_leader=True, dataset_sha256="abc", processes=2)
 
 
 def tracked(options: Recipe, *accuracies: float) -> float:
