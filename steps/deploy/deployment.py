@@ -123,8 +123,8 @@ def _update(
 ) -> None:
     _ensure_config(aws, settings, request.version, config)
     before = aws.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint.config)["ProductionVariants"][0]
-    wanted = config["ProductionVariants"][0]
-    if "InstanceType" in before and "InstanceType" not in wanted:
+    variant = config["ProductionVariants"][0]
+    if "InstanceType" in before and "InstanceType" not in variant:
         # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-update.html
         raise DeployError(
             f"endpoint {endpoint.name} runs on instances, which SageMaker does not convert to a serverless one;"
@@ -133,7 +133,7 @@ def _update(
     update: dict[str, Any] = {"EndpointName": endpoint.name, "EndpointConfigName": config["EndpointConfigName"]}
     if settings.mode == "real-time":
         instances = settings.instance_count
-        if settings.scales and before.get("InstanceType") == wanted["InstanceType"]:
+        if settings.scales and before.get("InstanceType") == variant["InstanceType"]:
             # Keep the number of instances, which follows the traffic; data capture is that of the new configuration.
             instances = endpoint.instances or instances
             update["RetainAllVariantProperties"] = True
@@ -144,7 +144,7 @@ def _update(
             if is_guarded
             else requests.swift_deployment_config(settings)
         )
-    if before.get("InstanceType") != wanted.get("InstanceType"):
+    if before.get("InstanceType") != variant.get("InstanceType"):
         # SageMaker refuses another instance type while a scaling target is registered.
         scaling.deregister(aws.scaling, endpoint.name)
     aws.sagemaker.update_endpoint(**update)

@@ -120,10 +120,10 @@ def _check_signature(path: Path, session: Any, description: ModelDescription) ->
     inputs, outputs = session.get_inputs(), session.get_outputs()
     size = description.image_size
     actual = [(node.type, node.shape[1:]) for node in (*inputs, *outputs)]
-    wanted = [("tensor(uint8)", [3, size, size]), ("tensor(float)", [len(description.classes)])]
-    if len(inputs) != 1 or actual != wanted:
+    expected = [("tensor(uint8)", [3, size, size]), ("tensor(float)", [len(description.classes)])]
+    if len(inputs) != 1 or actual != expected:
         raise StepError(
-            f"{path}: input and output per photo are {actual}, in model.json {wanted}; train the model again"
+            f"{path}: input and output per photo are {actual}, in model.json {expected}; train the model again"
         )
 
 

@@ -33,8 +33,8 @@ class Payload:
 
 def check_accept(accept: str) -> None:
     """Raise RefusedError 406 when a client does not accept JSON; without the header it accepts anything."""
-    wanted = [kind.partition(";")[0].strip().lower() for kind in accept.split(",")]
-    if accept.strip() and not {JSON_TYPE, "application/*", "*/*"} & set(wanted):
+    accepted = [kind.partition(";")[0].strip().lower() for kind in accept.split(",")]
+    if accept.strip() and not {JSON_TYPE, "application/*", "*/*"} & set(accepted):
         raise RefusedError(406, f"Accept is {accept[:_SHOWN]!r}; answers are {JSON_TYPE}")
 
 

@@ -45,7 +45,7 @@ _TEMPORARY = ("missing-image", "replaced")
 
 
 @dataclass(frozen=True)
-class Written:
+class StoredShard:
     """A complete shard, with its size in bytes."""
 
     uri: S3Uri
@@ -58,7 +58,7 @@ class Catalog:
     """The shards below `folder` (`shards/KEY`), the oldest generation first, incomplete generations at the end."""
 
     folder: S3Uri
-    shards: tuple[Written, ...]
+    shards: tuple[StoredShard, ...]
     complete: frozenset[str]
 
     @classmethod
@@ -83,7 +83,7 @@ class Catalog:
             return name not in complete, name[:_NUMBER], started[name], name, entry.key
 
         tars.sort(key=age)
-        shards = [Written(S3Uri(folder.bucket, tar.key), tar.size, generations[tar.key]) for tar in tars]
+        shards = [StoredShard(S3Uri(folder.bucket, tar.key), tar.size, generations[tar.key]) for tar in tars]
         return cls(folder, tuple(shards), frozenset(complete))
 
     def name(self, key: str) -> str:
@@ -95,7 +95,7 @@ class Catalog:
         latest = max((int(number) for number in numbers if number.isdecimal()), default=0)
         return f"{latest + 1:0{_NUMBER}d}-{key}"
 
-    def settled(self) -> list[Written]:
+    def settled(self) -> list[StoredShard]:
         """The shards of complete generations."""
         return [shard for shard in self.shards if shard.generation in self.complete]
 
@@ -105,7 +105,7 @@ class Catalog:
 
 
 @dataclass(frozen=True)
-class Kept:
+class ReusedShard:
     """A shard that is used again, and the number of its used photos per quantity."""
 
     split: SplitName
@@ -120,7 +120,7 @@ class Selection:
     `overlapping`: a photo was in two shards, so that the order of the shards mattered.
     """
 
-    kept: list[Kept]
+    kept: list[ReusedShard]
     rejects: dict[str, list[str]]
     missing: Integers
     overlapping: bool
@@ -136,7 +136,7 @@ class Selection:
         return sum(len(kept.shard.excluded) for kept in self.kept)
 
 
-def select(plan: Plan, shards: Sequence[Written], maximum_removed: float) -> Selection:
+def select(plan: Plan, shards: Sequence[StoredShard], maximum_removed: float) -> Selection:
     """The shards that a plan uses again: those of which at most the share `maximum_removed` would be excluded.
 
     Where two shards hold a photo, the older generation is used, so that added shards never replace used ones; unless
@@ -151,12 +151,12 @@ def select(plan: Plan, shards: Sequence[Written], maximum_removed: float) -> Sel
     return selection
 
 
-def _youngest_first(shards: Sequence[Written]) -> list[Written]:
+def _youngest_first(shards: Sequence[StoredShard]) -> list[StoredShard]:
     generations = [list(group) for _, group in itertools.groupby(shards, key=lambda shard: shard.generation)]
     return [shard for group in reversed(generations) for shard in group]
 
 
-def _select(plan: Plan, shards: Sequence[Written], maximum_removed: float) -> Selection:
+def _select(plan: Plan, shards: Sequence[StoredShard], maximum_removed: float) -> Selection:
     """Use `shards`, the first in the list with precedence."""
     rejected = np.zeros(len(plan.labels), bool)
     reasons: dict[int, str] = {}
@@ -184,7 +184,7 @@ def _select(plan: Plan, shards: Sequence[Written], maximum_removed: float) -> Se
             sha256=matched.record.sha256,
             excluded=sorted(matched.held["image_id"].filter(pa.array(~live)).to_pylist()),
         )
-        kept.append(Kept(matched.split, shard, dict(zip(*(side.tolist() for side in counts), strict=True))))
+        kept.append(ReusedShard(matched.split, shard, dict(zip(*(side.tolist() for side in counts), strict=True))))
     rejects: dict[str, list[str]] = {}
     for row in sorted(reasons):
         if not claimed[row]:
@@ -195,7 +195,7 @@ def _select(plan: Plan, shards: Sequence[Written], maximum_removed: float) -> Se
 
 
 @dataclass(frozen=True)
-class _Matched:
+class _Match:
     """A record compared with a plan: the row of each photo in the shard, or -1, and the rows that it refused."""
 
     record: Record
@@ -205,7 +205,7 @@ class _Matched:
     refused: list[tuple[int, str]] = field(default_factory=list)
 
 
-def _match_shards(plan: Plan, shards: Sequence[Written]) -> Iterator[_Matched]:
+def _match_shards(plan: Plan, shards: Sequence[StoredShard]) -> Iterator[_Match]:
     if not shards:
         return
     store = open_store(shards[0].uri.bucket)
@@ -220,7 +220,7 @@ def _match_shards(plan: Plan, shards: Sequence[Written]) -> Iterator[_Matched]:
     yield from _match_all(plan, waiting)
 
 
-def _match_all(plan: Plan, records: Sequence[Record]) -> Iterator[_Matched]:
+def _match_all(plan: Plan, records: Sequence[Record]) -> Iterator[_Match]:
     if not records:
         return
     rows = _rows(plan, pa.concat_tables([record.photos for record in records]))
@@ -230,7 +230,7 @@ def _match_all(plan: Plan, records: Sequence[Record]) -> Iterator[_Matched]:
         yield _match(plan, record, rows[start:end])
 
 
-def _read(store: S3Store, shards: Sequence[Written]) -> list[Record]:
+def _read(store: S3Store, shards: Sequence[StoredShard]) -> list[Record]:
     return asyncio.run(read_records(store, ((shard.uri, shard.size) for shard in shards)))
 
 
@@ -248,7 +248,7 @@ def _rows(plan: Plan, photos: pa.Table) -> Integers:
     return rows
 
 
-def _match(plan: Plan, record: Record, rows: Integers) -> _Matched:
+def _match(plan: Plan, record: Record, rows: Integers) -> _Match:
     reasons = record.photos["reason"]
     refused: NDArray[np.bool_] = np.asarray(pc.is_valid(reasons).combine_chunks())
     split = _split(record.uri)
@@ -258,7 +258,7 @@ def _match(plan: Plan, record: Record, rows: Integers) -> _Matched:
     places = np.flatnonzero(refused & (rows >= 0))
     pairs = zip(rows[places].tolist(), reasons.take(places).to_pylist(), strict=True)
     useless = [(row, reason) for row, reason in pairs if reason not in _TEMPORARY and plan.splits[row] >= 0]
-    return _Matched(record, split, record.held, held, useless)
+    return _Match(record, split, record.held, held, useless)
 
 
 def _split(uri: S3Uri) -> SplitName:

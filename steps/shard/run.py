@@ -23,7 +23,7 @@ from steps.runtime import container
 from steps.runtime.s3 import open_store
 from steps.shard import catalog
 from steps.shard.assignments import Lineage
-from steps.shard.catalog import Catalog, Selection, Written
+from steps.shard.catalog import Catalog, Selection, StoredShard
 from steps.shard.gathering import Agreement, Gathering, NewShard, Part, put
 from steps.shard.ledger import Ledger
 from steps.shard.photos import open_source
@@ -194,7 +194,7 @@ def _lay_out(plan: Plan, settings: Settings, listed: Catalog, gathering: Gatheri
     )
 
 
-def _among(listed: Catalog, keys: Iterable[str]) -> list[Written]:
+def _among(listed: Catalog, keys: Iterable[str]) -> list[StoredShard]:
     by_key = {shard.uri.key: shard for shard in listed.shards}
     try:
         return [by_key[key] for key in keys]

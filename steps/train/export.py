@@ -90,9 +90,9 @@ def check_agreement(serialised: bytes, network: nn.Module, image_size: int) -> N
     (exported,) = session.run([OUTPUT], {INPUT: photos})
     training = network.training
     with torch.inference_mode():
-        wanted = network.eval()(torch.from_numpy(photos)).numpy()
+        expected = network.eval()(torch.from_numpy(photos)).numpy()
     network.train(training)
-    difference = float(np.abs(exported - wanted).max() / max(1.0, float(np.abs(wanted).max())))
+    difference = float(np.abs(exported - expected).max() / max(1.0, float(np.abs(expected).max())))
     # Not `>`: NaN must fail too.
     if not difference <= TOLERANCE:
         raise StepError(

@@ -31,18 +31,18 @@ def load_initial_weights(network: CountClassifier, uri: str) -> None:
     """
     weights = {name.removeprefix(_OWN_PREFIX): value for name, value in _read(uri).items()}
     inner = network.network
-    wanted = inner.state_dict()
-    head = _last_layer(wanted)
-    usable = {name: value for name, value in weights.items() if name in wanted}
+    expected = inner.state_dict()
+    head = _last_layer(expected)
+    usable = {name: value for name, value in weights.items() if name in expected}
     other = sorted(
-        name for name, value in usable.items() if name not in head and value.shape != wanted[name].shape
-    ) or sorted(set(wanted) - set(usable) - head)
+        name for name, value in usable.items() if name not in head and value.shape != expected[name].shape
+    ) or sorted(set(expected) - set(usable) - head)
     if other:
         raise StepError(
             f"--weights {uri} is of another architecture: {other[0]} is missing or has another shape "
             f"({len(other)} such tensors); set the architecture of the weights"
         )
-    dropped = sorted(name for name in head if name not in usable or usable[name].shape != wanted[name].shape)
+    dropped = sorted(name for name in head if name not in usable or usable[name].shape != expected[name].shape)
     inner.load_state_dict({name: value for name, value in usable.items() if name not in dropped}, strict=False)
     log.info("weights from %s%s", uri, f"; {', '.join(dropped)} start at random" if dropped else "")
 

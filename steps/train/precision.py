@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from steps.contracts.errors import StepError
-from steps.train import recipe
+from steps.train.recipe import PrecisionName
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Precision:
     autocast_to: torch.dtype | None
 
     @classmethod
-    def choose(cls, requested: recipe.Precision, device: torch.device) -> Precision:
+    def choose(cls, requested: PrecisionName, device: torch.device) -> Precision:
         """The requested precision; `auto` is the format of a GPU's tensor cores, and fp32 elsewhere.
 
         That is bf16 from Ampere on (compute capability 8.0), and fp16 on Volta and Turing (7.0, 7.5).

@@ -14,7 +14,7 @@ from steps.runtime.arguments import parse
 
 Backend = Literal["auto", "smddp", "nccl", "gloo"]
 Optimizer = Literal["sgd", "adamw"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 ClassWeighting = Literal["balanced", "sqrt", "none"]
 TrackerKind = Literal["none", "mlflow", "wandb"]
 
@@ -68,7 +68,7 @@ class Recipe:
         int, Field(ge=0, description="loader processes per training process; 0 loads in the training process")
     ]
     precision: Annotated[
-        Precision, Field(description="auto: bf16 or fp16 on a GPU with tensor cores for it, else fp32")
+        PrecisionName, Field(description="auto: bf16 or fp16 on a GPU with tensor cores for it, else fp32")
     ]
     sync_batch_norm: Annotated[bool, Field(description="statistics of batch normalisation over all processes; on GPUs")]
     compile: Annotated[bool, Field(description="compile by torch.compile; the first steps then take minutes")]

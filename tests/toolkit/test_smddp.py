@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from pipeline.aws import instances
-from steps.train.artifact import is_whole
+from steps.train.artifact import is_complete
 
 from ..conftest import free_port
 from .definition import Request, settings_of, training_job
@@ -148,7 +148,7 @@ def test_processes_that_mpirun_started_find_each_other_and_train(dataset: Path, 
     assert [rank.returncode for rank in ranks] == [0, 0], logs
     assert "backend smddp: requested" in logs[0]
     assert "2 processes on cpu" in logs[0]
-    assert is_whole(host.opt_ml / "model")
+    assert is_complete(host.opt_ml / "model")
 
 
 def mpirun_variables(rank: int, size: int) -> dict[str, str]:

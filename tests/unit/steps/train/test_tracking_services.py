@@ -169,7 +169,7 @@ def test_an_api_key_is_read_by_name_and_by_arn_plain_and_as_the_console_stores_i
     assert tracking_services.api_key("plain") == SECRET
     arn = boto3.client("secretsmanager").describe_secret(SecretId="json")["ARN"]
     assert tracking_services.api_key(arn) == SECRET
-    with pytest.raises(ValueError, match="the secret empty holds no API key; store it as"):
+    with pytest.raises(ValueError, match="the secret empty contains no API key; store it as"):
         tracking_services.api_key("empty")
 
 
