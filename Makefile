@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up what they need; nothing is installed again while the requirements stand.
+# `make demo` and `make test` set up what they need; nothing is installed again while the requirements are unchanged.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,29 +8,40 @@ LOCKS := .venv-locks
 IMAGES := processing inference training
 REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt requirements/constraints.txt
 
-.PHONY: demo test check golden setup test-toolkit setup-toolkit setup-peers test-images locks clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick check golden documents setup test-toolkit setup-toolkit setup-peers test-images locks clean
 
-demo: setup
+help: ## This list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "make %-14s %s\n", $$1, $$2 }'
+
+demo: setup ## Run the whole pipeline on synthetic bins in the local cloud
 	$(BIN)/python -m pipeline demo
 
-# In another order each time; what a run prints repeats it: make test SEED=123. A module's tests share what they set up,
-# so they run in one process; and modules begin in the order of the seed, not the one with the most tests first.
-test: setup
+# In another order each time; a run prints the command that repeats its order: make test SEED=123. The tests of a module
+# share fixtures, so they run in one process; modules begin in the order of the seed, the longest ones first.
+test: setup ## Run the tests, in another order each time (SEED=123 repeats an order)
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder \
 		$(if $(SEED),--randomly-seed=$(SEED))
 
-# The training container's contract under AWS's own training toolkit.
-test-toolkit: setup-toolkit
+# Under a minute: what a commit needs. `make check` and `make test` are what a merge needs.
+quick: setup ## Lint, types, words, and the unit tests of changed files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m tests.words
+	$(BIN)/python -m tests.quick
+
+test-toolkit: setup-toolkit ## Run training under AWS's own SageMaker training toolkit (needs a C compiler)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(TOOLKIT)/bin/python -m pytest tests/toolkit
 
-# Two of the images, really built, without a Docker engine; as root, with debootstrap and buildah installed.
-test-images: setup
+# As root on Debian, with debootstrap and buildah installed.
+test-images: setup ## Build two images without Docker, and test the serving image
 	TEST_IMAGES=1 $(BIN)/python -m pytest --timeout 1200 tests/images
 
-# What the images install: every package that the pins of requirements.txt want, by version and by hash. A universal
-# lock fits each Python that a base image may bring; torch and what comes with it, also SymPy at the version that torch
-# pins, is the training base's own.
-locks: $(LOCKS)/.installed
+# The packages of each image with all their dependencies, by version and hash. A universal lock fits each Python that a
+# base image may have; torch with its dependencies, also SymPy at the version that torch pins, comes from the base of
+# the training image.
+locks: $(LOCKS)/.installed ## Write the images' requirements.lock again, after a change to their pins
 	for image in $(IMAGES); do \
 		$(LOCKS)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 			--no-emit-package torch --no-emit-package torchvision --no-emit-package sympy --no-emit-package mpmath \
@@ -43,19 +54,22 @@ $(LOCKS)/.installed: requirements/locks.txt
 	$(LOCKS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-check: setup
+check: setup ## Lint, types, import rules, words, and the settings of all profiles
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.words
 	$(BIN)/python -m pipeline --profile demo check --offline
 	$(BIN)/python -m pipeline --profile prod check --offline
 
-# Writes anew what the definitions compile to; the commit shows what changed.
-golden: setup
+golden: setup ## Write the compiled definitions again; the commit shows the change
 	$(BIN)/python -m tests.golden
 
-setup: $(VENV)/.installed
+documents: setup ## Write docs/settings.md and docs/cli.md again
+	$(BIN)/python -m tests.documents
+
+setup: $(VENV)/.installed ## Create .venv with all packages
 
 $(VENV)/.installed: $(REQUIREMENTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -67,22 +81,22 @@ setup-toolkit: setup $(TOOLKIT)/.installed
 
 setup-peers: setup $(PEERS)/.installed
 
-# In both, the packages of .venv come after their own, so what they share is installed once.
+# Both environments see the packages of .venv after their own, so shared packages are installed once.
 $(TOOLKIT)/.installed: requirements/toolkit.txt
-	$(call beside,$(TOOLKIT),$<)
+	$(call layered,$(TOOLKIT),$<)
 	$(TOOLKIT)/bin/python -c "import gethostname, sagemaker_pytorch_container.training"
 	touch $@
 
 $(PEERS)/.installed: requirements/peers.txt
-	$(call beside,$(PEERS),$<)
+	$(call layered,$(PEERS),$<)
 	touch $@
 
-define beside
+define layered
 	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
 	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
 		> "$$($(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth"
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $(2)
 endef
 
-clean:
+clean: ## Delete the local cloud
 	rm -rf .local

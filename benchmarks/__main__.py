@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME`: one JSON line a case on stdout, progress on stderr."""
+"""`python -m benchmarks NAME`: one JSON line per case on stdout, progress on stderr."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ BENCHMARKS = {
         shard_scale.cases, "shares of 1, 2 and 4 instances: balance and total work", count=4_000, rounds=3
     ),
     "shard-add": Benchmark(
-        shard_add.cases, "100 photos more, against all of them again", count=10_000, rounds=3, baseline_count=100
+        shard_add.cases, "100 more photos, against all of them again", count=10_000, rounds=3, baseline_count=100
     ),
-    "accuracy": Benchmark(accuracy.cases, "our recipe against the naive one on real photos", count=10**6, rounds=3),
+    "accuracy": Benchmark(accuracy.cases, "our recipe against a naive one, on real photos", count=10**6, rounds=3),
     "load": Benchmark(load.small, "batches of photos of 256 pixels for a training process", count=16_000),
-    "load-full": Benchmark(load.full, "the same with photos of their full size", count=6_000),
+    "load-full": Benchmark(load.full, "batches of photos of full size for a training process", count=6_000),
     "train-step": Benchmark(train_step.cases, "a training step, on a GPU where there is one", count=20),
     "train-scale": Benchmark(train_scale.cases, "the training job on one and on two ranks", count=1_500, rounds=3),
     "evaluate": Benchmark(evaluate.cases, "memory and time of an evaluation by its photos", count=100_000, rounds=1),
@@ -63,21 +63,21 @@ BENCHMARKS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmark that is named, or list them all."""
+    """Run the benchmark of the command line, or list all."""
     parser = argparse.ArgumentParser(prog="benchmarks", description="\n\n".join(map(str.strip, _listing())))
-    parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="without it: what there is")
-    parser.add_argument("--rounds", type=_positive, help="how often all contenders run; the median counts")
-    parser.add_argument("--count", type=_positive, help="photos or metadata files")
-    parser.add_argument("--baseline-count", type=_positive, help="how many of them a slow baseline gets")
-    parser.add_argument("--peers", type=Path, help="load: the python of an environment with the other loaders")
-    parser.add_argument("--keep", type=Path, help="accuracy: a folder for finished trainings, to go on from")
-    parser.add_argument("--epochs", type=_positive, help="accuracy: epochs of each training")
-    parser.add_argument("--threads", type=_positive, help="accuracy: threads of a training")
+    parser.add_argument("name", nargs="?", choices=BENCHMARKS, help="a benchmark; without it, list them")
+    parser.add_argument("--rounds", type=_positive, help="number of rounds of all contenders; the median counts")
+    parser.add_argument("--count", type=_positive, help="number of photos or metadata files")
+    parser.add_argument("--baseline-count", type=_positive, help="number of them for a slow baseline")
+    parser.add_argument("--peers", type=Path, help="load: Python of an environment with other loaders")
+    parser.add_argument("--keep", type=Path, help="accuracy: folder of finished trainings, to continue from")
+    parser.add_argument("--epochs", type=_positive, help="accuracy: epochs per training")
+    parser.add_argument("--threads", type=_positive, help="accuracy: threads per training")
     given = parser.parse_args(arguments)
     if given.name is None:
         print("\n".join(_listing()))
         return 0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as for Ctrl-C, and stop what was started
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as with Ctrl-C, which stops all processes
     chosen = BENCHMARKS[given.name]
     count = given.count or chosen.count
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, server.running(Path(folder) / "s3"):
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def report(cases: Iterator[Case]) -> int:
-    """Print each case as it comes; the exit status. A promise that does not hold is said, but is no failure."""
+    """Print each case when it is ready, and return the exit status. A promise that does not hold is no failure."""
     try:
         for case in cases:
             for verdict in case.verdicts():

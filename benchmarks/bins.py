@@ -1,4 +1,4 @@
-"""The bins that benchmarks work on: real ones where they are at hand, synthetic ones elsewhere, as many as it takes."""
+"""The bins of the benchmarks: real ones where they are at hand, else synthetic ones, copied to any number."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ from steps.runtime.s3 import open_store
 DISTINCT = 450
 SMALL_SIDE = 224
 IN_FLIGHT = 32
-# Of the real data set: its photos with 0 to 5 objects, and how many photos show one item.
+# Numbers of photos with 0 to 5 objects in the real data set, and of photos per item.
 QUANTITIES = (9_701, 41_147, 76_863, 90_058, 80_550, 62_448)
-PHOTOS_AN_ITEM = 3
+PHOTOS_PER_ITEM = 3
 
 
 def samples_folder() -> Path:
-    """Where the samples of the Amazon Bin Image Dataset are, if they are at hand: $ABID_SAMPLE."""
+    """The folder with the samples of the Amazon Bin Image Dataset: $ABID_SAMPLE. It may be missing."""
     return Path(os.environ.get("ABID_SAMPLE", ROOT.parent / "shared" / "data" / "abid"))
 
 
 def bins(count: int, *, small: bool = False) -> list[Bin]:
-    """Different bins, `count` of them or as many as are kept apart; `small` ones have photos of about 224 pixels.
+    """Different bins, `count` or at most `DISTINCT`; `small` ones have photos of about 224 pixels.
 
-    They are taken from $ABID_SAMPLE (a folder with the samples of the Amazon Bin Image Dataset) where it is there.
+    They are from `samples_folder` where it exists, else synthetic.
     """
     archive = samples_folder() / ("resized-224.tar" if small else "originals.tar")
     if archive.exists():
-        found = list(open_source(str(archive), count=0, seed=0, limit=min(count, DISTINCT)))
+        samples = list(open_source(str(archive), count=0, seed=0, limit=min(count, DISTINCT)))
         kind = "real"
     else:
-        found = list(synthetic.generate(min(count, DISTINCT), seed=1))
+        samples = list(synthetic.generate(min(count, DISTINCT), seed=1))
         if small:
-            found = [Bin(one.image_id, shrink_jpeg(one.jpeg, SMALL_SIDE, 90), one.metadata) for one in found]
+            samples = [Bin(each.image_id, shrink_jpeg(each.jpeg, SMALL_SIDE, 90), each.metadata) for each in samples]
         kind = "synthetic"
-    size = sum(len(one.jpeg) for one in found) / len(found)
-    say(f"{len(found)} {kind} photos of {size / 1000:.0f} KB on average")
-    return found
+    size = sum(len(sample.jpeg) for sample in samples) / len(samples)
+    say(f"{len(samples)} {kind} photos of {size / 1000:.0f} KB on average")
+    return samples
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,20 @@ class Uploaded:
 
 
 def upload_photos(distinct: Sequence[Bin], count: int, location: S3Uri) -> Uploaded:
-    """`count` photos below `location`: each of `distinct` as often as it takes, as another bin each time."""
+    """Upload `count` photos below `location`: copies of `distinct`, each as a bin of its own."""
 
     async def put(store: Any, number: int) -> dict[str, Any]:
         copy, place = divmod(number, len(distinct))
-        one, key = distinct[place], image_key(f"{number:06d}")
-        answer = await obstore.put_async(store, location.join(key).key, one.jpeg)
-        document = json.loads(one.metadata)
+        sample, key = distinct[place], image_key(f"{number:06d}")
+        answer = await obstore.put_async(store, location.join(key).key, sample.jpeg)
+        document = json.loads(sample.metadata)
         return {
             "image_id": f"{number:06d}",
             "quantity": int(document["EXPECTED_QUANTITY"]),
             "asins": sorted(f"{copy}-{item}" for item in document["BIN_FCSKU_DATA"]),
             "image_key": key,
             "image_etag": str(answer["e_tag"]).strip('"'),
-            "image_bytes": len(one.jpeg),
+            "image_bytes": len(sample.jpeg),
         }
 
     rows = asyncio.run(_all(put, location.bucket, count))
@@ -88,7 +88,7 @@ def upload_photos(distinct: Sequence[Bin], count: int, location: S3Uri) -> Uploa
 
 
 def upload_metadata(distinct: Sequence[Bin], count: int, location: S3Uri) -> None:
-    """`count` metadata files below `location`: each of `distinct` as often as it takes."""
+    """Upload `count` metadata files below `location`: copies of those of `distinct`."""
 
     async def put(store: Any, number: int) -> None:
         key = metadata_key(f"{number:06d}")
@@ -109,13 +109,13 @@ async def _all(put: Any, bucket: str, count: int) -> list[Any]:
 def invented_labels(photos: pa.Table, count: int, seed: int = 1) -> pa.Table:
     """Labels of `count` bins, with quantities and items as frequent as in the real data set.
 
-    All of them share the objects of `photos`, labels of a few, so that half a million bins need no terabyte.
+    All of them share the objects of `photos`, which has labels of a few: half a million bins need no storage.
     """
     rng = np.random.default_rng(seed)
     shares = np.array(QUANTITIES) / sum(QUANTITIES)
     quantities = rng.choice(len(shares), count, p=shares / shares.sum()).astype(np.int32)
-    # A few items are everywhere and most are rare.
-    drawn = (int(quantities.sum() / PHOTOS_AN_ITEM) * rng.random(int(quantities.sum())) ** 2).astype(np.int64)
+    # A few items are frequent, most are rare.
+    drawn = (int(quantities.sum() / PHOTOS_PER_ITEM) * rng.random(int(quantities.sum())) ** 2).astype(np.int64)
     held = np.split(drawn, np.cumsum(quantities)[:-1])
     objects = photos.take(np.arange(count) % photos.num_rows)
     columns = {

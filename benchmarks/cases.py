@@ -1,4 +1,4 @@
-"""What a benchmark says in the end: one JSON line a case, and on stderr whether it is what was promised."""
+"""The results of a benchmark: one JSON line per case, and a line on stderr per promise."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Bound:
     relation: Literal["at least", "at most"]
     value: float
 
-    def holds(self, found: float) -> bool:
-        """Whether `found` keeps the promise."""
-        return found >= self.value if self.relation == "at least" else found <= self.value
+    def holds(self, measured: float) -> bool:
+        """Whether the promise holds for the `measured` figure."""
+        return measured >= self.value if self.relation == "at least" else measured <= self.value
 
 
 @dataclass(frozen=True)
 class Case:
-    """One figure of ours, beside the baseline's and the limit's where there is one, all in `unit`."""
+    """A figure of ours, with those of the baseline and the limit where there are any, all in `unit`."""
 
     name: str
     unit: str
@@ -36,12 +36,12 @@ class Case:
 
     @property
     def ratio(self) -> float | None:
-        """Ours against the baseline."""
+        """Ours divided by the baseline."""
         return self.ours / self.baseline if self.baseline else None
 
     @property
     def of_limit(self) -> float | None:
-        """Ours as a share of the limit."""
+        """Ours divided by the limit."""
         return self.ours / self.limit if self.limit else None
 
     def line(self) -> str:
@@ -52,13 +52,13 @@ class Case:
         return json.dumps({"name": self.name, **rounded, "unit": self.unit})
 
     def verdicts(self) -> list[str]:
-        """A line for each promise: what was found and whether that keeps it."""
+        """A line per promise: the measured figure, and whether the promise holds."""
         lines = []
         for bound in self.bounds:
-            found = self.ratio if bound.figure == "ratio" else self.of_limit
-            if found is not None:
-                verdict = "holds" if bound.holds(found) else "DOES NOT HOLD"
-                promise = f"{bound.figure} {found:.3g}, {bound.relation} {bound.value:g} is promised"
+            measured = self.ratio if bound.figure == "ratio" else self.of_limit
+            if measured is not None:
+                verdict = "holds" if bound.holds(measured) else "DOES NOT HOLD"
+                promise = f"{bound.figure} {measured:.3g}, promised {bound.relation} {bound.value:g}"
                 lines.append(f"{self.name}: {promise}: {verdict}")
         return lines
 
@@ -66,18 +66,18 @@ class Case:
 def take_turns(contenders: Mapping[str, Callable[[], float]], rounds: int, unit: str) -> dict[str, float]:
     """The median of each contender's figure over `rounds`.
 
-    All run in every round, in one order and then in the other, so that what changes on the machine meets all alike.
+    All run in every round, in one order and then in the other, so that changes of the machine affect all of them.
     """
     figures: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
         order = list(contenders) if number % 2 == 0 else list(contenders)[::-1]
         for name in order:
             figures[name].append(contenders[name]())
-        found = ", ".join(f"{name} {figures[name][-1]:,.0f}" for name in contenders)
-        say(f"round {number + 1} of {rounds}: {found} {unit}")
+        latest = ", ".join(f"{name} {figures[name][-1]:,.0f}" for name in contenders)
+        say(f"round {number + 1} of {rounds}: {latest} {unit}")
     return {name: statistics.median(values) for name, values in figures.items()}
 
 
 def say(text: str) -> None:
-    """Progress, for the person who waits."""
+    """Print progress on stderr."""
     print(text, file=sys.stderr, flush=True)

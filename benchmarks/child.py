@@ -1,6 +1,6 @@
-"""A contender in a process of its own: nothing that another one left in memory helps or hinders it.
+"""A contender in a process of its own, so that the memory of another one does not affect it.
 
-A contender is a function that imports and prepares what it needs and returns the work; only the work is timed.
+A contender is a function that imports and prepares what it needs, and returns the work; only the work is timed.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# The work may give figures of its own.
+# The work may return figures of its own.
 Work = Callable[[], dict[str, float] | None]
 
 
 class ContenderError(Exception):
-    """A contender did not do its work; what it printed on stderr says why."""
+    """A contender failed; its stderr has the reason."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the work took: seconds by the clock and of its processor time, and the process's peak resident memory.
+    """Seconds of the work by the clock and of processor time, and the peak resident memory of its process.
 
-    `figures` are those that it measured itself.
+    `figures` are those that the work measured itself.
     """
 
     seconds: float
@@ -46,9 +46,10 @@ def measure(
     environment: Mapping[str, str] | None = None,
     python: str = sys.executable,
 ) -> Measured:
-    """Run the work of `contender(**arguments)` in a new interpreter, `environment` laid over this process's own.
+    """Run the work of `contender(**arguments)` in a new interpreter, with `environment` added to this process's.
 
-    `arguments` travel as JSON; `python` is another environment's interpreter. Raises ContenderError when it fails.
+    `arguments` are passed as JSON; `python` may be the interpreter of another environment. Raises ContenderError when
+    the contender fails.
     """
     name = f"{contender.__module__}:{contender.__name__}"
     result = subprocess.run(
@@ -65,23 +66,23 @@ def measure(
 
 
 def main() -> None:
-    """Do the work that the command line names, and print what it took."""
-    logging.disable(logging.WARNING)  # what a step says about its photos is of no interest here
+    """Do the work of the contender on the command line, and print its figures."""
+    logging.disable(logging.WARNING)  # a step's warnings about its photos
     module, _, name = sys.argv[1].partition(":")
     work: Work = getattr(importlib.import_module(module), name)(**json.loads(sys.argv[2]))
     started, cpu_started = time.perf_counter(), time.process_time()
     figures = work() or {}
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     print(json.dumps(asdict(Measured(seconds, cpu_seconds, peak_bytes(), figures))), flush=True)
-    # Without the interpreter's own end: one that comes within milliseconds of obstore's last answer finds the thread
-    # that brought it still at work, and now and then (8 in 100) aborts the process.
+    # Without the interpreter's own shutdown: within milliseconds of obstore's last answer it meets a thread of obstore
+    # that still runs, and sometimes (8 in 100) aborts the process.
     os._exit(0)
 
 
 def peak_bytes() -> int:
-    """This process's peak resident memory.
+    """The peak resident memory of this process.
 
-    From /proc where there is one: `getrusage` starts a child with the peak of the parent that it was forked from.
+    From /proc where it exists: `getrusage` of a child starts with the peak of its parent.
     """
     status = Path("/proc/self/status")
     if status.exists():

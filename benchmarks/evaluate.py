@@ -1,4 +1,4 @@
-"""An evaluation of ten times the photos: how much more memory it takes, and how much more time a photo."""
+"""An evaluation of ten times the photos: its additional memory, and its time per photo."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ from steps.train.history import History
 
 CLASSES = (0, 1, 2, 3, 4, 5)
 COUNTS = dict.fromkeys(CLASSES, 1)
-# A network that costs little beside decoding: what is measured is the step around it.
+# A network that is cheap next to decoding, to measure the step around it.
 ARCHITECTURE, IMAGE_SIZE = "squeezenet1_1", 64
 BATCH_SIZE = 64
 FEWER = 10
-# More photos are more shards, so that no shard explains the memory.
-PHOTOS_A_SHARD = 2_000
+# More photos are more shards of the same size: the size of a shard does not affect the comparison.
+PHOTOS_PER_SHARD = 2_000
 LIMIT_MEGABYTES = 150
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """Megabytes that ten times the photos take more, and microseconds a photo with many and with few."""
+    """Additional megabytes for ten times the photos, and microseconds per photo with many and with few."""
     counts = (options.count // FEWER, options.count)
     with server.bucket() as bucket:
-        jpegs = [one.jpeg for one in bins(PHOTOS_A_SHARD, small=True)]
+        jpegs = [sample.jpeg for sample in bins(PHOTOS_PER_SHARD, small=True)]
         endless = itertools.cycle(zip(jpegs, itertools.cycle(CLASSES)))
-        size = min(PHOTOS_A_SHARD, counts[0])
+        size = min(PHOTOS_PER_SHARD, counts[0])
         content = shards.pack((f"{number:05d}", *next(endless)) for number in range(size))
         written = [
             shards.upload(content, size, bucket, f"test/{number:06d}.tar") for number in range(counts[1] // size)
         ]
-        # An index wants all splits; nobody reads these two.
+        # An index needs all splits; nothing reads these two.
         others = {
             split: Split(shards=[shards.upload(content, size, bucket, f"{split}.tar")], class_counts=COUNTS)
             for split in ("train", "validation")
         }
         artifact = _artifact(options.folder)
-        found: dict[int, list[Measured]] = {count: [] for count in counts}
+        results: dict[int, list[Measured]] = {count: [] for count in counts}
         for number in range(options.rounds):
             for count in counts if number % 2 == 0 else counts[::-1]:
                 measured = _evaluate(
                     options.folder, artifact, {**others, "test": Split(shards=written[: count // size])}
                 )
-                found[count].append(measured)
-                say(f"{count} photos in {measured.seconds:.1f} s: {measured.peak_bytes / 1e6:.0f} MB at most")
-    few, many = ([one.peak_bytes / 1e6 for one in found[count]] for count in counts)
+                results[count].append(measured)
+                say(f"{count} photos in {measured.seconds:.1f} s: peak of {measured.peak_bytes / 1e6:.0f} MB")
+    few, many = ([result.peak_bytes / 1e6 for result in results[count]] for count in counts)
     growth = statistics.median(many) - statistics.median(few)
     yield Case("evaluate-memory", "MB more", growth, limit=LIMIT_MEGABYTES, bounds=(Bound("of_limit", "at most", 1),))
-    few, many = ([1e6 * one.seconds / count for one in found[count]] for count in counts)
-    # What an evaluation takes once, the network's graph or the report, weighs less on many photos.
+    few, many = ([1e6 * result.seconds / count for result in results[count]] for count in counts)
+    # The fixed time of an evaluation, for the network's graph and the report, is a smaller share with many photos.
     yield Case(
         "evaluate-time",
         "us/photo",
@@ -91,7 +91,7 @@ def _evaluate(folder: Path, artifact: Path, splits: dict[SplitName, Split]) -> M
 
 
 def _artifact(folder: Path) -> Path:
-    """`model.tar.gz` of a network as it is before training."""
+    """`model.tar.gz` of an untrained network."""
     network = build_network(ARCHITECTURE, len(CLASSES), IMAGE_SIZE, seed=1).eval()
     description = ModelDescription(
         architecture=ARCHITECTURE, classes=list(CLASSES), image_size=IMAGE_SIZE, dataset_sha256="0" * 64

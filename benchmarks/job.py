@@ -1,4 +1,4 @@
-"""A shard job without SageMaker: the folder that its container would have, before it starts and after it ends."""
+"""A shard job without SageMaker: the folder of its container, before it starts and after it ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = "benchmark"
 def prepare(
     base: Path, labels: pa.Table, output: S3Uri, instance: int = 0, instances: int = 1, *, job: str = NAME
 ) -> None:
-    """Make `base` the container's folder of one of `instances` of `job`, with its outputs below `output`."""
+    """Create the container's folder `base` of one of `instances` of `job`, with its outputs below `output`."""
     (base / LABELS).parent.mkdir(parents=True)
     pq.write_table(labels, base / LABELS)
     outputs = [{"OutputName": name, "S3Output": {"S3Uri": str(output.join(name))}} for name in OUTPUTS]
@@ -36,7 +36,7 @@ def prepare(
 
 
 def written(base: Path) -> tuple[int, int]:
-    """Photos in the shards that the instance in `base` wrote, and the shards' bytes."""
+    """The photos and the bytes of the shards that the instance in `base` wrote."""
     config = json.loads((base / "config" / "processingjobconfig.json").read_text())
     outputs = {out["OutputName"]: out["S3Output"]["S3Uri"] for out in config["ProcessingOutputConfig"]["Outputs"]}
     hosts = json.loads((base / "config" / "resourceconfig.json").read_text())
@@ -49,7 +49,7 @@ def written(base: Path) -> tuple[int, int]:
 
 
 def index(base: Path) -> Path:
-    """A folder with the index that the job in `base` handed on, as a training's channel has it."""
+    """A folder with the index of the job in `base`, as in a training's channel."""
     handed_on = base / "processing" / "output" / "summary" / hand_over.NAME
     place = S3Uri.parse(HandOver.model_validate_json(handed_on.read_bytes()).uri)
     folder = base / "index"

@@ -1,7 +1,7 @@
-"""The training step's loader against the naive one, against other loaders, and against decoding alone.
+"""The training step's loader against a naive one, other loaders, and decoding alone.
 
-The other loaders have requirements of their own: `make setup-peers` makes an environment for them, and
-`--peers .venv-peers/bin/python` names it. Without it torchvision's ImageFolder, on the local disk, is the only one.
+The other loaders have requirements of their own: `make setup-peers` creates an environment for them, which
+`--peers .venv-peers/bin/python` uses. Without it torchvision's ImageFolder, on the local disk, is the only one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from steps.photos.jpeg import shrink_jpeg
 UNIT = "photos/s"
 SHORTER_SIDE = 256
 QUALITY = 90
-# As a small GPU instance has them: loader processes and the photos of a batch.
+# Loader processes and photos per batch, as on a small GPU instance.
 WORKERS = 2
 BATCH_SIZE = 64
 SHARDS = 8
@@ -38,7 +38,7 @@ SHARDS = 8
 
 @dataclass(frozen=True)
 class Data:
-    """The same photos in all forms: shards that the file `index` lists, a folder, and the peers' own formats in S3."""
+    """The same photos as shards that the file `index` lists, in a folder, and in the formats of other loaders in S3."""
 
     index: Path
     photos: Path
@@ -47,13 +47,13 @@ class Data:
 
 
 def small(options: Options) -> Iterator[Case]:
-    """Photos of 256 pixels, as the shard step makes them."""
+    """Batches of photos of 256 pixels, as the shard step writes them."""
     promises = (Bound("ratio", "at least", 3.2), Bound("of_limit", "at least", 0.85))
     yield from _cases("load", options, SHORTER_SIDE, promises)
 
 
 def full(options: Options) -> Iterator[Case]:
-    """Photos of their full size."""
+    """Batches of photos of full size."""
     yield from _cases("load-full", options, 0, (Bound("ratio", "at least", 2.3),))
 
 
@@ -73,7 +73,7 @@ def _cases(name: str, options: Options, shorter_side: int, promises: tuple[Bound
 
 
 class _Trials:
-    """The contenders, each time in a process of its own and with an empty cache."""
+    """The contenders, each in a new process with an empty cache."""
 
     def __init__(self, data: Data, options: Options) -> None:
         self._data = data
@@ -92,18 +92,18 @@ class _Trials:
         }
 
     def peers(self) -> dict[str, Callable[[], float]]:
-        """Other loaders; those with requirements of their own where there is an environment that has them."""
+        """The other loaders; those with requirements of their own only with an environment for them."""
         folder = {**self._common, "folder": str(self._data.photos)}
-        found: dict[str, Callable[[], float]] = {
+        peers: dict[str, Callable[[], float]] = {
             "ImageFolder": lambda: self._rate("ImageFolder", measure(loading.image_folder, folder))
         }
         if self._options.peers:
-            found["LitData"] = lambda: self._peer("LitData", loading.litdata)
-            found["MosaicML-Streaming"] = lambda: self._peer("MosaicML-Streaming", loading.mosaicml_streaming)
-        return {name: peer for name, peer in found.items() if name not in self._broken}
+            peers["LitData"] = lambda: self._peer("LitData", loading.litdata)
+            peers["MosaicML-Streaming"] = lambda: self._peer("MosaicML-Streaming", loading.mosaicml_streaming)
+        return {name: peer for name, peer in peers.items() if name not in self._broken}
 
     def leave_out_broken_peers(self) -> None:
-        """Try each peer once: one that cannot read these photos is said and left out, and the others are compared."""
+        """Try each peer once, and leave out one that cannot read these photos."""
         for name, peer in self.peers().items():
             try:
                 peer()
@@ -129,14 +129,14 @@ class _Trials:
 
 
 def _with_cli() -> dict[str, str]:
-    """The AWS CLI of this environment on the path."""
+    """An environment with the AWS CLI of this one on the path."""
     return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def _prepare(options: Options, shorter_side: int, bucket: str) -> Data:
     distinct = bins(options.count)
-    jpegs = [shrink_jpeg(one.jpeg, shorter_side, QUALITY) if shorter_side else one.jpeg for one in distinct]
-    say(f"{len(jpegs)} photos of {sum(map(len, jpegs)) / len(jpegs) / 1000:.0f} KB, {options.count} times in all")
+    jpegs = [shrink_jpeg(sample.jpeg, shorter_side, QUALITY) if shorter_side else sample.jpeg for sample in distinct]
+    say(f"{len(jpegs)} photos of {sum(map(len, jpegs)) / len(jpegs) / 1000:.0f} KB, copied to {options.count}")
     endless = itertools.cycle(zip(jpegs, itertools.cycle(loading.CLASSES)))
     samples = [(f"{number:06d}", *next(endless)) for number in range(options.count)]
     index, photos = options.folder / "shards.json", options.folder / "photos"

@@ -1,4 +1,4 @@
-"""Peak memory of a shard worker: the same for any number of photos, and for shards of any size."""
+"""Peak memory of a shard worker by the number of photos, the size of shards, and the size of the plan."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ LABELS = 535_234
 INSTANCES = 128
 LARGE_SHARD_MEGABYTES = 256
 SMALL_SHARD_MEGABYTES = 8
-# Training gets 0.8 of the photos; a little more, so that one of its shards becomes full.
-PHOTOS_A_SHARD = 1.25 * 1.1
+# Training has 0.8 of the photos; a little more, so that one of its shards becomes full.
+PHOTOS_PER_SHARD = 1.25 * 1.1
 _BOUNDS = (Bound("of_limit", "at most", 1),)
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """The peak at the largest (ours) and at the smallest (the baseline): of photos, of shards, and of the plan."""
+    """The peak at the largest (ours) and at the smallest (the baseline) number of photos, shard size, and plan."""
     small = bins(options.count, small=True)
     counts = [max(1, options.count // part) for part in (16, 4, 1)]
     peaks = [_median(options, partial(_photos, small, count, options)) for count in counts]
     yield Case("memory", UNIT, peaks[-1], peaks[0], LIMIT, _BOUNDS)
 
-    # Fewer photos than there are for a quick look: then no shard becomes full.
+    # With a small --count no shard becomes full.
     large = bins(options.count)
-    full = int(PHOTOS_A_SHARD * LARGE_SHARD_MEGABYTES * 1e6 / statistics.mean(len(one.jpeg) for one in large))
+    full = int(PHOTOS_PER_SHARD * LARGE_SHARD_MEGABYTES * 1e6 / statistics.mean(len(sample.jpeg) for sample in large))
     count, sizes = min(full, options.count), (SMALL_SHARD_MEGABYTES, LARGE_SHARD_MEGABYTES)
     peaks = [_median(options, partial(_photos, large, count, options, size)) for size in sizes]
     yield Case(f"memory-shards-{LARGE_SHARD_MEGABYTES}", UNIT, peaks[-1], peaks[0], LIMIT, _BOUNDS)
 
-    # As many photos moved in both.
+    # Both move the same number of photos.
     peaks = [_median(options, partial(_share, large, parts, options)) for parts in (2, INSTANCES)]
     yield Case("memory-plan", UNIT, peaks[-1], peaks[0], LIMIT, _BOUNDS)
 
@@ -55,7 +55,7 @@ def _median(options: Options, peak: Callable[[], float]) -> float:
 
 
 def _photos(distinct: list[Bin], count: int, options: Options, megabytes: int = 200) -> float:
-    """The peak of one instance that moves `count` photos, in MB."""
+    """The peak of an instance that moves `count` photos, in MB."""
     with server.bucket() as bucket:
         uploaded = upload_photos(distinct, count, S3Uri(bucket, "raw"))
         say(f"{count} photos into shards of {megabytes} MB")
@@ -63,7 +63,7 @@ def _photos(distinct: list[Bin], count: int, options: Options, megabytes: int = 
 
 
 def _share(distinct: list[Bin], parts: int, options: Options) -> float:
-    """The peak of one of `parts` instances: it plans for all photos, and moves its share, in MB."""
+    """The peak, in MB, of one of `parts` instances, which plans for all photos and moves its share."""
     with server.bucket() as bucket:
         uploaded = upload_photos(distinct, len(distinct), S3Uri(bucket, "raw"))
         labels = invented_labels(uploaded.labels, LABELS * parts // INSTANCES)
@@ -77,5 +77,5 @@ def _peak(labels: pa.Table, location: S3Uri, options: Options, instances: int = 
     flags = ["--image-location", str(location), "--image-size", "0", "--shard-megabytes", str(megabytes)]
     measured = measure(sharding.step, {"base": str(base), "flags": flags})
     (photos, size), peak = written(base), measured.peak_bytes / 1e6
-    say(f"  {photos} photos, {size / 1e6:.0f} MB, written in {measured.seconds:.1f} s: {peak:.0f} MB at most")
+    say(f"  {photos} photos, {size / 1e6:.0f} MB, written in {measured.seconds:.1f} s: peak of {peak:.0f} MB")
     return peak

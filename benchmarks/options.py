@@ -1,4 +1,4 @@
-"""What a benchmark is told."""
+"""The options of a benchmark."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Options:
-    """The command line, with the benchmark's own defaults filled in."""
+    """The options of the command line, with the benchmark's defaults."""
 
     folder: Path
     """Scratch space on the local disk."""
     rounds: int
-    """How often all contenders run; the median counts."""
+    """Number of rounds of all contenders; the median counts."""
     count: int
-    """Photos or metadata files."""
+    """Number of photos or metadata files."""
     baseline_count: int
-    """How many of them the baseline gets: its rate is the same for any number, and it is slow."""
+    """Number of them for the baseline, which is slow and has the same rate for any number."""
     peers: Path | None = None
-    """The Python of an environment that has other loaders to compare with."""
+    """load: Python of an environment with other loaders."""
     keep: Path | None = None
-    """accuracy: where finished trainings are kept, and found again."""
+    """accuracy: folder of finished trainings, to continue from."""
     epochs: int | None = None
-    """accuracy: how many; without it what the machine can do in an hour or two."""
+    """accuracy: epochs per training; without it as many as take an hour or two."""
     threads: int | None = None
-    """accuracy: of a training; without it all cores."""
+    """accuracy: threads per training; without it all cores."""

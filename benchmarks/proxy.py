@@ -1,8 +1,7 @@
-"""The way to S3 as it is between machines: a proxy on 127.0.0.1 that lets every GET wait before it passes it on.
+"""The latency of S3 between machines: a proxy on 127.0.0.1 that delays every GET.
 
-A connection of a client is one connection to the server. What comes back is passed on as it comes, unread; what goes
-there is read only as far as it takes to tell where one request ends and the next begins. Not a byte is changed, so a
-signature over the Host header stays good.
+Each connection of a client is one connection to the server. Responses are passed on unread; requests are read only to
+find where one ends and the next begins. No byte changes, so a signature over the Host header remains valid.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
-# Connections that wait to be accepted: clients open all of theirs at once.
+# Connections that wait to be accepted: a client opens all of its own at once.
 BACKLOG = 1024
-# Servers take no longer heads either.
+# The limit of servers, too.
 MAX_HEAD_BYTES = 64 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_LINE = b"\r\n"
@@ -35,17 +34,17 @@ class MalformedRequestError(Exception):
 
 
 class RequestReader:
-    """Cuts what a client sends into pieces, each with whether it is the head of a GET."""
+    """Cuts the bytes of a client into pieces, each with whether it is the head of a GET."""
 
     def __init__(self) -> None:
-        self._held = b""
+        self._buffer = b""
         self._left = 0
         self._read: Callable[[], Piece | None] = self._head
 
     def feed(self, data: bytes) -> Iterator[Piece]:
-        """The pieces that `data` completes; together they are what was fed. Raises MalformedRequestError."""
-        self._held += data
-        while self._held:
+        """The pieces that `data` completes; together they are all bytes so far. Raises MalformedRequestError."""
+        self._buffer += data
+        while self._buffer:
             piece = self._read()
             if piece is None:
                 return
@@ -91,19 +90,19 @@ class RequestReader:
         self._left, self._read = size, read
 
     def _take_to(self, end: bytes) -> bytes | None:
-        """What is held up to `end`, which may not have come yet."""
-        position = self._held.find(end)
+        """The bytes so far up to `end`; None while `end` is missing."""
+        position = self._buffer.find(end)
         if position < 0:
-            if len(self._held) > MAX_HEAD_BYTES:
+            if len(self._buffer) > MAX_HEAD_BYTES:
                 raise MalformedRequestError(f"no end of a head or line within {MAX_HEAD_BYTES} bytes")
             return None
         position += len(end)
-        taken, self._held = self._held[:position], self._held[position:]
+        taken, self._buffer = self._buffer[:position], self._buffer[position:]
         return taken
 
     def _take_some(self, then: Callable[[], Piece | None]) -> Piece:
-        """What is held of the bytes that are left of a body."""
-        taken, self._held = self._held[: self._left], self._held[self._left :]
+        """The bytes so far of a body."""
+        taken, self._buffer = self._buffer[: self._left], self._buffer[self._left :]
         self._left -= len(taken)
         if not self._left:
             self._read = then
@@ -114,11 +113,11 @@ def _number(text: bytes, base: int) -> int:
     try:
         return int(text, base)
     except ValueError as error:
-        raise MalformedRequestError(f"{text!r} is no length") from error
+        raise MalformedRequestError(f"{text!r} is not a length") from error
 
 
 class _Client(asyncio.Protocol):
-    """A client's connection: its GETs wait, and what follows one waits behind it."""
+    """A client's connection: its GETs are delayed, and all bytes after a GET with it."""
 
     def __init__(self, upstream_port: int, seconds: float) -> None:
         self._upstream_port = upstream_port
@@ -131,7 +130,7 @@ class _Client(asyncio.Protocol):
         self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Find the way on before anything is read."""
+        """Connect to the server before reading."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         transport.pause_reading()
@@ -150,7 +149,7 @@ class _Client(asyncio.Protocol):
             self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what is no GET; a GET's time starts here."""
+        """Pass on all requests but GETs; the delay of a GET starts here."""
         try:
             self._pieces.extend(self._requests.feed(data))
         except MalformedRequestError as error:
@@ -160,7 +159,7 @@ class _Client(asyncio.Protocol):
         if self._waiting is None:
             self._pass_on()
         else:
-            # A client that does not wait for its answers would otherwise fill the memory.
+            # Without this, a client that does not wait for answers could fill the memory.
             self.transport.pause_reading()
 
     def _pass_on(self) -> None:
@@ -191,7 +190,7 @@ class _Client(asyncio.Protocol):
             self._upstream.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Nobody is left to answer."""
+        """Abort the connection to the server."""
         del error
         if self._waiting is not None:
             self._waiting.cancel()
@@ -206,7 +205,7 @@ class _Upstream(asyncio.Protocol):
         self._client = client
 
     def data_received(self, data: bytes) -> None:
-        """Pass an answer on as it comes."""
+        """Pass on a part of a response."""
         self._client.transport.write(data)
 
     def pause_writing(self) -> None:
@@ -218,20 +217,20 @@ class _Upstream(asyncio.Protocol):
         self._client.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The server has closed: so does the proxy, once the client has all of the answer."""
+        """Close the connection to the client, once it has all of the response."""
         del error
         self._client.transport.close()
 
 
 async def serve(upstream_port: int, seconds: float) -> asyncio.Server:
-    """A proxy to 127.0.0.1:`upstream_port`, on a free port of 127.0.0.1, that lets each GET wait for `seconds`."""
+    """A proxy to 127.0.0.1:`upstream_port`, on a free port of 127.0.0.1, that delays each GET by `seconds`."""
     loop = asyncio.get_running_loop()
     return await loop.create_server(lambda: _Client(upstream_port, seconds), LOOPBACK, 0, backlog=BACKLOG)
 
 
 @contextmanager
 def running(upstream_port: int, seconds: float) -> Iterator[int]:
-    """The port of a proxy in a process of its own."""
+    """Start a proxy in a process of its own; yields its port."""
     command = [sys.executable, "-m", "benchmarks.proxy", str(upstream_port), str(seconds)]
     root = Path(__file__).resolve().parents[1]
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -244,7 +243,7 @@ def running(upstream_port: int, seconds: float) -> Iterator[int]:
 
 
 async def _serve_until_stdin_ends(upstream_port: int, seconds: float) -> None:
-    """Print the port, and stop when whoever started this process closes its end of the pipe, or is gone."""
+    """Print the port, and stop when the parent process closes its end of the pipe, or has ended."""
     server = await serve(upstream_port, seconds)
     print(server.sockets[0].getsockname()[1], flush=True)
     over = asyncio.Event()
@@ -262,5 +261,5 @@ if __name__ == "__main__":
     parser.add_argument("upstream_port", type=int)
     parser.add_argument("seconds", type=float)
     arguments = parser.parse_args()
-    # Ctrl-C in a terminal reaches this process too; its parent still needs it while it ends its own work.
+    # Ctrl-C in a terminal also reaches this process, which its parent still needs while it stops its own work.
     asyncio.run(_serve_until_stdin_ends(**vars(arguments)))

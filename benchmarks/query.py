@@ -17,14 +17,14 @@ UNIT = "files/s"
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """Files a second, from the listing to the Parquet in S3."""
+    """Files per second, from the listing to the Parquet in S3."""
     with server.bucket() as bucket:
         raw = S3Uri(bucket, "raw")
         upload_metadata(bins(options.count), options.count, raw)
 
         def rate(contender: Callable[..., Work], **arguments: object) -> float:
             measured = measure(contender, {"location": str(raw.join(METADATA)), "count": options.count, **arguments})
-            peak = f"{measured.peak_bytes / 1e6:.0f} MB at most"
+            peak = f"{measured.peak_bytes / 1e6:.0f} MB peak"
             say(f"  {contender.__name__}: {measured.seconds:.2f} s ({measured.cpu_seconds:.1f} s processor), {peak}")
             return options.count / measured.seconds
 

@@ -1,4 +1,4 @@
-"""The serving container under load, beside servers as they are usually written, on the same cores."""
+"""The serving container under load, against usual servers on the same cores."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from pipeline.local.machine.ports import free_port
 CLASSES = (0, 1, 2, 3, 4, 5)
 NETWORK, IMAGE_SIZE = "resnet34", 224
 CLIENTS = (8, 32, 128)
-# Each client asks several times, so that what all of them do at once in the beginning does not count for much.
-REQUESTS_A_CLIENT = 4
+# Each client sends several requests, so that the simultaneous start of all clients has little effect.
+REQUESTS_PER_CLIENT = 4
 PHOTOS = 200
 OTHERS = {"": "plain", "-prepared": "prepared", "-eager": "eager"}
 PROMISED = {"": 1.3, "-eager": 2.0}
 FAILURES_PROMISED = 0.001
-# Memory: a network that costs little, so that what is measured is the server around it.
+# Memory: a cheap network, to measure the server around it.
 LIGHT_NETWORK, LIGHT_SIZE = "squeezenet1_1", 64
 MEMORY_CLIENTS = 32
 MEMORY_REQUESTS = 50_000
-MEMORY_BEFORE = 10  # the share of them after which memory is looked at first
+MEMORY_BEFORE = 10  # the first measurement of memory is after this fraction of the requests
 GROWTH_PROMISED = 1.05
 START_SECONDS = 120
 
@@ -40,7 +40,7 @@ Figures = dict[str, float]
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """Throughput and p99 at each number of clients against each other server; failures; memory."""
+    """Throughput and p99 per number of clients against each other server; failures; memory."""
     photos = _photos(options.folder / "photos", small=False)
     base = _artifact(options.folder / "network", NETWORK, IMAGE_SIZE)
     requests = failures = 0.0
@@ -48,30 +48,31 @@ def cases(options: Options) -> Iterator[Case]:
         ports = {"ours": stack.enter_context(_ours(base))[0]}
         ports |= {other: stack.enter_context(_other(other, base / "model")) for other in OTHERS.values()}
         for number in CLIENTS:
-            count = max(options.count, REQUESTS_A_CLIENT * number)
-            found = _turns(ports, photos, number, count, options.rounds)
+            count = max(options.count, REQUESTS_PER_CLIENT * number)
+            results = _turns(ports, photos, number, count, options.rounds)
             requests += count * options.rounds
-            failures += sum(one["failures"] for one in found["ours"])
-            yield from _compared(number, found)
+            failures += sum(figures["failures"] for figures in results["ours"])
+            yield from _compare(number, results)
     allowed = FAILURES_PROMISED * requests
     yield Case("serve-failures", "requests", failures, limit=allowed, bounds=(Bound("of_limit", "at most", 1),))
     yield _memory(options)
 
 
 def _turns(ports: Mapping[str, int], photos: Path, number: int, count: int, rounds: int) -> dict[str, list[Figures]]:
-    """All servers' figures in each round, in one order and then in the other."""
-    found: dict[str, list[Figures]] = {name: [] for name in ports}
+    """The figures of all servers in each round, in one order and then in the other."""
+    results: dict[str, list[Figures]] = {name: [] for name in ports}
     for turn in range(rounds):
         for name in list(ports) if turn % 2 == 0 else list(ports)[::-1]:
-            found[name].append(_load(ports[name], photos, number, count, warm_up=number))
-        said = ", ".join(f"{name} {one[-1]['rate']:.1f} ({one[-1]['p99']:,.0f} ms)" for name, one in found.items())
-        say(f"{number} clients, round {turn + 1} of {rounds}: requests/s (p99): {said}")
-    return found
+            results[name].append(_load(ports[name], photos, number, count, warm_up=number))
+        last = {name: figures[-1] for name, figures in results.items()}
+        latest = ", ".join(f"{name} {each['rate']:.1f} ({each['p99']:,.0f} ms)" for name, each in last.items())
+        say(f"{number} clients, round {turn + 1} of {rounds}: requests/s (p99): {latest}")
+    return results
 
 
-def _compared(number: int, found: Mapping[str, list[Figures]]) -> Iterator[Case]:
+def _compare(number: int, results: Mapping[str, list[Figures]]) -> Iterator[Case]:
     def median(name: str, figure: str) -> float:
-        return statistics.median(one[figure] for one in found[name])
+        return statistics.median(figures[figure] for figures in results[name])
 
     for suffix, other in OTHERS.items():
         promise = (Bound("ratio", "at least", PROMISED[suffix]),) if suffix in PROMISED else ()
@@ -82,7 +83,7 @@ def _compared(number: int, found: Mapping[str, list[Figures]]) -> Iterator[Case]
 
 
 def _memory(options: Options) -> Case:
-    """Resident memory after many requests, against that after a tenth of them."""
+    """Resident memory after all requests, against that after a tenth of them."""
     photos = _photos(options.folder / "small-photos", small=True)
     with _ours(_artifact(options.folder / "light", LIGHT_NETWORK, LIGHT_SIZE)) as (port, process):
         sizes = []
@@ -91,9 +92,9 @@ def _memory(options: Options) -> Case:
             figures = _load(port, photos, MEMORY_CLIENTS, count)
             sizes.append(_resident(process) / 1e6)
             rate, failures = figures["rate"], figures["failures"]
-            say(f"{count} requests: {rate:.0f} a second, {failures:.0f} failed, {sizes[-1]:.1f} MB")
+            say(f"{count} requests: {rate:.0f} per second, {failures:.0f} failed, {sizes[-1]:.1f} MB")
             if failures > FAILURES_PROMISED * count:
-                raise ContenderError(f"{failures:.0f} of {count} requests failed: no measure of memory")
+                raise ContenderError(f"{failures:.0f} of {count} requests failed: memory is not measured")
     return Case("serve-memory", "MB", sizes[1], sizes[0], bounds=(Bound("ratio", "at most", GROWTH_PROMISED),))
 
 
@@ -104,7 +105,7 @@ def _load(port: int, photos: Path, number: int, count: int, warm_up: int = 0) ->
 
 @contextmanager
 def _ours(base: Path) -> Iterator[tuple[int, int]]:
-    """The serving container's process, as it is without settings of its own: its port and its id."""
+    """The serving container's process with default settings: its port and its id."""
     port = free_port()
     environment = {
         "SAGEMAKER_BASE_DIR": str(base),
@@ -164,13 +165,13 @@ def _resident(process: int) -> float:
 
 def _photos(folder: Path, *, small: bool) -> Path:
     folder.mkdir()
-    for one in bins(PHOTOS, small=small):
-        (folder / f"{one.image_id}.jpg").write_bytes(one.jpeg)
+    for sample in bins(PHOTOS, small=small):
+        (folder / f"{sample.image_id}.jpg").write_bytes(sample.jpeg)
     return folder
 
 
 def _artifact(base: Path, architecture: str, size: int) -> Path:
-    """A container's folder with the artifact of a network as it is before training, exported as a training does."""
+    """A container's folder with the artifact of an untrained network, exported as by a training."""
     from steps.contracts.artifact import ModelDescription
     from steps.model.network import build_network
     from steps.train.artifact import write_artifact

@@ -1,4 +1,4 @@
-"""The S3 server that a benchmark has for itself, and buckets that last as long as one round."""
+"""The S3 server of a benchmark, and buckets for one round."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import boto3
 from pipeline.local.machine.objects import ObjectStore
 from pipeline.local.machine.ports import free_port
 
-# A developer's own AWS settings must not reach a benchmark, nor a benchmark the developer's account.
+# A benchmark must not use a developer's AWS settings, nor the developer's account.
 _FOREIGN = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_SESSION_TOKEN")
 _NOWHERE = {
     "AWS_CONFIG_FILE": os.devnull,
@@ -25,7 +25,7 @@ _NOWHERE = {
 
 @contextmanager
 def running(folder: Path) -> Iterator[None]:
-    """An S3 server with its data in `folder`; from here on this process and its children speak to it alone."""
+    """An S3 server with its data in `folder`; the only one for this process and its children."""
     store = ObjectStore(folder, free_port(), "benchmark-access-key", "benchmark-secret-key")
     store.start()
     try:
@@ -40,19 +40,19 @@ def running(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def bucket() -> Iterator[str]:
-    """The name of a new bucket that is ready to be written, and is deleted, with what is in it, afterwards."""
+    """A new bucket that is ready for writes; it is deleted with its objects afterwards. Yields its name."""
     s3 = boto3.client("s3")
     name = f"benchmark-{uuid.uuid4().hex[:20]}"
     s3.create_bucket(Bucket=name)
     try:
-        s3.put_object(Bucket=name, Key="first", Body=b"the server makes a bucket's volumes with its first object")
+        s3.put_object(Bucket=name, Key="first", Body=b"the server creates a bucket's volumes with its first object")
         yield name
     finally:
         s3.delete_bucket(Bucket=name)
 
 
 def port() -> int:
-    """The port of the S3 server that this process speaks to."""
-    found = urlsplit(os.environ["AWS_ENDPOINT_URL_S3"]).port
-    assert found is not None
-    return found
+    """The port of the S3 server of this process."""
+    number = urlsplit(os.environ["AWS_ENDPOINT_URL_S3"]).port
+    assert number is not None
+    return number

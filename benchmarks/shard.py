@@ -1,4 +1,4 @@
-"""Sharding against the naive way and against what the server and the processor could give at best."""
+"""Sharding against the naive way, and against the best rates of the server and the processor."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ QUALITY = 90
 
 
 class Trials:
-    """The contenders over the same photos, each time with a new job folder and a new bucket to write to.
+    """The contenders over the same photos, each time with a new job folder and a new bucket for the shards.
 
-    A new bucket, because the step would find shards that it wrote before, and need not write them again.
+    In a bucket with shards of the same photos, the step would not write them again.
     """
 
     def __init__(self, uploaded: Uploaded, options: Options, environment: Mapping[str, str] | None = None) -> None:
@@ -36,7 +36,7 @@ class Trials:
         self.environment = environment
 
     def ours(self, image_size: int) -> float:
-        """Photos a second of the step; with an `image_size` of 0 it keeps their bytes."""
+        """Photos per second of the step; with an `image_size` of 0 it keeps their bytes."""
         flags = ["--image-location", str(self.uploaded.location)]
         flags += ["--image-size", str(image_size), "--quality", str(QUALITY)]
         with self._job() as (base, _):
@@ -47,7 +47,7 @@ class Trials:
         return _rate(f"ours, image size {image_size}", self._count, measured)
 
     def naive(self, shorter_side: int) -> float:
-        """Photos a second of the naive way, over the first of the photos."""
+        """Photos per second of the naive way, over the first of the photos."""
         count = min(self._count, self.options.baseline_count)
         with self._job() as (base, target):
             arguments: dict[str, object] = {
@@ -59,13 +59,13 @@ class Trials:
             return _rate("baseline", count, measure(sharding.naive, arguments, self.environment))
 
     def raw_gets(self) -> float:
-        """Photos a second where they are fetched and nothing else is done."""
+        """Photos per second of fetching alone."""
         with self._job() as (base, _):
             arguments = {"base": str(base), "location": str(self.uploaded.location)}
             return _rate("raw GETs", self._count, measure(sharding.raw_gets, arguments, self.environment))
 
     def resize(self, photos: Path) -> float:
-        """Photos a second where they are resized and nothing else is done."""
+        """Photos per second of resizing alone."""
         arguments = {"folder": str(photos), "count": self._count, "shorter_side": SHORTER_SIDE, "quality": QUALITY}
         return _rate("resizing", self._count, measure(sharding.resize, arguments))
 
@@ -82,14 +82,14 @@ class Trials:
 
 
 def plain(options: Options) -> Iterator[Case]:
-    """Without resizing."""
+    """Sharding without resizing."""
     with server.bucket() as bucket:
         trials = Trials(_upload(bins(options.count), bucket, options), options)
         yield _plain_case("shard", trials, Bound("ratio", "at least", 2.8), Bound("of_limit", "at least", 0.45))
 
 
 def latency(options: Options) -> Iterator[Case]:
-    """Without resizing, 15 ms away from S3."""
+    """Sharding without resizing, with 15 ms of latency to S3."""
     with server.bucket() as bucket, proxy.running(server.port(), LATENCY_SECONDS) as port:
         endpoint = {"AWS_ENDPOINT_URL_S3": f"http://{proxy.LOOPBACK}:{port}"}
         trials = Trials(_upload(bins(options.count), bucket, options), options, endpoint)
@@ -97,12 +97,12 @@ def latency(options: Options) -> Iterator[Case]:
 
 
 def resized(options: Options) -> Iterator[Case]:
-    """With resizing: at best, a photo takes the time to resize it on all cores and the time to move it."""
+    """Sharding with resizing; the limit per photo is the time to resize it on all cores and the time to move it."""
     distinct = bins(options.count)
     folder = options.folder / "photos"
     folder.mkdir()
-    for one in distinct:
-        (folder / f"{one.image_id}.jpg").write_bytes(one.jpeg)
+    for sample in distinct:
+        (folder / f"{sample.image_id}.jpg").write_bytes(sample.jpeg)
     with server.bucket() as bucket:
         trials = Trials(_upload(distinct, bucket, options), options)
         contenders = {
@@ -128,5 +128,5 @@ def _upload(distinct: Sequence[Bin], bucket: str, options: Options) -> Uploaded:
 
 def _rate(name: str, count: int, measured: Measured) -> float:
     busy = f"{measured.cpu_seconds:.1f} s of processor time, {os.cpu_count()} cores"
-    say(f"  {name}: {count} photos in {measured.seconds:.2f} s ({busy}), {measured.peak_bytes / 1e6:.0f} MB at most")
+    say(f"  {name}: {count} photos in {measured.seconds:.2f} s ({busy}), peak of {measured.peak_bytes / 1e6:.0f} MB")
     return count / measured.seconds

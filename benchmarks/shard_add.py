@@ -1,4 +1,4 @@
-"""A few photos more in a data set that is there, against sharding all of it from nothing."""
+"""A few more photos in a data set with shards, against sharding all of it again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from steps.contracts.s3_uri import S3Uri
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """GETs for photos, and seconds, of adding `baseline_count` photos to `count`; the baseline shards all of them."""
+    """GETs for photos, and seconds, to add `baseline_count` photos to `count`; the baseline shards all of them."""
     more = options.baseline_count
     added, fresh = [], []
     with server.bucket() as bucket:
@@ -36,7 +36,7 @@ def cases(options: Options) -> Iterator[Case]:
                         fresh.append(_shard(uploaded, uploaded.labels, S3Uri(target, "out"), options, total))
             say(
                 f"round {number + 1} of {options.rounds}: {added[-1].figures['gets']:.0f} GETs in"
-                f" {added[-1].seconds:.2f} s, of all {fresh[-1].figures['gets']:.0f} in {fresh[-1].seconds:.2f} s"
+                f" {added[-1].seconds:.2f} s, for all {fresh[-1].figures['gets']:.0f} in {fresh[-1].seconds:.2f} s"
             )
     gets = [statistics.median(run.figures["gets"] for run in runs) for runs in (added, fresh)]
     seconds = [statistics.median(run.seconds for run in runs) for runs in (added, fresh)]
@@ -45,7 +45,7 @@ def cases(options: Options) -> Iterator[Case]:
 
 
 def _shard(uploaded: Uploaded, labels: pa.Table, output: S3Uri, options: Options, wanted: int) -> Measured:
-    """Shard `labels`; raises ContenderError unless just `wanted` photos are written."""
+    """Shard `labels`. Raises ContenderError unless exactly `wanted` photos are written."""
     name = uuid.uuid4().hex[:12]
     base = options.folder / name
     prepare(base, labels, output, job=name)

@@ -1,6 +1,6 @@
-"""One data set shared out to 1, 2 and 4 instances: how even the shares are, and what sharing out costs.
+"""One data set on 1, 2 and 4 instances: the balance of their shares, and their total work.
 
-The instances run one after another on this machine, so that the sum of their times is the work there is.
+The instances run one after another on this machine, so that the sum of their times is the total work.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from benchmarks.options import Options
 from steps.contracts.s3_uri import S3Uri
 
 INSTANCES = (1, 2, 4)
-# So small that every instance writes several.
+# Small, so that every instance writes several.
 SHARD_MEGABYTES = 8
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one instance wrote, and how long it took."""
+    """Photos and bytes that an instance wrote, and its seconds."""
 
     photos: int
     bytes: int
@@ -34,9 +34,9 @@ class Share:
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """For each number of instances: the largest share against the mean, and all their seconds against one instance's.
+    """Per number of instances: the largest share against the mean, and their total seconds against one instance's.
 
-    The limit of a share's bytes is the mean and one shard.
+    The limit of a share's bytes is the mean plus one shard.
     """
     runs: dict[int, list[list[Share]]] = {instances: [] for instances in INSTANCES}
     with server.bucket() as bucket:
@@ -55,7 +55,7 @@ def cases(options: Options) -> Iterator[Case]:
 
 
 def _run(uploaded: Uploaded, instances: int, options: Options) -> list[Share]:
-    """Every instance's share of the same data set, one after another."""
+    """The shares of all instances, run one after another."""
     shares = []
     flags = ["--image-location", str(uploaded.location), "--image-size", "0"]
     with server.bucket() as bucket:

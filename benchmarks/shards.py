@@ -1,4 +1,4 @@
-"""Shards that are written without the shard step."""
+"""Shards written without the shard step."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Sample = tuple[str, bytes, int]
 
 
 def pack(samples: Iterable[Sample]) -> bytes:
-    """A shard's content."""
+    """The bytes of a shard with `samples`."""
     return b"".join([*(tar.sample_bytes(*sample) for sample in samples), tar.END])
 
 
 def upload(content: bytes, samples: int, bucket: str, key: str) -> Shard:
-    """Put a shard into the bucket."""
+    """Upload a shard."""
     boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
     digest = hashlib.sha256(content).hexdigest()
     return Shard(uri=f"s3://{bucket}/{key}", samples=samples, bytes=len(content), sha256=digest)

@@ -1,4 +1,4 @@
-"""The whole training job on one and on two ranks, a thread each, over the same shards."""
+"""The whole training job on one and on two ranks of one thread each, over the same shards."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TIME_LIMIT = 600
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """Photos a second of all epochs but the first; at best two ranks are twice as fast as one."""
+    """Photos per second, median of all epochs but the first; the limit of two ranks is twice the rate of one."""
     with server.bucket() as bucket:
         uploaded = upload_photos(bins(options.count, small=True), options.count, S3Uri(bucket, "raw"))
         few = uploaded.labels.filter(pc.less_equal(uploaded.labels["quantity"], MAXIMUM_QUANTITY))
@@ -67,7 +67,7 @@ def _train(index: Path, ranks: int, options: Options) -> float:
         str(ROOT / "steps" / "train" / "__main__.py"),
     ]
     command += flags_of({**TRAIN, **FLAGS})
-    # A thread a rank, however many ranks there are: the job shares out the cores it is told of.
+    # One thread per rank: the job divides SM_NUM_CPUS among its ranks.
     environment = {"SAGEMAKER_BASE_DIR": str(base), "SM_NUM_CPUS": str(ranks), "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(
         command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=TIME_LIMIT, check=False

@@ -12,11 +12,14 @@ _CREATION = threading.Lock()
 
 
 def verify_account(settings: Settings) -> None:
-    """Refuse credentials of another account than the settings', before anything is written there."""
-    found = client(settings, "sts").get_caller_identity()["Account"]
-    if found != settings.account.id:
+    """Refuse credentials of another account than the settings', before anything is written.
+
+    Raises PipelineError.
+    """
+    account = client(settings, "sts").get_caller_identity()["Account"]
+    if account != settings.account.id:
         raise PipelineError(
-            f"the credentials are of account {found}, the settings name {settings.account.id};"
+            f"the credentials are of account {account}, the settings name {settings.account.id};"
             " take another AWS_PROFILE, or another --profile"
         )
 
@@ -27,7 +30,7 @@ def client(settings: Settings, service: str) -> Any:
 
 
 def looking_client(settings: Settings, service: str) -> Any:
-    """A client to look whether something is there: where no network is, it says so within seconds."""
+    """A client for checks: without a network it fails within seconds."""
     return _client(settings, service, total_max_attempts=3, connect_timeout=3, read_timeout=15)
 
 
@@ -41,6 +44,6 @@ def _client(settings: Settings, service: str, *, total_max_attempts: int, **time
         max_pool_connections=32,
         **timeouts,
     )
-    # Many threads may use a client; making one is for one at a time, as they share boto3's session.
+    # Threads may share a client, but not boto3's session, which creates it.
     with _CREATION:
         return boto3.client(service, config=config)

@@ -1,6 +1,6 @@
-"""Which cloud the commands of one process speak to: the only place where the settings' target matters.
+"""Connects a process to the settings' account or to the local cloud: the only place where `account.target` matters.
 
-Everything else makes its clients with `client` and asks nothing: endpoint and credentials come from the environment.
+All clients (`pipeline.clients`) take endpoint and credentials from the environment, which this module sets.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pipeline import ROOT
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
-# What may be set for another account and would be stronger than, or mixed with, the local cloud's own credentials.
+# Variables of another account, which would override the local cloud's credentials or mix with them.
 _FOREIGN = (
     "AWS_PROFILE",
     "AWS_DEFAULT_PROFILE",
@@ -30,11 +30,11 @@ def local_directory() -> Path:
 
 
 def connect(settings: Settings) -> None:
-    """Point this process at the account that the settings name.
+    """Connect this process to the account of the settings.
 
     For `account.target: local` the environment gets the running local cloud's endpoints and credentials; raises
-    PipelineError when it is not running. For an AWS account only the region is set: credentials are the user's own;
-    raises PipelineError when the environment leads to this machine instead.
+    PipelineError when it is not running. For an AWS account only the region is set, and credentials are the user's;
+    raises PipelineError when the environment leads to this machine.
     """
     if settings.account.target == "aws":
         _refuse_this_machine()
@@ -49,23 +49,23 @@ def connect(settings: Settings) -> None:
     for name in foreign_variables():
         if name not in cloud.environment(running):
             del os.environ[name]
-    _leave_default_session()
+    _renew_default_session()
     hosts = [host for host in os.environ.get("NO_PROXY", "").split(",") if host]
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(dict.fromkeys([*hosts, "127.0.0.1"]))
 
 
 def _refuse_this_machine() -> None:
-    """What `local env` has set in a shell would send a production command to the local cloud, and it would succeed."""
+    """Refuse variables of `local env`: a production command would go to the local cloud, and succeed."""
     for name, value in sorted(os.environ.items()):
         if name.startswith("AWS_ENDPOINT_URL") and urlsplit(value).hostname in ("127.0.0.1", "localhost", "::1"):
             raise PipelineError(
-                f"this profile lives in an AWS account, but {name}={value} leads to this machine (from `local env`?);"
+                f"this profile is for an AWS account, but {name}={value} leads to this machine (from `local env`?);"
                 " use another shell, or unset the AWS_ variables"
             )
 
 
-def _leave_default_session() -> None:
-    """Clients made from here on read the environment anew: boto3's default session keeps the credentials it found."""
+def _renew_default_session() -> None:
+    """Let new clients read the environment again: boto3's default session keeps its first credentials."""
     import boto3
 
     boto3.setup_default_session()

@@ -27,7 +27,7 @@ _UNITS = (
     "thread|trial|type|version|week|worker|year"
 )
 _COUNTED = (
-    "answers|bins|bytes|calls|cents|dollars|epochs|errors|files|GB|GETs|GiB|hours|images|instances|items|kB|KB|lines|"
+    "answers|bins|bytes|calls|cents|dollars|epochs|errors|files|GB|GiB|hours|images|instances|items|kB|KB|lines|"
     "MB|megabytes|MiB|milliseconds|minutes|ms|names|objects|pages|passes|photos|processes|queries|records|requests|"
     "rows|samples|seconds|shards|steps|tags|threads|times|trials|updates|USD|workers"
 )
@@ -69,8 +69,9 @@ NAMES = {
     "Order": "DeployRequest",
     "Evidence": "EvaluationOutputs",
 }
-# A line of prose may end between any two words.
-_PHRASES = [(re.compile(pattern.replace(" ", r"\s+"), re.IGNORECASE), instead) for pattern, instead in PHRASES.items()]
+# A line of prose may end between any two words, but no paragraph does.
+_SPACE = r"(?:[ \t]+|[ \t]*\n[ \t]*)"
+_PHRASES = [(re.compile(pattern.replace(" ", _SPACE), re.IGNORECASE), instead) for pattern, instead in PHRASES.items()]
 # Code, addresses and names of files are no prose.
 _CODE = re.compile(r"```.*?```|`[^`\n]*`|https?://\S+|\]\([^)]*\)", re.DOTALL)
 

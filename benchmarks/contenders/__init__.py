@@ -1,1 +1,1 @@
-"""What races: each function prepares its imports and gives back the work (see `benchmarks.child`)."""
+"""The contenders: each function prepares its imports and returns the work (see `benchmarks.child`)."""

@@ -1,4 +1,4 @@
-"""Clients of a serving container: each sends its next photo when it has its answer, over one connection."""
+"""Clients of a serving container: each sends its next photo after the answer to the last, over one connection."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LOOPBACK = "127.0.0.1"
 
 
 def clients(port: int, photos: str, number: int, requests: int, warm_up: int = 0) -> Work:
-    """`requests` by `number` clients at a time, after `warm_up` more that do not count; photos are a folder's files.
+    """`requests` by `number` clients at a time with the files of the folder `photos`, after `warm_up` uncounted ones.
 
-    Figures: requests that were answered with 200 a second (`rate`), `p50` and `p99` of their milliseconds, and
-    `failures`: all others.
+    Figures: answers with status 200 per second (`rate`), `p50` and `p99` of their milliseconds, and `failures`: the
+    number of all other requests.
     """
     bodies = [path.read_bytes() for path in sorted(Path(photos).iterdir())]
     head = f"POST /invocations HTTP/1.1\r\nHost: {LOOPBACK}\r\nContent-Type: image/jpeg\r\nContent-Length: "
@@ -60,7 +60,7 @@ def clients(port: int, photos: str, number: int, requests: int, warm_up: int = 0
 
 
 async def _status(reader: asyncio.StreamReader) -> int:
-    """The status of the next answer, once all of it has come."""
+    """The status of the next response, after all of it was read."""
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
     length = next(int(line.partition(b":")[2]) for line in lines if line.startswith(b"content-length:"))

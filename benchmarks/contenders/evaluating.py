@@ -1,4 +1,4 @@
-"""A model on the photos of a test split: the evaluate step."""
+"""The evaluate step on the photos of a test split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.step_arguments import EVALUATE, flags_of
 
 def step(base: str, batch_size: int) -> Work:
     """The real step, in the container's folder `base`."""
-    # What the step imports on first use.
+    # Imports of the step on first use.
     import onnxruntime
 
     from steps.model.network import import_torchvision

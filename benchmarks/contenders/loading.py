@@ -1,7 +1,7 @@
-"""Shards in S3 to batches in the training process: our loader, the naive one, and decoding alone.
+"""Shards in S3 to batches in the training process: our loader, a naive one, other loaders, and decoding alone.
 
-Each gives how long the first batch took, from building the loader on, and the rate of photos after it. Nothing is done
-with a batch: what a training would do takes the same time for all.
+The figures are the seconds until the first batch, with the construction of the loader, and the rate of photos after it.
+Batches are not used: a training would take the same time with each loader.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SECONDS_OF_DECODING = 3.0
 
 
 def timed(loader: Callable[[], Iterable[int]]) -> Work:
-    """The work of a loader that gives the number of photos of each batch."""
+    """The work of a loader that yields the number of photos of each batch."""
 
     def work() -> dict[str, float]:
         started = time.perf_counter()
@@ -54,7 +54,7 @@ def ours(index: str, workers: int, batch_size: int) -> Work:
 
 
 def naive(index: str, workers: int, batch_size: int) -> Work:
-    """The same shards as one would first read them: a pipe from the AWS CLI, Pillow, floats."""
+    """The same shards in the usual way: a pipe from the AWS CLI, Pillow, floats."""
     import io
 
     import webdataset as wds
@@ -66,7 +66,7 @@ def naive(index: str, workers: int, batch_size: int) -> Work:
     from torchvision import transforms
 
     urls = [f"pipe:aws s3 cp {shard.uri} -" for shard in _shards(index)]
-    # A rotation and a jitter of colours, usual here too, would take as long again.
+    # A rotation and a jitter of colours, which are also usual, would double the time.
     transform = transforms.Compose(
         [
             transforms.RandomHorizontalFlip(),
@@ -94,11 +94,11 @@ def naive(index: str, workers: int, batch_size: int) -> Work:
 
 
 def decoding(index: str, workers: int, batch_size: int) -> Work:
-    """The decoder alone, on as many processes, over photos in memory and into memory that is used again."""
+    """The decoder alone, on `workers` processes, from photos in memory into one batch of memory."""
     import multiprocessing
 
     shard = _shards(index)[0]
-    # In a process that ends: obstore does not survive the fork that follows.
+    # In a process that ends: obstore does not work after a fork.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         photos = pool.apply(_photos_of, [shard.model_dump_json()])
 
@@ -140,7 +140,7 @@ def _decode(photos: list[bytes], batch_size: int) -> float:
 
 
 def image_folder(folder: str, workers: int, batch_size: int) -> Work:
-    """torchvision's ImageFolder over the same photos on the local disk: no S3 at all."""
+    """torchvision's ImageFolder over the same photos on the local disk, without S3."""
     from torch.utils.data import DataLoader
 
     from steps.model.network import import_torchvision
@@ -163,7 +163,7 @@ def litdata(uri: str, cache: str, workers: int, batch_size: int) -> Work:
     from litdata import StreamingDataLoader, StreamingDataset
     from litdata.streaming import downloader
 
-    # Its client encrypts, which the server on this machine does not; there is no setting for it.
+    # Its client requires HTTPS, which the server on this machine does not have; there is no setting for it.
     downloader._OBSTORE_CLIENT_OPTIONS["allow_http"] = True
 
     from steps.photos.jpeg import network_input
@@ -215,7 +215,7 @@ def mosaicml_streaming(uri: str, cache: str, workers: int, batch_size: int) -> W
 
 def write_litdata(photos: str, folder: str) -> Work:
     """The photos of a folder as LitData's chunks."""
-    from litdata.streaming.writer import BinaryWriter  # what `optimize` uses, without its processes
+    from litdata.streaming.writer import BinaryWriter  # the writer of `optimize`, without its processes
 
     def work() -> None:
         writer = BinaryWriter(folder, chunk_bytes="64MB")

@@ -74,7 +74,7 @@ def threads(location: str, target: str, count: int) -> Work:
 
 
 def list_and_fetch(location: str, count: int) -> Work:
-    """Every file is listed, fetched and dropped."""
+    """List all files and fetch them."""
     import obstore.auth.boto3
     import obstore.store
 

@@ -1,7 +1,7 @@
 """Servers to compare with, as processes: `python -m benchmarks.contenders.serving KIND MODEL_FOLDER PORT`.
 
-Both are behind the same uvicorn as ours, answer POST /invocations with a JPEG's count, and take one request at a time
-with all cores for it, as a serving worker does. In a thread, so that connections are accepted meanwhile.
+All run in the same uvicorn as ours, answer POST /invocations with a JPEG's count, and process one request at a time on
+all cores, as a serving worker does; in a thread, so that they accept connections meanwhile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Count = Callable[[bytes], int]
 
 
 def plain(folder: Path) -> Count:
-    """The same ONNX file in ONNX Runtime as it comes, our decoder, a photo after another."""
+    """The same ONNX file in ONNX Runtime with its defaults, our decoder, one photo after another."""
     import onnxruntime
 
     from steps.contracts.artifact import ONNX, read_description
@@ -39,7 +39,7 @@ def plain(folder: Path) -> Count:
 
 
 def prepared(folder: Path) -> Count:
-    """Our session with its folded graph, but a photo after another: what the queue itself is worth."""
+    """Our session with its folded graph, but one photo after another: shows the effect of the queue."""
     from steps.model.predictor import Predictor, decide
     from steps.photos.jpeg import network_input
 
@@ -54,7 +54,7 @@ def prepared(folder: Path) -> Count:
 
 
 def eager(folder: Path) -> Count:
-    """A PyTorch handler as it is usually written: PIL, torchvision's transforms, the network in eval mode."""
+    """A usual PyTorch handler: PIL, torchvision's transforms, the network in eval mode."""
     import torch
     from PIL import Image
 
@@ -94,8 +94,8 @@ def application(count: Count) -> Callable[..., Any]:
         while more:
             message = await receive()
             body, more = body + message["body"], message["more_body"]
-        found = {"count": await asyncio.to_thread(one_at_a_time, body)} if body else {"status": "healthy"}
-        content = json.dumps(found).encode()
+        document = {"count": await asyncio.to_thread(one_at_a_time, body)} if body else {"status": "healthy"}
+        content = json.dumps(document).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})

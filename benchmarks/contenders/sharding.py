@@ -1,4 +1,4 @@
-"""Photos from S3 into shards in S3: the step, the naive way, and the two rates that bound both."""
+"""Photos from S3 into shards in S3: the step, the naive way, and the two rates that limit both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from steps.shard.plan import Photo
 
 def step(base: str, flags: list[str]) -> Work:
     """The real step, in the container's folder `base`."""
-    # What the step imports on first use.
+    # Imports of the step on first use.
     import boto3
     import cv2
     import obstore.auth.boto3
@@ -34,7 +34,7 @@ def step(base: str, flags: list[str]) -> Work:
 
 
 def counted_step(base: str, flags: list[str]) -> Work:
-    """The real step, which also counts the photos that it asks S3 for."""
+    """The real step, which also counts its GETs of photos."""
     from steps.shard.photos import PhotoSource
 
     fetch, gets = PhotoSource._fetch, itertools.count()
@@ -54,10 +54,10 @@ def counted_step(base: str, flags: list[str]) -> Work:
 
 
 def naive(base: str, location: str, target: str, count: int, shorter_side: int) -> Work:
-    """The first `count` photos of the labels in `base`, as one would first write it.
+    """The first `count` photos of the labels in `base` in the simplest way.
 
-    One GET after another, a random split, shards on the local disk, then their upload. With `shorter_side` > 0 each
-    photo is resized by Pillow on its way.
+    One GET after another, a random split, shards on the local disk, then their upload. With `shorter_side` > 0 Pillow
+    resizes each photo.
     """
     import io
 
@@ -97,7 +97,7 @@ def naive(base: str, location: str, target: str, count: int, shorter_side: int) 
 
 
 def raw_gets(base: str, location: str) -> Work:
-    """Every photo of the labels in `base` is fetched and dropped."""
+    """Fetch all photos of the labels in `base`."""
     import obstore.auth.boto3
     import obstore.store
     import pyarrow.parquet as pq
@@ -109,7 +109,7 @@ def raw_gets(base: str, location: str) -> Work:
 
 
 def resize(folder: str, count: int, shorter_side: int, quality: int) -> Work:
-    """`count` photos out of memory (each in `folder` as often as it takes), on a thread a core, as the step does."""
+    """Resize `count` photos from memory, copies of those in `folder`, on one thread per core, as the step does."""
     import cv2
 
     from steps.photos.jpeg import shrink_jpeg

@@ -1,4 +1,4 @@
-"""Training on one batch in memory, without a loader: the training step's own, the naive way, and a bare matmul."""
+"""Training on one batch in memory, without a loader: the training step's loop, a naive one, and a matrix product."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WARM_UP = 5
 
 
 def ours(architecture: str, size: int, batch_size: int, steps: int) -> Work:
-    """`steps.train.loop.train_epoch` over one rank, as `steps.train.trial` builds it."""
+    """`steps.train.loop.train_epoch` on one rank, as `steps.train.trial` builds it."""
     import torch
 
     from steps.model.network import build_network
@@ -77,7 +77,7 @@ def ours(architecture: str, size: int, batch_size: int, steps: int) -> Work:
 
 
 def naive(architecture: str, size: int, batch_size: int, steps: int) -> Work:
-    """Float32 batches, gradients averaged by hand beside DDP, the loss printed and the cache emptied each step."""
+    """Float32 batches, parameters averaged by hand besides DDP, the loss printed and the cache emptied in each step."""
     import torch
     import torch.distributed as dist
 
@@ -113,7 +113,7 @@ def naive(architecture: str, size: int, batch_size: int, steps: int) -> Work:
 
 
 def matrix_rate(architecture: str, size: int, batch_size: int, steps: int) -> Work:
-    """Photos a second if the network's operations ran as fast as one large matrix product does on this device.
+    """Photos per second if the network's operations ran as fast as one large matrix product on this device.
 
     bf16 where the device has tensor cores for it, float32 elsewhere. A training step is three forward passes.
     """

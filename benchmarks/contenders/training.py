@@ -1,6 +1,6 @@
-"""The same photos, split, network and epochs trained twice: by the training step, and as one would first write it.
+"""Trainings with the same photos, split, network and epochs: by the training step, and by a usual recipe.
 
-Both leave the probabilities of the test photos, in the order of the shards.
+Both write the probabilities of the test photos, in the order of the shards.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def ours(base: str, flags: list[str], output: str) -> Work:
 def naive(
     base: str, output: str, *, architecture: str, size: int, epochs: int, batch_size: int, bf16: bool, seed: int
 ) -> Work:
-    """A random crop, turned and mirrored; AdamW with a rate that halves every six epochs; the last weights are kept."""
+    """Random crops, rotations and flips; AdamW with a rate that halves every six epochs; the last weights."""
     import io
 
     import numpy as np
@@ -106,20 +106,19 @@ def naive(
         jpegs, quantities = _photos(index, "test")
         test = Photos(jpegs, [place[quantity] for quantity in quantities], in_testing)
         with torch.inference_mode():
-            found = [network(photos.to(device)).softmax(1).cpu().numpy() for photos, _ in DataLoader(test, 64)]
-        np.savez(output, probabilities=np.concatenate(found), quantities=quantities, classes=index.classes)
+            batches = [network(photos.to(device)).softmax(1).cpu().numpy() for photos, _ in DataLoader(test, 64)]
+        np.savez(output, probabilities=np.concatenate(batches), quantities=quantities, classes=index.classes)
 
     return work
 
 
 def _photos(index: object, split: str) -> tuple[list[bytes], list[int]]:
-    """JPEGs and quantities of a split, read in a process that ends: obstore does not survive a fork."""
+    """JPEGs and quantities of a split, read in a process that ends: obstore does not work after a fork."""
     import multiprocessing
 
     shards = [shard.model_dump_json() for shard in index.splits[split].shards]  # type: ignore[attr-defined]
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        found = pool.map(_read, shards)
-    samples = [sample for shard in found for sample in shard]
+        samples = [sample for shard in pool.map(_read, shards) for sample in shard]
     return [jpeg for jpeg, _ in samples], [quantity for _, quantity in samples]
 
 

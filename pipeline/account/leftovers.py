@@ -48,7 +48,7 @@ class Leftover:
         return {"ResourceType": self.kind, "LogicalResourceId": self.logical, "ResourceIdentifier": identifier}
 
 
-def first_stage(settings: Settings, text: str, values: Mapping[str, str]) -> template.Evaluation:
+def first_stage(settings: Settings, text: str, values: Mapping[str, str]) -> template.ResolvedTemplate:
     """A template with its parameters, before anything of it is made: what refers to a bucket has the bucket's name."""
     declared = template.read(text)
     pseudo = {
@@ -58,7 +58,7 @@ def first_stage(settings: Settings, text: str, values: Mapping[str, str]) -> tem
         "AWS::StackName": settings.stack,
         "AWS::URLSuffix": "amazonaws.com",
     }
-    evaluation = template.Evaluation(declared, values, pseudo)
+    evaluation = template.ResolvedTemplate(declared, values, pseudo)
 
     def bucket(name: str, attribute: str = "") -> str:
         found = str(evaluation.value(declared["Resources"][name]["Properties"]["BucketName"]))
@@ -68,7 +68,9 @@ def first_stage(settings: Settings, text: str, values: Mapping[str, str]) -> tem
     return evaluation
 
 
-def leftovers(settings: Settings, evaluation: template.Evaluation, besides: Collection[str] = ()) -> list[Leftover]:
+def leftovers(
+    settings: Settings, evaluation: template.ResolvedTemplate, besides: Collection[str] = ()
+) -> list[Leftover]:
     """What a template's first stage keeps and the account has already. `besides` are names in the template of what a
     stack holds.
 
@@ -89,7 +91,7 @@ def leftovers(settings: Settings, evaluation: template.Evaluation, besides: Coll
     return found
 
 
-def buckets(evaluation: template.Evaluation) -> dict[str, str]:
+def buckets(evaluation: template.ResolvedTemplate) -> dict[str, str]:
     """The names of a template's buckets, by theirs in the template."""
     resources = {name: one for name, one in evaluation.resources().items() if one["Type"] == BUCKET}
     return {name: str(evaluation.value(one["Properties"][_NAMING[BUCKET]])) for name, one in resources.items()}
@@ -122,9 +124,9 @@ def _known(settings: Settings, kind: str, name: str, wanted: Mapping[str, Any]) 
                 return {"PolicyDocument": json.loads(answer["Policy"])}
         _check_region(settings, client(settings, "s3").head_bucket(Bucket=name, **_owner(settings)))
     except ClientError as error:
-        if aws_errors.is_of(error, _MISSING):
+        if aws_errors.has_code(error, _MISSING):
             return None
-        if kind == BUCKET and aws_errors.is_of(error, _FORBIDDEN):
+        if kind == BUCKET and aws_errors.has_code(error, _FORBIDDEN):
             raise PipelineError(
                 f"the bucket {name} is there, and belongs to another account or is closed to these credentials;"
                 " name another one in data.bucket: names are taken all over AWS"

@@ -1,11 +1,12 @@
-"""A CloudFormation template as data, and what its functions and conditions come to.
+"""A CloudFormation template as data, with its functions and conditions evaluated.
 
-The engineer's side reads from it what a stack keeps when it is deleted; the local cloud makes its stacks of it.
+The pipeline's commands read from it the resources that a stack retains; the local cloud creates stacks from it.
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference.html
 """
 
 from __future__ import annotations
 
+import graphlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,18 +16,18 @@ import yaml
 
 from steps.contracts.errors import PipelineError
 
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: of a body that is passed
+# Bytes of a TemplateBody: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 LARGEST_BODY = 51_200
 _PLACEHOLDER = re.compile(r"\$\{(!?)([^}]*)\}")
 _REMOVED = object()
 
 
 class TemplateError(PipelineError):
-    """A template that CloudFormation would refuse, or a function that is not known here."""
+    """A template that CloudFormation would refuse, or a function that is not supported here."""
 
 
 def read(text: str) -> dict[str, Any]:
-    """The template of YAML or JSON, its short functions (`!Ref`) written out. Raises TemplateError."""
+    """Parse YAML or JSON; short functions (`!Ref`) become long ones. Raises TemplateError."""
     try:
         template = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader with CloudFormation's own tags
     except yaml.YAMLError as error:
@@ -59,11 +60,11 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.
 
 
 @dataclass
-class Evaluation:
-    """A template with the values of its parameters, as one account and region see it.
+class ResolvedTemplate:
+    """A template with the values of its parameters, in one account and region.
 
-    `references` and `attributes` are what `Ref` and `Fn::GetAtt` of a resource give; both raise KeyError for a resource
-    that is not there. Raises TemplateError for a parameter that is missing, not declared, or of no allowed value.
+    `reference` and `attribute` return the values of `Ref` and `Fn::GetAtt` of a resource; both raise KeyError if the
+    resource is missing. Raises TemplateError for a parameter that is missing, not declared, or of no allowed value.
     """
 
     template: Mapping[str, Any]
@@ -78,7 +79,7 @@ class Evaluation:
         self._conditions: dict[str, bool] = {}
 
     def resources(self) -> dict[str, dict[str, Any]]:
-        """The resources whose condition holds, as the template has them."""
+        """The resources whose condition is true, with their functions unevaluated."""
         return {
             name: resource
             for name, resource in self.template["Resources"].items()
@@ -86,7 +87,7 @@ class Evaluation:
         }
 
     def condition(self, name: str) -> bool:
-        """Whether one of the template's conditions holds."""
+        """Whether a condition of the template is true."""
         if name not in self._conditions:
             declared = self.template.get("Conditions", {})
             if name not in declared:
@@ -95,7 +96,7 @@ class Evaluation:
         return self._conditions[name]
 
     def value(self, value: Any) -> Any:
-        """A value with its functions evaluated. Members that are `AWS::NoValue` are left out."""
+        """A value with its functions evaluated, without members that are `AWS::NoValue`."""
         result = self._value(value)
         return None if result is _REMOVED else result
 
@@ -105,27 +106,27 @@ class Evaluation:
             case "Condition":
                 return self.condition(argument)
             case "Fn::Equals":
-                first, second = (self.value(one) for one in argument)
+                first, second = map(self.value, argument)
                 return bool(_text(first) == _text(second))
             case "Fn::Not":
                 return not self._test(argument[0])
             case "Fn::And":
-                return all(self._test(one) for one in argument)
+                return all(map(self._test, argument))
             case "Fn::Or":
-                return any(self._test(one) for one in argument)
+                return any(map(self._test, argument))
         raise TemplateError(f"Template error: {name} is no condition")
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, list):
-            return [one for item in value if (one := self._value(item)) is not _REMOVED]
+            return [item for item in map(self._value, value) if item is not _REMOVED]
         if not isinstance(value, dict):
             return value
         if len(value) == 1 and (name := next(iter(value))) and (name == "Ref" or name.startswith("Fn::")):
             return self._call(name, value[name])
-        found = {key: self._value(item) for key, item in value.items()}
-        return {key: item for key, item in found.items() if item is not _REMOVED}
+        members = {key: self._value(item) for key, item in value.items()}
+        return {key: item for key, item in members.items() if item is not _REMOVED}
 
-    def _call(self, name: str, argument: Any) -> Any:  # noqa: PLR0911  # one return a function
+    def _call(self, name: str, argument: Any) -> Any:  # noqa: PLR0911  # one return per function
         match name:
             case "Ref":
                 return self._reference(argument)
@@ -137,7 +138,7 @@ class Evaluation:
                 return self._value(yes if self.condition(condition) else no)
             case "Fn::Join":
                 separator, items = argument
-                return separator.join(_text(one) for one in self._value(items))
+                return separator.join(map(_text, self._value(items)))
             case "Fn::Split":
                 separator, text = argument
                 return self._value(text).split(separator)
@@ -145,8 +146,8 @@ class Evaluation:
                 index, items = argument
                 return self._value(items)[int(self._value(index))]
             case "Fn::Sub":
-                return self._substituted(argument)
-        raise TemplateError(f"Template error: the function {name} is not known here")
+                return self._substitute(argument)
+        raise TemplateError(f"Template error: the function {name} is not supported here")
 
     def _reference(self, name: str) -> Any:
         if name == "AWS::NoValue":
@@ -157,10 +158,10 @@ class Evaluation:
             return self.pseudo[name]
         return self.reference(name)
 
-    def _substituted(self, argument: Any) -> str:
+    def _substitute(self, argument: Any) -> str:
         text, own = (argument, {}) if isinstance(argument, str) else argument
 
-        def replaced(match: re.Match[str]) -> str:
+        def replacement(match: re.Match[str]) -> str:
             literal, name = match[1], match[2].strip()
             if literal:
                 return f"${{{name}}}"
@@ -170,35 +171,29 @@ class Evaluation:
                 return self.attribute(*name.split(".", 1))
             return _text(self._reference(name))
 
-        return _PLACEHOLDER.sub(replaced, text)
+        return _PLACEHOLDER.sub(replacement, text)
 
 
 def dependencies(resource: Mapping[str, Any], names: Mapping[str, Any]) -> set[str]:
-    """Which of `names` a resource needs to be there before it: DependsOn, Ref, GetAtt and Sub."""
+    """The resources among `names` that must exist before this one, by DependsOn, Ref, GetAtt and Sub."""
     explicit = resource.get("DependsOn", [])
-    found = {explicit} if isinstance(explicit, str) else set(explicit)
-    found |= set(_mentioned(resource.get("Properties", {})))
-    return found & set(names)
+    needed = {explicit} if isinstance(explicit, str) else set(explicit)
+    return (needed | set(_references(resource.get("Properties", {})))) & set(names)
 
 
 def ordered(resources: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The names of resources, each behind those it needs. Raises TemplateError for a circle."""
-    waiting = {name: dependencies(resource, resources) - {name} for name, resource in resources.items()}
-    order: list[str] = []
-    while waiting:
-        ready = [name for name, needed in waiting.items() if needed <= set(order)]
-        if not ready:
-            raise TemplateError(f"Circular dependency between resources: [{', '.join(waiting)}]")
-        order += ready
-        for name in ready:
-            del waiting[name]
-    return order
+    """The names of resources, each after those it needs. Raises TemplateError for a circle."""
+    needed = {name: sorted(dependencies(resource, resources) - {name}) for name, resource in resources.items()}
+    try:
+        return list(graphlib.TopologicalSorter(needed).static_order())
+    except graphlib.CycleError as error:
+        raise TemplateError(f"Circular dependency between resources: [{', '.join(error.args[1])}]") from None
 
 
-def _mentioned(value: Any) -> Iterator[str]:
+def _references(value: Any) -> Iterator[str]:
     if isinstance(value, list):
         for item in value:
-            yield from _mentioned(item)
+            yield from _references(item)
     elif isinstance(value, dict):
         for key, item in value.items():
             match key:
@@ -209,15 +204,17 @@ def _mentioned(value: Any) -> Iterator[str]:
                 case "Fn::Sub":
                     text = item if isinstance(item, str) else item[0]
                     yield from (match[2].strip().split(".")[0] for match in _PLACEHOLDER.finditer(text))
-            yield from _mentioned(item)
+            yield from _references(item)
 
 
 def _parameters(declared: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
     if unknown := sorted(set(given) - set(declared)):
         raise TemplateError(f"Parameters: [{', '.join(unknown)}] do not exist in the template")
-    if missing := sorted(name for name, one in declared.items() if "Default" not in one and name not in given):
+    if missing := sorted(name for name, item in declared.items() if "Default" not in item and name not in given):
         raise TemplateError(f"Parameters: [{', '.join(missing)}] must have values")
-    return {name: _parameter(name, one, _text(given.get(name, one.get("Default")))) for name, one in declared.items()}
+    return {
+        name: _parameter(name, item, _text(given.get(name, item.get("Default")))) for name, item in declared.items()
+    }
 
 
 def _parameter(name: str, declared: Mapping[str, Any], text: str) -> Any:
@@ -225,9 +222,9 @@ def _parameter(name: str, declared: Mapping[str, Any], text: str) -> Any:
     if allowed is not None and text not in map(_text, allowed):
         raise TemplateError(f"Parameter '{name}' must be one of AllowedValues")
     listed = declared["Type"] in ("CommaDelimitedList", "List<Number>") or declared["Type"].startswith("List<AWS::")
-    values = [one.strip() for one in text.split(",")] if listed else [text]
+    values = [item.strip() for item in text.split(",")] if listed else [text]
     pattern = declared.get("AllowedPattern")
-    if pattern and not all(re.fullmatch(pattern, one) for one in values):
+    if pattern and not all(re.fullmatch(pattern, value) for value in values):
         raise TemplateError(f"Parameter {name} failed to satisfy constraint: must match pattern {pattern}")
     if declared["Type"] == "Number":
         try:

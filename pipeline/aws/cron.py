@@ -1,7 +1,7 @@
-"""EventBridge Scheduler's cron expressions: which local times they name. No time zones here; see `timetable`.
+"""EventBridge Scheduler's cron expressions, in local times. `timetable` adds time zones.
 
 Six fields: minutes, hours, day of month, month, day of week (1 is Sunday), year, with `, - * / ? L W #`:
-https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#cron-based. The usual libraries speak
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#cron-based. Common libraries have
 another dialect (five fields, 0 is Sunday, no `W`, no years).
 """
 
@@ -34,7 +34,7 @@ class _Field:
     words: tuple[str, ...] = ()
 
     def number(self, text: str) -> int:
-        """A number or one of the field's names."""
+        """The number in `text`, or that of a name. Raises ExpressionError."""
         if text in self.words:
             return self.low + self.words.index(text)
         if not re.fullmatch(r"[0-9]{1,4}", text) or not self.low <= int(text) <= self.high:
@@ -43,7 +43,7 @@ class _Field:
         return int(text)
 
     def values(self, text: str) -> frozenset[int]:
-        """What `*`, lists, ranges and steps name."""
+        """The values of `*`, lists, ranges and steps. Raises ExpressionError."""
         return frozenset(value for part in text.split(",") for value in self._part(part))
 
     def _part(self, text: str) -> range:
@@ -71,7 +71,7 @@ _YEARS = _Field("year", FIRST_YEAR, LAST_YEAR)
 
 @dataclass(frozen=True)
 class Cron:
-    """A cron expression's fields, read. `day_of_month` or `day_of_week` is `?`."""
+    """The fields of a cron expression. `day_of_month` or `day_of_week` is `?`."""
 
     minutes: tuple[int, ...]
     hours: tuple[int, ...]
@@ -86,12 +86,12 @@ class Cron:
         fields = text.upper().split()
         if len(fields) != 6:
             raise ExpressionError(
-                f"cron wants six fields (minutes hours day-of-month month day-of-week year), not {len(fields)}:"
+                f"cron needs six fields (minutes hours day-of-month month day-of-week year), not {len(fields)}:"
                 " cron(0 3 * * ? *) is 3:00 every day"
             )
         minutes, hours, day_of_month, months, day_of_week, years = fields
         if (day_of_month == "?") == (day_of_week == "?"):
-            raise ExpressionError("one of day-of-month and day-of-week must be ?, and the other one not")
+            raise ExpressionError("either day-of-month or day-of-week must be ?")
         cron = cls(
             minutes=tuple(sorted(_MINUTES.values(minutes))),
             hours=tuple(sorted(_HOURS.values(hours))),
@@ -100,7 +100,7 @@ class Cron:
             day_of_week=day_of_week,
             years=tuple(sorted(_YEARS.values(years))),
         )
-        # The days' own syntax is read when they are worked out; any month will do to find a mistake in it.
+        # Raises for malformed days, in any month.
         cron._days(2024, 1)
         return cron
 
@@ -138,7 +138,7 @@ def weekday(year: int, month: int, day: int) -> int:
 
 
 def _month_days(part: str, year: int, month: int) -> set[int]:
-    """Days that one part of day-of-month names, also such as the month does not have."""
+    """Days of a part of day-of-month, including those that the month does not have."""
     length = calendar.monthrange(year, month)[1]
     if part == "L":
         return {length}
@@ -163,7 +163,7 @@ def _nearest_working_day(year: int, month: int, day: int) -> int:
 def _weekdays(part: str, year: int, month: int) -> set[int]:
     length = calendar.monthrange(year, month)[1]
     if "/" in part:
-        raise ExpressionError(f"day of week: {part!r}: a step is not known here; list the days")
+        raise ExpressionError(f"day of week: {part!r}: a step is not supported here; list the days")
     if part.endswith("L") and part != "L":
         wanted = _WEEKDAYS.number(part[:-1])
         return {max(day for day in range(length - 6, length + 1) if weekday(year, month, day) == wanted)}
@@ -173,7 +173,7 @@ def _weekdays(part: str, year: int, month: int) -> set[int]:
 
 
 def _numbered_weekday(text: str, year: int, month: int) -> set[int]:
-    """`3#2`, the second Tuesday; a month may have no fifth one."""
+    """`3#2` is the second Tuesday. A fifth weekday may be after the month's end."""
     name, _, number = text.partition("#")
     if "," in text or number not in ("1", "2", "3", "4", "5"):
         raise ExpressionError(f"day of week: {text!r}: write one DAY#1 to DAY#5, as in 3#2 for the second Tuesday")

@@ -1,4 +1,4 @@
-"""AWS's Deep Learning Containers for PyTorch, which the training image is built on: tags, and accounts by region.
+"""AWS's Deep Learning Containers for PyTorch, the base of the training image: tags, and accounts by region.
 
 Tags: https://github.com/aws/deep-learning-containers/blob/master/available_images.md
 Accounts: https://docs.aws.amazon.com/sagemaker/latest/dg-ecr-paths/sagemaker-algo-docker-registry-paths.html
@@ -10,9 +10,9 @@ from typing import Literal
 
 Device = Literal["gpu", "cpu"]
 
-# The newest with the SageMaker training toolkit, and the last that carries SMDDP. Those for CPUs are much smaller;
-# both of a launcher are the same PyTorch, so that evaluation runs what trained. Which GPUs torchrun's, of CUDA 13, runs
-# on: instances.runs_cuda_13.
+# The newest with the SageMaker training toolkit, and the last with SMDDP. Those for CPUs are much smaller. Both images
+# of a launcher have the same PyTorch, so that evaluation uses the version of the training. The GPUs on which torchrun's
+# image, of CUDA 13, runs: instances.runs_cuda_13.
 _TAGS: dict[tuple[str, Device], str] = {
     ("torchrun", "gpu"): "2.10.0-gpu-py313-cu130-ubuntu22.04-sagemaker",
     ("torchrun", "cpu"): "2.10.0-cpu-py313-ubuntu22.04-sagemaker",
@@ -20,7 +20,7 @@ _TAGS: dict[tuple[str, Device], str] = {
     ("smddp", "cpu"): "2.5.1-cpu-py311-ubuntu22.04-sagemaker",
 }
 _ACCOUNT = "763104351884"
-# Regions that have to be enabled first, and GovCloud, have accounts of their own.
+# Regions that must be enabled first, and GovCloud, have accounts of their own.
 _ACCOUNTS = {
     "af-south-1": "626614931356",
     "ap-east-1": "871362719292",
@@ -47,7 +47,7 @@ _ACCOUNTS = {
 
 
 def account(region: str) -> str:
-    """The account that AWS publishes its containers from in a region."""
+    """The account with AWS's containers in a region."""
     return _ACCOUNTS.get(region, _ACCOUNT)
 
 

@@ -1,6 +1,6 @@
-"""What an error of AWS's means to a person, and what to do about it: one line for each.
+"""AWS's errors as one line each: the cause, and what to do about it.
 
-Used where an error ends a command, and where a check says why it could not look.
+For commands that an error ends, and for checks that an error prevents.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DENIED = (
 )
 THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown")
 QUOTA = ("ResourceLimitExceeded", "ServiceQuotaExceededException")
-# S3's answers to a request for a bucket of another region.
+# S3's codes for a bucket in another region.
 OTHER_REGION = ("PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
 _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9*]+)")
 _LOOPBACK = re.compile(r"https?://(127\.0\.0\.1|localhost)[:/]")
@@ -45,21 +45,21 @@ def message_of(error: Any) -> str:
     return " ".join(str(error.response["Error"].get("Message", "")).split())
 
 
-def is_of(error: Exception, codes: tuple[str, ...]) -> bool:
-    """Whether an error is an answer of AWS's with one of the codes."""
+def has_code(error: Exception, codes: tuple[str, ...]) -> bool:
+    """Whether an error is a ClientError with one of the codes."""
     from botocore.exceptions import ClientError
 
     return isinstance(error, ClientError) and code_of(error) in codes
 
 
 def denied_action(error: Any) -> str:
-    """The action that a ClientError says is not allowed, as policies spell it where the answer names it."""
+    """The denied action of a ClientError in the spelling of policies, or the operation if the message has no action."""
     named = _ACTION.search(message_of(error))
     return named[1] if named else str(error.operation_name)
 
 
 def is_unreachable(error: Exception) -> bool:
-    """Whether AWS did not answer at all, or something else did in its place."""
+    """Whether AWS did not answer, or something else answered in its place."""
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
 
@@ -67,7 +67,7 @@ def is_unreachable(error: Exception) -> bool:
 
 
 def explained(error: Exception) -> str:
-    """One line for an error of botocore's."""
+    """One line for an error of botocore's: the cause and the remedy."""
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
 
@@ -86,8 +86,8 @@ def explained(error: Exception) -> str:
             line = _unreachable(error)
         case ResponseParserError():
             line = (
-                "what answered is not AWS, but a proxy or a sign-in page of the network (ResponseParserError); sign in"
-                " there, or check the network and proxy"
+                "a proxy or a sign-in page of the network answered instead of AWS (ResponseParserError); sign in there,"
+                " or check the network and proxy"
             )
         case exceptions.ParamValidationError():
             line = f"AWS would refuse the request: {' '.join(str(error).split())}"
@@ -105,26 +105,26 @@ def _unreachable(error: Exception) -> str:
 
 
 def _client_error(error: Any) -> str:
-    """The answers that a person can do something about; the rest in the service's own words."""
+    """The cause and remedy of well-known codes; the service's message for others."""
     code, message, operation = code_of(error), message_of(error), error.operation_name
     if code in EXPIRED:
         line = f"the AWS credentials have expired; {SIGN_IN}"
     elif code in UNKNOWN_KEY:
         line = (
             f"AWS does not accept the credentials ({code}); {SIGN_IN}. A region that the account has not enabled"
-            " answers so too: see account.region"
+            " has the same error: see account.region"
         )
     elif code in DENIED:
         action = denied_action(error)
-        line = f"access denied: these credentials may not {action}; ask for that permission. AWS says: {message}"
+        line = f"access denied: these credentials may not {action}; ask for that permission. AWS's message: {message}"
     elif code in THROTTLED:
         line = f"AWS throttled {operation}; wait a little and try again"
     elif code in QUOTA:
-        line = f"a quota of the account is used up; raise it in Service Quotas. AWS says: {message}"
+        line = f"a quota of the account is used up; raise it in Service Quotas. AWS's message: {message}"
     elif code in OTHER_REGION:
         line = (
             f"{operation} failed ({code}): the bucket is in another region than account.region; set the bucket's"
-            f" region there, or take another bucket. AWS says: {message}"
+            f" region there, or use another bucket. AWS's message: {message}"
         )
     else:
         line = f"{operation} failed ({code}): {message}"

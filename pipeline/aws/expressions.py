@@ -1,4 +1,4 @@
-"""The values in a definition that are known only while it runs: parameters, properties of steps, joins, JSON files.
+"""The expressions in a definition, evaluated while it runs: parameters, properties of steps, joins, JSON files.
 
 https://aws-sagemaker-mlops.github.io/sagemaker-model-building-pipeline-definition-JSON-schema/ (version 2020-12-01)
 """
@@ -10,29 +10,29 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-_PART = re.compile(r"\.?([A-Za-z0-9_-]+)|\[(\d+)\]|\['([^']+)'\]")
-# Lists whose members a property path names: Outputs['labels'] is the member whose OutputName is labels.
+PATH_PART = re.compile(r"\.?([A-Za-z0-9_-]+)|\[(\d+)\]|\['([^']+)'\]")
+# Names of members of lists: Outputs['labels'] is the member with the OutputName labels.
 _NAMES = ("OutputName", "InputName", "ChannelName", "MetricName", "Name")
 
 
-class ExpressionError(Exception):
-    """A value that cannot be had; the message says which and why."""
+class ResolutionError(Exception):
+    """An expression has no value; the message names it and the reason."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """What the expressions of one execution refer to."""
+    """The values that the expressions of one execution refer to."""
 
     parameters: dict[str, Any]
     execution: dict[str, str]
-    # Properties of a step that has succeeded; KeyError for another one.
+    # Properties of a step that has succeeded. Raises KeyError for other steps.
     properties: Callable[[str], dict[str, Any]]
     # Content of a step's property file.
     property_file: Callable[[str, str], Any]
 
 
 def resolve(value: Any, values: Values) -> Any:
-    """`value` with every expression in it replaced. Raises ExpressionError."""
+    """`value` with every expression in it replaced by its value. Raises ResolutionError."""
     if isinstance(value, list):
         return [resolve(item, values) for item in value]
     if not isinstance(value, dict):
@@ -56,14 +56,14 @@ def references(value: Any) -> Iterator[str]:
         target = value.get("Get")
         if len(value) == 1 and isinstance(target, str):
             if target.startswith("Steps."):
-                yield target.split(".")[1].split("[")[0]
+                yield re.split(r"[.\[]", target)[1]
         else:
             for item in value.values():
                 yield from references(item)
 
 
 def as_text(value: Any) -> str:
-    """A value as Std:Join writes it."""
+    """A value as text, in the form of Std:Join."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
@@ -80,15 +80,18 @@ def _get(expression: str, values: Values) -> Any:
             step, _, path = rest.partition(".")
             return walk(values.properties(step), path)
     except (KeyError, IndexError, TypeError) as error:
-        raise ExpressionError(f"{expression} has no value: {error}") from error
-    raise ExpressionError(f"{expression}: expected Parameters, Execution or Steps")
+        raise ResolutionError(f"{expression} has no value: {error}") from error
+    raise ResolutionError(f"{expression}: expected Parameters, Execution or Steps")
 
 
 def walk(value: Any, path: str) -> Any:
-    """Follow a property path like `Outputs['labels'].S3Output.S3Uri` or `TrainingJobSummaries[0].TrainingJobName`."""
+    """The value at a path like `Outputs['labels'].S3Output.S3Uri` or `TrainingJobSummaries[0].TrainingJobName`.
+
+    Raises KeyError, IndexError or TypeError if there is none.
+    """
     position = 0
     while position < len(path):
-        match = _PART.match(path, position)
+        match = PATH_PART.match(path, position)
         if match is None:
             raise KeyError(f"cannot read {path[position:]!r}")
         position = match.end()
@@ -96,17 +99,17 @@ def walk(value: Any, path: str) -> Any:
         if index is not None:
             value = value[int(index)]
         elif name is not None and isinstance(value, list):
-            value = next(item for item in [*_named(value, name), None] if item is not None)
+            value = _named(value, name)
         else:
             value = value[name if name is not None else key]
     return value
 
 
-def _named(items: list[Any], name: str) -> list[Any]:
-    found = [item for item in items if any(item.get(field) == name for field in _NAMES)]
-    if not found:
-        raise KeyError(name)
-    return found
+def _named(items: list[Any], name: str) -> Any:
+    for item in items:
+        if any(item.get(field) == name for field in _NAMES):
+            return item
+    raise KeyError(name)
 
 
 def _json_get(expression: dict[str, Any], values: Values) -> Any:
@@ -116,7 +119,7 @@ def _json_get(expression: dict[str, Any], values: Values) -> Any:
     try:
         value = walk(document, expression["Path"])
     except (KeyError, IndexError, TypeError) as error:
-        raise ExpressionError(f"{expression['Path']} is not in property file {file} of step {step}") from error
+        raise ResolutionError(f"{expression['Path']} is not in property file {file} of step {step}") from error
     if isinstance(value, dict | list) or value is None:
-        raise ExpressionError(f"{expression['Path']} in property file {file} of step {step} is no single value")
+        raise ResolutionError(f"{expression['Path']} in property file {file} of step {step} is no single value")
     return value

@@ -1,6 +1,6 @@
-"""What the pipeline has to know of ml.* instance types: how many GPUs, whether SMDDP runs there, whose disks they have.
+"""Facts about ml.* instance types: GPUs, support of SMDDP and CUDA 13, own disks, virtual CPUs.
 
-Source: https://aws.amazon.com/sagemaker/ai/pricing/ and https://aws.amazon.com/ec2/instance-types/ (accelerated
+Sources: https://aws.amazon.com/sagemaker/ai/pricing/ and https://aws.amazon.com/ec2/instance-types/ (accelerated
 computing),
 https://docs.aws.amazon.com/sagemaker/latest/dg/distributed-data-parallel-support.html and
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/InstanceStorage.html
@@ -12,51 +12,34 @@ import re
 
 from steps.contracts.names import OWN_DISKS, SMDDP_INSTANCES
 
-GPUS = {
-    "ml.g4dn.xlarge": 1,
-    "ml.g4dn.2xlarge": 1,
-    "ml.g4dn.4xlarge": 1,
-    "ml.g4dn.8xlarge": 1,
-    "ml.g4dn.12xlarge": 4,
-    "ml.g4dn.16xlarge": 1,
-    "ml.g5.xlarge": 1,
-    "ml.g5.2xlarge": 1,
-    "ml.g5.4xlarge": 1,
-    "ml.g5.8xlarge": 1,
-    "ml.g5.12xlarge": 4,
-    "ml.g5.16xlarge": 1,
-    "ml.g5.24xlarge": 4,
-    "ml.g5.48xlarge": 8,
-    "ml.g6.xlarge": 1,
-    "ml.g6.2xlarge": 1,
-    "ml.g6.4xlarge": 1,
-    "ml.g6.8xlarge": 1,
-    "ml.g6.12xlarge": 4,
-    "ml.g6.16xlarge": 1,
-    "ml.g6.24xlarge": 4,
-    "ml.g6.48xlarge": 8,
-    "ml.g6e.xlarge": 1,
-    "ml.g6e.2xlarge": 1,
-    "ml.g6e.4xlarge": 1,
-    "ml.g6e.8xlarge": 1,
-    "ml.g6e.12xlarge": 4,
-    "ml.g6e.16xlarge": 1,
-    "ml.g6e.24xlarge": 4,
-    "ml.g6e.48xlarge": 8,
-    "ml.p3.2xlarge": 1,
-    "ml.p3.8xlarge": 4,
-    "ml.p3.16xlarge": 8,
-    "ml.p3dn.24xlarge": 8,
-    "ml.p4d.24xlarge": 8,
-    "ml.p4de.24xlarge": 8,
-    "ml.p5.48xlarge": 8,
-    "ml.p5e.48xlarge": 8,
-    "ml.p5en.48xlarge": 8,
+_G5 = {
+    "xlarge": 1,
+    "2xlarge": 1,
+    "4xlarge": 1,
+    "8xlarge": 1,
+    "12xlarge": 4,
+    "16xlarge": 1,
+    "24xlarge": 4,
+    "48xlarge": 8,
 }
+_FAMILIES = {
+    "g4dn": {"xlarge": 1, "2xlarge": 1, "4xlarge": 1, "8xlarge": 1, "12xlarge": 4, "16xlarge": 1},
+    "g5": _G5,
+    "g6": _G5,
+    "g6e": _G5,
+    "p3": {"2xlarge": 1, "8xlarge": 4, "16xlarge": 8},
+    "p3dn": {"24xlarge": 8},
+    "p4d": {"24xlarge": 8},
+    "p4de": {"24xlarge": 8},
+    "p5": {"48xlarge": 8},
+    "p5e": {"48xlarge": 8},
+    "p5en": {"48xlarge": 8},
+}
+GPUS = {f"ml.{family}.{size}": gpus for family, sizes in _FAMILIES.items() for size, gpus in sizes.items()}
 
 SMDDP = SMDDP_INSTANCES
 
-# K80 and V100. PyTorch's builds for CUDA 13 have kernels from compute capability 7.5 on, and a V100 is of 7.0:
+# K80 and V100. PyTorch's builds for CUDA 13 have kernels from compute capability 7.5 on, and a V100 has 7.0:
 # https://github.com/pytorch/pytorch/blob/main/RELEASE.md#pytorch-cuda-support-matrix
 _BEFORE_CUDA_13 = re.compile(r"ml\.p[23][a-z]*\.")
 
@@ -73,7 +56,7 @@ CPU = (
 
 
 def has_own_disks(instance_type: str) -> bool:
-    """Whether the type brings NVMe disks, which no KMS key of the account can encrypt, and which cost nothing more."""
+    """Whether the type has NVMe disks, which have no extra cost and cannot be encrypted with a KMS key."""
     return OWN_DISKS.match(instance_type) is not None
 
 
@@ -82,35 +65,35 @@ def gpus(instance_type: str) -> int:
     return GPUS.get(instance_type, 0)
 
 
-def accelerated(instance_type: str) -> bool:
-    """Whether a type has GPUs, be it in the table of GPU types or newer than that."""
+def has_gpus(instance_type: str) -> bool:
+    """Whether a type has GPUs, including types of GPU families that are missing in the table."""
     return gpus(instance_type) > 0 or re.match(r"ml\.[gp][0-9]", instance_type) is not None
 
 
 def runs_cuda_13(instance_type: str) -> bool:
-    """Whether PyTorch's builds for CUDA 13 run on the type's GPUs; a type without any is not hindered."""
+    """Whether PyTorch's builds for CUDA 13 run on the type; True for a type without GPUs."""
     return _BEFORE_CUDA_13.match(instance_type) is None
 
 
 def alternatives(instance_type: str, launcher: str, *, cuda_13: bool = True, same_disks: bool = False) -> list[str]:
     """The types that may replace `instance_type` in a compiled definition: those that suit its launcher and image.
 
-    `cuda_13`: under torchrun only GPUs that PyTorch for CUDA 13 runs on, as it is in the image that is built by
-    default. With `same_disks` they have disks of their own only if `instance_type` has, so that one request fits all.
+    `cuda_13`: with torchrun only types for PyTorch with CUDA 13, which the default image has. `same_disks`: only types
+    that have own disks if `instance_type` has, so that one request is valid for all.
     """
     if launcher == "smddp":
         suited: tuple[str, ...] = SMDDP
-    elif accelerated(instance_type):
-        suited = tuple(one for one in GPUS if runs_cuda_13(one) or not cuda_13)
+    elif has_gpus(instance_type):
+        suited = tuple(gpu_type for gpu_type in GPUS if runs_cuda_13(gpu_type) or not cuda_13)
     else:
         suited = CPU
     if same_disks:
-        suited = tuple(one for one in suited if has_own_disks(one) == has_own_disks(instance_type))
+        suited = tuple(name for name in suited if has_own_disks(name) == has_own_disks(instance_type))
     return sorted({*suited, instance_type})
 
 
 def vcpus(instance_type: str) -> int:
-    """Virtual CPUs by the size in the name, two of which are a core: `large` 2, `xlarge` 4, `9xlarge` 36; else 1.
+    """Virtual CPUs, two per core, by the size in the name: `large` 2, `xlarge` 4, `9xlarge` 36; 1 for other sizes.
 
     Source: https://aws.amazon.com/ec2/instance-types/
     """

@@ -1,4 +1,4 @@
-"""What the operations have to know of AWS's answers."""
+"""The meaning of AWS's answers: missing resources, denied access, unavailable services."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from typing import Any
 from pipeline.aws import errors as aws_errors
 from steps.contracts.errors import PipelineError
 
-# Whom an operation that takes minutes tells a line of what it does.
-Tell = Callable[[str], None]
-# What makes what an account lacks.
+# A function that a long operation calls with one line per step.
+Report = Callable[[str], None]
+# The command that creates an account's resources.
 BOOTSTRAP = "python -m pipeline bootstrap"
-MAKE_IT = f"make it: {BOOTSTRAP}"
+CREATE_IT = f"create it: {BOOTSTRAP}"
 _MISSING_CODES = {
     "ResourceNotFound",
     "ResourceNotFoundException",
     "NoSuchKey",
     "NoSuchBucket",
+    "NoSuchBucketPolicy",
     "404",
-    # IAM's, Glue's, KMS's, ECR's and SQS's.
+    # IAM's, SNS's, Glue's, KMS's, ECR's and SQS's.
     "NoSuchEntity",
+    "NotFound",
     "EntityNotFoundException",
     "NotFoundException",
     "RepositoryNotFoundException",
@@ -39,10 +41,10 @@ _MISSING_WORDS = ("does not exist", "could not find", "cannot find", "not found"
 
 
 def says_missing(error: Any) -> bool:
-    """Whether a botocore ClientError means that the thing asked for is not there.
+    """Whether a botocore ClientError means that the resource does not exist.
 
-    SageMaker answers ResourceNotFound for some resources and, for others (endpoints, package groups), a
-    ValidationException whose message is all there is to tell, as Athena answers an InvalidRequestException.
+    SageMaker answers ResourceNotFound for some resources. For others (endpoints, package groups) it answers a
+    ValidationException, and Athena an InvalidRequestException, of which only the message has the meaning.
     """
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     return code in _MISSING_CODES or (
@@ -50,39 +52,39 @@ def says_missing(error: Any) -> bool:
     )
 
 
-def exists(describe: Any, **names: str) -> dict[str, Any] | None:
-    """What a describing operation answers; None where the thing is not there."""
+def exists(describe: Any, **names: Any) -> dict[str, Any] | None:
+    """The answer of a describing operation; None if the resource does not exist."""
     from botocore.exceptions import ClientError
 
     try:
-        found: dict[str, Any] = describe(**names)
+        answer: dict[str, Any] = describe(**names)
     except ClientError as error:
         if says_missing(error):
             return None
         raise
-    return found
+    return answer
 
 
 def refusal(error: Any) -> str:
-    """What a botocore ClientError says that means "not allowed", as one line; empty for any other error."""
+    """One line for a botocore ClientError of denied access; empty for other errors."""
     if aws_errors.code_of(error) not in aws_errors.DENIED:
         return ""
     return f"these credentials may not look ({error.operation_name}): {aws_errors.message_of(error)}"
 
 
-def doing_without(error: Exception) -> str:
-    """Why AWS could not be asked, for whoever can do without its answer: as it stands in the midst of a sentence.
+def reason_unavailable(error: Exception) -> str:
+    """Part of a sentence: why AWS did not answer, for commands that continue without its answer.
 
-    Raises the error where the credentials have expired: who has some wants AWS's answer, and is to sign in again.
+    Raises the error if the credentials have expired: a user with credentials expects AWS's answer, and must sign in.
     """
-    if aws_errors.is_of(error, aws_errors.EXPIRED):
+    if aws_errors.has_code(error, aws_errors.EXPIRED):
         raise error
     return aws_errors.explained(error).split(";")[0]
 
 
 @contextmanager
-def missing_means(message: str) -> Iterator[None]:
-    """Turn AWS's answer that something is not there into a PipelineError that says what to do."""
+def error_if_missing(message: str) -> Iterator[None]:
+    """Raise PipelineError with this message if AWS answers that a resource does not exist."""
     from botocore.exceptions import ClientError
 
     try:

@@ -1,9 +1,8 @@
-"""What SageMaker's step cache compares, by AWS's documentation: for the local cloud, which has a cache of that kind,
-and for whoever foretells what comes from the service's.
+"""The attributes that SageMaker's step cache compares, for the local cloud's cache and for forecasts of cache hits.
 
-https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html: a step is not run again when an earlier
-execution of the same pipeline ran the same step with the same values of these attributes, and not longer ago than
-ExpireAfter. What is not listed, a processing job's outputs for one, does not count.
+https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html: a step is not run again if an earlier
+execution of the same pipeline ran it with the same values of these attributes, within ExpireAfter. Other attributes,
+such as a processing job's outputs, do not count.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
         "InputDataConfig",
     ),
 }
-# Of a tuning job's TrainingJobDefinition these count.
+# Members of a tuning job's TrainingJobDefinition.
 _TUNING_DEFINITION = (
     "AlgorithmSpecification",
     "HyperParameterRanges",
@@ -37,8 +36,8 @@ _DURATION = re.compile(
 _SECONDS = (31_536_000, 2_592_000, 604_800, 86_400, 3_600, 60, 1)
 
 
-def counted(step_type: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
-    """The attributes of a step's arguments that count, by name; None for a type of step that is not known here."""
+def key_attributes(step_type: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """The attributes of a step's arguments that count, by name; None for a type of step without a cache."""
     if step_type == "Tuning":
         definition = arguments.get("TrainingJobDefinition", {})
         return {
@@ -52,9 +51,9 @@ def counted(step_type: str, arguments: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def seconds(duration: str) -> int:
-    """An ISO 8601 duration in seconds; a month is 30 days, a year 365. Raises ValueError for what is none.
+    """An ISO 8601 duration in seconds; a month has 30 days, a year 365. Raises ValueError.
 
-    AWS's examples leave out the P and write units small (`30dT5h`):
+    AWS's examples have no P, and units in lower case (`30dT5h`):
     https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching-enabling.html.
     """
     match = _DURATION.fullmatch(duration)

@@ -1,8 +1,7 @@
-"""When a schedule is due: EventBridge Scheduler's `at`, `rate` and `cron` expressions in a time zone.
+"""The times of a schedule: EventBridge Scheduler's `at`, `rate` and `cron` expressions in a time zone.
 
-https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html. Where clocks go forward a cron expression's
-time that does not exist is skipped; where they go back a time that comes twice counts once. A rate's day is
-24 hours, whatever the clocks do.
+https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html. When clocks go forward, a cron expression's
+time that does not exist is skipped; when they go back, a repeated time counts once. A rate's day always has 24 hours.
 """
 
 from __future__ import annotations
@@ -37,66 +36,66 @@ class Timetable:
 
     @classmethod
     def parse(cls, expression: str, zone: str = "UTC") -> Timetable:
-        """Read an expression and the name of a time zone. Raises ExpressionError, one line with the remedy."""
-        known = _zone(zone)
+        """Parse an expression and the name of a time zone. Raises ExpressionError: one line with the remedy."""
+        tz = _zone(zone)
         match = _EXPRESSION.fullmatch(expression)
         if match is None or len(expression) > _LONGEST:
             raise ExpressionError(f"{expression!r} is no schedule expression; {_FORMS}")
         try:
             match match[1]:
                 case "at":
-                    return cls(expression, known, moment=local_time(match[2], known))
+                    return cls(expression, tz, moment=local_time(match[2], tz))
                 case "rate":
-                    return cls(expression, known, period=_rate(match[2]))
+                    return cls(expression, tz, period=_rate(match[2]))
                 case _:
-                    return cls(expression, known, cron=Cron.parse(match[2]))
+                    return cls(expression, tz, cron=Cron.parse(match[2]))
         except ExpressionError as error:
             raise ExpressionError(f"{expression}: {error}") from None
 
     def following(
         self, after: datetime, *, since: datetime, start: datetime | None = None, end: datetime | None = None
     ) -> datetime | None:
-        """The first time later than `after` (both UTC), or None where there is none.
+        """The first time after `after` (both UTC), or None.
 
-        `since` is when the schedule was made: a rate counts from there unless it has a start. `start` and `end` are the
-        schedule's first and last possible times; a one-time schedule ignores them, as in the service.
+        `since` is the time of the schedule's creation, from which a rate without a start counts. `start` and `end` are
+        the schedule's first and last possible times; as in the service, a one-time schedule ignores them.
         """
         if self.moment is not None:
             return self.moment if self.moment > after else None
-        found: datetime | None
+        time: datetime | None
         if self.period is not None:
-            found = _following_period(self.period, start or since, after)
+            time = _following_period(self.period, start or since, after)
         else:
             assert self.cron is not None
-            # A start that is itself one of the times counts.
+            # The start itself may be a time of the expression.
             earliest = after if start is None else max(after, start - timedelta(microseconds=1))
-            found = _following_cron(self.cron, self.zone, earliest)
-        return None if found is None or (end is not None and found > end) else found
+            time = _following_cron(self.cron, self.zone, earliest)
+        return None if time is None or (end is not None and time > end) else time
 
 
 def local_moment(text: str, zone: str) -> datetime:
-    """As `local_time`, in the time zone of a name."""
+    """As `local_time`, with the name of a time zone."""
     return local_time(text, _zone(zone))
 
 
 def local_time(text: str, zone: zoneinfo.ZoneInfo) -> datetime:
-    """A local date and time without an offset as a time in UTC. Raises ExpressionError for one that does not exist."""
+    """The time in UTC of a local date and time. Raises ExpressionError if it is malformed or does not exist."""
     try:
         local = datetime.strptime(text, "%Y-%m-%dT%H:%M:%S")
     except ValueError:
         raise ExpressionError(f"{text!r} is no time; write it as 2030-12-01T03:00:00") from None
     utc = _utc(local, zone)
     if utc is None:
-        raise ExpressionError(f"{text} does not exist in {zone.key}: clocks go forward there; take another hour")
+        raise ExpressionError(f"{text} does not exist in {zone.key}: clocks go forward then; choose another hour")
     return utc
 
 
 def _zone(name: str) -> zoneinfo.ZoneInfo:
-    known = zoneinfo.available_timezones()
-    if not known:
+    names = zoneinfo.available_timezones()
+    if not names:
         raise ExpressionError("this machine has no time zone database; install one: pip install tzdata")
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {close[0]}?" if close else "write one such as Europe/Berlin or UTC"
         raise ExpressionError(f"there is no time zone {name!r}; {hint}")
     return zoneinfo.ZoneInfo(name)
@@ -121,13 +120,13 @@ def _following_period(period: timedelta, base: datetime, after: datetime) -> dat
 def _following_cron(cron: Cron, zone: zoneinfo.ZoneInfo, after: datetime) -> datetime | None:
     for local in cron.after(after.astimezone(zone).replace(tzinfo=None)):
         utc = _utc(local, zone)
-        # In the hour that comes twice, the local clock has been set back behind times that are past.
+        # In the repeated hour, local times that are past come again.
         if utc is not None and utc > after:
             return utc
     return None
 
 
 def _utc(local: datetime, zone: zoneinfo.ZoneInfo) -> datetime | None:
-    """A local time in UTC, the first of two where clocks go back; None in the gap where they go forward."""
+    """A local time in UTC: the first of two when clocks go back; None in the gap when they go forward."""
     utc = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
     return utc if utc.astimezone(zone).replace(tzinfo=None) == local else None

@@ -1,4 +1,4 @@
-"""Waiting for something that AWS, or a process, brings about."""
+"""Waiting with a time limit for a change in AWS or of a process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def wait_until(look: Callable[[], T | None], seconds: float, interval: float) -> T | None:
-    """The first value of `look` that is not None; None once `seconds` have passed without.
+    """The first value of `look` that is not None, or None after `seconds`.
 
     `look` is called at once, every `interval` seconds, and a last time at the end.
     """

@@ -1,8 +1,7 @@
-"""Commands: cost."""
+"""The command cost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,19 +11,13 @@ from pipeline.cli.app import RUN, Options, app, options_of, status, write_json
 from steps.contracts.errors import PipelineError
 
 if TYPE_CHECKING:
-    from datetime import date
-
-    from pipeline.operations.cost.actual import Cost
-    from pipeline.operations.cost.estimate import Estimate
-    from pipeline.operations.cost.facts import Facts
-    from pipeline.operations.cost.measured import Measured
-    from pipeline.operations.cost.money import Bill, Range
+    from pipeline.operations.cost.money import Bill
     from pipeline.operations.cost.prices import Prices
-    from pipeline.operations.cost.rates import Assumption
     from pipeline.settings import Settings
 
-_PANEL = "Of an estimate"
-_WOULD = "this profile runs on this machine and costs nothing: amounts are what AWS would ask"
+
+def _option(text: str, **limits: Any) -> Any:
+    return typer.Option(help=text, rich_help_panel="For an estimate", show_default=False, **limits)
 
 
 @app.command(rich_help_panel=RUN)
@@ -33,272 +26,154 @@ def cost(
     *,
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run's id or ARN, or 'latest': what it did cost.", show_default=False),
+        typer.Argument(metavar="[RUN]", help="A run's id or ARN, or 'latest': show its cost.", show_default=False),
     ] = None,
-    photos: Annotated[
-        int | None,
-        typer.Option(min=1, help="How many; else as the latest run's.", rich_help_panel=_PANEL, show_default=False),
-    ] = None,
+    photos: Annotated[int | None, _option("Number of photos (default: those of the latest run).", min=1)] = None,
     average_kilobytes: Annotated[
-        float | None,
-        typer.Option(min=1, max=100_000, help="Of a photo; default 57.", rich_help_panel=_PANEL, show_default=False),
+        float | None, _option("Size of a photo in kilobytes (default: 57).", min=1, max=100_000)
     ] = None,
     photos_per_second: Annotated[
         float | None,
-        typer.Option(
-            min=0.01,
-            help="That a trial trains on, as measured, all its instances together.",
-            rich_help_panel=_PANEL,
-            show_default=False,
-        ),
+        _option("Training rate of a trial, all its instances together (default: as in the latest run).", min=0.01),
     ] = None,
-    requests: Annotated[
-        int, typer.Option(min=0, help="To the endpoint a month, of a photo each.", rich_help_panel=_PANEL)
-    ] = 0,
-    runs: Annotated[int, typer.Option(min=0, help="That are started a month.", rich_help_panel=_PANEL)] = 1,
     prices: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Prices in place of our own file's.", show_default=False)
+        Path | None, typer.Option(metavar="FILE", help="Prices in place of the project's.", show_default=False)
     ] = None,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Estimate without asking AWS: prices of the file, no earlier run.")
-    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Estimate without asking AWS for the latest run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
 ) -> None:
-    """Say what a run will cost, and a month of the endpoint; or, of a RUN, what it did cost.
+    """Estimate the cost of a run and of a month of the endpoint; with RUN, show the cost of that run.
 
-    Prices are AWS's own where there are credentials, else those of a file with a date.
+    Prices are those of a dated file.
     """
-    from datetime import UTC, datetime
-    from decimal import Decimal
-
-    from pipeline.operations.cost import actual, catalog, estimate, facts, monthly
-    from pipeline.operations.cost.prices import FILE
+    from pipeline.operations.cost.prices import FILE, Prices
 
     options = options_of(context)
-    now = datetime.now(UTC)
-    if run is not None:
-        _refuse(photos=photos, average_kilobytes=average_kilobytes, photos_per_second=photos_per_second)
-        settings = options.connected()
-        known = catalog.chosen(settings, prices or FILE, now.date(), ask=not offline)
-        with status("reading the run's jobs"):
-            found = actual.read(settings, run, known, now)
-        (_write_actual if as_json else _show_actual)(settings, found, known, now.date())
-        return
     settings = options.settings()
-    size = None if average_kilobytes is None else Decimal(str(average_kilobytes))
-    with status("asking for prices and the latest run"):
-        unreached = "" if offline else _unreachable(options)
-        unasked = "nothing was asked: --offline" if offline else unreached
-        known = catalog.chosen(settings, prices or FILE, now.date(), ask=not unasked)
-        counted = facts.find(settings, photos, size, unasked)
-        trained = _trained(settings, photos_per_second, unasked)
-        one_run = estimate.run(settings, counted, known, trained.photos_per_second)
-        month, assumed = monthly.month(settings, counted, known, requests, runs)
-    view = _Estimated(settings, counted, trained, one_run, month, assumed, runs, requests, unreached)
-    (view.write if as_json else view.show)(known, now.date())
-
-
-def _refuse(**given: object) -> None:
-    for name, value in given.items():
+    table = Prices(prices or FILE, settings.account.region)
+    given = {"photos": photos, "average-kilobytes": average_kilobytes, "photos-per-second": photos_per_second}
+    if run is None:
+        _estimate(options, table, *given.values(), offline=offline, as_json=as_json)
+        return
+    for name, value in {**given, "offline": offline or None}.items():
         if value is not None:
-            raise PipelineError(f"--{name.replace('_', '-')} is of an estimate; leave it out, or leave RUN out")
+            raise PipelineError(f"--{name} is for an estimate; leave it out, or leave RUN out")
+    _actual(options.connected(), run, table, as_json=as_json)
+
+
+def _estimate(
+    options: Options,
+    prices: Prices,
+    number: Any,
+    kilobytes: float | None,
+    photos_per_second: float | None,
+    *,
+    offline: bool,
+    as_json: bool,
+) -> None:
+    from decimal import Decimal
+
+    from rich.console import Console
+
+    from pipeline.cli.views import cost as view
+    from pipeline.operations.cost import estimate, measured
+    from pipeline.operations.cost.money import Range
+
+    settings = options.settings()
+    with status("reading the latest run"):
+        not_asked = "--offline" if offline else _unreachable(options)
+        photos = measured.photos(settings, number, Decimal(str(kilobytes)) if kilobytes else None, not_asked)
+        if photos_per_second is not None:
+            rate, note = Range.of(Decimal(str(photos_per_second))), "training rate: as given by --photos-per-second"
+        elif not_asked or settings.account.target == "local":  # this machine's rate is not that of AWS's instances
+            rate, note = None, "the training rate is assumed; set a measured one: --photos-per-second N"
+        else:
+            rate, note = measured.training_rate(settings)
+    result = estimate.estimate(settings, photos, prices, rate)
+    notes = _notes(settings, prices, result.bill, [note, *result.notes], estimate.NOT_INCLUDED)
+    if as_json:
+        write_json(
+            {
+                "region": settings.account.region,
+                "photos": photos,
+                "run": {**view.bill_document(result.run), "seconds": view.range_document(result.seconds)},
+                "month": view.bill_document(result.endpoint),
+                "prices": view.price_documents(result.bill.prices),
+                "assumptions": view.assumption_documents(result.assumptions),
+                "notes": notes,
+            }
+        )
+        return
+    console = Console()
+    size = f"{photos.kilobytes.normalize():f} KB"
+    console.print(f"{photos.total:,} photos of {size}: {photos.origin}\n", markup=False, highlight=False)
+    console.print(view.bill_table({"a run": result.run, "a month": result.endpoint}), highlight=False)
+    console.print(f"\na run takes {view.duration(result.seconds)} without cached steps", highlight=False)
+    view.print_basis(console, result.bill, result.assumptions, notes)
 
 
 def _unreachable(options: Options) -> str:
-    """Why the settings' account cannot be asked; an estimate can do without. Else this process is pointed at it.
+    """Why the settings' account cannot be asked; else empty, and this process is pointed at it.
 
-    Looked for once, and not for long: without a network each question would wait by itself. Raises PipelineError for
-    credentials that AWS does not accept (any more).
+    One question with short timeouts: without a network each later one would wait by itself. Raises PipelineError for
+    credentials that AWS does not accept.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
-    from botocore.parsers import ResponseParserError
+    from botocore.exceptions import NoCredentialsError
 
-    from pipeline.aws import errors as aws_errors
+    from pipeline.aws import errors
     from pipeline.clients import looking_client
+    from pipeline.operations.cost.measured import reason, unanswered
 
     try:
         settings = options.connected()
-    except PipelineError as error:
-        return str(error).split(";")[0]
-    if settings.account.target == "local":
-        return ""
-    try:
-        looking_client(settings, "sts").get_caller_identity()
-    except NoCredentialsError:
-        return ""  # each source says by itself that it has none
-    except (BotoCoreError, ClientError, ResponseParserError) as error:
-        line = aws_errors.explained(error)
-        if aws_errors.is_unreachable(error):
-            return line.split(";")[0]
-        raise PipelineError(f"{line}; without AWS: python -m pipeline cost --offline") from error
+        if settings.account.target != "local":
+            looking_client(settings, "sts").get_caller_identity()
+    except unanswered() as error:
+        if isinstance(error, PipelineError | NoCredentialsError) or errors.is_unreachable(error):
+            return reason(error)
+        raise PipelineError(f"{errors.explained(error)}; without AWS: python -m pipeline cost --offline") from error
     return ""
 
 
-def _trained(settings: Settings, photos_per_second: float | None, unasked: str) -> Measured:
-    """How fast trials are: as somebody says, else as those of the latest run were."""
-    from decimal import Decimal
+def _actual(settings: Settings, reference: str, prices: Prices, *, as_json: bool) -> None:
+    from datetime import UTC, datetime
 
-    from pipeline.operations.cost import measured
-    from pipeline.operations.cost.money import Range
-
-    if photos_per_second is not None:
-        return measured.Measured(Range.of(Decimal(str(photos_per_second))), "")
-    # What this machine trains at says nothing of AWS's.
-    if unasked or settings.account.target == "local":
-        return measured.Measured(None, "the training rate is assumed; say what was measured: --photos-per-second N")
-    return measured.training_rate(settings)
-
-
-@dataclass(frozen=True)
-class _Estimated:
-    """An estimate, as it is shown."""
-
-    settings: Settings
-    facts: Facts
-    trained: Measured
-    run: Estimate
-    month: Bill
-    assumed: tuple[Assumption, ...]
-    runs: int
-    requests: int
-    unreached: str
-    """Why the account could not be asked, though it was to be."""
-
-    @property
-    def _assumptions(self) -> tuple[Assumption, ...]:
-        return tuple(dict.fromkeys([*self.run.assumptions, *self.assumed]))
-
-    @property
-    def _everything(self) -> Range:
-        return self.month.total + self.run.bill.total * self.runs
-
-    def _notes(self, known: Prices, today: date) -> list[str]:
-        from pipeline.operations.cost import estimate
-        from pipeline.operations.cost.prices import warnings
-
-        local = [_WOULD] if self.settings.account.target == "local" else []
-        silent = [f"{self.unreached}: prices are the file's"] if self.unreached and not local else []
-        asked = [] if self.requests else ["no requests to the endpoint are counted: --requests N"]
-        return [
-            *local,
-            *silent,
-            *known.notes,
-            *filter(None, [self.trained.note]),
-            *self.run.notes,
-            *self._over_budget(),
-            *asked,
-            *warnings(self._bill.prices, today),
-            f"not in it: {estimate.LEFT_OUT}",
-        ]
-
-    def _over_budget(self) -> list[str]:
-        budget = self.settings.alerts.monthly_budget
-        most = self._everything.high
-        if not budget or most <= budget:
-            return []
-        return [f"a month may come to {most:,.2f} USD, more than alerts.monthly_budget, which is {budget:,.2f}"]
-
-    @property
-    def _bill(self) -> Bill:
-        from pipeline.operations.cost.money import Bill
-
-        return Bill((*self.run.bill.items, *self.month.items))
-
-    def write(self, known: Prices, today: date) -> None:
-        """JSON on stdout."""
-        from pipeline.operations.cost import documents
-
-        write_json(
-            {
-                "region": self.settings.account.region,
-                "photos": documents.facts(self.facts),
-                "run": {**documents.bill(self.run.bill), "seconds": documents.amount(self.run.seconds)},
-                "month": {**documents.bill(self.month), "runs": self.runs, "requests": self.requests},
-                "month_with_runs": documents.amount(self._everything),
-                "prices": documents.prices(self._bill.prices),
-                "assumptions": documents.assumptions(self._assumptions),
-                "notes": self._notes(known, today),
-            }
-        )
-
-    def show(self, known: Prices, today: date) -> None:
-        """Tables for a person."""
-        from rich.console import Console
-
-        from pipeline.cli.views import cost as display
-
-        console = Console()
-        facts, run = self.facts, self.run
-        console.print(f"{facts.photos:,} photos of {facts.kilobytes.normalize():f} KB: {facts.origin}\n", markup=False)
-        console.print(
-            display.bill_table(run.bill, [display.Sum("a run", run.bill.total, not run.bill.missing)]), highlight=False
-        )
-        console.print(f"{display.hours(run.seconds)} from start to end, nothing cached\n", highlight=False)
-        month = f"a month with {self.runs} run{'' if self.runs == 1 else 's'}"
-        sums = [
-            display.Sum("a month", self.month.total, not self.month.missing),
-            display.Sum(month, self._everything, not self._bill.missing),
-        ]
-        console.print(display.bill_table(self.month, sums), "", highlight=False)
-        _print_rest(console, self._bill, self._assumptions, self._notes(known, today))
-
-
-def _print_rest(console: Any, bill: Bill, assumptions: tuple[Assumption, ...], notes: list[str]) -> None:
-    from pipeline.cli.views import cost as display
-
-    if bill.prices:
-        display.print_prices(console, bill.prices)
-        console.print()
-    if assumptions:
-        console.print(display.assumption_table(assumptions), "", highlight=False)
-    for line in bill.missing:
-        typer.secho(line, fg="red")
-    for line in notes:
-        console.print(line, markup=False, highlight=False)
-
-
-def _actual_notes(settings: Settings, found: Cost, known: Prices, today: date) -> list[str]:
-    from pipeline.operations.cost import actual
-    from pipeline.operations.cost.prices import warnings
-
-    local = [_WOULD] if settings.account.target == "local" else []
-    running = [] if found.execution.ended else ["the run has not ended: this is what it has cost so far"]
-    doubts = warnings(found.bill.prices, today)
-    return [*running, *local, *known.notes, *found.notes, *doubts, f"not in it: {actual.LEFT_OUT}"]
-
-
-def _write_actual(settings: Settings, found: Cost, known: Prices, today: date) -> None:
-    from pipeline.operations.cost import documents
-
-    write_json(
-        {
-            "run": found.execution.arn,
-            "status": found.execution.status,
-            "region": settings.account.region,
-            **documents.bill(found.bill),
-            "spot_saved_usd": documents.number(found.saved),
-            "prices": documents.prices(found.bill.prices),
-            "notes": _actual_notes(settings, found, known, today),
-        }
-    )
-
-
-def _show_actual(settings: Settings, found: Cost, known: Prices, today: date) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from pipeline.cli.views import cost as display
+    from pipeline.cli.views import cost as view
     from pipeline.cli.views.runs import status_text
-    from pipeline.operations.cost.money import Range
+    from pipeline.operations.cost import actual
 
+    with status("reading the run's jobs"):
+        result = actual.read(settings, reference, prices, datetime.now(UTC))
+    run = result.execution
+    running = [] if run.ended else ["the run has not ended: this is its cost so far"]
+    notes = _notes(settings, prices, result.bill, [*running, *result.notes], actual.NOT_INCLUDED)
+    if as_json:
+        write_json(
+            {
+                "run": run.arn,
+                "status": run.status,
+                "region": settings.account.region,
+                **view.bill_document(result.bill),
+                "prices": view.price_documents(result.bill.prices),
+                "notes": notes,
+            }
+        )
+        return
     console = Console()
-    run = found.execution
     console.print(Text.assemble("run ", (run.id, "bold"), "  ", status_text(run.status)), highlight=False)
-    console.print(
-        display.bill_table(found.bill, [display.Sum("in all", found.bill.total, not found.bill.missing)]),
-        highlight=False,
-    )
-    if found.saved:
-        console.print(f"spot capacity saved {display.usd(Range.of(found.saved))} USD", highlight=False)
-    console.print()
-    _print_rest(console, found.bill, (), _actual_notes(settings, found, known, today))
+    console.print(view.bill_table({"total": result.bill}), highlight=False)
+    view.print_basis(console, result.bill, (), notes)
+
+
+def _notes(settings: Settings, prices: Prices, bill: Bill, notes: list[str], not_included: str) -> list[str]:
+    from datetime import UTC, datetime
+
+    from pipeline.operations.cost.prices import warnings
+
+    is_local = settings.account.target == "local"
+    local = ["this profile runs on this machine and costs nothing: amounts are at AWS's prices"] if is_local else []
+    doubts = warnings(bill.prices, datetime.now(UTC).date())
+    return [*local, *prices.notes, *notes, *doubts, f"not included: {not_included}"]

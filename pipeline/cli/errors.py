@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from steps.contracts.errors import PipelineError
+from steps.contracts.errors import PipelineError, StepError
 
 
 def explained(error: Exception) -> str | None:
@@ -13,7 +13,7 @@ def explained(error: Exception) -> str | None:
         return None
     if isinstance(error, BrokenPipeError):
         return None
-    if isinstance(error, PipelineError):
+    if isinstance(error, PipelineError | StepError):
         return str(error)
     # Where botocore was never imported the error cannot be its own, and importing it would only cost time.
     if type(error).__module__.startswith(("botocore.", "boto3.")):

@@ -1,4 +1,4 @@
-"""The SageMaker SDK with no account behind it: imported, and compiling, without a single request."""
+"""The SageMaker SDK without an account: it is imported, and compiles, without a request."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typing import Any
 
 from pipeline.settings import Settings
 
-# What the SDK reads while it is imported and while it compiles. Without a region it raises; it would validate the
-# role with IAM; and a machine without credentials would ask EC2's metadata service for some.
+# The SDK reads these while it is imported and while it compiles. Without a region it raises; it would validate the
+# role with IAM; and without credentials it would request some from EC2's metadata service.
 _ENVIRONMENT = {"SAGEMAKER_VALIDATE_ROLE": "false", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 @contextmanager
 def offline_sdk(region: str = "us-east-1") -> Iterator[None]:
-    """The environment in which the SDK calls nobody, and without its advice for jobs it believes to be started."""
+    """An environment in which the SDK makes no request, and logs no advice on jobs that it believes are started."""
     changed = {**_ENVIRONMENT, "AWS_DEFAULT_REGION": region}
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)
@@ -48,7 +48,7 @@ with offline_sdk():
 
 
 def _once(validate: Callable[[Any], None]) -> Callable[[Any], None]:
-    """`validate` for configurations that it has not passed yet."""
+    """`validate`, called once per configuration."""
     passed: set[str] = set()
 
     def validated(config: Any) -> None:
@@ -60,16 +60,16 @@ def _once(validate: Callable[[Any], None]) -> Callable[[Any], None]:
     return validated
 
 
-# The SDK looks up some fifty defaults while a pipeline compiles, and before each it validates the whole configuration,
-# and the schema itself, by jsonschema: nine tenths of the time. Ours never changes.
+# The SDK reads some fifty defaults while a pipeline compiles, and validates the whole configuration and its schema
+# before each: nine tenths of the time. Our configuration never changes.
 session_helper.validate_sagemaker_config = _once(session_helper.validate_sagemaker_config)
 SageMakerConfig.validate_sagemaker_config = staticmethod(session_helper.validate_sagemaker_config)
-# Each processing step makes a client of the SDK's local mode, with sessions, to learn the name of one method.
+# Each processing step creates a client of the SDK's local mode, with sessions, to read the name of one method.
 steps.LocalSagemakerClient = functools.cache(steps.LocalSagemakerClient)
 
 
 class OfflineSession(PipelineSession):  # type: ignore[misc]  # the SDK carries no types
-    """A session that compiles and never calls: the bucket is given, and any request to AWS is an error."""
+    """A session that compiles and raises an error for any request to AWS; the bucket is the settings'."""
 
     def __init__(self, settings: Settings) -> None:
         session = boto3.Session(
@@ -88,9 +88,9 @@ class OfflineSession(PipelineSession):  # type: ignore[misc]  # the SDK carries 
         )
 
     def default_bucket(self) -> str:
-        """The settings' bucket; the SDK's own method would look for it in S3."""
+        """The settings' bucket; the SDK's own method would request it from S3."""
         return self._bucket
 
 
 def _refuse_request(request: Any, **_: Any) -> None:
-    raise RuntimeError(f"compiling the definition must not call AWS, but it asked for {request.url}")
+    raise RuntimeError(f"compiling the definition must not call AWS, but it requested {request.url}")

@@ -1,4 +1,4 @@
-"""Which source this is: the commit and the repository, for the registry."""
+"""The commit and the repository of the source, for the registry."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from urllib.parse import urlsplit
 from pipeline import ROOT
 
 SECONDS = 10
-# git@host:owner/name, as git writes what goes over SSH.
+# git@host:owner/name, the form of addresses over SSH.
 _SSH = re.compile(r"(?:ssh://)?(?:[^@/]+@)?(?P<host>[^:/]+)[:/](?P<path>[^:]+)")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A commit, marked `-dirty` where files of the project differ from it, and the address of its repository."""
+    """A commit, with `-dirty` where files of the project differ from it, and the address of its repository."""
 
     commit: str
     repository: str
 
 
 def find(root: Path = ROOT) -> Source | None:
-    """The source of the project at `root`; None where git knows of none (an unpacked archive, no git)."""
+    """The source of the project at `root`; None without a git repository or git."""
     commit = _git(root, "rev-parse", "HEAD")
     if not commit:
         return None
@@ -33,7 +33,7 @@ def find(root: Path = ROOT) -> Source | None:
 
 
 def public_address(remote: str) -> str:
-    """A remote as an address without user, password or token; empty for a folder of this machine."""
+    """The address of a remote without user, password or token; empty for a folder of this machine."""
     if remote.startswith(("http://", "https://")):
         parts = urlsplit(remote)
         return f"https://{parts.hostname}{parts.path}"

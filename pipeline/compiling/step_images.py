@@ -1,7 +1,7 @@
-"""Which image a step runs in, what it is built on, and its tag: the hash of what the step imports.
+"""The image of each step: its base, its source, and its tag, a hash of the folders that the step imports.
 
 One tag per step, so that a change to the reports neither shards the data nor trains again. The tag depends on the base
-image's name, on file contents and on paths below the project's folder alone, never on where that folder is.
+image's name, on file contents and on paths relative to the project's folder, never on the place of that folder.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ STEPS: dict[str, Image] = {
     "serve": "inference",
     "monitor": "processing",
 }
-# What editors and interpreters leave beside the source; it must not name an image that nobody has built.
+# Files of editors and interpreters among the source; they must not change the tag.
 _STRAY = re.compile(r"\..*|__pycache__|.*(~|\.pyc|\.swp|\.orig|\.rej)")
 
 
 @dataclass(frozen=True)
 class StepImage:
-    """The image that runs a step: built from `containers/IMAGE` on `base`, kept in ECR under the tag.
+    """The image that runs a step: built from `containers/IMAGE` on `base`, stored in ECR under the tag.
 
     `repository` is the registry's host and the repository's name.
     """
@@ -51,7 +51,7 @@ class StepImage:
 
     @property
     def uri(self) -> str:
-        """What a job names it by."""
+        """The image's URI in a job's request."""
         return f"{self.repository}:{self.tag}"
 
     @property
@@ -61,7 +61,7 @@ class StepImage:
 
 
 def step_image(step: str, settings: Settings, root: Path = ROOT) -> StepImage:
-    """The image of `step` as the source tree stands."""
+    """The image of `step` for the present source tree."""
     image = STEPS[step]
     return StepImage(step, image, base(step, settings), settings.repository(image), tag(step, settings, root))
 
@@ -72,8 +72,8 @@ def step_images(settings: Settings, root: Path = ROOT) -> list[StepImage]:
 
 
 def source_files(step: str, root: Path = ROOT) -> list[Path]:
-    """What the image of `step` is made of, as sorted paths relative to `root`: the folders of `steps` that the step
-    imports, whole, and its container's.
+    """The content of the image of `step` as sorted paths relative to `root`: the folders of `steps` that the step
+    imports, and the folder of its container.
 
     Raises PipelineError for a file that is not Python.
     """
@@ -112,7 +112,7 @@ def _imported_folders(content: bytes, path: Path) -> frozenset[str]:
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError) as error:
-        raise PipelineError(f"{path}: not Python, so what its image is made of is not known: {error}") from error
+        raise PipelineError(f"{path}: not Python, so the content of its image is unknown: {error}") from error
     modules = [name.split(".") for node in ast.walk(tree) for name in _modules(node, path)]
     return frozenset(parts[1] for parts in modules if parts[0] == "steps" and len(parts) > 1)
 
@@ -128,22 +128,22 @@ def _modules(node: ast.AST, path: Path) -> Iterator[str]:
 
 
 def base(step: str, settings: Settings) -> str:
-    """What the image of `step` is built on: as set, else AWS's own for the launcher and the step's instance type."""
+    """The base of the image of `step`: the setting, else AWS's own for the launcher and the step's instance type."""
     chosen = settings.images
     if STEPS[step] != "training":
         return chosen.python_base
     given, instance_type = chosen.training_base, settings.training.instance_type
     if step == "evaluate":
-        # A processing job, mostly on CPUs: it need not load CUDA to compare what is served with PyTorch.
+        # A processing job, mostly on CPUs, which compares the exported network with PyTorch's without CUDA.
         given, instance_type = chosen.evaluation_base or given, settings.evaluation.instance_type
-    device: deep_learning_containers.Device = "gpu" if instances.accelerated(instance_type) else "cpu"
+    device: deep_learning_containers.Device = "gpu" if instances.has_gpus(instance_type) else "cpu"
     return given or deep_learning_containers.pytorch_training(
         settings.account.region, settings.training.launcher, device
     )
 
 
 def tag(step: str, settings: Settings, root: Path = ROOT) -> str:
-    """`STEP-HASH`: the tag of the image that runs `step`, on its base, as it stands in the source tree."""
+    """`STEP-HASH`: the tag of the image of `step` for its base and the present source tree."""
     digest = hashlib.sha256(f"{base(step, settings)}\0".encode())
     for path in source_files(step, root):
         content = (root / path).read_bytes()

@@ -1,1 +1,1 @@
-"""The local cloud: AWS's own APIs on 127.0.0.1, so that the compiled pipeline runs whole on one machine."""
+"""The local cloud: AWS's own APIs on 127.0.0.1. The compiled pipeline runs on it unchanged, on one machine."""

@@ -1,4 +1,4 @@
-"""Starting, finding and stopping the local cloud's process."""
+"""Starts, finds and stops the local cloud's process."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.aws.waiting import wait_until
 from pipeline.local.machine.ports import is_free
 from steps.contracts.errors import PipelineError
 
@@ -23,13 +23,13 @@ OBJECTS = "objects"
 API_PORT = 8770
 S3_PORT = 8771
 START_SECONDS = 120
-# A job gets two minutes to end, and the object store some seconds.
+# A job has two minutes to end, and the object store some seconds.
 STOP_SECONDS = 180
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """A local cloud: where it lies, where it listens, and its credentials. `pid` is 0 until it is ready."""
+    """A local cloud: its folder, ports, credentials and account. `pid` is 0 until it is ready."""
 
     directory: Path
     api_port: int
@@ -42,7 +42,7 @@ class Cloud:
 
 
 def environment(cloud: Cloud) -> dict[str, str]:
-    """What points any AWS client at the cloud."""
+    """The variables that point any AWS client at the cloud."""
     return {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.api_port}",
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{cloud.s3_port}",
@@ -63,10 +63,10 @@ def find(directory: Path) -> Cloud | None:
 
 
 def up(directory: Path, account_id: str, region: str, *, api_port: int = 0, s3_port: int = 0) -> Cloud:
-    """Start the cloud and wait until it answers; a running one is left as it is.
+    """Start the cloud and wait until it answers; a running one is not changed.
 
-    Ports are those asked for, else those of its last start, else the defaults. Raises PipelineError where one is in
-    use, or the process dies.
+    Ports that are 0 are those of the last start, or the defaults. Raises PipelineError if a port is in use or the
+    process ends.
     """
     directory = directory.resolve()
     if running := find(directory):
@@ -80,14 +80,14 @@ def up(directory: Path, account_id: str, region: str, *, api_port: int = 0, s3_p
     before = read(directory) if _file(directory).exists() else None
     if before is not None and (before.account_id, before.region) != (account_id, region):
         raise PipelineError(
-            f"{directory} belongs to account {before.account_id} in {before.region}, the settings say {account_id} in"
-            f" {region}; remove it: python -m pipeline local reset"
+            f"{directory} belongs to account {before.account_id} in {before.region}, but the settings name"
+            f" {account_id} in {region}; remove it: python -m pipeline local reset"
         )
     cloud = Cloud(
         directory=directory,
         api_port=api_port or (before.api_port if before else API_PORT),
         s3_port=s3_port or (before.s3_port if before else S3_PORT),
-        # The keys of S3 objects' owner: they stay as long as the objects do.
+        # The keys of the S3 objects' owner: they are retained with the objects.
         access_key=before.access_key if before else f"LOCAL{secrets.token_hex(8).upper()}",
         secret_key=before.secret_key if before else secrets.token_urlsafe(24),
         region=region,
@@ -115,61 +115,62 @@ def _start(cloud: Cloud) -> Cloud:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        ready = read(cloud.directory)
-        if ready.pid == process.pid:
-            return ready
+
+    def ready() -> Cloud | None:
+        started = read(cloud.directory)
+        if started.pid == process.pid:
+            return started
         if process.poll() is not None:
             lines = log.read_text(errors="replace").strip().splitlines() or [""]
             raise PipelineError(f"the local cloud did not start: {lines[-1]} (log: {log})")
-        time.sleep(0.05)
+        return None
+
+    if running := wait_until(ready, START_SECONDS, 0.05):
+        return running
     process.terminate()
     raise PipelineError(f"the local cloud was not ready within {START_SECONDS} seconds (log: {log})")
 
 
 def down(directory: Path) -> bool:
-    """Stop the cloud and all it started, also what one that was killed has left; False where nothing ran."""
+    """Stop the cloud and its processes, or the processes that a killed cloud left. Returns False if none ran."""
     directory = directory.resolve()
     cloud = find(directory)
     if cloud is None:
         return _end_leftovers(directory) > 0
     os.kill(cloud.pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_SECONDS
-    while _is_ours(cloud.pid, directory):
-        if time.monotonic() > deadline:
-            raise PipelineError(f"the local cloud (pid {cloud.pid}) does not end; see {cloud.directory / 'cloud.log'}")
-        time.sleep(0.05)
+    if not wait_until(lambda: not _is_ours(cloud.pid, directory) or None, STOP_SECONDS, 0.05):
+        raise PipelineError(f"the local cloud (pid {cloud.pid}) does not end; see {cloud.directory / 'cloud.log'}")
     _write(dataclasses.replace(cloud, pid=0))
     return True
 
 
 def _end_leftovers(directory: Path) -> int:
-    """End what a cloud that was killed has started; gives how many processes that were."""
+    """End the processes that a killed cloud left. Returns their number."""
     from pipeline.local.machine import containers, objects
 
     return containers.end_leftovers(directory) + objects.end_leftover(directory / OBJECTS)
 
 
 def reset(directory: Path) -> None:
-    """Stop the cloud and remove all it holds."""
+    """Stop the cloud and delete its folder. Raises PipelineError for a folder without a cloud."""
     down(directory)
     if directory.exists() and not _file(directory).exists() and any(directory.iterdir()):
-        raise PipelineError(f"{directory} holds no local cloud; nothing was removed")
-    shutil.rmtree(directory, ignore_errors=False) if directory.exists() else None
+        raise PipelineError(f"{directory} is not the folder of a local cloud; nothing was deleted")
+    if directory.exists():
+        shutil.rmtree(directory)
 
 
 def read(directory: Path) -> Cloud:
-    """The cloud's settings as they were written last."""
+    """The cloud's settings in its folder. Raises PipelineError."""
     try:
         values: dict[str, Any] = json.loads(_file(directory).read_text())
         return Cloud(**{**values, "directory": directory})
     except (OSError, ValueError, TypeError) as error:
-        raise PipelineError(f"{_file(directory)}: {error}; remove the folder to start anew") from None
+        raise PipelineError(f"{_file(directory)}: {error}; remove the folder and start again") from None
 
 
 def mark_ready(cloud: Cloud, pid: int) -> None:
-    """Written by the process once it answers."""
+    """Record that the process `pid` answers requests."""
     _write(dataclasses.replace(cloud, pid=pid))
 
 
@@ -178,7 +179,7 @@ def _file(directory: Path) -> Path:
 
 
 def _write(cloud: Cloud) -> None:
-    """Replace the file in one step, readable by its owner only: it holds the secret key."""
+    """Replace the file in one step, readable by its owner only: it contains the secret key."""
     values = {key: value for key, value in dataclasses.asdict(cloud).items() if key != "directory"}
     partial = _file(cloud.directory).with_suffix(".partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -188,7 +189,7 @@ def _write(cloud: Cloud) -> None:
 
 
 def _is_ours(pid: int, directory: Path) -> bool:
-    """Whether `pid` is this directory's cloud, and not another process that got the number later."""
+    """Whether `pid` is this folder's cloud, and not a later process with the same number."""
     import psutil
 
     try:

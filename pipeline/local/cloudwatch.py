@@ -1,7 +1,7 @@
-"""CloudWatch: metrics of endpoints as their services send them, and alarms that change their state.
+"""CloudWatch: metrics of endpoints, and the evaluation of alarms.
 
-Metrics and alarms live in moto, which never evaluates an alarm; here every alarm on a single metric is evaluated once
-a second. CloudWatch's periods begin at full minutes, these end now: a rollback needs no full minute to begin.
+Metrics and alarms are in moto, which never evaluates an alarm. Here each alarm on a single metric is evaluated once per
+second. CloudWatch's periods begin at full minutes, these end now: a rollback does not wait for a full minute.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/AlarmThatSendsEmail.html
 """
 
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 State = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
 Key = tuple[str, str, tuple[tuple[str, str], ...]]  # namespace, metric, dimensions
 Observation = tuple[float, float]  # seconds since the epoch, value
-EVERY_SECONDS = 1.0
-# Single values are needed by alarms alone; moto keeps the sums of seconds.
-KEPT_SECONDS = 15 * 60
-KEPT_VALUES = 100_000
+INTERVAL_SECONDS = 1.0
+# Only alarms need single values; moto has the sums per second.
+RETAINED_SECONDS = 15 * 60
+RETAINED_VALUES = 100_000
 UNITS = {"ModelLatency": "Microseconds"}
 _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,10})?)")
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
@@ -41,19 +41,19 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 
 
 class CloudWatch:
-    """Takes observations at once, and sends and evaluates them every second in a thread of its own."""
+    """Records observations at once; a thread sends and evaluates them every second."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._lock = threading.Lock()
-        self._recent: dict[Key, deque[Observation]] = defaultdict(lambda: deque(maxlen=KEPT_VALUES))
+        self._recent: dict[Key, deque[Observation]] = defaultdict(lambda: deque(maxlen=RETAINED_VALUES))
         self._unsent: dict[Key, list[float]] = defaultdict(list)
         self._unusable: dict[str, str] = {}  # alarms that cannot be evaluated, and why
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cloudwatch", daemon=True)
 
     def start(self) -> None:
-        """Begin to send and to evaluate."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ class CloudWatch:
             self._thread.join(10)
 
     def observe(self, namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float]) -> None:
-        """One value of each named metric, now."""
+        """Record one value per metric, now."""
         at = time.time()
         with self._lock:
             for metric, value in values.items():
@@ -72,13 +72,13 @@ class CloudWatch:
                 self._unsent[key].append(value)
 
     def exists(self, alarm: str) -> bool:
-        """Whether there is an alarm of that name."""
+        """Whether there is an alarm of this name."""
         return alarm in self._backend().alarms
 
     def in_alarm(self, alarms: Sequence[str]) -> list[str]:
-        """Those of the named alarms that are in state ALARM."""
-        known = self._backend().alarms
-        return [name for name in alarms if name in known and known[name].state_value == "ALARM"]
+        """The named alarms that are in state ALARM."""
+        existing = self._backend().alarms
+        return [name for name in alarms if name in existing and existing[name].state_value == "ALARM"]
 
     def _backend(self) -> Any:
         from moto.cloudwatch.models import cloudwatch_backends
@@ -86,7 +86,7 @@ class CloudWatch:
         return cloudwatch_backends[self._context.account_id][self._context.region]
 
     def _run(self) -> None:
-        while not self._end.wait(EVERY_SECONDS):
+        while not self._end.wait(INTERVAL_SECONDS):
             try:
                 self._send()
                 self._evaluate()
@@ -94,10 +94,10 @@ class CloudWatch:
                 log.exception("cloudwatch")
 
     def _send(self) -> None:
-        """Hand the last second's observations to moto as one set of statistics a metric."""
+        """Put the last second's observations into moto, as one set of statistics per metric."""
         with self._lock:
             unsent, self._unsent = self._unsent, defaultdict(list)
-            before = time.time() - KEPT_SECONDS
+            before = time.time() - RETAINED_SECONDS
             for values in self._recent.values():
                 while values and values[0][0] < before:
                     values.popleft()
@@ -124,7 +124,7 @@ class CloudWatch:
                 continue  # metric math: docs/differences.md
             try:
                 state = self._state(alarm)
-            except Exception as error:  # one alarm must not keep the others from a rollback
+            except Exception as error:  # a broken alarm must not prevent the rollback by another
                 if self._unusable.get(alarm.name) != str(error):
                     log.warning("alarm %s is not evaluated: %s", alarm.name, error)
                 self._unusable[alarm.name] = str(error)
@@ -149,7 +149,7 @@ class CloudWatch:
         )
 
     def _values(self, key: Key) -> list[Observation]:
-        """Single values: our own where we observe the metric, else those that were put."""
+        """Single values of a metric: those observed here, or those that clients put."""
         with self._lock:
             if key in self._recent:
                 return list(self._recent[key])
@@ -190,7 +190,7 @@ def statistic_of(values: Sequence[float], statistic: str) -> float:
     if statistic in named:
         return named[statistic](values)
     if not (percentile := _PERCENTILE.fullmatch(statistic)):
-        raise ValueError(f"the local cloud knows no statistic {statistic}")
+        raise ValueError(f"the local cloud has no statistic {statistic}")
     rank = math.ceil(float(percentile[1]) / 100 * len(values))
     return sorted(values)[max(0, rank - 1)]
 
@@ -198,13 +198,13 @@ def statistic_of(values: Sequence[float], statistic: str) -> float:
 def state_of(
     points: Sequence[float | None], *, comparison: str, threshold: float, wanted: int, missing: str
 ) -> State | None:
-    """The alarm's state: ALARM when at least `wanted` of the points breach. None leaves the state as it is.
+    """The alarm's state: ALARM if at least `wanted` of the points breach; None if the state does not change.
 
     https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
-    Raises ValueError for a comparison that is not known here.
+    Raises ValueError for a comparison that is not supported here.
     """
     if comparison not in _COMPARISONS:
-        raise ValueError(f"the local cloud knows no comparison {comparison}")
+        raise ValueError(f"the local cloud has no comparison {comparison}")
     present = [point for point in points if point is not None]
     if not present and missing in ("missing", "ignore"):
         return None if missing == "ignore" else "INSUFFICIENT_DATA"

@@ -1,4 +1,4 @@
-"""ECR's DescribeImages over the images that are published here; what else ECR does is moto's.
+"""ECR's DescribeImages for the images that are published here; moto has ECR's other operations.
 
 https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DescribeImages.html
 """
@@ -8,32 +8,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, Request, ServiceError
 from pipeline.local.machine.image_store import ImageRegistry
 
-Request = dict[str, Any]
-# What ECR gives a page of when nothing is asked for.
+# Images per page, by default.
 PAGE = 100
 
 
 class ContainerRegistry:
-    """The account's repositories: those that something was published to."""
+    """The account's repositories: those with a published image."""
 
-    def __init__(self, context: Context, registry: ImageRegistry) -> None:
+    def __init__(self, context: Context, images: ImageRegistry) -> None:
         self._context = context
-        self._registry = registry
+        self._images = images
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Handlers by operation."""
         return {"DescribeImages": self._describe_images}
 
     def _describe_images(self, request: Request) -> Request:
-        """All images, or those asked for by tag; every image has one tag, and it is its content's."""
+        """All images, or those with the requested tags. An image has one tag: the hash of its content."""
         repository, account = request["repositoryName"], self._context.account_id
-        published = self._registry.published(repository) if request.get("registryId", account) == account else None
+        published = self._images.published(repository) if request.get("registryId", account) == account else None
         if published is None:
             raise ServiceError(
                 "RepositoryNotFoundException",
@@ -41,8 +38,8 @@ class ContainerRegistry:
                 f" '{request.get('registryId', account)}'",
             )
         tags = list(published)
-        if asked := request.get("imageIds"):
-            tags = [self._known(one, repository, published) for one in asked]
+        if identifiers := request.get("imageIds"):
+            tags = [self._tag(identifier, repository, published) for identifier in identifiers]
         elif request.get("filter", {}).get("tagStatus") == "UNTAGGED":
             tags = []
         start = self._start(request.get("nextToken", "0"))
@@ -58,11 +55,11 @@ class ContainerRegistry:
         return int(token)
 
     @staticmethod
-    def _known(asked: Request, repository: str, published: dict[str, Path]) -> str:
-        if (tag := asked.get("imageTag")) not in published:
+    def _tag(identifier: Request, repository: str, published: dict[str, Path]) -> str:
+        if (tag := identifier.get("imageTag")) not in published:
             raise ServiceError(
                 "ImageNotFoundException",
-                f"The image with imageId {asked} does not exist within the repository with name '{repository}'",
+                f"The image with imageId {identifier} does not exist within the repository with name '{repository}'",
             )
         return str(tag)
 

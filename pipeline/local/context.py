@@ -1,24 +1,40 @@
-"""What every service of the local cloud is built from: its account, its folder, its store, and S3."""
+"""The parts that every service of the local cloud uses: its account, clients of it, errors and dead-letter queues."""
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import string
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.local.store import Store
 
+log = logging.getLogger(__name__)
+
+Request = dict[str, Any]
+"""Members of a request or an answer, by the names of the service's model."""
 _ALPHABET = string.ascii_lowercase + string.digits
+
+
+class ServiceError(Exception):
+    """An error of the service's own model, as boto3 raises it: `code` is the error's name there."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
 
 
 @dataclass(frozen=True)
 class Context:
-    """The account that this cloud is. `environment` is what points an AWS client at it."""
+    """The account of this cloud. `environment` has the variables that point an AWS client at it."""
 
     directory: Path
     account_id: str
@@ -35,7 +51,7 @@ class Context:
         return self.client_of(self.session(), service)
 
     def session(self) -> Any:
-        """A boto3 session with this cloud's credentials: a thread's own, as sessions are not to be shared."""
+        """A boto3 session with this cloud's credentials. Threads must not share a session."""
         import boto3
 
         return boto3.Session(
@@ -45,19 +61,21 @@ class Context:
         )
 
     def client_of(self, session: Any, service: str) -> Any:
-        """A client by one of those sessions, which cost more than a client."""
+        """A client of a session; a session costs more than a client."""
         endpoint = self.environment["AWS_ENDPOINT_URL_S3" if service == "s3" else "AWS_ENDPOINT_URL"]
         return session.client(service, endpoint_url=endpoint)
 
     def child_environment(self) -> dict[str, str]:
-        """The environment of a child process: nothing of the user's but what a process needs to run."""
-        kept = {name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ}
+        """The environment of a child process: this cloud's variables, and the few that every process needs."""
+        inherited = {
+            name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ
+        }
         return {
-            **kept,
+            **inherited,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
             "AWS_EC2_METADATA_DISABLED": "true",
-            # As the images set it: ONNX Runtime reports its use to Microsoft unless it is told not to.
+            # As the images set it: without it ONNX Runtime reports its use to Microsoft.
             "ORT_DISABLE_TELEMETRY": "1",
             **self.environment,
         }
@@ -69,5 +87,22 @@ def random_id(length: int = 12) -> str:
 
 
 def now() -> float:
-    """The time as the JSON protocol carries it: seconds since the epoch, to the millisecond."""
+    """The time as in the JSON protocol: seconds since the epoch, to the millisecond."""
     return round(time.time(), 3)
+
+
+def send_dead_letter(context: Context, queue_arn: str, body: str, attributes: Mapping[str, str]) -> None:
+    """Send a message with attributes of type String to an SQS queue, which is moto's.
+
+    If the queue refuses it, the message is lost and the error is logged. AWS loses it as well, and counts it in a
+    metric.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    sqs = context.client("sqs")
+    typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value}
+    try:
+        url = sqs.get_queue_url(QueueName=queue_arn.rsplit(":", 1)[-1])["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=typed)
+    except (ClientError, BotoCoreError) as error:
+        log.error("dead-letter queue %s: the message is lost: %s: %s", queue_arn, error, body)

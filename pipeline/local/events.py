@@ -1,7 +1,7 @@
 """EventBridge's delivery: events that match a rule's pattern reach the rule's Lambda targets.
 
-Rules and targets live in moto; matching is by the rule's own pattern. Lambda takes an event and retries by itself, so
-that what cannot be delivered, and goes to the target's dead-letter queue, is an event for a function that is not there:
+Rules and targets are in moto; an event is matched with a rule's own pattern. Lambda accepts an event and retries by
+itself, so that an event cannot be delivered only if its function is missing. It goes to the target's dead-letter queue:
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 """
 
@@ -15,9 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pipeline.local import dead_letters
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError, send_dead_letter
 from pipeline.local.machine.functions import Functions
 
 log = logging.getLogger(__name__)
@@ -34,7 +32,7 @@ class Events:
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="event")
 
     def operations(self) -> dict[str, Callable[[Event], Event]]:
-        """PutEvents; all else of EventBridge is moto's."""
+        """PutEvents; moto has EventBridge's other operations."""
         return {"PutEvents": self._put}
 
     def emit(self, detail_type: str, resources: list[str], detail: Event) -> None:
@@ -42,7 +40,7 @@ class Events:
         self._deliver("aws.sagemaker", detail_type, resources, detail)
 
     def close(self) -> None:
-        """Wait for deliveries under way."""
+        """Wait for deliveries that run."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _put(self, request: Event) -> Event:
@@ -100,7 +98,7 @@ class Events:
         except ServiceError as error:
             log.warning("%s: %s", rule, error)
             if queue := target.get("DeadLetterConfig", {}).get("Arn"):
-                # A target that is not there is not tried again.
+                # There is no retry for a missing target.
                 attributes = {
                     "RULE_ARN": rule,
                     "TARGET_ARN": arn,
@@ -108,4 +106,4 @@ class Events:
                     "ERROR_MESSAGE": error.message,
                     "RETRY_ATTEMPTS": "0",
                 }
-                dead_letters.send(self._context, queue, body, attributes)
+                send_dead_letter(self._context, queue, body, attributes)

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: groups and streams as files, so that logs outlive the process and open in any editor.
+"""CloudWatch Logs: groups and streams as files, which outlive the process and open in any editor.
 
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/Welcome.html
 """
@@ -10,19 +10,17 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Request, ServiceError
 
-Request = dict[str, Any]
-# Beside a group's streams, which end in .log.
+# A file in a group's folder, next to its streams, which end in .log.
 _RETENTION = "retention"
 PAGE = 10_000  # GetLogEvents and FilterLogEvents return at most this many events
 
 
 class Logs:
-    """Log events in `FOLDER/GROUP/STREAM.log`, one a line: milliseconds since the epoch, a tab, the message."""
+    """Log events in `FOLDER/GROUP/STREAM.log`, one per line: milliseconds since the epoch, a tab, the message."""
 
     def __init__(self, folder: Path, arn: Callable[[str, str], str]) -> None:
         self._folder = folder
@@ -42,7 +40,7 @@ class Logs:
                 file.write(f"{int(time.time() * 1000)}\t{message.rstrip()}\n")
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
-        """Operation names and their handlers."""
+        """Handlers by operation."""
         return {
             "CreateLogGroup": self._create_group,
             "DeleteLogGroup": self._delete_group,
@@ -65,7 +63,7 @@ class Logs:
         return {}
 
     def _put_retention(self, request: Request) -> Request:
-        """Kept and described; nothing is deleted by age."""
+        """Store the retention, which is described only: no event is deleted by age."""
         (self._existing(request["logGroupName"]) / _RETENTION).write_text(str(request["retentionInDays"]))
         return {}
 
@@ -98,13 +96,10 @@ class Logs:
         return {"logGroups": groups[: request.get("limit", 50)]}
 
     def _bytes(self, group: str) -> int:
-        return sum(path.stat().st_size for path in (self._folder / quote(group, safe="")).glob("*.log"))
+        return sum(path.stat().st_size for path in self._group(group).glob("*.log"))
 
     def _streams(self, request: Request) -> list[tuple[str, Path]]:
-        group = request.get("logGroupName") or request.get("logGroupIdentifier", "")
-        folder = self._folder / quote(group, safe="")
-        if not folder.is_dir():
-            raise ServiceError("ResourceNotFoundException", "The specified log group does not exist.")
+        folder = self._existing(request.get("logGroupName") or request.get("logGroupIdentifier", ""))
         return sorted((unquote(path.stem), path) for path in folder.glob("*.log"))
 
     def _describe_streams(self, request: Request) -> Request:
@@ -128,7 +123,7 @@ class Logs:
         return {"logStreams": streams[: request.get("limit", 50)]}
 
     def _get_events(self, request: Request) -> Request:
-        """Forwards only: a token is the number of the next event, and the same token again means the end."""
+        """A page of events, forwards only. A token is the number of the next event; the same token again is the end."""
         path = dict(self._streams(request)).get(request["logStreamName"])
         if path is None:
             raise ServiceError("ResourceNotFoundException", "The specified log stream does not exist.")
@@ -147,11 +142,11 @@ class Logs:
         }
 
     def _filter_events(self, request: Request) -> Request:
-        """Of filter patterns, plain terms that all have to occur; quotes hold words together."""
+        """The events with all terms of the pattern. A term is a word, or several in quotes."""
         names = request.get("logStreamNames")
         prefix = request.get("logStreamNamePrefix", "")
         terms = _terms(request.get("filterPattern", ""))
-        found: list[Request] = [
+        events: list[Request] = [
             {
                 "logStreamName": name,
                 "timestamp": at,
@@ -164,18 +159,18 @@ class Logs:
             for number, (at, text) in enumerate(_read(path))
             if _within((at, text), request) and all(term in text for term in terms)
         ]
-        found.sort(key=lambda event: event["timestamp"])
+        events.sort(key=lambda event: event["timestamp"])
         start = int(request.get("nextToken") or 0)
         limit = min(request.get("limit", PAGE), PAGE)
-        response: Request = {"events": found[start : start + limit], "searchedLogStreams": []}
-        if start + limit < len(found):
+        response: Request = {"events": events[start : start + limit], "searchedLogStreams": []}
+        if start + limit < len(events):
             response["nextToken"] = str(start + limit)
         return response
 
 
 def _terms(pattern: str) -> list[str]:
     if any(character in pattern for character in "{}[]?%"):
-        raise ServiceError("InvalidParameterException", "The local cloud filters by plain terms only.")
+        raise ServiceError("InvalidParameterException", "The local cloud filters by words and quoted phrases only.")
     import shlex
 
     try:

@@ -1,7 +1,7 @@
 """The local cloud's process: `python -m pipeline.local.server DIRECTORY`, started by `pipeline.local.cloud`.
 
-It starts the object store, answers AWS's APIs on one port, and ends all it started on SIGTERM. Its settings and, once
-it is ready, its pid are in DIRECTORY/cloud.json.
+It starts the object store and answers AWS's APIs on one port, until SIGTERM ends it and its children. Its settings and,
+once it is ready, its pid are in DIRECTORY/cloud.json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger("pipeline.local")
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Requests are not logged one by one; HTTP/1.1 keeps clients' connections open."""
+    """Logs no requests; HTTP/1.1 keeps clients' connections open."""
 
     protocol_version = "HTTP/1.1"
 
@@ -85,7 +85,7 @@ def main() -> None:
     try:
         serve(settings)
     except PipelineError as error:
-        # The parent shows the last line to the user.
+        # The parent process reports the last line to the user.
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
 

@@ -1,22 +1,20 @@
-"""The table of what the local cloud answers itself: service, operation, handler. All else is moto's.
+"""The operations that the local cloud answers itself: handlers by service and operation. Moto answers all others.
 
-Of the services named here (SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs, EventBridge Scheduler) any
-other operation is answered with the error for an unknown one. Of Lambda, EventBridge and ECR only Invoke, PutEvents and
-DescribeImages are answered here.
+Other operations of SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs and EventBridge Scheduler are
+answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents and ECR's DescribeImages are
+answered here, and their services' other operations by moto.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from pipeline.local.athena import Athena, S3Access
 from pipeline.local.cloudformation.service import CloudFormation
 from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.container_registry import ContainerRegistry
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, Request, ServiceError
 from pipeline.local.events import Events
 from pipeline.local.logs import Logs
 from pipeline.local.machine.functions import Functions
@@ -26,7 +24,7 @@ from pipeline.local.sagemaker.jobs import JobServices
 from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.pipelines import Pipelines
 from pipeline.local.sagemaker.processing import ProcessingJobs
-from pipeline.local.sagemaker.registry import Registry
+from pipeline.local.sagemaker.registry import ModelRegistry
 from pipeline.local.sagemaker.steps import StepRunners
 from pipeline.local.sagemaker.tags import Tags
 from pipeline.local.sagemaker.training import TrainingJobs
@@ -37,14 +35,13 @@ from pipeline.local.scheduler.targets import Targets
 
 log = logging.getLogger(__name__)
 
-# Services whose other operations are moto's.
+# Services with other operations in moto.
 _SHARED = ("events", "ecr")
-Request = dict[str, Any]
 Handler = Callable[[Request], Request]
 
 
 class Services:
-    """All services of one cloud, wired together."""
+    """All services of one cloud."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -54,7 +51,7 @@ class Services:
         images = ImageRegistry(context.directory / "images")
         job_services = JobServices(context, self.logs, images)
         self._tags = Tags(context.store)
-        self._registry = Registry(context, self.events)
+        self._registry = ModelRegistry(context, self.events)
         self._processing = ProcessingJobs(job_services)
         self._training = TrainingJobs(job_services)
         self._tuning = TuningJobs(job_services, self._training)
@@ -68,7 +65,7 @@ class Services:
             training=self._training,
             tuning=self._tuning,
             registry=self._registry,
-            models=self._models.create_model,
+            create_model=self._models.create_model,
             functions=self.functions,
             validate=lambda operation, request: _validate_request("sagemaker", operation, request),
         )
@@ -107,7 +104,7 @@ class Services:
         }
 
     def owns(self, service: str, operation: str) -> bool:
-        """Whether a request is answered here, be it with an error, rather than by moto."""
+        """Whether a request is answered here, if only with an error, and not by moto."""
         return service in self.table and (service not in _SHARED or operation in self.table[service])
 
     def call(self, service: str, operation: str, request: Request) -> Request:
@@ -118,18 +115,18 @@ class Services:
         _validate_request(service, operation, request)
         response = handler(request)
         if service == "sagemaker" and operation.startswith("Create"):
-            self._tags.keep(request, response)
+            self._tags.add_created(request, response)
         _validate_response(service, operation, response)
         return response
 
     def restore(self) -> None:
-        """Start what runs all the time, after a restart what ran before it."""
+        """Restore stacks and endpoints after a restart, and start the scheduler."""
         self._cloudformation.restore()
         self.endpoints.restore()
         self._scheduler.start()
 
     def close(self) -> None:
-        """End everything that was started, executions before their jobs."""
+        """Stop everything, executions before their jobs."""
         self._scheduler.close()
         self._cloudformation.close()
         jobs = (self._pipelines, self._tuning, self._training, self._processing, self._transform)

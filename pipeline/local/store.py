@@ -1,4 +1,4 @@
-"""Where the local cloud's resources live between two starts: JSON documents in one SQLite file."""
+"""The local cloud's resources as JSON documents in one SQLite file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Document = dict[str, Any]
 
 
 class Store:
-    """Documents by (kind, name), in the order in which they were made. Safe to use from many threads."""
+    """Documents by (kind, name), in the order of their creation. Safe to use from many threads."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ class Store:
         return None if row is None else json.loads(row[0])
 
     def put(self, kind: str, name: str, document: Document) -> None:
-        """Create or replace; a replaced document keeps its place in the order."""
+        """Create or replace a document; a replaced one keeps its place in the order."""
         with self._lock:
             self._connection.execute(
                 "INSERT INTO documents (kind, name, body) VALUES (?, ?, ?)"
@@ -43,7 +43,7 @@ class Store:
             )
 
     def create(self, kind: str, name: str, document: Document) -> bool:
-        """Create; False, and nothing done, where the name is taken."""
+        """Create a document. Returns False if the name is taken."""
         with self._lock:
             cursor = self._connection.execute(
                 "INSERT OR IGNORE INTO documents (kind, name, body) VALUES (?, ?, ?)",
@@ -52,7 +52,7 @@ class Store:
             return cursor.rowcount == 1
 
     def update(self, kind: str, name: str, change: Callable[[Document], None]) -> Document:
-        """Change a document in place, atomically. Raises KeyError where there is none."""
+        """Change a document in place, atomically. Returns the result. Raises KeyError if there is none."""
         with self._lock:
             document = self.get(kind, name)
             if document is None:
@@ -62,7 +62,7 @@ class Store:
             return document
 
     def delete(self, kind: str, name: str) -> bool:
-        """Remove; False where there was none."""
+        """Delete a document. Returns False if there is none."""
         with self._lock:
             cursor = self._connection.execute("DELETE FROM documents WHERE kind = ? AND name = ?", (kind, name))
             return cursor.rowcount == 1

@@ -1,1 +1,1 @@
-"""Where bins come from, synthetic ones or a user's own, and how they get into the raw bucket."""
+"""Photos of bins, synthetic or the user's own, and their upload into the raw bucket."""

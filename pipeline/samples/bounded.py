@@ -1,4 +1,4 @@
-"""Many requests at a time, in order, and never more in memory than a window of them."""
+"""Many requests at a time, in order, with a bounded number of results in memory."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def bounded_map(
-    function: Callable[[Given], Made], items: Iterable[Given], *, workers: int, window: int
-) -> Iterator[Made]:
-    """`function` of each item, in the items' order, from `workers` threads; at most `window` results wait.
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, window: int
+) -> Iterator[Result]:
+    """The results of `function` in the items' order, from `workers` threads; at most `window` results wait.
 
-    Items are drawn as results are taken. The first exception is raised to the caller, and what has not begun by then
-    is given up; so it is when the caller stops early.
+    Items are read as results are used. The first exception is raised to the caller; work that has not begun by then is
+    cancelled, as it is when the caller stops early.
     """
-    waiting: deque[Future[Made]] = deque()
+    waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(workers)
     try:
         for item in items:

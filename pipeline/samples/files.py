@@ -14,7 +14,7 @@ from steps.contracts.errors import PipelineError
 
 @dataclass(frozen=True)
 class Files:
-    """Every file's name below the root with its size in bytes, and how to read one."""
+    """The size in bytes of each file by its name below the root, and a function that reads a file."""
 
     sizes: dict[str, int]
     load: Callable[[str], bytes]
@@ -33,23 +33,23 @@ def in_folder(path: Path) -> Files:
         try:
             return (path / name).read_bytes()
         except OSError as error:
-            raise PipelineError(f"{path / name}: cannot be read: {error.strerror}; remove it or mend it") from error
+            raise PipelineError(f"{path / name}: cannot be read: {error.strerror}; remove or repair it") from error
 
     return Files(sizes, load)
 
 
 def in_tar(path: Path) -> Files:
-    """The members of an uncompressed tar. Nothing is extracted: a member is read from its place when it is wanted.
+    """The members of an uncompressed tar. Nothing is extracted: `load` reads a member from its place in the tar.
 
-    Raises PipelineError for what is no such tar, ends early, or holds a name that leads out of it.
+    Raises PipelineError for another file, a tar that ends early, and a name that leads out of the tar.
     """
     try:
         with tarfile.open(path, "r:") as archive:
             members = {_safe_name(path, member.name): member for member in archive if _is_plain(member)}
     except (tarfile.TarError, OSError) as error:
         raise PipelineError(
-            f"{path}: cannot be read as a tar: {error}; is it whole, and not compressed? "
-            f"Make one with: tar -cf bins.tar -C FOLDER {IMAGES} {METADATA}"
+            f"{path}: cannot be read as a tar: {error}; it has to be complete and not compressed. "
+            f"Create one: tar -cf bins.tar -C FOLDER {IMAGES} {METADATA}"
         ) from error
 
     def load(name: str) -> bytes:
@@ -61,19 +61,19 @@ def in_tar(path: Path) -> Files:
         except OSError as error:
             raise PipelineError(f"{path}: can no longer be read: {error.strerror}") from error
         if len(data) != member.size:
-            raise PipelineError(f"{path}: ends within {name}; make the tar again")
+            raise PipelineError(f"{path}: ends within {name}; create the tar again")
         return data
 
     return Files({name: member.size for name, member in members.items()}, load)
 
 
 def _is_plain(member: tarfile.TarInfo) -> bool:
-    """A file whose bytes lie in the archive as they are: no link, no device, no holes."""
+    """Whether a member is a file whose bytes are in the archive as they are: no link, no device, no holes."""
     return member.isreg() and not member.issparse()
 
 
 def _safe_name(path: Path, name: str) -> str:
-    """`name` without a leading `./`; refused where it is absolute or climbs out of the archive."""
+    """`name` without a leading `./`. Raises PipelineError for an absolute name or one with `..`."""
     parts = PurePosixPath(name).parts
     if not parts or parts[0] == "/" or ".." in parts or "\\" in name:
         raise PipelineError(f"{path}: the member {name!r} leads out of the archive; do not use a tar like this")

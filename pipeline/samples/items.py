@@ -1,4 +1,4 @@
-"""The products in synthetic bins and their metadata, in the layout of the Amazon Bin Image Dataset, traps included."""
+"""Products in synthetic bins and their metadata, in the layout of the Amazon Bin Image Dataset, with its defects."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.samples.shapes import SHAPES
 
-# Shares in the real data: of 10,000 bins 609 have an item without a weight and 44 one without dimensions; a bin has
-# about three items. An item's key that is not its `asin` occurs a few times.
+# Shares of products in the real data: of 10,000 bins, with about three products each, 609 have a product without a
+# weight and 44 one without dimensions. A product's key that is not its `asin` occurs a few times.
 NO_WEIGHT = 0.022
 NO_DIMENSIONS = 0.0015
 OTHER_KEY = 0.001
@@ -31,8 +31,8 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
-class Item:
-    """A product: what it is, and the seed that all its units are drawn from."""
+class Product:
+    """A product, and the seed that all its units are drawn from."""
 
     asin: str
     kind: str
@@ -41,30 +41,30 @@ class Item:
     aspect: float
 
 
-def random_item(rng: np.random.Generator) -> Item:
+def random_product(rng: np.random.Generator) -> Product:
     """A new product of a random kind."""
     kinds = tuple(SHAPES)
     kind = kinds[int(rng.integers(len(kinds)))]
     asin = "B0" + "".join(_ASIN[i] for i in rng.integers(0, len(_ASIN), 8))
     words = (_pick(_MAKERS, rng), _pick(_TRAITS, rng), _pick(_NAMES[kind], rng))
-    return Item(asin, kind, " ".join(words), int(rng.integers(2**31)), rng.uniform(*SHAPES[kind].aspect))
+    return Product(asin, kind, " ".join(words), int(rng.integers(2**31)), rng.uniform(*SHAPES[kind].aspect))
 
 
 def _pick(words: Sequence[str], rng: np.random.Generator) -> str:
     return words[int(rng.integers(len(words)))]
 
 
-def metadata(contents: Sequence[tuple[Item, int]], seed: Sequence[int]) -> bytes:
-    """The JSON of a bin that holds each item so many times.
+def metadata(contents: Sequence[tuple[Product, int]], seed: Sequence[int]) -> bytes:
+    """The JSON of a bin with its products and their quantities.
 
-    An item's measures and what is missing of them depend on `seed` (that of the physical bin) and on the item alone,
-    so that two photos of one bin agree.
+    A product's measures, and the missing ones, depend only on `seed` (that of the physical bin) and the product, so
+    that two photos of one bin agree.
     """
     data = {}
-    for item, quantity in contents:
-        rng = np.random.default_rng([*seed, item.look])
-        key = item.asin if rng.random() >= OTHER_KEY else f"X{item.asin[1:]}"
-        data[key] = _entry(item, quantity, rng)
+    for product, quantity in contents:
+        rng = np.random.default_rng([*seed, product.look])
+        key = product.asin if rng.random() >= OTHER_KEY else f"X{product.asin[1:]}"
+        data[key] = _entry(product, quantity, rng)
     document = {
         "BIN_FCSKU_DATA": dict(sorted(data.items())),
         "EXPECTED_QUANTITY": sum(quantity for _, quantity in contents),
@@ -72,18 +72,18 @@ def metadata(contents: Sequence[tuple[Item, int]], seed: Sequence[int]) -> bytes
     return json.dumps(document, indent=4).encode()
 
 
-def _entry(item: Item, quantity: int, rng: np.random.Generator) -> dict[str, Any]:
+def _entry(product: Product, quantity: int, rng: np.random.Generator) -> dict[str, Any]:
     long = rng.uniform(4.0, 12.0)
-    sides = sorted((long, long * min(item.aspect, 1 / item.aspect), rng.uniform(0.5, 3.0)))
-    known = rng.random() >= NO_DIMENSIONS
-    height, width, length = ({"unit": "IN", "value": round(side, 12)} if known else None for side in sides)
+    sides = sorted((long, long * min(product.aspect, 1 / product.aspect), rng.uniform(0.5, 3.0)))
+    has_dimensions = rng.random() >= NO_DIMENSIONS
+    height, width, length = ({"unit": "IN", "value": round(side, 12)} if has_dimensions else None for side in sides)
     weight = {"unit": "pounds", "value": round(rng.uniform(0.05, 4.0), 12)} if rng.random() >= NO_WEIGHT else None
     return {
-        "asin": item.asin,
+        "asin": product.asin,
         "height": height,
         "length": length,
-        "name": item.name,
-        "normalizedName": item.name,
+        "name": product.name,
+        "normalizedName": product.name,
         "quantity": quantity,
         "weight": weight,
         "width": width,

@@ -1,7 +1,7 @@
-"""A bin as the data set keeps it, `bin-images/{id}.jpg` beside `metadata/{id}.json`, whatever the place.
+"""The files of a bin in the data set: `bin-images/{id}.jpg` and `metadata/{id}.json`.
 
-The layout is that of the Amazon Bin Image Dataset (https://registry.opendata.aws/amazon-bin-imagery/): its bucket,
-a tar of it and a folder all look alike.
+The layout is that of the Amazon Bin Image Dataset (https://registry.opendata.aws/amazon-bin-imagery/), the same in its
+bucket, in a tar and in a folder.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class Bin:
 
 
 def image_key(image_id: str) -> str:
-    """Where the photo lies, below the root of the data set."""
+    """The key of the photo below the root of the data set."""
     return f"{IMAGES}/{image_id}.jpg"
 
 
 def metadata_key(image_id: str) -> str:
-    """Where the metadata lie, below the root of the data set."""
+    """The key of the metadata below the root of the data set."""
     return f"{METADATA}/{image_id}.json"
 
 
 def parse(name: str) -> tuple[Kind, str] | None:
-    """What the file `name` (relative to the root) is, and its id; None where it is no part of the data set."""
+    """The kind and the id of the file `name` (relative to the root); None for a file of another name."""
     match = _MEMBER.fullmatch(name)
     if match is None:
         return None

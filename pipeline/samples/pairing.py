@@ -1,4 +1,4 @@
-"""Photos and metadata brought together by id, from two listings in order, without holding either."""
+"""Pairs of photos and metadata by id, from two sorted listings of any length."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-# A photo of the real data set has 200 KB at most. What is larger is no bin photo and would only cost memory.
+# A photo of the real data set has 200 KB at most. A larger file is no photo of a bin and would only use memory.
 MAX_BYTES = 32 * 1024 * 1024
 
 NO_METADATA = "image without metadata"
@@ -17,22 +17,22 @@ OTHER_FILE = "file that is neither"
 
 @dataclass(frozen=True)
 class Listed:
-    """A file of a listing: whose it is, and its size in bytes."""
+    """A file of a listing: the id of its bin, and its size in bytes."""
 
     image_id: str
     size: int
 
     @property
     def order(self) -> str:
-        """Where S3 lists the file among others of its folder: keys are compared with their suffix's dot."""
+        """The key by which S3 sorts the files of a folder: ids are compared with the dot of their suffix."""
         return self.image_id + "."
 
 
 def pairs(images: Iterable[Listed], metadata: Iterable[Listed], skipped: Counter[str]) -> Iterator[str]:
-    """The ids that have both a photo and metadata, in order.
+    """The ids with both a photo and metadata, in order.
 
-    Both listings ascend by `Listed.order` and name an id once. What has no counterpart, or is too large to be read,
-    is counted in `skipped` as it is passed.
+    Both listings are sorted by `Listed.order`, with each id once. `skipped` counts the files without a counterpart and
+    those that are too large.
     """
     photos, documents = iter(images), iter(metadata)
     photo, document = next(photos, None), next(documents, None)

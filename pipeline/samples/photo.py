@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.samples.scene import Cavity, Placed, Scene
 from pipeline.samples.shapes import Colour, Pixels
 
-# JPEG quality, and the noise's standard deviation in grey levels: at least, and less than.
+# JPEG quality, and the standard deviation of the noise in grey levels: from the first, below the second.
 QUALITY = (80, 93)
 NOISE = (1, 6)
 # No photo is wider or higher than this.
@@ -21,7 +21,7 @@ NOISE_SIDE = 480
 
 @dataclass(frozen=True)
 class Backdrop:
-    """The empty bin: its picture, and where units may stand."""
+    """The picture of an empty bin, and its inside."""
 
     pixels: Pixels
     cavity: Cavity
@@ -34,7 +34,7 @@ class Backdrop:
 
 
 def _warm(rng: np.random.Generator) -> Colour:
-    """The cloth's yellow, somewhat different in each bin."""
+    """A random yellow of the cloth."""
     red = rng.uniform(160, 215)
     return (int(red), int(red * rng.uniform(0.8, 0.9)), int(red * rng.uniform(0.48, 0.68)))
 
@@ -44,7 +44,7 @@ def _tone(base: Colour, factor: float) -> Colour:
 
 
 def backdrop(rng: np.random.Generator) -> Backdrop:
-    """An empty bin: frame, three walls, a grey floor, creases and stains of the cloth, the bin's own label."""
+    """An empty bin: frame, three walls, a grey floor, creases and stains of the cloth, the label of the bin."""
     width, height = int(rng.integers(320, 421)), int(rng.integers(300, 401))
     cloth = _warm(rng)
     pixels = np.full((height, width, 3), _tone(cloth, 1.08), np.uint8)
@@ -70,7 +70,7 @@ def backdrop(rng: np.random.Generator) -> Backdrop:
 
 
 def _creases(pixels: Pixels, cavity: Cavity, cloth: Colour, rng: np.random.Generator) -> None:
-    """Seams, creases and printed patterns of the back wall: edges that belong to no unit."""
+    """Draw seams, creases and printed patterns on the back wall: edges that belong to no unit."""
     for _ in range(int(rng.integers(0, 11))):
         x, y = rng.uniform(cavity.left, cavity.right), rng.uniform(cavity.top, cavity.back)
         end = (round(x + rng.normal(0, 40)), round(y + rng.normal(0, 60)))
@@ -84,7 +84,7 @@ def _creases(pixels: Pixels, cavity: Cavity, cloth: Colour, rng: np.random.Gener
 
 
 def _bin_label(pixels: Pixels, bottom: int, rng: np.random.Generator) -> None:
-    """The label on the lip below the opening: a coloured plate and a square code."""
+    """Draw the label on the lip below the opening: a coloured plate and a square code."""
     height, width = pixels.shape[:2]
     x, y = int(width * rng.uniform(0.2, 0.6)), bottom + 5
     tall = min(20, height - y - 2)
@@ -99,7 +99,7 @@ def _bin_label(pixels: Pixels, bottom: int, rng: np.random.Generator) -> None:
 
 
 def paint(scene: Scene, empty: Backdrop) -> Pixels:
-    """The units of `scene` in the bin, each with its shadow on what is behind it."""
+    """The picture of the bin with the units of `scene`, each with its shadow on the things behind it."""
     pixels = empty.pixels.copy()
     for unit in scene.units:
         _shadow(pixels, unit)
@@ -111,7 +111,7 @@ def paint(scene: Scene, empty: Backdrop) -> Pixels:
 
 
 def _shadow(pixels: Pixels, unit: Placed, spread: int = 9, strength: float = 0.6) -> None:
-    """Darken what lies around the unit, most below and to the right of it, where the lamp does not reach."""
+    """Darken the surroundings of a unit, most of all below and to the right, away from the lamp."""
     height, width = pixels.shape[:2]
     mask = cv2.copyMakeBorder(unit.sprite.mask, spread, spread, spread, spread, cv2.BORDER_CONSTANT, value=0)
     soft = cv2.blur(mask, (2 * spread - 1, 2 * spread - 1))
@@ -123,7 +123,7 @@ def _shadow(pixels: Pixels, unit: Placed, spread: int = 9, strength: float = 0.6
 
 
 def tape(pixels: Pixels, rng: np.random.Generator) -> None:
-    """Draw the elastic bands that keep things in the bin: bundles of thin translucent lines with some glare."""
+    """Draw the elastic bands in front of the bin: bundles of thin translucent lines with some glare."""
     height, width = pixels.shape[:2]
     bundles = int(rng.integers(1, 4))
     for middle in np.sort(rng.uniform(0.15, 0.85, bundles)) * height:
@@ -147,13 +147,13 @@ def tape(pixels: Pixels, rng: np.random.Generator) -> None:
 
 @functools.cache
 def _noise(strength: int) -> NDArray[np.int16]:
-    """Sensor noise with `strength` grey levels as standard deviation, drawn once: each photo takes a window of it."""
+    """Sensor noise with a standard deviation of `strength` grey levels, drawn once; each photo has a window of it."""
     noise = np.random.default_rng(strength).standard_normal((NOISE_SIDE, NOISE_SIDE, 3), np.float32)
     return np.rint(strength * noise).astype(np.int16)
 
 
 def develop(pixels: Pixels, rng: np.random.Generator) -> bytes:
-    """Take the photo: hand-held framing, the light's strength, colour and fall-off, blur, noise, and JPEG."""
+    """The JPEG of a picture: hand-held framing, strength, colour and fall-off of the light, blur, and noise."""
     import simplejpeg
 
     height, width = pixels.shape[:2]
@@ -174,7 +174,7 @@ def develop(pixels: Pixels, rng: np.random.Generator) -> bytes:
 
 
 def _light(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The lamp: a factor for each pixel and channel, (height, width, 3)."""
+    """The light of the lamp: a factor per pixel and channel, (height, width, 3)."""
     strength, across, down = rng.uniform(0.72, 1.15), rng.uniform(-0.22, 0.22), rng.uniform(-0.22, 0.22)
     columns = np.linspace(1 - across, 1 + across, width, dtype=np.float32)
     rows = np.linspace(-down, down, height, dtype=np.float32)

@@ -1,70 +1,47 @@
-"""Bins of a public S3 bucket, such as the data set's own, read without credentials."""
+"""Bins of a public S3 bucket, such as that of the data set, read without credentials."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.samples.bounded import bounded_map
 from pipeline.samples.layout import IMAGES, METADATA, Bin, image_key, metadata_key, parse
 from pipeline.samples.pairing import OTHER_FILE, Listed, pairs
 from steps.contracts.errors import PipelineError
+from steps.contracts.s3_uri import S3Uri
 
-# Where AWS keeps its open data. Other regions redirect to themselves.
+# The region of AWS's open data. Buckets of other regions redirect to their own.
 REGION = "us-east-1"
 WORKERS = 16
 WINDOW = 64
-_URI = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
 
 
-@dataclass(frozen=True)
-class Location:
-    """A bucket and a prefix that is empty or ends in a slash; `endpoint` is None for AWS itself."""
+def read(root: S3Uri, skipped: Counter[str], endpoint: str | None = None) -> Iterator[Bin]:
+    """The bins below `root`, in key order, several at a time; `endpoint` None is AWS.
 
-    bucket: str
-    prefix: str
-    endpoint: str | None = None
-
-    @classmethod
-    def parse(cls, uri: str, endpoint: str | None = None) -> Location:
-        """Read `s3://bucket/prefix`. Raises PipelineError for anything else."""
-        match = _URI.fullmatch(uri)
-        if match is None:
-            raise PipelineError(f"{uri!r} is not an S3 URI; write s3://bucket/prefix")
-        prefix = (match["prefix"] or "").strip("/")
-        return cls(match["bucket"], f"{prefix}/" if prefix else "", endpoint)
-
-    def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
-
-
-def read(location: Location, skipped: Counter[str]) -> Iterator[Bin]:
-    """The bins below `location`, in key order, several at a time.
-
-    Raises PipelineError when the bucket does not exist, is not public, cannot be reached, or holds no bins there.
+    Raises PipelineError when the bucket does not exist, is not public, cannot be reached, or has no bins there.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    client = _client(location)
-    found = False
+    client = _client(endpoint)
+    is_empty = True
     try:
-        ids = pairs(_listed(client, location, IMAGES, skipped), _listed(client, location, METADATA, skipped), skipped)
-        for one in bounded_map(lambda i: _get(client, location, i), ids, workers=WORKERS, window=WINDOW):
-            found = True
-            yield one
+        ids = pairs(_listed(client, root, IMAGES, skipped), _listed(client, root, METADATA, skipped), skipped)
+        for sample in bounded_map(lambda image_id: _get(client, root, image_id), ids, workers=WORKERS, window=WINDOW):
+            is_empty = False
+            yield sample
     except (ClientError, BotoCoreError) as error:
-        raise PipelineError(f"{location}: {_explained(location, error)}") from error
-    if not found:
+        raise PipelineError(f"{_name(root)}: {_explained(root, error)}") from error
+    if is_empty:
         raise PipelineError(
-            f"{location}: no {image_key('ID')} with {metadata_key('ID')} there; give their common prefix"
+            f"{_name(root)}: no {image_key('ID')} with {metadata_key('ID')} there; pass their common prefix"
         )
 
 
-def _client(location: Location) -> Any:
-    """A client that signs nothing. It asks AWS even where the environment points S3 elsewhere: this is a source."""
+def _client(endpoint: str | None) -> Any:
+    """A client that signs nothing, and asks AWS even where the environment has another endpoint for S3."""
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
@@ -77,33 +54,37 @@ def _client(location: Location) -> Any:
         connect_timeout=10,
         retries={"mode": "standard", "total_max_attempts": 5},
     )
-    return boto3.client("s3", config=config, endpoint_url=location.endpoint)
+    return boto3.client("s3", config=config, endpoint_url=endpoint)
 
 
-def _listed(client: Any, location: Location, folder: str, skipped: Counter[str]) -> Iterator[Listed]:
-    root = location.prefix
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=f"{root}{folder}/")
+def _listed(client: Any, root: S3Uri, folder: str, skipped: Counter[str]) -> Iterator[Listed]:
+    prefix = f"{root.join(folder).key}/"
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=root.bucket, Prefix=prefix)
     for page in pages:
         for entry in page.get("Contents", []):
-            member = parse(entry["Key"].removeprefix(root))
+            member = parse(f"{folder}/{entry['Key'].removeprefix(prefix)}")
             if member is None:
                 skipped[OTHER_FILE] += 1
             else:
                 yield Listed(member[1], entry["Size"])
 
 
-def _get(client: Any, location: Location, image_id: str) -> Bin:
+def _get(client: Any, root: S3Uri, image_id: str) -> Bin:
     jpeg, metadata = (
-        client.get_object(Bucket=location.bucket, Key=location.prefix + key)["Body"].read()
+        client.get_object(Bucket=root.bucket, Key=root.join(key).key)["Body"].read()
         for key in (image_key(image_id), metadata_key(image_id))
     )
     return Bin(image_id, jpeg, metadata)
 
 
-def _explained(location: Location, error: Exception) -> str:
+def _name(root: S3Uri) -> str:
+    return str(root).rstrip("/")
+
+
+def _explained(root: S3Uri, error: Exception) -> str:
     code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
     if code in ("AccessDenied", "403", "AllAccessDisabled"):
-        return f"not readable without credentials; copy it: aws s3 cp --recursive {location} FOLDER, and use the folder"
+        return f"not readable without credentials; copy it: aws s3 cp --recursive {_name(root)} FOLDER, and use it"
     if code == "NoSuchBucket":
-        return "there is no such bucket"
-    return f"cannot be read: {error}; without a connection use a folder or a tar"
+        return "the bucket does not exist"
+    return f"cannot be read: {error}; without a connection, use a folder or a tar"

@@ -1,7 +1,7 @@
-"""Where a bin's units stand: placed one by one, never so that a unit could not be counted any more.
+"""The places of a bin's units, chosen one by one so that every unit can be counted.
 
-Units stand on the bin's floor, some on top of others; what stands further forward is drawn later and hides what is
-behind it. A place is taken only if every unit keeps `MINIMUM_VISIBLE` of its own outline in sight.
+Units stand on the bin's floor, some on top of others; a unit further in front is drawn later and hides those behind it.
+A unit gets a place only if each unit keeps the share `MINIMUM_VISIBLE` of its outline visible.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from pipeline.samples.shapes import Pixels, Sprite
 
-# Of each unit's outline, in front of the tape. A unit that shows less can hardly be told from its neighbours.
+# Visible share of each unit's outline, without the tape. A less visible unit can hardly be distinguished.
 MINIMUM_VISIBLE = 0.55
-# Tries per size before a unit is drawn smaller, and how much smaller then.
+# Tries per size before a unit is drawn smaller, the factor of its size then, and the share of units on top of others.
 TRIES = 24
 SHRINK = 0.88
 STACKED = 0.3
@@ -35,18 +35,18 @@ class Cavity:
 
     @property
     def width(self) -> int:
-        """Of the opening."""
+        """Width of the opening."""
         return self.right - self.left
 
     @property
     def height(self) -> int:
-        """Of the opening."""
+        """Height of the opening."""
         return self.bottom - self.top
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A unit in its place: the sprite as it is drawn, and where its upper left corner is."""
+    """A unit in its place: the sprite, and the position of its upper left corner."""
 
     sprite: Sprite
     x: int
@@ -60,21 +60,21 @@ class Placed:
 
 
 class Scene:
-    """Units from back to front, and which of them is seen at each pixel."""
+    """Units from back to front, and the visible unit of each pixel."""
 
     def __init__(self, width: int, height: int) -> None:
         self.units: list[Placed] = []
-        # Of each pixel the position in `units`, -1 where there is none; of each unit its pixels in all and in sight.
+        # The index in `units` per pixel, -1 for none; the pixels of each unit, and its visible ones.
         self.owner: NDArray[np.int16] = np.full((height, width), -1, np.int16)
         self._areas: list[int] = []
         self._seen: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def visible(self) -> list[float]:
-        """Of each unit the share of its outline that no other unit hides."""
+        """The share of each unit's outline that no other unit hides."""
         return [float(seen / area) for seen, area in zip(self._seen, self._areas, strict=True)]
 
     def add(self, unit: Placed) -> bool:
-        """Put `unit` in front of all others and say whether that could be: not if it hid one of them too much."""
+        """Put `unit` in front of all others. Returns False, and adds nothing, if it would hide one of them too much."""
         region, mask = self.owner[unit.window], unit.sprite.mask > 0
         hidden = np.bincount(region[mask] + 1, minlength=len(self.units) + 1)[1:]
         remain = self._seen - hidden
@@ -89,7 +89,7 @@ class Scene:
 
 
 def turned(sprite: Sprite, degrees: float, scale: float) -> Sprite:
-    """The sprite turned about its middle and scaled, in a picture that just holds it."""
+    """The sprite turned about its middle and scaled, in a picture of its new size."""
     height, width = sprite.mask.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, scale)
     cos, sin = abs(matrix[0, 0]), abs(matrix[0, 1])
@@ -104,15 +104,15 @@ def turned(sprite: Sprite, degrees: float, scale: float) -> Sprite:
 def arrange(
     sprites: Sequence[tuple[Sprite, float]], cavity: Cavity, size: tuple[int, int], rng: np.random.Generator
 ) -> Scene:
-    """Place every sprite, given with the degrees it leans, in a picture of `size` (width, height).
+    """A scene of `size` (width, height) with all sprites, each given with the degrees that it leans.
 
-    All of them are in the scene that is returned: what finds no place is made smaller until it does.
+    A sprite without a place is drawn smaller until it has one.
     """
     scene = Scene(*size)
-    # From back to front; evenly spread depths keep the last ones from hiding all others.
+    # From back to front. Depths over the whole floor prevent that the last units hide all others.
     depths = np.sort(rng.random(len(sprites)))
     for (sprite, lean), depth in zip(sprites, depths, strict=True):
-        # The far end of the floor is drawn smaller, as the camera sees it.
+        # Units at the far end of the floor are smaller in the picture.
         scale = 0.86 + 0.14 * float(depth)
         while not _place(scene, turned(sprite, lean, scale), float(depth), cavity, rng):
             scale *= SHRINK

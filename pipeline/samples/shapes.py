@@ -1,7 +1,7 @@
-"""What synthetic bins are filled with, drawn one unit at a time: boxes, books, bottles, cans, pouches, cards.
+"""Drawings of the units in synthetic bins: boxes, books, bottles, cans, pouches, cards.
 
-A unit is drawn upright and face on, into a picture of its own with a mask, from a random generator that stands for
-the product: the same generator state gives the same product again.
+A unit is drawn upright, from the front, into a picture of its own with a mask. The random generator determines the
+product: the same state of the generator draws the same product.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Colour = tuple[int, int, int]
 # Left, top, right, bottom, in pixels from the unit's upper left corner.
 Area = tuple[float, float, float, float]
 
-# Room around a drawing for its antialiased outline.
+# Pixels around a drawing for its antialiased outline.
 MARGIN = 2
-# How dark the outline is: neighbours that touch stay two things, as in a photo the shade between them keeps them.
+# Brightness of the outline, which separates neighbours that touch, as the shade between them does in a photo.
 RIM = 0.45
 KRAFT = (168, 124, 84)
 
 
 @dataclass(frozen=True)
 class Sprite:
-    """`pixels` (height, width, 3) RGB and `mask` (height, width), 255 where the unit is."""
+    """`pixels` (height, width, 3) in RGB and `mask` (height, width), 255 on the unit."""
 
     pixels: Pixels
     mask: Pixels
@@ -46,13 +46,13 @@ def _shade(base: Colour, factor: float) -> Colour:
 
 
 def _contrast(base: Colour) -> Colour:
-    """Ink that can be read on `base`."""
+    """The colour of ink that is readable on `base`."""
     light = 0.299 * base[0] + 0.587 * base[1] + 0.114 * base[2] > 120
     return (35, 30, 40) if light else (235, 232, 222)
 
 
 class _Canvas:
-    """The picture and the mask of one unit; coordinates are in pixels from the unit's own upper left corner."""
+    """The picture and the mask of one unit; coordinates are pixels from the unit's upper left corner."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
@@ -66,7 +66,7 @@ class _Canvas:
         cv2.fillPoly(self.mask, [corners], 255)
 
     def rectangle(self, left: float, top: float, right: float, bottom: float, fill: Colour) -> None:
-        """Paint an upright rectangle on the unit; the outline stays as it is."""
+        """Paint an upright rectangle on the unit, which does not change the outline."""
         x0, y0 = max(0, round(left)) + MARGIN, max(0, round(top)) + MARGIN
         x1, y1 = min(self.width, round(right)) + MARGIN, min(self.height, round(bottom)) + MARGIN
         if x1 > x0 and y1 > y0:
@@ -79,7 +79,7 @@ class _Canvas:
         cv2.ellipse(self.mask, centre, axes, 0, 0, 360, 255, -1)
 
     def round_off(self, strength: float) -> None:
-        """Shade from the middle to both sides, as light falls on a cylinder."""
+        """Shade from the middle to both sides, as on a cylinder."""
         across = np.linspace(-1, 1, self.pixels.shape[1])
         profile = 1.12 - strength * np.abs(across + 0.25) ** 1.6
         profile += 0.5 * np.exp(-(((across + 0.4) / 0.07) ** 2)) * strength
@@ -95,7 +95,7 @@ class _Canvas:
 
 
 def _lines_of_text(canvas: _Canvas, rng: np.random.Generator, area: Area, ink: Colour, lines: int) -> None:
-    """Words too small to read: rows of dashes inside `area`."""
+    """Paint words that are too small to read: rows of dashes inside `area`."""
     left, top, right, bottom = area
     pitch = (bottom - top) / max(1, lines)
     if pitch < 3:
@@ -111,7 +111,7 @@ def _lines_of_text(canvas: _Canvas, rng: np.random.Generator, area: Area, ink: C
 
 
 def _barcode(canvas: _Canvas, rng: np.random.Generator, area: Area) -> None:
-    """A white sticker with bars and a line of text, as a warehouse puts on what has no code of its own."""
+    """Paint a white sticker with bars and a line of text, as warehouses put on products without a code."""
     x, y, width, height = area[0], area[1], area[2] - area[0], area[3] - area[1]
     canvas.rectangle(*area, (232, 230, 224))
     bar = x + 0.1 * width
@@ -123,7 +123,7 @@ def _barcode(canvas: _Canvas, rng: np.random.Generator, area: Area) -> None:
 
 
 def _sticker(canvas: _Canvas, rng: np.random.Generator, face: Area) -> None:
-    """A barcode sticker somewhere on `face`, on about half of all products."""
+    """Paint a barcode sticker somewhere on `face`, on about half of all products."""
     left, top, right, bottom = face
     width, height = min(34.0, 0.55 * (right - left)), min(20.0, 0.3 * (bottom - top))
     if rng.random() < 0.5 and width > 12 and height > 8:
@@ -132,7 +132,7 @@ def _sticker(canvas: _Canvas, rng: np.random.Generator, face: Area) -> None:
 
 
 def box(width: int, height: int, rng: np.random.Generator) -> Sprite:
-    """A carton: front, lid and one side, of cardboard or printed."""
+    """A carton of plain or printed cardboard: front, lid and one side."""
     canvas = _Canvas(width, height)
     kraft = rng.random() < 0.45
     base = _shade(KRAFT, rng.uniform(0.8, 1.2)) if kraft else colour(rng, (0.15, 0.8), (0.4, 0.92))
@@ -155,7 +155,7 @@ def box(width: int, height: int, rng: np.random.Generator) -> Sprite:
 
 
 def book(width: int, height: int, rng: np.random.Generator) -> Sprite:
-    """A book or a disc case: a cover with a title and a picture, the pages showing on one side."""
+    """A book or a disc case: a cover with a title and a picture, and the pages on one side."""
     canvas = _Canvas(width, height)
     cover = colour(rng, (0.25, 0.9), (0.3, 0.85))
     pages = max(2.0, 0.08 * width)
@@ -193,7 +193,7 @@ def bottle(width: int, height: int, rng: np.random.Generator) -> Sprite:
 
 
 def can(width: int, height: int, rng: np.random.Generator) -> Sprite:
-    """A tin or a jar: a cylinder with its lid seen from above."""
+    """A tin or a jar: a cylinder with its lid."""
     canvas = _Canvas(width, height)
     body, lid = colour(rng, (0.2, 0.9), (0.4, 0.9)), height * rng.uniform(0.08, 0.14)
     middle = width / 2
@@ -220,7 +220,7 @@ def can(width: int, height: int, rng: np.random.Generator) -> Sprite:
 
 
 def pouch(width: int, height: int, rng: np.random.Generator) -> Sprite:
-    """Something soft in a polybag: an uneven outline, folds that shine, a printed patch."""
+    """A soft product in a polybag: an uneven outline, folds that shine, a printed patch."""
     canvas = _Canvas(width, height)
     film = colour(rng, (0.02, 0.55), (0.55, 0.95))
     angles = np.linspace(0, 2 * np.pi, 22, endpoint=False)
@@ -245,7 +245,7 @@ def pouch(width: int, height: int, rng: np.random.Generator) -> Sprite:
 
 
 def card(width: int, height: int, rng: np.random.Generator) -> Sprite:
-    """A blister card: printed cardboard with a hole to hang it by and the product under clear plastic."""
+    """A blister card: printed cardboard with a hole, and the product under clear plastic."""
     canvas = _Canvas(width, height)
     print_, product = colour(rng, (0.3, 0.95), (0.45, 0.95)), colour(rng, (0.0, 0.5), (0.12, 0.6))
     bevel = 0.06 * width
@@ -262,7 +262,7 @@ def card(width: int, height: int, rng: np.random.Generator) -> Sprite:
 
 @dataclass(frozen=True)
 class Shape:
-    """How to draw a kind of unit, the width-to-height ratios it comes in, and whether it may lie on its side."""
+    """A kind of unit: its drawing, the range of its width-to-height ratios, and the share that lies on its side."""
 
     draw: Callable[[int, int, np.random.Generator], Sprite]
     aspect: tuple[float, float]

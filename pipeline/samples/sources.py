@@ -1,4 +1,4 @@
-"""Where bins come from: the generator, a folder, a tar, or a public S3 bucket. All are read as they are asked for."""
+"""Sources of bins: the generator, a folder, a tar, or a public S3 bucket. All are read lazily."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from pipeline.samples.files import Files
 from pipeline.samples.layout import IMAGES, METADATA, Bin, Kind, image_key, metadata_key, parse
 from pipeline.samples.pairing import OTHER_FILE, Listed, pairs
 from steps.contracts.errors import PipelineError
+from steps.contracts.s3_uri import S3Uri
 
 
 class Source:
     """Bins to iterate over once.
 
-    `count` is how many there will be at most, None where only reading tells. `skipped` counts, while the bins are
-    read, what was left out and why.
+    `count` is their greatest possible number, None where it is unknown before reading. `skipped` counts the files that
+    were left out so far, by reason.
     """
 
     def __init__(
@@ -38,15 +39,15 @@ def open_source(
 ) -> Source:
     """The bins that `text` names, at most `limit` of them.
 
-    None: `count` synthetic bins of `seed`. `s3://bucket/prefix`: a public bucket, read without credentials, at AWS or
-    at another `endpoint`. Anything else: a folder or a tar that holds `bin-images/` and `metadata/`. Raises
-    PipelineError, here or while the bins are read, when it is none of these or cannot be read.
+    None: `count` synthetic bins of `seed`. `s3://bucket/prefix`: a public bucket, read without credentials, of AWS or
+    of another `endpoint`. Anything else: a folder or a tar with `bin-images/` and `metadata/`. Raises PipelineError or
+    StepError, here or while the bins are read, for another source or one that cannot be read.
     """
     if text is None:
         return Source(lambda _: synthetic.generate(count, seed), count, limit)
     if text.startswith("s3://"):
-        location = public_s3.Location.parse(text, endpoint)
-        return Source(lambda skipped: public_s3.read(location, skipped), None, limit)
+        root = S3Uri.parse(text)
+        return Source(lambda skipped: public_s3.read(root, skipped, endpoint), None, limit)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         raise PipelineError(f"{text}: bins are read from a folder, a tar or s3://bucket/prefix")
     path = Path(text).expanduser()
@@ -54,13 +55,13 @@ def open_source(
         return _from_files(path, files.in_folder(path), limit)
     if path.is_file():
         return _from_files(path, files.in_tar(path), limit)
-    raise PipelineError(f"{text}: no such file or folder; give a folder or a tar with {IMAGES}/ and {METADATA}/ in it")
+    raise PipelineError(f"{text}: no such file or folder; pass a folder or a tar with {IMAGES}/ and {METADATA}/ in it")
 
 
-def _from_files(path: Path, found: Files, limit: int | None) -> Source:
+def _from_files(path: Path, content: Files, limit: int | None) -> Source:
     listed: dict[Kind, list[Listed]] = {"image": [], "metadata": []}
     others = 0
-    for name, size in found.sizes.items():
+    for name, size in content.sizes.items():
         member = parse(name)
         if member is None:
             others += 1
@@ -68,13 +69,13 @@ def _from_files(path: Path, found: Files, limit: int | None) -> Source:
             listed[member[0]].append(Listed(member[1], size))
     if not listed["image"] or not listed["metadata"]:
         missing = image_key("ID") if not listed["image"] else metadata_key("ID")
-        raise PipelineError(f"{path}: holds no {missing}; photos belong in {IMAGES}/, metadata in {METADATA}/")
-    images, metadata = (sorted(side, key=lambda one: one.order) for side in listed.values())
+        raise PipelineError(f"{path}: has no {missing}; photos belong in {IMAGES}/, metadata in {METADATA}/")
+    images, metadata = (sorted(side, key=lambda file: file.order) for side in listed.values())
 
     def read(skipped: Counter[str]) -> Iterator[Bin]:
         if others:
             skipped[OTHER_FILE] += others
         for image_id in pairs(images, metadata, skipped):
-            yield Bin(image_id, found.load(image_key(image_id)), found.load(metadata_key(image_id)))
+            yield Bin(image_id, content.load(image_key(image_id)), content.load(metadata_key(image_id)))
 
     return Source(read, sum(1 for _ in pairs(images, metadata, Counter())), limit)

@@ -1,8 +1,7 @@
-"""Synthetic bins: photos that a person could count, with the metadata the real data set would have.
+"""Synthetic bins: photos that a person could count, with metadata as in the real data set.
 
-They stand in for real photos where there are none, so that the whole pipeline can be run and tested anywhere. They
-are made so that counting must be learnt: how much of a bin is filled does not follow from how many units are in it,
-and cloth, prints and tape have edges of their own.
+They replace real photos, so that the whole pipeline can run and be tested anywhere. A model has to learn counting from
+them: the filled share of a bin does not depend on the number of units, and cloth, prints and tape have edges too.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline.samples import photo
-from pipeline.samples.items import Item, metadata, random_item
+from pipeline.samples.items import Product, metadata, random_product
 from pipeline.samples.layout import Bin
 from pipeline.samples.photo import Backdrop
 from pipeline.samples.scene import Scene, arrange
@@ -21,13 +20,13 @@ from pipeline.samples.shapes import SHAPES, Sprite
 
 __all__ = ["Bin", "generate"]
 
-# Out of 100 bins with 0 to 7 units; the real data set's order (3 most, 0 few), with more empty bins, so that a few
-# hundred photos have all classes in all splits.
+# Numbers of bins with 0 to 7 units, of 100. As in the real data set, 3 is the most frequent and 0 is rare, but less so:
+# a few hundred photos are to have all classes in all splits.
 QUANTITIES = (5, 11, 17, 20, 17, 13, 10, 7)
-# Photos of the same physical bin, one after another; in the real data 40% of neighbours share an item.
+# Shares of bins with one, two and three photos in sequence; in the real data 40% of neighbours share a product.
 PHOTOS_PER_BIN = (0.62, 0.28, 0.10)
 ANOTHER_OF_THE_SAME = 0.2
-# The share of the opening that all units would cover side by side, and a unit's own least and greatest share.
+# The share of the opening that all units would cover side by side, and that of one unit.
 FILL = (0.16, 0.66)
 UNIT_AREA = (0.042, 0.17)
 
@@ -35,8 +34,8 @@ UNIT_AREA = (0.042, 0.17)
 def generate(count: int, seed: int, maximum_quantity: int = 7) -> Iterator[Bin]:
     """`count` photos with their metadata, ids from `00001` on; the same bytes for the same seed.
 
-    A bin holds 0 to `maximum_quantity` (at most 7) units. The first photos of a longer sequence are those of a
-    shorter one. Raises ValueError for a maximum outside 1..7.
+    A bin holds 0 to `maximum_quantity` (at most 7) units. A longer sequence begins with the photos of a shorter one.
+    Raises ValueError for a maximum outside 1..7.
     """
     if not 1 <= maximum_quantity < len(QUANTITIES):
         raise ValueError(f"maximum_quantity is {maximum_quantity}; synthetic bins hold at most {len(QUANTITIES) - 1}")
@@ -59,20 +58,20 @@ def _photos_of_one_bin(seed: tuple[int, int], maximum_quantity: int) -> Iterator
     areas = _areas(quantity, rng)
     document = metadata(contents, seed)
     for _ in range(1 + int(rng.choice(len(PHOTOS_PER_BIN), p=PHOTOS_PER_BIN))):
-        # Photographed again after someone has put things back in another way.
+        # Each photo has the same units in other places.
         scene = _scene(contents, areas, empty, rng)
         yield photo.develop(photo.paint(scene, empty), rng), document
 
 
-def _contents(quantity: int, rng: np.random.Generator) -> list[tuple[Item, int]]:
-    """Which items the units are, and how many of each; the numbers add up to `quantity`."""
-    contents: list[tuple[Item, int]] = []
+def _contents(quantity: int, rng: np.random.Generator) -> list[tuple[Product, int]]:
+    """The products of a bin with their numbers, which add up to `quantity`."""
+    contents: list[tuple[Product, int]] = []
     for _ in range(quantity):
         if contents and rng.random() < ANOTHER_OF_THE_SAME:
-            item, number = contents[-1]
-            contents[-1] = (item, number + 1)
+            product, number = contents[-1]
+            contents[-1] = (product, number + 1)
         else:
-            contents.append((random_item(rng), 1))
+            contents.append((random_product(rng), 1))
     return contents
 
 
@@ -86,25 +85,26 @@ def _areas(quantity: int, rng: np.random.Generator) -> list[float]:
 
 
 def _scene(
-    contents: Sequence[tuple[Item, int]], areas: Sequence[float], empty: Backdrop, rng: np.random.Generator
+    contents: Sequence[tuple[Product, int]], areas: Sequence[float], empty: Backdrop, rng: np.random.Generator
 ) -> Scene:
-    units = [item for item, number in contents for _ in range(number)]
+    units = [product for product, number in contents for _ in range(number)]
     opening = empty.cavity.width * empty.cavity.height
     sprites = [_draw(units[i], areas[i] * opening, rng) for i in rng.permutation(len(units))]
     return arrange(sprites, empty.cavity, empty.size, rng)
 
 
-def _draw(item: Item, area: float, rng: np.random.Generator) -> tuple[Sprite, float]:
-    """A unit of `item` that covers about `area` pixels, and the degrees it leans (90 more where it lies)."""
-    shape = SHAPES[item.kind]
-    height = (area / item.aspect) ** 0.5
-    sprite = shape.draw(max(8, round(height * item.aspect)), max(8, round(height)), np.random.default_rng(item.look))
+def _draw(product: Product, area: float, rng: np.random.Generator) -> tuple[Sprite, float]:
+    """A unit of `product` that covers about `area` pixels, and the degrees that it leans."""
+    shape = SHAPES[product.kind]
+    height = (area / product.aspect) ** 0.5
+    width = max(8, round(height * product.aspect))
+    sprite = shape.draw(width, max(8, round(height)), np.random.default_rng(product.look))
     lean = float(rng.normal(0, 5))
     return (_lying(sprite), lean) if rng.random() < shape.lies else (sprite, lean)
 
 
 def _lying(sprite: Sprite) -> Sprite:
-    """Turned by a right angle, without loss."""
+    """The sprite turned by a right angle, without loss."""
     return replace(
         sprite,
         pixels=np.ascontiguousarray(np.rot90(sprite.pixels)),

@@ -1,7 +1,7 @@
-"""Everything a user sets: `pipeline.yaml`, typed, grouped as the pipeline is, with profiles laid over it.
+"""The settings of a user: `pipeline.yaml`, typed, in the groups of the pipeline, with profiles laid over the base.
 
-Each group is a class; a field is documented where it stands. What a person changes from run to run is a Pipeline
-Parameter (see `definition.parameters`) whose default comes from here.
+Each group is a class, and each field has its meaning, unit and an example; docs/settings.md is generated from them. The
+values that change from run to run are Pipeline Parameters (`definition.parameters`), with the settings as defaults.
 """
 
 from pipeline.settings.account import Account, ContinuousIntegration

@@ -1,4 +1,4 @@
-"""The account, and what is on its side of the pipeline: network, keys, images, alerts."""
+"""The account, and what belongs to it: network, encryption keys, images, retention, alerts, continuous integration."""
 
 from __future__ import annotations
 
@@ -6,40 +6,44 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.fields import ConflictError, Group
+from pipeline.settings.fields import ConflictError, Group, field
 
 # HOST/REPOSITORY with a tag, a digest, or both.
 _IMAGE = r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[a-f0-9]{64})?$"
 _IMAGE_OR_NONE = f"^$|{_IMAGE}"
+_BRANCH = r"^[A-Za-z0-9._/-]{1,200}$"
 
 
 class Account(Group):
-    """Where the pipeline lives."""
+    """The account that the pipeline runs in."""
 
-    target: Literal["aws", "local"] = "aws"
-    id: str = Field(pattern=r"^[0-9]{12}$", description="AWS account id, quoted")
-    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")
-    pipeline_role: str = Field(
-        default="", description="name of the role SageMaker Pipelines assumes; default NAME-pipeline"
-    )
-    job_role: str = Field(default="", description="name of the role of the jobs; default NAME-job")
-    serving_role: str = Field(default="", description="name of the role of the endpoint; default NAME-serving")
-    scheduler_role: str = Field(default="", description="name of the role of schedules; default NAME-scheduler")
+    target: Literal["aws", "local"] = field("aws: an AWS account; local: the local cloud on this machine", "aws")
+    id: str = field("AWS account id, in quotes", pattern=r"^[0-9]{12}$", example="111122223333")
+    region: str = field("AWS region", pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", example="us-east-1")
+    pipeline_role: str = field("Name of the role that SageMaker Pipelines assumes; empty: NAME-pipeline", "")
+    job_role: str = field("Name of the role of jobs and trials; empty: NAME-job", "")
+    serving_role: str = field("Name of the role of the endpoint; empty: NAME-serving", "")
+    scheduler_role: str = field("Name of the role of schedules; empty: NAME-scheduler", "")
 
 
 class Network(Group):
-    """Where jobs run, and what can be seen of their traffic."""
+    """The network that jobs run in, and the protection of their traffic."""
 
-    subnets: list[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]] = Field(
-        default=[], max_length=16, description="private subnets that jobs, trials and the endpoint run in; none: AWS's"
+    subnets: list[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]] = field(
+        "Private subnets for jobs, trials and the endpoint; empty: SageMaker's own network",
+        [],
+        max_length=16,
+        example=["subnet-0a1b2c3d"],
     )
-    security_groups: list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]] = Field(default=[], max_length=5)
-    isolation: bool = Field(
-        default=False,
-        description="trials get no network but each other's: shards come through a channel, so training.input must"
-        " be fastfile or file",
+    security_groups: list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]] = field(
+        "Security groups in these subnets; required with subnets", [], max_length=5, example=["sg-0a1b2c3d"]
     )
-    encrypt_traffic: bool = Field(default=False, description="between the instances of a job; takes longer")
+    isolation: bool = field(
+        "Whether trials run without a network, except to each other; requires training.input fastfile or file", False
+    )
+    encrypt_traffic: bool = field(
+        "Whether traffic between the instances of a job is encrypted; jobs then take longer", False
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -52,75 +56,87 @@ class Network(Group):
 
 
 class Encryption(Group):
-    """Keys of your own, in place of those that AWS keeps."""
+    """Encryption with a key of your own."""
 
-    kms_key: str = Field(
-        default="",
+    kms_key: str = field(
+        "ARN of a KMS key for the bucket, volumes and outputs of jobs, captures, and volumes of instances that support"
+        " it; empty: keys that AWS manages",
+        "",
         pattern=r"^(arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-[a-f0-9]{32}|[a-f0-9-]{36}))?$",
-        description="ARN of a KMS key for the bucket, the jobs' volumes and outputs, captures, and instances' volumes"
-        " where they can be encrypted",
+        example="arn:aws:kms:us-east-1:111122223333:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
     )
 
 
 class Images(Group):
-    """What the container images are built on, and by whom."""
+    """The container images: their bases and their builder."""
 
-    builder: Literal["auto", "docker", "codebuild"] = Field(
-        default="auto", description="auto: docker where it answers, else the account's CodeBuild project"
+    builder: Literal["auto", "docker", "codebuild"] = field(
+        "auto: Docker where its engine answers, else the account's CodeBuild project", "auto"
     )
-    python_base: str = Field(
-        default="public.ecr.aws/docker/library/python:3.11-slim-bookworm",
+    python_base: str = field(
+        "Base of the processing and inference images; NAME@sha256:DIGEST pins its content",
+        "public.ecr.aws/docker/library/python:3.11-slim-bookworm",
         pattern=_IMAGE,
-        description="of the processing and inference images; NAME@sha256:DIGEST pins its bytes",
     )
-    training_base: str = Field(
-        default="",
+    training_base: str = field(
+        "Base of the training image; empty: AWS's PyTorch training image for the backend and region",
+        "",
         pattern=_IMAGE_OR_NONE,
-        description="of the training image; default AWS's PyTorch training image for the backend, in the region",
+        example="763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.5.1-gpu-py311-cu124-ubuntu22.04-sagemaker",
     )
-    evaluation_base: str = Field(
-        default="",
+    evaluation_base: str = field(
+        "Base of the evaluation image, which mostly runs on CPUs; empty: training_base, else AWS's PyTorch image for"
+        " the instance",
+        "",
         pattern=_IMAGE_OR_NONE,
-        description="of the image that evaluates, on CPUs mostly; default training_base, and without one AWS's",
+        example="111122223333.dkr.ecr.us-east-1.amazonaws.com/pytorch:2.10.0-cpu",
     )
 
 
 class Retention(Group):
-    """How long the bucket keeps what nothing needs any more, in days."""
+    """Expiry of objects in the bucket that are no longer needed."""
 
-    checkpoint_days: int = Field(default=14, ge=1, le=3650)
-    capture_days: int = Field(default=90, ge=1, le=3650)
-    superseded_days: int = Field(default=30, ge=1, le=3650, description="versions of objects that have newer ones")
+    checkpoint_days: int = field("Age at which checkpoints of trials expire", 14, unit="days", ge=1, le=3650)
+    capture_days: int = field("Age at which captured requests of the endpoint expire", 90, unit="days", ge=1, le=3650)
+    superseded_days: int = field(
+        "Age at which versions of objects that have a newer version expire", 30, unit="days", ge=1, le=3650
+    )
 
 
 class Alerts(Group):
-    """Who is told, and of what, beside the alarms themselves."""
+    """Notifications by e-mail."""
 
-    email: str = Field(
-        default="",
+    email: str = field(
+        "Address that receives alarms and the warnings of the budget; empty: no e-mail",
+        "",
         pattern=r"^([A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+)?$",
-        description="gets the alarms and the budget's warnings",
+        example="team@example.com",
     )
-    monthly_budget: float = Field(
-        default=0.0, ge=0, description="USD a month for SageMaker and Athena in this account, warned at 80%; 0: none"
+    monthly_budget: float = field(
+        "Budget for SageMaker and Athena in this account; a warning is sent at 80%; 0: no budget",
+        0.0,
+        unit="USD per month",
+        ge=0,
+        example=500.0,
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.monthly_budget and not self.email:
-            raise ConflictError("monthly_budget wants email: a budget warns somebody", "alerts.monthly_budget")
+            raise ConflictError("monthly_budget requires email, the address to warn", "alerts.monthly_budget")
         return self
 
 
 class ContinuousIntegration(Group):
-    """Which repository may upsert without keys of its own, by GitHub's OpenID Connect tokens."""
+    """The GitHub repository that may upsert, with OpenID Connect tokens in place of access keys."""
 
-    github_repository: str = Field(
-        default="", pattern=r"^([A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100})?$", description="OWNER/NAME; none: no role"
+    github_repository: str = field(
+        "Repository, as OWNER/NAME; empty: no role for continuous integration",
+        "",
+        pattern=r"^([A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100})?$",
+        example="example/bin-counting",
     )
-    branch: str = Field(
-        default="main", pattern=r"^[A-Za-z0-9._/-]{1,200}$", description="whose runs may assume the role"
-    )
-    make_provider: bool = Field(
-        default=False, description="make GitHub's identity provider too; an account has one, so others may have made it"
+    branch: str = field("Branch whose workflow runs may assume the role", "main", pattern=_BRANCH)
+    make_provider: bool = field(
+        "Whether bootstrap also creates GitHub's identity provider; an account has one, so it may exist already", False
     )

@@ -1,57 +1,73 @@
-"""The raw photos, their metadata, and what becomes of them before a training."""
+"""The raw photos and their metadata, the shards written from them, and the step cache."""
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import PositiveInt, model_validator
 
-from pipeline.settings.fields import Duration, Fraction, Group, InstanceType, S3Prefix, Version
+from pipeline.settings.fields import Duration, Fraction, Group, InstanceType, S3Prefix, Version, field
 
 
 class Data(Group):
     """The raw photos and metadata, and the project's own bucket."""
 
-    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$", description="the project's own bucket")
-    prefix: str = Field(default="bin-counting", pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$")
-    image_location: S3Prefix = Field(description="holds bin-images/ID.jpg and metadata/ID.json")
-    version: Version = Field(default="1", description="a new value makes a run look again")
-    maximum_quantity: int = Field(default=5, ge=1, le=1000, description="bins that hold more are left out")
-    database: str = Field(default="", pattern=r"^[a-z][a-z0-9_]{0,127}$", description="Glue database; default NAME")
-    workgroup: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{1,128}$", description="Athena workgroup; default NAME")
-    query_gigabytes: PositiveInt = Field(
-        default=100, le=100_000, description="a query that scans more is stopped by its workgroup"
+    bucket: str = field(
+        "Bucket of the project, in the account's region",
+        pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$",
+        example="bins-111122223333",
     )
-    query_minutes: PositiveInt = Field(default=60, description="a query that takes longer is stopped")
-    instance_type: InstanceType = "ml.m5.xlarge"
+    prefix: str = field(
+        "Prefix in the bucket for all that runs write", "bin-counting", pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$"
+    )
+    image_location: S3Prefix = field(
+        "Location of the raw data: bin-images/ID.jpg and metadata/ID.json", example="s3://aft-vbi-pds"
+    )
+    version: Version = field("Version of the raw data; another value makes the next run query again", "1")
+    maximum_quantity: int = field(
+        "Largest count of a bin; bins with more are left out", 5, unit="objects", ge=1, le=1000
+    )
+    database: str = field("Glue database; left out: NAME", "", pattern=r"^[a-z][a-z0-9_]{0,127}$", example="bins")
+    workgroup: str = field("Athena workgroup; left out: NAME", "", pattern=r"^[A-Za-z0-9._-]{1,128}$", example="bins")
+    query_gigabytes: PositiveInt = field(
+        "Largest scan of a query; its workgroup stops a query that scans more", 100, unit="GB", le=100_000
+    )
+    query_minutes: PositiveInt = field(
+        "Longest time of a query; a query that takes longer is stopped", 60, unit="minutes"
+    )
+    instance_type: InstanceType = field("Instance type of QueryMetadata", "ml.m5.xlarge")
 
 
 class Shard(Group):
-    """How photos become WebDataset shards."""
+    """WebDataset shards, and the splits of the photos."""
 
-    version: Version = Field(default="1", description="another value shards again although nothing else has changed")
-    instance_type: InstanceType = "ml.c5.4xlarge"
-    instance_count: int = Field(default=1, ge=1, le=100)
-    image_size: int = Field(
-        default=256, ge=0, le=4096, description="shorter side in pixels; 0 keeps the original bytes"
+    version: Version = field("Version of the shards; another value shards again although nothing else has changed", "1")
+    instance_type: InstanceType = field("Instance type of ShardImages", "ml.c5.4xlarge")
+    instance_count: int = field("Instances of ShardImages", 1, ge=1, le=100)
+    image_size: int = field(
+        "Shorter side of the photos in shards; 0 keeps the original bytes", 256, unit="pixels", ge=0, le=4096
     )
-    quality: int = Field(default=90, ge=1, le=100, description="JPEG quality of resized photos")
-    megabytes: PositiveInt = Field(default=200, le=4000, description="size of a shard")
-    split: Literal["grouped", "random", "file"] = "grouped"
-    split_file: S3Prefix | None = Field(
-        default=None, description="for split: file, Parquet or CSV of image_id and split"
+    quality: int = field("JPEG quality of resized photos", 90, ge=1, le=100)
+    megabytes: PositiveInt = field("Largest size of a shard", 200, unit="MB", le=4000)
+    split: Literal["grouped", "random", "file"] = field(
+        "grouped: photos of the same bin share a split; random: each photo by itself; file: as split_file lists",
+        "grouped",
     )
-    seed: int = Field(default=1, ge=0)
-    validation_fraction: Fraction = 0.1
-    test_fraction: Fraction = 0.1
-    maximum_rejects: float = Field(default=0.05, ge=0, le=1, description="share of photos that may be unusable")
-    maximum_removed: float = Field(
-        default=0.2,
-        ge=0,
-        le=1,
-        description="share of a shard's photos that may have been removed; of more the others are written again",
+    split_file: S3Prefix | None = field(
+        "Parquet or CSV file with the columns image_id and split; required with split: file",
+        None,
+        example="s3://bins-111122223333/split.csv",
     )
-    compact: int = Field(default=0, ge=0, description="another number writes all shards again, as one shuffled set")
+    seed: int = field("Seed of the splits and of the order of samples", 1, ge=0)
+    validation_fraction: Fraction = field("Share of the photos in the validation split", 0.1)
+    test_fraction: Fraction = field("Share of the photos in the test split", 0.1)
+    maximum_rejects: float = field("Share of unusable photos above which ShardImages fails", 0.05, ge=0, le=1)
+    maximum_removed: float = field(
+        "Share of removed photos above which the remaining photos of a shard are written again", 0.2, ge=0, le=1
+    )
+    compact: int = field(
+        "Number of the compaction; another value writes all shards again, shuffled as one set", 0, ge=0
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -63,8 +79,8 @@ class Shard(Group):
 
 
 class Cache(Group):
-    """Step caching: how long a step's result may be used again for the same image, arguments and inputs."""
+    """Step caching: reuse of a step's result for the same image, arguments and inputs."""
 
-    enabled: bool = True
-    fresh_for: Duration = Field(default="12h", description="QueryMetadata: after this a run looks for new bins")
-    keep_for: Duration = Field(default="30d", description="ShardImages and TuneModel")
+    enabled: bool = field("Whether steps are cached", True)
+    fresh_for: Duration = field("Time after which QueryMetadata looks for new bins", "12h")
+    keep_for: Duration = field("Time for which results of ShardImages and TuneModel are reused", "30d")

@@ -1,9 +1,9 @@
-"""What settings are made of: groups, and the types that several of them use."""
+"""The base of all groups of settings, and the types that several groups use."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -13,6 +13,21 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 _DURATION = re.compile(r"([1-9][0-9]*)(m|h|d)")
 _ISO_UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D"}
+_REQUIRED: Any = ...
+
+
+def field(meaning: str, default: Any = _REQUIRED, *, unit: str = "", example: Any = None, **limits: Any) -> Any:
+    """A field of a group, with what docs/settings.md prints of it; `limits` are pydantic's (ge, lt, pattern...).
+
+    `example` is left out where the default is one.
+    """
+    return Field(
+        default=default,
+        description=meaning,
+        examples=None if example is None else [example],
+        json_schema_extra={"unit": unit},
+        **limits,
+    )
 
 
 def _duration(value: object) -> str:
@@ -39,7 +54,7 @@ def seconds(duration: str) -> int:
 
 
 class ConflictError(ValueError):
-    """Settings that do not go together. `places` are their dotted keys; one that the file does not set is a default."""
+    """Settings that contradict each other. `places` are their dotted keys; a key that the file lacks is a default."""
 
     def __init__(self, message: str, *places: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Reading `pipeline.yaml`: profiles over the base, and one error that lists every mistake with its line."""
+"""Reads `pipeline.yaml`: a profile laid over the base, and one error with every mistake and its line."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def load_settings(path: Path, profile: str) -> Settings:
     document, lines = _read(path)
     profiles = document.pop(PROFILES, None) or {}
     if not isinstance(profiles, dict):
-        raise SettingsError(f"{path}:{lines[(PROFILES,)]}: profiles: want a mapping of profile names to settings")
+        raise SettingsError(f"{path}:{lines[(PROFILES,)]}: profiles: must be a mapping of profile names to settings")
     if profile not in profiles:
-        known = ", ".join(sorted(map(str, profiles))) or "none"
-        raise SettingsError(f"{path}: there is no profile {profile!r}; the file has: {known}")
+        names = ", ".join(sorted(map(str, profiles))) or "none"
+        raise SettingsError(f"{path}: no profile {profile!r}; profiles of the file: {names}")
     overlay = profiles[profile] or {}
     if not isinstance(overlay, dict):
-        raise SettingsError(f"{path}:{lines[(PROFILES, profile)]}: profiles.{profile}: want a mapping of settings")
+        raise SettingsError(f"{path}:{lines[(PROFILES, profile)]}: profiles.{profile}: must be a mapping of settings")
     try:
         return Settings.model_validate(_merge(document, overlay))
     except ValidationError as error:
-        problems = sorted({_problem(path, profile, lines, one) for one in error.errors()})
+        problems = sorted({_problem(path, profile, lines, mistake) for mistake in error.errors()})
         raise SettingsError("\n".join(text for _, text in problems)) from None
 
 
@@ -59,7 +59,7 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[Place, int]]:
         lines: dict[Place, int] = {}
         mistakes: list[str] = []
         if node is not None:
-            _walk(node, (), _Found(path, lines, mistakes))
+            _walk(node, (), _Walk(path, lines, mistakes))
         if mistakes:
             raise SettingsError("\n".join(mistakes))
         document = yaml.safe_load(text)
@@ -69,13 +69,13 @@ def _read(path: Path) -> tuple[dict[Any, Any], dict[Place, int]]:
     except yaml.YAMLError as error:
         raise SettingsError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(document, dict):
-        raise SettingsError(f"{path}:1: want a mapping of settings")
+        raise SettingsError(f"{path}:1: must be a mapping of settings")
     return document, lines
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What a walk through the file notes; `open` are the nodes that the walk is inside of."""
+class _Walk:
+    """The results of a walk through the file; `open` are the nodes around the present one."""
 
     path: Path
     lines: dict[Place, int]
@@ -83,30 +83,30 @@ class _Found:
     open: set[int] = field(default_factory=set)
 
 
-def _walk(node: yaml.Node, place: Place, found: _Found) -> None:
-    """Note the line of every key; a key that comes twice is a mistake that YAML itself passes over."""
-    lines, line = found.lines, node.start_mark.line + 1
+def _walk(node: yaml.Node, place: Place, walk: _Walk) -> None:
+    """Record the line of every key; a key set twice is a mistake that YAML itself ignores."""
+    lines, line = walk.lines, node.start_mark.line + 1
     lines.setdefault(place, line)
-    if id(node) in found.open:
-        found.mistakes.append(f"{found.path}:{line}: {_dotted(place)}: refers to itself")
+    if id(node) in walk.open:
+        walk.mistakes.append(f"{walk.path}:{line}: {_dotted(place)}: refers to itself")
         return
-    found.open.add(id(node))
+    walk.open.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             line = key.start_mark.line + 1
             if key.tag not in _KEY_TAGS:
-                found.mistakes.append(f"{found.path}:{line}: {_dotted(place) or 'the file'}: a key here is no text")
+                walk.mistakes.append(f"{walk.path}:{line}: {_dotted(place) or 'the file'}: a key must be text")
                 continue
             inner = (*place, key.value)
             if inner in lines:
-                found.mistakes.append(f"{found.path}:{line}: {_dotted(inner)}: already set in line {lines[inner]}")
+                walk.mistakes.append(f"{walk.path}:{line}: {_dotted(inner)}: already set in line {lines[inner]}")
                 continue
             lines[inner] = line
-            _walk(value, inner, found)
+            _walk(value, inner, walk)
     elif isinstance(node, yaml.SequenceNode):
         for number, value in enumerate(node.value):
-            _walk(value, (*place, number), found)
-    found.open.remove(id(node))
+            _walk(value, (*place, number), walk)
+    walk.open.remove(id(node))
 
 
 def _merge(base: dict[Any, Any], overlay: dict[Any, Any]) -> dict[Any, Any]:
@@ -124,8 +124,8 @@ def _merge(base: dict[Any, Any], overlay: dict[Any, Any]) -> dict[Any, Any]:
 def _problem(path: Path, profile: str, lines: dict[Place, int], error: ErrorDetails) -> tuple[int, str]:
     place = _blamed(profile, lines, error)
     line, shown = 1, place
-    # The mistake stands in the profile or, where the profile does not say, in the base; a missing key has the line
-    # of the group it is missing from.
+    # The mistake is in the profile or, where the profile does not set the key, in the base; a missing key has the line
+    # of its group.
     for length in range(len(place), -1, -1):
         for prefix in ((PROFILES, profile), ()):
             if length and (*prefix, *place[:length]) in lines:
@@ -137,13 +137,13 @@ def _problem(path: Path, profile: str, lines: dict[Place, int], error: ErrorDeta
 
 
 def _blamed(profile: str, lines: dict[Place, int], error: ErrorDetails) -> Place:
-    """The key that a mistake is about; of several that do not go together the first that the file sets."""
+    """The key of a mistake; for keys that contradict each other, the first that the file sets."""
     conflict = error["ctx"]["error"] if error["type"] == "value_error" else None
     if isinstance(conflict, ConflictError):
-        places = [tuple(one.split(".")) for one in conflict.places]
-        written = (one for one in places if one in lines or (PROFILES, profile, *one) in lines)
+        places = [tuple(place.split(".")) for place in conflict.places]
+        written = (place for place in places if place in lines or (PROFILES, profile, *place) in lines)
         return next(written, places[0])
-    # A range's place holds the name of the kind that was tried, which is no key of the file.
+    # The place of a range contains the name of its kind, which is not a key of the file.
     return tuple(key for key in error["loc"] if key not in ("continuous", "choices", "[key]"))
 
 
@@ -153,15 +153,15 @@ def _message(error: ErrorDetails, place: Place) -> str:
         case "missing":
             return "is missing"
         case "extra_forbidden":
-            known = _fields(place[:-1])
-            close = difflib.get_close_matches(str(place[-1]), known, n=1)
+            names = _fields(place[:-1])
+            close = difflib.get_close_matches(str(place[-1]), names, n=1)
             return "unknown key" + (
-                f"; did you mean {close[0]}?" if close else f"; known here: {', '.join(known)}" if known else ""
+                f"; did you mean {close[0]}?" if close else f"; keys of this group: {', '.join(names)}" if names else ""
             )
         case "value_error":
             return str(error["ctx"]["error"])
         case "string_type" if isinstance(value, int | float):
-            return f'want text; put it in quotes: "{value}"'
+            return f'must be text; put it in quotes: "{value}"'
         case "string_pattern_mismatch":
             return f"{value!r} does not match {error['ctx']['pattern']}"
         case _:

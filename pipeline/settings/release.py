@@ -1,91 +1,93 @@
-"""How a model is judged, registered, served and watched."""
+"""Evaluation, quality gate, registration, serving and monitoring of a model."""
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import PositiveFloat, PositiveInt, model_validator
 
-from pipeline.settings.fields import Group, InstanceType
+from pipeline.settings.fields import Group, InstanceType, field
+
+_ENDPOINT_NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$"
 
 
 class Evaluation(Group):
-    """How the best model is judged."""
+    """Evaluation of the best model on the test split."""
 
-    instance_type: InstanceType = "ml.m5.2xlarge"
-    decision: Literal["argmax", "expected"] = Field(
-        default="argmax", description="a count is the likeliest class, or the rounded expectation (lower RMSE)"
+    instance_type: InstanceType = field("Instance type of EvaluateModel", "ml.m5.2xlarge")
+    decision: Literal["argmax", "expected"] = field(
+        "argmax: the likeliest count; expected: the rounded expectation, which has a lower RMSE", "argmax"
     )
 
 
 class Gate(Group):
-    """What a model has to reach to be registered."""
+    """Limits that a model must reach to be registered."""
 
-    minimum_accuracy: float = Field(default=0.5, ge=0, le=1)
-    maximum_rmse: PositiveFloat = 1.0
-    maximum_accuracy_loss: float = Field(
-        default=0.01,
+    minimum_accuracy: float = field("Lowest accuracy on the test split", 0.5, ge=0, le=1)
+    maximum_rmse: PositiveFloat = field("Highest root mean squared error on the test split", 1.0, unit="objects")
+    maximum_accuracy_loss: float = field(
+        "Largest loss of accuracy against the latest approved version, on the same photos; 1 accepts any loss,"
+        " -0.01 requires a gain of one point",
+        0.01,
         ge=-1,
         le=1,
-        description="to the latest approved version on the same photos; 1 lets any model pass, -0.01 asks for a gain",
     )
 
 
 class Registry(Group):
-    """The Model Registry."""
+    """The SageMaker Model Registry."""
 
-    group: str = Field(
-        default="", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$", description="model package group; default NAME"
+    group: str = field("Model package group; left out: NAME", "", pattern=_ENDPOINT_NAME, example="bins")
+    approval: Literal["PendingManualApproval", "Approved"] = field(
+        "Approved: runs may register approved versions, by default or by the parameter ApprovalStatus;"
+        " PendingManualApproval: only a person approves",
+        "PendingManualApproval",
     )
-    approval: Literal["PendingManualApproval", "Approved"] = Field(
-        default="PendingManualApproval",
-        description="Approved: runs register approved versions, unless one is started with another ApprovalStatus;"
-        " otherwise a person approves, and no run may",
-    )
-    register_again: bool = Field(
-        default=False,
-        description="whether a run whose model, data, evaluation code and serving code are those of a version registers"
-        " another one, unless one is started with another RegisterAgain",
+    register_again: bool = field(
+        "Whether a run registers another version although its model, data, evaluation code and serving code are those"
+        " of an existing version; the parameter RegisterAgain overrides it",
+        False,
     )
 
     @property
     def approvals(self) -> list[str]:
-        """What a run may register a version as."""
+        """The approval statuses that a run may register a version with."""
         return list(dict.fromkeys(["PendingManualApproval", self.approval]))
 
 
 class Endpoint(Group):
-    """What an approved model is served on, and how carefully a version takes the place of another."""
+    """The endpoint of approved models, and how a new version replaces the one in service."""
 
-    name: str = Field(default="", pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$", description="default NAME")
-    mode: Literal["real-time", "serverless"] = Field(
-        default="real-time",
-        description="serverless costs nothing while nobody asks, and has no canary, alarms, capture or scaling",
+    name: str = field("Name of the endpoint; left out: NAME", "", pattern=_ENDPOINT_NAME, example="bins")
+    mode: Literal["real-time", "serverless"] = field(
+        "serverless: no cost without requests, but no canary, alarms, capture or scaling", "real-time"
     )
-    instance_type: InstanceType = "ml.c5.xlarge"
-    instance_count: int = Field(default=1, ge=1, le=100, description="from two on, a new version gets a canary first")
-    maximum_instance_count: int = Field(
-        default=1, ge=1, le=100, description="more than instance_count: the endpoint scales between the two"
+    instance_type: InstanceType = field("Instance type of the endpoint", "ml.c5.xlarge")
+    instance_count: int = field("Instances; from two on, a new version starts as a canary", 1, ge=1, le=100)
+    maximum_instance_count: int = field(
+        "Most instances when scaling; more than instance_count turns scaling on", 1, ge=1, le=100
     )
-    invocations_per_instance: PositiveInt = Field(
-        default=600, description="requests a minute and instance that scaling aims at"
+    invocations_per_instance: PositiveInt = field("Target of scaling", 600, unit="requests per minute and instance")
+    batch_instance_type: InstanceType = field("Instance type of batch transform jobs", "ml.c5.xlarge")
+    serverless_memory_megabytes: Literal[1024, 2048, 3072, 4096, 5120, 6144] = field(
+        "Memory of a serverless endpoint", 3072, unit="MB"
     )
-    batch_instance_type: InstanceType = Field(default="ml.c5.xlarge", description="of batch transform jobs")
-    serverless_memory_megabytes: Literal[1024, 2048, 3072, 4096, 5120, 6144] = 3072
-    serverless_concurrency: int = Field(default=5, ge=1, le=200)
-    canary_percent: int = Field(default=10, ge=1, le=50, description="of the instances, and so of the traffic")
-    canary_seconds: int = Field(default=300, ge=0, le=3600)
-    baking_seconds: int = Field(
-        default=300, ge=0, le=3600, description="how long the old instances are kept after all traffic has moved"
+    serverless_concurrency: int = field("Concurrent requests of a serverless endpoint", 5, ge=1, le=200)
+    canary_percent: int = field(
+        "Share of the instances, and so of the traffic, that a new version gets first", 10, unit="%", ge=1, le=50
     )
-    maximum_errors: PositiveInt = Field(
-        default=5, description="answers with a status of 500 or above a minute; more roll a deployment back"
+    canary_seconds: int = field("Time of the canary before all traffic moves", 300, unit="seconds", ge=0, le=3600)
+    baking_seconds: int = field(
+        "Time for which the old instances are retained after all traffic has moved", 300, unit="seconds", ge=0, le=3600
     )
-    maximum_latency_milliseconds: PositiveInt = Field(
-        default=2000, description="of the slowest hundredth of a minute's answers; more roll a deployment back"
+    maximum_errors: PositiveInt = field(
+        "Responses with status 500 or above per minute; more roll a deployment back", 5, unit="responses per minute"
     )
-    capture_percent: int = Field(
-        default=10, ge=0, le=100, description="requests that are kept in S3, to be watched for drift; 0: none"
+    maximum_latency_milliseconds: PositiveInt = field(
+        "99th percentile of the model's latency per minute; a higher one rolls a deployment back", 2000, unit="ms"
+    )
+    capture_percent: int = field(
+        "Share of requests captured in S3, to monitor drift; 0: no capture", 10, unit="%", ge=0, le=100
     )
 
     @model_validator(mode="after")
@@ -96,17 +98,17 @@ class Endpoint(Group):
 
 
 class Monitoring(Group):
-    """Watching what the endpoint sees, against what the version that serves was tested on."""
+    """Drift: the endpoint's requests against the test split of the version in service."""
 
-    instance_type: InstanceType = "ml.m5.large"
-    hours: int = Field(default=24, ge=1, le=24 * 31, description="length of the window that is looked at")
-    level: float = Field(
-        default=0.05, gt=0, lt=1, description="probability of a false alarm in a window where nothing has changed"
+    instance_type: InstanceType = field("Instance type of the monitor job", "ml.m5.large")
+    hours: int = field("Length of the monitored window", 24, unit="hours", ge=1, le=24 * 31)
+    level: float = field("Probability of a false alarm in a window without drift", 0.05, gt=0, lt=1)
+    minimum_psi: float = field(
+        "Population stability index below which a difference is not drift, however significant", 0.1, ge=0, le=10
     )
-    minimum_psi: float = Field(
-        default=0.1, ge=0, le=10, description="stability index below which a difference is no drift, however sure it is"
+    minimum_photos: PositiveInt = field(
+        "Photos that a window, and the baseline, must have to be compared", 200, unit="photos"
     )
-    minimum_photos: PositiveInt = Field(default=200, description="fewer are not judged, nor is a smaller baseline")
-    cooldown_days: int = Field(
-        default=7, ge=0, le=365, description="after the start of any run, in which a drift starts no other"
+    cooldown_days: int = field(
+        "Time after the start of any run in which drift starts no other run", 7, unit="days", ge=0, le=365
     )

@@ -1,4 +1,4 @@
-"""Trials, the search over them, and where they are logged to."""
+"""Training of a trial, the search over trials, and experiment tracking."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from pipeline.aws import instances
-from pipeline.settings.fields import ConflictError, Duration, Group, InstanceType, S3Prefix, Version, seconds
+from pipeline.settings.fields import ConflictError, Duration, Group, InstanceType, S3Prefix, Version, field, seconds
 
 # Plain http reaches a server on this machine only.
 _MLFLOW_SERVER = (
@@ -26,66 +26,74 @@ _MLFLOW_SERVER = (
 
 
 class Training(Group):
-    """One trial: the machine, the launcher and the recipe. Ranges of the tuner override single values.
+    """A trial: its instances, its launcher and its recipe. The tuner's ranges override single values.
 
-    The recipe's defaults are what `python -m benchmarks accuracy` was won with.
+    The recipe's defaults are those of `python -m benchmarks accuracy`.
     """
 
-    version: Version = Field(default="1", description="another value trains again although nothing else has changed")
-    instance_type: InstanceType = "ml.g5.2xlarge"
-    instance_count: int = Field(default=1, ge=1, le=64)
-    volume_gigabytes: int = Field(default=100, ge=1, le=16384)
-    backend: Literal["auto", "smddp", "nccl", "gloo"] = Field(
-        default="auto",
-        description="auto: nccl on GPUs, gloo on CPUs; smddp only when asked: it wants an image of its own",
+    version: Version = field(
+        "Version of the training; another value trains again although nothing else has changed", "1"
     )
-    spot: bool = True
-    run_time: Duration = "1d"
-    wait_time: Duration = Field(default="2d", description="with spot: run time and waiting for capacity together")
-    checkpoint_minutes: PositiveFloat = 10.0
-    input: Literal["stream", "fastfile", "file"] = Field(
-        default="stream",
-        description="how shards arrive: read from S3 as they are needed; or through a channel, by SageMaker's FastFile"
-        " mode, or copied before training begins",
+    instance_type: InstanceType = field("Instance type of a trial", "ml.g5.2xlarge")
+    instance_count: int = field("Instances of a trial", 1, ge=1, le=64)
+    volume_gigabytes: int = field("Storage volume per instance", 100, unit="GB", ge=1, le=16384)
+    backend: Literal["auto", "smddp", "nccl", "gloo"] = field(
+        "auto: nccl on GPUs, gloo on CPUs; smddp uses an image of its own, so auto never takes it", "auto"
     )
-    architecture: str = Field(default="resnet34", pattern=r"^[a-z0-9_]+$", description="a torchvision classifier")
-    weights: S3Prefix | None = Field(
-        default=None, description="weights to begin with (.safetensors or .pth); without it they are random"
+    spot: bool = field("Whether trials run on spot instances", True)
+    run_time: Duration = field("Longest run time of a trial", "1d")
+    wait_time: Duration = field("With spot: longest time of a trial, waiting for capacity included", "2d")
+    checkpoint_minutes: PositiveFloat = field("Time between checkpoints", 10.0, unit="minutes")
+    input: Literal["stream", "fastfile", "file"] = field(
+        "stream: shards are read from S3 when needed; fastfile: through a channel in FastFile mode; file: copied"
+        " before training begins",
+        "stream",
     )
-    image_size: int = Field(default=224, ge=32, le=1024)
-    epochs: int = Field(default=30, ge=1, le=1000)
-    batch_size: PositiveInt = Field(default=64, description="photos a process and forward pass")
-    accumulation: PositiveInt = Field(default=1, description="forward passes an optimizer step")
-    learning_rate: PositiveFloat = 0.001
-    weight_decay: float = Field(default=0.05, ge=0)
-    optimizer: Literal["sgd", "adamw"] = "adamw"
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    warmup_epochs: float = Field(default=1.0, ge=0)
-    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
-    ordinal_weight: float = Field(
-        default=0.0, ge=0, description="of the squared earth mover's distance of counts, beside the cross entropy"
+    architecture: str = field("Classifier of torchvision", "resnet34", pattern=r"^[a-z0-9_]+$")
+    weights: S3Prefix | None = field(
+        "Initial weights (.safetensors or .pth); left out: random weights",
+        None,
+        example="s3://bins-111122223333/weights/resnet34.safetensors",
     )
-    ema_decay: float = Field(
-        default=0.99, ge=0, lt=1, description="of the average of weights that is validated and kept; 0: none"
+    image_size: int = field("Side of the square that photos are resized to", 224, unit="pixels", ge=32, le=1024)
+    epochs: int = field("Passes over the training split", 30, unit="epochs", ge=1, le=1000)
+    batch_size: PositiveInt = field("Batch size per process and forward pass", 64, unit="photos")
+    accumulation: PositiveInt = field("Forward passes per optimizer step", 1)
+    learning_rate: PositiveFloat = field("Peak learning rate; not scaled by the number of processes", 0.001)
+    weight_decay: float = field("Weight decay; biases and normalisation layers have none", 0.05, ge=0)
+    optimizer: Literal["sgd", "adamw"] = field("Optimizer; sgd is with Nesterov momentum", "adamw")
+    momentum: float = field("Momentum of sgd", 0.9, ge=0, lt=1)
+    warmup_epochs: float = field("Linear warm-up before the cosine decay", 1.0, unit="epochs", ge=0)
+    label_smoothing: float = field("Share of the target spread over all classes", 0.05, ge=0, lt=1)
+    ordinal_weight: float = field(
+        "Weight of the squared earth mover's distance of counts, in addition to the cross entropy", 0.0, ge=0
     )
-    clip_norm: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: any")
-    class_weighting: Literal["balanced", "sqrt", "none"] = "sqrt"
-    patience: int = Field(
-        default=5, ge=0, description="epochs without a better accuracy before a trial stops; 0: never"
+    ema_decay: float = field(
+        "Decay of the exponential moving average of weights, which is validated and exported; 0: no average",
+        0.99,
+        ge=0,
+        lt=1,
     )
-    workers: int = Field(default=4, ge=0, le=64, description="loader processes a training process")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    sync_batch_norm: bool = Field(default=False, description="batch statistics over all processes; wants GPUs")
-    compile: bool = Field(default=False, description="by torch.compile; the first steps then take minutes")
-    checkpoints_kept: PositiveInt = Field(default=2, description="the newest so many")
-    seed: int = Field(default=1, ge=0)
-    profile_steps: int = Field(
-        default=0, ge=0, le=1000, description="steps of a trial to profile into its output.tar.gz; 0: none"
+    clip_norm: float = field("Largest norm of the gradient; 0: no limit", 0.0, ge=0)
+    class_weighting: Literal["balanced", "sqrt", "none"] = field(
+        "Weight of a class in the loss: inverse of its share, the square root of that, or 1", "sqrt"
     )
+    patience: int = field(
+        "Epochs without a better validation accuracy after which a trial stops; 0: never", 5, unit="epochs", ge=0
+    )
+    workers: int = field("Loader processes per training process", 4, ge=0, le=64)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = field(
+        "auto: bf16 or fp16 on GPUs with tensor cores for it, else fp32", "auto"
+    )
+    sync_batch_norm: bool = field("Whether batch statistics span all processes; requires GPUs", False)
+    compile: bool = field("Whether the network is compiled by torch.compile; the first steps take minutes", False)
+    checkpoints_kept: PositiveInt = field("Newest checkpoints that are retained", 2)
+    seed: int = field("Seed of initial weights, sample order and augmentation", 1, ge=0)
+    profile_steps: int = field("Steps of a trial to profile into its output.tar.gz; 0: none", 0, ge=0, le=1000)
 
     @property
     def launcher(self) -> Literal["smddp", "torchrun"]:
-        """What starts the processes: SMDDP's own launcher when it is asked for and can run, else torchrun."""
+        """The launcher of the training processes: SMDDP's own with backend smddp, else torchrun."""
         return "smddp" if self.backend == "smddp" else "torchrun"
 
     @model_validator(mode="after")
@@ -95,24 +103,24 @@ class Training(Group):
                 f"backend smddp does not run on {self.instance_type};"
                 f" take {', '.join(instances.SMDDP)}, or backend: auto"
             )
-        if self.backend == "nccl" and not instances.accelerated(self.instance_type):
-            raise ValueError(f"backend nccl wants GPUs and {self.instance_type} has none; take backend: auto or gloo")
-        if not instances.accelerated(self.instance_type) and (self.sync_batch_norm or self.precision == "fp16"):
+        if self.backend == "nccl" and not instances.has_gpus(self.instance_type):
+            raise ValueError(f"backend nccl requires GPUs, {self.instance_type} has none; take backend: auto or gloo")
+        if not instances.has_gpus(self.instance_type) and (self.sync_batch_norm or self.precision == "fp16"):
             what = "sync_batch_norm: true" if self.sync_batch_norm else "precision: fp16"
-            raise ValueError(f"{what} wants GPUs and {self.instance_type} has none")
+            raise ValueError(f"{what} requires GPUs, {self.instance_type} has none")
         if self.weights and not self.weights.endswith((".safetensors", ".pth")):
-            raise ValueError("weights: give a .safetensors file, or a .pth file of a state dict")
+            raise ValueError("weights must be a .safetensors file, or a .pth file with a state dict")
         if self.spot and seconds(self.wait_time) < seconds(self.run_time):
             raise ValueError("wait_time includes the run time: make it at least as long as run_time")
         return self
 
 
 class Continuous(Group):
-    """A range to search between two numbers."""
+    """A range of numbers to search."""
 
-    minimum: float
-    maximum: float
-    scale: Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"] = "Auto"
+    minimum: float = field("Lower end of the range", example=0.0001)
+    maximum: float = field("Upper end of the range", example=0.003)
+    scale: Literal["Auto", "Linear", "Logarithmic", "ReverseLogarithmic"] = field("Scale of the search", "Auto")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -126,7 +134,7 @@ class Continuous(Group):
 class Choices(Group):
     """A list of values to search."""
 
-    values: list[str | int | float] = Field(min_length=2, max_length=30)
+    values: list[str | int | float] = field("Values to try", min_length=2, max_length=30, example=[32, 64])
 
 
 def _range_kind(value: Any) -> str:
@@ -155,31 +163,39 @@ _DEFAULT_RANGES: dict[Searchable, Range] = {
 
 
 class Hyperband(Group):
-    """How many epochs Hyperband gives a trial; what is not set follows the epochs that a trial trains for.
+    """Bounds of the epochs that Hyperband assigns to a trial.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_HyperbandStrategyConfig.html
     """
 
-    minimum_epochs: PositiveInt | None = Field(
-        default=None, description="no trial is stopped before; default a ninth of training.epochs: two halts on the way"
+    minimum_epochs: PositiveInt | None = field(
+        "Epochs before which no trial is stopped; left out: a ninth of training.epochs, which leaves two decisions",
+        None,
+        example=3,
     )
-    maximum_epochs: PositiveInt | None = Field(
-        default=None, description="a trial that got so far is stopped; default all epochs of the run"
+    maximum_epochs: PositiveInt | None = field(
+        "Epochs after which every trial is stopped; left out: all epochs of the run", None, example=30
     )
 
 
 class Tuning(Group):
     """The search over trials."""
 
-    strategy: Literal["Bayesian", "Random", "Hyperband"] = "Bayesian"
-    trials: int = Field(default=12, ge=1, le=750)
-    parallel: int = Field(default=3, ge=1, le=100)
-    early_stopping: bool | None = Field(
-        default=None, description="stop trials that fall behind the median; default yes, but not with Hyperband"
+    strategy: Literal["Bayesian", "Random", "Hyperband"] = field("Strategy of the search", "Bayesian")
+    trials: int = field("Trials of a tuning job", 12, ge=1, le=750)
+    parallel: int = field("Trials at the same time", 3, ge=1, le=100)
+    early_stopping: bool | None = field(
+        "Whether trials behind the median stop early; left out: yes, except with Hyperband", None, example=False
     )
     hyperband: Hyperband = Hyperband()
-    seed: int = Field(default=1, ge=0, le=2147483647)
-    ranges: dict[Searchable, Range] = Field(default=_DEFAULT_RANGES, min_length=1)
+    seed: int = field("Seed of the search", 1, ge=0, le=2147483647)
+    ranges: dict[Searchable, Range] = field(
+        "Hyperparameters to search, each with minimum, maximum and scale, or with values; a profile's ranges replace"
+        " those of the base",
+        _DEFAULT_RANGES,
+        min_length=1,
+        example={"batch_size": {"values": [32, 64]}},
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -193,27 +209,27 @@ class Tuning(Group):
 
     @property
     def stops_early(self) -> bool:
-        """Whether SageMaker's own early stopping is on: unless it is refused, and never beside Hyperband."""
+        """Whether SageMaker's own early stopping is on; Hyperband and it exclude each other."""
         return self.strategy != "Hyperband" and self.early_stopping is not False
 
 
 def _check_range(name: str, values: Continuous | Choices) -> None:
-    """Refuse what the trainer would refuse, after everything before it has run."""
-    field = Training.model_fields[name]
-    if isinstance(values, Continuous) and field.annotation is not float:
-        raise ValueError(f"ranges.{name} is no number with a point; list what to try: {name}: {{values: [...]}}")
-    kind: Any = Annotated[field.annotation, Field(), *field.metadata]
+    """Refuse values that the trainer would refuse after hours, when all steps before it have run."""
+    searched = Training.model_fields[name]
+    if isinstance(values, Continuous) and searched.annotation is not float:
+        raise ValueError(f"ranges.{name} is not a decimal number; list its values: {name}: {{values: [...]}}")
+    kind: Any = Annotated[searched.annotation, Field(), *searched.metadata]
     adapter: TypeAdapter[Any] = TypeAdapter(kind, config={"strict": True})
-    tried = values.values if isinstance(values, Choices) else [values.minimum, values.maximum]
-    for value in tried:
+    candidates = values.values if isinstance(values, Choices) else [values.minimum, values.maximum]
+    for value in candidates:
         try:
             adapter.validate_python(value)
         except ValidationError as error:
-            raise ValueError(f"ranges.{name}: {value!r} cannot be: {error.errors()[0]['msg']}") from None
+            raise ValueError(f"ranges.{name}: {value!r} is refused: {error.errors()[0]['msg']}") from None
 
 
 def check_hyperband(hyperband: Hyperband, epochs: int) -> None:
-    """Refuse bounds that training.epochs makes meaningless, or that the service would refuse."""
+    """Refuse bounds beyond training.epochs, or out of order, which the service would refuse."""
     for name, bound in hyperband:
         if bound is not None and bound > epochs:
             raise ConflictError(
@@ -229,29 +245,32 @@ def check_hyperband(hyperband: Hyperband, epochs: int) -> None:
 
 
 class Tracking(Group):
-    """Where trials are logged to as well. Secrets are named here, never written here."""
+    """Experiment tracking. Secrets are named in the settings, never written there."""
 
-    kind: Literal["none", "mlflow", "wandb"] = "none"
-    mlflow_server: str = Field(
-        default="",
+    kind: Literal["none", "mlflow", "wandb"] = field("Tracker that trials log to", "none")
+    mlflow_server: str = field(
+        "ARN of a SageMaker MLflow tracking server or app, or an https URL without credentials; required with mlflow",
+        "",
         pattern=_MLFLOW_SERVER,
-        description="ARN of a SageMaker MLflow tracking server or app, or an https URL without credentials in it",
+        example="arn:aws:sagemaker:us-east-1:111122223333:mlflow-tracking-server/bins",
     )
-    experiment: str = Field(
-        default="",
+    experiment: str = field(
+        "Experiment of MLflow, or PROJECT or ENTITY/PROJECT of wandb; empty: NAME",
+        "",
         pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127})?)?$",
-        description="MLflow's experiment, or wandb's PROJECT or ENTITY/PROJECT; default NAME",
+        example="bins",
     )
-    wandb_secret: str = Field(
-        default="",
+    wandb_secret: str = field(
+        "Name or ARN of the Secrets Manager secret with wandb's API key; required with wandb",
+        "",
         pattern=r"^[A-Za-z0-9/_+=.@:-]{0,2048}$",
-        description="name or ARN of the Secrets Manager secret that holds the API key, which the job role may read",
+        example="bins-wandb",
     )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        wanted = {"mlflow": "mlflow_server", "wandb": "wandb_secret"}
-        for kind, name in wanted.items():
+        required = {"mlflow": "mlflow_server", "wandb": "wandb_secret"}
+        for kind, name in required.items():
             if self.kind == kind and not getattr(self, name):
-                raise ValueError(f"kind {kind} wants {name}: {type(self).model_fields[name].description}")
+                raise ValueError(f"kind {kind} requires {name}: {type(self).model_fields[name].description}")
         return self

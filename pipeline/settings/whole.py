@@ -1,16 +1,16 @@
-"""All settings of a profile, what follows from them, and what they must not say together."""
+"""All settings of a profile, the names and URIs that follow from them, and their contradictions."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from pipeline.aws import instances
 from pipeline.settings.account import Account, Alerts, ContinuousIntegration, Encryption, Images, Network, Retention
 from pipeline.settings.data import Cache, Data, Shard
-from pipeline.settings.fields import ConflictError, Group
+from pipeline.settings.fields import ConflictError, Group, field
 from pipeline.settings.release import Endpoint, Evaluation, Gate, Monitoring, Registry
 from pipeline.settings.training import Tracking, Training, Tuning, check_hyperband
 
@@ -21,10 +21,8 @@ _NAME = r"^[a-z](-?[a-z0-9]){0,23}$"
 class Settings(Group):
     """All settings of one profile."""
 
-    name: str = Field(
-        pattern=_NAME,
-        max_length=24,
-        description="the pipeline's name, and a prefix of all it owns",
+    name: str = field(
+        "Name of the pipeline, and prefix of all resources that it owns", pattern=_NAME, max_length=24, example="bins"
     )
     account: Account
     data: Data
@@ -48,10 +46,10 @@ class Settings(Group):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, values: Any) -> Any:
-        """Name after the pipeline what is not named: two pipelines in one account must not share an endpoint."""
+        """Name after the pipeline what has no name: two pipelines of an account must not share an endpoint."""
         if not isinstance(values, dict) or not isinstance(name := values.get("name"), str):
             return values
-        if re.fullmatch(_NAME, name) is None:  # one mistake, not one more for each name that would follow from it
+        if re.fullmatch(_NAME, name) is None:  # one mistake, and not another per derived name
             return values
         defaults = (
             ("data", "database", name.replace("-", "_")),
@@ -77,24 +75,24 @@ class Settings(Group):
         self._check_gpus()
         if self.network.subnets and self.endpoint.mode == "serverless":
             raise ConflictError(
-                "a serverless endpoint runs in no VPC of yours; take real-time, or leave network.subnets and"
+                "a serverless endpoint does not run in your VPC; take real-time, or leave network.subnets and"
                 " network.security_groups out",
                 "endpoint.mode",
                 "network.subnets",
             )
         if self.encryption.kms_key and f":{self.account.region}:" not in self.encryption.kms_key:
             raise ConflictError(
-                f"the key is not of the account's region, {self.account.region}; its jobs can use no other",
+                f"the key is not in the account's region, {self.account.region}; its jobs cannot use it",
                 "encryption.kms_key",
             )
         return self
 
     def _check_gpus(self) -> None:
-        """Refuse GPUs that the image has no kernels for: AWS's own for torchrun is of CUDA 13."""
+        """Refuse GPUs without kernels in the image: AWS's own for torchrun has CUDA 13."""
         if self.training.launcher == "smddp":
             return
         images = self.images
-        judged = (
+        bases = (
             ("training", self.training.instance_type, "images.training_base", images.training_base),
             (
                 "evaluation",
@@ -103,30 +101,30 @@ class Settings(Group):
                 images.evaluation_base or images.training_base,
             ),
         )
-        for group, instance_type, base, given in judged:
+        for group, instance_type, base, given in bases:
             if not given and not instances.runs_cuda_13(instance_type):
                 raise ConflictError(
-                    f"the GPUs of {instance_type} are too old for AWS's PyTorch image, which is of CUDA 13; take a"
-                    f" newer type, as ml.g5.2xlarge, or set {base} to an image that runs on them",
+                    f"the GPUs of {instance_type} are too old for AWS's PyTorch image with CUDA 13; take a"
+                    f" newer type such as ml.g5.2xlarge, or set {base} to an image that runs on them",
                     f"{group}.instance_type",
                     base,
                 )
 
     def _check_isolation(self) -> None:
-        """Refuse what a trial without a network could not do."""
+        """Refuse settings that a trial without a network cannot carry out."""
         kind = self.tracking.kind
         wrong = (
             ("training.input", self.training.input == "stream", ": stream reads S3; take fastfile, or file"),
             ("training.weights", self.training.weights is not None, " are read from S3; leave them out"),
             ("tracking.kind", kind != "none", f": {kind} calls a server; take none"),
         )
-        for place, found, reason in wrong:
-            if found:
+        for place, is_set, reason in wrong:
+            if is_set:
                 message = f"network.isolation leaves trials without a network, but {place}{reason}"
                 raise ConflictError(message, place, "network.isolation")
 
     def hyperband_minimum(self) -> int:
-        """Epochs before which Hyperband stops no trial. With its factor of three a ninth leaves two halts."""
+        """Epochs before which Hyperband stops no trial; with its factor of three, a ninth leaves two decisions."""
         return self.tuning.hyperband.minimum_epochs or max(1, self.training.epochs // 9)
 
     def role_arn(self, kind: Role) -> str:
@@ -153,7 +151,7 @@ class Settings(Group):
 
     @property
     def dead_letter_queue(self) -> str:
-        """Name of the SQS queue for what a schedule or a rule could not deliver, or the deploy function not do."""
+        """Name of the SQS queue for undelivered schedules and events, and failed calls of the deploy function."""
         return f"{self.name}-dead-letters"
 
     @property
@@ -163,40 +161,40 @@ class Settings(Group):
 
     @property
     def alarms(self) -> tuple[str, str]:
-        """Names of the endpoint's alarms, which roll a deployment back: errors, latency."""
+        """Names of the endpoint's alarms, on errors and on latency; they roll a deployment back."""
         return (f"{self.name}-endpoint-errors", f"{self.name}-endpoint-latency")
 
     @property
     def captures_uri(self) -> str:
-        """Where the endpoint's captured requests go."""
+        """Prefix of the endpoint's captured requests."""
         return f"{self.root_uri}/captures"
 
     @property
     def checkpoints_uri(self) -> str:
-        """Where trials keep their checkpoints, a folder a run; the bucket lets them expire."""
+        """Prefix of checkpoints, with one folder per run; they expire by the bucket's lifecycle rules."""
         return f"{self.root_uri}/checkpoints"
 
     @property
     def code_prefix(self) -> str:
-        """Keys of the deploy function's zip and of image sources: not below `prefix`, where jobs may write."""
+        """Prefix of the deploy function's zip and of image sources: outside `prefix`, where jobs may write."""
         return f"{self.data.prefix}-code"
 
     @property
     def stack(self) -> str:
-        """Name of the CloudFormation stack with all that lives as long as the account."""
+        """Name of the CloudFormation stack with the resources of the account."""
         return f"{self.name}-account"
 
     @property
     def image_builder(self) -> str:
-        """Name of the CodeBuild project that builds the images where there is no Docker."""
+        """Name of the CodeBuild project that builds images where Docker is missing."""
         return f"{self.name}-images"
 
     @property
     def alerts_topic(self) -> str:
-        """Name of the SNS topic that alarms go to where somebody is to be told."""
+        """Name of the SNS topic that alarms are sent to."""
         return f"{self.name}-alerts"
 
     @property
     def root_uri(self) -> str:
-        """Where the pipeline keeps all it makes."""
+        """Prefix of all that the pipeline writes."""
         return f"s3://{self.data.bucket}/{self.data.prefix}"

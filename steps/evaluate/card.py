@@ -1,6 +1,6 @@
-"""The model card that goes into the registry with the model: what it is for, what it was made of, what it reaches.
+"""The model card that is registered with the model: intended use, training, evaluation.
 
-Its schema: https://docs.aws.amazon.com/sagemaker/latest/dg/model-registry-details.html#model-card-schema
+Schema: https://docs.aws.amazon.com/sagemaker/latest/dg/model-registry-details.html#model-card-schema
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from steps.contracts.artifact import ModelDescription
 from steps.contracts.dataset import DatasetIndex
 from steps.contracts.evaluation import Evaluation, Metric
 
-# CreateModelPackage takes this many characters.
+# Characters that CreateModelPackage accepts.
 LIMIT = 100_000
 PURPOSE = "Count the objects in a photo of a warehouse bin."
 INTENDED = (
-    "Finding bins whose count differs from the inventory's, for a person or a second system to look at. "
-    "Not for settling a difference by itself: see the share of photos counted right."
+    "Finding bins whose count differs from the inventory's, for review by a person or a second system. "
+    "Not for correcting the inventory without a review: see the accuracy."
 )
 FACTORS = (
     "Objects that hide each other, reflecting packaging, dark or blurred photos, and counts that are rare in the "
-    "training data. A count above the largest it was trained on cannot be answered."
+    "training data. The model cannot predict a count above the largest in the training data."
 )
-ETHICS = "The photos show bins and objects, no people. Errors cost an inspection or leave a wrong inventory standing."
+ETHICS = "The photos show bins and objects, no people. An error costs an inspection or leaves the inventory wrong."
 
 
 def write_card(evaluation: Evaluation, model: ModelDescription, index: DatasetIndex) -> str:
-    """`model_card.json`: the card as one string under `content`, as a pipeline's registration step takes it."""
+    """`model_card.json`: the card as one string under `content`, as a pipeline's registration step reads it."""
     content = json.dumps(
         {
-            "model_overview": {"model_artifact": _known(evaluation.provenance.model)},
+            "model_overview": {"model_artifact": _present(evaluation.provenance.model)},
             "intended_uses": {
                 "purpose_of_model": PURPOSE,
                 "intended_uses": INTENDED,
@@ -47,7 +47,7 @@ def write_card(evaluation: Evaluation, model: ModelDescription, index: DatasetIn
         allow_nan=False,
     )
     if len(content) > LIMIT:
-        raise ValueError(f"the model card has {len(content):,} characters; the registry takes {LIMIT:,}")
+        raise ValueError(f"the model card has {len(content):,} characters; the registry accepts {LIMIT:,}")
     return json.dumps({"content": content})
 
 
@@ -56,12 +56,12 @@ def _training(evaluation: Evaluation, model: ModelDescription, index: DatasetInd
     return {
         "objective_function": {"function": {"function": "Maximize", "facet": "Accuracy"}},
         "training_observations": (
-            f"{model.architecture} on {train.samples:,} photos, chosen by accuracy on {validation.samples:,} others; "
-            f"split {index.sharding.split}, seed {index.sharding.seed}."
+            f"{model.architecture} trained on {train.samples:,} photos, selected by accuracy on {validation.samples:,} "
+            f"others; split {index.sharding.split}, seed {index.sharding.seed}."
         ),
         "training_job_details": {
-            "training_datasets": _known(evaluation.provenance.index),
-            "training_environment": {"container_image": _known(evaluation.provenance.training_image)},
+            "training_datasets": _present(evaluation.provenance.index),
+            "training_environment": {"container_image": _present(evaluation.provenance.training_image)},
             "training_metrics": [{"name": name, "value": value} for name, value in sorted(model.metrics.items())],
             "hyper_parameters": [
                 {"name": name, "value": value} for name, value in sorted(model.hyperparameters.items()) if value
@@ -71,32 +71,32 @@ def _training(evaluation: Evaluation, model: ModelDescription, index: DatasetInd
 
 
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
-    numbers, regression = evaluation.multiclass_classification_metrics, evaluation.regression_metrics
+    classification, regression = evaluation.multiclass_classification_metrics, evaluation.regression_metrics
     metrics = {
-        "accuracy": numbers.accuracy,
-        "off by one at most": evaluation.within_one,
+        "accuracy": classification.accuracy,
+        "accuracy within one": evaluation.within_one,
         "RMSE": regression.rmse,
         "MAE": regression.mae,
     }
     baseline = evaluation.baselines["largest_class"]
-    numbers_group = [_number(name, metric) for name, metric in metrics.items()] + [
-        {"name": "accuracy of always answering the most frequent count", "type": "number", "value": baseline.accuracy},
+    summary = [_number(name, metric) for name, metric in metrics.items()] + [
+        {"name": "accuracy of always predicting the most frequent count", "type": "number", "value": baseline.accuracy},
         {
             "name": "expected calibration error",
             "type": "number",
             "value": evaluation.calibration.expected_calibration_error,
         },
     ]
-    classes = list(numbers.confusion_matrix)
+    classes = list(classification.confusion_matrix)
     return {
         "name": "test split",
         "evaluation_observation": (
-            f"{evaluation.dataset.item_count:,} photos that were not trained on; decision {evaluation.decision}; "
-            f"champion: {evaluation.gate.champion}."
+            f"{evaluation.dataset.item_count:,} photos that were not used for training; "
+            f"decision {evaluation.decision}; champion: {evaluation.gate.champion}."
         ),
-        "datasets": _known(evaluation.provenance.index),
+        "datasets": _present(evaluation.provenance.index),
         "metric_groups": [
-            {"name": "summary", "metric_data": numbers_group},
+            {"name": "summary", "metric_data": summary},
             {
                 "name": "by count",
                 "metric_data": [
@@ -108,9 +108,9 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
                         "y_axis_name": "accuracy",
                     },
                     {
-                        "name": "photos by true count (rows) and predicted count",
+                        "name": "confusion matrix: photos by true count (rows) and predicted count (columns)",
                         "type": "matrix",
-                        "value": [list(row.values()) for row in numbers.confusion_matrix.values()],
+                        "value": [list(row.values()) for row in classification.confusion_matrix.values()],
                         "x_axis_name": classes,
                         "y_axis_name": classes,
                     },
@@ -127,13 +127,13 @@ def _number(name: str, metric: Metric) -> dict[str, Any]:
 
 def _caveats(evaluation: Evaluation, index: DatasetIndex) -> str:
     left_out = evaluation.dataset.rejected
-    caveats = [f"Judged on a {index.sharding.split} split: figures of another kind of split do not compare."]
+    caveats = [f"Evaluated on a {index.sharding.split} split: do not compare with metrics on another kind of split."]
     if evaluation.dataset.same_bin:
         caveats.append(
-            f"{evaluation.dataset.same_bin:,} held-out photos show a bin that was trained on, which flatters the model."
+            f"{evaluation.dataset.same_bin:,} held-out photos show a bin of the training photos: metrics are too good."
         )
     if left_out:
-        caveats.append(f"{left_out:,} photos could not be used and are in no figure.")
+        caveats.append(f"{left_out:,} photos could not be used and are in no metric.")
     return " ".join(caveats)
 
 
@@ -150,5 +150,5 @@ def _details(evaluation: Evaluation) -> dict[str, str]:
     return {name: value for name, value in details.items() if value}
 
 
-def _known(*values: str) -> list[str]:
+def _present(*values: str) -> list[str]:
     return [value for value in values if value]

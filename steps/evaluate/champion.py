@@ -1,4 +1,4 @@
-"""The champion: the latest approved version of the model, which a new one has to stand up to on the same photos."""
+"""The champion: the latest approved version of the model. The new model, its challenger, counts the same photos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from steps.contracts.s3_uri import S3Uri
 from steps.contracts.statistics import paired_bootstrap as bootstrap
 from steps.contracts.statistics.tally import Tally
 from steps.evaluate import metrics
-from steps.evaluate.archive import ARCHIVE, unpack
+from steps.evaluate.artifact import ARCHIVE, unpack
 from steps.evaluate.versions import same_artifact
 from steps.model.predictor import Predictor
 from steps.runtime.s3 import open_store
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Champion:
-    """A version of the model, ready to predict; `artifact` is the URI that it was registered with."""
+class ChampionModel:
+    """A registered version, loaded; `artifact` is the URI that it was registered with."""
 
     version: int
     package_arn: str
@@ -31,11 +31,11 @@ class Champion:
     artifact: str
 
 
-def find(group: str, folder: Path) -> Champion | None:
+def load_champion(group: str, folder: Path) -> ChampionModel | None:
     """The approved version with the highest number, its artifact below `folder`; None where none is approved.
 
-    Raises StepError when the registry does not answer, or the version's artifact cannot be had or used: a gate that
-    should compare must not pass because it could not.
+    Raises StepError when the registry or the version's artifact cannot be read: the gate must not pass without the
+    comparison that was asked for.
     """
     from boto3 import client
     from botocore.exceptions import BotoCoreError, ClientError
@@ -60,17 +60,17 @@ def find(group: str, folder: Path) -> Champion | None:
             f"the champion, version {version} of {group}, cannot be evaluated: {error}; restore {uri} or reject that "
             "version"
         ) from error
-    return Champion(version, package["ModelPackageArn"], predictor, uri)
+    return ChampionModel(version, package["ModelPackageArn"], predictor, uri)
 
 
 def _latest_approved(sagemaker: Any, group: str) -> dict[str, Any] | None:
     pages = sagemaker.get_paginator("list_model_packages").paginate(
         ModelPackageGroupName=group, ModelApprovalStatus="Approved"
     )
-    found = [one for page in pages for one in page["ModelPackageSummaryList"]]
-    if not found:
+    approved = [summary for page in pages for summary in page["ModelPackageSummaryList"]]
+    if not approved:
         return None
-    newest = max(found, key=lambda one: int(one["ModelPackageVersion"]))
+    newest = max(approved, key=lambda summary: int(summary["ModelPackageVersion"]))
     package: dict[str, Any] = sagemaker.describe_model_package(ModelPackageName=newest["ModelPackageArn"])
     return package
 
@@ -88,16 +88,16 @@ def _fetch(uri: S3Uri, path: Path) -> None:
         raise StepError(f"{uri}: {str(error).splitlines()[0]}") from error
 
 
-def compare(champion: Champion, pairs: Tally, model: str) -> evaluation.Champion:
-    """The champion beside this model, whose artifact's URI is `model`.
+def compare(champion: ChampionModel, pairs: Tally, challenger: str) -> evaluation.Champion:
+    """Paired comparison of the challenger, given by its artifact's URI, with the champion.
 
-    `pairs` holds this model's counts as the first answers, then the champion's.
+    `pairs` contains the challenger's counts as the first answers, then the champion's.
     """
     accuracy, rmse = bootstrap.differences(pairs)
     return evaluation.Champion(
         version=champion.version,
         package_arn=champion.package_arn,
-        this_model=same_artifact(champion.artifact, model),
+        this_model=same_artifact(champion.artifact, challenger),
         score=metrics.score(pairs.confusion(1)),
         accuracy=accuracy,
         rmse=rmse,

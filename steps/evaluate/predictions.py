@@ -1,4 +1,4 @@
-"""Predictions for the test split: streamed, decoded in threads, predicted in batches, counted, written, forgotten."""
+"""Predictions for the test split: photos are streamed, decoded in threads, predicted in batches and not kept."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ from steps.contracts.artifact import Decision
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import PREDICTIONS_SCHEMA
 from steps.contracts.statistics.tally import Tally
-from steps.evaluate.agreement import Comparison
-from steps.evaluate.baseline import Baseline
-from steps.evaluate.calibration import Reliability
-from steps.evaluate.golden import Golden
-from steps.evaluate.mistakes import Mistakes, Shown
+from steps.evaluate.artifact import AgreementCheck
+from steps.evaluate.metrics import Reliability
+from steps.evaluate.photo_samples import Baseline, Golden, Miscount, Miscounts
 from steps.model.predictor import Predictor, decide, expectation
 from steps.photos.jpeg import ImageError, network_input
 from steps.shards.reading import Sample
@@ -30,28 +28,28 @@ from steps.shards.reading import Sample
 T = TypeVar("T")
 Photos = NDArray[np.uint8]
 
-ROWS_A_GROUP = 8192
+ROWS_PER_GROUP = 8192
 
 
-class Findings:
-    """What there is to know of the predictions, whatever their number.
+class PredictionResults:
+    """Tallies and samples of the predictions, of the same size for any number of photos.
 
-    The answers in `decisions` are those under argmax and under expected; in `champion` those of this model and of the
-    champion, each under its own decision.
+    The answers in `decisions` are the counts under argmax and under expected; in `pairs` the counts of this model and
+    of the champion, each under its own decision.
     """
 
     def __init__(self) -> None:
         self.decisions = Tally()
-        self.champion = Tally()
+        self.pairs = Tally()
         self.reliability = Reliability()
-        self.mistakes = Mistakes()
+        self.miscounts = Miscounts()
         self.golden = Golden()
         self.baseline = Baseline()
         self.photos = 0
 
 
 class _Table:
-    """`predictions.parquet`, written in row groups of a useful size."""
+    """`predictions.parquet`, written in row groups of ROWS_PER_GROUP."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, PREDICTIONS_SCHEMA)
@@ -59,7 +57,7 @@ class _Table:
 
     def add(self, columns: Mapping[str, object]) -> None:
         self._batches.append(pa.record_batch(columns, schema=PREDICTIONS_SCHEMA))
-        if sum(batch.num_rows for batch in self._batches) >= ROWS_A_GROUP:
+        if sum(batch.num_rows for batch in self._batches) >= ROWS_PER_GROUP:
             self._write()
 
     def _write(self) -> None:
@@ -82,15 +80,15 @@ def predict(
     *,
     batch_size: int,
     path: Path,
-    agreement: Comparison,
+    agreement: AgreementCheck,
     champion: Predictor | None = None,
-) -> Findings:
+) -> PredictionResults:
     """Predict every sample, and write `predictions.parquet` to `path`.
 
-    Raises StepError that names a photo which cannot be decoded, and when there is none.
+    Raises StepError for a photo that cannot be decoded, which it names, and for an empty test split.
     """
-    findings = Findings()
-    sizes = {one.description.image_size for one in (predictor, champion) if one}
+    results = PredictionResults()
+    sizes = {model.description.image_size for model in (predictor, champion) if model}
     classes = predictor.description.classes
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads, _Table(path) as table:
         for batch in _batches(samples, batch_size):
@@ -108,20 +106,20 @@ def predict(
                     "probabilities": list(probabilities),
                 }
             )
-            _count(findings, batch, probabilities, counts, classes)
-            findings.golden.add(batch, counts, probabilities, classes)
-            findings.baseline.add(batch, counts, _probability_of(counts, probabilities, classes))
+            _count(results, batch, probabilities, counts, classes)
+            results.golden.add(batch, counts, probabilities, classes)
+            results.baseline.add(batch, counts, _probability_of(counts, probabilities, classes))
             if champion:
-                theirs = champion.description
-                answers = champion.probabilities(photos[theirs.image_size])
-                findings.champion.add(_truth(batch), counts, decide(answers, theirs.classes, theirs.decision))
-    if not findings.photos:
+                other = champion.description
+                answers = champion.probabilities(photos[other.image_size])
+                results.pairs.add(_truth(batch), counts, decide(answers, other.classes, other.decision))
+    if not results.photos:
         raise StepError("the test split is empty; shard the photos with a larger test fraction")
-    return findings
+    return results
 
 
 def _count(
-    findings: Findings,
+    results: PredictionResults,
     batch: Sequence[Sample],
     probabilities: NDArray[np.float32],
     counts: NDArray[np.int32],
@@ -129,11 +127,11 @@ def _count(
 ) -> None:
     truth, likeliest = _truth(batch), decide(probabilities, classes, "argmax")
     confidence = probabilities.max(axis=1)
-    findings.photos += len(batch)
-    findings.decisions.add(truth, likeliest, decide(probabilities, classes, "expected"))
-    findings.reliability.add(confidence, likeliest == truth)
-    findings.mistakes.add(
-        Shown(sample.image_id, sample.quantity, int(counts[row]), float(confidence[row]), sample.jpeg)
+    results.photos += len(batch)
+    results.decisions.add(truth, likeliest, decide(probabilities, classes, "expected"))
+    results.reliability.add(confidence, likeliest == truth)
+    results.miscounts.add(
+        Miscount(sample.image_id, sample.quantity, int(counts[row]), float(confidence[row]), sample.jpeg)
         for row, sample in enumerate(batch)
         if counts[row] != sample.quantity
     )
@@ -142,7 +140,7 @@ def _count(
 def _probability_of(
     counts: NDArray[np.int32], probabilities: NDArray[np.float32], classes: Sequence[int]
 ) -> NDArray[np.float32]:
-    """The probability (N,) that the model gives to each photo's count."""
+    """The probability (N,) of each photo's count."""
     places = {quantity: place for place, quantity in enumerate(classes)}
     chosen: NDArray[np.float32] = probabilities[np.arange(len(counts)), [places[count] for count in counts.tolist()]]
     return chosen
@@ -153,7 +151,7 @@ def _truth(batch: Sequence[Sample]) -> NDArray[np.int32]:
 
 
 def _decoded(batch: Sequence[Sample], sizes: Iterable[int], threads: ThreadPoolExecutor) -> dict[int, Photos]:
-    """The batch as networks take it, by their image size: (N, 3, size, size)."""
+    """The batch as network inputs (N, 3, size, size), by image size."""
 
     def decode(sample: Sample, size: int) -> Photos:
         try:

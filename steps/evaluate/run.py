@@ -1,4 +1,4 @@
-"""Judge the best model on the test split: predictions, metrics, the champion beside it, report and model card."""
+"""The evaluation of the best model on the test split: predictions, metrics, champion, report and model card."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from steps.contracts import evaluation, query_summary
+from steps.contracts import query_summary
 from steps.contracts.artifact import ModelDescription
 from steps.contracts.dataset import DatasetIndex, read_index
 from steps.contracts.errors import StepError
@@ -18,6 +18,7 @@ from steps.contracts.evaluation import (
     PREDICTIONS,
     REPORT,
     Agreement,
+    Champion,
     Dataset,
     Evaluation,
     Gate,
@@ -28,14 +29,12 @@ from steps.contracts.evaluation import (
 from steps.contracts.query_summary import Summary
 from steps.contracts.shard_summary import ShardSummary, read_summary
 from steps.contracts.statistics.tally import Confusion
-from steps.evaluate import champion, metrics, trials, versions
-from steps.evaluate.agreement import Comparison
-from steps.evaluate.archive import unpack
+from steps.evaluate import metrics, trials, versions
+from steps.evaluate.artifact import AgreementCheck, unpack
 from steps.evaluate.card import write_card
-from steps.evaluate.champion import Champion
-from steps.evaluate.evidence import Evidence
-from steps.evaluate.predictions import Findings, predict
-from steps.evaluate.report import write_report
+from steps.evaluate.champion import ChampionModel, compare, load_champion
+from steps.evaluate.predictions import PredictionResults, predict
+from steps.evaluate.report import EvaluationOutputs, write_report
 from steps.evaluate.settings import Settings
 from steps.evaluate.trials import Trials
 from steps.evaluate.versions import Identity
@@ -53,11 +52,11 @@ NOT_COMPARED = "none (not asked for)"
 def run(settings: Settings) -> None:
     """Evaluate the input `model` on the test split of the input `index`, into the output `evaluation`.
 
-    Raises StepError when an input is not usable, a shard is damaged, the registry does not answer, the champion cannot
+    Raises StepError when an input is not usable, a shard is damaged, the registry cannot be read, the champion cannot
     be evaluated, or a metric is not finite.
     """
     if settings.batch_size < 1:
-        raise StepError(f"--batch-size is {settings.batch_size}; want 1 or more")
+        raise StepError(f"--batch-size is {settings.batch_size}; it must be 1 or more")
     folder = unpack(container.processing_input("model"))
     predictor = Predictor.load(folder)
     index = read_index(container.processing_input("index"))
@@ -65,82 +64,82 @@ def run(settings: Settings) -> None:
     sharding = _read_sharding(container.processing_input("sharding"), index)
     tuning = trials.read(settings.tuning_job) if settings.tuning_job else None
     registration = _registration(settings, index, tuning)
-    rival = champion.find(settings.group, container.base() / "champion") if settings.group else None
+    champion = load_champion(settings.group, container.base() / "champion") if settings.group else None
     test = index.splits["test"]
     output = container.processing_output("evaluation")
     log.info("evaluating %s on %s photos", predictor.description.architecture, test.samples)
-    agreement = Comparison(folder, predictor.description)
-    findings = predict(
+    agreement = AgreementCheck(folder, predictor.description)
+    results = predict(
         iterate(test.shards),
         predictor,
         settings.decision,
         batch_size=settings.batch_size,
         path=output / PREDICTIONS,
         agreement=agreement,
-        champion=rival.predictor if rival else None,
+        champion=champion.predictor if champion else None,
     )
-    result = judge(
-        findings,
+    evaluation = evaluate(
+        results,
         settings,
         index=index,
         sharding=sharding,
         model=predictor.description,
         agreement=agreement.result(),
-        rival=rival,
+        champion=champion,
         registration=registration,
         provenance=_provenance(settings, predictor.description, summary, tuning),
     )
-    evidence = Evidence(
-        settings, result, findings.mistakes, index, sharding, summary, tuning, predictor.description, folder
+    outputs = EvaluationOutputs(
+        settings, evaluation, results.miscounts, index, sharding, summary, tuning, predictor.description, folder
     )
-    write_report(output / REPORT, evidence)
-    findings.golden.write(output / GOLDEN)
+    write_report(output / REPORT, outputs)
+    results.golden.write(output / GOLDEN)
     if summary is not None:
-        findings.baseline.write(output / BASELINE, summary.image_location)
-    (output / CARD).write_text(write_card(result, predictor.description, index))
-    # Last: the gate reads it, so it is there only when all the rest is.
-    (output / FILE).write_text(result.model_dump_json(indent=1))
+        results.baseline.write(output / BASELINE, summary.image_location)
+    (output / CARD).write_text(write_card(evaluation, predictor.description, index))
+    # Last: the gate reads it, so it exists only with all other outputs.
+    (output / FILE).write_text(evaluation.model_dump_json(indent=1))
     log.info(
         "accuracy %.4f, RMSE %.4f (largest class %.4f, %.4f); champion: %s",
-        result.multiclass_classification_metrics.accuracy.value,
-        result.regression_metrics.rmse.value,
-        result.baselines["largest_class"].accuracy,
-        result.baselines["largest_class"].rmse,
-        result.gate.champion,
+        evaluation.multiclass_classification_metrics.accuracy.value,
+        evaluation.regression_metrics.rmse.value,
+        evaluation.baselines["largest_class"].accuracy,
+        evaluation.baselines["largest_class"].rmse,
+        evaluation.gate.champion,
     )
     log.info("registry: %s", registration.reason)
 
 
-def judge(
-    findings: Findings,
+def evaluate(
+    results: PredictionResults,
     settings: Settings,
     *,
     index: DatasetIndex,
     sharding: ShardSummary | None,
     model: ModelDescription,
     agreement: Agreement,
-    rival: Champion | None,
+    champion: ChampionModel | None,
     registration: Registration,
     provenance: Provenance,
 ) -> Evaluation:
-    """The evaluation of what was found. Raises StepError for a metric that is not finite.
+    """The evaluation of the predictions. Raises StepError for a metric that is not finite.
 
-    A quantity that the model does not know cannot be counted right; it stays in every metric as the mistake it is.
+    A quantity that is not a class of the model can never be predicted; its photos are errors in every metric.
     """
     by_decision = {
-        decision: findings.decisions.confusion(answer, model.classes)
+        decision: results.decisions.confusion(answer, model.classes)
         for answer, decision in enumerate(("argmax", "expected"))
     }
     in_force = by_decision[settings.decision]
     try:
-        beside = champion.compare(rival, findings.champion, provenance.model) if rival else None
+        comparison = compare(champion, results.pairs, provenance.model) if champion else None
         return Evaluation(
-            dataset=_dataset(index, sharding, findings.photos),
+            dataset=_dataset(index, sharding, results.photos),
             multiclass_classification_metrics=metrics.classification(in_force),
             regression_metrics=metrics.regression(in_force),
             within_one=metrics.spread(metrics.accuracy_within_one, in_force),
             per_class=metrics.per_class(in_force),
-            calibration=findings.reliability.result(),
+            calibration=results.reliability.result(),
             baselines={
                 "largest_class": metrics.score(in_force.always(metrics.largest_class(in_force))),
                 "random": metrics.random_guess(in_force),
@@ -151,8 +150,8 @@ def judge(
                 "expected": metrics.score(by_decision["expected"]),
             },
             decision=settings.decision,
-            champion=beside,
-            gate=_gate(in_force, beside, settings),
+            champion=comparison,
+            gate=_gate(in_force, comparison, settings),
             registration=registration,
             agreement=agreement,
             model={
@@ -164,18 +163,18 @@ def judge(
         )
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise StepError(f"the evaluation is not usable: {where}: {first['msg']}") from error
+        place = ".".join(map(str, first["loc"]))
+        raise StepError(f"the evaluation is not usable: {place}: {first['msg']}") from error
 
 
-def _gate(in_force: Confusion, beside: evaluation.Champion | None, settings: Settings) -> Gate:
+def _gate(in_force: Confusion, comparison: Champion | None, settings: Settings) -> Gate:
     # Not the negative of zero, which is written "-0.0000".
-    lost = 0.0 - beside.accuracy.value if beside else 0.0
+    lost = 0.0 - comparison.accuracy.value if comparison else 0.0
     counted, name = lost, NO_CHAMPION if settings.group else NOT_COMPARED
-    if beside is not None:
-        name = f"version {beside.version}"
-        if beside.this_model:
-            # Nothing is learned from comparing a model with itself, whatever gain the gate asks of another.
+    if comparison is not None:
+        name = f"version {comparison.version}"
+        if comparison.this_model:
+            # A model cannot gain accuracy against itself, so a gate that requires a gain must not fail it.
             counted, name = min(0.0, settings.maximum_accuracy_loss or 0.0), f"{name}, which is this model"
     return Gate(
         accuracy_loss=counted,
@@ -226,12 +225,12 @@ def _provenance(
 
 
 def _read_sharding(folder: Path, index: DatasetIndex) -> ShardSummary | None:
-    """The shard step's summary; None where the job has no such input. Raises StepError for that of other data."""
+    """The shard step's summary; None where the job has no such input. Raises StepError for a summary of other data."""
     if not folder.exists():
         return None
     sharding = read_summary(folder)
     if sharding.dataset_sha256 != index.sha256:
-        raise StepError(f"{folder}: the summary of another data set than that of the input `index`: {sharding.index}")
+        raise StepError(f"{folder}: the summary belongs to {sharding.index}, not to the data set of the input `index`")
     return sharding
 
 

@@ -1,4 +1,4 @@
-"""The tuning job that the model is the best trial of, for the report and the registry."""
+"""The trials of the model's tuning job, for the report and the registry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from steps.contracts.errors import StepError
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial. `objective` is None where it never reported one; `seconds` is None before it has ended."""
+    """One trial. `objective` is None where the trial reported none; `seconds` is None before its end."""
 
     name: str
     status: str
@@ -22,9 +22,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Trials:
-    """A tuning job's trials, the best first, those without an objective last.
+    """A tuning job's trials: the best first, trials without an objective last.
 
-    `best` is the best trial's name; `best_ended` is when its model was there, None where the service does not say.
+    `best` is the best trial's name. `best_ended` is the end of its training, None where SageMaker does not report it.
     """
 
     job: str
@@ -36,7 +36,7 @@ class Trials:
 
 
 def read(job: str) -> Trials:
-    """The trials of the tuning job `job`. Raises StepError when the service does not answer."""
+    """The trials of the tuning job `job`. Raises StepError when SageMaker cannot be asked for them."""
     from boto3 import client
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -46,7 +46,7 @@ def read(job: str) -> Trials:
         pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
             HyperParameterTuningJobName=job
         )
-        summaries = [one for page in pages for one in page["TrainingJobSummaries"]]
+        summaries = [summary for page in pages for summary in page["TrainingJobSummaries"]]
     except (BotoCoreError, ClientError) as error:
         raise StepError(
             f"the tuning job {job} cannot be read: {error}; allow the job's role "
@@ -57,7 +57,7 @@ def read(job: str) -> Trials:
     worst = float("-inf") if objective["Type"] == "Maximize" else float("inf")
     trials = sorted(
         map(_trial, summaries),
-        key=lambda one: worst if one.objective is None else one.objective,
+        key=lambda trial: worst if trial.objective is None else trial.objective,
         reverse=objective["Type"] == "Maximize",
     )
     return Trials(

@@ -1,7 +1,7 @@
-"""The version in the registry that is the same as this model: found again, not registered again.
+"""The registered version that is the same as this model, which is then not registered a second time.
 
-A cached TuneModel gives a later run the same best trial, and so the same artifact. Where the data and the code that
-judges and serves are the same too, another version would tell a person who approves nothing new.
+With a cached TuneModel step a later run has the same best trial, and so the same artifact. Where the data, the
+evaluation image and the serving image are the same too, a second version would contain nothing new to approve.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import Registration
-from steps.evaluate.archive import ARCHIVE
+from steps.evaluate.artifact import ARCHIVE
 from steps.evaluate.settings import Settings
 
-# The most that ListModelPackages gives at a time.
+# Largest page of ListModelPackages.
 PAGE = 100
-# Packages that never became a version, or are about to be none.
+# Packages that never became a version, or are being deleted.
 _UNUSABLE = ("Failed", "Deleting")
 
 
@@ -33,10 +33,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Identity:
-    """What two versions have in common that are the same.
+    """The facts that are equal in two versions of the same model.
 
     `artifact` is the model's URI, the rest are customer metadata of a version, which RegisterModel writes. The largest
-    quantity is not among them: it shapes the labels, and by them the data's hash.
+    quantity is not among them: it determines the labels, and so the data's hash.
     """
 
     artifact: str
@@ -45,33 +45,33 @@ class Identity:
     evaluation_image: str
     serving_image: str
 
-    def is_of(self, package: dict[str, Any]) -> bool:
-        """Whether the package, as DescribeModelPackage answers, is the same; what is not said is never the same."""
+    def matches(self, package: dict[str, Any]) -> bool:
+        """Whether a package, as DescribeModelPackage returns it, has these facts; a missing fact is never equal."""
         containers = package.get("InferenceSpecification", {}).get("Containers", [])
         artifact = containers[0].get("ModelDataUrl", "") if containers else ""
         recorded = package.get("CustomerMetadataProperties", {})
-        wanted = {name: value for name, value in vars(self).items() if name != "artifact"}
+        own = {name: value for name, value in vars(self).items() if name != "artifact"}
         return same_artifact(artifact, self.artifact) and all(
-            value != "" and recorded.get(name) == value for name, value in wanted.items()
+            value != "" and recorded.get(name) == value for name, value in own.items()
         )
 
 
 def same_artifact(first: str, second: str) -> bool:
-    """Whether two URIs name the same model artifact, with or without the archive's name at their end."""
+    """Whether two URIs name the same model artifact. Either may end with the archive's name or not."""
     first, second = (uri.removesuffix(f"/{ARCHIVE}").rstrip("/") for uri in (first, second))
     return first != "" and first == second
 
 
 def registration(settings: Settings, identity: Identity, trained: datetime | None) -> Registration:
-    """Whether to register; `trained` is when the model's training job ended, None where that is not known.
+    """Whether to register; `trained` is the end of the model's training job, None where it is unknown.
 
-    Raises StepError when the registry does not answer: a model must not be registered twice because nobody could look.
+    Raises StepError when the registry cannot be read: otherwise the model could be registered twice.
     """
     if not settings.group:
-        return _first("no model package group was given")
+        return _new("no model package group was given")
     same = find(settings.group, identity, trained)
     if same is None:
-        return _first(f"no version of {settings.group} has the same model, data, evaluation code and serving code")
+        return _new(f"no version of {settings.group} has the same model, data, evaluation code and serving code")
     reason = f"version {same.number} ({same.status}) is this model already"
     if settings.register_again == "yes":
         reason += ", and another was asked for"
@@ -86,15 +86,15 @@ def registration(settings: Settings, identity: Identity, trained: datetime | Non
     )
 
 
-def _first(reason: str) -> Registration:
+def _new(reason: str) -> Registration:
     return Registration(wanted=1, version=None, package_arn="", status="", reason=reason)
 
 
 def find(group: str, identity: Identity, trained: datetime | None) -> Version | None:
-    """The newest version of the group that is the same, whatever its approval status; None where there is none.
+    """The newest version of the group with this identity and any approval status; None where none exists.
 
-    Asks for the versions since `trained` alone: none of this model can be older. Raises StepError when the registry
-    does not answer.
+    Only versions that were created after `trained` are described: no version of this model is older. Raises StepError
+    when the registry cannot be read.
     """
     from boto3 import client
     from botocore.exceptions import BotoCoreError, ClientError
@@ -102,8 +102,8 @@ def find(group: str, identity: Identity, trained: datetime | None) -> Version | 
     sagemaker = client("sagemaker")
     try:
         for arn in _newest_first(sagemaker, group, trained):
-            package = _described(sagemaker, arn)
-            if package is not None and identity.is_of(package):
+            package = _describe(sagemaker, arn)
+            if package is not None and identity.matches(package):
                 status = package.get("ModelApprovalStatus", "without an approval status")
                 return Version(int(package["ModelPackageVersion"]), package["ModelPackageArn"], status)
     except (BotoCoreError, ClientError) as error:
@@ -129,14 +129,14 @@ def _newest_first(sagemaker: Any, group: str, trained: datetime | None) -> Itera
                 yield summary["ModelPackageArn"]
 
 
-def _described(sagemaker: Any, arn: str) -> dict[str, Any] | None:
-    """The package; None where it was deleted since it was listed."""
+def _describe(sagemaker: Any, arn: str) -> dict[str, Any] | None:
+    """The package; None if it was deleted after it was listed."""
     from botocore.exceptions import ClientError
 
     try:
         package: dict[str, Any] = sagemaker.describe_model_package(ModelPackageName=arn)
     except ClientError as error:
-        # SageMaker has no code of its own for this: a ValidationException "ModelPackage ARN does not exist."
+        # SageMaker has no error code for this: it is a ValidationException "ModelPackage ARN does not exist."
         if "does not exist" in error.response["Error"].get("Message", ""):
             return None
         raise

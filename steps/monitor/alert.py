@@ -1,4 +1,4 @@
-"""What a verdict sets off: metrics for alarms, and the run that trains on newer data."""
+"""The consequences of a comparison: metrics for alarms, and a pipeline run that trains on newer data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUNNING = ("Executing", "Stopping")
 
 
 def put_metrics(cloudwatch: Any, namespace: str, drift: Drift) -> None:
-    """Drift (0 or 1), Photos, and each feature's PSI, under the dimension EndpointName."""
+    """Put the metrics Drift (0 or 1), Photos, and the PSI of each feature, with the dimension EndpointName."""
     endpoint = {"Name": "EndpointName", "Value": drift.endpoint}
     data: list[dict[str, Any]] = [
         {"MetricName": "Photos", "Dimensions": [endpoint], "Value": drift.photos, "Unit": "Count"},
@@ -37,12 +37,12 @@ def put_metrics(cloudwatch: Any, namespace: str, drift: Drift) -> None:
 
 
 def retrain(sagemaker: Any, pipeline: str, drift: Drift, cooldown_days: int) -> str:
-    """Start the pipeline on data as it is now; gives the run's ARN, empty where none is started.
+    """Start the pipeline on the current data; returns the run's ARN, empty if no run was started.
 
-    A drift lasts until another version serves. So none is started while a run is under way, nor for `cooldown_days`
-    after the start of any, whatever became of it: its version waits for approval, or its failure for a person. The
-    request's token is the window's: a job that is tried again starts no second run. Raises StepError where the pipeline
-    cannot be started.
+    A drift lasts until another version serves. So no run is started while another one is in progress, nor within
+    `cooldown_days` after the start of another one with any result: its version waits for approval, or its failure for
+    a person. The request's token depends on the endpoint and the window alone, so a repeated job starts no second
+    run. Raises StepError if the pipeline cannot be started.
     """
     from botocore.exceptions import ClientError
 
@@ -50,14 +50,14 @@ def retrain(sagemaker: Any, pipeline: str, drift: Drift, cooldown_days: int) -> 
         pages = sagemaker.get_paginator("list_pipeline_executions").paginate(
             PipelineName=pipeline, SortBy="CreationTime", SortOrder="Descending", PaginationConfig={"MaxItems": 20}
         )
-        runs = [one for page in pages for one in page["PipelineExecutionSummaries"]]
+        runs = [run for page in pages for run in page["PipelineExecutionSummaries"]]
         if any(run["PipelineExecutionStatus"] in RUNNING for run in runs):
-            log.info("drift: a run of %s is under way already", pipeline)
+            log.info("drift: a run of %s is in progress already", pipeline)
             return ""
         since = drift.until - timedelta(days=cooldown_days)
         if recent := [run for run in runs if run["StartTime"] >= since]:
             log.warning(
-                "drift: %s has trained already (%s, %s); no other run before %s",
+                "drift: %s was started already (%s, %s); no other run before %s",
                 pipeline,
                 recent[0]["PipelineExecutionArn"],
                 recent[0]["PipelineExecutionStatus"],
@@ -70,11 +70,11 @@ def retrain(sagemaker: Any, pipeline: str, drift: Drift, cooldown_days: int) -> 
             PipelineName=pipeline,
             PipelineExecutionDisplayName=f"drift-{stamp}",
             PipelineExecutionDescription=f"drift of {', '.join(drift.drifted)} at endpoint {drift.endpoint}"[:3072],
-            # Another data version: the query looks anew, whatever is cached.
+            # A new data version: the query step runs again, even if its result is cached.
             PipelineParameters=[{"Name": "DataVersion", "Value": f"drift-{stamp}"}],
             ClientRequestToken=token,
         )
     except ClientError as error:
-        raise StepError(f"the pipeline {pipeline} could not be started to train on newer data: {error}") from error
+        raise StepError(f"the pipeline {pipeline} cannot be started to train on newer data: {error}") from error
     log.info("drift: started %s", started["PipelineExecutionArn"])
     return str(started["PipelineExecutionArn"])

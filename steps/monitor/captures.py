@@ -1,4 +1,4 @@
-"""What the endpoint was sent and answered: SageMaker's data capture, streamed from S3 line by line.
+"""Requests to the endpoint and its answers: SageMaker's data capture, streamed from S3 line by line.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html
 """
@@ -20,15 +20,16 @@ from steps.runtime.s3 import list_objects, open_store
 
 log = logging.getLogger(__name__)
 
-# A request has 6 MB at most, in base64 a third more, and its answer stands beside it.
+# A request has at most 6 MB, in base64 a third more, and the line contains its answer too.
 LONGEST_LINE = 16 * 1024 * 1024
 CHUNK = 1024 * 1024
-DAMAGED, OTHER, UNPAIRED, LONG = "damaged line", "other content", "photos and answers do not pair", "line too long"
+DAMAGED, OTHER, LONG = "damaged line", "other content type", "line too long"
+UNPAIRED = "different numbers of photos and answers"
 
 
 @dataclass(frozen=True)
-class Counted:
-    """A photo and the answer to it."""
+class CapturedPhoto:
+    """A photo and the endpoint's answer to it."""
 
     event: str
     jpeg: bytes = field(repr=False)
@@ -38,55 +39,56 @@ class Counted:
 
 
 def hours_of(until: datetime, hours: int) -> list[str]:
-    """Folders `yyyy/mm/dd/hh` (UTC) of the hours that the window touches and of the next, oldest first.
+    """Folders `yyyy/mm/dd/hh` (UTC) of the hours that the window overlaps and of the next one, oldest first.
 
-    Captures are written in bunches: the last of an hour may lie in the folder of the hour in which they were written.
+    Captures are written in batches: the last ones of an hour may be in the folder of the next hour, when they were
+    written.
     """
     start = until.astimezone(UTC) - timedelta(hours=hours)
     end = until.astimezone(UTC) + timedelta(hours=1)
-    first = start.replace(minute=0, second=0, microsecond=0)
-    found = []
-    while first < end:
-        found.append(first.strftime("%Y/%m/%d/%H"))
-        first += timedelta(hours=1)
-    return found
+    hour = start.replace(minute=0, second=0, microsecond=0)
+    folders = []
+    while hour < end:
+        folders.append(hour.strftime("%Y/%m/%d/%H"))
+        hour += timedelta(hours=1)
+    return folders
 
 
-def read(place: S3Uri, until: datetime, hours: int, refused: Counter[str]) -> Iterator[Counted]:
-    """Every photo that was counted in the `hours` before `until`, in the order of the files.
+def read(folder: S3Uri, until: datetime, hours: int, refused: Counter[str]) -> Iterator[CapturedPhoto]:
+    """Every photo that the endpoint counted in the `hours` before `until`, in the order of the files.
 
-    `place` holds the hours' folders; each capture's own time says whether it is of the window. What cannot be used is
-    counted in `refused` by its reason.
+    `folder` contains the folders of the hours. A capture belongs to the window by its own time. Captures that cannot be
+    used are counted in `refused` by reason.
     """
     start = until - timedelta(hours=hours)
-    store = open_store(place.bucket)
+    store = open_store(folder.bucket)
     for hour in hours_of(until, hours):
-        for key, _ in list_objects(place.join(hour)):
+        for key, _ in list_objects(folder.join(hour)):
             for line in _lines(store, key, refused):
-                yield from _counted(line, start, until, refused)
+                yield from _photos_of(line, start, until, refused)
 
 
 def _lines(store: Any, key: str, refused: Counter[str]) -> Iterator[bytes]:
-    """Lines of an object, of which no more than one and a chunk are held."""
+    """Lines of an object; at most one line and one chunk are in memory."""
     import obstore
 
-    kept, skipping = b"", False
+    rest, skipping = b"", False
     for chunk in obstore.get(store, key).stream(min_chunk_size=CHUNK):
-        kept += bytes(chunk)
-        *lines, kept = kept.split(b"\n")
+        rest += bytes(chunk)
+        *lines, rest = rest.split(b"\n")
         for line in lines:
             if not skipping and line:
                 yield line
             skipping = False
-        if len(kept) > LONGEST_LINE:
+        if len(rest) > LONGEST_LINE:
             if not skipping:
                 refused[LONG] += 1
-            kept, skipping = b"", True
-    if kept and not skipping:
-        yield kept
+            rest, skipping = b"", True
+    if rest and not skipping:
+        yield rest
 
 
-def _counted(line: bytes, start: datetime, until: datetime, refused: Counter[str]) -> Iterator[Counted]:
+def _photos_of(line: bytes, start: datetime, until: datetime, refused: Counter[str]) -> Iterator[CapturedPhoto]:
     try:
         document = json.loads(line)
         event = str(document["eventMetadata"]["eventId"])
@@ -106,11 +108,11 @@ def _counted(line: bytes, start: datetime, until: datetime, refused: Counter[str
         refused[UNPAIRED] += 1
         return
     for jpeg, (count, confidence, version) in zip(photos, answers, strict=True):
-        yield Counted(event, jpeg, count, confidence, version)
+        yield CapturedPhoto(event, jpeg, count, confidence, version)
 
 
 class _OtherContentError(Exception):
-    """A request of another kind than this pipeline's container takes."""
+    """A request with a content type that this pipeline's container does not accept."""
 
 
 def _content(side: dict[str, Any]) -> bytes:
@@ -127,16 +129,16 @@ def _photos(content_type: str, body: bytes) -> list[bytes]:
     document = json.loads(body)
     encoded = document["images"] if "images" in document else [document["image"]]
     try:
-        return [base64.b64decode(one, validate=True) for one in encoded]
+        return [base64.b64decode(photo, validate=True) for photo in encoded]
     except binascii.Error as error:
         raise ValueError("not base64") from error
 
 
 def _answers(body: bytes) -> list[tuple[int, float, str]]:
     document = json.loads(body)
-    return [_answer(one) for one in document.get("predictions", [document])]
+    return [_answer(prediction) for prediction in document.get("predictions", [document])]
 
 
-def _answer(one: dict[str, Any]) -> tuple[int, float, str]:
-    count = int(one["count"])
-    return count, float(one["probabilities"][str(count)]), str(one["model_version"])
+def _answer(prediction: dict[str, Any]) -> tuple[int, float, str]:
+    count = int(prediction["count"])
+    return count, float(prediction["probabilities"][str(count)]), str(prediction["model_version"])

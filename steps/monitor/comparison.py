@@ -1,7 +1,7 @@
-"""Whether what an endpoint sees, and what it answers, differ from the baseline: numbers in, numbers out.
+"""Whether the photos of an endpoint, and its answers, differ from the baseline.
 
-A feature has drifted when a test says that the difference is not chance, and the population stability index that it
-is not trifling. Of many photos any difference is significant; of few any index is large: it takes both.
+A feature has drifted when its difference is significant by a statistical test and large by the population stability
+index. Both are required: with many photos any difference is significant, with few photos any index is large.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# The usual reading of the index: below 0.1 stable, above 0.25 another population.
+# Usually an index below 0.1 is read as stable, and one above 0.25 as another population.
 MINIMUM_PSI = 0.1
 BINS = 10
-# A chi-squared test wants so many expected in every cell (Cochran 1954); rarer counts are taken together.
+# The chi-squared test requires this expected number in every cell (Cochran 1954); rarer counts are merged.
 LEAST_EXPECTED = 5.0
 CATEGORICAL = ("predicted",)
 
 
 @dataclass(frozen=True)
-class Feature:
-    """A feature's comparison. `threshold` is what its p-value was held against, after Holm's correction."""
+class FeatureComparison:
+    """The comparison of one feature. `threshold` is the limit of its p-value, after Holm's correction."""
 
     name: str
     test: str
@@ -40,27 +40,27 @@ def compare(
     *,
     level: float,
     minimum_psi: float = MINIMUM_PSI,
-) -> list[Feature]:
-    """Compare each feature of `window` (values of photos, one array a feature) with `baseline`, in its order.
+) -> list[FeatureComparison]:
+    """Compare each feature of `window` with `baseline`, in its order. Both map a feature to its values by photo.
 
-    `level` is the probability that any feature at all is significant where nothing has changed: Holm's step-down
-    procedure (https://www.jstor.org/stable/4615733).
+    `level` is the probability that any feature is significant without a change: Holm's step-down procedure
+    (https://www.jstor.org/stable/4615733).
     """
     tests = {name: _test(name, baseline[name], window[name]) for name in baseline}
     ordered = sorted(tests, key=lambda name: tests[name][2])
     thresholds: dict[str, float] = {}
     significant: dict[str, bool] = {}
-    still = True
+    all_significant = True
     for rank, name in enumerate(ordered):
         thresholds[name] = level / (len(ordered) - rank)
-        still = still and tests[name][2] <= thresholds[name]
-        significant[name] = still
-    found = []
+        all_significant = all_significant and tests[name][2] <= thresholds[name]
+        significant[name] = all_significant
+    features = []
     for name, (test, statistic, p_value) in tests.items():
         psi = stability_index(name, baseline[name], window[name])
         drifted = significant[name] and psi >= minimum_psi
-        found.append(Feature(name, test, statistic, p_value, thresholds[name], psi, drifted))
-    return found
+        features.append(FeatureComparison(name, test, statistic, p_value, thresholds[name], psi, drifted))
+    return features
 
 
 def _test(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> tuple[str, float, float]:
@@ -78,33 +78,33 @@ def _test(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> tuple[str,
 
 
 def merged_counts(baseline: NDArray[Any], window: NDArray[Any]) -> NDArray[np.int64]:
-    """How often each value occurs, shape (2, values): baseline, window. Neighbours with few expected are merged."""
+    """Photos per value, shape (2, values): baseline, window. Neighbours with few expected photos are merged."""
     values = np.union1d(baseline, window)
     counts = np.stack([(sample[:, None] == values).sum(axis=0) for sample in (baseline, window)])
     smaller = min(len(baseline), len(window)) / (len(baseline) + len(window))
     columns: list[NDArray[np.int64]] = []
-    waiting = np.zeros(2, np.int64)
+    pending = np.zeros(2, np.int64)
     for column in counts.T:
-        waiting = waiting + column
-        if waiting.sum() * smaller >= LEAST_EXPECTED:
-            columns.append(waiting)
-            waiting = np.zeros(2, np.int64)
-    if waiting.any():
+        pending = pending + column
+        if pending.sum() * smaller >= LEAST_EXPECTED:
+            columns.append(pending)
+            pending = np.zeros(2, np.int64)
+    if pending.any():
         if columns:
-            columns[-1] = columns[-1] + waiting
+            columns[-1] = columns[-1] + pending
         else:
-            columns.append(waiting)
+            columns.append(pending)
     return np.stack(columns, axis=1)
 
 
 def stability_index(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> float:
-    """The population stability index over the baseline's tenths, or over its values where they are categories.
+    """The population stability index over the baseline's deciles, or over the values of a categorical feature.
 
-    What chance adds to it, (bins - 1) (1/n + 1/m) on average, is taken off, so that small windows do not look
-    unstable (Yurdakul 2018, https://scholarworks.wmich.edu/dissertations/3208); at least 0.
+    Its mean without a change, (bins - 1) (1/n + 1/m), is subtracted, so that small windows do not seem unstable
+    (Yurdakul 2018, https://scholarworks.wmich.edu/dissertations/3208). The result is at least 0.
     """
     shares = shares_of(name, baseline, window)
-    # Half a photo in every bin: an empty one would make the index infinite.
+    # Half a photo is added to every bin: an empty bin would make the index infinite.
     sizes = np.array([[len(baseline)], [len(window)]])
     smoothed = (shares * sizes + 0.5) / (sizes + 0.5 * shares.shape[1])
     index = float(((smoothed[1] - smoothed[0]) * np.log(smoothed[1] / smoothed[0])).sum())
@@ -123,7 +123,7 @@ def shares_of(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> NDArra
 
 
 def bin_edges(baseline: NDArray[Any]) -> NDArray[Any]:
-    """The edges between the baseline's tenths; values that are all the same share a bin, and others get their own."""
+    """The edges between the baseline's deciles; around the value of a constant baseline."""
     edges = np.unique(np.quantile(baseline, np.linspace(0, 1, BINS + 1)[1:-1]))
     if len(edges) == 1:
         return np.array([edges[0], np.nextafter(edges[0], np.inf)])

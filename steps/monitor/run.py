@@ -1,4 +1,4 @@
-"""Compare what the endpoint saw lately with the baseline of its version: report, metrics, and a run if asked for."""
+"""Compare the latest photos and answers of an endpoint with its version's baseline: report, metrics, retraining."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from steps.contracts.s3_uri import S3Uri
 from steps.monitor import alert, captures, serving
 from steps.monitor.comparison import compare
 from steps.monitor.report import write_report
-from steps.monitor.serving import Served
+from steps.monitor.serving import ServedVersion
 from steps.monitor.settings import Settings
 from steps.photos.jpeg import ImageError
 from steps.photos.statistics import measure, read_baseline
@@ -29,7 +29,6 @@ from steps.runtime.s3 import open_store
 log = logging.getLogger(__name__)
 
 SEED = 1
-# No earlier reason for a photo not to be used.
 UNDECODABLE = "photo cannot be decoded"
 
 Columns = dict[str, NDArray[Any]]
@@ -37,7 +36,7 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass
 class Window:
-    """What was seen: a sample of the photos as columns, and how many there were of which kind."""
+    """The photos of the window: a sample as columns, the number of all, and of those that are not compared."""
 
     columns: Columns
     photos: int
@@ -46,31 +45,33 @@ class Window:
 
 
 def run(settings: Settings) -> Drift:
-    """Watch the window of the settings, into the output `report`.
+    """Compare the window of the settings with the baseline, into the output `report`.
 
-    Raises StepError when there is no endpoint or baseline, and, once the report is written, when the metrics or the
-    run that a drift starts cannot be sent off.
+    Raises StepError if the endpoint or the baseline is missing and, after the report is written, if the pipeline cannot
+    be started; ClientError if CloudWatch refuses the metrics.
     """
     import boto3
 
-    if settings.hours < 1 or not 0 < settings.level < 1 or settings.cooldown_days < 0:
-        raise StepError(
-            f"--hours is {settings.hours}, --level {settings.level} and --cooldown-days {settings.cooldown_days};"
-            " want 1 or more, 0 to 1, and 0 or more"
-        )
+    if settings.hours < 1:
+        raise StepError(f"--hours is {settings.hours}; it must be 1 or more")
+    if not 0 < settings.level < 1:
+        raise StepError(f"--level is {settings.level}; it must be between 0 and 1")
+    if settings.cooldown_days < 0:
+        raise StepError(f"--cooldown-days is {settings.cooldown_days}; it must be 0 or more")
     sagemaker, cloudwatch = boto3.client("sagemaker"), boto3.client("cloudwatch")
     served = serving.find(sagemaker, settings.endpoint, settings.baseline)
     baseline = _fetch_baseline(served.baseline)
-    window = look(settings, served.version)
-    drift = judge(settings, served, baseline, window)
+    window = read_window(settings, served.version)
+    drift = evaluate(settings, served, baseline, window)
     output = container.processing_output("report")
     write_report(output / REPORT, drift, baseline, window.columns)
     (output / FILE).write_text(drift.model_dump_json(indent=1))
-    log.info("%s: %s photos in %s hours; drifted: %s", drift.verdict, drift.photos, settings.hours, drift.drifted)
+    drifted = ", ".join(drift.drifted) or "none"
+    log.info("%s: %s photos in %s hours; drifted: %s", drift.verdict, drift.photos, settings.hours, drifted)
     try:
         alert.put_metrics(cloudwatch, settings.namespace, drift)
     finally:
-        # An account that refuses metrics is no reason not to train.
+        # The retraining does not depend on the metrics.
         if drift.verdict == "drift" and settings.retrain:
             alert.retrain(sagemaker, settings.retrain, drift, settings.cooldown_days)
     return drift
@@ -83,51 +84,50 @@ def _fetch_baseline(uri: str) -> Columns:
     try:
         content = bytes(obstore.get(open_store(place.bucket), place.key).bytes())
     except FileNotFoundError:
-        raise StepError(f"{uri}: the baseline is gone; give another one by --baseline") from None
+        raise StepError(f"{uri}: the baseline is missing; set --baseline to another one") from None
     return read_baseline(content, uri)
 
 
-def look(settings: Settings, version: str) -> Window:
-    """Read the window: a random sample of at most `maximum_photos` is measured, whatever their number."""
-    place = S3Uri.parse(settings.captures).join(settings.endpoint, settings.variant)
-    chance = random.Random(SEED)  # noqa: S311
+def read_window(settings: Settings, version: str) -> Window:
+    """Read the captures of the window, and measure a random sample of at most `maximum_photos`."""
+    folder = S3Uri.parse(settings.captures).join(settings.endpoint, settings.variant)
+    generator = random.Random(SEED)  # noqa: S311
     refused: Counter[str] = Counter()
     rows: list[dict[str, Any]] = []
-    photos = other = 0
-    for one in captures.read(place, settings.until, settings.hours, refused):
-        if one.model_version != version:
-            other += 1
+    photos = other_versions = 0
+    for photo in captures.read(folder, settings.until, settings.hours, refused):
+        if photo.model_version != version:
+            other_versions += 1
             continue
         photos += 1
-        # Vitter's algorithm R; a photo that does not fall into the sample is not decoded.
-        spot = len(rows) if len(rows) < settings.maximum_photos else chance.randrange(photos)
-        if spot >= settings.maximum_photos:
+        # Vitter's algorithm R; a photo outside the sample is not decoded.
+        place = len(rows) if len(rows) < settings.maximum_photos else generator.randrange(photos)
+        if place >= settings.maximum_photos:
             continue
         try:
-            measured = vars(measure(one.jpeg))
+            measured = vars(measure(photo.jpeg))
         except ImageError:
             refused[UNDECODABLE] += 1
             continue
-        rows[spot : spot + 1] = [{"predicted": one.count, "confidence": one.confidence, **measured}]
+        rows[place : place + 1] = [{"predicted": photo.count, "confidence": photo.confidence, **measured}]
     columns = {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
-    return Window(columns, photos, other, refused)
+    return Window(columns, photos, other_versions, refused)
 
 
-def judge(settings: Settings, served: Served, baseline: Mapping[str, NDArray[Any]], window: Window) -> Drift:
-    """The verdict on a window."""
+def evaluate(settings: Settings, served: ServedVersion, baseline: Mapping[str, NDArray[Any]], window: Window) -> Drift:
+    """The comparison of a window with the baseline."""
     compared = len(window.columns["predicted"]) if window.columns else 0
     features: list[Feature] = []
     if min(compared, len(baseline["predicted"])) >= settings.minimum_photos:
-        found = compare(baseline, window.columns, level=settings.level, minimum_psi=settings.minimum_psi)
         features = [
             Feature(
-                **asdict(one),
-                baseline_mean=float(np.mean(baseline[one.name])),
-                window_mean=float(np.mean(window.columns[one.name])),
+                **asdict(feature),
+                baseline_mean=float(np.mean(baseline[feature.name])),
+                window_mean=float(np.mean(window.columns[feature.name])),
             )
-            for one in found
+            for feature in compare(baseline, window.columns, level=settings.level, minimum_psi=settings.minimum_psi)
         ]
-    drifted = any(one.drifted for one in features)
+    drifted = any(feature.drifted for feature in features)
     return Drift(
         verdict="too-few" if not features else "drift" if drifted else "ok",
         endpoint=settings.endpoint,

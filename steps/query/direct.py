@@ -1,7 +1,7 @@
-"""Metadata read without Athena: for when its SerDe gives up on a file, which fails the query over all of them.
+"""Metadata files read without Athena, for data with a file that fails Athena's SerDe and so the query over all files.
 
-The consolidated Parquet is the same, but for what the SerDe cannot say: which file is malformed, and what a quantity
-is that is not a number.
+The consolidated Parquet is the same, with two facts that the SerDe does not report: which file is malformed, and the
+type of a quantity that is not a number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.query.inventory import DOCUMENT
 from steps.query.metadata import Item, MalformedError, Metadata, parse
-from steps.query.objects import ParquetFile, reason, upload
+from steps.query.objects import ParquetFile, reason_of, upload
 from steps.runtime.s3 import open_store
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Small files are a matter of requests in flight: 64 is where the rate stops to grow. Threads, since a blocking get
-# costs a third less processor time than two awaits.
+# The rate of small files depends on the requests in flight, and grows no further above 64. Threads, because a blocking
+# get costs a third less processor time than two awaits.
 IN_FLIGHT = 64
-# Files that a thread reads before it hands them over, and how many such batches may wait for their turn.
-FILES_A_BATCH = 8
+# Files per batch, which one thread reads, and batches that are read ahead.
+FILES_PER_BATCH = 8
 BATCHES_AHEAD = 2 * IN_FLIGHT
-# Rows that are Python objects at a time, and rows of one Parquet file: as many as in a bucket of Athena's.
-ROWS_A_GROUP = 8_192
-ROWS_A_FILE = 250_000
+# Rows that are Python objects at the same time, and rows per Parquet file: the number of Athena's tables.
+ROWS_PER_GROUP = 8_192
+ROWS_PER_FILE = 250_000
 
 _ITEM = pa.struct([("asin", pa.string()), ("name", pa.string()), ("quantity", pa.int32())])
 SCHEMA = pa.schema(
@@ -54,10 +54,10 @@ Value = TypeVar("Value")
 
 
 def read(folder: S3Uri, ids: Iterable[str], convert: Callable[[bytes], Value]) -> Iterator[tuple[str, Value | str]]:
-    """(id, `convert`(bytes)) of `folder`/{id}.json, in the order given, while the files that follow are fetched.
+    """(id, `convert`(bytes)) of `folder`/{id}.json in the order of `ids`; the files that follow are read ahead.
 
-    For a file that `convert` finds malformed, or that is gone since it was listed, the reason stands in place of the
-    value. Raises StepError where a file cannot be read (after the client's own retries).
+    For a malformed file, and for a file that was deleted after it was listed, the value is the reason as text. Raises
+    StepError for a file that cannot be read, after the client's own retries.
     """
     store = open_store(folder.bucket)
 
@@ -68,7 +68,7 @@ def read(folder: S3Uri, ids: Iterable[str], convert: Callable[[bytes], Value]) -
     window: deque[Future[list[tuple[str, Value | str]]]] = deque()
     executor = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="metadata")
     try:
-        while batch := tuple(itertools.islice(remaining, FILES_A_BATCH)):
+        while batch := tuple(itertools.islice(remaining, FILES_PER_BATCH)):
             window.append(executor.submit(work, batch))
             if len(window) == BATCHES_AHEAD:
                 yield from window.popleft().result()
@@ -86,8 +86,8 @@ def _read(store: S3Store, uri: S3Uri, convert: Callable[[bytes], Value]) -> Valu
         data = bytes(obstore.get(store, uri.key).bytes())
     except (BaseError, OSError) as error:
         if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
-            return "it is gone since it was listed"
-        raise StepError(f"{uri} cannot be read: {reason(error)}") from error
+            return "it was deleted after it was listed"
+        raise StepError(f"{uri} cannot be read: {reason_of(error)}") from error
     try:
         return convert(data)
     except MalformedError as error:
@@ -95,22 +95,22 @@ def _read(store: S3Store, uri: S3Uri, convert: Callable[[bytes], Value]) -> Valu
 
 
 def consolidate(folder: S3Uri, ids: Iterable[str], output: S3Uri) -> int:
-    """Write all that can be read as Parquet files below `output`; gives how many files are malformed or gone.
+    """Write the readable files as Parquet below `output`; returns the number of malformed and deleted files.
 
-    Each of those is named in the log.
+    The log names each of these.
     """
     malformed = 0
     with tempfile.TemporaryDirectory() as scratch:
         parts = _Parts(Path(scratch), output)
         columns = _Columns()
-        for image_id, found in read(folder, ids, parse):
+        for image_id, metadata in read(folder, ids, parse):
             path = f"{folder}/{image_id}{DOCUMENT}"
-            if isinstance(found, str):
-                log.warning("%s is left out: %s", path, found)
+            if isinstance(metadata, str):
+                log.warning("%s is left out: %s", path, metadata)
                 malformed += 1
                 continue
-            columns.append(image_id, found, path)
-            if len(columns.image_id) == ROWS_A_GROUP:
+            columns.append(image_id, metadata, path)
+            if len(columns.image_id) == ROWS_PER_GROUP:
                 parts.write(columns.batch())
                 columns = _Columns()
         parts.write(columns.batch())
@@ -120,14 +120,14 @@ def consolidate(folder: S3Uri, ids: Iterable[str], output: S3Uri) -> int:
 
 @dataclass
 class _Columns:
-    """Rows of SCHEMA as columns, the map's keys and items one after another."""
+    """Rows of SCHEMA as columns; `items` contains the items of all rows, which end at `ends`."""
 
     image_id: list[str] = field(default_factory=list)
     quantity: list[float | None] = field(default_factory=list)
     kind: list[str] = field(default_factory=list)
     path: list[str] = field(default_factory=list)
     ends: list[int] = field(default_factory=lambda: [0])
-    without: list[bool] = field(default_factory=list)
+    has_no_items: list[bool] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
 
     def append(self, image_id: str, metadata: Metadata, path: str) -> None:
@@ -135,7 +135,7 @@ class _Columns:
         self.quantity.append(metadata.quantity)
         self.kind.append(metadata.kind)
         self.path.append(path)
-        self.without.append(metadata.items is None)
+        self.has_no_items.append(metadata.items is None)
         self.items += metadata.items or ()
         self.ends.append(len(self.items))
 
@@ -149,7 +149,7 @@ class _Columns:
             pa.array(self.ends, pa.int32()),
             pa.array([item.key for item in self.items], pa.string()),
             pa.StructArray.from_arrays(values, fields=list(_ITEM)),
-            mask=pa.array(self.without, pa.bool_()),
+            mask=pa.array(self.has_no_items, pa.bool_()),
         )
         columns = [
             pa.array(self.image_id, pa.string()),
@@ -162,7 +162,7 @@ class _Columns:
 
 
 class _Parts:
-    """Parquet files of at most ROWS_A_FILE rows, each put below `output` once it is whole."""
+    """Parquet files of at most ROWS_PER_FILE rows, each uploaded to `output` when it is complete."""
 
     def __init__(self, scratch: Path, output: S3Uri) -> None:
         self._scratch, self._output = scratch, output
@@ -173,7 +173,7 @@ class _Parts:
         if self._file is None:
             self._file = ParquetFile(self._scratch / f"part-{self._number:05d}.parquet", SCHEMA)
         self._file.write(batch)
-        if self._file.rows >= ROWS_A_FILE:
+        if self._file.rows >= ROWS_PER_FILE:
             self.close()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the data looks like, as numbers: aggregates that Athena computes, and measures of a sample of items."""
+"""Exploratory data analysis: aggregates that Athena computes, and measures of a sample of items."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 from steps.contracts.query_summary import Refusal
 from steps.query import statements
 from steps.query.execution import Athena
-from steps.query.measures import Sample
+from steps.query.measures import MeasureSample
 from steps.query.statements import Tables
 
 FOLDER = "eda"
-# Numbers beyond are one row of a histogram: an answer has no more rows, whatever the data.
+# All larger numbers are one row of a histogram, which limits the rows of a query's result.
 MOST = 100
 
 Histogram = dict[int | None, int]
@@ -24,7 +24,7 @@ Histogram = dict[int | None, int]
 
 @dataclass(frozen=True)
 class Counts:
-    """Photos in all, metadata files, and photos of each usable quantity; of the largest, that and above."""
+    """Photos, metadata files, and photos by usable quantity; the largest quantity includes all above it."""
 
     images: int
     metadata_files: int
@@ -39,7 +39,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that the page shows. Histograms map a number to how many have it (MOST: or more; None: it is not known).
+    """The content of the page. Histograms map a number to its frequency (MOST: that or more; None: unknown).
 
     `items_per_bin` counts labelled photos by their different items, `units_per_item` occurrences of an item in a
     labelled bin by its units, `photos_per_item` items by the labelled photos that show them.
@@ -50,11 +50,13 @@ class Findings:
     units_per_item: Histogram
     photos_per_item: Histogram
     refused: dict[str, Refusal]
-    sample: Sample
+    sample: MeasureSample
 
 
-def collect(athena: Athena, tables: Tables, counts: Counts, refused: dict[str, Refusal], sample: Sample) -> Findings:
-    """Ask Athena for the histograms, over the labels and the consolidated metadata. Raises QueryFailedError."""
+def collect(
+    athena: Athena, tables: Tables, counts: Counts, refused: dict[str, Refusal], sample: MeasureSample
+) -> Findings:
+    """Query Athena for the histograms of the labels and the consolidated metadata. Raises QueryFailedError."""
     return Findings(
         counts,
         _histogram(athena, "items per bin", statements.items_per_bin(tables, MOST)),
@@ -71,7 +73,7 @@ def _histogram(athena: Athena, name: str, sql: str) -> Histogram:
 
 
 def write(findings: Findings, folder: Path) -> None:
-    """The numbers behind each plot as a Parquet file of its own in `folder`."""
+    """Write the numbers of each chart as one Parquet file in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     tables = {
         "quantities": quantities(findings.counts),
@@ -81,7 +83,7 @@ def write(findings: Findings, folder: Path) -> None:
         "refused": pa.table(
             {
                 "reason": pa.array(findings.refused, pa.string()),
-                "photos": pa.array([one.photos for one in findings.refused.values()], pa.int64()),
+                "photos": pa.array([refusal.photos for refusal in findings.refused.values()], pa.int64()),
             }
         ),
         "measures": findings.sample.table,
@@ -91,7 +93,7 @@ def write(findings: Findings, folder: Path) -> None:
 
 
 def quantities(counts: Counts) -> pa.Table:
-    """Every quantity with its photos; of those that are classes the share of all labels and the balanced weight.
+    """Photos by quantity, and for the classes the share of all labels and the balanced weight.
 
     The weight is N / (k * n), as scikit-learn's `class_weight="balanced"`; training computes its own from its split.
     """

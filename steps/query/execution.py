@@ -1,4 +1,4 @@
-"""Statements in Athena: started, waited for with a limit, stopped when it is over, and accounted for."""
+"""Statements in Athena: each is started, waited for with a limit, stopped at the limit, and recorded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from steps.contracts.s3_uri import S3Uri
 
 log = logging.getLogger(__name__)
 
-# Seconds between looks at a query: soon at first, as most statements are DDL, then at AWS's usual second.
+# Seconds between two looks at a query: short at first, as most statements are DDL, then up to the usual second.
 FIRST_LOOK = 0.05
 LONGEST_PAUSE = 1.0
-# What a query ends with when its data is not what the SerDe expects. Casts that fail inside a SerDe are internal
-# errors to the engine. https://docs.aws.amazon.com/athena/latest/ug/troubleshooting-athena.html
+# Errors of a query over data that the SerDe does not expect. Casts that fail inside a SerDe are internal errors of the
+# engine. https://docs.aws.amazon.com/athena/latest/ug/troubleshooting-athena.html
 DATA_ERRORS = ("HIVE_BAD_DATA", "HIVE_CURSOR_ERROR", "GENERIC_USER_ERROR", "GENERIC_INTERNAL_ERROR")
 
 
@@ -27,13 +27,13 @@ class QueryFailedError(Exception):
 
     @property
     def is_about_data(self) -> bool:
-        """Whether files, not the statement or the service, are to blame."""
+        """Whether the data caused the error, not the statement or the service."""
         return str(self).startswith(DATA_ERRORS)
 
 
 @contextmanager
 def service_errors(doing: str) -> Iterator[None]:
-    """Turn what an AWS client raises (no access, no such bucket or work group, no network) into one line."""
+    """Turn an AWS client's errors (no access, no such bucket or work group, no network) into a StepError."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -46,7 +46,7 @@ def service_errors(doing: str) -> Iterator[None]:
 
 
 class Athena:
-    """Runs statements in one database and work group; results go below `results`."""
+    """Runs statements in one database and work group; results are written below `results`."""
 
     def __init__(self, database: str, workgroup: str, results: S3Uri, timeout: float) -> None:
         self.database = database
@@ -56,17 +56,17 @@ class Athena:
         self.executions: list[Execution] = []
 
     def ensure_database(self) -> None:
-        """Create the Glue database where it is missing."""
+        """Create the Glue database if it is missing."""
         import awswrangler as wr
 
         with service_errors(f"Glue database {self.database}"):
             wr.catalog.create_database(self.database, exist_ok=True)
 
     def run(self, name: str, sql: str, parameters: Sequence[str] = ()) -> str:
-        """Run a statement to its end; gives its query execution id.
+        """Run a statement to its end; returns its query execution id.
 
-        Raises QueryFailedError with the service's reason, and StepError where the query was stopped because it took
-        longer than the limit, or could not be started.
+        Raises QueryFailedError with the service's reason, and StepError for a query that was stopped at the time limit
+        or could not be started.
         """
         import awswrangler as wr
 
@@ -82,7 +82,7 @@ class Athena:
             try:
                 final = self._wait(name, query_id)
             except BaseException:
-                # Whatever ends the wait, no query is left to run, and be paid for, that nobody waits for.
+                # Nobody waits for the query any longer, so it must not run on and cost money.
                 _stop(query_id)
                 raise
         status, statistics = final["Status"], final.get("Statistics", {})
@@ -106,9 +106,9 @@ class Athena:
         return query_id
 
     def rows(self, name: str, sql: str) -> Iterator[dict[str, str | None]]:
-        """Run a SELECT, then give its rows a page at a time, values as Athena's text.
+        """Run a SELECT, then yield its rows page by page; values are Athena's text.
 
-        Read from the API, since a data frame would make a missing value of an id that is called NaN.
+        The rows come from the API: a data frame would turn an id `NaN` into a missing value.
         """
         return self._rows(name, self.run(name, sql))
 
@@ -152,4 +152,4 @@ def _stop(query_id: str) -> None:
         with service_errors(f"stopping query {query_id}"):
             wr.athena.stop_query_execution(query_id)
     except StepError as error:
-        log.warning("%s; it may run on", error)
+        log.warning("%s; the query may still run", error)

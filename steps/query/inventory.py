@@ -1,7 +1,7 @@
-"""What the raw location holds: the ids of its photos and of its metadata files, merged from two sorted listings.
+"""The content of the raw location: the ids of its photos and of its metadata files, merged from two sorted listings.
 
-Half a million ids are a table of some 30 MB, so they go to a Parquet file as they come and are read from it again in
-batches.
+Half a million ids are a table of about 30 MB, so they are written to a Parquet file while they are listed, and read
+from it in batches.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ SCHEMA = pa.schema(
         pa.field("image_bytes", pa.int64()),
     ]
 )
-# Rows that are Python objects at a time.
-ROWS_A_GROUP = 16_384
-# An id with a dot cannot become a label, and its place in a listing depends on the suffix; so many are held apart.
+# Rows that are Python objects at the same time.
+ROWS_PER_GROUP = 16_384
+# An id with a dot cannot be a label, and its place in a listing depends on the suffix. This many are kept in memory.
 MOST_WITH_A_DOT = 10_000
 
 
 class Row(NamedTuple):
-    """One id and where it occurs; without a photo there is no ETag and no size."""
+    """One id, and whether it has a photo and metadata; ETag and size are the photo's."""
 
     image_id: str
     has_image: bool
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Inventory:
-    """A local Parquet file of SCHEMA, and how many photos and metadata files it names."""
+    """A local Parquet file of SCHEMA, and the numbers of photos and metadata files in it."""
 
     path: Path
     images: int
@@ -58,33 +58,32 @@ class Inventory:
     def metadata_ids(self) -> Iterator[str]:
         """The ids that have a metadata file, in the order of the listing."""
         with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(ROWS_A_GROUP, columns=["image_id", "has_metadata"]):
+            for batch in file.iter_batches(ROWS_PER_GROUP, columns=["image_id", "has_metadata"]):
                 yield from batch["image_id"].filter(batch["has_metadata"]).to_pylist()
 
     def put(self, folder: S3Uri) -> None:
-        """Copy the file to `folder`, for joins."""
+        """Upload the file to `folder`, where queries join it."""
         upload(self.path, folder.join(NAME))
 
 
-def take(location: S3Uri, scratch: Path) -> Inventory:
+def list_inventory(location: S3Uri, scratch: Path) -> Inventory:
     """List `bin-images/{id}.jpg` and `metadata/{id}.json` below the location into a file in `scratch`.
 
-    Raises StepError where the bucket cannot be listed or one of the folders holds nothing of the kind.
+    Raises StepError if the bucket cannot be listed, or one of the folders contains no such file.
     """
     images = list_files(location.join(IMAGES), PHOTO)
     metadata = list_files(location.join(METADATA), DOCUMENT)
-    made = write(merge(images, metadata), scratch / NAME)
-    for count, wanted in ((made.images, f"{IMAGES}/*{PHOTO}"), (made.metadata, f"{METADATA}/*{DOCUMENT}")):
+    inventory = write(merge(images, metadata), scratch / NAME)
+    for count, folder, suffix in ((inventory.images, IMAGES, PHOTO), (inventory.metadata, METADATA, DOCUMENT)):
         if not count:
-            folder = wanted.partition("/")[0]
-            raise StepError(f"no {wanted} below {location}; give the folder that holds {folder}/ as the location")
-    return made
+            raise StepError(f"no {folder}/*{suffix} below {location}; set the location to the folder of {folder}/")
+    return inventory
 
 
 def merge(images: Iterable[Entry], metadata: Iterable[Entry]) -> Iterator[Row]:
-    """Every id once. Both listings come in the order of keys, which is that of id + "." for ids without a dot.
+    """Every id once. Both listings are in the order of keys: for ids without a dot, the order of id + ".".
 
-    Raises StepError where they do not, and for more than MOST_WITH_A_DOT ids with one; those come last.
+    Ids with a dot come last. Raises StepError for another order, and for more than MOST_WITH_A_DOT ids with a dot.
     """
     dotted: dict[str, Row] = {}
     photos = in_order(_without_dot(images, dotted, has_image=True), IMAGES)
@@ -110,11 +109,11 @@ def _without_dot(entries: Iterable[Entry], dotted: dict[str, Row], *, has_image:
         if "." not in image_id:
             yield entry
         elif has_image:
-            known = image_id in dotted and dotted[image_id].has_metadata
-            dotted[image_id] = Row(image_id, True, known, entry.etag, entry.size)
+            has_metadata = image_id in dotted and dotted[image_id].has_metadata
+            dotted[image_id] = Row(image_id, True, has_metadata, entry.etag, entry.size)
         else:
-            known_row = dotted.get(image_id, Row(image_id, False, True, None, None))
-            dotted[image_id] = known_row._replace(has_metadata=True)
+            row = dotted.get(image_id, Row(image_id, False, True, None, None))
+            dotted[image_id] = row._replace(has_metadata=True)
         if len(dotted) > MOST_WITH_A_DOT:
             raise StepError(
                 f"more than {MOST_WITH_A_DOT} files have a dot in their id, such as {image_id!r}; name photos"
@@ -123,7 +122,7 @@ def _without_dot(entries: Iterable[Entry], dotted: dict[str, Row], *, has_image:
 
 
 def write(rows: Iterable[Row], path: Path) -> Inventory:
-    """The rows as a Parquet file, a row group in memory at a time."""
+    """Write the rows as a Parquet file; one row group is in memory at a time."""
     file = ParquetFile(path, SCHEMA)
     images = metadata = 0
     try:
@@ -143,7 +142,7 @@ def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
     group: list[Row] = []
     for row in rows:
         group.append(row)
-        if len(group) == ROWS_A_GROUP:
+        if len(group) == ROWS_PER_GROUP:
             yield group
             group = []
     if group:

@@ -1,4 +1,4 @@
-"""Ids from a listing, a page at a time: never all of them in memory."""
+"""Ids from a listing, page by page: two pages are in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from steps.contracts.s3_uri import S3Uri
 from steps.query.objects import store_errors
 from steps.runtime.s3 import open_store
 
-# S3 gives as many keys a request.
+# Keys per request of S3.
 PAGE = 1_000
 T = TypeVar("T")
 
@@ -25,9 +25,9 @@ class Entry(NamedTuple):
 
 
 def list_files(folder: S3Uri, suffix: str) -> Iterator[Entry]:
-    """The files directly in `folder` whose name ends with `suffix`, in S3's order, while the next page is on its way.
+    """The files directly in `folder` whose name ends with `suffix`, in S3's order; the next page is read ahead.
 
-    What lies deeper is another layout, not another id. Raises StepError where the folder cannot be listed.
+    Files in folders below it have another layout and are no ids. Raises StepError if the folder cannot be listed.
     """
     prefix = f"{folder.key}/"
     for page in _ahead(_pages(folder, prefix)):
@@ -46,28 +46,28 @@ def _pages(folder: S3Uri, prefix: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def _ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items, each fetched by a thread while the one before it is used."""
+    """The items; a thread fetches the next one while one is used."""
     remaining = iter(items)
     with ThreadPoolExecutor(1, thread_name_prefix="listing") as executor:
-        coming = executor.submit(next, remaining, None)
-        while (item := coming.result()) is not None:
-            coming = executor.submit(next, remaining, None)
+        upcoming = executor.submit(next, remaining, None)
+        while (item := upcoming.result()) is not None:
+            upcoming = executor.submit(next, remaining, None)
             yield item
 
 
 class OrderError(StepError):
-    """A listing that does not come in the order of keys, as general purpose buckets give it."""
+    """A listing that is not in the order of keys, in which general purpose buckets return it."""
 
 
 def in_order(entries: Iterable[Entry], folder: str) -> Iterator[Entry]:
-    """The entries, checked to be in ascending order of id + "." (that of their keys). Raises OrderError."""
+    """The entries, checked to be in ascending order of id + ".", the order of their keys. Raises OrderError."""
     before = ""
     for entry in entries:
         key = f"{entry.image_id}."
         if key <= before:
             raise OrderError(
-                f"the listing of {folder}/ gives {key[:-1]!r} after {before[:-1]!r}: not in the order of keys, as of a"
-                " directory bucket; copy the data to a general purpose bucket"
+                f"the listing of {folder}/ contains {key[:-1]!r} after {before[:-1]!r}, which is not the order of keys;"
+                " directory buckets have no order: copy the data to a general purpose bucket"
             )
         before = key
         yield entry

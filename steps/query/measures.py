@@ -1,7 +1,7 @@
 """Weights and sizes of items, from a sample of the metadata files.
 
-Athena cannot give them: some numbers in these files are Ion decimals (0.4), some Ion floats (5e-05), and the SerDe
-takes either type in a column, never both, nor a number in a column of text. It fails the query instead.
+Athena cannot read them: some numbers in these files are Ion decimals (0.4), some Ion floats (5e-05). The SerDe accepts
+one of these types per column, and no number in a column of text; otherwise it fails the query.
 https://github.com/amazon-ion/ion-hive-serde/blob/master/docs/type-mapping.md
 """
 
@@ -36,7 +36,7 @@ SCHEMA = pa.schema(
 
 
 class Measure(NamedTuple):
-    """A value with its unit, both as they stand in the file; None where there is no such thing."""
+    """A value with its unit, both as in the file; None if missing."""
 
     name: str
     unit: str | None
@@ -44,30 +44,30 @@ class Measure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A table of SCHEMA, four rows an item of a bin, and how many files it is from."""
+class MeasureSample:
+    """A table of SCHEMA with four rows per item of a bin, and the number of files it was read from."""
 
     files: int
     table: pa.Table
 
 
-def sample(folder: S3Uri, listed: Inventory, files: int = FILES, seed: int = SEED) -> Sample:
-    """Read `files` metadata files (all, where there are fewer), the same ones for the same listing and seed.
+def sample(folder: S3Uri, inventory: Inventory, files: int = FILES, seed: int = SEED) -> MeasureSample:
+    """Read `files` metadata files, or all if there are fewer; the same files for the same inventory and seed.
 
-    A file that is malformed or gone is not part of the sample. Raises StepError where one cannot be read.
+    Malformed and deleted files are not part of the sample. Raises StepError for a file that cannot be read.
     """
-    chosen = set(random.Random(seed).sample(range(listed.metadata), min(files, listed.metadata)))  # noqa: S311
-    ids = (image_id for place, image_id in enumerate(listed.metadata_ids()) if place in chosen)
+    chosen = set(random.Random(seed).sample(range(inventory.metadata), min(files, inventory.metadata)))  # noqa: S311
+    ids = (image_id for place, image_id in enumerate(inventory.metadata_ids()) if place in chosen)
     read = 0
     rows: list[tuple[str, int, str, str | None, float | None]] = []
-    for image_id, found in direct.read(folder, ids, parse):
-        if isinstance(found, str):
+    for image_id, bin_items in direct.read(folder, ids, parse):
+        if isinstance(bin_items, str):
             continue
         read += 1
-        rows += [(image_id, number, *measure) for number, item in enumerate(found) for measure in item]
+        rows += [(image_id, number, *measure) for number, item in enumerate(bin_items) for measure in item]
     columns = zip(*rows, strict=True) if rows else [[] for _ in SCHEMA]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    return Sample(read, pa.table(arrays, schema=SCHEMA))
+    return MeasureSample(read, pa.table(arrays, schema=SCHEMA))
 
 
 def parse(data: bytes) -> list[list[Measure]]:
@@ -78,8 +78,8 @@ def parse(data: bytes) -> list[list[Measure]]:
 def _measures(item: dict[str, object]) -> Iterator[Measure]:
     fields = {key.lower(): value for key, value in item.items()}
     for name in MEASURES:
-        given = fields.get(name)
-        unit, value = (given.get("unit"), given.get("value")) if isinstance(given, dict) else (None, None)
+        field = fields.get(name)
+        unit, value = (field.get("unit"), field.get("value")) if isinstance(field, dict) else (None, None)
         yield Measure(name, unit if isinstance(unit, str) else None, _positive(value))
 
 

@@ -1,4 +1,4 @@
-"""One metadata file, read strictly: what Athena's SerDe would read of it, and what a SerDe cannot say."""
+"""One metadata file, read strictly: the columns of Athena's SerDe, and facts that a SerDe does not report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class MalformedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a bin holds of one product; None where the file has nothing of the right type."""
+    """One product in a bin; a value that is missing or of another type is None."""
 
     key: str
     asin: str | None
@@ -24,7 +24,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """One bin's metadata. `kind` says what EXPECTED_QUANTITY is: `number`, or why it is none."""
+    """One bin's metadata. `kind` is the type of EXPECTED_QUANTITY: `number`, or another one."""
 
     quantity: float | None
     kind: str
@@ -32,7 +32,7 @@ class Metadata:
 
 
 def parse(data: bytes) -> Metadata:
-    """Read one metadata file. Keys match without regard to case, as in the SerDe. Raises MalformedError."""
+    """Read one metadata file. The case of keys is ignored, as by the SerDe. Raises MalformedError."""
     fields = document(data)
     kind = quantity_kind(fields["expected_quantity"]) if "expected_quantity" in fields else "missing"
     quantity = float(fields["expected_quantity"]) if kind == "number" else None
@@ -43,19 +43,19 @@ def parse(data: bytes) -> Metadata:
 def document(data: bytes) -> dict[str, Any]:
     """The file's JSON object, its keys in lower case. Raises MalformedError."""
     try:
-        found = json.loads(data)
+        content = json.loads(data)
         if b"\\ud" in data or b"\\uD" in data:
-            # Half of a surrogate pair is a string to Python and to nothing else.
-            json.dumps(found, ensure_ascii=False).encode()
+            # Half of a surrogate pair is valid in a Python string only, and cannot be encoded.
+            json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise MalformedError(str(error)) from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise MalformedError("not a JSON object")
-    return {key.lower(): value for key, value in found.items()}
+    return {key.lower(): value for key, value in content.items()}
 
 
 def items(fields: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
-    """The bin's items by their keys, as they stand in a `document`; None without any. Raises MalformedError."""
+    """The items of a `document` by their keys; None if they are missing or null. Raises MalformedError."""
     value = fields.get("bin_fcsku_data")
     if value is None:
         return None
@@ -65,7 +65,7 @@ def items(fields: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
 
 
 def quantity_kind(value: object) -> str:
-    """`number` for a finite number, else what the value is instead."""
+    """`number` for a finite number, otherwise the value's type."""
     match value:
         case None:
             return "null"

@@ -1,4 +1,4 @@
-"""Objects that this step writes straight to S3, and what it says when S3 refuses."""
+"""Objects that this step writes to S3 itself, and the errors of S3 as StepErrors."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _CODE = re.compile(r"<Code>([^<]+)</Code>(?:\s*<Message>([^<]*)</Message>)?")
 
 @contextmanager
 def store_errors(doing: str) -> Iterator[None]:
-    """Turn what obstore raises, after its own retries, into one line."""
+    """Turn the errors of obstore, after its own retries, into a StepError."""
     from obstore.exceptions import BaseError
 
     try:
         yield
     except (BaseError, OSError) as error:
-        raise StepError(f"{doing}: {reason(error)}") from error
+        raise StepError(f"{doing}: {reason_of(error)}") from error
 
 
-def reason(error: Exception) -> str:
-    """S3's own code and message where obstore's text quotes them, else the text's first line."""
+def reason_of(error: Exception) -> str:
+    """S3's error code and message if obstore's text contains them, otherwise the text's first line."""
     quoted = _CODE.search(str(error))
     if quoted:
         return ": ".join(part for part in quoted.groups() if part)
@@ -37,7 +37,7 @@ def reason(error: Exception) -> str:
 
 
 def upload(file: Path, uri: S3Uri) -> None:
-    """Put a local file, in parts where it is large. It is there as a whole or not at all."""
+    """Upload a local file; a large one as a multipart upload. An interrupted upload leaves no object."""
     import obstore
 
     with store_errors(f"writing {uri}"):
@@ -45,7 +45,7 @@ def upload(file: Path, uri: S3Uri) -> None:
 
 
 class ParquetFile:
-    """A Parquet file that is written a row group at a time to local disk: only one group is in memory."""
+    """A local Parquet file that is written by row group: one group is in memory."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.path = path

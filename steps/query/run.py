@@ -1,4 +1,4 @@
-"""The step: many small metadata files in S3 -> consolidated Parquet, labels, and a summary of what was left out."""
+"""The step: from many small metadata files in S3 to consolidated Parquet, labels, and a summary of the ids left out."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from steps.contracts.errors import StepError
 from steps.contracts.hand_over import HandOver
 from steps.contracts.query_summary import EXAMPLES, LABELS, NAME, Refusal, Summary
 from steps.contracts.s3_uri import S3Uri
-from steps.query import direct, eda, inventory, labels, measures, page, statements
+from steps.query import direct, eda, labels, measures, page, statements
 from steps.query.eda import Counts, Findings
 from steps.query.execution import Athena, QueryFailedError, service_errors
-from steps.query.inventory import Inventory
+from steps.query.inventory import IMAGES, METADATA, Inventory, list_inventory
 from steps.query.metadata import Metadata, parse
 from steps.query.statements import Tables
 from steps.runtime import container
@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 ABOVE_MAXIMUM = "above-maximum"
 NULL_QUANTITY = "null-quantity"
 MALFORMED = "malformed-metadata"
-# Quantities from here on are counted as one: the largest of the real data is near 200.
+# All quantities from this one on are counted together: the largest of the real data is near 200.
 LARGEST_QUANTITY = 1_000
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where this job's outputs go in S3: `labels` is one place for all runs, the others are this run's own."""
+    """The locations of this job's outputs in S3: all runs share `labels`, the others belong to this run."""
 
     metadata: S3Uri
     labels: S3Uri
@@ -43,36 +43,36 @@ class Outputs:
 
     @property
     def staged(self) -> S3Uri:
-        """Where Athena writes the labels, before their key is known."""
+        """The folder that Athena writes the labels to, before their key can be computed."""
         return self.summary.join("staged-labels")
 
     @classmethod
     def declared(cls) -> Outputs:
-        """As the processing job declares them."""
+        """The locations that the processing job declares."""
         return cls(*[S3Uri.parse(container.processing_output_uri(name)) for name in ("metadata", "labels", "summary")])
 
 
 @dataclass(frozen=True)
 class Source:
-    """The raw location and what it lists."""
+    """The raw location and its inventory."""
 
     location: S3Uri
-    listed: Inventory
+    inventory: Inventory
 
     @property
     def metadata(self) -> S3Uri:
         """The folder of metadata files."""
-        return self.location.join(inventory.METADATA)
+        return self.location.join(METADATA)
 
     @property
     def files(self) -> int:
-        """How many Parquet files a table of as many rows as there are metadata files gets."""
-        return statements.bucket_count(self.listed.metadata)
+        """Number of Parquet files of a table with one row per metadata file."""
+        return statements.bucket_count(self.inventory.metadata)
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the queries say: who read the metadata (and why, if not Athena), what became of each id, and the rest."""
+class QueryResult:
+    """The reader of the metadata (with the reason, if not Athena), and the results of the queries."""
 
     reader: Literal["athena", "direct"]
     reader_reason: str
@@ -88,13 +88,13 @@ def run(
     workgroup: str,
     timeout_minutes: float,
 ) -> Summary:
-    """Consolidate the metadata below `image_location`, write the labels, and leave `query.json`.
+    """Consolidate the metadata below `image_location`, and write the labels and `query.json`.
 
-    Raises StepError on what cannot be read or written, on a query that fails or takes longer than `timeout_minutes`,
-    and where no photo is left that has a label.
+    Raises StepError for an error of S3, for a query that fails or takes longer than `timeout_minutes`, and if no photo
+    has a label.
     """
     if maximum_quantity < 1:
-        raise StepError(f"--maximum-quantity {maximum_quantity}: write 1 or more")
+        raise StepError(f"--maximum-quantity is {maximum_quantity}; it must be 1 or more")
     raw = S3Uri.parse(image_location)
     tables = Tables(statements.database_name(database), job_suffix())
     outputs = Outputs.declared()
@@ -102,68 +102,67 @@ def run(
     athena = Athena(tables.database, statements.workgroup_name(workgroup), results, timeout_minutes * 60)
 
     with tempfile.TemporaryDirectory() as scratch:
-        listed = inventory.take(raw, Path(scratch))
-        log.info("%s holds %d photos and %d metadata files", raw, listed.images, listed.metadata)
+        inventory = list_inventory(raw, Path(scratch))
+        log.info("%s contains %d photos and %d metadata files", raw, inventory.images, inventory.metadata)
         for output in (outputs.metadata, outputs.summary):
             clear(output, raw)
         athena.ensure_database()
-        # A try of this job that was killed left its tables.
+        # Tables of an earlier attempt of this job that was killed.
         drop(tables)
         try:
-            found = query(athena, tables, Source(raw, listed), outputs, maximum_quantity)
+            result = query(athena, tables, Source(raw, inventory), outputs, maximum_quantity)
             folder = Path(scratch, "labels")
             folder.mkdir()
-            place = labels.publish(outputs.staged, outputs.labels, raw, folder)
+            published = labels.publish(outputs.staged, outputs.labels, raw, folder)
         except QueryFailedError as error:
             raise StepError(f"Athena, {athena.executions[-1].statement}: {error}") from error
         finally:
             drop(tables)
     clear(outputs.staged, raw)
     summary = Summary(
-        labels_location=str(place),
+        labels_location=str(published),
         image_location=image_location,
         data_version=data_version,
         maximum_quantity=maximum_quantity,
-        reader=found.reader,
-        reader_reason=found.reader_reason,
-        metadata_files=listed.metadata,
-        images=listed.images,
-        labels=found.findings.counts.labels,
-        refused=found.findings.refused,
+        reader=result.reader,
+        reader_reason=result.reader_reason,
+        metadata_files=inventory.metadata,
+        images=inventory.images,
+        labels=result.findings.counts.labels,
+        refused=result.findings.refused,
         executions=athena.executions,
     )
-    leave(summary, found.findings)
+    write_summary(summary, result.findings)
     log.info("%d photos have a label, by quantity %s", summary.labelled, summary.labels)
-    log.info("left out: %s", {name: one.photos for name, one in summary.refused.items()} or "none")
+    log.info("left out: %s", {reason: refusal.photos for reason, refusal in summary.refused.items()} or "none")
     return summary
 
 
-def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maximum_quantity: int) -> Found:
-    """All statements, in order: consolidate, judge every id, write the labels, describe them.
+def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maximum_quantity: int) -> QueryResult:
+    """Run all statements in order: consolidate, evaluate every id, write the labels, describe them.
 
-    Raises QueryFailedError, and StepError where there is no label to write.
+    Raises QueryFailedError, and StepError if no id can be a label.
     """
     reader, reason = consolidate(athena, tables, source, outputs.metadata)
     folder = outputs.summary.join("inventory")
-    source.listed.put(folder)
+    source.inventory.put(folder)
     athena.run("create inventory", statements.create_inventory(tables, folder))
     refused = refusals(athena, tables, source)
-    counts = Counts(
-        source.listed.images, source.listed.metadata, quantities(athena, tables, maximum_quantity), maximum_quantity
-    )
+    usable = quantities(athena, tables, maximum_quantity)
+    counts = Counts(source.inventory.images, source.inventory.metadata, usable, maximum_quantity)
     above = sum(counts.quantities.values()) - sum(counts.labels.values())
     if above:
         refused[ABOVE_MAXIMUM] = Refusal(photos=above, examples=[])
     if not counts.labels:
-        found = ", ".join(f"{name}: {one.photos}" for name, one in refused.items())
-        raise StepError(f"no photo below {source.location} has a quantity of 0 to {maximum_quantity} ({found})")
+        reasons = ", ".join(f"{reason}: {refusal.photos}" for reason, refusal in refused.items())
+        raise StepError(f"no photo below {source.location} has a quantity of 0 to {maximum_quantity} ({reasons})")
     athena.run(LABELS, statements.write_labels(tables, outputs.staged, source.files), [str(maximum_quantity)])
-    sample = measures.sample(source.metadata, source.listed)
-    return Found(reader, reason, eda.collect(athena, tables, counts, refused, sample))
+    sample = measures.sample(source.metadata, source.inventory)
+    return QueryResult(reader, reason, eda.collect(athena, tables, counts, refused, sample))
 
 
-def leave(summary: Summary, findings: Findings) -> None:
-    """Write what the job uploads when it ends."""
+def write_summary(summary: Summary, findings: Findings) -> None:
+    """Write the output that the job uploads at its end."""
     folder = container.processing_output("summary")
     eda.write(findings, folder / eda.FOLDER)
     page.write(folder / page.NAME, findings, summary.image_location)
@@ -172,30 +171,30 @@ def leave(summary: Summary, findings: Findings) -> None:
 
 
 def job_suffix() -> str:
-    """What tells this job's tables from another's: a hash of the job's name, the same in a retry of the process."""
+    """The suffix of this job's tables: a hash of the job's name, the same when the process is repeated."""
     return hashlib.sha256((container.job_name() or str(uuid.uuid4())).encode()).hexdigest()[:12]
 
 
 def clear(output: S3Uri, raw: S3Uri) -> None:
-    """Remove what an earlier try of this job left below `output`: CTAS wants an empty location.
+    """Delete the objects of an earlier attempt of this job below `output`: a CTAS needs an empty location.
 
-    Raises StepError, and removes nothing, where that would reach the raw data or a whole bucket.
+    Raises StepError, and deletes nothing, if `output` overlaps the raw data or is a whole bucket.
     """
     import awswrangler as wr
 
-    mine = f"{output.key.rstrip('/')}/"
-    for folder in (inventory.METADATA, inventory.IMAGES):
-        theirs = f"{raw.join(folder).key}/"
-        if mine == "/" or (output.bucket == raw.bucket and (mine.startswith(theirs) or theirs.startswith(mine))):
-            raise StepError(f"the output {output} reaches into the raw data below {raw}, or is a whole bucket")
+    own = f"{output.key.rstrip('/')}/"
+    for folder in (METADATA, IMAGES):
+        other = f"{raw.join(folder).key}/"
+        if own == "/" or (output.bucket == raw.bucket and (own.startswith(other) or other.startswith(own))):
+            raise StepError(f"the output {output} overlaps the raw data below {raw}, or is a whole bucket")
     with service_errors(f"clearing {output}/"):
-        wr.s3.delete_objects(f"s3://{output.bucket}/{mine}")
+        wr.s3.delete_objects(f"s3://{output.bucket}/{own}")
 
 
 def consolidate(
     athena: Athena, tables: Tables, source: Source, output: S3Uri
 ) -> tuple[Literal["athena", "direct"], str]:
-    """Fill the table of consolidated metadata; gives who read the files, and why if it was not Athena."""
+    """Fill the table of consolidated metadata; returns the reader of the files, and the reason if it is not Athena."""
     athena.run("create raw", statements.create_raw(tables, source.metadata))
     try:
         athena.run("consolidate", statements.consolidate(tables, source.metadata, output, source.files))
@@ -205,10 +204,10 @@ def consolidate(
         reason = str(error)
     else:
         return "athena", ""
-    log.warning("Athena's SerDe does not take the metadata (%s); reading the files directly", reason)
+    log.warning("Athena's SerDe cannot read the metadata (%s); reading the files directly", reason)
     clear(output, source.location)
-    malformed = direct.consolidate(source.metadata, source.listed.metadata_ids(), output)
-    log.info("%d files were read directly, %d of them are malformed or gone", source.listed.metadata, malformed)
+    malformed = direct.consolidate(source.metadata, source.inventory.metadata_ids(), output)
+    log.info("%d files were read directly, %d of them are malformed or deleted", source.inventory.metadata, malformed)
     athena.run("create metadata", statements.create_metadata(tables, output))
     return "direct", reason
 
@@ -230,24 +229,24 @@ def refusals(athena: Athena, tables: Tables, source: Source) -> dict[str, Refusa
 
 
 def null_or_missing(athena: Athena, tables: Tables, source: Source) -> Iterator[tuple[str, str]]:
-    """(id, reason) of the files without a quantity: a column is NULL for a null and for a key that is absent."""
+    """(id, reason) of the files without a quantity: a column is NULL for a null and for a missing key."""
     ids = (str(row["image_id"]) for row in athena.rows("list without quantity", statements.null_quantities(tables)))
-    for image_id, found in direct.read(source.metadata, ids, parse):
-        # Ion that is no JSON, such as a file with comments, is malformed to us.
-        yield image_id, f"{found.kind}-quantity" if isinstance(found, Metadata) else MALFORMED
+    for image_id, metadata in direct.read(source.metadata, ids, parse):
+        # Ion that is not JSON, such as a file with comments, counts as malformed.
+        yield image_id, f"{metadata.kind}-quantity" if isinstance(metadata, Metadata) else MALFORMED
 
 
 def quantities(athena: Athena, tables: Tables, maximum_quantity: int) -> dict[int, int]:
-    """Photos of each usable quantity, above the maximum too; of the largest, that and above."""
+    """Photos by usable quantity, also above the maximum; the largest quantity includes all above it."""
     largest = max(LARGEST_QUANTITY, maximum_quantity + 1)
     rows = athena.rows("count labels", statements.distribution(tables, largest))
     return {int(str(row["quantity"])): int(str(row["photos"])) for row in rows}
 
 
 def drop(tables: Tables) -> None:
-    """Take this job's tables out of the catalog; the data stays. A table that stays is worth a warning, not the run.
+    """Delete this job's tables from the catalog, not their data. An error is logged and does not fail the run.
 
-    Straight from Glue: as a statement of Athena's each would be a query that is queued and waited for.
+    Tables are deleted in Glue: a DROP TABLE in Athena would be a query that is queued and waited for.
     """
     import awswrangler as wr
 

@@ -1,25 +1,124 @@
-"""Charts as SVG, without a script; colours and type come from the page's style."""
+"""Charts: where their bars, lines and labels are. The macro `chart` of parts.html.template writes them as SVG."""
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-
-from steps.reports.page import Markup
+from dataclasses import dataclass, field
 
 WIDTH, HEIGHT = 480, 230
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 18, 20, 44
-# With more bars than this their counts would overlap.
-_COUNTED_BARS = 10
-# Room for so many labels below the bars.
-_LABELS = 12
+_PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
+# The values of more bars than this would overlap.
+_BARS_WITH_VALUES = 10
+_MOST_LABELS = 12
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A bar; `hint` is its tooltip."""
+
+    style: str
+    x: float
+    y: float
+    width: float
+    height: float
+    hint: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A straight line."""
+
+    style: str
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line through points."""
+
+    style: str
+    points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Circle:
+    """A point; `hint` is its tooltip."""
+
+    style: str
+    x: float
+    y: float
+    radius: float
+    hint: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A label: `tick`, `level` or `value`."""
+
+    style: str
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of a chart's legend."""
+
+    style: str
+    text: str
+
+
+@dataclass
+class Drawing:
+    """Shapes in drawing order in a box of `width` by `height`, origin at the upper left.
+
+    Styles are classes of page.css. `unit` names what the vertical axis shows.
+    """
+
+    title: str
+    unit: str = ""
+    keys: list[Key] = field(default_factory=list)
+    grid: list[Line] = field(default_factory=list)
+    rectangles: list[Rectangle] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    circles: list[Circle] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
+    width: int = WIDTH
+    height: int = HEIGHT
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not (self.rectangles or self.curves or self.circles)
+
+    def add_axes(self, below: str, levels: Sequence[tuple[float, str]]) -> None:
+        """Name the horizontal axis, and draw a grid line with a label at each level: a share of the height."""
+        for share, label in levels:
+            y = _height_of(share)
+            self.grid.append(Line("grid", _LEFT, y, WIDTH - _RIGHT, y))
+            self.texts.append(Text("level", _LEFT - 6, y + 4, label))
+        self.texts.append(Text("tick", (WIDTH + _LEFT) / 2, HEIGHT - 6, below))
+
+    def add_tick(self, x: float, label: str) -> None:
+        """Label a place of the horizontal axis."""
+        self.texts.append(Text("tick", x, HEIGHT - 26, label))
+
+
+def _height_of(share: float) -> float:
+    """The vertical coordinate of a share of the plot's height."""
+    return _TOP + _PLOT_HEIGHT * (1 - share)
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: `label` below it, `value` as its height; a `faint` one is there for comparison.
+    """One bar: `label` below it, `value` as its height. A `faint` bar is drawn for comparison.
 
     `mark` is a second value, drawn as a line across the bar.
     """
@@ -30,81 +129,73 @@ class Bar:
     mark: float | None = None
 
 
-def bars(title: str, below: str, beside: str, data: Sequence[Bar], *, percent: bool = False, marks: str = "") -> Markup:
-    """A chart with `below` naming its horizontal and `beside` its vertical axis.
+def bars(title: str, below: str, unit: str, data: Sequence[Bar], *, percent: bool = False, marks: str = "") -> Drawing:
+    """A bar chart; `below` names its horizontal axis, `unit` its vertical one.
 
-    With `percent` values are shares of 1 and the axis ends at 100%. `marks` says what the bars' marks are.
+    With `percent` values are shares of 1 and the axis ends at 100%. `marks` names the bars' marks in the legend.
     """
-    if not any(bar.value for bar in data) and not any(bar.mark for bar in data):
-        return _figure(title, "<p>None.</p>")
-    largest = max(max(bar.value, bar.mark or 0.0) for bar in data)
+    drawing = Drawing(title, unit, [Key("mark", marks)] if marks else [])
+    largest = max((max(bar.value, bar.mark or 0.0) for bar in data), default=0.0)
+    if not largest:
+        return Drawing(title)
     step = 0.25 if percent else nice_step(largest, 4)
     top = 1.0 if percent else step * math.ceil(largest / step)
-    height, pitch = HEIGHT - _TOP - _BOTTOM, (WIDTH - _LEFT - _RIGHT) / len(data)
-    text = _percent if percent else short
-    drawn = [_level(y, label) for y, label in _levels(top, step, text)]
-    every = math.ceil(len(data) / _LABELS)
+    pitch = _PLOT_WIDTH / len(data)
+    text: Callable[[float], str] = _percent if percent else short
+    drawing.add_axes(below, [(tick * step / top, text(tick * step)) for tick in range(round(top / step) + 1)])
+    every = math.ceil(len(data) / _MOST_LABELS)
     for place, bar in enumerate(data):
-        x, tall = _LEFT + pitch * (place + 0.1), height * bar.value / top
-        known = "" if bar.mark is None else f", {marks} {text(bar.mark)}"
-        hint = html.escape(f"{bar.label}: {text(bar.value) if percent else format(bar.value, ',')}{known}")
-        drawn.append(
-            f"<rect class='{'faint' if bar.faint else 'full'}' x='{x:.1f}' y='{_TOP + height - tall:.1f}'"
-            f" width='{pitch * 0.8:.1f}' height='{tall:.1f}'><title>{hint}</title></rect>"
-        )
-        middle = x + pitch * 0.4
+        x, y, width = _LEFT + pitch * (place + 0.1), _height_of(bar.value / top), pitch * 0.8
+        hint = f"{bar.label}: {text(bar.value) if percent else format(bar.value, ',')}"
         if bar.mark is not None:
-            y = _TOP + height * (1 - bar.mark / top)
-            drawn.append(f"<line class='mark' x1='{x:.1f}' x2='{x + pitch * 0.8:.1f}' y1='{y:.1f}' y2='{y:.1f}'/>")
+            mark = _height_of(bar.mark / top)
+            drawing.lines.append(Line("mark", x, mark, x + width, mark))
+            hint += f", {marks} {text(bar.mark)}"
+        style = "faint" if bar.faint else "full"
+        drawing.rectangles.append(Rectangle(style, x, y, width, _height_of(0) - y, hint))
         if place % every == 0:
-            drawn.append(_text(middle, HEIGHT - 26, bar.label))
-        if len(data) <= _COUNTED_BARS:
-            y = _TOP + height - tall - 4
-            drawn.append(
-                f"<text class='value' x='{middle:.1f}' y='{y:.1f}' text-anchor='middle'>{text(bar.value)}</text>"
-            )
-    drawn.append(_text((WIDTH + _LEFT) / 2, HEIGHT - 6, below))
-    legend = f" <span class='key mark'>{html.escape(marks)}</span>" if marks else ""
-    return _figure(title, _svg(title, drawn), f"<span class='soft'>({html.escape(beside)})</span>{legend}")
+            drawing.add_tick(x + width / 2, bar.label)
+        if len(data) <= _BARS_WITH_VALUES:
+            drawing.texts.append(Text("value", x + width / 2, y - 4, text(bar.value)))
+    return drawing
 
 
 def lines(
     title: str, data: Mapping[str, Sequence[float]], places: Sequence[int], *, below: str, marked: int | None = None
-) -> Markup:
-    """Lines by name over the same horizontal `places`, two at most; `marked` is a place that gets an upright line."""
-    ticks = axis([value for line in data.values() for value in line])
+) -> Drawing:
+    """Lines by name over the same horizontal `places`, two at most. `marked` is a place that gets an upright line."""
+    ticks = axis([value for values in data.values() for value in values])
     low, high = ticks[0], ticks[-1]
     first, last = places[0], max(places[-1], places[0] + 1)
 
     def x(place: float) -> float:
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * (place - first) / (last - first)
+        return _LEFT + _PLOT_WIDTH * (place - first) / (last - first)
 
-    def y(value: float) -> float:
-        return _TOP + (HEIGHT - _TOP - _BOTTOM) * (1 - (value - low) / (high - low))
+    def share(value: float) -> float:
+        return (value - low) / (high - low)
 
-    drawn = [_level(y(tick), f"{tick:g}") for tick in ticks]
-    drawn += [_text(x(place), HEIGHT - 26, str(place)) for place in places[:: math.ceil(len(places) / _LABELS)]]
-    drawn.append(_text((WIDTH + _LEFT) / 2, HEIGHT - 6, below))
+    drawing = Drawing(title)
+    drawing.add_axes(below, [(share(tick), f"{tick:g}") for tick in ticks])
+    for place in places[:: math.ceil(len(places) / _MOST_LABELS)]:
+        drawing.add_tick(x(place), str(place))
     if marked is not None:
-        drawn.append(
-            f"<line class='best' x1='{x(marked):.1f}' x2='{x(marked):.1f}' y1='{_TOP}' y2='{HEIGHT - _BOTTOM}'/>"
-        )
-    keys = []
-    for number, (name, line) in enumerate(data.items()):
-        points = " ".join(f"{x(place):.1f},{y(value):.1f}" for place, value in zip(places, line, strict=True))
-        drawn.append(f"<polyline class='line{number}' points='{points}'/>")
-        drawn += [
-            f"<circle class='line{number}' cx='{x(place):.1f}' cy='{y(value):.1f}' r='3'>"
-            f"<title>{html.escape(name)}, {html.escape(below)} {place}: {value:.4f}</title></circle>"
-            for place, value in zip(places, line, strict=True)
+        drawing.lines.append(Line("best", x(marked), _height_of(1), x(marked), _height_of(0)))
+    for number, (name, values) in enumerate(data.items()):
+        style = f"line{number}"
+        points = [(x(place), _height_of(share(value))) for place, value in zip(places, values, strict=True)]
+        drawing.curves.append(Curve(style, points))
+        drawing.circles += [
+            Circle(style, *point, radius=3, hint=f"{name}, {below} {place}: {value:.4f}")
+            for point, place, value in zip(points, places, values, strict=True)
         ]
-        keys.append(f"<span class='key line{number}'>{html.escape(name)}</span>")
-    return _figure(title, _svg(title, drawn), "".join(keys) if len(keys) > 1 else "")
+        if len(data) > 1:
+            drawing.keys.append(Key(style, name))
+    return drawing
 
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a diagonal chart: `x` and `y` are shares of 1, `weight` is its area, `hint` its words."""
+    """A point of a diagonal chart: `x` and `y` are shares of 1, `weight` is its area, `hint` its tooltip."""
 
     x: float
     y: float
@@ -112,44 +203,26 @@ class Point:
     hint: str
 
 
-def diagonal(title: str, below: str, beside: str, points: Sequence[Point]) -> Markup:
+def diagonal(title: str, below: str, unit: str, points: Sequence[Point]) -> Drawing:
     """Points over the line on which both shares are the same."""
-    height, width = HEIGHT - _TOP - _BOTTOM, WIDTH - _LEFT - _RIGHT
-    drawn = [_level(y, label) for y, label in _levels(1.0, 0.25, _percent)]
-    drawn += [_text(_LEFT + width * share, HEIGHT - 26, _percent(share)) for share in (0, 0.25, 0.5, 0.75, 1)]
-    drawn.append(_text((WIDTH + _LEFT) / 2, HEIGHT - 6, below))
-    drawn.append(f"<line class='best' x1='{_LEFT}' x2='{WIDTH - _RIGHT}' y1='{_TOP + height}' y2='{_TOP}'/>")
-    placed = [(_LEFT + width * point.x, _TOP + height * (1 - point.y), point) for point in points]
-    largest = max(point.weight for point in points)
-    for x, y, point in placed:
-        radius = 3 + 6 * math.sqrt(point.weight / largest)
-        drawn.append(
-            f"<circle class='line0' cx='{x:.1f}' cy='{y:.1f}' r='{radius:.1f}'>"
-            f"<title>{html.escape(point.hint)}</title></circle>"
+    drawing = Drawing(title, unit)
+    shares = (0, 0.25, 0.5, 0.75, 1)
+    drawing.add_axes(below, [(share, _percent(share)) for share in shares])
+    for share in shares:
+        drawing.add_tick(_LEFT + _PLOT_WIDTH * share, _percent(share))
+    drawing.lines.append(Line("best", _LEFT, _height_of(0), WIDTH - _RIGHT, _height_of(1)))
+    largest = max((point.weight for point in points), default=1)
+    drawing.circles += [
+        Circle(
+            "line0",
+            _LEFT + _PLOT_WIDTH * point.x,
+            _height_of(point.y),
+            3 + 6 * math.sqrt(point.weight / largest),
+            point.hint,
         )
-    return _figure(title, _svg(title, drawn), f"<span class='soft'>({html.escape(beside)})</span>")
-
-
-def _levels(top: float, step: float, text: Callable[[float], str]) -> list[tuple[float, str]]:
-    height = HEIGHT - _TOP - _BOTTOM
-    return [(_TOP + height * (1 - tick * step / top), text(tick * step)) for tick in range(round(top / step) + 1)]
-
-
-def _level(y: float, label: str) -> str:
-    line = f"<line class='grid' x1='{_LEFT}' x2='{WIDTH - _RIGHT}' y1='{y:.1f}' y2='{y:.1f}'/>"
-    return f"{line}<text x='{_LEFT - 6}' y='{y + 4:.1f}' text-anchor='end'>{label}</text>"
-
-
-def _text(x: float, y: float, label: str) -> str:
-    return f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='middle'>{html.escape(label)}</text>"
-
-
-def _svg(title: str, drawn: Sequence[str]) -> str:
-    return f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{html.escape(title)}'>{''.join(drawn)}</svg>"
-
-
-def _figure(title: str, content: str, legend: str = "") -> Markup:
-    return Markup(f"<figure class='chart'><figcaption>{html.escape(title)} {legend}</figcaption>{content}</figure>")
+        for point in points
+    ]
+    return drawing
 
 
 def _percent(share: float) -> str:
@@ -157,7 +230,7 @@ def _percent(share: float) -> str:
 
 
 def histogram(values: Sequence[float], bins: int = 20) -> list[Bar]:
-    """Bars of equal, round width from 0 to the 99th percentile; what lies beyond is one more."""
+    """Bars of equal, round width from 0 to the 99th percentile, and one for all larger values."""
     if not values:
         return []
     ordered = sorted(values)
@@ -190,7 +263,7 @@ def short(value: float) -> str:
 
 
 def axis(values: Sequence[float], steps: int = 4) -> list[float]:
-    """Round numbers, evenly spaced, that enclose the values: about `steps` of them."""
+    """About `steps` round numbers, evenly spaced, that enclose the values."""
     low, high = min(values), max(values)
     # Values that differ by less than a chart can show are drawn as a level line.
     largest = max(abs(low), abs(high), 1e-6)

@@ -1,35 +1,25 @@
-"""Parts of the pages that steps leave for people: one style, light and dark, and tables. No page needs another file."""
+"""Pages that steps write for people: jinja2 templates with one style, light and dark. No page loads another file."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
-class Markup(str):
-    """Text that is HTML already."""
+def render(template: Path, **values: object) -> str:
+    """The page of a template, which may extend `page.html.template` and import `parts.html.template` of this folder.
 
-    __slots__ = ()
+    Every value is text: it is escaped.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-
-def style() -> str:
-    """The style sheet, for a page's own <style>."""
-    return Path(__file__).with_name("page.css").read_text()
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> Markup:
-    """A table that scrolls where it is wider than the page; without any name in `head` it has none."""
-
-    def cell(value: object) -> str:
-        return value if isinstance(value, Markup) else html.escape(str(value))
-
-    columns = "".join(f"<th scope='col'>{html.escape(name)}</th>" for name in head)
-    body = "".join("<tr>" + "".join(f"<td>{cell(value)}</td>" for value in row) + "</tr>" for row in rows)
-    start = f"<thead><tr>{columns}</tr></thead>" if any(head) else ""
-    return Markup(f"<div class='scroll'><table>{start}<tbody>{body}</tbody></table></div>")
-
-
-def bar(share: float) -> Markup:
-    """A bar that is filled by `share` (0 to 1), for a table's cell."""
-    return Markup(f"<span class='bar'><span style='width:{share:.1%}'></span></span>")
+    environment = Environment(
+        loader=FileSystemLoader([template.parent, Path(__file__).parent]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = lambda value: f"{value:,}"
+    environment.filters["percent"] = lambda share: f"{share:.1%}"
+    environment.filters["fixed"] = lambda value, digits: f"{value:.{digits}f}"
+    return environment.get_template(template.name).render(values)

@@ -29,7 +29,7 @@ Compiled = Callable[[dict[str, Any]], None]
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> Compiled:
-    """Let a small definition be compiled, or another one: the real one takes a second and is tested by itself."""
+    """Let a small definition be compiled, or another one: the real definition takes long and is tested by itself."""
 
     def to(definition: dict[str, Any]) -> None:
         text = json.dumps(definition)
@@ -59,7 +59,7 @@ def made() -> tuple[list[str], list[str]]:
     """Names of the pipelines and of the model package groups in the account."""
     groups = sagemaker().list_model_package_groups()["ModelPackageGroupSummaryList"]
     pipelines = sagemaker().list_pipelines()["PipelineSummaries"]
-    return [one["PipelineName"] for one in pipelines], [one["ModelPackageGroupName"] for one in groups]
+    return [item["PipelineName"] for item in pipelines], [item["ModelPackageGroupName"] for item in groups]
 
 
 def line_of(outcome: Outcome) -> str:
@@ -174,7 +174,7 @@ def test_a_quota_that_is_used_up_is_told_in_awss_words(call: Call, answers: Answ
     message = "The account-level service limit 'ml.g5.2xlarge for spot training job usage' is 0 Instances"
     answers.error("sagemaker.StartPipelineExecution", "ResourceLimitExceeded", message)
     line = line_of(call("start"))
-    assert line == f"a quota of the account is used up; raise it in Service Quotas. AWS says: {message}"
+    assert line == f"a quota of the account is used up; raise it in Service Quotas. AWS's message: {message}"
     assert sagemaker().list_pipeline_executions(PipelineName="bins")["PipelineExecutionSummaries"] == []
 
 
@@ -238,8 +238,8 @@ def test_of_two_first_upserts_the_second_goes_on_from_what_the_first_made(
     outcome = call("upsert")
     assert (outcome.code, outcome.error) == (0, "")
     assert outcome.out.startswith(f"{change}: arn:aws:sagemaker:us-east-1:123456789012:pipeline/bins\n")
-    found = sagemaker().describe_pipeline(PipelineName="bins")
-    assert json.loads(found["PipelineDefinition"]) == DEFINITION
+    description = sagemaker().describe_pipeline(PipelineName="bins")
+    assert json.loads(description["PipelineDefinition"]) == DEFINITION
     assert made() == (["bins"], ["bins"])
 
 

@@ -36,8 +36,8 @@ def last_query(aws: Front) -> Callable[[], dict[str, Any]]:
         ids = aws.client("athena").list_query_executions(WorkGroup="primary")["QueryExecutionIds"]
         if not ids:
             return {}
-        found = aws.client("athena").batch_get_query_execution(QueryExecutionIds=ids)["QueryExecutions"]
-        newest: dict[str, Any] = max(found, key=lambda one: one["Status"]["SubmissionDateTime"])
+        executions = aws.client("athena").batch_get_query_execution(QueryExecutionIds=ids)["QueryExecutions"]
+        newest: dict[str, Any] = max(executions, key=lambda execution: execution["Status"]["SubmissionDateTime"])
         return newest
 
     return find
@@ -111,7 +111,7 @@ def test_a_job_that_is_stopped_stops_its_query(athena: Athena, last_query: Calla
     assert last_query()["Status"]["State"] == "CANCELLED"
 
 
-def test_a_query_that_cannot_be_stopped_is_said_to_run_on(
+def test_a_query_that_cannot_be_stopped_is_logged(
     athena: Athena, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, aws: Front
 ) -> None:
     import awswrangler as wr
@@ -128,7 +128,7 @@ def test_a_query_that_cannot_be_stopped_is_said_to_run_on(
     try:
         with pytest.raises(StepError, match="endless: query"):
             athena.run("endless", ENDLESS)
-        assert "AccessDeniedException: no; it may run on" in caplog.text
+        assert "AccessDeniedException: no; the query may still run" in caplog.text
     finally:
         aws.client("athena").stop_query_execution(QueryExecutionId=started[0])
 

@@ -1,4 +1,4 @@
-"""Metadata that is not what it should be: what the query step makes of it, whoever reads it."""
+"""Malformed metadata: the query step's result, with either reader."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_hostile_arguments_are_refused_before_anything_is_asked(job: Job) -> Non
         job.run(database='bins"; DROP TABLE x')
     with pytest.raises(StepError, match="--workgroup"):
         job.run(workgroup="a b")
-    with pytest.raises(StepError, match="--maximum-quantity 0"):
+    with pytest.raises(StepError, match="--maximum-quantity is 0"):
         job.run(maximum_quantity=0)
     with pytest.raises(StepError, match="cannot be an Athena location"):
         folder(S3Uri(job.bucket, "it's/here"))

@@ -71,7 +71,7 @@ def test_a_shard_that_cannot_be_written_ends_the_step_and_is_named(
 def test_a_shard_that_cannot_be_closed_takes_no_other_with_it_half_written(
     job: Job, monkeypatch: pytest.MonkeyPatch, impatient
 ):
-    # A photo a shard, each of two parts.
+    # One photo per shard, each of two parts.
     large = jpeg(1)[:-2] + bytes(6_000_000) + jpeg(1)[-2:]
     for number in range(12):
         job.add(f"{number}", number % 2, [f"B{number}"], large)

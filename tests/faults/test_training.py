@@ -37,8 +37,8 @@ def train(base: Path, *flags: str) -> tuple[int, str]:
 
 def epochs(base: Path) -> list[dict[str, object]]:
     times = {"seconds", "images_per_second", "data_wait_share"}
-    found = json.loads((base / "model" / "history.json").read_text())["epochs"]
-    return [{name: value for name, value in epoch.items() if name not in times} for epoch in found]
+    history = json.loads((base / "model" / "history.json").read_text())["epochs"]
+    return [{name: value for name, value in epoch.items() if name not in times} for epoch in history]
 
 
 def wait_until(condition, process: subprocess.Popen[str]) -> None:
@@ -129,7 +129,7 @@ def test_one_shard_is_enough_for_all_ranks_and_their_loader_processes(s3, bucket
     store_dataset(s3, bucket, tmp_path / "input" / "data" / "index", train=64, validation=16, shards=1)
     status, log = train(tmp_path, "--workers", "4", "--epochs", "1")
     assert status == 0, log
-    # 32 photos a rank in batches of 8.
+    # 32 photos per rank in batches of 8.
     assert "64 training photos in 1 shards, 4 steps per epoch" in log
 
 
@@ -176,7 +176,7 @@ def test_one_ranks_verdict_stops_all_ranks():
     ranks = [spawn.Process(target=_stop, args=(rank, port, answers)) for rank in range(2)]
     for rank in ranks:
         rank.start()
-    found = sorted(answers.get(timeout=TIME_LIMIT) for _ in ranks)
+    results = sorted(answers.get(timeout=TIME_LIMIT) for _ in ranks)
     for rank in ranks:
         rank.join(TIME_LIMIT)
-    assert found == [(0, True, False), (1, True, False)]
+    assert results == [(0, True, False), (1, True, False)]

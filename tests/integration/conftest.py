@@ -39,7 +39,7 @@ class LocalCloud:
         return name
 
     def image(self, source: str, program: str = "program.py") -> str:
-        """Publish an image that holds one program; gives its URI."""
+        """Publish an image that holds one program. Returns its URI."""
         tag = uuid.uuid4().hex[:12]
         folder = self.settings.directory / "images" / "test" / tag
         (folder / "containers" / "test").mkdir(parents=True)

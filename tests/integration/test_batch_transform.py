@@ -1,4 +1,4 @@
-"""Batch transform jobs: a container, a prefix of objects, an answer beside each."""
+"""Batch transform jobs: a container, a prefix of objects, an answer per object."""
 
 import json
 import uuid
@@ -30,7 +30,7 @@ def model(local_cloud, sagemaker):
 
 
 def transform(sagemaker, model, bucket, **more):
-    """Run a job over `in/` to its end; gives its description."""
+    """Run a job over `in/` to its end. Returns its description."""
     name = f"t-{uuid.uuid4().hex[:10]}"
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/in/"}}
     sagemaker.create_transform_job(
@@ -43,8 +43,8 @@ def transform(sagemaker, model, bucket, **more):
     )
 
     def ended():
-        found = sagemaker.describe_transform_job(TransformJobName=name)
-        return found if found["TransformJobStatus"] in ("Completed", "Failed", "Stopped") else None
+        description = sagemaker.describe_transform_job(TransformJobName=name)
+        return description if description["TransformJobStatus"] in ("Completed", "Failed", "Stopped") else None
 
     return wait_until(ended)
 

@@ -1,4 +1,4 @@
-"""An account of the local cloud from nothing to its stack, again, deleted, taken over, and erased."""
+"""An account of the local cloud from nothing to its stack, again, deleted, imported, and erased."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.local import cloud
 from tests.integration.conftest import ACCOUNT, keys
 
 NAME = "depot"
-# Beside the name: what is told apart by it.
+# Besides the name: the word that distinguishes it.
 SETTINGS = f"""\
 name: {NAME}
 account: {{target: local, id: "123456789012", region: us-east-1}}
@@ -54,7 +54,7 @@ def test_an_account_is_made_kept_taken_over_and_erased(bootstrap, local_cloud):
     assert bootstrap("--plan")["changes"] == []
     cloud.down(local_cloud.settings.directory)
     cloud.up(local_cloud.settings.directory, ACCOUNT.id, ACCOUNT.region)
-    # What the other services forget with the process is made anew.
+    # Resources that other services lose with the process are created again.
     assert_every_resource_is_answered_by_its_own_service(client)
 
     other = SETTINGS.replace(f"bucket: {NAME}-data", f"bucket: {NAME}-other")
@@ -75,19 +75,19 @@ def test_an_account_is_made_kept_taken_over_and_erased(bootstrap, local_cloud):
         iam.get_role(RoleName=f"{NAME}-pipeline")
 
     longer = f"{SETTINGS}retention: {{superseded_days: 77}}\n"
-    planned = {one["resource"]: one for one in bootstrap("--plan", settings=longer)["changes"]}
+    planned = {change["resource"]: change for change in bootstrap("--plan", settings=longer)["changes"]}
     assert {planned[name]["action"] for name in ("ProjectBucket", "ProcessingImages")} == {"Import"}
     assert "LifecycleConfiguration" in planned["ProjectBucket"]["properties"]
     assert planned["Function"]["action"] == "Add"
     assert bootstrap("--yes", settings=longer)["change"] == "created"
-    rules = {one["ID"]: one for one in s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]}
+    rules = {rule["ID"]: rule for rule in s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]}
     assert rules["superseded"]["NoncurrentVersionExpiration"]["NoncurrentDays"] == 77
 
     s3.put_object(Bucket=bucket, Key="bin-counting-books/1.pdf", Body=b"1")
     erased = bootstrap("--delete", "--data", "--yes", "--confirm", bucket)
     assert erased["left"] == {"bucket": bucket, "repositories": {}, "others": "bin-counting-books/"}
     versions = s3.list_object_versions(Bucket=bucket)
-    assert [one["Key"] for one in versions["Versions"]] == ["bin-counting-books/1.pdf"]
+    assert [version["Key"] for version in versions["Versions"]] == ["bin-counting-books/1.pdf"]
 
     s3.delete_object(Bucket=bucket, Key="bin-counting-books/1.pdf", VersionId=versions["Versions"][0]["VersionId"])
     bootstrap("--delete", "--data", "--yes", "--confirm", bucket)
@@ -98,15 +98,15 @@ def test_an_account_is_made_kept_taken_over_and_erased(bootstrap, local_cloud):
 
 def assert_every_resource_is_answered_by_its_own_service(client):
     pages = client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=f"{NAME}-account")
-    resources = [one for page in pages for one in page["StackResourceSummaries"]]
-    for one in resources:
-        ANSWERS[one["ResourceType"]](client, one["PhysicalResourceId"])
+    resources = [item for page in pages for item in page["StackResourceSummaries"]]
+    for resource in resources:
+        ANSWERS[resource["ResourceType"]](client, resource["PhysicalResourceId"])
     # All types of the template but those that need a network or a key.
-    assert {one["ResourceType"] for one in resources} == set(ANSWERS)
+    assert {resource["ResourceType"] for resource in resources} == set(ANSWERS)
 
 
 def in_list(values, key, wanted):
-    assert wanted in [one[key] for one in values]
+    assert wanted in [value[key] for value in values]
 
 
 ANSWERS = {

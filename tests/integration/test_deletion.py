@@ -43,10 +43,10 @@ def fail_step():
 def test_the_preflight_finds_the_local_account_prepared_and_asks_it_everything(registry):
     settings = registry.settings
     account.publish_images(settings, registry.cloud.settings.directory)
-    found = {result.check: result for result in preflight.online(settings)}
-    assert {name for name, one in found.items() if one.status == "failed"} == {"raw photos"}
-    assert {name for name, one in found.items() if one.status == "not checked"} == {"permissions", "quotas"}
-    assert found["images"].detail == "those of every step are in the registry"
+    results = {result.check: result for result in preflight.online(settings)}
+    assert {name for name, result in results.items() if result.status == "failed"} == {"raw photos"}
+    assert {name for name, result in results.items() if result.status == "not checked"} == {"permissions", "quotas"}
+    assert results["images"].detail == "those of every step are in the registry"
 
 
 def test_an_image_that_is_not_published_is_found_missing(registry):
@@ -55,7 +55,7 @@ def test_an_image_that_is_not_published_is_found_missing(registry):
     folder = registry.cloud.settings.directory / "images" / f"{settings.name}-training"
     [trained] = folder.glob("train-*")
     trained.rename(trained.with_name("train-0000000000000000"))
-    [failed] = [one for one in preflight.online(settings) if one.check == "images"]
+    [failed] = [result for result in preflight.online(settings) if result.check == "images"]
     assert failed.status == "failed"
     assert failed.detail.startswith("train: ")
     assert failed.detail.endswith("python -m pipeline images push")
@@ -74,7 +74,7 @@ def test_all_of_a_pipeline_goes_and_another_begins_without_its_past(registry):
     plan = delete.plan(settings, packages=True)
     outcomes = list(delete.carry_out(settings, plan))
 
-    assert [one.item.kind for one in outcomes] == [
+    assert [outcome.item.kind for outcome in outcomes] == [
         "schedule",
         "schedule",
         "schedule group",
@@ -85,7 +85,7 @@ def test_all_of_a_pipeline_goes_and_another_begins_without_its_past(registry):
         "model version",
         "model package group",
     ]
-    assert {one.change for one in outcomes} == {"deleted"}
+    assert {outcome.change for outcome in outcomes} == {"deleted"}
     assert delete.plan(settings, packages=True).items == ()
     assert sagemaker.list_tags(ResourceArn=endpoint_arn)["Tags"] == []
     # Runs go with their pipeline: one of the same name begins without.
@@ -109,7 +109,7 @@ def test_a_pipeline_that_runs_is_not_deleted_until_it_has_stopped(registry):
         sagemaker.delete_pipeline(PipelineName=settings.name)
     executions.stop(settings, run.id)
     wait_until(lambda: executions.describe(sagemaker, run.arn).ended)
-    assert [one.change for one in delete_all(settings)] == ["deleted"]
+    assert [outcome.change for outcome in delete_all(settings)] == ["deleted"]
 
 
 def delete_all(settings):

@@ -68,13 +68,13 @@ class Registry:
         return self.cloud.client(service)
 
     def approve(self, model, golden=None):
-        """Register a model and approve it; gives the version's number."""
+        """Register a model and approve it. Returns the version's number."""
         arn = self.register(model, golden)
         self.client("sagemaker").update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
         return arn.rsplit("/", 1)[1]
 
     def register(self, model, golden=None):
-        """Register a model that waits for approval; gives the version's ARN."""
+        """Register a model that waits for approval. Returns the version's ARN."""
         s3, sagemaker, bucket = self.client("s3"), self.client("sagemaker"), self.settings.data.bucket
         key = uuid.uuid4().hex
         buffer = io.BytesIO()
@@ -104,24 +104,26 @@ class Registry:
 
     def describe(self):
         sagemaker = self.client("sagemaker")
-        found = sagemaker.list_endpoints(NameContains=self.endpoint)["Endpoints"]
-        names = [one["EndpointName"] for one in found]
+        endpoints = sagemaker.list_endpoints(NameContains=self.endpoint)["Endpoints"]
+        names = [endpoint["EndpointName"] for endpoint in endpoints]
         return sagemaker.describe_endpoint(EndpointName=self.endpoint) if self.endpoint in names else None
 
     def tags(self):
-        found = self.describe()
-        pairs = self.client("sagemaker").list_tags(ResourceArn=found["EndpointArn"])["Tags"] if found else []
+        description = self.describe()
+        pairs = (
+            self.client("sagemaker").list_tags(ResourceArn=description["EndpointArn"])["Tags"] if description else []
+        )
         return {tag["Key"]: tag["Value"] for tag in pairs}
 
-    def judged(self, version, verdict):
+    def evaluated(self, version, verdict):
         """Wait for the verdict on a version, and for the endpoint to be in service."""
 
         def done():
             tags = self.tags()
             if (tags.get("model-package-version"), tags.get("verdict")) != (version, verdict):
                 return None
-            found = self.describe()
-            return found if found["EndpointStatus"] == "InService" else None
+            description = self.describe()
+            return description if description["EndpointStatus"] == "InService" else None
 
         return wait_until(done)
 
@@ -147,7 +149,7 @@ def registry(local_cloud):
             "endpoint": base.endpoint.model_copy(
                 update={
                     "name": name,
-                    # Of the few requests that a busy machine answers, enough are the canary's.
+                    # A busy machine answers few requests; enough of them are the canary's.
                     "canary_percent": 30,
                     "canary_seconds": 4,
                     "baking_seconds": 1,
@@ -161,11 +163,11 @@ def registry(local_cloud):
     sagemaker.create_model_package_group(ModelPackageGroupName=name)
     made = Registry(local_cloud, settings, local_cloud.image(SERVE, "serve.py"))
     yield made
-    if found := made.describe():
+    if description := made.describe():
         wait_until(lambda: made.describe()["EndpointStatus"] in ("InService", "Failed"))
         for rule in serving.deployment_rules(settings):
             local_cloud.client("events").disable_rule(Name=rule)
-        sagemaker.delete_endpoint(EndpointName=found["EndpointName"])
+        sagemaker.delete_endpoint(EndpointName=description["EndpointName"])
 
 
 class Asking:
@@ -197,7 +199,7 @@ class Asking:
                 self.answers.append(error)
 
     def again(self, count=5):
-        """Wait for so many more answers."""
+        """Wait for this many more answers."""
         wanted = len(self.answers) + count
         wait_until(lambda: len(self.answers) >= wanted)
 
@@ -215,15 +217,16 @@ def test_an_approval_whose_event_comes_twice_at_once_and_again_later_is_one_depl
         """Both events were decided on: one made the change, the other found it made."""
 
         def decided():
-            found = [one for one in registry.decisions() if one["model_package_version"] == version]
-            made = [one["decision"] for one in found if one["decision"] in ("creating", "updating")]
-            kept = [one for one in found if one["reason"].endswith(("on its way to this version", "serves already"))]
+            decisions = [item for item in registry.decisions() if item["model_package_version"] == version]
+            made = [item["decision"] for item in decisions if item["decision"] in ("creating", "updating")]
+            reasons = ("on its way to this version", "serves already")
+            kept = [item for item in decisions if item["reason"].endswith(reasons)]
             return made if made and kept else None
 
         assert wait_until(decided) == [change]
 
     first = registry.approve(GOOD, golden=GOOD)
-    registry.judged(first, "accepted")
+    registry.evaluated(first, "accepted")
     deployed(first, "creating")
     packages = registry.client("sagemaker").list_model_packages(
         ModelPackageGroupName=registry.settings.registry.group, SortOrder="Descending"
@@ -235,16 +238,16 @@ def test_an_approval_whose_event_comes_twice_at_once_and_again_later_is_one_depl
     )
     assert json.load(answer["Payload"])["reason"] == f"version {first} serves already"
     second = registry.approve(GOOD, golden=GOOD)
-    found = registry.judged(second, "accepted")
+    description = registry.evaluated(second, "accepted")
     deployed(second, "updating")
     configs = registry.client("sagemaker").list_endpoint_configs(NameContains=registry.settings.name)["EndpointConfigs"]
     assert len(configs) == 2
-    assert found["EndpointConfigName"] == configs[0]["EndpointConfigName"]
+    assert description["EndpointConfigName"] == configs[0]["EndpointConfigName"]
 
 
 def test_what_the_endpoint_is_asked_and_answers_is_captured_and_counted(registry):
     first = registry.approve(GOOD, golden=GOOD)
-    registry.judged(first, "accepted")
+    registry.evaluated(first, "accepted")
     runtime, s3 = registry.client("sagemaker-runtime"), registry.client("s3")
     runtime.invoke_endpoint(EndpointName=registry.endpoint, Body=b"a photo", ContentType="image/jpeg")
     bucket, prefix = registry.settings.captures_uri.removeprefix("s3://").split("/", 1)
@@ -257,8 +260,8 @@ def test_what_the_endpoint_is_asked_and_answers_is_captured_and_counted(registry
     assert json.loads(json.loads(line)["captureData"]["endpointOutput"]["data"])["model_version"] == first
 
     def counted():
-        found = operation.health(registry.settings).traffic
-        return found if found.requests >= 2 else None
+        traffic = operation.health(registry.settings).traffic
+        return traffic if traffic.requests >= 2 else None
 
     traffic = wait_until(counted)
     assert (traffic.failed, traffic.refused) == (0, 0)
@@ -274,7 +277,7 @@ def test_a_person_approves_and_goes_back_by_a_command_and_what_came_after_is_rej
         return done.exit_code, done.stdout, done.stderr
 
     first = registry.approve(GOOD, golden=GOOD)
-    registry.judged(first, "accepted")
+    registry.evaluated(first, "accepted")
     second = registry.register(GOOD, golden=GOOD)
     status, out, error = call("approve", "latest", "--wait")
     assert (status, out.splitlines()) == (
@@ -305,10 +308,10 @@ def test_a_person_approves_and_goes_back_by_a_command_and_what_came_after_is_rej
 
 def test_a_good_version_takes_over_behind_its_canary_without_a_failed_request(registry):
     first = registry.approve(GOOD, golden=GOOD)
-    registry.judged(first, "accepted")
+    registry.evaluated(first, "accepted")
     with Asking(registry) as client:
         second = registry.approve(GOOD, golden=GOOD)
-        registry.judged(second, "accepted")
+        registry.evaluated(second, "accepted")
         client.again()
     assert client.errors() == []
     assert client.answers[0] == first
@@ -319,7 +322,7 @@ def test_a_good_version_takes_over_behind_its_canary_without_a_failed_request(re
 
 
 @pytest.mark.parametrize(
-    ("model", "golden", "said", "failures"),
+    ("model", "golden", "message", "failures"),
     [
         ({"crash": True}, None, "did not pass the ping health check", "none"),
         ({"probabilities": {"0": 0.9, "1": 0.1}}, GOOD, "smoke test: photo 00001", "none"),
@@ -327,12 +330,12 @@ def test_a_good_version_takes_over_behind_its_canary_without_a_failed_request(re
     ],
     ids=["the container fails its ping", "the smoke test is wrong", "5xx under the canary"],
 )
-def test_a_bad_version_goes_back_and_the_old_one_never_stopped_answering(registry, model, golden, said, failures):
+def test_a_bad_version_goes_back_and_the_old_one_never_stopped_answering(registry, model, golden, message, failures):
     first = registry.approve(GOOD, golden=GOOD)
-    before = registry.judged(first, "accepted")
+    before = registry.evaluated(first, "accepted")
     with Asking(registry) as client:
         second = registry.approve(model, golden=golden)
-        after = registry.judged(second, "rolled-back")
+        after = registry.evaluated(second, "rolled-back")
         # A request that was under way may still have the bad version's answer.
         client.again(1)
         settled = len(client.answers)
@@ -340,9 +343,9 @@ def test_a_bad_version_goes_back_and_the_old_one_never_stopped_answering(registr
     assert after["EndpointConfigName"] == before["EndpointConfigName"]
     # The verdict is noted on the endpoint before the function's log is written.
     decided = wait_until(lambda: [d for d in registry.decisions() if d["decision"] in ("rolled-back", "rolling-back")])
-    # Two events of the endpoint may be judged at the same time, to the same end.
+    # Two events of the endpoint may be evaluated at the same time, to the same end.
     ((_, reason),) = {(decision["decision"], decision["reason"]) for decision in decided}
-    assert said in reason
+    assert message in reason
     assert first in client.answers
     assert client.answers[settled:]
     assert set(client.answers[settled:]) == {first}
@@ -359,7 +362,7 @@ def test_a_first_version_that_does_not_come_up_leaves_no_endpoint_and_the_next_o
     wait_until(lambda: [d for d in registry.decisions() if d["decision"] == "cleaned-up"])
     wait_until(lambda: registry.describe() is None)
     second = registry.approve(GOOD, golden=GOOD)
-    registry.judged(second, "accepted")
+    registry.evaluated(second, "accepted")
 
     def created():
         made = {d["model_package_version"] for d in registry.decisions() if d["decision"] == "creating"}
@@ -370,7 +373,7 @@ def test_a_first_version_that_does_not_come_up_leaves_no_endpoint_and_the_next_o
 
 
 def test_settings_of_the_endpoint_that_have_changed_come_with_the_next_deployment(registry):
-    registry.judged(registry.approve(GOOD, golden=GOOD), "accepted")
+    registry.evaluated(registry.approve(GOOD, golden=GOOD), "accepted")
     endpoint = registry.settings.endpoint.model_copy(update={"capture_percent": 50})
     changed = registry.settings.model_copy(update={"endpoint": endpoint})
     account.prepare(changed)

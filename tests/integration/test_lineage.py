@@ -97,44 +97,44 @@ def query(local_cloud, bucket):
     )["QueryExecutionId"]
 
     def ended():
-        found = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]["Status"]["State"]
-        return found in ("SUCCEEDED", "FAILED")
+        state = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]["Status"]["State"]
+        return state in ("SUCCEEDED", "FAILED")
 
     wait_until(ended)
     return query_id
 
 
 def links(settings, arn):
-    found = lineage.read(settings, arn)
-    return {link.kind: link for link in found.links}
+    history = lineage.read(settings, arn)
+    return {link.kind: link for link in history.links}
 
 
 def test_each_link_of_a_version_is_there_with_its_facts(settings, made):
     arn = register(settings, uuid.uuid4().hex, [1, 2], [1, 2], metadata=made)
-    found = links(settings, arn)
-    assert list(found) == KINDS
-    assert {kind for kind, link in found.items() if link.there} == set(KINDS) - {"commit", "images"}
-    assert found["artifact"].facts["bytes"] == 5
-    run = found["run"]
+    listed = links(settings, arn)
+    assert list(listed) == KINDS
+    assert {kind for kind, link in listed.items() if link.there} == set(KINDS) - {"commit", "images"}
+    assert listed["artifact"].facts["bytes"] == 5
+    run = listed["run"]
     assert (run.id, run.facts["status"]) == (made["pipeline_execution_arn"], "Succeeded")
     assert list(run.facts["steps"]) == ["First", "Second", "Gate", "Passed"]
     assert run.facts["parameters"]["Epochs"] == "3"
-    tuned, trained = found["tuning_job"].facts, found["training_job"].facts
+    tuned, trained = listed["tuning_job"].facts, listed["training_job"].facts
     assert (tuned["best"], tuned["objective"]) == (made["training_job"], "Maximize validation:best")
     assert tuned["best_objective"] == pytest.approx(trained["metrics"]["validation:best"])
     assert trained["hyperparameters"]["epochs"] == "2"
     assert float(tuned["searched"]["rate"]) == pytest.approx(tuned["best_objective"], abs=1e-4)
-    assert found["index"].facts == {
+    assert listed["index"].facts == {
         "sha256": made["dataset_sha256"],
         "split": "grouped",
         "photos": {"train": 8, "validation": 3, "test": 2},
         "shards": 3,
     }
-    asked = found["query"].facts
+    asked = listed["query"].facts
     assert (asked["state"], asked["statement"]) == ("SUCCEEDED", "SELECT 1 AS one")
-    assert found["raw_photos"].facts == {"data_version": "2026-01"}
-    assert found["images"].facts == {"query": "registry/processing:query-1", "training": "registry/training:train-1"}
-    assert found["commit"].note == "not recorded"
+    assert listed["raw_photos"].facts == {"data_version": "2026-01"}
+    assert listed["images"].facts == {"query": "registry/processing:query-1", "training": "registry/training:train-1"}
+    assert listed["commit"].note == "not recorded"
 
 
 def test_commit_and_repository_are_those_that_the_package_records(settings, made, sagemaker):
@@ -155,13 +155,13 @@ def test_a_link_that_is_gone_says_so_and_the_others_stay(settings, made):
         "query_execution_id": str(uuid.uuid4()),
         "parameter_ImageLocation": "s3://no-such-bucket-anywhere/raw",
     }
-    found = links(settings, register(settings, uuid.uuid4().hex, [1], [1], metadata={**made, **lost}))
-    gone = {kind for kind, link in found.items() if link.there is False}
+    listed = links(settings, register(settings, uuid.uuid4().hex, [1], [1], metadata={**made, **lost}))
+    gone = {kind for kind, link in listed.items() if link.there is False}
     assert gone == {"run", "tuning_job", "training_job", "index", "query", "raw_photos"}
-    assert {found[kind].note for kind in gone} == {"no longer there"}
-    assert found["run"].facts["parameters"]["Epochs"] == "3"
-    assert found["index"].facts == {"sha256": made["dataset_sha256"]}
-    assert found["artifact"].there
+    assert {listed[kind].note for kind in gone} == {"no longer there"}
+    assert listed["run"].facts["parameters"]["Epochs"] == "3"
+    assert listed["index"].facts == {"sha256": made["dataset_sha256"]}
+    assert listed["artifact"].there
 
 
 def test_an_index_that_was_written_anew_is_told_from_the_one_that_was_trained_on(settings, made, local_cloud):
@@ -196,12 +196,12 @@ def test_a_link_that_one_may_not_look_at_says_so_and_the_others_stay(settings, m
         raise ClientError(denied, "GetQueryExecution")
 
     monkeypatch.setattr(lineage, "client", client)
-    found = links(settings, arn)
-    assert found["query"].there is None
-    assert found["query"].note == (
+    listed = links(settings, arn)
+    assert listed["query"].there is None
+    assert listed["query"].note == (
         "these credentials may not look (GetQueryExecution): no athena:GetQueryExecution for you"
     )
-    assert found["run"].there
+    assert listed["run"].there
 
 
 def test_a_version_that_no_run_registered_says_so_in_a_line(settings):

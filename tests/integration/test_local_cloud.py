@@ -32,8 +32,8 @@ def test_ecr_lists_what_is_published_here_and_its_other_operations_are_the_serve
     tag = empty_cloud.image("print('hello')").rpartition(":")[2]
     ecr = empty_cloud.client("ecr")
     pages = ecr.get_paginator("describe_images").paginate(repositoryName="test", PaginationConfig={"PageSize": 1})
-    found = {tag: one for page in pages for one in page["imageDetails"] for tag in one["imageTags"]}
-    assert found[tag]["imageSizeInBytes"] > 0
+    images = {tag: image for page in pages for image in page["imageDetails"] for tag in image["imageTags"]}
+    assert images[tag]["imageSizeInBytes"] > 0
     with pytest.raises(ecr.exceptions.RepositoryNotFoundException, match="'none-such' does not exist"):
         ecr.describe_images(repositoryName="none-such")
     assert ecr.describe_repositories()["repositories"] == []
@@ -98,7 +98,7 @@ def test_a_folder_of_another_account_is_not_mixed_up(local_cloud):
 
 def test_reset_removes_a_cloud_and_nothing_else(tmp_path):
     (tmp_path / "thesis.txt").write_text("three years")
-    with pytest.raises(PipelineError, match="holds no local cloud"):
+    with pytest.raises(PipelineError, match="is not the folder of a local cloud"):
         cloud.reset(tmp_path)
     assert os.listdir(tmp_path) == ["thesis.txt"]
 
@@ -106,7 +106,9 @@ def test_reset_removes_a_cloud_and_nothing_else(tmp_path):
 def processes_below(directory):
     """Every process that was started for this folder."""
     return [
-        one for one in psutil.process_iter(["cmdline"]) if any(str(directory) in a for a in one.info["cmdline"] or [])
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(directory) in a for a in process.info["cmdline"] or [])
     ]
 
 

@@ -117,7 +117,7 @@ def bucket(local_cloud):
 
 @pytest.fixture
 def start(sagemaker):
-    """Create a pipeline from a definition; gives a function that runs it to its end with parameters."""
+    """Create a pipeline from a definition. Returns a function that runs it to its end with parameters."""
 
     def create(definition):
         name = f"p-{uuid.uuid4().hex[:10]}"

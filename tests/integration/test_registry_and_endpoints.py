@@ -59,7 +59,7 @@ def group(sagemaker):
 
 @pytest.fixture
 def package(local_cloud, sagemaker, group):
-    """A function that registers a version of `group`; gives its ARN."""
+    """A function that registers a version of `group`. Returns its ARN."""
     bucket = local_cloud.bucket()
 
     def register(content=b"first", image=None, **more):
@@ -88,7 +88,7 @@ def approve(sagemaker, arn):
 
 
 def deploy(sagemaker, arn, endpoint=None, version="1"):
-    """Create or update an endpoint that serves a package; gives its name."""
+    """Create or update an endpoint that serves a package. Returns its name."""
     name = f"m-{uuid.uuid4().hex[:10]}"
     container = {"ModelPackageName": arn, "Environment": {"MODEL_VERSION": version}}
     sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE)
@@ -134,7 +134,7 @@ def test_versions_since_a_time_come_in_the_order_and_the_pages_that_are_asked_fo
         pages = sagemaker.get_paginator("list_model_packages").paginate(
             ModelPackageGroupName=group, SortBy="CreationTime", PaginationConfig={"PageSize": 1}, **request
         )
-        return [[one["ModelPackageArn"] for one in page["ModelPackageSummaryList"]] for page in pages]
+        return [[package["ModelPackageArn"] for package in page["ModelPackageSummaryList"]] for page in pages]
 
     assert listed(SortOrder="Ascending") == [[arn] for arn in arns]
     assert listed(SortOrder="Descending") == [[arn] for arn in reversed(arns)]

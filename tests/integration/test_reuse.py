@@ -1,4 +1,4 @@
-"""What is foretold of a run's cached steps is what the cloud then does; `--fresh` runs a step and what follows."""
+"""The forecast of a run's cached steps is correct; `--fresh` runs a step and what follows."""
 
 import json
 import uuid
@@ -47,7 +47,7 @@ def small(local_cloud, handed_on):
 
 
 class Project:
-    """A pipeline, what is foretold of its runs, and the runs themselves."""
+    """A pipeline, the forecasts of its runs, and the runs themselves."""
 
     def __init__(self, sagemaker, definition):
         local = load_settings(ROOT / "pipeline.yaml", "local")
@@ -57,8 +57,8 @@ class Project:
             PipelineName=self.settings.name, PipelineDefinition=json.dumps(definition), RoleArn=ROLE
         )
 
-    def foretold(self, fresh=NOTHING, **values):
-        """Of each cached step the outcome, or the run that it comes from."""
+    def predicted(self, fresh=NOTHING, **values):
+        """The outcome of each cached step, or the run that it comes from."""
         definition = executions.definition(self.sagemaker, self.settings)
         planned = Planned(definition, {**values, **fresh.values}, fresh.steps)
         return reuse.forecast(self.settings, planned, savings.reader(self.settings), datetime.now(UTC))
@@ -75,7 +75,10 @@ class Project:
 
 def sources(expected):
     """The outcome of each cached step, or the run that it comes from."""
-    return {one.step: one.source if one.outcome == "cached" else str(one.outcome) for one in expected[:3]}
+    return {
+        forecast.step: forecast.source if forecast.outcome == "cached" else str(forecast.outcome)
+        for forecast in expected[:3]
+    }
 
 
 @pytest.fixture
@@ -86,51 +89,51 @@ def project(local_cloud, sagemaker):
 @pytest.mark.parametrize("handed_on", [place, content])
 def test_a_second_run_is_foretold_and_fresh_runs_a_step_and_what_follows_again(project, handed_on):
     mine = project(handed_on)
-    assert sources(mine.foretold()) == dict.fromkeys(CACHED, "runs")
+    assert sources(mine.predicted()) == dict.fromkeys(CACHED, "runs")
     first, _ = mine.run()
 
-    expected = mine.foretold()
+    expected = mine.predicted()
     assert sources(expected) == dict.fromkeys(CACHED, first)
     assert (expected[3].step, expected[3].outcome) == ("EvaluateModel", "runs")
-    _, found = mine.run()
-    assert found == sources(expected)
+    _, outcomes = mine.run()
+    assert outcomes == sources(expected)
 
     again = freshness.of(["ShardImages"], {}, datetime.now(UTC))
-    foretold = sources(mine.foretold(again))
-    assert foretold == {"QueryMetadata": first, "ShardImages": "runs", "TuneModel": "runs"}
-    _, found = mine.run(**again.values)
-    assert found == foretold
+    predicted = sources(mine.predicted(again))
+    assert predicted == {"QueryMetadata": first, "ShardImages": "runs", "TuneModel": "runs"}
+    _, outcomes = mine.run(**again.values)
+    assert outcomes == predicted
 
     # The next run has the old versions again, and their results.
-    foretold = sources(mine.foretold())
-    assert foretold == dict.fromkeys(CACHED, first)
-    _, found = mine.run()
-    assert found == foretold
+    predicted = sources(mine.predicted())
+    assert predicted == dict.fromkeys(CACHED, first)
+    _, outcomes = mine.run()
+    assert outcomes == predicted
 
 
 def test_a_step_that_reads_the_place_of_one_that_runs_runs(project):
     mine = project(place)
     mine.run()
-    foretold = sources(mine.foretold(DataVersion="2"))
-    assert foretold == dict.fromkeys(CACHED, "runs")
-    _, found = mine.run(DataVersion="2")
-    assert found == foretold
+    predicted = sources(mine.predicted(DataVersion="2"))
+    assert predicted == dict.fromkeys(CACHED, "runs")
+    _, outcomes = mine.run(DataVersion="2")
+    assert outcomes == predicted
 
 
 def test_a_step_that_reads_the_content_of_one_that_runs_is_unsure_until_a_run_has_shown_it(project):
     mine = project(content)
     first, _ = mine.run()
-    expected = mine.foretold(DataVersion="2")
+    expected = mine.predicted(DataVersion="2")
     assert sources(expected) == {"QueryMetadata": "runs", "ShardImages": "unsure", "TuneModel": "unsure"}
-    assert {one.condition for one in expected[1:3]} == {"QueryMetadata finds the same photos"}
+    assert {forecast.condition for forecast in expected[1:3]} == {"QueryMetadata finds the same photos"}
 
-    second, found = mine.run(DataVersion="2")
-    assert found == {"QueryMetadata": "runs", "ShardImages": first, "TuneModel": first}
+    second, outcomes = mine.run(DataVersion="2")
+    assert outcomes == {"QueryMetadata": "runs", "ShardImages": first, "TuneModel": first}
 
-    foretold = sources(mine.foretold(DataVersion="2"))
-    assert foretold == {"QueryMetadata": second, "ShardImages": first, "TuneModel": first}
-    _, found = mine.run(DataVersion="2")
-    assert found == foretold
+    predicted = sources(mine.predicted(DataVersion="2"))
+    assert predicted == {"QueryMetadata": second, "ShardImages": first, "TuneModel": first}
+    _, outcomes = mine.run(DataVersion="2")
+    assert outcomes == predicted
 
 
 def test_a_cached_step_has_saved_what_it_took_in_the_run_that_it_comes_from(project):

@@ -46,11 +46,11 @@ def scheduler(local_cloud: LocalCloud) -> Any:
 
 @pytest.fixture
 def pipeline(sagemaker: Any) -> Iterator[str]:
-    """A pipeline that ends at once; gives its name."""
+    """A pipeline that ends at once. Returns its name."""
     name = f"s-{uuid.uuid4().hex[:10]}"
     sagemaker.create_pipeline(PipelineName=name, PipelineDefinition=json.dumps(FAIL), RoleArn=ROLE)
     yield name
-    wait_until(lambda: not [one for one in runs(sagemaker, name) if one["PipelineExecutionStatus"] == "Executing"])
+    wait_until(lambda: not [run for run in runs(sagemaker, name) if run["PipelineExecutionStatus"] == "Executing"])
     sagemaker.delete_pipeline(PipelineName=name)
 
 
@@ -61,8 +61,8 @@ def queue(local_cloud: LocalCloud) -> tuple[str, Callable[[], Any]]:
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
 
     def receive() -> Any:
-        found = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get("Messages", [])
-        return found[0] if found else None
+        messages = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get("Messages", [])
+        return messages[0] if messages else None
 
     return f"arn:aws:sqs:us-east-1:123456789012:{name}", receive
 
@@ -84,8 +84,8 @@ def call(pipeline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
 
 
 def runs(sagemaker: Any, pipeline: str) -> list[Any]:
-    found: list[Any] = sagemaker.list_pipeline_executions(PipelineName=pipeline)["PipelineExecutionSummaries"]
-    return found
+    summaries: list[Any] = sagemaker.list_pipeline_executions(PipelineName=pipeline)["PipelineExecutionSummaries"]
+    return summaries
 
 
 def attributes(message: Any) -> dict[str, str]:
@@ -105,11 +105,11 @@ def test_a_schedule_of_the_command_starts_a_run_with_its_parameters_at_its_time(
     assert 0 <= late < 10
     values = sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=run["PipelineExecutionArn"])
     assert values["PipelineParameters"] == [{"Name": "Epochs", "Value": "7"}]
-    listed = {one["name"]: one for one in json.loads(call("schedules", "--json"))}
+    listed = {schedule["name"]: schedule for schedule in json.loads(call("schedules", "--json"))}
     assert listed["later"]["next_run"] == "2100-01-01T00:00:00+00:00"
     assert listed[f"{pipeline}-runs"]["next_run"] is None
     assert call("unschedule").startswith("removed: ")
-    assert [one["name"] for one in json.loads(call("schedules", "--json"))] == ["later"]
+    assert [schedule["name"] for schedule in json.loads(call("schedules", "--json"))] == ["later"]
 
 
 def test_the_account_has_the_role_and_the_queue_that_a_schedule_names(
@@ -121,8 +121,8 @@ def test_the_account_has_the_role_and_the_queue_that_a_schedule_names(
     assert role["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {"Service": "scheduler.amazonaws.com"}
     sqs = local_cloud.client("sqs")
     url = sqs.get_queue_url(QueueName=made["Target"]["DeadLetterConfig"]["Arn"].rsplit(":", 1)[1])["QueueUrl"]
-    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    assert found == made["Target"]["DeadLetterConfig"]["Arn"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    assert arn == made["Target"]["DeadLetterConfig"]["Arn"]
 
 
 def test_a_universal_target_makes_a_processing_job_named_by_its_execution(
@@ -172,10 +172,10 @@ def test_a_target_that_refuses_leaves_a_dead_letter_that_says_why(
     )
     message = wait_until(receive)
     assert json.loads(message["Body"])["PipelineName"] == missing
-    found = attributes(message)
-    assert (found["SCHEDULE_ARN"], found["TARGET_ARN"]) == (made["ScheduleArn"], missing)
-    assert (found["ERROR_CODE"], found["RETRY_ATTEMPTS"]) == ("ResourceNotFound", "1")
-    assert "none-such" in found["ERROR_MESSAGE"]
+    values = attributes(message)
+    assert (values["SCHEDULE_ARN"], values["TARGET_ARN"]) == (made["ScheduleArn"], missing)
+    assert (values["ERROR_CODE"], values["RETRY_ATTEMPTS"]) == ("ResourceNotFound", "1")
+    assert "none-such" in values["ERROR_MESSAGE"]
 
 
 def test_what_is_disabled_does_not_fire_and_what_the_model_forbids_is_refused(
@@ -189,7 +189,7 @@ def test_what_is_disabled_does_not_fire_and_what_the_model_forbids_is_refused(
     time.sleep(0.5)
     assert len(runs(sagemaker, pipeline)) == 1
     listed = scheduler.list_schedules(NamePrefix=pipeline, State="DISABLED", MaxResults=1)["Schedules"]
-    assert [one["Name"] for one in listed] == [f"{pipeline}-off"]
+    assert [schedule["Name"] for schedule in listed] == [f"{pipeline}-off"]
     for change, code in (
         ({"Name": "no/slash"}, "ValidationException"),
         ({"ScheduleExpression": "cron(0 3 * * *)"}, "ValidationException"),
@@ -226,10 +226,10 @@ def function(local_cloud: LocalCloud) -> str:
 def invocations(local_cloud: LocalCloud, function: str) -> int:
     logs = local_cloud.client("logs")
     try:
-        found = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}", filterPattern="END")["events"]
+        events = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}", filterPattern="END")["events"]
     except logs.exceptions.ResourceNotFoundException:
         return 0
-    return len(found)
+    return len(events)
 
 
 def test_a_function_is_run_by_a_schedule_and_by_an_event_invocation_that_is_answered_at_once(
@@ -256,8 +256,8 @@ def test_a_rule_whose_function_is_gone_leaves_its_event_in_the_rules_queue(
     events.put_events(Entries=[{"Source": name, "DetailType": "Test", "Detail": '{"a": 1}'}])
     message = wait_until(receive)
     assert json.loads(message["Body"])["detail"] == {"a": 1}
-    found = attributes(message)
-    assert (found["RULE_ARN"], found["TARGET_ARN"], found["ERROR_CODE"]) == (rule, missing, "NO_RESOURCE")
+    values = attributes(message)
+    assert (values["RULE_ARN"], values["TARGET_ARN"], values["ERROR_CODE"]) == (rule, missing, "NO_RESOURCE")
 
 
 def test_schedules_are_there_after_a_restart_and_what_is_past_is_not_made_up_for(
@@ -273,7 +273,7 @@ def test_schedules_are_there_after_a_restart_and_what_is_past_is_not_made_up_for
     past = datetime.fromisoformat(missed[3:-1]).replace(tzinfo=UTC)
     time.sleep(max(0.0, (past - datetime.now(UTC)).total_seconds() + 0.1))
     cloud.up(directory, ACCOUNT.id, ACCOUNT.region)
-    assert {one["Name"] for one in scheduler.list_schedules(NamePrefix=pipeline)["Schedules"]} == {
+    assert {schedule["Name"] for schedule in scheduler.list_schedules(NamePrefix=pipeline)["Schedules"]} == {
         f"{pipeline}-missed",
         f"{pipeline}-after",
     }

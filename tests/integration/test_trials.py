@@ -56,7 +56,7 @@ def seen(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def pipeline(local_cloud: LocalCloud, sagemaker: Any, settings: Settings, seen: Path) -> Any:
-    """A pipeline whose one step is a cached TuneModel; gives a function that starts it."""
+    """A pipeline whose one step is a cached TuneModel. Returns a function that starts it."""
     from steps.contracts import metrics
 
     bucket = local_cloud.bucket()

@@ -107,7 +107,7 @@ def team(local_cloud: LocalCloud) -> Team:
     # These have the pipeline's name unless they are set.
     for group, key in (("data", "database"), ("data", "workgroup"), ("registry", "group"), ("endpoint", "name")):
         del values[group][key]
-    # Ten removed photos never are so many of a shard that the rest is written again.
+    # Ten removed photos are never enough for a shard to be written again.
     values["shard"]["maximum_removed"] = 1.0
     values["training"].update(epochs=1, image_size=32, batch_size=8, instance_count=1)
     values["tuning"].update(trials=1)

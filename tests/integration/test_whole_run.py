@@ -150,12 +150,12 @@ def evaluation_uri(package):
 def test_the_registrys_metrics_are_those_of_the_predictions(package, evaluation_uri, local_cloud):
     assert package["ModelApprovalStatus"] == "Approved"
     s3 = local_cloud.client("s3")
-    found = json.loads(read(s3, evaluation_uri))
-    jsonschema.validate(found, json.loads((ROOT / "docs/evaluation.schema.json").read_text()))
+    evaluation = json.loads(read(s3, evaluation_uri))
+    jsonschema.validate(evaluation, json.loads((ROOT / "docs/evaluation.schema.json").read_text()))
     table = pq.read_table(io.BytesIO(read(s3, f"{evaluation_uri.rsplit('/', 1)[0]}/predictions.parquet"))).to_pydict()
     pair = table["quantity"], table["predicted"]
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(*pair, average="weighted", zero_division=0)
-    classes, numbers = found["multiclass_classification_metrics"], found["regression_metrics"]
+    classes, numbers = evaluation["multiclass_classification_metrics"], evaluation["regression_metrics"]
     labels = list(map(int, classes["confusion_matrix"]))
     matrix = [list(row.values()) for row in classes["confusion_matrix"].values()]
     assert matrix == metrics.confusion_matrix(*pair, labels=labels).tolist()
@@ -173,13 +173,13 @@ def test_the_registrys_metrics_are_those_of_the_predictions(package, evaluation_
 
 def test_the_version_carries_its_evidence(package, evaluation_uri, execution, steps, local_cloud):
     card = json.loads(package["ModelCard"]["ModelCardContent"])
-    found = json.loads(read(local_cloud.client("s3"), evaluation_uri))
-    accuracy = found["multiclass_classification_metrics"]["accuracy"]["value"]
+    evaluation = json.loads(read(local_cloud.client("s3"), evaluation_uri))
+    accuracy = evaluation["multiclass_classification_metrics"]["accuracy"]["value"]
     assert card["evaluation_details"][0]["metric_groups"][0]["metric_data"][0]["value"] == accuracy
     origin = package["CustomerMetadataProperties"]
     assert origin["pipeline_execution_arn"] == execution["PipelineExecutionArn"]
     assert steps["TuneModel"]["Metadata"]["TuningJob"]["Arn"].endswith(f"/{origin['tuning_job']}")
-    assert origin["dataset_sha256"] == found["dataset"]["sha256"]
+    assert origin["dataset_sha256"] == evaluation["dataset"]["sha256"]
     assert origin["parameter_MaximumRmse"] == "10.0"
     query = aws("athena", "get-query-execution", "--query-execution-id", origin["query_execution_id"])
     assert query["QueryExecution"]["Status"]["State"] == "SUCCEEDED"
@@ -208,7 +208,7 @@ def test_the_endpoint_counts_for_the_aws_command_line(whole_run, local_cloud, tm
 
 @pytest.fixture(scope="module")
 def call(whole_run, tmp_path_factory):
-    """The command line, with settings that judge few photos; gives status, stdout and stderr."""
+    """The command line, with settings that judge few photos. Returns status, stdout and stderr."""
     values = yaml.safe_load((ROOT / "pipeline.yaml").read_text())
     values["profiles"]["demo"]["monitoring"] = {"minimum_photos": 10}
     file = tmp_path_factory.mktemp("settings") / "pipeline.yaml"
@@ -230,8 +230,8 @@ def counted(call, settings, tmp_path_factory):
     answers = json.loads(out)
     with file.open(newline="") as lines:
         written = [(row["photo"], int(row["count"]), row["model_version"]) for row in csv.DictReader(lines)]
-    assert written == [(one["source"], one["count"], one["model_version"]) for one in answers]
-    return {one["source"].rsplit("/", 1)[-1]: one for one in answers}
+    assert written == [(answer["source"], answer["count"], answer["model_version"]) for answer in answers]
+    return {answer["source"].rsplit("/", 1)[-1]: answer for answer in answers}
 
 
 def test_the_commands_count_the_same_with_the_endpoint_and_in_a_batch_where_a_bad_photo_stops_no_other(
@@ -277,7 +277,7 @@ def test_a_schedule_makes_the_monitors_job_over_what_the_endpoint_saw(call, coun
 
     def ended():
         jobs = sagemaker.list_processing_jobs(NameContains="bins-monitor-")["ProcessingJobSummaries"]
-        names = [one["ProcessingJobName"] for one in jobs if one["ProcessingJobStatus"] in monitoring.TERMINAL]
+        names = [job["ProcessingJobName"] for job in jobs if job["ProcessingJobStatus"] in monitoring.TERMINAL]
         return [name for name in names if re.fullmatch(r"bins-monitor-[0-9a-f]{16}", name)]  # the execution's id
 
     [name] = wait_until(ended)
@@ -290,8 +290,8 @@ def test_a_schedule_makes_the_monitors_job_over_what_the_endpoint_saw(call, coun
     index = dataset.find(settings, "latest").index
     assert drift["baseline_photos"] == index.splits["test"].samples
     assert call("unschedule", "bins-monitor")[0] == 0
-    found = local_cloud.client("cloudwatch").list_metrics(Namespace=monitoring.NAMESPACE)["Metrics"]
-    assert {"Drift", "Photos", "PopulationStabilityIndex"} == {one["MetricName"] for one in found}
+    metrics = local_cloud.client("cloudwatch").list_metrics(Namespace=monitoring.NAMESPACE)["Metrics"]
+    assert {"Drift", "Photos", "PopulationStabilityIndex"} == {metric["MetricName"] for metric in metrics}
 
 
 def test_the_command_watches_now_and_a_baseline_of_few_photos_is_not_judged_unless_it_is_asked_for(

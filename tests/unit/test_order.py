@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import ROOT
 
-SMALL = "tests/unit/pipeline/local/test_ports.py"
+SMALL = "tests/unit/pipeline/local/machine/test_ports.py"
 
 
 @pytest.mark.parametrize("processes", [(), ("--numprocesses", "1")], ids=["here", "in a process of pytest-xdist"])

@@ -1,7 +1,7 @@
-"""What SageMaker would refuse, found before it is asked: botocore's own model of the service decides.
+"""Validates requests and pipeline definitions by botocore's model of the service, without a request to SageMaker.
 
-botocore checks required members and types before it sends a request, but no enumerations, patterns or definitions of
-pipelines. This does all of it, for `check`, for the tests, and for every request and answer of the local cloud.
+Botocore itself checks required members and types, but no enumerations, patterns or pipeline definitions. This package
+checks all of them: for the command `check`, for the tests, and for all requests and answers of the local cloud.
 """
 
 from pipeline.aws.validation.definition import validate_definition

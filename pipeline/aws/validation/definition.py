@@ -1,11 +1,12 @@
-"""A compiled pipeline definition against what SageMaker Pipelines takes.
+"""Validates a compiled pipeline definition.
 
 https://aws-sagemaker-mlops.github.io/sagemaker-model-building-pipeline-definition-JSON-schema/ (version 2020-12-01)
-and, for the steps' arguments, botocore's model of the requests that the service makes of them.
+and, for the steps' arguments, botocore's model of the requests that the service sends with them.
 """
 
 from __future__ import annotations
 
+import graphlib
 import json
 import re
 from collections.abc import Iterator
@@ -29,9 +30,9 @@ _PARAMETER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-_]{0,255}")
 
 
 def validate_definition(definition: dict[str, Any]) -> list[Problem]:
-    """Every reason for which SageMaker would refuse the definition; an empty list where there is none.
+    """All reasons for which SageMaker would refuse the definition.
 
-    Of a definition whose very structure is wrong, or that is too large, only that is said.
+    If the structure is wrong, or the definition is too large, no other reasons are listed.
     """
     if problems := list(check_structure(definition)) or list(_size(definition)):
         return problems
@@ -44,7 +45,7 @@ def validate_definition(definition: dict[str, Any]) -> list[Problem]:
     for name in ("ExperimentName", "TrialName"):
         value = definition.get("PipelineExperimentConfig", {}).get(name, "")
         if not isinstance(value, str) and not references.is_placeholder(value):
-            problems.append(Problem(f"PipelineExperimentConfig.{name}", "want text, or a placeholder for it"))
+            problems.append(Problem(f"PipelineExperimentConfig.{name}", "must be text, or a placeholder for text"))
         problems += references.check_all(value, f"PipelineExperimentConfig.{name}")
     for step in steps:
         problems += check_step(step, references)
@@ -52,7 +53,7 @@ def validate_definition(definition: dict[str, Any]) -> list[Problem]:
 
 
 def all_steps(steps: list[Step]) -> Iterator[Step]:
-    """The steps, and those in the branches of conditions."""
+    """The steps, including those in branches of conditions."""
     for step in steps:
         yield step
         if step["Type"] == "Condition":
@@ -60,11 +61,8 @@ def all_steps(steps: list[Step]) -> Iterator[Step]:
             yield from all_steps(arguments.get("IfSteps", []) + arguments.get("ElseSteps", []))
 
 
-# ---------------------------------------------------------------------------------------------------- the whole
-
-
 def _size(definition: dict[str, Any]) -> Iterator[Problem]:
-    """One problem, which names the largest part: of a pipeline of a few steps one text in the settings is too long."""
+    """A problem that names the largest part: in a pipeline of few steps, one text in the settings is too long."""
     size = _characters(definition)
     if size > MAX_CHARACTERS:
         parts = {key: _characters(value) for key, value in definition.items() if key not in ("Parameters", "Steps")}
@@ -76,7 +74,7 @@ def _size(definition: dict[str, Any]) -> Iterator[Problem]:
         yield Problem(
             "definition",
             f"{size} characters, at most {MAX_CHARACTERS} allowed; {parts[largest]} of them are {largest}:"
-            " shorten what the settings put there",
+            " shorten the settings in it",
         )
 
 
@@ -86,9 +84,9 @@ def _characters(value: Any) -> int:
 
 def _top(definition: dict[str, Any]) -> Iterator[Problem]:
     if definition["Version"] != VERSION:
-        yield Problem("Version", f"want {VERSION!r}, not {definition['Version']!r}")
+        yield Problem("Version", f"must be {VERSION!r}, not {definition['Version']!r}")
     if not definition["Steps"]:
-        yield Problem("Steps", "want at least one step")
+        yield Problem("Steps", "must have at least one step")
     yield from _parameters(definition.get("Parameters", []))
 
 
@@ -125,12 +123,12 @@ def _parameter(parameter: dict[str, Any], path: str) -> Iterator[Problem]:
 
 
 def _is_of(value: Any, kind: str) -> bool:
-    # Python's booleans are integers too, SageMaker's are not.
+    # A boolean is an integer in Python, but not in SageMaker.
     return isinstance(value, PARAMETER_TYPES[kind]) and isinstance(value, bool) == (kind == "Boolean")
 
 
 def _cycles(steps: list[Step]) -> Iterator[Problem]:
-    """Steps that wait for each other; a step in a branch waits for its condition too."""
+    """Steps that wait for each other. A step in a branch also waits for its condition."""
     waits: dict[str, set[str]] = {}
 
     def collect(inner: list[Step], condition: str | None) -> None:
@@ -144,15 +142,8 @@ def _cycles(steps: list[Step]) -> Iterator[Problem]:
                 collect(arguments.get("IfSteps", []) + arguments.get("ElseSteps", []), name)
 
     collect(steps, None)
-    waiting = {name: targets & set(waits) for name, targets in waits.items()}
-    while ready := [name for name, targets in waiting.items() if not targets]:
-        for name in ready:
-            del waiting[name]
-        for targets in waiting.values():
-            targets.difference_update(ready)
-    # What only comes after a cycle is not part of it.
-    while last := [name for name in waiting if not any(name in targets for targets in waiting.values())]:
-        for name in last:
-            del waiting[name]
-    if waiting:
-        yield Problem(f"step {min(waiting)}", f"steps wait for each other: {', '.join(sorted(waiting))}")
+    try:
+        graphlib.TopologicalSorter({name: sorted(targets & set(waits)) for name, targets in waits.items()}).prepare()
+    except graphlib.CycleError as error:
+        cycle = sorted(set(error.args[1]))
+        yield Problem(f"step {cycle[0]}", f"steps wait for each other: {', '.join(cycle)}")

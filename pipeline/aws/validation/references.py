@@ -1,4 +1,4 @@
-"""The placeholders of a definition: what they refer to has to be there, and of a type that fits its place."""
+"""Validates the placeholders of a definition: their targets must exist, and have a type that fits the place."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pipeline.aws.expressions import PATH_PART, references
 from pipeline.aws.validation.shapes import Problem, Shape, check, service_model
 
 EXECUTION = (
@@ -15,11 +16,11 @@ EXECUTION = (
     "PipelineExecutionArn",
     "StartDateTime",
     "CurrentDateTime",
-    # Known in what a job of its own step is given, such as its arguments.
+    # Available in the arguments of the job's own step.
     "TrainingJobName",
     "ProcessingJobName",
 )
-# Type of step -> the operation whose answer its properties are.
+# The operation whose answer has a step's properties, by type of step.
 _PROPERTIES = {
     "Processing": "DescribeProcessingJob",
     "Training": "DescribeTrainingJob",
@@ -30,8 +31,7 @@ _PROPERTIES = {
     "EndpointConfig": "DescribeEndpointConfig",
     "Endpoint": "DescribeEndpoint",
 }
-_PART = re.compile(r"\.?([A-Za-z0-9_-]+)|\[(\d+)\]|\['([^']+)'\]")
-# What a parameter's type, or a property's, may stand for.
+# The types of parameters and properties that fit a shape.
 _FITS = {
     "string": {"String"},
     "integer": {"Integer"},
@@ -51,24 +51,10 @@ _TYPE_OF_SHAPE = {
 
 
 def step_references(step: dict[str, Any]) -> Iterator[str]:
-    """Names of the steps that a step waits for; of a condition, without its branches."""
+    """Names of the steps that a step, or a condition without its branches, waits for."""
     yield from step.get("DependsOn", [])
     arguments = step.get("Arguments", {})
-    yield from _targets(arguments.get("Conditions", []) if step.get("Type") == "Condition" else arguments)
-
-
-def _targets(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _targets(item)
-    elif isinstance(value, dict):
-        target = value.get("Get")
-        if len(value) == 1 and isinstance(target, str):
-            if target.startswith("Steps."):
-                yield re.split(r"[.\[]", target)[1]
-        else:
-            for item in value.values():
-                yield from _targets(item)
+    yield from references(arguments.get("Conditions", []) if step.get("Type") == "Condition" else arguments)
 
 
 class References:
@@ -79,11 +65,11 @@ class References:
         self.steps = steps
 
     def is_placeholder(self, value: Any) -> bool:
-        """Whether a value is one that is known only while the pipeline runs."""
+        """Whether a value is an expression, which has a value only while the pipeline runs."""
         return isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("Get", "Std:Join", "Std:JsonGet")
 
     def check(self, value: Any, shape: Shape, path: str) -> list[Problem] | None:
-        """The problems of a placeholder in the place of a `shape`; None for a value that is none."""
+        """The problems of a placeholder in the place of a `shape`; None for a value that is no placeholder."""
         if not self.is_placeholder(value):
             return None
         problems: list[Problem] = []
@@ -92,36 +78,36 @@ class References:
         if wanted is None:
             problems.append(Problem(path, f"a placeholder cannot stand for a {shape.type_name}"))
         elif kind is not None and kind not in wanted:
-            problems.append(Problem(path, f"wants {' or '.join(sorted(wanted))}, and {_shown(value)} is {kind}"))
+            problems.append(Problem(path, f"must be {' or '.join(sorted(wanted))}, but {_shown(value)} is {kind}"))
         else:
             problems += self._parameter_values(value, shape, path)
         return problems
 
     def _parameter_values(self, value: dict[str, Any], shape: Shape, path: str) -> Iterator[Problem]:
-        """What is wrong with the values that a parameter is known to have."""
-        for content in self._known_values(value):
+        """The problems of the values that a parameter may have."""
+        for content in self._possible_values(value):
             for problem in check(content, shape, path):
                 name = str(value["Get"]).removeprefix("Parameters.")
                 yield Problem(path, f"parameter {name} may be {content!r}: {problem.message}")
 
-    def _known_values(self, value: dict[str, Any]) -> list[Any]:
-        """Of a parameter: its default, and those that it is limited to; none of anything else."""
+    def _possible_values(self, value: dict[str, Any]) -> list[Any]:
+        """The default and the EnumValues of a parameter; empty for other expressions."""
         parameter = self._parameters.get(str(value.get("Get")).removeprefix("Parameters."))
         if parameter is None:
             return []
-        known = [
+        values = [
             *parameter.get("EnumValues", []),
             *([parameter["DefaultValue"]] if "DefaultValue" in parameter else []),
         ]
-        return [content for number, content in enumerate(known) if content not in known[:number]]
+        return [content for number, content in enumerate(values) if content not in values[:number]]
 
     def values(self, value: Any) -> list[str]:
-        """The texts that a value is, or that the parameter it stands for is known to have."""
-        known = self._known_values(value) if self.is_placeholder(value) else [value]
-        return [one for one in known if isinstance(one, str)]
+        """A value that is text, or the texts that a parameter in its place may have."""
+        values = self._possible_values(value) if self.is_placeholder(value) else [value]
+        return [content for content in values if isinstance(content, str)]
 
     def check_all(self, value: Any, path: str) -> Iterator[Problem]:
-        """The problems of every placeholder in a value of no particular shape."""
+        """The problems of all placeholders in a value of any shape."""
         if self.is_placeholder(value):
             problems: list[Problem] = []
             self._resolve(value, path, problems)
@@ -133,15 +119,15 @@ class References:
             for item in value.values():
                 yield from self.check_all(item, path)
 
-    def check_flat(self, value: Any, path: str, who: str) -> Iterator[Problem]:
-        """The problems of what has to be text, a number, true or false, or a placeholder for it."""
+    def check_flat(self, value: Any, path: str, subject: str) -> Iterator[Problem]:
+        """The problems of a value that must be text, a number, true, false, or a placeholder for these."""
         if self.is_placeholder(value):
             yield from self.check_all(value, path)
         elif not isinstance(value, str | int | float | bool):
-            yield Problem(path, f"{who} flat values only: text, numbers, true and false")
+            yield Problem(path, f"{subject} flat values only: text, numbers, true and false")
 
     def _resolve(self, value: dict[str, Any], path: str, problems: list[Problem]) -> str | None:
-        """The type of a placeholder's value, None where it is not known before the run."""
+        """The type of a placeholder's value; None if it is unknown before the run."""
         kind, content = next(iter(value.items()))
         if kind == "Get":
             return self._get(content, path, problems)
@@ -151,7 +137,7 @@ class References:
                     for item in items:
                         problems += self.check_flat(item, path, "Std:Join joins")
                 case _:
-                    problems.append(Problem(path, "Std:Join wants On, text, and Values, a list"))
+                    problems.append(Problem(path, "Std:Join needs On (text) and Values (a list)"))
             return "String"
         self._json_get(content, path, problems)
         return None
@@ -160,8 +146,8 @@ class References:
         scope, _, rest = str(target).partition(".")
         if scope == "Parameters":
             if rest not in self._parameters:
-                known = ", ".join(self._parameters) or "none"
-                problems.append(Problem(path, f"there is no parameter {rest!r}; there are {known}"))
+                names = ", ".join(self._parameters) or "none"
+                problems.append(Problem(path, f"there is no parameter {rest!r}; there are {names}"))
                 return None
             return str(self._parameters[rest]["Type"])
         if scope == "Execution":
@@ -177,11 +163,11 @@ class References:
                 problems.append(Problem(path, f"there is no step {name!r}"))
                 return None
             return self._property(step, rest[len(name) :], f"Get {target}", path, problems)
-        problems.append(Problem(path, f"Get {target!r}: want Parameters., Execution. or Steps."))
+        problems.append(Problem(path, f"Get {target!r}: must begin with Parameters., Execution. or Steps."))
         return None
 
     def _property(self, step: dict[str, Any], rest: str, what: str, path: str, problems: list[Problem]) -> str | None:
-        """The type of a step's property; a property that its description does not have is a problem."""
+        """The type of a step's property, which must be in its description."""
         kind = step.get("Type")
         if kind == "Lambda":
             declared = {
@@ -201,7 +187,7 @@ class References:
             )
         position = 0
         while position < len(rest):
-            match = _PART.match(rest, position)
+            match = PATH_PART.match(rest, position)
             following = _following(shape, match) if match else None
             if match is None or following is None:
                 problems.append(Problem(path, f"{what}: a {kind} step has no such property"))
@@ -221,13 +207,13 @@ class References:
             case {"S3Uri": uri, "Path": str()}:
                 problems += self.check_all(uri, path)
             case _:
-                wanted = "PropertyFile {Get: Steps.STEP.PropertyFiles.NAME} and Path"
-                problems.append(Problem(path, f"Std:JsonGet wants {wanted}"))
+                needed = "PropertyFile {Get: Steps.STEP.PropertyFiles.NAME} and Path"
+                problems.append(Problem(path, f"Std:JsonGet needs {needed}"))
 
     def _property_file(self, target: str, path: str, problems: list[Problem]) -> None:
         match = re.fullmatch(r"Steps\.([^.]+)\.PropertyFiles\.([^.]+)", target)
         if match is None:
-            problems.append(Problem(path, f"Get {target!r}: want Steps.STEP.PropertyFiles.NAME"))
+            problems.append(Problem(path, f"Get {target!r}: must be Steps.STEP.PropertyFiles.NAME"))
             return
         step = self.steps.get(match[1])
         if step is None:
@@ -237,7 +223,7 @@ class References:
 
 
 def _following(shape: Shape, part: re.Match[str]) -> Shape | None:
-    """The shape one part of a path further on."""
+    """The shape after one more part of a path."""
     member, _, name = part.groups()
     if member is not None:
         return shape.members.get(member) if shape.type_name == "structure" else None
@@ -247,7 +233,7 @@ def _following(shape: Shape, part: re.Match[str]) -> Shape | None:
 
 
 def output_names(step: dict[str, Any]) -> frozenset[str]:
-    """Names of a processing step's outputs; those that are no text are left to the service's model."""
+    """Names of a processing step's outputs. Names that are no text are problems by the service's model."""
     match step:
         case {"Arguments": {"ProcessingOutputConfig": {"Outputs": [*outputs]}}}:
             return frozenset(name for output in outputs if isinstance(output, dict) for name in _texts(output))

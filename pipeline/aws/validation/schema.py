@@ -1,8 +1,8 @@
-"""The structure of a pipeline definition, of its envelope: what is an object, a list, text or a number, and where.
+"""The structure of a pipeline definition: its objects, lists, texts and numbers.
 
-https://aws-sagemaker-mlops.github.io/sagemaker-model-building-pipeline-definition-JSON-schema/ (version 2020-12-01),
-written down in botocore's own form, so that one walk checks it as it checks requests. What stands in the place of
-`JSON` is looked at elsewhere: by the service's model, or by `definition`.
+https://aws-sagemaker-mlops.github.io/sagemaker-model-building-pipeline-definition-JSON-schema/ (version 2020-12-01) in
+the form of botocore's models, so that the same code checks definitions and requests. Values of the shape `JSON` are
+checked elsewhere: by the service's model, or in `definition`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,12 @@ def _list(member: str) -> dict[str, Any]:
     return {"type": "list", "member": {"shape": member}}
 
 
+# Members of some types of step only: Lambda, Callback, EMR, and the checks of data and models.
+_OTHER_MEMBERS = (
+    *("FunctionArn", "SqsQueueUrl", "ClusterId", "ClusterConfig", "ExecutionRoleArn", "CheckType"),
+    *("ModelPackageGroupName", "SkipCheck", "FailOnViolation", "RegisterNewBaseline"),
+    *("SuppliedBaselineStatistics", "SuppliedBaselineConstraints"),
+)
 _SHAPES: dict[str, dict[str, Any]] = {
     "String": {"type": "string"},
     "Boolean": {"type": "boolean"},
@@ -60,19 +66,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
         RetryPolicies="RetryPolicies",
         PropertyFiles="PropertyFiles",
         OutputParameters="OutputParameters",
-        # What only some types of step have: Lambda, Callback, EMR, and the checks of data and models.
-        FunctionArn="JSON",
-        SqsQueueUrl="JSON",
-        ClusterId="JSON",
-        ClusterConfig="JSON",
-        ExecutionRoleArn="JSON",
-        CheckType="JSON",
-        ModelPackageGroupName="JSON",
-        SkipCheck="JSON",
-        FailOnViolation="JSON",
-        RegisterNewBaseline="JSON",
-        SuppliedBaselineStatistics="JSON",
-        SuppliedBaselineConstraints="JSON",
+        **dict.fromkeys(_OTHER_MEMBERS, "JSON"),
     ),
     "CacheConfig": _structure("Enabled", Enabled="Boolean", ExpireAfter="String"),
     "RetryPolicies": _list("RetryPolicy"),
@@ -115,9 +109,9 @@ def _shape(name: str) -> Shape:
 
 
 def check_structure(definition: Any) -> Iterator[Problem]:
-    """What of a definition is of another type than it has to be, is missing, or is in no definition.
+    """The members of a definition that have a wrong type, are missing, or are unknown.
 
-    A definition that passes can be read without further care: objects are dicts, names are text, and so on.
+    A definition without problems can be read without checks of types: objects are dicts, names are text.
     """
     problems = list(check(definition, _shape("Definition"), ""))
     yield from problems

@@ -1,4 +1,4 @@
-"""A value against a shape of botocore's service model: members, types, enumerations, patterns, ranges."""
+"""Checks a value by a shape of botocore's model: members, types, enumerations, patterns, ranges."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 import regex
 
 Shape = Any
-# What stands in a definition for a value that is known only while it runs: gives the problems of a placeholder, or
-# None for a value that is none.
+# A check of the placeholders in a definition: returns the problems of a placeholder, or None for another value.
 Placeholder = Callable[[Any, Shape, str], "list[Problem] | None"]
 
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
@@ -23,15 +22,15 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
     "float": (int, float),
     "double": (int, float),
     "blob": (str, bytes),
-    # Seconds since the epoch, ISO 8601, or what boto3 makes of both.
+    # Seconds since the epoch, ISO 8601, or boto3's value for both.
     "timestamp": (int, float, str, datetime.datetime),
 }
 _NUMBERS = ("integer", "long", "float", "double")
-# The service's patterns are Java's. Unicode classes such as \p{L} are the regex library's too; these are not.
+# The service's patterns are Java's. The regex library has Unicode classes such as \p{L}, but not these.
 _JAVA = {
-    # A surrogate pair, which Java counts as two characters.
+    # A surrogate pair, two characters in Java.
     r"\uD800\uDC00-\uDBFF\uDFFF": r"\U00010000-\U0010FFFF",
-    # Java repeats an anchor, and takes a hyphen after a class for itself.
+    # Java permits a repeated anchor, and a literal hyphen after a class.
     "${1,256}": "$",
     r"\w-_": r"\w\-_",
 }
@@ -39,7 +38,7 @@ _JAVA = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: where it stands and what is wrong."""
+    """A mistake, and its path."""
 
     path: str
     message: str
@@ -57,13 +56,13 @@ def service_model(service: str) -> Any:
 
 
 def validate_request(service: str, operation: str, request: dict[str, Any]) -> list[Problem]:
-    """What is wrong with a request. The operation must exist in the service's model."""
+    """The problems of a request. The operation must exist in the service's model."""
     shape = service_model(service).operation_model(operation).input_shape
     return list(check(request, shape, operation)) if shape is not None else []
 
 
 def validate_response(service: str, operation: str, response: dict[str, Any]) -> list[Problem]:
-    """What is wrong with an answer: members, types and enumerations; clients check no more either."""
+    """The problems of an answer's members, types and enumerations, which are all that clients check."""
     shape = service_model(service).operation_model(operation).output_shape
     if shape is None:
         return []
@@ -73,9 +72,9 @@ def validate_response(service: str, operation: str, response: dict[str, Any]) ->
 def check(
     value: Any, shape: Shape, path: str, *, placeholder: Placeholder | None = None, lenient: bool = False
 ) -> Iterator[Problem]:
-    """Everything that keeps `value` from being a `shape`. `lenient` leaves out patterns, lengths and ranges."""
-    if placeholder is not None and (found := placeholder(value, shape, path)) is not None:
-        yield from found
+    """The problems of `value` as a `shape`. `lenient` omits patterns, lengths and ranges."""
+    if placeholder is not None and (problems := placeholder(value, shape, path)) is not None:
+        yield from problems
         return
     kind = shape.type_name
     if getattr(shape, "is_document_type", False):
@@ -85,13 +84,13 @@ def check(
         yield from _structure(value, shape, path, inner)
     elif kind == "list":
         if not isinstance(value, list):
-            yield Problem(path, f"want a list, not {_shown(value)}")
+            yield Problem(path, f"must be a list, not {_shown(value)}")
             return
         for number, item in enumerate(value):
             yield from inner(item, shape.member, f"{path}[{number}]")
     elif kind == "map":
         if not isinstance(value, dict):
-            yield Problem(path, f"want a mapping, not {_shown(value)}")
+            yield Problem(path, f"must be a mapping, not {_shown(value)}")
             return
         for key, item in value.items():
             yield from inner(key, shape.key, f"{path} key {key!r}")
@@ -105,13 +104,13 @@ def check(
 
 def _structure(value: Any, shape: Shape, path: str, inner: Callable[..., Iterator[Problem]]) -> Iterator[Problem]:
     if not isinstance(value, dict):
-        yield Problem(path or shape.name, f"want an object, not {_shown(value)}")
+        yield Problem(path or shape.name, f"must be an object, not {_shown(value)}")
         return
     for name in shape.required_members:
         if name not in value:
             yield Problem(path or shape.name, f"{name} is missing")
     if getattr(shape, "is_tagged_union", False) and len(value) != 1:
-        yield Problem(path, f"want exactly one of {', '.join(shape.members)}")
+        yield Problem(path, f"must have exactly one of {', '.join(shape.members)}")
     for name, item in value.items():
         if name not in shape.members:
             yield Problem(_member(path, name), f"unknown; {shape.name} has {_listed(list(shape.members))}")
@@ -122,7 +121,7 @@ def _structure(value: Any, shape: Shape, path: str, inner: Callable[..., Iterato
 def _scalar(value: Any, shape: Shape, path: str, *, lenient: bool) -> Iterator[Problem]:
     kind = shape.type_name
     if not _fits(value, kind):
-        yield Problem(path, f"want {_article(kind)}, not {_shown(value)}")
+        yield Problem(path, f"must be {_article(kind)}, not {_shown(value)}")
         return
     if kind in ("string", "blob"):
         if (enum := getattr(shape, "enum", None)) and value not in enum:

@@ -1,6 +1,6 @@
-"""One step of a definition: its arguments by botocore's model of the request that they become, and what is around them.
+"""Validates a step of a definition: its arguments by botocore's model of their request, and its other members.
 
-The structure of the definition has been checked already (`schema`).
+The structure of the definition has been checked before (`schema`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pipeline.aws.validation.shapes import Problem, check, service_model
 
 Step = dict[str, Any]
 
-# Type of step -> the operation whose request its arguments are, and the member that the service fills in.
+# The operation whose request a step's arguments are, and the member that the service generates, by type of step.
 REQUESTS = {
     "Processing": ("CreateProcessingJob", "ProcessingJobName"),
     "Training": ("CreateTrainingJob", "TrainingJobName"),
@@ -27,7 +27,7 @@ REQUESTS = {
     "EndpointConfig": ("CreateEndpointConfig", "EndpointConfigName"),
     "Endpoint": ("CreateEndpoint", "EndpointName"),
 }
-# Where a step's instances and their volumes' key stand.
+# The members with a step's instances and their volumes' key.
 _RESOURCES: dict[str, tuple[tuple[str, ...], ...]] = {
     "Processing": (("ProcessingResources", "ClusterConfig"),),
     "Training": (("ResourceConfig",),),
@@ -51,7 +51,7 @@ _DURATION = re.compile(r"P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?
 
 
 def check_step(step: Step, references: References) -> Iterator[Problem]:
-    """Every reason for which SageMaker would refuse the step, without the steps in its branches."""
+    """All reasons for which SageMaker would refuse the step, without the steps in its branches."""
     name, kind = step["Name"], step["Type"]
     path = f"step {name or '?'}"
     if not _STEP_NAME.fullmatch(name):
@@ -61,7 +61,7 @@ def check_step(step: Step, references: References) -> Iterator[Problem]:
         yield from _request(kind, arguments, path, references)
     elif kind == "Condition":
         if not arguments["Conditions"]:
-            yield Problem(path, "want at least one condition")
+            yield Problem(path, "must have at least one condition")
         yield from _conditions(arguments["Conditions"], f"{path}.Conditions", references)
     elif kind == "Fail":
         yield from _fail(arguments, path, references)
@@ -86,7 +86,7 @@ def _request(kind: str, arguments: dict[str, Any], path: str, references: Refere
 
 
 def _volume_key(kind: str, arguments: dict[str, Any], path: str, references: References) -> Iterator[Problem]:
-    """A key for volumes that are an instance's own disks, which the service's model does not know of.
+    """Refuse a key for the volumes of instances with own disks, which the service's model permits.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
     """
@@ -99,7 +99,7 @@ def _volume_key(kind: str, arguments: dict[str, Any], path: str, references: Ref
         for instance_type in references.values(resources.get("InstanceType")):
             if instances.has_own_disks(instance_type):
                 where = ".".join((path, *place, "VolumeKmsKeyId"))
-                yield Problem(where, f"{instance_type} has disks of its own, for which SageMaker takes no key")
+                yield Problem(where, f"{instance_type} has disks of its own, for which SageMaker accepts no key")
 
 
 def _conditions(conditions: list[dict[str, Any]], path: str, references: References) -> Iterator[Problem]:
@@ -131,7 +131,7 @@ def _fail(arguments: dict[str, Any], path: str, references: References) -> Itera
     if isinstance(message, str) or references.is_placeholder(message):
         yield from references.check_all(message, f"{path}.ErrorMessage")
     else:
-        yield Problem(f"{path}.ErrorMessage", "want text, or a Std:Join of it")
+        yield Problem(f"{path}.ErrorMessage", "must be text, or a Std:Join of text")
 
 
 def _lambda(step: Step, path: str, references: References) -> Iterator[Problem]:
@@ -139,12 +139,12 @@ def _lambda(step: Step, path: str, references: References) -> Iterator[Problem]:
     if references.is_placeholder(arn):
         yield from references.check_all(arn, f"{path}.FunctionArn")
     elif not isinstance(arn, str) or not arn.startswith("arn:"):
-        yield Problem(f"{path}.FunctionArn", "want the function's ARN")
+        yield Problem(f"{path}.FunctionArn", "must be the function's ARN")
     else:
         shape = service_model("lambda").operation_model("Invoke").input_shape.members["FunctionName"]
         yield from check(arn, shape, f"{path}.FunctionArn")
     for name, value in step.get("Arguments", {}).items():
-        yield from references.check_flat(value, f"{path}.Arguments.{name}", "a Lambda step takes")
+        yield from references.check_flat(value, f"{path}.Arguments.{name}", "a Lambda step accepts")
     for output in step.get("OutputParameters", []):
         if output["OutputType"] not in ("String", "Integer", "Float", "Boolean"):
             yield Problem(
@@ -172,9 +172,9 @@ def _retry(policy: dict[str, Any], path: str) -> Iterator[Problem]:
         if kind not in EXCEPTIONS:
             yield Problem(path, f"exception type {kind!r} is none of {', '.join(EXCEPTIONS)}")
     if not policy["ExceptionType"]:
-        yield Problem(path, f"want at least one exception type of {', '.join(EXCEPTIONS)}")
+        yield Problem(path, f"must have at least one exception type of {', '.join(EXCEPTIONS)}")
     if ("MaxAttempts" in policy) == ("ExpireAfterMin" in policy):
-        yield Problem(path, "want either MaxAttempts or ExpireAfterMin")
+        yield Problem(path, "must have either MaxAttempts or ExpireAfterMin")
     for key, low, high in (("MaxAttempts", 1, 20), ("ExpireAfterMin", 0, 14_400)):
         if key in policy and not low <= policy[key] <= high:
             yield Problem(f"{path}.{key}", f"{policy[key]} is not between {low} and {high}")
@@ -187,7 +187,7 @@ def _property_files(step: Step, path: str) -> Iterator[Problem]:
     outputs = output_names(step)
     for file in step.get("PropertyFiles", []):
         if file["OutputName"] not in outputs:
-            known = ", ".join(sorted(outputs)) or "none"
+            names = ", ".join(sorted(outputs)) or "none"
             yield Problem(
-                f"{path}.PropertyFiles", f"the step has no output {file['OutputName']!r}; its outputs: {known}"
+                f"{path}.PropertyFiles", f"the step has no output {file['OutputName']!r}; its outputs: {names}"
             )

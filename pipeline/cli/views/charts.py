@@ -1,13 +1,15 @@
-"""Line charts as one HTML page that stands by itself: no script, nothing fetched, light and dark."""
+"""Line charts as one HTML page that stands by itself: no script, no other file, light and dark."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from steps.reports.charts import lines
-from steps.reports.page import style
+from steps.reports.page import render
+
+TEMPLATE = Path(__file__).with_name("charts.html.template")
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,6 @@ class Chart:
 
 
 def page(title: str, lead: str, places: Sequence[int], charts: Sequence[Chart], *, marked: int | None = None) -> str:
-    """A page of charts over the same `places`; `marked` is the one that gets an upright line (the best epoch)."""
-    figures = "\n".join(lines(chart.title, chart.lines, places, below="epoch", marked=marked) for chart in charts)
-    return (
-        f"<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
-        f"<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{html.escape(title)}</title><style>{style()}</style></head>\n"
-        f"<body><h1>{html.escape(title)}</h1><p class='soft'>{html.escape(lead)}</p>\n"
-        f"<main class='two'>\n{figures}\n</main></body></html>\n"
-    )
+    """A page of charts over the same `places`; `marked` is the place that gets an upright line (the best epoch)."""
+    drawings = [lines(chart.title, chart.lines, places, below="epoch", marked=marked) for chart in charts]
+    return render(TEMPLATE, title=title, lead=lead, drawings=drawings)

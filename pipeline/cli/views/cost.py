@@ -1,117 +1,113 @@
-"""How bills look in a terminal: lines, sums, and below them what they rest on."""
+"""Bills in a terminal and as JSON: lines, sums, and the prices and assumptions that they rest on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.views.runs import simple_table
+from pipeline.cli.views.runs import simple_table, time_text
 from pipeline.operations.cost.money import Bill, Item, Price, Range
 from pipeline.operations.cost.rates import Assumption
 
-_CENT = Decimal("0.01")
-
-
-@dataclass(frozen=True)
-class Sum:
-    """A sum below the lines of a bill."""
-
-    name: str
-    amount: Range
-    complete: bool
+_CENT, _MILLIONTH = Decimal("0.01"), Decimal("0.000001")
 
 
 def usd(amount: Range) -> str:
-    """`1.20`, `1.20 to 3.40`, or `< 0.01` for what is less than half a cent but not nothing."""
+    """`1.20`, `1.20 to 3.40`, or `< 0.01` for less than half a cent that is not zero."""
     return _span(_money(amount.low), _money(amount.high))
 
 
 def quantity(amount: Range) -> str:
-    """A number as short as it is still of use: three digits or more."""
+    """A number, or the two ends of a range, with about three digits."""
     return _span(_short(amount.low), _short(amount.high))
 
 
-def hours(seconds: Range) -> str:
-    """`5 min to 2 h 10 min`."""
-    return _span(_time(seconds.low), _time(seconds.high))
+def duration(seconds: Range) -> str:
+    """`5 min 00 s to 2 h 10 min`."""
+    return _span(time_text(float(seconds.low)), time_text(float(seconds.high)))
 
 
-def bill_table(bill: Bill, sums: Sequence[Sum]) -> Table:
-    """The lines of a bill, and sums below; lines of nothing that have nothing to say are left out."""
+def bill_table(bills: Mapping[str, Bill]) -> Table:
+    """The lines of each bill with their sum below, by the sum's name. Lines without quantity and note are left out."""
     table = simple_table("part", "what", "quantity", "USD")
     table.columns[-1].justify = "right"
     table.columns[-1].no_wrap = True
-    before = ""
-    for item in bill.items:
-        if not item.quantity.high and not item.note:
-            continue
-        table.add_row("" if item.part == before else item.part, _what(item), *_amounts(item))
-        before = item.part
-    for one in sums:
-        label = one.name if one.complete else f"{one.name}, incomplete"
-        table.add_row(Text(label, style="bold"), "", "", Text(usd(one.amount), style="bold"))
+    for name, bill in bills.items():
+        before = ""
+        for item in bill.items:
+            if item.quantity.high or item.note:
+                table.add_row("" if item.part == before else item.part, *_cells(item))
+                before = item.part
+        label = f"{name}, incomplete" if bill.missing else name
+        table.add_row(Text(label, style="bold"), "", "", Text(usd(bill.total), style="bold"))
     return table
 
 
-def price_table(prices: Sequence[Price]) -> Table:
-    """Prices with the date of each, and the number of its source in `sources`, or of what it rests on."""
-    regions = {one.region for one in prices}
-    table = simple_table(f"price in {regions.pop()}" if len(regions) == 1 else "price", "USD", "per", "read", "")
-    where = sources(prices)
-    for one in prices:
-        doubt = Text("not confirmed" if one.date and not one.confirmed else "", style="yellow")
-        number = f"[{where.index(one.origin) + 1}]"
-        what = f"{one.what} in {one.region}" if len(regions) > 1 else one.what
-        table.add_row(
-            what,
-            _price(one.usd),
-            one.unit,
-            Text(f"{one.date or 'not read'} {number}", style="" if one.date else "yellow"),
-            doubt,
-        )
-    return table
-
-
-def sources(prices: Iterable[Price]) -> list[str]:
-    """Where prices were read, or what they rest on, each once."""
-    return list(dict.fromkeys(one.origin for one in prices))
-
-
-def assumption_table(assumptions: Iterable[Assumption]) -> Table:
-    """What an estimate rests on beside prices."""
-    table = simple_table("assumed", "", "because")
-    table.columns[1].no_wrap = True
-    for one in assumptions:
-        why = f"{one.why} ({one.measured})" if one.measured else one.why
-        table.add_row(f"{one.name}, {one.unit}" if one.unit else one.name, quantity(one.value), why)
-    return table
-
-
-def print_prices(console: Console, prices: Sequence[Price]) -> None:
-    """The prices, and where they were read or what they rest on."""
-    console.print(price_table(prices), highlight=False)
-    for number, place in enumerate(sources(prices), 1):
-        console.print(f"[{number}] {place}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _what(item: Item) -> Text:
-    text = Text(item.what)
+def _cells(item: Item) -> tuple[Text, str, Text]:
+    what = Text(item.what)
     if item.note:
-        text.append(f" ({item.note})" if item.what else item.note, style="dim")
-    return text
-
-
-def _amounts(item: Item) -> tuple[str, Text]:
-    amount = item.usd
+        what.append(f" ({item.note})" if item.what else item.note, style="dim")
     shown = f"{quantity(item.quantity)} {item.unit}" if item.quantity.high else ""
-    if amount is None:
-        return shown, Text("no price", style="bold red")
-    return shown, Text(usd(amount))
+    return what, shown, Text("no price", style="bold red") if item.usd is None else Text(usd(item.usd))
+
+
+def print_basis(console: Console, bill: Bill, assumptions: Iterable[Assumption], notes: Iterable[str]) -> None:
+    """What the amounts of a bill rest on: prices with their sources, assumptions, missing prices and notes."""
+    prices = simple_table("price", "region", "USD", "per", "read")
+    origins = list(dict.fromkeys(price.origin for price in bill.prices))
+    for price in bill.prices:
+        read = Text(f"{price.date or 'no date'} [{origins.index(price.origin) + 1}]", "" if price.date else "yellow")
+        prices.add_row(price.what, price.region, f"{price.usd.normalize():f}", price.unit, read)
+    if prices.rows:
+        console.print("", prices, highlight=False)
+    for number, origin in enumerate(origins, 1):
+        console.print(f"[{number}] {origin}", markup=False, highlight=False, soft_wrap=True)
+    assumed = simple_table("assumption", "", "because")
+    assumed.columns[1].no_wrap = True
+    for assumption in assumptions:
+        assumed.add_row(assumption.name, quantity(assumption.value), assumption.why)
+    if assumed.rows:
+        console.print("", assumed, highlight=False)
+    console.print()
+    for line in bill.missing:
+        console.print(line, style="red", markup=False, highlight=False)
+    for line in notes:
+        console.print(line, markup=False, highlight=False)
+
+
+def bill_document(bill: Bill) -> dict[str, Any]:
+    """A bill as JSON; `complete` is false where a price is missing."""
+    items = [
+        {
+            **{name: getattr(item, name) for name in ("part", "what", "unit", "note")},
+            "quantity": range_document(item.quantity),
+            "price": item.price.what if item.price else None,
+            "usd": None if item.usd is None else range_document(item.usd),
+        }
+        for item in bill.items
+    ]
+    missing = list(bill.missing)
+    return {"items": items, "usd": range_document(bill.total), "complete": not missing, "missing": missing}
+
+
+def range_document(amount: Range) -> dict[str, float]:
+    """A range as JSON, rounded half up to a millionth."""
+    return {end: float(getattr(amount, end).quantize(_MILLIONTH, ROUND_HALF_UP)) for end in ("low", "high")}
+
+
+def price_documents(prices: Iterable[Price]) -> list[dict[str, Any]]:
+    """Prices as JSON, each with its source and date, or its basis."""
+    return [{**vars(price), "date": price.date.isoformat() if price.date else None} for price in prices]
+
+
+def assumption_documents(assumptions: Iterable[Assumption]) -> list[dict[str, Any]]:
+    """Assumptions as JSON."""
+    return [{"name": each.name, **range_document(each.value), "why": each.why} for each in assumptions]
 
 
 def _span(low: str, high: str) -> str:
@@ -127,12 +123,3 @@ def _short(value: Decimal) -> str:
     if value >= 100 or value == value.to_integral_value():
         return f"{value:,.0f}"
     return f"{value:.2f}" if value >= 1 else f"{value:.2g}" if value >= Decimal("0.0001") else "< 0.0001"
-
-
-def _price(value: Decimal) -> str:
-    return f"{value.normalize():f}"
-
-
-def _time(seconds: Decimal) -> str:
-    minutes = max(1, round(seconds / 60))
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -112,7 +112,7 @@ def _labels(plan: Plan) -> Iterator[str]:
 
 
 def _cost(settings: Settings, plan: Plan, today: date) -> Iterator[str]:
-    table = prices.FilePrices(prices.FILE, settings.account.region)
+    table = prices.Prices(prices.FILE, settings.account.region)
     price = table.service("s3_storage")
     usd = cost_display.usd(Range.of(Decimal(plan.size) / GIGABYTE * price.usd))
     yield f"in all {counted(plan)}: {usd} USD per month in S3 Standard at {price.usd} per GB"

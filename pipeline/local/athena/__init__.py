@@ -1,9 +1,9 @@
 """The local cloud's Athena: the statements of this project and of awswrangler, run by DuckDB over the S3 server.
 
-    text -> statements (what is asked) -> execution (what is done: catalog, storage, engine) -> results (what is kept)
+    text -> parsing -> statements -> execution (with catalog, storage and engine) -> results
 
-What Athena does is followed by its documentation, cited where it is followed; what it does and this does not ends
-as a FAILED query that names the construct. Nothing is pretended.
+It follows Athena's documentation, cited in the modules. A construct of Athena's that it does not have ends as a FAILED
+query that names the construct.
 """
 
 from pipeline.local.athena.service import Athena

@@ -1,15 +1,13 @@
-"""Databases and tables, kept where AWS keeps them: in the Glue Data Catalog."""
+"""Databases and tables in the Glue Data Catalog, as in AWS."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from pipeline.local.athena.failures import QueryError
+from pipeline.aws.responses import exists
 from pipeline.local.athena.serdes import ION, PARQUET
-from pipeline.local.athena.statements import TableName
+from pipeline.local.athena.statements import QueryError, TableName
 
 _FORMATS = {
     ION: ("com.amazon.ionhiveserde.formats.IonInputFormat", "com.amazon.ionhiveserde.formats.IonOutputFormat"),
@@ -28,7 +26,7 @@ _TEXT_FORMATS = (
 class Table:
     """A table of the catalog. `columns` and `partition_columns` map names to Hive types, in order.
 
-    `bucket_columns` and `buckets` say how a CTAS spread the rows over its files; none and 0 where it did not.
+    A CTAS with buckets distributes its rows over `buckets` files by `bucket_columns`; otherwise these are 0 and empty.
     """
 
     name: TableName
@@ -43,7 +41,7 @@ class Table:
 
 
 class Catalog:
-    """The few Glue calls that statements come down to. `glue` is a boto3 client."""
+    """The Glue calls of statements. `glue` is a boto3 client."""
 
     def __init__(self, glue: Any) -> None:
         self._glue = glue
@@ -55,7 +53,7 @@ class Catalog:
 
     def has_database(self, name: str) -> bool:
         """Whether the database exists."""
-        return self._found(self._glue.get_database, Name=name) is not None
+        return exists(self._glue.get_database, Name=name) is not None
 
     def create_database(self, name: str, *, if_not_exists: bool) -> None:
         """Create a database."""
@@ -70,17 +68,17 @@ class Catalog:
 
     def tables(self, database: str) -> list[str]:
         """The tables of a database, by name."""
-        self._want_database(database)
+        self._require_database(database)
         pages = self._glue.get_paginator("get_tables").paginate(DatabaseName=database)
         return sorted(table["Name"] for page in pages for table in page["TableList"])
 
     def find(self, name: TableName) -> Table | None:
         """The table, or None."""
-        response = self._found(self._glue.get_table, DatabaseName=name.database, Name=name.name)
+        response = exists(self._glue.get_table, DatabaseName=name.database, Name=name.name)
         if response is None:
             return None
-        found = response["Table"]
-        storage = found["StorageDescriptor"]
+        table = response["Table"]
+        storage = table["StorageDescriptor"]
         serde = storage.get("SerdeInfo", {})
         return Table(
             name,
@@ -88,14 +86,14 @@ class Catalog:
             storage.get("Location", ""),
             serde.get("SerializationLibrary", ""),
             serde.get("Parameters", {}),
-            found.get("Parameters", {}),
-            {column["Name"]: column["Type"] for column in found.get("PartitionKeys", [])},
+            table.get("Parameters", {}),
+            {column["Name"]: column["Type"] for column in table.get("PartitionKeys", [])},
             tuple(storage.get("BucketColumns", ())),
             storage.get("NumberOfBuckets", 0),
         )
 
     def get(self, name: TableName) -> Table:
-        """The table that a query reads. Raises QueryError where it or its database is missing."""
+        """The table of a query. Raises QueryError if it or its database is missing."""
         table = self.find(name)
         if table is None:
             if not self.has_database(str(name.database)):
@@ -104,8 +102,8 @@ class Catalog:
         return table
 
     def create(self, table: Table) -> None:
-        """Register a table. Raises QueryError where the database is missing or the name is taken."""
-        self._want_database(str(table.name.database))
+        """Register a table. Raises QueryError if the database is missing or the name is taken."""
+        self._require_database(str(table.name.database))
         formats = _FORMATS.get(table.serde, _TEXT_FORMATS)
         try:
             self._glue.create_table(
@@ -133,26 +131,17 @@ class Catalog:
             raise QueryError(f"TABLE_ALREADY_EXISTS: Table '{table.name.name}' already exists") from None
 
     def drop(self, name: TableName, *, if_exists: bool) -> None:
-        """Remove a table from the catalog; its data stays.
+        """Remove a table from the catalog; its data is retained.
 
         https://docs.aws.amazon.com/athena/latest/ug/drop-table.html
         """
-        dropped = self._found(self._glue.delete_table, DatabaseName=name.database, Name=name.name)
+        dropped = exists(self._glue.delete_table, DatabaseName=name.database, Name=name.name)
         if dropped is None and not if_exists:
             raise QueryError(f"FAILED: SemanticException [Error 10001]: Table not found {name.database}.{name.name}")
 
-    def _want_database(self, name: str) -> None:
+    def _require_database(self, name: str) -> None:
         if not self.has_database(name):
             raise QueryError(f"FAILED: SemanticException [Error 10072]: Database does not exist: {name}")
-
-    def _found(self, call: Any, **arguments: Any) -> dict[str, Any] | None:
-        try:
-            response: dict[str, Any] = call(**arguments)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "EntityNotFoundException":
-                raise
-            return None
-        return response
 
 
 def _columns(columns: dict[str, str]) -> list[dict[str, str]]:

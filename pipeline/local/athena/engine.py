@@ -1,4 +1,4 @@
-"""DuckDB, shut in: it reads and writes the one S3 server, and nothing else that SQL could name."""
+"""DuckDB in isolation: a query can read and write the local S3 server only."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ from sqlglot import exp
 
 from pipeline.local.athena import serdes
 from pipeline.local.athena.catalog import Table
-from pipeline.local.athena.failures import QueryError, unsupported
-from pipeline.local.athena.statements import Export
+from pipeline.local.athena.statements import Export, QueryError, unsupported
 from pipeline.local.athena.storage import S3Access, Storage, as_folder
 from pipeline.local.athena.translation import PATH_COLUMN, UNNAMED
 from pipeline.local.athena.types import from_hive
 
-# More than a small machine's cores: reading Parquet from S3 is waiting more than working.
+# More than a small machine's cores: reading Parquet from S3 is mostly waiting.
 THREADS = 8
 MEMORY_LIMIT = "4GB"
-ROWS_A_BATCH = 8192
-# Of one CTAS; on AWS each of its workers has as many, so that buckets alone may pass there.
+ROWS_PER_BATCH = 8192
+# Writers per CTAS. On AWS each worker has this many, so that a CTAS with buckets only may have more there.
 # https://docs.aws.amazon.com/athena/latest/ug/ctas-partitioning-and-bucketing-what-is-bucketing.html
 MOST_WRITERS = 100
 _BUCKET = '"$bucket"'
-# The S3 file system stays, every other one that SQL could reach is off: local files, plain URLs, Hugging Face.
+# All file systems but S3's: local files, plain URLs, Hugging Face.
 _DISABLED = "LocalFileSystem,HTTPFileSystem,HuggingFaceFileSystem"
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
@@ -46,7 +45,7 @@ _MISSING_COLUMN = re.compile(r'Referenced column "([^"]+)" not found')
 
 
 class Session:
-    """One query's database: its tables, then its query, in memory. To be closed."""
+    """The in-memory database of one query. The caller closes it."""
 
     def __init__(self, access: S3Access, storage: Storage) -> None:
         self._storage = storage
@@ -64,7 +63,7 @@ class Session:
             "s3_region": access.region,
             "threads": THREADS,
             "memory_limit": MEMORY_LIMIT,
-            # Trino divides integers to an integer.
+            # As in Trino: the quotient of integers is an integer.
             "integer_division": True,
             "TimeZone": "UTC",
             "autoinstall_known_extensions": False,
@@ -76,7 +75,7 @@ class Session:
             self._connection.execute(f"SET {name} = ?", [value])
 
     def add(self, table: Table) -> int:
-        """Make a table of the catalog known to the query. Returns the bytes of the objects that it holds."""
+        """Add a table of the catalog. Returns the bytes of its objects. Raises QueryError."""
         if table.serde not in serdes.SUPPORTED:
             raise unsupported(f"reading a table of the SerDe {table.serde}")
         objects = self._storage.objects(table.location)
@@ -94,18 +93,18 @@ class Session:
         return sum(stored.size for stored in objects)
 
     def _load(self, target: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
-        """A table of DuckDB's from the batches: a reader can be read once, and a query may name its table twice."""
+        """Load the batches into a table: a reader can be read once only, and a query may name its table twice."""
         failures: list[QueryError] = []
 
-        def watched() -> Iterator[pa.RecordBatch]:
+        def recorded() -> Iterator[pa.RecordBatch]:
             try:
                 yield from batches
             except QueryError as reason:
-                # DuckDB would wrap it into an error of its own.
+                # DuckDB wraps it into an error of its own.
                 failures.append(reason)
                 raise
 
-        self._connection.register("incoming", pa.RecordBatchReader.from_batches(schema, watched()))
+        self._connection.register("incoming", pa.RecordBatchReader.from_batches(schema, recorded()))
         try:
             self._connection.execute(f"CREATE TABLE {target} AS SELECT * FROM incoming")  # noqa: S608  # `target` is quoted
         except duckdb.Error as error:
@@ -113,34 +112,33 @@ class Session:
         self._connection.unregister("incoming")
 
     def seal(self) -> None:
-        """Turn off every file system but S3's, for good. The query comes after this."""
+        """Turn off all file systems but S3's, irreversibly. To be called before the query."""
         self._connection.execute(f"SET disabled_filesystems = '{_DISABLED}'")
         self._connection.execute("SET lock_configuration = true")
 
     def describe(self, sql: str) -> pa.Schema:
         """Names and types of the query's columns."""
-        reader: pa.RecordBatchReader = self._execute(f"{self._finished(sql)} LIMIT 0").to_arrow_reader(1)
+        reader: pa.RecordBatchReader = self._execute(f"{self._with_athena_columns(sql)} LIMIT 0").to_arrow_reader(1)
         return reader.schema
 
     def rows(self, sql: str) -> pa.RecordBatchReader:
-        """The query's rows, as they come. Reading them may raise a DuckDB error: see `failure`."""
-        return self._execute(self._finished(sql)).to_arrow_reader(ROWS_A_BATCH)
+        """The query's rows as a stream. Reading them may raise a DuckDB error: see `failure`."""
+        return self._execute(self._with_athena_columns(sql)).to_arrow_reader(ROWS_PER_BATCH)
 
     def export(self, sql: str, export: Export, *, name: str) -> int:
-        """Write the query's rows as Parquet below the export's location, in objects `name_N`; how many rows.
+        """Write the query's rows as Parquet below the export's location, in objects `name_N`. Returns their number.
 
-        Which bucket a row falls into is DuckDB's hash, not Hive's. Raises QueryError where there are more writers than
-        Athena opens.
+        A row's bucket is chosen by DuckDB's hash, not Hive's. Raises QueryError for more writers than Athena opens.
         """
         if not export.partitioned_by and not export.bucketed_by:
-            return self._copy(self._finished(sql), f"{as_folder(export.location)}{name}_0", export)
-        # Buckets and the count of partitions each want a look at all rows: the query runs once.
-        self._execute(f"CREATE TABLE exported AS {self._finished(sql)}")
+            return self._copy(self._with_athena_columns(sql), f"{as_folder(export.location)}{name}_0", export)
+        # Buckets and the number of partitions both need all rows; the query runs once.
+        self._execute(f"CREATE TABLE exported AS {self._with_athena_columns(sql)}")
         if export.bucketed_by:
             self._execute(f"ALTER TABLE exported ADD COLUMN {_BUCKET} INTEGER")
             columns = ", ".join(_quoted(column) for column in export.bucketed_by)
             self._execute(f"UPDATE exported SET {_BUCKET} = hash({columns}) % {export.bucket_count}")  # noqa: S608
-        self._want_few_writers(export)
+        self._limit_writers(export)
         if not export.bucketed_by:
             return self._copy("FROM exported", as_folder(export.location).rstrip("/"), export, pattern=f"{name}_{{i}}")
         rows = 0
@@ -157,12 +155,12 @@ class Session:
                 rows += self._copy(select, as_folder(export.location) + file, export)
         return rows
 
-    def _want_few_writers(self, export: Export) -> None:
+    def _limit_writers(self, export: Export) -> None:
         columns = ", ".join(_quoted(column) for column in export.partitioned_by) or "1"
         distinct = f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM exported)"  # noqa: S608
-        found = self._execute(distinct).fetchone()
-        assert found is not None
-        if found[0] * max(1, export.bucket_count) > MOST_WRITERS:
+        row = self._execute(distinct).fetchone()
+        assert row is not None
+        if row[0] * max(1, export.bucket_count) > MOST_WRITERS:
             raise QueryError(
                 f"HIVE_TOO_MANY_OPEN_PARTITIONS: Exceeded limit of {MOST_WRITERS} open writers for partitions/buckets"
             )
@@ -177,18 +175,18 @@ class Session:
         return int(row[0])
 
     def interrupt(self) -> None:
-        """Stop what runs, and whatever would run next; from another thread."""
+        """Stop the statement that runs, and all later ones. Called from another thread."""
         self._interrupted = True
-        # The query may have ended, and its session been closed, a moment ago.
+        # The session may have been closed meanwhile.
         with contextlib.suppress(duckdb.ConnectionException):
             self._connection.interrupt()
 
     def close(self) -> None:
-        """Free the memory."""
+        """Close the database."""
         self._connection.close()
 
-    def _finished(self, sql: str) -> str:
-        """The query with its column names in lower case, as Athena gives them, and no type that Athena has not."""
+    def _with_athena_columns(self, sql: str) -> str:
+        """The query with column names in lower case, and with types that Athena has."""
         try:
             relation = self._connection.sql(sql)
         except duckdb.Error as error:
@@ -211,7 +209,7 @@ class Session:
 
 
 def failure(error: duckdb.Error) -> QueryError:
-    """The reason of a failed query, named as Athena names it where there is a name for it."""
+    """The reason of a failed query, with Athena's name for it if there is one."""
     message = str(error).split("\n\n")[0].replace("\n", " ")
     missing = _MISSING_COLUMN.search(message)
     if missing:

@@ -1,4 +1,4 @@
-"""Carrying out a statement: what it does to the catalog and to S3, and what it leaves at its output location."""
+"""Executes statements: their effects on the catalog and S3, and the files at their output location."""
 
 from __future__ import annotations
 
@@ -11,34 +11,20 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from pipeline.local.athena import results, serdes
+from pipeline.local.athena import results, serdes, statements
 from pipeline.local.athena.catalog import Catalog, Table
 from pipeline.local.athena.engine import Session, failure
-from pipeline.local.athena.failures import QueryError, unsupported
-from pipeline.local.athena.statements import (
-    CreateDatabase,
-    CreateExternalTable,
-    CreateTableAs,
-    DescribeTable,
-    DropTable,
-    Export,
-    Select,
-    ShowDatabases,
-    ShowTables,
-    Statement,
-    TableName,
-    Unload,
-)
-from pipeline.local.athena.storage import Storage, as_folder, split_uri
+from pipeline.local.athena.statements import Export, QueryError, Statement, TableName, unsupported
+from pipeline.local.athena.storage import Storage, as_folder, location_of
 from pipeline.local.athena.translation import is_named, output_columns, translate
 from pipeline.local.athena.types import to_hive
 
 
 @dataclass(frozen=True)
-class Request:
-    """One query execution: its id, the folder of its results, and the database it runs in.
+class QueryJob:
+    """A query execution: its id, the folder of its results, and its database.
 
-    `enforced`: the work group decides where all results go, those of CTAS too.
+    `enforced`: the work group decides the location of all results, including those of CTAS.
     """
 
     id: str
@@ -49,7 +35,7 @@ class Request:
 
 @dataclass
 class Outcome:
-    """What a finished statement has to show."""
+    """The result of a finished statement."""
 
     output_location: str
     bytes_scanned: int = 0
@@ -59,51 +45,49 @@ class Outcome:
 
 
 class Executor:
-    """Runs statements. `watch` is told each query's session, so that it can be interrupted from outside."""
+    """Runs statements. `watch` is called with each query's session, so that the caller can interrupt it."""
 
     def __init__(self, catalog: Catalog, storage: Storage) -> None:
         self._catalog = catalog
         self._storage = storage
 
-    def run(self, statement: Statement, request: Request, watch: Callable[[Session], None]) -> Outcome:
-        """Carry the statement out. Raises QueryError with the reason where Athena would end FAILED."""
+    def run(self, statement: Statement, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
+        """Execute a statement. Raises QueryError with the reason if Athena's query execution would be FAILED."""
         match statement:
-            case Select():
-                return self._select(statement, request, watch)
-            case CreateTableAs():
-                return self._create_table_as(statement, request, watch)
-            case Unload():
-                return self._unload(statement, request, watch)
-        names, lines = self._catalog_statement(statement, request)
-        return self._text_result(request, names, lines)
+            case statements.Select():
+                return self._select(statement, job, watch)
+            case statements.CreateTableAs():
+                return self._create_table_as(statement, job, watch)
+            case statements.Unload():
+                return self._unload(statement, job, watch)
+        names, lines = self._catalog_statement(statement, job)
+        return self._text_result(job, names, lines)
 
-    # -------------------------------------------------------------------------------------------- catalog alone
-
-    def _catalog_statement(self, statement: Statement, request: Request) -> tuple[list[str], list[str]]:
-        """Column names and lines of a statement that concerns the catalog alone."""
+    def _catalog_statement(self, statement: Statement, job: QueryJob) -> tuple[list[str], list[str]]:
+        """Column names and lines of a statement that uses the catalog only."""
         names: list[str] = []
         lines: list[str] = []
         match statement:
-            case CreateDatabase():
+            case statements.CreateDatabase():
                 self._catalog.create_database(statement.name, if_not_exists=statement.if_not_exists)
-            case CreateExternalTable():
-                self._create_external_table(statement, request)
-            case DropTable():
-                self._catalog.drop(statement.table.within(request.database), if_exists=statement.if_exists)
-            case ShowDatabases():
+            case statements.CreateExternalTable():
+                self._create_external_table(statement, job)
+            case statements.DropTable():
+                self._catalog.drop(statement.table.within(job.database), if_exists=statement.if_exists)
+            case statements.ShowDatabases():
                 names, lines = ["database_name"], self._catalog.databases()
-            case ShowTables():
-                database = TableName("", statement.database).within(request.database).database
+            case statements.ShowTables():
+                database = TableName("", statement.database).within(job.database).database
                 names, lines = ["tab_name"], self._catalog.tables(str(database))
-            case DescribeTable():
-                names, lines = ["col_name", "data_type", "comment"], self._description(statement, request)
+            case statements.DescribeTable():
+                names, lines = ["col_name", "data_type", "comment"], self._description(statement, job)
             case _:
                 raise AssertionError(f"no way to run {type(statement).__name__}")
         return names, lines
 
-    def _create_external_table(self, statement: CreateExternalTable, request: Request) -> None:
-        name = statement.table.within(request.database)
-        split_uri(statement.location)
+    def _create_external_table(self, statement: statements.CreateExternalTable, job: QueryJob) -> None:
+        name = statement.table.within(job.database)
+        location_of(statement.location)  # raises for a malformed one
         if statement.if_not_exists and self._catalog.find(name) is not None:
             return
         self._catalog.create(
@@ -117,26 +101,24 @@ class Executor:
             )
         )
 
-    def _description(self, statement: DescribeTable, request: Request) -> list[str]:
-        table = self._catalog.get(statement.table.within(request.database))
+    def _description(self, statement: statements.DescribeTable, job: QueryJob) -> list[str]:
+        table = self._catalog.get(statement.table.within(job.database))
         partitions = [_described(*column) for column in table.partition_columns.items()]
         heading = [_described("", ""), "# Partition Information\t\t", "# col_name\tdata_type\tcomment"]
         columns = [_described(*column) for column in table.columns.items()]
         return columns + partitions + (heading + partitions if partitions else [])
 
-    def _text_result(self, request: Request, names: list[str], lines: list[str]) -> Outcome:
-        """DDL and utility statements leave a text file."""
-        location = f"{request.output_folder}{request.id}.txt"
+    def _text_result(self, job: QueryJob, names: list[str], lines: list[str]) -> Outcome:
+        """The result of DDL and utility statements: a text file."""
+        location = f"{job.output_folder}{job.id}.txt"
         self._storage.put(location, "".join(f"{line}\n" for line in lines).encode())
         columns = [{"Name": name, "Label": name, "Type": "string", "Precision": 0, "Scale": 0} for name in names]
         return Outcome(location, columns=columns)
 
-    # -------------------------------------------------------------------------------------------- queries
-
-    def _select(self, statement: Select, request: Request, watch: Callable[[Session], None]) -> Outcome:
-        location = f"{request.output_folder}{request.id}.csv"
+    def _select(self, statement: statements.Select, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
+        location = f"{job.output_folder}{job.id}.csv"
         with closing(self._session(watch)) as session:
-            sql, scanned = self._prepare(session, statement.query, request)
+            sql, scanned = self._prepare(session, statement.query, job)
             try:
                 file, columns = results.write_csv(session.rows(sql))
             except duckdb.Error as error:
@@ -146,36 +128,38 @@ class Executor:
         self._storage.put(f"{location}.metadata", results.metadata(columns))
         return Outcome(location, scanned, columns)
 
-    def _create_table_as(self, statement: CreateTableAs, request: Request, watch: Callable[[Session], None]) -> Outcome:
-        name = statement.table.within(request.database)
-        if request.enforced and statement.export.location:
+    def _create_table_as(
+        self, statement: statements.CreateTableAs, job: QueryJob, watch: Callable[[Session], None]
+    ) -> Outcome:
+        name = statement.table.within(job.database)
+        if job.enforced and statement.export.location:
             # https://docs.aws.amazon.com/athena/latest/ug/ctas-considerations-limitations.html
             raise QueryError(
                 "The Create Table As Select query failed because it was submitted with an 'external_location' property "
                 "to an Athena Workgroup that enforces a centralized output location for all queries. Please remove the "
                 "'external_location' property and resubmit the query."
             )
-        outcome = Outcome(f"{request.output_folder}tables/{request.id}")
+        outcome = Outcome(f"{job.output_folder}tables/{job.id}")
         export = replace(statement.export, location=as_folder(statement.export.location or outcome.output_location))
         if self._catalog.find(name) is not None:
             if statement.if_not_exists:
                 return outcome
             raise QueryError(f"TABLE_ALREADY_EXISTS: Table '{name.name}' already exists")
-        _want_column_names(statement.query)
+        _require_column_names(statement.query)
         with closing(self._session(watch)) as session:
-            sql, outcome.bytes_scanned = self._prepare(session, statement.query, request)
+            sql, outcome.bytes_scanned = self._prepare(session, statement.query, job)
             table = _created(name, session.describe(sql), export)
             if statement.with_data:
                 self._export(session, sql, export, outcome)
             else:
-                self._want_empty(export.location)
+                self._require_empty(export.location)
         self._catalog.create(table)
         return outcome
 
-    def _unload(self, statement: Unload, request: Request, watch: Callable[[Session], None]) -> Outcome:
-        outcome = Outcome(f"{request.output_folder}{request.id}")
+    def _unload(self, statement: statements.Unload, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
+        outcome = Outcome(f"{job.output_folder}{job.id}")
         with closing(self._session(watch)) as session:
-            sql, outcome.bytes_scanned = self._prepare(session, statement.query, request)
+            sql, outcome.bytes_scanned = self._prepare(session, statement.query, job)
             self._export(session, sql, statement.export, outcome)
         return outcome
 
@@ -184,25 +168,22 @@ class Executor:
         watch(session)
         return session
 
-    def _prepare(self, session: Session, query: exp.Query, request: Request) -> tuple[str, int]:
-        """The query for DuckDB with its tables in place and the session sealed, and the bytes of those tables."""
-        translated = translate(query, request.database)
+    def _prepare(self, session: Session, query: exp.Query, job: QueryJob) -> tuple[str, int]:
+        """Add the query's tables and seal the session. Returns the query for DuckDB, and the bytes of the tables."""
+        translated = translate(query, job.database)
         tables = [self._catalog.get(name) for name in sorted(translated.tables, key=str)]
-        # Athena counts what it reads; this, which reads small data whole, counts what the tables hold.
+        # Athena counts the bytes that it reads; here small data is read whole, and the tables' bytes are counted.
         scanned = sum(session.add(table) for table in tables)
         session.seal()
         return translated.sql, scanned
 
     def _export(self, session: Session, sql: str, export: Export, outcome: Outcome) -> None:
-        """Write Parquet and the manifest that lists its files.
-
-        Objects carry no `.parquet`, as those of Athena do not.
-        """
-        self._want_empty(export.location)
+        """Write Parquet and the manifest that lists its files. As in Athena, the objects have no suffix `.parquet`."""
+        self._require_empty(export.location)
         outcome.rows_written = session.export(sql, export, name=outcome.output_location.rsplit("/", 1)[-1])
         written = self._storage.objects(export.location)
         if not outcome.rows_written:
-            # DuckDB writes an empty file for no rows, Athena none.
+            # Without rows DuckDB writes an empty file, and Athena none.
             for stored in written:
                 self._storage.delete(stored.uri)
             written = []
@@ -210,7 +191,7 @@ class Executor:
         self._storage.put(outcome.manifest, "".join(f"{stored.uri}\n" for stored in written).encode())
         self._storage.put(f"{outcome.output_location}.metadata", results.metadata([]))
 
-    def _want_empty(self, location: str) -> None:
+    def _require_empty(self, location: str) -> None:
         # https://docs.aws.amazon.com/athena/latest/ug/ctas-considerations-limitations.html
         if not self._storage.is_empty(location):
             raise QueryError(
@@ -223,7 +204,7 @@ def _described(name: str, kind: str) -> str:
     return f"{name:<20}\t{kind:<20}\t{'':<20}"
 
 
-def _want_column_names(query: exp.Query) -> None:
+def _require_column_names(query: exp.Query) -> None:
     for place, column in enumerate(output_columns(query), start=1):
         if not is_named(column):
             raise QueryError(f"SYNTAX_ERROR: Column name not specified at position {place}")
@@ -232,11 +213,11 @@ def _want_column_names(query: exp.Query) -> None:
 def _created(name: TableName, schema: pa.Schema, export: Export) -> Table:
     """The table that a CTAS registers.
 
-    Raises QueryError where its partition columns are not the last ones, or a column of its buckets is no column.
+    Raises QueryError if its partition columns are not the last ones, or if a bucket column is missing.
     """
-    twice = next((column for column in schema.names if schema.names.count(column) > 1), None)
-    if twice is not None:
-        raise QueryError(f"DUPLICATE_COLUMN_NAME: Column name '{twice}' specified more than once")
+    duplicate = next((column for column in schema.names if schema.names.count(column) > 1), None)
+    if duplicate is not None:
+        raise QueryError(f"DUPLICATE_COLUMN_NAME: Column name '{duplicate}' specified more than once")
     kinds = {column.name: to_hive(column.type) for column in schema}
     partitions = list(export.partitioned_by)
     if partitions and list(kinds)[-len(partitions) :] != partitions:

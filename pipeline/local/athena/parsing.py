@@ -1,4 +1,4 @@
-"""The text of a statement -> what it asks for. Parsing alone: nothing here reaches the catalog, S3 or DuckDB.
+"""Parses the text of a statement. Nothing here uses the catalog, S3 or DuckDB.
 
 https://docs.aws.amazon.com/athena/latest/ug/ddl-sql-reference.html
 https://docs.aws.amazon.com/athena/latest/ug/dml-queries-functions-operators.html
@@ -16,24 +16,10 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from pipeline.local.athena import serdes
-from pipeline.local.athena.failures import QueryError, unsupported
-from pipeline.local.athena.statements import (
-    CreateDatabase,
-    CreateExternalTable,
-    CreateTableAs,
-    DescribeTable,
-    DropTable,
-    Export,
-    Select,
-    ShowDatabases,
-    ShowTables,
-    Statement,
-    TableName,
-    Unload,
-)
+from pipeline.local.athena import serdes, statements
+from pipeline.local.athena.statements import Export, QueryError, Statement, TableName, unsupported
 from pipeline.local.athena.types import from_hive
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 
 DIALECT = "athena"
 _IDENTIFIER = r"[`\"]?(?P<{}>[A-Za-z_][A-Za-z0-9_]*)[`\"]?"
@@ -45,9 +31,9 @@ _UNLOAD = re.compile(r"\s*unload\b", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9_]{1,255}")
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
 _COMPRESSIONS = {"snappy", "gzip", "zstd", "none", "uncompressed"}
-# What the dialect knows or keeps as an opaque command; any other first word is no SQL at all.
+# First words of statements that the dialect parses, or reads as an opaque command; others are no SQL.
 _QUERIES_AND_DDL = ("SELECT", "WITH", "(", "TABLE", "CREATE", "DROP", "DESCRIBE", "DESC")
-_KNOWN_COMMANDS = {"ALTER", "ANALYZE", "CALL", "EXECUTE", "EXPLAIN", "MSCK", "OPTIMIZE", "PREPARE", "SHOW", "VACUUM"}
+_COMMANDS = {"ALTER", "ANALYZE", "CALL", "EXECUTE", "EXPLAIN", "MSCK", "OPTIMIZE", "PREPARE", "SHOW", "VACUUM"}
 
 
 class _Buckets(TypedDict):
@@ -56,25 +42,25 @@ class _Buckets(TypedDict):
 
 
 def parse(text: str, parameters: Sequence[str] = ()) -> Statement:
-    """The statement that `text` is, with `parameters` in place of its question marks.
+    """The statement in `text`, with `parameters` in place of its question marks.
 
-    Raises ServiceError (InvalidRequestException) as StartQueryExecution refuses text that is no single statement,
-    and QueryError for what the local Athena does not do.
+    Raises ServiceError (InvalidRequestException) for text that is not exactly one statement, as StartQueryExecution
+    does, and QueryError for a statement that the local Athena does not have.
     """
     tokens = _tokens(text)
     if _UNLOAD.match(text):
         return _unload(text, tokens, parameters)
     bound = _bind(text, tokens, parameters)
     if show := _SHOW_TABLES.fullmatch(text.strip()):
-        return ShowTables(_checked(show["database"]) if show["database"] else None)
+        return statements.ShowTables(_checked(show["database"]) if show["database"] else None)
     if _SHOW_DATABASES.fullmatch(text.strip()):
-        return ShowDatabases()
+        return statements.ShowDatabases()
     return _parsed(bound, tokens)
 
 
 def _tokens(text: str) -> list[Token]:
     try:
-        # Athena's tokenizer of sqlglot keeps UNLOAD as one opaque command, and marks Hive's DDL with an empty token.
+        # Sqlglot's tokenizer for Athena reads UNLOAD as one opaque command, and marks Hive's DDL with an empty token.
         tokens = sqlglot.tokenize(text, read="trino" if _UNLOAD.match(text) else DIALECT)
     except SqlglotError as error:
         raise _refused(str(error)) from None
@@ -89,7 +75,7 @@ def _tokens(text: str) -> list[Token]:
 
 
 def _refused(reason: str) -> ServiceError:
-    # sqlglot underlines the place with terminal codes.
+    # Sqlglot underlines the error's place with terminal codes.
     plain = re.sub(r"\x1b\[[0-9;]*m", "", reason)
     return ServiceError("InvalidRequestException", " ".join(plain.split()))
 
@@ -106,18 +92,18 @@ def _expression(text: str) -> exp.Expression:
 def _parsed(text: str, tokens: list[Token]) -> Statement:
     first = tokens[0].text.upper()
     if first not in _QUERIES_AND_DDL:
-        if tokens[0].token_type == TokenType.VAR and first not in _KNOWN_COMMANDS:
+        if tokens[0].token_type == TokenType.VAR and first not in _COMMANDS:
             raise _refused(f"line 1:1: mismatched input {tokens[0].text!r}")
         raise unsupported(f"the statement {first}")
     root = _expression(text)
     match root:
         case exp.Query():
-            return Select(root)
+            return statements.Select(root)
         case exp.Drop() if root.args.get("kind") == "TABLE":
             (table,) = root.args["tables"]
-            return DropTable(table_name(table), bool(root.args.get("exists")))
+            return statements.DropTable(table_name(table), bool(root.args.get("exists")))
         case exp.Describe() if isinstance(root.this, exp.Table):
-            return DescribeTable(table_name(root.this))
+            return statements.DescribeTable(table_name(root.this))
         case exp.Create():
             return _create(root)
     raise unsupported(f"the statement {' '.join(token.text.upper() for token in tokens[:2])}")
@@ -135,24 +121,24 @@ def _create(root: exp.Create) -> Statement:
         if listed:
             raise unsupported(f"CREATE {kind} with LOCATION, COMMENT or properties")
         table = root.this
-        return CreateDatabase(_checked((table.args.get("this") or table.args["db"]).name), exists)
+        return statements.CreateDatabase(_checked((table.args.get("this") or table.args["db"]).name), exists)
     if kind != "TABLE" or root.args.get("replace"):
         raise unsupported(f"CREATE {'OR REPLACE ' if root.args.get('replace') else ''}{kind}")
     if isinstance(root.expression, exp.Query):
-        options = {_property_name(one): _property_value(one) for one in listed}
-        with_data = not any(isinstance(one, exp.WithDataProperty) and one.args.get("no") for one in listed)
+        options = {_property_name(item): _property_value(item) for item in listed}
+        with_data = not any(isinstance(item, exp.WithDataProperty) and item.args.get("no") for item in listed)
         options.pop("with data", None)
         location = options.pop("external_location", "")
         buckets = _buckets(options)
         export = replace(_export(options, location, "write_compression"), **buckets)
         assert isinstance(root.this, exp.Table)
-        return CreateTableAs(table_name(root.this), exists, root.expression, export, with_data)
+        return statements.CreateTableAs(table_name(root.this), exists, root.expression, export, with_data)
     return _external_table(root, listed, exists)
 
 
-def _external_table(root: exp.Create, listed: list[exp.Expression], exists: bool) -> CreateExternalTable:
+def _external_table(root: exp.Create, listed: list[exp.Expression], exists: bool) -> statements.CreateExternalTable:
     schema = root.this
-    if not isinstance(schema, exp.Schema) or not any(isinstance(one, exp.ExternalProperty) for one in listed):
+    if not isinstance(schema, exp.Schema) or not any(isinstance(item, exp.ExternalProperty) for item in listed):
         raise unsupported("CREATE TABLE that is neither EXTERNAL nor AS SELECT")
     columns = {}
     for column in schema.expressions:
@@ -164,42 +150,42 @@ def _external_table(root: exp.Create, listed: list[exp.Expression], exists: bool
     serde = location = None
     serde_parameters: dict[str, str] = {}
     table_properties: dict[str, str] = {}
-    for one in listed:
-        match one:
+    for item in listed:
+        match item:
             case exp.ExternalProperty():
                 pass
             case exp.RowFormatSerdeProperty():
-                serde = one.name
-                given = one.args.get("serde_properties")
+                serde = item.name
+                given = item.args.get("serde_properties")
                 serde_parameters = {p.this.name: p.args["value"].name for p in (given.expressions if given else [])}
             case exp.FileFormatProperty():
-                serde = serde or _stored_as(one)
+                serde = serde or _stored_as(item)
             case exp.LocationProperty():
-                location = one.name
-            case exp.Property() if type(one) is exp.Property:
-                table_properties[one.this.name] = one.args["value"].name
+                location = item.name
+            case exp.Property() if type(item) is exp.Property:
+                table_properties[item.this.name] = item.args["value"].name
             case _:
-                raise unsupported(f"{one.sql(DIALECT)!r} in CREATE EXTERNAL TABLE")
+                raise unsupported(f"{item.sql(DIALECT)!r} in CREATE EXTERNAL TABLE")
     if serde not in serdes.SUPPORTED:
-        raise unsupported(f"the SerDe {serde or 'of text files'}")
+        raise unsupported(f"the SerDe {serde}" if serde else "the SerDe for text files")
     if location is None:
         raise QueryError("FAILED: SemanticException: CREATE EXTERNAL TABLE needs a LOCATION")
     name = table_name(schema.this)
-    return CreateExternalTable(name, exists, columns, serde, location, serde_parameters, table_properties)
+    return statements.CreateExternalTable(name, exists, columns, serde, location, serde_parameters, table_properties)
 
 
-def _stored_as(one: exp.FileFormatProperty) -> str | None:
-    if isinstance(one.this, exp.InputOutputFormat):
+def _stored_as(file_format: exp.FileFormatProperty) -> str | None:
+    if isinstance(file_format.this, exp.InputOutputFormat):
         return None
     formats = {"ION": serdes.ION, "PARQUET": serdes.PARQUET}
-    name = one.name.upper()
+    name = file_format.name.upper()
     if name not in formats:
         raise unsupported(f"STORED AS {name}")
     return formats[name]
 
 
-def _property_name(one: exp.Expression) -> str:
-    match one:
+def _property_name(item: exp.Expression) -> str:
+    match item:
         case exp.FileFormatProperty():
             return "format"
         case exp.PartitionedByProperty():
@@ -208,19 +194,19 @@ def _property_name(one: exp.Expression) -> str:
             return "with data"
         case exp.LocationProperty():
             return "external_location"
-        case exp.Property() if type(one) is exp.Property:
-            return str(one.this.name).lower()
-    raise unsupported(f"{one.sql(DIALECT)!r} in CREATE TABLE AS")
+        case exp.Property() if type(item) is exp.Property:
+            return str(item.this.name).lower()
+    raise unsupported(f"{item.sql(DIALECT)!r} in CREATE TABLE AS")
 
 
-def _property_value(one: exp.Expression) -> str:
-    if isinstance(one, exp.WithDataProperty):
+def _property_value(item: exp.Expression) -> str:
+    if isinstance(item, exp.WithDataProperty):
         return ""
-    value = one.args.get("value") or one.this
+    value = item.args.get("value") or item.this
     if isinstance(value, exp.Array | exp.Schema):
         return ",".join(element.name for element in value.expressions)
-    if _property_name(one) in ("partitioned_by", "bucketed_by"):
-        raise QueryError(f"INVALID_TABLE_PROPERTY: {one.sql(DIALECT)} is no array of columns; write ARRAY['column']")
+    if _property_name(item) in ("partitioned_by", "bucketed_by"):
+        raise QueryError(f"INVALID_TABLE_PROPERTY: {item.sql(DIALECT)} is no array of columns; write ARRAY['column']")
     return f"-{value.this.name}" if isinstance(value, exp.Neg) else str(value.name)
 
 
@@ -240,7 +226,7 @@ def _export(options: dict[str, str], location: str, compression_key: str) -> Exp
 
 
 def _buckets(options: dict[str, str]) -> _Buckets:
-    """The bucketing of a CTAS; UNLOAD has none. What is refused, and how, is Trino's HiveTableProperties."""
+    """The bucketing of a CTAS; UNLOAD has none. The errors are those of Trino's HiveTableProperties."""
     columns = tuple(name.lower() for name in options.pop("bucketed_by", "").split(",") if name)
     given = options.pop("bucket_count", "0")
     if not _INTEGER.fullmatch(given):
@@ -256,8 +242,8 @@ def _buckets(options: dict[str, str]) -> _Buckets:
 # ------------------------------------------------------------------------------------------------ UNLOAD
 
 
-def _unload(text: str, tokens: list[Token], parameters: Sequence[str]) -> Unload:
-    """UNLOAD (query) TO 'location' WITH (properties): read as a CTAS of that query with those properties."""
+def _unload(text: str, tokens: list[Token], parameters: Sequence[str]) -> statements.Unload:
+    """UNLOAD (query) TO 'location' WITH (properties): parsed as a CTAS of the query with the properties."""
     depth, close = 0, None
     for place, token in enumerate(tokens[1:], start=1):
         depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
@@ -266,22 +252,21 @@ def _unload(text: str, tokens: list[Token], parameters: Sequence[str]) -> Unload
             break
     rest = tokens[close + 1 :] if close is not None else []
     if close is None or len(rest) < 3 or rest[0].text.upper() != "TO" or rest[1].token_type != TokenType.STRING:
-        raise _refused("line 1:1: UNLOAD wants (SELECT ...) TO 's3://bucket/prefix/' WITH (format = 'PARQUET')")
+        raise _refused("line 1:1: UNLOAD needs (SELECT ...) TO 's3://bucket/prefix/' WITH (format = 'PARQUET')")
     query = text[tokens[1].start : tokens[close].end + 1]
     bound = _bind(query, _tokens(query), parameters)
     root = _expression(f"CREATE TABLE unloaded {text[rest[2].start : tokens[-1].end + 1]} AS {bound}")
     if not isinstance(root, exp.Create) or not isinstance(root.expression, exp.Query):
-        raise _refused("line 1:1: UNLOAD wants a SELECT in parentheses")
-    listed = root.args["properties"].expressions
-    options = {_property_name(one): _property_value(one) for one in listed}
-    return Unload(root.expression, _export(options, rest[1].text, "compression"))
+        raise _refused("line 1:1: UNLOAD needs a SELECT in parentheses")
+    options = {_property_name(item): _property_value(item) for item in root.args["properties"].expressions}
+    return statements.Unload(root.expression, _export(options, rest[1].text, "compression"))
 
 
 # ------------------------------------------------------------------------------------------------ names and values
 
 
 def table_name(table: exp.Expression) -> TableName:
-    """The name that a table node stands for. Raises QueryError for functions and files in its place."""
+    """The name in a table node. Raises QueryError for functions and files in its place."""
     if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
         raise unsupported(f"the table {table.sql(DIALECT)}")
     catalog = table.catalog.lower()
@@ -291,7 +276,7 @@ def table_name(table: exp.Expression) -> TableName:
 
 
 def _checked(name: str) -> str:
-    """Names of tables and databases in lower case, letters, digits and underscores alone.
+    """The name of a table or database in lower case. Raises QueryError for other than letters, digits and _.
 
     https://docs.aws.amazon.com/athena/latest/ug/tables-databases-columns-names.html
     """
@@ -304,7 +289,7 @@ def _checked(name: str) -> str:
 def _bind(text: str, tokens: list[Token], parameters: Sequence[str]) -> str:
     """The text with each question mark replaced by its parameter, which has to be one literal.
 
-    A value stands as it would in SQL, so that a string brings its own quotes. Placeholders stand in WHERE:
+    A parameter is written as in SQL: a string includes its quotes. Question marks are allowed in WHERE only:
     https://docs.aws.amazon.com/athena/latest/ug/querying-with-prepared-statements.html
     """
     places = [token for token in tokens if token.token_type == TokenType.PLACEHOLDER]

@@ -1,4 +1,4 @@
-"""What a finished query leaves at its output location, and how GetQueryResults reads it back.
+"""The files of a finished query at its output location, as written and as read by GetQueryResults.
 
 https://docs.aws.amazon.com/athena/latest/ug/querying-finding-output-files.html
 """
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipeline.local.athena.types import column_info
 
-# Beyond this a result waits on disk, not in memory, for its upload.
+# Bytes of a result in memory; a larger one is in a temporary file until its upload.
 IN_MEMORY = 16 * 2**20
 _CELL = re.compile(r'(?:"((?:[^"]|"")*)")?(,|\n)')
 
@@ -26,7 +26,7 @@ _CELL = re.compile(r'(?:"((?:[^"]|"")*)")?(,|\n)')
 def write_csv(reader: pa.RecordBatchReader) -> tuple[BinaryIO, list[dict[str, Any]]]:
     """The rows as Athena's CSV, rewound, and the columns' ColumnInfo. The caller closes the file.
 
-    Every value stands in quotes; a NULL is an empty cell without.
+    Every value is in quotes; a NULL is an empty cell without quotes.
     """
     columns = [column_info(field.name, field.type) for field in reader.schema]
     file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115  # the caller closes it
@@ -45,7 +45,7 @@ def _line(values: list[str | None]) -> bytes:
 
 
 def read_csv(content: bytes) -> Iterator[list[str | None]]:
-    """The lines of such a file, header first."""
+    """The lines of a file of `write_csv`, header first."""
     row: list[str | None] = []
     for match in _CELL.finditer(content.decode()):
         value = match[1]
@@ -56,18 +56,18 @@ def read_csv(content: bytes) -> Iterator[list[str | None]]:
 
 
 def read_lines(content: bytes) -> Iterator[list[str | None]]:
-    """The lines of a DDL or utility statement's text result, one cell each."""
+    """The lines of a DDL or utility statement's text result, with one cell per line."""
     for line in content.decode().splitlines():
         yield [line]
 
 
 def metadata(columns: list[dict[str, Any]]) -> bytes:
-    """The `.metadata` beside a result. Athena's own is an unpublished binary format; this is JSON."""
+    """The `.metadata` file of a result. Athena's own is an unpublished binary format; this is JSON."""
     return json.dumps({"ColumnInfo": columns}).encode()
 
 
 def render(value: Any, arrow: pa.DataType) -> str | None:
-    """A value as Athena writes it in a CSV result: `[a, b]`, `{k=v}`, `true`, `1.0`; NULL is None."""
+    """A value in the form of Athena's CSV results: `[a, b]`, `{k=v}`, `true`, `1.0`; NULL is None."""
     if value is None:
         return None
     if pa.types.is_map(arrow):
@@ -103,7 +103,7 @@ def _inner(value: Any, arrow: pa.DataType) -> str:
 
 
 def _java_double(value: float) -> str:
-    """Java's Double.toString: plain between 1e-3 and 1e7, else with an exponent."""
+    """Java's Double.toString: plain between 1e-3 and 1e7, otherwise with an exponent."""
     if not math.isfinite(value):
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
     if value == 0 or 1e-3 <= abs(value) < 1e7:

@@ -1,7 +1,7 @@
-"""How Athena's SerDes read JSON: strict about types, and, but for Ion's, one document a line.
+"""Athena's SerDes for JSON: strict about types and, except for Ion's, one document per line.
 
-DuckDB's own reader takes pretty-printed JSON through any of them and casts "5" to 5, so it would prove nothing about
-a table that has to work on AWS. These follow:
+DuckDB's own reader accepts pretty-printed JSON and casts "5" to 5: a table that it reads may still fail on AWS. The
+SerDes follow:
 https://docs.aws.amazon.com/athena/latest/ug/ion-serde.html
 https://docs.aws.amazon.com/athena/latest/ug/openx-json-serde.html
 https://docs.aws.amazon.com/athena/latest/ug/hive-json-serde.html
@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.local.athena.failures import QueryError
+from pipeline.local.athena.statements import QueryError
 from pipeline.local.athena.types import to_hive
 
 ION = "com.amazon.ionhiveserde.IonHiveSerDe"
@@ -27,19 +27,19 @@ HIVE_JSON = "org.apache.hive.hcatalog.data.JsonSerDe"
 PARQUET = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 SUPPORTED = (ION, OPENX, HIVE_JSON, PARQUET)
 
-# Rows of one Arrow batch.
+# Rows per Arrow batch.
 BATCH = 4096
 Decoder = Callable[[Any], Any]
 
 
 class Symbol(str):
-    """A bare word: JSON has none, Ion reads `NaN` as the symbol of that name."""
+    """A bare word, which JSON does not have: Ion reads `NaN` as a symbol."""
 
     __slots__ = ()
 
 
 class _MismatchError(Exception):
-    """A value that its column cannot hold."""
+    """A value does not fit the type of its column."""
 
 
 def record_batches(
@@ -47,8 +47,7 @@ def record_batches(
 ) -> Iterator[pa.RecordBatch]:
     """The rows of `files` ((URI, bytes) each) as batches of `schema` and a last column `$path`.
 
-    Raises QueryError, as the SerDe fails the whole query, for text that is no document and for a value of another
-    type than its column's.
+    Raises QueryError for malformed text and for a value of another type than its column's: a SerDe fails the query.
     """
     decode = _row_decoder(schema, ion=serde == ION)
     full = schema.append(pa.field("$path", pa.string()))
@@ -96,7 +95,7 @@ def _documents(serde: str, parameters: Mapping[str, str], path: str, data: bytes
 
 
 def _ion_documents(path: str, text: str) -> Iterator[dict[str, Any]]:
-    """Top-level values one after another, line ends where they like. Only Ion's JSON subset is read."""
+    """Top-level values one after another, with any line ends. Only Ion's JSON subset is read."""
     position = _skip_blanks(text, 0)
     while position < len(text):
         try:
@@ -116,7 +115,7 @@ def _skip_blanks(text: str, position: int) -> int:
 
 
 def _line_documents(path: str, text: str, *, ignore_malformed: bool) -> Iterator[dict[str, Any]]:
-    """A document a line: pretty-printed JSON has none that is whole."""
+    """One document per line, which excludes pretty-printed JSON."""
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -129,7 +128,7 @@ def _line_documents(path: str, text: str, *, ignore_malformed: bool) -> Iterator
                 raise QueryError(
                     f"HIVE_CURSOR_ERROR: Row is not a valid JSON Object - {error} ({path}, line {number})"
                 ) from None
-            # The OpenX SerDe gives a row of nulls for a line it is told to ignore.
+            # The OpenX SerDe returns a row of nulls for an ignored line.
             document = {}
         yield document
 
@@ -143,11 +142,12 @@ def _row_decoder(schema: pa.Schema, *, ion: bool) -> Callable[[dict[str, Any]], 
     def decode(document: dict[str, Any]) -> list[Any]:
         row: list[Any] = [None] * len(columns)
         for key, value in document.items():
-            # Field names match without regard to case, in all three SerDes as they are set up by default.
-            found = columns.get(key.lower())
-            if found is not None and value is not None:
+            # By default, field names match without regard to case in all three SerDes.
+            column = columns.get(key.lower())
+            if column is not None and value is not None:
+                place, decoder = column
                 try:
-                    row[found[0]] = found[1](value)
+                    row[place] = decoder(value)
                 except _MismatchError as mismatch:
                     raise _MismatchError(f"field {key!r}: {mismatch}") from None
         return row
@@ -180,7 +180,7 @@ def _scalar_decoder(arrow: pa.DataType, *, ion: bool) -> Decoder:
     elif pa.types.is_decimal(arrow):
         kinds, convert = (int, Decimal), _decimal(arrow)
     elif pa.types.is_floating(arrow):
-        # Of Ion, a double column takes floats alone, and 1.2 is a decimal.
+        # With Ion a double column accepts floats only, and 1.2 is a decimal.
         kinds, convert = ((float,) if ion else (int, float, Decimal)), float
     elif pa.types.is_string(arrow):
         kinds, convert = ((str,) if ion else (str, bool, int, float, Decimal, dict, list)), _text
@@ -197,7 +197,7 @@ def _unchanged(value: Any) -> Any:
 
 def _typed(arrow: pa.DataType, kinds: tuple[type, ...], convert: Decoder) -> Decoder:
     def decode(value: Any) -> Any:
-        # In Python a boolean is an integer; in none of the SerDes.
+        # In Python a boolean is an integer, but not in the SerDes.
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise _MismatchError(f"cannot coerce {_describe(value)} to {to_hive(arrow)}")
         return convert(value)

@@ -1,4 +1,4 @@
-"""Athena's API: query executions and work groups, kept in the store, and queries in a bounded pool of threads.
+"""Athena's API: query executions and work groups in the store, and a bounded pool of threads for queries.
 
 https://docs.aws.amazon.com/athena/latest/APIReference/Welcome.html
 """
@@ -20,29 +20,27 @@ from botocore.exceptions import ClientError
 from pipeline.local.athena import results
 from pipeline.local.athena.catalog import Catalog
 from pipeline.local.athena.engine import Session
-from pipeline.local.athena.execution import Executor, Outcome, Request
-from pipeline.local.athena.failures import QueryError
+from pipeline.local.athena.execution import Executor, Outcome, QueryJob
 from pipeline.local.athena.parsing import parse
-from pipeline.local.athena.statements import Statement
+from pipeline.local.athena.statements import QueryError, Statement
 from pipeline.local.athena.storage import S3Access, Storage, as_folder
-from pipeline.local.athena.workgroups import WorkGroups
-from pipeline.local.errors import ServiceError
+from pipeline.local.athena.workgroups import ENGINE_VERSION, WorkGroups, page_of
+from pipeline.local.context import ServiceError
 from pipeline.local.store import Document, Store
 
 log = logging.getLogger(__name__)
 
-# Queries at once; the rest are QUEUED.
+# Queries at the same time; others are QUEUED.
 CONCURRENCY = 4
 FINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 MAXIMUM_ROWS = 1000
 MAXIMUM_EXECUTIONS = 50
 _KIND = "athena-query-execution"
 _TOKEN_KIND = "athena-request-token"  # noqa: S105  # a kind of document
-_ENGINE = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
 
 
 class Athena:
-    """The operations, by name. Timestamps are seconds since the epoch, as the JSON protocol has them."""
+    """Athena's operations. Times are seconds since the epoch, as in the JSON protocol."""
 
     def __init__(self, store: Store, glue: Any, s3: S3Access) -> None:
         self._store = store
@@ -58,14 +56,14 @@ class Athena:
                 self._finish(document["execution"]["QueryExecutionId"], "FAILED", reason)
 
     def operations(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any]]]:
-        """What is answered; any other operation of Athena's is not known here."""
+        """Handlers by operation."""
         return {
-            "StartQueryExecution": self.start_query_execution,
-            "GetQueryExecution": self.get_query_execution,
-            "BatchGetQueryExecution": self.batch_get_query_execution,
-            "ListQueryExecutions": self.list_query_executions,
-            "GetQueryResults": self.get_query_results,
-            "StopQueryExecution": self.stop_query_execution,
+            "StartQueryExecution": self._start_query_execution,
+            "GetQueryExecution": self._get_query_execution,
+            "BatchGetQueryExecution": self._batch_get_query_execution,
+            "ListQueryExecutions": self._list_query_executions,
+            "GetQueryResults": self._get_query_results,
+            "StopQueryExecution": self._stop_query_execution,
             "GetWorkGroup": self._workgroups.get,
             "ListWorkGroups": self._workgroups.list,
             "CreateWorkGroup": self._workgroups.create,
@@ -74,26 +72,27 @@ class Athena:
         }
 
     def close(self) -> None:
-        """Stop what runs and wait for it."""
+        """Stop all queries and wait for their end."""
         with self._sessions_lock:
             for session in self._sessions.values():
                 session.interrupt()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    # -------------------------------------------------------------------------------------------- operations
-
-    def start_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Queue a query. Text that is no single statement is refused here, what cannot be done FAILS later."""
+    def _start_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Queue a query. Raises ServiceError unless the text is one statement; an unsupported statement FAILS later."""
         text = request["QueryString"]
         context = request.get("QueryExecutionContext", {})
         catalog = context.get("Catalog", "AwsDataCatalog")
         if catalog.lower() != "awsdatacatalog":
             raise ServiceError("InvalidRequestException", f"Catalog {catalog} was not found")
         output = self._workgroups.output_of(request)
-        again = self._known_token(request)
-        if again is not None:
-            return {"QueryExecutionId": again}
-        statement = _attempt(lambda: parse(text, request.get("ExecutionParameters", [])))
+        if (started := self._started(request)) is not None:
+            return {"QueryExecutionId": started}
+        statement: Statement | QueryError
+        try:
+            statement = parse(text, request.get("ExecutionParameters", []))
+        except QueryError as error:
+            statement = error  # the execution fails with it
         query_id = str(uuid.uuid4())
         execution: Document = {
             "QueryExecutionId": query_id,
@@ -104,26 +103,25 @@ class Athena:
             "Status": {"State": "QUEUED", "SubmissionDateTime": time.time()},
             "Statistics": {},
             "WorkGroup": output.workgroup,
-            "EngineVersion": _ENGINE,
+            "EngineVersion": ENGINE_VERSION,
         }
         if isinstance(statement, Statement):
             execution["SubstatementType"] = statement.substatement
         if request.get("ExecutionParameters"):
             execution["ExecutionParameters"] = request["ExecutionParameters"]
         self._store.put(_KIND, query_id, {"execution": execution, "columns": [], "rows_written": 0})
-        self._remember_token(request, query_id)
+        self._store_token(request, query_id)
         database = context.get("Database", "").strip('`"').lower() or None
-        job = Request(query_id, as_folder(output.location), database, output.enforced)
+        job = QueryJob(query_id, as_folder(output.location), database, output.enforced)
         self._pool.submit(self._run, statement, job)
         return {"QueryExecutionId": query_id}
 
-    def get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
-        """One execution."""
+    def _get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"QueryExecution": self._document(request["QueryExecutionId"])["execution"]}
 
-    def batch_get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Several; unknown ids come back as unprocessed."""
-        found, unknown = [], []
+    def _batch_get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Several executions; unknown ids are returned as unprocessed."""
+        executions, unknown = [], []
         for query_id in request["QueryExecutionIds"]:
             document = self._store.get(_KIND, query_id)
             if document is None:
@@ -135,13 +133,12 @@ class Athena:
                     }
                 )
             else:
-                found.append(document["execution"])
-        return {"QueryExecutions": found, "UnprocessedQueryExecutionIds": unknown}
+                executions.append(document["execution"])
+        return {"QueryExecutions": executions, "UnprocessedQueryExecutionIds": unknown}
 
-    def list_query_executions(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Ids of a work group's executions, newest first."""
+    def _list_query_executions(self, request: dict[str, Any]) -> dict[str, Any]:
         workgroup = self._workgroups.name_in(request)
-        start, size = _page(request, MAXIMUM_EXECUTIONS)
+        start, size = page_of(request, MAXIMUM_EXECUTIONS)
         ids = [
             document["execution"]["QueryExecutionId"]
             for document in reversed(self._store.list(_KIND))
@@ -150,7 +147,7 @@ class Athena:
         more = {"NextToken": str(start + size)} if start + size < len(ids) else {}
         return {"QueryExecutionIds": ids[start : start + size], **more}
 
-    def get_query_results(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _get_query_results(self, request: dict[str, Any]) -> dict[str, Any]:
         """A page of a finished query's rows. The first row of a SELECT is its header."""
         document = self._document(request["QueryExecutionId"])
         execution = document["execution"]
@@ -160,7 +157,7 @@ class Athena:
         if state != "SUCCEEDED":
             message = f"Query did not finish successfully. Final query state: {state}"
             raise ServiceError("InvalidRequestException", message)
-        start, size = _page(request, MAXIMUM_ROWS)
+        start, size = page_of(request, MAXIMUM_ROWS)
         location = execution["ResultConfiguration"]["OutputLocation"]
         read = {"csv": results.read_csv, "txt": results.read_lines}.get(location.rsplit(".", 1)[-1])
         rows = list(read(self._content(location))) if read else []
@@ -181,8 +178,7 @@ class Athena:
         except ClientError as error:
             raise ServiceError("InvalidRequestException", f"Could not find results at {location}: {error}") from None
 
-    def stop_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Cancel a query that has not finished; for one that has, nothing happens."""
+    def _stop_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         query_id = request["QueryExecutionId"]
         self._document(query_id)
         self._finish(query_id, "CANCELLED", "Query cancelled by user")
@@ -192,29 +188,27 @@ class Athena:
                 session.interrupt()
         return {}
 
-    # -------------------------------------------------------------------------------------------- a query's life
-
-    def _run(self, statement: Statement | QueryError, request: Request) -> None:
+    def _run(self, statement: Statement | QueryError, job: QueryJob) -> None:
         started = time.time()
-        if not self._start(request.id):
+        if not self._start(job.id):
             return
         try:
             if isinstance(statement, QueryError):
                 raise statement
-            outcome = self._executor.run(statement, request, lambda session: self._watch(request.id, session))
+            outcome = self._executor.run(statement, job, lambda session: self._watch(job.id, session))
         except QueryError as error:
-            self._finish(request.id, "FAILED", str(error), started)
+            self._finish(job.id, "FAILED", str(error), started)
         except Exception as error:
-            log.exception("query %s", request.id)
-            self._finish(request.id, "FAILED", f"GENERIC_INTERNAL_ERROR: {type(error).__name__}: {error}", started)
+            log.exception("query %s", job.id)
+            self._finish(job.id, "FAILED", f"GENERIC_INTERNAL_ERROR: {type(error).__name__}: {error}", started)
         else:
-            self._finish(request.id, "SUCCEEDED", None, started, outcome)
+            self._finish(job.id, "SUCCEEDED", None, started, outcome)
         finally:
             with self._sessions_lock:
-                self._sessions.pop(request.id, None)
+                self._sessions.pop(job.id, None)
 
     def _start(self, query_id: str) -> bool:
-        """Mark a queued query as running; False where it was cancelled before its turn."""
+        """Mark a queued query as running. Returns False if it was cancelled meanwhile."""
         started = False
 
         def change(document: Document) -> None:
@@ -241,7 +235,7 @@ class Athena:
         started: float | None = None,
         outcome: Outcome | None = None,
     ) -> None:
-        """Put the query into a final state, unless it is in one already."""
+        """Set a final state, unless the query has one already."""
         now = time.time()
 
         def change(document: Document) -> None:
@@ -253,7 +247,7 @@ class Athena:
             if reason is not None:
                 status["StateChangeReason"] = reason
             if state == "FAILED":
-                # 1 is the system's fault, 2 the user's.
+                # 1 is an error of the system, 2 one of the user.
                 category = 1 if str(reason).startswith("GENERIC_INTERNAL_ERROR") else 2
                 status["AthenaError"] = {"ErrorCategory": category, "ErrorMessage": reason, "Retryable": category == 1}
             begun = started or now
@@ -280,36 +274,21 @@ class Athena:
             raise ServiceError("InvalidRequestException", f"QueryExecution {query_id} was not found")
         return document
 
-    def _known_token(self, request: dict[str, Any]) -> str | None:
-        """The execution that this very request has started before (ClientRequestToken)."""
+    def _started(self, request: dict[str, Any]) -> str | None:
+        """The execution that an equal request with the same ClientRequestToken has started."""
         token = request.get("ClientRequestToken")
-        known = self._store.get(_TOKEN_KIND, token) if token else None
-        if known is None:
+        earlier = self._store.get(_TOKEN_KIND, token) if token else None
+        if earlier is None:
             return None
-        if known["request"] != _digest(request):
+        if earlier["request"] != _digest(request):
             raise ServiceError("InvalidRequestException", "Idempotent parameters do not match")
-        return str(known["id"])
+        return str(earlier["id"])
 
-    def _remember_token(self, request: dict[str, Any], query_id: str) -> None:
+    def _store_token(self, request: dict[str, Any], query_id: str) -> None:
         token = request.get("ClientRequestToken")
         if token:
             self._store.put(_TOKEN_KIND, token, {"id": query_id, "request": _digest(request)})
 
 
-def _attempt(parsing: Callable[[], Statement]) -> Statement | QueryError:
-    try:
-        return parsing()
-    except QueryError as reason:
-        return reason
-
-
 def _digest(request: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
-
-
-def _page(request: dict[str, Any], maximum: int) -> tuple[int, int]:
-    """(first, how many) of a page."""
-    token = request.get("NextToken", "0")
-    if not token.isdecimal():
-        raise ServiceError("InvalidRequestException", f"NextToken {token!r} is not one of ours")
-    return int(token), min(request.get("MaxResults", maximum), maximum)

@@ -1,4 +1,4 @@
-"""What a statement asks for: one class a kind of statement, with the kinds that QueryExecution reports."""
+"""Statements: one class per kind of statement, with the kinds that QueryExecution reports, and their errors."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ from typing import ClassVar
 
 from sqlglot import exp
 
-from pipeline.local.athena.failures import QueryError
+
+class QueryError(Exception):
+    """Ends a query execution as FAILED; the text is its StateChangeReason and begins with the service's error name."""
+
+
+def unsupported(construct: str) -> QueryError:
+    """The error for a construct that the local Athena does not have."""
+    return QueryError(f"SYNTAX_ERROR: {construct} is not supported by the local Athena")
 
 
 @dataclass(frozen=True)
 class TableName:
-    """A table; without a database, one of the query's own database."""
+    """A table's name, and its database if the statement names one."""
 
     name: str
     database: str | None = None
 
     def within(self, default: str | None) -> TableName:
-        """The full name. Raises QueryError where neither the statement nor the request names a database."""
+        """The name with a database. Raises QueryError if neither the statement nor the request names one."""
         database = self.database or default
         if database is None:
             raise QueryError("SYNTAX_ERROR: Schema must be specified when session schema is not set")
@@ -27,7 +34,7 @@ class TableName:
 
 @dataclass(frozen=True)
 class Statement:
-    """What every statement has: its kinds in QueryExecution."""
+    """A statement's kinds in QueryExecution."""
 
     type: ClassVar[str] = "DDL"
     substatement: ClassVar[str] = ""
@@ -44,7 +51,7 @@ class CreateDatabase(Statement):
 
 @dataclass(frozen=True)
 class DropTable(Statement):
-    """DROP TABLE; the data of an external table stays."""
+    """DROP TABLE; the data of an external table is retained."""
 
     substatement: ClassVar[str] = "DROP_TABLE"
     table: TableName
@@ -67,7 +74,7 @@ class CreateExternalTable(Statement):
 
 @dataclass(frozen=True)
 class Export:
-    """Where and how CTAS and UNLOAD write Parquet; a CTAS may leave the location (empty) to Athena.
+    """The location and form of the Parquet that CTAS and UNLOAD write; Athena chooses an empty location of a CTAS.
 
     Without buckets, `bucketed_by` is empty and `bucket_count` is 0.
     """
@@ -103,7 +110,7 @@ class Unload(Statement):
 
 @dataclass(frozen=True)
 class Select(Statement):
-    """A query whose rows go to the output location."""
+    """A query; its rows are written to the output location."""
 
     type: ClassVar[str] = "DML"
     substatement: ClassVar[str] = "SELECT"

@@ -1,9 +1,8 @@
-"""S3 as the query engine sees it: which objects a location holds, their bytes, and where results are put."""
+"""The S3 access of queries: the objects at a location, their bytes, and the results that are written."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -14,18 +13,19 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from obstore.store import S3Store
 
-from pipeline.local.athena.failures import QueryError
+from pipeline.local.athena.statements import QueryError
+from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 
-# Small objects are a matter of requests in flight, not of bytes.
+# Requests at the same time: with small objects they limit the speed, not the bytes.
 IN_FLIGHT = 64
-# How many objects are held in memory before they are decoded.
+# Objects in memory before they are decoded.
 CHUNK = 2048
-_URI = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class S3Access:
-    """The one S3 server that queries reach: `endpoint` is `http://127.0.0.1:PORT`."""
+    """The S3 server of all queries: `endpoint` is `http://127.0.0.1:PORT`."""
 
     endpoint: str
     access_key: str
@@ -41,16 +41,16 @@ class StoredObject:
     size: int
 
 
-def split_uri(uri: str) -> tuple[str, str]:
-    """(bucket, key) of an S3 URI. Raises QueryError for anything else."""
-    match = _URI.fullmatch(uri)
-    if match is None:
-        raise QueryError(f"INVALID_PROPERTY: {uri!r} is not an S3 location; write s3://bucket/prefix/")
-    return match[1], match[2] or ""
+def location_of(uri: str) -> S3Uri:
+    """Parse an S3 URI. Raises QueryError."""
+    try:
+        return S3Uri.parse(uri)
+    except StepError as error:
+        raise QueryError(f"INVALID_PROPERTY: {error}") from None
 
 
 def as_folder(location: str) -> str:
-    """The location with the slash that keeps `s3://b/a` from meaning `s3://b/ab` as well."""
+    """The location with a slash at its end: without it `s3://b/a` includes `s3://b/ab`."""
     return location if location.endswith("/") else location + "/"
 
 
@@ -69,12 +69,12 @@ class Storage:
         )
 
     def objects(self, location: str) -> list[StoredObject]:
-        """What a query over `location` reads, in key order.
+        """The objects that a query over `location` reads, in key order.
 
-        Objects whose name starts with `_` or `.` are hidden from Athena:
+        Objects with a name that starts with `_` or `.` are hidden from Athena:
         https://docs.aws.amazon.com/athena/latest/ug/tables-location-format.html
         """
-        bucket, _ = split_uri(location)
+        bucket = location_of(location).bucket
         return [
             StoredObject(f"s3://{bucket}/{entry['Key']}", entry["Size"])
             for entry in self._entries(location)
@@ -82,36 +82,33 @@ class Storage:
         ]
 
     def is_empty(self, location: str) -> bool:
-        """Whether nothing at all lies below `location`."""
+        """Whether there is no object below `location`."""
         return next(self._entries(location), None) is None
 
     def _entries(self, location: str) -> Iterator[dict[str, Any]]:
-        bucket, prefix = split_uri(as_folder(location))
+        folder = location_of(as_folder(location))
         try:
-            for page in self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=folder.bucket, Prefix=folder.key):
                 yield from page.get("Contents", [])
         except ClientError as error:
             raise QueryError(f"HIVE_FILESYSTEM_ERROR: {location}: {error}") from error
 
     def read(self, objects: list[StoredObject]) -> Iterator[tuple[str, bytes]]:
-        """(URI, bytes) of each object, in order, read IN_FLIGHT at a time and held CHUNK at a time."""
+        """(URI, bytes) of each object, in order: IN_FLIGHT requests at a time, CHUNK objects in memory."""
         for start in range(0, len(objects), CHUNK):
             chunk = [stored.uri for stored in objects[start : start + CHUNK]]
             yield from zip(chunk, asyncio.run(self._fetch(chunk)), strict=True)
 
     async def _fetch(self, uris: list[str]) -> list[bytes]:
-        stores: dict[str, S3Store] = {}
-        for uri in uris:
-            bucket, _ = split_uri(uri)
-            if bucket not in stores:
-                stores[bucket] = self._store(bucket)
+        stores = {bucket: self._store(bucket) for bucket in {location_of(uri).bucket for uri in uris}}
         in_flight = asyncio.Semaphore(IN_FLIGHT)
 
         async def fetch(uri: str) -> bytes:
-            bucket, key = split_uri(uri)
+            location = location_of(uri)
             async with in_flight:
                 try:
-                    result = await obstore.get_async(stores[bucket], key)
+                    result = await obstore.get_async(stores[location.bucket], location.key)
                     return bytes(await result.bytes_async())
                 except Exception as error:
                     raise QueryError(f"HIVE_CANNOT_OPEN_SPLIT: Error opening Hive split {uri}: {error}") from error
@@ -130,23 +127,23 @@ class Storage:
         )
 
     def get(self, uri: str) -> bytes:
-        """One object's bytes."""
-        bucket, key = split_uri(uri)
-        body: bytes = self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        """An object's bytes."""
+        location = location_of(uri)
+        body: bytes = self._client.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
         return body
 
     def put(self, uri: str, content: bytes | BinaryIO) -> None:
-        """Write one object. Raises QueryError where the result location cannot be written."""
-        bucket, key = split_uri(uri)
+        """Write an object. Raises QueryError if S3 refuses it."""
+        location = location_of(uri)
         try:
             if isinstance(content, bytes):
-                self._client.put_object(Bucket=bucket, Key=key, Body=content)
+                self._client.put_object(Bucket=location.bucket, Key=location.key, Body=content)
             else:
-                self._client.upload_fileobj(content, bucket, key)
+                self._client.upload_fileobj(content, location.bucket, location.key)
         except ClientError as error:
             raise QueryError(f"Unable to write query results to {uri}: {error}") from error
 
     def delete(self, uri: str) -> None:
-        """Remove one object."""
-        bucket, key = split_uri(uri)
-        self._client.delete_object(Bucket=bucket, Key=key)
+        """Delete an object."""
+        location = location_of(uri)
+        self._client.delete_object(Bucket=location.bucket, Key=location.key)

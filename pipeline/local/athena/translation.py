@@ -1,4 +1,4 @@
-"""A query in Athena's SQL -> the same query in DuckDB's, over tables of the catalog alone."""
+"""Translates a query from Athena's SQL to DuckDB's, over tables of the catalog only."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from pipeline.local.athena.failures import unsupported
 from pipeline.local.athena.parsing import DIALECT, table_name
-from pipeline.local.athena.statements import TableName
+from pipeline.local.athena.statements import TableName, unsupported
 
 PATH_COLUMN = "$path"
 UNNAMED = "$unnamed"
 
-# Functions that sqlglot knows no class for and that mean the same, by the same name, in Trino and in DuckDB.
-# Any other is refused: DuckDB has functions of its own that Athena has not.
+# Functions without a class in sqlglot that have the same name and meaning in Trino and DuckDB. Others are refused:
+# DuckDB has functions that Athena does not have.
 _SAME_IN_BOTH = {
     "array_distinct",
     "bit_count",
@@ -33,17 +32,17 @@ _SAME_IN_BOTH = {
 
 
 @dataclass(frozen=True)
-class Translated:
-    """DuckDB's text, and the tables of the catalog that it reads."""
+class Translation:
+    """A query's text for DuckDB, and the tables of the catalog that it reads."""
 
     sql: str
     tables: frozenset[TableName]
 
 
-def translate(query: exp.Query, database: str | None) -> Translated:
-    """The query for DuckDB, every table named in full.
+def translate(query: exp.Query, database: str | None) -> Translation:
+    """The query for DuckDB, with full table names.
 
-    Raises QueryError for functions and table sources that are not Athena's or not known here.
+    Raises QueryError for functions and table sources that Athena, or the local Athena, does not have.
     """
     query = query.copy()
     _refuse(query)
@@ -51,7 +50,7 @@ def translate(query: exp.Query, database: str | None) -> Translated:
     for select in list(query.find_all(exp.Select)):
         _hide_path(select)
     _name_outputs(query)
-    return Translated(query.sql("duckdb"), frozenset(tables))
+    return Translation(query.sql("duckdb"), frozenset(tables))
 
 
 def output_columns(query: exp.Query) -> list[exp.Expression]:
@@ -62,7 +61,7 @@ def output_columns(query: exp.Query) -> list[exp.Expression]:
 
 
 def is_named(column: exp.Expression) -> bool:
-    """Whether a result column has a name of its own: an alias, a column's or a field's, or comes from a star."""
+    """Whether a result column has a name: an alias, that of a column or field, or one from a star."""
     if isinstance(column, exp.Subquery):
         return bool(column.alias)
     return isinstance(column, exp.Alias | exp.Column | exp.Dot | exp.Star | exp.Columns)
@@ -95,7 +94,7 @@ def _qualify(query: exp.Query, database: str | None) -> set[TableName]:
 
 
 def _hide_path(select: exp.Select) -> None:
-    """`"$path"` is a column that a query may name and a star does not show.
+    """Exclude the column `"$path"` from stars; a query may name it.
 
     https://docs.aws.amazon.com/athena/latest/ug/querying-athena-tables.html
     """
@@ -121,7 +120,7 @@ def _sources(select: exp.Select) -> list[exp.Expression]:
 
 
 def _name_outputs(query: exp.Query) -> None:
-    """Mark the columns without a name: Trino calls them by their place, which a star before them moves."""
+    """Mark the columns without a name. Trino names them by their place, which depends on stars before them."""
     for column in output_columns(query):
         if not is_named(column):
             column.replace(exp.alias_(column.copy(), UNNAMED, quoted=True))

@@ -1,4 +1,4 @@
-"""Column types, with Arrow's as the common language: Hive's (DDL and Glue) and Athena's (query results).
+"""Column types: conversions between Arrow's, Hive's (DDL and Glue) and Athena's (query results).
 
 https://docs.aws.amazon.com/athena/latest/ug/data-types.html
 """
@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.local.athena.failures import QueryError, unsupported
+from pipeline.local.athena.statements import QueryError, unsupported
 
 
 @dataclass(frozen=True)
 class _Scalar:
-    """One type: its Arrow type, its name in Hive's DDL, and its name and precision in a query's result."""
+    """A type: its Arrow type, its name in Hive's DDL, and its name and precision in a query's result."""
 
     arrow: pa.DataType
     hive: str
@@ -55,7 +55,7 @@ def from_hive(text: str) -> pa.DataType:
 
 
 class _HiveTypeParser:
-    """Recursive descent over Hive's type grammar."""
+    """A recursive descent parser of Hive's type grammar."""
 
     def __init__(self, tokens: list[str], text: str) -> None:
         self.tokens = tokens
@@ -114,7 +114,7 @@ class _HiveTypeParser:
 
 
 def to_hive(arrow: pa.DataType) -> str:
-    """The Hive type that Glue keeps for a column of a created table."""
+    """The Hive type of a column in Glue."""
     if pa.types.is_decimal(arrow):
         return f"decimal({arrow.precision},{arrow.scale})"
     if pa.types.is_map(arrow):

@@ -1,4 +1,4 @@
-"""Work groups: where a query's results go.
+"""Work groups, which decide the location of query results.
 
 https://docs.aws.amazon.com/athena/latest/ug/workgroups-settings-override.html
 """
@@ -9,19 +9,19 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.store import Document, Store
 
-# The one that every account has.
+# Every account has this work group.
 PRIMARY = "primary"
 MAXIMUM = 50
 _KIND = "athena-work-group"
-_ENGINE = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
+ENGINE_VERSION = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
 
 
 @dataclass(frozen=True)
-class Output:
-    """A query's work group, the location of its results, and whether the group insists on it."""
+class OutputLocation:
+    """A query's work group, the location of its results, and whether the group enforces it."""
 
     workgroup: str
     location: str
@@ -33,11 +33,11 @@ class WorkGroups:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # Where settings enforce nothing a request's own output location counts.
+        # Without enforcement a request's own output location is used.
         store.create(_KIND, PRIMARY, _document(PRIMARY, "", {"EnforceWorkGroupConfiguration": False}))
 
     def create(self, request: dict[str, Any]) -> dict[str, Any]:
-        """CreateWorkGroup. New groups enforce their settings unless told otherwise, as on AWS."""
+        """CreateWorkGroup. As on AWS, new groups enforce their settings by default."""
         name = request["Name"]
         configuration = {"EnforceWorkGroupConfiguration": True, **request.get("Configuration", {})}
         if not self._store.create(_KIND, name, _document(name, request.get("Description", ""), configuration)):
@@ -45,7 +45,7 @@ class WorkGroups:
         return {}
 
     def update(self, request: dict[str, Any]) -> dict[str, Any]:
-        """UpdateWorkGroup: what is not named stays as it is."""
+        """UpdateWorkGroup. Members that the request lacks do not change."""
         name = self._find(request["WorkGroup"])["Name"]
         updates = dict(request.get("ConfigurationUpdates", {}))
         result = updates.pop("ResultConfigurationUpdates", {})
@@ -57,15 +57,15 @@ class WorkGroups:
                 removed = flag.removeprefix("Remove")
                 (configuration.get("ResultConfiguration", {}) if flag in result else configuration).pop(removed, None)
             configuration |= {key: value for key, value in updates.items() if not key.startswith("Remove")}
-            kept = {key: value for key, value in result.items() if not key.startswith("Remove")}
-            if kept:
-                configuration["ResultConfiguration"] = {**configuration.get("ResultConfiguration", {}), **kept}
+            changed = {key: value for key, value in result.items() if not key.startswith("Remove")}
+            if changed:
+                configuration["ResultConfiguration"] = {**configuration.get("ResultConfiguration", {}), **changed}
 
         self._store.update(_KIND, name, change)
         return {}
 
     def delete(self, request: dict[str, Any]) -> dict[str, Any]:
-        """DeleteWorkGroup. Queries that ran in it are still described, so none is in the way."""
+        """DeleteWorkGroup. Its queries are retained."""
         name = self._find(request["WorkGroup"])["Name"]
         if name == PRIMARY:
             raise ServiceError("InvalidRequestException", "Cannot delete primary work group")
@@ -78,37 +78,39 @@ class WorkGroups:
 
     def list(self, request: dict[str, Any]) -> dict[str, Any]:
         """ListWorkGroups."""
-        start, size = int(request.get("NextToken", "0")), min(request.get("MaxResults", MAXIMUM), MAXIMUM)
+        start, size = page_of(request, MAXIMUM)
         groups = self._store.list(_KIND)
         summaries = [
-            {key: group[key] for key in ("Name", "State", "Description", "CreationTime")} | {"EngineVersion": _ENGINE}
+            {key: group[key] for key in ("Name", "State", "Description", "CreationTime")}
+            | {"EngineVersion": ENGINE_VERSION}
             for group in groups[start : start + size]
         ]
         more = {"NextToken": str(start + size)} if start + size < len(groups) else {}
         return {"WorkGroups": summaries, **more}
 
     def name_in(self, request: dict[str, Any]) -> str:
-        """The work group that a request names, or primary. Raises ServiceError where there is none."""
+        """The work group that a request names, or primary. Raises ServiceError if there is no such group."""
         name: str = self._find(request.get("WorkGroup", PRIMARY))["Name"]
         return name
 
-    def output_of(self, request: dict[str, Any]) -> Output:
-        """Where the results of a StartQueryExecution go: the group's place where it enforces it or the request has
-        none. Raises ServiceError where neither has one.
+    def output_of(self, request: dict[str, Any]) -> OutputLocation:
+        """The location of the results of a StartQueryExecution: the group's if it enforces it or the request has none.
+
+        Raises ServiceError if neither has one.
         """
         group = self._find(request.get("WorkGroup", PRIMARY))
         configuration = group["Configuration"]
         own = configuration.get("ResultConfiguration", {}).get("OutputLocation")
-        asked = request.get("ResultConfiguration", {}).get("OutputLocation")
+        requested = request.get("ResultConfiguration", {}).get("OutputLocation")
         enforced = bool(own and configuration["EnforceWorkGroupConfiguration"])
-        location = own if enforced or not asked else asked
+        location = own if enforced or not requested else requested
         if not location:
             raise ServiceError(
                 "InvalidRequestException",
                 "No output location provided. An output location is required either through the Workgroup result "
                 "configuration setting or as an API input.",
             )
-        return Output(group["Name"], location, enforced)
+        return OutputLocation(group["Name"], location, enforced)
 
     def _find(self, name: str) -> Document:
         group = self._store.get(_KIND, name)
@@ -117,11 +119,19 @@ class WorkGroups:
         return group
 
 
+def page_of(request: dict[str, Any], maximum: int) -> tuple[int, int]:
+    """Number of the first item of a page, and the number of items. Raises ServiceError for a malformed NextToken."""
+    token = request.get("NextToken", "0")
+    if not token.isdecimal():
+        raise ServiceError("InvalidRequestException", f"NextToken {token!r} is not valid")
+    return int(token), min(request.get("MaxResults", maximum), maximum)
+
+
 def _document(name: str, description: str, configuration: dict[str, Any]) -> Document:
     return {
         "Name": name,
         "State": "ENABLED",
         "Description": description,
         "CreationTime": time.time(),
-        "Configuration": {"EngineVersion": _ENGINE, **configuration},
+        "Configuration": {"EngineVersion": ENGINE_VERSION, **configuration},
     }

@@ -1,4 +1,4 @@
-"""What happens when a change set is executed or a stack is deleted: resources in order, and back again on a failure.
+"""Executes change sets and deletes stacks: resources in order, with a rollback after a failure.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 """
@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.aws.cloudformation import Evaluation, TemplateError, ordered
-from pipeline.local.cloudformation.changes import POLICIES, differing, outputs
+from pipeline.aws.cloudformation import ResolvedTemplate, TemplateError, ordered
+from pipeline.local.cloudformation.changes import POLICIES, RETAINED, differing, outputs
+from pipeline.local.cloudformation.kinds import KINDS
 from pipeline.local.cloudformation.stacks import DELETED, Stacks
 from pipeline.local.context import now
 from pipeline.local.store import Document
@@ -19,11 +20,10 @@ from pipeline.local.store import Document
 log = logging.getLogger(__name__)
 
 STOPPED = "The local cloud was stopped meanwhile"
-_KEPT = ("Retain", "RetainExceptOnCreate")
 
 
 class ResourceError(Exception):
-    """A resource that could not be made, with the reason."""
+    """A resource could not be created, changed or imported."""
 
 
 class Engine:
@@ -35,172 +35,190 @@ class Engine:
         self._closing = threading.Event()
 
     def start(self, work: Callable[[], None], stack: Document) -> None:
-        """Do something to a stack in the background."""
+        """Run `work` on a stack in the background."""
 
         def run() -> None:
             try:
                 work()
             except Exception as error:
-                # Nobody may wait for it for ever.
+                # A client that waits for the stack must see an end.
                 log.exception("stack %s", stack["StackName"])
                 self._give_up(stack, f"{type(error).__name__}: {error}")
 
-        self._threads = [one for one in self._threads if one.is_alive()]
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
         thread = threading.Thread(target=run, name=f"stack-{stack['StackName']}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
     def close(self) -> None:
-        """Stop behind the resource that is being worked on."""
+        """Stop after the resource in work."""
         self._closing.set()
         for thread in self._threads:
             thread.join(60)
 
     def restore(self) -> None:
-        """After a start: make anew what was forgotten, and say of what was interrupted that it was."""
-        for stack in self._stacks.all():
-            if stack["StackStatus"] == DELETED:
-                continue
+        """After a start: fail the stacks that were interrupted, and create again the resources that were in memory."""
+        for stack in self._stacks.living():
             if stack["StackStatus"].endswith("_IN_PROGRESS") and not stack["StackStatus"].startswith("REVIEW"):
                 self._give_up(stack, STOPPED)
-            self._make_anew(stack)
+            self._create_again(stack)
 
     def _give_up(self, stack: Document, reason: str) -> None:
-        """End what was under way in the state of one that cannot go back either."""
+        """Set the status of an operation that has failed and cannot be rolled back."""
         operation = stack["StackStatus"].split("_")[0]
         failed = {"IMPORT": "IMPORT_ROLLBACK_FAILED", "UPDATE": "UPDATE_ROLLBACK_FAILED"}
         self._stacks.enter(stack, failed.get(operation, f"{operation}_FAILED"), reason)
         self._stacks.save(stack)
 
-    def _make_anew(self, stack: Document) -> None:
-        for one in stack["Resources"].values():
-            kind = self._stacks.kind(one["ResourceType"])
-            if kind.forgotten and one["ResourceStatus"].endswith(("_COMPLETE", "UPDATE_FAILED")):
+    def _create_again(self, stack: Document) -> None:
+        for resource in stack["Resources"].values():
+            is_present = resource["ResourceStatus"].endswith(("_COMPLETE", "UPDATE_FAILED"))
+            if is_present and not KINDS[resource["ResourceType"]].persistent:
                 try:
-                    kind.put(one["Name"], one["Properties"])
+                    self._put(resource)
                 except Exception:
-                    log.exception("stack %s: %s is not made anew", stack["StackName"], one["LogicalResourceId"])
+                    logical = resource["LogicalResourceId"]
+                    log.exception("stack %s: %s could not be created again", stack["StackName"], logical)
+
+    def _put(self, resource: Document) -> None:
+        kind = KINDS[resource["ResourceType"]]
+        kind.put(self._stacks.account, resource["Name"], resource["Properties"])
+
+    def _exists(self, resource: Document) -> bool | None:
+        """None if the service refuses to answer; the operation that follows then fails with the reason."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        kind = KINDS[resource["ResourceType"]]
+        try:
+            return kind.exists(self._stacks.account, resource["Name"], resource["Properties"])
+        except (ClientError, BotoCoreError, KeyError):
+            return None
+
+    def _set_reference(self, resource: Document) -> None:
+        kind = KINDS[resource["ResourceType"]]
+        reference = kind.reference(self._stacks.account, resource["Name"], resource["Properties"])
+        resource["PhysicalResourceId"] = reference
 
     # ------------------------------------------------------------------------------------------------ executing
 
     def execute(self, stack: Document, change_set: Document) -> None:
-        """Bring a stack to the template of a change set, and back where that fails."""
+        """Bring a stack to the template of a change set, and back if that fails."""
         operation = change_set["ChangeSetType"]
         before = {key: stack[key] for key in ("Template", "Parameters", "Outputs", "Capabilities")}
         past = dict(stack["Resources"])
         replaced: list[Document] = []
         try:
-            self._bring(stack, change_set, replaced)
+            self._apply(stack, change_set, replaced)
         except ResourceError as error:
             self._roll_back(stack, operation, past, before, str(error))
             return
         if operation == "UPDATE":
-            # A state without an event of its own: botocore's model of events has none.
+            # botocore's model of events has no such status.
             stack["StackStatus"] = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
             self._stacks.save(stack)
-            gone = [one for name, one in past.items() if name in change_set["Removed"]]
-            self._clean_up(stack, [*replaced, *gone])
+            removed = [resource for name, resource in past.items() if name in change_set["Removed"]]
+            self._clean_up(stack, [*replaced, *removed])
         self._stacks.enter(stack, f"{operation}_COMPLETE")
         self._stacks.save(stack)
 
-    def _bring(self, stack: Document, change_set: Document, replaced: list[Document]) -> None:
-        evaluation = self._stacks.evaluation(stack, change_set["Template"], change_set["Parameters"])
-        wanted = evaluation.resources()
+    def _apply(self, stack: Document, change_set: Document, replaced: list[Document]) -> None:
+        template = self._stacks.resolve(stack, change_set["Template"], change_set["Parameters"])
+        wanted = template.resources()
         for logical in ordered(wanted):
             if self._closing.is_set():
                 raise ResourceError(STOPPED)
             resource = {**wanted[logical], "LogicalResourceId": logical}
             try:
                 if logical in change_set["Imported"]:
-                    self._import(stack, resource, evaluation, change_set["Imported"][logical])
+                    self._import(stack, resource, template, change_set["Imported"][logical])
                 elif logical in stack["Resources"]:
-                    self._modify(stack, resource, evaluation, replaced)
+                    self._modify(stack, resource, template, replaced)
                 else:
-                    self._create(stack, resource, evaluation)
+                    self._create(stack, resource, template)
             except (TemplateError, KeyError, TypeError, ValueError) as error:
-                # A property that is missing or of another form than the service's.
+                # A property is missing or malformed.
                 status = "UPDATE_FAILED" if logical in stack["Resources"] else "CREATE_FAILED"
-                raise self._failed(stack, _document(resource, {}, ""), status, _words(error)) from error
+                raise self._failed(stack, _document(resource, {}, ""), status, _handler_message(error)) from error
         stack |= {
             "Template": change_set["Template"],
             "Parameters": change_set["Parameters"],
             "Capabilities": change_set["Capabilities"],
-            "Description": evaluation.template.get("Description", ""),
-            "Outputs": outputs(evaluation),
+            "Description": template.template.get("Description", ""),
+            "Outputs": outputs(template),
         }
 
-    def _create(self, stack: Document, resource: Mapping[str, Any], evaluation: Evaluation, old_name: str = "") -> None:
-        kind = self._stacks.kind(resource["Type"])
-        properties = evaluation.value(resource.get("Properties", {}))
-        name = kind.name(stack["StackName"], resource["LogicalResourceId"], properties)
-        one = _document(resource, properties, name)
-        present = stack["Resources"].get(resource["LogicalResourceId"])
+    def _create(
+        self, stack: Document, declared: Mapping[str, Any], template: ResolvedTemplate, old_name: str = ""
+    ) -> None:
+        logical = declared["LogicalResourceId"]
+        properties = template.value(declared.get("Properties", {}))
+        name = KINDS[declared["Type"]].name(stack["StackName"], logical, properties)
+        resource = _document(declared, properties, name)
         if name == old_name:
             raise self._failed(
                 stack,
-                present or one,
+                stack["Resources"][logical],
                 "UPDATE_FAILED",
                 "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename"
                 f" {name} and update the stack again.",
             )
-        self._stacks.mark(stack, one, "CREATE_IN_PROGRESS")
+        self._stacks.mark(stack, resource, "CREATE_IN_PROGRESS")
         self._stacks.save(stack)
-        if _said(lambda: kind.exists(name, properties)) is True:
+        if self._exists(resource):
             reason = f'Resource handler returned message: "{name} already exists" (HandlerErrorCode: AlreadyExists)'
-            raise self._failed(stack, one, "CREATE_FAILED", reason)
-        # From here on it is the stack's, also where it is made by half: going back takes it away.
-        stack["Resources"][resource["LogicalResourceId"]] = one
-        if problem := _problem(lambda: kind.put(name, properties)):
-            raise self._failed(stack, one, "CREATE_FAILED", problem)
-        one["PhysicalResourceId"] = kind.reference(name, properties)
-        self._stacks.mark(stack, one, "CREATE_COMPLETE")
+            raise self._failed(stack, resource, "CREATE_FAILED", reason)
+        # The resource belongs to the stack even if its creation fails halfway: a rollback deletes it.
+        stack["Resources"][logical] = resource
+        if problem := _problem(lambda: self._put(resource)):
+            raise self._failed(stack, resource, "CREATE_FAILED", problem)
+        self._set_reference(resource)
+        self._stacks.mark(stack, resource, "CREATE_COMPLETE")
         self._stacks.save(stack)
 
     def _modify(
-        self, stack: Document, resource: Mapping[str, Any], evaluation: Evaluation, replaced: list[Document]
+        self, stack: Document, declared: Mapping[str, Any], template: ResolvedTemplate, replaced: list[Document]
     ) -> None:
-        logical = resource["LogicalResourceId"]
-        kind, present = self._stacks.kind(resource["Type"]), stack["Resources"][logical]
-        properties = evaluation.value(resource.get("Properties", {}))
-        policies = {name: resource.get(name, "Delete") for name in POLICIES}
+        logical = declared["LogicalResourceId"]
+        kind, present = KINDS[declared["Type"]], stack["Resources"][logical]
+        properties = template.value(declared.get("Properties", {}))
+        policies = {name: declared.get(name, "Delete") for name in POLICIES}
         different = differing(properties, present["Properties"])
         if not different:
             stack["Resources"][logical] = {**present, **policies}
             return
         if different & (kind.replacing | {kind.naming}):
-            self._create(stack, resource, evaluation, old_name=present["Name"])
+            self._create(stack, declared, template, old_name=present["Name"])
             replaced.append(present)
             return
-        one = {**present, **policies, "Properties": properties}
-        # Also where it is changed by half: going back puts what was.
-        stack["Resources"][logical] = one
-        self._stacks.mark(stack, one, "UPDATE_IN_PROGRESS")
+        resource = {**present, **policies, "Properties": properties}
+        # The stack has the new properties even if the change fails halfway: a rollback puts the old ones.
+        stack["Resources"][logical] = resource
+        self._stacks.mark(stack, resource, "UPDATE_IN_PROGRESS")
         self._stacks.save(stack)
-        if problem := _problem(lambda: kind.put(present["Name"], properties)):
-            raise self._failed(stack, one, "UPDATE_FAILED", problem)
-        self._stacks.mark(stack, one, "UPDATE_COMPLETE")
-        self._stacks.save(stack)
-
-    def _import(self, stack: Document, resource: Mapping[str, Any], evaluation: Evaluation, name: str) -> None:
-        """Take what is there as it is: an import changes nothing of it."""
-        kind = self._stacks.kind(resource["Type"])
-        one = _document(resource, evaluation.value(resource.get("Properties", {})), name)
-        one["PhysicalResourceId"] = name
-        self._stacks.mark(stack, one, "IMPORT_IN_PROGRESS", "Resource import started.")
-        if _said(lambda: kind.exists(name, one["Properties"])) is not True:
-            reason = f"Resource of type '{resource['Type']}' with identifier '{name}' was not found."
-            raise self._failed(stack, one, "IMPORT_FAILED", reason)
-        one["PhysicalResourceId"] = kind.reference(name, one["Properties"])
-        stack["Resources"][resource["LogicalResourceId"]] = one
-        self._stacks.mark(stack, one, "IMPORT_COMPLETE", "Resource import completed.")
+        if problem := _problem(lambda: self._put(resource)):
+            raise self._failed(stack, resource, "UPDATE_FAILED", problem)
+        self._stacks.mark(stack, resource, "UPDATE_COMPLETE")
         self._stacks.save(stack)
 
-    def _failed(self, stack: Document, one: Document, status: str, reason: str) -> ResourceError:
-        self._stacks.mark(stack, one, status, reason)
+    def _import(self, stack: Document, declared: Mapping[str, Any], template: ResolvedTemplate, name: str) -> None:
+        """Import an existing resource without any change to it."""
+        resource = _document(declared, template.value(declared.get("Properties", {})), name)
+        resource["PhysicalResourceId"] = name
+        self._stacks.mark(stack, resource, "IMPORT_IN_PROGRESS", "Resource import started.")
+        if not self._exists(resource):
+            reason = f"Resource of type '{declared['Type']}' with identifier '{name}' was not found."
+            raise self._failed(stack, resource, "IMPORT_FAILED", reason)
+        self._set_reference(resource)
+        stack["Resources"][declared["LogicalResourceId"]] = resource
+        self._stacks.mark(stack, resource, "IMPORT_COMPLETE", "Resource import completed.")
         self._stacks.save(stack)
-        return ResourceError(f"The following resource(s) failed: [{one['LogicalResourceId']}].")
 
-    # ------------------------------------------------------------------------------------------------ going back
+    def _failed(self, stack: Document, resource: Document, status: str, reason: str) -> ResourceError:
+        self._stacks.mark(stack, resource, status, reason)
+        self._stacks.save(stack)
+        return ResourceError(f"The following resource(s) failed: [{resource['LogicalResourceId']}].")
+
+    # ----------------------------------------------------------------------------------------------- rolling back
 
     def _roll_back(
         self, stack: Document, operation: str, past: Mapping[str, Document], before: Mapping[str, Any], reason: str
@@ -209,15 +227,14 @@ class Engine:
         self._stacks.enter(stack, f"{prefix}_IN_PROGRESS", reason)
         self._stacks.save(stack)
         failed = False
-        for logical, one in reversed(list(stack["Resources"].items())):
+        for logical, resource in reversed(list(stack["Resources"].items())):
             earlier = past.get(logical)
-            if earlier is None or earlier["Name"] != one["Name"]:
-                failed |= not self._delete(stack, one, keep=operation == "IMPORT")
+            if earlier is None or earlier["Name"] != resource["Name"]:
+                failed |= not self._delete(stack, resource, retain=operation == "IMPORT")
                 if earlier is not None:
                     stack["Resources"][logical] = earlier
-            elif earlier["Properties"] != one["Properties"]:
-                kind = self._stacks.kind(one["ResourceType"])
-                problem = _problem(lambda: kind.put(earlier["Name"], earlier["Properties"]))  # noqa: B023
+            elif earlier["Properties"] != resource["Properties"]:
+                problem = _problem(lambda: self._put(earlier))  # noqa: B023
                 stack["Resources"][logical] = earlier
                 self._stacks.mark(stack, earlier, "UPDATE_FAILED" if problem else "UPDATE_COMPLETE", problem)
                 failed |= bool(problem)
@@ -228,15 +245,16 @@ class Engine:
     # -------------------------------------------------------------------------------------------------- deleting
 
     def delete(self, stack: Document, retained: list[str]) -> None:
-        """Delete a stack with its resources, but those that are to be kept."""
-        template = self._stacks.evaluation(stack, stack["Template"], stack["Parameters"]) if stack["Template"] else None
-        order = ordered(template.resources()) if template else []
-        known = [name for name in order if name in stack["Resources"]]
-        rest = [name for name in stack["Resources"] if name not in known]
+        """Delete a stack with its resources, except those to be retained."""
+        order: list[str] = []
+        if stack["Template"]:
+            order = ordered(self._stacks.resolve(stack, stack["Template"], stack["Parameters"]).resources())
+        order = [name for name in order if name in stack["Resources"]]
+        others = [name for name in stack["Resources"] if name not in order]
         failed = []
-        for logical in reversed([*known, *rest]):
-            one = stack["Resources"][logical]
-            if self._closing.is_set() or not self._delete(stack, one, keep=logical in retained):
+        for logical in reversed([*order, *others]):
+            resource = stack["Resources"][logical]
+            if self._closing.is_set() or not self._delete(stack, resource, retain=logical in retained):
                 failed.append(logical)
         if failed:
             reason = STOPPED if self._closing.is_set() else f"The following resource(s) failed to delete: {failed}."
@@ -246,48 +264,49 @@ class Engine:
             self._stacks.enter(stack, DELETED)
         self._stacks.save(stack)
 
-    def _clean_up(self, stack: Document, gone: list[Document]) -> None:
-        """Delete what an update left behind; a failure is an event, and the update is complete all the same."""
-        for one in gone:
-            replaced = stack["Resources"].get(one["LogicalResourceId"], one) is not one
-            policy = one["UpdateReplacePolicy" if replaced else "DeletionPolicy"]
-            living = stack["Resources"].get(one["LogicalResourceId"])
-            self._delete(stack, one, keep=policy in _KEPT, policy="")
-            if replaced and living is not None:
-                stack["Resources"][one["LogicalResourceId"]] = living
+    def _clean_up(self, stack: Document, superseded: list[Document]) -> None:
+        """Delete replaced and removed resources. A failure is an event, and the update is complete nevertheless."""
+        for resource in superseded:
+            logical = resource["LogicalResourceId"]
+            living = stack["Resources"].get(logical, resource)
+            replaced = living is not resource
+            self._delete(stack, resource, policy="UpdateReplacePolicy" if replaced else "DeletionPolicy")
+            if replaced:
+                stack["Resources"][logical] = living
 
-    def _delete(self, stack: Document, one: Document, *, keep: bool, policy: str | None = None) -> bool:
-        """Delete one resource and take it from the stack; False where it could not be deleted."""
-        policy = one["DeletionPolicy"] if policy is None else policy
-        if keep or policy in _KEPT:
-            self._stacks.mark(stack, one, "DELETE_SKIPPED")
+    def _delete(
+        self, stack: Document, resource: Document, *, retain: bool = False, policy: str = "DeletionPolicy"
+    ) -> bool:
+        """Delete a resource and remove it from the stack. Returns False if it could not be deleted."""
+        if retain or resource[policy] in RETAINED:
+            self._stacks.mark(stack, resource, "DELETE_SKIPPED")
         else:
-            self._stacks.mark(stack, one, "DELETE_IN_PROGRESS")
+            self._stacks.mark(stack, resource, "DELETE_IN_PROGRESS")
             self._stacks.save(stack)
-            kind = self._stacks.kind(one["ResourceType"])
-            if problem := _problem(lambda: kind.delete(one["Name"], one["Properties"])):
-                self._stacks.mark(stack, one, "DELETE_FAILED", problem)
+            kind = KINDS[resource["ResourceType"]]
+            if problem := _problem(lambda: kind.delete(self._stacks.account, resource["Name"], resource["Properties"])):
+                self._stacks.mark(stack, resource, "DELETE_FAILED", problem)
                 self._stacks.save(stack)
                 return False
-            self._stacks.mark(stack, one, "DELETE_COMPLETE")
-        stack["Resources"].pop(one["LogicalResourceId"], None)
+            self._stacks.mark(stack, resource, "DELETE_COMPLETE")
+        stack["Resources"].pop(resource["LogicalResourceId"], None)
         self._stacks.save(stack)
         return True
 
 
-def _document(resource: Mapping[str, Any], properties: dict[str, Any], name: str) -> Document:
+def _document(declared: Mapping[str, Any], properties: dict[str, Any], name: str) -> Document:
     return {
-        "LogicalResourceId": resource["LogicalResourceId"],
+        "LogicalResourceId": declared["LogicalResourceId"],
         "PhysicalResourceId": "",
         "Name": name,
-        "ResourceType": resource["Type"],
+        "ResourceType": declared["Type"],
         "Properties": properties,
-        **{policy: resource.get(policy, "Delete") for policy in POLICIES},
+        **{policy: declared.get(policy, "Delete") for policy in POLICIES},
     }
 
 
 def _problem(call: Callable[[], object]) -> str:
-    """What a service says against a call, as CloudFormation words it; empty where it says nothing."""
+    """The error of a call in CloudFormation's words; empty if it succeeds."""
     from botocore.exceptions import ClientError
 
     try:
@@ -297,22 +316,12 @@ def _problem(call: Callable[[], object]) -> str:
         message = " ".join(str(reason.get("Message", "")).split())
         return f'Resource handler returned message: "{message}" (HandlerErrorCode: {reason["Code"]})'
     except Exception as error:
-        # A property of a wrong type, or a value that the service's model has no place for.
-        return _words(error)
+        # A property of a wrong type, or one that the service does not have.
+        return _handler_message(error)
     return ""
 
 
-def _words(error: Exception) -> str:
+def _handler_message(error: Exception) -> str:
     missing = isinstance(error, KeyError)
     message = f"Required property {error} is missing" if missing else " ".join(str(error).split())
     return f'Resource handler returned message: "{message}" (HandlerErrorCode: InvalidRequest)'
-
-
-def _said(call: Callable[[], bool]) -> bool | None:
-    """A yes or no, or None where the service gives neither: the call that follows says why."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        return call()
-    except (ClientError, BotoCoreError, KeyError):
-        return None

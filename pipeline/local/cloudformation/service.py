@@ -1,4 +1,7 @@
-"""CloudFormation's operations."""
+"""CloudFormation's operations.
+
+https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/Welcome.html
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,24 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.aws.cloudformation import LARGEST_BODY, TemplateError
-from pipeline.local.cloudformation.changes import MissingCapabilityError, changes, checked, outputs
+from pipeline.local.cloudformation.changes import MissingCapabilityError, changes, check, outputs
 from pipeline.local.cloudformation.engine import Engine
 from pipeline.local.cloudformation.kinds import KINDS, Account
 from pipeline.local.cloudformation.stacks import DELETED, REVIEW, Stacks
-from pipeline.local.context import Context, now
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.store import Document
 
-Request = dict[str, Any]
 UNCHANGED = "The submitted information didn't contain changes. Submit different information to create a change set."
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html: what no update begins from
+# States without updates: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html
 _FINAL = ("CREATE_FAILED", "ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED")
 _SUMMARY = ("StackId", "StackName", "CreationTime", "LastUpdatedTime", "DeletionTime", "StackStatus")
+_CHANGE_SET_SUMMARY = (
+    *("ChangeSetName", "ChangeSetId", "StackId", "StackName", "CreationTime", "Status", "ExecutionStatus"),
+)
 
 
 class CloudFormation:
-    """Stacks of this account. `start` has to follow once the other services answer."""
+    """The account's stacks. Call `restore` once the other services answer."""
 
     def __init__(self, context: Context) -> None:
         self._stacks = Stacks(Account(context))
@@ -32,15 +36,15 @@ class CloudFormation:
         self._lock = threading.Lock()
 
     def restore(self) -> None:
-        """After a start: what other services forgot is made anew."""
+        """After a start: create again the resources that other services keep in memory."""
         self._engine.restore()
 
     def close(self) -> None:
-        """Stop what is under way."""
+        """Stop the work on stacks."""
         self._engine.close()
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
-        """Operation names and their handlers."""
+        """Handlers by operation."""
         return {
             "CreateChangeSet": self._create_change_set,
             "DeleteChangeSet": self._delete_change_set,
@@ -56,8 +60,6 @@ class CloudFormation:
             "ListStacks": self._list_stacks,
         }
 
-    # ---------------------------------------------------------------------------------------------- change sets
-
     def _create_change_set(self, request: Request) -> Request:
         with self._lock:
             stack = self._stack_for(request)
@@ -69,7 +71,7 @@ class CloudFormation:
         return {"Id": change_set["ChangeSetId"], "StackId": stack["StackId"]}
 
     def _stack_for(self, request: Request) -> Document:
-        """The stack that a change set is for: it is there for an update, and is not yet for a creation."""
+        """The stack of a change set: an existing one for an update, a new one for a creation."""
         name, kind = request["StackName"], request.get("ChangeSetType", "UPDATE")
         stack = self._stacks.find(name)
         living = stack is not None and stack["StackStatus"] not in (REVIEW, DELETED)
@@ -93,28 +95,28 @@ class CloudFormation:
     def _change_set(self, stack: Document, request: Request) -> Document:
         template, parameters = _template(stack, request), _parameters(stack, request)
         capabilities = request.get("Capabilities", [])
-        if any(one["ChangeSetName"] == request["ChangeSetName"] for one in self._stacks.change_sets(stack)):
+        if any(item["ChangeSetName"] == request["ChangeSetName"] for item in self._stacks.change_sets(stack)):
             raise ServiceError("AlreadyExistsException", f"ChangeSet {request['ChangeSetName']} already exists")
-        evaluation = self._stacks.evaluation(stack, template, parameters)
+        resolved = self._stacks.resolve(stack, template, parameters)
         try:
-            resources = checked(evaluation, capabilities)
-            imported = self._imported(request, resources, stack)
-            found = changes(self._stacks, stack, evaluation, imported)
+            check(resolved, capabilities)
+            imported = self._imported(request, resolved.resources(), stack)
+            listed = changes(stack, resolved, imported)
         except MissingCapabilityError as error:
             raise ServiceError("InsufficientCapabilitiesException", str(error)) from None
         except TemplateError as error:
             raise _invalid(str(error)) from None
         kind = request.get("ChangeSetType", "UPDATE")
-        if kind == "IMPORT" and (other := [one.logical for one in found if one.action != "Import"]):
+        if kind == "IMPORT" and (other := [change.logical for change in listed if change.action != "Import"]):
             raise _invalid(f"As part of the import operation, you cannot modify or add resources: {', '.join(other)}")
-        if kind == "IMPORT" and evaluation.template.get("Outputs", {}) and not stack["Resources"]:
+        if kind == "IMPORT" and resolved.template.get("Outputs", {}) and not stack["Resources"]:
             raise _invalid("As part of the import operation, you cannot modify or add [Outputs]")
-        # Other outputs alone are a change, though of no resource.
-        unchanged = kind == "UPDATE" and not found and outputs(evaluation) == stack["Outputs"]
+        # Changed outputs are a change, even without a changed resource.
+        unchanged = kind == "UPDATE" and not listed and outputs(resolved) == stack["Outputs"]
         name = request["ChangeSetName"]
         return {
             "ChangeSetName": name,
-            "ChangeSetId": self._stacks.account.arn("cloudformation", f"changeSet/{name}/{uuid.uuid4()}"),
+            "ChangeSetId": self._stacks.account.context.arn("cloudformation", f"changeSet/{name}/{uuid.uuid4()}"),
             "ChangeSetType": kind,
             "StackId": stack["StackId"],
             "StackName": stack["StackName"],
@@ -126,91 +128,89 @@ class CloudFormation:
             "Parameters": parameters,
             "Capabilities": capabilities,
             "Imported": imported,
-            "Removed": [one.logical for one in found if one.action == "Remove"],
-            "Changes": [one.described() for one in found],
+            "Removed": [change.logical for change in listed if change.action == "Remove"],
+            "Changes": [change.description() for change in listed],
         }
 
     @staticmethod
     def _imported(request: Request, resources: dict[str, Any], stack: Document) -> dict[str, str]:
-        """Names of what is to be imported, by logical id."""
+        """Names of the resources to import, by logical id."""
         imported = {}
-        for one in request.get("ResourcesToImport", []):
-            logical, identifier = one["LogicalResourceId"], one["ResourceIdentifier"]
+        for item in request.get("ResourcesToImport", []):
+            logical, identifier = item["LogicalResourceId"], item["ResourceIdentifier"]
             if logical not in resources or logical in stack["Resources"]:
                 raise _invalid(f"Resource {logical} is not in the template, or in the stack already")
-            naming = KINDS[one["ResourceType"]].naming
+            naming = KINDS[item["ResourceType"]].naming
             if set(identifier) != {naming}:
-                raise _invalid(f"Resource identifier of {one['ResourceType']} is [{naming}]")
+                raise _invalid(f"Resource identifier of {item['ResourceType']} is [{naming}]")
             if "DeletionPolicy" not in resources[logical]:
                 raise _invalid(f"Resources [{logical}] is missing DeletionPolicy attribute in the template")
             imported[logical] = identifier[naming]
         return imported
 
     def _describe_change_set(self, request: Request) -> Request:
-        found = self._stacks.change_set(request["ChangeSetName"], request.get("StackName"))
-        kept = ("ChangeSetName", "ChangeSetId", "StackId", "StackName", "CreationTime", "Status", "ExecutionStatus")
-        return {
-            **{key: found[key] for key in (*kept, "StatusReason", "Capabilities", "Changes")},
-            "Parameters": _listed(found["Parameters"]),
-        }
+        change_set = self._stacks.change_set(request["ChangeSetName"], request.get("StackName"))
+        keys = (*_CHANGE_SET_SUMMARY, "StatusReason", "Capabilities", "Changes")
+        return {**{key: change_set[key] for key in keys}, "Parameters": _listed(change_set["Parameters"])}
 
     def _list_change_sets(self, request: Request) -> Request:
         stack = self._stacks.get(request["StackName"])
-        kept = ("ChangeSetName", "ChangeSetId", "StackId", "StackName", "CreationTime", "Status", "ExecutionStatus")
-        return {"Summaries": [{key: one[key] for key in kept} for one in self._stacks.change_sets(stack)]}
+        change_sets = self._stacks.change_sets(stack)
+        return {"Summaries": [{key: item[key] for key in _CHANGE_SET_SUMMARY} for item in change_sets]}
 
     def _delete_change_set(self, request: Request) -> Request:
-        found = self._stacks.find_change_set(request["ChangeSetName"], request.get("StackName"))
-        if found is not None:
-            self._stacks.delete_change_set(found)
+        change_set = self._stacks.find_change_set(request["ChangeSetName"], request.get("StackName"))
+        if change_set is not None:
+            self._stacks.delete_change_set(change_set)
         return {}
 
     def _execute_change_set(self, request: Request) -> Request:
         with self._lock:
-            found = self._stacks.change_set(request["ChangeSetName"], request.get("StackName"))
-            stack = self._stacks.get(found["StackId"])
-            if found["ExecutionStatus"] != "AVAILABLE":
+            change_set = self._stacks.change_set(request["ChangeSetName"], request.get("StackName"))
+            stack = self._stacks.get(change_set["StackId"])
+            if change_set["ExecutionStatus"] != "AVAILABLE":
                 raise ServiceError(
                     "InvalidChangeSetStatus",
-                    f"ChangeSet [{found['ChangeSetId']}] cannot be executed in its current status of"
-                    f" [{found['Status']}]",
+                    f"ChangeSet [{change_set['ChangeSetId']}] cannot be executed in its current status of"
+                    f" [{change_set['Status']}]",
                 )
             if stack["StackStatus"] != REVIEW:
                 self._refuse_busy(stack)
-            # All change sets were of the stack as it was.
-            for one in self._stacks.change_sets(stack):
-                self._stacks.delete_change_set(one)
+            # The other change sets were compared with the stack before this change.
+            self._delete_change_sets(stack)
             stack["LastUpdatedTime"] = now()
-            self._stacks.enter(stack, f"{found['ChangeSetType']}_IN_PROGRESS", "User Initiated")
+            self._stacks.enter(stack, f"{change_set['ChangeSetType']}_IN_PROGRESS", "User Initiated")
             self._stacks.save(stack)
-        self._engine.start(lambda: self._engine.execute(stack, found), stack)
+        self._engine.start(lambda: self._engine.execute(stack, change_set), stack)
         return {}
 
-    # -------------------------------------------------------------------------------------------------- stacks
+    def _delete_change_sets(self, stack: Document) -> None:
+        for change_set in self._stacks.change_sets(stack):
+            self._stacks.delete_change_set(change_set)
 
     def _describe_stacks(self, request: Request) -> Request:
         name = request.get("StackName")
-        stacks = [self._stacks.get(name)] if name else [s for s in self._stacks.all() if s["StackStatus"] != DELETED]
-        return {"Stacks": [_described(one) for one in stacks]}
+        stacks = [self._stacks.get(name)] if name else self._stacks.living()
+        return {"Stacks": [_description(stack) for stack in stacks]}
 
     def _list_stacks(self, request: Request) -> Request:
         wanted = request.get("StackStatusFilter")
-        stacks = [one for one in self._stacks.all() if not wanted or one["StackStatus"] in wanted]
-        return {"StackSummaries": [{key: one[key] for key in _SUMMARY if key in one} for one in reversed(stacks)]}
+        stacks = [stack for stack in self._stacks.all() if not wanted or stack["StackStatus"] in wanted]
+        return {"StackSummaries": [{key: stack[key] for key in _SUMMARY if key in stack} for stack in stacks[::-1]]}
 
     def _describe_events(self, request: Request) -> Request:
         return {"StackEvents": self._stacks.get(request["StackName"])["Events"][::-1]}
 
     def _list_resources(self, request: Request) -> Request:
         resources = self._stacks.get(request["StackName"])["Resources"].values()
-        return {"StackResourceSummaries": [_resource(one, "LastUpdatedTimestamp") for one in resources]}
+        return {"StackResourceSummaries": [_resource(item, "LastUpdatedTimestamp") for item in resources]}
 
     def _describe_resources(self, request: Request) -> Request:
         stack = self._stacks.get(request["StackName"])
         wanted = request.get("LogicalResourceId")
         names = {"StackId": stack["StackId"], "StackName": stack["StackName"]}
-        resources = [one for name, one in stack["Resources"].items() if wanted in (None, name)]
-        return {"StackResources": [names | _resource(one, "Timestamp") for one in resources]}
+        resources = [item for name, item in stack["Resources"].items() if wanted in (None, name)]
+        return {"StackResources": [names | _resource(item, "Timestamp") for item in resources]}
 
     def _get_template(self, request: Request) -> Request:
         return {"TemplateBody": self._stacks.get(request["StackName"])["Template"], "StagesAvailable": ["Original"]}
@@ -222,8 +222,7 @@ class CloudFormation:
                 return {}
             if stack["StackStatus"].endswith("_IN_PROGRESS") and stack["StackStatus"] != REVIEW:
                 raise _invalid(f"Stack [{stack['StackId']}] cannot be deleted while in status {stack['StackStatus']}")
-            for one in self._stacks.change_sets(stack):
-                self._stacks.delete_change_set(one)
+            self._delete_change_sets(stack)
             self._stacks.enter(stack, "DELETE_IN_PROGRESS", "User Initiated")
             self._stacks.save(stack)
         retained = request.get("RetainResources", [])
@@ -239,7 +238,7 @@ def _template(stack: Document, request: Request) -> str:
     if request.get("UsePreviousTemplate"):
         return str(stack["Template"])
     if "TemplateBody" not in request:
-        raise _invalid("The local cloud takes a template's body, not its URL")
+        raise _invalid("The local cloud accepts a template's body, not its URL")
     body = str(request["TemplateBody"])
     if len(body.encode()) > LARGEST_BODY:
         raise _invalid(
@@ -251,14 +250,14 @@ def _template(stack: Document, request: Request) -> str:
 
 def _parameters(stack: Document, request: Request) -> dict[str, str]:
     given = {}
-    for one in request.get("Parameters", []):
-        name = one["ParameterKey"]
-        if one.get("UsePreviousValue"):
+    for item in request.get("Parameters", []):
+        name = item["ParameterKey"]
+        if item.get("UsePreviousValue"):
             if name not in stack["Parameters"]:
                 raise _invalid(f"Invalid input for parameter key {name}. Cannot specify usePreviousValue as true")
             given[name] = stack["Parameters"][name]
         else:
-            given[name] = one.get("ParameterValue", "")
+            given[name] = item.get("ParameterValue", "")
     return given
 
 
@@ -266,13 +265,18 @@ def _listed(parameters: dict[str, str]) -> list[dict[str, str]]:
     return [{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()]
 
 
-def _described(stack: Document) -> dict[str, Any]:
-    kept = (*_SUMMARY, "StackStatusReason", "Outputs", "Capabilities", "Tags", "Description")
-    found = {key: stack[key] for key in kept if stack.get(key) not in (None, "")}
-    return {**found, "Parameters": _listed(stack["Parameters"]), "RollbackConfiguration": {}, "DisableRollback": False}
+def _description(stack: Document) -> dict[str, Any]:
+    keys = (*_SUMMARY, "StackStatusReason", "Outputs", "Capabilities", "Tags", "Description")
+    members = {key: stack[key] for key in keys if stack.get(key) not in (None, "")}
+    return {
+        **members,
+        "Parameters": _listed(stack["Parameters"]),
+        "RollbackConfiguration": {},
+        "DisableRollback": False,
+    }
 
 
-def _resource(one: Document, time: str) -> dict[str, Any]:
-    kept = ("LogicalResourceId", "PhysicalResourceId", "ResourceType", "ResourceStatus")
-    reason = {"ResourceStatusReason": one["ResourceStatusReason"]} if one["ResourceStatusReason"] else {}
-    return {**{key: one[key] for key in kept}, time: one["Timestamp"], **reason}
+def _resource(resource: Document, time: str) -> dict[str, Any]:
+    keys = ("LogicalResourceId", "PhysicalResourceId", "ResourceType", "ResourceStatus")
+    reason = {"ResourceStatusReason": resource["ResourceStatusReason"]} if resource["ResourceStatusReason"] else {}
+    return {**{key: resource[key] for key in keys}, time: resource["Timestamp"], **reason}

@@ -1,56 +1,53 @@
-"""Stacks and their change sets as documents in the store, and what is asked about them."""
+"""Stacks and their change sets as documents in the store."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Any
 
-from pipeline.aws.cloudformation import Evaluation, TemplateError, read
-from pipeline.local.cloudformation.kinds import KINDS, Account, Kind
-from pipeline.local.context import now
-from pipeline.local.errors import ServiceError
+from pipeline.aws.cloudformation import ResolvedTemplate, TemplateError, read
+from pipeline.local.cloudformation.kinds import KINDS, Account
+from pipeline.local.context import ServiceError, now
 from pipeline.local.store import Document
 
 STACK, CHANGE_SET = "cloudformation-stack", "cloudformation-change-set"
 REVIEW, DELETED = "REVIEW_IN_PROGRESS", "DELETE_COMPLETE"
-# What is told of a stack's past; the oldest go first.
+# Events per stack; the oldest are dropped.
 EVENTS = 1000
 
 
 class Stacks:
-    """The account's stacks. A stack that was deleted is found by its ARN alone."""
+    """The account's stacks. A deleted stack is found by its ARN only."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self._store = account.context.store
-        self._kinds = {name: kind(account) for name, kind in KINDS.items()}
-
-    def kind(self, resource_type: str) -> Kind:
-        """What makes a type of resources. The type is known: templates with others are refused."""
-        return self._kinds[resource_type]
 
     def all(self) -> list[Document]:
         """Every stack, oldest first."""
         return self._store.list(STACK)
 
+    def living(self) -> list[Document]:
+        """The stacks that are not deleted, oldest first."""
+        return [stack for stack in self.all() if stack["StackStatus"] != DELETED]
+
     def find(self, name: str) -> Document | None:
         """The stack by its name or its ARN."""
         if name.startswith("arn:"):
             return self._store.get(STACK, name)
-        living = (one for one in self.all() if one["StackName"] == name and one["StackStatus"] != DELETED)
-        return next(living, None)
+        return next((stack for stack in self.living() if stack["StackName"] == name), None)
 
     def get(self, name: str) -> Document:
-        """The stack by its name or its ARN. Raises ServiceError."""
+        """As `find`. Raises ServiceError if there is none."""
         stack = self.find(name)
         if stack is None:
             raise ServiceError("ValidationError", f"Stack with id {name} does not exist")
         return stack
 
     def new(self, name: str) -> Document:
-        """A stack without resources, to be reviewed."""
+        """A stack without resources, in review."""
         return {
-            "StackId": self.account.arn("cloudformation", f"stack/{name}/{uuid.uuid4()}"),
+            "StackId": self.account.context.arn("cloudformation", f"stack/{name}/{uuid.uuid4()}"),
             "StackName": name,
             "CreationTime": now(),
             "Template": "",
@@ -65,27 +62,27 @@ class Stacks:
         }
 
     def enter(self, stack: Document, status: str, reason: str = "") -> None:
-        """Bring a stack into a state, with an event."""
+        """Set a stack's status, and record an event."""
         stack["StackStatus"], stack["StackStatusReason"] = status, reason
         subject = (stack["StackName"], stack["StackId"], "AWS::CloudFormation::Stack")
         self._event(stack, subject, status, reason)
 
     def mark(self, stack: Document, resource: Document, status: str, reason: str = "") -> None:
-        """Bring one of a stack's resources into a state, with an event."""
+        """Set a resource's status, and record an event."""
         resource |= {"ResourceStatus": status, "ResourceStatusReason": reason, "Timestamp": now()}
         subject = (resource["LogicalResourceId"], resource["PhysicalResourceId"], resource["ResourceType"])
         self._event(stack, subject, status, reason)
 
     def save(self, stack: Document) -> None:
-        """Keep a stack as it is now."""
+        """Store a stack."""
         self._store.put(STACK, stack["StackId"], stack)
 
     def change_sets(self, stack: Document) -> list[Document]:
         """A stack's change sets, oldest first."""
-        return [one for one in self._store.list(CHANGE_SET) if one["StackId"] == stack["StackId"]]
+        return [item for item in self._store.list(CHANGE_SET) if item["StackId"] == stack["StackId"]]
 
     def find_change_set(self, name: str, stack_name: str | None) -> Document | None:
-        """A change set by its ARN, or by its name and its stack."""
+        """A change set by its ARN, or by its name and its stack. Raises ServiceError for a name without a stack."""
         if name.startswith("arn:"):
             return self._store.get(CHANGE_SET, name)
         if not stack_name:
@@ -93,27 +90,27 @@ class Stacks:
                 "ValidationError", "StackName must be specified if ChangeSetName is not specified as an ARN."
             )
         stack = self.get(stack_name)
-        return next((one for one in self.change_sets(stack) if one["ChangeSetName"] == name), None)
+        return next((item for item in self.change_sets(stack) if item["ChangeSetName"] == name), None)
 
     def change_set(self, name: str, stack_name: str | None) -> Document:
-        """As `find_change_set`. Raises ServiceError where there is none."""
-        found = self.find_change_set(name, stack_name)
-        if found is None:
+        """As `find_change_set`. Raises ServiceError if there is none."""
+        change_set = self.find_change_set(name, stack_name)
+        if change_set is None:
             raise ServiceError("ChangeSetNotFound", f"ChangeSet [{name}] does not exist", 404)
-        return found
+        return change_set
 
     def save_change_set(self, change_set: Document) -> None:
-        """Keep a change set as it is now."""
+        """Store a change set."""
         self._store.put(CHANGE_SET, change_set["ChangeSetId"], change_set)
 
     def delete_change_set(self, change_set: Document) -> None:
-        """Forget a change set."""
+        """Delete a change set."""
         self._store.delete(CHANGE_SET, change_set["ChangeSetId"])
 
-    def evaluation(self, stack: Document, template: str, parameters: dict[str, str]) -> Evaluation:
-        """A template as a stack sees it: references to resources are to those it has.
+    def resolve(self, stack: Document, template: str, parameters: dict[str, str]) -> ResolvedTemplate:
+        """A template with references to the stack's resources. A reference to a resource that it lacks is `{Name}`.
 
-        A reference to one that it has not yet is `{Name}`. Raises ServiceError for a template that is none.
+        Raises ServiceError for a malformed template.
         """
         context = self.account.context
         pseudo: dict[str, Any] = {
@@ -133,14 +130,15 @@ class Stacks:
         def attribute(name: str, attribute: str) -> str:
             if name not in resources:
                 return f"{{{name}.{attribute}}}"
-            one = resources[name]
-            found = self.kind(one["ResourceType"]).attributes(one["Name"], one["Properties"])
-            if attribute not in found:
-                raise TemplateError(f"{one['ResourceType']} has no attribute {attribute}")
-            return found[attribute]
+            resource = resources[name]
+            kind = KINDS[resource["ResourceType"]]
+            attributes = kind.attributes(self.account, resource["Name"], resource["Properties"])
+            if attribute not in attributes:
+                raise TemplateError(f"{resource['ResourceType']} has no attribute {attribute}")
+            return attributes[attribute]
 
         try:
-            return Evaluation(read(template), parameters, pseudo, reference, attribute)
+            return ResolvedTemplate(read(template), parameters, pseudo, reference, attribute)
         except TemplateError as error:
             raise ServiceError("ValidationError", str(error)) from None
 

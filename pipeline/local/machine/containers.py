@@ -1,4 +1,4 @@
-"""Containers as child processes: an image's source on PYTHONPATH, `/opt/ml` moved by SAGEMAKER_BASE_DIR."""
+"""Containers as child processes: an image's source on PYTHONPATH, `/opt/ml` replaced by SAGEMAKER_BASE_DIR."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pathlib import Path
 from pipeline.local.context import Context
 
 OPT_ML = "/opt/ml"
-# Between SIGTERM and SIGKILL, as StopTrainingJob and a spot interruption give it:
+# Between SIGTERM and SIGKILL, as for StopTrainingJob and a spot interruption:
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopTrainingJob.html
 STOP_SECONDS = 120
 
 
 def inside(base: Path, path: str) -> Path:
-    """Where the container's `path`, which lies below /opt/ml, is on this machine."""
+    """The path on this machine of a container's path below /opt/ml. Raises ValueError for other paths."""
     if path != OPT_ML and not path.startswith(f"{OPT_ML}/"):
         raise ValueError(f"{path} is not below {OPT_ML}")
     if ".." in path.split("/"):
@@ -30,7 +30,7 @@ def inside(base: Path, path: str) -> Path:
 
 @dataclass
 class Container:
-    """One process with its own session, so that a signal reaches all it started. Output goes to `on_line`."""
+    """One process in a session of its own, so that a signal reaches its children. `on_line` gets its output."""
 
     context: Context
     base: Path
@@ -40,7 +40,7 @@ class Container:
     environment: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
-        """Start the process; its pid is kept in the base folder, so that a crashed cloud's children can be found."""
+        """Start the process, and write its pid into the base folder for `end_leftovers`."""
         self.base.mkdir(parents=True, exist_ok=True)
         environment = {
             **self.context.child_environment(),
@@ -74,18 +74,18 @@ class Container:
         return self._process.poll()
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end and for the last of the output. Raises subprocess.TimeoutExpired."""
+        """Wait for the end of the process and of its output. Raises subprocess.TimeoutExpired."""
         status = self._process.wait(timeout)
         self._pump.join(timeout=10)
         (self.base / "pid").unlink(missing_ok=True)
         return status
 
     def terminate(self) -> None:
-        """Send SIGTERM to the process and all it started."""
+        """Send SIGTERM to the process and its children."""
         _signal_group(self._process.pid, signal.SIGTERM)
 
     def stop(self, seconds: float = STOP_SECONDS) -> int:
-        """SIGTERM, then SIGKILL to what is still there after `seconds`."""
+        """Send SIGTERM, and SIGKILL to the processes that still run after `seconds`. Returns the exit status."""
         self.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
@@ -99,7 +99,7 @@ def _signal_group(pid: int, number: int) -> None:
 
 
 def end_leftovers(directory: Path) -> int:
-    """End the children of a cloud that died without ending them; a pid counts only while its process is ours."""
+    """End the children that a killed cloud left. Returns their number. Checks that a pid is not another process's."""
     import psutil
 
     ended = 0

@@ -1,7 +1,7 @@
 """Lambda's runtime for one event: `python function_runtime.py MODULE.FUNCTION REQUEST_ID`, the event on stdin.
 
-The result goes to stdout, all that the function prints to stderr. Status 1 means that it raised: stdout then holds
-errorMessage, errorType and stackTrace as Lambda gives them.
+The result goes to stdout, the function's own output to stderr. With exit status 1 the function raised an error: stdout
+then has errorMessage, errorType and stackTrace in Lambda's form.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LambdaContext:
-    """What a handler is given beside the event."""
+    """The second argument of a handler."""
 
     aws_request_id: str
     function_name: str

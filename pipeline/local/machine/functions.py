@@ -1,6 +1,6 @@
-"""Lambda's Invoke: the function's own zip, in a child process. Creating and describing functions is moto's.
+"""Lambda's Invoke: runs the function's own zip in a child process. Moto creates and describes functions.
 
-An asynchronous invocation is tried three times, and then goes to the function's dead-letter queue:
+An asynchronous invocation has three attempts; after the last its event goes to the function's dead-letter queue:
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 """
 
@@ -20,25 +20,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.local import dead_letters
-from pipeline.local.context import Context, now
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError, now, send_dead_letter
 from pipeline.local.logs import Logs
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 RETRY_SECONDS = 5.0  # Lambda waits one minute, then two
-# Of asynchronous invocations, retries included, at the same time.
+# Asynchronous invocations at the same time, including retries.
 CONCURRENCY = 4
-# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html: the error code of a dead letter
+# Error code of a dead letter: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 FAILED, ERROR_LENGTH = "200", 1024
 RUNTIME = Path(__file__).with_name("function_runtime.py")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a function returned, or its error as Lambda words it (`Unhandled`)."""
+    """A function's return value, or the description of its error with Lambda's `Unhandled`."""
 
     payload: bytes
     error: str | None = None
@@ -56,22 +54,22 @@ class Functions:
         self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="function")
 
     def configure(self, name: str, request: dict[str, Any], *, created: bool) -> None:
-        """Keep the dead-letter queue in a CreateFunction (`created`) or an UpdateFunctionConfiguration."""
+        """Store the dead-letter queue of a CreateFunction (`created`) or an UpdateFunctionConfiguration."""
         config = request.get("DeadLetterConfig")
         if config is not None and created != self._exists(name):
             self._queues[name] = config.get("TargetArn", "")
 
     def check(self, name: str) -> None:
-        """Raise ServiceError when there is no such function."""
+        """Raise ServiceError if there is no such function."""
         self._find(name)
 
     def invoke_later(self, name: str, payload: bytes) -> None:
-        """Run the function in the background, with retries. Raises ServiceError when there is no such function."""
+        """Run the function in the background, with retries. Raises ServiceError if there is no such function."""
         self.check(name)
         self._pool.submit(self._attempt, name, payload)
 
     def close(self) -> None:
-        """Wait for what is running; a retry that waits for its time is given up."""
+        """Wait for invocations that run; no retry follows."""
         self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
@@ -92,10 +90,10 @@ class Functions:
                 return
         if queue := self._queues.get(name):
             attributes = {"RequestID": request_id, "ErrorCode": FAILED, "ErrorMessage": answer[:ERROR_LENGTH]}
-            dead_letters.send(self._context, queue, payload.decode(errors="replace"), attributes)
+            send_dead_letter(self._context, queue, payload.decode(errors="replace"), attributes)
 
     def invoke(self, name: str, payload: bytes, request_id: str = "") -> Result:
-        """Run the function once and wait. Raises ServiceError when there is no such function."""
+        """Run the function once and wait. Raises ServiceError if there is no such function."""
         function = self._find(name)
         request_id = request_id or str(uuid.uuid4())
         group, stream = f"/aws/lambda/{name}", f"local/[$LATEST]{request_id[:8]}"
@@ -131,10 +129,6 @@ class Functions:
         message = f"RequestId: {request_id} Error: Runtime exited with status {done.returncode}"
         return Result(json.dumps({"errorMessage": message, "errorType": "Runtime.ExitError"}).encode(), "Unhandled")
 
-    def arn(self, name: str) -> str:
-        """ARN of a function."""
-        return self._context.arn("lambda", f"function:{name}")
-
     def _exists(self, name: str) -> bool:
         try:
             self.check(name)
@@ -150,7 +144,8 @@ class Functions:
         try:
             return backend.get_function(name)
         except (HTTPException, ValueError):
-            raise ServiceError("ResourceNotFoundException", f"Function not found: {self.arn(name)}", 404) from None
+            arn = self._context.arn("lambda", f"function:{name}")
+            raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}", 404) from None
 
     def _code(self, function: Any) -> Path:
         """The unpacked zip, in a folder named by its hash."""

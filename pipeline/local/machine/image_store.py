@@ -1,6 +1,6 @@
-"""The local cloud's image registry: under each tag a copy of the source that the tag is the hash of.
+"""The local cloud's image registry: per tag a copy of the source; the tag is the hash of the source.
 
-A job runs the copy, not the working tree: a run in progress and a served model keep the code they were made with.
+A job runs the copy, not the working tree: a run in progress and a served model keep the code of their start.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ImageRegistry:
         self._folder = folder
 
     def publish(self, repository: str, tag: str, root: Path, files: Iterable[Path]) -> None:
-        """Copy `files`, paths relative to `root`, below the tag. A tag that exists already stays as it is."""
+        """Copy `files`, paths relative to `root`, below the tag. An existing tag is not changed."""
         target = self._folder / repository / tag
         if not target.exists():
             partial = target.with_name(f".{tag}.{random_id()}")
@@ -37,13 +37,13 @@ class ImageRegistry:
             try:
                 partial.rename(target)
             except OSError:
-                # Somebody else published the same content in the meantime.
+                # Another process published the same content meanwhile.
                 shutil.rmtree(partial)
                 if not target.exists():
                     raise
 
     def published(self, repository: str) -> dict[str, Path] | None:
-        """The folders of a repository's images by their tags, the oldest first; None where there is no repository."""
+        """The folders of a repository's images by their tags, oldest first; None if there is no such repository."""
         folder = self._folder / repository
         if ".." in repository or not folder.is_dir():
             return None
@@ -59,7 +59,7 @@ class ImageRegistry:
         return folder
 
     def entry_point(self, uri: str) -> list[str]:
-        """The ENTRYPOINT of the image's Dockerfile, in its JSON form."""
+        """The words of the ENTRYPOINT in the image's Dockerfile. Raises ImageNotFoundError."""
         dockerfiles = sorted(self.locate(uri).glob("containers/*/Dockerfile"))
         for dockerfile in dockerfiles:
             for line in reversed(dockerfile.read_text().splitlines()):

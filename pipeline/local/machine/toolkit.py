@@ -1,4 +1,4 @@
-"""Which command starts a training job, as AWS's training toolkit decides it from the hyperparameters.
+"""The command of a training job, chosen from the hyperparameters as AWS's training toolkit does.
 
 https://github.com/aws/sagemaker-training-toolkit: hyperparameters that start with `sagemaker_` are the toolkit's own,
 the others become `--name value` arguments of the program; `sagemaker_torch_distributed_enabled` starts torchrun.
@@ -14,12 +14,12 @@ CODE = "/opt/ml/code"
 
 
 class LauncherError(Exception):
-    """The hyperparameters ask for what this machine cannot run."""
+    """The hyperparameters select a launcher or a program that this machine cannot run."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where one host stands among all, and where rank 0 listens."""
+    """A host's rank among all hosts, and the address of rank 0."""
 
     node_rank: int
     nodes: int
@@ -29,7 +29,7 @@ class Cluster:
 
 
 def command(hyperparameters: dict[str, str], image: Path, cluster: Cluster) -> list[str]:
-    """The command of one host. `image` is where the container's /opt/ml/code is."""
+    """The command of one host. `image` is the folder of the container's /opt/ml/code. Raises LauncherError."""
     program = hyperparameters.get("sagemaker_program", "")
     if hyperparameters.get("sagemaker_submit_directory") != CODE or not (image / program).is_file():
         raise LauncherError(f"no program {program!r} in {CODE} of the training image")

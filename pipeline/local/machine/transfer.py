@@ -1,4 +1,4 @@
-"""Between S3 and the folders of a job, as SageMaker moves inputs, outputs, checkpoints and models."""
+"""Copies between S3 and the folders of a job, as SageMaker copies inputs, outputs, checkpoints and models."""
 
 from __future__ import annotations
 
@@ -6,34 +6,29 @@ import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+
+from steps.contracts.s3_uri import S3Uri
 
 THREADS = 16
 
 
-def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key of an S3 URI."""
-    parsed = urlparse(uri, allow_fragments=False)
-    if parsed.scheme != "s3" or not parsed.netloc:
-        raise ValueError(f"{uri!r} is not an S3 URI")
-    return parsed.netloc, parsed.path.lstrip("/")
-
-
 def list_keys(s3: Any, uri: str) -> list[str]:
     """Keys of all objects whose key starts with the URI's."""
-    bucket, prefix = split_uri(uri)
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    location = S3Uri.parse(uri)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=location.bucket, Prefix=location.key)
     return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
 
 def download(s3: Any, uri: str, folder: Path, *, share: tuple[int, int] = (0, 1)) -> int:
-    """Copy the objects below an S3 prefix, or the one object of that name, into `folder`; gives their number.
+    """Copy the objects below an S3 prefix, or the one object of that name, into `folder`. Returns their number.
 
-    `share` = (i, n) takes every n-th key: ShardedByS3Key. Keys that would leave the folder are refused.
+    `share` = (i, n) copies every n-th key from the i-th on: ShardedByS3Key. Raises ValueError for a key that would
+    leave the folder.
     """
-    bucket, prefix = split_uri(uri)
+    source = S3Uri.parse(uri)
+    prefix = source.key
     keys = [key for key in list_keys(s3, uri) if not key.endswith("/")]
-    # A prefix without a slash at its end must not take its neighbours: `labels` is not `labels-old/`.
+    # A prefix without a slash at its end excludes its neighbours: `labels` is not `labels-old/`.
     if prefix and not prefix.endswith("/"):
         keys = [key for key in keys if key == prefix or key.startswith(f"{prefix}/")]
     keys = keys[share[0] :: share[1]]
@@ -46,7 +41,7 @@ def download(s3: Any, uri: str, folder: Path, *, share: tuple[int, int] = (0, 1)
         if root not in target.parents:
             raise ValueError(f"the key {key!r} leaves the folder it is copied to")
         target.parent.mkdir(parents=True, exist_ok=True)
-        s3.download_file(bucket, key, str(target))
+        s3.download_file(source.bucket, key, str(target))
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(fetch, keys))
@@ -54,12 +49,12 @@ def download(s3: Any, uri: str, folder: Path, *, share: tuple[int, int] = (0, 1)
 
 
 def upload(s3: Any, folder: Path, uri: str, *, newer_than: float = 0.0) -> int:
-    """Copy the files below `folder` that changed after `newer_than` (seconds since the epoch); gives their number."""
-    bucket, prefix = split_uri(uri.rstrip("/"))
+    """Copy the files below `folder` that changed after `newer_than` (seconds since the epoch). Returns their number."""
+    target = S3Uri.parse(uri)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_mtime > newer_than]
 
     def send(path: Path) -> None:
-        s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(folder).as_posix()}")
+        s3.upload_file(str(path), target.bucket, target.join(path.relative_to(folder).as_posix()).key)
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(send, files))
@@ -68,20 +63,20 @@ def upload(s3: Any, folder: Path, uri: str, *, newer_than: float = 0.0) -> int:
 
 def upload_archive(s3: Any, folder: Path, uri: str, scratch: Path) -> None:
     """Pack a folder as `model.tar.gz` is packed, and copy it to `uri`."""
-    bucket, key = split_uri(uri)
+    target = S3Uri.parse(uri)
     with tarfile.open(scratch, "w:gz", compresslevel=1) as archive:
         for path in sorted(folder.iterdir()):
             archive.add(path, arcname=path.name)
-    s3.upload_file(str(scratch), bucket, key)
+    s3.upload_file(str(scratch), target.bucket, target.key)
     scratch.unlink()
 
 
 def download_archive(s3: Any, uri: str, folder: Path) -> None:
-    """Fetch a `model.tar.gz` and unpack it; members that would leave the folder are refused."""
-    bucket, key = split_uri(uri)
+    """Fetch a `model.tar.gz` and unpack it. Members that would leave the folder are refused."""
+    source = S3Uri.parse(uri)
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder.with_suffix(".tar.gz")
-    s3.download_file(bucket, key, str(scratch))
+    s3.download_file(source.bucket, source.key, str(scratch))
     with tarfile.open(scratch, "r:gz") as archive:
         archive.extractall(folder, filter="data")
     scratch.unlink()

@@ -1,4 +1,4 @@
-"""Data capture: requests and answers of an endpoint, sampled, as JSON lines in S3.
+"""Data capture: a sample of an endpoint's requests and answers, as JSON lines in S3.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpoint.html
 """
@@ -14,8 +14,8 @@ import time
 import uuid
 from typing import Any
 
-from pipeline.local.machine.transfer import split_uri
-from pipeline.local.sagemaker.resources import Request
+from pipeline.local.context import Request
+from steps.contracts.s3_uri import S3Uri
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +34,13 @@ class Capture:
             self._modes = {"Input", "Output"}
         header = config.get("CaptureContentTypeHeader", {})
         self._text = {*header.get("JsonContentTypes", []), *header.get("CsvContentTypes", [])}
-        bucket, prefix = split_uri(config["DestinationS3Uri"].rstrip("/"))
-        self._bucket, self._prefix = bucket, "/".join(part for part in (prefix, endpoint, variant) if part)
+        self._prefix = S3Uri.parse(config["DestinationS3Uri"]).join(endpoint, variant)
         self._lock = threading.Lock()
         self._lines: list[str] = []
         self._oldest = 0.0
 
     def record(self, sent: tuple[str, bytes], received: tuple[str, bytes]) -> None:
-        """Keep a request and its answer, each (content type, body), if it falls into the sample."""
+        """Keep a request and its answer, each (content type, body), if they are in the sample."""
         if random.random() >= self._share:  # noqa: S311
             return
         at = time.time()
@@ -73,21 +72,21 @@ class Capture:
         return {"data": base64.b64encode(body).decode(), "encoding": "BASE64"}
 
     def flush_when_due(self) -> None:
-        """Write what has waited for FLUSH_SECONDS."""
+        """Write the captures if the oldest has waited for FLUSH_SECONDS."""
         if self._oldest and time.time() - self._oldest >= FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was captured, as one object in the folder of its hour."""
+        """Write the captures as one object in the folder of their hour."""
         with self._lock:
             lines, self._lines, self._oldest = self._lines, [], 0.0
         if not lines:
             return
         now = time.time()
         stamp = time.strftime("%Y/%m/%d/%H/%M-%S", time.gmtime(now))
-        key = f"{self._prefix}/{stamp}-{int(now * 1000) % 1000:03d}-{uuid.uuid4()}.jsonl"
+        target = self._prefix.join(f"{stamp}-{int(now * 1000) % 1000:03d}-{uuid.uuid4()}.jsonl")
         try:
-            self._s3.put_object(Bucket=self._bucket, Key=key, Body="\n".join(lines).encode() + b"\n")
+            self._s3.put_object(Bucket=target.bucket, Key=target.key, Body="\n".join(lines).encode() + b"\n")
         except Exception:
             # As in the service, a capture that cannot be written is lost and never fails a request.
-            log.exception("data capture: %d lines could not be written to s3://%s/%s", len(lines), self._bucket, key)
+            log.exception("data capture: %d lines could not be written to %s", len(lines), target)

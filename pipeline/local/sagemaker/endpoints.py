@@ -1,7 +1,7 @@
 """Endpoints: created, updated behind a canary, rolled back by alarms, invoked.
 
-One process stands for a variant's instances. An update starts the new fleet beside the old one and moves the traffic
-as its DeploymentConfig says; when the new fleet does not come up, or an alarm goes off, the old one goes on serving.
+One process stands for a variant's instances. An update starts the new fleet next to the old one and moves the traffic
+according to its DeploymentConfig. If the new fleet does not start, or an alarm goes off, the old one goes on serving.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipeline.local.cloudwatch import CloudWatch
-from pipeline.local.context import now
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Request, ServiceError, now
 from pipeline.local.events import Events
 from pipeline.local.machine.image_store import ImageNotFoundError
-from pipeline.local.sagemaker import jobs
 from pipeline.local.sagemaker.capture import Capture
+from pipeline.local.sagemaker.jobs import REASON_LIMIT, JobServices
 from pipeline.local.sagemaker.models import Models
-from pipeline.local.sagemaker.resources import Request, chosen, ordered, page, selected
+from pipeline.local.sagemaker.resources import chosen, could_not_find, invalid, listing, selected
 from pipeline.local.sagemaker.rollout import Policy, Traffic, roll_out
 from pipeline.local.sagemaker.serving import Answer, ServingError, Variant
-from pipeline.local.sagemaker.tags import forget
+from pipeline.local.sagemaker.tags import delete_tags
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ ENDPOINT = "endpoint"
 CHANGING = ("Creating", "Updating", "RollingBack")
 PAYLOAD_LIMIT = 6_291_456  # bytes of a real-time request
 SERVERLESS_PAYLOAD_LIMIT = 4 * 1024 * 1024
-FLUSH_LOOK_SECONDS = 0.5
+FLUSH_CHECK_SECONDS = 0.5
 
 
 @dataclass
@@ -45,9 +44,9 @@ class _Live:
 
 
 class Endpoints:
-    """CreateEndpoint, InvokeEndpoint and what belongs to them."""
+    """CreateEndpoint, InvokeEndpoint and their kin."""
 
-    def __init__(self, services: jobs.JobServices, models: Models, events: Events, cloudwatch: CloudWatch) -> None:
+    def __init__(self, services: JobServices, models: Models, events: Events, cloudwatch: CloudWatch) -> None:
         self._services = services
         self._context = services.context
         self._models = models
@@ -60,7 +59,7 @@ class Endpoints:
         self._flusher.start()
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
-        """Operation names and their handlers."""
+        """Handlers by operation."""
         return {
             "CreateEndpoint": self._create,
             "UpdateEndpoint": self._update,
@@ -68,8 +67,6 @@ class Endpoints:
             "ListEndpoints": self._list,
             "DeleteEndpoint": self._delete,
         }
-
-    # ------------------------------------------------------------------------------------------------- operations
 
     def _create(self, request: Request) -> Request:
         name, config = request["EndpointName"], request["EndpointConfigName"]
@@ -79,9 +76,9 @@ class Endpoints:
         times = {"CreationTime": now(), "LastModifiedTime": now()}
         created = {**document, **times, "EndpointArn": arn, "EndpointStatus": "Creating"}
         if not self._context.store.create(ENDPOINT, name, created):
-            raise ServiceError("ValidationException", f'Cannot create already existing endpoint "{arn}".')
+            raise invalid(f'Cannot create already existing endpoint "{arn}".')
         self._emit(created)
-        self._in_background(name, lambda: self._bring_up(name, config, Policy()))
+        self._in_background(name, lambda: self._deploy(name, config, Policy()))
         return {"EndpointArn": arn}
 
     def _update(self, request: Request) -> Request:
@@ -91,16 +88,15 @@ class Endpoints:
 
         def check(document: Request) -> None:
             if document["EndpointStatus"] != "InService":
-                message = f"Cannot update endpoint {name!r} in status {document['EndpointStatus']}."
-                raise ServiceError("ValidationException", message)
+                raise invalid(f"Cannot update endpoint {name!r} in status {document['EndpointStatus']}.")
             before = self._models.config(document["EndpointConfigName"])["ProductionVariants"][0]
             if "ServerlessConfig" in variant and "ServerlessConfig" not in before:
                 # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-update.html
-                message = f"Cannot update endpoint {name!r}: instances cannot be converted to a serverless variant."
-                raise ServiceError("ValidationException", message)
+                raise invalid(
+                    f"Cannot update endpoint {name!r}: instances cannot be converted to a serverless variant."
+                )
             if "DeploymentConfig" in request and variant["VariantName"] != before["VariantName"]:
-                message = "Deployment guardrails want the variant's name to stay the same."
-                raise ServiceError("ValidationException", message)
+                raise invalid("Deployment guardrails require that the variant's name stays the same.")
 
         arn = self._claim(
             name,
@@ -109,7 +105,7 @@ class Endpoints:
             PendingConfig=config,
             LastDeploymentConfig=request.get("DeploymentConfig"),
         )
-        self._in_background(name, lambda: self._bring_up(name, config, policy))
+        self._in_background(name, lambda: self._deploy(name, config, policy))
         return {"EndpointArn": arn}
 
     def _describe(self, request: Request) -> Request:
@@ -137,23 +133,21 @@ class Endpoints:
         return document
 
     def _list(self, request: Request) -> Request:
-        items = selected(request, self._context.store.list(ENDPOINT), "EndpointName", "EndpointStatus")
+        documents = selected(request, self._context.store.list(ENDPOINT), "EndpointName", "EndpointStatus")
         keys = {"Name": "EndpointName", "CreationTime": "CreationTime", "Status": "EndpointStatus"}
-        fields = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
-        summaries = [chosen(item, fields) for item in ordered(request, items, keys, "CreationTime")]
-        return page(request, summaries, "Endpoints")
+        return listing("ListEndpoints", request, documents, keys)
 
     def _delete(self, request: Request) -> Request:
         name = request["EndpointName"]
         arn = self._claim(name, lambda _: None, EndpointStatus="Deleting")
         self._context.store.delete(ENDPOINT, name)
-        forget(self._context.store, arn)
+        delete_tags(self._context.store, arn)
         if live := self._live.pop(name, None):
-            self._end(live)
+            self._stop(live)
         return {}
 
     def invoke(self, name: str, body: bytes, headers: dict[str, str]) -> tuple[str, Answer]:
-        """Send a request to the endpoint; gives the variant's name and the container's answer."""
+        """Send a request to the endpoint. Returns the variant's name and the container's answer."""
         live = self._live.get(name)
         if live is None:
             document = self._context.store.get(ENDPOINT, name)
@@ -163,7 +157,7 @@ class Endpoints:
                 message = f"Endpoint {name} is {document['EndpointStatus']}, not InService."
             raise ServiceError("ValidationError", message)
         if len(body) > live.payload_limit:
-            message = f"The body has {len(body)} bytes; at most {live.payload_limit} are taken."
+            message = f"The body has {len(body)} bytes; at most {live.payload_limit} are accepted."
             raise ServiceError("ValidationError", message)
         with live.traffic.variant() as variant:
             started = time.perf_counter()
@@ -183,29 +177,27 @@ class Endpoints:
             live.capture.record((headers["Content-Type"], body), (answer.content_type, answer.body))
         return variant.name, answer
 
-    # -------------------------------------------------------------------------------------------------- lifecycle
-
     def restore(self) -> None:
-        """After a restart: bring up again what was in service; what was being created has failed."""
+        """After a restart: start the endpoints that were in service; those that were being created have failed."""
         for document in self._context.store.list(ENDPOINT):
             name, config = document["EndpointName"], document["EndpointConfigName"]
             if document["EndpointStatus"] in ("InService", "Updating", "RollingBack"):
-                self._in_background(name, lambda name=name, config=config: self._bring_up(name, config, Policy()))  # type: ignore[misc]
+                self._in_background(name, lambda name=name, config=config: self._deploy(name, config, Policy()))  # type: ignore[misc]
             elif document["EndpointStatus"] == "Creating":
                 self._set(name, EndpointStatus="Failed", FailureReason="The local cloud was stopped.")
         for thread in self._changes:
             thread.join()
 
     def close(self) -> None:
-        """End all containers; the endpoints stay InService in the store and are restored by the next start."""
+        """Stop all containers. The endpoints stay InService in the store, and the next start restores them."""
         self._ended.set()
         for thread in self._changes:
             thread.join(60)
         self._flusher.join(10)
         for live in list(self._live.values()):
-            self._end(live)
+            self._stop(live)
 
-    def _end(self, live: _Live) -> None:
+    def _stop(self, live: _Live) -> None:
         live.traffic.retire(live.traffic.in_service)
         if live.capture:
             live.capture.flush()
@@ -216,8 +208,8 @@ class Endpoints:
         self._changes.append(thread)
         thread.start()
 
-    def _bring_up(self, name: str, config: str, policy: Policy) -> None:
-        """Start `config`'s variant and move the traffic; what served before goes on where that fails."""
+    def _deploy(self, name: str, config: str, policy: Policy) -> None:
+        """Start `config`'s variant and move the traffic; if that fails, the variant before continues to serve."""
         before = self._live.get(name)
         try:
             variant = self._start_variant(name, config)
@@ -239,7 +231,7 @@ class Endpoints:
             before.traffic.retire(variant)
             self._failed(name, alarmed, "InService")
         elif self._ended.is_set():
-            variant.stop()  # the next start brings up what served before
+            variant.stop()  # the next start restores the variant before
         else:
             before.traffic.settle(variant)
             self._live[name] = self._new_live(name, config, before.traffic)
@@ -270,12 +262,10 @@ class Endpoints:
         return variant
 
     def _flush_captures(self) -> None:
-        while not self._ended.wait(FLUSH_LOOK_SECONDS):
+        while not self._ended.wait(FLUSH_CHECK_SECONDS):
             for live in list(self._live.values()):
                 if live.capture:
                     live.capture.flush_when_due()
-
-    # ------------------------------------------------------------------------------------------------------ state
 
     def _get(self, name: str) -> Request:
         document = self._context.store.get(ENDPOINT, name)
@@ -284,19 +274,17 @@ class Endpoints:
         return document
 
     def _could_not_find(self, name: str) -> ServiceError:
-        arn = self._context.arn("sagemaker", f"{ENDPOINT}/{name}")
-        return ServiceError("ValidationException", f'Could not find endpoint "{arn}".')
+        return could_not_find(ENDPOINT, self._context.arn("sagemaker", f"{ENDPOINT}/{name}"))
 
     def _claim(self, name: str, check: Callable[[Request], None], **changes: object) -> str:
-        """Change an endpoint that is not changing and that `check` lets pass, in one step; gives its ARN.
+        """Change an endpoint in one step, unless it is changing or `check` refuses. Returns its ARN.
 
-        Of two requests at the same time the second one is refused. Raises ServiceError.
+        The second of two requests at the same time is refused. Raises ServiceError.
         """
 
         def change(document: Request) -> None:
             if document["EndpointStatus"] in CHANGING:
-                message = f"Cannot update in-progress endpoint {name!r} in status {document['EndpointStatus']}."
-                raise ServiceError("ValidationException", message)
+                raise invalid(f"Cannot update in-progress endpoint {name!r} in status {document['EndpointStatus']}.")
             check(document)
             _apply(document, changes)
 
@@ -311,18 +299,18 @@ class Endpoints:
         self._set(name, EndpointStatus="InService", EndpointConfigName=config, FailureReason=None, PendingConfig=None)
 
     def _failed(self, name: str, reason: str, status: str) -> None:
-        self._set(name, EndpointStatus=status, FailureReason=reason[: jobs.REASON_LIMIT], PendingConfig=None)
+        self._set(name, EndpointStatus=status, FailureReason=reason[:REASON_LIMIT], PendingConfig=None)
 
     def _set(self, name: str, **changes: object) -> None:
         try:
             document = self._context.store.update(ENDPOINT, name, lambda document: _apply(document, changes))
         except KeyError:
-            log.info("endpoint %s was deleted in the meantime", name)
+            log.info("endpoint %s was deleted meanwhile", name)
             return
         self._emit(document)
 
     def _emit(self, document: Request) -> None:
-        # The spelling of events: IN_SERVICE where the API says InService.
+        # Events spell InService as IN_SERVICE.
         status = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", document["EndpointStatus"]).upper()
         fields = ("EndpointName", "EndpointArn", "EndpointConfigName", "CreationTime", "LastModifiedTime")
         detail = {**chosen(document, (*fields, "FailureReason")), "EndpointStatus": status}
@@ -330,7 +318,7 @@ class Endpoints:
 
 
 def _apply(document: Request, changes: Mapping[str, object]) -> None:
-    """Change a document's fields; None removes one."""
+    """Change a document's fields; None removes a field."""
     document.update(changes, LastModifiedTime=now())
     for key in [key for key, value in document.items() if value is None]:
         del document[key]

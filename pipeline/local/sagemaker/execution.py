@@ -1,11 +1,12 @@
-"""Running one pipeline execution: which steps are ready, and what each does.
+"""One pipeline execution: the order of its steps, their cache, their retries and their values.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-build-structure.html: steps run when the steps they refer to
-or depend on have succeeded; a condition decides between its branches; a Fail step ends the execution as Failed.
+or depend on have succeeded; a condition chooses one of its branches; a Fail step ends the execution as Failed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import threading
@@ -14,23 +15,22 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.aws import expressions
+from pipeline.aws import expressions, step_cache
 from pipeline.local.context import Context, now
-from pipeline.local.machine import transfer
-from pipeline.local.sagemaker import caching
+from pipeline.local.sagemaker.jobs import REASON_LIMIT
 from pipeline.local.sagemaker.steps import StepFailedError, StepRunners, StepStoppedError
+from steps.contracts.s3_uri import S3Uri
 
 log = logging.getLogger(__name__)
 
 KIND = "pipeline-execution"
 DEFAULT_PARALLEL_STEPS = 50
-REASON_LIMIT = 1024
 Step = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A step, the steps it waits for, and the branch of a condition that it stands in."""
+class PlannedStep:
+    """A step, the steps it waits for, and the condition and branch that it belongs to."""
 
     step: Step
     waits_for: frozenset[str]
@@ -38,15 +38,15 @@ class Planned:
     branch: bool = True
 
 
-def plan(steps: list[Step]) -> dict[str, Planned]:
-    """All steps, those of conditions' branches too, by name."""
-    planned: dict[str, Planned] = {}
+def plan(steps: list[Step]) -> dict[str, PlannedStep]:
+    """All steps by name, including those in branches of conditions."""
+    planned: dict[str, PlannedStep] = {}
     for step, condition, branch in _flatten(steps, None, True):
         arguments = step.get("Arguments", {})
         if step["Type"] == "Condition":
             arguments = arguments["Conditions"]
         waits = {*expressions.references(arguments), *step.get("DependsOn", [])}
-        planned[step["Name"]] = Planned(step, frozenset(waits), condition, branch)
+        planned[step["Name"]] = PlannedStep(step, frozenset(waits), condition, branch)
     return planned
 
 
@@ -58,8 +58,33 @@ def _flatten(steps: list[Step], condition: str | None, branch: bool) -> Iterator
             yield from _flatten(step["Arguments"].get("ElseSteps", []), step["Name"], False)
 
 
+def cache_key(step_type: str, arguments: dict[str, Any]) -> str | None:
+    """Hash of the attributes of resolved arguments that count for the cache; None for a type of step without one."""
+    attributes = step_cache.key_attributes(step_type, arguments)
+    return None if attributes is None else hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()
+
+
+def find_cached(executions: list[dict[str, Any]], step: Step, key: str, at: float) -> dict[str, Any] | None:
+    """The newest execution whose run of `step` may be used again. `executions` are ordered, the oldest first."""
+    config = step.get("CacheConfig", {})
+    if not config.get("Enabled"):
+        return None
+    oldest = at - step_cache.seconds(config["ExpireAfter"]) if config.get("ExpireAfter") else 0.0
+    for execution in executions[::-1]:
+        before = execution["Steps"].get(step["Name"])
+        if (
+            isinstance(before, dict)
+            and before["StepStatus"] == "Succeeded"
+            and before.get("CacheKey") == key
+            and "CacheHitResult" not in before
+            and before["EndTime"] >= oldest
+        ):
+            return execution
+    return None
+
+
 class Execution:
-    """One execution, from its document in the store; every change goes back there."""
+    """One execution. Its document is in the store, and every change is written there."""
 
     def __init__(
         self, context: Context, execution_id: str, runners: StepRunners, on_change: Callable[[dict[str, Any]], None]
@@ -75,12 +100,12 @@ class Execution:
         self._failure = ""
 
     def stop(self) -> None:
-        """Ask for the end: running jobs are stopped, no step is started any more."""
+        """Stop the running jobs; no further step starts."""
         self._stop.set()
         self._runners.stop(self._id)
 
     def run(self) -> None:
-        """Run all steps; ends with the execution Succeeded, Failed or Stopped."""
+        """Run all steps, until the execution is Succeeded, Failed or Stopped."""
         running: dict[Future[None], str] = {}
         limit = self._document.get("ParallelismConfiguration", {}).get("MaxParallelExecutionSteps")
         try:
@@ -106,20 +131,18 @@ class Execution:
         else:
             self._end("Succeeded")
 
-    # ------------------------------------------------------------------------------------- which steps are ready
-
     def _steps(self) -> dict[str, Any]:
         steps: dict[str, Any] = self._load()["Steps"]
         return steps
 
     def _ended_early(self) -> bool:
-        """A Fail step ends the execution at once; another failure only stops what waits for that step."""
+        """Whether a Fail step has run, which ends the execution at once; other failures stop only the steps behind."""
         return any(
             step["StepStatus"] == "Failed" and self._planned[name].step["Type"] == "Fail"
             for name, step in self._steps().items()
         )
 
-    def _is_ready(self, planned: Planned) -> bool:
+    def _is_ready(self, planned: PlannedStep) -> bool:
         steps = self._steps()
         if planned.condition is not None:
             condition = steps.get(planned.condition, {})
@@ -128,8 +151,6 @@ class Execution:
             if (condition["Metadata"]["Condition"]["Outcome"] == "True") != planned.branch:
                 return False
         return all(steps.get(name, {}).get("StepStatus") == "Succeeded" for name in planned.waits_for)
-
-    # ------------------------------------------------------------------------------------------------- one step
 
     def _run_step(self, step: Step) -> None:
         name = step["Name"]
@@ -140,7 +161,7 @@ class Execution:
                 self._execute(step, arguments)
         except StepStoppedError:
             self._set(name, StepStatus="Stopped", EndTime=now())
-        except (StepFailedError, expressions.ExpressionError) as error:
+        except (StepFailedError, expressions.ResolutionError) as error:
             self._set(name, StepStatus="Failed", EndTime=now(), FailureReason=str(error)[:REASON_LIMIT])
             self._fail(f"Step {name} failed: {error}")
         except Exception as error:
@@ -152,14 +173,14 @@ class Execution:
     def _resolve_arguments(self, step: Step) -> dict[str, Any]:
         arguments = step.get("Arguments", {})
         if step["Type"] == "Condition":
-            # The branches are steps of their own; what they refer to is not there yet.
+            # The branches are steps of their own; the values that they refer to may not exist yet.
             arguments = {"Conditions": arguments["Conditions"]}
         resolved: dict[str, Any] = expressions.resolve(arguments, self._values())
         return resolved
 
     def _reuse(self, step: Step, arguments: dict[str, Any]) -> bool:
-        """Take an earlier execution's result where the step's cache allows it."""
-        key = caching.cache_key(step["Type"], arguments)
+        """Use an earlier execution's result if the step's cache has one. Returns whether it has."""
+        key = cache_key(step["Type"], arguments)
         if key is None:
             return False
         self._set(step["Name"], CacheKey=key)
@@ -168,7 +189,7 @@ class Execution:
             for execution in self._context.store.list(KIND)
             if execution["PipelineName"] == self._document["PipelineName"] and execution["ExecutionId"] != self._id
         ]
-        source = caching.find(earlier, step, key, now())
+        source = find_cached(earlier, step, key, now())
         if source is None:
             return False
         before = source["Steps"][step["Name"]]
@@ -199,8 +220,6 @@ class Execution:
                 self._set(name, AttemptCount=attempt)
         self._set(name, StepStatus="Succeeded", EndTime=now(), Metadata=result.metadata, Properties=result.properties)
 
-    # --------------------------------------------------------------------------------------------------- values
-
     def _values(self) -> expressions.Values:
         document = self._document
         return expressions.Values(
@@ -222,22 +241,19 @@ class Execution:
         return properties
 
     def _property_file(self, step: str, file: str) -> Any:
-        """Read a property file from the step's output in S3, as the service does when a condition asks for it."""
+        """Read a property file from the step's output in S3, as the service does for a condition."""
         files = {entry["PropertyFileName"]: entry for entry in self._planned[step].step.get("PropertyFiles", [])}
         entry = files[file]
         path = f"ProcessingOutputConfig.Outputs['{entry['OutputName']}'].S3Output.S3Uri"
-        uri = f"{expressions.walk(self._properties(step), path).rstrip('/')}/{entry['FilePath']}"
-        bucket, key = transfer.split_uri(uri)
+        uri = S3Uri.parse(expressions.walk(self._properties(step), path)).join(entry["FilePath"])
         s3 = self._context.client("s3")
         try:
-            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            body = s3.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read()
             return json.loads(body, parse_constant=_refuse_constant)
         except s3.exceptions.NoSuchKey:
-            raise expressions.ExpressionError(f"property file {uri} does not exist") from None
+            raise expressions.ResolutionError(f"property file {uri} does not exist") from None
         except ValueError as error:
-            raise expressions.ExpressionError(f"property file {uri} is not valid JSON: {error}") from error
-
-    # ------------------------------------------------------------------------------------------------ the store
+            raise expressions.ResolutionError(f"property file {uri} is not valid JSON: {error}") from error
 
     def _load(self) -> dict[str, Any]:
         document = self._context.store.get(KIND, self._id)
@@ -265,7 +281,7 @@ class Execution:
 
 
 def _retry_delay(step: Step, exception_type: str, attempt: int, elapsed: float) -> float | None:
-    """Seconds to wait after attempt `attempt` (from 1), by the step's retry policies; None for no further one.
+    """Seconds to wait after attempt `attempt` (from 1), by the step's retry policies; None if there is no further one.
 
     A policy ends after MaxAttempts retries, or ExpireAfterMin minutes after the step began (`elapsed`, in seconds).
     https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html

@@ -1,32 +1,31 @@
-"""What processing and training jobs have in common: instances as child processes, logs, failure reasons."""
+"""The life of a job: created, run in a thread of its own, described, listed, stopped, and failed by a restart."""
 
 from __future__ import annotations
 
-import json
 import logging
+import re
 import shutil
-import subprocess
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from pipeline.local.context import Context
+from pipeline.local.context import Context, Request, now
 from pipeline.local.logs import Logs
-from pipeline.local.machine.containers import Container
-from pipeline.local.machine.image_store import ImageRegistry
-from pipeline.local.store import Store
+from pipeline.local.machine.image_store import ImageNotFoundError, ImageRegistry
+from pipeline.local.sagemaker.resources import could_not_find, described, in_use, listing, selected
 
 log = logging.getLogger(__name__)
 
 TERMINAL = ("Completed", "Failed", "Stopped")
-# A failure reason's length in DescribeTrainingJob and DescribeProcessingJob.
+# The longest FailureReason of DescribeTrainingJob, DescribeProcessingJob and DescribePipelineExecution.
 REASON_LIMIT = 1024
+# Seconds to wait for a job's thread when the cloud stops; a container has 120 to end.
+CLOSE_SECONDS = 130
 
 
 class JobFailedError(Exception):
-    """The job failed; the message is its FailureReason, `exit_message` what its container left to say."""
+    """The job failed; the message is its FailureReason, `exit_message` the text that its container left."""
 
     def __init__(self, reason: str, exit_message: str = "") -> None:
         super().__init__(reason)
@@ -34,12 +33,12 @@ class JobFailedError(Exception):
 
 
 class JobServices:
-    """What a job needs of the cloud around it."""
+    """The parts of the cloud that jobs and endpoints use."""
 
-    def __init__(self, context: Context, logs: Logs, registry: ImageRegistry) -> None:
+    def __init__(self, context: Context, logs: Logs, images: ImageRegistry) -> None:
         self.context = context
         self.logs = logs
-        self.registry = registry
+        self.images = images
         self.s3 = context.client("s3")
 
     def folder(self, kind: str, name: str) -> Path:
@@ -51,97 +50,177 @@ class JobServices:
         return folder
 
     def discard(self, kind: str, name: str) -> None:
-        """Remove the folder of a job that ended well: all it made is in S3. That of a failed one stays to look into."""
+        """Remove the folder of a job that has not failed: its results are in S3. A failed job's folder is retained."""
         shutil.rmtree(self.context.directory / "jobs" / kind / name, ignore_errors=True)
 
 
-class Instances:
-    """The instances of one job: started together, ended together when one fails or the job is stopped."""
+class Jobs:
+    """Jobs of one kind. A kind states its names, prepares a new job's description and executes a job."""
 
-    def __init__(self) -> None:
-        self._containers: dict[str, Container] = {}
-        self._stop = threading.Event()
+    kind: ClassVar[str]
+    """Kind of document in the store."""
+    prefix: ClassVar[str]
+    """`Processing` of CreateProcessingJob, ProcessingJobName and ProcessingEndTime."""
+    sort_default: ClassVar[str] = "CreationTime"
 
-    def add(self, host: str, container: Container) -> None:
-        """Add an instance."""
-        self._containers[host] = container
-
-    def stop(self) -> None:
-        """Ask for the end; `run` does the ending."""
-        self._stop.set()
+    def __init__(self, services: JobServices) -> None:
+        self._services = services
+        self._context = services.context
+        self._stops: dict[str, threading.Event] = {}
+        """An event per running job: the job ends once it is set."""
+        self._threads: dict[str, threading.Thread] = {}
+        for document in self._context.store.list(self.kind):
+            if document[self.status_member] not in TERMINAL:
+                self.finish(document[self.name_member], "Failed", FailureReason="The local cloud was stopped.")
 
     @property
-    def stopping(self) -> bool:
-        """Whether the end was asked for."""
-        return self._stop.is_set()
+    def job(self) -> str:
+        """`ProcessingJob`, for one."""
+        return f"{self.prefix}Job"
 
-    def run(self, max_seconds: float, tick: Callable[[], None] = lambda: None) -> dict[str, int]:
-        """Start all and wait; gives exit status by host. `tick` is called about twice a second.
+    @property
+    def name_member(self) -> str:
+        """The member with a job's name."""
+        return f"{self.job}Name"
 
-        When one ends with an error the others are ended too: a distributed job cannot go on without a member.
-        Raises TimeoutError after `max_seconds`, once all have ended.
-        """
-        if self._stop.is_set():
-            return {}
-        for container in self._containers.values():
-            container.start()
-        deadline = time.monotonic() + max_seconds
-        late = False
-        while any(container.poll() is None for container in self._containers.values()):
-            late = time.monotonic() > deadline
-            failed = any(container.poll() not in (None, 0) for container in self._containers.values())
-            if self._stop.is_set() or failed or late:
-                # Ended one after another, with one grace period for all.
-                for container in self._containers.values():
-                    container.terminate()
-                self._end(10 if failed else 120)
-                break
-            tick()
-            self._stop.wait(0.2)
-        statuses = {host: container.wait(30) for host, container in self._containers.items()}
-        if late:
-            raise TimeoutError
-        return statuses
+    @property
+    def arn_member(self) -> str:
+        """The member with a job's ARN."""
+        return f"{self.job}Arn"
 
-    def _end(self, grace: float) -> None:
-        until = time.monotonic() + grace
-        for container in self._containers.values():
-            try:
-                container.wait(max(0.1, until - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                container.stop(0)
+    @property
+    def status_member(self) -> str:
+        """The member with a job's status."""
+        return f"{self.job}Status"
 
+    def operations(self) -> dict[str, Callable[[Request], Request]]:
+        """Handlers by operation."""
+        return {
+            f"Create{self.job}": self.create,
+            f"Describe{self.job}": self.describe,
+            f"List{self.job}s": self.list_jobs,
+            f"Stop{self.job}": self.stop,
+        }
 
-def begin_to_stop(store: Store, kind: str, name: str, status: str) -> bool:
-    """Set the job's `status` to Stopping unless it has ended meanwhile; says whether it was set."""
-    begun = False
+    # ------------------------------------------------------------------------------------ what a kind adds
 
-    def change(document: dict[str, Any]) -> None:
-        nonlocal begun
-        begun = document[status] == "InProgress"
-        if begun:
-            document[status], document["LastModifiedTime"] = "Stopping", time.time()
+    def prepare(self, document: Request) -> None:
+        """Complete a new job's document. Raises ServiceError for a request that is refused."""
 
-    store.update(kind, name, change)
-    return begun
+    def execute(self, name: str, request: Request, stop: threading.Event) -> Request:
+        """Run a job to its end. Returns further members of its description. Raises JobFailedError."""
+        raise NotImplementedError
 
+    def on_stopping(self, document: Request) -> None:
+        """Change the document of a job that begins to stop."""
 
-def hosts(count: int) -> list[str]:
-    """Host names as SageMaker gives them."""
-    return [f"algo-{number}" for number in range(1, count + 1)]
+    # ------------------------------------------------------------------------------------------ operations
 
+    def create(self, request: Request) -> Request:
+        """Start the job in the background."""
+        return self.start(request)
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a configuration file of the container."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
+    def start(self, request: Request, **more: object) -> Request:
+        """As `create`, with `more` members in the job's description."""
+        name, arn, created = request[self.name_member], self.arn(request[self.name_member]), now()
+        times = {"CreationTime": created, "LastModifiedTime": created}
+        document = {**request, **more, self.arn_member: arn, self.status_member: "InProgress", **times}
+        document.pop("Tags", None)
+        self.prepare(document)
+        if not self._context.store.create(self.kind, name, document):
+            raise in_use(f"{self.prefix} job", arn)
+        self._stops[name] = threading.Event()
+        self._threads[name] = threading.Thread(target=self._run, args=(name, document), name=name, daemon=True)
+        self._threads[name].start()
+        return {self.arn_member: arn}
 
+    def describe(self, request: Request) -> Request:
+        """The job's description."""
+        return described(f"Describe{self.job}", self.document(request[self.name_member]))
 
-def exit_message(statuses: dict[str, int], bases: dict[str, Path], file: str) -> tuple[str, int]:
-    """What the first failed instance wrote to its failure file, and its exit status."""
-    # An instance that was ended because another one failed has nothing to say: the ones with a message come first.
-    failed = [host for host, status in statuses.items() if status != 0]
-    failed.sort(key=lambda host: not (bases[host] / "output" / file).exists())
-    path = bases[failed[0]] / "output" / file
-    message = path.read_text(errors="replace").strip() if path.exists() else ""
-    return message, statuses[failed[0]]
+    def list_jobs(self, request: Request) -> Request:
+        """Summaries."""
+        documents = [self.summarized(document) for document in self._context.store.list(self.kind)]
+        keys = {"Name": self.name_member, "CreationTime": "CreationTime", "Status": self.status_member}
+        documents = selected(request, documents, self.name_member, self.status_member)
+        return listing(f"List{self.job}s", request, documents, keys, default=self.sort_default)
+
+    def stop(self, request: Request) -> Request:
+        """Stop the job; a job that has ended is not changed."""
+        name = request[self.name_member]
+        self.document(name)
+        begun = False
+
+        def change(document: Request) -> None:
+            nonlocal begun
+            begun = document[self.status_member] == "InProgress"
+            if begun:
+                document.update({self.status_member: "Stopping", "LastModifiedTime": now()})
+                self.on_stopping(document)
+
+        self._context.store.update(self.kind, name, change)
+        if begun and (event := self._stops.get(name)):
+            event.set()
+        return {}
+
+    def wait(self, name: str) -> Request:
+        """Block until the job has ended. Returns its description."""
+        self._threads[name].join()
+        return self.describe({self.name_member: name})
+
+    def close(self) -> None:
+        """Stop all jobs."""
+        for name in list(self._stops):
+            self.stop({self.name_member: name})
+        for thread in list(self._threads.values()):
+            thread.join(CLOSE_SECONDS)
+
+    # ---------------------------------------------------------------------------------------------- a job
+
+    def arn(self, name: str) -> str:
+        """ARN of a job: `processing-job/NAME`, for one."""
+        resource = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", self.job).lower()
+        return self._context.arn("sagemaker", f"{resource}/{name}")
+
+    def document(self, name: str) -> Request:
+        """The job in the store. Raises ServiceError if there is none."""
+        document = self._context.store.get(self.kind, name)
+        if document is None:
+            raise could_not_find("requested job with name", name)
+        return document
+
+    def summarized(self, document: Request) -> Request:
+        """The document with the members that only a kind's summaries have."""
+        return document
+
+    def update(self, name: str, **changes: object) -> None:
+        """Change members of a job's document."""
+        changes["LastModifiedTime"] = now()
+        self._context.store.update(self.kind, name, lambda document: document.update(changes))
+
+    def finish(self, name: str, status: str, **changes: object) -> None:
+        """Bring a job into its last status."""
+        self.update(name, **{self.status_member: status, f"{self.prefix}EndTime": now(), **changes})
+
+    def image(self, uri: str) -> Path:
+        """Folder of an image's source. Raises JobFailedError."""
+        try:
+            return self._services.images.locate(uri)
+        except ImageNotFoundError as error:
+            raise JobFailedError(f"ClientError: {error}") from error
+
+    def _run(self, name: str, request: Request) -> None:
+        stop = self._stops[name]
+        try:
+            changes = self.execute(name, request, stop)
+            self._services.discard(self.prefix.lower(), name)
+            self.finish(name, "Stopped" if stop.is_set() else "Completed", **changes)
+        except JobFailedError as error:
+            message = {"ExitMessage": error.exit_message[:REASON_LIMIT]} if error.exit_message else {}
+            self.finish(name, "Failed", FailureReason=str(error)[:REASON_LIMIT], **message)
+        except Exception as error:
+            log.exception("%s %s", self.job, name)
+            reason = f"InternalServerError: {type(error).__name__}: {error}"
+            self.finish(name, "Failed", FailureReason=reason[:REASON_LIMIT])
+        finally:
+            self._stops.pop(name, None)

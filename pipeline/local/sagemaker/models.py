@@ -1,54 +1,55 @@
-"""Models and endpoint configurations: what there is to serve, and how."""
+"""Models and endpoint configurations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.local.context import Context, now
-from pipeline.local.errors import ServiceError
-from pipeline.local.sagemaker.registry import Registry
-from pipeline.local.sagemaker.resources import Request, chosen, ordered, page, selected
-from pipeline.local.sagemaker.tags import forget
+from pipeline.local.context import Context, Request, now
+from pipeline.local.sagemaker.registry import ModelRegistry
+from pipeline.local.sagemaker.resources import invalid, listing, selected
+from pipeline.local.sagemaker.tags import delete_tags
 
 MODEL, CONFIG = "model", "endpoint-config"
 
 
 class Models:
-    """CreateModel, CreateEndpointConfig and what belongs to them."""
+    """CreateModel, CreateEndpointConfig and their kin."""
 
-    def __init__(self, context: Context, registry: Registry) -> None:
+    def __init__(self, context: Context, registry: ModelRegistry) -> None:
         self._context = context
         self._registry = registry
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
-        """Operation names and their handlers."""
+        """Handlers by operation."""
         return {
             "CreateModel": self.create_model,
             "DescribeModel": lambda request: self._get(MODEL, request["ModelName"]),
-            "ListModels": self._list_models,
+            "ListModels": lambda request: self._list("ListModels", MODEL, "ModelName", request),
             "DeleteModel": lambda request: self._delete(MODEL, request["ModelName"], "ModelArn"),
             "CreateEndpointConfig": self._create_config,
             "DescribeEndpointConfig": lambda request: self.config(request["EndpointConfigName"]),
-            "ListEndpointConfigs": self._list_configs,
+            "ListEndpointConfigs": lambda request: self._list(
+                "ListEndpointConfigs", CONFIG, "EndpointConfigName", request
+            ),
             "DeleteEndpointConfig": lambda request: self._delete(
                 CONFIG, request["EndpointConfigName"], "EndpointConfigArn"
             ),
         }
 
     def config(self, name: str) -> Request:
-        """An endpoint configuration. Raises ServiceError where there is none."""
+        """An endpoint configuration. Raises ServiceError if there is none."""
         return self._get(CONFIG, name)
 
     def container(self, model_name: str) -> Request:
-        """Image, model data and environment of a model's container; those of its package where it names one."""
+        """Image, model data and environment of a model's container, or of the model package that it names."""
         model = self._get(MODEL, model_name)
         return self._definition((model.get("Containers") or [model.get("PrimaryContainer")])[0])
 
     def create_model(self, request: Request) -> Request:
-        """A model has one container here, given by its image and data or by a package version."""
+        """Create a model of one container, defined by its image and data or by a package version."""
         containers = request.get("Containers") or [request.get("PrimaryContainer")]
         if len(containers) != 1 or not containers[0]:
-            raise ServiceError("ValidationException", "The local cloud serves models of exactly one container.")
+            raise invalid("The local cloud serves models of exactly one container.")
         self._definition(containers[0])
         return {"ModelArn": self._new(MODEL, request["ModelName"], request, "ModelArn")}
 
@@ -57,66 +58,54 @@ class Models:
         if package := container.get("ModelPackageName"):
             described = self._registry.describe({"ModelPackageName": package})
             if described["ModelApprovalStatus"] != "Approved":
-                message = f"Cannot create Model for ModelPackage {package}: it is not approved for deployment"
-                raise ServiceError("ValidationException", message)
+                raise invalid(f"Cannot create Model for ModelPackage {package}: it is not approved for deployment")
             registered = described["InferenceSpecification"]["Containers"][0]
             environment = {**registered.get("Environment", {}), **container.get("Environment", {})}
             definition = {**registered, "Environment": environment}
         for field in ("Image", "ModelDataUrl"):
             if field not in definition:
-                raise ServiceError("ValidationException", f"The container has no {field}.")
+                raise invalid(f"The container has no {field}.")
         return definition
 
-    def _list_models(self, request: Request) -> Request:
-        items = selected(request, self._context.store.list(MODEL), "ModelName")
-        keys = {"Name": "ModelName", "CreationTime": "CreationTime"}
-        fields = ("ModelName", "ModelArn", "CreationTime")
-        return page(request, [chosen(item, fields) for item in ordered(request, items, keys, "CreationTime")], "Models")
+    def _list(self, operation: str, kind: str, name: str, request: Request) -> Request:
+        documents = selected(request, self._context.store.list(kind), name)
+        return listing(operation, request, documents, {"Name": name, "CreationTime": "CreationTime"})
 
     def _create_config(self, request: Request) -> Request:
         variants = request["ProductionVariants"]
         if len(variants) != 1:
-            raise ServiceError("ValidationException", "The local cloud serves exactly one production variant.")
+            raise invalid("The local cloud serves exactly one production variant.")
         (variant,) = variants
         model = self._get(MODEL, variant["ModelName"])
         if ("ServerlessConfig" in variant) == ("InstanceType" in variant):
-            message = "A production variant has either an InstanceType or a ServerlessConfig."
-            raise ServiceError("ValidationException", message)
+            raise invalid("A production variant has either an InstanceType or a ServerlessConfig.")
         if "ServerlessConfig" in variant:
             _check_serverless(model, request)
         return {"EndpointConfigArn": self._new(CONFIG, request["EndpointConfigName"], request, "EndpointConfigArn")}
-
-    def _list_configs(self, request: Request) -> Request:
-        items = selected(request, self._context.store.list(CONFIG), "EndpointConfigName")
-        keys = {"Name": "EndpointConfigName", "CreationTime": "CreationTime"}
-        fields = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-        summaries = [chosen(item, fields) for item in ordered(request, items, keys, "CreationTime")]
-        return page(request, summaries, "EndpointConfigs")
 
     def _get(self, kind: str, name: str) -> Request:
         document = self._context.store.get(kind, name)
         if document is None:
             arn = self._context.arn("sagemaker", f"{kind}/{name}")
-            raise ServiceError("ValidationException", f'Could not find {kind.replace("-", " ")} "{arn}".')
+            raise invalid(f'Could not find {kind.replace("-", " ")} "{arn}".')
         return document
 
     def _delete(self, kind: str, name: str, arn_field: str) -> Request:
         arn = self._get(kind, name)[arn_field]
         self._context.store.delete(kind, name)
-        forget(self._context.store, arn)
+        delete_tags(self._context.store, arn)
         return {}
 
     def _new(self, kind: str, name: str, request: Request, arn_field: str) -> str:
         arn = self._context.arn("sagemaker", f"{kind}/{name.lower()}")
         document = {key: value for key, value in request.items() if key != "Tags"}
         if not self._context.store.create(kind, name, {**document, arn_field: arn, "CreationTime": now()}):
-            message = f'Cannot create already existing {kind.replace("-", " ")} "{arn}".'
-            raise ServiceError("ValidationException", message)
+            raise invalid(f'Cannot create already existing {kind.replace("-", " ")} "{arn}".')
         return arn
 
 
 def _check_serverless(model: Request, config: Request) -> None:
-    """Raise ServiceError for what serverless endpoints do not support.
+    """Raise ServiceError for settings that serverless endpoints do not support.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-exclusions
     """
@@ -125,6 +114,6 @@ def _check_serverless(model: Request, config: Request) -> None:
         "Network isolation": model.get("EnableNetworkIsolation", False),
         "VPC configuration": "VpcConfig" in model,
     }
-    for feature, asked in excluded.items():
-        if asked:
-            raise ServiceError("ValidationException", f"{feature} is not supported for serverless endpoints.")
+    for feature, is_set in excluded.items():
+        if is_set:
+            raise invalid(f"{feature} is not supported for serverless endpoints.")

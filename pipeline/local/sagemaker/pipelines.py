@@ -7,31 +7,20 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.local.context import Context, now, random_id
-from pipeline.local.errors import ServiceError
+from pipeline.aws.validation.definition import all_steps, validate_definition
+from pipeline.local.context import Context, Request, ServiceError, now, random_id
 from pipeline.local.events import Events
 from pipeline.local.sagemaker.execution import KIND as EXECUTION
 from pipeline.local.sagemaker.execution import Execution
-from pipeline.local.sagemaker.resources import Request, chosen, name_of, not_found, ordered, page
+from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, not_found, page
 from pipeline.local.sagemaker.steps import StepRunners
-from pipeline.local.sagemaker.tags import forget
+from pipeline.local.sagemaker.tags import delete_tags
 
 PIPELINE = "pipeline"
-_TYPES: dict[str, Callable[[str], Any]] = {"String": str, "Integer": int, "Float": float}
-_STEP = (
-    "StepName",
-    "StartTime",
-    "EndTime",
-    "StepStatus",
-    "CacheHitResult",
-    "FailureReason",
-    "Metadata",
-    "AttemptCount",
-)
 
 
 class Pipelines:
-    """CreatePipeline, StartPipelineExecution and what belongs to them."""
+    """CreatePipeline, StartPipelineExecution and their kin."""
 
     def __init__(self, context: Context, runners: StepRunners, events: Events) -> None:
         self._context = context
@@ -43,26 +32,23 @@ class Pipelines:
                 context.store.update(EXECUTION, document["ExecutionId"], _interrupted)
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
-        """Operation names and their handlers."""
+        """Handlers by operation."""
         return {
-            "CreatePipeline": self.create,
-            "UpdatePipeline": self.update,
-            "DescribePipeline": self.describe,
-            "ListPipelines": self.list_pipelines,
-            "DeletePipeline": self.delete,
-            "StartPipelineExecution": self.start,
-            "StopPipelineExecution": self.stop,
-            "DescribePipelineExecution": self.describe_execution,
-            "ListPipelineExecutions": self.list_executions,
-            "ListPipelineExecutionSteps": self.list_steps,
-            "ListPipelineParametersForExecution": self.list_parameters,
-            "DescribePipelineDefinitionForExecution": self.describe_definition,
+            "CreatePipeline": self._create,
+            "UpdatePipeline": self._update,
+            "DescribePipeline": self._describe,
+            "ListPipelines": self._list_pipelines,
+            "DeletePipeline": self._delete,
+            "StartPipelineExecution": self._start,
+            "StopPipelineExecution": self._stop,
+            "DescribePipelineExecution": self._describe_execution,
+            "ListPipelineExecutions": self._list_executions,
+            "ListPipelineExecutionSteps": self._list_steps,
+            "ListPipelineParametersForExecution": self._list_parameters,
+            "DescribePipelineDefinitionForExecution": self._describe_definition,
         }
 
-    # -------------------------------------------------------------------------------------------------- pipelines
-
-    def create(self, request: Request) -> Request:
-        """Create a pipeline from a definition that the service would take."""
+    def _create(self, request: Request) -> Request:
         name = request["PipelineName"]
         self._check(_definition_text(request))
         arn = self._context.arn("sagemaker", f"pipeline/{name.lower()}")
@@ -79,14 +65,11 @@ class Pipelines:
             **chosen(request, ("PipelineDescription", "ParallelismConfiguration")),
         }
         if not self._context.store.create(PIPELINE, name, document):
-            raise ServiceError(
-                "ValidationException",
-                f"Pipeline names must be unique within an account and region; ({name}) already exists.",
-            )
+            raise invalid(f"Pipeline names must be unique within an account and region; ({name}) already exists.")
         return {"PipelineArn": arn}
 
-    def update(self, request: Request) -> Request:
-        """Replace what the request names; executions under way keep their definition."""
+    def _update(self, request: Request) -> Request:
+        """Replace the members that the request names. Executions that run keep their definition."""
         document = self._pipeline(request["PipelineName"])
         changes = chosen(request, ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration"))
         if "PipelineDefinition" in request or "PipelineDefinitionS3Location" in request:
@@ -97,65 +80,47 @@ class Pipelines:
         return {"PipelineArn": document["PipelineArn"]}
 
     def _check(self, text: str) -> None:
-        """Refuse what SageMaker would refuse, and what cannot run here."""
-        from pipeline.aws.validation import validate_definition
-
+        """Raise ServiceError for a definition that SageMaker would refuse, and for one that cannot run here."""
         try:
             definition = json.loads(text)
         except ValueError as error:
-            raise ServiceError("ValidationException", f"Unable to parse pipeline definition: {error}") from None
+            raise invalid(f"Unable to parse pipeline definition: {error}") from None
         if not isinstance(definition, dict):
-            raise ServiceError("ValidationException", "Unable to parse pipeline definition: not a JSON object")
+            raise invalid("Unable to parse pipeline definition: not a JSON object")
         if problems := validate_definition(definition):
-            raise ServiceError("ValidationException", "; ".join(map(str, problems)))
-        unknown = sorted({step["Type"] for step in _all_steps(definition["Steps"])} - set(self._runners.types))
+            raise invalid("; ".join(map(str, problems)))
+        unknown = sorted({step["Type"] for step in all_steps(definition["Steps"])} - set(self._runners.types))
         if unknown:
-            raise ServiceError(
-                "ValidationException",
-                f"The local cloud runs steps of type {', '.join(self._runners.types)}; not {', '.join(unknown)}.",
+            raise invalid(
+                f"The local cloud runs steps of type {', '.join(self._runners.types)}; not {', '.join(unknown)}."
             )
 
     def _pipeline(self, name: str) -> Request:
-        wanted = name_of(name)
-        document = self._context.store.get(PIPELINE, wanted)
+        document = self._context.store.get(PIPELINE, name_of(name))
         if document is None:
-            # An ARN holds the name in lower case.
-            matching = (one for one in self._context.store.list(PIPELINE) if one["PipelineArn"] == name)
-            document = next(matching, None)
+            # An ARN has the name in lower case.
+            pipelines = self._context.store.list(PIPELINE)
+            document = next((pipeline for pipeline in pipelines if pipeline["PipelineArn"] == name), None)
         if document is None:
-            raise not_found(f"Pipeline '{self._context.arn('sagemaker', f'pipeline/{wanted}')}' does not exist.")
+            raise not_found(f"Pipeline '{self._context.arn('sagemaker', f'pipeline/{name_of(name)}')}' does not exist.")
         return document
 
-    def describe(self, request: Request) -> Request:
-        """The pipeline and its definition."""
+    def _describe(self, request: Request) -> Request:
         document = self._pipeline(request["PipelineName"])
         runs = self._runs(document["PipelineName"])
         if runs:
             document["LastRunTime"] = runs[-1]["CreationTime"]
         return document
 
-    def list_pipelines(self, request: Request) -> Request:
-        """Summaries."""
-        fields = (
-            "PipelineArn",
-            "PipelineName",
-            "PipelineDisplayName",
-            "PipelineDescription",
-            "RoleArn",
-            "CreationTime",
-            "LastModifiedTime",
-        )
+    def _list_pipelines(self, request: Request) -> Request:
         prefix = request.get("PipelineNamePrefix", "")
-        items = [
-            chosen(document, fields)
-            for document in self._context.store.list(PIPELINE)
-            if document["PipelineName"].startswith(prefix)
+        pipelines = [
+            document for document in self._context.store.list(PIPELINE) if document["PipelineName"].startswith(prefix)
         ]
-        keys = {"Name": "PipelineName", "CreationTime": "CreationTime"}
-        return page(request, ordered(request, items, keys, "CreationTime"), "PipelineSummaries")
+        return listing("ListPipelines", request, pipelines, {"Name": "PipelineName", "CreationTime": "CreationTime"})
 
-    def delete(self, request: Request) -> Request:
-        """Delete the pipeline and its executions; what their jobs have made remains.
+    def _delete(self, request: Request) -> Request:
+        """Delete the pipeline and its executions; the results of their jobs remain.
 
         https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeletePipeline.html
         """
@@ -166,16 +131,13 @@ class Pipelines:
         for run in runs:
             _, thread = self._executions.pop(run["ExecutionId"], (None, None))
             if thread is not None:
-                thread.join()  # its last words are written
+                thread.join()  # until its last change is written
             self._context.store.delete(EXECUTION, run["ExecutionId"])
         self._context.store.delete(PIPELINE, document["PipelineName"])
-        forget(self._context.store, document["PipelineArn"])
+        delete_tags(self._context.store, document["PipelineArn"])
         return {"PipelineArn": document["PipelineArn"]}
 
-    # ------------------------------------------------------------------------------------------------- executions
-
-    def start(self, request: Request) -> Request:
-        """Start an execution in the background."""
+    def _start(self, request: Request) -> Request:
         pipeline = self._pipeline(request["PipelineName"])
         definition = json.loads(pipeline["PipelineDefinition"])
         given = {entry["Name"]: entry["Value"] for entry in request.get("PipelineParameters", [])}
@@ -210,8 +172,7 @@ class Pipelines:
         thread.start()
         return {"PipelineExecutionArn": arn}
 
-    def stop(self, request: Request) -> Request:
-        """Ask the execution to end."""
+    def _stop(self, request: Request) -> Request:
         document = self._execution(request["PipelineExecutionArn"])
         if document["PipelineExecutionStatus"] != "Executing":
             status = document["PipelineExecutionStatus"]
@@ -238,69 +199,40 @@ class Pipelines:
         return document
 
     def _started(self, pipeline: str, token: str) -> str | None:
-        """The execution that a request with the same token has started."""
-        found = (run["PipelineExecutionArn"] for run in self._runs(pipeline) if run.get("ClientRequestToken") == token)
-        return next(found, None)
+        """ARN of the execution that an earlier request with the same token started."""
+        runs = (run["PipelineExecutionArn"] for run in self._runs(pipeline) if run.get("ClientRequestToken") == token)
+        return next(runs, None)
 
     def _runs(self, pipeline: str) -> list[Request]:
-        return [one for one in self._context.store.list(EXECUTION) if one["PipelineName"] == pipeline]
+        return [run for run in self._context.store.list(EXECUTION) if run["PipelineName"] == pipeline]
 
-    def describe_execution(self, request: Request) -> Request:
-        """The execution as it stands."""
+    def _describe_execution(self, request: Request) -> Request:
         document = self._execution(request["PipelineExecutionArn"])
-        fields = (
-            "PipelineArn",
-            "PipelineExecutionArn",
-            "PipelineExecutionDisplayName",
-            "PipelineExecutionStatus",
-            "PipelineExecutionDescription",
-            "FailureReason",
-            "CreationTime",
-            "LastModifiedTime",
-            "ParallelismConfiguration",
-        )
         experiment = {"ExperimentName": document["PipelineName"].lower(), "TrialName": document["ExecutionId"]}
-        return {**chosen(document, fields), "PipelineExperimentConfig": experiment}
+        return {**described("DescribePipelineExecution", document), "PipelineExperimentConfig": experiment}
 
-    def list_executions(self, request: Request) -> Request:
-        """Summaries, newest first."""
+    def _list_executions(self, request: Request) -> Request:
         pipeline = self._pipeline(request["PipelineName"])
-        items = [
-            {
-                **chosen(
-                    run,
-                    (
-                        "PipelineExecutionArn",
-                        "PipelineExecutionStatus",
-                        "PipelineExecutionDescription",
-                        "PipelineExecutionDisplayName",
-                    ),
-                ),
-                "StartTime": run["CreationTime"],
-                **({"PipelineExecutionFailureReason": run["FailureReason"]} if "FailureReason" in run else {}),
-            }
+        earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
+        runs = [
+            {**run, "StartTime": run["CreationTime"], "PipelineExecutionFailureReason": run.get("FailureReason")}
             for run in self._runs(pipeline["PipelineName"])
-            if request.get("CreatedAfter", 0) <= run["CreationTime"] <= request.get("CreatedBefore", float("inf"))
+            if earliest <= run["CreationTime"] <= latest
         ]
         keys = {"CreationTime": "StartTime", "PipelineExecutionArn": "PipelineExecutionArn"}
-        return page(request, ordered(request, items, keys, "CreationTime"), "PipelineExecutionSummaries")
+        return listing("ListPipelineExecutions", request, runs, keys)
 
-    def list_steps(self, request: Request) -> Request:
+    def _list_steps(self, request: Request) -> Request:
         """The steps that have started; in AWS's default order the newest comes first."""
-        document = self._execution(request["PipelineExecutionArn"])
-        items = [chosen(step, _STEP) for step in document["Steps"].values()]
-        keys = {"StartTime": "StartTime"}
-        ordering = {"SortBy": "StartTime", "SortOrder": request.get("SortOrder", "Descending")}
-        return page(request, ordered(ordering, items, keys, "StartTime"), "PipelineExecutionSteps")
+        steps = self._execution(request["PipelineExecutionArn"])["Steps"].values()
+        return listing("ListPipelineExecutionSteps", request, steps, {"StartTime": "StartTime"}, default="StartTime")
 
-    def list_parameters(self, request: Request) -> Request:
-        """The values that the execution ran with."""
+    def _list_parameters(self, request: Request) -> Request:
         document = self._execution(request["PipelineExecutionArn"])
         items = [{"Name": name, "Value": str(value)} for name, value in document["Parameters"].items()]
         return page(request, items, "PipelineParameters")
 
-    def describe_definition(self, request: Request) -> Request:
-        """The definition that the execution ran."""
+    def _describe_definition(self, request: Request) -> Request:
         document = self._execution(request["PipelineExecutionArn"])
         return {"PipelineDefinition": document["PipelineDefinition"], "CreationTime": document["CreationTime"]}
 
@@ -325,37 +257,28 @@ class Pipelines:
 
 def _definition_text(request: Request) -> str:
     if "PipelineDefinition" not in request:
-        raise ServiceError("ValidationException", "The local cloud takes PipelineDefinition, no S3 location.")
+        raise invalid("The local cloud accepts PipelineDefinition, no S3 location.")
     return str(request["PipelineDefinition"])
 
 
-def _all_steps(steps: list[Request]) -> list[Request]:
-    found = []
-    for step in steps:
-        found.append(step)
-        if step["Type"] == "Condition":
-            found += _all_steps(step["Arguments"].get("IfSteps", []) + step["Arguments"].get("ElseSteps", []))
-    return found
-
-
 def _parameters(declared: list[Request], given: dict[str, str]) -> dict[str, Any]:
-    """Values by name, of their declared types. Raises ServiceError for what the definition does not allow."""
+    """Values by name, of their declared types. Raises ServiceError for values that the definition does not allow."""
     unknown = sorted(set(given) - {parameter["Name"] for parameter in declared})
     if unknown:
-        raise ServiceError("ValidationException", f"Unknown parameters: {', '.join(unknown)}")
+        raise invalid(f"Unknown parameters: {', '.join(unknown)}")
     values = {}
     for parameter in declared:
         name, kind = parameter["Name"], parameter["Type"]
         value = given.get(name, parameter.get("DefaultValue"))
         if value is None:
-            raise ServiceError("ValidationException", f"Parameter [{name}] has no value and no default")
+            raise invalid(f"Parameter [{name}] has no value and no default")
         try:
-            typed = _as_boolean(value) if kind == "Boolean" else _TYPES[kind](value)
+            typed = _TYPES[kind](value)
         except ValueError:
-            raise ServiceError("ValidationException", f"Parameter [{name}] is no {kind}: {value!r}") from None
+            raise invalid(f"Parameter [{name}] is no {kind}: {value!r}") from None
         allowed = parameter.get("EnumValues")
         if allowed and typed not in allowed:
-            raise ServiceError("ValidationException", f"Parameter [{name}] must be one of {allowed}, not {value!r}")
+            raise invalid(f"Parameter [{name}] must be one of {allowed}, not {value!r}")
         values[name] = typed
     return values
 
@@ -366,8 +289,11 @@ def _as_boolean(value: Any) -> bool:
     return str(value).lower() == "true"
 
 
+_TYPES: dict[str, Callable[[Any], Any]] = {"String": str, "Integer": int, "Float": float, "Boolean": _as_boolean}
+
+
 def _interrupted(document: Request) -> None:
-    """What a restart makes of an execution that was under way."""
+    """Fail an execution that ran when the local cloud was stopped."""
     at = now()
     reason = "The local cloud was stopped while this ran. Start it again: finished steps come from the cache."
     for step in document["Steps"].values():

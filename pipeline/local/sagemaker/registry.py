@@ -1,4 +1,4 @@
-"""The Model Registry: package groups, versions, and the event that an approval is.
+"""The Model Registry: package groups, versions, and the events of their approval.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-registry.html and, for the event,
 https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
@@ -9,38 +9,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from pipeline.local.context import Context, now
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.events import Events
-from pipeline.local.sagemaker.resources import Request, chosen, name_of, ordered, page
-from pipeline.local.sagemaker.tags import forget
+from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, selected
+from pipeline.local.sagemaker.tags import delete_tags
 
 GROUP = "model-package-group"
 PACKAGE = "model-package"
-_SUMMARY = (
-    "ModelPackageName",
-    "ModelPackageGroupName",
-    "ModelPackageVersion",
-    "ModelPackageArn",
-    "ModelPackageDescription",
-    "CreationTime",
-    "ModelPackageStatus",
-    "ModelApprovalStatus",
-)
 _CHANGEABLE = (
-    "ModelApprovalStatus",
-    "ApprovalDescription",
-    "CustomerMetadataProperties",
-    "ModelCard",
-    "InferenceSpecification",
-    "SourceUri",
+    *("ModelApprovalStatus", "ApprovalDescription", "CustomerMetadataProperties"),
+    *("ModelCard", "InferenceSpecification", "SourceUri"),
 )
-# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListModelPackages.html, and that of groups.
-_OLDEST_FIRST: Request = {"SortOrder": "Ascending"}
+# The default order, by https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListModelPackages.html and the
+# page of ListModelPackageGroups.
+_OLDEST_FIRST = "Ascending"
+_EVENT = (
+    *("ModelPackageName", "ModelPackageGroupName", "ModelPackageVersion", "ModelPackageArn"),
+    *("ModelPackageDescription", "CreationTime", "InferenceSpecification", "ModelPackageStatus"),
+    *("ModelPackageStatusDetails", "ModelApprovalStatus", "CustomerMetadataProperties"),
+)
 
 
-class Registry:
-    """CreateModelPackageGroup, CreateModelPackage and what belongs to them."""
+class ModelRegistry:
+    """CreateModelPackageGroup, CreateModelPackage and their kin."""
 
     def __init__(self, context: Context, events: Events) -> None:
         self._context = context
@@ -48,21 +39,20 @@ class Registry:
         self._versions = threading.Lock()
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
-        """Operation names and their handlers."""
+        """Handlers by operation."""
         return {
-            "CreateModelPackageGroup": self.create_group,
-            "DescribeModelPackageGroup": self.describe_group,
-            "ListModelPackageGroups": self.list_groups,
-            "DeleteModelPackageGroup": self.delete_group,
+            "CreateModelPackageGroup": self._create_group,
+            "DescribeModelPackageGroup": self._describe_group,
+            "ListModelPackageGroups": self._list_groups,
+            "DeleteModelPackageGroup": self._delete_group,
             "CreateModelPackage": self.create,
             "DescribeModelPackage": self.describe,
-            "ListModelPackages": self.list_packages,
-            "UpdateModelPackage": self.update,
-            "DeleteModelPackage": self.delete,
+            "ListModelPackages": self._list_packages,
+            "UpdateModelPackage": self._update,
+            "DeleteModelPackage": self._delete,
         }
 
-    def create_group(self, request: Request) -> Request:
-        """Create a group; its name must be free."""
+    def _create_group(self, request: Request) -> Request:
         name = request["ModelPackageGroupName"]
         arn = self._context.arn("sagemaker", f"model-package-group/{name}")
         document = {
@@ -74,48 +64,36 @@ class Registry:
             "NextVersion": 1,
         }
         if not self._context.store.create(GROUP, name, document):
-            raise ServiceError("ValidationException", f"Model Package Group already exists: {arn}")
+            raise invalid(f"Model Package Group already exists: {arn}")
         return {"ModelPackageGroupArn": arn}
 
     def _group(self, name: str) -> Request:
         document = self._context.store.get(GROUP, name_of(name))
         if document is None:
-            raise ServiceError("ValidationException", f"ModelPackageGroup {name_of(name)} does not exist.")
+            raise invalid(f"ModelPackageGroup {name_of(name)} does not exist.")
         return document
 
-    def describe_group(self, request: Request) -> Request:
-        """The group."""
-        document = self._group(request["ModelPackageGroupName"])
-        del document["NextVersion"]
-        return document
+    def _describe_group(self, request: Request) -> Request:
+        return described("DescribeModelPackageGroup", self._group(request["ModelPackageGroupName"]))
 
-    def list_groups(self, request: Request) -> Request:
-        """Summaries of all groups."""
-        fields = ("ModelPackageGroupName", "ModelPackageGroupArn", "ModelPackageGroupDescription", "CreationTime")
-        items = [
-            {**chosen(group, fields), "ModelPackageGroupStatus": group["ModelPackageGroupStatus"]}
-            for group in self._context.store.list(GROUP)
-            if request.get("NameContains", "") in group["ModelPackageGroupName"]
-        ]
+    def _list_groups(self, request: Request) -> Request:
+        groups = selected(request, self._context.store.list(GROUP), "ModelPackageGroupName")
         keys = {"Name": "ModelPackageGroupName", "CreationTime": "CreationTime"}
-        return page(
-            request, ordered(_OLDEST_FIRST | request, items, keys, "CreationTime"), "ModelPackageGroupSummaryList"
-        )
+        return listing("ListModelPackageGroups", request, groups, keys, order=_OLDEST_FIRST)
 
-    def delete_group(self, request: Request) -> Request:
-        """Delete an empty group."""
+    def _delete_group(self, request: Request) -> Request:
         name = name_of(request["ModelPackageGroupName"])
         arn = self._group(name)["ModelPackageGroupArn"]
         if self._packages(name):
             raise ServiceError("ConflictException", f"Model Package Group {name} has versions; delete them first.")
         self._context.store.delete(GROUP, name)
-        forget(self._context.store, arn)
+        delete_tags(self._context.store, arn)
         return {}
 
     def create(self, request: Request) -> Request:
         """Register the next version of a group."""
         if "ModelPackageGroupName" not in request:
-            raise ServiceError("ValidationException", "The local cloud registers versions of a ModelPackageGroup only.")
+            raise invalid("The local cloud registers versions of a ModelPackageGroup only.")
         group = name_of(request["ModelPackageGroupName"])
         with self._versions:
             version = self._group(group)["NextVersion"]
@@ -147,7 +125,7 @@ class Registry:
         key = name.split(":model-package/", 1)[-1]
         document = self._context.store.get(PACKAGE, key)
         if document is None:
-            raise ServiceError("ValidationException", f"ModelPackage {name} does not exist.")
+            raise invalid(f"ModelPackage {name} does not exist.")
         return document
 
     def describe(self, request: Request) -> Request:
@@ -157,26 +135,18 @@ class Registry:
     def _packages(self, group: str) -> list[Request]:
         return [package for package in self._context.store.list(PACKAGE) if package["ModelPackageGroupName"] == group]
 
-    def list_packages(self, request: Request) -> Request:
-        """Summaries of versions."""
+    def _list_packages(self, request: Request) -> Request:
         packages = self._context.store.list(PACKAGE)
         if group := request.get("ModelPackageGroupName"):
             self._group(group)
             packages = self._packages(name_of(group))
-        wanted = request.get("ModelApprovalStatus")
-        items = [
-            chosen(package, _SUMMARY)
-            for package in packages
-            if (wanted is None or package["ModelApprovalStatus"] == wanted)
-            and request.get("NameContains", "") in package["ModelPackageName"]
-            and request.get("CreationTimeAfter", 0) <= package["CreationTime"]
-            and package["CreationTime"] <= request.get("CreationTimeBefore", float("inf"))
-        ]
+        filters = {**request, "StatusEquals": request.get("ModelApprovalStatus")}
+        packages = selected(filters, packages, "ModelPackageName", "ModelApprovalStatus")
         keys = {"Name": "ModelPackageVersion", "CreationTime": "CreationTime"}
-        return page(request, ordered(_OLDEST_FIRST | request, items, keys, "CreationTime"), "ModelPackageSummaryList")
+        return listing("ListModelPackages", request, packages, keys, order=_OLDEST_FIRST)
 
-    def update(self, request: Request) -> Request:
-        """Change a version; a change of the approval status is what the deployment rule waits for."""
+    def _update(self, request: Request) -> Request:
+        """Change a version. A rule deploys by the event of a changed approval status."""
         package = self._package(request["ModelPackageArn"])
         changes = chosen(request, _CHANGEABLE)
         removed = request.get("CustomerMetadataPropertiesToRemove", [])
@@ -196,31 +166,15 @@ class Registry:
         self._emit(package, fields)
         return {"ModelPackageArn": package["ModelPackageArn"]}
 
-    def delete(self, request: Request) -> Request:
+    def _delete(self, request: Request) -> Request:
         """Delete a version; its number is not used again."""
         package = self._package(request["ModelPackageName"])
         self._context.store.delete(PACKAGE, package["ModelPackageName"])
-        forget(self._context.store, package["ModelPackageArn"])
+        delete_tags(self._context.store, package["ModelPackageArn"])
         return {}
 
     def _emit(self, package: Request, updated: list[str]) -> None:
-        detail = chosen(
-            package,
-            (
-                "ModelPackageName",
-                "ModelPackageGroupName",
-                "ModelPackageVersion",
-                "ModelPackageArn",
-                "ModelPackageDescription",
-                "CreationTime",
-                "InferenceSpecification",
-                "ModelPackageStatus",
-                "ModelPackageStatusDetails",
-                "ModelApprovalStatus",
-                "CustomerMetadataProperties",
-            ),
-        )
-        detail["CertifyForMarketplace"] = False
+        detail = {**chosen(package, _EVENT), "CertifyForMarketplace": False}
         if updated:
             detail["UpdatedModelPackageFields"] = updated
         self._events.emit("SageMaker Model Package State Change", [package["ModelPackageArn"]], detail)

@@ -1,34 +1,59 @@
-"""What SageMaker's resources have in common: names, describing, listing, and the errors for both."""
+"""Describing and listing SageMaker's resources, and the errors for names that are missing or taken."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from collections.abc import Iterable
-from typing import Any
 
-from pipeline.local.errors import ServiceError
-
-Request = dict[str, Any]
+from pipeline.aws.validation.shapes import service_model
+from pipeline.local.context import Request, ServiceError
 
 
-def not_found(what: str) -> ServiceError:
-    """The error for a resource that is not there.
+def invalid(message: str) -> ServiceError:
+    """ValidationException, for a request that is refused."""
+    return ServiceError("ValidationException", message)
 
-    Describe operations of older resources answer ValidationException "Could not find ...", newer ones
-    ResourceNotFound: each caller says which in its own words.
-    """
-    return ServiceError("ResourceNotFound", what)
+
+def not_found(message: str) -> ServiceError:
+    """ResourceNotFound, as newer operations answer for a missing resource."""
+    return ServiceError("ResourceNotFound", message)
 
 
 def could_not_find(kind: str, arn: str) -> ServiceError:
-    """ValidationException of DescribeTrainingJob's generation."""
-    return ServiceError("ValidationException", f'Could not find {kind} "{arn}".')
+    """ValidationException, as DescribeTrainingJob and operations of its age answer for a missing resource."""
+    return invalid(f'Could not find {kind} "{arn}".')
 
 
 def in_use(kind: str, arn: str) -> ServiceError:
-    """The error for a name that is taken."""
+    """ResourceInUse: the name is taken."""
     return ServiceError("ResourceInUse", f"{kind} already exists: {arn}")
+
+
+def described(operation: str, document: Request) -> Request:
+    """The members of a document that the operation's answer has."""
+    return chosen(document, service_model("sagemaker").operation_model(operation).output_shape.members)
+
+
+def listing(
+    operation: str,
+    request: Request,
+    documents: Iterable[Request],
+    keys: dict[str, str],
+    *,
+    default: str = "CreationTime",
+    order: str = "Descending",
+) -> Request:
+    """The answer of a List operation: documents in the order of the request, as summaries, one page of them.
+
+    `keys` are the documents' members by the names that `SortBy` may have. Without `SortBy` the documents are ordered
+    by `default`, without `SortOrder` by `order`. A summary has the members of the service's model.
+    """
+    members = service_model("sagemaker").operation_model(operation).output_shape.members
+    ((key, shape),) = [(name, member) for name, member in members.items() if member.type_name == "list"]
+    ascending = {**request, "SortOrder": request.get("SortOrder", order)}
+    items = [chosen(document, shape.member.members) for document in ordered(ascending, documents, keys, default)]
+    return page(request, items, key)
 
 
 def page(request: Request, items: list[Request], key: str) -> Request:
@@ -38,7 +63,7 @@ def page(request: Request, items: list[Request], key: str) -> Request:
         try:
             start = int(base64.b64decode(token, validate=True))
         except (binascii.Error, ValueError):
-            raise ServiceError("ValidationException", "The NextToken is not valid.") from None
+            raise invalid("The NextToken is not valid.") from None
     size = request.get("MaxResults", 10)
     response: Request = {key: items[start : start + size]}
     if start + size < len(items):
@@ -55,21 +80,19 @@ def ordered(request: Request, items: Iterable[Request], fields: dict[str, str], 
 
 def selected(request: Request, items: Iterable[Request], name: str, status: str = "") -> list[Request]:
     """Filter by NameContains, StatusEquals and the creation time, as the List operations do."""
-    kept = []
-    for item in items:
-        if request.get("NameContains", "").lower() not in item[name].lower():
-            continue
-        if status and request.get("StatusEquals") and item[status] != request["StatusEquals"]:
-            continue
-        created = item["CreationTime"]
-        if created < request.get("CreationTimeAfter", 0) or created > request.get("CreationTimeBefore", float("inf")):
-            continue
-        kept.append(item)
-    return kept
+    contained, wanted = request.get("NameContains", "").lower(), request.get("StatusEquals") if status else None
+    earliest, latest = request.get("CreationTimeAfter", 0), request.get("CreationTimeBefore", float("inf"))
+    return [
+        item
+        for item in items
+        if contained in item[name].lower()
+        and (not wanted or item[status] == wanted)
+        and earliest <= item["CreationTime"] <= latest
+    ]
 
 
 def chosen(document: Request, fields: Iterable[str]) -> Request:
-    """The named fields, as far as they are there: a summary of a description."""
+    """Those of the fields that the document has."""
     return {field: document[field] for field in fields if document.get(field) is not None}
 
 

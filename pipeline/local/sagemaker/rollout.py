@@ -1,4 +1,4 @@
-"""How an update moves an endpoint's traffic from its old fleet to the new one, and back when an alarm goes off.
+"""The move of an endpoint's traffic from its old fleet to the new one, and back when an alarm goes off.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-blue-green.html
 """
@@ -15,18 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.local.cloudwatch import CloudWatch
-from pipeline.local.errors import ServiceError
-from pipeline.local.sagemaker.resources import Request
+from pipeline.local.context import Request
+from pipeline.local.sagemaker.resources import invalid
 from pipeline.local.sagemaker.serving import INVOKE_SECONDS, Variant
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.2  # how often alarms are looked at
-LARGEST_CANARY = 0.5  # of the instances; a fleet of one has none
+CHECK_SECONDS = 0.2  # between two looks at the alarms
+LARGEST_CANARY = 0.5  # share of the instances; a fleet of one instance has no canary
 
 
 class Traffic:
-    """Which variant answers a request: the fleet in service, or for a share of them the new one."""
+    """Chooses the variant per request: the fleet in service or, for a share of the requests, the new one."""
 
     def __init__(self, variant: Variant) -> None:
         self._lock = threading.Condition()
@@ -35,17 +35,17 @@ class Traffic:
 
     @property
     def in_service(self) -> Variant:
-        """The variant that most, or all, requests go to."""
+        """The variant that answers all requests, or most of them."""
         return self._in_service
 
     @property
     def share(self) -> float:
-        """Share of the requests that the new fleet of an update gets."""
+        """Share of the requests that go to an update's new fleet."""
         return self._share
 
     @contextmanager
     def variant(self) -> Iterator[Variant]:
-        """The variant for one request; it is not stopped while it answers."""
+        """The variant for one request. It is not stopped before it has answered."""
         with self._lock:
             chosen = self._new if random.random() < self._share else self._in_service  # noqa: S311
             self._in_flight[id(chosen)] += 1
@@ -67,7 +67,7 @@ class Traffic:
             self._in_service, self._new, self._share = variant, variant, 0.0
 
     def retire(self, variant: Variant) -> None:
-        """Stop a variant that gets no more requests, once it has answered those it has."""
+        """Stop a variant that gets no more requests, once it has answered the last one."""
         with self._lock:
             self._lock.wait_for(lambda: not self._in_flight[id(variant)], timeout=INVOKE_SECONDS)
             del self._in_flight[id(variant)]
@@ -76,7 +76,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Policy:
-    """A request's DeploymentConfig. Seconds; `share` is of the traffic that the canary gets, 1: there is none."""
+    """A request's DeploymentConfig. `share` is the canary's share of the traffic; without a canary it is 1."""
 
     share: float = 1.0
     canary_seconds: int = 0
@@ -85,33 +85,33 @@ class Policy:
 
     @classmethod
     def of(cls, request: Request, variant: Request, cloudwatch: CloudWatch) -> Policy:
-        """Read an UpdateEndpoint request. Raises ServiceError for what the service, or this cloud, refuses."""
+        """Read an UpdateEndpoint request. Raises ServiceError if the service, or the local cloud, would refuse it."""
         config = request.get("DeploymentConfig")
         if config is None:
             return cls()
         if "ServerlessConfig" in variant:
-            raise _refusal("DeploymentConfig is not supported for serverless endpoints.")
+            raise invalid("DeploymentConfig is not supported for serverless endpoints.")
         if "BlueGreenUpdatePolicy" not in config:
-            raise _refusal("The local cloud updates by BlueGreenUpdatePolicy only.")
+            raise invalid("The local cloud updates by BlueGreenUpdatePolicy only.")
         policy = config["BlueGreenUpdatePolicy"]
         routing = policy["TrafficRoutingConfiguration"]
         share, seconds = 1.0, 0
         if routing["Type"] == "CANARY":
             share, seconds = _canary_share(routing, variant["InitialInstanceCount"]), routing["WaitIntervalInSeconds"]
         elif routing["Type"] != "ALL_AT_ONCE":
-            raise _refusal("The local cloud moves traffic by CANARY or ALL_AT_ONCE only.")
+            raise invalid("The local cloud moves traffic by CANARY or ALL_AT_ONCE only.")
         alarms = tuple(alarm["AlarmName"] for alarm in config.get("AutoRollbackConfiguration", {}).get("Alarms", []))
         if unknown := [name for name in alarms if not cloudwatch.exists(name)]:
-            raise _refusal(f"The alarms {', '.join(unknown)} do not exist.")
+            raise invalid(f"The alarms {', '.join(unknown)} do not exist.")
         return cls(share, seconds, policy.get("TerminationWaitInSeconds", 0), alarms)
 
 
 def roll_out(
     traffic: Traffic, new: Variant, policy: Policy, cloudwatch: CloudWatch, ended: threading.Event
 ) -> str | None:
-    """Move all traffic to `new`, by way of its canary. Gives the reason when an alarm says that it must go back.
+    """Move all traffic to `new`, through its canary. Returns the reason for a rollback if an alarm goes off.
 
-    The traffic is then still where the alarm met it. `ended` cuts the waiting short: the cloud stops.
+    The traffic then stays as it was at the alarm. `ended`, set when the cloud stops, ends the waiting.
     """
     if policy.share < 1:
         traffic.send(policy.share, new)
@@ -124,9 +124,9 @@ def roll_out(
 def _bake(seconds: float, policy: Policy, cloudwatch: CloudWatch, ended: threading.Event) -> str | None:
     until = time.monotonic() + seconds
     while True:
-        if rang := cloudwatch.in_alarm(policy.alarms):
-            return f"The deployment was rolled back: the alarms {', '.join(rang)} are in ALARM state."
-        if time.monotonic() >= until or ended.wait(LOOK_SECONDS):
+        if alarms := cloudwatch.in_alarm(policy.alarms):
+            return f"The deployment was rolled back: the alarms {', '.join(alarms)} are in ALARM state."
+        if time.monotonic() >= until or ended.wait(CHECK_SECONDS):
             return None
 
 
@@ -134,9 +134,5 @@ def _canary_share(routing: Request, instances: int) -> float:
     size = routing["CanarySize"]
     share = size["Value"] / (instances if size["Type"] == "INSTANCE_COUNT" else 100)
     if share > LARGEST_CANARY:
-        raise _refusal(f"CanarySize must be at most 50% of the variant's instances; it has {instances}.")
+        raise invalid(f"CanarySize must be at most 50% of the variant's instances; it has {instances}.")
     return float(share)
-
-
-def _refusal(message: str) -> ServiceError:
-    return ServiceError("ValidationException", message)

@@ -1,81 +1,92 @@
-"""The search of a tuning job: which values to try next, and which trials to give up on the way.
+"""The search of a tuning job: the values of the next trial, and the trials to stop early.
 
-Bayesian is Optuna's TPE here, SageMaker's is a Gaussian process: the same interface, other proposals. Hyperband is
+Bayesian is Optuna's TPE here and a Gaussian process in SageMaker: the same interface, other proposals. Hyperband is
 Optuna's pruner over random proposals: https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-hyperband.html
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from pipeline.local.errors import ServiceError
-from pipeline.local.sagemaker.median_rule import falls_behind
-from pipeline.local.sagemaker.resources import Request
+from pipeline.local.context import Request
+from pipeline.local.sagemaker.resources import invalid
 
 if TYPE_CHECKING:
     import optuna
 
 STRATEGIES = ("Bayesian", "Random", "Hyperband")
-# Where SageMaker looks for a trial's epochs when HyperbandStrategyConfig names no MaxResource:
+# The hyperparameters that SageMaker reads a trial's epochs from when HyperbandStrategyConfig has no MaxResource:
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_HyperbandStrategyConfig.html
 EPOCH_HYPERPARAMETERS = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
 
 
 @dataclass(frozen=True)
 class HyperbandLimits:
-    """The objective's values, one an epoch, that a trial may report at least and at most."""
+    """The least and the largest number of objective values (one per epoch) that a trial reports."""
 
     minimum: int
     maximum: int
 
 
 def hyperband_limits(config: Request, static: dict[str, str]) -> HyperbandLimits:
-    """The bounds of a Hyperband job. Raises ServiceError where SageMaker would refuse the request."""
+    """The bounds of a Hyperband job. Raises ServiceError if SageMaker would refuse the request."""
     given = config.get("StrategyConfig", {}).get("HyperbandStrategyConfig", {})
     maximum = given.get("MaxResource") or epochs_of(static)
     if maximum is None:
-        raise ServiceError(
-            "ValidationException",
+        raise invalid(
             "MaxResource is not given in HyperbandStrategyConfig and cannot be inferred from StaticHyperParameters"
-            f" ({', '.join(EPOCH_HYPERPARAMETERS)}).",
+            f" ({', '.join(EPOCH_HYPERPARAMETERS)})."
         )
     minimum = given.get("MinResource", 1)
     if minimum > maximum:
-        raise ServiceError("ValidationException", f"MinResource {minimum} is greater than MaxResource {maximum}.")
+        raise invalid(f"MinResource {minimum} is greater than MaxResource {maximum}.")
     return HyperbandLimits(minimum, maximum)
 
 
 def check(config: Request, static: dict[str, str]) -> None:
-    """Refuse what SageMaker would refuse, and the strategies that are not here, with ServiceError."""
+    """Raise ServiceError for a job that SageMaker would refuse, and for what the local cloud does not have."""
     if config["Strategy"] not in STRATEGIES:
-        raise ServiceError(
-            "ValidationException",
-            f"The local cloud tunes by {', '.join(STRATEGIES)}; not by {config['Strategy']}.",
-        )
+        raise invalid(f"The local cloud tunes by {', '.join(STRATEGIES)}; not by {config['Strategy']}.")
     limits = config["ResourceLimits"]
     if "TuningJobCompletionCriteriaConfig" in config or "MaxRuntimeInSeconds" in limits:
-        raise ServiceError("ValidationException", "The local cloud ends a tuning job by its number of trials only.")
+        raise invalid("The local cloud ends a tuning job by its number of trials only.")
     if "MaxNumberOfTrainingJobs" not in limits:
-        raise ServiceError("ValidationException", "ResourceLimits wants MaxNumberOfTrainingJobs.")
+        raise invalid("ResourceLimits needs MaxNumberOfTrainingJobs.")
     if config["Strategy"] == "Hyperband":
         if config.get("TrainingJobEarlyStoppingType", "Off") != "Off":
-            raise ServiceError(
-                "ValidationException", "TrainingJobEarlyStoppingType must be Off when the Strategy is Hyperband."
-            )
+            raise invalid("TrainingJobEarlyStoppingType must be Off when the Strategy is Hyperband.")
         hyperband_limits(config, static)
 
 
 def epochs_of(static: dict[str, str]) -> int | None:
-    """How many epochs the trials train for, by the hyperparameters that SageMaker looks at too."""
-    found = (static[name] for name in EPOCH_HYPERPARAMETERS if name in static)
-    return next((int(text) for text in found if text.isdigit()), None)
+    """The epochs of a trial, by the hyperparameters that SageMaker reads too; None if they are unknown."""
+    texts = (static[name] for name in EPOCH_HYPERPARAMETERS if name in static)
+    return next((int(text) for text in texts if text.isdigit()), None)
+
+
+def falls_behind(values: Sequence[float], previous: Iterable[Sequence[float]], *, maximize: bool) -> bool:
+    """Whether TrainingJobEarlyStoppingType Auto stops a job after the last of its objective `values`, one per epoch.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-early-stopping.html: the job's own value is
+    worse than the median of the running averages, up to the same epoch, of the objective of every previous job.
+    `previous` are the values of the jobs that have ended. Jobs with fewer epochs are left out; without any other job
+    the answer is False.
+    """
+    epoch = len(values)
+    averages = [fmean(others[:epoch]) for others in previous if len(others) >= epoch > 0]
+    if not averages:
+        return False
+    middle = median(averages)
+    return values[-1] < middle if maximize else values[-1] > middle
 
 
 @dataclass
 class _Trial:
-    """A trial under way; what comes after the verdict to stop it does not count."""
+    """A trial that runs. Values after the decision to stop it do not count."""
 
     asked: optuna.trial.Trial
     values: list[float] = field(default_factory=list)
@@ -83,10 +94,10 @@ class _Trial:
 
 
 class Search:
-    """Proposes values and judges trials as their objective comes in. Safe to use from many threads.
+    """Proposes values, and decides after each objective value whether a trial goes on. Safe in many threads.
 
     With one trial at a time the proposals follow from the seed and the trials' values alone: a trial that is stopped
-    counts with the values up to the verdict, however many more it prints before it has ended.
+    counts with the values up to that decision, even if it prints more before it has ended.
     """
 
     def __init__(self, config: Request, static: dict[str, str]) -> None:
@@ -107,17 +118,17 @@ class Search:
             return _values(asked, self._config["ParameterRanges"])
 
     def observe(self, number: int, value: float) -> bool:
-        """Take in the objective after one more epoch of a trial; True, once, when the trial is to be stopped."""
+        """Record a trial's objective after one more epoch. Returns True, once, if the trial is to be stopped."""
         with self._lock:
             trial = self._trials[number]
             if trial.stopped:
                 return False
             trial.values.append(value)
-            trial.stopped = self._gives_up(trial)
+            trial.stopped = self._should_stop(trial)
             return trial.stopped
 
     def conclude(self, number: int, value: float | None) -> None:
-        """A trial has ended with this value of the objective, None where it failed or reported none."""
+        """Record the end of a trial with its objective; None if it failed or reported none."""
         import optuna
 
         with self._lock:
@@ -128,9 +139,9 @@ class Search:
             self._ended.append(trial.values)
             self._study.tell(trial.asked, trial.values[-1] if trial.stopped else value)
 
-    def _gives_up(self, trial: _Trial) -> bool:
+    def _should_stop(self, trial: _Trial) -> bool:
         epoch = len(trial.values)
-        # A trial that has all its epochs behind it ends by itself.
+        # After its last epoch a trial ends by itself.
         if self._epochs is not None and epoch >= self._epochs:
             return False
         if self._limits is not None:
@@ -163,7 +174,7 @@ def _study(config: Request, limits: HyperbandLimits | None) -> optuna.Study:
 
 
 def _values(trial: optuna.trial.Trial, ranges: Request) -> dict[str, str]:
-    """Values for one trial, as the text that hyperparameters are."""
+    """Values for one trial; hyperparameters are text."""
     values: dict[str, Any] = {}
     for parameter in ranges.get("ContinuousParameterRanges", []):
         logarithmic = parameter.get("ScalingType") == "Logarithmic"

@@ -1,4 +1,4 @@
-"""A model's container as a process: its image, its artifact unpacked, answering /ping and /invocations.
+"""A model's container as a process that answers /ping and /invocations.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
 """
@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import http.client
 import shutil
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.local.context import now, random_id
+from pipeline.aws.waiting import wait_until
+from pipeline.local.context import Request, now, random_id
 from pipeline.local.machine import transfer
 from pipeline.local.machine.containers import Container
 from pipeline.local.machine.ports import free_port
-from pipeline.local.sagemaker import jobs
-from pipeline.local.sagemaker.resources import Request
+from pipeline.local.sagemaker.jobs import JobServices
 
-PING_SECONDS = 240  # a container has to answer /ping within this time of its start
-INVOKE_SECONDS = 60  # and a request within this
+PING_SECONDS = 240  # a container has to answer /ping within this time after its start
+INVOKE_SECONDS = 60  # a container has to answer a request within this time
 STOP_SECONDS = 30
 
 
@@ -38,9 +37,9 @@ class Answer:
 
 @dataclass
 class Variant:
-    """One container that serves. `base` is the folder of its endpoint or job, `log_group` where its output goes."""
+    """One container that serves. `base` is the folder of its endpoint or job; its output goes to `log_group`."""
 
-    services: jobs.JobServices
+    services: JobServices
     name: str
     definition: Request = field(repr=False)
     base: Path
@@ -49,7 +48,7 @@ class Variant:
 
     def start(self) -> None:
         """Unpack the model, start the container, and wait for its first good /ping. Raises ServingError."""
-        registry = self.services.registry
+        images = self.services.images
         self._port = free_port()
         base = self.base / f"{self.name}-{random_id(6)}"
         transfer.download_archive(self.services.s3, self.definition["ModelDataUrl"], base / "model")
@@ -57,9 +56,9 @@ class Variant:
         self._container = Container(
             context=self.services.context,
             base=base,
-            image=registry.locate(self.definition["Image"]),
+            image=images.locate(self.definition["Image"]),
             # SageMaker runs `docker run IMAGE serve`.
-            command=[*registry.entry_point(self.definition["Image"]), "serve"],
+            command=[*images.entry_point(self.definition["Image"]), "serve"],
             on_line=lambda line: self.services.logs.write(self.log_group, stream, line),
             environment={
                 **self.definition.get("Environment", {}),
@@ -69,16 +68,19 @@ class Variant:
             },
         )
         self._container.start()
-        deadline = time.monotonic() + PING_SECONDS
-        while time.monotonic() < deadline and self._container.poll() is None:
-            if self._ping():
-                return
-            time.sleep(0.1)
+        if wait_until(self._started, PING_SECONDS, 0.1):
+            return
         self.stop()
         raise ServingError(
             f"The primary container for production variant {self.name} did not pass the ping health check."
             f" Please check CloudWatch logs for this endpoint ({self.log_group})."
         )
+
+    def _started(self) -> bool | None:
+        """True once /ping is answered, False if the container has ended, None until then."""
+        if self._container.poll() is not None:
+            return False
+        return self._ping() or None
 
     def _ping(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=2)

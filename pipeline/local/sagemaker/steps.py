@@ -1,4 +1,4 @@
-"""What each type of step does: the request that the service makes of it, and the properties it leaves."""
+"""The types of steps: the request that the service sends for a step, and the properties of its answer."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.local.context import random_id
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError, random_id
 from pipeline.local.machine.functions import Functions
+from pipeline.local.sagemaker.jobs import Jobs
 from pipeline.local.sagemaker.processing import ProcessingJobs
-from pipeline.local.sagemaker.registry import Registry
+from pipeline.local.sagemaker.registry import ModelRegistry
 from pipeline.local.sagemaker.training import TrainingJobs
 from pipeline.local.sagemaker.tuning import TuningJobs
 
 Step = dict[str, Any]
-# Told of a step's metadata (its job's ARN) as soon as there is one.
+# Called with a step's metadata (its job's ARN) as soon as there is one.
 Announce = Callable[[dict[str, Any]], None]
-# Checks a request against the service's model before it is made. Raises ServiceError.
+# Checks a request against the service's model before it is sent. Raises ServiceError.
 Validate = Callable[[str, dict[str, Any]], None]
 
 
 class StepFailedError(Exception):
-    """The step failed. `exception_type` is what its retry policies are matched with."""
+    """The step failed. Its retry policies are matched with `exception_type`."""
 
     def __init__(self, message: str, exception_type: str = "") -> None:
         super().__init__(message)
@@ -53,33 +53,25 @@ class Attempt:
     announce: Announce
 
 
+@dataclass
 class StepRunners:
     """Runs steps by their type."""
 
-    def __init__(
-        self,
-        *,
-        processing: ProcessingJobs,
-        training: TrainingJobs,
-        tuning: TuningJobs,
-        registry: Registry,
-        models: Callable[[dict[str, Any]], dict[str, Any]],
-        functions: Functions,
-        validate: Validate,
-    ) -> None:
-        self._processing = processing
-        self._training = training
-        self._tuning = tuning
-        self._registry = registry
-        self._create_model = models
-        self._functions = functions
-        self._validate = validate
+    processing: ProcessingJobs
+    training: TrainingJobs
+    tuning: TuningJobs
+    registry: ModelRegistry
+    create_model: Callable[[dict[str, Any]], dict[str, Any]]
+    functions: Functions
+    validate: Validate
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[str, list[Callable[[], Any]]] = {}
         self._types: dict[str, Callable[[Attempt], StepResult]] = {
-            "Processing": self._run_processing,
-            "Training": self._run_training,
-            "Tuning": self._run_tuning,
+            "Processing": self._processing,
+            "Training": self._training,
+            "Tuning": self._tuning,
             "RegisterModel": self._register,
             "Model": self._model,
             "Lambda": self._lambda,
@@ -110,60 +102,49 @@ class StepRunners:
         with self._lock:
             self._jobs.setdefault(execution, []).append(stop)
 
-    # ------------------------------------------------------------------------------------------------------ jobs
+    def _processing(self, attempt: Attempt) -> StepResult:
+        return self._run_job(attempt, self.processing, "ProcessingJob", _generated_name(attempt))
 
-    def _run_processing(self, attempt: Attempt) -> StepResult:
-        name = f"pipelines-{attempt.execution}-{attempt.step['Name'][:22]}-{random_id(10)}"
-        request = {"ProcessingJobName": name, **attempt.arguments}
-        self._validate("CreateProcessingJob", request)
-        metadata = {"ProcessingJob": {"Arn": self._processing.create(request)["ProcessingJobArn"]}}
-        attempt.announce(metadata)
-        self._track(attempt.execution, lambda: self._processing.stop({"ProcessingJobName": name}))
-        job = self._processing.wait(name)
-        _check("Processing job", job["ProcessingJobStatus"], job.get("FailureReason", ""))
-        return StepResult(metadata, job)
+    def _training(self, attempt: Attempt) -> StepResult:
+        return self._run_job(attempt, self.training, "TrainingJob", _generated_name(attempt))
 
-    def _run_training(self, attempt: Attempt) -> StepResult:
-        name = f"pipelines-{attempt.execution}-{attempt.step['Name'][:22]}-{random_id(10)}"
-        request = {"TrainingJobName": name, **attempt.arguments}
-        self._validate("CreateTrainingJob", request)
-        metadata = {"TrainingJob": {"Arn": self._training.create(request)["TrainingJobArn"]}}
-        attempt.announce(metadata)
-        self._track(attempt.execution, lambda: self._training.stop({"TrainingJobName": name}))
-        job = self._training.wait(name)
-        _check("Training job", job["TrainingJobStatus"], job.get("FailureReason", ""))
-        return StepResult(metadata, job)
-
-    def _run_tuning(self, attempt: Attempt) -> StepResult:
+    def _tuning(self, attempt: Attempt) -> StepResult:
         # At most 32 characters: the trials' names add to it.
         name = f"{attempt.execution}-{attempt.step['Name'][:8]}-{random_id(10)}"
-        request = {"HyperParameterTuningJobName": name, **attempt.arguments}
-        self._validate("CreateHyperParameterTuningJob", request)
-        metadata = {"TuningJob": {"Arn": self._tuning.create(request)["HyperParameterTuningJobArn"]}}
-        attempt.announce(metadata)
-        self._track(attempt.execution, lambda: self._tuning.stop({"HyperParameterTuningJobName": name}))
-        job = self._tuning.wait(name)
-        _check("Tuning job", job["HyperParameterTuningJobStatus"], job.get("FailureReason", ""))
-        return StepResult(metadata, {**job, "TrainingJobSummaries": self._tuning.ranked(name)})
+        result = self._run_job(attempt, self.tuning, "TuningJob", name)
+        summaries = {"TrainingJobSummaries": self.tuning.ranked(name)}
+        return StepResult(result.metadata, {**result.properties, **summaries})
 
-    # --------------------------------------------------------------------------------------------------- the rest
+    def _run_job(self, attempt: Attempt, jobs: Jobs, kind: str, name: str) -> StepResult:
+        request = {jobs.name_member: name, **attempt.arguments}
+        self.validate(f"Create{jobs.job}", request)
+        metadata = {kind: {"Arn": jobs.create(request)[jobs.arn_member]}}
+        attempt.announce(metadata)
+        self._track(attempt.execution, lambda: jobs.stop({jobs.name_member: name}))
+        job = jobs.wait(name)
+        status, reason = job[jobs.status_member], job.get("FailureReason", "")
+        if status == "Stopped":
+            raise StepStoppedError
+        if status != "Completed":
+            error = "SageMaker.JOB_INTERNAL_ERROR" if reason.startswith("InternalServerError") else ""
+            raise StepFailedError(f"{kind.removesuffix('Job')} job failed. {reason}", error)
+        return StepResult(metadata, job)
 
     def _register(self, attempt: Attempt) -> StepResult:
-        self._validate("CreateModelPackage", attempt.arguments)
-        arn = self._registry.create(attempt.arguments)["ModelPackageArn"]
-        return StepResult({"RegisterModel": {"Arn": arn}}, self._registry.describe({"ModelPackageName": arn}))
+        self.validate("CreateModelPackage", attempt.arguments)
+        arn = self.registry.create(attempt.arguments)["ModelPackageArn"]
+        return StepResult({"RegisterModel": {"Arn": arn}}, self.registry.describe({"ModelPackageName": arn}))
 
     def _model(self, attempt: Attempt) -> StepResult:
-        name = f"pipelines-{attempt.execution}-{attempt.step['Name'][:22]}-{random_id(10)}"
-        request = {"ModelName": name, **attempt.arguments}
-        self._validate("CreateModel", request)
-        arn = self._create_model(request)["ModelArn"]
+        request = {"ModelName": _generated_name(attempt), **attempt.arguments}
+        self.validate("CreateModel", request)
+        arn = self.create_model(request)["ModelArn"]
         return StepResult({"Model": {"Arn": arn}}, {**request, "ModelArn": arn})
 
     def _lambda(self, attempt: Attempt) -> StepResult:
         """https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html#step-type-lambda."""
         function = attempt.step["FunctionArn"]
-        result = self._functions.invoke(function.rsplit(":", 1)[-1], json.dumps(attempt.arguments).encode())
+        result = self.functions.invoke(function.rsplit(":", 1)[-1], json.dumps(attempt.arguments).encode())
         if result.error is not None:
             message = json.loads(result.payload).get("errorMessage", "")
             raise StepFailedError(f"ClientError: Lambda function {function} failed: {message}")
@@ -219,9 +200,5 @@ def holds(condition: dict[str, Any]) -> bool:
     return comparisons[kind]
 
 
-def _check(what: str, status: str, reason: str) -> None:
-    if status == "Stopped":
-        raise StepStoppedError
-    if status != "Completed":
-        kind = "SageMaker.JOB_INTERNAL_ERROR" if reason.startswith("InternalServerError") else ""
-        raise StepFailedError(f"{what} failed. {reason}", kind)
+def _generated_name(attempt: Attempt) -> str:
+    return f"pipelines-{attempt.execution}-{attempt.step['Name'][:22]}-{random_id(10)}"

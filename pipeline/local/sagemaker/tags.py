@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.local.sagemaker.resources import Request, page
+from pipeline.local.context import Request
+from pipeline.local.sagemaker.resources import page
 from pipeline.local.store import Store
 
 KIND = "tags"
@@ -17,11 +18,11 @@ class Tags:
         self._store = store
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
-        """Operation names and their handlers."""
+        """Handlers by operation."""
         return {"AddTags": self._add, "ListTags": self._list, "DeleteTags": self._delete}
 
-    def keep(self, request: Request, response: Request) -> None:
-        """Remember the tags that a Create request gave its new resource."""
+    def add_created(self, request: Request, response: Request) -> None:
+        """Store the tags of a Create request for its new resource."""
         arn = next((value for key, value in response.items() if key.endswith("Arn")), None)
         if arn and request.get("Tags"):
             self._add({"ResourceArn": arn, "Tags": request["Tags"]})
@@ -43,8 +44,8 @@ class Tags:
         return {}
 
 
-def forget(store: Store, arn: str) -> None:
-    """A resource's tags go with it: one that is made anew under its name begins without."""
+def delete_tags(store: Store, arn: str) -> None:
+    """Delete the tags of a deleted resource: a new one of the same name has none."""
     store.delete(KIND, arn)
 
 

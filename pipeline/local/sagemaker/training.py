@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -16,218 +17,100 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.aws import instances as instance_types
-from pipeline.local.context import now
+from pipeline.local.context import Request, now
 from pipeline.local.machine import toolkit, transfer
 from pipeline.local.machine.containers import Container, inside
-from pipeline.local.machine.image_store import ImageNotFoundError
 from pipeline.local.machine.ports import free_port
-from pipeline.local.sagemaker import jobs
-from pipeline.local.sagemaker.metrics import Metrics, Observer
-from pipeline.local.sagemaker.resources import Request, chosen, could_not_find, in_use, ordered, page, selected
+from pipeline.local.sagemaker.hosts import exit_message, host_names, run_instances, write_json
+from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
 
 log = logging.getLogger(__name__)
 
-KIND = "training-job"
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 CHECKPOINT_SECONDS = 5.0
-SUMMARY = (
-    "TrainingJobName",
-    "TrainingJobArn",
-    "CreationTime",
-    "TrainingEndTime",
-    "LastModifiedTime",
-    "TrainingJobStatus",
-    "SecondaryStatus",
-)
+CHECKPOINT_PATH = "/opt/ml/checkpoints"
+# Is called with a log line's values by metric, in the order of the lines.
+Observer = Callable[[dict[str, list[float]]], None]
 
 
-class TrainingJobs:
-    """CreateTrainingJob and what belongs to it."""
+class TrainingJobs(Jobs):
+    """CreateTrainingJob and its kin."""
 
-    def __init__(self, services: jobs.JobServices) -> None:
-        self._services = services
-        self._context = services.context
-        self._running: dict[str, jobs.Instances] = {}
-        self._threads: dict[str, threading.Thread] = {}
+    kind = "training-job"
+    prefix = "Training"
+
+    def __init__(self, services: JobServices) -> None:
         self._observers: dict[str, Observer] = {}
-        for document in self._context.store.list(KIND):
-            if document["TrainingJobStatus"] not in jobs.TERMINAL:
-                self._finish(
-                    document["TrainingJobName"], "Failed", "Failed", FailureReason="The local cloud was stopped."
-                )
+        super().__init__(services)
 
-    def operations(self) -> dict[str, Callable[[Request], Request]]:
-        """Operation names and their handlers."""
-        return {
-            "CreateTrainingJob": self.create,
-            "DescribeTrainingJob": self.describe,
-            "ListTrainingJobs": self.list_jobs,
-            "StopTrainingJob": self.stop,
-        }
+    def create_trial(self, request: Request, observer: Observer, tuning_job: str) -> None:
+        """Start a job of a tuning job (its ARN). `observer` is called with the metrics as they are logged."""
+        self._observers[request["TrainingJobName"]] = observer
+        self.start(request, TuningJobArn=tuning_job)
 
-    def create(self, request: Request, observer: Observer | None = None, **more: object) -> Request:
-        """Start the job in the background; `more` goes into its description (a tuning job's ARN).
+    def prepare(self, document: Request) -> None:
+        """Name the model artifact, and begin the secondary statuses."""
+        output = document["OutputDataConfig"]["S3OutputPath"].rstrip("/")
+        artifact = f"{output}/{document['TrainingJobName']}/output/model.tar.gz"
+        document["ModelArtifacts"] = {"S3ModelArtifacts": artifact}
+        _enter(document, "Starting")
 
-        `observer` is told of the metrics as they come.
-        """
-        name = request["TrainingJobName"]
-        arn = self._context.arn("sagemaker", f"training-job/{name}")
-        created = now()
-        output = request["OutputDataConfig"]["S3OutputPath"].rstrip("/")
-        document = {
-            **request,
-            **more,
-            "TrainingJobArn": arn,
-            "TrainingJobStatus": "InProgress",
-            "CreationTime": created,
-            "LastModifiedTime": created,
-            "ModelArtifacts": {"S3ModelArtifacts": f"{output}/{name}/output/model.tar.gz"},
-        }
-        document.pop("Tags", None)
-        if not self._context.store.create(KIND, name, document):
-            raise in_use("Training job", arn)
-        self._enter(name, "Starting")
-        self._running[name] = jobs.Instances()
-        if observer is not None:
-            self._observers[name] = observer
-        self._threads[name] = threading.Thread(target=self._run, args=(name, document), name=name, daemon=True)
-        self._threads[name].start()
-        return {"TrainingJobArn": arn}
+    def on_stopping(self, document: Request) -> None:
+        """Stopping is a secondary status too."""
+        _enter(document, "Stopping")
 
-    def describe(self, request: Request) -> Request:
-        """The job as it stands."""
-        name = request["TrainingJobName"]
-        document = self._context.store.get(KIND, name)
-        if document is None:
-            raise could_not_find("requested job with name", name)
-        return document
-
-    def list_jobs(self, request: Request) -> Request:
-        """Summaries."""
-        documents = selected(request, self._context.store.list(KIND), "TrainingJobName", "TrainingJobStatus")
-        fields = {"Name": "TrainingJobName", "CreationTime": "CreationTime", "Status": "TrainingJobStatus"}
-        items = [chosen(document, SUMMARY) for document in ordered(request, documents, fields, "CreationTime")]
-        return page(request, items, "TrainingJobSummaries")
-
-    def stop(self, request: Request) -> Request:
-        """Ask the job to end; a job that has ended stays as it is."""
-        name = request["TrainingJobName"]
-        self.describe(request)
-        if jobs.begin_to_stop(self._context.store, KIND, name, "TrainingJobStatus") and name in self._running:
-            self._enter(name, "Stopping")
-            self._running[name].stop()
-        return {}
-
-    def wait(self, name: str) -> Request:
-        """Block until the job has ended; gives its description."""
-        self._threads[name].join()
-        return self.describe({"TrainingJobName": name})
-
-    def close(self) -> None:
-        """End every job."""
-        for instances in list(self._running.values()):
-            instances.stop()
-        for thread in list(self._threads.values()):
-            thread.join(130)
-
-    def _update(self, name: str, **changes: object) -> Request:
-        changes["LastModifiedTime"] = now()
-        return self._context.store.update(KIND, name, lambda document: document.update(changes))
+    def finish(self, name: str, status: str, **changes: object) -> None:
+        """End with the seconds that the job is billed for. The last secondary status is `status` or given."""
+        self._enter(name, str(changes.pop("SecondaryStatus", status)), str(changes.get("FailureReason", "")))
+        seconds = max(1, round(now() - self.document(name).get("TrainingStartTime", now())))
+        super().finish(name, status, TrainingTimeInSeconds=seconds, BillableTimeInSeconds=seconds, **changes)
+        self._observers.pop(name, None)
 
     def _enter(self, name: str, status: str, message: str = "") -> None:
-        """Move to a secondary status, and keep the way there."""
+        self._context.store.update(self.kind, name, lambda document: _enter(document, status, message))
 
-        def change(document: Request) -> None:
-            at = now()
-            transitions = document.setdefault("SecondaryStatusTransitions", [])
-            if transitions:
-                transitions[-1].setdefault("EndTime", at)
-            transitions.append({"Status": status, "StartTime": at, "StatusMessage": message})
-            document["SecondaryStatus"] = status
-            document["LastModifiedTime"] = at
-
-        self._context.store.update(KIND, name, change)
-
-    def _finish(self, name: str, status: str, secondary: str, **changes: object) -> None:
-        self._enter(name, secondary, str(changes.get("FailureReason", "")))
-        document = self.describe({"TrainingJobName": name})
-        end = now()
-        seconds = max(1, round(end - document.get("TrainingStartTime", end)))
-        self._update(
-            name,
-            TrainingJobStatus=status,
-            TrainingEndTime=end,
-            TrainingTimeInSeconds=seconds,
-            BillableTimeInSeconds=seconds,
-            **changes,
-        )
-
-    def _run(self, name: str, request: Request) -> None:
-        instances = self._running[name]
-        try:
-            late = self._execute(name, request, instances)
-            self._services.discard("training", name)
-            if late:
-                self._finish(name, "Stopped", "MaxRuntimeExceeded")
-            elif instances.stopping:
-                self._finish(name, "Stopped", "Stopped")
-            else:
-                self._finish(name, "Completed", "Completed")
-        except jobs.JobFailedError as error:
-            self._finish(name, "Failed", "Failed", FailureReason=str(error)[: jobs.REASON_LIMIT])
-        except Exception as error:
-            log.exception("training job %s", name)
-            reason = f"InternalServerError: {type(error).__name__}: {error}"
-            self._finish(name, "Failed", "Failed", FailureReason=reason[: jobs.REASON_LIMIT])
-        finally:
-            self._running.pop(name, None)
-            self._observers.pop(name, None)
-
-    def _execute(self, name: str, request: Request, instances: jobs.Instances) -> bool:
-        """Run the job to its end; True when its time was over. Raises JobFailedError."""
-        try:
-            image = self._services.registry.locate(request["AlgorithmSpecification"]["TrainingImage"])
-        except ImageNotFoundError as error:
-            raise jobs.JobFailedError(f"ClientError: {error}") from error
+    def execute(self, name: str, request: Request, stop: threading.Event) -> Request:
+        """Run the job to its end; when its time is over, it counts as stopped."""
+        image = self.image(request["AlgorithmSpecification"]["TrainingImage"])
         folder = self._services.folder("training", name)
         resources = request["ResourceConfig"]
-        names = jobs.hosts(resources["InstanceCount"])
-        bases = {host: folder / host for host in names}
+        hosts = host_names(resources["InstanceCount"])
+        bases = {host: folder / host for host in hosts}
         metrics = Metrics(request["AlgorithmSpecification"].get("MetricDefinitions", []))
         self._enter(name, "Downloading")
+        instances = {}
         port = free_port()
-        for number, host in enumerate(names):
-            self._prepare(request, bases[host], host, names)
+        for number, host in enumerate(hosts):
+            self._prepare_folder(request, bases[host], host, hosts)
             cluster = toolkit.Cluster(
                 node_rank=number,
-                nodes=len(names),
-                processes_per_host=_processes_per_host(resources["InstanceType"], len(names)),
+                nodes=len(hosts),
+                processes_per_host=_processes_per_host(resources["InstanceType"], len(hosts)),
                 master_address="127.0.0.1",
                 master_port=port,
             )
             try:
                 command = toolkit.command(request.get("HyperParameters", {}), image, cluster)
             except toolkit.LauncherError as error:
-                raise jobs.JobFailedError(f"ClientError: {error}") from error
-            instances.add(
-                host, self._container(name, request, bases[host], image=image, command=command, metrics=metrics)
-            )
+                raise JobFailedError(f"ClientError: {error}") from error
+            instances[host] = self._container(name, request, bases[host], image=image, command=command, metrics=metrics)
         self._enter(name, "Training")
-        self._update(name, TrainingStartTime=now())
+        self.update(name, TrainingStartTime=now())
         checkpoints = _Checkpoints(self._services, request, bases)
         limit = request["StoppingCondition"].get("MaxRuntimeInSeconds", 86_400)
         late, statuses = False, dict[str, int]()
         try:
-            statuses = instances.run(limit, checkpoints.tick)
+            statuses = run_instances(instances, stop, limit, checkpoints.tick)
         except TimeoutError:
             late = True
+            stop.set()
         checkpoints.send()
-        if not late and not instances.stopping and any(statuses.values()):
-            message, status = jobs.exit_message(statuses, bases, "failure")
-            raise jobs.JobFailedError(f"AlgorithmError: {message or 'See job logs'}, exit code: {status}")
+        if not stop.is_set() and any(statuses.values()):
+            message, status = exit_message(statuses, bases, "failure")
+            raise JobFailedError(f"AlgorithmError: {message or 'See job logs'}, exit code: {status}")
         self._enter(name, "Uploading")
-        self._upload(name, request, bases[names[0]])
-        return late
+        self._upload(name, request, bases[hosts[0]])
+        return {"SecondaryStatus": "MaxRuntimeExceeded"} if late else {}
 
     def _container(
         self, name: str, request: Request, base: Path, *, image: Path, command: list[str], metrics: Metrics
@@ -237,16 +120,16 @@ class TrainingJobs:
 
         def on_line(line: str) -> None:
             self._services.logs.write(LOG_GROUP, stream, line)
-            if found := metrics.read(line):
-                self._update(name, FinalMetricDataList=metrics.latest())
+            if values := metrics.read(line):
+                self.update(name, FinalMetricDataList=metrics.latest())
                 if observer := self._observers.get(name):
-                    observer(found)
+                    observer(values)
 
         environment = {
             **request.get("Environment", {}),
             "TRAINING_JOB_NAME": name,
-            "TRAINING_JOB_ARN": self._context.arn("sagemaker", f"training-job/{name}"),
-            "SM_HOSTS": json.dumps(jobs.hosts(request["ResourceConfig"]["InstanceCount"])),
+            "TRAINING_JOB_ARN": self.arn(name),
+            "SM_HOSTS": json.dumps(host_names(request["ResourceConfig"]["InstanceCount"])),
             "SM_CURRENT_HOST": host,
             "SM_CURRENT_INSTANCE_TYPE": request["ResourceConfig"]["InstanceType"],
             # Several instances are processes of one machine here: they meet on the loopback interface.
@@ -256,17 +139,17 @@ class TrainingJobs:
             context=self._context, base=base, image=image, command=command, on_line=on_line, environment=environment
         )
 
-    def _prepare(self, request: Request, base: Path, host: str, names: list[str]) -> None:
+    def _prepare_folder(self, request: Request, base: Path, host: str, hosts: list[str]) -> None:
         config = base / "input" / "config"
-        group = {"instance_group_name": "homogeneousCluster", "hosts": names}
-        jobs.write_json(config / "hyperparameters.json", request.get("HyperParameters", {}))
-        jobs.write_json(
+        group = {"instance_group_name": "homogeneousCluster", "hosts": hosts}
+        write_json(config / "hyperparameters.json", request.get("HyperParameters", {}))
+        write_json(
             config / "resourceconfig.json",
             {
                 "current_host": host,
                 "current_instance_type": request["ResourceConfig"]["InstanceType"],
                 "current_group_name": "homogeneousCluster",
-                "hosts": names,
+                "hosts": hosts,
                 "instance_groups": [{**group, "instance_type": request["ResourceConfig"]["InstanceType"]}],
                 "network_interface_name": _loopback(),
             },
@@ -275,18 +158,18 @@ class TrainingJobs:
             channel["ChannelName"]: {"TrainingInputMode": channel.get("InputMode", "File")}
             for channel in request.get("InputDataConfig", [])
         }
-        jobs.write_json(config / "inputdataconfig.json", channels)
+        write_json(config / "inputdataconfig.json", channels)
         for folder in ("model", "output/data", "checkpoints"):
             (base / folder).mkdir(parents=True, exist_ok=True)
         for channel in request.get("InputDataConfig", []):
             uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
             target = base / "input" / "data" / channel["ChannelName"]
             if not transfer.download(self._services.s3, uri, target):
-                raise jobs.JobFailedError(
+                raise JobFailedError(
                     f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source"
                 )
         if checkpoint := request.get("CheckpointConfig"):
-            local = inside(base, checkpoint.get("LocalPath", "/opt/ml/checkpoints"))
+            local = inside(base, checkpoint.get("LocalPath", CHECKPOINT_PATH))
             transfer.download(self._services.s3, checkpoint["S3Uri"], local)
 
     def _upload(self, name: str, request: Request, base: Path) -> None:
@@ -299,12 +182,12 @@ class TrainingJobs:
 
 
 class _Checkpoints:
-    """Files below the checkpoint path go to S3 while the job runs."""
+    """Copies the files below the checkpoint path to S3 while the job runs."""
 
-    def __init__(self, services: jobs.JobServices, request: Request, bases: dict[str, Path]) -> None:
+    def __init__(self, services: JobServices, request: Request, bases: dict[str, Path]) -> None:
         self._s3 = services.s3
         self._uri = request.get("CheckpointConfig", {}).get("S3Uri", "")
-        path = request.get("CheckpointConfig", {}).get("LocalPath", "/opt/ml/checkpoints")
+        path = request.get("CheckpointConfig", {}).get("LocalPath", CHECKPOINT_PATH)
         self._folders = [inside(base, path) for base in bases.values()]
         self._sent = time.time()
         self._next = time.monotonic() + CHECKPOINT_SECONDS
@@ -319,7 +202,7 @@ class _Checkpoints:
             return
         started = time.time()
         for folder in self._folders:
-            # A trainer renames and removes files while we look: what is gone by now is not missed.
+            # A trainer renames and removes files during the copy.
             try:
                 transfer.upload(self._s3, folder, self._uri, newer_than=self._sent)
             except FileNotFoundError as error:
@@ -327,8 +210,46 @@ class _Checkpoints:
         self._sent = started
 
 
+class Metrics:
+    """The latest value of each metric, read from the log lines by the job's own expressions.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/define-train-metrics.html
+    """
+
+    def __init__(self, definitions: list[Request]) -> None:
+        self._patterns = {definition["Name"]: re.compile(definition["Regex"]) for definition in definitions}
+        self._latest: dict[str, Request] = {}
+
+    def read(self, line: str) -> dict[str, list[float]]:
+        """The values in a line by metric; most lines have none."""
+        values: dict[str, list[float]] = {}
+        for name, pattern in self._patterns.items():
+            for match in pattern.finditer(line):
+                try:
+                    value = float(match[1])
+                except (ValueError, IndexError):
+                    continue
+                self._latest[name] = {"MetricName": name, "Value": value, "Timestamp": now()}
+                values.setdefault(name, []).append(value)
+        return values
+
+    def latest(self) -> list[Request]:
+        """FinalMetricDataList."""
+        return list(self._latest.values())
+
+
+def _enter(document: Request, status: str, message: str = "") -> None:
+    """Move a job to a secondary status, and record the transition."""
+    at = now()
+    transitions = document.setdefault("SecondaryStatusTransitions", [])
+    if transitions:
+        transitions[-1].setdefault("EndTime", at)
+    transitions.append({"Status": status, "StartTime": at, "StatusMessage": message})
+    document.update(SecondaryStatus=status, LastModifiedTime=at)
+
+
 def _processes_per_host(instance_type: str, nodes: int) -> int:
-    """One for each GPU of the type, one where it has none; not more than this machine's cores can carry."""
+    """One per GPU of the type, or one; not more than this machine's cores."""
     cores = os.cpu_count() or 1
     return max(1, min(instance_types.gpus(instance_type) or 1, cores // nodes))
 

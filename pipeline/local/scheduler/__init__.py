@@ -1,4 +1,4 @@
-"""EventBridge Scheduler: schedules that are kept, and that fire."""
+"""EventBridge Scheduler: schedules in the store, and a clock that invokes their targets."""
 
 from pipeline.local.scheduler.service import Scheduler
 

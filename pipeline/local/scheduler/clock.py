@@ -1,4 +1,4 @@
-"""One thread that does things at their time."""
+"""A thread that runs tasks at their time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 log = logging.getLogger(__name__)
 
-# The longest sleep: a clock that was set, or a machine that slept, is noticed after so long.
+# The longest sleep: a change of the system's clock, or a suspension, is noticed after this time.
 LONGEST_WAIT_SECONDS = 30.0
 
 
 class Clock:
-    """Tasks by their time. They are short, and run one after another."""
+    """Tasks by their time. Tasks must be short: they run one after another."""
 
     def __init__(self, name: str) -> None:
         self._changed = threading.Condition()
@@ -26,17 +26,17 @@ class Clock:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def at(self, time: datetime, task: Callable[[], None]) -> None:
-        """Run `task` at `time` (UTC), or at once where it is past."""
+        """Run `task` at `time` (UTC), or at once if it is past."""
         with self._changed:
             heapq.heappush(self._tasks, (time, next(self._order), task))
             self._changed.notify()
 
     def close(self) -> None:
-        """End after the task under way; what has not begun never does."""
+        """End after the task that runs; no other task starts."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -48,11 +48,11 @@ class Clock:
             try:
                 task()
             except Exception:
-                # One schedule's failure must not keep the others from firing.
+                # A failure must not prevent the other tasks.
                 log.exception("a scheduled task failed")
 
     def _next(self) -> Callable[[], None] | None:
-        """Wait for the first task that is due; None when the clock is closed."""
+        """Wait for the first task that is due; None once the clock is closed."""
         with self._changed:
             while not self._closed:
                 wait = LONGEST_WAIT_SECONDS

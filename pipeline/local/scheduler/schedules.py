@@ -1,42 +1,34 @@
-"""Schedules and their groups, as the store keeps them, and when a schedule is due next."""
+"""Schedules as documents in the store, their validation, and the next time a schedule is due."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from pipeline.aws.timetable import ExpressionError, Timetable
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Request, ServiceError
 
-Request = dict[str, Any]
 DEFAULT_GROUP = "default"
 UNIVERSAL = "arn:aws:scheduler:::aws-sdk:"
 # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_RetryPolicy.html
 DEFAULT_RETRIES = {"MaximumEventAgeInSeconds": 86_400, "MaximumRetryAttempts": 185}
-# Moto's scheduler cites the rule: a start may lie five minutes back, for requests that take their time.
+# A start may be up to five minutes ago. Source: moto's scheduler, which cites the rule.
 OLDEST_START_SECONDS = 300
-_KEPT = (
-    "ScheduleExpression",
-    "StartDate",
-    "EndDate",
-    "Description",
-    "KmsKeyArn",
-    "Target",
-    "FlexibleTimeWindow",
+_MEMBERS = (
+    *("ScheduleExpression", "StartDate", "EndDate", "Description", "KmsKeyArn", "Target", "FlexibleTimeWindow"),
 )
 
 
 @dataclass(frozen=True)
-class Key:
-    """What names a schedule in its account."""
+class ScheduleKey:
+    """A schedule's group and name, unique in the account."""
 
     group: str
     name: str
 
     @classmethod
-    def of(cls, request: Request) -> Key:
+    def of(cls, request: Request) -> ScheduleKey:
         """The key in a request or a document."""
         return cls(request.get("GroupName", DEFAULT_GROUP), request["Name"])
 
@@ -45,12 +37,12 @@ class Key:
 
 
 def document(request: Request, arn: str, created: float, modified: float) -> Request:
-    """The schedule that a CreateSchedule or UpdateSchedule asks for; what it leaves out gets its default.
+    """The schedule of a CreateSchedule or UpdateSchedule, with defaults for the members that are missing.
 
     An update replaces all of a schedule: https://docs.aws.amazon.com/scheduler/latest/APIReference/API_UpdateSchedule.html
     """
-    made = {
-        **{name: request[name] for name in _KEPT if name in request},
+    schedule = {
+        **{name: request[name] for name in _MEMBERS if name in request},
         "Arn": arn,
         "Name": request["Name"],
         "GroupName": request.get("GroupName", DEFAULT_GROUP),
@@ -60,26 +52,26 @@ def document(request: Request, arn: str, created: float, modified: float) -> Req
         "CreationDate": created,
         "LastModificationDate": modified,
     }
-    retries = {**DEFAULT_RETRIES, **made["Target"].get("RetryPolicy", {})}
-    made["Target"] = {**made["Target"], "RetryPolicy": retries}
-    return made
+    retries = {**DEFAULT_RETRIES, **schedule["Target"].get("RetryPolicy", {})}
+    schedule["Target"] = {**schedule["Target"], "RetryPolicy": retries}
+    return schedule
 
 
-def check(made: Request, at: float) -> None:
-    """Refuse what the service would refuse, and targets that are not here. Raises ServiceError."""
+def check(schedule: Request, at: float) -> None:
+    """Raise ServiceError for a schedule that the service would refuse, or with a target that the local cloud lacks."""
     try:
-        Timetable.parse(made["ScheduleExpression"], made["ScheduleExpressionTimezone"])
+        Timetable.parse(schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"])
     except ExpressionError as error:
-        raise _invalid(f"Invalid Schedule Expression {made['ScheduleExpression']}. {error}") from None
-    window = made["FlexibleTimeWindow"]
+        raise _invalid(f"Invalid Schedule Expression {schedule['ScheduleExpression']}. {error}") from None
+    window = schedule["FlexibleTimeWindow"]
     if (window["Mode"] == "FLEXIBLE") != ("MaximumWindowInMinutes" in window):
-        raise _invalid("FlexibleTimeWindow: MaximumWindowInMinutes goes with the mode FLEXIBLE.")
-    start, end = made.get("StartDate"), made.get("EndDate")
+        raise _invalid("FlexibleTimeWindow: MaximumWindowInMinutes must be set if, and only if, the mode is FLEXIBLE.")
+    start, end = schedule.get("StartDate"), schedule.get("EndDate")
     if start is not None and start < at - OLDEST_START_SECONDS:
         raise _invalid("The StartDate you specify cannot be earlier than 5 minutes ago.")
     if end is not None and end <= (at if start is None else start):
         raise _invalid("The EndDate you specify must be later than the StartDate, and than now.")
-    _check_target(made["Target"])
+    _check_target(schedule["Target"])
 
 
 def _check_target(target: Request) -> None:
@@ -89,9 +81,9 @@ def _check_target(target: Request) -> None:
     if not (is_pipeline or is_function or arn.startswith(UNIVERSAL)):
         raise _invalid(f"The local cloud's schedules start pipelines, functions and SageMaker's operations, not {arn}.")
     if "SageMakerPipelineParameters" in target and not is_pipeline:
-        raise _invalid("SageMakerPipelineParameters goes with a target that is a pipeline.")
+        raise _invalid("SageMakerPipelineParameters: the target must be a pipeline.")
     if arn.startswith(UNIVERSAL) and len(arn.removeprefix(UNIVERSAL).split(":")) != 2:
-        raise _invalid(f"{arn} is no universal target: {UNIVERSAL}service:apiAction")
+        raise _invalid(f"{arn} is no universal target; write {UNIVERSAL}service:apiAction")
     if "Input" in target and not is_pipeline:
         try:
             json.loads(target["Input"])
@@ -104,7 +96,7 @@ def _invalid(message: str) -> ServiceError:
 
 
 def next_due(schedule: Request, after: datetime) -> datetime | None:
-    """The first time later than `after` at which the schedule is due, or None."""
+    """The first time after `after` at which the schedule is due, or None."""
     timetable = Timetable.parse(schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"])
     return timetable.following(
         after,

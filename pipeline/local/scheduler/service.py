@@ -1,7 +1,7 @@
-"""Schedules' operations, and their firing.
+"""The operations of EventBridge Scheduler, and the invocations of targets.
 
-https://docs.aws.amazon.com/scheduler/latest/APIReference/. A schedule fires while the cloud runs; a time at which it
-did not run is past, and is not made up for.
+https://docs.aws.amazon.com/scheduler/latest/APIReference/. A schedule fires only while the cloud runs; missed times are
+not made up.
 """
 
 from __future__ import annotations
@@ -13,19 +13,17 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from pipeline.local import dead_letters
-from pipeline.local.context import Context, now
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, Request, ServiceError, now, send_dead_letter
 from pipeline.local.sagemaker.resources import chosen, page
 from pipeline.local.scheduler.clock import Clock
-from pipeline.local.scheduler.schedules import DEFAULT_GROUP, Key, Request, check, document, next_due
+from pipeline.local.scheduler.schedules import DEFAULT_GROUP, ScheduleKey, check, document, next_due
 from pipeline.local.scheduler.targets import Invocation, Targets
 
 log = logging.getLogger(__name__)
 
 SCHEDULE = "schedule"
 GROUP = "schedule-group"
-# Between the first attempt and the second; it doubles from there. The service waits longer.
+# Before the second attempt; the wait doubles with each attempt. The service waits longer.
 RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 _MOMENT = timedelta(microseconds=1)
@@ -44,7 +42,7 @@ class Scheduler:
             self._new_group(DEFAULT_GROUP)
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
-        """Operation names and their handlers."""
+        """Handlers by operation."""
         return {
             "CreateSchedule": self.create,
             "UpdateSchedule": self.update,
@@ -58,7 +56,7 @@ class Scheduler:
         }
 
     def start(self) -> None:
-        """Fire what is due from now on."""
+        """Fire the schedules from now on."""
         for schedule in self._store.list(SCHEDULE):
             self._plan(schedule, datetime.now(UTC))
         self._clock.start()
@@ -71,35 +69,35 @@ class Scheduler:
 
     def create(self, request: Request) -> Request:
         """Create a schedule."""
-        key, at = Key.of(request), now()
+        key, at = ScheduleKey.of(request), now()
         self._group(key.group)
         arn = self._context.arn("scheduler", f"schedule/{key}")
-        made = document(request, arn, at, at)
-        check(made, at)
-        if not self._store.create(SCHEDULE, str(key), made):
+        schedule = document(request, arn, at, at)
+        check(schedule, at)
+        if not self._store.create(SCHEDULE, str(key), schedule):
             raise ServiceError("ConflictException", f"Schedule {key.name} already exists.", 409)
-        self._plan_anew(made)
+        self._plan_changed(schedule)
         return {"ScheduleArn": arn}
 
     def update(self, request: Request) -> Request:
         """Replace a schedule."""
-        key, at = Key.of(request), now()
+        key, at = ScheduleKey.of(request), now()
         before = self._schedule(key)
-        # What is planned for the schedule is known by this time; two updates in a millisecond must differ.
+        # The time identifies a version of the schedule: two updates in one millisecond must differ.
         at = max(at, round(before["LastModificationDate"] + 0.001, 3))
-        made = document(request, before["Arn"], before["CreationDate"], at)
-        check(made, at)
-        self._store.put(SCHEDULE, str(key), made)
-        self._plan_anew(made)
-        return {"ScheduleArn": made["Arn"]}
+        schedule = document(request, before["Arn"], before["CreationDate"], at)
+        check(schedule, at)
+        self._store.put(SCHEDULE, str(key), schedule)
+        self._plan_changed(schedule)
+        return {"ScheduleArn": schedule["Arn"]}
 
     def get(self, request: Request) -> Request:
         """The schedule."""
-        return self._schedule(Key.of(request))
+        return self._schedule(ScheduleKey.of(request))
 
     def delete(self, request: Request) -> Request:
-        """Delete a schedule; what it has started goes on."""
-        key = Key.of(request)
+        """Delete a schedule; runs that it has started continue."""
+        key = ScheduleKey.of(request)
         self._schedule(key)
         self._store.delete(SCHEDULE, str(key))
         return {}
@@ -108,20 +106,20 @@ class Scheduler:
         """Summaries."""
         if "GroupName" in request:
             self._group(request["GroupName"])
-        found = [
-            {**chosen(one, _SUMMARY), "Target": {"Arn": one["Target"]["Arn"]}}
-            for one in self._store.list(SCHEDULE)
-            if one["GroupName"] == request.get("GroupName", one["GroupName"])
-            and one["Name"].startswith(request.get("NamePrefix", ""))
-            and one["State"] == request.get("State", one["State"])
+        summaries = [
+            {**chosen(schedule, _SUMMARY), "Target": {"Arn": schedule["Target"]["Arn"]}}
+            for schedule in self._store.list(SCHEDULE)
+            if request.get("GroupName") in (None, schedule["GroupName"])
+            and schedule["Name"].startswith(request.get("NamePrefix", ""))
+            and request.get("State") in (None, schedule["State"])
         ]
-        return page({"MaxResults": 100, **request}, found, "Schedules")
+        return page({"MaxResults": 100, **request}, summaries, "Schedules")
 
-    def _schedule(self, key: Key) -> Request:
-        found = self._store.get(SCHEDULE, str(key))
-        if found is None:
+    def _schedule(self, key: ScheduleKey) -> Request:
+        schedule = self._store.get(SCHEDULE, str(key))
+        if schedule is None:
             raise ServiceError("ResourceNotFoundException", f"Schedule {key.name} does not exist.", 404)
-        return found
+        return schedule
 
     # ----------------------------------------------------------------------------------------------------- groups
 
@@ -143,31 +141,31 @@ class Scheduler:
             raise ServiceError("ValidationException", "The default schedule group cannot be deleted.")
         for schedule in self._store.list(SCHEDULE):
             if schedule["GroupName"] == name:
-                self._store.delete(SCHEDULE, str(Key.of(schedule)))
+                self._store.delete(SCHEDULE, str(ScheduleKey.of(schedule)))
         self._store.delete(GROUP, name)
         return {}
 
     def list_groups(self, request: Request) -> Request:
         """The groups."""
         prefix = request.get("NamePrefix", "")
-        found = [one for one in self._store.list(GROUP) if one["Name"].startswith(prefix)]
-        return page({"MaxResults": 100, **request}, found, "ScheduleGroups")
+        groups = [group for group in self._store.list(GROUP) if group["Name"].startswith(prefix)]
+        return page({"MaxResults": 100, **request}, groups, "ScheduleGroups")
 
     def _new_group(self, name: str) -> bool:
         arn, at = self._context.arn("scheduler", f"schedule-group/{name}"), now()
-        made = {"Arn": arn, "Name": name, "State": "ACTIVE", "CreationDate": at, "LastModificationDate": at}
-        return self._store.create(GROUP, name, made)
+        group = {"Arn": arn, "Name": name, "State": "ACTIVE", "CreationDate": at, "LastModificationDate": at}
+        return self._store.create(GROUP, name, group)
 
     def _group(self, name: str) -> Request:
-        found = self._store.get(GROUP, name)
-        if found is None:
+        group = self._store.get(GROUP, name)
+        if group is None:
             raise ServiceError("ResourceNotFoundException", f"Schedule group {name} does not exist.", 404)
-        return found
+        return group
 
     # ----------------------------------------------------------------------------------------------------- firing
 
-    def _plan_anew(self, schedule: Request) -> None:
-        """A rate without a start begins with the very moment at which it was made."""
+    def _plan_changed(self, schedule: Request) -> None:
+        """Plan a new or changed schedule: a rate without a start begins at the time of the change."""
         self._plan(schedule, datetime.fromtimestamp(schedule["LastModificationDate"], UTC) - _MOMENT)
 
     def _plan(self, schedule: Request, after: datetime) -> None:
@@ -175,20 +173,20 @@ class Scheduler:
         if due is not None:
             self._clock.at(due, functools.partial(self._fire, schedule, due))
 
-    def _current(self, schedule: Request) -> bool:
-        """Whether a schedule is still as it was when something was planned for it."""
-        return self._store.get(SCHEDULE, str(Key.of(schedule))) == schedule
+    def _is_current(self, schedule: Request) -> bool:
+        """Whether a schedule has not changed since it was planned."""
+        return self._store.get(SCHEDULE, str(ScheduleKey.of(schedule))) == schedule
 
     def _fire(self, schedule: Request, scheduled: datetime) -> None:
-        if not self._current(schedule):
+        if not self._is_current(schedule):
             return
         at = scheduled + _delay(schedule, scheduled)
         self._clock.at(at, functools.partial(self._invoke, schedule, scheduled, 1))
-        # After a machine slept, the times that it has slept through are past.
+        # Times that passed while the machine was suspended are skipped.
         self._plan(schedule, max(scheduled, datetime.now(UTC) - timedelta(seconds=1)))
 
     def _invoke(self, schedule: Request, scheduled: datetime, attempt: int) -> None:
-        if not self._current(schedule):
+        if not self._is_current(schedule):
             return
         invocation = Invocation(schedule, scheduled, attempt, uuid.uuid4().hex[:16])
         try:
@@ -200,10 +198,10 @@ class Scheduler:
         else:
             log.info("schedule %s has invoked %s", schedule["Arn"], schedule["Target"]["Arn"])
         if schedule["ActionAfterCompletion"] == "DELETE" and next_due(schedule, scheduled) is None:
-            self._store.delete(SCHEDULE, str(Key.of(schedule)))
+            self._store.delete(SCHEDULE, str(ScheduleKey.of(schedule)))
 
     def _retry(self, invocation: Invocation, error: Exception) -> bool:
-        """Plan the next attempt; after the last one allowed, send the dead letter and give False."""
+        """Plan the next attempt. After the last one, send the dead letter and return False."""
         schedule, attempt = invocation.schedule, invocation.attempt
         policy = schedule["Target"]["RetryPolicy"]
         wait = min(RETRY_SECONDS * 2.0 ** (attempt - 1), LONGEST_RETRY_SECONDS)
@@ -233,11 +231,11 @@ class Scheduler:
             "SCHEDULE_ARN": invocation.schedule["Arn"],
             "TARGET_ARN": target["Arn"],
         }
-        dead_letters.send(self._context, queue, self._targets.payload(invocation), attributes)
+        send_dead_letter(self._context, queue, self._targets.payload(invocation), attributes)
 
 
 def _delay(schedule: Request, scheduled: datetime) -> timedelta:
-    """How far into its flexible window a schedule fires: anywhere, but the same each time that one asks."""
+    """The delay within the flexible window: random, but the same for the same schedule and time."""
     minutes = schedule["FlexibleTimeWindow"].get("MaximumWindowInMinutes", 0)
     chance = random.Random(f"{schedule['Arn']} {scheduled}")  # noqa: S311  # no secret
     return timedelta(minutes=minutes * chance.random())

@@ -1,4 +1,4 @@
-"""What a schedule invokes: a pipeline, a function, or (a universal target) an operation of SageMaker.
+"""The targets of a schedule: a pipeline, a function, or (a universal target) an operation of SageMaker.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-templated.html and
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html.
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.local.errors import ServiceError
-from pipeline.local.scheduler.schedules import UNIVERSAL, Request
+from pipeline.local.context import Request, ServiceError
+from pipeline.local.scheduler.schedules import UNIVERSAL
 
 Call = Callable[[str, str, Request], Request]
 Invoke = Callable[[str, bytes], None]
@@ -26,18 +26,18 @@ class Invocation:
 
     schedule: Request
     scheduled: datetime
-    """The time for which the schedule was set, UTC."""
+    """The time at which the schedule was due, UTC."""
     attempt: int
     execution_id: str
 
     @property
     def time(self) -> str:
-        """The scheduled time as the service writes it."""
+        """The scheduled time in the service's form."""
         return self.scheduled.strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @property
     def token(self) -> str:
-        """The same for every attempt at the same time, so that no attempt starts a second run."""
+        """A token that is the same for all attempts, so that no attempt starts a second run."""
         return hashlib.sha256(f"{self.schedule['Arn']} {self.time}".encode()).hexdigest()
 
     def input(self) -> str:
@@ -57,14 +57,14 @@ class Invocation:
 
 
 class Targets:
-    """Invokes targets; `call` answers a service's operation, `invoke` runs a function in the background."""
+    """Invokes targets. `call` executes operations; `invoke` runs a function in the background."""
 
     def __init__(self, call: Call, invoke: Invoke) -> None:
         self._call = call
         self._invoke = invoke
 
     def payload(self, invocation: Invocation) -> str:
-        """What the target is sent, as JSON: the body of a dead letter too."""
+        """The request to the target as JSON; also the body of a dead letter."""
         target = invocation.schedule["Target"]
         if ":pipeline/" not in target["Arn"]:
             return invocation.input()
@@ -75,7 +75,7 @@ class Targets:
         return json.dumps(request)
 
     def send(self, invocation: Invocation) -> None:
-        """Invoke the target once. Raises ServiceError where it refuses."""
+        """Invoke the target once. Raises ServiceError if it refuses."""
         arn, payload = invocation.schedule["Target"]["Arn"], self.payload(invocation)
         if arn.startswith(UNIVERSAL):
             service, action = arn.removeprefix(UNIVERSAL).split(":")

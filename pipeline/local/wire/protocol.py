@@ -1,31 +1,32 @@
-"""AWS's protocols over HTTP: which operation a request is, and how its answer and its errors look on the wire.
+"""AWS's protocols over HTTP: the operation of a request, and the form of answers and errors.
 
 https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html, REST-JSON for EventBridge Scheduler (`rest`), the Query
-protocol for CloudFormation (`query`), and REST paths for Lambda's Invoke and the runtime's InvokeEndpoint. Whatever the
-table of services does not own goes to moto, in this process.
+protocol for CloudFormation (`query`), and REST paths for Lambda's Invoke and the runtime's InvokeEndpoint. Requests for
+operations that `Services` does not own are passed to moto, in this process.
 """
 
 from __future__ import annotations
 
+import functools
 import hmac
 import io
 import json
 import logging
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from werkzeug.wrappers import Request, Response
 
-from pipeline.local.context import random_id
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError, random_id
 from pipeline.local.services import Services
 from pipeline.local.wire import query, rest
 
 log = logging.getLogger(__name__)
 
-# The first part of X-Amz-Target, and botocore's name of the service.
+# Botocore's name of a service by the first part of X-Amz-Target.
 TARGETS = {
     "SageMaker": "sagemaker",
     "AmazonAthena": "athena",
@@ -43,8 +44,18 @@ _BODY_LIMIT = 64 * 1024 * 1024
 Wsgi = Callable[..., Iterable[bytes]]
 
 
+@dataclass(frozen=True)
+class Call:
+    """A parsed request: service (as in IAM's actions), operation, members, and the function that answers it."""
+
+    service: str
+    operation: str
+    request: dict[str, Any]
+    respond: Callable[[], Response]
+
+
 class Application:
-    """The WSGI application."""
+    """The WSGI application. A request is authenticated, parsed into a Call, and answered."""
 
     def __init__(self, services: Services, moto: Wsgi) -> None:
         self._services = services
@@ -52,7 +63,7 @@ class Application:
         self._access_key = services.context.environment["AWS_ACCESS_KEY_ID"]
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer a request."""
         request = Request(environ)
         request.max_content_length = _BODY_LIMIT
         response = self._answer(request)
@@ -62,37 +73,49 @@ class Application:
         return response(environ, start_response)
 
     def _answer(self, request: Request) -> Response | None:
-        """The answer, or None where the request is moto's."""
-        # A client that sends a form reads no JSON.
-        explain = _query_error if request.mimetype == _FORM else _error
+        """The answer; None if moto answers the request."""
+        # Clients of the Query protocol send forms, and read errors in XML.
+        error_response = _query_error if request.mimetype == _FORM else _error
         try:
-            scope = self._authorize(request)
-            return self._route(scope, request)
+            scope = self._authenticate(request)
+            call = self._parse(scope, request)
+            return None if call is None else call.respond()
         except ServiceError as error:
-            return explain(error)
+            return error_response(error)
         except Exception as error:
             log.exception("%s %s %s", request.method, request.path, request.headers.get("X-Amz-Target", ""))
-            return explain(ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+            return error_response(ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
 
-    def _authorize(self, request: Request) -> str:
-        """The service that the request is signed for. Whoever does not know this cloud's access key is refused."""
+    def _authenticate(self, request: Request) -> str:
+        """The service that the request is signed for. Raises ServiceError for another access key than this cloud's."""
         credential = _CREDENTIAL.search(request.headers.get("Authorization", ""))
         if credential is None or not hmac.compare_digest(credential[1], self._access_key):
             message = "The access key is not this local cloud's: eval $(python -m pipeline local env)"
             raise ServiceError("UnrecognizedClientException", message, 403)
         return credential[3]
 
-    def _route(self, scope: str, request: Request) -> Response | None:
+    def _parse(self, scope: str, request: Request) -> Call | None:  # noqa: PLR0911  # one return per protocol
+        """The call in a request; None for an operation of moto's. Raises ServiceError for an unknown operation."""
         target, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
         service = TARGETS.get(target, "")
         if service and self._services.owns(service, operation):
-            return self._call(service, operation, request)
+            return self._call(service, operation, _json(request), JSON)
         if request.method == "POST" and (match := _INVOKE_ENDPOINT.fullmatch(request.path)):
-            return self._invoke_endpoint(unquote(match[1]), request)
+            name = unquote(match[1])
+            respond = functools.partial(self._invoke_endpoint, name, request)
+            return Call("sagemaker", "InvokeEndpoint", {"EndpointName": name}, respond)
         if request.method == "POST" and (match := _INVOKE_FUNCTION.fullmatch(request.path)):
-            return self._invoke_function(unquote(match[1]), request)
-        if scope in ("cloudformation", "scheduler"):
-            return self._by_scope(scope, request)
+            name = unquote(match[1]).rsplit(":function:", 1)[-1]
+            respond = functools.partial(self._invoke_function, name, request)
+            return Call("lambda", "InvokeFunction", {"FunctionName": name}, respond)
+        if scope == "cloudformation":
+            form = dict(parse_qsl(request.get_data(as_text=True), keep_blank_values=True))
+            operation, body = query.parse(scope, form)
+            return Call(scope, operation, body, functools.partial(self._query_response, scope, operation, body))
+        if scope == "scheduler":
+            path = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
+            operation, body = rest.parse(scope, request.method, path, request.args, request.get_data())
+            return self._call(scope, operation, body, "application/json")
         if request.method in ("POST", "PUT") and (match := _FUNCTIONS.fullmatch(request.path)):
             self._configure_function(unquote(match[1] or ""), request)
             return None
@@ -101,25 +124,16 @@ class Application:
             raise ServiceError("UnknownOperationException", message, 404)
         return None
 
-    def _by_scope(self, scope: str, request: Request) -> Response:
-        """Of services whose operations stand in no header."""
-        if scope == "cloudformation":
-            operation, body = query.parse(
-                scope, dict(parse_qsl(request.get_data(as_text=True), keep_blank_values=True))
-            )
-            answer = query.answer(scope, operation, self._services.call(scope, operation, body), random_id(32))
-            return Response(answer, content_type=query.CONTENT_TYPE)
-        path = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
-        operation, body = rest.parse(scope, request.method, path, request.args, request.get_data())
-        return Response(json.dumps(self._services.call(scope, operation, body)), content_type="application/json")
+    def _call(self, service: str, operation: str, body: dict[str, Any], content_type: str) -> Call:
+        def respond() -> Response:
+            answer = self._services.call(service, operation, body)
+            return Response(json.dumps(answer), content_type=content_type)
 
-    def _call(self, service: str, operation: str, request: Request) -> Response:
-        try:
-            body = json.loads(request.get_data() or b"{}")
-        except ValueError as error:
-            raise ServiceError("SerializationException", f"The request is not valid JSON: {error}") from None
-        answer = self._services.call(service, operation, body)
-        return Response(json.dumps(answer), content_type=JSON)
+        return Call(service, operation, body, respond)
+
+    def _query_response(self, service: str, operation: str, body: dict[str, Any]) -> Response:
+        answer = query.answer(service, operation, self._services.call(service, operation, body), random_id(32))
+        return Response(answer, content_type=query.CONTENT_TYPE)
 
     def _invoke_endpoint(self, name: str, request: Request) -> Response:
         headers = {"Content-Type": request.content_type or "application/octet-stream"}
@@ -144,7 +158,6 @@ class Application:
         return response
 
     def _invoke_function(self, name: str, request: Request) -> Response:
-        name = name.rsplit(":function:", 1)[-1]
         payload = request.get_data() or b"null"
         match request.headers.get("X-Amz-Invocation-Type", "RequestResponse"):
             case "Event":
@@ -164,7 +177,7 @@ class Application:
         return response
 
     def _configure_function(self, name: str, request: Request) -> None:
-        """Take a function's dead-letter queue from a request that is moto's, which does not keep it."""
+        """Read a function's dead-letter queue from a request to moto, which does not store it."""
         data = request.get_data()
         request.environ["wsgi.input"] = io.BytesIO(data)
         try:
@@ -173,6 +186,14 @@ class Application:
             return  # moto refuses it
         if isinstance(body, dict):
             self._services.functions.configure(name or body.get("FunctionName", ""), body, created=not name)
+
+
+def _json(request: Request) -> dict[str, Any]:
+    try:
+        body: dict[str, Any] = json.loads(request.get_data() or b"{}")
+    except ValueError as error:
+        raise ServiceError("SerializationException", f"The request is not valid JSON: {error}") from None
+    return body
 
 
 def _query_error(error: ServiceError) -> Response:

@@ -1,4 +1,4 @@
-"""AWS's Query protocol: a request is a form, its answer XML. CloudFormation speaks it.
+"""AWS's Query protocol, of CloudFormation: a request is a form, its answer XML.
 
 https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
 """
@@ -11,13 +11,13 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from pipeline.aws.validation.shapes import service_model
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 
 CONTENT_TYPE = "text/xml"
 
 
 def parse(service: str, form: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    """The operation and its request. Raises ServiceError for an operation that the service does not have."""
+    """The operation and its request. Raises ServiceError for an unknown operation."""
     model, operation = service_model(service), form.get("Action", "")
     if operation not in model.operation_names:
         raise ServiceError("InvalidAction", f"Could not find operation {operation or 'Action'}")
@@ -48,15 +48,15 @@ def error(code: str, message: str, status: int, request_id: str) -> str:
 
 
 def _structure(shape: Any, form: Mapping[str, str]) -> dict[str, Any]:
-    found = {}
+    structure = {}
     for name, member in shape.members.items():
         key = member.serialization.get("name", name)
         below = {rest.removeprefix(f"{key}."): value for rest, value in form.items() if rest.startswith(f"{key}.")}
         if key in form:
-            found[name] = _scalar(member, form[key])
+            structure[name] = _scalar(member, form[key])
         elif below:
-            found[name] = _below(member, below)
-    return found
+            structure[name] = _below(member, below)
+    return structure
 
 
 def _below(shape: Any, form: Mapping[str, str]) -> Any:
@@ -81,14 +81,14 @@ def _named(form: Mapping[str, str], name: str) -> dict[str, str]:
 
 
 def _numbered(form: Mapping[str, str], name: str) -> dict[int, dict[str, str]]:
-    """`member.2.Key` as the Key of 2; an item that is a value has the key ''."""
-    found: dict[int, dict[str, str]] = {}
+    """`member.2.Key` as the Key of item 2; an item that is a value has the key ''."""
+    items: dict[int, dict[str, str]] = {}
     for key, value in form.items():
         label, _, rest = key.partition(".")
         number, _, below = rest.partition(".")
         if label == name and number.isdigit():
-            found.setdefault(int(number), {})[below] = value
-    return found
+            items.setdefault(int(number), {})[below] = value
+    return items
 
 
 def _scalar(shape: Any, text: str) -> Any:

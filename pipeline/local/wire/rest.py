@@ -1,7 +1,7 @@
-"""AWS's REST-JSON protocol: which operation a method and a path are, and its request as one object.
+"""AWS's REST-JSON protocol: the operation of a method and a path, and its request as one object.
 
-https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html. Paths, and what stands in the path, in the query or in
-the body, are in botocore's model of the service.
+https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html. Botocore's model of the service has the paths, and the
+members that are in the path, in the query or in the body.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from pipeline.aws.validation.shapes import service_model
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
 def parse(service: str, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[str, dict[str, Any]]:
-    """The operation and its request. `path` is as it came, percent signs and all. Raises ServiceError."""
+    """The operation and its request. `path` is still percent-encoded. Raises ServiceError."""
     for operation, wanted, pattern in _paths(service):
         if method == wanted and (match := pattern.fullmatch(path)):
             request = _body(body)
@@ -40,12 +40,12 @@ def parse(service: str, method: str, path: str, query: Mapping[str, str], body: 
 def _paths(service: str) -> list[tuple[str, str, re.Pattern[str]]]:
     """(operation, method, pattern of its path)."""
     model = service_model(service)
-    found = []
+    paths = []
     for name in model.operation_names:
         http = model.operation_model(name).http
         pattern = _PARAMETER.sub(r"(?P<\1>[^/]+)", http["requestUri"].partition("?")[0])
-        found.append((name, http["method"], re.compile(pattern)))
-    return found
+        paths.append((name, http["method"], re.compile(pattern)))
+    return paths
 
 
 def _body(body: bytes) -> dict[str, Any]:
@@ -59,5 +59,5 @@ def _body(body: bytes) -> dict[str, Any]:
 
 
 def _typed(text: str, kind: str) -> Any:
-    """A query's value; one of the wrong type is left for the validation to refuse."""
+    """A query's value. The validation refuses one of a wrong type later."""
     return int(text) if kind == "integer" and re.fullmatch(r"-?[0-9]+", text) else text

@@ -91,7 +91,7 @@ def _check_policies(settings: Settings, held: Sequence[Held]) -> str:
             except ClientError as error:
                 if says_missing(error):
                     continue
-                if not aws_errors.is_of(error, aws_errors.DENIED):
+                if not aws_errors.has_code(error, aws_errors.DENIED):
                     raise
                 return f"these credentials may not {aws_errors.denied_action(error)}"
             if found:

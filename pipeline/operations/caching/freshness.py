@@ -1,6 +1,6 @@
-"""`start --fresh`: the versions that make a step, and the cached steps after it, run again.
+"""`start --fresh`: new versions for a step and the cached steps after it, so that they run again.
 
-A step's version is part of what SageMaker's step cache compares, so that a new one finds nothing in the cache:
+SageMaker's step cache compares a step's version with its other attributes:
 https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-default-keys.html.
 """
 
@@ -15,26 +15,26 @@ from typing import Any
 from steps.contracts.errors import PipelineError
 
 ALL = "all"
-# The cached steps in the order in which they run, each with the parameter that holds its version.
+# The cached steps in the order in which they run, each with the parameter of its version.
 VERSIONS = {"QueryMetadata": "DataVersion", "ShardImages": "ShardVersion", "TuneModel": "TrainingVersion"}
-# Where pipeline.yaml keeps the default of each.
+# The setting with the default of each.
 SETTINGS = {"DataVersion": "data.version", "ShardVersion": "shard.version", "TrainingVersion": "training.version"}
 _ALWAYS = ("EvaluateModel", "QualityGate", "QualityGateFailed", "NewVersion", "RegisterModel", "DeployModel")
 
 
 @dataclass(frozen=True)
 class Fresh:
-    """The steps that run again whatever the cache holds, and the parameters that see to it."""
+    """The steps that run again whatever the cache holds, and the parameters that make them."""
 
     steps: tuple[str, ...]
     values: Mapping[str, str]
 
 
 def of(names: Iterable[str], given: Mapping[str, str], now: datetime) -> Fresh:
-    """What `--fresh` for each of `names` sets, beside the parameters that are `given` by hand.
+    """What `--fresh` sets for each of `names`: new versions for these steps and the cached steps after them.
 
-    A step's version and those of the cached steps after it become `fresh-` and the time `now`, in UTC. Raises
-    PipelineError, a line each, for a name that is no cached step, and for a version that is given by hand too.
+    A version is `fresh-` and the time `now` in UTC. Raises PipelineError, one line per mistake, for a name that is no
+    cached step, and for a version that is also among the parameters `given` with -p.
     """
     asked = tuple(dict.fromkeys(names))
     if problems := [problem for name in asked if (problem := _problem(name))]:
@@ -46,7 +46,7 @@ def of(names: Iterable[str], given: Mapping[str, str], now: datetime) -> Fresh:
     version = f"fresh-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
     values = {VERSIONS[step]: version for step in steps}
     if clashes := [
-        f"--fresh {' --fresh '.join(asked)} sets {name}, and so does -p {name}={given[name]}; leave one of them out"
+        f"--fresh {' --fresh '.join(asked)} and -p {name}={given[name]} both set {name}; leave one of them out"
         for name in values
         if name in given
     ]:
@@ -55,7 +55,7 @@ def of(names: Iterable[str], given: Mapping[str, str], now: datetime) -> Fresh:
 
 
 def check(fresh: Fresh, declared: Iterable[Mapping[str, Any]], pipeline: str) -> None:
-    """Raise PipelineError where the pipeline's definition, by its `Parameters`, has no such versions yet."""
+    """Raise PipelineError where the parameters that a pipeline's definition has `declared` lack a version."""
     names = {str(parameter["Name"]) for parameter in declared}
     if missing := [name for name in fresh.values if name not in names]:
         raise PipelineError(
@@ -65,7 +65,7 @@ def check(fresh: Fresh, declared: Iterable[Mapping[str, Any]], pipeline: str) ->
 
 
 def explanation(fresh: Fresh, command: str) -> list[str]:
-    """What a person has to know of it: what is set, for how long, and how to make it last.
+    """Lines on what is set, for how long, and how to keep it.
 
     `command` is what the reader types before a command's name.
     """
@@ -88,4 +88,4 @@ def _problem(name: str) -> str | None:
     by_lower = {step.lower(): step for step in (*VERSIONS, *_ALWAYS, ALL)}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     hint = f"did you mean {by_lower[close[0]]}?" if close else f"it takes {', '.join(VERSIONS)} or {ALL}"
-    return f"--fresh knows no step {name}; {hint}"
+    return f"--fresh: there is no cached step {name}; {hint}"

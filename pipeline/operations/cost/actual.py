@@ -1,160 +1,178 @@
-"""What a run did cost: its jobs as the account describes them, with their seconds and their instances."""
+"""What a run has cost: its jobs as the account describes them, with their instances and seconds.
+
+Instances are billed by the second between a job's start and end, however it ended. A training job reports its billable
+seconds, per instance; with spot capacity these are fewer than its training time.
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html (BillableTimeInSeconds)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
-
-from pydantic import ValidationError
 
 from pipeline.aws.responses import says_missing
 from pipeline.clients import client
-from pipeline.operations.cost import billing
-from pipeline.operations.cost.billing import Job
-from pipeline.operations.cost.money import Bill, Item
-from pipeline.operations.cost.prices import Prices
+from pipeline.operations.cost.money import ZERO, Bill, Item, Range
+from pipeline.operations.cost.prices import Machines, Prices
+from pipeline.operations.cost.rates import ATHENA_LEAST_MEGABYTES, ATHENA_MEGABYTE, ATHENA_TERABYTE
 from pipeline.operations.runs import executions, progress
 from pipeline.operations.runs.executions import Execution
-from pipeline.operations.runs.progress import Progress, StepRun, Trial
-from pipeline.operations.serving.photos import split_uri
+from pipeline.operations.runs.progress import StepRun, Trial
 from pipeline.settings import Settings
 from steps.contracts import query_summary
+from steps.contracts.errors import StepError
+from steps.contracts.parsing import parse
+from steps.contracts.s3_uri import S3Uri
 
-LEFT_OUT = "S3 requests and storage, logs, metrics, the deploy function, the endpoint, taxes and discounts"
+NOT_INCLUDED = "S3 requests and storage, logs, metrics, the deploy function, the endpoint, taxes, discounts"
 QUERY = "QueryMetadata"
-# DescribeTrainingJob is asked once a trial; this many at a time stay below the service's throttling.
+# Each trial is a DescribeTrainingJob; this many at a time stay below the service's throttling.
 THREADS = 8
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run cost, or has cost so far, and what spot capacity saved of it; `notes` say what is not in it."""
+    """The bill of a run, so far where it has not ended; `notes` state what is not included."""
 
     execution: Execution
     bill: Bill
-    saved: Decimal
     notes: tuple[str, ...]
 
 
+def processing_items(part: str, job: Mapping[str, Any], prices: Prices, now: datetime) -> list[Item]:
+    """The lines of a job by DescribeProcessingJob's answer; one that still runs is billed until `now`."""
+    start = job.get("ProcessingStartTime")
+    seconds = _elapsed(start, job.get("ProcessingEndTime"), now)
+    machines = _machines(job["ProcessingResources"]["ClusterConfig"])
+    note = _state(job["ProcessingJobStatus"], has_started=start is not None)
+    return prices.job_items(part, machines, "processing_volume", Range.of(seconds), note)
+
+
+def training_items(part: str, job: Mapping[str, Any], prices: Prices, now: datetime) -> list[Item]:
+    """The lines of a job by DescribeTrainingJob's answer; one that still runs is billed until `now`, in full."""
+    start = job.get("TrainingStartTime")
+    trained = job.get("TrainingTimeInSeconds", _elapsed(start, job.get("TrainingEndTime"), now))
+    billed = job.get("BillableTimeInSeconds", trained)
+    notes = [_state(job["TrainingJobStatus"], has_started=bool(trained or start))]
+    if job.get("EnableManagedSpotTraining") and trained > billed:
+        notes.append(f"spot saved {1 - billed / trained:.0%}")
+    machines = _machines(job["ResourceConfig"])
+    return prices.job_items(part, machines, "training_volume", Range.of(billed), ", ".join(filter(None, notes)))
+
+
+def queries_item(part: str, scanned: Iterable[int], prices: Prices) -> Item:
+    """The line of Athena's queries, by the bytes of each: whole megabytes, at least ten; a query without bytes is free.
+
+    https://aws.amazon.com/athena/pricing/
+    """
+    billed = [max(ATHENA_LEAST_MEGABYTES, math.ceil(size / ATHENA_MEGABYTE)) for size in scanned if size]
+    quantity = Range.of(sum(billed) * ATHENA_MEGABYTE / ATHENA_TERABYTE)
+    what = f"Athena, {len(billed)} quer{'y' if len(billed) == 1 else 'ies'}"
+    return prices.service_item(part, what, "athena_scan", quantity)
+
+
 def read(settings: Settings, reference: str, prices: Prices, now: datetime) -> Cost:
-    """What the run that `reference` means (`latest`, an id, an ARN) has cost until `now`.
+    """The cost until `now` of the run that `reference` (`latest`, an id, an ARN) means.
 
     Raises PipelineError where there is no such run.
     """
-    execution = executions.resolve(settings, reference)
-    found = _Reader(settings, prices, now)
-    run = progress.read(settings, execution.arn)
-    items = tuple(found.items(run))
-    return Cost(run.execution, Bill(items), found.saved, tuple(found.notes))
+    run = progress.read(settings, executions.resolve(settings, reference).arn)
+    items: list[Item] = []
+    notes: list[str] = []
+    for step in run.steps:
+        if step.cached:
+            source = step.cached_from.rsplit("/", 1)[-1]
+            items.append(Item(step.name, "", ZERO, "", None, f"cached from run {source}: free"))
+        elif step.status != "Waiting":
+            bill, step_notes = step_bill(settings, step, run.trials, prices, now)
+            items += bill.items
+            notes += step_notes
+            if step.attempts > 1:
+                notes.append(f"{step.name} is at attempt {step.attempts}: jobs of earlier attempts are not included")
+    return Cost(run.execution, Bill(tuple(items)), tuple(notes))
 
 
 def step_bill(
     settings: Settings, step: StepRun, trials: Iterable[Trial], prices: Prices, now: datetime
-) -> tuple[Bill, tuple[str, ...]]:
-    """What one step that did not come from the cache cost until `now`, and notes on what is not in it.
+) -> tuple[Bill, list[str]]:
+    """The bill until `now` of a step that did not come from the cache, and notes on what it does not include.
 
-    `trials` are those of its tuning job, where it is one.
+    `trials` are those of its tuning job.
     """
-    reader = _Reader(settings, prices, now)
-    items = tuple(reader.step(step, trials))
-    return Bill(items), tuple(reader.notes)
+    from botocore.exceptions import ClientError
 
-
-class _Reader:
-    """Reads the jobs of one run and notes what could not be read."""
-
-    def __init__(self, settings: Settings, prices: Prices, now: datetime) -> None:
-        self._settings, self._prices, self._now = settings, prices, now
-        self._sagemaker = client(settings, "sagemaker")
-        self._described: dict[str, Any] = {}
-        self.saved = Decimal(0)
-        self.notes: list[str] = []
-
-    def items(self, run: Progress) -> Iterator[Item]:
-        """The lines of the steps that the run has reached."""
-        for step in run.steps:
-            if step.status == "Waiting":
-                continue
-            if step.cached:
-                yield billing.free(step.name, f"cached from run {step.cached_from.rsplit('/', 1)[-1]}: nothing")
-                continue
-            yield from self.step(step, run.trials)
-            if step.attempts > 1:
-                self.notes.append(f"{step.name} is at attempt {step.attempts}: the earlier ones' jobs are not counted")
-
-    def step(self, step: StepRun, trials: Iterable[Trial]) -> Iterator[Item]:
-        """The lines of one step that did not come from the cache; `trials` are those of its tuning job."""
-        from botocore.exceptions import ClientError
-
-        try:
-            for job in self._jobs(step, trials):
-                yield from job.items(self._prices)
-                self.saved += job.saved(self._prices)
-        except ClientError as error:
-            if not says_missing(error):
-                raise
-            self.notes.append(f"{step.name}: its job is no longer there, and is not counted")
-            return
-        if step.name == QUERY and step.arn("ProcessingJob"):
-            yield from self._queries(step)
-
-    def _jobs(self, step: StepRun, trials: Iterable[Trial]) -> Iterator[Job]:
+    sagemaker = client(settings, "sagemaker")
+    items: list[Item] = []
+    notes: list[str] = []
+    try:
         if arn := step.arn("ProcessingJob"):
-            yield billing.processing(step.name, self._processing(arn), self._now)
-        if arn := step.arn("TrainingJob"):
-            yield from billing.training(step.name, self._training(_name(arn)), self._now)
-        if arn := step.arn("TransformJob"):
-            answer = self._sagemaker.describe_transform_job(TransformJobName=_name(arn))
-            yield billing.transform(step.name, answer, self._now)
-        if step.arn("TuningJob"):
+            job = sagemaker.describe_processing_job(ProcessingJobName=arn.rsplit("/", 1)[-1])
+            items += processing_items(step.name, job, prices, now)
+            if step.name == QUERY:
+                items += _queries(settings, step, job, prices, notes)
+        elif arn := step.arn("TrainingJob"):
+            job = sagemaker.describe_training_job(TrainingJobName=arn.rsplit("/", 1)[-1])
+            items += training_items(step.name, job, prices, now)
+        elif step.arn("TuningJob"):
             with ThreadPoolExecutor(THREADS) as pool:
-                answers = list(pool.map(self._training, (trial.name for trial in trials)))
-            for number, answer in enumerate(answers, 1):
-                yield from billing.training(f"{step.name}, trial {number}", answer, self._now)
-
-    def _processing(self, arn: str) -> Any:
-        if arn not in self._described:
-            self._described[arn] = self._sagemaker.describe_processing_job(ProcessingJobName=_name(arn))
-        return self._described[arn]
-
-    def _training(self, name: str) -> Any:
-        return self._sagemaker.describe_training_job(TrainingJobName=name)
-
-    def _queries(self, step: StepRun) -> Iterator[Item]:
-        """The step's queries by its summary; a step that has not ended, or failed, has left none."""
-        summary = self._summary(step)
-        if summary is None:
-            if step.status != "Executing":
-                self.notes.append(f"{step.name} left no {query_summary.NAME}: what Athena scanned for it is not known")
-            return
-        # A query that failed is not billed, one that was stopped is.
-        scanned = (one.data_scanned_bytes for one in summary.executions if one.state != "FAILED")
-        yield billing.queries(step.name, scanned, self._prices)
-
-    def _summary(self, step: StepRun) -> query_summary.Summary | None:
-        from botocore.exceptions import ClientError
-
-        answer = self._processing(step.arn("ProcessingJob") or "")
-        outputs = {one["OutputName"]: one for one in answer.get("ProcessingOutputConfig", {}).get("Outputs", [])}
-        place = outputs.get("summary", {}).get("S3Output", {}).get("S3Uri")
-        if place is None:
-            return None
-        bucket, prefix = split_uri(place)
-        try:
-            key = f"{prefix.rstrip('/')}/{query_summary.NAME}"
-            body = client(self._settings, "s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-            return query_summary.Summary.model_validate_json(body)
-        except ValidationError:
-            return None
-        except ClientError as error:
-            if says_missing(error):
-                return None
+                names = [trial.name for trial in trials]
+                jobs = list(pool.map(lambda name: sagemaker.describe_training_job(TrainingJobName=name), names))
+            for number, job in enumerate(jobs, 1):
+                items += training_items(f"{step.name}, trial {number}", job, prices, now)
+    except ClientError as error:
+        if not says_missing(error):
             raise
+        notes.append(f"{step.name}: its job no longer exists and is not included")
+    return Bill(tuple(items)), notes
 
 
-def _name(arn: str) -> str:
-    return arn.rsplit("/", 1)[-1]
+def _queries(
+    settings: Settings, step: StepRun, job: Mapping[str, Any], prices: Prices, notes: list[str]
+) -> Iterator[Item]:
+    """The line of the Athena queries in the step's summary; a step that has not ended has no summary yet."""
+    outputs = job.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    uris = [output["S3Output"]["S3Uri"] for output in outputs if output["OutputName"] == "summary"]
+    summary = _summary(settings, S3Uri.parse(uris[0]).join(query_summary.NAME)) if uris else None
+    if summary is not None:
+        # Athena does not bill a query that failed; it bills one that was cancelled.
+        scanned = [query.data_scanned_bytes for query in summary.executions if query.state != "FAILED"]
+        yield queries_item(step.name, scanned, prices)
+    elif step.status != "Executing":
+        notes.append(f"{step.name} left no {query_summary.NAME}: the bytes that Athena scanned are unknown")
+
+
+def _summary(settings: Settings, uri: S3Uri) -> query_summary.Summary | None:
+    """The summary of a query step; None where it is missing or damaged."""
+    from botocore.exceptions import ClientError
+
+    try:
+        body = client(settings, "s3").get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read()
+        return parse(query_summary.Summary, body, str(uri), "summary of a query")
+    except StepError:
+        return None
+    except ClientError as error:
+        if says_missing(error):
+            return None
+        raise
+
+
+def _machines(resources: Mapping[str, Any]) -> Machines:
+    return Machines(resources["InstanceType"], resources["InstanceCount"], resources.get("VolumeSizeInGB", 0))
+
+
+def _elapsed(start: datetime | None, end: datetime | None, now: datetime) -> int:
+    """Seconds from `start` to `end`, or to `now` without an end; a begun second counts. 0 without a start."""
+    return 0 if start is None else max(0, math.ceil(((end or now) - start).total_seconds()))
+
+
+def _state(status: str, *, has_started: bool) -> str:
+    """The note for a job that did not complete; empty for one that did."""
+    if status == "Completed":
+        return ""
+    if status in ("InProgress", "Stopping"):
+        return "so far" if has_started else "waits for instances"
+    return status.lower() if has_started else f"{status.lower()} before it started"

@@ -1,4 +1,4 @@
-"""How fast trials were that this pipeline has already run, for an estimate that rests on them and not on a table."""
+"""What the latest run shows: how many photos there are, and how fast trials train."""
 
 from __future__ import annotations
 
@@ -7,79 +7,120 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from pipeline.aws.responses import doing_without
+from pipeline.aws.responses import reason_unavailable
 from pipeline.clients import client
 from pipeline.operations.cost import rates
-from pipeline.operations.cost.estimate import architectures
 from pipeline.operations.cost.money import Range
 from pipeline.operations.dataset import description as dataset
 from pipeline.operations.models import trials
 from pipeline.operations.models.trials import Trial
-from pipeline.settings import Settings
+from pipeline.settings import Choices, Settings
 from steps.contracts.errors import PipelineError
 
-# Of the latest run; more of them make the range no better.
+# More trials of the latest run make the range no better.
 TRIALS = 5
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Photos a second that trials trained on, all their instances together; None, with the reason, where none did."""
+class Photos:
+    """The photos of an estimate: all, and those of the splits; the average size of a raw one; the numbers' source."""
 
-    photos_per_second: Range | None
-    note: str
+    total: int
+    train: int
+    validation: int
+    test: int
+    kilobytes: Decimal
+    origin: str
 
 
-def training_rate(settings: Settings) -> Measured:
-    """By the trials of the latest run that completed on the settings' instances, with one of its networks and its size.
-
-    An epoch counts its validation as `estimate` does. The slowest trial, with all of its time, is the low end; the
-    fastest, without what a job takes to start, the high one.
-    """
+def unanswered() -> tuple[type[Exception], ...]:
+    """The errors that mean that AWS, or the pipeline's own data there, has no answer."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
+    return BotoCoreError, ClientError, ResponseParserError, PipelineError
+
+
+def photos(settings: Settings, number: int | None, kilobytes: Decimal | None, not_asked: str = "") -> Photos:
+    """The photos of the latest run's data set, or `number` where given; else as many as the public data set has.
+
+    `not_asked` is why the account is not to be asked; empty asks it.
+    """
+    size = rates.PHOTO_KILOBYTES if kilobytes is None else kilobytes
+    if number is not None:
+        return split(settings, number, size, "as given by --photos")
+    try:
+        if not_asked:
+            raise PipelineError(not_asked)
+        data = dataset.find(settings, "latest")
+    except unanswered() as error:
+        origin = f"as many as the public data set has ({reason(error)}); set the number: --photos N"
+        return split(settings, rates.PUBLIC_PHOTOS, size, origin)
+    train, validation, test = (data.index.splits[name].samples for name in ("train", "validation", "test"))
+    total = train + validation + test + (data.summary.rejected if data.summary else 0)
+    return Photos(total, train, validation, test, size, f"the latest run's data set, {data.uri}")
+
+
+def split(settings: Settings, number: int, kilobytes: Decimal, origin: str) -> Photos:
+    """Photos without rejects, split by the settings' fractions."""
+    validation, test = round(number * settings.shard.validation_fraction), round(number * settings.shard.test_fraction)
+    return Photos(number, number - validation - test, validation, test, kilobytes, origin)
+
+
+def photos_per_epoch(train: int, validation: int) -> Decimal:
+    """The photos of an epoch's training steps, plus those of its validation, which is a forward pass only."""
+    return train + Decimal(validation) / rates.TRAINING_PASSES
+
+
+def training_rate(settings: Settings) -> tuple[Range | None, str]:
+    """Photos per second of all instances of a trial, and a note; None where no trial is like the settings'.
+
+    From completed trials of the latest run on the settings' instances, with one of its networks and its image size. The
+    slowest trial, with all of its time, is the low end; the fastest, without a job's startup, the high end.
+    """
     try:
         job = trials.read(settings, "latest")
-        index = dataset.find(settings, "latest").index
-        photos = index.splits["train"].samples + Decimal(index.splits["validation"].samples) / rates.TRAINING_PASSES
-        found = [
-            _rate(trial, photos)
-            for trial in [one for one in job.trials if one.status == "Completed" and one.epochs and one.seconds][
-                :TRIALS
-            ]
-            if _alike(settings, client(settings, "sagemaker").describe_training_job(TrainingJobName=trial.name))
+        splits = dataset.find(settings, "latest").index.splits
+        per_epoch = photos_per_epoch(splits["train"].samples, splits["validation"].samples)
+        completed = [trial for trial in job.trials if trial.status == "Completed" and trial.epochs and trial.seconds]
+        measured = [
+            _rate(trial, per_epoch)
+            for trial in completed[:TRIALS]
+            if _is_alike(settings, client(settings, "sagemaker").describe_training_job(TrainingJobName=trial.name))
         ]
-    except PipelineError as error:
-        return Measured(None, f"the training rate is assumed: {str(error).split(';')[0]}")
-    except (BotoCoreError, ClientError, ResponseParserError) as error:
-        return Measured(None, f"the training rate is assumed: {doing_without(error)}")
-    if not found:
-        chosen = settings.training
-        machines = f"{chosen.instance_count} x {chosen.instance_type}"
-        return Measured(
-            None, f"the training rate is assumed: no trial of the latest run completed on {machines} with this network"
-        )
-    rate = Range(min(one.low for one in found), max(one.high for one in found))
-    count = f"{len(found)} trial{'' if len(found) == 1 else 's'}"
-    return Measured(rate, f"trained at {rate.low:,.0f} to {rate.high:,.0f} photos/s by {count} of run {job.run}")
+    except unanswered() as error:
+        return None, f"the training rate is assumed: {reason(error)}"
+    if not measured:
+        return None, "the training rate is assumed: no trial of the latest run completed on such instances and network"
+    rate = Range(min(trial.low for trial in measured), max(trial.high for trial in measured))
+    count = f"{len(measured)} trial{'' if len(measured) == 1 else 's'}"
+    return rate, f"training rate: {rate.low:,.0f} to {rate.high:,.0f} photos/s, measured in {count} of run {job.run}"
 
 
-def _alike(settings: Settings, answer: Mapping[str, Any]) -> bool:
-    """Whether a training job ran as one of these settings would."""
-    training, resources, given = settings.training, answer["ResourceConfig"], answer.get("HyperParameters", {})
+def architectures(settings: Settings) -> list[str]:
+    """The networks that trials may train."""
+    searched = settings.tuning.ranges.get("architecture")
+    return list(map(str, searched.values)) if isinstance(searched, Choices) else [settings.training.architecture]
+
+
+def reason(error: Exception) -> str:
+    """One of the errors `unanswered` as a phrase. Raises the error for credentials that have expired."""
+    return str(error).split(";")[0] if isinstance(error, PipelineError) else reason_unavailable(error)
+
+
+def _is_alike(settings: Settings, job: Mapping[str, Any]) -> bool:
+    """Whether a training job has the instances, network and image size of the settings."""
+    training, resources, hyperparameters = settings.training, job["ResourceConfig"], job.get("HyperParameters", {})
     return (
         resources.get("InstanceType") == training.instance_type
         and resources.get("InstanceCount") == training.instance_count
-        and given.get("architecture", "").strip('"') in architectures(settings)
-        and given.get("image-size", "").strip('"') == str(training.image_size)
+        and hyperparameters.get("architecture", "").strip('"') in architectures(settings)
+        and hyperparameters.get("image-size", "").strip('"') == str(training.image_size)
     )
 
 
-def _rate(trial: Trial, photos: Decimal) -> Range:
-    assert trial.epochs is not None
-    assert trial.seconds is not None
-    trained = photos * trial.epochs
-    # At least half of its time is taken to be training: a short trial says little of how long its start took.
-    quickest = max(trial.seconds - rates.STARTUP.value.high, Decimal(trial.seconds) / 2)
-    return Range(trained / trial.seconds, trained / quickest)
+def _rate(trial: Trial, per_epoch: Decimal) -> Range:
+    seconds = Decimal(trial.seconds or 0)
+    # At least half of the time counts as training: the share of the startup is unknown in a short trial.
+    least = max(seconds - rates.STARTUP.value.high, seconds / 2)
+    return Range.of(per_epoch * (trial.epochs or 0)) / Range(least, seconds)

@@ -1,26 +1,23 @@
-"""Amounts of money as ranges, prices that say where they come from, and bills made of both."""
+"""Amounts of money as ranges, prices with their source and date, and bills."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-# What instances are counted in: hours of each, added up.
+# Unit of instance time: the hours of all instances, added up.
 INSTANCE_HOURS = "h"
-SECONDS_AN_HOUR = Decimal(3600)
-# What AWS takes for a month where it turns a price a month into one an hour (365 days * 24 h / 12).
-HOURS_A_MONTH = Decimal(730)
-# AWS counts storage and traffic in powers of two: https://aws.amazon.com/s3/faqs/ ("how is storage metered").
-KILOBYTE, MEGABYTE, GIGABYTE = (Decimal(2) ** power for power in (10, 20, 30))
-# Of Athena's terabyte it does not say which it is: the one that makes a query dearer.
-ATHENA_MEGABYTE, ATHENA_TERABYTE = Decimal(10) ** 6, Decimal(10) ** 12
+SECONDS_PER_HOUR = Decimal(3600)
+# AWS's month where a price per month becomes one per hour (365 days * 24 h / 12).
+HOURS_PER_MONTH = Decimal(730)
+# AWS counts storage in powers of two: https://aws.amazon.com/s3/faqs/ ("how is storage metered").
+KILOBYTE, GIGABYTE = Decimal(2) ** 10, Decimal(2) ** 30
 
 
 @dataclass(frozen=True)
 class Range:
-    """From `low` to `high`, both included and neither below zero; what is known has both the same."""
+    """An amount between `low` and `high`, both included and not negative; an exact amount has both the same."""
 
     low: Decimal
     high: Decimal
@@ -31,68 +28,58 @@ class Range:
 
     @classmethod
     def of(cls, low: Decimal | int | str, high: Decimal | int | str | None = None) -> Range:
-        """A range, or one value where `high` is left out."""
+        """A range, or an exact amount where `high` is left out."""
         return cls(Decimal(low), Decimal(low if high is None else high))
-
-    @property
-    def known(self) -> bool:
-        """Whether it is one value."""
-        return self.low == self.high
 
     def __add__(self, other: Range) -> Range:
         return Range(self.low + other.low, self.high + other.high)
 
     def __mul__(self, other: Range | Decimal | int) -> Range:
-        factor = other if isinstance(other, Range) else Range.of(other)
+        factor = _as_range(other)
         return Range(self.low * factor.low, self.high * factor.high)
 
     def __truediv__(self, other: Range | Decimal | int) -> Range:
-        """What takes longest at the lowest rate."""
-        divisor = other if isinstance(other, Range) else Range.of(other)
+        """The quotient; the lowest divisor makes the high end."""
+        divisor = _as_range(other)
         return Range(self.low / divisor.high, self.high / divisor.low)
 
-    def at_most(self, limit: Range | Decimal | int) -> Range:
+    def at_most(self, other: Range | Decimal | int) -> Range:
         """The lesser of two, at both ends."""
-        bound = limit if isinstance(limit, Range) else Range.of(limit)
-        return Range(min(self.low, bound.low), min(self.high, bound.high))
+        limit = _as_range(other)
+        return Range(min(self.low, limit.low), min(self.high, limit.high))
 
 
-NOTHING = Range.of(0)
+ZERO = Range.of(0)
 
 
-def total(ranges: Iterable[Range]) -> Range:
-    """The sum; zero of none."""
-    return sum(ranges, NOTHING)
+def _as_range(value: Range | Decimal | int) -> Range:
+    return value if isinstance(value, Range) else Range.of(value)
 
 
 @dataclass(frozen=True)
 class Price:
-    """`usd` for one `unit` of `what`; where and when it was read, and whether that was confirmed.
+    """`usd` for one `unit` of `what`.
 
-    What was not read has neither a source nor a date, and says in `basis` what it rests on.
+    A figure that was read has a source and a date; any other has neither, and a `basis` that it was derived from.
     """
 
     what: str
     usd: Decimal
     unit: str
     region: str
-    source: str
-    date: date | None
-    confirmed: bool
+    source: str = ""
+    date: date | None = None
     basis: str = ""
 
     @property
     def origin(self) -> str:
-        """Where it was read, else what it rests on."""
+        """The source, or the basis where there is none."""
         return self.source or self.basis
 
 
 @dataclass(frozen=True)
 class Item:
-    """A line of a bill: so much of something, for a part of the run.
-
-    A price that is not known is None, and `missing` says what to do: such a line has no amount, which is not zero.
-    """
+    """A line of a bill. Without a price it has no amount, which is not zero; `missing` states what to do about that."""
 
     part: str
     what: str
@@ -104,9 +91,9 @@ class Item:
 
     @property
     def usd(self) -> Range | None:
-        """The amount, not rounded; None where there is something to pay at a price that is not known."""
+        """The amount, not rounded; None where the price is missing."""
         if not self.quantity.high:
-            return NOTHING
+            return ZERO
         return None if self.price is None else self.quantity * self.price.usd
 
 
@@ -118,27 +105,15 @@ class Bill:
 
     @property
     def total(self) -> Range:
-        """The sum of the lines whose price is known."""
-        return total(one.usd for one in self.items if one.usd is not None)
+        """The sum of the lines that have an amount."""
+        return sum((item.usd for item in self.items if item.usd is not None), ZERO)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What to do about each price that is not known; the total is complete where there is none."""
-        return tuple(dict.fromkeys(one.missing for one in self.items if one.usd is None))
+        """What to do about each missing price; the total is complete where this is empty."""
+        return tuple(dict.fromkeys(item.missing for item in self.items if item.usd is None))
 
     @property
     def prices(self) -> tuple[Price, ...]:
-        """The prices that were counted with, each once, in the order of the lines."""
-        used = (one.price for one in self.items if one.price is not None and one.quantity.high)
-        return tuple(dict.fromkeys(used))
-
-
-def instance_hours(seconds: Range | Decimal | int, instances: int) -> Range:
-    """What is billed for `instances` that ran for so many seconds each; SageMaker bills by the second."""
-    duration = seconds if isinstance(seconds, Range) else Range.of(seconds)
-    return duration * instances / SECONDS_AN_HOUR
-
-
-def volume_months(gigabytes: int, instances: int, seconds: Range | Decimal | int) -> Range:
-    """GB-months of a volume of `gigabytes` at each of `instances` for so many seconds."""
-    return instance_hours(seconds, instances) * gigabytes / HOURS_A_MONTH
+        """The prices of the lines, each once, in the order of the lines."""
+        return tuple(dict.fromkeys(item.price for item in self.items if item.price is not None and item.quantity.high))

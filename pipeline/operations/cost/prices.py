@@ -1,99 +1,62 @@
-"""Prices from a file with a date: `pipeline/operations/cost/prices.yaml`, or another of its form."""
+"""Prices from a dated file, `prices.yaml` or another of its form, and bill lines at those prices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Self, get_args
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.operations.cost.money import Price
+from pipeline.aws import instances
+from pipeline.operations.cost.money import HOURS_PER_MONTH, INSTANCE_HOURS, SECONDS_PER_HOUR, Item, Price, Range
 from steps.contracts.errors import PipelineError
 
 FILE = Path(__file__).with_name("prices.yaml")
-# Prices older than this are shown with a warning.
-GOOD_FOR = timedelta(days=365)
-Usage = Literal["processing", "training", "hosting", "transform"]
-USAGES: tuple[Usage, ...] = get_args(Usage)
-Service = Literal[
-    "training_volume",
-    "processing_volume",
-    "hosting_data",
-    "serverless_inference",
-    "athena_scan",
-    "s3_storage",
-    "s3_put",
-    "s3_get",
-]
-# What a service's price is for, and its unit.
+# Older prices are named in a warning.
+MAXIMUM_AGE = timedelta(days=365)
+Service = Literal["training_volume", "processing_volume", "athena_scan", "s3_storage", "s3_get"]
+# Name and unit of each service's price.
 _SERVICES: dict[Service, tuple[str, str]] = {
     "training_volume": ("volume of training", "GB-month"),
     "processing_volume": ("volume of processing", "GB-month"),
-    "hosting_data": ("data to and from an endpoint", "GB"),
-    "serverless_inference": ("serverless inference", "GB-second"),
-    "athena_scan": ("data that Athena scans", "TB"),
+    "athena_scan": ("Athena, data scanned", "TB"),
     "s3_storage": ("S3 storage", "GB-month"),
-    "s3_put": ("S3 writes and lists", "thousand"),
     "s3_get": ("S3 reads", "thousand"),
 }
-
-
-class Prices(Protocol):
-    """Who knows prices. `notes` is what a reader has to know of those that were asked for."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader has to know of them."""
-
-    def instance(self, instance_type: str, usage: Usage) -> Price | None:
-        """What an instance costs an hour; None where that is not known."""
-
-    def missing(self, instance_type: str, usage: Usage) -> str:
-        """What to do where it is not, in one line."""
-
-    def service(self, name: Service) -> Price:
-        """What a unit of a service costs."""
-
-
-def _no_truth(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("want a number")
-    return value
-
-
-_Usd = Annotated[Decimal, BeforeValidator(_no_truth), Field(ge=0, le=100_000, allow_inf_nan=False)]
-_Url = Annotated[str, Field(pattern=r"^https://[A-Za-z0-9.-]+(/\S*)?$")]
 # In a class with a field `date` the name means that field.
 _Date = date
+_Usd = Annotated[Decimal, Field(ge=0, le=100_000, allow_inf_nan=False)]
 _InstanceType = Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9-]+$")]
 
 
-class _Origin(BaseModel):
-    """Where a figure comes from: read in a source on a date, or not read, and resting on something else."""
-
+class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: _Url | None = None
+
+class _Origin(_Form):
+    """Where a figure comes from: a source with a date, or a basis."""
+
+    source: str = ""
     date: _Date | None = None
-    confirmed: bool | None = None
-    basis: Annotated[str, Field(pattern=r"^\S[^\n]{0,199}$")] | None = None
+    basis: str = ""
 
     @model_validator(mode="after")
-    def _read_or_not(self) -> Self:
-        read = (self.source, self.date, self.confirmed)
-        if self.basis is None and None in read:
-            raise ValueError("want source, date and confirmed; or a basis, for what was not read")
-        if self.basis is not None and read != (None, None, None):
-            raise ValueError("what has a basis was not read: leave out source, date and confirmed")
+    def _has_source_or_basis(self) -> Self:
+        given = (bool(self.source), self.date is not None, bool(self.basis))
+        if given not in ((True, True, False), (False, False, True)):
+            raise ValueError("want source and date, or basis")
         return self
+
+    def price(self, what: str, unit: str, region: str, usd: Decimal) -> Price:
+        return Price(what, usd, unit, region, self.source, self.date, self.basis)
 
 
 class _Instances(_Origin):
-    usages: list[Usage] = Field(min_length=1)
     usd: dict[_InstanceType, _Usd] = Field(min_length=1)
 
 
@@ -101,115 +64,107 @@ class _Service(_Origin):
     usd: _Usd
 
 
-class _Region(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Region(_Form):
     instances: list[_Instances]
     services: dict[Service, _Service]
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _File(_Form):
     version: Literal[1]
-    regions: dict[Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$")], _Region] = Field(min_length=1)
+    regions: dict[str, _Region] = Field(min_length=1)
 
 
-class FilePrices:
-    """The file's prices of a region; where the file does not have that region, those of its first one."""
+@dataclass(frozen=True)
+class Machines:
+    """Instances of one type, each with a volume of `gigabytes`."""
 
-    def __init__(self, path: Path, region: str, remarks: tuple[str, ...] = ()) -> None:
-        """`remarks` are notes of whoever chose the file. Raises PipelineError, a line, where it is not of its form."""
+    instance_type: str
+    count: int
+    gigabytes: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.count} x {self.instance_type}" if self.count > 1 else self.instance_type
+
+
+class Prices:
+    """A file's prices of a region; for a region that the file lacks, those of its first region, which a note states."""
+
+    def __init__(self, path: Path, region: str) -> None:
+        """Raises PipelineError, one line, for a file of another form."""
         content = _load(path)
+        self._path, self._wanted = path, region
         self.region = region if region in content.regions else next(iter(content.regions))
-        self._path, self._wanted, self._remarks = path, region, remarks
-        found = content.regions[self.region]
-        lacking = [name for name in _SERVICES if name not in found.services]
-        if lacking:
-            raise PipelineError(f"{path}: regions.{self.region}.services: wants {', '.join(lacking)} too")
-        self._instances = _by_type_and_usage(path, self.region, found.instances)
+        prices = content.regions[self.region]
+        if missing := [name for name in _SERVICES if name not in prices.services]:
+            raise PipelineError(f"{path}: regions.{self.region}.services: add {', '.join(missing)}")
         self._services = {
-            name: _price(*_SERVICES[name], self.region, one, one.usd) for name, one in found.services.items()
+            name: origin.price(*_SERVICES[name], self.region, origin.usd) for name, origin in prices.services.items()
         }
+        self._instances: dict[str, Price] = {}
+        for origin in prices.instances:
+            for instance_type, usd in origin.usd.items():
+                if instance_type in self._instances:
+                    raise PipelineError(f"{path}: regions.{self.region}: {instance_type} has two prices")
+                self._instances[instance_type] = origin.price(instance_type, "hour", self.region, usd)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """That the prices are another region's, where they are."""
+    def notes(self) -> list[str]:
+        """A line where the prices are those of another region."""
         if self.region == self._wanted:
-            return self._remarks
-        return (
-            *self._remarks,
-            f"{self._path.name} has no prices of {self._wanted}: these are of {self.region}, and yours differ",
-        )
+            return []
+        return [f"{self._path.name} has no prices of {self._wanted}: amounts are at those of {self.region}"]
 
-    def instance(self, instance_type: str, usage: Usage) -> Price | None:
-        """What an instance costs an hour; None where the file does not say."""
-        return self._instances.get((instance_type, usage))
-
-    def missing(self, instance_type: str, usage: Usage) -> str:
-        """What to do where it does not."""
-        return (
-            f"no price for {instance_type} in {self._wanted} ({usage}): add it to {self._path.name},"
-            " or pass a file that has it: --prices FILE"
-        )
+    def instance(self, instance_type: str) -> Price | None:
+        """The price of an instance per hour; None where it is missing."""
+        return self._instances.get(instance_type)
 
     def service(self, name: Service) -> Price:
-        """What a unit of a service costs."""
+        """The price of a unit of a service."""
         return self._services[name]
+
+    def instance_item(self, part: str, machines: Machines, hours: Range, note: str = "") -> Item:
+        """The line of `hours` of instance time, those of all instances added up."""
+        price = self.instance(machines.instance_type)
+        missing = (
+            f"no price for {machines.instance_type} in {self._wanted}: add it to {self._path.name},"
+            " or pass a file that has it: --prices FILE"
+        )
+        return Item(part, str(machines), hours, INSTANCE_HOURS, price, note, "" if price else missing)
+
+    def service_item(self, part: str, what: str, name: Service, quantity: Range) -> Item:
+        """The line of `quantity` units of a service."""
+        price = self.service(name)
+        return Item(part, what, quantity, price.unit, price)
+
+    def job_items(self, part: str, machines: Machines, volume: Service, seconds: Range, note: str = "") -> list[Item]:
+        """The lines of a job that has each of its machines for `seconds`: instances, and their volumes.
+
+        SageMaker bills by the second. Types with disks of their own have no volume to pay.
+        """
+        hours = seconds * machines.count / SECONDS_PER_HOUR
+        items = [self.instance_item(part, machines, hours, note)]
+        if machines.gigabytes and not instances.has_own_disks(machines.instance_type):
+            items.append(self.service_item(part, "volumes", volume, hours * machines.gigabytes / HOURS_PER_MONTH))
+        return items
 
 
 def warnings(prices: Iterable[Price], today: date) -> list[str]:
-    """What is doubtful about prices: age, that nobody has confirmed them, that they were not read; a line each."""
-    counted = list(prices)
+    """A line for prices that are older than a year, and one for those without a dated source."""
+    prices = list(prices)
     lines = []
-    old = [one.date for one in counted if one.date and today - one.date > GOOD_FOR]
-    if old:
-        oldest = min(old)
-        lines.append(f"{len(old)} of {len(counted)} prices are more than a year old (from {oldest} on): check them")
-    doubtful = {
-        "not confirmed": [one.what for one in counted if one.date and not one.confirmed],
-        "not read": [one.what for one in counted if not one.date],
-    }
-    lines += [f"{doubt}, check before you rely on it: {', '.join(names)}" for doubt, names in doubtful.items() if names]
+    if old := [price.date for price in prices if price.date and today - price.date > MAXIMUM_AGE]:
+        lines.append(f"{len(old)} of {len(prices)} prices are more than a year old (oldest: {min(old)}): check them")
+    if undated := [price.what for price in prices if not price.date]:
+        lines.append(f"prices without a dated source, check before you rely on them: {', '.join(undated)}")
     return lines
 
 
 def _load(path: Path) -> _File:
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise PipelineError(f"{path}: the prices cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise PipelineError(f"{path}: not a text file in UTF-8") from None
-    try:
-        document: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        line = (
-            f":{error.problem_mark.line + 1}" if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark else ""
-        )
-        raise PipelineError(f"{path}{line}: the prices are not valid YAML") from None
-    except ValueError as error:  # a date that is none
-        raise PipelineError(f"{path}: {error}") from None
-    try:
-        return _File.model_validate(document)
+        return _File.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise PipelineError(f"{path}: {where}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
-
-
-def _by_type_and_usage(path: Path, region: str, blocks: list[_Instances]) -> dict[tuple[str, Usage], Price]:
-    found: dict[tuple[str, Usage], Price] = {}
-    for block in blocks:
-        for usage in block.usages:
-            for instance_type, usd in block.usd.items():
-                key = (instance_type, usage)
-                if key in found:
-                    raise PipelineError(f"{path}: regions.{region}: {instance_type} ({usage}) has two prices")
-                found[key] = _price(f"{instance_type} {usage}", "hour", region, block, usd)
-    return found
-
-
-def _price(what: str, unit: str, region: str, origin: _Origin, usd: Decimal) -> Price:
-    confirmed = bool(origin.confirmed)
-    return Price(what, usd, unit, region, origin.source or "", origin.date, confirmed, origin.basis or "")
+        place = ".".join(map(str, first["loc"])) or "the file"
+        raise PipelineError(f"{path}: {place}: {first['msg'][0].lower()}{first['msg'][1:]}") from None
+    except (OSError, yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date such as 2026-13-01
+        raise PipelineError(f"{path}: the prices cannot be read: {' '.join(str(error).split())}") from None

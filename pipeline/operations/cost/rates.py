@@ -1,7 +1,7 @@
-"""How fast things are and how often they happen: what an estimate is made of beside settings and prices.
+"""How long things take and how often they happen: what an estimate assumes besides settings and prices.
 
-One place for all of it. A rate that was measured names the benchmark that measures it; everything else is assumed, as
-a range that is wide on purpose. `Assumption.why` is what the command shows.
+`Assumption.why` names the benchmark of a measured rate; all other rates are assumed, in ranges that are wide on
+purpose. The command shows both.
 """
 
 from __future__ import annotations
@@ -13,199 +13,138 @@ from decimal import Decimal
 from pipeline.aws import instances
 from pipeline.operations.cost.money import Range
 
-# The public data set of bins, for whoever says nothing of their own.
+# Photos of the public data set of bins, and the average sizes of 458 of them and of their JSON.
 PUBLIC_PHOTOS = 535_234
-# Of 458 photos of it, and of their JSON.
-PHOTO_KILOBYTES = Decimal(57)
-METADATA_KILOBYTES = Decimal("2.1")
-# JPEG at a quality of 90 with a shorter side of 256 (docs/scale.md).
-RESIZED_KILOBYTES, RESIZED_SIDE = Decimal(20), 256
-# Athena bills at least so much for a query: https://aws.amazon.com/athena/pricing/
+PHOTO_KILOBYTES, METADATA_KILOBYTES = Decimal(57), Decimal("2.1")
+# The least that Athena bills per query: https://aws.amazon.com/athena/pricing/. The page does not define a terabyte;
+# powers of ten make a query dearer.
 ATHENA_LEAST_MEGABYTES = 10
-# Statements of `steps.query` after the one that consolidates; each scans a share of the JSON's size, of what that left.
-# Those that make and drop tables are free.
+ATHENA_MEGABYTE, ATHENA_TERABYTE = Decimal(10) ** 6, Decimal(10) ** 12
+# Statements of `steps.query` after the one that consolidates; each scans this share of the JSON's size. Those that
+# create and drop tables are free.
 LATER_STATEMENTS, CONSOLIDATED_SHARE = 6, Decimal("0.07")
+# The query step lists metadata and photos, in pages of 1,000 keys at 0.1 s each (docs/scale.md).
+LIST_SECONDS_PER_PHOTO = 2 * Decimal("0.1") / 1000
 # The volume that the SDK's Processor asks for.
 PROCESSING_GIGABYTES = 30
-# Of a thousand keys, of which a listing takes pages (docs/scale.md).
-LIST_PAGE, LIST_SECONDS = 1000, Decimal("0.1")
 
 
 @dataclass(frozen=True)
 class Assumption:
-    """A number that a bill rests on; `measured` is the command that measures it, empty for what is only assumed."""
+    """A number that an estimate rests on, and why it is in this range."""
 
     name: str
     value: Range
-    unit: str
     why: str
-    measured: str = ""
 
 
+_CORE = "half of it where two vCPUs are a core"
 STARTUP = Assumption(
-    "billed before and after a job's own work",
-    Range.of(60, 300),
-    "s a job",
-    "pulling the image, copying inputs and outputs",
+    "billed seconds per job besides its work", Range.of(60, 300), "image pull, copies of inputs and outputs"
 )
 WAIT = Assumption(
-    "waiting for an instance", Range.of(60, 300), "s a job", "not billed; for spot capacity it can be hours"
+    "seconds of waiting for an instance", Range.of(60, 300), "not billed; for spot capacity it can be hours"
 )
 METADATA = Assumption(
-    "metadata files read",
+    "metadata files read per second",
     Range.of(1000, 2800),
-    "files/s",
-    "2,800 measured on two cores without Athena; Athena itself takes about as long",
-    "python -m benchmarks query",
+    "2,800 measured on two cores without Athena, which takes about as long (python -m benchmarks query)",
 )
 MOVED = Assumption(
-    "photos sharded as they are",
+    "photos sharded as they are, per second and vCPU",
     Range.of(300, 600),
-    "photos/s and vCPU",
-    "1,200 measured on two cores that also ran the S3 server, photos of 57 KB; half of it for the low end",
-    "python -m benchmarks shard",
+    "1,200 measured on two cores that also ran the S3 server (python -m benchmarks shard)",
 )
 RESIZED = Assumption(
-    "photos sharded and resized",
+    "photos sharded and resized, per second and vCPU",
     Range.of(100, 205),
-    "photos/s and vCPU",
-    "410 measured on two cores that also ran the S3 server, photos of 57 KB; half of it where two vCPUs are a core",
-    "python -m benchmarks shard-resize",
+    f"410 measured on two cores that also ran the S3 server; {_CORE} (python -m benchmarks shard-resize)",
 )
 INTERPRETER = Assumption(
-    "photos that an instance can shard at most",
+    "most photos that an instance shards per second",
     Range.of(2000, 3300),
-    "photos/s",
-    "0.3 ms a photo in the one process, and the network",
-    "python -m benchmarks shard",
+    "0.3 ms per photo in its one process, and the network (python -m benchmarks shard)",
 )
 LOADED = Assumption(
-    "photos that the loader decodes",
+    "photos that the loader decodes, per second and vCPU",
     Range.of(600, 1300),
-    "photos/s and vCPU",
-    "2,573 measured with two workers on two cores, shards of 256 pixels; half of it where two vCPUs are a core",
-    "python -m benchmarks load",
+    f"2,573 measured on two cores, shards of 256 pixels; {_CORE} (python -m benchmarks load)",
 )
 CPU_TRAINING = Assumption(
-    "a training step on a CPU",
+    "billion multiply-adds of a training step, per second and vCPU",
     Range.of(15, 60),
-    "billion multiply-adds/s and vCPU",
-    "41 measured a core, ResNet18 at 112 pixels",
-    "python -m benchmarks train-step",
+    "41 measured per core, ResNet18 at 112 pixels (python -m benchmarks train-step)",
 )
-PREDICTED = Assumption(
-    "a forward pass of the evaluation",
+FORWARD_PASS = Assumption(
+    "billion multiply-adds of the evaluation, per second and vCPU",
     Range.of(15, 50),
-    "billion multiply-adds/s and vCPU",
-    "50 measured a core, ResNet34 at 224 pixels with decoding; half of it where two vCPUs are a core",
-    "python -m benchmarks serve",
+    f"50 measured per core, ResNet34 at 224 pixels with decoding; {_CORE} (python -m benchmarks serve)",
 )
-SCALING = Assumption(
-    "of the sum of its GPUs or instances a trial reaches", Range.of("0.75", 1), "", "more than one of them"
-)
-EPOCHS_RUN = Assumption(
-    "of its epochs a trial trains for",
-    Range.of("0.4", 1),
-    "",
-    "patience and early stopping end some; all of them is the high end",
-)
+MODELS = Assumption("models that an evaluation runs", Range.of(1, 2), "the champion too, where there is one")
+SCALING = Assumption("efficiency of several GPUs or instances", Range.of("0.75", 1), "share of the sum of their rates")
 SPOT_BILLED = Assumption(
-    "of the time on spot capacity is billed",
+    "billed share of the time on spot capacity",
     Range.of("0.3", "0.8"),
-    "",
-    "AWS says up to 90% are saved; it differs by type, zone and hour, and work after the last checkpoint is done twice",
+    "AWS: savings of up to 90%, by type, zone and hour; work after the last checkpoint is repeated",
 )
-CHAMPION = Assumption("models that an evaluation judges", Range.of(1, 2), "", "the champion too, where there is one")
-SERVERLESS_SECONDS = Assumption(
-    "a serverless endpoint computes",
-    Range.of("0.05", "0.3"),
-    "s a request",
-    "37 ms measured on two cores for ResNet34; there are fewer for less memory, and cold starts",
-    "python -m benchmarks serve",
-)
-CAPTURED = Assumption(
-    "a captured request, of the photo's size", Range.of("1.3", "1.5"), "", "base64 and the answer beside it"
-)
-MODEL_MEGABYTES = Assumption(
-    "what a trial leaves in S3", Range.of(50, 400), "MB", "weights, ONNX, and checkpoints until they expire"
-)
+# Share of its epochs that a trial trains for, where patience or early stopping may end it.
+EARLY_STOPPING = Range.of("0.4", 1)
 
-# Billion multiply-adds a second of a GPU in a training step in mixed precision: from half of to all that published
+# Billion multiply-adds per second and GPU in a training step in mixed precision: from half of to all that published
 # trainings of ResNet50 reach (about 400 photos/s on a T4, 1,350 on a V100, 2,700 on an A100, 3,600 on an H100, of 12.3
-# billion each), which is not verified; A10G and L4 by their tensor cores and memory beside those.
+# billion each), which is not verified; A10G and L4 by their tensor cores and memory in proportion to those.
+_V100, _A100 = ("V100", Range.of(8_000, 16_500)), ("A100", Range.of(16_500, 33_000))
 _GPUS: dict[str, tuple[str, Range]] = {
     "g4dn": ("T4", Range.of(2_500, 5_000)),
     "g5": ("A10G", Range.of(5_500, 11_000)),
     "g6": ("L4", Range.of(4_500, 9_000)),
-    "p3": ("V100", Range.of(8_000, 16_500)),
-    "p3dn": ("V100", Range.of(8_000, 16_500)),
-    "p4d": ("A100", Range.of(16_500, 33_000)),
-    "p4de": ("A100", Range.of(16_500, 33_000)),
+    **dict.fromkeys(("p3", "p3dn"), _V100),
+    **dict.fromkeys(("p4d", "p4de"), _A100),
     "p5": ("H100", Range.of(22_000, 44_000)),
 }
-_ANY_GPU = Range.of(2_500, 44_000)
-# Billion multiply-adds a photo of 224 pixels, forwards:
+_ANY_GPU = ("a GPU that is not in the table", Range.of(2_500, 44_000))
+# Billion multiply-adds of a forward pass of a photo of 224 pixels:
 # https://docs.pytorch.org/vision/stable/models.html#table-of-all-available-classification-weights (GFLOPS)
-_NETWORKS: dict[str, str] = {
-    "convnext_tiny": "4.46",
-    "convnext_small": "8.68",
-    "convnext_base": "15.36",
-    "densenet121": "2.83",
-    "efficientnet_b0": "0.39",
-    "efficientnet_b1": "0.69",
-    "efficientnet_b2": "1.09",
-    "efficientnet_b3": "1.83",
-    "mobilenet_v2": "0.3",
-    "mobilenet_v3_large": "0.22",
-    "mobilenet_v3_small": "0.06",
-    "regnet_y_400mf": "0.4",
-    "resnet18": "1.81",
-    "resnet34": "3.66",
-    "resnet50": "4.09",
-    "resnet101": "7.8",
-    "shufflenet_v2_x0_5": "0.04",
-    "shufflenet_v2_x1_0": "0.14",
-    "swin_t": "4.49",
-    "vit_b_16": "17.56",
+# fmt: off
+_NETWORKS = {
+    "convnext_tiny": "4.46", "convnext_small": "8.68", "convnext_base": "15.36", "densenet121": "2.83",
+    "efficientnet_b0": "0.39", "efficientnet_b1": "0.69", "efficientnet_b2": "1.09", "efficientnet_b3": "1.83",
+    "mobilenet_v2": "0.3", "mobilenet_v3_large": "0.22", "mobilenet_v3_small": "0.06", "regnet_y_400mf": "0.4",
+    "resnet18": "1.81", "resnet34": "3.66", "resnet50": "4.09", "resnet101": "7.8",
+    "shufflenet_v2_x0_5": "0.04", "shufflenet_v2_x1_0": "0.14", "swin_t": "4.49", "vit_b_16": "17.56",
 }
+# fmt: on
 _ANY_NETWORK = Range.of("0.3", 18)
-# A small network waits for memory: it may take as long as one of so many.
+# Memory bandwidth limits small networks: they may take as long as one of this many billion multiply-adds.
 _MEMORY_BOUND = Decimal("0.5")
-# Forwards and backwards, of forwards alone.
+# A training step takes about three times as long as a forward pass.
 TRAINING_PASSES = 3
-SIDE = 224
-
-
-def gpu_training(instance_type: str) -> Assumption:
-    """A training step on one GPU of this type."""
-    name, rate = _GPUS.get(instance_type.split(".")[1], ("a GPU that is not in the table", _ANY_GPU))
-    why = "half of to all that published trainings of ResNet50 reach; not measured here: --photos-per-second"
-    return Assumption(f"a training step on {name}", rate, "billion multiply-adds/s", why)
+_SIDE = 224
 
 
 def multiply_adds(architectures: Iterable[str], side: int) -> Range:
-    """Billion multiply-adds a photo, forwards, of the lightest and the heaviest of some networks, at a size."""
-    networks = [_network(one) for one in architectures]
-    scale = Decimal(side * side) / (SIDE * SIDE)
-    return Range(min(one.low for one in networks), max(one.high for one in networks)) * scale
-
-
-def training_rate(instance_type: str, architectures: Iterable[str], side: int) -> tuple[Range, Assumption]:
-    """Photos a second that an instance trains on, and what that rests on."""
-    work = multiply_adds(architectures, side) * TRAINING_PASSES
-    vcpus = instances.vcpus(instance_type)
-    if not instances.accelerated(instance_type):
-        return Range.of(vcpus) * CPU_TRAINING.value / work, CPU_TRAINING
-    step = gpu_training(instance_type)
-    # A type that is newer than the table may have one GPU or eight.
-    gpus = instances.gpus(instance_type)
-    scaled = SCALING.value * gpus if gpus > 1 else Range.of(1, 1 if gpus else 8)
-    computed = step.value * scaled / work
-    return computed.at_most(LOADED.value * vcpus), step
+    """Billion multiply-adds of a forward pass per photo of `side` pixels, from the lightest network to the heaviest."""
+    networks = [_network(architecture) for architecture in architectures]
+    scale = Decimal(side * side) / (_SIDE * _SIDE)
+    return Range(min(network.low for network in networks), max(network.high for network in networks)) * scale
 
 
 def _network(architecture: str) -> Range:
-    known = _NETWORKS.get(architecture)
-    if known is None:
+    if architecture not in _NETWORKS:
         return _ANY_NETWORK
-    return Range(Decimal(known), max(Decimal(known), _MEMORY_BOUND))
+    work = Decimal(_NETWORKS[architecture])
+    return Range(work, max(work, _MEMORY_BOUND))
+
+
+def training_rate(instance_type: str, architectures: Iterable[str], side: int) -> tuple[Range, list[Assumption]]:
+    """Photos per second that an instance trains on, and the assumptions behind it."""
+    work = multiply_adds(architectures, side) * TRAINING_PASSES
+    vcpus, gpus = instances.vcpus(instance_type), instances.gpus(instance_type)
+    if not instances.has_gpus(instance_type):
+        return Range.of(vcpus) * CPU_TRAINING.value / work, [CPU_TRAINING]
+    name, rate = _GPUS.get(instance_type.split(".")[1], _ANY_GPU)
+    why = "from half of to all that published trainings of ResNet50 reach; not measured here: --photos-per-second"
+    step = Assumption(f"billion multiply-adds of a training step on {name}, per second", rate, why)
+    # A type that is newer than the table of GPU counts may have one GPU or eight.
+    scaled = SCALING.value * gpus if gpus > 1 else Range.of(1, 1 if gpus else 8)
+    return (rate * scaled / work).at_most(LOADED.value * vcpus), [step, LOADED, *([SCALING] if gpus > 1 else [])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.operations.runs import executions, progress
 from pipeline.settings import Settings
@@ -69,6 +69,6 @@ def _object(settings: Settings, uri: str) -> bytes:
     place = _URI.fullmatch(uri)
     assert place is not None
     s3 = client(settings, "s3")
-    with missing_means(f"there is no {uri}; a run's data set: python -m pipeline dataset RUN"):
+    with error_if_missing(f"there is no {uri}; a run's data set: python -m pipeline dataset RUN"):
         body: bytes = s3.get_object(Bucket=place["bucket"], Key=place["prefix"])["Body"].read()
     return body

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pipeline.aws.responses import MAKE_IT, missing_means
+from pipeline.aws.responses import CREATE_IT, error_if_missing
 from pipeline.clients import client
 from pipeline.settings import Settings
 from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
@@ -183,7 +183,7 @@ def _listed(settings: Settings, name: str) -> Iterator[Entry]:
         .get_paginator("list_objects_v2")
         .paginate(Bucket=bucket, Prefix=folder(settings, name), ExpectedBucketOwner=settings.account.id)
     )
-    with missing_means(f"there is no bucket {bucket}; {MAKE_IT}"):
+    with error_if_missing(f"there is no bucket {bucket}; {CREATE_IT}"):
         for page in pages:
             for entry in page.get("Contents", []):
                 yield Entry(entry["Key"], entry["Size"], entry["LastModified"])

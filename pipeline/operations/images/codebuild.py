@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import ROOT
-from pipeline.aws.responses import MAKE_IT, Tell, missing_means
+from pipeline.aws.responses import CREATE_IT, Report, error_if_missing
 from pipeline.clients import client
 from pipeline.compiling import step_images as images
 from pipeline.compiling.step_images import StepImage
@@ -50,10 +50,10 @@ def start(settings: Settings, wanted: Sequence[StepImage], root: Path = ROOT) ->
     code = source(wanted, root)
     bucket = settings.data.bucket
     key = f"{settings.code_prefix}/images/{hashlib.sha256(code).hexdigest()}.zip"
-    with missing_means(f"there is no bucket {bucket} to put the images' source into; {MAKE_IT}"):
+    with error_if_missing(f"there is no bucket {bucket} to put the images' source into; {CREATE_IT}"):
         client(settings, "s3").put_object(Bucket=bucket, Key=key, Body=code, ExpectedBucketOwner=settings.account.id)
     entries = " ".join(f"{image.image}|{image.step}|{image.base}|{image.uri}" for image in wanted)
-    with missing_means(f"there is no CodeBuild project {settings.image_builder}; {MAKE_IT}"):
+    with error_if_missing(f"there is no CodeBuild project {settings.image_builder}; {CREATE_IT}"):
         started = client(settings, "codebuild").start_build(
             projectName=settings.image_builder,
             sourceTypeOverride="S3",
@@ -66,12 +66,12 @@ def start(settings: Settings, wanted: Sequence[StepImage], root: Path = ROOT) ->
 def follow(
     settings: Settings,
     build: str,
-    tell: Tell,
+    tell: Report,
     *,
     interval: float = 5.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Tell a build's phases and log until it ends; `interval` in seconds.
+    """Report a build's phases and log until it ends; `interval` in seconds.
 
     Where that is broken off (Ctrl-C, no network, expired credentials) it tells that the build itself goes on.
     Raises PipelineError with the phase that failed, its reason and the log's last line.
@@ -84,7 +84,7 @@ def follow(
 
 
 def _to_its_end(
-    settings: Settings, build: str, tell: Tell, interval: float, sleep: Callable[[float], None]
+    settings: Settings, build: str, tell: Report, interval: float, sleep: Callable[[float], None]
 ) -> tuple[dict[str, Any], str]:
     """What CodeBuild says of a build that has ended, and the last line of its log that is the build's own."""
     from botocore.exceptions import BotoCoreError, ClientError

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from pipeline import ROOT
-from pipeline.aws.responses import Tell
+from pipeline.aws.responses import Report
 from pipeline.compiling import step_images as images
 from pipeline.compiling.step_images import StepImage
 from steps.contracts.errors import PipelineError
@@ -50,7 +50,7 @@ def login(registry: str, password: str) -> None:
         raise PipelineError(f"docker login at {registry} failed: {_last_line(done.stderr)}")
 
 
-def build(image: StepImage, tell: Tell, root: Path = ROOT) -> None:
+def build(image: StepImage, tell: Report, root: Path = ROOT) -> None:
     """Build an image under its URI from exactly the files that its tag is the hash of.
 
     `tell` gets Docker's lines. Raises PipelineError where the build fails, or leaves what SageMaker would not take.
@@ -100,12 +100,12 @@ def media_type(uri: str) -> str | None:
     return str((found.get("Descriptor") or {}).get("mediaType", ""))
 
 
-def push(uri: str, tell: Tell) -> None:
+def push(uri: str, tell: Report) -> None:
     """Push an image that Docker has."""
     _run(["docker", "push", uri], f"docker push of {uri}", tell)
 
 
-def _run(command: list[str], what: str, tell: Tell, stdin: bytes = b"") -> None:
+def _run(command: list[str], what: str, tell: Report, stdin: bytes = b"") -> None:
     """Run a command; its output goes to `tell` line by line, and the last line is the reason where it fails."""
     last = ""
     with tempfile.TemporaryFile() as source:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pipeline.aws.responses import BOOTSTRAP, Tell
+from pipeline.aws.responses import BOOTSTRAP, Report
 from pipeline.clients import client
 from pipeline.compiling import step_images as images
 from pipeline.compiling.step_images import StepImage
@@ -107,7 +107,7 @@ def builder(settings: Settings, asked: Literal["auto", "docker", "codebuild"] | 
 
 
 def build(
-    settings: Settings, wanted: Sequence[StepImage], tell: Tell, *, everything: bool = False, by: Builder
+    settings: Settings, wanted: Sequence[StepImage], tell: Report, *, everything: bool = False, by: Builder
 ) -> list[Done]:
     """Build what is neither in the repositories nor in Docker, or with `everything` all; CodeBuild pushes it too.
 
@@ -128,7 +128,7 @@ def build(
     return done
 
 
-def push(settings: Settings, wanted: Sequence[StepImage], tell: Tell, *, by: Builder) -> list[Done]:
+def push(settings: Settings, wanted: Sequence[StepImage], tell: Report, *, by: Builder) -> list[Done]:
     """Build and push what is not in the repositories. Raises PipelineError with a failure's reason."""
     if by == "codebuild":
         return _build_there(settings, wanted, tell)
@@ -143,7 +143,7 @@ def push(settings: Settings, wanted: Sequence[StepImage], tell: Tell, *, by: Bui
     return _done(wanted, absent)
 
 
-def _build_there(settings: Settings, wanted: Sequence[StepImage], tell: Tell) -> list[Done]:
+def _build_there(settings: Settings, wanted: Sequence[StepImage], tell: Report) -> list[Done]:
     """One build for all: the steps of one Dockerfile share what is installed."""
     with _repositories(settings):
         absent = _missing(settings, wanted)
@@ -152,7 +152,7 @@ def _build_there(settings: Settings, wanted: Sequence[StepImage], tell: Tell) ->
     return _done(wanted, absent)
 
 
-def _build_here(settings: Settings, image: StepImage, tell: Tell) -> None:
+def _build_here(settings: Settings, image: StepImage, tell: Report) -> None:
     _login(settings, image.base)
     docker.build(image, tell)
 

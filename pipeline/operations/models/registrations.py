@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.aws.responses import doing_without
+from pipeline.aws.responses import reason_unavailable
 from pipeline.clients import client
 from pipeline.operations.models import evaluations
 from pipeline.operations.runs.executions import Execution
@@ -71,7 +71,7 @@ def _read(settings: Settings, s3: Any, execution: Execution) -> Registration | N
         return None if content is None else _parsed(json.loads(content))
     except (ClientError, BotoCoreError) as error:
         # The run is what was asked about: it is shown to whoever may not read what it left.
-        return Registration(wanted=True, problem=doing_without(error))
+        return Registration(wanted=True, problem=reason_unavailable(error))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         return Registration(wanted=True, problem=f"{uri} is damaged ({error!r})")
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.operations.models import evaluations
 from pipeline.operations.models.evaluations import Evaluation
@@ -74,7 +74,7 @@ def resolve(settings: Settings, reference: str) -> Version:
         arn = f"arn:aws:sagemaker:{account.region}:{account.id}:model-package/{group}/{reference}"
     elif not _ARN.fullmatch(reference):
         raise PipelineError(f"{reference!r} names no version; write a number, a model package's ARN or {LATEST}")
-    with missing_means(f"the group {group} has no version {reference}; see them: python -m pipeline models"):
+    with error_if_missing(f"the group {group} has no version {reference}; see them: python -m pipeline models"):
         return _describe(sagemaker, s3, arn)
 
 
@@ -121,7 +121,7 @@ def _newest(settings: Settings, sagemaker: Any, limit: int) -> list[str]:
         PaginationConfig={"MaxItems": limit},
     )
     upsert = f"there is no model package group {settings.registry.group}; make it: python -m pipeline upsert"
-    with missing_means(upsert):
+    with error_if_missing(upsert):
         return [one["ModelPackageArn"] for page in pages for one in page["ModelPackageSummaryList"]]
 
 

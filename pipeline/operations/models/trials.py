@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.operations.runs import executions, progress
 from pipeline.operations.runs.executions import Execution
@@ -117,7 +117,7 @@ def _no_job(run: Execution, step: StepRun | None) -> str:
 
 def _job(settings: Settings, run: Execution, name: str, cached_from: str) -> TuningJob:
     sagemaker = client(settings, "sagemaker")
-    with missing_means(f"the tuning job {name} of the run {run.id} is no longer there; take another run"):
+    with error_if_missing(f"the tuning job {name} of the run {run.id} is no longer there; take another run"):
         job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
         summaries = progress.trials(sagemaker, name)
     with ThreadPoolExecutor(THREADS) as pool:

@@ -50,8 +50,8 @@ def explaining(findings: list[Finding]) -> Iterator[None]:
 
 def unanswered(error: Exception) -> Finding:
     """Why a check does not know: not allowed, not reached. Credentials that are none any more are a failure."""
-    if aws_errors.is_of(error, aws_errors.DENIED):
+    if aws_errors.has_code(error, aws_errors.DENIED):
         return not_checked(f"these credentials may not {aws_errors.denied_action(error)}")
-    if aws_errors.is_of(error, aws_errors.EXPIRED):
+    if aws_errors.has_code(error, aws_errors.EXPIRED):
         return failed(aws_errors.explained(error))
     return not_checked(aws_errors.explained(error))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from botocore.exceptions import ClientError
 
 from pipeline.account import deploy_function as serving
-from pipeline.aws.responses import MAKE_IT, says_missing
+from pipeline.aws.responses import CREATE_IT, says_missing
 from pipeline.operations.images import publishing as images
 from pipeline.operations.preflight.account import Account, explaining
 from pipeline.operations.preflight.results import Finding, failed, ok, warning
@@ -19,7 +19,7 @@ def check_images(account: Account) -> Iterator[Finding]:
         missing = images.missing(account.settings)
     except ClientError as error:
         if says_missing(error):
-            yield failed(f"{error.response['Error']['Message']}; {MAKE_IT}, then: python -m pipeline images push")
+            yield failed(f"{error.response['Error']['Message']}; {CREATE_IT}, then: python -m pipeline images push")
             return
         raise
     for one in missing:
@@ -35,7 +35,7 @@ def check_function(account: Account) -> Iterator[Finding]:
         found = account.client("lambda").get_function_configuration(FunctionName=name)
     except ClientError as error:
         if says_missing(error):
-            yield failed(f"there is no function {name}; {MAKE_IT}")
+            yield failed(f"there is no function {name}; {CREATE_IT}")
             return
         raise
     given = found.get("Environment", {}).get("Variables", {})
@@ -65,7 +65,7 @@ def _rule(account: Account, name: str) -> Finding:
         state = account.client("events").describe_rule(Name=name)["State"]
     except ClientError as error:
         if says_missing(error):
-            return failed(f"there is no rule {name}, so an approval deploys nothing; {MAKE_IT}")
+            return failed(f"there is no rule {name}, so an approval deploys nothing; {CREATE_IT}")
         raise
     if state == "DISABLED":
         return warning(f"the rule {name} is disabled, so an approval deploys nothing; enable it in EventBridge")
@@ -78,7 +78,7 @@ def check_alarms(account: Account) -> Iterator[Finding]:
     found = account.client("cloudwatch").describe_alarms(AlarmNames=list(names))["MetricAlarms"]
     missing = sorted(set(names) - {alarm["AlarmName"] for alarm in found})
     for name in missing:
-        yield failed(f"there is no alarm {name}, so a deployment behind it is refused; {MAKE_IT}")
+        yield failed(f"there is no alarm {name}, so a deployment behind it is refused; {CREATE_IT}")
     if not missing:
         yield ok(", ".join(names))
 
@@ -90,7 +90,7 @@ def check_queue(account: Account) -> Iterator[Finding]:
         account.client("sqs").get_queue_url(QueueName=name)
     except ClientError as error:
         if says_missing(error):
-            yield failed(f"there is no queue {name}; {MAKE_IT}")
+            yield failed(f"there is no queue {name}; {CREATE_IT}")
             return
         raise
     yield ok(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
-from pipeline.aws.responses import MAKE_IT, says_missing
+from pipeline.aws.responses import CREATE_IT, says_missing
 from pipeline.operations.preflight.account import Account
 from pipeline.operations.preflight.results import Finding, failed, ok
 
@@ -18,7 +18,7 @@ def check_workgroup(account: Account) -> Iterator[Finding]:
         found = account.client("athena").get_work_group(WorkGroup=name)["WorkGroup"]
     except ClientError as error:
         if says_missing(error):
-            yield failed(f"there is no workgroup {name}; {MAKE_IT}")
+            yield failed(f"there is no workgroup {name}; {CREATE_IT}")
             return
         raise
     configuration = found.get("Configuration", {})
@@ -42,7 +42,7 @@ def check_database(account: Account) -> Iterator[Finding]:
         account.client("glue").get_database(Name=name)
     except ClientError as error:
         if says_missing(error):
-            yield failed(f"there is no Glue database {name}; {MAKE_IT}")
+            yield failed(f"there is no Glue database {name}; {CREATE_IT}")
             return
         raise
     yield ok(name)

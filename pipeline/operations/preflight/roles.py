@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from pipeline.aws.responses import MAKE_IT, says_missing
+from pipeline.aws.responses import CREATE_IT, says_missing
 from pipeline.operations.preflight.account import Account, explaining
 from pipeline.operations.preflight.results import Finding, failed, not_checked, ok
 from pipeline.settings import Role
@@ -53,7 +53,7 @@ def _role(account: Account, kind: Role, service: str) -> Finding:
         found = account.client("iam").get_role(RoleName=name)["Role"]
     except ClientError as error:
         if says_missing(error):
-            return failed(f"there is no role {name}; {MAKE_IT}")
+            return failed(f"there is no role {name}; {CREATE_IT}")
         raise
     if found["Arn"] != settings.role_arn(kind):
         return failed(

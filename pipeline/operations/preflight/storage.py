@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pipeline.aws import errors as aws_errors
-from pipeline.aws.responses import MAKE_IT, says_missing
+from pipeline.aws.responses import CREATE_IT, says_missing
 from pipeline.operations.preflight.account import Account, explaining
 from pipeline.operations.preflight.results import Finding, failed, not_checked, ok, warning
 from pipeline.operations.serving.photos import split_uri
@@ -39,8 +39,8 @@ def check_bucket(account: Account) -> Iterator[Finding]:
 def _no_bucket(account: Account, error: ClientError) -> Finding:
     name = account.settings.data.bucket
     if says_missing(error):
-        return failed(f"there is no bucket {name}; {MAKE_IT}")
-    if not aws_errors.is_of(error, aws_errors.DENIED):
+        return failed(f"there is no bucket {name}; {CREATE_IT}")
+    if not aws_errors.has_code(error, aws_errors.DENIED):
         raise error
     # An answer to HEAD has no body that says why; where the owner was the reason, asking without one is answered.
     try:
@@ -75,7 +75,7 @@ def _something(s3: Any, bucket: str, prefix: str) -> Finding:
     except ClientError as error:
         if says_missing(error):
             return failed(f"there is no bucket {bucket}; set data.image_location to where the photos are")
-        if aws_errors.is_of(error, aws_errors.DENIED):
+        if aws_errors.has_code(error, aws_errors.DENIED):
             return not_checked(f"these credentials may not s3:ListBucket on {bucket} (the job role is what reads it)")
         raise
     if not found.get("KeyCount"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.operations.runs import parameters
 from pipeline.settings import Settings
@@ -72,7 +72,7 @@ def runs(settings: Settings, limit: int = 20) -> list[Execution]:
     pages = sagemaker.get_paginator("list_pipeline_executions").paginate(
         PipelineName=settings.name, SortBy="CreationTime", SortOrder="Descending", PaginationConfig={"MaxItems": limit}
     )
-    with missing_means(_not_upserted(settings)):
+    with error_if_missing(_not_upserted(settings)):
         return [
             Execution(
                 arn=one["PipelineExecutionArn"],
@@ -94,7 +94,7 @@ def resolve(settings: Settings, reference: str) -> Execution:
             raise PipelineError(f"the pipeline {settings.name} has no runs yet; start one: python -m pipeline start")
         reference = newest[0].arn
     arn = reference if reference.startswith("arn:") else f"{pipeline_arn(settings)}/execution/{reference}"
-    with missing_means(f"the pipeline {settings.name} has no run {reference}; see them: python -m pipeline runs"):
+    with error_if_missing(f"the pipeline {settings.name} has no run {reference}; see them: python -m pipeline runs"):
         return describe(client(settings, "sagemaker"), arn)
 
 
@@ -128,7 +128,7 @@ def pipeline_arn(settings: Settings) -> str:
 
 def definition(sagemaker: Any, settings: Settings) -> dict[str, Any]:
     """The pipeline's definition as it stands in the account. Raises PipelineError where it is not there."""
-    with missing_means(_not_upserted(settings)):
+    with error_if_missing(_not_upserted(settings)):
         text = sagemaker.describe_pipeline(PipelineName=settings.name)["PipelineDefinition"]
     found: dict[str, Any] = json.loads(text)
     return found

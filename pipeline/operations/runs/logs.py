@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.operations.runs.progress import Progress, StepRun, Trial
 from pipeline.settings import Settings
@@ -162,7 +162,7 @@ def _events(events: Any, source: Source, since: int) -> Iterator[dict[str, Any]]
         request["logStreamNamePrefix"] = source.prefix
     if since:
         request["startTime"] = since
-    with missing_means(f"{source.title} has written nothing yet (no log group {source.group})"):
+    with error_if_missing(f"{source.title} has written nothing yet (no log group {source.group})"):
         for page in events.get_paginator("filter_log_events").paginate(**request):
             yield from page["events"]
 

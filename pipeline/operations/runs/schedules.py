@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pipeline.aws.responses import missing_means, says_missing
+from pipeline.aws.responses import error_if_missing, says_missing
 from pipeline.aws.timetable import ExpressionError, Timetable, local_moment
 from pipeline.clients import client
 from pipeline.operations.runs import parameters
@@ -149,7 +149,7 @@ def remove(settings: Settings, name: str = "") -> Schedule:
         raise PipelineError(missing)
     # Of two with one name, the one in our own group is the one that `schedule` makes.
     chosen = next((one for one in matching if one.group == settings.name), matching[0])
-    with missing_means(missing):
+    with error_if_missing(missing):
         client(settings, "scheduler").delete_schedule(Name=chosen.name, GroupName=chosen.group)
     return chosen
 

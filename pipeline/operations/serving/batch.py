@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.compiling import vpc as network
 from pipeline.operations.models import registry
@@ -65,7 +65,7 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
     name = f"{settings.name}-batch-v{chosen.version}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
     place = output.rstrip("/") or f"{settings.root_uri}/batch/{name}"
     bucket, prefix = split_uri(f"{place}/")
-    with missing_means(f"{place}: there is no such bucket"):
+    with error_if_missing(f"{place}: there is no such bucket"):
         left = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
     if left.get("KeyCount"):
         raise PipelineError(f"{place}/ holds objects already; give an --output below which there is nothing")
@@ -99,7 +99,7 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
 def _check_objects(s3: Any, source: str) -> None:
     bucket, prefix = split_uri(source)
     most, found = MAX_PAYLOAD_MEGABYTES * 1_000_000, False
-    with missing_means(f"{source}: there is no such bucket"):
+    with error_if_missing(f"{source}: there is no such bucket"):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
                 found = True

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.compiling import step_images as images
 from pipeline.compiling import vpc as network
@@ -96,7 +96,7 @@ def _check_captured(settings: Settings) -> None:
 
 def describe(settings: Settings, job: str) -> Watch:
     """The job as it stands, with what it found."""
-    with missing_means(f"there is no job {job}"):
+    with error_if_missing(f"there is no job {job}"):
         found = client(settings, "sagemaker").describe_processing_job(ProcessingJobName=job)
     status = found["ProcessingJobStatus"]
     output = found["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline.aws.responses import missing_means
+from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
@@ -70,7 +70,7 @@ class Reader:
             return
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
         found = False
-        with missing_means(f"{uri}: there is no such bucket"):
+        with error_if_missing(f"{uri}: there is no such bucket"):
             for page in pages:
                 for entry in page.get("Contents", []):
                     if entry["Key"].lower().endswith(SUFFIXES):
@@ -81,7 +81,7 @@ class Reader:
 
     def _read_s3(self, uri: str) -> bytes:
         bucket, _, key = uri.removeprefix(_S3).partition("/")
-        with missing_means(f"{uri}: there is no such object; a prefix ends with /"):
+        with error_if_missing(f"{uri}: there is no such object; a prefix ends with /"):
             data: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         return data
 

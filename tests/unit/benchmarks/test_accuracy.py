@@ -19,8 +19,8 @@ def test_accuracy_and_rmse_are_those_of_the_likeliest_count():
 
 def test_the_expectation_lies_between_the_classes():
     probabilities = np.tile(np.array([0.5, 0.0, 0.5], np.float32), (4, 1))
-    one = Result(probabilities, np.ones(4, np.int64), [0, 1, 3])
-    assert (one.rmse, one.rmse_expected) == (1.0, 0.0)
+    expected = Result(probabilities, np.ones(4, np.int64), [0, 1, 3])
+    assert (expected.rmse, expected.rmse_expected) == (1.0, 0.0)
 
 
 def test_a_clear_difference_is_above_zero_in_nearly_all_draws_and_none_is_not():

@@ -16,9 +16,9 @@ def test_a_photo_is_uploaded_as_often_as_it_takes_each_time_as_another_bin(s3, b
     rows = uploaded.labels.to_pylist()
     assert [row["image_id"] for row in rows] == [f"{number:06d}" for number in range(5)]
     assert [row["asins"] for row in rows[::2]] == [["0-A1", "0-B1"], ["1-A1", "1-B1"], ["2-A1", "2-B1"]]
-    found = s3.get_object(Bucket=bucket, Key=f"raw/{rows[3]['image_key']}")
-    assert found["Body"].read() == b"two!"
-    assert (rows[3]["image_etag"], rows[3]["image_bytes"]) == (found["ETag"].strip('"'), 4)
+    photo = s3.get_object(Bucket=bucket, Key=f"raw/{rows[3]['image_key']}")
+    assert photo["Body"].read() == b"two!"
+    assert (rows[3]["image_etag"], rows[3]["image_bytes"]) == (photo["ETag"].strip('"'), 4)
 
 
 def test_metadata_are_uploaded_as_often_as_it_takes(s3, bucket):
@@ -43,8 +43,8 @@ def test_invented_labels_keep_the_contract_and_have_the_real_quantities(tmp_path
 def test_without_the_real_photos_synthetic_ones_are_drawn(monkeypatch, tmp_path):
     monkeypatch.setenv("ABID_SAMPLE", str(tmp_path))
     large, small = bins(3), bins(3, small=True)
-    assert [one.image_id for one in large] == [one.image_id for one in small] == ["00001", "00002", "00003"]
-    assert sum(len(one.jpeg) for one in small) < sum(len(one.jpeg) for one in large)
+    assert [sample.image_id for sample in large] == [sample.image_id for sample in small] == ["00001", "00002", "00003"]
+    assert sum(len(sample.jpeg) for sample in small) < sum(len(sample.jpeg) for sample in large)
 
 
 def test_a_job_that_has_not_ended_is_no_measurement(s3, bucket, tmp_path):

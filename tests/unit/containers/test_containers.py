@@ -16,7 +16,13 @@ from pipeline.compiling import step_images as images
 
 FORWARDER = ROOT / "containers" / "training" / "forward_signals.py"
 # Import names that differ from the package's.
-PACKAGES = {"cv2": "opencv-python-headless", "botocore": "boto3", "yaml": "PyYAML", "mlflow": "mlflow-skinny"}
+PACKAGES = {
+    "cv2": "opencv-python-headless",
+    "botocore": "boto3",
+    "yaml": "PyYAML",
+    "mlflow": "mlflow-skinny",
+    "jinja2": "Jinja2",
+}
 BASE_IMAGE = {"torch", "torchvision", "smdistributed"}
 # Torch's own requirements, one of them at a version of its own: torch 2.5.1 wants sympy==1.13.1.
 TORCHS = {"sympy", "mpmath"}

@@ -14,8 +14,7 @@ from moto import mock_aws
 
 from pipeline.aws.validation import validate_request, validate_response
 from pipeline.local.cloudformation.service import CloudFormation
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError
 from pipeline.local.store import Store
 from pipeline.local.wire import query
 from tests.unit.pipeline.operations.conftest import no_account

@@ -248,7 +248,7 @@ def test_a_run_may_choose_among_instance_types_that_suit_the_launcher(prod: Defi
 
 
 def test_a_run_may_choose_a_v100_in_an_image_of_ones_own_and_not_in_awss_of_cuda_13(prod: Definition) -> None:
-    from pipeline.definition import Parameters
+    from pipeline.compiling.context import Parameters
 
     volta = {"ml.p3.2xlarge", "ml.p3.8xlarge", "ml.p3.16xlarge", "ml.p3dn.24xlarge"}
     assert not volta & set(parameters_of(prod)["TrainingInstanceType"]["EnumValues"])

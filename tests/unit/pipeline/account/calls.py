@@ -29,7 +29,6 @@ SERVICES = {
     "kms": "kms",
     "lambda": "lambda",
     "logs": "logs",
-    "pricing": "pricing",
     "s3": "s3",
     "sagemaker": "sagemaker",
     "sagemaker-runtime": "sagemaker",

@@ -25,7 +25,6 @@ S3_KMS = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncrypti
 ECR_PUSH = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html"
 CODEBUILD = "https://docs.aws.amazon.com/codebuild/latest/userguide/setting-up-service-role.html"
 STARTING_BUILDS = "https://docs.aws.amazon.com/codebuild/latest/userguide/run-build-cli.html"
-PRICES = "https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/billing-permissions-ref.html"
 # Reading what is there: the actions have the operations' names.
 CHECKING = "https://docs.aws.amazon.com/service-authorization/latest/reference/"
 

@@ -10,7 +10,6 @@ from tests.unit.pipeline.account.compiled import EXECUTION, TRIAL, TUNING, said_
 from tests.unit.pipeline.account.needs import (
     CHECKING,
     ECR_PUSH,
-    PRICES,
     STARTING_BUILDS,
     Account,
     Need,
@@ -104,7 +103,6 @@ def operator_policy(settings: Settings) -> Iterator[Need]:
     yield from each("athena:GetQueryExecution", account.arn("athena", f"workgroup/{settings.data.workgroup}"))
     yield from each("cloudwatch:DescribeAlarms", account.arn("cloudwatch", "alarm:*"))
     yield from each("cloudwatch:GetMetricStatistics", "*")
-    yield from each("pricing:GetProducts", "*", source=PRICES)
     yield from keys(settings, "kms:Decrypt kms:GenerateDataKey")
 
 

@@ -66,7 +66,7 @@ class Stack:
         self.settings = chosen
         self._names = {"account": chosen.account.id, "region": chosen.account.region}
         pseudo = {"AWS::AccountId": chosen.account.id, "AWS::Region": chosen.account.region, "AWS::Partition": "aws"}
-        self._evaluation = template.Evaluation(
+        self._evaluation = template.ResolvedTemplate(
             READ, parameters(chosen, code), pseudo, reference=self._reference, attribute=self._attribute
         )
 

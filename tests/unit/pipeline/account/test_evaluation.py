@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline import ROOT
 from pipeline.account.function_code import code_key, function_zip
-from pipeline.aws.cloudformation import Evaluation, TemplateError, ordered, read
+from pipeline.aws.cloudformation import ResolvedTemplate, TemplateError, ordered, read
 from pipeline.settings.file import load_settings
 
 TEMPLATE = """
@@ -32,8 +32,8 @@ Resources:
 PSEUDO = {"AWS::Region": "us-east-1"}
 
 
-def evaluation(**values: str) -> Evaluation:
-    return Evaluation(read(TEMPLATE), {"Name": "bins", **values}, PSEUDO)
+def evaluation(**values: str) -> ResolvedTemplate:
+    return ResolvedTemplate(read(TEMPLATE), {"Name": "bins", **values}, PSEUDO)
 
 
 def value(text: str, **values: str) -> Any:
@@ -90,7 +90,7 @@ def test_a_parameter_that_cloudformation_would_refuse_is_refused(values: dict[st
 
 def test_a_parameter_without_a_value_is_refused() -> None:
     with pytest.raises(TemplateError, match=r"\[Name\] must have values"):
-        Evaluation(read(TEMPLATE), {}, PSEUDO)
+        ResolvedTemplate(read(TEMPLATE), {}, PSEUDO)
 
 
 @pytest.mark.parametrize("text", ["", "Resources: {}", "[1, 2]", "Resources: {a: [}"])

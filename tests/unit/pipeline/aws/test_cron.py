@@ -62,8 +62,8 @@ def test_a_month_that_has_no_such_day_is_passed_over() -> None:
     ("expression", "reason"),
     [
         ("0 3 * * *", "six fields .* not 5"),
-        ("0 3 * * * *", "one of day-of-month and day-of-week must be"),
-        ("0 3 ? * ? *", "one of day-of-month and day-of-week must be"),
+        ("0 3 * * * *", "either day-of-month or day-of-week must be"),
+        ("0 3 ? * ? *", "either day-of-month or day-of-week must be"),
         ("60 3 * * ? *", "minutes: '60' is not one of 0 to 59"),
         ("0 24 * * ? *", "hours: '24'"),
         ("0 3 0 * ? *", "day of month: '0'"),
@@ -100,16 +100,19 @@ def test_the_next_time_is_the_first_minute_that_every_field_names(
     """Against the plainest way to find it: one day after another, one minute after another."""
     listed = [",".join(map(str, values)) for values in (minutes, hours, months, days)]
     if by_name:
-        listed[2:] = [",".join(MONTHS[one - 1] for one in months), ",".join(WEEKDAYS[one - 1] for one in days)]
-    found = next(Cron.parse(f"{listed[0]} {listed[1]} ? {listed[2]} {listed[3]} *").after(after))
+        listed[2:] = [
+            ",".join(MONTHS[number - 1] for number in months),
+            ",".join(WEEKDAYS[number - 1] for number in days),
+        ]
+    following = next(Cron.parse(f"{listed[0]} {listed[1]} ? {listed[2]} {listed[3]} *").after(after))
     day = after.replace(hour=0, minute=0, second=0, microsecond=0)
     while True:
         if day.month in months and (day.isoweekday() % 7 + 1) in days:
             candidates = [
                 day + timedelta(hours=hour, minutes=minute) for hour in sorted(hours) for minute in sorted(minutes)
             ]
-            if later := [one for one in candidates if one > after]:
-                assert found == later[0]
+            if later := [candidate for candidate in candidates if candidate > after]:
+                assert following == later[0]
                 return
         day += timedelta(days=1)
 
@@ -117,10 +120,10 @@ def test_the_next_time_is_the_first_minute_that_every_field_names(
 @given(st.integers(1, 31), st.integers(2020, 2100), st.integers(1, 12))
 def test_a_nearest_working_day_is_one_and_no_other_is_nearer(day: int, year: int, month: int) -> None:
     length = calendar.monthrange(year, month)[1]
-    found = list(Cron.parse(f"0 0 {day}W {month} ? {year}").after(datetime(year - 1, 12, 31)))
+    times = list(Cron.parse(f"0 0 {day}W {month} ? {year}").after(datetime(year - 1, 12, 31)))
     if day > length:
-        assert found == []
+        assert times == []
         return
-    working = [one for one in range(1, length + 1) if 2 <= weekday(year, month, one) <= 6]
-    assert found[0].day in working
-    assert abs(found[0].day - day) == min(abs(one - day) for one in working)
+    working = [candidate for candidate in range(1, length + 1) if 2 <= weekday(year, month, candidate) <= 6]
+    assert times[0].day in working
+    assert abs(times[0].day - day) == min(abs(candidate - day) for candidate in working)

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.aws.expressions import ExpressionError, Values, references, resolve
+from pipeline.aws.expressions import ResolutionError, Values, references, resolve
 
 STEPS = {
     "Shard": {
@@ -57,7 +57,7 @@ def test_an_expression_has_the_value_it_refers_to(expression, value):
     ],
 )
 def test_an_expression_without_a_value_is_an_error_that_names_it(expression, named):
-    with pytest.raises(ExpressionError, match=named):
+    with pytest.raises(ResolutionError, match=named):
         resolve(expression, VALUES)
 
 

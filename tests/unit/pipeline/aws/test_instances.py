@@ -17,7 +17,7 @@ def known_types() -> set[str]:
         "TransformInstanceType",
         "ProductionVariantInstanceType",
     )
-    return {one for shape in shapes for one in model.shape_for(shape).enum}
+    return {instance_type for shape in shapes for instance_type in model.shape_for(shape).enum}
 
 
 @pytest.mark.parametrize(
@@ -71,17 +71,17 @@ def test_types_that_may_replace_one_another_agree_on_their_disks_when_asked() ->
 
 
 def test_gpus_before_turing_have_no_kernels_in_pytorch_for_cuda_13() -> None:
-    accelerated = {one for one in known_types() if instances.accelerated(one)}
-    without = {one.split(".")[1] for one in accelerated if not instances.runs_cuda_13(one)}
+    accelerated = {name for name in known_types() if instances.has_gpus(name)}
+    without = {name.split(".")[1] for name in accelerated if not instances.runs_cuda_13(name)}
     assert without == {"p2", "p3", "p3dn"}
-    assert not without & {one.split(".")[1] for one in instances.alternatives("ml.g5.xlarge", "torchrun")}
+    assert not without & {name.split(".")[1] for name in instances.alternatives("ml.g5.xlarge", "torchrun")}
     assert "ml.p3dn.24xlarge" in instances.alternatives("ml.p4d.24xlarge", "smddp")
 
 
 @pytest.mark.parametrize("instance_type", ["ml.g6e.2xlarge", "ml.p5en.48xlarge", "ml.p6-b200.48xlarge"])
 def test_a_type_with_gpus_is_replaced_by_types_with_gpus_though_it_be_newer_than_the_table(instance_type: str) -> None:
-    assert instances.accelerated(instance_type)
-    assert all(map(instances.accelerated, instances.alternatives(instance_type, "torchrun")))
+    assert instances.has_gpus(instance_type)
+    assert all(map(instances.has_gpus, instances.alternatives(instance_type, "torchrun")))
 
 
 @pytest.mark.parametrize(

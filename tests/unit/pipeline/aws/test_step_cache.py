@@ -2,18 +2,20 @@
 
 import pytest
 
-from pipeline.aws.step_cache import counted, seconds
+from pipeline.aws.step_cache import key_attributes, seconds
 
 
 def test_of_a_tuning_step_the_documented_parts_of_its_training_job_count():
-    attributes = counted("Tuning", {"TrainingJobDefinition": {"StaticHyperParameters": {"a": "1"}, "RoleArn": "r"}})
+    attributes = key_attributes(
+        "Tuning", {"TrainingJobDefinition": {"StaticHyperParameters": {"a": "1"}, "RoleArn": "r"}}
+    )
     assert attributes is not None
     assert attributes["StaticHyperParameters"] == {"a": "1"}
     assert "RoleArn" not in attributes
 
 
 def test_what_is_not_documented_here_is_said():
-    assert counted("Lambda", {}) is None
+    assert key_attributes("Lambda", {}) is None
 
 
 @pytest.mark.parametrize(

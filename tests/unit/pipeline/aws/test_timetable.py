@@ -19,13 +19,13 @@ def utc(text: str) -> datetime:
 
 
 def due(expression: str, zone: str, after: str, count: int) -> list[str]:
-    timetable, moment, found = Timetable.parse(expression, zone), utc(after), []
+    timetable, moment, times = Timetable.parse(expression, zone), utc(after), []
     for _ in range(count):
         following = timetable.following(moment, since=MADE)
         assert following is not None
-        found.append(f"{following:%Y-%m-%d %H:%M}")
+        times.append(f"{following:%Y-%m-%d %H:%M}")
         moment = following
-    return found
+    return times
 
 
 def test_a_time_of_day_moves_in_utc_when_the_clocks_change() -> None:
@@ -94,7 +94,7 @@ def test_start_and_end_bound_a_cron_expression_and_belong_to_it() -> None:
         ("at(tomorrow)", "UTC", "write it as 2030-12-01T03:00:00"),
         ("at(2026-02-30T00:00:00)", "UTC", "is no time"),
         ("at(2026-03-29T02:30:00)", "Europe/Berlin", "does not exist in Europe/Berlin"),
-        ("cron(0 3 * * *)", "UTC", r"cron\(0 3 \* \* \*\): cron wants six fields"),
+        ("cron(0 3 * * *)", "UTC", r"cron\(0 3 \* \* \*\): cron needs six fields"),
         ("rate(1 day)", "Europe/Berln", "no time zone 'Europe/Berln'; did you mean Europe/Berlin?"),
         ("rate(1 day)", "../../etc/passwd", "no time zone"),
     ],
@@ -129,8 +129,8 @@ def test_a_daily_time_reads_so_on_the_local_clock_and_no_day_is_lost_but_to_the_
     second = timetable.following(first, since=MADE)
     assert second is not None
     assert after < first < second
-    for one in (first, second):
-        local = one.astimezone(zoneinfo.ZoneInfo(zone))
+    for text in (first, second):
+        local = text.astimezone(zoneinfo.ZoneInfo(zone))
         assert (local.hour, local.minute, local.second, local.fold) == (hour, minute, 0, 0)
     # 23 or 25 hours when clocks change; two days where one has no such time.
     assert timedelta(hours=23) <= second - first <= timedelta(hours=49)

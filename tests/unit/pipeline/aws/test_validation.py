@@ -27,20 +27,20 @@ def definition(compiled):
 
 def step(definition, name):
     def find(steps):
-        for one in steps:
-            if one["Name"] == name:
-                return one
-            if one["Type"] == "Condition":
-                found = find(one["Arguments"]["IfSteps"] + one["Arguments"]["ElseSteps"])
-                if found:
-                    return found
+        for candidate in steps:
+            if candidate["Name"] == name:
+                return candidate
+            if candidate["Type"] == "Condition":
+                nested = find(candidate["Arguments"]["IfSteps"] + candidate["Arguments"]["ElseSteps"])
+                if nested:
+                    return nested
         return None
 
     return find(definition["Steps"])
 
 
 def parameter(definition, name):
-    return next(one for one in definition["Parameters"] if one["Name"] == name)
+    return next(item for item in definition["Parameters"] if item["Name"] == name)
 
 
 def test_the_compiled_definition_has_no_problem(definition):
@@ -64,7 +64,7 @@ MISTAKES = {
     "an unknown type": (lambda d: step(d, "ShardImages").update(Type="Sharding"), "ShardImages", "'Sharding' is none"),
     "a missing member": (lambda d: cluster(d).pop("VolumeSizeInGB"), "ClusterConfig", "VolumeSizeInGB is missing"),
     "an unknown member": (lambda d: cluster(d).update(Cores=2), "ClusterConfig.Cores", "unknown"),
-    "a wrong type": (lambda d: cluster(d).update(InstanceCount="2"), "InstanceCount", "want a whole number"),
+    "a wrong type": (lambda d: cluster(d).update(InstanceCount="2"), "InstanceCount", "must be a whole number"),
     "a wrong enumeration": (lambda d: cluster(d).update(InstanceType="ml.huge"), "InstanceType", "'ml.huge' is none"),
     "out of range": (lambda d: cluster(d).update(InstanceCount=0), "InstanceCount", "at least 1 wanted"),
     "a bad pattern": (
@@ -95,7 +95,7 @@ MISTAKES = {
     "a parameter of another type": (
         lambda d: cluster(d).update(InstanceCount={"Get": "Parameters.ImageLocation"}),
         "InstanceCount",
-        "wants Integer",
+        "must be Integer",
     ),
     "an unknown step": (
         lambda d: cluster(d).update(InstanceType={"Get": "Steps.Nobody.X"}),
@@ -164,7 +164,7 @@ MISTAKES = {
     "a fail step without words": (
         lambda d: step(d, "QualityGateFailed").update(Arguments={}),
         "ErrorMessage",
-        "want text",
+        "must be text",
     ),
     "nested lambda input": (
         lambda d: step(d, "DeployModel")["Arguments"].update(more={"a": {"b": 1}}),
@@ -232,7 +232,7 @@ MISTAKES = {
     "a step whose arguments are no object": (
         lambda d: step(d, "TuneModel").update(Arguments=[]),
         "Steps[2].Arguments",
-        "want a mapping",
+        "must be a mapping",
     ),
     "a misspelt member of a step": (
         lambda d: step(d, "TuneModel").update(CachConfig={}),
@@ -261,7 +261,7 @@ MISTAKES = {
     "isolation that is no yes or no": (
         lambda d: tuning(d)["TrainingJobDefinition"].update(EnableNetworkIsolation="true"),
         "EnableNetworkIsolation",
-        "want true or false",
+        "must be true or false",
     ),
     "a misspelt encryption": (
         lambda d: tuning(d)["TrainingJobDefinition"].update(EnableTrafficEncryption=True),
@@ -289,10 +289,10 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_found_named_and_explained(definition, mistake):
-    change, place, said = MISTAKES[mistake]
+    change, place, message = MISTAKES[mistake]
     change(definition)
     problems = [str(problem) for problem in validate_definition(definition)]
-    assert any(place in problem.split(": ")[0] and said in problem for problem in problems), problems
+    assert any(place in problem.split(": ")[0] and message in problem for problem in problems), problems
     assert all("\n" not in problem for problem in problems)
 
 
@@ -321,7 +321,7 @@ def test_whatever_stands_in_a_definition_is_judged_and_breaks_nothing(compiled):
 
 def test_a_key_is_taken_for_volumes_that_every_type_of_a_run_encrypts_with_it(definition):
     cluster(definition).update(VolumeKmsKeyId="key")
-    next(one for one in definition["Parameters"] if one["Name"] == "TrainingInstanceType").update(
+    next(parameter for parameter in definition["Parameters"] if parameter["Name"] == "TrainingInstanceType").update(
         DefaultValue="ml.p3.2xlarge", EnumValues=["ml.p3.2xlarge", "ml.p3.8xlarge"]
     )
     tuning(definition)["TrainingJobDefinition"]["ResourceConfig"].update(VolumeKmsKeyId="key")

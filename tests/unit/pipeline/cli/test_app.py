@@ -142,10 +142,10 @@ def answer(code: str, message: str = "", operation: str = "CreatePipeline") -> e
         (answer("ExpiredTokenException", "expired"), "the AWS credentials have expired; sign in again"),
         (answer("ExpiredToken"), "the AWS credentials have expired"),
         (answer("UnrecognizedClientException"), "AWS does not accept the credentials"),
-        (answer("InvalidClientTokenId"), "A region that the account has not enabled answers so too"),
+        (answer("InvalidClientTokenId"), "A region that the account has not enabled has the same error"),
         (answer("PermanentRedirect", "x", "PutObject"), "the bucket is in another region than account.region"),
         (answer("ThrottlingException"), "AWS throttled CreatePipeline; wait a little"),
-        (answer("ResourceLimitExceeded", "ml.g5 is 0"), "raise it in Service Quotas. AWS says: ml.g5 is 0"),
+        (answer("ResourceLimitExceeded", "ml.g5 is 0"), "raise it in Service Quotas. AWS's message: ml.g5 is 0"),
         (answer("ValidationException", "a\n b"), "CreatePipeline failed (ValidationException): a b"),
         (answer("AccessDeniedException", "no"), "these credentials may not CreatePipeline; ask for that permission"),
         (

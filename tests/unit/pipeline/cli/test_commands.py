@@ -204,7 +204,7 @@ def test_a_failed_check_is_a_line_on_stderr_with_the_remedy_of_the_profile_and_e
     outcome = call("check")
     assert outcome.code == 1
     assert len(outcome.error.splitlines()) == len(failed)
-    missing = "bucket: there is no bucket bins-123456789012; make it: python -m pipeline --profile aws bootstrap"
+    missing = "bucket: there is no bucket bins-123456789012; create it: python -m pipeline --profile aws bootstrap"
     assert missing in outcome.error.splitlines()
 
 

@@ -101,7 +101,7 @@ def test_without_docker_the_account_builds_and_a_missing_project_is_a_line(call:
     assert outcome.error.splitlines() == [
         "building with the account's CodeBuild project bins-images, which pushes too"
         " (docker does not answer: Cannot connect to the Docker daemon)",
-        "there is no CodeBuild project bins-images; make it: python -m pipeline --profile aws bootstrap",
+        "there is no CodeBuild project bins-images; create it: python -m pipeline --profile aws bootstrap",
     ]
 
 
@@ -114,7 +114,7 @@ def test_the_account_builds_where_it_is_asked_to_though_docker_answers(
     outcome = call("images", command, "serve", "--builder", "codebuild")
     assert outcome.error.splitlines() == [
         "building with the account's CodeBuild project bins-images, which pushes too (--builder codebuild)",
-        "there is no CodeBuild project bins-images; make it: python -m pipeline --profile aws bootstrap",
+        "there is no CodeBuild project bins-images; create it: python -m pipeline --profile aws bootstrap",
     ]
     assert docker.calls() == []
 

@@ -124,14 +124,14 @@ def test_fresh_may_come_again(call: Call, sagemaker: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--fresh", "ShardImage"], "--fresh knows no step ShardImage; did you mean ShardImages?"),
+        (["--fresh", "ShardImage"], "--fresh: there is no cached step ShardImage; did you mean ShardImages?"),
         (
             ["--fresh", "EvaluateModel"],
             "EvaluateModel runs every time; --fresh takes QueryMetadata, ShardImages, TuneModel or all",
         ),
         (
             ["--fresh", "all", "-p", "ShardVersion=2"],
-            "--fresh all sets ShardVersion, and so does -p ShardVersion=2; leave one of them out",
+            "--fresh all and -p ShardVersion=2 both set ShardVersion; leave one of them out",
         ),
         (["-p", "Epoch=3"], "the pipeline has no parameter Epoch; did you mean Epochs?"),
     ],

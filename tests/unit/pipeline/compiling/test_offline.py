@@ -47,5 +47,5 @@ def test_a_second_compilation_validates_nothing_and_gives_the_same_bytes(
 
 
 def test_a_request_is_an_error_that_names_its_address(settings: Settings) -> None:
-    with pytest.raises(RuntimeError, match=r"must not call AWS, but it asked for https://.*sagemaker"):
+    with pytest.raises(RuntimeError, match=r"must not call AWS, but it requested https://.*sagemaker"):
         OfflineSession(settings).sagemaker_client.list_pipelines()

@@ -19,11 +19,11 @@ def test_a_period_without_values_is_missing_and_not_zero():
 
 
 @pytest.mark.parametrize(
-    ("statistic", "found"),
+    ("statistic", "expected"),
     [("Sum", 110.0), ("Average", 11.0), ("Minimum", 2.0), ("Maximum", 20.0), ("SampleCount", 10), ("p50", 10.0)],
 )
-def test_a_statistic_is_cloudwatchs(statistic, found):
-    assert statistic_of([2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0], statistic) == found
+def test_a_statistic_is_cloudwatchs(statistic, expected):
+    assert statistic_of([2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 20.0], statistic) == expected
 
 
 def test_a_percentile_is_a_value_that_was_observed():
@@ -48,11 +48,11 @@ def test_an_alarm_rings_when_as_many_points_breach_as_it_wants():
 
 
 @pytest.mark.parametrize(
-    ("missing", "found"),
+    ("missing", "expected"),
     [("missing", "INSUFFICIENT_DATA"), ("ignore", None), ("notBreaching", "OK"), ("breaching", "ALARM")],
 )
-def test_nothing_observed_is_what_the_alarm_says_it_is(missing, found):
-    assert state([None, None], missing=missing) == found
+def test_nothing_observed_is_what_the_alarm_says_it_is(missing, expected):
+    assert state([None, None], missing=missing) == expected
 
 
 @pytest.fixture
@@ -79,19 +79,19 @@ def put_alarm(name, **more):
 
 
 @pytest.mark.parametrize(
-    ("unknown", "said"),
+    ("unknown", "message"),
     [
-        ({"ExtendedStatistic": "pr50"}, "knows no statistic pr50"),
-        ({"Statistic": "Sum", "ComparisonOperator": "LessThanLowerThreshold"}, "knows no comparison LessThanLower"),
+        ({"ExtendedStatistic": "pr50"}, "has no statistic pr50"),
+        ({"Statistic": "Sum", "ComparisonOperator": "LessThanLowerThreshold"}, "has no comparison LessThanLower"),
     ],
 )
-def test_an_alarm_that_cannot_be_evaluated_stops_no_other_and_is_told_once(cloudwatch, caplog, unknown, said):
+def test_an_alarm_that_cannot_be_evaluated_stops_no_other_and_is_logged_once(cloudwatch, caplog, unknown, message):
     put_alarm("a", **unknown)
     put_alarm("b", Statistic="Sum")
     cloudwatch.observe("AWS/SageMaker", {}, {"Invocation5XXErrors": 5})
     for _ in range(3):
         cloudwatch._evaluate()
     assert cloudwatch.in_alarm(["a", "b"]) == ["b"]
-    [told] = [one.getMessage() for one in caplog.records if "not evaluated" in one.getMessage()]
-    assert told.startswith("alarm a is not evaluated: ")
-    assert said in told
+    [line] = [record.getMessage() for record in caplog.records if "not evaluated" in record.getMessage()]
+    assert line.startswith("alarm a is not evaluated: ")
+    assert message in line

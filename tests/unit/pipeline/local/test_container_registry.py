@@ -11,7 +11,7 @@ import pytest
 from pipeline.aws.validation import validate_response
 from pipeline.compiling.step_images import source_files
 from pipeline.local.container_registry import ContainerRegistry
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.machine.image_store import ImageRegistry
 
 ACCOUNT = "123456789012"

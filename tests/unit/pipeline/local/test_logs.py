@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.logs import Logs
 
 GROUP, STREAM = "/aws/sagemaker/TrainingJobs", "job/algo-1-17"
@@ -47,7 +47,7 @@ def test_events_are_filtered_by_terms(logs):
 
 
 def test_a_pattern_that_is_more_than_terms_is_refused_rather_than_misread(logs):
-    with pytest.raises(ServiceError, match="plain terms"):
+    with pytest.raises(ServiceError, match="words and quoted phrases"):
         call(logs, "FilterLogEvents", logGroupName=GROUP, filterPattern="{ $.x = 1 }")
 
 

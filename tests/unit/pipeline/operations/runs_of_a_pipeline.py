@@ -38,21 +38,16 @@ def processing(
             "AppSpecification": {"ImageUri": f"{name}:1", "ContainerArguments": arguments},
             "Environment": {},
             "ProcessingInputs": [{"InputName": "in", "S3Input": {"S3Uri": one}} for one in inputs or []],
-            "ProcessingOutputConfig": {
-                "Outputs": [
-                    {"OutputName": "out", "S3Output": {"S3Uri": place(name)}},
-                    {"OutputName": "lasting", "S3Output": {"S3Uri": "s3://bins/shards"}},
-                ]
-            },
+            "ProcessingOutputConfig": {"Outputs": [{"OutputName": "out", "S3Output": {"S3Uri": place(name)}}]},
         },
         **more,
     }
     return step if expire is None else {**step, "CacheConfig": {"Enabled": True, "ExpireAfter": expire}}
 
 
-def output(step: str, name: str = "out") -> dict[str, str]:
+def output(step: str) -> dict[str, str]:
     """A step's output by its place."""
-    return {"Get": f"Steps.{step}.ProcessingOutputConfig.Outputs['{name}'].S3Output.S3Uri"}
+    return {"Get": f"Steps.{step}.ProcessingOutputConfig.Outputs['out'].S3Output.S3Uri"}
 
 
 def content(step: str) -> dict[str, Any]:
@@ -82,9 +77,7 @@ def tuning(inputs: list[Any]) -> dict[str, Any]:
 
 def definition(handed_on: Callable[[str], Any] = output) -> dict[str, Any]:
     """The pipeline's steps in small; `handed_on` makes what a step gets from the one before it."""
-    shard = processing(
-        "ShardImages", ["--labels", handed_on("QueryMetadata")], [output("QueryMetadata", "lasting")], "P30D"
-    )
+    shard = processing("ShardImages", ["--labels", handed_on("QueryMetadata")], expire="P30D")
     shard["Arguments"]["Environment"] = {"SHARD_VERSION": {"Get": "Parameters.ShardVersion"}}
     return {
         "Version": "2020-12-01",

@@ -18,6 +18,6 @@ def test_a_definition_that_is_too_large_is_one_line_with_the_part_that_is(settin
         checked_definition(large)
     assert re.fullmatch(
         r"definition: 10\d{5} characters, at most 1048576 allowed; 10\d{5} of them are parameter ImageLocation:"
-        " shorten what the settings put there",
+        " shorten the settings in it",
         str(caught.value),
     )

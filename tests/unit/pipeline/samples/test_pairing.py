@@ -11,7 +11,7 @@ IDS = st.sets(st.text("019aA-_", min_size=1, max_size=3).filter(lambda i: i[0].i
 
 
 def as_s3_lists(ids: set[str], suffix: str) -> list[Listed]:
-    return [Listed(key.removesuffix(suffix), 10) for key in sorted(f"{one}{suffix}" for one in ids)]
+    return [Listed(key.removesuffix(suffix), 10) for key in sorted(f"{image_id}{suffix}" for image_id in ids)]
 
 
 @given(IDS, IDS)

@@ -1,4 +1,4 @@
-"""Units in a bin: all of them in it, and each to be seen."""
+"""Units in a bin: all of them are in it and visible."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def block(width: int, height: int) -> Sprite:
 
 
 def seen_share(scene: Scene, number: int, size: tuple[int, int]) -> float:
-    """Counted anew from the sprites alone: what of unit `number` no later unit covers."""
+    """The share of unit `number` that no later unit covers, counted from the sprites alone."""
     width, height = size
     canvas = np.full((height, width), -1)
     for later, unit in enumerate(scene.units):
@@ -69,7 +69,7 @@ def test_a_unit_is_painted_where_it_stands() -> None:
     painted = paint(scene, empty)
     assert (painted[120:150, 100:130] == 200).all()
     assert (painted[:80] == empty.pixels[:80]).all()
-    # Its shadow darkens what is beside it.
+    # Its shadow darkens its surroundings.
     assert painted[125:145, 132:136].mean() < empty.pixels[125:145, 132:136].mean()
 
 

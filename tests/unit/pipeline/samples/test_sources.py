@@ -1,4 +1,4 @@
-"""A folder, a tar and a public bucket give the same bins; what is no source is refused in one line."""
+"""A folder, a tar and a public bucket have the same bins; any other source is refused in one line."""
 
 import io
 import socket
@@ -13,7 +13,7 @@ from pipeline.samples import pairing
 from pipeline.samples.layout import Bin, image_key, metadata_key, parse
 from pipeline.samples.sources import Source, open_source
 from pipeline.samples.synthetic import generate
-from steps.contracts.errors import PipelineError
+from steps.contracts.errors import PipelineError, StepError
 
 BINS = list(generate(8, seed=3))
 
@@ -29,9 +29,9 @@ def put(root: Path, name: str, data: bytes) -> None:
 
 def contents(bins: list[Bin]) -> dict[str, bytes]:
     files = {}
-    for one in bins:
-        files[image_key(one.image_id)] = one.jpeg
-        files[metadata_key(one.image_id)] = one.metadata
+    for sample in bins:
+        files[image_key(sample.image_id)] = sample.jpeg
+        files[metadata_key(sample.image_id)] = sample.metadata
     return files
 
 
@@ -88,7 +88,7 @@ def test_the_real_photos_are_read_from_their_tar(abid: Path) -> None:
     bins = list(source)
     assert len(bins) == source.count == 20
     assert bins[0].image_id == "00004"
-    assert all(one.jpeg.startswith(b"\xff\xd8\xff") and b"EXPECTED_QUANTITY" in one.metadata for one in bins)
+    assert all(sample.jpeg.startswith(b"\xff\xd8\xff") and b"EXPECTED_QUANTITY" in sample.metadata for sample in bins)
 
 
 @pytest.mark.parametrize("which", ["folder", "archive"])
@@ -111,7 +111,7 @@ def test_bins_without_a_counterpart_are_left_out_and_counted(which: str, tmp_pat
         put(tmp_path / "data", name, data)
     source = open_(tmp_path / "data" if which == "folder" else make_tar(tmp_path / "b.tar", files))
     assert source.count == 5
-    assert [one.image_id for one in source] == ["00001", "00004", "00006", "00007", "00008"]
+    assert [sample.image_id for sample in source] == ["00001", "00004", "00006", "00007", "00008"]
     assert source.skipped == {pairing.NO_IMAGE: 1, pairing.NO_METADATA: 2, pairing.OTHER_FILE: 2}
 
 
@@ -119,7 +119,7 @@ def test_bins_without_a_counterpart_are_left_out_and_counted(which: str, tmp_pat
 
 
 def test_a_path_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match=r"nowhere: no such file or folder; give a folder or a tar"):
+    with pytest.raises(PipelineError, match=r"nowhere: no such file or folder; pass a folder or a tar"):
         open_(tmp_path / "nowhere")
 
 
@@ -130,7 +130,7 @@ def test_other_schemes_are_refused(text: str) -> None:
 
 
 def test_a_malformed_bucket_is_refused() -> None:
-    with pytest.raises(PipelineError, match="is not an S3 URI"):
+    with pytest.raises(StepError, match="is not an S3 URI"):
         open_("s3://Not_A_Bucket/x")
 
 
@@ -145,7 +145,7 @@ def test_a_folder_without_one_of_the_two_folders_is_refused(missing: str, tmp_pa
 @pytest.mark.parametrize("missing", ["bin-images/ID.jpg", "metadata/ID.json"])
 def test_a_tar_with_photos_or_metadata_alone_is_refused(missing: str, tmp_path: Path) -> None:
     files = {name: data for name, data in contents(BINS).items() if name[:3] != missing[:3]}
-    with pytest.raises(PipelineError, match=f"holds no {missing}"):
+    with pytest.raises(PipelineError, match=f"has no {missing}"):
         open_(make_tar(tmp_path / "b.tar", files))
 
 
@@ -165,12 +165,12 @@ def test_a_link_in_a_tar_is_not_followed(tmp_path: Path) -> None:
         link.type, link.linkname = tarfile.SYMTYPE, str(secret)
         archive.addfile(link)
     source = open_(path)
-    assert [one.image_id for one in source] == ["00001", "00002"]
+    assert [sample.image_id for sample in source] == ["00001", "00002"]
     assert source.skipped == {pairing.NO_IMAGE: 1}
 
 
 def test_a_compressed_tar_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(PipelineError, match=r"cannot be read as a tar.*not compressed\? Make one with: tar -cf"):
+    with pytest.raises(PipelineError, match=r"cannot be read as a tar.*not compressed. Create one: tar -cf"):
         open_(make_tar(tmp_path / "b.tar.gz", contents(BINS), "w:gz"))
 
 
@@ -249,7 +249,7 @@ def public() -> Iterator[str]:
 def test_a_public_bucket_is_read_without_credentials(text: str, public: str, monkeypatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
-    # What points the rest of this process elsewhere does not lead the source astray.
+    # The environment's endpoint does not apply to the source.
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     source = open_(text, endpoint=public)
     assert source.count is None
@@ -269,7 +269,7 @@ def test_a_bucket_without_bins_is_an_error(public: str) -> None:
 
 
 def test_a_bucket_that_does_not_exist_is_an_error(public: str) -> None:
-    with pytest.raises(PipelineError, match=r"s3://missing-bins/x: there is no such bucket"):
+    with pytest.raises(PipelineError, match=r"s3://missing-bins/x: the bucket does not exist"):
         list(open_("s3://missing-bins/x", endpoint=public))
 
 

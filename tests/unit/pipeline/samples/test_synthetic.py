@@ -22,57 +22,57 @@ def bins() -> list[Bin]:
     return list(generate(PHOTOS, SEED))
 
 
-def quantity(one: Bin) -> int:
-    return int(json.loads(one.metadata)["EXPECTED_QUANTITY"])
+def quantity(sample: Bin) -> int:
+    return int(json.loads(sample.metadata)["EXPECTED_QUANTITY"])
 
 
-def items(one: Bin) -> dict:
-    return json.loads(one.metadata)["BIN_FCSKU_DATA"]
+def items(sample: Bin) -> dict:
+    return json.loads(sample.metadata)["BIN_FCSKU_DATA"]
 
 
-def pixels(one: Bin) -> np.ndarray:
-    return cv2.imdecode(np.frombuffer(one.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+def pixels(sample: Bin) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(sample.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
-def test_the_same_seed_gives_the_same_bytes_in_another_process(bins: list[Bin]) -> None:
+def test_the_same_seed_makes_the_same_bytes_in_another_process(bins: list[Bin]) -> None:
     code = (
         "import hashlib; from pipeline.samples.synthetic import generate;"
         f"print(*[hashlib.sha256(b.jpeg + b.metadata).hexdigest() for b in generate(12, {SEED})])"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert other == [hashlib.sha256(one.jpeg + one.metadata).hexdigest() for one in bins[:12]]
+    assert other == [hashlib.sha256(sample.jpeg + sample.metadata).hexdigest() for sample in bins[:12]]
 
 
 def test_a_shorter_sequence_is_the_beginning_of_a_longer_one(bins: list[Bin]) -> None:
     assert list(generate(9, SEED)) == bins[:9]
 
 
-def test_another_seed_gives_other_photos_and_other_items(bins: list[Bin]) -> None:
+def test_another_seed_makes_other_photos_and_other_items(bins: list[Bin]) -> None:
     others = list(generate(20, SEED + 1))
-    assert not {one.jpeg for one in others} & {one.jpeg for one in bins}
-    assert not {key for one in others for key in items(one)} & {key for one in bins for key in items(one)}
+    assert not {sample.jpeg for sample in others} & {sample.jpeg for sample in bins}
+    assert not {key for sample in others for key in items(sample)} & {key for sample in bins for key in items(sample)}
 
 
 def test_ids_count_up_from_one_with_five_digits(bins: list[Bin]) -> None:
-    assert [one.image_id for one in bins] == [f"{number:05d}" for number in range(1, PHOTOS + 1)]
+    assert [sample.image_id for sample in bins] == [f"{number:05d}" for number in range(1, PHOTOS + 1)]
 
 
 def test_photos_are_jpegs_of_the_size_and_weight_of_real_ones(bins: list[Bin]) -> None:
-    for one in bins[:60]:
-        height, width, channels = pixels(one).shape
+    for sample in bins[:60]:
+        height, width, channels = pixels(sample).shape
         assert 300 <= height <= 450
         assert 300 <= width <= 450
         assert channels == 3
-    kilobytes = [len(one.jpeg) / 1000 for one in bins]
+    kilobytes = [len(sample.jpeg) / 1000 for sample in bins]
     assert 15 < np.median(kilobytes) < 40
     assert max(kilobytes) < 80
 
 
 def test_metadata_has_the_layout_of_the_real_data_set(bins: list[Bin]) -> None:
-    for one in bins:
-        document = json.loads(one.metadata)
+    for sample in bins:
+        document = json.loads(sample.metadata)
         assert list(document) == ["BIN_FCSKU_DATA", "EXPECTED_QUANTITY"]
-        assert one.metadata.decode() == json.dumps(document, indent=4)
+        assert sample.metadata.decode() == json.dumps(document, indent=4)
         for item in document["BIN_FCSKU_DATA"].values():
             assert list(item) == [
                 "asin", "height", "length", "name", "normalizedName", "quantity", "weight", "width",
@@ -98,18 +98,18 @@ def test_the_layout_is_that_of_a_real_file(abid, bins: list[Bin]) -> None:
 
 
 def test_the_expected_quantity_is_the_sum_of_the_items(bins: list[Bin]) -> None:
-    for one in bins:
-        assert quantity(one) == sum(item["quantity"] for item in items(one).values())
+    for sample in bins:
+        assert quantity(sample) == sum(item["quantity"] for item in items(sample).values())
 
 
 def test_the_traps_of_the_real_data_occur_in_small_share() -> None:
-    from pipeline.samples.items import metadata, random_item
+    from pipeline.samples.items import metadata, random_product
 
     rng = np.random.default_rng(0)
     entries = [
         (key, item)
         for number in range(4000)
-        for key, item in json.loads(metadata([(random_item(rng), 1)], (0, number)))["BIN_FCSKU_DATA"].items()
+        for key, item in json.loads(metadata([(random_product(rng), 1)], (0, number)))["BIN_FCSKU_DATA"].items()
     ]
     share = {
         "weight": np.mean([item["weight"] is None for _, item in entries]),
@@ -122,7 +122,7 @@ def test_the_traps_of_the_real_data_occur_in_small_share() -> None:
 
 
 def test_quantities_are_spread_as_in_the_real_data(bins: list[Bin]) -> None:
-    counts = Counter(quantity(one) for one in bins)
+    counts = Counter(quantity(sample) for sample in bins)
     assert sorted(counts) == list(range(8))
     assert counts.most_common(1)[0][0] in (2, 3, 4)
     assert counts[0] < min(counts[value] for value in (1, 2, 3, 4, 5))
@@ -131,7 +131,7 @@ def test_quantities_are_spread_as_in_the_real_data(bins: list[Bin]) -> None:
 
 
 def test_the_maximum_quantity_is_kept() -> None:
-    assert max(quantity(one) for one in generate(60, SEED, maximum_quantity=2)) == 2
+    assert max(quantity(sample) for sample in generate(60, SEED, maximum_quantity=2)) == 2
 
 
 @pytest.mark.parametrize("maximum", [0, 8])
@@ -150,8 +150,8 @@ def test_some_neighbours_are_two_photos_of_one_bin(bins: list[Bin]) -> None:
 
 def test_bins_that_are_not_neighbours_share_no_item(bins: list[Bin]) -> None:
     last_seen: dict[str, int] = {}
-    for number, one in enumerate(bins):
-        for key in items(one):
+    for number, sample in enumerate(bins):
+        for key in items(sample):
             assert number - last_seen.get(key, number) <= 1
             last_seen[key] = number
 
@@ -163,15 +163,15 @@ def test_colour_and_edges_alone_do_not_count(bins: list[Bin]) -> None:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    kept = [one for one in bins if quantity(one) <= 5]
+    kept = [sample for sample in bins if quantity(sample) <= 5]
     features = []
-    for one in kept:
-        picture = cv2.resize(pixels(one), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    for sample in kept:
+        picture = cv2.resize(pixels(sample), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         slopes = [np.abs(cv2.Sobel(grey, cv2.CV_32F, *axis)).mean() for axis in ((1, 0), (0, 1))]
         edges = cv2.mean(cv2.Canny(grey, 80, 160))[0]
         features.append([*np.ravel(cv2.meanStdDev(picture)), *slopes, edges])
-    counts = [quantity(one) for one in kept]
+    counts = [quantity(sample) for sample in kept]
     # Folds one after the other, so that no bin is on both sides but at the cuts.
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     scores = cross_val_score(model, np.array(features), counts, cv=KFold(5))

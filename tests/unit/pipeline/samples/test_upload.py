@@ -9,7 +9,7 @@ import pytest
 from pipeline.samples.layout import Bin, image_key, metadata_key
 from pipeline.samples.sources import Source, open_source
 from pipeline.samples.upload import WINDOW, upload
-from steps.contracts.errors import PipelineError
+from steps.contracts.errors import PipelineError, StepError
 
 MANY = 150
 
@@ -23,16 +23,16 @@ def test_bins_lie_in_the_layout_of_the_data_set_below_the_prefix(s3, bucket: str
     source = open_source(None, count=3, seed=5)
     uploaded = upload(source, f"s3://{bucket}{below}", lambda _: None)
     expected = {}
-    for one in open_source(None, count=3, seed=5):
-        expected[root + image_key(one.image_id)] = one.jpeg
-        expected[root + metadata_key(one.image_id)] = one.metadata
+    for sample in open_source(None, count=3, seed=5):
+        expected[root + image_key(sample.image_id)] = sample.jpeg
+        expected[root + metadata_key(sample.image_id)] = sample.metadata
     keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]]
     assert {key: s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys} == expected
     assert uploaded.count == 3
     assert uploaded.bytes == sum(len(data) for data in expected.values())
 
 
-def test_objects_say_what_they_are(s3, bucket: str) -> None:
+def test_objects_have_their_content_type(s3, bucket: str) -> None:
     upload(Source(lambda _: iter(small_bins(1))), f"s3://{bucket}/raw", lambda _: None)
     assert s3.head_object(Bucket=bucket, Key="raw/bin-images/00000.jpg")["ContentType"] == "image/jpeg"
     assert s3.head_object(Bucket=bucket, Key="raw/metadata/00000.json")["ContentType"] == "application/json"
@@ -50,10 +50,10 @@ def test_no_more_bins_are_in_memory_than_a_window(s3, bucket: str) -> None:
 
     def read(_: Counter[str]) -> Iterator[Bin]:
         nonlocal drawn, ahead
-        for one in small_bins(MANY):
+        for sample in small_bins(MANY):
             drawn += 1
             ahead = max(ahead, drawn - arrived)
-            yield one
+            yield sample
 
     def count(number: int) -> None:
         nonlocal arrived
@@ -74,7 +74,7 @@ def test_what_the_source_left_out_is_reported(s3, bucket: str) -> None:
 
 
 def test_a_missing_bucket_is_an_error_with_the_remedy(s3) -> None:
-    with pytest.raises(PipelineError, match=r"s3://not-there-at-all/raw: there is no such bucket; make it first"):
+    with pytest.raises(PipelineError, match=r"s3://not-there-at-all/raw: the bucket does not exist; create it"):
         upload(Source(lambda _: iter(small_bins(3))), "s3://not-there-at-all/raw", lambda _: None)
 
 
@@ -105,7 +105,7 @@ def test_a_destination_that_is_no_s3_uri_is_refused_before_anything_is_read(text
         pytest.fail("the source was read")
         yield
 
-    with pytest.raises(PipelineError, match="is not an S3 URI; write s3://bucket/prefix"):
+    with pytest.raises(StepError, match="is not an S3 URI; write s3://bucket/prefix"):
         upload(Source(read), text, lambda _: None)
 
 

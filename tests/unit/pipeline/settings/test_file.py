@@ -88,13 +88,13 @@ def test_a_mistake_in_a_profile_has_the_profiles_line_and_place(tmp_path: Path) 
 
 def test_an_unknown_profile_is_answered_with_those_there_are(tmp_path: Path) -> None:
     path = write(tmp_path, BASE)
-    with pytest.raises(SettingsError, match=re.escape("there is no profile 'stage'; the file has: dev")):
+    with pytest.raises(SettingsError, match=re.escape("no profile 'stage'; profiles of the file: dev")):
         load_settings(path, "stage")
 
 
 def test_an_unknown_key_that_resembles_nothing_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     [line] = mistakes(tmp_path, BASE.replace("profiles:", "gate: {zzz: 1}\nprofiles:"))
-    assert line == "8: gate.zzz: unknown key; known here: minimum_accuracy, maximum_rmse, maximum_accuracy_loss"
+    assert line == "8: gate.zzz: unknown key; keys of this group: minimum_accuracy, maximum_rmse, maximum_accuracy_loss"
 
 
 def test_a_key_that_comes_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_missing_key_is_named_with_its_groups_line(tmp_path: Path) -> None:
 
 def test_an_account_id_without_quotes_is_answered_with_the_quotes(tmp_path: Path) -> None:
     text = BASE.replace('"111122223333"', "111122223333")
-    assert mistakes(tmp_path, text) == ['3: account.id: want text; put it in quotes: "111122223333"']
+    assert mistakes(tmp_path, text) == ['3: account.id: must be text; put it in quotes: "111122223333"']
 
 
 def test_broken_yaml_is_reported_with_its_line(tmp_path: Path) -> None:
@@ -123,14 +123,14 @@ def test_a_file_that_is_not_there_is_one_line_with_the_remedy(tmp_path: Path) ->
 
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n"])
 def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str) -> None:
-    assert mistakes(tmp_path, text) == ["1: want a mapping of settings"]
+    assert mistakes(tmp_path, text) == ["1: must be a mapping of settings"]
 
 
 @pytest.mark.parametrize(
     ("group", "values", "message"),
     [
         ("training", {"backend": "smddp"}, "backend smddp does not run on ml.g5.2xlarge; take ml.p3dn.24xlarge"),
-        ("training", {"backend": "nccl", "instance_type": "ml.m5.large"}, "wants GPUs and ml.m5.large has none"),
+        ("training", {"backend": "nccl", "instance_type": "ml.m5.large"}, "requires GPUs"),
         ("training", {"run_time": "3d", "wait_time": "1d"}, "wait_time includes the run time"),
         ("training", {"run_time": "90"}, "write a number and a unit: 90m, 12h or 30d"),
         ("tuning", {"trials": 2, "parallel": 3}, "parallel is 3 but there are only 2 trials"),
@@ -177,16 +177,19 @@ def test_durations_are_read_as_iso_and_as_seconds(text: str, iso: str, in_second
     [
         (
             {"batch_size": {"minimum": 8, "maximum": 64}},
-            "ranges.batch_size is no number with a point; list what to try",
+            "ranges.batch_size is not a decimal number; list its values",
         ),
-        ({"optimizer": {"minimum": 0.1, "maximum": 1.0}}, "ranges.optimizer is no number with a point"),
+        ({"optimizer": {"minimum": 0.1, "maximum": 1.0}}, "ranges.optimizer is not a decimal number"),
         (
             {"learning_rate": {"values": ["a", "b"]}},
-            "ranges.learning_rate: 'a' cannot be: Input should be a valid number",
+            "ranges.learning_rate: 'a' is refused: Input should be a valid number",
         ),
-        ({"optimizer": {"values": ["sgd", "adam"]}}, "ranges.optimizer: 'adam' cannot be: Input should be 'sgd' or"),
-        ({"batch_size": {"values": [16, 0]}}, "ranges.batch_size: 0 cannot be: Input should be greater than 0"),
-        ({"momentum": {"minimum": 0.5, "maximum": 1.5}}, "ranges.momentum: 1.5 cannot be: Input should be less than 1"),
+        ({"optimizer": {"values": ["sgd", "adam"]}}, "ranges.optimizer: 'adam' is refused: Input should be 'sgd' or"),
+        ({"batch_size": {"values": [16, 0]}}, "ranges.batch_size: 0 is refused: Input should be greater than 0"),
+        (
+            {"momentum": {"minimum": 0.5, "maximum": 1.5}},
+            "ranges.momentum: 1.5 is refused: Input should be less than 1",
+        ),
     ],
 )
 def test_a_range_that_the_trainer_could_not_take_is_refused(tmp_path: Path, ranges: Any, message: str) -> None:
@@ -209,8 +212,8 @@ def test_ranges_of_every_kind_are_taken(tmp_path: Path) -> None:
     ("text", "lines"),
     [
         ("name: &a [*a]\n", ["1: name.0: refers to itself"]),
-        ("? [a, b]\n: c\nname: x\n", ["1: the file: a key here is no text"]),
-        (BASE + "  prod: {1: 2}\n", ["10: profiles.prod: a key here is no text"]),
+        ("? [a, b]\n: c\nname: x\n", ["1: the file: a key must be text"]),
+        (BASE + "  prod: {1: 2}\n", ["10: profiles.prod: a key must be text"]),
     ],
 )
 def test_what_no_settings_can_be_has_its_line(tmp_path: Path, text: str, lines: list[str]) -> None:
@@ -242,7 +245,7 @@ def test_a_tracking_server_without_encryption_or_with_a_password_is_refused(tmp_
 @pytest.mark.parametrize(("kind", "wanted"), [("mlflow", "mlflow_server"), ("wandb", "wandb_secret")])
 def test_a_tracker_without_its_place_is_refused_with_what_is_missing(tmp_path: Path, kind: str, wanted: str) -> None:
     (line,) = mistakes(tmp_path, with_values(tracking={"kind": kind}))
-    assert f"tracking: kind {kind} wants {wanted}: " in line
+    assert f"tracking: kind {kind} requires {wanted}: " in line
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_a_wrong_value_is_named_with_its_line_and_key(
 @pytest.mark.parametrize("group", ["network", "encryption", "images", "retention", "alerts", "ci"])
 def test_an_unknown_key_is_answered_with_the_known_ones(tmp_path: Path, group: str) -> None:
     (line,) = mistakes(tmp_path, beside(f"{group}:\n  zzz: 1"))
-    assert line.startswith(f"9: {group}.zzz: unknown key; known here: ")
+    assert line.startswith(f"9: {group}.zzz: unknown key; keys of this group: ")
 
 
 def test_a_wrong_entry_of_a_list_has_its_own_line(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_wrong_entry_of_a_list_has_its_own_line(tmp_path: Path) -> None:
 
 ISOLATION = "network.isolation leaves trials without a network, but "
 OLD = (
-    "the GPUs of {} are too old for AWS's PyTorch image, which is of CUDA 13; take a newer type, as ml.g5.2xlarge, or"
+    "the GPUs of {} are too old for AWS's PyTorch image with CUDA 13; take a newer type such as ml.g5.2xlarge, or"
     " set images.{}_base to an image that runs on them"
 )
 
@@ -134,7 +134,7 @@ OLD = (
         ),
         (
             "network:\n  subnets: [subnet-01234567]\n  security_groups: [sg-01234567]\nendpoint:\n  mode: serverless",
-            "12: endpoint.mode: a serverless endpoint runs in no VPC of yours; take real-time, or leave"
+            "12: endpoint.mode: a serverless endpoint does not run in your VPC; take real-time, or leave"
             " network.subnets and network.security_groups out",
         ),
         (
@@ -156,11 +156,11 @@ OLD = (
         ),
         (
             f"encryption:\n  kms_key: {KEY.replace('us-east-1', 'eu-west-1')}",
-            "9: encryption.kms_key: the key is not of the account's region, us-east-1; its jobs can use no other",
+            "9: encryption.kms_key: the key is not in the account's region, us-east-1; its jobs cannot use it",
         ),
         (
             "alerts:\n  monthly_budget: 100.0",
-            "9: alerts.monthly_budget: monthly_budget wants email: a budget warns somebody",
+            "9: alerts.monthly_budget: monthly_budget requires email, the address to warn",
         ),
         (
             "tuning:\n  strategy: Hyperband\n  hyperband:\n    maximum_epochs: 40",

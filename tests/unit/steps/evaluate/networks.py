@@ -28,7 +28,7 @@ DARK, SQUARE = 29.5, 17.06
 def constants(classes: Sequence[int], scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights (3, classes) and bias (classes,) of the brightness network."""
     centres = np.array([DARK + SQUARE * quantity for quantity in classes], np.float32)
-    with np.errstate(over="ignore"):  # a scale that makes infinite weights is there to be refused
+    with np.errstate(over="ignore"):  # a scale that makes infinite weights has to be refused
         return np.tile(2 * centres / 3, (3, 1)) * np.float32(scale), -(centres**2) * np.float32(scale)
 
 

@@ -1,4 +1,4 @@
-"""The champion: found in the registry, evaluated on the same photos, compared in pairs."""
+"""The champion: read from the registry, evaluated on the same photos, compared in pairs."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,7 @@ from botocore.exceptions import ClientError
 
 from steps.contracts.errors import StepError
 from steps.contracts.statistics.tally import Tally
-from steps.evaluate import champion
-from steps.evaluate.champion import Champion, compare
+from steps.evaluate.champion import ChampionModel, compare, load_champion
 from steps.model.predictor import Predictor
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.evaluate.networks import pack, write_artifact
@@ -17,7 +16,7 @@ GROUP = "bins"
 
 
 class Registry:
-    """SageMaker's two operations that versions are found with, answered a page of one version at a time."""
+    """SageMaker's two operations that versions are found with, answered in pages of one version."""
 
     def __init__(self, versions):
         self.versions = versions
@@ -65,10 +64,10 @@ def test_without_an_approved_version_there_is_none_and_nothing_is_lost(job, regi
     job.store(photos(6, 100))
     job.put_model()
     registry({1: ("Rejected", {}), 2: ("PendingManualApproval", {})})
-    found = job.run(group=GROUP)
-    assert found["champion"] is None
-    assert found["gate"]["accuracy_loss"] == 0
-    assert found["gate"]["champion"] == "none (no version is approved yet)"
+    evaluation = job.run(group=GROUP)
+    assert evaluation["champion"] is None
+    assert evaluation["gate"]["accuracy_loss"] == 0
+    assert evaluation["gate"]["champion"] == "none (no version is approved yet)"
 
 
 def test_the_latest_approved_version_is_evaluated_on_the_same_photos(job, registry):
@@ -83,27 +82,27 @@ def test_the_latest_approved_version_is_evaluated_on_the_same_photos(job, regist
             11: ("Rejected", {}),
         }
     )
-    found = job.run(group=GROUP)
-    assert found["champion"]["version"] == 10
-    assert found["champion"]["package_arn"] == "arn:10"
+    evaluation = job.run(group=GROUP)
+    assert evaluation["champion"]["version"] == 10
+    assert evaluation["champion"]["package_arn"] == "arn:10"
     # It does not know 1, of which there are three photos.
-    assert found["champion"]["score"]["accuracy"] == pytest.approx(6 / 10)
-    assert found["champion"]["accuracy"]["value"] == pytest.approx(9 / 10 - 6 / 10)
-    assert found["gate"]["accuracy_loss"] == pytest.approx(-3 / 10)
-    assert "against version 10" in job.report()
+    assert evaluation["champion"]["score"]["accuracy"] == pytest.approx(6 / 10)
+    assert evaluation["champion"]["accuracy"]["value"] == pytest.approx(9 / 10 - 6 / 10)
+    assert evaluation["gate"]["accuracy_loss"] == pytest.approx(-3 / 10)
+    assert "Against version 10" in job.report()
 
 
 def test_a_worse_model_loses_accuracy_against_its_champion(job, registry):
     job.store(photos(9, 100))
     job.put_model(classes=(0, 1))
     registry({3: ("Approved", {})})
-    found = job.run(group=GROUP, maximum_accuracy_loss=0.01)
-    assert found["gate"]["accuracy_loss"] == pytest.approx(3 / 9)
-    assert found["gate"]["champion"] == "version 3"
-    assert found["gate"]["shown"] == {"accuracy": "0.6667", "rmse": "0.5774", "accuracy_loss": "0.3333"}
+    evaluation = job.run(group=GROUP, maximum_accuracy_loss=0.01)
+    assert evaluation["gate"]["accuracy_loss"] == pytest.approx(3 / 9)
+    assert evaluation["gate"]["champion"] == "version 3"
+    assert evaluation["gate"]["shown"] == {"accuracy": "0.6667", "rmse": "0.5774", "accuracy_loss": "0.3333"}
     report = job.report()
     assert "does not pass the gate" in report
-    assert "33.3 points of accuracy lost against version 3, a loss of at most 1.0 allowed" in report
+    assert "33.3 points of accuracy lost against version 3, required: a loss of at most 1.0" in report
 
 
 def test_a_champion_may_see_photos_of_another_size_and_decide_otherwise(job, registry):
@@ -117,9 +116,9 @@ def test_the_same_model_is_no_different(job, registry):
     job.store([*photos(9, 100), mislabelled("far", 0, 2)])
     job.put_model()
     registry({1: ("Approved", {})})
-    found = job.run(group=GROUP)["champion"]
+    comparison = job.run(group=GROUP)["champion"]
     nothing = {"value": 0, "lower": 0, "upper": 0}
-    assert found["accuracy"] == found["rmse"] == nothing
+    assert comparison["accuracy"] == comparison["rmse"] == nothing
 
 
 def test_a_champion_whose_artifact_is_gone_ends_the_step_with_what_to_do(job, registry):
@@ -137,11 +136,12 @@ def test_a_registry_that_does_not_answer_ends_the_step_with_the_rights_it_wants(
 
     monkeypatch.setattr("boto3.client", lambda service: Denied({}))
     with pytest.raises(StepError, match="sagemaker:ListModelPackages"):
-        champion.find(GROUP, tmp_path)
+        load_champion(GROUP, tmp_path)
 
 
-def rival(tmp_path):
-    return Champion(1, "arn:1", Predictor.load(write_artifact(tmp_path, CLASSES)), "s3://bucket/models/1/model.tar.gz")
+def champion(tmp_path):
+    predictor = Predictor.load(write_artifact(tmp_path, CLASSES))
+    return ChampionModel(1, "arn:1", predictor, "s3://bucket/models/1/model.tar.gz")
 
 
 def by_resampling_photos(truth, ours, theirs):
@@ -162,17 +162,17 @@ def test_the_interval_is_that_of_resampling_photos_one_by_one(tmp_path):
     theirs = np.where(rng.random(800) < 0.4, truth, rng.integers(0, 6, 800))
     pairs = Tally()
     pairs.add(truth, ours, theirs)
-    found = compare(rival(tmp_path), pairs, "s3://bucket/models/2")
+    comparison = compare(champion(tmp_path), pairs, "s3://bucket/models/2")
     accuracy, rmse = by_resampling_photos(truth, ours, theirs)
-    assert (found.accuracy.lower, found.accuracy.upper) == pytest.approx(tuple(accuracy), abs=0.006)
-    assert (found.rmse.lower, found.rmse.upper) == pytest.approx(tuple(rmse), abs=0.02)
-    assert found.accuracy.value == pytest.approx(np.mean(truth == ours) - np.mean(truth == theirs))
+    assert (comparison.accuracy.lower, comparison.accuracy.upper) == pytest.approx(tuple(accuracy), abs=0.006)
+    assert (comparison.rmse.lower, comparison.rmse.upper) == pytest.approx(tuple(rmse), abs=0.02)
+    assert comparison.accuracy.value == pytest.approx(np.mean(truth == ours) - np.mean(truth == theirs))
 
 
 def test_many_quantities_are_compared_too(tmp_path):
     rng = np.random.default_rng(0)
     pairs = Tally()
     pairs.add(*(rng.integers(0, 60, 30_000) for _ in range(3)))
-    found = compare(rival(tmp_path), pairs, "s3://bucket/models/2")
-    assert found.accuracy.lower <= found.accuracy.value <= found.accuracy.upper
-    assert found.rmse.lower <= found.rmse.value <= found.rmse.upper
+    comparison = compare(champion(tmp_path), pairs, "s3://bucket/models/2")
+    assert comparison.accuracy.lower <= comparison.accuracy.value <= comparison.accuracy.upper
+    assert comparison.rmse.lower <= comparison.rmse.value <= comparison.rmse.upper

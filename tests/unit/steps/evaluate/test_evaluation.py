@@ -1,4 +1,4 @@
-"""What a job leaves beside the report: the JSON by its schema, and the model card."""
+"""The outputs of a job besides the report: the JSON by its schema, and the model card."""
 
 import json
 
@@ -55,32 +55,32 @@ def card(job):
     return json.loads(content)
 
 
-def test_the_model_card_tells_the_evaluation(job, evaluation):
-    found = card(job)
-    (judged,) = found["evaluation_details"]
-    summary, by_count = (group["metric_data"] for group in judged["metric_groups"])
+def test_the_model_card_contains_the_evaluation(job, evaluation):
+    content = card(job)
+    (evaluated,) = content["evaluation_details"]
+    summary, by_count = (group["metric_data"] for group in evaluated["metric_groups"])
     values = {metric["name"]: metric["value"] for metric in summary}
     assert values["accuracy"] == evaluation["multiclass_classification_metrics"]["accuracy"]["value"]
     assert values["RMSE"] == evaluation["regression_metrics"]["rmse"]["value"]
     assert by_count[1]["value"] == [[3, 0, 0], [0, 3, 0], [1, 0, 3]]
-    assert found["intended_uses"]["purpose_of_model"]
-    assert "1 photos could not be used" in found["additional_information"]["caveats_and_recommendations"]
-    hyperparameters = found["training_details"]["training_job_details"]["hyper_parameters"]
+    assert content["intended_uses"]["purpose_of_model"]
+    assert "1 photos could not be used" in content["additional_information"]["caveats_and_recommendations"]
+    hyperparameters = content["training_details"]["training_job_details"]["hyper_parameters"]
     assert hyperparameters == [{"name": "epochs", "value": "3"}]
 
 
 def test_the_model_card_keeps_to_the_registrys_parts(job, evaluation):
     # https://docs.aws.amazon.com/sagemaker/latest/dg/model-registry-details.html#model-card-schema
-    found = card(job)
-    assert set(found) == {
+    content = card(job)
+    assert set(content) == {
         "model_overview",
         "intended_uses",
         "training_details",
         "evaluation_details",
         "additional_information",
     }
-    assert set(found["model_overview"]) <= {"model_creator", "model_artifact"}
-    assert len(json.dumps(found)) < 100_000
+    assert set(content["model_overview"]) <= {"model_creator", "model_artifact"}
+    assert len(json.dumps(content)) < 100_000
 
 
 def test_nothing_is_left_for_the_gate_when_the_report_cannot_be_written(job, monkeypatch):

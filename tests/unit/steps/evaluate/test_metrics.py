@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 
 from steps.contracts.statistics.tally import Tally
 from steps.evaluate import metrics
-from steps.evaluate.calibration import Reliability
+from steps.evaluate.metrics import Reliability
 
 CLASSES = range(6)
 pairs = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=60)
@@ -35,35 +35,35 @@ def close(value):
 @given(pairs)
 def test_classification_agrees_with_scikit_learn(drawn):
     truth, predicted = arrays(drawn)
-    found = metrics.classification(confusion(truth, predicted))
+    result = metrics.classification(confusion(truth, predicted))
     wanted = reference.precision_recall_fscore_support(truth, predicted, average="weighted", zero_division=0)
-    assert found.accuracy.value == close(reference.accuracy_score(truth, predicted))
-    assert found.weighted_precision.value == close(wanted[0])
-    assert found.weighted_recall.value == close(wanted[1])
-    for beta, metric in ((0.5, found.weighted_f0_5), (1, found.weighted_f1), (2, found.weighted_f2)):
+    assert result.accuracy.value == close(reference.accuracy_score(truth, predicted))
+    assert result.weighted_precision.value == close(wanted[0])
+    assert result.weighted_recall.value == close(wanted[1])
+    for beta, metric in ((0.5, result.weighted_f0_5), (1, result.weighted_f1), (2, result.weighted_f2)):
         wanted_f = reference.fbeta_score(truth, predicted, beta=beta, average="weighted", zero_division=0)
         assert metric.value == close(wanted_f)
-    matrix = [[found.confusion_matrix[str(row)][str(column)] for column in CLASSES] for row in CLASSES]
+    matrix = [[result.confusion_matrix[str(row)][str(column)] for column in CLASSES] for row in CLASSES]
     assert matrix == reference.confusion_matrix(truth, predicted, labels=list(CLASSES)).tolist()
 
 
 @given(pairs)
 def test_regression_agrees_with_scikit_learn(drawn):
     truth, predicted = arrays(drawn)
-    found = metrics.regression(confusion(truth, predicted))
-    assert found.mae.value == close(reference.mean_absolute_error(truth, predicted))
-    assert found.mse.value == close(reference.mean_squared_error(truth, predicted))
-    assert found.rmse.value == close(reference.root_mean_squared_error(truth, predicted))
+    result = metrics.regression(confusion(truth, predicted))
+    assert result.mae.value == close(reference.mean_absolute_error(truth, predicted))
+    assert result.mse.value == close(reference.mean_squared_error(truth, predicted))
+    assert result.rmse.value == close(reference.root_mean_squared_error(truth, predicted))
     assume(len(set(truth.tolist())) > 1)
-    assert found.r2.value == close(reference.r2_score(truth, predicted))
+    assert result.r2.value == close(reference.r2_score(truth, predicted))
 
 
 @given(pairs)
 def test_a_class_is_judged_on_its_own_photos(drawn):
     truth, predicted = arrays(drawn)
-    found = metrics.per_class(confusion(truth, predicted))
-    assert {int(quantity) for quantity in found} == set(truth.tolist())
-    for quantity, report in found.items():
+    reports = metrics.per_class(confusion(truth, predicted))
+    assert {int(quantity) for quantity in reports} == set(truth.tolist())
+    for quantity, report in reports.items():
         those = truth == int(quantity)
         assert report.photos == those.sum()
         assert report.accuracy == close(reference.accuracy_score(truth[those], predicted[those]))
@@ -73,18 +73,18 @@ def test_a_class_is_judged_on_its_own_photos(drawn):
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
 def test_a_random_guess_scores_the_mean_over_all_its_answers(drawn):
     truth = np.array(drawn, np.int32)
-    found = metrics.random_guess(confusion(truth, truth))
+    result = metrics.random_guess(confusion(truth, truth))
     every_truth, every_answer = np.repeat(truth, len(CLASSES)), np.tile(np.array(CLASSES), len(truth))
-    assert found.accuracy == close(1 / 6)
-    assert found.rmse == close(reference.root_mean_squared_error(every_truth, every_answer))
+    assert result.accuracy == close(1 / 6)
+    assert result.rmse == close(reference.root_mean_squared_error(every_truth, every_answer))
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
 def test_no_constant_answer_is_more_accurate_than_the_largest_class(drawn):
     truth = np.array(drawn, np.int32)
-    found = confusion(truth, truth)
-    best = metrics.accuracy(found.always(metrics.largest_class(found)))
-    assert best == max(metrics.accuracy(found.always(quantity)) for quantity in CLASSES)
+    matrix = confusion(truth, truth)
+    best = metrics.accuracy(matrix.always(metrics.largest_class(matrix)))
+    assert best == max(metrics.accuracy(matrix.always(quantity)) for quantity in CLASSES)
 
 
 def test_off_by_one_counts_as_within_one_and_off_by_two_does_not():
@@ -98,10 +98,10 @@ def test_photos_that_all_hold_the_same_number_leave_nothing_to_explain():
 def test_the_standard_deviation_is_that_of_samples_of_80_percent():
     truth = np.zeros(2000, np.int32)
     predicted = np.arange(2000, dtype=np.int32) % 2
-    found = metrics.classification(confusion(truth, predicted)).accuracy.standard_deviation
+    deviation = metrics.classification(confusion(truth, predicted)).accuracy.standard_deviation
     # Without replacement: variance p(1-p)/n times 1 - n/N, n = 1600 of N = 2000.
     expected = math.sqrt(0.25 / 1600 * 0.2)
-    assert expected / 3 < found < expected * 3
+    assert expected / 3 < deviation < expected * 3
 
 
 def test_the_same_predictions_have_the_same_standard_deviations():
@@ -117,15 +117,15 @@ def test_a_model_that_is_always_right_has_no_deviation():
 @given(pairs)
 def test_the_best_constant_classifier_agrees_with_scikit_learn(drawn):
     truth, predicted = arrays(drawn)
-    found = metrics.classification(confusion(truth, predicted))
+    result = metrics.classification(confusion(truth, predicted))
     constant = np.full_like(truth, metrics.largest_class(confusion(truth, predicted)))
     precision, recall, f1, _ = reference.precision_recall_fscore_support(
         truth, constant, average="weighted", zero_division=0
     )
-    assert found.accuracy_best_constant_classifier.value == close(reference.accuracy_score(truth, constant))
-    assert found.weighted_precision_best_constant_classifier.value == close(precision)
-    assert found.weighted_recall_best_constant_classifier.value == close(recall)
-    assert found.weighted_f1_best_constant_classifier.value == close(f1)
+    assert result.accuracy_best_constant_classifier.value == close(reference.accuracy_score(truth, constant))
+    assert result.weighted_precision_best_constant_classifier.value == close(precision)
+    assert result.weighted_recall_best_constant_classifier.value == close(recall)
+    assert result.weighted_f1_best_constant_classifier.value == close(f1)
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
@@ -143,9 +143,9 @@ def test_photos_may_be_counted_in_any_batches(drawn, size):
 
 
 def test_quantities_may_be_any_and_have_gaps():
-    found = confusion([3, 40, 40], [40, 40, 7])
-    assert found.classes == (0, 1, 2, 3, 4, 5, 7, 40)
-    assert metrics.mae(found) == pytest.approx((37 + 0 + 33) / 3)
+    matrix = confusion([3, 40, 40], [40, 40, 7])
+    assert matrix.classes == (0, 1, 2, 3, 4, 5, 7, 40)
+    assert metrics.mae(matrix) == pytest.approx((37 + 0 + 33) / 3)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_min=True), st.booleans()), min_size=1, max_size=60))
@@ -154,11 +154,13 @@ def test_the_calibration_error_is_the_mean_gap_of_the_bins(drawn):
     reliability = Reliability()
     for half in (slice(None, None, 2), slice(1, None, 2)):
         reliability.add(confidence[half], right[half])
-    found = reliability.result()
+    result = reliability.result()
     bins = np.ceil(confidence * 15)
-    gaps = [abs(confidence[bins == one].mean() - right[bins == one].mean()) * (bins == one).sum() for one in set(bins)]
-    assert found.expected_calibration_error == close(sum(gaps) / len(drawn))
-    assert sum(one.photos for one in found.bins) == len(drawn)
+    gaps = [
+        abs(confidence[bins == each].mean() - right[bins == each].mean()) * (bins == each).sum() for each in set(bins)
+    ]
+    assert result.expected_calibration_error == close(sum(gaps) / len(drawn))
+    assert sum(each.photos for each in result.bins) == len(drawn)
 
 
 def test_a_model_that_is_as_often_right_as_it_says_is_calibrated():

@@ -1,4 +1,4 @@
-"""The report in a real browser, where there is one: it is whole, and the browser has nothing to say against it."""
+"""The report in a real browser, where one is installed: it is whole, and the browser reports no error."""
 
 import re
 import shutil
@@ -36,11 +36,11 @@ def test_the_browser_finds_no_error_in_it(page, tmp_path):
     shown = browse(tmp_path, page, "--dump-dom")
     assert shown.returncode == 0, shown.stderr
     assert re.findall(r".*(?:CONSOLE|ERR_).*", shown.stderr) == []
-    for heading in ("Against others", "What is taken for what", "Typical mistakes", "The data", "Where it comes from"):
+    for heading in ("Champion and baselines", "Confusion matrix", "Most frequent errors", "Dataset", "Provenance"):
         assert f">{heading}</h2>" in shown.stdout
 
 
-def test_it_would_tell_of_an_error(page, tmp_path):
+def test_it_would_report_an_error(page, tmp_path):
     broken = page.with_name("broken.html")
     broken.write_text(page.read_text().replace("</body>", "<script>missing()</script></body>"))
     assert "CONSOLE" in browse(tmp_path, broken, "--dump-dom").stderr

@@ -42,14 +42,14 @@ class Tuning:
         return self
 
     def paginate(self, HyperParameterTuningJobName):
-        for one in self.summaries:
-            yield {"TrainingJobSummaries": [one]}
+        for trial in self.summaries:
+            yield {"TrainingJobSummaries": [trial]}
 
 
 @pytest.fixture
 def tuning(monkeypatch):
-    def answer(found):
-        monkeypatch.setattr("boto3.client", lambda service: found)
+    def answer(client):
+        monkeypatch.setattr("boto3.client", lambda service: client)
 
     return answer
 
@@ -59,25 +59,25 @@ TRIALS = [summary("poor", 0.2), summary("none", None, TrainingJobStatus="Failed"
 
 def test_the_best_come_first_and_those_without_an_objective_last(tuning):
     tuning(Tuning(TRIALS))
-    found = trials.read("job")
-    assert [one.name for one in found.trials] == ["good", "poor", "none"]
-    assert found.best == "good"
-    assert found.trials[0].seconds == 180
+    job = trials.read("job")
+    assert [trial.name for trial in job.trials] == ["good", "poor", "none"]
+    assert job.best == "good"
+    assert job.trials[0].seconds == 180
     tuning(Tuning(TRIALS, "Minimize"))
-    assert [one.name for one in trials.read("job").trials] == ["poor", "good", "none"]
+    assert [trial.name for trial in trials.read("job").trials] == ["poor", "good", "none"]
 
 
 def test_the_report_shows_them(tuning, job):
     tuning(Tuning([*TRIALS, *(summary(f"more-{number}", 0.1) for number in range(40))]))
     job.store(photos(3, 100))
     job.put_model()
-    found = job.run(tuning_job="job")
-    assert found["provenance"]["tuning_job"] == "job"
-    assert found["provenance"]["training_job"] == "good"
+    evaluation = job.run(tuning_job="job")
+    assert evaluation["provenance"]["tuning_job"] == "job"
+    assert evaluation["provenance"]["training_job"] == "good"
     report = job.report()
     assert "good (this model)" in report
     assert "0.003142" in report
-    assert "And 18 more" in report
+    assert "18 more trials with a worse objective are not shown" in report
 
 
 def test_a_tuning_job_that_cannot_be_read_ends_the_step_with_the_rights_it_wants(tuning):

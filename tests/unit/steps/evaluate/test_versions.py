@@ -1,4 +1,4 @@
-"""The version that is this model already: found by what it was made of, and not registered a second time."""
+"""The version that is this model already: found by its identity, and not registered a second time."""
 
 import datetime
 import json
@@ -143,7 +143,7 @@ def test_it_is_registered_again_where_that_is_asked_for(registry):
         ("Approved", ""),
     ],
 )
-def test_a_run_that_asks_for_an_approved_version_is_told_to_approve_that_one(registry, status, words):
+def test_a_run_that_asks_for_an_approved_version_has_the_reason_to_approve_that_one(registry, status, words):
     registry(package(status))
     answer = asked(approval="Approved")
     assert answer.wanted == 0
@@ -178,10 +178,10 @@ def test_a_package_without_any_metadata_is_another_version(registry):
     assert asked().wanted == 1
 
 
-def test_a_job_that_is_not_told_its_images_takes_no_version_for_the_same(registry):
+def test_without_the_images_no_version_is_the_same(registry):
     registry(package(properties=recorded(evaluation_image="", serving_image="")))
-    unsaid = Identity(MODEL, "d" * 64, "argmax", "", "")
-    assert versions.find(GROUP, unsaid, None) is None
+    unknown = Identity(MODEL, "d" * 64, "argmax", "", "")
+    assert versions.find(GROUP, unknown, None) is None
 
 
 def test_a_job_without_a_group_asks_nobody():
@@ -311,7 +311,7 @@ def test_a_champion_that_is_this_model_counts_as_no_loss(configured, registry, a
     assert evaluation["registration"]["wanted"] == 1
     report = job.report()
     assert "This model passes the gate" in report
-    assert "The champion, version 1, is this very model." in report
+    assert "The champion, version 1, is this model." in report
     if allowed is not None:
         assert "champion: version 1, which is this model, so no loss is counted" in report
 

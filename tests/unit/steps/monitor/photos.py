@@ -1,4 +1,4 @@
-"""Photos and their numbers, for tests of the monitor: real ones where they are there, else synthetic ones."""
+"""Photos and their features, for tests of the monitor: real photos where they are installed, else synthetic ones."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MOST = 450
 
 @lru_cache(maxsize=1)
 def jpegs() -> tuple[bytes, ...]:
-    """Photos as cameras leave them."""
+    """Photos from cameras."""
     default = Path(__file__).parents[5] / "shared" / "data" / "abid"
     archive = Path(os.environ.get("ABID_SAMPLE", default)) / "originals.tar"
     if not archive.exists():
-        return tuple(one.jpeg for one in generate(MOST, seed=1))
+        return tuple(photo.jpeg for photo in generate(MOST, seed=1))
     with tarfile.open(archive) as tar:
-        members = [one for one in tar if one.name.endswith(".jpg")]
-        return tuple(tar.extractfile(one).read() for one in members[:MOST])  # type: ignore[union-attr]
+        members = [member for member in tar if member.name.endswith(".jpg")]
+        return tuple(tar.extractfile(member).read() for member in members[:MOST])  # type: ignore[union-attr]
 
 
 def edited(jpeg: bytes, edit: Callable[[Pixels], Pixels]) -> bytes:
@@ -53,7 +53,7 @@ def same(pixels: Pixels) -> Pixels:
 
 @lru_cache(maxsize=4)
 def population(edit: Callable[[Pixels], Pixels] = same) -> dict[str, NDArray[Any]]:
-    """The numbers of all photos, once with their pixels changed; the answers are drawn, and those of no photo."""
+    """The features of all photos, optionally with their pixels changed; the answers are random."""
     measured = [vars(measure(edited(jpeg, edit) if edit is not same else jpeg)) for jpeg in jpegs()]
     chance = np.random.default_rng(1)
     answers = {
@@ -65,6 +65,6 @@ def population(edit: Callable[[Pixels], Pixels] = same) -> dict[str, NDArray[Any
 
 
 def draw(columns: dict[str, NDArray[Any]], number: int, chance: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """So many photos of the population, drawn with replacement."""
+    """A number of photos of the population, drawn with replacement."""
     places = chance.integers(0, len(columns["predicted"]), number)
     return {name: values[places] for name, values in columns.items()}

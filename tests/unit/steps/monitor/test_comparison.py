@@ -1,4 +1,4 @@
-"""The tests' promises: how often they ring where nothing has changed, and how often where something has."""
+"""The rates of false and of true alarms of the comparison."""
 
 import numpy as np
 import pytest
@@ -10,14 +10,14 @@ DRAWS, BASELINE, WINDOW = 200, 1000, 300
 
 
 def alarms(shift, minimum_psi=0.1, draws=DRAWS):
-    """How many of the draws ring; `shift` makes a window of the baseline's population."""
+    """Number of draws with an alarm; `shift` draws a window."""
     chance = np.random.default_rng(7)
-    rang = 0
+    alarming = 0
     for _ in range(draws):
         baseline = draw(population(), BASELINE, chance)
         window = shift(chance)
-        rang += any(one.drifted for one in compare(baseline, window, level=0.05, minimum_psi=minimum_psi))
-    return rang
+        alarming += any(feature.drifted for feature in compare(baseline, window, level=0.05, minimum_psi=minimum_psi))
+    return alarming
 
 
 def unchanged(chance):
@@ -55,7 +55,7 @@ def test_a_shift_is_caught(shift):
     assert alarms(shift) >= 0.95 * DRAWS
 
 
-def found(baseline, window, name="brightness", **options):
+def compared(baseline, window, name="brightness", **options):
     (feature,) = compare({name: np.array(baseline)}, {name: np.array(window)}, level=0.05, **options)
     return feature
 
@@ -63,21 +63,21 @@ def found(baseline, window, name="brightness", **options):
 def test_of_many_photos_a_trifling_difference_is_significant_and_no_drift():
     chance = np.random.default_rng(1)
     baseline, window = chance.normal(0.5, 0.1, 50_000), chance.normal(0.505, 0.1, 50_000)
-    one = found(baseline, window)
-    assert one.p_value < 1e-6
-    assert one.psi < 0.02
-    assert not one.drifted
-    assert found(baseline, window, minimum_psi=0.0).drifted
+    feature = compared(baseline, window)
+    assert feature.p_value < 1e-6
+    assert feature.psi < 0.02
+    assert not feature.drifted
+    assert compared(baseline, window, minimum_psi=0.0).drifted
 
 
 def test_the_thresholds_are_holms():
     chance = np.random.default_rng(1)
     baseline = {name: chance.normal(size=400) for name in "abc"}
     window = {"a": baseline["a"][:300] + 3, "b": chance.normal(size=300), "c": baseline["c"][:300] + 2}
-    one, two, three = compare(baseline, window, level=0.05)
-    assert sorted([one.threshold, two.threshold, three.threshold]) == pytest.approx([0.05 / 3, 0.05 / 2, 0.05])
-    assert two.threshold == pytest.approx(0.05)
-    assert [one.drifted, two.drifted, three.drifted] == [True, False, True]
+    a, b, c = compare(baseline, window, level=0.05)
+    assert sorted([a.threshold, b.threshold, c.threshold]) == pytest.approx([0.05 / 3, 0.05 / 2, 0.05])
+    assert b.threshold == pytest.approx(0.05)
+    assert [a.drifted, b.drifted, c.drifted] == [True, False, True]
 
 
 def test_rare_counts_are_taken_together_and_none_is_lost():
@@ -89,14 +89,14 @@ def test_rare_counts_are_taken_together_and_none_is_lost():
 
 
 def test_a_feature_that_never_varies_is_no_drift_until_it_does():
-    same = found([640] * 500, [640] * 300, "pixels")
+    same = compared([640] * 500, [640] * 300, "pixels")
     assert (same.p_value, same.psi, same.drifted) == (1.0, 0.0, False)
-    assert found([640] * 500, [320] * 300, "pixels").drifted
-    assert found([640] * 500, [1280] * 300, "pixels").drifted
+    assert compared([640] * 500, [320] * 300, "pixels").drifted
+    assert compared([640] * 500, [1280] * 300, "pixels").drifted
 
 
 def test_one_count_in_both_is_no_difference():
-    assert not found(np.full(300, 2, np.int32), np.full(300, 2, np.int32), "predicted").drifted
+    assert not compared(np.full(300, 2, np.int32), np.full(300, 2, np.int32), "predicted").drifted
 
 
 def test_shares_are_of_the_whole_in_every_bin():

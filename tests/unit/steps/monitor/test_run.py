@@ -1,4 +1,4 @@
-"""The monitor as a job: captures in S3 in, report, metrics and a run out."""
+"""The monitor as a job: it reads captures in S3 and writes a report, metrics and a pipeline run."""
 
 import base64
 import json
@@ -19,8 +19,8 @@ from steps.contracts.drift import Drift
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.monitor import alert, captures, serving
-from steps.monitor.run import Window, judge, look, run
-from steps.monitor.serving import Served
+from steps.monitor.run import Window, evaluate, read_window, run
+from steps.monitor.serving import ServedVersion
 from steps.monitor.settings import Settings
 from steps.photos.statistics import measure, row, write_baseline
 from tests.unit.steps.arguments import MONITOR, flags_of
@@ -70,8 +70,8 @@ def counted(s3, bucket, hours=2):
     [(1, "2026/11/23/11", 3), (2, "2026/11/23/10", 4), (24, "2026/11/22/12", 26)],
 )
 def test_a_window_touches_every_hour_that_it_has_a_part_of_and_the_next(hours, first, number):
-    found = captures.hours_of(UNTIL, hours)
-    assert (found[0], found[-1], len(found)) == (first, "2026/11/23/13", number)
+    folders = captures.hours_of(UNTIL, hours)
+    assert (folders[0], folders[-1], len(folders)) == (first, "2026/11/23/13", number)
 
 
 def test_a_window_that_ends_on_the_hour_looks_no_further_than_what_was_written_in_the_next_one():
@@ -82,27 +82,27 @@ def test_what_was_written_after_the_windows_end_belongs_to_it_by_its_own_time(s3
     good = json.dumps(answer())
     late, other = line(b"late", good, at=UNTIL - timedelta(seconds=1)), line(b"other", good, at=UNTIL)
     put(s3, bucket, [late, other], hour="2026/11/23/13")
-    found, refused = counted(s3, bucket)
-    assert [one.jpeg for one in found] == [b"late"]
+    photos, refused = counted(s3, bucket)
+    assert [photo.jpeg for photo in photos] == [b"late"]
     assert not refused
 
 
 def test_photos_are_read_one_by_one_or_several_in_a_request(s3, bucket):
-    one, many = jpegs()[0], [base64.b64encode(jpeg).decode() for jpeg in jpegs()[1:3]]
+    single, several = jpegs()[0], [base64.b64encode(jpeg).decode() for jpeg in jpegs()[1:3]]
     answers = json.dumps({"predictions": [answer(1), answer(4)]})
     put(
         s3,
         bucket,
         [
-            line(one, json.dumps(answer())),
-            line(json.dumps({"images": many}).encode(), answers, content_type="application/json"),
-            line(json.dumps({"image": many[0]}).encode(), json.dumps(answer(5)), content_type="application/json"),
+            line(single, json.dumps(answer())),
+            line(json.dumps({"images": several}).encode(), answers, content_type="application/json"),
+            line(json.dumps({"image": several[0]}).encode(), json.dumps(answer(5)), content_type="application/json"),
         ],
     )
-    found, refused = counted(s3, bucket)
-    assert [item.count for item in found] == [2, 1, 4, 5]
-    assert [item.jpeg for item in found] == [one, *jpegs()[1:3], jpegs()[1]]
-    assert (found[0].confidence, found[0].model_version) == (0.75, "3")
+    photos, refused = counted(s3, bucket)
+    assert [photo.count for photo in photos] == [2, 1, 4, 5]
+    assert [photo.jpeg for photo in photos] == [single, *jpegs()[1:3], jpegs()[1]]
+    assert (photos[0].confidence, photos[0].model_version) == (0.75, "3")
     assert not refused
 
 
@@ -112,8 +112,8 @@ def test_only_the_window_is_read(s3, bucket):
     put(s3, bucket, [line(b"x", good, at=UNTIL - timedelta(hours=2))], hour="2026/11/23/10", name="b.jsonl")
     put(s3, bucket, [line(b"x", good, at=UNTIL)])
     put(s3, bucket, ["never listed"], hour="2026/11/23/09")
-    found, refused = counted(s3, bucket)
-    assert len(found) == 1
+    photos, refused = counted(s3, bucket)
+    assert len(photos) == 1
     assert not refused
 
 
@@ -130,8 +130,8 @@ def test_what_cannot_be_used_is_counted_by_its_reason_and_the_rest_goes_on(s3, b
         "",
     ]
     put(s3, bucket, lines)
-    found, refused = counted(s3, bucket)
-    assert len(found) == 1
+    photos, refused = counted(s3, bucket)
+    assert len(photos) == 1
     assert refused == {
         captures.DAMAGED: 4,
         captures.OTHER: 1,
@@ -144,8 +144,8 @@ def test_a_line_without_an_end_costs_no_memory_and_the_next_one_is_read(s3, buck
     monkeypatch.setattr(captures, "CHUNK", 10_000)
     good = line(b"x", json.dumps(answer()))
     put(s3, bucket, "y" * 1_000_000 + "\n" + good + "\n" + good)
-    found, refused = counted(s3, bucket)
-    assert len(found) == 2
+    photos, refused = counted(s3, bucket)
+    assert len(photos) == 2
     assert refused == {captures.LONG: 1}
 
 
@@ -153,12 +153,12 @@ def test_a_sample_is_measured_and_photos_of_other_versions_are_not(s3, bucket):
     lines = [line(jpeg, json.dumps(answer())) for jpeg in jpegs()[:PHOTOS]]
     lines += [line(jpegs()[0], json.dumps(answer(version="2"))), line(b"no photo", json.dumps(answer()))]
     put(s3, bucket, lines)
-    window = look(settings(bucket, maximum_photos=20), "3")
+    window = read_window(settings(bucket, maximum_photos=20), "3")
     assert (window.photos, window.other_versions) == (PHOTOS + 1, 1)
     assert len(window.columns["brightness"]) == 20
-    again = look(settings(bucket, maximum_photos=20), "3")
+    again = read_window(settings(bucket, maximum_photos=20), "3")
     assert (window.columns["bytes"] == again.columns["bytes"]).all()
-    every = look(settings(bucket), "3")
+    every = read_window(settings(bucket), "3")
     assert len(every.columns["brightness"]) == PHOTOS
     assert every.refused == {"photo cannot be decoded": 1}
 
@@ -166,25 +166,25 @@ def test_a_sample_is_measured_and_photos_of_other_versions_are_not(s3, bucket):
 def drift(**more):
     window = {name: values[:300] for name, values in population(darker).items()}
 
-    return judge(
+    return evaluate(
         settings("bucket", **more),
-        Served("3", "s3://b/baseline.parquet"),
+        ServedVersion("3", "s3://b/baseline.parquet"),
         population(),
         Window(window, 300, 0, Counter()),
     )
 
 
-def test_a_verdict_says_what_drifted():
-    found = drift()
-    assert found.verdict == "drift"
-    assert "brightness" in found.drifted
-    assert "pixels" not in found.drifted
-    assert Drift.model_validate_json(found.model_dump_json()) == found
+def test_the_drifted_features_are_named():
+    result = drift()
+    assert result.verdict == "drift"
+    assert "brightness" in result.drifted
+    assert "pixels" not in result.drifted
+    assert Drift.model_validate_json(result.model_dump_json()) == result
 
 
-def test_too_few_photos_are_not_judged():
-    found = drift(minimum_photos=301)
-    assert (found.verdict, found.features) == ("too-few", [])
+def test_too_few_photos_are_not_compared():
+    result = drift(minimum_photos=301)
+    assert (result.verdict, result.features) == ("too-few", [])
 
 
 @pytest.fixture
@@ -201,9 +201,9 @@ def account(monkeypatch):
 def test_metrics_are_put_for_the_endpoint_and_each_feature():
     cloudwatch = boto3.client("cloudwatch", region_name="us-east-1")
     alert.put_metrics(cloudwatch, "BinCounting", drift())
-    found = cloudwatch.list_metrics(Namespace="BinCounting")["Metrics"]
-    assert sorted({one["MetricName"] for one in found}) == ["Drift", "Photos", "PopulationStabilityIndex"]
-    features = {d["Value"] for one in found for d in one["Dimensions"] if d["Name"] == "Feature"}
+    metrics = cloudwatch.list_metrics(Namespace="BinCounting")["Metrics"]
+    assert sorted({metric["MetricName"] for metric in metrics}) == ["Drift", "Photos", "PopulationStabilityIndex"]
+    features = {d["Value"] for metric in metrics for d in metric["Dimensions"] if d["Name"] == "Feature"}
     assert features == {"predicted", "confidence", "brightness", "sharpness", "pixels", "bytes"}
 
 
@@ -236,7 +236,7 @@ class Pipelines:
         return {"PipelineExecutionArn": "arn:run"}
 
 
-def test_a_drift_starts_a_run_that_looks_at_the_data_anew_and_the_same_window_is_the_same_request():
+def test_a_drift_starts_a_run_that_queries_the_data_again_and_the_same_window_is_the_same_request():
     pipelines = Pipelines(("Succeeded", 8), ("Failed", 9))
     assert alert.retrain(pipelines, "bins", drift(), 7) == "arn:run"
     alert.retrain(pipelines, "bins", drift(), 7)
@@ -260,12 +260,12 @@ def test_a_drift_that_lasts_starts_no_second_run_in_the_cool_down_and_says_which
     pipelines = Pipelines((status, 6.9), ("Succeeded", 30))
     assert alert.retrain(pipelines, "bins", drift(), 7) == ""
     assert pipelines.started == []
-    assert f"bins has trained already (arn:run-0, {status}); no other run before 2026-11-23T14:54+00:00" in caplog.text
+    assert f"bins was started already (arn:run-0, {status}); no other run before 2026-11-23T14:54+00:00" in caplog.text
     assert alert.retrain(pipelines, "bins", drift(), 6) == "arn:run"
 
 
 def test_a_run_that_cannot_be_started_is_an_error_with_the_pipelines_name():
-    with pytest.raises(StepError, match=r"the pipeline bins could not be started.*AccessDenied"):
+    with pytest.raises(StepError, match=r"the pipeline bins cannot be started.*AccessDenied"):
         alert.retrain(Pipelines(error="AccessDeniedException"), "bins", drift(), 7)
 
 
@@ -296,7 +296,7 @@ class Account(Pipelines):
 
 @pytest.fixture
 def watched(s3, bucket, monkeypatch, tmp_path):
-    """Gives a function that watches the photos it is given, against a baseline of the usual ones, as the job does."""
+    """A function that runs the job on photos, against a baseline of the usual ones."""
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
     usual = [row(str(number), 2, 0.75, measure(jpeg)) for number, jpeg in enumerate(jpegs()[:PHOTOS])]
     write_baseline(tmp_path / "baseline", usual)
@@ -352,8 +352,14 @@ def test_the_cool_down_is_the_settings(watched):
     assert len(account.started) == 1
 
 
-def test_no_endpoint_is_nothing_to_monitor(account):
-    with pytest.raises(StepError, match="there is no endpoint bins to monitor"):
+@pytest.mark.parametrize(("name", "value"), [("hours", 0), ("level", 1.0), ("cooldown_days", -1)])
+def test_a_setting_out_of_range_is_named(name, value):
+    with pytest.raises(StepError, match=f"--{name.replace('_', '-')} is {value}; it must be"):
+        run(settings("bucket", **{name: value}))
+
+
+def test_a_missing_endpoint_is_named(account):
+    with pytest.raises(StepError, match="endpoint bins does not exist"):
         serving.find(account, "bins")
 
 
@@ -367,7 +373,7 @@ def test_the_versions_own_baseline_is_found(account, monkeypatch):
     variant = {"VariantName": "v", "ModelName": "m", "InitialInstanceCount": 1, "InstanceType": "ml.c5.xlarge"}
     account.create_endpoint_config(EndpointConfigName="c", ProductionVariants=[variant])
     account.create_endpoint(EndpointName="bins", EndpointConfigName="c")
-    assert serving.find(account, "bins") == Served("4", "s3://b/evaluation/baseline.parquet")
+    assert serving.find(account, "bins") == ServedVersion("4", "s3://b/evaluation/baseline.parquet")
     assert serving.find(account, "bins", "s3://b/other").baseline == "s3://b/other"
     package.clear()
     with pytest.raises(StepError, match="version 4 has no baseline"):
@@ -382,12 +388,24 @@ def test_a_wrong_argument_is_the_jobs_failure_reason(tmp_path):
     assert "--until is 'noon': write a time like" in (tmp_path / "output" / "message").read_text()
 
 
+def test_the_report_of_too_few_photos_names_both_numbers(tmp_path):
+    from steps.monitor.report import write_report
+
+    write_report(tmp_path / "report.html", drift(minimum_photos=301), population(), {})
+    page = (tmp_path / "report.html").read_text()
+    assert "300 usable photos in the window" in page
+    assert "at least 301 of each are required" in page
+
+
 def test_the_report_shows_each_feature(tmp_path):
     from steps.monitor.report import write_report
 
     window = {name: values[:300] for name, values in population(darker).items()}
-    write_report(tmp_path / "report.html", drift(), population(), window)
+    hostile = drift().model_copy(update={"endpoint": "<script>alert(1)</script>", "refused": {"<script>": 1}})
+    write_report(tmp_path / "report.html", hostile, population(), window)
     page = (tmp_path / "report.html").read_text()
+    assert "<script" not in page
+    assert "Endpoint &lt;script&gt;alert(1)&lt;/script&gt;, version 3" in page
     assert page.count("<svg") == 6
     assert "Brightness: " in page
     assert "http" not in page.replace("http://www.w3.org", "")
@@ -398,8 +416,8 @@ def test_a_baseline_is_read_as_it_was_written(tmp_path):
 
     rows = [row(str(number), 2, 0.5, measure(jpeg)) for number, jpeg in enumerate(jpegs()[:5])]
     write_baseline(tmp_path / "b", rows)
-    found = read_baseline((tmp_path / "b").read_bytes(), "b")
-    assert found["brightness"].tolist() == [one["brightness"] for one in rows]
+    baseline = read_baseline((tmp_path / "b").read_bytes(), "b")
+    assert baseline["brightness"].tolist() == [measured["brightness"] for measured in rows]
     write_baseline(tmp_path / "b", [])
     with pytest.raises(StepError, match="the baseline holds no photo"):
         read_baseline((tmp_path / "b").read_bytes(), "b")

@@ -46,11 +46,11 @@ class Job:
 
     def declare(self, name: str = "", **outputs: str) -> None:
         """Write the job's configuration, as SageMaker does."""
-        uris = {one: f"s3://{self.bucket}/run/{one}" for one in ("metadata", "labels", "summary")} | outputs
+        uris = {output: f"s3://{self.bucket}/run/{output}" for output in ("metadata", "labels", "summary")} | outputs
         config = {
             "ProcessingJobName": name or f"query-{uuid.uuid4()}",
             "ProcessingOutputConfig": {
-                "Outputs": [{"OutputName": one, "S3Output": {"S3Uri": uri}} for one, uri in uris.items()]
+                "Outputs": [{"OutputName": output, "S3Output": {"S3Uri": uri}} for output, uri in uris.items()]
             },
         }
         path = self.base / "config" / "processingjobconfig.json"
@@ -97,7 +97,7 @@ def bin_metadata(quantity: Any, *asins: str) -> dict[str, Any]:
 
 
 def refused(summary: Any) -> dict[str, int]:
-    return {reason: one.photos for reason, one in summary.refused.items()}
+    return {reason: refusal.photos for reason, refusal in summary.refused.items()}
 
 
 def add_bins_that_athena_reads(job: Job) -> None:

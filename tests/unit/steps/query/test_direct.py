@@ -48,7 +48,7 @@ def test_files_come_in_the_order_asked_for(put: Put, bucket: str) -> None:
     ids = [f"{number:03d}" for number in range(300)]
     put(**{image_id: image_id.encode() for image_id in ids})
     asked = ids[::-1]
-    assert list(direct.read(S3Uri(bucket, "raw"), asked, bytes.decode)) == [(one, one) for one in asked]
+    assert list(direct.read(S3Uri(bucket, "raw"), asked, bytes.decode)) == [(image_id, image_id) for image_id in asked]
 
 
 def test_ids_are_taken_as_they_are_needed(put: Put, bucket: str) -> None:
@@ -64,15 +64,15 @@ def test_ids_are_taken_as_they_are_needed(put: Put, bucket: str) -> None:
     rows = direct.read(S3Uri(bucket, "raw"), endless(), len)
     assert next(rows) == ("a", 1)
     rows.close()
-    assert taken == direct.FILES_A_BATCH * direct.BATCHES_AHEAD
-    assert not [one for one in threading.enumerate() if one.name.startswith("metadata")]
+    assert taken == direct.FILES_PER_BATCH * direct.BATCHES_AHEAD
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("metadata")]
 
 
 def test_rows_are_split_into_files_and_row_groups(
     put: Put, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct, "ROWS_A_GROUP", 4)
-    monkeypatch.setattr(direct, "ROWS_A_FILE", 8)
+    monkeypatch.setattr(direct, "ROWS_PER_GROUP", 4)
+    monkeypatch.setattr(direct, "ROWS_PER_FILE", 8)
     ids = [f"{number:02d}" for number in range(18)]
     put(**{image_id: encoded(number % 3, *"AB"[: number % 3]) for number, image_id in enumerate(ids)})
     assert direct.consolidate(S3Uri(bucket, "raw"), ids, S3Uri(bucket, "out")) == 0
@@ -94,7 +94,7 @@ def test_malformed_files_and_files_that_are_gone_are_named_and_counted(
     assert direct.consolidate(S3Uri(bucket, "raw"), ids, S3Uri(bucket, "out")) == 3
     assert pa.concat_tables(written(s3, bucket))["image_id"].to_pylist() == ["good"]
     assert f"s3://{bucket}/raw/bad.json is left out: it is malformed" in caplog.text
-    assert f"s3://{bucket}/raw/gone.json is left out: it is gone since it was listed" in caplog.text
+    assert f"s3://{bucket}/raw/gone.json is left out: it was deleted after it was listed" in caplog.text
     assert "surrogate.json is left out" in caplog.text
 
 

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.query import inventory, listing
-from steps.query.inventory import Row, merge, take, write
+from steps.query.inventory import Row, list_inventory, merge, write
 from steps.query.listing import Entry, list_files
 
 IDS = st.sets(st.text("aZ09-_.é😀", max_size=4), max_size=30)
 
 
 def listed(ids: Iterable[str], suffix: str) -> list[Entry]:
-    """A listing as S3 gives it: sorted by the keys' UTF-8 bytes."""
-    return [Entry(one, f"etag-{one}", 7) for one in sorted(ids, key=lambda one: f"{one}{suffix}".encode())]
+    """A listing in S3's order: sorted by the keys' UTF-8 bytes."""
+    return [Entry(name, f"etag-{name}", 7) for name in sorted(ids, key=lambda name: f"{name}{suffix}".encode())]
 
 
 @given(IDS, IDS)
@@ -42,8 +42,8 @@ def test_ids_with_a_hyphen_stand_where_s3_lists_them() -> None:
 
 @pytest.mark.parametrize("ids", [["2", "1"], ["1", "1"]])
 def test_a_listing_out_of_order_is_refused(ids: list[str]) -> None:
-    entries = [Entry(one, "e", 1) for one in ids]
-    with pytest.raises(StepError, match=f"the listing of metadata/ gives '{ids[1]}' after '{ids[0]}'"):
+    entries = [Entry(image_id, "e", 1) for image_id in ids]
+    with pytest.raises(StepError, match=f"the listing of metadata/ contains '{ids[1]}' after '{ids[0]}'"):
         list(merge([], entries))
 
 
@@ -74,7 +74,7 @@ def test_memory_is_that_of_one_row_group_however_many_ids_there_are(tmp_path: Pa
     assert read_peak < 6e6
     file = pq.ParquetFile(made.path)
     assert file.metadata.num_rows == count + 1
-    assert file.metadata.num_row_groups == -(-(count + 1) // inventory.ROWS_A_GROUP)
+    assert file.metadata.num_row_groups == -(-(count + 1) // inventory.ROWS_PER_GROUP)
 
 
 def test_rows_survive_the_file(tmp_path: Path) -> None:
@@ -93,14 +93,14 @@ def test_a_listing_comes_a_page_at_a_time(s3: Any, bucket: str, monkeypatch: pyt
     s3.put_object(Bucket=bucket, Key="raw/metadata-of-another/4.json", Body=b"{}")
     etag = s3.head_object(Bucket=bucket, Key="raw/metadata/1.json")["ETag"].strip('"')
     assert list(list_files(S3Uri(bucket, "raw/metadata"), ".json")) == [
-        Entry(one, etag, 2) for one in ("1-1", "1", "10", "2", "é 5%20")
+        Entry(image_id, etag, 2) for image_id in ("1-1", "1", "10", "2", "é 5%20")
     ]
 
 
 def test_both_folders_of_a_location_are_taken(s3: Any, bucket: str, tmp_path: Path) -> None:
     for key in ("bin-images/1.jpg", "bin-images/2.jpg", "metadata/2.json", "metadata/3.json"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
-    made = take(S3Uri(bucket, ""), tmp_path)
+    made = list_inventory(S3Uri(bucket, ""), tmp_path)
     assert (made.images, made.metadata) == (2, 2)
     occurs = pq.read_table(made.path, columns=["image_id", "has_image", "has_metadata"]).to_pylist()
     assert [tuple(row.values()) for row in occurs] == [("1", True, False), ("2", True, True), ("3", False, True)]

@@ -145,5 +145,5 @@ def test_a_bucket_that_is_not_there_is_named(s3: Any, bucket: str, tmp_path: Pat
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([row(1)], SCHEMA), buffer)
     s3.put_object(Bucket=bucket, Key="staged/a", Body=buffer.getvalue())
-    with pytest.raises(StepError, match=r"^s3://no-such-bucket/labels/[0-9a-f]{32}/part-00000-of-00001"):
+    with pytest.raises(StepError, match=r"^writing s3://no-such-bucket/labels/[0-9a-f]{32}/part-00000-of-00001"):
         labels.publish(S3Uri(bucket, "staged"), S3Uri("no-such-bucket", "labels"), RAW, tmp_path)

@@ -28,7 +28,7 @@ def inventory(s3: Any, bucket: str, tmp_path: Path) -> Inventory:
     return write(merge([], [Entry(image_id, "e", 1) for image_id in ids]), tmp_path / "inventory.parquet")
 
 
-def weights(sample: measures.Sample) -> list[float]:
+def weights(sample: measures.MeasureSample) -> list[float]:
     return [row["value"] for row in sample.table.to_pylist() if row["measure"] == "weight"]
 
 
@@ -51,11 +51,11 @@ def test_a_sample_is_the_same_for_the_same_seed(inventory: Inventory, bucket: st
 def test_only_positive_finite_numbers_are_measures() -> None:
     data = {"A": item(weight="3", length=True, width=-1, height=0), "B": None, "C": {"WEIGHT": {"value": 5e-05}}}
     text = json.dumps({"bin_fcsku_data": data | {"D": item(weight=float("nan"), length=10**400)}})
-    found = measures.parse(text.encode())
-    assert [[measure.value for measure in one] for one in found] == [
+    bins = measures.parse(text.encode())
+    assert [[measure.value for measure in item_measures] for item_measures in bins] == [
         [None] * 4,
         [None] * 4,
         [5e-05, None, None, None],
         [None] * 4,
     ]
-    assert found[0][0] == ("weight", "IN", None)
+    assert bins[0][0] == ("weight", "IN", None)

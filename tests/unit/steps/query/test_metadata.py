@@ -32,7 +32,7 @@ def test_a_finite_number_is_kept_as_it_stands(text: str, value: float) -> None:
         ("{}", "composite"),
     ],
 )
-def test_anything_else_is_told_apart_and_has_no_value(text: str, kind: str) -> None:
+def test_other_types_are_named_and_have_no_value(text: str, kind: str) -> None:
     assert quantity(text) == Metadata(None, kind, [])
 
 

@@ -20,7 +20,7 @@ from steps.contracts.labels import SCHEMA, read_labels
 from steps.contracts.query_summary import Summary
 from steps.contracts.s3_uri import S3Uri
 from steps.query import direct, statements
-from steps.query.inventory import take
+from steps.query.inventory import list_inventory
 from tests.unit.pipeline.local.athena.front import Front
 from tests.unit.steps.arguments import QUERY, flags_of
 from tests.unit.steps.query.conftest import (
@@ -69,8 +69,8 @@ def test_the_summary_is_left_for_the_job_to_upload(finished: tuple[Job, Summary]
     left = json.loads((job.base / "processing" / "output" / "summary" / "query.json").read_text())
     assert left == json.loads(summary.model_dump_json())
     assert left["data_version"] == "7"
-    assert [one["statement"] for one in left["executions"]][:2] == ["create raw", "consolidate"]
-    assert all(one["state"] == "SUCCEEDED" and len(one["id"]) == 36 for one in left["executions"])
+    assert [execution["statement"] for execution in left["executions"]][:2] == ["create raw", "consolidate"]
+    assert all(each["state"] == "SUCCEEDED" and len(each["id"]) == 36 for each in left["executions"])
     consolidated = left["executions"][1]
     assert consolidated["data_scanned_bytes"] > 0
     assert consolidated["engine_milliseconds"] > 0
@@ -88,9 +88,9 @@ def test_the_labels_follow_their_contract(finished: tuple[Job, Summary], tmp_pat
 def test_the_data_is_described_for_people_and_as_numbers(finished: tuple[Job, Summary]) -> None:
     job, _ = finished
     left = job.base / "processing" / "output" / "summary"
-    assert "What the data looks like" in (left / "eda.html").read_text()
+    assert "Exploratory data analysis" in (left / "eda.html").read_text()
     tables = {path.stem: pq.read_table(path).to_pydict() for path in (left / "eda").iterdir()}
-    # Of the labelled: B1 and B2 in 00001, B2 in 1, none in NaN, B3 in whole.
+    # Items of the labelled photos: B1 and B2 in 00001, B2 in 1, none in NaN, B3 in whole.
     assert tables["items_per_bin"] == {"items": [0, 1, 2], "photos": [1, 2, 1]}
     assert tables["photos_per_item"] == {"photos": [1, 2], "items": [2, 1]}
     assert tables["units_per_item"] == {"units": [1], "occurrences": [4]}
@@ -106,7 +106,7 @@ def test_the_data_is_described_for_people_and_as_numbers(finished: tuple[Job, Su
 
 
 def test_the_number_of_files_follows_the_number_of_metadata_files(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statements, "ROWS_A_FILE", 10)
+    monkeypatch.setattr(statements, "ROWS_PER_FILE", 10)
     for number in range(40):
         job.add(f"{number:02d}", bin_metadata(1, f"B{number}"))
     job.run()
@@ -129,10 +129,10 @@ def test_a_quantity_beyond_all_integers_is_above_the_maximum(job: Job) -> None:
 def test_both_readers_consolidate_to_the_same_rows(finished: tuple[Job, Summary], tmp_path: Path) -> None:
     job, _ = finished
     raw = S3Uri.parse(job.location)
-    ids = take(raw, tmp_path).metadata_ids()
+    ids = list_inventory(raw, tmp_path).metadata_ids()
     assert direct.consolidate(raw.join("metadata"), ids, S3Uri(job.bucket, "run/direct")) == 2
     by_athena, directly = job.written("metadata").to_pylist(), job.written("direct").to_pylist()
-    # A column cannot tell an absent key from a null; the step looks into those files again.
+    # A column is NULL for a missing key and for a null; the step reads those files again.
     for row in directly:
         row["quantity_kind"] = row["quantity_kind"].replace("missing", "null")
     assert by_athena == directly
@@ -196,7 +196,7 @@ def test_a_query_that_fails_gives_the_reason_of_the_service(job: Job) -> None:
 def test_an_output_that_reaches_into_the_raw_data_is_refused_and_nothing_is_removed(job: Job, output: str) -> None:
     job.add("1", bin_metadata(1))
     job.declare(metadata=f"s3://{job.bucket}/{output}")
-    with pytest.raises(StepError, match="reaches into the raw data"):
+    with pytest.raises(StepError, match="overlaps the raw data"):
         job.run()
     assert job.s3.list_objects_v2(Bucket=job.bucket, Prefix="raw/")["KeyCount"] == 2
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.cli.views.charts import Chart, page
-from steps.reports.charts import axis
 
 
 def svg_of(text: str) -> ElementTree.Element:
@@ -42,12 +39,3 @@ def test_names_are_text_and_no_markup() -> None:
 def test_a_page_stands_by_itself() -> None:
     text = page("t", "", [1, 2], [Chart("Loss", {"a": [1, 2]})])
     assert not any(word in text for word in ("http:", "https:", "<script", "<link", "<img"))
-
-
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20))
-def test_an_axis_encloses_its_values_with_few_even_steps(values: list[float]) -> None:
-    ticks = axis(values)
-    slack = 1e-9 * max(1.0, *map(abs, values))
-    assert ticks[0] <= min(values) + slack
-    assert ticks[-1] >= max(values) - slack
-    assert 2 <= len(ticks) <= 7

@@ -31,7 +31,7 @@ def database(aws: Front) -> str:
 
 @pytest.fixture(scope="module")
 def query(aws: Front, bucket: str, database: str) -> Callable[..., dict[str, Any]]:
-    """Run a statement to its end; gives the QueryExecution."""
+    """Run a statement to its end. Returns the QueryExecution."""
     client = aws.client("athena")
 
     def run(text: str, *parameters: str, within: str | None = database) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def query(aws: Front, bucket: str, database: str) -> Callable[..., dict[str, Any
 
 @pytest.fixture
 def rows(aws: Front, query: Callable[..., dict[str, Any]]) -> Callable[..., list[list[str | None]]]:
-    """Run a SELECT that succeeds; gives its rows as text, without the header."""
+    """Run a SELECT that succeeds. Returns its rows as text, without the header."""
     client = aws.client("athena")
 
     def run(text: str, *parameters: str) -> list[list[str | None]]:
@@ -70,7 +70,7 @@ def rows(aws: Front, query: Callable[..., dict[str, Any]]) -> Callable[..., list
 
 @pytest.fixture
 def reason(query: Callable[..., dict[str, Any]]) -> Callable[..., str]:
-    """Run a statement that fails; gives its reason."""
+    """Run a statement that fails. Returns its reason."""
 
     def run(text: str, *parameters: str, **options: Any) -> str:
         execution = query(text, *parameters, **options)

@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
 from pipeline.local.athena import Athena, S3Access
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.store import Store
 
 JSON = "application/x-amz-json-1.1"

@@ -17,7 +17,7 @@ def quick_polling(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def location(aws: Front, bucket: str, database: str) -> str:
-    """A Parquet table `cups` of the test's database; gives the folder of query results."""
+    """A Parquet table `cups` of the test's database. Returns the folder of query results."""
     frame = pd.DataFrame({"id": ["a", "b", "c"], "quantity": [1, 2, None], "price": [1.5, 2.5, 3.5]})
     frame["quantity"] = frame["quantity"].astype("Int32")
     wr.s3.to_parquet(frame, f"s3://{bucket}/cups/", dataset=True, database=database, table="cups")

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.local.athena.failures import QueryError
 from pipeline.local.athena.parsing import parse
 from pipeline.local.athena.serdes import ION, OPENX
-from pipeline.local.athena.statements import CreateExternalTable, CreateTableAs, DropTable, Select, TableName, Unload
-from pipeline.local.errors import ServiceError
+from pipeline.local.athena.statements import (
+    CreateExternalTable,
+    CreateTableAs,
+    DropTable,
+    QueryError,
+    Select,
+    TableName,
+    Unload,
+)
+from pipeline.local.context import ServiceError
 
 
 @pytest.mark.parametrize(
@@ -20,7 +27,7 @@ from pipeline.local.errors import ServiceError
         ("SELECT FROM WHERE", "Expected table name"),
         ("SELECT 'open", "Error tokenizing"),
         (" ", "empty"),
-        ("UNLOAD SELECT 1", "UNLOAD wants"),
+        ("UNLOAD SELECT 1", "UNLOAD needs"),
     ],
 )
 def test_text_that_is_no_single_statement_is_refused(text: str, message: str) -> None:

@@ -25,7 +25,7 @@ ION_COLUMNS = (
 
 @pytest.fixture(scope="module")
 def bins(query: Query, put: Put, bucket: str) -> str:
-    """An Ion table over three pretty-printed files; gives its location."""
+    """An Ion table over three pretty-printed files. Returns its location."""
     return make_bins(query, put, bucket, "bins")
 
 
@@ -150,10 +150,10 @@ def test_create_table_as_writes_one_file_a_bucket(
     )
     assert execution["Status"]["State"] == "SUCCEEDED", execution["Status"]
     assert [key.rpartition("_")[2] for key in keys(s3, bucket, "buckets/")] == [f"bucket-0000{n}" for n in range(3)]
-    found = rows('SELECT "$path", count(*), count(DISTINCT id) FROM buckets GROUP BY 1')
-    assert len(found) == 3
-    assert sum(int(str(line[1])) for line in found) == 500
-    assert all(int(str(line[1])) > 100 for line in found)
+    counts = rows('SELECT "$path", count(*), count(DISTINCT id) FROM buckets GROUP BY 1')
+    assert len(counts) == 3
+    assert sum(int(str(line[1])) for line in counts) == 500
+    assert all(int(str(line[1])) > 100 for line in counts)
     storage = aws.client("glue").get_table(DatabaseName=database, Name="buckets")["Table"]["StorageDescriptor"]
     assert (storage["BucketColumns"], storage["NumberOfBuckets"]) == (["id"], 3)
     assert [column["Name"] for column in storage["Columns"]] == ["id", "number"]
@@ -186,7 +186,9 @@ def test_a_partition_has_buckets_of_its_own(query: Query, rows: Rows, s3: Any, b
 )
 def test_more_than_a_hundred_writers_are_too_many(reason: Reason, bucket: str, partitions: str, buckets: str) -> None:
     bucketed = f"bucketed_by = ARRAY['a'], bucket_count = {buckets}" if buckets else ""
-    properties = ", ".join(one for one in (f"external_location = 's3://{bucket}/many/'", partitions, bucketed) if one)
+    properties = ", ".join(
+        part for part in (f"external_location = 's3://{bucket}/many/'", partitions, bucketed) if part
+    )
     numbers = 51 if partitions and buckets else 101
     why = reason(
         f"CREATE TABLE many WITH ({properties}) AS SELECT x AS a, x AS b FROM UNNEST(sequence(1, {numbers})) AS n(x)"

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.local.athena.failures import QueryError
 from pipeline.local.athena.results import read_csv, render, write_csv
+from pipeline.local.athena.statements import QueryError
 from pipeline.local.athena.types import column_info, from_hive, to_hive
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipeline.local.athena.failures import QueryError
 from pipeline.local.athena.serdes import HIVE_JSON, ION, OPENX, record_batches
+from pipeline.local.athena.statements import QueryError
 from pipeline.local.athena.types import from_hive
 
 

@@ -75,10 +75,10 @@ def test_executions_survive_a_restart_and_those_that_ran_have_failed(aws: Front,
     aws.store.put("athena-query-execution", lost, document)
 
     again = Athena(aws.store, aws.client("glue"), aws.access)
-    status = again.get_query_execution({"QueryExecutionId": lost})["QueryExecution"]["Status"]
+    status = again.operations()["GetQueryExecution"]({"QueryExecutionId": lost})["QueryExecution"]["Status"]
     assert status["State"] == "FAILED"
     assert "stopped while the query ran" in status["StateChangeReason"]
-    rows = again.get_query_results({"QueryExecutionId": done})["ResultSet"]["Rows"]
+    rows = again.operations()["GetQueryResults"]({"QueryExecutionId": done})["ResultSet"]["Rows"]
     assert rows == [{"Data": [{"VarCharValue": "a"}]}, {"Data": [{"VarCharValue": "1"}]}]
     again.close()
 
@@ -108,7 +108,7 @@ def test_executions_are_listed_newest_first_by_work_group(aws: Front, bucket: st
     unknown = str(uuid.uuid4())
     response = client.batch_get_query_execution(QueryExecutionIds=[*ids, unknown])
     assert [execution["Query"] for execution in response["QueryExecutions"]] == [f"SELECT {n} AS a" for n in range(3)]
-    assert [one["QueryExecutionId"] for one in response["UnprocessedQueryExecutionIds"]] == [unknown]
+    assert [item["QueryExecutionId"] for item in response["UnprocessedQueryExecutionIds"]] == [unknown]
 
 
 def test_a_work_group_that_enforces_its_settings_decides_where_results_go(aws: Front, bucket: str) -> None:
@@ -128,7 +128,7 @@ def test_a_work_group_that_enforces_its_settings_decides_where_results_go(aws: F
     assert wait_for(aws, ctas, "SUCCEEDED", "FAILED") == "FAILED"
     status = client.get_query_execution(QueryExecutionId=ctas)["QueryExecution"]["Status"]
     assert "enforces a centralized output location" in status["StateChangeReason"]
-    assert group in [one["Name"] for one in client.list_work_groups()["WorkGroups"]]
+    assert group in [item["Name"] for item in client.list_work_groups()["WorkGroups"]]
     with pytest.raises(client.exceptions.InvalidRequestException, match="already created"):
         client.create_work_group(Name=group)
 
@@ -148,9 +148,9 @@ def test_a_work_group_keeps_what_an_update_does_not_name(aws: Front, bucket: str
             "ResultConfigurationUpdates": {"EncryptionConfiguration": key},
         },
     )
-    found = client.get_work_group(WorkGroup=group)["WorkGroup"]
-    configuration = found["Configuration"]
-    assert found["Description"] == "queries"
+    description = client.get_work_group(WorkGroup=group)["WorkGroup"]
+    configuration = description["Configuration"]
+    assert description["Description"] == "queries"
     assert configuration["ResultConfiguration"] == {"OutputLocation": location, "EncryptionConfiguration": key}
     assert (configuration["EnforceWorkGroupConfiguration"], configuration["BytesScannedCutoffPerQuery"]) == (
         False,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.local.athena.failures import QueryError
 from pipeline.local.athena.parsing import parse
-from pipeline.local.athena.statements import Select, TableName
-from pipeline.local.athena.translation import Translated, translate
+from pipeline.local.athena.statements import QueryError, Select, TableName
+from pipeline.local.athena.translation import Translation, translate
 
 
-def translated(text: str) -> Translated:
+def translated(text: str) -> Translation:
     statement = parse(text)
     assert isinstance(statement, Select)
     return translate(statement.query, "db")

@@ -75,7 +75,7 @@ def test_a_role_with_a_name_wants_to_be_allowed(cloud, given):
 
 
 def test_a_function_that_is_not_known_fails_the_change_set(cloud):
-    with pytest.raises(ClientError, match="the function Fn::GetAZs is not known here"):
+    with pytest.raises(ClientError, match="the function Fn::GetAZs is not supported here"):
         change_set(cloud, {"Queue": queue(DelaySeconds={"Fn::GetAZs": ""})})
 
 
@@ -141,8 +141,8 @@ def test_numbers_written_as_text_reach_services_as_numbers(cloud):
         "ComparisonOperator": "GreaterThanThreshold",
     }
     make(cloud, Alarm={"Type": "AWS::CloudWatch::Alarm", "Properties": alarm})
-    (found,) = cloud.client("cloudwatch").describe_alarms(AlarmNames=["late"])["MetricAlarms"]
-    assert (found["Period"], found["Threshold"]) == (60, 1.5)
+    (described,) = cloud.client("cloudwatch").describe_alarms(AlarmNames=["late"])["MetricAlarms"]
+    assert (described["Period"], described["Threshold"]) == (60, 1.5)
 
 
 def test_what_other_services_forgot_is_made_anew_at_the_next_start(cloud):
@@ -180,8 +180,8 @@ def test_a_bucket_with_objects_is_not_deleted_and_the_stack_says_why(cloud):
     assert list(stack.resources()) == ["Bucket"]
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_an_import_applies_nothing_and_the_next_update_compares_with_what_it_was_told(cloud, told):
+@pytest.mark.parametrize("declared", [True, False])
+def test_an_import_applies_nothing_and_the_next_update_compares_with_the_imported_template(cloud, declared):
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket="photos")
     name = {"BucketName": "photos"}
@@ -189,14 +189,14 @@ def test_an_import_applies_nothing_and_the_next_update_compares_with_what_it_was
     versioned = {**named, "Properties": {**name, "VersioningConfiguration": {"Status": "Enabled"}}}
     bucket = {"ResourceType": "AWS::S3::Bucket", "LogicalResourceId": "Bucket", "ResourceIdentifier": name}
     stack = Stack(cloud.client("cloudformation"), "things", poll=0)
-    body = json.dumps({"Resources": {"Bucket": versioned if told else named}})
+    body = json.dumps({"Resources": {"Bucket": versioned if declared else named}})
 
     list(stack.execute(stack.change_set(body, {}, "IMPORT", imports=[bucket])))
 
     assert "Status" not in s3.get_bucket_versioning(Bucket="photos")
     update = stack.change_set(json.dumps({"Resources": {"Bucket": versioned}}), {}, "UPDATE")
-    assert [one.properties for one in update.changes] == ([] if told else [("VersioningConfiguration",)])
-    if not told:
+    assert [change.properties for change in update.changes] == ([] if declared else [("VersioningConfiguration",)])
+    if not declared:
         list(stack.execute(update))
         assert s3.get_bucket_versioning(Bucket="photos")["Status"] == "Enabled"
 

@@ -14,16 +14,14 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from pipeline.local import dead_letters
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError
 from pipeline.local.logs import Logs
 from pipeline.local.machine import functions
 from pipeline.local.machine.functions import Functions
 from pipeline.local.store import Store
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:dead"
-# Counts its calls in a file, and fails as often as it is told to.
+# Counts its calls in a file, and fails as often as its file states.
 SOURCE = """
 import os, pathlib
 def handle(event, context):
@@ -50,7 +48,7 @@ class Account:
         return self.file.read_text().splitlines() if self.file.exists() else []
 
     def settled(self, calls: int, dead: int) -> None:
-        """Wait until there have been so many, and no more come."""
+        """Wait until there have been this many, and no more come."""
         deadline = time.monotonic() + 120
         while (len(self.calls), len(self.dead)) != (calls, dead):
             assert time.monotonic() < deadline, (self.calls, self.dead)
@@ -67,7 +65,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(functions, "RETRY_SECONDS", 0.01)
     made = Account(tmp_path)
-    monkeypatch.setattr(dead_letters, "send", lambda _, *letter: made.dead.append(letter))
+    monkeypatch.setattr(functions, "send_dead_letter", lambda _, *letter: made.dead.append(letter))
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("app.py", SOURCE)

@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from pipeline.local.sagemaker.caching import cache_key, find
+from pipeline.local.sagemaker.execution import cache_key, find_cached
 
 ARGUMENTS = {
     "AppSpecification": {"ImageUri": "image:1", "ContainerArguments": ["--a", "1"]},
@@ -75,18 +75,18 @@ def execution(name, key="k", status="Succeeded", end=1000.0, **more):
 
 def test_the_newest_run_with_the_same_key_is_used():
     executions = [execution("old"), execution("new"), execution("other", key="x"), execution("bad", status="Failed")]
-    assert find(executions, STEP, "k", now=2000.0)["name"] == "new"
+    assert find_cached(executions, STEP, "k", at=2000.0)["name"] == "new"
 
 
 def test_a_run_that_is_too_old_is_not_used():
-    assert find([execution("old")], STEP, "k", now=1000.0 + 12 * 3600)["name"] == "old"
-    assert find([execution("old")], STEP, "k", now=1001.0 + 12 * 3600) is None
+    assert find_cached([execution("old")], STEP, "k", at=1000.0 + 12 * 3600)["name"] == "old"
+    assert find_cached([execution("old")], STEP, "k", at=1001.0 + 12 * 3600) is None
 
 
 def test_a_cached_result_is_not_passed_on_beyond_its_time():
     hit = execution("hit", CacheHitResult={"SourcePipelineExecutionArn": "arn"})
-    assert find([hit], STEP, "k", now=1000.0) is None
+    assert find_cached([hit], STEP, "k", at=1000.0) is None
 
 
 def test_a_step_without_a_cache_runs_again():
-    assert find([execution("old")], {"Name": "Shard", "Type": "Processing"}, "k", now=1000.0) is None
+    assert find_cached([execution("old")], {"Name": "Shard", "Type": "Processing"}, "k", at=1000.0) is None

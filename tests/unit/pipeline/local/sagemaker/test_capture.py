@@ -21,7 +21,7 @@ def config(bucket, **more):
 
 
 def lines(s3, bucket):
-    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
+    keys = [item["Key"] for item in s3.list_objects_v2(Bucket=bucket).get("Contents", [])]
     bodies = [s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in keys]
     return keys, [json.loads(line) for body in bodies for line in body.splitlines()]
 

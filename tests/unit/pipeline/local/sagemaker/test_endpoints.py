@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError
 from pipeline.local.sagemaker import endpoints as module
 from pipeline.local.sagemaker.endpoints import Endpoints
 from pipeline.local.sagemaker.models import Models

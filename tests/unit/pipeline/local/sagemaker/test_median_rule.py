@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.local.sagemaker.median_rule import falls_behind
+from pipeline.local.sagemaker.search import falls_behind
 
 curves = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 

@@ -1,11 +1,11 @@
-"""Traffic between two fleets, and what an update is told of it."""
+"""Traffic between two fleets, and the reason that an update returns."""
 
 import threading
 import time
 
 import pytest
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.sagemaker.rollout import Policy, Traffic, roll_out
 
 
@@ -115,7 +115,7 @@ def test_the_canarys_size_is_its_share(size, share):
 
 
 @pytest.mark.parametrize(
-    ("request_", "variant", "said"),
+    ("request_", "variant", "message"),
     [
         (update(canary("INSTANCE_COUNT", 1)), {"InitialInstanceCount": 1}, "at most 50%"),
         (update({"Type": "LINEAR", "WaitIntervalInSeconds": 0}), {"InitialInstanceCount": 4}, "CANARY or ALL_AT_ONCE"),
@@ -124,6 +124,6 @@ def test_the_canarys_size_is_its_share(size, share):
         ({"DeploymentConfig": {"RollingUpdatePolicy": {}}}, {"InitialInstanceCount": 4}, "BlueGreenUpdatePolicy only"),
     ],
 )
-def test_what_the_service_refuses_is_refused(request_, variant, said):
-    with pytest.raises(ServiceError, match=said):
+def test_what_the_service_refuses_is_refused(request_, variant, message):
+    with pytest.raises(ServiceError, match=message):
         Policy.of(request_, variant, Alarms("a"))

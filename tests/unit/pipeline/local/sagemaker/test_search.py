@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.sagemaker.search import HyperbandLimits, Search, check, hyperband_limits
 
 RANGES = {
@@ -36,7 +36,7 @@ def hyperband(minimum: int, maximum: int) -> dict[str, Any]:
 
 
 def run(search: Search, number: int, values: list[float]) -> int:
-    """One trial to its end; gives the epochs that it was left to train."""
+    """One trial to its end. Returns the epochs that it was left to train."""
     search.propose(number)
     for epoch, value in enumerate(values, 1):
         if search.observe(number, value):
@@ -147,7 +147,7 @@ def test_the_maximum_is_inferred_from_the_epochs_as_the_service_does() -> None:
     [
         (config("Grid"), {}, "not by Grid"),
         (config("Random", TuningJobCompletionCriteriaConfig={}), {}, "by its number of trials only"),
-        (config("Random", ResourceLimits={"MaxParallelTrainingJobs": 1}), {}, "wants MaxNumberOfTrainingJobs"),
+        (config("Random", ResourceLimits={"MaxParallelTrainingJobs": 1}), {}, "needs MaxNumberOfTrainingJobs"),
         (config("Hyperband"), {}, "cannot be inferred"),
         (config("Hyperband"), {"epochs": "many"}, "cannot be inferred"),
         (hyperband(9, 3), {}, "MinResource 9 is greater than MaxResource 3"),

@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.local import dead_letters
-from pipeline.local.context import Context
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import Context, ServiceError
 from pipeline.local.scheduler import Scheduler, service
 from pipeline.local.scheduler.targets import Targets
 from pipeline.local.store import Store
@@ -43,7 +41,7 @@ class Account:
         self.calls.append((f"{name}:{operation}", request))
         if self.failures:
             self.failures -= 1
-            raise ServiceError("ResourceNotFound", "the pipeline is not there")
+            raise ServiceError("ResourceNotFound", "the pipeline does not exist")
         return {}
 
     def create(self, expression: str, arn: str = PIPELINE, name: str = "nightly", **more: Any) -> None:
@@ -56,7 +54,7 @@ class Account:
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     made = Account(tmp_path)
     monkeypatch.setattr(service, "RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(dead_letters, "send", lambda _, *letter: made.dead.append(letter))
+    monkeypatch.setattr(service, "send_dead_letter", lambda _, *letter: made.dead.append(letter))
     made.scheduler.start()
     yield made
     made.scheduler.close()
@@ -128,7 +126,7 @@ def test_after_the_last_attempt_the_dead_letter_says_what_was_sent_and_why_it_fa
     assert attributes.pop("EXECUTION_ID")
     assert attributes == {
         "ERROR_CODE": "ResourceNotFound",
-        "ERROR_MESSAGE": "the pipeline is not there",
+        "ERROR_MESSAGE": "the pipeline does not exist",
         "EXHAUSTED_RETRY_CONDITION": "MaximumRetryAttempts",
         "IS_PAYLOAD_TRUNCATED": "false",
         "RETRY_ATTEMPTS": "2",
@@ -199,14 +197,14 @@ def test_a_schedule_that_deletes_itself_is_gone_after_its_last_time_only(account
     account.create(at(), name="kept")
     wait_until(lambda: len(account.calls) == 3)
     wait_until(lambda: len(account.scheduler.list_schedules({})["Schedules"]) == 2)
-    assert [one["Name"] for one in account.scheduler.list_schedules({})["Schedules"]] == ["often", "kept"]
+    assert [schedule["Name"] for schedule in account.scheduler.list_schedules({})["Schedules"]] == ["often", "kept"]
 
 
 def test_a_flexible_schedule_fires_within_its_window_at_a_time_that_is_its_own() -> None:
     window = {"Mode": "FLEXIBLE", "MaximumWindowInMinutes": 15}
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     delays = [service._delay({"Arn": f"arn/{n}", "FlexibleTimeWindow": window}, moment) for n in range(200)]
-    assert all(timedelta(0) <= one <= timedelta(minutes=15) for one in delays)
+    assert all(timedelta(0) <= delay <= timedelta(minutes=15) for delay in delays)
     assert max(delays) - min(delays) > timedelta(minutes=10)
     assert service._delay({"Arn": "arn/0", "FlexibleTimeWindow": window}, moment) == delays[0]
 
@@ -224,7 +222,7 @@ def test_a_flexible_schedule_fires_within_its_window_at_a_time_that_is_its_own()
         ({"Target": {"Arn": f"{PROCESSING}:more", "RoleArn": ROLE}}, "no universal target"),
         (
             {"Target": {"Arn": FUNCTION, "RoleArn": ROLE, "SageMakerPipelineParameters": {}}},
-            "target that is a pipeline",
+            "the target must be a pipeline",
         ),
     ],
 )
@@ -246,10 +244,13 @@ def test_groups_hold_schedules_of_the_same_name_and_take_them_along(account: Acc
     account.scheduler.create_group({"Name": "mine"})
     account.create("cron(0 3 * * ? *)")
     account.create("cron(0 4 * * ? *)", GroupName="mine")
-    assert [one["GroupName"] for one in account.scheduler.list_schedules({})["Schedules"]] == ["default", "mine"]
+    assert [schedule["GroupName"] for schedule in account.scheduler.list_schedules({})["Schedules"]] == [
+        "default",
+        "mine",
+    ]
     assert len(account.scheduler.list_schedules({"GroupName": "mine"})["Schedules"]) == 1
     account.scheduler.delete_group({"Name": "mine"})
-    assert [one["GroupName"] for one in account.scheduler.list_schedules({})["Schedules"]] == ["default"]
+    assert [schedule["GroupName"] for schedule in account.scheduler.list_schedules({})["Schedules"]] == ["default"]
     for call in (
         lambda: account.create("rate(1 day)", GroupName="mine"),
         lambda: account.scheduler.get({"Name": "nightly", "GroupName": "mine"}),

@@ -7,7 +7,7 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
 from pipeline.aws.validation.shapes import service_model
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.wire import query
 
 MODEL = service_model("cloudformation")

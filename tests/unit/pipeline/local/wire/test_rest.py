@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 import boto3
 import pytest
 
-from pipeline.local.errors import ServiceError
+from pipeline.local.context import ServiceError
 from pipeline.local.wire import rest
 
 TARGET = {"Arn": "arn:aws:sagemaker:us-east-1:123456789012:pipeline/p", "RoleArn": "arn:aws:iam::123456789012:role/r"}

@@ -1,4 +1,4 @@
-"""What `start --fresh` sets, refuses, and tells."""
+"""What `start --fresh` sets, refuses, and explains."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def test_a_step_and_the_cached_steps_after_it_get_a_new_version(names: list[str]
     assert fresh.values == {VERSIONS[step]: VERSION for step in steps}
 
 
-def test_without_a_step_nothing_is_set_and_nothing_is_told() -> None:
+def test_without_a_step_nothing_is_set_and_nothing_explained() -> None:
     fresh = freshness.of([], {"ShardVersion": "2"}, NOW)
     assert (fresh.steps, fresh.values) == ((), {})
     assert freshness.explanation(fresh, "python -m pipeline") == []
 
 
 def test_the_version_is_the_time_in_utc() -> None:
-    there = NOW.astimezone(timezone(timedelta(hours=9)))
-    assert freshness.of(["TuneModel"], {}, there).values == {"TrainingVersion": VERSION}
+    tokyo = NOW.astimezone(timezone(timedelta(hours=9)))
+    assert freshness.of(["TuneModel"], {}, tokyo).values == {"TrainingVersion": VERSION}
 
 
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("TuneModell", "--fresh knows no step TuneModell; did you mean TuneModel?"),
-        ("shardimages", "--fresh knows no step shardimages; did you mean ShardImages?"),
-        ("evaluatemodel", "--fresh knows no step evaluatemodel; did you mean EvaluateModel?"),
-        ("xyz", "--fresh knows no step xyz; it takes QueryMetadata, ShardImages, TuneModel or all"),
+        ("TuneModell", "--fresh: there is no cached step TuneModell; did you mean TuneModel?"),
+        ("shardimages", "--fresh: there is no cached step shardimages; did you mean ShardImages?"),
+        ("evaluatemodel", "--fresh: there is no cached step evaluatemodel; did you mean EvaluateModel?"),
+        ("xyz", "--fresh: there is no cached step xyz; it takes QueryMetadata, ShardImages, TuneModel or all"),
         ("EvaluateModel", "EvaluateModel runs every time; --fresh takes QueryMetadata, ShardImages, TuneModel or all"),
         ("DeployModel", "DeployModel runs every time; --fresh takes QueryMetadata, ShardImages, TuneModel or all"),
     ],
@@ -69,7 +69,7 @@ def test_a_version_that_is_given_by_hand_too_is_refused() -> None:
     with pytest.raises(PipelineError) as caught:
         freshness.of(["ShardImages"], {"TrainingVersion": "2", "DataVersion": "3"}, NOW)
     assert str(caught.value) == (
-        "--fresh ShardImages sets TrainingVersion, and so does -p TrainingVersion=2; leave one of them out"
+        "--fresh ShardImages and -p TrainingVersion=2 both set TrainingVersion; leave one of them out"
     )
 
 
@@ -80,7 +80,7 @@ def test_a_pipeline_from_before_the_versions_is_to_be_brought_up_to_date() -> No
     freshness.check(fresh, [{"Name": name} for name in VERSIONS.values()], "bins")
 
 
-def test_it_is_told_that_it_holds_for_one_run_and_how_to_make_it_last() -> None:
+def test_the_explanation_names_the_run_and_how_to_keep_the_version() -> None:
     assert freshness.explanation(freshness.of(["ShardImages"], {}, NOW), "python -m pipeline --profile prod") == [
         f"set for this run only: ShardVersion, TrainingVersion = {VERSION}",
         "the next run has the versions of pipeline.yaml again, and their cached results",
@@ -89,7 +89,7 @@ def test_it_is_told_that_it_holds_for_one_run_and_how_to_make_it_last() -> None:
     ]
 
 
-def test_what_is_told_to_be_written_are_settings_that_take_it(settings: Settings) -> None:
+def test_the_settings_of_the_explanation_take_the_version(settings: Settings) -> None:
     values = settings.model_dump()
     for place in SETTINGS.values():
         group, name = place.split(".")

@@ -1,4 +1,4 @@
-"""What is foretold of each step's cache: by the documented attributes, and by what earlier steps hand on."""
+"""The forecast of each step's cache: by the documented attributes, and by what earlier steps hand on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from tests.unit.pipeline.operations.runs_of_a_pipeline import (
     arn,
     content,
     definition,
-    output,
     processing,
 )
 
@@ -33,15 +32,14 @@ BY_CONTENT = definition(content)
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     runs = Runs()
-    for module in (executions, savings):
+    for module in (executions, reuse, savings):
         monkeypatch.setattr(module, "client", runs.client)
-    monkeypatch.setattr("pipeline.clients.client", runs.client)
     return runs
 
 
 @pytest.fixture(autouse=True)
 def saved(monkeypatch: pytest.MonkeyPatch) -> Saving:
-    """What each step saves; counting it is tested with `savings`."""
+    """What each step saves; its amount is tested with `savings`."""
     saving = Saving(600.0, 590, Decimal("0.5"))
     monkeypatch.setattr(savings.Savings, "of", lambda self, step, source: saving)
     return saving
@@ -56,7 +54,7 @@ class Foretell:
 
     def planned(self, planned: Planned) -> dict[str, Expectation]:
         read = savings.reader(self._settings)
-        return {one.step: one for one in reuse.forecast(self._settings, planned, read, NOW)}
+        return {step.step: step for step in reuse.forecast(self._settings, planned, read, NOW)}
 
 
 @pytest.fixture
@@ -65,10 +63,10 @@ def foretell(settings: Settings, runs: Runs) -> Foretell:
 
 
 def outcomes(expected: dict[str, Expectation]) -> list[str]:
-    """Of the cached steps: `cached RUN`, else the outcome."""
+    """`cached RUN` for each step from the cache, else the outcome."""
     return [
-        f"cached {one.source.rsplit('/', 1)[-1]}" if one.outcome == "cached" else str(one.outcome)
-        for one in list(expected.values())[:3]
+        f"cached {step.source.rsplit('/', 1)[-1]}" if step.outcome == "cached" else str(step.outcome)
+        for step in list(expected.values())[:3]
     ]
 
 
@@ -82,8 +80,8 @@ def test_without_an_earlier_run_every_step_runs(foretell: Foretell) -> None:
         "QualityGate",
         "RegisterModel",
     ]
-    assert {one.outcome for one in expected.values()} == {"runs"}
-    assert [one.why for one in expected.values()] == [
+    assert {step.outcome for step in expected.values()} == {"runs"}
+    assert [step.why for step in expected.values()] == [
         *["no earlier run has its result"] * 3,
         "every time",
         "every time",
@@ -98,7 +96,7 @@ def test_the_same_again_comes_from_the_cache_with_what_that_saves(
     expected = foretell()
     assert outcomes(expected) == ["cached a"] * 3
     assert expected["TuneModel"] == Expectation(
-        "TuneModel", reuse.Outcome.CACHED, "made 3 h ago", arn("a"), saving=saved
+        "TuneModel", reuse.Outcome.CACHED, "created 3 h ago", arn("a"), saving=saved
     )
     assert expected["EvaluateModel"].saving is None
 
@@ -119,8 +117,8 @@ def test_an_expired_result_makes_the_steps_run_that_read_its_place(runs: Runs, f
     runs.add("b", hours_ago=2, cached=dict.fromkeys(["QueryMetadata", "ShardImages", "TuneModel"], "a"))
     expected = foretell()
     assert outcomes(expected) == ["runs"] * 3
-    assert [one.why for one in expected.values()][:3] == [
-        "13 h old, kept 12 h",
+    assert [step.why for step in expected.values()][:3] == [
+        "13 h old, expires after 12 h",
         "QueryMetadata runs",
         "ShardImages runs",
     ]
@@ -167,18 +165,12 @@ def test_a_place_of_another_run_than_the_one_whose_shards_are_there_is_another(r
     assert expected["ShardImages"].why == "QueryMetadata comes from another run"
 
 
-def test_a_place_that_all_runs_share_is_the_same_place(runs: Runs, foretell: Foretell) -> None:
-    pipeline = definition(lambda step: output(step, "lasting"))
-    runs.add("a", hours_ago=13, definition=pipeline)
-    assert outcomes(foretell(pipeline)) == ["runs", "cached a", "cached a"]
-
-
 @pytest.mark.parametrize(
     ("values", "expected", "why"),
     [
-        ({"Epochs": "30", "DataVersion": "1"}, ["cached a"] * 3, "made 1 h ago"),
+        ({"Epochs": "30", "DataVersion": "1"}, ["cached a"] * 3, "created 1 h ago"),
         # Numbers are compared as numbers, as the service resolves them.
-        ({"Epochs": "+30"}, ["cached a"] * 3, "made 1 h ago"),
+        ({"Epochs": "+30"}, ["cached a"] * 3, "created 1 h ago"),
         ({"Epochs": "5"}, ["cached a", "cached a", "runs"], "Epochs was 30"),
         ({"ShardVersion": "2"}, ["cached a", "runs", "runs"], "ShardImages runs"),
         ({"DataVersion": "2"}, ["runs"] * 3, "ShardImages runs"),
@@ -206,14 +198,14 @@ def test_what_an_earlier_run_was_started_with_counts_also_where_aws_lists_the_de
 @pytest.mark.parametrize(
     ("step", "path", "value", "why"),
     [
-        (0, ("AppSpecification", "ImageUri"), "QueryMetadata:2", "its image has changed"),
-        (0, ("AppSpecification", "ContainerArguments"), ["--other"], "its arguments have changed"),
-        (1, ("Environment",), {"A": "b"}, "its environment has changed"),
-        (1, ("ProcessingInputs",), [], "its inputs have changed"),
-        (2, ("TrainingJobDefinition", "AlgorithmSpecification", "TrainingImage"), "t", "its image has changed"),
-        (2, ("TrainingJobDefinition", "StaticHyperParameters"), {}, "its hyperparameters have changed"),
-        (2, ("TrainingJobDefinition", "InputDataConfig"), [], "its channels have changed"),
-        (2, ("HyperParameterTuningJobConfig",), {"Strategy": "Bayesian"}, "its search has changed"),
+        (0, ("AppSpecification", "ImageUri"), "QueryMetadata:2", "its image changed"),
+        (0, ("AppSpecification", "ContainerArguments"), ["--other"], "its arguments changed"),
+        (1, ("Environment",), {"A": "b"}, "its environment changed"),
+        (1, ("ProcessingInputs",), ["other"], "its inputs changed"),
+        (2, ("TrainingJobDefinition", "AlgorithmSpecification", "TrainingImage"), "t", "its image changed"),
+        (2, ("TrainingJobDefinition", "StaticHyperParameters"), {}, "its hyperparameters changed"),
+        (2, ("TrainingJobDefinition", "InputDataConfig"), [], "its channels changed"),
+        (2, ("HyperParameterTuningJobConfig",), {"Strategy": "Bayesian"}, "its search changed"),
     ],
 )
 def test_a_change_of_the_definition_is_named(
@@ -266,14 +258,14 @@ def test_a_cache_that_is_switched_off_says_so_and_asks_for_no_runs(runs: Runs, f
     for step in pipeline["Steps"][:3]:
         step["CacheConfig"]["Enabled"] = False
     expected = foretell(pipeline)
-    assert {one.why for one in list(expected.values())[:3]} == {"its cache is switched off"}
+    assert {step.why for step in list(expected.values())[:3]} == {"its cache is off"}
     assert runs.asked == {}
 
 
 def test_a_request_that_names_the_run_is_never_found(runs: Runs, foretell: Foretell) -> None:
     pipeline = {"Steps": [processing("Mine", ["--run", EXECUTION])]}
     runs.add("a", definition=pipeline)
-    assert foretell(pipeline)["Mine"].why == "its request names the run"
+    assert foretell(pipeline)["Mine"].why == "its request contains a value of the run"
 
 
 def test_of_somebody_elses_definition_what_is_not_known_is_unsure(runs: Runs, foretell: Foretell) -> None:
@@ -283,15 +275,15 @@ def test_of_somebody_elses_definition_what_is_not_known_is_unsure(runs: Runs, fo
     assert "Lambda" in foretell(pipeline)["Ask"].why
 
 
-def test_a_value_of_a_job_that_only_the_service_knows_is_unsure(runs: Runs, foretell: Foretell) -> None:
+def test_a_property_of_a_job_is_another_one_when_the_job_runs(runs: Runs, foretell: Foretell) -> None:
     name = {"Get": "Steps.First.ProcessingJobName"}
     pipeline = {"Steps": [processing("First", [], expire="PT1H"), processing("Second", [name], expire="P1D")]}
     runs.add("a", hours_ago=2, definition=pipeline)
     run = runs.by_name["a"]
     run.steps = {step: {**run.steps["QueryMetadata"], "StepName": step} for step in ("First", "Second")}
     expected = foretell(pipeline)
-    assert [one.outcome for one in expected.values()] == ["runs", "unsure"]
-    assert expected["Second"].condition == "First leaves the same result"
+    assert [step.outcome for step in expected.values()] == ["runs", "runs"]
+    assert expected["Second"].why == "First runs"
 
 
 def test_the_look_back_ends_after_the_newest_fifty_runs(runs: Runs, foretell: Foretell) -> None:
@@ -354,4 +346,4 @@ def test_what_aws_refuses_is_for_the_caller(runs: Runs, foretell: Foretell) -> N
     [(timedelta(seconds=40), "40 s"), (timedelta(minutes=59), "59 min"), (timedelta(hours=47), "1 d")],
 )
 def test_ages_are_in_their_largest_unit(passed: timedelta, text: str) -> None:
-    assert reuse._age(passed) == text
+    assert reuse._text(passed) == text

@@ -16,12 +16,11 @@ from botocore.stub import Stubber
 from pipeline.operations.caching import savings
 from pipeline.operations.caching.savings import Savings, Total
 from pipeline.operations.cost import actual
-from pipeline.operations.cost.prices import FilePrices, Prices
+from pipeline.operations.cost.prices import Prices
 from pipeline.operations.runs.executions import Execution
 from pipeline.operations.runs.progress import Progress, Saving, StepRun
 from pipeline.settings import Settings
-from tests.unit.pipeline.operations.cost.conftest import PRICES, stubbed
-from tests.unit.pipeline.operations.cost.test_billing import START, processing, training
+from tests.unit.pipeline.operations.cost.conftest import PRICES, START, processing, stubbed, training
 
 pytestmark = pytest.mark.usefixtures("no_account")
 PREFIX = "arn:aws:sagemaker:us-east-1:111122223333"
@@ -33,7 +32,7 @@ def run_of(name: str) -> str:
 
 
 def step(name: str, kind: str = "", job: str = "job", minutes: float = 60, source: str = "") -> dict[str, Any]:
-    """A step as ListPipelineExecutionSteps tells of it."""
+    """A step of ListPipelineExecutionSteps' answer."""
     answer: dict[str, Any] = {"StepName": name, "StepStatus": "Succeeded", "StartTime": START}
     answer["EndTime"] = START + timedelta(minutes=minutes)
     if kind:
@@ -45,7 +44,7 @@ def step(name: str, kind: str = "", job: str = "job", minutes: float = 60, sourc
 
 @functools.cache
 def _client() -> Any:
-    """One of its own: the answers themselves are checked with the one that all share."""
+    """A client of its own: the answers themselves are checked with the shared one."""
     return stubbed.__wrapped__("sagemaker")
 
 
@@ -95,7 +94,7 @@ def account(no_account: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accou
     account = Account()
     for module in (savings, actual):
         monkeypatch.setattr(module, "client", lambda settings, name: account.client)
-    # The stub answers in the order in which it was told.
+    # The stub has its answers in one order.
     monkeypatch.setattr(actual, "THREADS", 1)
     with account.stubber:
         yield account
@@ -103,15 +102,15 @@ def account(no_account: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accou
 
 
 @pytest.fixture
-def prices(tmp_path: Path) -> FilePrices:
+def prices(tmp_path: Path) -> Prices:
     path = tmp_path / "prices.yaml"
     path.write_text(PRICES)
-    return FilePrices(path, "us-east-1")
+    return Prices(path, "us-east-1")
 
 
 @pytest.fixture
-def read(account: Account, settings: Settings, prices: FilePrices) -> Savings:
-    return Savings(settings, lambda: prices)
+def read(account: Account, settings: Settings, prices: Prices) -> Savings:
+    return Savings(settings, prices)
 
 
 def test_a_processing_step_saves_its_instances_and_volumes(account: Account, read: Savings) -> None:
@@ -141,7 +140,7 @@ def test_hits_in_a_circle_end(account: Account, read: Savings) -> None:
     assert read.of("Ask", run_of("a")) is None
 
 
-def test_where_a_price_is_not_known_the_time_is(account: Account, read: Savings) -> None:
+def test_without_a_price_the_time_is_known(account: Account, read: Savings) -> None:
     account.run("a", step("ShardImages", "ProcessingJob"))
     account.process(processing("Completed", 0, 3600, InstanceType="ml.c5.9xlarge"))
     assert read.of("ShardImages", run_of("a")) == Saving(3600.0, 3600, None)
@@ -151,7 +150,7 @@ def test_where_a_price_is_not_known_the_time_is(account: Account, read: Savings)
     ("code", "message"),
     [("ValidationException", "Could not find requested job with name: job"), ("AccessDeniedException", "no")],
 )
-def test_where_a_job_cannot_be_read_the_time_is(account: Account, read: Savings, code: str, message: str) -> None:
+def test_without_a_job_the_time_is_known(account: Account, read: Savings, code: str, message: str) -> None:
     account.run("a", step("ShardImages", "ProcessingJob"))
     account.stubber.add_client_error("describe_processing_job", code, message)
     assert read.of("ShardImages", run_of("a")) == Saving(3600.0, 0, None)
@@ -179,15 +178,6 @@ def test_a_run_as_it_goes_gets_its_savings_and_each_job_is_asked_for_once(accoun
     assert first.steps[1] is state.steps[1]
 
 
-def test_prices_are_asked_for_when_there_is_something_to_count(account: Account, settings: Settings) -> None:
-    def never() -> Prices:
-        raise AssertionError("asked for prices")
-
-    ran = StepRun("QueryMetadata", "Executing", START)
-    state = Progress(Execution(run_of("b"), "Executing", START), (ran,), ())
-    assert Savings(settings, never).annotated(state) == state
-
-
 @pytest.mark.parametrize(
     ("each", "sum_of"),
     [
@@ -202,17 +192,9 @@ def test_a_sum_says_whether_it_is_all(each: list[Saving | None], sum_of: Total) 
     assert savings.total(each) == sum_of
 
 
-def test_prices_of_a_reader_are_those_of_cost(
-    account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch, prices: FilePrices
-) -> None:
-    asked: list[bool] = []
-
-    def chosen(_: Settings, path: Path, today: object, *, ask: bool) -> Prices:
-        asked.append(ask)
-        return prices
-
-    monkeypatch.setattr("pipeline.operations.cost.catalog.chosen", chosen)
+def test_a_reader_counts_at_the_prices_of_the_file(account: Account, settings: Settings) -> None:
     account.run("a", step("ShardImages", "ProcessingJob"))
     account.process(processing("Completed", 0, 3600, VolumeSizeInGB=73))
-    found = savings.reader(settings).of("ShardImages", run_of("a"))
-    assert (found and found.usd, asked) == (Decimal("0.24"), [True])
+    saving = savings.reader(settings).of("ShardImages", run_of("a"))
+    assert saving is not None
+    assert saving.usd == Decimal("0.24")

@@ -1,8 +1,9 @@
-"""How fast a pipeline's own trials were."""
+"""What the latest run shows: the number of photos, and how fast its trials trained."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,23 +11,95 @@ from botocore.exceptions import NoCredentialsError
 from botocore.stub import Stubber
 
 from pipeline.operations.cost import measured, rates
+from pipeline.operations.cost.measured import Photos
 from pipeline.operations.cost.money import Range
 from pipeline.operations.dataset import description as dataset
 from pipeline.operations.dataset.description import DataSet
 from pipeline.operations.models import trials
 from pipeline.operations.models.trials import Trial, TuningJob
 from pipeline.settings import Settings
+from steps.contracts.dataset import DatasetIndex, Shard, Sharding, Split
 from steps.contracts.errors import PipelineError
-from tests.unit.pipeline.operations.cost.conftest import stubbed
-from tests.unit.pipeline.operations.cost.test_billing import training
-from tests.unit.pipeline.operations.cost.test_facts import INDEX, split
+from steps.contracts.shard_summary import Leakage, Overlap, ShardSummary
+from steps.contracts.shard_summary import Photos as ShardedPhotos
+from tests.unit.pipeline.operations.cost.conftest import stubbed, training
 from tests.unit.pipeline.operations.models.test_curves import TRIAL
 
+SHARDING = Sharding(
+    split="grouped",
+    seed=1,
+    fractions={"train": 0.8, "validation": 0.1, "test": 0.1},
+    image_size=256,
+    quality=90,
+)
+
+
+def split(name: str, samples: int) -> Split:
+    shard = Shard(uri=f"s3://b/{name}.tar", samples=samples, bytes=2**29, sha256="0" * 64)
+    return Split(shards=[shard], class_counts={1: samples})
+
+
+INDEX = DatasetIndex(
+    sharding=SHARDING,
+    splits={"train": split("train", 70), "validation": split("validation", 20), "test": split("test", 10)},
+)
+OVERLAP = Overlap(photos=30, same_bin=0, same_item=0)
+SUMMARY = ShardSummary(
+    index="s3://b/latest",
+    dataset_sha256=INDEX.sha256,
+    photos=ShardedPhotos(reused=0, written=100, excluded=0),
+    rejects={"not a JPEG": ["1", "2"]},
+    leakage=Leakage(split=OVERLAP, random=OVERLAP),
+    kept=0,
+    assignments="s3://b/assignments",
+)
 JOB = TuningJob("run1", "tune-1", "Completed", "Bayesian", True, "accuracy", True, "", "", ())
-# 30,000 photos an epoch: 29,000 to train on, and a third of 3,000.
+# 30,000 photos per epoch: 29,000 to train on, and a third of 3,000.
 PHOTOS = INDEX.model_copy(
     update={"splits": {**INDEX.splits, "train": split("train", 29_000), "validation": split("validation", 3_000)}}
 )
+
+
+def test_the_latest_runs_data_set_is_counted_with_what_it_left_out(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "find", lambda settings, reference: DataSet(f"s3://b/{reference}", INDEX, SUMMARY))
+    photos = measured.photos(settings, None, None)
+    assert (photos.total, photos.train, photos.validation, photos.test) == (102, 70, 20, 10)
+    assert photos.origin == "the latest run's data set, s3://b/latest"
+
+
+def test_a_number_as_given_counts_and_the_account_is_not_asked(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(dataset, "find")
+    photos = measured.photos(settings, 1000, Decimal(2000))
+    assert photos == Photos(1000, 800, 100, 100, Decimal(2000), "as given by --photos")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PipelineError("the pipeline bins has no runs yet; start one: python -m pipeline start"), "bins has no runs"),
+        (NoCredentialsError(), "(no AWS credentials were found)"),
+    ],
+)
+def test_without_a_run_the_public_data_set_counts_and_the_reason_is_given(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    def find(settings: Settings, reference: str) -> DataSet:
+        raise error
+
+    monkeypatch.setattr(dataset, "find", find)
+    photos = measured.photos(settings, None, None)
+    assert photos.total == rates.PUBLIC_PHOTOS
+    assert reason in photos.origin
+    assert photos.origin.endswith("set the number: --photos N")
+
+
+def test_where_the_account_is_not_to_be_asked_it_is_not(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(dataset, "find")
+    assert "(--offline)" in measured.photos(settings, None, None, "--offline").origin
 
 
 def trial(number: int, **values: Any) -> Trial:
@@ -34,10 +107,10 @@ def trial(number: int, **values: Any) -> Trial:
 
 
 def measure(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, found: list[Trial], answers: list[dict[str, Any]]
-) -> measured.Measured:
-    """What the trials of the latest run say, of which SageMaker describes those that are asked for."""
-    monkeypatch.setattr(trials, "read", lambda settings, reference: replace(JOB, trials=tuple(found)))
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, tried: list[Trial], answers: list[dict[str, Any]]
+) -> tuple[Range | None, str]:
+    """The rate by the trials of the latest run; SageMaker has `answers` about those that are asked for."""
+    monkeypatch.setattr(trials, "read", lambda settings, reference: replace(JOB, trials=tuple(tried)))
     monkeypatch.setattr(dataset, "find", lambda settings, reference: DataSet("s3://b/index", PHOTOS, None))
     monkeypatch.setattr(measured, "client", lambda settings, name: stubbed(name))
     with Stubber(stubbed("sagemaker")) as stubber:
@@ -58,20 +131,18 @@ def described(**hyperparameters: str) -> dict[str, Any]:
 def test_the_rate_is_photos_and_epochs_by_the_time_of_the_slowest_and_the_fastest_trial(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = [trial(1, seconds=1000), trial(2, seconds=1300)]
-    rate = measure(settings, monkeypatch, found, [described(), described()])
+    tried = [trial(1, seconds=1000), trial(2, seconds=1300)]
+    rate, note = measure(settings, monkeypatch, tried, [described(), described()])
     # 300,000 photos in 1,300 s, and in 1,000 s without the 300 that a start may take.
     assert rates.STARTUP.value.high == 300
-    assert rate.photos_per_second is not None
-    assert (round(rate.photos_per_second.low), round(rate.photos_per_second.high)) == (231, 429)
-    assert rate.note == "trained at 231 to 429 photos/s by 2 trials of run run1"
+    assert rate is not None
+    assert (round(rate.low), round(rate.high)) == (231, 429)
+    assert note == "training rate: 231 to 429 photos/s, measured in 2 trials of run run1"
 
 
-def test_a_short_trial_is_taken_to_have_trained_for_half_its_time(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rate = measure(settings, monkeypatch, [trial(1, seconds=300)], [described()])
-    assert rate.photos_per_second == Range.of(1000, 2000)
+def test_a_short_trial_counts_as_trained_for_half_its_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    rate, _ = measure(settings, monkeypatch, [trial(1, seconds=300)], [described()])
+    assert rate == Range.of(1000, 2000)
 
 
 @pytest.mark.parametrize(
@@ -83,18 +154,18 @@ def test_a_short_trial_is_taken_to_have_trained_for_half_its_time(
         {**described(), "ResourceConfig": {"InstanceType": "ml.g5.2xlarge", "InstanceCount": 2, "VolumeSizeInGB": 1}},
     ],
 )
-def test_trials_of_other_machines_networks_or_sizes_say_nothing(
+def test_trials_of_other_machines_networks_or_sizes_do_not_count(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
 ) -> None:
-    rate = measure(settings, monkeypatch, [trial(1, seconds=1000)], [answer])
-    assert rate.photos_per_second is None
-    assert "no trial of the latest run completed on 1 x ml.g5.2xlarge with this network" in rate.note
+    rate, note = measure(settings, monkeypatch, [trial(1, seconds=1000)], [answer])
+    assert rate is None
+    assert "no trial of the latest run completed on such instances and network" in note
 
 
 def test_trials_that_were_stopped_are_not_asked_for(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = trial(1, status="Stopped", seconds=100)
     silent = trial(2, epochs=None, seconds=100)
-    assert measure(settings, monkeypatch, [stopped, silent], []).photos_per_second is None
+    assert measure(settings, monkeypatch, [stopped, silent], [])[0] is None
 
 
 @pytest.mark.parametrize(
@@ -111,4 +182,4 @@ def test_where_there_is_no_run_the_rate_is_assumed_and_the_reason_given(
         raise error
 
     monkeypatch.setattr(trials, "read", read)
-    assert measured.training_rate(settings) == measured.Measured(None, f"the training rate is assumed: {reason}")
+    assert measured.training_rate(settings) == (None, f"the training rate is assumed: {reason}")

@@ -50,7 +50,7 @@ def test_nothing_is_nothing_to_prune(settings: Settings, data: Data) -> None:
 
 
 def test_a_bucket_that_is_not_there_is_one_line(settings: Settings) -> None:
-    with pytest.raises(PipelineError, match=r"^there is no bucket .*; make it: python -m pipeline bootstrap$"):
+    with pytest.raises(PipelineError, match=r"^there is no bucket .*; create it: python -m pipeline bootstrap$"):
         make(settings)
 
 

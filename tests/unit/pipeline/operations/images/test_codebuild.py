@@ -132,7 +132,7 @@ def test_without_the_project_it_says_how_to_make_it(stubs: Stubs, settings: Sett
     stubs.of["codebuild"].add_client_error("start_build", "ResourceNotFoundException", "Project cannot be found")
     with pytest.raises(PipelineError) as caught:
         codebuild.start(settings, operation.chosen(settings, ["serve"]))
-    assert str(caught.value) == "there is no CodeBuild project bins-images; make it: python -m pipeline bootstrap"
+    assert str(caught.value) == "there is no CodeBuild project bins-images; create it: python -m pipeline bootstrap"
 
 
 def test_a_build_that_is_not_allowed_is_awss_own_error(stubs: Stubs, settings: Settings) -> None:

@@ -84,14 +84,14 @@ def test_where_a_sign_in_page_answers_in_place_of_aws_nothing_was_checked(settin
     answers.say_xml(STS, SIGN_IN_PAGE)
     found = online(settings)
     assert {one.status for one in found} == {"not checked"}
-    assert found[0].detail.startswith("what answered is not AWS, but a proxy or a sign-in page of the network")
+    assert found[0].detail.startswith("a proxy or a sign-in page of the network answered instead of AWS")
 
 
 def test_a_sign_in_page_that_answers_one_check_leaves_the_others(settings: Settings, answers: Answers) -> None:
     answers.say_xml("iam.GetRole", SIGN_IN_PAGE)
     found = [one for one in online(settings) if one.check == "roles"]
     assert found[-1].status == "not checked"
-    assert found[-1].detail.startswith("what answered is not AWS")
+    assert found[-1].detail.startswith("a proxy or a sign-in page of the network answered")
     assert statuses(settings)["network"] == "ok"
 
 

@@ -58,7 +58,7 @@ def test_a_function_of_these_settings_is_fine_and_one_of_others_is_behind(look: 
 
 def test_without_the_function_nothing_is_deployed(look: Look) -> None:
     assert look("deploy function") == [
-        ("failed", "there is no function bins-deploy; make it: python -m pipeline bootstrap")
+        ("failed", "there is no function bins-deploy; create it: python -m pipeline bootstrap")
     ]
 
 

@@ -48,11 +48,11 @@ def test_a_disabled_workgroup_is_a_failure(look: Look, answers: Answers) -> None
 def test_a_workgroup_that_is_not_there_is_made_by_bootstrap(look: Look, answers: Answers) -> None:
     # moto answers with an empty workgroup.
     answers.error("athena.GetWorkGroup", "InvalidRequestException", "WorkGroup bins is not found.")
-    assert look("workgroup") == [("failed", "there is no workgroup bins; make it: python -m pipeline bootstrap")]
+    assert look("workgroup") == [("failed", "there is no workgroup bins; create it: python -m pipeline bootstrap")]
 
 
 def test_a_database_is_there_or_is_not(look: Look) -> None:
-    assert look("database") == [("failed", "there is no Glue database bins; make it: python -m pipeline bootstrap")]
+    assert look("database") == [("failed", "there is no Glue database bins; create it: python -m pipeline bootstrap")]
     client("glue").create_database(DatabaseInput={"Name": "bins"})
     assert look("database") == [("ok", "bins")]
 

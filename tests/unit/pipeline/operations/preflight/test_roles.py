@@ -29,7 +29,7 @@ def test_a_role_that_is_missing_hides_no_other(look: Look) -> None:
     make_role("bins-job", "sagemaker.amazonaws.com")
     found = look("roles")
     assert ("ok", "bins-job") in found
-    assert ("failed", "there is no role bins-pipeline; make it: python -m pipeline bootstrap") in found
+    assert ("failed", "there is no role bins-pipeline; create it: python -m pipeline bootstrap") in found
     assert len(found) == 5
 
 

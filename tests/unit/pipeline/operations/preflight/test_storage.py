@@ -24,7 +24,7 @@ def test_a_bucket_of_the_account_in_its_region_is_fine_and_stays_empty(look: Loo
 
 
 def test_a_bucket_that_is_not_there_is_a_failure(look: Look) -> None:
-    assert look("bucket") == [("failed", f"there is no bucket {BUCKET}; make it: python -m pipeline bootstrap")]
+    assert look("bucket") == [("failed", f"there is no bucket {BUCKET}; create it: python -m pipeline bootstrap")]
 
 
 def test_a_bucket_in_another_region_is_a_failure(look: Look, answers: Answers) -> None:

@@ -1,0 +1,262 @@
+"""Types of resources with parts that need operations of their own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipeline.local.cloudformation.kinds.kind import Account, Kind, Properties, ignore_missing
+
+
+class Function(Kind):
+    """A Lambda function whose code is a zip in S3."""
+
+    def request(self, account: Account, name: str, properties: Properties) -> dict[str, Any]:
+        """With the code's bytes: the Lambda server cannot read them from S3."""
+        code = _object(account, properties["Code"])
+        return {**super().request(account, name, properties), "Code": {"ZipFile": code}, "ZipFile": code}
+
+
+def _object(account: Account, code: Properties) -> bytes:
+    from botocore.exceptions import ClientError
+
+    try:
+        answer = account.client("s3").get_object(Bucket=code["S3Bucket"], Key=code["S3Key"])
+    except ClientError as error:
+        reason = error.response["Error"]
+        raise RuntimeError(
+            f"Error occurred while GetObject. S3 Error Code: {reason['Code']}. S3 Error Message: {reason['Message']}"
+        ) from None
+    return bytes(answer["Body"].read())
+
+
+class Permission(Kind):
+    """A statement of a function's policy: a principal that may call it."""
+
+    def exists(self, account: Account, name: str, properties: Properties) -> bool:
+        """Whether the function's policy has the statement."""
+        policy = None
+        with ignore_missing():
+            policy = account.client("lambda").get_policy(FunctionName=properties["FunctionName"])["Policy"]
+        return policy is not None and any(statement["Sid"] == name for statement in json.loads(policy)["Statement"])
+
+
+class WorkGroup(Kind):
+    """An Athena workgroup. An update names its configuration differently from a creation."""
+
+    def request(self, account: Account, name: str, properties: Properties) -> dict[str, Any]:
+        """With the updates that result in the configuration."""
+        updates = dict(properties.get("WorkGroupConfiguration", {}))
+        if result := updates.pop("ResultConfiguration", None):
+            updates["ResultConfigurationUpdates"] = result
+        return {**super().request(account, name, properties), "ConfigurationUpdates": updates}
+
+
+class Database(Kind):
+    """A Glue database, whose generated name is in lower case."""
+
+    def name(self, stack: str, logical: str, properties: Properties) -> str:
+        """The database's name."""
+        container, member = self.nested_naming
+        return str(properties[container].get(member) or super().name(stack, logical, properties).lower())
+
+
+class Role(Kind):
+    """An IAM role with its inline and managed policies. No policy is enforced."""
+
+    def request(self, account: Account, name: str, properties: Properties) -> dict[str, Any]:
+        """With the trust policy as UpdateAssumeRolePolicy names it."""
+        request = super().request(account, name, properties)
+        return {**request, "PolicyDocument": properties["AssumeRolePolicyDocument"]}
+
+    def after_put(self, account: Account, name: str, properties: Properties) -> None:
+        """Put and attach the template's policies, and delete and detach all others."""
+        iam = account.client("iam")
+        policies = {policy["PolicyName"]: policy["PolicyDocument"] for policy in properties.get("Policies", [])}
+        for policy in set(_inline_policies(iam, name)) - set(policies):
+            iam.delete_role_policy(RoleName=name, PolicyName=policy)
+        for policy, document in policies.items():
+            iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
+        managed, attached = set(properties.get("ManagedPolicyArns", [])), set(_attached_policies(iam, name))
+        for arn in attached - managed:
+            iam.detach_role_policy(RoleName=name, PolicyArn=arn)
+        for arn in managed - attached:
+            iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+
+    def before_delete(self, account: Account, name: str, properties: Properties) -> None:  # noqa: ARG002
+        """Delete and detach its policies."""
+        iam = account.client("iam")
+        for policy in _inline_policies(iam, name):
+            iam.delete_role_policy(RoleName=name, PolicyName=policy)
+        for arn in _attached_policies(iam, name):
+            iam.detach_role_policy(RoleName=name, PolicyArn=arn)
+
+
+def _inline_policies(iam: Any, role: str) -> list[str]:
+    names: list[str] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    return names
+
+
+def _attached_policies(iam: Any, role: str) -> list[str]:
+    return [policy["PolicyArn"] for policy in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]]
+
+
+class ManagedPolicy(Kind):
+    """A managed policy of one version, attached to roles."""
+
+    def after_put(self, account: Account, name: str, properties: Properties) -> None:
+        """Delete older versions, attach the policy to the template's roles and detach it from all others."""
+        self._release(account, name, properties, set(properties.get("Roles", [])))
+
+    def before_delete(self, account: Account, name: str, properties: Properties) -> None:
+        """Detach it from its roles, and delete all versions but the last."""
+        self._release(account, name, properties, set())
+
+    def _release(self, account: Account, name: str, properties: Properties, roles: set[str]) -> None:
+        iam, arn = account.client("iam"), self.reference(account, name, properties)
+        for version in iam.list_policy_versions(PolicyArn=arn)["Versions"]:
+            if not version["IsDefaultVersion"]:
+                iam.delete_policy_version(PolicyArn=arn, VersionId=version["VersionId"])
+        entities = iam.list_entities_for_policy(PolicyArn=arn, EntityFilter="Role")["PolicyRoles"]
+        attached = {role["RoleName"] for role in entities}
+        for role in attached - roles:
+            iam.detach_role_policy(RoleName=role, PolicyArn=arn)
+        for role in roles - attached:
+            iam.attach_role_policy(RoleName=role, PolicyArn=arn)
+
+
+class Queue(Kind):
+    """An SQS queue, whose properties are attributes in requests."""
+
+    def request(self, account: Account, name: str, properties: Properties) -> dict[str, Any]:  # noqa: ARG002
+        """The attributes."""
+        return {"Attributes": {key: value for key, value in properties.items() if key != self.naming}}
+
+    def reference(self, account: Account, name: str, properties: Properties) -> str:  # noqa: ARG002
+        """Its URL."""
+        return str(account.client("sqs").get_queue_url(QueueName=name)["QueueUrl"])
+
+
+class QueuePolicy(Kind):
+    """The policy of queues. It has no name."""
+
+    def exists(self, account: Account, name: str, properties: Properties) -> bool:  # noqa: ARG002
+        """False."""
+        return False
+
+    def put(self, account: Account, name: str, properties: Properties) -> None:  # noqa: ARG002
+        """Set the policy."""
+        self._set(account, properties, json.dumps(properties["PolicyDocument"]))
+
+    def delete(self, account: Account, name: str, properties: Properties) -> None:  # noqa: ARG002
+        """Remove the policy."""
+        with ignore_missing():
+            self._set(account, properties, "")
+
+    def _set(self, account: Account, properties: Properties, policy: str) -> None:
+        sqs = account.client("sqs")
+        for url in properties["Queues"]:
+            # The URL may have the port of an earlier start of the local cloud.
+            current = sqs.get_queue_url(QueueName=url.rsplit("/", 1)[-1])["QueueUrl"]
+            sqs.set_queue_attributes(QueueUrl=current, Attributes={"Policy": policy})
+
+
+class Topic(Kind):
+    """An SNS topic with its subscriptions."""
+
+    def after_put(self, account: Account, name: str, properties: Properties) -> None:
+        """Set the attributes, subscribe the template's endpoints and unsubscribe all others."""
+        sns, arn = account.client("sns"), self.reference(account, name, properties)
+        for attribute in ("DisplayName", "KmsMasterKeyId"):
+            if attribute in properties:
+                value = properties[attribute]
+                sns.set_topic_attributes(TopicArn=arn, AttributeName=attribute, AttributeValue=value)
+        endpoints = {(item["Protocol"], item["Endpoint"]) for item in properties.get("Subscription", [])}
+        for subscription in sns.list_subscriptions_by_topic(TopicArn=arn)["Subscriptions"]:
+            if (subscription["Protocol"], subscription["Endpoint"]) not in endpoints:
+                sns.unsubscribe(SubscriptionArn=subscription["SubscriptionArn"])
+        # An endpoint that is subscribed already keeps its subscription.
+        for protocol, endpoint in sorted(endpoints):
+            sns.subscribe(TopicArn=arn, Protocol=protocol, Endpoint=endpoint)
+
+
+class Rule(Kind):
+    """An EventBridge rule of the default bus, with its targets."""
+
+    def after_put(self, account: Account, name: str, properties: Properties) -> None:
+        """Put the template's targets and remove all others."""
+        targets = properties.get("Targets", [])
+        self._remove_targets(account, name, {target["Id"] for target in targets})
+        if targets:
+            account.send(self.service, "PutTargets", {"Rule": name, "Targets": targets})
+
+    def before_delete(self, account: Account, name: str, properties: Properties) -> None:  # noqa: ARG002
+        """Remove the targets."""
+        self._remove_targets(account, name, set())
+
+    def _remove_targets(self, account: Account, name: str, retained: set[str]) -> None:
+        events = account.client("events")
+        targets = {target["Id"] for target in events.list_targets_by_rule(Rule=name)["Targets"]}
+        if surplus := sorted(targets - retained):
+            events.remove_targets(Rule=name, Ids=surplus)
+
+
+class Bucket(Kind):
+    """A bucket of the object server, with its versioning and lifecycle.
+
+    Encryption at rest, ownership and the block of public access are accepted and not applied: the object server answers
+    only requests signed with the cloud's own key.
+    """
+
+    def after_put(self, account: Account, name: str, properties: Properties) -> None:
+        """Put or delete the lifecycle."""
+        if rules := properties.get("LifecycleConfiguration", {}).get("Rules"):
+            lifecycle = {"Rules": [lifecycle_rule(rule) for rule in rules]}
+            request = {"Bucket": name, "LifecycleConfiguration": lifecycle}
+            account.send(self.service, "PutBucketLifecycleConfiguration", request)
+        else:
+            account.client("s3").delete_bucket_lifecycle(Bucket=name)
+
+    def before_delete(self, account: Account, name: str, properties: Properties) -> None:  # noqa: ARG002
+        """Refuse a bucket with objects, as S3 does; the object server would delete the objects too."""
+        if account.client("s3").list_object_versions(Bucket=name, MaxKeys=1).get("Versions"):
+            raise RuntimeError(f"The bucket you tried to delete is not empty: {name}")
+
+
+def lifecycle_rule(rule: Properties) -> dict[str, Any]:
+    """A lifecycle rule in the form of S3's API, from one in CloudFormation's form. Raises ValueError.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-s3-bucket-rule.html
+    """
+    result: dict[str, Any] = {"Filter": {"Prefix": rule.get("Prefix", "")}}
+    for name, value in rule.items():
+        match name:
+            case "Prefix":
+                pass
+            case "NoncurrentVersionExpirationInDays":
+                result["NoncurrentVersionExpiration"] = {"NoncurrentDays": value}
+            case "ExpirationInDays":
+                result.setdefault("Expiration", {})["Days"] = value
+            case "ExpiredObjectDeleteMarker":
+                result.setdefault("Expiration", {})[name] = value
+            case "Id" | "Status" | "NoncurrentVersionExpiration" | "AbortIncompleteMultipartUpload":
+                result[name] = value
+            case _:
+                raise ValueError(f"the local cloud's buckets have no {name} in a lifecycle")
+    return result
+
+
+class BucketPolicy(Kind):
+    """A bucket's policy, without the statements that refuse plain HTTP.
+
+    The object server is on loopback, without TLS: these statements would refuse every request.
+    """
+
+    def put(self, account: Account, name: str, properties: Properties) -> None:
+        """Put the other statements; a policy without any is deleted."""
+        document = properties["PolicyDocument"]
+        retained = [item for item in document["Statement"] if "aws:SecureTransport" not in json.dumps(item)]
+        if retained:
+            super().put(account, name, {"PolicyDocument": {**document, "Statement": retained}})
+        else:
+            self.delete(account, name, properties)

@@ -1,0 +1,74 @@
+"""A job's instances as child processes, and the files that SageMaker and the instances exchange."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.local.machine.containers import Container
+
+
+def run_instances(
+    instances: dict[str, Container], stop: threading.Event, max_seconds: float, tick: Callable[[], None] = lambda: None
+) -> dict[str, int]:
+    """Start a job's instances by host, and wait. Returns the exit status by host; none if `stop` is set before.
+
+    When `stop` is set or one instance fails, all are ended: a distributed job cannot continue without a member. `tick`
+    is called about five times per second. Raises TimeoutError after `max_seconds`, once all have ended.
+    """
+    if stop.is_set():
+        return {}
+    for container in instances.values():
+        container.start()
+    deadline = time.monotonic() + max_seconds
+    late = False
+    while any(container.poll() is None for container in instances.values()):
+        late = time.monotonic() > deadline
+        failed = any(container.poll() not in (None, 0) for container in instances.values())
+        if stop.is_set() or failed or late:
+            _end(list(instances.values()), 10 if failed else 120)
+            break
+        tick()
+        stop.wait(0.2)
+    statuses = {host: container.wait(30) for host, container in instances.items()}
+    if late:
+        raise TimeoutError
+    return statuses
+
+
+def _end(containers: list[Container], grace: float) -> None:
+    """SIGTERM to all, SIGKILL to those that still run after `grace` seconds."""
+    for container in containers:
+        container.terminate()
+    until = time.monotonic() + grace
+    for container in containers:
+        try:
+            container.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            container.stop(0)
+
+
+def host_names(count: int) -> list[str]:
+    """SageMaker's host names: algo-1, algo-2, ..."""
+    return [f"algo-{number}" for number in range(1, count + 1)]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a configuration file of the container."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+
+def exit_message(statuses: dict[str, int], bases: dict[str, Path], file: str) -> tuple[str, int]:
+    """Content of the first failed instance's failure file, and its exit status."""
+    # An instance that was ended because another one failed wrote no message: those with one come first.
+    failed = [host for host, status in statuses.items() if status != 0]
+    failed.sort(key=lambda host: not (bases[host] / "output" / file).exists())
+    path = bases[failed[0]] / "output" / file
+    message = path.read_text(errors="replace").strip() if path.exists() else ""
+    return message, statuses[failed[0]]
