@@ -1,1 +1,1 @@
-"""What an account gets once, as a CloudFormation stack: the template, its parameters, and what is done to it."""
+"""The CloudFormation stack of an account: its template and parameters, and the operations on it."""

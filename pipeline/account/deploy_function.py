@@ -1,11 +1,39 @@
-"""What watches and brings about deployments, as data: the deploy function's environment, its rules, and the alarms."""
+"""The deploy function: its code, its environment, and the rules that invoke it."""
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
 
+from pipeline import ROOT
 from pipeline.settings import Settings
-from steps.contracts.names import VARIANT
+
+
+def function_zip(root: Path = ROOT) -> bytes:
+    """The function's code as a zip: `steps.deploy` and `steps.contracts.names`."""
+    steps = root / "steps"
+    names = (steps / "contracts" / "__init__.py", steps / "contracts" / "names.py")
+    paths = (steps / "__init__.py", *names, *(steps / "deploy").rglob("*.py"))
+    return zip_of({path.relative_to(root).as_posix(): path for path in paths})
+
+
+def zip_of(files: Mapping[str, Path]) -> bytes:
+    """A zip of files by their names in it; equal files give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, path in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def code_key(settings: Settings, code: bytes) -> str:
+    """Key of the zip in the project's bucket. It contains the code's hash, so that new code has a new key."""
+    return f"{settings.code_prefix}/deploy-{hashlib.sha256(code).hexdigest()[:16]}.zip"
 
 
 def function_environment(settings: Settings) -> dict[str, str]:
@@ -34,60 +62,10 @@ def function_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def alarms(settings: Settings) -> list[dict[str, Any]]:
-    """PutMetricAlarm's requests for the endpoint's alarms. An endpoint that nobody asks is not in alarm."""
-    errors, latency = settings.alarms
-    dimensions = [
-        {"Name": "EndpointName", "Value": settings.endpoint.name},
-        {"Name": "VariantName", "Value": VARIANT},
-    ]
-    common = {
-        "Namespace": "AWS/SageMaker",
-        "Dimensions": dimensions,
-        "Period": 60,
-        "EvaluationPeriods": 1,
-        "ComparisonOperator": "GreaterThanThreshold",
-        "TreatMissingData": "notBreaching",
-    }
-    return [
-        {
-            **common,
-            "AlarmName": errors,
-            "AlarmDescription": "The endpoint answers with errors of its own",
-            "MetricName": "Invocation5XXErrors",
-            "Statistic": "Sum",
-            "Threshold": float(settings.endpoint.maximum_errors),
-        },
-        {
-            **common,
-            "AlarmName": latency,
-            "AlarmDescription": "The endpoint's slowest answers take too long",
-            "MetricName": "ModelLatency",
-            "ExtendedStatistic": "p99",
-            "Threshold": settings.endpoint.maximum_latency_milliseconds * 1000.0,  # the metric is in microseconds
-        },
-    ]
+def deployment_rules(settings: Settings) -> tuple[str, str]:
+    """Names of the EventBridge rules that invoke the deploy function.
 
-
-def deployment_rules(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Patterns of the EventBridge rules that invoke the deploy function, by the rule's name.
-
-    An approval in our group, and each change of our endpoint: its end is judged, and a version that was approved while
-    the endpoint was busy is deployed then.
+    The first matches an approval in the model package group, the second each change of the endpoint: the function
+    evaluates a change that has ended, and deploys a version that was approved while the endpoint was busy.
     """
-    return {
-        f"{settings.name}-deploy-on-approval": {
-            "source": ["aws.sagemaker"],
-            "detail-type": ["SageMaker Model Package State Change"],
-            "detail": {
-                "ModelPackageGroupName": [settings.registry.group],
-                "ModelApprovalStatus": ["Approved"],
-                "UpdatedModelPackageFields": ["ModelApprovalStatus"],
-            },
-        },
-        f"{settings.name}-deploy-after-change": {
-            "source": ["aws.sagemaker"],
-            "detail-type": ["SageMaker Endpoint State Change"],
-            "detail": {"EndpointName": [settings.endpoint.name]},
-        },
-    }
+    return f"{settings.name}-deploy-on-approval", f"{settings.name}-deploy-after-change"

@@ -1,6 +1,6 @@
-"""The template's parameters: what of the settings the account's stack is made from.
+"""The template's parameters, from the settings.
 
-Names, environment and thresholds come from where the rest of the code takes them; the template has none of its own.
+Names, environment and thresholds have the same source as in the rest of the code; the template has none of its own.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import re
 
 from pipeline.account import deploy_function as serving
 from pipeline.settings import Settings
+from steps.contracts.s3_uri import S3Uri
 
-# The lengths up to which `steps.deploy.requests` cuts nothing off a model's and an endpoint configuration's name:
-# 63 characters, less `-vVERSION-HASH-model`, with seven digits for the version.
+# The longest endpoint name that `steps.deploy.requests` does not shorten in a model's or endpoint configuration's name:
+# 63 characters less `-vVERSION-HASH-model`, with seven digits for the version.
 _WHOLE_NAME = 39
 _KEPT = slice(6, 45)
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html
@@ -21,8 +22,8 @@ _ECR_IMAGE = re.compile(r"(?P<account>[0-9]{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]
 def parameters(settings: Settings, deploy_code: str) -> dict[str, str]:
     """Values of the template's parameters; lists are separated by commas.
 
-    `deploy_code` is the key of the deploy function's zip in the project's bucket. Empty, the stack has only what is
-    there first: the bucket that the zip goes into, and the images' repositories.
+    `deploy_code` is the key of the deploy function's zip in the project's bucket. With an empty key the stack has only
+    the resources of its first stage: the bucket for the zip, and the repositories for images.
     """
     return {
         **_names(settings),
@@ -72,23 +73,23 @@ def _names(settings: Settings) -> dict[str, str]:
 def _function(settings: Settings) -> dict[str, str]:
     """The deploy function's environment, `CANARY_PERCENT` as CanaryPercent, and the thresholds of its alarms.
 
-    Not the serving role's ARN, which the template has from the role itself.
+    The serving role's ARN is left out: the template refers to the role itself.
     """
     environment = serving.function_environment(settings)
     del environment["SERVING_ROLE_ARN"]
-    errors, latency = serving.alarms(settings)
     return {
         **{name.title().replace("_", ""): value for name, value in environment.items()},
-        "MaximumErrors": f"{errors['Threshold']:.0f}",
-        "MaximumLatency": f"{latency['Threshold']:.0f}",
+        "MaximumErrors": str(settings.endpoint.maximum_errors),
+        # The metric is in microseconds.
+        "MaximumLatency": str(settings.endpoint.maximum_latency_milliseconds * 1000),
     }
 
 
 def _data(settings: Settings) -> dict[str, str]:
-    """ARNs of what jobs read that is not in the project's bucket: buckets, and patterns of objects."""
-    raw, raw_key = _place(settings.data.image_location)
-    split, split_key = _place(settings.shard.split_file or "")
-    weights, weights_key = _place(settings.training.weights or "")
+    """ARNs of the data outside the project's bucket that jobs read: buckets, and patterns of objects."""
+    raw, raw_key = _bucket_and_key(settings.data.image_location)
+    split, split_key = _bucket_and_key(settings.shard.split_file or "")
+    weights, weights_key = _bucket_and_key(settings.training.weights or "")
     return {
         "RawBucket": raw,
         "RawObjects": "/".join(part for part in (raw, raw_key, "*") if part),
@@ -103,8 +104,8 @@ def _data(settings: Settings) -> dict[str, str]:
 def _access(settings: Settings) -> dict[str, str]:
     account, network, tracking = settings.account, settings.network, settings.tracking
     # A shared VPC's subnets belong to another account.
-    subnets = [f"arn:aws:ec2:{account.region}:*:subnet/{one}" for one in network.subnets]
-    groups = [f"arn:aws:ec2:{account.region}:*:security-group/{one}" for one in network.security_groups]
+    subnets = [f"arn:aws:ec2:{account.region}:*:subnet/{subnet}" for subnet in network.subnets]
+    groups = [f"arn:aws:ec2:{account.region}:*:security-group/{group}" for group in network.security_groups]
     interfaces = [f"arn:aws:ec2:{account.region}:{account.id}:network-interface/*"]
     secret = tracking.wandb_secret if tracking.kind == "wandb" else ""
     if secret and not secret.startswith("arn:"):
@@ -126,24 +127,26 @@ def _access(settings: Settings) -> dict[str, str]:
 
 
 def _deployed(endpoint: str) -> str:
-    """A pattern of the models and endpoint configurations that the deploy function makes for an endpoint."""
+    """Pattern of the names of models and endpoint configurations that the deploy function creates for an endpoint."""
     return f"{endpoint}-v*" if len(endpoint) <= _WHOLE_NAME else f"*{endpoint[_KEPT].strip('-')}*"
 
 
 def _base_repositories(settings: Settings) -> list[str]:
-    """ARNs of the ECR repositories that images are built on; public registries want no permission.
+    """ARNs of the ECR repositories of base images; public registries need no permission.
 
-    AWS's own training images lie in another account for each region:
+    AWS's own training images are in another account in each region:
     https://docs.aws.amazon.com/sagemaker/latest/dg-ecr-paths/sagemaker-algo-docker-registry-paths.html
     """
-    found = [f"arn:aws:ecr:{settings.account.region}:*:repository/pytorch-*"]
+    arns = [f"arn:aws:ecr:{settings.account.region}:*:repository/pytorch-*"]
     for image in (settings.images.python_base, settings.images.training_base):
         if match := _ECR_IMAGE.match(image):
-            found.append(f"arn:aws:ecr:{match['region']}:{match['account']}:repository/{match['name']}")
-    return found
+            arns.append(f"arn:aws:ecr:{match['region']}:{match['account']}:repository/{match['name']}")
+    return arns
 
 
-def _place(uri: str) -> tuple[str, str]:
-    """The ARN of a URI's bucket, and its key; empty for none."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return f"arn:aws:s3:::{bucket}" if bucket else "", key.rstrip("/")
+def _bucket_and_key(uri: str) -> tuple[str, str]:
+    """The ARN of a URI's bucket, and the key; both empty for an empty URI."""
+    if not uri:
+        return "", ""
+    location = S3Uri.parse(uri)
+    return f"arn:aws:s3:::{location.bucket}", location.key.rstrip("/")

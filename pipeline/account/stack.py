@@ -1,4 +1,4 @@
-"""One CloudFormation stack: what state it is in, and change sets that are shown before they act.
+"""One CloudFormation stack: its state, its change sets, and its deletion.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-updating-stacks-changesets.html
 """
@@ -9,69 +9,72 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pipeline.account.events import Change, ChangeSet, Event
-from pipeline.account.failures import failure, one_line
+from pipeline.account.events import Change, ChangeSet, Event, failure, one_line
+from pipeline.aws.pages import items
+from pipeline.aws.responses import exists
+from pipeline.aws.waiting import wait_until
 from steps.contracts.errors import PipelineError
 
+T = TypeVar("T")
 ChangeSetType = Literal["CREATE", "UPDATE", "IMPORT"]
-# The template that an account's stack is created from.
 TEMPLATE = Path(__file__).with_name("template.yaml")
 REVIEW = "REVIEW_IN_PROGRESS"
-# Beside throttling, which the client waits for: CloudFormation's own states take seconds to minutes.
+# A stack's states last for seconds to minutes.
 POLL_SECONDS = 2.0
 CHANGE_SET_SECONDS = 300
-# The roles and the bucket take a minute or two; what is stuck for longer is looked at in the console.
+# Longest time without an event; roles and the bucket take a minute or two.
 STACK_SECONDS = 30 * 60
-# For how long after a request a state is not believed without the event that goes with it.
+# For this long after a request, a state without its own event may be the state from before the request.
 SETTLING_SECONDS = 30
 _STACK = "AWS::CloudFormation::Stack"
-_OWN = "bootstrap-"
+_PREFIX = "bootstrap-"
 _UNCHANGED = ("didn't contain changes", "No updates are to be performed")
 _VALIDATION = "EarlyValidation"
 _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "The following resource(s) failed")
 
 
 class Stack:
-    """The stack `name`, through a boto3 CloudFormation client. `poll` is the longest pause between two looks, in
-    seconds.
-    """
+    """The stack `name`, through a boto3 CloudFormation client; `poll` is the seconds between two looks."""
 
     def __init__(self, client: Any, name: str, poll: float = POLL_SECONDS) -> None:
         self._client = client
         self.name = name
         self._poll = poll
-        self._made = False
+        self._is_new = False
 
     def status(self) -> str:
-        """Its state; empty where it is not there."""
-        described = self._described(self.name)
-        return str(described["StackStatus"]) if described else ""
+        """The stack's state; empty where it does not exist."""
+        return str(self._description().get("StackStatus", ""))
 
     def outputs(self) -> dict[str, str]:
-        """Its outputs; none where it is not there."""
-        described = self._described(self.name) or {}
-        return {one["OutputKey"]: one["OutputValue"] for one in described.get("Outputs", [])}
+        """The stack's outputs; none where it does not exist."""
+        return {output["OutputKey"]: output["OutputValue"] for output in self._description().get("Outputs", [])}
 
     def parameters(self) -> dict[str, str]:
-        """The values that it was made with; none where it is not there, or nothing was made yet."""
-        described = self._described(self.name) or {}
-        if described.get("StackStatus") == REVIEW:
+        """The values that the stack was created with; none where it does not exist or is in review."""
+        description = self._description()
+        if description.get("StackStatus") == REVIEW:
             return {}
-        return {one["ParameterKey"]: one.get("ParameterValue", "") for one in described.get("Parameters", [])}
+        parameters = description.get("Parameters", [])
+        return {parameter["ParameterKey"]: parameter.get("ParameterValue", "") for parameter in parameters}
 
     def resources(self) -> dict[str, str]:
-        """What it holds: physical ids by the names in the template."""
-        pages = self._client.get_paginator("list_stack_resources").paginate(StackName=self.name)
+        """Physical ids of the stack's resources, by logical id."""
+        paginator = self._client.get_paginator("list_stack_resources")
         return {
-            one["LogicalResourceId"]: one.get("PhysicalResourceId", "")
-            for page in pages
-            for one in page["StackResourceSummaries"]
-            if not one["ResourceStatus"].endswith(("DELETE_COMPLETE", "CREATE_FAILED"))
+            resource["LogicalResourceId"]: resource.get("PhysicalResourceId", "")
+            for resource in items(paginator, "StackResourceSummaries", StackName=self.name)
+            if not resource["ResourceStatus"].endswith(("DELETE_COMPLETE", "CREATE_FAILED"))
         }
+
+    def template(self) -> str:
+        """The template that the stack was created with, as text."""
+        body = self._client.get_template(StackName=self.name, TemplateStage="Original")["TemplateBody"]
+        return body if isinstance(body, str) else json.dumps(body)
 
     # ---------------------------------------------------------------------------------------------- change sets
 
@@ -84,14 +87,14 @@ class Stack:
         imports: list[dict[str, Any]] | None = None,
         validated: bool = True,
     ) -> ChangeSet:
-        """Make a change set and wait until it can be read. It changes nothing before it is executed.
+        """Create a change set and wait until it can be read. It changes nothing before it is executed.
 
-        `validated` is CloudFormation's check that names are not taken yet. Raises PipelineError with CloudFormation's
-        reason where it refuses; what was made for it is removed then.
+        `validated` is CloudFormation's check that names are free. Raises PipelineError with CloudFormation's reason
+        where it refuses; the change set is deleted then.
         """
         from botocore.exceptions import ClientError
 
-        name = f"{_OWN}{uuid.uuid4().hex[:12]}"
+        name = f"{_PREFIX}{uuid.uuid4().hex[:12]}"
         request: dict[str, Any] = {
             "StackName": self.name,
             "ChangeSetName": name,
@@ -104,161 +107,156 @@ class Stack:
             request["ResourcesToImport"] = imports
         if not validated:
             request["DisableValidation"] = True
-        self._made = self._made or not self.status()
+        self._is_new = self._is_new or not self.status()
         self._client.create_change_set(**request)
         try:
             return self._readable(name)
         except BaseException:
-            # Why it cannot be read says more than why it cannot be removed.
+            # The first error matters more than an error of the deletion.
             with contextlib.suppress(ClientError):
                 self.discard(name)
             raise
 
     def discard(self, name: str) -> None:
-        """Remove a change set of ours, and the stack without resources that came with it."""
-        described = self._described(self.name)
-        if described is None:
+        """Delete a change set, and the stack without resources that was created with it."""
+        description = self._description()
+        if not description:
             return
         self._client.delete_change_set(StackName=self.name, ChangeSetName=name)
-        if described["StackStatus"] == REVIEW and self._made:
-            pages = self._client.get_paginator("list_change_sets").paginate(StackName=self.name)
-            others = {one["ChangeSetName"] for page in pages for one in page["Summaries"]} - {name}
-            if not others:
+        if description["StackStatus"] == REVIEW and self._is_new:
+            change_sets = items(self._client.get_paginator("list_change_sets"), "Summaries", StackName=self.name)
+            if {change_set["ChangeSetName"] for change_set in change_sets} <= {name}:
                 self._client.delete_stack(StackName=self.name)
-                # Until then whoever comes next would find a stack that somebody changes.
-                self._wait_until_gone()
+                # The next bootstrap refuses a stack that is being deleted.
+                self._wait(lambda: None if self.status() else True, CHANGE_SET_SECONDS, "is not deleted")
 
     def _readable(self, name: str) -> ChangeSet:
-        for _ in self._looks(CHANGE_SET_SECONDS, f"the change set {name} is not ready"):
-            described = self._client.describe_change_set(StackName=self.name, ChangeSetName=name)
-            status, reason = described["Status"], described.get("StatusReason", "")
-            if status == "FAILED" and any(words in reason for words in _UNCHANGED):
+        request = {"StackName": self.name, "ChangeSetName": name}
+
+        def ended() -> dict[str, Any] | None:
+            description: dict[str, Any] = self._client.describe_change_set(**request)
+            return description if description["Status"] in ("CREATE_COMPLETE", "FAILED") else None
+
+        description = self._wait(ended, CHANGE_SET_SECONDS, f"has no readable change set {name}")
+        reason = description.get("StatusReason", "")
+        if description["Status"] == "FAILED":
+            if any(words in reason for words in _UNCHANGED):
                 return ChangeSet(name, (), empty=True)
-            if status == "FAILED":
-                invalid = self._invalid(name) if _VALIDATION in reason else ""
-                raise PipelineError(f"CloudFormation refuses the change of {self.name}: {invalid or one_line(reason)}")
-            if status == "CREATE_COMPLETE":
-                break
-        pages = self._client.get_paginator("describe_change_set").paginate(StackName=self.name, ChangeSetName=name)
-        found = (one["ResourceChange"] for page in pages for one in page.get("Changes", []) if "ResourceChange" in one)
-        return ChangeSet(name, tuple(_change(one) for one in found))
+            invalid = self._invalid(name) if _VALIDATION in reason else ""
+            raise PipelineError(f"CloudFormation refuses the change of {self.name}: {invalid or one_line(reason)}")
+        changes = items(self._client.get_paginator("describe_change_set"), "Changes", **request)
+        return ChangeSet(
+            name, tuple(_change(change["ResourceChange"]) for change in changes if "ResourceChange" in change)
+        )
 
     def _invalid(self, name: str) -> str:
-        """What CloudFormation's validation found; a change set's own reason says only that it found something.
+        """The errors of CloudFormation's validation; a change set's own reason reports only that there are some.
 
         https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/validate-stack-deployments.html
         """
-        pages = self._client.get_paginator("describe_events").paginate(
-            StackName=self.name, ChangeSetName=name, Filters={"FailedEvents": True}
+        paginator = self._client.get_paginator("describe_events")
+        events = items(
+            paginator, "OperationEvents", StackName=self.name, ChangeSetName=name, Filters={"FailedEvents": True}
         )
-        events = (one for page in pages for one in page["OperationEvents"])
         return "; ".join(
-            f"{one.get('LogicalResourceId', 'the template')} ({one.get('ResourceType', '')}):"
-            f" {one_line(one.get('ValidationStatusReason', ''))}"
-            for one in events
-            if one.get("EventType") == "VALIDATION_ERROR" and one.get("ValidationFailureMode") != "WARN"
+            f"{event.get('LogicalResourceId', 'the template')} ({event.get('ResourceType', '')}):"
+            f" {one_line(event.get('ValidationStatusReason', ''))}"
+            for event in events
+            if event.get("EventType") == "VALIDATION_ERROR" and event.get("ValidationFailureMode") != "WARN"
         )
 
     def execute(self, change_set: ChangeSet) -> Iterator[Event]:
-        """Execute a change set; yields what happens until it has ended. Raises PipelineError where it failed."""
+        """Execute a change set; yields events until it has ended. Raises PipelineError where it failed."""
         identity, seen = self._id(), self._seen()
         self._client.execute_change_set(StackName=self.name, ChangeSetName=change_set.name)
         yield from self._follow(identity, seen, ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"))
 
     def delete(self) -> Iterator[Event]:
-        """Delete the stack; yields what happens until it has ended. Raises PipelineError where it failed."""
+        """Delete the stack; yields events until it has ended. Raises PipelineError where it failed."""
         identity, seen = self._id(), self._seen()
         self._client.delete_stack(StackName=self.name)
         yield from self._follow(identity, seen, ("DELETE_COMPLETE",))
 
     # --------------------------------------------------------------------------------------------------- events
 
-    def _wait_until_gone(self) -> None:
-        """Wait for the end of a deletion that was asked for."""
-        for _ in self._looks(CHANGE_SET_SECONDS, f"the stack {self.name} is still there"):
-            if not self.status():
-                return
-
-    def template(self) -> str:
-        """The template that it was made of, as text."""
-        body = self._client.get_template(StackName=self.name, TemplateStage="Original")["TemplateBody"]
-        return body if isinstance(body, str) else json.dumps(body)
-
     def _follow(self, identity: str, seen: set[str], good: tuple[str, ...]) -> Iterator[Event]:
         failures: list[Event] = []
-        told, settled = "", time.monotonic() + SETTLING_SECONDS
-        for _ in self._looks(STACK_SECONDS, f"the stack {self.name} is not done"):
-            # First the state, then the events: of a stack that has ended all events are there.
-            status = str((self._described(identity) or {}).get("StackStatus", "DELETE_COMPLETE"))
-            for event in self._events(identity, seen):
-                if event.status.endswith("_FAILED") and not event.reason.startswith(_CONSEQUENCES):
-                    failures.append(event)
+        reported, settled = "", time.monotonic() + SETTLING_SECONDS
+
+        def look() -> tuple[list[Event], str] | None:
+            """New events, and the state where it is final; None where there is neither."""
+            nonlocal reported
+            # The state before the events: a stack that has ended has all its events.
+            status = str(self._description(identity).get("StackStatus", "DELETE_COMPLETE"))
+            events = self._events(identity, seen)
+            for event in events:
                 if (event.kind, event.resource) == (_STACK, self.name):
-                    told = event.status
-                yield event
-            # What the stack's own events do not say may be the state from before the request.
-            stale = status != told and time.monotonic() < settled
-            if status.endswith("_IN_PROGRESS") or stale:
-                continue
-            if status in good:
-                return
-            raise PipelineError(failure(self.name, status, failures))
+                    reported = event.status
+            is_stale = status != reported and time.monotonic() < settled
+            final = "" if status.endswith("_IN_PROGRESS") or is_stale else status
+            return (events, final) if events or final else None
+
+        final = ""
+        while not final:
+            events, final = self._wait(look, STACK_SECONDS, "has not ended and has no new event")
+            failures += [
+                event
+                for event in events
+                if event.status.endswith("_FAILED") and not event.reason.startswith(_CONSEQUENCES)
+            ]
+            yield from events
+            if not final:
+                time.sleep(self._poll)
+        if final not in good:
+            raise PipelineError(failure(self.name, final, failures))
 
     def _events(self, identity: str, seen: set[str]) -> list[Event]:
-        """Events that are not in `seen`, oldest first; they are put there."""
+        """Events that are not in `seen`, oldest first; their ids are added to `seen`."""
         new = []
         for page in self._client.get_paginator("describe_stack_events").paginate(StackName=identity):
-            fresh = [one for one in page["StackEvents"] if one["EventId"] not in seen]
+            fresh = [event for event in page["StackEvents"] if event["EventId"] not in seen]
             new += fresh
             if len(fresh) < len(page["StackEvents"]):
-                break  # newest first: what follows is older
-        seen |= {one["EventId"] for one in new}
-        return [_event(one) for one in reversed(new)]
+                break  # newest first: the other pages are older
+        seen |= {event["EventId"] for event in new}
+        return [_event(event) for event in reversed(new)]
 
     def _seen(self) -> set[str]:
-        """The newest events of the past: where one of them comes, all is told."""
+        """Ids of the newest past events, where the reading of new events ends."""
         pages = self._client.get_paginator("describe_stack_events").paginate(StackName=self._id())
-        return {one["EventId"] for one in next(iter(pages))["StackEvents"]}
+        return {event["EventId"] for event in next(iter(pages))["StackEvents"]}
 
     def _id(self) -> str:
-        """ARN of the stack, by which it is found when it is deleted too."""
-        described = self._described(self.name)
-        return str(described["StackId"]) if described else self.name
+        """The stack's ARN, by which a deleted stack can be described too."""
+        return str(self._description().get("StackId", self.name))
 
-    def _described(self, name: str) -> dict[str, Any] | None:
-        from botocore.exceptions import ClientError
+    def _description(self, identity: str = "") -> dict[str, Any]:
+        """DescribeStacks' answer; empty where the stack does not exist, or is deleted and not asked for by its id."""
+        name = identity or self.name
+        answer = exists(self._client.describe_stacks, StackName=name) or {}
+        stacks: list[dict[str, Any]] = answer.get("Stacks", [])
+        is_gone = not stacks or (stacks[0]["StackStatus"] == "DELETE_COMPLETE" and name == self.name)
+        return {} if is_gone else stacks[0]
 
-        try:
-            stacks: list[dict[str, Any]] = self._client.describe_stacks(StackName=name)["Stacks"]
-        except ClientError as error:
-            if _no_such_stack(error):
-                return None
-            raise
-        return stacks[0] if stacks and (stacks[0]["StackStatus"] != "DELETE_COMPLETE" or name != self.name) else None
-
-    def _looks(self, seconds: float, problem: str) -> Iterator[None]:
-        """Ever again, with pauses that grow to `poll`; raises PipelineError after `seconds`."""
-        deadline, pause = time.monotonic() + seconds, self._poll / 10
-        while True:
-            yield
-            if time.monotonic() > deadline:
-                minutes = f"{seconds / 60:.0f} minutes"
-                raise PipelineError(f"{problem} after {minutes}; look at it in CloudFormation's console")
-            time.sleep(pause)
-            pause = min(pause * 1.5, self._poll)
+    def _wait(self, look: Callable[[], T | None], seconds: float, problem: str) -> T:
+        """The first value of `look`. Raises PipelineError with the problem after `seconds`."""
+        value = wait_until(look, seconds, self._poll)
+        if value is None:
+            minutes = f"{seconds / 60:.0f} minutes"
+            raise PipelineError(f"the stack {self.name} {problem} after {minutes}; see it in CloudFormation's console")
+        return value
 
 
 def _change(change: Mapping[str, Any]) -> Change:
-    policy = change.get("PolicyAction", "")
-    targets = [one.get("Target", {}) for one in change.get("Details", [])]
+    targets = [detail.get("Target", {}) for detail in change.get("Details", [])]
     return Change(
         action=change["Action"],
         resource=change["LogicalResourceId"],
         kind=change["ResourceType"],
         replacement=change.get("Replacement", "") if change["Action"] == "Modify" else "",
         physical=change.get("PhysicalResourceId", ""),
-        kept=policy in ("Retain", "ReplaceAndRetain"),
-        properties=tuple(dict.fromkeys(name for one in targets if (name := one.get("Name")))),
+        retained=change.get("PolicyAction", "") in ("Retain", "ReplaceAndRetain"),
+        properties=tuple(dict.fromkeys(name for target in targets if (name := target.get("Name")))),
     )
 
 
@@ -270,9 +268,3 @@ def _event(event: Mapping[str, Any]) -> Event:
         status=event["ResourceStatus"],
         reason=event.get("ResourceStatusReason", ""),
     )
-
-
-def _no_such_stack(error: Any) -> bool:
-    """CloudFormation says it by a ValidationError whose message is all there is to tell."""
-    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    return code == "ValidationError" and "does not exist" in message

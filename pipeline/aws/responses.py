@@ -36,7 +36,7 @@ _MISSING_CODES = {
     "InvalidSubnetID.NotFound",
     "InvalidGroup.NotFound",
 }
-_WORDED_CODES = {"ValidationException", "InvalidRequestException"}
+_WORDED_CODES = {"ValidationException", "ValidationError", "InvalidRequestException"}
 _MISSING_WORDS = ("does not exist", "could not find", "cannot find", "not found")
 
 

@@ -15,7 +15,6 @@ from pipeline.cli import prune
 from pipeline.cli import trials
 from pipeline.cli import cost
 from pipeline.cli import registry
-from pipeline.cli import lineage
 from pipeline.cli import endpoint
 from pipeline.cli import predict
 from pipeline.cli import monitor
@@ -32,7 +31,6 @@ __all__ = [
     "demo",
     "endpoint",
     "images",
-    "lineage",
     "local",
     "main",
     "monitor",

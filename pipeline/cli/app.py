@@ -1,17 +1,17 @@
-"""The application: global options, and every error as a line that says what to do."""
+"""The application: its global options, and the one line that an error ends with."""
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+
+from pipeline.cli.help import Application, Group
+from pipeline.cli.output import complain, status, warn
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -20,58 +20,59 @@ DEFAULT_PROFILE = "local"
 DEFAULT_FILE = Path("pipeline.yaml")
 INTERRUPTED = 130
 PROGRAM = "python -m pipeline"
-# The groups of commands in the help; their order is that of the imports in `pipeline.cli`.
+DISTRIBUTION = "bin-counting-pipeline"
+# The sections of commands in the help, in the order of the imports in `pipeline.cli`.
 MACHINE, DEFINE, RUN, RELEASE = "On this machine", "Define", "Run", "Release"
 _VALUE_OPTIONS = ("--profile", "--settings")
 _FLAGS = ("--debug",)
 
 
-class Commands(TyperGroup):
-    """The commands, with the global options allowed behind a command's name too, and errors as lines."""
+class Commands(Group):
+    """All commands. Global options may follow a command's name; an error ends a command with one line."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take the global options from wherever they stand."""
+        """Parse the arguments, global options first."""
         parsed: list[str] = super().parse_args(ctx, hoisted(args))
         return parsed
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; an exception ends it with one line (or a line a mistake) on stderr."""
+        """Run the command; an exception becomes a line on stderr (one per mistake) and exit status 1."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            typer.secho("interrupted", err=True, fg="yellow")
+            warn("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             from pipeline.cli.errors import explained
 
             lines = explained(error)
-            given = ctx.obj if isinstance(ctx.obj, Options) else Options(None, DEFAULT_FILE)
-            if lines is None or given.debug:
+            chosen = ctx.obj if isinstance(ctx.obj, Options) else Options(None, DEFAULT_FILE)
+            if lines is None or chosen.debug:
                 raise
-            # A remedy must not lead from the chosen profile to the default one.
-            typer.secho(lines.replace(PROGRAM, given.command()), err=True, fg="red")
+            # The command that a remedy names must have the profile that was chosen.
+            complain(lines.replace(PROGRAM, chosen.command()))
             raise typer.Exit(1) from None
 
 
 def hoisted(arguments: list[str]) -> list[str]:
-    """The arguments with the global options first; what stands behind `--` is left where it is."""
-    own, rest = [], []
+    """The arguments with the global options first; arguments after `--` keep their place."""
+    global_options, rest = [], []
     remaining = iter(arguments)
     for argument in remaining:
         if argument == "--":
             rest += [argument, *remaining]
         elif argument in _VALUE_OPTIONS:
-            own += [argument, *([value] if (value := next(remaining, None)) is not None else [])]
+            global_options += [argument, *([value] if (value := next(remaining, None)) is not None else [])]
         elif argument in _FLAGS or argument.startswith(tuple(f"{name}=" for name in _VALUE_OPTIONS)):
-            own.append(argument)
+            global_options.append(argument)
         else:
             rest.append(argument)
-    return own + rest
+    return global_options + rest
 
 
 @dataclass(frozen=True)
 class Options:
-    """The global options, and how commands come by their settings and their account."""
+    """The global options; commands get their settings and their account from them."""
 
     profile: str | None
     file: Path
@@ -84,7 +85,7 @@ class Options:
         return load_settings(self.file, self.profile or default_profile)
 
     def connected(self) -> Settings:
-        """The settings, with this process pointed at their account."""
+        """The settings; this process calls their account from now on."""
         from pipeline.connection import connect
 
         settings = self.settings()
@@ -92,9 +93,9 @@ class Options:
         return settings
 
     def prepared(self) -> Settings:
-        """As `connected`, to write: credentials must be of the settings' account.
+        """As `connected`, for a command that writes; raises PipelineError for credentials of another account.
 
-        The local cloud also gets what an AWS account has from its bootstrap, and the images.
+        The local cloud gets what `bootstrap` creates in an AWS account, and the images.
         """
         settings = self.connected()
         if settings.account.target == "local":
@@ -109,7 +110,7 @@ class Options:
         return settings
 
     def command(self, default_profile: str = DEFAULT_PROFILE) -> str:
-        """What a person types before a command's name to mean the same profile and file."""
+        """The command line before a command's name, with the same profile and file."""
         words = PROGRAM.split()
         profile = self.profile or default_profile
         if profile != DEFAULT_PROFILE or os.environ.get("PIPELINE_PROFILE", profile) != profile:
@@ -126,40 +127,30 @@ def options_of(context: typer.Context) -> Options:
     return options
 
 
-def status(text: str) -> Any:
-    """A spinner on stderr while something takes its time."""
-    from rich.console import Console
-
-    return Console(stderr=True).status(f"[dim]{text}[/dim]")
-
-
-def write_json(value: Any) -> None:
-    """Write JSON for machines to stdout: dataclasses as objects, times in ISO 8601, decimals as numbers."""
-    import dataclasses
-    import json
-    from datetime import datetime
-    from decimal import Decimal
-
-    def encoded(one: Any) -> Any:
-        if isinstance(one, datetime):
-            return one.isoformat()
-        if isinstance(one, Decimal):
-            return float(one)
-        if dataclasses.is_dataclass(one) and not isinstance(one, type):
-            return dataclasses.asdict(one)
-        raise TypeError(f"{type(one).__name__} is not for JSON")
-
-    sys.stdout.write(json.dumps(value, indent=2, default=encoded) + "\n")
-
-
-app = typer.Typer(
+app = Application(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
+
+
+def version() -> str:
+    """The version in pyproject.toml; the package's own where it is installed without a checkout."""
+    from pipeline import ROOT
+
+    if (file := ROOT / "pyproject.toml").exists():
+        import tomllib
+
+        return str(tomllib.loads(file.read_text())["project"]["version"])
+    from importlib import metadata
+
+    return metadata.version(DISTRIBUTION)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{DISTRIBUTION} {version()}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -170,19 +161,24 @@ def options(
         typer.Option(
             envvar="PIPELINE_PROFILE",
             metavar="NAME",
-            help="Profile of the settings. When nothing is said it is 'local' ('demo' for the demo), so that no"
-            " AWS account is touched by accident.",
+            help="Profile of the settings. Without it: 'local', or 'demo' for the command demo; neither uses an AWS"
+            " account.",
             show_default=False,
         ),
     ] = None,
-    settings: Annotated[Path, typer.Option(metavar="FILE", help="The settings.")] = DEFAULT_FILE,
+    settings: Annotated[Path, typer.Option(metavar="FILE", help="The settings file.")] = DEFAULT_FILE,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[  # noqa: ARG001  # its callback prints it
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
 ) -> None:
-    """Counts the objects in warehouse bins from photos, as one SageMaker pipeline.
+    """Count the objects in warehouse bins from photos, as a SageMaker pipeline.
 
-    Runs in an AWS account, or whole on this machine: [bold]python -m pipeline demo[/bold]
+    It runs in an AWS account or entirely on this machine: python -m pipeline demo
     """
-    # The SDK sets up logging when it is imported, so that botocore's chatter would stand between our lines.
+    import logging
+
+    # The SageMaker SDK configures logging when it is imported; then botocore's messages would mix with the output.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     context.obj = Options(profile, settings, debug)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.app import RUN, Options, app, options_of, status, write_json
+from pipeline.cli.app import RUN, Options, app, options_of
+from pipeline.cli.output import AsJson, show, status, write_json
 from steps.contracts.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def cost(
     *,
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run's id or ARN, or 'latest': show its cost.", show_default=False),
+        typer.Argument(metavar="RUN", help="Id or ARN of a run, or 'latest': show its cost.", show_default=False),
     ] = None,
     photos: Annotated[int | None, _option("Number of photos (default: those of the latest run).", min=1)] = None,
     average_kilobytes: Annotated[
@@ -40,7 +41,7 @@ def cost(
         Path | None, typer.Option(metavar="FILE", help="Prices in place of the project's.", show_default=False)
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Estimate without asking AWS for the latest run.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Estimate the cost of a run and of a month of the endpoint; with RUN, show the cost of that run.
 
@@ -73,8 +74,6 @@ def _estimate(
 ) -> None:
     from decimal import Decimal
 
-    from rich.console import Console
-
     from pipeline.cli.views import cost as view
     from pipeline.operations.cost import estimate, measured
     from pipeline.operations.cost.money import Range
@@ -104,12 +103,12 @@ def _estimate(
             }
         )
         return
-    console = Console()
-    size = f"{photos.kilobytes.normalize():f} KB"
-    console.print(f"{photos.total:,} photos of {size}: {photos.origin}\n", markup=False, highlight=False)
-    console.print(view.bill_table({"a run": result.run, "a month": result.endpoint}), highlight=False)
-    console.print(f"\na run takes {view.duration(result.seconds)} without cached steps", highlight=False)
-    view.print_basis(console, result.bill, result.assumptions, notes)
+    show(
+        f"{photos.total:,} photos of {photos.kilobytes.normalize():f} KB: {photos.origin}\n",
+        view.bill_table({"a run": result.run, "a month": result.endpoint}),
+        f"\na run takes {view.duration(result.seconds)} without cached steps",
+        *view.basis(result.bill, result.assumptions, notes),
+    )
 
 
 def _unreachable(options: Options) -> str:
@@ -138,11 +137,10 @@ def _unreachable(options: Options) -> str:
 def _actual(settings: Settings, reference: str, prices: Prices, *, as_json: bool) -> None:
     from datetime import UTC, datetime
 
-    from rich.console import Console
     from rich.text import Text
 
     from pipeline.cli.views import cost as view
-    from pipeline.cli.views.runs import status_text
+    from pipeline.cli.views.cells import status_text
     from pipeline.operations.cost import actual
 
     with status("reading the run's jobs"):
@@ -162,10 +160,11 @@ def _actual(settings: Settings, reference: str, prices: Prices, *, as_json: bool
             }
         )
         return
-    console = Console()
-    console.print(Text.assemble("run ", (run.id, "bold"), "  ", status_text(run.status)), highlight=False)
-    console.print(view.bill_table({"total": result.bill}), highlight=False)
-    view.print_basis(console, result.bill, (), notes)
+    show(
+        Text.assemble("run ", (run.id, "bold"), "  ", status_text(run.status)),
+        view.bill_table({"total": result.bill}),
+        *view.basis(result.bill, (), notes),
+    )
 
 
 def _notes(settings: Settings, prices: Prices, bill: Bill, notes: list[str], not_included: str) -> list[str]:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import RELEASE, app, options_of, status, write_json
+from pipeline.cli.app import RELEASE, app, options_of
+from pipeline.cli.output import status, write_json
 
 if TYPE_CHECKING:
-    from pipeline.operations.delete import Outcome, Plan
+    from pipeline.operations.delete import DeletionPlan, Outcome
     from pipeline.settings import Settings
 
 
@@ -17,24 +18,23 @@ if TYPE_CHECKING:
 def delete(
     context: typer.Context,
     packages: Annotated[
-        bool, typer.Option("--packages", help="Also the model versions and their group; nothing brings them back.")
+        bool, typer.Option("--packages", help="Also delete the model versions and their group, without undo.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Delete the pipeline, its schedules and its endpoint: shows what goes and what stays, then asks.
+    """Delete the pipeline, its schedules and its endpoint, after showing them and asking.
 
-    Data, logs and what bootstrap made stay. Exits with 1 where something could not be deleted; run it again then.
+    Data, logs and the account's stack are retained. Exits with 1 if a resource could not be deleted; then run it again.
     """
     from pipeline.clients import verify_account
     from pipeline.operations import delete as operation
 
-    options = options_of(context)
-    settings = options.connected()
+    settings = options_of(context).connected()
     verify_account(settings)
-    with status("looking for what there is"):
+    with status("listing the pipeline's resources"):
         plan = operation.plan(settings, packages=packages)
-    if plan.items:
+    if plan.resources:
         _show(settings, plan)
         if not yes:
             _ask(settings, plan, packages=packages)
@@ -44,45 +44,46 @@ def delete(
         if not as_json:
             _report(outcome)
     if as_json:
-        write_json({"outcomes": outcomes, "kept": plan.kept})
+        write_json({"outcomes": outcomes, "retained": plan.retained})
     elif not outcomes:
-        typer.echo(f"nothing of {settings.name} is in account {settings.account.id}, {settings.account.region}")
-    remaining = [one for one in outcomes if one.change == "remains"]
-    if remaining:
+        account = settings.account
+        typer.echo(f"the pipeline {settings.name} has no resources in account {account.id}, {account.region}")
+    if any(outcome.change == "remains" for outcome in outcomes):
         raise typer.Exit(1)
 
 
-def _show(settings: Settings, plan: Plan) -> None:
-    """On stderr, as the question is: stdout is for what was done."""
+def _show(settings: Settings, plan: DeletionPlan) -> None:
+    """The plan, on stderr like the question: stdout is for the outcomes."""
     from rich.console import Console
 
-    from pipeline.cli.views.runs import simple_table
+    from pipeline.cli.tables import simple_table
 
     console = Console(stderr=True)
     account = settings.account
-    console.print(f"Of [bold]{settings.name}[/bold], account {account.id}, {account.region}:", highlight=False)
-    table = simple_table("goes", "name", "")
-    for item in plan.items:
-        table.add_row(item.kind, item.name, item.note)
+    console.print(f"pipeline [bold]{settings.name}[/bold], account {account.id}, {account.region}:", highlight=False)
+    table = simple_table("deleted", "name", "")
+    for resource in plan.resources:
+        table.add_row(resource.kind, resource.name, resource.note)
     console.print(table, highlight=False)
-    console.print("stays", style="dim")
-    for kept in plan.kept:
-        console.print(kept, highlight=False)
+    console.print("retained", style="dim")
+    for line in plan.retained:
+        console.print(line, highlight=False)
 
 
-def _ask(settings: Settings, plan: Plan, *, packages: bool) -> None:
+def _ask(settings: Settings, plan: DeletionPlan, *, packages: bool) -> None:
     if not packages:
-        typer.confirm(f"Delete these {len(plan.items)}?", abort=True, err=True)
+        number = len(plan.resources)
+        typer.confirm(f"Delete {number} resource{'' if number == 1 else 's'}?", abort=True, err=True)
         return
     group = settings.registry.group
-    typed = typer.prompt(f"Model versions cannot be brought back. Type the group's name, {group}, to delete", err=True)
+    typed = typer.prompt(f"Model versions cannot be restored. Type the group's name, {group}, to delete", err=True)
     if typed.strip() != group:
         typer.secho(f"{typed!r} is not {group}; nothing was deleted", err=True, fg="red")
         raise typer.Exit(1)
 
 
 def _report(outcome: Outcome) -> None:
-    line = f"{outcome.change}: {outcome.item.kind} {outcome.item.name}"
+    line = f"{outcome.change}: {outcome.resource.kind} {outcome.resource.name}"
     if outcome.change == "remains":
         typer.secho(f"{line}: {outcome.reason}", err=True, fg="red")
     else:

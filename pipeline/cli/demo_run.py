@@ -1,6 +1,6 @@
-"""The whole way on this machine: bins into S3, a run of the pipeline, an approval, an endpoint that counts.
+"""The demo: bins in S3, a run of the pipeline, an approval, an endpoint, and counts of three photos.
 
-Nothing here is the demo's own but the bins and the three photos at the end: it calls what the commands call.
+It calls what the commands call; only the bins and the choice of the three photos are its own.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from pipeline.aws.responses import says_missing
-from pipeline.cli.views import runs as display
+from pipeline.cli.output import print_parts
+from pipeline.cli.tables import Column, Table
+from pipeline.cli.views import runs as runs_view
+from pipeline.cli.views.endpoint import predictions_table
 from pipeline.clients import client
 from pipeline.connection import connect
 from pipeline.operations.models import registry
@@ -30,6 +32,7 @@ from pipeline.samples import synthetic
 from pipeline.samples.sources import open_source
 from pipeline.samples.upload import upload
 from steps.contracts.errors import PipelineError
+from steps.contracts.s3_uri import S3Uri
 
 if TYPE_CHECKING:
     from pipeline.operations.models.registry import Version
@@ -37,15 +40,15 @@ if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 PREDICTED_BINS = 3
-# A deployment on this machine is a process that loads a small network.
+# Limit for a deployment, which here is a process that loads a small network.
 DEPLOYMENT_SECONDS = 180.0
 RAW_FOLDERS = ("bin-images", "metadata")
-DELETE_LIMIT = 1000  # keys a DeleteObjects request
+DELETE_LIMIT = 1000  # keys per DeleteObjects request
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Which bins the demo counts: `source` is a folder, a tar or an S3 prefix, or None for synthetic ones."""
+    """The bins of the demo: `source` is a folder, a tar file or an S3 prefix, or None for synthetic bins."""
 
     source: str | None
     count: int
@@ -54,62 +57,62 @@ class Bins:
 
     @property
     def version(self) -> str:
-        """Twelve hexadecimal digits that change when other bins would be uploaded: the run's DataVersion."""
+        """The run's DataVersion: twelve hexadecimal digits that change whenever the uploaded bins would change."""
         if self.source is None:
-            # The generator's own text: another generator makes other bins of the same seed.
+            # A changed generator draws other bins from the same seed, so its source counts too.
             texts = [path.read_text() for path in sorted(Path(synthetic.__file__).parent.glob("*.py"))]
             content: tuple[object, ...] = ("synthetic", *texts, self.count, self.seed)
         else:
             path = Path(self.source)
-            where = str(path.resolve()) if path.exists() else self.source
+            location = str(path.resolve()) if path.exists() else self.source
             files = sorted(path.rglob("*")) if path.is_dir() else [path] if path.exists() else []
-            found = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
-            content = (where, *found, self.limit)
+            states = [(str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files]
+            content = (location, *states, self.limit)
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
     @property
     def title(self) -> str:
-        """What they are, for a person."""
+        """A short description of the bins."""
         if self.source is None:
             return f"{self.count:,} synthetic bins (seed {self.seed})"
         return f"{f'the first {self.limit:,} bins' if self.limit else 'the bins'} of {self.source}"
 
 
 class DemoError(PipelineError):
-    """The run did not succeed; the message says where and why."""
+    """The demo's run failed; the message names the step and the reason."""
 
 
 def run(settings: Settings, bins: Bins, console: Console, command: str) -> None:
-    """Run the demo and print what comes of it; `command` is what a person types before a command's name.
+    """Run the demo and print its results; `command` is the command line before a command's name.
 
-    Raises PipelineError when the settings are of an AWS account, and DemoError when the run or the deployment fails.
+    Raises PipelineError for settings of an AWS account, and DemoError if the run or the deployment fails.
     """
     from pipeline.operations.account import local as account
 
     if settings.account.target != "local":
-        raise PipelineError("the demo runs in the local cloud only; take --profile demo")
+        raise PipelineError("the demo runs in the local cloud only; use --profile demo")
     started = time.monotonic()
     with console.status("starting the local cloud"):
         running = account.start(settings)
         connect(settings)
         account.prepare(settings)
-    _say(console, "local cloud", f"runs; its files are in {running.directory}")
+    _report(console, "local cloud", f"runs, with its files in {running.directory}")
     put_bins(settings, bins, console)
     with console.status("compiling and checking the pipeline"):
         upserted = upsert(settings)
-    _say(console, "pipeline", f"{settings.name} {upserted.change}")
+    _report(console, "pipeline", f"{settings.name} {upserted.change}")
     ended = _run_pipeline(settings, bins, console, command)
     version = _approve(settings, ended, console)
     with console.status("waiting for the endpoint"):
         served = endpoint.wait(settings, version.arn, timeout=DEPLOYMENT_SECONDS, interval=0.5)
-    _say(console, "endpoint", f"{served.name} is {served.status} with version {served.version}")
+    _report(console, "endpoint", f"{served.name} is {served.status} with version {served.version}")
     _show_results(settings, version, running.directory / "demo", console)
-    console.print(f"\nDone in {time.monotonic() - started:.0f} s. Look around:", highlight=False)
+    console.print(f"\nDone in {time.monotonic() - started:.0f} s. To see more:", highlight=False)
     for words in ("runs", "models", "endpoint", "logs TuneModel", "local down"):
         console.print(f"  {command} {words}", highlight=False)
 
 
-def _say(console: Console, subject: str, text: str) -> None:
+def _report(console: Console, subject: str, text: str) -> None:
     console.print(f"[green]✓[/green] [bold]{subject}[/bold] {text}", highlight=False, soft_wrap=True)
 
 
@@ -117,16 +120,16 @@ def _say(console: Console, subject: str, text: str) -> None:
 
 
 def put_bins(settings: Settings, bins: Bins, console: Console) -> None:
-    """Put the bins where the settings' `data.image_location` is, unless they are there from an earlier demo."""
+    """Upload the bins to `data.image_location` of the settings, unless an earlier demo uploaded the same."""
     s3 = client(settings, "s3")
     bucket, key = settings.data.bucket, f"{settings.data.prefix}/demo/bins.json"
     marker = _marker(s3, bucket, key)
     if marker.get("version") == bins.version:
-        _say(console, "bins", f"{bins.title}: {marker['count']:,} are in {settings.data.image_location} already")
+        _report(console, "bins", f"{bins.title}: {marker['count']:,} in {settings.data.image_location} already")
         return
-    # Without the marker an upload that is cut short is done again.
+    # Without its marker, an upload that was interrupted is repeated.
     s3.delete_object(Bucket=bucket, Key=key)
-    # Two sources must not mix, nor one's photos keep the splits of the other's that had their ids.
+    # Bins of two sources must not mix, and photos must not keep the splits of others with the same ids.
     for folder in RAW_FOLDERS:
         _clear(s3, f"{settings.data.image_location.rstrip('/')}/{folder}/")
     _clear(s3, f"{settings.root_uri}/assignments/")
@@ -136,13 +139,13 @@ def put_bins(settings: Settings, bins: Bins, console: Console) -> None:
         task = bar.add_task("bins", total=source.count)
         uploaded = upload(source, settings.data.image_location, lambda number: bar.advance(task, number))
     if not uploaded.count:
-        raise PipelineError(f"{bins.title}: no bin with a photo and its metadata was found there")
+        raise PipelineError(f"{bins.title}: no bin has a photo and metadata; name another source with --bins")
     body = {"version": bins.version, "count": uploaded.count, "source": bins.title}
     s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(body).encode(), ContentType="application/json")
     text = f"{uploaded.count:,} of {bins.title}" if bins.source else bins.title
     skipped = ", ".join(f"{number:,} {reason}" for reason, number in sorted(uploaded.skipped.items()))
     size = f"{uploaded.bytes / 1e6:,.0f} MB" + (f"; left out: {skipped}" if skipped else "")
-    _say(console, "bins", f"{text} in {settings.data.image_location} ({size})")
+    _report(console, "bins", f"{text} in {settings.data.image_location} ({size})")
 
 
 def _marker(s3: Any, bucket: str, key: str) -> dict[str, Any]:
@@ -158,28 +161,30 @@ def _marker(s3: Any, bucket: str, key: str) -> dict[str, Any]:
 
 
 def _clear(s3: Any, prefix: str) -> None:
-    bucket, _, below = prefix.removeprefix("s3://").partition("/")
+    place = S3Uri.parse(prefix)
     pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=below, PaginationConfig={"PageSize": DELETE_LIMIT}
+        Bucket=place.bucket, Prefix=place.key, PaginationConfig={"PageSize": DELETE_LIMIT}
     )
     for page in pages:
-        if found := [{"Key": one["Key"]} for one in page.get("Contents", [])]:
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True})
+        if keys := [{"Key": item["Key"]} for item in page.get("Contents", [])]:
+            s3.delete_objects(Bucket=place.bucket, Delete={"Objects": keys, "Quiet": True})
 
 
 # ------------------------------------------------------------------------------------------------ the run
 
 
 def _run_pipeline(settings: Settings, bins: Bins, console: Console, command: str) -> Run:
-    # The demo shows a registration each time, also where the model of an earlier one comes from the cache.
+    # RegisterAgain: each demo shows a registration, also of a model from the cache.
     parameters = {"DataVersion": bins.version, "RegisterAgain": "yes"}
     if bins.source is not None:
         parameters |= {"MinimumAccuracy": "0", "MaximumRmse": "10"}
-        console.print("  Real photos learn slowly: the gate is open (MinimumAccuracy=0, MaximumRmse=10).")
+        console.print(
+            "  Real photos need a longer training: every model passes here (MinimumAccuracy=0, MaximumRmse=10)."
+        )
     execution = executions.start(settings, parameters)
-    last = display.follow_run(progress.follow(settings, execution.arn, interval=1.0), console)
+    last = runs_view.follow_run(progress.follow(settings, execution.arn, interval=1.0), console)
     if last.execution.status != "Succeeded":
-        raise DemoError("\n".join(display.outcome_lines(last, command)))
+        raise DemoError("\n".join(runs_view.outcome_lines(last, command)))
     return last
 
 
@@ -190,20 +195,18 @@ def _approve(settings: Settings, run: Run, console: Console) -> Version:
     version = registry.resolve(settings, arn)
     if version.status != "Approved":
         version = registry.decide(settings, arn, "Approved", "approved by the demo")
-    _say(console, "registry", f"{version.name} of {settings.registry.group}: {version.status}")
+    _report(console, "registry", f"{version.name} of {settings.registry.group}: {version.status}")
     return version
 
 
-# --------------------------------------------------------------------------------------------- what came of it
+# --------------------------------------------------------------------------------------------------- the results
 
 
 def _show_results(settings: Settings, version: Version, folder: Path, console: Console) -> None:
-    """Print the model's metrics against the baselines, and counts of the endpoint next to the truth."""
+    """Print the model's metrics with the baselines, and counts of the endpoint with the true ones."""
     s3 = client(settings, "s3")
     evaluation = json.loads(_read(s3, version.evaluation_uri))
-    console.print()
-    console.print(metrics_table(evaluation), highlight=False)
-    console.print()
+    print_parts(console, "", metrics_table(evaluation), "")
     base = version.evaluation_uri.rsplit("/", 1)[0]
     chosen = chosen_predictions(_read(s3, f"{base}/predictions.parquet"), PREDICTED_BINS)
     photos = {
@@ -211,29 +214,30 @@ def _show_results(settings: Settings, version: Version, folder: Path, console: C
         for image_id, quantity in chosen.items()
     }
     answers = list(predictions.predict(settings, Reader(settings), photos))
-    if unanswered := [one for one in answers if isinstance(one, predictions.NotCounted)]:
-        raise DemoError(f"{unanswered[0].source}: {unanswered[0].reason}")
-    counted = [one for one in answers if isinstance(one, predictions.Prediction)]
-    console.print(display.predictions_table(counted, truth=photos), highlight=False)
+    if failures := [answer for answer in answers if isinstance(answer, predictions.NotCounted)]:
+        raise DemoError(f"{failures[0].source}: {failures[0].reason}")
+    counted = [answer for answer in answers if isinstance(answer, predictions.Prediction)]
+    print_parts(console, predictions_table(counted, truth=photos))
     folder.mkdir(parents=True, exist_ok=True)
     report = folder / "report.html"
     report.write_bytes(_read(s3, f"{base}/report.html"))
-    console.print(f"\nThe report, to open in a browser: {report}", highlight=False, soft_wrap=True)
+    print_parts(console, f"\nThe report, to open in a browser: {report}")
 
 
 def _read(s3: Any, uri: str) -> bytes:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    data: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    place = S3Uri.parse(uri)
+    data: bytes = s3.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
     return data
 
 
 def metrics_table(evaluation: Mapping[str, Any]) -> Table:
-    """Accuracy and RMSE of the model on the test split, and below them those of models that do not look."""
-    table = display.simple_table("on the test split", "accuracy", "RMSE", "off by one at most")
+    """Accuracy and RMSE of the model on the test split, then those of the baselines, which do not see the photos."""
+    headings = ("accuracy", "RMSE", "off by one at most")
+    table = Table("on the test split", *(Column(heading, "number") for heading in headings))
     accuracy = evaluation["multiclass_classification_metrics"]["accuracy"]
     rmse = evaluation["regression_metrics"]["rmse"]
     within_one = evaluation["decisions"][evaluation["decision"]]["within_one"]
-    table.add_row("[bold]this model[/bold]", _with_deviation(accuracy), _with_deviation(rmse), f"{within_one:.0%}")
+    table.add_row("this model", _with_deviation(accuracy), _with_deviation(rmse), f"{within_one:.0%}", style="bold")
     for name, scores in evaluation["baselines"].items():
         title = f"baseline: {name.replace('_', ' ')}"
         row = (f"{scores['accuracy']:.3f}", f"{scores['rmse']:.3f}", f"{scores['within_one']:.0%}")
@@ -246,7 +250,7 @@ def _with_deviation(metric: Mapping[str, float]) -> str:
 
 
 def chosen_predictions(parquet: bytes, number: int) -> dict[str, int]:
-    """Photos of the test split to count again, with their true quantities: as different ones as there are."""
+    """Ids and true quantities of `number` photos of the test split whose quantities are spread evenly."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -255,7 +259,7 @@ def chosen_predictions(parquet: bytes, number: int) -> dict[str, int]:
     for row in rows:
         by_quantity.setdefault(row["quantity"], []).append(row["image_id"])
     quantities = sorted(by_quantity)
-    # Evenly spread over the quantities; the first photo of each.
+    # The first photo of each chosen quantity.
     step = max(1, (len(quantities) - 1) // max(1, number - 1))
     chosen = quantities[::step][:number]
     return {by_quantity[quantity][0]: quantity for quantity in chosen}

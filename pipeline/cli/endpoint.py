@@ -6,65 +6,64 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import RELEASE, app, options_of, status, write_json
+from pipeline.cli.app import RELEASE, app, options_of
+from pipeline.cli.output import AsJson, show, status, write_json
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
 
-Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 ROLLBACK_SECONDS = 1800
-# A canary and baking may take two hours more.
+# A canary deployment with its baking time can take two hours more than a plain one.
 DEPLOY_SECONDS = 3 * 3600
 
 
 def serving_line(settings: Settings, package: str, timeout: float = DEPLOY_SECONDS) -> str:
-    """What there is to say once the endpoint serves `package` and has judged it; `timeout` in seconds."""
+    """Wait until the endpoint serves `package` and its test has ended, and return its state as a line.
+
+    `timeout` is in seconds.
+    """
     from pipeline.operations.serving import endpoint as operation
 
     with status(f"waiting until {settings.endpoint.name} serves version {package.rsplit('/', 1)[-1]}"):
-        found = operation.wait(settings, package, timeout=timeout)
-    return f"{found.name} is {found.status} with version {found.version}"
+        served = operation.wait(settings, package, timeout=timeout)
+    return f"{served.name} is {served.status} with version {served.version}"
 
 
 @app.command(rich_help_panel=RELEASE)
-def endpoint(context: typer.Context, as_json: Json = False) -> None:
-    """Show the endpoint: its version, traffic, alarms, and what was decided or went wrong lately."""
+def endpoint(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show the endpoint: version, traffic, alarms, latest decisions of the deploy function, and latest errors."""
     from pipeline.operations.serving import endpoint as operation
 
     settings = options_of(context).connected()
-    with status("looking at the endpoint"):
-        found = operation.describe(settings)
+    with status("reading the endpoint"):
+        described = operation.describe(settings)
         health = operation.health(settings)
     if as_json:
         import dataclasses
 
-        write_json({"version": found.version, **dataclasses.asdict(found), "health": health})
+        write_json({"version": described.version, **dataclasses.asdict(described), "health": health})
         return
-    from rich.console import Console
+    from pipeline.cli.views.endpoint import endpoint_page
 
-    from pipeline.cli.views.endpoint import summary
-
-    console = Console()
-    for part in summary(found, health):
-        console.print(part, highlight=False)
+    show(*endpoint_page(described, health))
 
 
 @app.command(rich_help_panel=RELEASE)
 def deploy(
     context: typer.Context,
     version: Annotated[
-        str | None, typer.Argument(help="Number or ARN of a version.", show_default="the latest approved")
+        str | None, typer.Argument(metavar="VERSION", help="Number or ARN of a version. Default: the latest approved.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it serves.")] = True,
-    as_json: Json = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the endpoint serves it.")] = True,
+    as_json: AsJson = False,
 ) -> None:
-    """Bring an approved version to the endpoint, as its approval does: after `endpoint` settings have changed."""
+    """Deploy an approved version again, for example after a change to the endpoint's settings."""
     from pipeline.operations.models import registry
     from pipeline.operations.serving import deployment
 
     options = options_of(context)
     settings = options.prepared()
-    chosen = registry.resolve(settings, version) if version else deployment.latest(settings)
+    chosen = registry.resolve(settings, version) if version else registry.latest_approved(settings)
     done = deployment.deploy(settings, chosen)
     if as_json:
         write_json(done)
@@ -81,20 +80,23 @@ def deploy(
 @app.command(rich_help_panel=RELEASE)
 def rollback(
     context: typer.Context,
-    to: Annotated[str, typer.Option("--to", metavar="VERSION", help="Default: the approved one before.")] = "",
-    comment: Annotated[str, typer.Option("--comment", "-m", help="Why; kept with the versions.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it serves.")] = True,
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="VERSION", help="Number or ARN of a version. Default: the one approved before."),
+    ] = "",
+    comment: Annotated[str, typer.Option("--comment", "-m", help="Reason, which the versions keep.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the endpoint serves it.")] = True,
 ) -> None:
-    """Go back to an earlier version at once; the versions after it are rejected."""
-    from pipeline.operations.serving import rollback as back
+    """Deploy an earlier version without a canary, and reject the approved versions after it."""
+    from pipeline.operations.serving import deployment as operation
 
     options = options_of(context)
     settings = options.connected()
-    chosen = back.target(settings, to)
+    chosen = operation.rollback_target(settings, to)
     if not yes:
-        typer.confirm(f"Go back to {chosen.name}, and reject every approved version after it?", abort=True)
-    done = back.roll_back(settings, chosen, comment)
+        typer.confirm(f"Deploy {chosen.name} again, and reject every approved version after it?", abort=True)
+    done = operation.roll_back(settings, chosen, comment)
     for number in done.rejected:
         typer.echo(f"rejected: version {number}")
     typer.echo(f"{done.decision}: {done.reason}")

@@ -1,4 +1,4 @@
-"""What an exception means to the person at the command line, and what to do about it."""
+"""The line that an exception becomes: what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from steps.contracts.errors import PipelineError, StepError
 
 
 def explained(error: Exception) -> str | None:
-    """One line (or a line a mistake) for an error; None for one that the command line library reports by itself."""
+    """One line for an error, or one per mistake; None for an error that typer reports itself."""
     import typer
 
     if isinstance(error, typer.Exit | typer.Abort) or type(error).__module__.startswith(("typer.", "click.")):
@@ -15,7 +15,7 @@ def explained(error: Exception) -> str | None:
         return None
     if isinstance(error, PipelineError | StepError):
         return str(error)
-    # Where botocore was never imported the error cannot be its own, and importing it would only cost time.
+    # By name: importing botocore for an error that is not its own would take time.
     if type(error).__module__.startswith(("botocore.", "boto3.")):
         from pipeline.aws import errors as aws_errors
 

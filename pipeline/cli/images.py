@@ -6,31 +6,38 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from pipeline.cli.app import DEFINE, Options, app, options_of, status, write_json
+from pipeline.cli.app import DEFINE, Options, app, options_of
+from pipeline.cli.help import Application
+from pipeline.cli.output import AsJson, note, show, status, warn, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
 
     from pipeline.compiling.step_images import StepImage
-    from pipeline.operations.images.publishing import Builder, Done, Listing
+    from pipeline.operations.images.publishing import Builder, ImageResult, Listing
     from pipeline.settings import Settings
 
-images = typer.Typer(no_args_is_help=True, help="The images that steps run in: a tag a step, the hash of its content.")
+images = Application(
+    no_args_is_help=True,
+    help="List, build and push the images of the steps.",
+)
 app.add_typer(images, name="images", rich_help_panel=DEFINE)
 
-Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 Steps = Annotated[
-    list[str] | None, typer.Argument(metavar="[STEP]...", help="query, shard, train, evaluate, serve, monitor.")
+    list[str] | None,
+    typer.Argument(metavar="STEP", help="query, shard, train, evaluate, serve or monitor. Default: all."),
 ]
-Asked = Annotated[
+BuilderOption = Annotated[
     Literal["auto", "docker", "codebuild"] | None,
-    typer.Option("--builder", help="Who builds this time; default images.builder of the settings."),
+    typer.Option("--builder", help="What builds the images. Default: images.builder of the settings."),
 ]
 
 
 @images.command(name="list")
-def show(context: typer.Context, as_json: Json = False) -> None:
-    """Say each step's image, what it is built on, and whether it is in the account; works without one."""
+def list_images(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the image of each step, its base image, and whether the account has it; needs no account."""
     from pipeline.cli.errors import explained
     from pipeline.connection import connect
     from pipeline.operations.images import publishing as operation
@@ -41,18 +48,18 @@ def show(context: typer.Context, as_json: Json = False) -> None:
     try:
         connect(settings)
     except PipelineError as error:
-        listing = operation.unchecked(settings, error)
+        listing = operation.unchecked_listing(settings, error)
     else:
         with status("asking the account's repositories"):
-            listing = operation.listed(settings)
+            listing = operation.listing(settings)
     problem = explained(listing.problem) if listing.problem else ""
     if as_json:
         write_json({"images": listing.images, "not_checked": problem})
         return
-    _table(listing)
+    show(*_view(listing))
     if problem:
-        typer.secho(f"not checked: {problem}", err=True, fg="yellow")
-    elif any(not one.pushed for one in listing.images):
+        warn(f"not checked: {problem}")
+    elif any(not published.pushed for published in listing.images):
         typer.echo(f"next: {options.command()} images push")
 
 
@@ -60,16 +67,16 @@ def show(context: typer.Context, as_json: Json = False) -> None:
 def build(
     context: typer.Context,
     steps: Steps = None,
-    everything: Annotated[bool, typer.Option("--all", help="Also what is there already; with Docker only.")] = False,
-    builder: Asked = None,
-    as_json: Json = False,
+    everything: Annotated[bool, typer.Option("--all", help="Build existing images too; with Docker only.")] = False,
+    builder: BuilderOption = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Build the images that are missing: with Docker, or in the account, which pushes them too."""
+    """Build the missing images: with Docker, or in the account with CodeBuild, which also pushes them."""
     from pipeline.operations.images import publishing as operation
 
     options = options_of(context)
     settings = options.settings()
-    wanted = operation.chosen(settings, steps or [])
+    wanted = operation.select(settings, steps or [])
     if settings.account.target == "local":
         _publish(options, wanted, as_json)
         return
@@ -77,76 +84,71 @@ def build(
     by = _builder(settings, builder)
     if by == "codebuild":
         settings = options.prepared()
-    done = operation.build(settings, wanted, _tell, everything=everything, by=by)
+    done = operation.build(settings, wanted, note, everything=everything, by=by)
     _report(done, as_json)
     if by == "docker" and not as_json:
         typer.echo(f"next: {options.command()} images push")
 
 
 @images.command()
-def push(context: typer.Context, steps: Steps = None, builder: Asked = None, as_json: Json = False) -> None:
-    """Build what is missing, and push what is not in the account's repositories."""
+def push(context: typer.Context, steps: Steps = None, builder: BuilderOption = None, as_json: AsJson = False) -> None:
+    """Build the missing images, and push those that the account's repositories lack."""
     from pipeline.operations.images import publishing as operation
 
     options = options_of(context)
     settings = options.settings()
-    wanted = operation.chosen(settings, steps or [])
+    wanted = operation.select(settings, steps or [])
     if settings.account.target == "local":
         _publish(options, wanted, as_json)
         return
     settings = options.prepared()
-    done = operation.push(settings, wanted, _tell, by=_builder(settings, builder))
+    done = operation.push(settings, wanted, note, by=_builder(settings, builder))
     _report(done, as_json)
 
 
-def _builder(settings: Settings, asked: Asked) -> Builder:
+def _builder(settings: Settings, wanted: BuilderOption) -> Builder:
     from pipeline.operations.images import publishing as operation
 
-    by, reason = operation.builder(settings, asked)
-    what = "Docker" if by == "docker" else f"the account's CodeBuild project {settings.image_builder}, which pushes too"
-    typer.secho(f"building with {what} ({reason})", err=True, dim=True)
+    by, reason = operation.builder(settings, wanted)
+    codebuild = f"the account's CodeBuild project {settings.image_builder}, which also pushes"
+    note(f"building with {'Docker' if by == 'docker' else codebuild} ({reason})")
     return by
 
 
-def _tell(line: str) -> None:
-    typer.secho(line, err=True, dim=True)
-
-
 def _publish(options: Options, wanted: Sequence[StepImage], as_json: bool) -> None:
-    """The local cloud runs copies of the source: to publish those is all that there is to build and to push."""
+    """Publish copies of the source, which the local cloud runs in place of images."""
     from pipeline.operations.images import publishing as operation
 
     options.prepared()
-    _report([operation.Done(one.step, one.uri, "published") for one in wanted], as_json)
+    _report([operation.ImageResult(image.step, image.uri, "published") for image in wanted], as_json)
 
 
-def _report(done: Sequence[Done], as_json: bool) -> None:
+def _report(done: Sequence[ImageResult], as_json: bool) -> None:
     if as_json:
         write_json(done)
         return
-    for one in done:
-        typer.echo(f"{one.change}: {one.uri}")
+    for image in done:
+        typer.echo(f"{image.change}: {image.uri}")
 
 
 _STATES = {True: "yes", False: "missing", None: "not checked"}
 _COLOURS = {True: "green", False: "yellow", None: "dim"}
 
 
-def _table(listing: Listing) -> None:
-    from rich.console import Console
+def _view(listing: Listing) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    from pipeline.cli.views.runs import moment, simple_table
+    from pipeline.cli.tables import Column, Table
+    from pipeline.cli.views.cells import moment
 
-    console = Console()
-    table = simple_table("step", "image", "MB", "pushed")
+    table = Table("step", Column("image", "uri", 0), Column("MB", "number"), Column("pushed", "time"))
     bases: dict[str, list[str]] = {}
-    for one in listing.images:
-        when = moment(one.pushed_at) if one.pushed_at else _STATES[one.pushed]
-        size = f"{one.size / 1e6:,.1f}" if one.size is not None else ""
-        name = one.uri.split("/", 1)[1]
-        table.add_row(one.image.step, name, size, Text(when, style=_COLOURS[one.pushed]))
-        bases.setdefault(one.image.base, []).append(one.image.step)
-    console.print(table)
+    for published in listing.images:
+        when = moment(published.pushed_at) if published.pushed_at else _STATES[published.pushed]
+        size = f"{published.size / 1e6:,.1f}" if published.size is not None else ""
+        name = published.uri.split("/", 1)[1]
+        table.add_row(published.image.step, name, size, Text(when, style=_COLOURS[published.pushed]))
+        bases.setdefault(published.image.base, []).append(published.image.step)
+    yield table
     for base, steps in bases.items():
-        console.print(f"{', '.join(steps)}: built on {base}", highlight=False, soft_wrap=True)
+        yield f"{', '.join(steps)}: built on {base}"

@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import MACHINE, app, options_of, status, write_json
+from pipeline.cli.app import MACHINE, app, options_of
+from pipeline.cli.help import Application
+from pipeline.cli.output import AsJson, status, write_json
 
 if TYPE_CHECKING:
     from pipeline.local.cloud import Cloud
 
-local = typer.Typer(no_args_is_help=True, help="The local cloud: AWS's own APIs on this machine, on 127.0.0.1 only.")
+local = Application(no_args_is_help=True, help="The local cloud: AWS's own APIs on this machine, on 127.0.0.1 only.")
 app.add_typer(local, name="local", rich_help_panel=MACHINE)
 
 
 @local.command()
 def up(
     context: typer.Context,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the AWS APIs; 0: its last, else 8770.")] = 0,
-    s3_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of S3; 0: its last, else 8771.")] = 0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the AWS APIs. 0: the last one, or 8770.")] = 0,
+    s3_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of S3. 0: the last one, or 8771.")] = 0,
 ) -> None:
-    """Start the local cloud, or say that it runs."""
+    """Start the local cloud, or report that it runs."""
     from pipeline.operations.account.local import start
     from steps.contracts.errors import PipelineError
 
@@ -30,13 +32,13 @@ def up(
     settings = options.settings()
     if settings.account.target != "local":
         raise PipelineError(
-            f"the profile {options.profile} lives in an AWS account; the local cloud is for --profile local"
+            f"the profile {options.profile} is of an AWS account; start the local cloud with --profile local"
         )
     if port and port == s3_port:
-        raise PipelineError(f"--port and --s3-port are both {port}; each wants a port of its own")
+        raise PipelineError(f"--port and --s3-port are both {port}; choose two different ports")
     with status("starting the local cloud"):
         running = start(settings, api_port=port, s3_port=s3_port)
-    # What an account has besides the cloud's own state: roles, the deploy function and the rules that invoke it.
+    # Creates the roles, the deploy function and the rules that invoke it.
     options.prepared()
     typer.echo(_running_line(running))
     typer.echo(f"next: {options.command()} upsert")
@@ -48,28 +50,27 @@ def _running_line(running: Cloud) -> str:
 
 @local.command()
 def down() -> None:
-    """Stop the local cloud and all that it started; what it holds stays on disk."""
+    """Stop the local cloud and all that it started; its data stays on disk."""
     from pipeline.connection import local_directory
     from pipeline.local import cloud
 
     with status("stopping the local cloud"):
         stopped = cloud.down(local_directory())
-    typer.echo("stopped" if stopped else "it was not running")
+    typer.echo("stopped" if stopped else "the local cloud was not running")
 
 
 @local.command(name="status")
-def show_status(
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON for machines, without the keys.")] = False,
-) -> None:
-    """Say whether the local cloud runs. Exit status 0 when it does, 1 when not."""
+def show_status(as_json: AsJson = False) -> None:
+    """Report whether the local cloud runs. Exit status 0 if it does, else 1."""
     from pipeline.connection import local_directory
     from pipeline.local import cloud
 
     directory = local_directory()
     running = cloud.find(directory)
     if as_json:
-        known = {"pid": running.pid, "api_port": running.api_port, "s3_port": running.s3_port} if running else {}
-        write_json({"running": running is not None, "directory": str(directory), **known})
+        # Not the whole state: it holds the keys.
+        process = {"pid": running.pid, "api_port": running.api_port, "s3_port": running.s3_port} if running else {}
+        write_json({"running": running is not None, "directory": str(directory), **process})
     elif running is None:
         typer.echo("not running; start it: python -m pipeline local up")
     else:
@@ -81,15 +82,15 @@ def show_status(
 
 @local.command()
 def reset(
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Stop the local cloud and delete all that it holds: runs, models, endpoints, objects."""
+    """Stop the local cloud and delete its data: runs, models, endpoints, objects."""
     from pipeline.connection import local_directory
     from pipeline.local import cloud
 
     directory = local_directory()
     if not yes:
-        typer.confirm(f"Delete all that the local cloud holds in {directory}?", abort=True)
+        typer.confirm(f"Delete the data of the local cloud in {directory}?", abort=True)
     with status("deleting"):
         cloud.reset(directory)
     typer.echo(f"deleted: {directory}")
@@ -97,7 +98,7 @@ def reset(
 
 @local.command()
 def env() -> None:
-    """Print what points any AWS client at the local cloud: eval $(python -m pipeline local env)"""
+    """Print the variables for AWS clients to use the local cloud: eval $(python -m pipeline local env)"""
     from pipeline.connection import foreign_variables, local_directory
     from pipeline.local import cloud
     from steps.contracts.errors import PipelineError
@@ -106,7 +107,7 @@ def env() -> None:
     if running is None:
         raise PipelineError("the local cloud is not running; start it: python -m pipeline local up")
     variables = cloud.environment(running)
-    # Each line ends with a semicolon: eval $(...) without quotes makes one line of all.
+    # eval $(...) without quotes joins all lines into one, so each line ends with a semicolon.
     for name in foreign_variables():
         if name not in variables:
             typer.echo(f"unset {name};")

@@ -6,25 +6,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import RELEASE, app, options_of, status, write_json
+from pipeline.cli.app import RELEASE, app, options_of
+from pipeline.cli.output import AsJson, complain, show, status, write_json
 
 if TYPE_CHECKING:
-    from pipeline.operations.serving.monitoring import Watch
+    from collections.abc import Iterator
 
-Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+    from rich.console import RenderableType
+
+    from pipeline.operations.serving.monitoring import MonitorJob
+
+# Exit status for a drift, which is not a failure of the command.
+DRIFTED = 3
+_STYLES = {"ok": "green", "drift": "bold red", "too-few": "yellow"}
 
 
 @app.command(rich_help_panel=RELEASE)
 def monitor(
     context: typer.Context,
     every: Annotated[
-        str, typer.Option(metavar="EXPRESSION", help="Not now, but by the clock: 'rate(1 day)', 'cron(0 3 * * ? *)'.")
+        str,
+        typer.Option(
+            metavar="EXPRESSION",
+            help="Create a schedule instead: 'rate(1 day)', 'cron(0 3 * * ? *)'.",
+        ),
     ] = "",
-    timezone: Annotated[str, typer.Option(metavar="ZONE", help="For --every, such as Europe/Berlin.")] = "UTC",
-    retrain: Annotated[bool, typer.Option("--retrain", help="A drift starts a run of the pipeline.")] = False,
-    as_json: Json = False,
+    timezone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone of --every.")] = "UTC",
+    retrain: Annotated[bool, typer.Option("--retrain", help="Start a run if there is a drift.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Compare what the endpoint saw lately with what its model was tested on. Exits with 3 at a drift."""
+    """Compare the latest photos of the endpoint with the test split of its model. Exit status 3 if there is a drift."""
     from pipeline.operations.serving import monitoring
 
     options = options_of(context)
@@ -35,47 +46,42 @@ def monitor(
             write_json(done)
             return
         typer.echo(f"{done.change}: {done.schedule.arn}")
-        typer.echo(f"to end it: {options.command()} unschedule {done.schedule.name}")
+        typer.echo(f"to delete it: {options.command()} unschedule {done.schedule.name}")
         return
-    with status(f"looking at the last {settings.monitoring.hours} hours"):
+    with status(f"comparing the photos of the last {settings.monitoring.hours} hours"):
         watch = monitoring.wait(settings, monitoring.start(settings, retrain=retrain))
     if as_json:
         write_json(watch)
-    elif watch.found:
-        _show(watch)
+    elif watch.drift:
+        show(*_view(watch))
     if watch.status != "Completed":
-        typer.secho(f"job {watch.job}: {watch.status}: {watch.failure}", err=True, fg="red")
+        complain(f"job {watch.job}: {watch.status}: {watch.failure}")
         raise typer.Exit(1)
-    if watch.found["verdict"] == "drift":
+    if watch.drift["verdict"] == "drift":
         raise typer.Exit(DRIFTED)
 
 
-# A status of its own: a drift is no failure of the command.
-DRIFTED = 3
-_STYLES = {"ok": "green", "drift": "bold red", "too-few": "yellow"}
-
-
-def _show(watch: Watch) -> None:
-    from rich.console import Console
+def _view(watch: MonitorJob) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    from pipeline.cli.views.runs import simple_table
+    from pipeline.cli.tables import Column, Table
 
-    found, console = watch.found, Console()
-    verdict = Text(found["verdict"], style=_STYLES[found["verdict"]])
-    said = f"  {found['photos']:,} photos of version {found['model_version']}, {found['compared']:,} compared"
-    console.print(Text.assemble(verdict, said), highlight=False)
-    if found["features"]:
-        table = simple_table("feature", "baseline", "now", "PSI", "p-value", "")
-        for one in found["features"]:
-            drifted = Text("drifted", style="red") if one["drifted"] else Text("")
-            means = [one["baseline_mean"], one["window_mean"]]
+    drift = watch.drift
+    verdict = Text(drift["verdict"], style=_STYLES[drift["verdict"]])
+    photos = f"  {drift['photos']:,} photos of version {drift['model_version']}, {drift['compared']:,} compared"
+    yield Text.assemble(verdict, photos)
+    if drift["features"]:
+        headings = ("baseline", "now", "PSI", "p-value")
+        table = Table("feature", *(Column(heading, "number") for heading in headings), "")
+        for feature in drift["features"]:
+            drifted = Text("drifted", style="red") if feature["drifted"] else Text("")
+            means = [feature["baseline_mean"], feature["window_mean"]]
             shown = [f"{mean:,.0f}" if mean >= 1000 else f"{mean:.4g}" for mean in means]
-            table.add_row(one["name"], *shown, f"{one['psi']:.3f}", f"{one['p_value']:.2g}", drifted)
-        console.print(table, highlight=False)
-    elif found["verdict"] == "too-few":
-        wanted = f"{found['minimum_photos']:,} are wanted, and as many in the baseline ({found['baseline_photos']:,})"
-        console.print(wanted, highlight=False)
-    for reason, number in found["refused"].items():
-        console.print(f"{number:,} captures not used: {reason}", highlight=False, style="dim")
-    console.print(f"report: {watch.output}/report.html", highlight=False, soft_wrap=True)
+            table.add_row(feature["name"], *shown, f"{feature['psi']:.3f}", f"{feature['p_value']:.2g}", drifted)
+        yield table
+    elif drift["verdict"] == "too-few":
+        minimum = f"{drift['minimum_photos']:,}"
+        yield f"{minimum} photos are needed, and {minimum} in the baseline, which has {drift['baseline_photos']:,}"
+    for reason, number in drift["refused"].items():
+        yield Text(f"{number:,} captures not used: {reason}", style="dim")
+    yield f"report: {watch.output}/report.html"

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import RELEASE, app, options_of, status, write_json
+from pipeline.cli.app import RELEASE, app, options_of
+from pipeline.cli.output import AsJson, complain, show, status, write_json
 
 if TYPE_CHECKING:
     from pipeline.operations.serving.predictions import Answer
 
-Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 Csv = Annotated[
     Path | None, typer.Option("--csv", metavar="FILE", dir_okay=False, help="Write the counts to this file.")
 ]
-# More answers than a person reads are summed up.
+# More photos than this are summed up by their count.
 ROWS_SHOWN = 40
 
 
@@ -27,13 +26,13 @@ def predict(
     context: typer.Context,
     photos: Annotated[
         list[str],
-        typer.Argument(metavar="PHOTO...", help="JPEG files, folders of them, or s3:// objects and prefixes."),
+        typer.Argument(metavar="PHOTO", help="JPEG files, folders of JPEG files, or s3:// objects and prefixes."),
     ],
-    concurrency: Annotated[int, typer.Option(min=1, max=32, help="Photos sent at the same time.")] = 4,
+    concurrency: Annotated[int, typer.Option(min=1, max=32, help="Number of photos sent at the same time.")] = 4,
     csv_file: Csv = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Count the objects in photos with the endpoint. Exits with 1 when a photo could not be counted."""
+    """Count the objects in photos with the endpoint. Exit status 1 if a photo has no count."""
     from pipeline.operations.serving import predictions
     from pipeline.operations.serving.photos import Reader
 
@@ -47,19 +46,22 @@ def predict(
 @app.command(rich_help_panel=RELEASE)
 def batch(  # noqa: PLR0917  # a command's options
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="S3-PREFIX", help="s3://BUCKET/PREFIX with the photos.")],
-    version: Annotated[str, typer.Option(help="An approved version. Default: the latest.")] = "",
-    output: Annotated[str, typer.Option(metavar="S3-PREFIX", help="Default: a place of its own in the bucket.")] = "",
-    instances: Annotated[int, typer.Option(min=1, max=100)] = 1,
+    source: Annotated[str, typer.Argument(metavar="S3-PREFIX", help="Prefix of the photos: s3://BUCKET/PREFIX.")],
+    version: Annotated[str, typer.Option(help="Number or ARN of an approved version. Default: the latest.")] = "",
+    output: Annotated[
+        str,
+        typer.Option(metavar="S3-PREFIX", help="Prefix for the answers. Default: a new one in the pipeline's bucket."),
+    ] = "",
+    instances: Annotated[int, typer.Option(min=1, max=100, help="Number of instances.")] = 1,
     csv_file: Csv = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, and show the counts.")] = True,
-    as_json: Json = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the job, and show the counts.")] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Count the objects in all photos below an S3 prefix with a batch transform job; no endpoint is needed."""
     from pipeline.operations.serving import batch as operation
 
     if csv_file and not wait:
-        raise typer.BadParameter("--csv wants the counts, which --no-wait does not wait for")
+        raise typer.BadParameter("--csv needs the counts, which --no-wait does not wait for; leave one of them out")
     settings = options_of(context).prepared()
     job = operation.start(settings, source, version=version, output=output, instances=instances)
     typer.echo(f"job {job.name}: version {job.version} over {job.source}", err=True)
@@ -67,7 +69,7 @@ def batch(  # noqa: PLR0917  # a command's options
         with status("counting"):
             job = operation.wait(settings, job)
     if job.status not in ("Completed", "InProgress"):
-        typer.secho(f"job {job.name}: {job.status}: {job.failure}", err=True, fg="red")
+        complain(f"job {job.name}: {job.status}: {job.failure}")
         raise typer.Exit(1)
     typer.echo(f"answers: {job.output}/", err=True)
     if wait:
@@ -77,51 +79,61 @@ def batch(  # noqa: PLR0917  # a command's options
 
 
 def _show(answers: Iterator[Answer], csv_file: Path | None, as_json: bool) -> None:
-    """Write the answers as they come, or show them; exit with 1 where a photo has none."""
-    from pipeline.operations.serving import batch as operation
+    """Show or write the answers; raises typer.Exit(1) where a photo has no count."""
     from pipeline.operations.serving.predictions import NotCounted
 
     if as_json:
-        found = list(_written(answers, csv_file))
-        write_json(found)
-        if csv_file:
-            typer.echo(f"wrote {csv_file}", err=True)
-        if any(isinstance(one, NotCounted) for one in found):
-            raise typer.Exit(1)
-        return
-    shown: list[Answer] = []
-    counts, reasons = operation.tally(_kept(_written(answers, csv_file), shown))
-    from rich.console import Console
-
-    from pipeline.cli.views.endpoint import counts_table
-    from pipeline.cli.views.runs import predictions_table
-
-    console = Console()
+        every = list(_written(answers, csv_file))
+        write_json(every)
+        failed = any(isinstance(answer, NotCounted) for answer in every)
+    else:
+        failed = _show_for_people(_written(answers, csv_file), hint=csv_file is None)
     if csv_file:
         typer.echo(f"wrote {csv_file}", err=True)
-    if len(shown) <= ROWS_SHOWN:
-        if counts:
-            console.print(predictions_table(one for one in shown if not isinstance(one, NotCounted)), highlight=False)
-        for one in shown:
-            if isinstance(one, NotCounted):
-                typer.secho(f"{one.source}: {one.reason}", err=True, fg="red")
-    else:
-        console.print(counts_table(dict(counts), dict(reasons)), highlight=False)
-        if not csv_file:
-            typer.echo("for each photo's count: --csv FILE", err=True)
-    if reasons:
+    if failed:
         raise typer.Exit(1)
 
 
-def _kept(answers: Iterable[Answer], shown: list[Answer]) -> Iterator[Answer]:
-    """The answers, of which the first are kept: one more than are shown, which tells that there are more."""
-    for one in answers:
-        if len(shown) <= ROWS_SHOWN:
-            shown.append(one)
-        yield one
+def _show_for_people(answers: Iterator[Answer], *, hint: bool) -> bool:
+    """Show each answer, or how many there are by count; whether a photo has no count."""
+    from pipeline.operations.serving import batch as operation
+
+    first: list[Answer] = []
+    counts, reasons = operation.tally(_collected(answers, first))
+    if len(first) <= ROWS_SHOWN:
+        _show_each(first)
+    else:
+        from pipeline.cli.views.endpoint import counts_table
+
+        show(counts_table(counts, reasons))
+        if hint:
+            typer.echo("for the count of each photo: --csv FILE", err=True)
+    return bool(reasons)
+
+
+def _show_each(answers: Sequence[Answer]) -> None:
+    from pipeline.cli.views.endpoint import predictions_table
+    from pipeline.operations.serving.predictions import NotCounted
+
+    counted = [answer for answer in answers if not isinstance(answer, NotCounted)]
+    if counted:
+        show(predictions_table(counted))
+    for answer in answers:
+        if isinstance(answer, NotCounted):
+            complain(f"{answer.source}: {answer.reason}")
+
+
+def _collected(answers: Iterable[Answer], first: list[Answer]) -> Iterator[Answer]:
+    """The answers; `first` gets as many as are shown and one more, by which the caller sees that there are more."""
+    for answer in answers:
+        if len(first) <= ROWS_SHOWN:
+            first.append(answer)
+        yield answer
 
 
 def _written(answers: Iterable[Answer], csv_file: Path | None) -> Iterator[Answer]:
+    import csv
+
     from pipeline.operations.serving.predictions import NotCounted
 
     if csv_file is None:
@@ -130,13 +142,13 @@ def _written(answers: Iterable[Answer], csv_file: Path | None) -> Iterator[Answe
     with csv_file.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["photo", "count", "expected", "confidence", "model_version", "error"])
-        for one in answers:
-            if isinstance(one, NotCounted):
-                writer.writerow([one.source, "", "", "", "", one.reason])
+        for answer in answers:
+            if isinstance(answer, NotCounted):
+                writer.writerow([answer.source, "", "", "", "", answer.reason])
             else:
-                row = [one.source, one.count, f"{one.expected:.6f}", f"{one.confidence:.6f}", one.model_version, ""]
-                writer.writerow(row)
-            yield one
+                numbers = [answer.count, f"{answer.expected:.6f}", f"{answer.confidence:.6f}", answer.model_version]
+                writer.writerow([answer.source, *numbers, ""])
+            yield answer
 
 
 def _with_progress(answers: Iterator[Answer], number: int) -> Iterator[Answer]:
@@ -149,6 +161,6 @@ def _with_progress(answers: Iterator[Answer], number: int) -> Iterator[Answer]:
         return
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("counting", total=number)
-        for one in answers:
+        for answer in answers:
             bar.advance(task)
-            yield one
+            yield answer

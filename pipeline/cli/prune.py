@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import options_of, status, write_json
+from pipeline.cli.app import options_of
 from pipeline.cli.dataset import datasets
+from pipeline.cli.output import AsJson, complain, show, status, write_json
 
 if TYPE_CHECKING:
-    from pipeline.operations.dataset.prune_plan import Plan
+    from pipeline.operations.dataset.prune_plan import PrunePlan
     from pipeline.settings import Settings
 
 _DAYS = 90
@@ -22,21 +23,19 @@ def prune(
     context: typer.Context,
     days: Annotated[
         int,
-        typer.Option(max=36_500, help="What was used or written in so many days stays; more than cache.keep_for."),
+        typer.Option(max=36_500, help="Keep what was used or written in these days; more than cache.keep_for."),
     ] = _DAYS,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write JSON for machines; with --yes alone it deletes.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Remove old shards and labels that no data set of the last days uses: shows what goes and what stays, then asks.
+    """Delete old shards and labels that no recent data set uses: lists what is deleted and what stays, then asks.
 
-    Nothing does this by itself. Without a terminal, and without --yes, it only shows. Exits with 1 where something
-    could not be deleted; run it again then.
+    Without a terminal, or with --json, it deletes nothing unless --yes is given. Exit status 1 if something could not
+    be deleted; then run it again.
     """
     from datetime import UTC, datetime
 
-    from pipeline.cli.views import prune as prune_display
+    from pipeline.cli.views import prune as prune_view
     from pipeline.clients import verify_account
     from pipeline.operations.dataset import prune_plan as planning
 
@@ -44,23 +43,23 @@ def prune(
     settings = options.connected()
     verify_account(settings)
     now = datetime.now(UTC)
-    with status("looking for what no data set uses"):
+    with status("looking for shards and labels that no data set uses"):
         plan = planning.make(settings, days, now)
     if not as_json:
-        prune_display.show(settings, plan, now.date())
-    if plan.empty or not (yes or (not as_json and _somebody_answers())):
+        show(*prune_view.plan_page(settings, plan, now.date()))
+    if plan.empty or not (yes or (not as_json and _can_ask())):
         if as_json:
-            write_json(prune_display.flat(plan))
+            write_json(prune_view.flat(plan))
         elif not plan.empty:
-            typer.echo("nothing was deleted; to delete it, say --yes", err=True)
+            typer.echo("nothing was deleted; to delete it: --yes", err=True)
         return
     if not yes:
-        typer.confirm(f"Delete {prune_display.counted(plan)}?", abort=True, err=True)
+        typer.confirm(f"Delete {prune_view.counted(plan)}?", abort=True, err=True)
     _remove(settings, plan, as_json=as_json)
 
 
-def _remove(settings: Settings, plan: Plan, *, as_json: bool) -> None:
-    from pipeline.cli.views import prune as prune_display
+def _remove(settings: Settings, plan: PrunePlan, *, as_json: bool) -> None:
+    from pipeline.cli.views import prune as prune_view
     from pipeline.operations.dataset import prune_deletion as deletion
     from pipeline.operations.dataset.prune_deletion import Refused
 
@@ -71,18 +70,18 @@ def _remove(settings: Settings, plan: Plan, *, as_json: bool) -> None:
             for removed in deletion.carry_out(settings, plan):
                 objects, size = objects + removed.objects, size + removed.size
                 refused += removed.refused
-                spinner.update(f"[dim]deleting: {objects:,} objects are gone[/dim]")
+                spinner.update(f"[dim]deleting: {objects:,} objects deleted[/dim]")
     finally:
-        # Also where it is broken off, as what is gone is gone.
+        # Also after an error: report what was deleted before it.
         if as_json:
-            write_json(prune_display.flat(plan, objects, size, refused))
+            write_json(prune_view.flat(plan, objects, size, refused))
         elif objects:
-            typer.echo(f"deleted: {objects:,} objects, {prune_display.gigabytes(size)} GB")
+            typer.echo(f"deleted: {objects:,} objects, {prune_view.gigabytes(size)} GB")
     for refusal in refused:
-        typer.secho(f"remains: s3://{settings.data.bucket}/{refusal.key}: {refusal.reason}", err=True, fg="red")
+        complain(f"remains: s3://{settings.data.bucket}/{refusal.key}: {refusal.reason}")
     if refused:
         raise typer.Exit(1)
 
 
-def _somebody_answers() -> bool:
+def _can_ask() -> bool:
     return sys.stdin.isatty()

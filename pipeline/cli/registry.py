@@ -1,32 +1,30 @@
-"""Commands: models, models compare, approve, reject."""
+"""Commands: models, models compare, approve, reject, lineage."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from pipeline.cli.app import PROGRAM, RELEASE, app, options_of, status, write_json
+from pipeline.cli.app import PROGRAM, RELEASE, app, options_of
+from pipeline.cli.help import Application
+from pipeline.cli.output import AsJson, show, status, warn, write_json
 
-if TYPE_CHECKING:
-    from pipeline.operations.models.registry import Version
-
-REFERENCE = "A version's number or ARN, or 'latest'."
+REFERENCE = "Number or ARN of a version, or 'latest'."
 VersionArgument = Annotated[str, typer.Argument(metavar="VERSION", help=REFERENCE)]
-Comment = Annotated[str, typer.Option("--comment", "-m", help="Why; kept with the version.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+Comment = Annotated[str, typer.Option("--comment", "-m", help="Reason, which the version keeps.", show_default=False)]
 
-models = typer.Typer(invoke_without_command=True, rich_markup_mode="rich")
+models = Application(invoke_without_command=True)
 app.add_typer(models, name="models", rich_help_panel=RELEASE)
 
 
 @models.callback()
 def listing(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, help="Number of versions.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """List the registered versions of the model, with what they reached; compare two of them."""
+    """List the newest versions of the model with their metrics; compare two of them."""
     if context.invoked_subcommand is not None:
         return
     from pipeline.operations.models import registry
@@ -34,52 +32,41 @@ def listing(
     options = options_of(context)
     settings = options.connected()
     with status("reading the registry"):
-        found = registry.versions(settings, limit)
+        versions = registry.versions(settings, limit)
     if as_json:
-        write_json([one.flat() for one in found])
-    elif found:
-        _show(found)
+        write_json([version.flat() for version in versions])
+    elif versions:
+        from rich.text import Text
+
+        from pipeline.cli.views.registry import notes, versions_table
+
+        show(versions_table(versions), *(Text(line, style="dim") for line in notes(versions)))
     else:
         typer.echo(registry.no_versions(settings).replace(PROGRAM, options.command()))
-    for one in found:
-        if one.evaluation.problem:
-            typer.secho(f"{one.name}: {one.evaluation.problem}", err=True, fg="yellow")
-
-
-def _show(found: list[Version]) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    from pipeline.cli.views import registry as registry_display
-
-    console = Console()
-    for table in registry_display.tables(found, console):
-        console.print(table, highlight=False)
-    for note in registry_display.notes(found):
-        console.print(Text(note, style="dim"), highlight=False)
+    for version in versions:
+        if version.evaluation.problem:
+            warn(f"{version.name}: {version.evaluation.problem}")
 
 
 @models.command()
 def compare(
     context: typer.Context,
     first: Annotated[str, typer.Argument(metavar="A", help=REFERENCE)],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another; differences are B less A.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another version; differences are B minus A.")],
     as_json: AsJson = False,
 ) -> None:
-    """Compare two versions: metrics, classes, and what the photos that both counted say."""
+    """Compare two versions: metrics, accuracy by class, and differences on the photos that both counted."""
     from pipeline.operations.models import comparison
 
     settings = options_of(context).connected()
     with status("reading both evaluations"):
-        found = comparison.compare(settings, first, second)
+        compared = comparison.compare(settings, first, second)
     if as_json:
-        write_json(found.flat())
+        write_json(compared.flat())
         return
-    from rich.console import Console
+    from pipeline.cli.views.registry import comparison_page
 
-    from pipeline.cli.views import registry as registry_display
-
-    Console().print(registry_display.comparison(found), highlight=False)
+    show(*comparison_page(compared))
 
 
 @app.command(rich_help_panel=RELEASE)
@@ -87,9 +74,9 @@ def approve(
     context: typer.Context,
     version: VersionArgument,
     comment: Comment = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until it serves and has passed its test.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the endpoint serves it.")] = False,
 ) -> None:
-    """Approve a version: the endpoint is created, or updated to it."""
+    """Approve a version; the endpoint is created with it, or updated to it."""
     from pipeline.operations.models import registry
 
     options = options_of(context)
@@ -106,8 +93,24 @@ def approve(
 
 @app.command(rich_help_panel=RELEASE)
 def reject(context: typer.Context, version: VersionArgument, comment: Comment = "") -> None:
-    """Reject a version: it will not be deployed."""
+    """Reject a version, so that it is not deployed."""
     from pipeline.operations.models import registry
 
     rejected = registry.decide(options_of(context).connected(), version, "Rejected", comment)
     typer.echo(f"rejected: {rejected.arn}")
+
+
+@app.command(rich_help_panel=RELEASE)
+def lineage(context: typer.Context, version: VersionArgument, as_json: AsJson = False) -> None:
+    """Show what a version comes from: its run, training job, data set, query and photos."""
+    from pipeline.operations.models import lineage as operation
+
+    settings = options_of(context).connected()
+    with status("reading the lineage"):
+        links = operation.read(settings, version)
+    if as_json:
+        write_json(links.flat())
+        return
+    from pipeline.cli.views.lineage import lineage_page
+
+    show(*lineage_page(links))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import INTERRUPTED, RUN, Options, app, options_of, status, write_json
+from pipeline.cli.app import INTERRUPTED, RUN, Options, app, options_of
+from pipeline.cli.output import AsJson, note, show, status, warn, write_json
 
 if TYPE_CHECKING:
     from pipeline.operations.caching.reuse import Expectation, Planned
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from pipeline.operations.runs.logs import Line
     from pipeline.settings import Settings
 
-RunArgument = Annotated[str, typer.Argument(metavar="[RUN]", help="A run's id or ARN, or 'latest'.")]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id or ARN of a run, or 'latest'.")]
 
 
 @app.command(rich_help_panel=RUN)
@@ -24,20 +24,21 @@ def start(
     *,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A value for this run; may come again."),
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Parameter of this run; repeat it for several."),
     ] = None,
     fresh: Annotated[
         list[str] | None,
         typer.Option(
             metavar="STEP",
-            help="Run QueryMetadata, ShardImages or TuneModel again, and what follows, whatever is cached; or 'all'.",
+            help="Run this step and the steps after it again, although their results are cached: QueryMetadata,"
+            " ShardImages, TuneModel or 'all'; repeat it for several.",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="A name to find the run by.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run, for the list of runs.", show_default=False)] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Start a run; say first which steps will come from the cache, and what that saves."""
+    """Start a run. First list the steps that will come from the cache, and what that saves."""
     import dataclasses
     from datetime import UTC, datetime
 
@@ -47,22 +48,22 @@ def start(
     from pipeline.operations.runs import executions, parameters
 
     options = options_of(context)
-    given = parameters.parse(parameter or [])
-    again = freshness.of(fresh or [], given, datetime.now(UTC))
-    values = {**given, **again.values}
+    chosen = parameters.parse(parameter or [])
+    again = freshness.of(fresh or [], chosen, datetime.now(UTC))
+    values = {**chosen, **again.values}
     settings = options.prepared()
     definition = executions.definition(client(settings, "sagemaker"), settings)
     freshness.check(again, definition.get("Parameters", []), settings.name)
     parameters.checked(definition.get("Parameters", []), values)
-    expected, unknown = _foretold(settings, Planned(definition, values, again.steps))
+    expected, problem = _forecast(settings, Planned(definition, values, again.steps))
     if not as_json:
-        _show_forecast(settings, expected, unknown)
+        _show_forecast(settings, expected, problem)
         for line in freshness.explanation(again, options.command()):
             typer.echo(line)
     execution = executions.start(settings, values, name=name)
     if as_json:
         write_json(
-            {**dataclasses.asdict(execution), "set": again.values, "expected": expected, "not_foretold": unknown}
+            {**dataclasses.asdict(execution), "set": again.values, "expected": expected, "forecast_problem": problem}
         )
     else:
         typer.echo(f"started: {execution.arn}", err=watch)
@@ -76,10 +77,10 @@ def start(
 def watch(
     context: typer.Context,
     run: RunArgument = "latest",
-    interval: Annotated[float, typer.Option(min=0.5, help="Seconds between two looks.")] = 3.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Write the run's state now as JSON, and end.")] = False,
+    interval: Annotated[float, typer.Option(min=0.5, help="Seconds between two requests for its state.")] = 3.0,
+    as_json: AsJson = False,
 ) -> None:
-    """Follow a run until it ends. Exit status 0 when it succeeded, 1 when not."""
+    """Follow a run until it ends. Exit status 0 if it succeeded, else 1. With --json: write its state once."""
     from pipeline.operations.caching import savings
     from pipeline.operations.runs import executions, progress
 
@@ -92,39 +93,35 @@ def watch(
     _follow(options, settings, execution, interval=interval)
 
 
-def _foretold(settings: Settings, planned: Planned) -> tuple[tuple[Expectation, ...], str]:
-    """What is expected of each step; nothing, and why, where that cannot be told: a run starts all the same."""
+def _forecast(settings: Settings, planned: Planned) -> tuple[tuple[Expectation, ...], str]:
+    """What is expected of each step; nothing, and why, where that is unknown. A run starts in any case."""
     from datetime import UTC, datetime
 
     from pipeline.cli.errors import explained
     from pipeline.operations.caching import reuse, savings
 
     try:
-        with status("looking what will come from the cache"):
+        with status("comparing with earlier runs"):
             return reuse.forecast(settings, planned, savings.reader(settings), datetime.now(UTC)), ""
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        return (), f"a definition is not of the known form ({type(error).__name__}: {error})"
-    except Exception as error:  # whatever AWS or the network did, it is no reason not to start
+        return (), f"a definition has an unknown form ({type(error).__name__}: {error})"
+    except Exception as error:  # an error of AWS or the network is no reason not to start
         return (), (explained(error) or str(error)).split(";")[0]
 
 
-def _show_forecast(settings: Settings, expected: tuple[Expectation, ...], unknown: str) -> None:
-    from rich.console import Console
-
+def _show_forecast(settings: Settings, expected: tuple[Expectation, ...], problem: str) -> None:
     from pipeline.cli.views.runs import forecast_lines, forecast_table
 
-    if unknown:
-        typer.secho(f"not foretold what comes from the cache: {unknown}", err=True, fg="yellow")
+    if problem:
+        warn(f"no forecast of the steps from the cache: {problem}")
     if expected:
-        Console().print(forecast_table(expected), highlight=False)
-        for line in forecast_lines(expected, local=settings.account.target == "local"):
-            typer.echo(line)
+        show(forecast_table(expected), *forecast_lines(expected, local=settings.account.target == "local"))
 
 
 def _follow(
     options: Options, settings: Settings, execution: Execution, *, interval: float = 3.0, quiet: bool = False
 ) -> None:
-    """Show a run to its end; raises typer.Exit(1) unless it succeeded, with 130 when the reader has seen enough."""
+    """Show a run to its end; raises typer.Exit: 1 if it failed, 130 for Ctrl-C."""
     from rich.console import Console
 
     from pipeline.cli.views.runs import follow_run, outcome_lines, registration_lines, saved_lines
@@ -132,20 +129,20 @@ def _follow(
     from pipeline.operations.models import registrations
     from pipeline.operations.runs import progress
 
-    # With --json stdout belongs to the machine.
+    # With --json stdout holds JSON alone.
     states = savings.reader(settings).each(progress.follow(settings, execution.arn, interval=interval))
     try:
         last = follow_run(states, Console(stderr=quiet))
     except KeyboardInterrupt:
         command = options.command()
-        typer.secho(f"the run goes on: {command} watch {execution.id}, or: {command} stop {execution.id}", err=True)
+        typer.secho(f"the run continues: {command} watch {execution.id}, or: {command} stop {execution.id}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     succeeded = last.execution.status == "Succeeded"
     for line in outcome_lines(last, options.command()):
         typer.secho(line, fg="green" if succeeded else "red", err=quiet or not succeeded)
     for line in saved_lines(last, local=settings.account.target == "local"):
         typer.echo(line, err=quiet)
-    # A step that registered has said which version it made.
+    # The line of a step that registered a version names that version.
     if not any(step.arn("RegisterModel") for step in last.steps):
         registration = registrations.of_run(settings, last.execution)
         for line in registration_lines(registration, options.command()):
@@ -157,37 +154,28 @@ def _follow(
 @app.command(rich_help_panel=RUN)
 def runs(
     context: typer.Context,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the newest.")] = 10,
-    as_json: Json = False,
+    limit: Annotated[int, typer.Option(min=1, help="Number of runs.")] = 10,
+    as_json: AsJson = False,
 ) -> None:
-    """List the newest runs."""
+    """List the newest runs, the latest first."""
     from pipeline.operations.models import registrations
     from pipeline.operations.runs import executions
 
     settings = options_of(context).connected()
-    found = executions.runs(settings, limit)
+    newest = executions.runs(settings, limit)
     if as_json:
-        write_json(found)
-        return
-    from rich.console import Console
+        write_json(newest)
+    elif newest:
+        from pipeline.cli.views.runs import runs_table
 
-    from pipeline.cli.views.runs import moment, reason, same_version, simple_table, status_text
-
-    if not found:
+        show(runs_table(newest, registrations.of_runs(settings, newest)))
+    else:
         typer.echo("no runs yet")
-        return
-    registered = registrations.of_runs(settings, found)
-    table = simple_table("run", "started", "status", "name", "")
-    for run in found:
-        same = registered.get(run.id)
-        note = same_version(same.version) if same and same.withheld else reason(run.failure)
-        table.add_row(run.id, moment(run.started), status_text(run.status), run.given_name, note)
-    Console().print(table, highlight=False)
 
 
 @app.command(rich_help_panel=RUN)
 def stop(context: typer.Context, run: RunArgument = "latest") -> None:
-    """Stop a run and the jobs that it has started."""
+    """Stop a run and the jobs that it started."""
     from pipeline.operations.runs import executions
 
     execution = executions.stop(options_of(context).connected(), run)
@@ -197,15 +185,15 @@ def stop(context: typer.Context, run: RunArgument = "latest") -> None:
 @app.command(rich_help_panel=RUN)
 def logs(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="STEP", help="A step's name, or 'endpoint', or 'deploy'.")],
-    run: Annotated[str, typer.Option(metavar="RUN", help="A run's id or ARN, or 'latest'.")] = "latest",
+    what: Annotated[str, typer.Argument(metavar="STEP", help="Name of a step, or 'endpoint', or 'deploy'.")],
+    run: Annotated[str, typer.Option(metavar="RUN", help="Id or ARN of a run, or 'latest'.")] = "latest",
     trial: Annotated[
         int | None,
-        typer.Option(min=1, help="Trial of TuneModel; else one that failed, else the newest.", show_default=False),
+        typer.Option(min=1, help="Trial of TuneModel. Default: a failed one, or the newest.", show_default=False),
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the run ends.")] = False,
 ) -> None:
-    """Print what a step's job, the endpoint or the deploy function wrote."""
+    """Print the log of a step's job, of the endpoint or of the deploy function."""
     from pipeline.operations.runs import executions, progress
     from pipeline.operations.runs import logs as operation
 
@@ -222,13 +210,13 @@ def logs(
         def ended() -> bool:
             return executions.resolve(settings, execution.arn).ended
 
-    typer.secho(source.title, err=True, dim=True)
+    note(source.title)
     lines = operation.follow(settings, source, ended) if follow else operation.read(settings, source)
     for line in lines:
         _print_line(line)
 
 
 def _print_line(line: Line) -> None:
-    # A stream is JOB/HOST-TIME; the messages carry their own time.
+    # A stream is named JOB/HOST-TIME; each message has a time of its own.
     host = line.stream.rsplit("/", 1)[-1].rsplit("-", 1)[0] if "/algo-" in line.stream else ""
     typer.echo(f"{host}  {line.message}" if host else line.message)

@@ -6,88 +6,91 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import RUN, app, options_of, write_json
+from pipeline.cli.app import RUN, app, options_of
+from pipeline.cli.output import AsJson, show, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pipeline.cli.tables import Table
     from pipeline.operations.runs.schedules import Schedule
 
-Json = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 _TIME = "YYYY-MM-DD[THH:MM:SS]"
 
 
 @app.command(rich_help_panel=RUN)
 def schedule(  # noqa: PLR0917  # a command's options
     context: typer.Context,
-    expression: Annotated[str, typer.Argument(help="'rate(1 day)', 'cron(0 3 * * ? *)' or 'at(2030-12-01T03:00:00)'.")],
-    name: Annotated[str, typer.Option(help="Which schedule. Default: NAME-runs, after the pipeline.")] = "",
-    timezone: Annotated[str, typer.Option(metavar="ZONE", help="Such as Europe/Berlin.")] = "UTC",
+    expression: Annotated[
+        str,
+        typer.Argument(metavar="EXPRESSION", help="'rate(1 day)', 'cron(0 3 * * ? *)' or 'at(2030-12-01T03:00:00)'."),
+    ],
+    name: Annotated[str, typer.Option(help="Name of the schedule. Default: PIPELINE-runs.")] = "",
+    timezone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone, for example Europe/Berlin.")] = "UTC",
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A value for its runs; may come again."),
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Parameter of its runs; repeat it for several."),
     ] = None,
     start: Annotated[
-        str, typer.Option(metavar=_TIME, help="Not before, in the time zone; without it a rate begins at once.")
+        str, typer.Option(metavar=_TIME, help="First possible time, in the time zone. Default: a rate starts at once.")
     ] = "",
-    end: Annotated[str, typer.Option(metavar=_TIME, help="Not after, in the time zone.")] = "",
-    as_json: Json = False,
+    end: Annotated[str, typer.Option(metavar=_TIME, help="Last possible time, in the time zone.")] = "",
+    as_json: AsJson = False,
 ) -> None:
-    """Start runs by the clock: make a schedule, or change it."""
+    """Create or change a schedule that starts runs."""
     from pipeline.operations.runs import parameters, schedules
 
     options = options_of(context)
     values = parameters.parse(parameter or [])
-    # A mistake is told before anything is prepared.
+    # A mistake is reported before anything is prepared.
     schedules.check_times(expression, timezone, start, end)
     done = schedules.put(options.prepared(), expression, values, name=name, timezone=timezone, start=start, end=end)
     if as_json:
         write_json(done)
         return
-    from pipeline.cli.views.runs import moment
+    from pipeline.cli.views.cells import moment
 
-    made = done.schedule
-    typer.echo(f"{done.change}: {made.arn}")
-    if made.next_run is not None:
-        typer.echo(f"next run: {moment(made.next_run)}")
+    typer.echo(f"{done.change}: {done.schedule.arn}")
+    if done.schedule.next_run is not None:
+        typer.echo(f"next run: {moment(done.schedule.next_run)}")
 
 
 @app.command(name="schedules", rich_help_panel=RUN)
-def listing(context: typer.Context, as_json: Json = False) -> None:
-    """List the pipeline's schedules, and when each is due next."""
+def listing(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the pipeline's schedules and the next time of each."""
     from pipeline.operations.runs import schedules
 
     options = options_of(context)
-    found = schedules.schedules(options.connected())
+    each = schedules.schedules(options.connected())
     if as_json:
-        write_json(found)
-    elif found:
-        _show(found)
+        write_json(each)
+    elif each:
+        show(_table(each))
     else:
-        typer.echo(f"no schedules yet; make one: {options.command()} schedule 'rate(1 day)'")
+        typer.echo(f"no schedules yet; create one: {options.command()} schedule 'rate(1 day)'")
 
 
-def _show(found: list[Schedule]) -> None:
-    from rich.console import Console
+def _table(schedules: Iterable[Schedule]) -> Table:
+    from pipeline.cli.tables import Column, Table
+    from pipeline.cli.views.cells import moment
 
-    from pipeline.cli.views.runs import moment, simple_table
-
-    table = simple_table("schedule", "due", "next", "starts")
-    for whole in ("schedule", "next"):
-        next(column for column in table.columns if column.header == whole).no_wrap = True
-    for one in found:
-        values = " ".join(f"{name}={value}" for name, value in one.parameters.items())
-        never = "disabled" if one.state == "DISABLED" else "never"
-        following = moment(one.next_run) if one.next_run else never
-        table.add_row(one.name, f"{one.expression} {one.timezone}", following, f"{one.starts} {values}")
-    Console().print(table, highlight=False)
+    table = Table("schedule", Column("due", "time"), Column("next", "time", 2), "starts")
+    for schedule in schedules:
+        values = " ".join(f"{name}={value}" for name, value in schedule.parameters.items())
+        never = "disabled" if schedule.state == "DISABLED" else "never"
+        following = moment(schedule.next_run) if schedule.next_run else never
+        starts = f"{schedule.starts} {values}".rstrip()
+        table.add_row(schedule.name, f"{schedule.expression} {schedule.timezone}", following, starts)
+    return table
 
 
 @app.command(rich_help_panel=RUN)
 def unschedule(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Default: NAME-runs, after the pipeline.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule. Default: PIPELINE-runs.")] = "",
 ) -> None:
-    """Remove a schedule; runs that it has started go on."""
+    """Delete a schedule; runs that it started continue."""
     from pipeline.operations.runs import schedules
 
     removed = schedules.remove(options_of(context).connected(), name)
-    typer.echo(f"removed: {removed.arn}")
+    typer.echo(f"deleted: {removed.arn}")

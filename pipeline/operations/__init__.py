@@ -1,1 +1,1 @@
-"""What one does to the pipeline: one module a noun, plain functions over AWS's own APIs."""
+"""Operations on the pipeline: one module per noun, plain functions over AWS's own APIs."""

@@ -1,4 +1,4 @@
-"""What can be known about the pipeline without an account: it compiles, and the service's model agrees."""
+"""Checks of the pipeline that need no account: it compiles, and its requests are valid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from steps.contracts.errors import PipelineError
 
 @dataclass(frozen=True)
 class StepSummary:
-    """A step of the definition; `image` is empty where it runs none."""
+    """A step of the definition; `image` is empty for a step without one."""
 
     name: str
     kind: str
@@ -24,7 +24,7 @@ class StepSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """A definition in brief. Two definitions with one `sha256` are the same bytes."""
+    """A summary of a definition; `sha256` is the hash of its text."""
 
     name: str
     account: str
@@ -37,9 +37,9 @@ class Summary:
 
 
 def checked_definition(settings: Settings, source: Source | None = None) -> str:
-    """The compiled definition, once botocore's model of the service has nothing against it.
+    """The compiled definition, valid by botocore's model of the service.
 
-    Raises PipelineError with one line for each problem.
+    Raises PipelineError with one line per problem.
     """
     from pipeline.aws.validation import validate_definition
     from pipeline.definition import compile_definition
@@ -51,8 +51,8 @@ def checked_definition(settings: Settings, source: Source | None = None) -> str:
     return definition
 
 
-def summarized(settings: Settings, text: str) -> Summary:
-    """The compiled definition `text` in brief."""
+def summarize(settings: Settings, text: str) -> Summary:
+    """Summary of the compiled definition `text`."""
     definition = json.loads(text)
     return Summary(
         name=settings.name,
@@ -60,7 +60,7 @@ def summarized(settings: Settings, text: str) -> Summary:
         region=settings.account.region,
         target=settings.account.target,
         steps=tuple(_steps(definition["Steps"])),
-        parameters=tuple(one["Name"] for one in definition["Parameters"]),
+        parameters=tuple(parameter["Name"] for parameter in definition["Parameters"]),
         bytes=len(text.encode()),
         sha256=hashlib.sha256(text.encode()).hexdigest(),
     )
@@ -75,7 +75,7 @@ def _steps(steps: list[dict[str, Any]]) -> Iterator[StepSummary]:
 
 
 def _image(arguments: dict[str, Any]) -> str:
-    """Repository and tag of the image a step runs, without the registry's host."""
+    """Repository and tag of a step's image, without the registry's host."""
     match arguments:
         case {"AppSpecification": {"ImageUri": str(uri)}}:
             pass

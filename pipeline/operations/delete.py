@@ -1,148 +1,154 @@
-"""Take the pipeline out of its account: what was found, one thing after the other, each in its turn.
+"""Delete the pipeline from its account, resource by resource.
 
-Schedules first, so that nothing starts a run any more; the endpoint after its scaling and before what it is made of;
-the pipeline last but for the versions, which go only when they are asked for. What cannot be deleted is reported, and
-the rest goes on.
+Schedules go first, so that nothing starts a run. The endpoint goes after its scaling and before its configuration and
+models. The pipeline goes last, except for the model versions, which are deleted only when requested. A resource that
+cannot be deleted is reported, and the deletion continues.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.aws import errors as aws_errors
 from pipeline.aws.responses import exists, says_missing
+from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.operations import inventory
-from pipeline.operations.inventory import Item
+from pipeline.operations.inventory import Resource
+from pipeline.operations.runs import executions
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 from steps.contracts.names import SCALABLE_DIMENSION
 
-# SageMaker takes minutes to end an endpoint's instances.
+# SageMaker takes minutes to delete an endpoint.
 ENDPOINT_SECONDS = 900.0
+POLL_SECONDS = 2.0
 _CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
-# SageMaker deletes a configuration that an endpoint runs on, and the endpoint cannot be changed any more.
+# SageMaker deletes a configuration that an endpoint uses, and then the endpoint can no longer be changed.
 _OF_ENDPOINT = ("endpoint configuration", "model")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What goes, in the order in which it goes, and what stays."""
+class DeletionPlan:
+    """The resources to delete, in their order, and a line for each thing that is retained."""
 
-    items: tuple[Item, ...]
-    kept: tuple[str, ...]
+    resources: tuple[Resource, ...]
+    retained: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item; `reason` where it remains."""
+    """The result for one resource, with the reason where it remains."""
 
-    item: Item
+    resource: Resource
     change: Literal["deleted", "was gone", "remains"]
     reason: str = ""
 
 
-def plan(settings: Settings, *, packages: bool = False) -> Plan:
-    """What there is to delete; with `packages` also the versions and their group.
+def plan(settings: Settings, *, packages: bool = False) -> DeletionPlan:
+    """The resources to delete; with `packages` also the model versions and their group.
 
-    Raises PipelineError while runs are under way, which have to be stopped first, or the endpoint is being changed.
+    Raises PipelineError while runs are in progress, which have to be stopped first, or the endpoint is being changed.
     """
-    found = inventory.endpoint(settings)
-    another = inventory.anothers(settings, found) if found else ""
-    if found and not another and found["EndpointStatus"] in _CHANGING:
+    endpoint = inventory.describe_endpoint(settings)
+    foreign = inventory.why_not_ours(settings, endpoint) if endpoint else ""
+    if endpoint and not foreign and endpoint["EndpointStatus"] in _CHANGING:
         raise PipelineError(
-            f"the endpoint {settings.endpoint.name} is {found['EndpointStatus']}, and cannot be deleted before that"
+            f"the endpoint {settings.endpoint.name} is {endpoint['EndpointStatus']} and cannot be deleted before that"
             " ends; see: python -m pipeline endpoint"
         )
-    if ids := inventory.running(settings):
-        stop = "; ".join(f"python -m pipeline stop {one}" for one in ids)
-        raise PipelineError(f"{len(ids)} run(s) are under way, and would be lost; stop them first: {stop}")
-    items = [
-        *inventory.of_schedules(settings),
-        *([] if another else inventory.of_endpoint(settings)),
-        *inventory.of_models(settings),
-        *inventory.of_pipeline(settings),
+    if runs := executions.running(settings):
+        stop = "; ".join(f"python -m pipeline stop {run}" for run in runs)
+        raise PipelineError(f"{len(runs)} run(s) in progress would be lost; stop them first: {stop}")
+    resources = [
+        *inventory.schedule_resources(settings),
+        *([] if foreign else inventory.endpoint_resources(settings)),
+        *inventory.model_resources(settings),
+        *inventory.pipeline_resources(settings),
     ]
-    if found and another:
-        # It runs on its configuration, whatever name that has.
-        its = ("endpoint configuration", found["EndpointConfigName"])
-        items = [one for one in items if (one.kind, one.name) != its]
-    versions = list(inventory.of_registry(settings))
-    kept = [f"all data below {settings.root_uri}", f"the stack {settings.stack}: bucket, roles, images, rules", "logs"]
+    if endpoint and foreign:
+        # The foreign endpoint needs its configuration, even if that has a name of ours.
+        used = ("endpoint configuration", endpoint["EndpointConfigName"])
+        resources = [resource for resource in resources if (resource.kind, resource.name) != used]
+    versions = list(inventory.registry_resources(settings))
+    retained = [
+        f"all data below {settings.root_uri}",
+        f"the stack {settings.stack}: bucket, roles, images, rules",
+        "logs",
+    ]
     if packages:
-        items += versions
+        resources += versions
     elif versions:
         number = len(versions) - 1
-        kept.insert(0, f"the group {settings.registry.group} with {number} model version(s); --packages deletes them")
-    if another:
-        kept.insert(0, another)
-    return Plan(tuple(items), tuple(kept))
+        group = settings.registry.group
+        retained.insert(0, f"the group {group} with {number} model version(s); --packages deletes them")
+    if foreign:
+        retained.insert(0, foreign)
+    return DeletionPlan(tuple(resources), tuple(retained))
 
 
-def carry_out(settings: Settings, doomed: Plan, *, sleep: Callable[[float], None] = time.sleep) -> Iterator[Outcome]:
-    """Delete the plan's items one by one, and say of each what became of it. Times are in seconds."""
+def carry_out(settings: Settings, plan: DeletionPlan, *, poll: float = POLL_SECONDS) -> Iterator[Outcome]:
+    """Delete the plan's resources one by one; yields each outcome. `poll` is the seconds between two looks."""
     endpoint_remains = False
-    for item in doomed.items:
-        if endpoint_remains and item.kind in _OF_ENDPOINT:
-            yield Outcome(item, "remains", "the endpoint does, and is made of it")
+    for resource in plan.resources:
+        if endpoint_remains and resource.kind in _OF_ENDPOINT:
+            yield Outcome(resource, "remains", "the endpoint remains and uses it")
             continue
-        outcome = _attempt(settings, item, sleep)
-        endpoint_remains |= item.kind == "endpoint" and outcome.change == "remains"
+        outcome = _attempt(settings, resource, poll)
+        endpoint_remains |= resource.kind == "endpoint" and outcome.change == "remains"
         yield outcome
 
 
-def _attempt(settings: Settings, item: Item, sleep: Callable[[float], None]) -> Outcome:
+def _attempt(settings: Settings, resource: Resource, poll: float) -> Outcome:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        _delete(settings, item, sleep)
+        _delete(settings, resource, poll)
     except (BotoCoreError, ClientError) as error:
         if isinstance(error, ClientError) and says_missing(error):
-            return Outcome(item, "was gone")
-        return Outcome(item, "remains", aws_errors.explained(error))
+            return Outcome(resource, "was gone")
+        return Outcome(resource, "remains", aws_errors.explained(error))
     except PipelineError as error:
-        return Outcome(item, "remains", str(error))
-    return Outcome(item, "deleted")
+        return Outcome(resource, "remains", str(error))
+    return Outcome(resource, "deleted")
 
 
-def _delete(settings: Settings, item: Item, sleep: Callable[[float], None]) -> None:
+def _delete(settings: Settings, resource: Resource, poll: float) -> None:
     sagemaker = client(settings, "sagemaker")
-    match item.kind:
+    match resource.kind:
         case "schedule":
-            client(settings, "scheduler").delete_schedule(Name=item.name, GroupName=item.where)
+            client(settings, "scheduler").delete_schedule(Name=resource.name, GroupName=resource.where)
         case "schedule group":
-            client(settings, "scheduler").delete_schedule_group(Name=item.name)
+            client(settings, "scheduler").delete_schedule_group(Name=resource.name)
         case "scaling":
             client(settings, "application-autoscaling").deregister_scalable_target(
                 ServiceNamespace="sagemaker",
-                ResourceId=inventory.scaled_resource(item.name),
+                ResourceId=inventory.scaled_resource(resource.name),
                 ScalableDimension=SCALABLE_DIMENSION,
             )
         case "endpoint":
-            if (inventory.endpoint(settings) or {}).get("EndpointStatus") != "Deleting":
-                sagemaker.delete_endpoint(EndpointName=item.name)
-            _wait_until_gone(sagemaker, item.name, sleep)
+            if (inventory.describe_endpoint(settings) or {}).get("EndpointStatus") != "Deleting":
+                sagemaker.delete_endpoint(EndpointName=resource.name)
+            _wait_for_deletion(sagemaker, resource.name, poll)
         case "endpoint configuration":
-            sagemaker.delete_endpoint_config(EndpointConfigName=item.name)
+            sagemaker.delete_endpoint_config(EndpointConfigName=resource.name)
         case "model":
-            sagemaker.delete_model(ModelName=item.name)
+            sagemaker.delete_model(ModelName=resource.name)
         case "pipeline":
-            sagemaker.delete_pipeline(PipelineName=item.name)
+            sagemaker.delete_pipeline(PipelineName=resource.name)
         case "model version":
-            sagemaker.delete_model_package(ModelPackageName=item.where)
+            sagemaker.delete_model_package(ModelPackageName=resource.where)
         case "model package group":
-            sagemaker.delete_model_package_group(ModelPackageGroupName=item.name)
+            sagemaker.delete_model_package_group(ModelPackageGroupName=resource.name)
 
 
-def _wait_until_gone(sagemaker: Any, name: str, sleep: Callable[[float], None]) -> None:
-    """Its configuration may be deleted only after it. Raises PipelineError where it does not end."""
-    waited, interval = 0.0, 2.0
-    while exists(sagemaker.describe_endpoint, EndpointName=name):
-        if waited >= ENDPOINT_SECONDS:
-            raise PipelineError(f"it is still being deleted after {waited:.0f} s; run this command again")
-        sleep(interval)
-        waited += interval
-        interval = min(2 * interval, 30.0)
+def _wait_for_deletion(sagemaker: Any, endpoint: str, poll: float) -> None:
+    """Wait until the endpoint is deleted, before its configuration. Raises PipelineError after ENDPOINT_SECONDS."""
+
+    def is_gone() -> bool | None:
+        return None if exists(sagemaker.describe_endpoint, EndpointName=endpoint) else True
+
+    if not wait_until(is_gone, ENDPOINT_SECONDS, poll):
+        raise PipelineError(f"it is still being deleted after {ENDPOINT_SECONDS:.0f} s; run this command again")

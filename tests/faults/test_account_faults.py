@@ -46,7 +46,7 @@ def answers(project: Path, compiled: Compiled, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
-    monkeypatch.setattr(upsert_module, "RACE_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(upsert_module, "CONFLICT_PAUSE_SECONDS", 0.001)
     with mock_aws():
         yield Answers()
 
@@ -154,7 +154,7 @@ def test_a_pipeline_that_cannot_be_taken_away_again_is_said_to_be_there(call: Ca
         message = f"User: u is not authorized to perform: sagemaker:{operation} on resource: x"
         answers.error(f"sagemaker.{operation}", "AccessDeniedException", message)
     line = line_of(call("upsert"))
-    assert line.startswith("the pipeline bins was created, but its model package group could not be")
+    assert line.startswith("the pipeline bins was created, its model package group could not be created")
     assert "sagemaker:CreateModelPackageGroup" in line
     assert "sagemaker:DeletePipeline" in line
 
@@ -261,14 +261,16 @@ def test_an_update_that_meets_another_is_tried_again(call: Call, answers: Answer
     assert answers.asked["sagemaker.UpdatePipeline"] == 3
 
 
-def test_an_update_that_never_gets_its_turn_is_one_line(call: Call, answers: Answers, compiled: Compiled) -> None:
+def test_an_update_that_never_gets_its_turn_is_one_line(
+    call: Call, answers: Answers, compiled: Compiled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upsert_module, "CONFLICT_SECONDS", 0.1)
     call("upsert")
     compiled({**DEFINITION, "Parameters": []})
     answers.error("sagemaker.UpdatePipeline", "ConflictException", "An update is in progress")
     line = line_of(call("upsert"))
     assert line == (
-        "somebody else is changing the pipeline bins at this moment; nothing was done, try again"
-        " (An update is in progress)"
+        "another change of the pipeline bins is in progress; nothing was changed, try again (An update is in progress)"
     )
     before = sagemaker().describe_pipeline(PipelineName="bins")["PipelineDefinition"]
     assert json.loads(before) == DEFINITION

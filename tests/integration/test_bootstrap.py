@@ -67,7 +67,7 @@ def test_an_account_is_made_kept_taken_over_and_erased(bootstrap, local_cloud):
     iam, operator = client("iam"), f"arn:aws:iam::{ACCOUNT.id}:policy/{NAME}-operator"
     iam.create_user(UserName="ana")
     iam.attach_user_policy(UserName="ana", PolicyArn=operator)
-    bootstrap("--delete", "--yes", refused=f"{NAME}-operator by the user ana")
+    bootstrap("--delete", "--yes", refused=f"{NAME}-operator to the user ana")
     iam.detach_user_policy(UserName="ana", PolicyArn=operator)
     assert bootstrap("--delete", "--yes")["stack"] == f"{NAME}-account"
     assert s3.get_object(Bucket=bucket, Key=photo)["Body"].read() == b"2"

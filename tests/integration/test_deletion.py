@@ -46,7 +46,7 @@ def test_the_preflight_finds_the_local_account_prepared_and_asks_it_everything(r
     results = {result.check: result for result in preflight.online(settings)}
     assert {name for name, result in results.items() if result.status == "failed"} == {"raw photos"}
     assert {name for name, result in results.items() if result.status == "not checked"} == {"permissions", "quotas"}
-    assert results["images"].detail == "those of every step are in the registry"
+    assert results["images"].detail == "every step's image is in the registry"
 
 
 def test_an_image_that_is_not_published_is_found_missing(registry):
@@ -74,7 +74,7 @@ def test_all_of_a_pipeline_goes_and_another_begins_without_its_past(registry):
     plan = delete.plan(settings, packages=True)
     outcomes = list(delete.carry_out(settings, plan))
 
-    assert [outcome.item.kind for outcome in outcomes] == [
+    assert [outcome.resource.kind for outcome in outcomes] == [
         "schedule",
         "schedule",
         "schedule group",
@@ -86,7 +86,7 @@ def test_all_of_a_pipeline_goes_and_another_begins_without_its_past(registry):
         "model package group",
     ]
     assert {outcome.change for outcome in outcomes} == {"deleted"}
-    assert delete.plan(settings, packages=True).items == ()
+    assert delete.plan(settings, packages=True).resources == ()
     assert sagemaker.list_tags(ResourceArn=endpoint_arn)["Tags"] == []
     # Runs go with their pipeline: one of the same name begins without.
     with pytest.raises(ClientError, match="does not exist"):

@@ -287,7 +287,7 @@ def test_a_person_approves_and_goes_back_by_a_command_and_what_came_after_is_rej
     before = registry.describe()
     assert registry.tags()["verdict"] == "accepted"
     status, out, _ = call("rollback", answer="n\n")
-    assert (status, "Go back to version 1, and reject every approved version after it?" in out) == (1, True)
+    assert (status, "Deploy version 1 again, and reject every approved version after it?" in out) == (1, True)
     assert registry.describe()["EndpointConfigName"] == before["EndpointConfigName"]
     with Asking(registry) as client:
         status, out, error = call("rollback", "--yes", "-m", "it counts boxes")
@@ -303,7 +303,7 @@ def test_a_person_approves_and_goes_back_by_a_command_and_what_came_after_is_rej
     rejected = versions.resolve(registry.settings, second)
     assert (rejected.status, rejected.comment) == ("Rejected", "it counts boxes")
     status, _, error = call("rollback", "--yes")
-    assert (status, error) == (1, "no version before 1 is approved; nothing to go back to\n")
+    assert (status, error) == (1, "no version before 1 is approved; there is none to roll back to\n")
 
 
 def test_a_good_version_takes_over_behind_its_canary_without_a_failed_request(registry):
@@ -377,7 +377,7 @@ def test_settings_of_the_endpoint_that_have_changed_come_with_the_next_deploymen
     endpoint = registry.settings.endpoint.model_copy(update={"capture_percent": 50})
     changed = registry.settings.model_copy(update={"endpoint": endpoint})
     account.prepare(changed)
-    done = deployment.deploy(changed, deployment.latest(changed))
+    done = deployment.deploy(changed, versions.latest_approved(changed))
     assert (done.version, done.decision) == (1, "updating")
     assert operation.wait(changed, done.arn, timeout=300, interval=0.2).captured_percent == 50
-    assert deployment.deploy(changed, deployment.latest(changed)).reason == "version 1 serves already"
+    assert deployment.deploy(changed, versions.latest_approved(changed)).reason == "version 1 serves already"

@@ -113,7 +113,7 @@ def test_each_link_of_a_version_is_there_with_its_facts(settings, made):
     arn = register(settings, uuid.uuid4().hex, [1, 2], [1, 2], metadata=made)
     listed = links(settings, arn)
     assert list(listed) == KINDS
-    assert {kind for kind, link in listed.items() if link.there} == set(KINDS) - {"commit", "images"}
+    assert {kind for kind, link in listed.items() if link.exists} == set(KINDS) - {"commit", "images"}
     assert listed["artifact"].facts["bytes"] == 5
     run = listed["run"]
     assert (run.id, run.facts["status"]) == (made["pipeline_execution_arn"], "Succeeded")
@@ -156,12 +156,12 @@ def test_a_link_that_is_gone_says_so_and_the_others_stay(settings, made):
         "parameter_ImageLocation": "s3://no-such-bucket-anywhere/raw",
     }
     listed = links(settings, register(settings, uuid.uuid4().hex, [1], [1], metadata={**made, **lost}))
-    gone = {kind for kind, link in listed.items() if link.there is False}
+    gone = {kind for kind, link in listed.items() if link.exists is False}
     assert gone == {"run", "tuning_job", "training_job", "index", "query", "raw_photos"}
-    assert {listed[kind].note for kind in gone} == {"no longer there"}
+    assert {listed[kind].note for kind in gone} == {"no longer exists"}
     assert listed["run"].facts["parameters"]["Epochs"] == "3"
     assert listed["index"].facts == {"sha256": made["dataset_sha256"]}
-    assert listed["artifact"].there
+    assert listed["artifact"].exists
 
 
 def test_an_index_that_was_written_anew_is_told_from_the_one_that_was_trained_on(settings, made, local_cloud):
@@ -170,15 +170,15 @@ def test_an_index_that_was_written_anew_is_told_from_the_one_that_was_trained_on
     local_cloud.client("s3").put_object(Bucket=bucket, Key=f"other/{NAME}", Body=body)
     arn = register(settings, uuid.uuid4().hex, [1], [1], metadata={**made, "index": f"s3://{bucket}/other"})
     link = links(settings, arn)["index"]
-    assert link.there
-    assert link.note.startswith("written again since: its hash is ")
+    assert link.exists
+    assert link.note.startswith("written again after the run: its hash is ")
     assert link.note.endswith(f"not {made['dataset_sha256'][:12]}")
 
 
 def test_a_model_whose_data_came_without_a_query_says_that_there_was_none(settings, made):
     metadata = {**made, "query_execution_id": "none"}
     asked = links(settings, register(settings, uuid.uuid4().hex, [1], [1], metadata=metadata))["query"]
-    assert (asked.id, asked.there, asked.note) == ("", None, "there was none")
+    assert (asked.id, asked.exists, asked.note) == ("", None, "none in this run")
 
 
 def test_a_link_that_one_may_not_look_at_says_so_and_the_others_stay(settings, made, monkeypatch):
@@ -197,11 +197,11 @@ def test_a_link_that_one_may_not_look_at_says_so_and_the_others_stay(settings, m
 
     monkeypatch.setattr(lineage, "client", client)
     listed = links(settings, arn)
-    assert listed["query"].there is None
+    assert listed["query"].exists is None
     assert listed["query"].note == (
         "these credentials may not look (GetQueryExecution): no athena:GetQueryExecution for you"
     )
-    assert listed["run"].there
+    assert listed["run"].exists
 
 
 def test_a_version_that_no_run_registered_says_so_in_a_line(settings):

@@ -108,7 +108,7 @@ def test_a_schedule_of_the_command_starts_a_run_with_its_parameters_at_its_time(
     listed = {schedule["name"]: schedule for schedule in json.loads(call("schedules", "--json"))}
     assert listed["later"]["next_run"] == "2100-01-01T00:00:00+00:00"
     assert listed[f"{pipeline}-runs"]["next_run"] is None
-    assert call("unschedule").startswith("removed: ")
+    assert call("unschedule").startswith("deleted: ")
     assert [schedule["name"] for schedule in json.loads(call("schedules", "--json"))] == ["later"]
 
 

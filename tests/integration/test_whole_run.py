@@ -283,7 +283,7 @@ def test_a_schedule_makes_the_monitors_job_over_what_the_endpoint_saw(call, coun
     [name] = wait_until(ended)
     watch = monitoring.describe(settings, name)
     assert (watch.status, watch.failure) == ("Completed", "")
-    drift = watch.found
+    drift = watch.drift
     assert drift["until"] == f"{due:%Y-%m-%dT%H:%M:%S}Z"
     assert drift["photos"] >= len(counted)
     assert (drift["model_version"], drift["refused"], len(drift["features"])) == ("1", {}, 6)
@@ -305,7 +305,7 @@ def test_the_command_watches_now_and_a_baseline_of_few_photos_is_not_judged_unle
     request = monitoring.job_request(settings, "as-many-as-usual")
     local_cloud.client("sagemaker").create_processing_job(**request)
     watch = monitoring.wait(settings, monitoring.describe(settings, request["ProcessingJobName"]), interval=0.2)
-    assert (watch.found["verdict"], watch.found["features"]) == ("too-few", [])
+    assert (watch.drift["verdict"], watch.drift["features"]) == ("too-few", [])
 
 
 def test_the_commands_show_the_endpoint_and_that_there_is_nothing_to_go_back_to(call, counted):
@@ -314,9 +314,11 @@ def test_the_commands_show_the_endpoint_and_that_there_is_nothing_to_go_back_to(
     assert status == 0
     assert lines[0][:2] == ["bins", "InService"]
     assert ["version", "1"] in [line[:2] for line in lines]
-    assert ["verdict", "version", "1", "accepted"] in [[word.rstrip(":") for word in line[:4]] for line in lines]
+    assert ["last", "deployment", "version", "1", "accepted"] in [
+        [word.rstrip(":") for word in line[:5]] for line in lines
+    ]
     status, _, error = call("rollback", "--yes")
-    assert (status, error) == (1, "no version before 1 is approved; nothing to go back to\n")
+    assert (status, error) == (1, "no version before 1 is approved; there is none to roll back to\n")
 
 
 def test_a_version_leads_back_to_its_raw_data(package, settings):
@@ -327,7 +329,7 @@ def test_a_version_leads_back_to_its_raw_data(package, settings):
     assert links["training_job"].facts["hyperparameters"]["architecture"] == "shufflenet_v2_x0_5"
     assert links["index"].facts["sha256"] == package["CustomerMetadataProperties"]["dataset_sha256"]
     assert links["query"].facts["state"] == "SUCCEEDED"
-    assert (links["raw_photos"].id, links["raw_photos"].there) == (settings.data.image_location, True)
+    assert (links["raw_photos"].id, links["raw_photos"].exists) == (settings.data.image_location, True)
     assert links["raw_photos"].facts["data_version"] == BINS.version
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
-from pipeline.cli.views.runs import simple_table, time_text
+from pipeline.cli.tables import Column, Table
+from pipeline.cli.views.cells import time_text
 from pipeline.operations.cost.money import Bill, Item, Price, Range
 from pipeline.operations.cost.rates import Assumption
 
@@ -34,9 +34,7 @@ def duration(seconds: Range) -> str:
 
 def bill_table(bills: Mapping[str, Bill]) -> Table:
     """The lines of each bill with their sum below, by the sum's name. Lines without quantity and note are left out."""
-    table = simple_table("part", "what", "quantity", "USD")
-    table.columns[-1].justify = "right"
-    table.columns[-1].no_wrap = True
+    table = Table("part", "what", "quantity", Column("USD", "number", 2))
     for name, bill in bills.items():
         before = ""
         for item in bill.items:
@@ -56,28 +54,26 @@ def _cells(item: Item) -> tuple[Text, str, Text]:
     return what, shown, Text("no price", style="bold red") if item.usd is None else Text(usd(item.usd))
 
 
-def print_basis(console: Console, bill: Bill, assumptions: Iterable[Assumption], notes: Iterable[str]) -> None:
+def basis(bill: Bill, assumptions: Iterable[Assumption], notes: Iterable[str]) -> Iterator[RenderableType]:
     """What the amounts of a bill rest on: prices with their sources, assumptions, missing prices and notes."""
-    prices = simple_table("price", "region", "USD", "per", "read")
+    prices = Table("price", "region", Column("USD", "number"), "per", Column("read", "time"))
     origins = list(dict.fromkeys(price.origin for price in bill.prices))
     for price in bill.prices:
         read = Text(f"{price.date or 'no date'} [{origins.index(price.origin) + 1}]", "" if price.date else "yellow")
         prices.add_row(price.what, price.region, f"{price.usd.normalize():f}", price.unit, read)
     if prices.rows:
-        console.print("", prices, highlight=False)
+        yield from ("", prices)
     for number, origin in enumerate(origins, 1):
-        console.print(f"[{number}] {origin}", markup=False, highlight=False, soft_wrap=True)
-    assumed = simple_table("assumption", "", "because")
-    assumed.columns[1].no_wrap = True
+        yield f"[{number}] {origin}"
+    assumed = Table("assumption", Column("", "number"), Column("because", priority=0))
     for assumption in assumptions:
         assumed.add_row(assumption.name, quantity(assumption.value), assumption.why)
     if assumed.rows:
-        console.print("", assumed, highlight=False)
-    console.print()
+        yield from ("", assumed)
+    yield ""
     for line in bill.missing:
-        console.print(line, style="red", markup=False, highlight=False)
-    for line in notes:
-        console.print(line, markup=False, highlight=False)
+        yield Text(line, style="red")
+    yield from notes
 
 
 def bill_document(bill: Bill) -> dict[str, Any]:

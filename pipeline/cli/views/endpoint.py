@@ -1,62 +1,62 @@
-"""How the endpoint and counts look in a terminal."""
+"""Views of the endpoint and of counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli.views.runs import moment, shortened, simple_table, status_text
+from pipeline.cli.tables import Cell, Column, Facts, Table
+from pipeline.cli.views.cells import moment, shortened, status_text
 from pipeline.operations.serving.endpoint import TRAFFIC_MINUTES, Alarm, Endpoint, Health, Traffic
+from pipeline.operations.serving.predictions import Prediction
 
 _ALARM_STYLES = {"OK": "green", "ALARM": "bold red", "INSUFFICIENT_DATA": "dim"}
 _DECISION_STYLES = {"accepted": "green", "rolled-back": "red", "rolling-back": "red", "cleaned-up": "red"}
 
 
-def summary(endpoint: Endpoint, health: Health) -> Iterator[RenderableType]:
-    """The endpoint's page, part by part."""
+def endpoint_page(endpoint: Endpoint, health: Health) -> Iterator[RenderableType]:
+    """The endpoint's state, then the decisions of the deploy function and the latest errors."""
     yield Text.assemble(
-        (endpoint.name, "bold"), " ", status_text(endpoint.status), f" since {moment(endpoint.changed)}"
+        (endpoint.name, "bold"), "  ", status_text(endpoint.status), f"  since {moment(endpoint.changed)}"
     )
-    yield _facts(endpoint, health)
+    yield Facts(_facts(endpoint, health))
     if endpoint.failure:
         yield Text(shortened(endpoint.failure), style="red")
     if health.decisions:
         yield Text("\ndecisions of the deploy function", style="dim")
-        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-        for one in health.decisions:
-            decision = Text(one.decision, style=_DECISION_STYLES.get(one.decision, ""))
-            table.add_row(Text(moment(one.time), style="dim"), decision, shortened(one.reason))
+        table = Table(Column("time", "time"), "decision", "reason", show_header=False)
+        for decided in health.decisions:
+            decision = Text(decided.decision, style=_DECISION_STYLES.get(decided.decision, ""))
+            table.add_row(Text(moment(decided.time), style="dim"), decision, shortened(decided.reason))
         yield table
     if health.errors:
         yield Text(f"\nerrors of the last {TRAFFIC_MINUTES} minutes", style="dim")
+        table = Table(Column("time", "time"), "error", show_header=False)
         for line in health.errors:
-            yield Text(f"{moment(line.time)}  {shortened(line.message)}", style="red")
+            table.add_row(moment(line.time), shortened(line.message), style="red")
+        yield table
 
 
-def _facts(endpoint: Endpoint, health: Health) -> Table:
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="dim")
-    table.add_column(overflow="fold")
-    table.add_row("version", f"{endpoint.version or '-'}  {endpoint.package}")
-    if endpoint.pending:
-        table.add_row(
-            "coming", f"version {endpoint.pending.version}, {endpoint.pending.share:.0%} of the traffic so far"
+def _facts(endpoint: Endpoint, health: Health) -> Iterator[tuple[str, Cell]]:
+    yield "version", str(endpoint.version or "-")
+    yield "package", endpoint.package
+    if coming := endpoint.pending:
+        yield "deploying", f"version {coming.version}, which has {coming.share:.0%} of the traffic"
+    attempt = endpoint.tried
+    if attempt and attempt.verdict:
+        yield (
+            "last deployment",
+            f"version {attempt.version} {attempt.verdict}" + (f": {attempt.reason}" if attempt.reason else ""),
         )
-    tried = endpoint.tried
-    if tried and tried.verdict:
-        said = f": {tried.reason}" if tried.reason else ""
-        table.add_row("verdict", f"version {tried.version} {tried.verdict}{said}")
-    table.add_row("on", f"{endpoint.instances} x {endpoint.on}" if endpoint.instances else endpoint.on)
-    table.add_row("config", endpoint.config)
-    table.add_row("traffic", _traffic(health.traffic))
+    yield "instances", f"{endpoint.instances} x {endpoint.on}" if endpoint.instances else endpoint.on
+    yield "configuration", endpoint.config
+    yield "traffic", _traffic(health.traffic)
     for alarm in health.alarms:
-        table.add_row("alarm", _alarm(alarm))
+        yield "alarm", _alarm(alarm)
     if endpoint.captured_percent:
-        table.add_row("captured", f"{endpoint.captured_percent}% to {endpoint.captures}")
-    return table
+        yield "data capture", f"{endpoint.captured_percent}% of the requests, to {endpoint.captures}"
 
 
 def _traffic(traffic: Traffic) -> str:
@@ -75,12 +75,33 @@ def _alarm(alarm: Alarm) -> Text:
     return Text.assemble(alarm.name, " ", (alarm.state, _ALARM_STYLES.get(alarm.state, "")), (reason, "red"))
 
 
-def counts_table(counts: dict[int, int], reasons: dict[str, int]) -> Table:
-    """How many photos have each count, and how many have none, by reason."""
-    table = simple_table("count", "photos")
-    table.columns[1].justify = "right"
+def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int] | None = None) -> Table:
+    """The endpoint's counts by photo, next to the true ones where `truth` has them by the photo's source."""
+    truth = truth or {}
+    true_count = [Column("truth", "number", 2)] if truth else []
+    table = Table(
+        Column("photo", "uri"),
+        Column("count", "number", 2),
+        *true_count,
+        Column("confidence", "number"),
+        Column("expected", "number"),
+        Column("time", "number", 0),
+    )
+    for prediction in predictions:
+        cells: list[Cell] = [prediction.source, str(prediction.count)]
+        if truth:
+            right = truth.get(prediction.source) == prediction.count
+            cells.append(Text(str(truth.get(prediction.source, "-")), style="green" if right else "yellow"))
+        cells += [f"{prediction.confidence:.0%}", f"{prediction.expected:.2f}", f"{prediction.milliseconds:.0f} ms"]
+        table.add_row(*cells)
+    return table
+
+
+def counts_table(counts: Mapping[int, int], reasons: Mapping[str, int]) -> Table:
+    """Number of photos by count, and of those without a count by reason."""
+    table = Table("count", Column("photos", "number"))
     for count in sorted(counts):
         table.add_row(str(count), f"{counts[count]:,}")
-    for reason in sorted(reasons, key=lambda one: -reasons[one]):
+    for reason in sorted(reasons, key=lambda reason: -reasons[reason]):
         table.add_row(Text(shortened(reason), style="red"), f"{reasons[reason]:,}")
     return table

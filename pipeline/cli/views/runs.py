@@ -1,88 +1,31 @@
-"""How runs, steps and models look in a terminal; in a file or a pipe, the same as plain lines."""
+"""Views of runs and their steps: a live table in a terminal, one line per change in a pipe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
+from pipeline.cli.tables import Column, Table
+from pipeline.cli.views.cells import duration, moment, reason, shortened, status_text, time_text
 from pipeline.operations.caching import savings
 from pipeline.operations.caching.reuse import Expectation, Outcome
 from pipeline.operations.caching.savings import Total
 from pipeline.operations.models.registrations import Registration
-from pipeline.operations.runs.progress import Progress, Saving, StepRun, Trial
-from pipeline.operations.serving.predictions import Prediction
+from pipeline.operations.runs.executions import Execution
+from pipeline.operations.runs.progress import Progress, Saving, StepRun, TrialJob
 
-_STYLES = {
-    "Succeeded": "green",
-    "Completed": "green",
-    "Approved": "green",
-    "InService": "green",
-    "Failed": "bold red",
-    "Rejected": "red",
-    "Executing": "cyan",
-    "InProgress": "cyan",
-    "Starting": "cyan",
-    "Creating": "cyan",
-    "Updating": "cyan",
-    "Stopping": "yellow",
-    "Stopped": "yellow",
-    "PendingManualApproval": "yellow",
-    "Pending": "yellow",
-    "Waiting": "dim",
-}
-# What a condition's outcome says, true and false; of every other that the run is let through, or is not.
+# Words for the outcome of a condition, true and false; the other conditions are passed or not.
 _OUTCOMES = {"NewVersion": ("yes", "no")}
-_REASON_SHOWN = 400
 _CENT = Decimal("0.01")
-# Characters between two columns of a table.
-SPACE = 3
-
-
-def status_text(status: str) -> Text:
-    """A status in its colour."""
-    return Text(status, style=_STYLES.get(status, ""))
-
-
-def duration(started: datetime | None, ended: datetime | None) -> str:
-    """`1 h 02 min`, `3 min 05 s` or `4.2 s` between two times; until now where it has not ended."""
-    if started is None:
-        return ""
-    return time_text(max(((ended or datetime.now(UTC)) - started).total_seconds(), 0.0))
-
-
-def time_text(seconds: float) -> str:
-    """`1 h 02 min`, `3 min 05 s` or `4.2 s`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def moment(time: datetime) -> str:
-    """A time in the reader's own time zone."""
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def simple_table(*headings: str) -> Table:
-    """A table without a frame, as wide as its content."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, SPACE, 0, 0))
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    return table
 
 
 def follow_run(progresses: Iterable[Progress], console: Console) -> Progress:
-    """Show a run until it ends: a live table in a terminal, else a line a change. Returns its last state."""
+    """Show a run until it ends: a live table in a terminal, else one line per change. Returns its last state."""
     last = _live(progresses, console) if console.is_terminal else _plain(progresses, console)
     if last is None:
         raise ValueError("a run has at least one state")
@@ -110,9 +53,9 @@ def _plain(progresses: Iterable[Progress], console: Console) -> Progress | None:
 
 
 def progress_table(progress: Progress) -> RenderableType:
-    """The run's steps, and below the tuner's step its trials."""
+    """The run's steps, and below the step of the tuning job its trials."""
     run = progress.execution
-    table = simple_table("step", "status", "time", "")
+    table = Table("step", "status", Column("time", "time"), "")
     for step in progress.steps:
         time = "" if step.cached else duration(step.started, step.ended)
         table.add_row(step.name, status_text(step.status), time, _note(step))
@@ -145,7 +88,8 @@ def _note(step: StepRun) -> Text:
         return Text(passed if outcome == "True" else not_passed, style="dim")
     if version := step.arn("RegisterModel"):
         return Text(f"version {version.rsplit('/', 1)[-1]}", style="dim")
-    outputs = {one["Name"]: one["Value"] for one in step.metadata.get("Lambda", {}).get("OutputParameters", [])}
+    parameters = step.metadata.get("Lambda", {}).get("OutputParameters", [])
+    outputs = {parameter["Name"]: parameter["Value"] for parameter in parameters}
     return Text(outputs.get("decision", ""), style="dim")
 
 
@@ -158,7 +102,7 @@ def _id(arn: str) -> str:
     return arn.rsplit("/", 1)[-1]
 
 
-def _trial_note(trial: Trial) -> Text:
+def _trial_note(trial: TrialJob) -> Text:
     parts = []
     if trial.objective is not None:
         parts.append(f"{trial.metric.rsplit(':', 1)[-1].replace('_', ' ')} {trial.objective:.3f}")
@@ -175,24 +119,8 @@ def _short_number(value: str) -> str:
         return value.strip('"')
 
 
-def reason(text: str) -> Text:
-    """A reason in a table's last column: as much of it as there is room for."""
-    return Text(shortened(text), style="red", no_wrap=True, overflow="ellipsis")
-
-
-def same_version(version: int | None) -> Text:
-    """Of a run that succeeded and registered nothing, in a table's last column."""
-    return Text(f"is version {version} already", style="dim", no_wrap=True, overflow="ellipsis")
-
-
-def shortened(text: str) -> str:
-    """A reason as one line of bounded length."""
-    line = " ".join(text.split())
-    return line if len(line) <= _REASON_SHOWN else f"{line[: _REASON_SHOWN - 3]}..."
-
-
 def _changes(before: Progress | None, now: Progress) -> list[tuple[datetime, str]]:
-    """A line for each thing that is new in `now`, with when it happened, in the order of time."""
+    """A line for each change since `before`, with its time, in the order of time."""
     run = now.execution
     changes = [(run.started, f"run {run.id}")] if before is None else []
     old_steps = {step.name: step.status for step in before.steps} if before else {}
@@ -220,7 +148,7 @@ def _line(name: str, status: str, took: str, note: str) -> str:
 
 
 def outcome_lines(progress: Progress, command: str) -> list[str]:
-    """How a run ended, in a line or two; `command` is what the reader types before a command's name."""
+    """How a run ended; `command` is the command line before a command's name."""
     run = progress.execution
     took = duration(run.started, _end(progress))
     if run.status == "Succeeded":
@@ -228,7 +156,7 @@ def outcome_lines(progress: Progress, command: str) -> list[str]:
     lines = [f"Run {run.id}: {run.status} after {took}."]
     failed = progress.failed
     if failed is not None:
-        lines.append(f"{failed.name}: {shortened(failed.failure or run.failure or 'no reason is given')}")
+        lines.append(f"{failed.name}: {shortened(failed.failure or run.failure or 'no reason was reported')}")
         if any(failed.arn(kind) for kind in ("ProcessingJob", "TrainingJob", "TuningJob", "Lambda")):
             lines.append(f"Its log: {command} logs {failed.name} --run {run.id}")
     elif run.failure:
@@ -240,17 +168,17 @@ def outcome_lines(progress: Progress, command: str) -> list[str]:
 
 
 def dollars(usd: Decimal) -> str:
-    """`$12.34`, or `< $0.01` for what is not nothing."""
+    """`$12.34`, or `< $0.01` for a smaller amount above zero."""
     return f"${usd:,.2f}" if usd >= _CENT or not usd else f"< ${_CENT}"
 
 
 def saving_text(saving: Saving) -> str:
-    """`$0.12, 3 min 05 s`; the time alone where no amount is known, or none was billed."""
+    """`$0.12, 3 min 05 s`; the time alone where the amount is zero or unknown."""
     return f"{dollars(saving.usd)}, {time_text(saving.seconds)}" if saving.usd else time_text(saving.seconds)
 
 
 def total_text(total: Total, *, local: bool) -> str:
-    """`about $12.34 and 3 h 10 min`; the local cloud bills nothing: amounts are what AWS would have asked."""
+    """`about $12.34 and 3 h 10 min`; for a run in the local cloud the amount is what AWS would have billed."""
     if not total.usd:
         return f"about {time_text(total.seconds)}"
     about = "" if total.usd < _CENT else "about " if total.complete else "at least "
@@ -259,36 +187,36 @@ def total_text(total: Total, *, local: bool) -> str:
 
 
 def forecast_table(expectations: Iterable[Expectation]) -> Table:
-    """What is expected of each step of a run that is about to start, why, and what that saves."""
-    table = simple_table("step", "expected", "why", "saves")
-    for column in (0, 1, 3):
-        table.columns[column].no_wrap = True
-    for one in expectations:
-        saves = "" if one.saving is None else saving_text(one.saving)
-        shown = {
-            Outcome.CACHED: Text(f"from run {_id(one.source)}", style="green"),
-            Outcome.UNSURE: Text("unsure", style="yellow"),
+    """What is expected for each step of a run that is about to start, why, and what that saves."""
+    table = Table("step", "expected", Column("why", priority=0), Column("saves", "time"))
+    for expectation in expectations:
+        saves = "" if expectation.saving is None else saving_text(expectation.saving)
+        expected = {
+            Outcome.CACHED: Text(f"from run {_id(expectation.source)}", style="green"),
+            Outcome.UNSURE: Text("possibly cached", style="yellow"),
             Outcome.RUNS: Text("runs"),
-        }[one.outcome]
-        if one.outcome == Outcome.UNSURE and saves:
-            saves = f"({saves})"
-        table.add_row(one.step, shown, one.why, Text(saves, style="dim" if one.outcome == Outcome.UNSURE else ""))
+        }[expectation.outcome]
+        if expectation.outcome == Outcome.UNSURE:
+            saving = Text(f"({saves})" if saves else "", style="dim")
+        else:
+            saving = Text(saves)
+        table.add_row(expectation.step, expected, expectation.why, saving)
     return table
 
 
 def forecast_lines(expectations: Iterable[Expectation], *, local: bool) -> list[str]:
-    """Which steps come from the cache, and what all of them save."""
+    """The steps that come from the cache, and the sum of what they save."""
     each = list(expectations)
     lines = []
-    for outcome, heading in ((Outcome.CACHED, "from the cache"), (Outcome.UNSURE, "perhaps from the cache")):
-        steps = [one for one in each if one.outcome == outcome]
+    for outcome, heading in ((Outcome.CACHED, "from the cache"), (Outcome.UNSURE, "possibly from the cache")):
+        steps = {expected.step: expected.saving for expected in each if expected.outcome == outcome}
         if steps:
-            lines.append(_sum_line(heading, "saves", {one.step: one.saving for one in steps}, local=local))
+            lines.append(_sum_line(heading, "saves", steps, local=local))
     return lines or ["from the cache: nothing"]
 
 
 def saved_lines(progress: Progress, *, local: bool) -> list[str]:
-    """Which steps of a run came from the cache, and what that saved; nothing where there are none."""
+    """The steps of a run that came from the cache, and the sum of what that saved; no line where there are none."""
     cached = {step.name: step.saving for step in progress.steps if step.cached}
     return [_sum_line("from the cache", "saved", cached, local=local)] if cached else []
 
@@ -301,38 +229,31 @@ def _sum_line(heading: str, verb: str, steps: Mapping[str, Saving | None], *, lo
 
 
 def registration_lines(registration: Registration | None, command: str) -> list[str]:
-    """Of a run that succeeded and registered nothing: why, and what is next; else no line.
+    """Why a run that succeeded registered nothing, and the next command; no line for a run that registered a version.
 
-    `command` is what the reader types before a command's name.
+    `command` is the command line before a command's name.
     """
     if registration is None:
         return []
     if registration.problem:
-        return [f"whether a version is this model already cannot be told: {registration.problem}"]
+        return [f"not checked whether this model is registered already: {registration.problem}"]
     if not registration.withheld:
         return []
-    anyway = "registry.register_again, or RegisterAgain=yes for one run, registers anyway"
+    anyway = "to register it again: registry.register_again, or RegisterAgain=yes for one run"
     lines = [f"nothing was registered: {registration.reason}; {anyway}"]
     if registration.status != "Approved":
         lines.append(f"next: {command} approve {registration.version}")
     return lines
 
 
-# Characters of a photo's path or URI that a table shows whole.
-LONGEST_SOURCE = 24
-
-
-def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int] | None = None) -> Table:
-    """The counts that the endpoint answered, beside the true ones (by a photo's source) where they are known."""
-    truth = truth or {}
-    table = simple_table("photo", "count", *(["truth"] if truth else []), "confidence", "expected", "time")
-    for one in predictions:
-        known = []
-        if truth:
-            right = truth.get(one.source) == one.count
-            known = [Text(str(truth.get(one.source, "-")), style="green" if right else "yellow")]
-        confidence = f"{one.confidence:.0%}"
-        # The name tells photos apart; a long prefix would break the line in the middle of it.
-        name = one.source if len(one.source) <= LONGEST_SOURCE else f".../{one.source.rsplit('/', 1)[-1]}"
-        table.add_row(name, str(one.count), *known, confidence, f"{one.expected:.2f}", f"{one.milliseconds:.0f} ms")
+def runs_table(runs: Iterable[Execution], registrations: Mapping[str, Registration]) -> Table:
+    """Runs, with the reason of a failure or the version that the model of a run is already."""
+    table = Table("run", Column("started", "time"), "status", "name", Column("", priority=0))
+    for run in runs:
+        registration = registrations.get(run.id)
+        if registration and registration.withheld:
+            note = Text(f"is version {registration.version} already", style="dim")
+        else:
+            note = reason(run.failure)
+        table.add_row(run.id, moment(run.started), status_text(run.status), run.given_name, note)
     return table

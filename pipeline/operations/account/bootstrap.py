@@ -1,7 +1,7 @@
-"""Make what an account gets once, the stack of `pipeline/account/template.yaml`: plan it, make it, delete it.
+"""Create or update the account's stack from `pipeline/account/template.yaml`: plan, then apply.
 
-The bucket comes first, then the deploy function's zip in it, then everything else. What a deleted stack has left
-behind, the bucket and the image repositories, is taken over by the next one.
+The bucket comes first, then the deploy function's zip in it, then all other resources. Resources that a deleted stack
+retained, the bucket and the image repositories, are imported into the next stack.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pipeline.account import function_code, stack
-from pipeline.account.events import Change, ChangeSet, Event
-from pipeline.account.failures import remedy
-from pipeline.account.leftovers import Leftover, buckets, first_stage, import_template, leftovers
+from pipeline.account import stack
+from pipeline.account.deploy_function import code_key, function_zip
+from pipeline.account.events import Change, ChangeSet, Event, remedy
 from pipeline.account.parameters import parameters
+from pipeline.account.retained import RetainedResource, buckets, first_stage, import_template, retained_resources
 from pipeline.account.stack import POLL_SECONDS, REVIEW, Stack
 from pipeline.clients import client, verify_account
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
-# States in which a stack can be changed or is not there.
+# States in which a stack can be changed, or does not exist.
 _READY = (
     "",
     REVIEW,
@@ -33,8 +33,8 @@ _READY = (
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What a bootstrap would do; `empty` where that is nothing. Outputs may change without a resource."""
+class BootstrapPlan:
+    """What a bootstrap would change; an empty plan changes nothing. Outputs may change without a resource."""
 
     stack: str
     exists: bool
@@ -43,8 +43,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Bootstrapped:
-    """The account's stack, and what had to be done for it."""
+class BootstrapResult:
+    """The account's stack and the change that was made."""
 
     stack: str
     change: Literal["created", "updated", "unchanged"]
@@ -52,104 +52,104 @@ class Bootstrapped:
 
 
 class Bootstrap:
-    """Brings one account up to date with the template: `plan`, then `apply` or `discard`.
+    """Creates or updates an account's stack: `plan`, then `apply` or `discard`.
 
-    `poll` is the longest pause between two looks at CloudFormation, in seconds.
+    `poll` is the seconds between two looks at CloudFormation.
     """
 
     def __init__(self, settings: Settings, poll: float = POLL_SECONDS) -> None:
         self._settings = settings
         self._stack = Stack(client(settings, "cloudformation"), settings.stack, poll)
         self._template = stack.TEMPLATE.read_text()
-        self._code = function_code.function_zip()
-        self._key = function_code.code_key(settings, self._code)
-        self._shown: ChangeSet | None = None
-        self._leftovers: list[Leftover] = []
+        self._code = function_zip()
+        self._key = code_key(settings, self._code)
+        self._change_set: ChangeSet | None = None
+        self._retained: list[RetainedResource] = []
         self._exists = False
 
-    def plan(self) -> Plan:
-        """What there is to do, as CloudFormation sees it. Nothing is changed.
+    def plan(self) -> BootstrapPlan:
+        """The changes according to CloudFormation. Nothing is changed.
 
         Raises PipelineError for credentials of another account, for a stack in a state that allows no change or with
-        another bucket, and for a bucket that somebody else owns.
+        another bucket, and for a bucket of another account.
         """
         verify_account(self._settings)
         status = self._stack.status()
         if status not in _READY:
             raise PipelineError(f"the stack {self._stack.name} is in {status}: {remedy(self._stack.name, status)}")
         self._exists = status not in ("", REVIEW)
-        held = self._stack.resources() if self._exists else {}
+        resources = self._stack.resources() if self._exists else {}
         first = first_stage(self._settings, self._template, parameters(self._settings, ""))
-        self._check_bucket(held, buckets(first))
-        self._leftovers = leftovers(self._settings, first, besides=set(held))
-        if status and self._leftovers:
-            missing = ", ".join(one.logical for one in self._leftovers)
+        self._check_bucket(resources, buckets(first))
+        self._retained = retained_resources(self._settings, first, besides=set(resources))
+        if status and self._retained:
+            missing = ", ".join(retained.logical for retained in self._retained)
             raise PipelineError(
-                f"the stack {self._stack.name} ({status}) is there without {missing}, which the account has already and"
-                " only a new stack can take over; delete the stack, which keeps them: python -m pipeline bootstrap"
+                f"the stack {self._stack.name} ({status}) exists without {missing}, which exist in the account and can"
+                " be imported into a new stack only; delete the stack, which retains them: python -m pipeline bootstrap"
                 " --delete; and bootstrap again"
             )
-        self._shown = self._stack.change_set(
+        self._change_set = self._stack.change_set(
             self._template,
             parameters(self._settings, self._key),
             "UPDATE" if self._exists else "CREATE",
-            # Of what is taken over the names are taken.
-            validated=not self._leftovers,
+            # The names of resources to import are in use.
+            validated=not self._retained,
         )
-        taken = {one.logical: one for one in self._leftovers}
+        imports = {retained.logical: retained for retained in self._retained}
         changes = (
-            replace(one, action="Import", physical=taken[one.resource].name, properties=taken[one.resource].changes)
-            if one.resource in taken
-            else one
-            for one in self._shown.changes
+            replace(change, action="Import", physical=retained.name, properties=retained.changes)
+            if (retained := imports.get(change.resource))
+            else change
+            for change in self._change_set.changes
         )
-        return Plan(self._stack.name, self._exists, tuple(changes), empty=self._shown.empty)
+        return BootstrapPlan(self._stack.name, self._exists, tuple(changes), empty=self._change_set.empty)
 
-    def _check_bucket(self, held: Mapping[str, str], wanted: Mapping[str, str]) -> None:
-        """Under another bucket the rest of the stack, made of its name, would be made anew, without what is in it."""
+    def _check_bucket(self, resources: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+        """Refuse another bucket: the resources named after it would be replaced, without the data in it."""
         for logical, name in wanted.items():
-            if (held.get(logical) or name) != name:
+            if (resources.get(logical) or name) != name:
                 raise PipelineError(
-                    f"the stack {self._stack.name} has the bucket {held[logical]}, and data.bucket names {name}; set it"
-                    " back, or take another name for a pipeline with that bucket, or delete the stack first, which"
-                    " keeps the data: python -m pipeline bootstrap --delete"
+                    f"the stack {self._stack.name} has the bucket {resources[logical]}, and data.bucket names {name};"
+                    " set it back, or choose another name for a pipeline with that bucket, or delete the stack first,"
+                    " which retains the data: python -m pipeline bootstrap --delete"
                 )
 
     def discard(self) -> None:
-        """Leave nothing of the plan behind."""
-        if self._shown is not None:
-            self._stack.discard(self._shown.name)
-            self._shown = None
+        """Delete the plan's change set."""
+        if self._change_set is not None:
+            self._stack.discard(self._change_set.name)
+            self._change_set = None
 
     def apply(self) -> Iterator[Event]:
-        """Do what was planned; yields what happens. Raises PipelineError with the reason of the first failure."""
-        shown = self._shown
-        if self._leftovers:
-            yield from self._take_over()
-            shown = None
+        """Carry out the plan; yields events. Raises PipelineError with the reason of the first failure."""
+        change_set = self._change_set
+        if self._retained:
+            yield from self._import()
+            change_set = None
         if not self._stack.parameters().get("DeployCode"):
-            yield from self._make(parameters(self._settings, ""))
-            shown = None
+            yield from self._update(parameters(self._settings, ""))
+            change_set = None
         self._upload()
-        # What was shown is still true, but a change set is of the stack as it was.
-        self._shown = None
-        if shown is not None:
-            yield from self._stack.execute(shown)
+        # A change set applies to the stack as it was, so that each change before needs another one.
+        self._change_set = None
+        if change_set is not None:
+            yield from self._stack.execute(change_set)
         else:
-            yield from self._make(parameters(self._settings, self._key))
+            yield from self._update(parameters(self._settings, self._key))
 
-    def result(self) -> Bootstrapped:
-        """What came of it; for a plan without changes too."""
+    def result(self) -> BootstrapResult:
+        """The stack after `apply`."""
         change: Literal["created", "updated"] = "updated" if self._exists else "created"
-        return Bootstrapped(self._stack.name, change, self._stack.outputs())
+        return BootstrapResult(self._stack.name, change, self._stack.outputs())
 
-    def unchanged(self) -> Bootstrapped:
-        """What there is, where nothing had to be done."""
+    def unchanged(self) -> BootstrapResult:
+        """The stack after an empty plan, which is discarded."""
         self.discard()
-        return Bootstrapped(self._stack.name, "unchanged", self._stack.outputs())
+        return BootstrapResult(self._stack.name, "unchanged", self._stack.outputs())
 
-    def _make(self, values: Mapping[str, str]) -> Iterator[Event]:
-        """Bring the stack to the template with these values."""
+    def _update(self, values: Mapping[str, str]) -> Iterator[Event]:
+        """Create the stack, or update it, from the template with these values."""
         kind: Literal["CREATE", "UPDATE"] = "CREATE" if self._stack.status() in ("", REVIEW) else "UPDATE"
         change_set = self._stack.change_set(self._template, values, kind)
         if change_set.empty:
@@ -157,17 +157,17 @@ class Bootstrap:
         else:
             yield from self._stack.execute(change_set)
 
-    def _take_over(self) -> Iterator[Event]:
-        """Begin the stack with what is there already."""
+    def _import(self) -> Iterator[Event]:
+        """Create the stack with the retained resources."""
         self.discard()
-        body, imports = import_template(self._template, self._leftovers), [one.imported for one in self._leftovers]
+        body, imports = import_template(self._template, self._retained), [item.imported for item in self._retained]
         change_set = self._stack.change_set(body, parameters(self._settings, ""), "IMPORT", imports=imports)
         yield from self._stack.execute(change_set)
 
     def _upload(self) -> None:
-        """Put the deploy function's zip, whatever lies there: somebody else may have put it, to be run as the function.
+        """Put the deploy function's zip, also over an existing one, which others may have put there.
 
-        The bucket keeps every version.
+        The bucket retains every version.
         """
         client(self._settings, "s3").put_object(
             Bucket=self._settings.data.bucket,
@@ -178,8 +178,8 @@ class Bootstrap:
         )
 
 
-def bring_up_to_date(settings: Settings, poll: float = POLL_SECONDS) -> Bootstrapped:
-    """Plan and apply at once, without a question."""
+def bring_up_to_date(settings: Settings, poll: float = POLL_SECONDS) -> BootstrapResult:
+    """Plan and apply without a question."""
     bootstrap = Bootstrap(settings, poll)
     if bootstrap.plan().empty:
         return bootstrap.unchanged()

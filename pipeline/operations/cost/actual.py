@@ -21,7 +21,7 @@ from pipeline.operations.cost.prices import Machines, Prices
 from pipeline.operations.cost.rates import ATHENA_LEAST_MEGABYTES, ATHENA_MEGABYTE, ATHENA_TERABYTE
 from pipeline.operations.runs import executions, progress
 from pipeline.operations.runs.executions import Execution
-from pipeline.operations.runs.progress import StepRun, Trial
+from pipeline.operations.runs.progress import StepRun, TrialJob
 from pipeline.settings import Settings
 from steps.contracts import query_summary
 from steps.contracts.errors import StepError
@@ -97,7 +97,7 @@ def read(settings: Settings, reference: str, prices: Prices, now: datetime) -> C
 
 
 def step_bill(
-    settings: Settings, step: StepRun, trials: Iterable[Trial], prices: Prices, now: datetime
+    settings: Settings, step: StepRun, trials: Iterable[TrialJob], prices: Prices, now: datetime
 ) -> tuple[Bill, list[str]]:
     """The bill until `now` of a step that did not come from the cache, and notes on what it does not include.
 

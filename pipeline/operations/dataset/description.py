@@ -1,26 +1,26 @@
-"""The data set of a run: its index and what the shard step says of it."""
+"""The data set of a run: its index, and the shard step's summary."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-from pipeline.aws.responses import error_if_missing
+from pipeline.aws.arns import name_of
+from pipeline.aws.objects import fetch
 from pipeline.clients import client
 from pipeline.operations.runs import executions, progress
 from pipeline.settings import Settings
 from steps.contracts import dataset, shard_summary
 from steps.contracts.dataset import DatasetIndex, parse_index
 from steps.contracts.errors import PipelineError, StepError
+from steps.contracts.s3_uri import S3Uri
 from steps.contracts.shard_summary import ShardSummary, parse_summary
 
 STEP = "ShardImages"
-_URI = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<prefix>.+)")
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """The index at `uri`; `summary` is None where it was named by its place alone, and by no run."""
+    """The index at `uri`; `summary` is None for an index that was given by its URI."""
 
     uri: str
     index: DatasetIndex
@@ -28,9 +28,9 @@ class DataSet:
 
 
 def find(settings: Settings, reference: str) -> DataSet:
-    """The data set that `reference` means: the s3:// URI of an index, or a run (`latest`, id, ARN).
+    """The data set that `reference` refers to: the s3:// URI of an index, or a run (`latest`, id, ARN).
 
-    Raises PipelineError where there is no such run, or it has no data set, or the index is damaged.
+    Raises PipelineError for an unknown run, a run without data set, and a damaged index.
     """
     if reference.startswith("s3://"):
         return DataSet(reference, read(settings, reference), None)
@@ -39,36 +39,30 @@ def find(settings: Settings, reference: str) -> DataSet:
     arn = step.arn("ProcessingJob") if step else None
     if step is None or arn is None or step.status != "Succeeded":
         state = step.status if step else "not part of it"
-        raise PipelineError(f"the run {run.id} has made no data set ({STEP}: {state}); take another run")
-    job = client(settings, "sagemaker").describe_processing_job(ProcessingJobName=arn.rsplit("/", 1)[-1])
+        raise PipelineError(f"the run {run.id} has created no data set ({STEP}: {state}); use another run")
+    job = client(settings, "sagemaker").describe_processing_job(ProcessingJobName=name_of(arn))
     outputs = {out["OutputName"]: out["S3Output"]["S3Uri"] for out in job["ProcessingOutputConfig"]["Outputs"]}
     if "summary" not in outputs:
-        raise PipelineError(
-            f"the run {run.id} is of an earlier release, and its data set is not readable; take another"
-        )
-    place = f"{outputs['summary'].rstrip('/')}/{shard_summary.NAME}"
+        raise PipelineError(f"the run {run.id} has a data set of an earlier release, which cannot be read; use another")
+    uri = str(S3Uri.parse(outputs["summary"]).join(shard_summary.NAME))
     try:
-        summary = parse_summary(_object(settings, place), place)
+        summary = parse_summary(_object(settings, uri), uri)
     except StepError as error:
         raise PipelineError(str(error)) from error
     return DataSet(summary.index, read(settings, summary.index), summary)
 
 
 def read(settings: Settings, uri: str) -> DatasetIndex:
-    """The index in the folder `uri`. Raises PipelineError where there is none, or it is damaged."""
-    if _URI.fullmatch(uri) is None:
-        raise PipelineError(f"{uri!r} is no place for an index; write s3://BUCKET/PREFIX, or a run's id")
-    place = f"{uri.rstrip('/')}/{dataset.NAME}"
+    """The index in the folder `uri`. Raises PipelineError for a missing or damaged one."""
     try:
-        return parse_index(_object(settings, place), place)
+        file = str(S3Uri.parse(uri).join(dataset.NAME))
+        return parse_index(_object(settings, file), file)
     except StepError as error:
         raise PipelineError(str(error)) from error
 
 
 def _object(settings: Settings, uri: str) -> bytes:
-    place = _URI.fullmatch(uri)
-    assert place is not None
-    s3 = client(settings, "s3")
-    with error_if_missing(f"there is no {uri}; a run's data set: python -m pipeline dataset RUN"):
-        body: bytes = s3.get_object(Bucket=place["bucket"], Key=place["prefix"])["Body"].read()
-    return body
+    content = fetch(client(settings, "s3"), uri)
+    if content is None:
+        raise PipelineError(f"there is no {uri}; a run's data set: python -m pipeline dataset RUN")
+    return content

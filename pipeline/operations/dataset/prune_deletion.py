@@ -1,8 +1,8 @@
-"""Removing what a plan says, so that an end at any moment leaves nothing that a run would trip over.
+"""Carrying out a prune plan, in an order that is safe to interrupt at any moment.
 
-Of each batch the records go first. A job takes a shard to be there where tar and record both are, and reads the record
-before it names the tar in an index: a record that outlived its tar could lead to an index of a shard that is gone. A
-tar without a record is no shard to anybody, and is removed by the next prune. The marker of a generation goes last.
+In each batch the records are deleted before the tars. A job uses a shard whose tar and record both exist, and reads the
+record before it puts the tar into an index: a record without its tar could lead to an index of a deleted shard. A tar
+without a record is used by no job, and deleted by the next prune. The marker of a generation is deleted last.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any, TypeVar
 
 from pipeline.clients import client
 from pipeline.operations.dataset import prune_plan as planning
-from pipeline.operations.dataset.prune_plan import Plan
+from pipeline.operations.dataset.prune_plan import PrunePlan
 from pipeline.operations.dataset.stored import Entry, Shard
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
 # Keys that DeleteObjects takes: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 BATCH = 1_000
-_Item = TypeVar("_Item")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Refused:
-    """An object that remains, and why."""
+    """An object that could not be deleted, with the reason."""
 
     key: str
     reason: str
@@ -34,33 +34,33 @@ class Refused:
 
 @dataclass(frozen=True)
 class Removed:
-    """What one request removed: how many objects, their bytes, and what it could not."""
+    """The result of one request: the number of deleted objects, their bytes, and the objects that remain."""
 
     objects: int
     size: int
     refused: tuple[Refused, ...] = ()
 
 
-def carry_out(settings: Settings, doomed: Plan) -> Iterator[Removed]:
-    """Remove what the plan says, a batch at a time.
+def carry_out(settings: Settings, plan: PrunePlan) -> Iterator[Removed]:
+    """Delete the plan's objects, batch by batch.
 
-    Raises PipelineError before anything is removed where an index was written or a version approved since the plan was
-    made, and before a batch where a run has started: what is left then is whole.
+    Raises PipelineError before the first batch where an index was written or an approval has changed since the plan,
+    and before any batch where a run has started; the remaining shards are complete.
     """
     planning.refuse_runs(settings)
-    if planning.look(settings) != doomed.evidence:
+    if planning.references(settings) != plan.references:
         raise PipelineError(
-            "since this was listed an index was written, or the approval of a version has changed; nothing was"
-            " deleted: run this again"
+            "an index was written or the approval of a version has changed since the listing; nothing was deleted:"
+            " run this again"
         )
     s3 = client(settings, "s3")
     remaining: set[str] = set()
-    shards = ((going.place, shard) for going in doomed.generations for shard in going.shards)
+    shards = ((pruned.place, shard) for pruned in plan.generations for shard in pruned.shards)
     for batch in _batches(shards):
         planning.refuse_runs(settings)
         yield from _remove_shards(settings, s3, batch, remaining)
-    markers = [going.marker for going in doomed.generations if going.marker and going.place not in remaining]
-    files = (entry for labels in doomed.labels for entry in labels.files)
+    markers = [pruned.marker for pruned in plan.generations if pruned.marker and pruned.place not in remaining]
+    files = (entry for labels in plan.labels for entry in labels.files)
     for entries in _batches((*markers, *files)):
         yield _remove(settings, s3, entries)
 
@@ -68,7 +68,7 @@ def carry_out(settings: Settings, doomed: Plan) -> Iterator[Removed]:
 def _remove_shards(
     settings: Settings, s3: Any, batch: Sequence[tuple[str, Shard]], remaining: set[str]
 ) -> Iterator[Removed]:
-    """Records, and then the tars of those that are gone; adds to `remaining` the generations of which a shard stays."""
+    """Delete records, then their tars; adds to `remaining` the generations with a shard that could not be deleted."""
     records = _remove(settings, s3, [shard.record for _, shard in batch if shard.record])
     yield records
     refused = {refusal.key for refusal in records.refused}
@@ -88,12 +88,12 @@ def _remove(settings: Settings, s3: Any, entries: Sequence[Entry]) -> Removed:
         ExpectedBucketOwner=settings.account.id,
     )
     errors = {error["Key"]: f"{error['Code']}: {error.get('Message', '')}" for error in answer.get("Errors", [])}
-    gone = [entry for entry in entries if entry.key not in errors]
+    deleted = [entry for entry in entries if entry.key not in errors]
     refused = tuple(Refused(key, " ".join(reason.split())) for key, reason in errors.items())
-    return Removed(len(gone), sum(entry.size for entry in gone), refused)
+    return Removed(len(deleted), sum(entry.size for entry in deleted), refused)
 
 
-def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, BATCH)):
         yield batch

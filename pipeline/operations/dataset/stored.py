@@ -1,7 +1,7 @@
-"""What lies below `shards/`, `labels/` and `indexes/`, as S3 lists it.
+"""The objects below `shards/`, `labels/` and `indexes/` in S3.
 
-Below `shards/` and `labels/` only what has a name that the steps give is theirs; anything else is counted, and left
-alone. A shard is a tar and beside it a record of its photos; memory is bounded by the number of shards.
+Below `shards/` and `labels/` only objects with names that the steps choose belong to the pipeline; others are counted
+and never deleted. A shard is a tar and a record of its photos. The use of memory grows with the number of shards.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from pipeline.aws.pages import items
 from pipeline.aws.responses import CREATE_IT, error_if_missing
 from pipeline.clients import client
 from pipeline.settings import Settings
 from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
 
-# The names that the steps give (steps.shard.ledger, steps.shard.catalog, steps.query.labels).
+# Names that the steps choose (steps.shard.ledger, steps.shard.catalog, steps.query.labels).
 _SHARD = re.compile(
     r"(?P<stem>(?P<generation>[0-9a-f]{16}/[0-9]{6,}-[0-9a-f]{16})"
     r"/(?P<split>train|validation|test)/(?P=split)-[0-9]{3,}-[0-9]{6,})(?P<suffix>\.tar|\.parquet)"
@@ -28,7 +29,7 @@ _INDEX = re.compile(r"[^/]+/index\.json")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An object: its key, its size in bytes, and when it was written."""
+    """An object: its key, size in bytes, and time of writing."""
 
     key: str
     size: int
@@ -37,19 +38,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A tar and its record; a job that was broken off may have left one without the other."""
+    """A tar and its record; after an interrupted job there may be only one of them."""
 
     tar: Entry | None = None
     record: Entry | None = None
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """What there is of it."""
+        """The existing objects."""
         return tuple(entry for entry in (self.tar, self.record) if entry is not None)
 
     @property
     def key(self) -> str:
-        """The key that an index names it by: the tar's, whether that is there or not."""
+        """The tar's key, which indexes contain, also where only the record exists."""
         entry = self.entries[0]
         return entry.key if entry.key.endswith(TAR_SUFFIX) else entry.key.removesuffix(RECORD_SUFFIX) + TAR_SUFFIX
 
@@ -60,13 +61,13 @@ class Shard:
 
     @property
     def modified(self) -> datetime:
-        """When the later of both was written."""
+        """Time of writing of the later object."""
         return max(entry.modified for entry in self.entries)
 
 
 @dataclass(frozen=True)
 class Generation:
-    """The shards that one run added, below `shards/PLACE`, and the marker that says that they are all."""
+    """The shards that one run added, below `shards/PLACE`, and the marker of their completeness."""
 
     place: str
     shards: tuple[Shard, ...]
@@ -87,13 +88,13 @@ class LabelSet:
 
     @property
     def modified(self) -> datetime:
-        """When the latest of its files was written: each query that comes to the same labels writes them again."""
+        """Time of writing of the latest file: each query with the same labels writes them again."""
         return max(entry.modified for entry in self.files)
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """Objects below `shards/` and `labels/` with names that no step gives: how many, their bytes, and one of them."""
+    """Objects below `shards/` and `labels/` with other names: their number, bytes, and an example."""
 
     objects: int = 0
     size: int = 0
@@ -105,7 +106,7 @@ class Foreign:
 
 @dataclass(frozen=True)
 class Stored:
-    """All shards by generation, all label sets, each in the order of their names, and what is neither."""
+    """All shards by generation, all label sets, in the order of their names, and all other objects."""
 
     generations: tuple[Generation, ...] = ()
     labels: tuple[LabelSet, ...] = ()
@@ -114,28 +115,28 @@ class Stored:
 
 @dataclass
 class _Listing:
-    """What was listed of a generation so far."""
+    """A generation while it is being listed."""
 
     shards: dict[str, Shard] = field(default_factory=dict)
     marker: Entry | None = None
 
 
 def read(settings: Settings) -> Stored:
-    """List shards and labels, page by page. Raises PipelineError where the bucket is not there."""
+    """List shards and labels, page by page. Raises PipelineError where the bucket does not exist."""
     generations, foreign_shards = _generations(settings)
     labels, foreign_labels = _label_sets(settings)
     return Stored(generations, labels, foreign_shards + foreign_labels)
 
 
 def indexes(settings: Settings) -> tuple[Entry, ...]:
-    """The indexes of data sets, by their keys. Raises PipelineError where the bucket is not there."""
+    """The indexes of data sets, in the order of their keys. Raises PipelineError where the bucket does not exist."""
     start = len(folder(settings, "indexes"))
     entries = (entry for entry in _listed(settings, "indexes") if _INDEX.fullmatch(entry.key[start:]))
     return tuple(sorted(entries, key=lambda entry: entry.key))
 
 
 def folder(settings: Settings, name: str) -> str:
-    """The prefix of the keys in one of the project's folders, with the slash at its end."""
+    """Key prefix of one of the project's folders, with a slash at the end."""
     return f"{settings.data.prefix}/{name}/"
 
 
@@ -173,17 +174,9 @@ def _label_sets(settings: Settings) -> tuple[tuple[LabelSet, ...], Foreign]:
 
 
 def _listed(settings: Settings, name: str) -> Iterator[Entry]:
-    """Every object in a folder; S3 lists a thousand per page.
-
-    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
-    """
-    bucket = settings.data.bucket
-    pages = (
-        client(settings, "s3")
-        .get_paginator("list_objects_v2")
-        .paginate(Bucket=bucket, Prefix=folder(settings, name), ExpectedBucketOwner=settings.account.id)
-    )
+    """Every object in a folder."""
+    paginator, bucket = client(settings, "s3").get_paginator("list_objects_v2"), settings.data.bucket
+    request = {"Bucket": bucket, "Prefix": folder(settings, name), "ExpectedBucketOwner": settings.account.id}
     with error_if_missing(f"there is no bucket {bucket}; {CREATE_IT}"):
-        for page in pages:
-            for entry in page.get("Contents", []):
-                yield Entry(entry["Key"], entry["Size"], entry["LastModified"])
+        for entry in items(paginator, "Contents", **request):
+            yield Entry(entry["Key"], entry["Size"], entry["LastModified"])

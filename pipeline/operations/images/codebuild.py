@@ -1,4 +1,4 @@
-"""Images built in the account, by its CodeBuild project: the source goes there as a zip, its log comes back.
+"""Build images in the account with its CodeBuild project: upload the source as a zip, follow the build's log.
 
 https://docs.aws.amazon.com/codebuild/latest/APIReference/API_StartBuild.html
 """
@@ -6,15 +6,14 @@ https://docs.aws.amazon.com/codebuild/latest/APIReference/API_StartBuild.html
 from __future__ import annotations
 
 import hashlib
-import io
-import time
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline import ROOT
-from pipeline.aws.responses import CREATE_IT, Report, error_if_missing
+from pipeline.account.deploy_function import zip_of
+from pipeline.aws.responses import CREATE_IT, Report, error_if_missing, exists
+from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.compiling import step_images as images
 from pipeline.compiling.step_images import StepImage
@@ -22,35 +21,32 @@ from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
 BUILD_FILES = (Path("containers/build.sh"), Path("containers/buildspec.yaml"))
+# Above the longest build: the project's timeout is 60 minutes, and a build waits in the queue for at most 8 hours.
+# https://docs.aws.amazon.com/codebuild/latest/APIReference/API_CreateProject.html
+BUILD_SECONDS = 10 * 3600.0
 _SUCCEEDED = "SUCCEEDED"
-# How CodeBuild's own lines begin; the reason of a failure stands in the others.
+# Prefix of CodeBuild's own lines; the reason of a failure is in the others.
 _CONTAINER = "[Container]"
 
 
 def source(wanted: Sequence[StepImage], root: Path = ROOT) -> bytes:
-    """A zip of what the images are made of and of what builds them; the same source gives the same bytes."""
+    """A zip of the images' source files and the build scripts; equal sources give equal bytes."""
     files = {path.as_posix(): path for path in BUILD_FILES}
     for image in wanted:
-        # A build context per image: a step's image must not hold what another imports.
+        # A build context per image: a step's image must not contain modules of other steps.
         files |= {f"contexts/{image.step}/{path.as_posix()}": path for path in images.source_files(image.step, root)}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, path in sorted(files.items()):
-            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, (root / path).read_bytes(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
+    return zip_of({name: root / path for name, path in files.items()})
 
 
 def start(settings: Settings, wanted: Sequence[StepImage], root: Path = ROOT) -> str:
-    """Upload the source and start a build that builds and pushes the images; gives the build's id.
+    """Upload the source and start a build that builds and pushes the images; returns the build's id.
 
-    Raises PipelineError where bucket or project are not there.
+    Raises PipelineError where the bucket or the project does not exist.
     """
     code = source(wanted, root)
     bucket = settings.data.bucket
     key = f"{settings.code_prefix}/images/{hashlib.sha256(code).hexdigest()}.zip"
-    with error_if_missing(f"there is no bucket {bucket} to put the images' source into; {CREATE_IT}"):
+    with error_if_missing(f"there is no bucket {bucket} for the images' source; {CREATE_IT}"):
         client(settings, "s3").put_object(Bucket=bucket, Key=key, Body=code, ExpectedBucketOwner=settings.account.id)
     entries = " ".join(f"{image.image}|{image.step}|{image.base}|{image.uri}" for image in wanted)
     with error_if_missing(f"there is no CodeBuild project {settings.image_builder}; {CREATE_IT}"):
@@ -63,62 +59,60 @@ def start(settings: Settings, wanted: Sequence[StepImage], root: Path = ROOT) ->
     return str(started["build"]["id"])
 
 
-def follow(
-    settings: Settings,
-    build: str,
-    tell: Report,
-    *,
-    interval: float = 5.0,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Report a build's phases and log until it ends; `interval` in seconds.
+def follow(settings: Settings, build: str, report: Report, *, interval: float = 5.0) -> None:
+    """Report a build's phases and log lines until it ends; `interval` is the seconds between two looks.
 
-    Where that is broken off (Ctrl-C, no network, expired credentials) it tells that the build itself goes on.
-    Raises PipelineError with the phase that failed, its reason and the log's last line.
+    An interrupted look (Ctrl-C, no network, expired credentials) reports that the build continues. Raises PipelineError
+    with the failed phase, its reason and the log's last line, or where the build does not end.
     """
-    found, last = _to_its_end(settings, build, tell, interval, sleep)
-    if found["buildStatus"] != _SUCCEEDED:
-        said = f"; its log ends: {last}" if last else ""
-        where = found.get("logs", {}).get("deepLink", "")
-        raise PipelineError(f"CodeBuild {build}: {_reason(found)}{said}{f'; whole log: {where}' if where else ''}")
+    description, last = _wait(settings, build, report, interval)
+    if description is None:
+        raise PipelineError(
+            f"CodeBuild {build} has not ended after {BUILD_SECONDS / 3600:.0f} hours; see it in CodeBuild's console"
+        )
+    if description["buildStatus"] != _SUCCEEDED:
+        end = f"; its log ends: {last}" if last else ""
+        url = description.get("logs", {}).get("deepLink", "")
+        raise PipelineError(f"CodeBuild {build}: {_reason(description)}{end}{f'; whole log: {url}' if url else ''}")
 
 
-def _to_its_end(
-    settings: Settings, build: str, tell: Report, interval: float, sleep: Callable[[float], None]
-) -> tuple[dict[str, Any], str]:
-    """What CodeBuild says of a build that has ended, and the last line of its log that is the build's own."""
+def _wait(settings: Settings, build: str, report: Report, interval: float) -> tuple[dict[str, Any] | None, str]:
+    """The description of a build that has ended, and the last line of its log that is not CodeBuild's own."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    phase, last, complete = "", "", False
+    service, log = client(settings, "codebuild"), _Log(client(settings, "logs"))
+    phase, last, is_complete = "", "", False
+
+    def look() -> dict[str, Any] | None:
+        nonlocal phase, last, is_complete
+        description: dict[str, Any]
+        (description,) = service.batch_get_builds(ids=[build])["builds"]
+        if (current := description.get("currentPhase", phase)) != phase:
+            phase = current
+            report(f"{build}: {phase}")
+        for line in log.new(description.get("logs", {})):
+            report(line)
+            if line.strip() and not line.startswith(_CONTAINER):
+                last = line.strip()
+        # One more look after the end: the log's last lines, which contain the reason, may arrive later.
+        was_complete, is_complete = is_complete, description["buildComplete"]
+        return description if was_complete else None
+
     try:
-        service, lines = client(settings, "codebuild"), _Log(client(settings, "logs"))
-        while True:
-            (found,) = service.batch_get_builds(ids=[build])["builds"]
-            if (current := found.get("currentPhase", phase)) != phase:
-                phase = current
-                tell(f"{build}: {phase}")
-            for line in lines.new(found.get("logs", {})):
-                tell(line)
-                if line.strip() and not line.startswith(_CONTAINER):
-                    last = line.strip()
-            if complete:
-                return found, last
-            # One more look after the end: the log's last lines, which hold the reason, may come after it.
-            complete = found["buildComplete"]
-            sleep(interval)
+        return wait_until(look, BUILD_SECONDS, interval), last
     except (KeyboardInterrupt, BotoCoreError, ClientError):
-        if not complete:
-            tell(f"the build goes on in CodeBuild: {build}")
+        if not is_complete:
+            report(f"the build continues in CodeBuild: {build}")
         raise
 
 
 def _reason(build: dict[str, Any]) -> str:
-    """The first phase that did not succeed, and what it says."""
+    """The first phase that did not succeed, and its messages."""
     for phase in build.get("phases", []):
         if phase.get("phaseStatus", _SUCCEEDED) != _SUCCEEDED:
-            contexts = [one["message"] for one in phase.get("contexts", []) if one.get("message")]
-            said = f": {' '.join(' '.join(contexts).split())}" if contexts else ""
-            return f"{phase['phaseType']} {phase['phaseStatus']}{said}"
+            messages = [context["message"] for context in phase.get("contexts", []) if context.get("message")]
+            reason = f": {' '.join(' '.join(messages).split())}" if messages else ""
+            return f"{phase['phaseType']} {phase['phaseStatus']}{reason}"
     return str(build["buildStatus"])
 
 
@@ -130,24 +124,16 @@ class _Log:
         self._token = ""
 
     def new(self, location: dict[str, Any]) -> Iterator[str]:
-        """The lines since the last look; none before the build has a log."""
-        from botocore.exceptions import ClientError
-
-        from pipeline.aws.responses import says_missing
-
+        """The lines since the last look; none before the build has a log stream."""
         group, stream = location.get("groupName"), location.get("streamName")
         while group and stream:
-            token = {"nextToken": self._token} if self._token else {}
-            try:
-                page = self._service.get_log_events(
-                    logGroupName=group, logStreamName=stream, startFromHead=True, **token
-                )
-            except ClientError as error:
-                if says_missing(error):
-                    return  # CodeBuild names the stream before it makes it
-                raise
+            request = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
+            request |= {"nextToken": self._token} if self._token else {}
+            page = exists(self._service.get_log_events, **request)
+            if page is None:
+                return  # CodeBuild names the stream before creating it
             yield from (event["message"].rstrip("\n") for event in page["events"])
-            # The same token again is the end for now.
+            # The same token again means that there are no more events yet.
             # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
             if page["nextForwardToken"] == self._token:
                 return

@@ -1,7 +1,7 @@
-"""Docker on this machine: whether it answers, and an image's build, look and push.
+"""Docker on this machine: its availability, and building, inspecting and pushing an image.
 
-SageMaker takes images with Docker's own manifests only, and no index of several platforms; BuildKit writes OCI's and
-adds an index for its attestations unless it is told otherwise (https://docs.docker.com/build/exporters/image-registry/
+SageMaker accepts images with Docker's own manifests only, and no index of several platforms; BuildKit by default writes
+OCI manifests and an index with attestations (https://docs.docker.com/build/exporters/image-registry/
 and https://docs.docker.com/build/metadata/attestations/slsa-provenance/).
 """
 
@@ -13,6 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from pipeline import ROOT
 from pipeline.aws.responses import Report
@@ -26,13 +27,13 @@ _REMEDY = "or set images.builder: codebuild"
 
 
 def unavailable() -> str:
-    """Why Docker cannot build here; empty where it can."""
+    """Why Docker cannot build on this machine; empty where it can."""
     for command, meaning in (
         (["docker", "info", "--format", "{{.ServerVersion}}"], "docker does not answer"),
         (["docker", "buildx", "version"], "docker has no buildx"),
     ):
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER_SECONDS, check=False)
+            done = _output(command, timeout=_ANSWER_SECONDS)
         except FileNotFoundError:
             return "there is no docker command"
         except subprocess.TimeoutExpired:
@@ -43,17 +44,17 @@ def unavailable() -> str:
 
 
 def login(registry: str, password: str) -> None:
-    """Let Docker pull from and push to an ECR registry; the password goes through a pipe, never into a command line."""
+    """Log Docker in at an ECR registry; the password goes through a pipe, not the command line."""
     command = ["docker", "login", "--username", "AWS", "--password-stdin", registry]
-    done = subprocess.run(command, input=password, capture_output=True, text=True, check=False)
+    done = _output(command, input=password)
     if done.returncode:
         raise PipelineError(f"docker login at {registry} failed: {_last_line(done.stderr)}")
 
 
-def build(image: StepImage, tell: Report, root: Path = ROOT) -> None:
-    """Build an image under its URI from exactly the files that its tag is the hash of.
+def build(image: StepImage, report: Report, root: Path = ROOT) -> None:
+    """Build an image under its URI from exactly the files that its tag is the hash of; `report` gets Docker's lines.
 
-    `tell` gets Docker's lines. Raises PipelineError where the build fails, or leaves what SageMaker would not take.
+    Raises PipelineError where the build fails, or its manifest is not accepted by SageMaker.
     """
     command = [
         *("docker", "buildx", "build", "--platform", PLATFORM),
@@ -62,21 +63,21 @@ def build(image: StepImage, tell: Report, root: Path = ROOT) -> None:
         *("--build-arg", f"BASE_IMAGE={image.base}", "--build-arg", f"STEP={image.step}"),
         *("--tag", image.uri, "-"),
     ]
-    _run(command, f"docker build of {image.step}", tell, context(image, root))
-    kept = media_type(image.uri)
-    if kept is None:
+    _run(command, f"docker build of {image.step}", report, context(image, root))
+    manifest = media_type(image.uri)
+    if manifest is None:
         raise PipelineError(
-            f"docker built {image.uri} but has not kept it: its chosen builder is not its own;"
-            f" choose that: docker buildx use default, {_REMEDY}"
+            f"docker built {image.uri} but has not stored it, because the selected builder is not docker's own;"
+            f" select that: docker buildx use default, {_REMEDY}"
         )
-    if kept and "docker.distribution.manifest.v2" not in kept:
+    if manifest and "docker.distribution.manifest.v2" not in manifest:
         raise PipelineError(
-            f"docker built {image.uri} as {kept}, which SageMaker does not take; update docker buildx, {_REMEDY}"
+            f"docker built {image.uri} as {manifest}, which SageMaker does not accept; update docker buildx, {_REMEDY}"
         )
 
 
 def context(image: StepImage, root: Path = ROOT) -> bytes:
-    """The build context as a tar: the same source gives the same bytes, so that layers are found again."""
+    """The build context as a tar; equal sources give equal bytes, so that Docker's layer cache applies."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in images.source_files(image.step, root):
@@ -88,25 +89,24 @@ def context(image: StepImage, root: Path = ROOT) -> bytes:
 
 
 def media_type(uri: str) -> str | None:
-    """The media type of an image's manifest; None where Docker has no such image, empty where it does not say.
+    """The media type of an image's manifest; None where Docker has no such image, empty where Docker reports none.
 
-    It says so where it keeps manifests (the containerd image store); elsewhere it makes Docker's own when it pushes.
+    Docker reports it with the containerd image store; without that, a push creates Docker's own manifest.
     """
-    command = ["docker", "image", "inspect", uri]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _output(["docker", "image", "inspect", uri])
     if done.returncode:
         return None
-    (found,) = json.loads(done.stdout)
-    return str((found.get("Descriptor") or {}).get("mediaType", ""))
+    (description,) = json.loads(done.stdout)
+    return str((description.get("Descriptor") or {}).get("mediaType", ""))
 
 
-def push(uri: str, tell: Report) -> None:
-    """Push an image that Docker has."""
-    _run(["docker", "push", uri], f"docker push of {uri}", tell)
+def push(uri: str, report: Report) -> None:
+    """Push an image from Docker's store."""
+    _run(["docker", "push", uri], f"docker push of {uri}", report)
 
 
-def _run(command: list[str], what: str, tell: Report, stdin: bytes = b"") -> None:
-    """Run a command; its output goes to `tell` line by line, and the last line is the reason where it fails."""
+def _run(command: list[str], what: str, report: Report, stdin: bytes = b"") -> None:
+    """Run a command and report its output line by line. Raises PipelineError with the last line where it fails."""
     last = ""
     with tempfile.TemporaryFile() as source:
         source.write(stdin)
@@ -117,11 +117,15 @@ def _run(command: list[str], what: str, tell: Report, stdin: bytes = b"") -> Non
             assert process.stdout is not None
             for line in process.stdout:
                 last = line.strip() or last
-                tell(line.rstrip("\n"))
+                report(line.rstrip("\n"))
     if process.returncode:
         raise PipelineError(f"{what} failed: {last or f'exit status {process.returncode}'}")
 
 
+def _output(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it gives no reason"
+    return lines[-1] if lines else "no reason given"

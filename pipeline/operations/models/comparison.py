@@ -1,4 +1,4 @@
-"""Two versions of the model side by side, and whether their difference is more than the luck of the photos."""
+"""Two versions of the model side by side, and whether their difference is significant."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import io
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.aws.objects import fetch
 from pipeline.clients import client
-from pipeline.operations.models import evaluations, registry
+from pipeline.operations.models import registry
 from pipeline.operations.models.evaluations import Difference
 from pipeline.operations.models.registry import Version
 from pipeline.settings import Settings
@@ -20,10 +21,10 @@ METRICS = ("accuracy", "rmse", "mae", "within_one")
 
 
 @dataclass(frozen=True)
-class Shared:
-    """The photos that both versions counted: the second's metrics on them less the first's.
+class CommonPhotos:
+    """The photos that both versions counted, and the second's metrics on them less the first's.
 
-    `photos` are those with one truth for both; `relabelled` had another truth each time and are left out.
+    `photos` is the number with equal truth; `relabelled` photos have another truth each time and are left out.
     """
 
     photos: int
@@ -34,10 +35,10 @@ class Shared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two versions. `other_data` says why their figures do not compare, empty where they do.
+    """Two versions. `other_data` is why their figures do not compare, empty where they do.
 
-    `differences` are the second's figures less the first's, None where one is missing. `shared` is None where there is
-    nothing to bootstrap, and `not_shared` says why.
+    `differences` are the second's figures less the first's, None for a missing figure. `not_shared` is why there are no
+    common photos to bootstrap (`shared` is None then).
     """
 
     first: Version
@@ -45,12 +46,11 @@ class Comparison:
     differences: dict[str, float | None]
     per_class: dict[str, float | None]
     other_data: str
-    shared: Shared | None
+    shared: CommonPhotos | None
     not_shared: str
 
     def flat(self) -> dict[str, Any]:
-        """For machines."""
-        shared = None if self.shared is None else asdict(self.shared)
+        """The comparison as JSON values."""
         return {
             "first": self.first.flat(),
             "second": self.second.flat(),
@@ -58,61 +58,61 @@ class Comparison:
             "per_class_accuracy_differences": self.per_class,
             "comparable": not self.other_data,
             "other_data": self.other_data,
-            "shared": shared,
+            "shared": asdict(self.shared) if self.shared else None,
             "not_shared": self.not_shared,
         }
 
 
 def compare(settings: Settings, first: str, second: str) -> Comparison:
-    """The versions that `first` and `second` mean (`latest`, a number, an ARN).
+    """Compare the versions that `first` and `second` refer to (`latest`, a number, an ARN).
 
-    Raises PipelineError where there is no such version, both are one, or one has no evaluation to compare.
+    Raises PipelineError for an unknown version, for twice the same one, and for one without an evaluation.
     """
-    one, other = (registry.resolve(settings, reference) for reference in (first, second))
-    if one.arn == other.arn:
-        raise PipelineError(f"{first} and {second} are both {one.name}; name two versions: python -m pipeline models")
-    for version in (one, other):
+    a, b = (registry.resolve(settings, reference) for reference in (first, second))
+    if a.arn == b.arn:
+        raise PipelineError(f"{first} and {second} are both {a.name}; name two versions: python -m pipeline models")
+    for version in (a, b):
         if version.evaluation.accuracy is None:
             raise PipelineError(_no_figures(version))
-    shared, not_shared = _shared(settings, one, other)
-    classes = sorted({*one.evaluation.per_class, *other.evaluation.per_class}, key=int)
+    shared, not_shared = _common_photos(settings, a, b)
+    classes = sorted({*a.evaluation.per_class, *b.evaluation.per_class}, key=int)
     return Comparison(
-        first=one,
-        second=other,
-        differences={name: _less(getattr(other.evaluation, name), getattr(one.evaluation, name)) for name in METRICS},
-        per_class={name: _less(class_accuracy(other, name), class_accuracy(one, name)) for name in classes},
-        other_data=_other_data(one, other),
+        first=a,
+        second=b,
+        differences={name: _less(getattr(b.evaluation, name), getattr(a.evaluation, name)) for name in METRICS},
+        per_class={name: _less(class_accuracy(b, name), class_accuracy(a, name)) for name in classes},
+        other_data=_other_data(a, b),
         shared=shared,
         not_shared=not_shared,
     )
 
 
 def class_accuracy(version: Version, quantity: str) -> float | None:
-    """Share of the photos with this true quantity that the version counted right; None where it saw none."""
-    found = version.evaluation.per_class.get(quantity)
-    return None if found is None else found.accuracy
+    """Share of the photos with this true quantity that the version counted right; None without such photos."""
+    metrics = version.evaluation.per_class.get(quantity)
+    return None if metrics is None else metrics.accuracy
 
 
 def _no_figures(version: Version) -> str:
     if version.evaluation.problem:
         return version.evaluation.problem
-    where = version.evaluation_uri
-    lost = f"its evaluation is no longer at {where}" if where else "it was registered without one"
-    return f"{version.name} has no figures: {lost}; take another version: python -m pipeline models"
+    uri = version.evaluation_uri
+    reason = f"its evaluation is no longer at {uri}" if uri else "it was registered without one"
+    return f"{version.name} has no figures: {reason}; use another version: python -m pipeline models"
 
 
-def _less(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one - other
+def _less(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a - b
 
 
-def _other_data(one: Version, other: Version) -> str:
-    mine, theirs = one.evaluation, other.evaluation
-    if not (mine.dataset_sha256 and theirs.dataset_sha256):
-        return "an evaluation does not say which data it was made on"
-    if mine.split != theirs.split:
-        return f"the splits differ: {mine.split} for {one.name}, {theirs.split} for {other.name}"
-    if mine.dataset_sha256 != theirs.dataset_sha256:
-        hashes = (f"{version.evaluation.dataset_sha256[:12]} for {version.name}" for version in (one, other))
+def _other_data(first: Version, second: Version) -> str:
+    a, b = first.evaluation, second.evaluation
+    if not (a.dataset_sha256 and b.dataset_sha256):
+        return "an evaluation does not name its data set"
+    if a.split != b.split:
+        return f"the splits differ: {a.split} for {first.name}, {b.split} for {second.name}"
+    if a.dataset_sha256 != b.dataset_sha256:
+        hashes = (f"{version.evaluation.dataset_sha256[:12]} for {version.name}" for version in (first, second))
         return f"the data sets differ: {', '.join(hashes)}"
     return ""
 
@@ -120,37 +120,39 @@ def _other_data(one: Version, other: Version) -> str:
 # ---------------------------------------------------------------------------------------------- photo by photo
 
 
-def _shared(settings: Settings, one: Version, other: Version) -> tuple[Shared | None, str]:
-    """What the photos that both counted show, else why there is nothing to see."""
+def _common_photos(settings: Settings, first: Version, second: Version) -> tuple[CommonPhotos | None, str]:
+    """The comparison on the photos that both counted, or why there is none."""
     s3 = client(settings, "s3")
     tables = []
-    for version in (one, other):
+    for version in (first, second):
         table = _predictions(s3, version)
         if table is None:
-            return None, f"the predictions of {version.name} are no longer there"
+            return None, f"the predictions of {version.name} no longer exist"
         tables.append(table)
     joined = tables[0].join(tables[1], keys="image_id", join_type="inner", right_suffix="_second")
     return _paired(joined) if joined.num_rows else (None, "the two have no photo in common")
 
 
-def _paired(joined: pa.Table) -> tuple[Shared | None, str]:
+def _paired(joined: pa.Table) -> tuple[CommonPhotos | None, str]:
     from steps.contracts.statistics import paired_bootstrap as bootstrap
     from steps.contracts.statistics.tally import Tally
 
-    truth, first, truth_then, second = (
+    truth, first, other_truth, second = (
         joined[name].to_numpy() for name in ("quantity", "predicted", "quantity_second", "predicted_second")
     )
-    agreed = truth == truth_then
-    if not agreed.any():
-        return None, "every photo that they share had another truth each time"
+    equal = truth == other_truth
+    if not equal.any():
+        return None, "every common photo had another truth each time"
     pairs = Tally()
-    pairs.add(truth[agreed], second[agreed], first[agreed])
-    accuracy, rmse = (Difference(one.value, one.lower, one.upper) for one in bootstrap.differences(pairs))
-    return Shared(int(agreed.sum()), int((~agreed).sum()), accuracy, rmse), ""
+    pairs.add(truth[equal], second[equal], first[equal])
+    accuracy, rmse = (
+        Difference(interval.value, interval.lower, interval.upper) for interval in bootstrap.differences(pairs)
+    )
+    return CommonPhotos(int(equal.sum()), int((~equal).sum()), accuracy, rmse), ""
 
 
 def _predictions(s3: Any, version: Version) -> pa.Table | None:
-    """Image ids, truths and counts of a version; None where they are no longer there.
+    """Image ids, truths and counts of a version; None where they no longer exist.
 
     Raises PipelineError where the file is damaged.
     """
@@ -160,7 +162,7 @@ def _predictions(s3: Any, version: Version) -> pa.Table | None:
     from steps.contracts.evaluation import PREDICTIONS
 
     uri = f"{version.evaluation_uri.rpartition('/')[0]}/{PREDICTIONS}"
-    content = evaluations.fetch(s3, uri)
+    content = fetch(s3, uri)
     if content is None:
         return None
     try:

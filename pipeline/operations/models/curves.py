@@ -1,33 +1,34 @@
-"""How a trial went, epoch by epoch: from `history.json` in its model artifact, or from its log while there is none."""
+"""The epochs of a trial, from `history.json` in its model artifact, or from its log while there is no artifact."""
 
 from __future__ import annotations
 
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError
 
-from pipeline.aws.responses import says_missing
+from pipeline.aws.responses import exists
 from pipeline.clients import client
 from pipeline.operations.models.trials import Trial
+from pipeline.operations.runs import logs
+from pipeline.operations.runs.logs import LogSource
 from pipeline.settings import Settings
 from steps.contracts import metrics
 from steps.contracts.errors import PipelineError
+from steps.contracts.s3_uri import S3Uri
 
 MEMBER = "history.json"
 # A thousand epochs take about 400 kB.
 LARGEST_HISTORY = 16 * 2**20
-# What is read past on the way to the history: weights and ONNX of the largest networks are below a gigabyte.
+# Bytes read before the history: weights and ONNX of the largest networks are below a gigabyte.
 LARGEST_ARTIFACT = 4 * 2**30
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
 
 class Epoch(BaseModel):
-    """What the curves show of one epoch. What else a trainer of another version writes is passed over."""
+    """One epoch's values for the curves; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -45,29 +46,21 @@ class _History(BaseModel):
 
 
 def read(settings: Settings, trial: Trial) -> list[Epoch]:
-    """The trial's epochs, oldest first; none where it has not finished one.
-
-    Raises PipelineError that names the artifact where it is damaged.
-    """
+    """The trial's finished epochs, oldest first. Raises PipelineError for a damaged artifact."""
     if trial.ended_well and trial.model_uri:
-        found = _from_artifact(settings, trial.model_uri)
-        if found is not None:
-            return found
+        epochs = _from_artifact(settings, trial.model_uri)
+        if epochs is not None:
+            return epochs
     return _from_log(settings, trial.name)
 
 
 def _from_artifact(settings: Settings, uri: str) -> list[Epoch] | None:
-    """The history in `model.tar.gz`; None where there is no artifact, or it holds no history."""
-    from botocore.exceptions import ClientError
-
-    place = urlsplit(uri)
-    try:
-        body = client(settings, "s3").get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))["Body"]
-    except ClientError as error:
-        if says_missing(error):
-            return None
-        raise
-    with body:
+    """The history in `model.tar.gz`; None where there is no artifact, or no history in it."""
+    location = S3Uri.parse(uri)
+    answer = exists(client(settings, "s3").get_object, Bucket=location.bucket, Key=location.key)
+    if answer is None:
+        return None
+    with answer["Body"] as body:
         try:
             content = member(body)
             return None if content is None else _History.model_validate_json(content).epochs
@@ -77,38 +70,39 @@ def _from_artifact(settings: Settings, uri: str) -> list[Epoch] | None:
 
 
 def member(stream: IO[bytes]) -> bytes | None:
-    """`history.json` of a gzipped tar that is read once from front to end, as far as needed; None where it has none.
+    """`history.json` in a gzipped tar, which is read from its start as far as needed; None where it contains none.
 
-    Nothing is unpacked to disk. Raises ValueError for an artifact or a history that is larger than it can be, and what
-    tarfile raises for a damaged one.
+    Nothing is unpacked to disk. Raises ValueError for a history or an artifact above the limits, and tarfile's errors
+    for a damaged one.
     """
     passed = 0
     with tarfile.open(fileobj=stream, mode="r|gz") as archive:
-        for one in archive:
-            if one.name.removeprefix("./") == MEMBER and one.isreg():
-                if one.size > LARGEST_HISTORY:
-                    raise ValueError(f"it has {one.size:,} bytes, more than {LARGEST_HISTORY:,}")
-                file = archive.extractfile(one)
+        for entry in archive:
+            if entry.name.removeprefix("./") == MEMBER and entry.isreg():
+                if entry.size > LARGEST_HISTORY:
+                    raise ValueError(f"it has {entry.size:,} bytes, more than {LARGEST_HISTORY:,}")
+                file = archive.extractfile(entry)
                 assert file is not None
                 return file.read()
-            passed += one.size
+            passed += entry.size
             if passed > LARGEST_ARTIFACT:
-                raise ValueError(f"it does not come within the first {LARGEST_ARTIFACT:,} bytes of the archive")
+                raise ValueError(f"it is not within the first {LARGEST_ARTIFACT:,} bytes of the archive")
     return None
 
 
 def _from_log(settings: Settings, job: str) -> list[Epoch]:
-    """The epochs that a training job has printed, so that curves can be seen while it runs."""
+    """The epochs in a training job's log, for curves while it runs."""
     epochs = {}
-    for message in _messages(settings, job):
-        # An epoch that was resumed after an interruption may come twice: the later line is what went on.
-        if (epoch := parse(message)) is not None:
+    source = LogSource(LOG_GROUP, f"{job}/", f"trial {job}")
+    for line in logs.matching(settings, source, f'"{metrics.OBJECTIVE}"'):
+        # An epoch that was resumed after an interruption may occur twice; the later line counts.
+        if (epoch := parse(line.message)) is not None:
             epochs[epoch.epoch] = epoch
     return [epochs[number] for number in sorted(epochs)]
 
 
 def parse(line: str) -> Epoch | None:
-    """The epoch that a log line sums up, None for any other line."""
+    """The epoch in a log line, None for any other line."""
     names = {
         "epoch": metrics.EPOCH,
         "train_loss": metrics.TRAIN_LOSS,
@@ -118,27 +112,10 @@ def parse(line: str) -> Epoch | None:
     }
     values: dict[str, Any] = {}
     for field, name in names.items():
-        if (found := re.search(metrics.PATTERNS[name], line)) is None:
+        if (match := re.search(metrics.PATTERNS[name], line)) is None:
             return None
-        values[field] = found[1]
+        values[field] = match[1]
     try:
         return Epoch.model_validate(values)
     except ValidationError:
         return None
-
-
-def _messages(settings: Settings, job: str) -> Iterator[str]:
-    from botocore.exceptions import ClientError
-
-    pages = (
-        client(settings, "logs")
-        .get_paginator("filter_log_events")
-        .paginate(logGroupName=LOG_GROUP, logStreamNamePrefix=f"{job}/", filterPattern=f'"{metrics.OBJECTIVE}"')
-    )
-    try:
-        for page in pages:
-            for event in page["events"]:
-                yield event["message"]
-    except ClientError as error:
-        if not says_missing(error):
-            raise

@@ -1,6 +1,6 @@
-"""What a registered version reached, from the evaluation that lies beside it in S3 (`steps.contracts.evaluation`).
+"""The metrics of a registered version, from its evaluation in S3 (`steps.contracts.evaluation`).
 
-Read leniently: versions stay in the registry for years, and one whose evaluation lacks a figure is listed without it.
+Reading is lenient: versions stay in the registry for years, and a figure that an evaluation lacks is left out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.aws.responses import says_missing
+from pipeline.aws.objects import fetch
+from steps.contracts.errors import StepError
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,13 @@ class Difference:
 
     @property
     def certain(self) -> bool:
-        """Whether the interval leaves out that there is no difference."""
+        """Whether the interval excludes zero."""
         return not self.lower <= 0 <= self.upper
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that was approved when this one was judged, and this one's metrics less its."""
+    """The version that was approved at the time of the evaluation, and the evaluated version's metrics less its."""
 
     version: int
     accuracy: Difference
@@ -37,8 +38,8 @@ class Champion:
 
 
 @dataclass(frozen=True)
-class Class:
-    """The photos of one true quantity: how many, the share counted right, and the RMSE in objects."""
+class ClassMetrics:
+    """The photos of one true quantity: their number, the share counted right, and the RMSE in objects."""
 
     photos: int
     accuracy: float
@@ -47,11 +48,10 @@ class Class:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of a version on its test split of `photos` photos; None for what is not there.
+    """The metrics of a version on its test split of `photos` photos; None for a missing figure.
 
-    `within_one` is the share of photos off by one at most. `dataset_sha256` and `split` say on which data it was
-    judged: figures of two versions compare where both are the same. `problem` is why a file that is there has no
-    figures, empty where it has.
+    `within_one` is the share of photos off by one at most. Figures of two versions compare where `dataset_sha256` and
+    `split` are equal. `problem` is why an existing file has no figures, or empty.
     """
 
     accuracy: float | None = None
@@ -63,40 +63,29 @@ class Evaluation:
     split: str = ""
     decision: str = ""
     champion: Champion | None = None
-    per_class: Mapping[str, Class] = field(default_factory=dict)
+    per_class: Mapping[str, ClassMetrics] = field(default_factory=dict)
     problem: str = ""
 
 
 def read(s3: Any, uri: str) -> Evaluation:
-    """The evaluation at `uri`; an empty one where it is damaged or no longer there, or `uri` is empty.
+    """The evaluation at `uri`; an empty one where it is damaged or no longer exists, or `uri` is empty.
 
-    Damage is told and not raised: it must not hide the other versions, nor keep a person from rejecting this one.
+    Damage is reported in `problem` and not raised: other versions are still listed, and this one can be rejected.
     """
-    content = fetch(s3, uri) if uri else None
-    # Old runs are cleaned away; their versions stay in the registry.
+    try:
+        content = fetch(s3, uri) if uri else None
+    except StepError as error:
+        return Evaluation(problem=f"{error}; reject the version")
+    # Old runs are deleted; their versions stay in the registry.
     if content is None:
         return Evaluation()
     try:
         return _parsed(json.loads(content))
     except json.JSONDecodeError as error:
-        what = f"not JSON ({error})"
+        reason = f"not JSON ({error})"
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        what = f"not an evaluation ({error!r})"
-    return Evaluation(problem=f"{uri}: {what}; restore the file, or reject the version")
-
-
-def fetch(s3: Any, uri: str) -> bytes | None:
-    """The object at `uri`; None where it is not there."""
-    from botocore.exceptions import ClientError
-
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    try:
-        content: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if says_missing(error):
-            return None
-        raise
-    return content
+        reason = f"not an evaluation ({error!r})"
+    return Evaluation(problem=f"{uri}: {reason}; restore the file, or reject the version")
 
 
 def _parsed(document: Mapping[str, Any]) -> Evaluation:
@@ -115,8 +104,8 @@ def _parsed(document: Mapping[str, Any]) -> Evaluation:
         decision=document.get("decision", ""),
         champion=_champion(champion) if champion else None,
         per_class={
-            quantity: Class(int(one["photos"]), float(one["accuracy"]), float(one["rmse"]))
-            for quantity, one in sorted(document.get("per_class", {}).items(), key=lambda item: int(item[0]))
+            quantity: ClassMetrics(int(figures["photos"]), float(figures["accuracy"]), float(figures["rmse"]))
+            for quantity, figures in sorted(document.get("per_class", {}).items(), key=lambda item: int(item[0]))
         },
     )
 

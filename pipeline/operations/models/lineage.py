@@ -1,7 +1,7 @@
-"""Where a version of the model comes from: from its package back to the raw photos, link by link.
+"""The lineage of a model version: from its package back to the raw photos, link by link.
 
-What the package says of itself (`pipeline.definition`, customer metadata) stays as long as the version; what it names
-does not: runs are cleaned away, Athena keeps a query for 45 days. So each link says for itself whether it is there.
+The package's own metadata (`pipeline.definition`) exists as long as the version. The things that it names may be
+deleted earlier: old runs, or queries, which Athena keeps for 45 days. So each link has its own state.
 https://docs.aws.amazon.com/athena/latest/ug/querying.html
 """
 
@@ -11,32 +11,35 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.aws.arns import name_of
 from pipeline.aws.responses import refusal, says_missing
 from pipeline.clients import client
 from pipeline.operations.dataset import description as dataset
 from pipeline.operations.models import registry
 from pipeline.operations.models.registry import Version
+from pipeline.operations.runs.progress import steps_of
 from pipeline.settings import Settings
-from steps.contracts.errors import PipelineError
+from steps.contracts.errors import PipelineError, StepError
+from steps.contracts.s3_uri import S3Uri
 
-GONE = "no longer there"
+GONE = "no longer exists"
 NOT_RECORDED = "not recorded"
 _PARAMETER = "parameter_"
 _IMAGE = "_image"
-# What stands in the metadata for a run that had no such thing.
+# The metadata's value for a run without such a link.
 _NONE = "none"
 
 
 @dataclass(frozen=True)
 class Link:
-    """One link: what it is, its name or place, and what is known of it.
+    """One link: its kind, its name or URI, and its facts.
 
-    `there` is None where that was not looked up or could not be; `note` says why a link has no facts.
+    `exists` is None where that was not or could not be looked up; `note` is why a link has no facts.
     """
 
     kind: str
     id: str
-    there: bool | None = None
+    exists: bool | None = None
     note: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -49,15 +52,15 @@ class Lineage:
     links: tuple[Link, ...]
 
     def flat(self) -> dict[str, Any]:
-        """For machines: the links by their kind."""
+        """The lineage as JSON values, with the links by kind."""
         links = {
-            link.kind: {"id": link.id, "there": link.there, "note": link.note, **link.facts} for link in self.links
+            link.kind: {"id": link.id, "exists": link.exists, "note": link.note, **link.facts} for link in self.links
         }
         return {"version": self.version.flat(), "links": links}
 
 
 def read(settings: Settings, reference: str) -> Lineage:
-    """The lineage of the version that `reference` means (`latest`, a number, an ARN).
+    """The lineage of the version that `reference` refers to (`latest`, a number, an ARN).
 
     Raises PipelineError where there is no such version, or no run of this pipeline registered it.
     """
@@ -66,14 +69,14 @@ def read(settings: Settings, reference: str) -> Lineage:
     metadata = package.get("CustomerMetadataProperties", {})
     if "pipeline_execution_arn" not in metadata:
         raise PipelineError(
-            f"{version.name} was not registered by a run of this pipeline: it does not say where it comes from"
-            " (no CustomerMetadataProperties); see what does: python -m pipeline models"
+            f"{version.name} was not registered by a run of this pipeline: its CustomerMetadataProperties name no run;"
+            " see other versions: python -m pipeline models"
         )
     return Lineage(version, _Walk(settings, package, metadata).links())
 
 
 class _Walk:
-    """From a package's metadata to what they name."""
+    """Looks up the things that a package's metadata name."""
 
     def __init__(self, settings: Settings, package: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
         self._settings = settings
@@ -85,15 +88,15 @@ class _Walk:
     def links(self) -> tuple[Link, ...]:
         metadata = self._metadata
         return (
-            self._looked_up("artifact", self._artifact_uri(), self._object),
-            self._looked_up("evaluation", self._evaluation_uri(), self._object),
-            self._looked_up("run", metadata["pipeline_execution_arn"], self._run, parameters=self._parameters()),
+            self._link("artifact", self._artifact_uri(), self._object),
+            self._link("evaluation", self._evaluation_uri(), self._object),
+            self._link("run", metadata["pipeline_execution_arn"], self._run, parameters=self._parameters()),
             self._source(),
-            self._looked_up("tuning_job", metadata.get("tuning_job", ""), self._tuning_job),
-            self._looked_up("training_job", metadata.get("training_job", ""), self._training_job),
-            self._looked_up("index", metadata.get("index", ""), self._index, sha256=metadata.get("dataset_sha256", "")),
-            self._looked_up("query", metadata.get("query_execution_id", ""), self._query),
-            self._looked_up(
+            self._link("tuning_job", metadata.get("tuning_job", ""), self._tuning_job),
+            self._link("training_job", metadata.get("training_job", ""), self._training_job),
+            self._link("index", metadata.get("index", ""), self._index, sha256=metadata.get("dataset_sha256", "")),
+            self._link("query", metadata.get("query_execution_id", ""), self._query),
+            self._link(
                 "raw_photos",
                 metadata.get(f"{_PARAMETER}ImageLocation", ""),
                 self._prefix,
@@ -102,30 +105,28 @@ class _Walk:
             self._images(),
         )
 
-    def _looked_up(
-        self, kind: str, name: str, look: Callable[[str], Mapping[str, Any] | None], **recorded: object
-    ) -> Link:
-        """The link `name`: what the package has `recorded` of it, and what `look` finds; None where that is gone."""
+    def _link(self, kind: str, name: str, look: Callable[[str], Mapping[str, Any] | None], **recorded: object) -> Link:
+        """The link `name` with the facts `recorded` in the package and those of `look`, None where it is missing."""
         from botocore.exceptions import ClientError
 
         if name in ("", _NONE):
-            return Link(kind, "", note="there was none" if name else NOT_RECORDED, facts=recorded)
-        there: bool | None = True
-        note, found = "", None
+            return Link(kind, "", note="none in this run" if name else NOT_RECORDED, facts=recorded)
+        exists: bool | None = True
+        note, facts = "", None
         try:
-            found = look(name)
-            if found is None:
-                there, note = False, GONE
-        except PipelineError as error:
+            facts = look(name)
+            if facts is None:
+                exists, note = False, GONE
+        except (PipelineError, StepError) as error:
             note = str(error)
         except ClientError as error:
-            # A person who approves may not be allowed to look everywhere; the rest of the way is still worth showing.
+            # An approver may lack permissions; the other links are still shown.
             if not says_missing(error) and not refusal(error):
                 raise
-            there, note = (False, GONE) if says_missing(error) else (None, refusal(error))
-        return Link(kind, name, there, note, {**(found or {}), **recorded})
+            exists, note = (False, GONE) if says_missing(error) else (None, refusal(error))
+        return Link(kind, name, exists, note, {**(facts or {}), **recorded})
 
-    # ------------------------------------------------------------------------------------ what the package records
+    # ----------------------------------------------------------------------------------------- facts in the package
 
     def _artifact_uri(self) -> str:
         containers = self._package.get("InferenceSpecification", {}).get("Containers", [{}])
@@ -153,12 +154,12 @@ class _Walk:
         images = {name.removesuffix(_IMAGE): value for name, value in self._metadata.items() if name.endswith(_IMAGE)}
         return Link("images", "", note="" if images else NOT_RECORDED, facts=images)
 
-    # ------------------------------------------------------------------------------------------- what is looked up
+    # -------------------------------------------------------------------------------------------------- other facts
 
     def _object(self, uri: str) -> Mapping[str, Any]:
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        found = self._s3.head_object(Bucket=bucket, Key=key)
-        return {"bytes": found["ContentLength"], "written": found["LastModified"]}
+        location = S3Uri.parse(uri)
+        head = self._s3.head_object(Bucket=location.bucket, Key=location.key)
+        return {"bytes": head["ContentLength"], "written": head["LastModified"]}
 
     def _run(self, arn: str) -> Mapping[str, Any]:
         run = self._sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
@@ -172,17 +173,11 @@ class _Walk:
         }
 
     def _steps(self, arn: str) -> dict[str, str]:
-        """How each step ended; one that took an earlier run's result leads to that run."""
-        pages = self._sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
-            PipelineExecutionArn=arn, SortOrder="Ascending"
-        )
-        steps = {}
-        for page in pages:
-            for one in page["PipelineExecutionSteps"]:
-                origin = one.get("CacheHitResult", {}).get("SourcePipelineExecutionArn", "")
-                cached = f", cached from run {origin.rsplit('/', 1)[-1]}" if origin else ""
-                steps[one["StepName"]] = f"{one['StepStatus']}{cached}"
-        return steps
+        """The status of each step, with the earlier run for a cached one."""
+        return {
+            step.name: f"{step.status}, cached from run {name_of(step.cached_from)}" if step.cached else step.status
+            for step in steps_of(self._sagemaker, arn)
+        }
 
     def _tuning_job(self, name: str) -> Mapping[str, Any]:
         job = self._sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
@@ -203,7 +198,7 @@ class _Walk:
     def _training_job(self, name: str) -> Mapping[str, Any]:
         job = self._sagemaker.describe_training_job(TrainingJobName=name)
         resources = job.get("ResourceConfig", {})
-        metrics = {one["MetricName"]: float(one["Value"]) for one in job.get("FinalMetricDataList", [])}
+        metrics = {metric["MetricName"]: float(metric["Value"]) for metric in job.get("FinalMetricDataList", [])}
         return {
             "status": job["TrainingJobStatus"],
             "metrics": metrics,
@@ -220,7 +215,7 @@ class _Walk:
         index = dataset.read(self._settings, uri)
         recorded = self._metadata.get("dataset_sha256", "")
         if index.sha256 != recorded:
-            raise PipelineError(f"written again since: its hash is {index.sha256[:12]}, not {recorded[:12]}")
+            raise PipelineError(f"written again after the run: its hash is {index.sha256[:12]}, not {recorded[:12]}")
         return {
             "split": index.sharding.split,
             "photos": {name: split.samples for name, split in index.splits.items()},
@@ -239,7 +234,7 @@ class _Walk:
         }
 
     def _prefix(self, uri: str) -> Mapping[str, Any] | None:
-        bucket, _, key = uri.removeprefix("s3://").partition("/")
-        prefix = f"{key.rstrip('/')}/" if key else ""
-        found = self._s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-        return {} if found["KeyCount"] else None
+        location = S3Uri.parse(uri)
+        prefix = f"{location.key.rstrip('/')}/" if location.key else ""
+        listing = self._s3.list_objects_v2(Bucket=location.bucket, Prefix=prefix, MaxKeys=1)
+        return {} if listing["KeyCount"] else None

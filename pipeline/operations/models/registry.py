@@ -1,4 +1,4 @@
-"""The Model Registry: the versions with what they reached, and the decision on each."""
+"""The Model Registry: versions with their metrics, and the decision on each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
+from pipeline.aws.arns import name_of
+from pipeline.aws.pages import items
 from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.operations.models import evaluations
@@ -17,14 +19,14 @@ from steps.contracts.errors import PipelineError
 
 LATEST = "latest"
 Decision = Literal["Approved", "Rejected"]
-# Versions are described this many at a time, which stays below the service's throttling.
+# Parallel requests, below SageMaker's throttling.
 THREADS = 8
 _ARN = re.compile(r"arn:[^:]+:sagemaker:[^:]+:\d+:model-package/.+")
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the model. `status` is the approval's, `package_status` that of the package itself.
+    """A version of the model. `status` is the approval's, `package_status` the package's own.
 
     The evaluation is empty where it is damaged or no longer in S3.
     """
@@ -41,11 +43,11 @@ class Version:
 
     @property
     def name(self) -> str:
-        """How a person names it."""
+        """The version in words: `version 3`."""
         return f"version {self.version}"
 
     def flat(self) -> dict[str, Any]:
-        """For machines: the evaluation's figures beside the package's, no level between them."""
+        """The version as JSON values, with the evaluation's figures at the same level."""
         own = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "evaluation"}
         return {"version": own.pop("version"), "status": own.pop("status")} | asdict(self.evaluation) | own
 
@@ -55,12 +57,12 @@ def versions(settings: Settings, limit: int = 20) -> list[Version]:
     sagemaker, s3 = client(settings, "sagemaker"), client(settings, "s3")
     arns = _newest(settings, sagemaker, limit)
     with ThreadPoolExecutor(THREADS) as pool:
-        found = list(pool.map(lambda arn: _describe(sagemaker, s3, arn), arns))
-    return sorted(found, key=lambda one: one.version, reverse=True)
+        described = list(pool.map(lambda arn: _describe(sagemaker, s3, arn), arns))
+    return sorted(described, key=lambda version: version.version, reverse=True)
 
 
 def resolve(settings: Settings, reference: str) -> Version:
-    """The version that `latest`, a number or an ARN names. Raises PipelineError where there is none."""
+    """The version that `latest`, a number or an ARN refers to. Raises PipelineError where there is none."""
     sagemaker, s3 = client(settings, "sagemaker"), client(settings, "s3")
     group = settings.registry.group
     if reference == LATEST:
@@ -73,31 +75,37 @@ def resolve(settings: Settings, reference: str) -> Version:
         account = settings.account
         arn = f"arn:aws:sagemaker:{account.region}:{account.id}:model-package/{group}/{reference}"
     elif not _ARN.fullmatch(reference):
-        raise PipelineError(f"{reference!r} names no version; write a number, a model package's ARN or {LATEST}")
+        raise PipelineError(f"{reference!r} is no version; write a number, a model package's ARN or {LATEST}")
     with error_if_missing(f"the group {group} has no version {reference}; see them: python -m pipeline models"):
         return _describe(sagemaker, s3, arn)
 
 
 def approved(settings: Settings) -> list[int]:
     """Numbers of the approved versions, newest first."""
-    pages = (
-        client(settings, "sagemaker")
-        .get_paginator("list_model_packages")
-        .paginate(ModelPackageGroupName=settings.registry.group, ModelApprovalStatus="Approved")
-    )
-    return sorted(
-        (one["ModelPackageVersion"] for page in pages for one in page["ModelPackageSummaryList"]), reverse=True
-    )
+    paginator = client(settings, "sagemaker").get_paginator("list_model_packages")
+    request = {"ModelPackageGroupName": settings.registry.group, "ModelApprovalStatus": "Approved"}
+    packages = items(paginator, "ModelPackageSummaryList", **request)
+    return sorted((package["ModelPackageVersion"] for package in packages), reverse=True)
+
+
+def latest_approved(settings: Settings) -> Version:
+    """The approved version with the highest number. Raises PipelineError where none is approved."""
+    numbers = approved(settings)
+    if not numbers:
+        raise PipelineError(
+            f"no version of {settings.registry.group} is approved; approve one: python -m pipeline approve latest"
+        )
+    return resolve(settings, str(numbers[0]))
 
 
 def no_versions(settings: Settings) -> str:
-    """That there is none, and what makes one."""
+    """A message for a group without versions."""
     group = settings.registry.group
     return f"no versions in the group {group} yet; a run that passes its gate registers one: python -m pipeline start"
 
 
 def decide(settings: Settings, reference: str, decision: Decision, comment: str = "") -> Version:
-    """Approve or reject a version; an approval is what sets the deployment off.
+    """Approve or reject a version; an approval starts the deployment.
 
     Raises PipelineError where the version has that status already, or is not complete.
     """
@@ -114,15 +122,17 @@ def decide(settings: Settings, reference: str, decision: Decision, comment: str 
 
 
 def _newest(settings: Settings, sagemaker: Any, limit: int) -> list[str]:
-    pages = sagemaker.get_paginator("list_model_packages").paginate(
+    packages = items(
+        sagemaker.get_paginator("list_model_packages"),
+        "ModelPackageSummaryList",
         ModelPackageGroupName=settings.registry.group,
         SortBy="CreationTime",
         SortOrder="Descending",
         PaginationConfig={"MaxItems": limit},
     )
-    upsert = f"there is no model package group {settings.registry.group}; make it: python -m pipeline upsert"
+    upsert = f"there is no model package group {settings.registry.group}; create it: python -m pipeline upsert"
     with error_if_missing(upsert):
-        return [one["ModelPackageArn"] for page in pages for one in page["ModelPackageSummaryList"]]
+        return [package["ModelPackageArn"] for package in packages]
 
 
 def _describe(sagemaker: Any, s3: Any, arn: str) -> Version:
@@ -138,6 +148,6 @@ def _describe(sagemaker: Any, s3: Any, arn: str) -> Version:
         created=package["CreationTime"],
         comment=package.get("ApprovalDescription", ""),
         evaluation_uri=uri,
-        run=package.get("CustomerMetadataProperties", {}).get("pipeline_execution_arn", "").rsplit("/", 1)[-1],
+        run=name_of(package.get("CustomerMetadataProperties", {}).get("pipeline_execution_arn", "")),
         evaluation=evaluations.read(s3, uri),
     )

@@ -1,4 +1,4 @@
-"""The trials of a run's tuning job: what each tried, what it reached, how long it took and what is billed for it."""
+"""The trials of a run's tuning job: hyperparameters, metrics, duration and billed seconds of each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pipeline.aws.arns import name_of
 from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.operations.runs import executions, progress
@@ -18,18 +19,18 @@ from steps.contracts import metrics
 from steps.contracts.errors import PipelineError
 
 STEP = "TuneModel"
-# DescribeTrainingJob is asked once a trial; this many at a time stay below the service's throttling.
+# Parallel requests of DescribeTrainingJob, one per trial, below SageMaker's throttling.
 THREADS = 8
 _OUT_OF_TIME = {"MaxRuntimeExceeded": "out of time", "MaxWaitTimeExceeded": "no spot capacity in time"}
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial, numbered from 1 in the order of their making.
+    """A trial, numbered from 1 in the order of creation.
 
-    `accuracy`, `rmse` and `loss` are those of the last epoch on the validation split, `objective` is what trials are
-    ranked by. `seconds` is training time; `billable_seconds` is over all instances; `saved` is the share of the
-    training time that spot capacity saved.
+    `accuracy`, `rmse` and `loss` are the last epoch's on the validation split; `objective` ranks the trials. `seconds`
+    is training time, `billable_seconds` the sum over all instances, `saved` the share of the training time that spot
+    capacity saved.
     """
 
     number: int
@@ -53,13 +54,13 @@ class Trial:
 
     @property
     def ended_well(self) -> bool:
-        """Whether it left a model: of its last or of its best epoch."""
+        """Whether it created a model, from its last or best epoch."""
         return self.status in ("Completed", "Stopped")
 
 
 @dataclass(frozen=True)
 class TuningJob:
-    """A tuning job and its trials; `cached_from` is the earlier run it belongs to, empty where it is the run's own."""
+    """A tuning job and its trials; `cached_from` is the earlier run that started it, empty for the run's own."""
 
     run: str
     name: str
@@ -73,23 +74,23 @@ class TuningJob:
     trials: tuple[Trial, ...]
 
     def trial(self, number: int | None = None) -> Trial:
-        """Trial `number`, else the best one; PipelineError where there is none."""
+        """Trial `number`, or else the best trial. Raises PipelineError where there is none."""
         if number is not None and not 1 <= number <= len(self.trials):
-            known = f"has trials 1 to {len(self.trials)}" if self.trials else "has started none yet"
-            raise PipelineError(f"there is no trial {number}; the tuning job {self.name} {known}")
+            started = f"has trials 1 to {len(self.trials)}" if self.trials else "has started none yet"
+            raise PipelineError(f"there is no trial {number}; the tuning job {self.name} {started}")
         if number is not None:
             return self.trials[number - 1]
-        found = next((trial for trial in self.trials if trial.best), None)
-        if found is None:
+        best = next((trial for trial in self.trials if trial.best), None)
+        if best is None:
             raise PipelineError(f"no trial of the tuning job {self.name} has reported its {self.objective} yet")
-        return found
+        return best
 
 
 def read(settings: Settings, reference: str) -> TuningJob:
-    """The tuning job of the run that `reference` means (`latest`, an id, an ARN).
+    """The tuning job of the run that `reference` refers to (`latest`, an id, an ARN).
 
-    After a cache hit it is the job of the run whose result was taken. Raises PipelineError where there is no such run,
-    or it has no tuning job.
+    After a cache hit it is the job of the earlier run. Raises PipelineError where there is no such run, or it has no
+    tuning job.
     """
     run = executions.resolve(settings, reference)
     step = _step(settings, run.arn)
@@ -99,29 +100,29 @@ def read(settings: Settings, reference: str) -> TuningJob:
         arn = origin.arn("TuningJob") if origin else None
     if step is None or arn is None:
         raise PipelineError(_no_job(run, step))
-    return _job(settings, run, arn.rsplit("/", 1)[-1], step.cached_from.rsplit("/", 1)[-1])
+    return _job(settings, run, name_of(arn), name_of(step.cached_from))
 
 
 def _step(settings: Settings, arn: str) -> StepRun | None:
-    return next((one for one in progress.read(settings, arn).steps if one.name == STEP), None)
+    return next((step for step in progress.read(settings, arn).steps if step.name == STEP), None)
 
 
 def _no_job(run: Execution, step: StepRun | None) -> str:
     if step is not None and step.status == "Failed":
         return f"the run {run.id} failed to start its tuning job: {step.failure or 'no reason is given'}"
     if run.ended:
-        return f"the run {run.id} ended ({run.status}) before its tuning job; take another: python -m pipeline runs"
+        return f"the run {run.id} ended ({run.status}) before its tuning job; use another: python -m pipeline runs"
     state = step.status if step else "not part of it"
     return f"the run {run.id} has no tuning job yet ({STEP}: {state}); follow it: python -m pipeline watch {run.id}"
 
 
 def _job(settings: Settings, run: Execution, name: str, cached_from: str) -> TuningJob:
     sagemaker = client(settings, "sagemaker")
-    with error_if_missing(f"the tuning job {name} of the run {run.id} is no longer there; take another run"):
+    with error_if_missing(f"the tuning job {name} of the run {run.id} no longer exists; use another run"):
         job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
         summaries = progress.trials(sagemaker, name)
     with ThreadPoolExecutor(THREADS) as pool:
-        details = pool.map(lambda one: sagemaker.describe_training_job(TrainingJobName=one.name), summaries)
+        details = pool.map(lambda trial: sagemaker.describe_training_job(TrainingJobName=trial.name), summaries)
         trials = tuple(
             _trial(job, number, summary, detail)
             for number, (summary, detail) in enumerate(zip(summaries, details, strict=True), 1)
@@ -142,8 +143,8 @@ def _job(settings: Settings, run: Execution, name: str, cached_from: str) -> Tun
     )
 
 
-def _trial(job: Mapping[str, Any], number: int, summary: progress.Trial, detail: Mapping[str, Any]) -> Trial:
-    values = {one["MetricName"]: float(one["Value"]) for one in detail.get("FinalMetricDataList", [])}
+def _trial(job: Mapping[str, Any], number: int, summary: progress.TrialJob, detail: Mapping[str, Any]) -> Trial:
+    values = {metric["MetricName"]: float(metric["Value"]) for metric in detail.get("FinalMetricDataList", [])}
     trained, billable = detail.get("TrainingTimeInSeconds"), detail.get("BillableTimeInSeconds")
     spot = detail.get("EnableManagedSpotTraining", False)
     epoch = values.get(metrics.EPOCH)
@@ -162,7 +163,7 @@ def _trial(job: Mapping[str, Any], number: int, summary: progress.Trial, detail:
         started=summary.started,
         ended=summary.ended,
         seconds=trained,
-        # The service's figure is wall-clock time, to be multiplied by the instances:
+        # SageMaker's figure is wall-clock time, to be multiplied by the number of instances:
         # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html
         billable_seconds=None if billable is None else billable * detail["ResourceConfig"].get("InstanceCount", 1),
         saved=1 - billable / trained if spot and billable and trained else None,
@@ -172,11 +173,11 @@ def _trial(job: Mapping[str, Any], number: int, summary: progress.Trial, detail:
 
 
 def _note(job: Mapping[str, Any], detail: Mapping[str, Any]) -> str:
-    """Why a trial stopped, where that can be told: a job that a person stops takes its trials with it."""
+    """Why a trial stopped, where that is known: stopping a tuning job stops its trials too."""
     if detail["TrainingJobStatus"] != "Stopped":
         return ""
     if note := _OUT_OF_TIME.get(detail.get("SecondaryStatus", "")):
         return note
     config = job["HyperParameterTuningJobConfig"]
-    gives_up = config["Strategy"] == "Hyperband" or config.get("TrainingJobEarlyStoppingType") == "Auto"
-    return "early" if gives_up and job["HyperParameterTuningJobStatus"] in ("InProgress", "Completed") else ""
+    stops_early = config["Strategy"] == "Hyperband" or config.get("TrainingJobEarlyStoppingType") == "Auto"
+    return "early" if stops_early and job["HyperParameterTuningJobStatus"] in ("InProgress", "Completed") else ""

@@ -1,11 +1,11 @@
-"""What would stop a run, found before one is started: named checks, each of which only looks.
+"""Checks that find what would stop a run, before one is started. Each check only reads.
 
-`offline` asks nobody. `online` asks the account; a check that the credentials do not allow says so and hides no other.
-Nothing is written anywhere: what can only be known by writing is asked of IAM's policy simulator instead
+`offline` needs no account. `online` asks the account; a check that could not run is reported as such, without hiding
+others. Nothing is written anywhere: permissions to write are checked with IAM's policy simulator
 (docs/decisions/0016-the-preflight-writes-nothing.md).
 """
 
 from pipeline.operations.preflight.checks import CHECKS, offline, online
-from pipeline.operations.preflight.results import Result, Status
+from pipeline.operations.preflight.findings import Result, Status
 
 __all__ = ["CHECKS", "Result", "Status", "offline", "online"]

@@ -1,4 +1,4 @@
-"""All checks in their order, and how they are run: beside each other, each for itself."""
+"""All checks in their order; they run in parallel, independently of each other."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from botocore.parsers import ResponseParserError
 
 from pipeline.aws import errors as aws_errors
 from pipeline.connection import connect
-from pipeline.operations.preflight import deployment, network, queries, quotas, region, roles, storage
-from pipeline.operations.preflight.account import Account, explaining
-from pipeline.operations.preflight.results import Finding, Result, failed, not_checked, ok
+from pipeline.operations.preflight import data, deployment, network, quotas, region, roles
+from pipeline.operations.preflight.findings import Account, Finding, Result, explained, failed, not_checked, ok
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
 ACCOUNT = "account"
 NO_CREDENTIALS = "no AWS credentials"
-# Checks that run beside each other. Most wait for an answer.
+# Checks that run in parallel; most of their time is waiting.
 THREADS = 8
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check of the account by its name."""
+    """A check of the account with its name."""
 
     name: str
     look: Callable[[Account], Iterator[Finding]]
@@ -40,10 +39,10 @@ CHECKS = (
     Check("permissions", roles.check_permissions),
     Check("quotas", quotas.check),
     Check("images", deployment.check_images),
-    Check("bucket", storage.check_bucket),
-    Check("raw photos", storage.check_raw),
-    Check("workgroup", queries.check_workgroup),
-    Check("database", queries.check_database),
+    Check("bucket", data.check_bucket),
+    Check("raw photos", data.check_raw),
+    Check("workgroup", data.check_workgroup),
+    Check("database", data.check_database),
     Check("deploy function", deployment.check_function),
     Check("rules", deployment.check_rules),
     Check("alarms", deployment.check_alarms),
@@ -54,45 +53,41 @@ CHECKS = (
 
 
 def offline(settings: Settings) -> list[Result]:
-    """What can be known of the settings' account without asking it."""
+    """The results of checks that need no account."""
     return [result for name, look in OFFLINE.items() for result in _named(name, look(settings))]
 
 
 def online(settings: Settings) -> list[Result]:
-    """What the account says.
+    """The results of checks of the account.
 
-    Where nobody can be asked (no credentials, no network, no local cloud) nothing was checked, which is no failure;
-    credentials that the account refuses, or of another account, are one.
+    Without credentials, network or local cloud the results are "not checked", which is no failure; credentials that the
+    account refuses, or of another account, are a failure.
     """
-    account, finding = _entered(settings)
+    account, finding = _enter(settings)
     results = list(_named(ACCOUNT, [finding]))
     if account is None:
         reason = finding.detail if finding.status == "not checked" else "the account was not entered"
         return results + [result for check in CHECKS for result in _named(check.name, [not_checked(reason)])]
     with ThreadPoolExecutor(THREADS) as pool:
-        for found in pool.map(lambda check: run(check, account), CHECKS):
-            results += found
+        for part in pool.map(lambda check: run(check, account), CHECKS):
+            results += part
     return results
 
 
 def run(check: Check, account: Account) -> list[Result]:
-    """One check; what keeps it from looking is what it finds, beside what it has found before."""
-    findings: list[Finding] = []
-    with explaining(findings):
-        for finding in check.look(account):
-            findings.append(finding)
-    return list(_named(check.name, findings))
+    """The results of one check, up to an error of AWS that ends it."""
+    return list(_named(check.name, explained(check.look(account))))
 
 
-def _entered(settings: Settings) -> tuple[Account | None, Finding]:
-    """The account as the credentials see it; None where it cannot be asked, and why."""
+def _enter(settings: Settings) -> tuple[Account | None, Finding]:
+    """The account as seen by the credentials; None where it cannot be asked. The finding names the reason."""
     try:
         connect(settings)
     except PipelineError as error:
-        # A local cloud that does not run is as nobody to ask; a shell that points at one is a mistake.
+        # A stopped local cloud only leaves the account unchecked; a shell that points at another cloud is a mistake.
         return None, (not_checked if settings.account.target == "local" else failed)(str(error))
     try:
-        return _identified(settings) if _has_credentials() else (None, not_checked(NO_CREDENTIALS))
+        return _identify(settings) if _has_credentials() else (None, not_checked(NO_CREDENTIALS))
     except (BotoCoreError, ClientError, ResponseParserError) as error:
         unreachable, line = aws_errors.is_unreachable(error), aws_errors.explained(error)
         if unreachable and (unknown := region.unknown_region(settings)):
@@ -106,13 +101,13 @@ def _has_credentials() -> bool:
     return boto3.Session().get_credentials() is not None
 
 
-def _identified(settings: Settings) -> tuple[Account | None, Finding]:
-    """Who asks, by the regional STS: its answer is also that of the region."""
+def _identify(settings: Settings) -> tuple[Account | None, Finding]:
+    """The caller according to the regional STS, whose answer also shows that the region works."""
     identity = Account(settings).client("sts").get_caller_identity()
     if identity["Account"] != settings.account.id:
         return None, failed(
             f"the credentials are of account {identity['Account']}, the settings name {settings.account.id};"
-            " take another AWS_PROFILE, or another --profile"
+            " use another AWS_PROFILE, or another --profile"
         )
     who = identity["Arn"].split(":", 5)[-1]
     return Account(settings, identity["Arn"]), ok(f"{settings.account.id}, as {who}, in {settings.account.region}")

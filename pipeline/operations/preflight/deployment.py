@@ -1,4 +1,4 @@
-"""What brings an approved version to the endpoint: images, the deploy function, its rules, its alarms, its queue."""
+"""The parts of a deployment: images, the deploy function, its rules, alarms and queue."""
 
 from __future__ import annotations
 
@@ -7,90 +7,77 @@ from collections.abc import Iterator
 from botocore.exceptions import ClientError
 
 from pipeline.account import deploy_function as serving
-from pipeline.aws.responses import CREATE_IT, says_missing
+from pipeline.aws import errors as aws_errors
+from pipeline.aws.responses import CREATE_IT, exists, says_missing
 from pipeline.operations.images import publishing as images
-from pipeline.operations.preflight.account import Account, explaining
-from pipeline.operations.preflight.results import Finding, failed, ok, warning
+from pipeline.operations.preflight.findings import Account, Finding, explained, failed, ok, warning
 
 
 def check_images(account: Account) -> Iterator[Finding]:
-    """The image of every step, under the tag that the definition names."""
+    """Every step's image exists, under the tag in the definition."""
     try:
         missing = images.missing(account.settings)
     except ClientError as error:
-        if says_missing(error):
-            yield failed(f"{error.response['Error']['Message']}; {CREATE_IT}, then: python -m pipeline images push")
-            return
-        raise
-    for one in missing:
-        yield failed(f"{one.step}: {one.uri} is not in the registry; put it there: python -m pipeline images push")
+        if not says_missing(error):
+            raise
+        yield failed(f"{aws_errors.message_of(error)}; {CREATE_IT}, then: python -m pipeline images push")
+        return
+    for image in missing:
+        yield failed(f"{image.step}: {image.uri} is missing in the registry; push it: python -m pipeline images push")
     if not missing:
-        yield ok("those of every step are in the registry")
+        yield ok("every step's image is in the registry")
 
 
 def check_function(account: Account) -> Iterator[Finding]:
-    """The deploy function, made with the settings as they are."""
+    """The deploy function exists and has the present settings."""
     settings, name = account.settings, account.settings.deploy_function
-    try:
-        found = account.client("lambda").get_function_configuration(FunctionName=name)
-    except ClientError as error:
-        if says_missing(error):
-            yield failed(f"there is no function {name}; {CREATE_IT}")
-            return
-        raise
-    given = found.get("Environment", {}).get("Variables", {})
+    function = exists(account.client("lambda").get_function_configuration, FunctionName=name)
+    if function is None:
+        yield failed(f"there is no function {name}; {CREATE_IT}")
+        return
+    environment = function.get("Environment", {}).get("Variables", {})
     wanted = serving.function_environment(settings)
-    # A variable that is not set and one that is empty are the same to the function.
-    changed = sorted(key for key, value in wanted.items() if given.get(key, "") != value)
+    # The function treats an unset variable as an empty one.
+    changed = sorted(key for key, value in wanted.items() if environment.get(key, "") != value)
     if changed:
         yield warning(
-            f"the function {name} was made with other settings ({', '.join(changed)}); bring it up to date:"
-            " python -m pipeline bootstrap"
+            f"the function {name} has other settings ({', '.join(changed)}); update it: python -m pipeline bootstrap"
         )
     else:
         yield ok(name)
 
 
 def check_rules(account: Account) -> Iterator[Finding]:
-    """The rules that invoke the function on an approval, and after a change of the endpoint."""
+    """The rules that invoke the function, on an approval and after a change of the endpoint, are enabled."""
     for name in serving.deployment_rules(account.settings):
-        findings: list[Finding] = []
-        with explaining(findings):
-            findings.append(_rule(account, name))
-        yield from findings
+        yield from explained(_rule(account, name))
 
 
-def _rule(account: Account, name: str) -> Finding:
-    try:
-        state = account.client("events").describe_rule(Name=name)["State"]
-    except ClientError as error:
-        if says_missing(error):
-            return failed(f"there is no rule {name}, so an approval deploys nothing; {CREATE_IT}")
-        raise
-    if state == "DISABLED":
-        return warning(f"the rule {name} is disabled, so an approval deploys nothing; enable it in EventBridge")
-    return ok(name)
+def _rule(account: Account, name: str) -> Iterator[Finding]:
+    rule = exists(account.client("events").describe_rule, Name=name)
+    if rule is None:
+        yield failed(f"there is no rule {name}, so that an approval deploys nothing; {CREATE_IT}")
+    elif rule["State"] == "DISABLED":
+        yield warning(f"the rule {name} is disabled, so that an approval deploys nothing; enable it in EventBridge")
+    else:
+        yield ok(name)
 
 
 def check_alarms(account: Account) -> Iterator[Finding]:
-    """The alarms that roll a deployment back."""
+    """The alarms that roll a deployment back exist."""
     names = account.settings.alarms
-    found = account.client("cloudwatch").describe_alarms(AlarmNames=list(names))["MetricAlarms"]
-    missing = sorted(set(names) - {alarm["AlarmName"] for alarm in found})
+    alarms = account.client("cloudwatch").describe_alarms(AlarmNames=list(names))["MetricAlarms"]
+    missing = sorted(set(names) - {alarm["AlarmName"] for alarm in alarms})
     for name in missing:
-        yield failed(f"there is no alarm {name}, so a deployment behind it is refused; {CREATE_IT}")
+        yield failed(f"there is no alarm {name}, so that SageMaker refuses a deployment with it; {CREATE_IT}")
     if not missing:
         yield ok(", ".join(names))
 
 
 def check_queue(account: Account) -> Iterator[Finding]:
-    """The queue for what a schedule, a rule or the function could not do."""
+    """The dead-letter queue of schedules, rules and the function exists."""
     name = account.settings.dead_letter_queue
-    try:
-        account.client("sqs").get_queue_url(QueueName=name)
-    except ClientError as error:
-        if says_missing(error):
-            yield failed(f"there is no queue {name}; {CREATE_IT}")
-            return
-        raise
-    yield ok(name)
+    if exists(account.client("sqs").get_queue_url, QueueName=name) is None:
+        yield failed(f"there is no queue {name}; {CREATE_IT}")
+    else:
+        yield ok(name)

@@ -1,6 +1,6 @@
-"""The quotas of the chosen instance types: how many a run and a deployment want at once, and how many there may be.
+"""Quotas of the chosen instance types: the instances that a run or a deployment needs at once, and those allowed.
 
-SageMaker's quotas have one name an instance type and use: "ml.g5.2xlarge for spot training job usage".
+SageMaker's quotas have one name per instance type and use: "ml.g5.2xlarge for spot training job usage".
 https://docs.aws.amazon.com/general/latest/gr/sagemaker.html#limits_sagemaker
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.operations.preflight.account import Account
-from pipeline.operations.preflight.results import Finding, failed, not_checked, ok, warning
+from pipeline.aws.pages import items
+from pipeline.operations.preflight.findings import Account, Finding, failed, not_checked, ok, warning
 from pipeline.settings import Settings
 
 SERVICE = "sagemaker"
@@ -23,7 +23,7 @@ ENDPOINT, TRANSFORM = "endpoint usage", "transform job usage"
 class Need:
     """Instances of one quota. With fewer than `least` nothing runs; with fewer than `wanted` it waits or fails later.
 
-    `reason` says where the numbers come from, `remedy` what else could be set.
+    `reason` is the source of the numbers, `remedy` the setting to change.
     """
 
     quota: str
@@ -42,7 +42,7 @@ class Quota:
 
 
 def needs(settings: Settings) -> list[Need]:
-    """What the settings want at once. The steps of a run come one after the other, so the largest counts."""
+    """The instances that the settings need at once. The steps of a run follow each other, so the largest counts."""
     return [*_processing(settings), _training(settings), *_serving(settings)]
 
 
@@ -63,7 +63,7 @@ def _processing(settings: Settings) -> Iterator[Need]:
 
 def _training(settings: Settings) -> Need:
     training, tuning = settings.training, settings.tuning
-    # The service refuses a tuning job whose trials together, as many as run at once, do not fit.
+    # SageMaker refuses a tuning job whose parallel trials together exceed the quota.
     count = training.instance_count * tuning.parallel
     return Need(
         f"{training.instance_type} for {SPOT if training.spot else TRAINING}",
@@ -83,11 +83,11 @@ def _serving(settings: Settings) -> Iterator[Need]:
             f"{endpoint.instance_type} for {ENDPOINT}",
             least=count,
             wanted=2 * most,
-            reason=f"{most} instances, and as many beside them while a version takes the place of another",
+            reason=f"{most} instances, and as many again while a new version replaces the present one",
             remedy="set a smaller endpoint.instance_count, or another endpoint.instance_type",
         )
     kind = endpoint.batch_instance_type
-    yield Need(f"{kind} for {TRANSFORM}", 0, 1, "`batch` wants one", "set another endpoint.batch_instance_type")
+    yield Need(f"{kind} for {TRANSFORM}", 0, 1, "`batch` needs one", "set another endpoint.batch_instance_type")
 
 
 def check(account: Account) -> Iterator[Finding]:
@@ -96,36 +96,35 @@ def check(account: Account) -> Iterator[Finding]:
         yield not_checked("the local cloud has no quotas")
         return
     wanted = needs(account.settings)
-    found = listed(account.client("service-quotas"), {one.quota for one in wanted})
+    quotas = named_quotas(account.client("service-quotas"), {need.quota for need in wanted})
     for need in wanted:
-        yield judged(need, found.get(need.quota), account.settings.account.region)
+        yield compare(need, quotas.get(need.quota), account.settings.account.region)
     if account.settings.endpoint.mode == "serverless":
-        yield not_checked("a serverless endpoint's concurrency: look at it in Service Quotas")
+        yield not_checked("a serverless endpoint's concurrency: see Service Quotas")
 
 
-def judged(need: Need, quota: Quota | None, region: str) -> Finding:
-    """One need against its quota; None where the region lists none of its name."""
+def compare(need: Need, quota: Quota | None, region: str) -> Finding:
+    """One need against its quota, which is None where the region lists none of its name."""
     if quota is None:
         return warning(
             f"{need.quota}: {region} lists no such quota and may not have the type; if a job is refused, {need.remedy}"
         )
     have = int(quota.value)
     if have >= need.wanted:
-        return ok(f"{need.quota}: {have}, {need.wanted} wanted")
+        return ok(f"{need.quota}: {have}, {need.wanted} needed")
     url = f"https://{region}.console.aws.amazon.com/servicequotas/home/services/{SERVICE}/quotas/{quota.code}"
-    line = f"{need.quota} is {have}, {need.wanted} wanted ({need.reason}); ask for more at {url}, or {need.remedy}"
+    line = f"{need.quota} is {have}, {need.wanted} needed ({need.reason}); request more at {url}, or {need.remedy}"
     return failed(line) if have < need.least else warning(line)
 
 
-def listed(service_quotas: Any, names: Iterable[str]) -> dict[str, Quota]:
-    """The named quotas: what applies to the account, else AWS's default. There are thousands, listed by the hundred."""
-    missing, found = set(names), {}
+def named_quotas(service_quotas: Any, names: Iterable[str]) -> dict[str, Quota]:
+    """The named quotas: the account's own, or else AWS's defaults. SageMaker has thousands, in pages of a hundred."""
+    missing, quotas = set(names), {}
     for operation in ("list_service_quotas", "list_aws_default_service_quotas"):
-        for page in service_quotas.get_paginator(operation).paginate(ServiceCode=SERVICE):
-            for quota in page["Quotas"]:
-                if quota["QuotaName"] in missing and "Value" in quota:
-                    missing.remove(quota["QuotaName"])
-                    found[quota["QuotaName"]] = Quota(quota["QuotaCode"], quota["Value"])
+        for quota in items(service_quotas.get_paginator(operation), "Quotas", ServiceCode=SERVICE):
+            if quota["QuotaName"] in missing and "Value" in quota:
+                missing.remove(quota["QuotaName"])
+                quotas[quota["QuotaName"]] = Quota(quota["QuotaCode"], quota["Value"])
             if not missing:
-                return found
-    return found
+                return quotas
+    return quotas

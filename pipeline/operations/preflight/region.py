@@ -1,4 +1,4 @@
-"""The region: one that there is, in the partition that the definition's ARNs are of, and what its instances can."""
+"""The region exists, in the partition of the definition's ARNs; and SMDDP fits the instances."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import re
 from collections.abc import Iterator
 
 from pipeline.aws import instances
-from pipeline.operations.preflight.results import Finding, failed, ok, warning
+from pipeline.operations.preflight.findings import Finding, failed, ok, warning
 from pipeline.settings import Settings
 
 PARTITION = "aws"
-# The newest PyTorch with SMDDP; of AWS's images those from 2.6 on carry none.
+# The newest PyTorch with SMDDP; AWS's images from 2.6 on contain none.
 LAST_SMDDP_PYTORCH = (2, 5, 1)
 _PYTORCH_IMAGE = re.compile(r"pytorch-training[a-z0-9-]*:(\d+)\.(\d+)\.(\d+)")
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """The region, as far as boto3 knows regions."""
+    """The region is one of boto3's, in the right partition."""
     import boto3
     from botocore.exceptions import UnknownRegionError
 
@@ -25,13 +25,13 @@ def check(settings: Settings) -> Iterator[Finding]:
     try:
         partition = boto3.Session(region_name=region).get_partition_for_region(region)
     except UnknownRegionError:
-        # Of no partition's form, as xx-east-1; one that only is not listed yet is of its partition.
+        # A form of no partition, such as xx-east-1; a region that is not listed yet has its partition's form.
         yield failed(unknown_region(settings))
         return
     if partition != PARTITION:
         yield failed(
-            f"account.region {region} is in the partition {partition}, and the definition's ARNs are of the partition"
-            f" {PARTITION}; take a region of that one"
+            f"account.region {region} is in the partition {partition}, and the definition's ARNs are in the partition"
+            f" {PARTITION}; set a region of that partition"
         )
     elif unknown := unknown_region(settings):
         yield warning(unknown)
@@ -40,34 +40,34 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 
 def unknown_region(settings: Settings) -> str:
-    """What to do about a region that boto3 knows no SageMaker in; empty for one that it knows. It may be new."""
+    """What to do about a region where boto3 lists no SageMaker; empty for a listed one. An unlisted one may be new."""
     import boto3
 
     region = settings.account.region
-    known = boto3.Session(region_name=region).get_available_regions("sagemaker")
-    if region in known:
+    regions = boto3.Session(region_name=region).get_available_regions("sagemaker")
+    if region in regions:
         return ""
-    close = difflib.get_close_matches(region, known, 1)
+    close = difflib.get_close_matches(region, regions, 1)
     meant = f"did you mean {close[0]}" if close else "correct it"
-    return f"account.region {region}: this boto3 knows no SageMaker there; {meant}, or update boto3"
+    return f"account.region {region}: this version of boto3 lists no SageMaker there; {meant}, or update boto3"
 
 
 def check_smddp(settings: Settings) -> Iterator[Finding]:
-    """Whether SMDDP can be used where it is asked for. The settings have refused instance types without it."""
+    """SMDDP, where the settings ask for it, is in the image. The settings refuse instance types without it."""
     training = settings.training
     if training.launcher != "smddp":
         capable = training.instance_type in instances.SMDDP
-        unused = f"; {training.instance_type} could: training.backend smddp" if capable else ""
-        yield ok(f"not asked for, training.backend is {training.backend}{unused}")
+        unused = f"; {training.instance_type} supports it: training.backend smddp" if capable else ""
+        yield ok(f"not used, training.backend is {training.backend}{unused}")
         return
     base = settings.images.training_base
     match = _PYTORCH_IMAGE.search(base)
     if match and tuple(map(int, match.groups())) > LAST_SMDDP_PYTORCH:
         yield failed(
             f"images.training_base has PyTorch {'.'.join(match.groups())}, and no image after"
-            f" {'.'.join(map(str, LAST_SMDDP_PYTORCH))} carries SMDDP; leave it out, or take training.backend auto"
+            f" {'.'.join(map(str, LAST_SMDDP_PYTORCH))} contains SMDDP; leave it out, or set training.backend auto"
         )
     elif base and not match:
-        yield warning(f"images.training_base {base}: whether it carries SMDDP cannot be seen from its name")
+        yield warning(f"images.training_base {base}: its name does not show whether it contains SMDDP")
     else:
         yield ok(f"{training.instance_count} x {training.instance_type}")

@@ -1,4 +1,4 @@
-"""The roles: there, trusting the service that assumes them, and allowed what a run begins with.
+"""The roles exist, trust the service that assumes them, and allow the first actions of a run.
 
 Trust policies: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
 """
@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from pipeline.aws.responses import CREATE_IT, says_missing
-from pipeline.operations.preflight.account import Account, explaining
-from pipeline.operations.preflight.results import Finding, failed, not_checked, ok
+from pipeline.aws.arns import name_of
+from pipeline.aws.responses import CREATE_IT, exists
+from pipeline.operations.preflight.findings import Account, Finding, explained, failed, not_checked, ok
 from pipeline.settings import Role
+from steps.contracts.s3_uri import S3Uri
 
-# Who assumes a role. The roles of the image builder and of continuous integration are not part of a run.
+# The services that assume the roles. Those of the image builder and continuous integration are not part of a run.
 SERVICES: dict[Role, str] = {
     "pipeline": "sagemaker.amazonaws.com",
     "job": "sagemaker.amazonaws.com",
@@ -30,39 +29,34 @@ _ALLOWED = "allowed"
 
 @dataclass(frozen=True)
 class Permission:
-    """An action that a principal must be allowed. `context` are the condition keys that the request would carry."""
+    """An action that a principal needs. `context` are the condition keys of the request."""
 
-    holder: str
+    principal: str
     action: str
     resource: str
     context: dict[str, str] = field(default_factory=dict)
 
 
 def check(account: Account) -> Iterator[Finding]:
-    """Each role by itself."""
+    """Each role, independently of the others."""
     for kind, service in SERVICES.items():
-        findings: list[Finding] = []
-        with explaining(findings):
-            findings.append(_role(account, kind, service))
-        yield from findings
+        yield from explained(_role(account, kind, service))
 
 
-def _role(account: Account, kind: Role, service: str) -> Finding:
-    settings, name = account.settings, account.settings.role_name(kind)
-    try:
-        found = account.client("iam").get_role(RoleName=name)["Role"]
-    except ClientError as error:
-        if says_missing(error):
-            return failed(f"there is no role {name}; {CREATE_IT}")
-        raise
-    if found["Arn"] != settings.role_arn(kind):
-        return failed(
-            f"role {name} has the ARN {found['Arn']}, but the definition names {settings.role_arn(kind)};"
-            " a role with a path cannot be used, make one without"
+def _role(account: Account, kind: Role, service: str) -> Iterator[Finding]:
+    name, arn = account.settings.role_name(kind), account.settings.role_arn(kind)
+    answer = exists(account.client("iam").get_role, RoleName=name)
+    if answer is None:
+        yield failed(f"there is no role {name}; {CREATE_IT}")
+    elif (actual := answer["Role"]["Arn"]) != arn:
+        yield failed(
+            f"role {name} has the ARN {actual}, but the definition names {arn}; a role with a path cannot be used,"
+            " create one without"
         )
-    if not trusts(found["AssumeRolePolicyDocument"], service):
-        return failed(f"role {name} does not trust {service}; add it to the role's trust policy")
-    return ok(name)
+    elif not trusts(answer["Role"]["AssumeRolePolicyDocument"], service):
+        yield failed(f"role {name} does not trust {service}; add it to the role's trust policy")
+    else:
+        yield ok(name)
 
 
 def trusts(document: dict[str, Any], service: str) -> bool:
@@ -87,39 +81,38 @@ def _listed(value: Any) -> list[Any]:
 
 
 def check_permissions(account: Account) -> Iterator[Finding]:
-    """What the policies allow, by IAM's policy simulator, so that nothing has to be tried."""
+    """The policies allow what is needed, according to IAM's policy simulator: no action is tried."""
     if account.is_local:
         yield not_checked("the local cloud enforces no policies")
         return
-    findings: list[Finding] = []
-    for permission in permissions(account):
-        with explaining(findings):
-            findings.append(_allowed(account, permission))
-    # One reason is said once, not for each of the questions.
+    findings = (
+        finding for permission in permissions(account) for finding in explained(_permission(account, permission))
+    )
+    # One reason may apply to all permissions.
     yield from dict.fromkeys(findings)
 
 
 def permissions(account: Account) -> list[Permission]:
-    """What upsert, the pipeline and its jobs begin with."""
+    """The first permissions that upsert, the pipeline and its jobs need."""
     settings = account.settings
     passed = {"iam:PassedToService": "sagemaker.amazonaws.com"}
     pipeline, job = settings.role_arn("pipeline"), settings.role_arn("job")
-    raw = settings.data.image_location.removeprefix("s3://").rstrip("/")
+    photo = S3Uri.parse(settings.data.image_location).join("metadata", "preflight.json")
     wanted = [
         Permission(pipeline, "iam:PassRole", job, passed),
         Permission(pipeline, "lambda:InvokeFunction", settings.deploy_function_arn),
         Permission(job, "s3:PutObject", f"arn:aws:s3:::{settings.data.bucket}/{settings.data.prefix}/runs/preflight"),
-        Permission(job, "s3:GetObject", f"arn:aws:s3:::{raw}/metadata/preflight.json"),
+        Permission(job, "s3:GetObject", f"arn:aws:s3:::{photo.bucket}/{photo.key}"),
     ]
-    if caller := principal(account.caller):
+    if caller := principal_of(account.caller):
         wanted.insert(0, Permission(caller, "iam:PassRole", pipeline, passed))
     return wanted
 
 
-def principal(caller: str) -> str:
-    """The user or role whose policies count for a caller's ARN; empty for the account's root, who may do all.
+def principal_of(caller: str) -> str:
+    """ARN of the user or role whose policies apply to a caller's ARN; empty for the account's root, who may do all.
 
-    An assumed role's ARN lacks the role's path, so of roles with one (single sign-on's) nothing can be said.
+    Empty too for roles of single sign-on: they have a path, which the ARN of an assumed role lacks.
     """
     if ":user/" in caller:
         return caller
@@ -130,30 +123,30 @@ def principal(caller: str) -> str:
     return ""
 
 
-def _allowed(account: Account, permission: Permission) -> Finding:
+def _permission(account: Account, permission: Permission) -> Iterator[Finding]:
     context = [
         {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
         for key, value in permission.context.items()
     ]
-    who = permission.holder.rsplit("/", 1)[-1]
-    said = f"{who} {permission.action}"
-    try:
-        answer = account.client("iam").simulate_principal_policy(
-            PolicySourceArn=permission.holder,
-            ActionNames=[permission.action],
-            ResourceArns=[permission.resource],
-            ContextEntries=context,
-        )
-    except ClientError as error:
-        if says_missing(error):
-            return not_checked(f"{said}: there is no {who}")
-        raise
+    request: dict[str, Any] = {
+        "PolicySourceArn": permission.principal,
+        "ActionNames": [permission.action],
+        "ResourceArns": [permission.resource],
+        "ContextEntries": context,
+    }
+    name = name_of(permission.principal)
+    title = f"{name} {permission.action}"
+    answer = exists(account.client("iam").simulate_principal_policy, **request)
+    if answer is None:
+        yield not_checked(f"{title}: there is no {name}")
+        return
     result = answer["EvaluationResults"][0]
     if result["EvalDecision"] == _ALLOWED:
-        return ok(said)
-    if result.get("MissingContextValues"):
-        return not_checked(f"{said}: it depends on {', '.join(result['MissingContextValues'])}")
-    return failed(
-        f"{who} may not {permission.action} on {permission.resource} ({result['EvalDecision']}); allow it in its"
-        " policies, or bring the roles up to date: python -m pipeline bootstrap"
-    )
+        yield ok(title)
+    elif result.get("MissingContextValues"):
+        yield not_checked(f"{title}: it depends on {', '.join(result['MissingContextValues'])}")
+    else:
+        yield failed(
+            f"{name} may not {permission.action} on {permission.resource} ({result['EvalDecision']}); allow it in its"
+            " policies, or update the roles: python -m pipeline bootstrap"
+        )

@@ -1,14 +1,16 @@
-"""Runs of the pipeline: start, find and stop them. Following one to its end is `progress`."""
+"""Runs of the pipeline: start, find and stop them; `progress` follows a run to its end."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pipeline.aws.arns import name_of
+from pipeline.aws.pages import existing_items, items
 from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.operations.runs import parameters
@@ -21,7 +23,7 @@ LATEST = "latest"
 
 @dataclass(frozen=True)
 class Execution:
-    """One run."""
+    """A run."""
 
     arn: str
     status: str
@@ -32,26 +34,26 @@ class Execution:
 
     @property
     def id(self) -> str:
-        """The last part of the ARN: what `{prefix}/runs/` has a folder for."""
-        return self.arn.rsplit("/", 1)[-1]
+        """The name at the end of the ARN, and of the run's folder below `{prefix}/runs/`."""
+        return name_of(self.arn)
 
     @property
     def given_name(self) -> str:
-        """The name that a person gave, empty where SageMaker made one."""
+        """The name given at the start, empty where SageMaker chose one."""
         return "" if re.fullmatch(r"execution-[0-9]+", self.name) else self.name
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will change any more."""
+        """Whether the status is final."""
         return self.status in FINAL
 
 
 def start(
     settings: Settings, values: Mapping[str, str], *, name: str | None = None, parallelism: int | None = None
 ) -> Execution:
-    """Start a run with `values` for the pipeline's parameters; what is not named keeps its default.
+    """Start a run with `values` for the pipeline's parameters; others have their defaults.
 
-    Raises PipelineError where the pipeline is not in the account, or does not take a value.
+    Raises PipelineError where the pipeline is not in the account, or does not accept a value.
     """
     sagemaker = client(settings, "sagemaker")
     request: dict[str, Any] = {"PipelineName": settings.name}
@@ -68,26 +70,45 @@ def start(
 
 def runs(settings: Settings, limit: int = 20) -> list[Execution]:
     """The newest runs, newest first."""
-    sagemaker = client(settings, "sagemaker")
-    pages = sagemaker.get_paginator("list_pipeline_executions").paginate(
-        PipelineName=settings.name, SortBy="CreationTime", SortOrder="Descending", PaginationConfig={"MaxItems": limit}
-    )
     with error_if_missing(_not_upserted(settings)):
         return [
             Execution(
-                arn=one["PipelineExecutionArn"],
-                status=one["PipelineExecutionStatus"],
-                started=one["StartTime"],
-                name=one.get("PipelineExecutionDisplayName", ""),
-                failure=one.get("PipelineExecutionFailureReason", ""),
+                arn=summary["PipelineExecutionArn"],
+                status=summary["PipelineExecutionStatus"],
+                started=summary["StartTime"],
+                name=summary.get("PipelineExecutionDisplayName", ""),
+                failure=summary.get("PipelineExecutionFailureReason", ""),
             )
-            for page in pages
-            for one in page["PipelineExecutionSummaries"]
+            for summary in summaries(client(settings, "sagemaker"), settings, MaxItems=limit)
         ]
 
 
+def running(settings: Settings) -> list[str]:
+    """Ids of the runs that have not ended; none where there is no pipeline."""
+    paginator = client(settings, "sagemaker").get_paginator("list_pipeline_executions")
+    return [
+        name_of(run["PipelineExecutionArn"])
+        for run in existing_items(
+            paginator, "PipelineExecutionSummaries", PipelineName=settings.name, PaginationConfig={"PageSize": 100}
+        )
+        if run["PipelineExecutionStatus"] not in FINAL
+    ]
+
+
+def summaries(sagemaker: Any, settings: Settings, **paging: int) -> Iterator[dict[str, Any]]:
+    """ListPipelineExecutions' summaries, newest first."""
+    return items(
+        sagemaker.get_paginator("list_pipeline_executions"),
+        "PipelineExecutionSummaries",
+        PipelineName=settings.name,
+        SortBy="CreationTime",
+        SortOrder="Descending",
+        PaginationConfig={"PageSize": 100, **paging},
+    )
+
+
 def resolve(settings: Settings, reference: str) -> Execution:
-    """The run that `latest`, an id or an ARN names. Raises PipelineError where there is none."""
+    """The run that `latest`, an id or an ARN refers to. Raises PipelineError where there is none."""
     if reference == LATEST:
         newest = runs(settings, limit=1)
         if not newest:
@@ -99,17 +120,16 @@ def resolve(settings: Settings, reference: str) -> Execution:
 
 
 def stop(settings: Settings, reference: str) -> Execution:
-    """Ask a run to stop; its jobs are stopped with it. Raises PipelineError where it has already ended."""
+    """Stop a run and its jobs. Raises PipelineError where it has already ended."""
     execution = resolve(settings, reference)
     if execution.ended:
         raise PipelineError(f"the run {execution.id} has already ended: {execution.status}")
-    sagemaker = client(settings, "sagemaker")
-    sagemaker.stop_pipeline_execution(PipelineExecutionArn=execution.arn)
+    client(settings, "sagemaker").stop_pipeline_execution(PipelineExecutionArn=execution.arn)
     return resolve(settings, execution.arn)
 
 
 def describe(sagemaker: Any, arn: str) -> Execution:
-    """The run `arn` as it stands now."""
+    """The present state of the run `arn`."""
     response = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
     return Execution(
         arn=response["PipelineExecutionArn"],
@@ -127,14 +147,12 @@ def pipeline_arn(settings: Settings) -> str:
 
 
 def definition(sagemaker: Any, settings: Settings) -> dict[str, Any]:
-    """The pipeline's definition as it stands in the account. Raises PipelineError where it is not there."""
+    """The pipeline's definition in the account. Raises PipelineError where the pipeline does not exist."""
     with error_if_missing(_not_upserted(settings)):
         text = sagemaker.describe_pipeline(PipelineName=settings.name)["PipelineDefinition"]
-    found: dict[str, Any] = json.loads(text)
-    return found
+    document: dict[str, Any] = json.loads(text)
+    return document
 
 
 def _not_upserted(settings: Settings) -> str:
-    return (
-        f"the pipeline {settings.name} is not in account {settings.account.id}; put it there: python -m pipeline upsert"
-    )
+    return f"the pipeline {settings.name} is not in account {settings.account.id}; create it: python -m pipeline upsert"

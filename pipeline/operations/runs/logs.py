@@ -1,4 +1,4 @@
-"""What a step's job, the deploy function or the endpoint wrote to CloudWatch Logs.
+"""The logs of a step's job, the deploy function and the endpoint in CloudWatch Logs.
 
 Groups: https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html
 """
@@ -11,19 +11,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.aws.arns import name_of
+from pipeline.aws.pages import existing_items, items
 from pipeline.aws.responses import error_if_missing
+from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
-from pipeline.operations.runs.progress import Progress, StepRun, Trial
+from pipeline.operations.runs.progress import Progress, StepRun, TrialJob
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
 ENDPOINT = "endpoint"
 DEPLOY = "deploy"
+# Longest time without a line while following: above the longest silence of a job.
+QUIET_SECONDS = 7 * 86_400.0
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where something writes: a log group and the prefix of its streams there (one stream an instance)."""
+class LogSource:
+    """A log group and the prefix of the source's streams in it (one stream per instance)."""
 
     group: str
     prefix: str
@@ -39,28 +44,28 @@ class Line:
     message: str
 
 
-def endpoint_source(settings: Settings) -> Source:
+def endpoint_source(settings: Settings) -> LogSource:
     """The endpoint's containers."""
     name = settings.endpoint.name
-    return Source(f"/aws/sagemaker/Endpoints/{name}", "", f"endpoint {name}")
+    return LogSource(f"/aws/sagemaker/Endpoints/{name}", "", f"endpoint {name}")
 
 
-def deploy_source(settings: Settings) -> Source:
+def deploy_source(settings: Settings) -> LogSource:
     """The function that deploys an approved model."""
-    return Source(f"/aws/lambda/{settings.deploy_function}", "", f"function {settings.deploy_function}")
+    return LogSource(f"/aws/lambda/{settings.deploy_function}", "", f"function {settings.deploy_function}")
 
 
-def step_source(progress: Progress, name: str, trial: int | None = None) -> Source:
-    """Where the step `name` of a run writes; letters' case does not matter.
+def step_source(progress: Progress, name: str, trial: int | None = None) -> LogSource:
+    """The log of the step `name` of a run, in any case of letters.
 
-    Of a tuning step it is one training job: number `trial` from 1 in the order they were made, else the one that
-    failed, else the newest. Raises PipelineError where the step does not exist, has not started or writes no log.
+    For a tuning step it is one training job's: number `trial`, from 1 in the order of creation, or else the first that
+    failed, or else the newest. Raises PipelineError where the step does not exist, has not started or writes no log.
     """
     step = _find(progress, name)
     if step.cached:
-        run = step.cached_from.rsplit("/", 1)[-1]
+        run = name_of(step.cached_from)
         raise PipelineError(
-            f"{step.name} took the result of an earlier run and wrote no log;"
+            f"{step.name} has the result of an earlier run and wrote no log;"
             f" see: python -m pipeline logs {step.name} --run {run}"
         )
     if arn := step.arn("ProcessingJob"):
@@ -68,30 +73,30 @@ def step_source(progress: Progress, name: str, trial: int | None = None) -> Sour
     if arn := step.arn("TrainingJob"):
         return _job("/aws/sagemaker/TrainingJobs", arn)
     if arn := step.arn("Lambda"):
-        return Source(f"/aws/lambda/{arn.split(':function:')[-1].split(':')[0]}", "", f"{step.name}'s function")
+        return LogSource(f"/aws/lambda/{arn.split(':function:')[-1].split(':')[0]}", "", f"{step.name}'s function")
     if step.arn("TuningJob"):
         chosen = _choose(progress.trials, trial)
-        return Source("/aws/sagemaker/TrainingJobs", f"{chosen.name}/", f"{step.name}, training job {chosen.name}")
+        return LogSource("/aws/sagemaker/TrainingJobs", f"{chosen.name}/", f"{step.name}, training job {chosen.name}")
     if step.status == "Waiting":
         raise PipelineError(f"{step.name} has not started yet")
-    said = f"; it says: {step.failure}" if step.failure else ""
-    raise PipelineError(f"{step.name} runs no job and writes no log{said}")
+    failure = f"; it failed: {step.failure}" if step.failure else ""
+    raise PipelineError(f"{step.name} runs no job and writes no log{failure}")
 
 
 def _find(progress: Progress, name: str) -> StepRun:
     for step in progress.steps:
         if step.name.lower() == name.lower():
             return step
-    known = ", ".join(step.name for step in progress.steps)
-    raise PipelineError(f"the run {progress.execution.id} has no step {name}; it has: {known}; or {DEPLOY}, {ENDPOINT}")
+    names = ", ".join(step.name for step in progress.steps)
+    raise PipelineError(f"the run {progress.execution.id} has no step {name}; it has: {names}; or {DEPLOY}, {ENDPOINT}")
 
 
-def _job(group: str, arn: str) -> Source:
-    name = arn.rsplit("/", 1)[-1]
-    return Source(group, f"{name}/", f"job {name}")
+def _job(group: str, arn: str) -> LogSource:
+    name = name_of(arn)
+    return LogSource(group, f"{name}/", f"job {name}")
 
 
-def _choose(trials: tuple[Trial, ...], number: int | None) -> Trial:
+def _choose(trials: tuple[TrialJob, ...], number: int | None) -> TrialJob:
     if not trials:
         raise PipelineError("the tuning job has started no training job yet")
     if number is None:
@@ -101,8 +106,8 @@ def _choose(trials: tuple[Trial, ...], number: int | None) -> Trial:
     return trials[number - 1]
 
 
-def read(settings: Settings, source: Source) -> Iterator[Line]:
-    """All that the source wrote, oldest first. Raises PipelineError where it wrote nothing yet."""
+def read(settings: Settings, source: LogSource) -> Iterator[Line]:
+    """All lines of the source, oldest first. Raises PipelineError where there are none yet."""
     events = client(settings, "logs")
     empty = True
     for event in _events(events, source, 0):
@@ -112,59 +117,65 @@ def read(settings: Settings, source: Source) -> Iterator[Line]:
         raise PipelineError(f"{source.title} has written nothing to {source.group} yet")
 
 
-def matching(settings: Settings, source: Source, pattern: str, since: datetime) -> Iterator[Line]:
-    """What the source wrote since then that holds the filter pattern's words, oldest first.
-
-    Raises botocore's ClientError where it never wrote anything.
-    """
-    pages = (
-        client(settings, "logs")
-        .get_paginator("filter_log_events")
-        .paginate(logGroupName=source.group, filterPattern=pattern, startTime=int(since.timestamp() * 1000))
-    )
-    for page in pages:
-        yield from map(_line, page["events"])
+def matching(settings: Settings, source: LogSource, pattern: str, since: float = 0.0) -> Iterator[Line]:
+    """The source's lines since then (Unix time) that match the filter pattern, oldest first; none without a log."""
+    paginator = client(settings, "logs").get_paginator("filter_log_events")
+    request = _request(source, int(since * 1000)) | {"filterPattern": pattern}
+    return map(_line, existing_items(paginator, "events", **request))
 
 
 def follow(
-    settings: Settings,
-    source: Source,
-    ended: Callable[[], bool],
-    *,
-    interval: float = 2.0,
-    sleep: Callable[[float], None] = time.sleep,
+    settings: Settings, source: LogSource, ended: Callable[[], bool], *, interval: float = 2.0
 ) -> Iterator[Line]:
-    """What the source wrote and goes on to write, until `ended()` and nothing is left; `interval` in seconds."""
+    """The source's lines as they are written, until `ended()` and no line is left; `interval` in seconds.
+
+    Raises PipelineError where no line comes for QUIET_SECONDS.
+    """
     events = client(settings, "logs")
     seen: set[str] = set()
     since = 0
-    while True:
-        # Asked before reading: what was written before the end is still to come.
-        last = ended()
+
+    def look() -> tuple[list[Line], bool] | None:
+        """New lines, and whether they are the last; None for no news."""
+        nonlocal since
+        # Asked before reading: lines from before the end may be unread.
+        is_last = ended()
+        lines = []
         try:
             for event in _events(events, source, since):
-                # A later look begins at the newest time seen, so that its events come again.
+                # The next look begins at the newest time, whose events it reads again.
                 if event["eventId"] not in seen:
                     seen.add(event["eventId"])
                     since = max(since, event["timestamp"])
-                    yield _line(event)
+                    lines.append(_line(event))
         except PipelineError:
-            if last:
+            if is_last:
                 raise
-        if last:
+        return (lines, is_last) if lines or is_last else None
+
+    while True:
+        news = wait_until(look, QUIET_SECONDS, interval)
+        if news is None:
+            raise PipelineError(
+                f"{source.title} has written nothing for {QUIET_SECONDS / 86_400:.0f} days; it may hang"
+            )
+        lines, is_last = news
+        yield from lines
+        if is_last:
             return
-        sleep(interval)
+        time.sleep(interval)
 
 
-def _events(events: Any, source: Source, since: int) -> Iterator[dict[str, Any]]:
-    request: dict[str, Any] = {"logGroupName": source.group}
-    if source.prefix:
-        request["logStreamNamePrefix"] = source.prefix
-    if since:
-        request["startTime"] = since
+def _events(events: Any, source: LogSource, since: int) -> Iterator[dict[str, Any]]:
+    request = _request(source, since)
     with error_if_missing(f"{source.title} has written nothing yet (no log group {source.group})"):
-        for page in events.get_paginator("filter_log_events").paginate(**request):
-            yield from page["events"]
+        yield from items(events.get_paginator("filter_log_events"), "events", **request)
+
+
+def _request(source: LogSource, since: int) -> dict[str, Any]:
+    """FilterLogEvents' request; `since` in milliseconds."""
+    prefix = {"logStreamNamePrefix": source.prefix} if source.prefix else {}
+    return {"logGroupName": source.group, **prefix, **({"startTime": since} if since else {})}
 
 
 def _line(event: dict[str, Any]) -> Line:

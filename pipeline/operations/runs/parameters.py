@@ -1,4 +1,4 @@
-"""The values that a person gives a run, checked against what the pipeline declares before anything starts."""
+"""Values for a run's parameters, checked against the pipeline's declarations before the start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VALUE_LIMIT = 1024
 
 
 def parse(assignments: Iterable[str]) -> dict[str, str]:
-    """`NAME=VALUE` strings as a mapping. Raises PipelineError for one that is none, or a name that comes twice."""
+    """`NAME=VALUE` strings as a mapping. Raises PipelineError for any other string, and for a repeated name."""
     values: dict[str, str] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
@@ -28,11 +28,11 @@ def parse(assignments: Iterable[str]) -> dict[str, str]:
 
 
 def checked(declared: Iterable[Mapping[str, Any]], given: Mapping[str, str]) -> list[dict[str, str]]:
-    """`given` as StartPipelineExecution takes it, checked against the definition's `Parameters`.
+    """`given` as StartPipelineExecution's PipelineParameters, checked against the definition's `Parameters`.
 
-    Raises PipelineError with one line for each unknown name, value of the wrong type or value that is not allowed.
+    Raises PipelineError with one line per unknown name, value of the wrong type or value that is not allowed.
     """
-    by_name = {str(one["Name"]): one for one in declared}
+    by_name = {str(parameter["Name"]): parameter for parameter in declared}
     problems = [problem for name, value in given.items() if (problem := _problem(by_name, name, value))]
     if problems:
         raise PipelineError("\n".join(problems))
@@ -46,12 +46,12 @@ def _problem(declared: Mapping[str, Mapping[str, Any]], name: str, value: str) -
         return f"the pipeline has no parameter {name}; {hint}"
     kind = declared[name]["Type"]
     if not _is(kind, value):
-        return f"{name} wants {_WANTED[kind]}, not {value!r}"
+        return f"{name} needs {_WANTED[kind]}, not {value!r}"
     allowed = declared[name].get("EnumValues")
     if allowed and value not in map(str, allowed):
         return f"{name} cannot be {value!r}; it is one of: {', '.join(map(str, allowed))}"
     if len(value) > VALUE_LIMIT:
-        return f"{name} has {len(value):,} characters; SageMaker takes at most {VALUE_LIMIT:,}"
+        return f"{name} has {len(value):,} characters; SageMaker accepts at most {VALUE_LIMIT:,}"
     return None
 
 

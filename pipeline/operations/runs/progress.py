@@ -1,26 +1,33 @@
-"""A run as it goes: its steps in the definition's order, the tuner's trials, and following both to the end."""
+"""The progress of a run: its steps in the definition's order and its trials, once or until the run ends."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from pipeline.aws.arns import name_of
+from pipeline.aws.pages import items
+from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.operations.runs.executions import Execution, describe
 from pipeline.settings import Settings
+from steps.contracts.errors import PipelineError
+
+# A step changes at the latest when its job ends, which SageMaker stops after 28 days.
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StoppingCondition.html
+UNCHANGED_SECONDS = 28 * 86_400.0
 
 
 @dataclass(frozen=True)
 class Saving:
-    """What a step from the cache saved: what it took in the run that it comes from.
+    """The duration and cost of a cached step in the run that it comes from.
 
-    `seconds` are from that step's start to its end; `billed_seconds` those of its jobs' instances, added up. `usd` is
-    what was billed for them, None where a price or a job is not known.
+    `seconds` is from that step's start to its end; `billed_seconds` is the sum over its jobs' instances. `usd` is their
+    cost, None where a price or a job is unknown.
     """
 
     seconds: float
@@ -30,7 +37,7 @@ class Saving:
 
 @dataclass(frozen=True)
 class StepRun:
-    """A step of a run; `status` is `Waiting` until the run reaches it. `saving` is of a cached step, where known."""
+    """A step of a run; `status` is `Waiting` until the run reaches it. `saving` is None where it is unknown."""
 
     name: str
     status: str
@@ -44,7 +51,7 @@ class StepRun:
 
     @property
     def cached(self) -> bool:
-        """Whether an earlier run's result was taken."""
+        """Whether the step has the result of an earlier run."""
         return bool(self.cached_from)
 
     def arn(self, kind: str) -> str | None:
@@ -54,8 +61,8 @@ class StepRun:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A training job of the tuner. `objective` is there once the job has reported one."""
+class TrialJob:
+    """A training job of the tuner; `objective` is None until the job has reported one."""
 
     name: str
     status: str
@@ -70,11 +77,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Progress:
-    """A run as it stands: its steps in the definition's order, and the tuner's trials, oldest first."""
+    """The state of a run: its steps in the definition's order, and its trials, oldest first."""
 
     execution: Execution
     steps: tuple[StepRun, ...]
-    trials: tuple[Trial, ...]
+    trials: tuple[TrialJob, ...]
 
     @property
     def failed(self) -> StepRun | None:
@@ -83,35 +90,40 @@ class Progress:
 
 
 def read(settings: Settings, arn: str) -> Progress:
-    """The run `arn` as it stands now."""
+    """The present state of the run `arn`."""
     return _Reader(settings, arn).read()
 
 
-def follow(
-    settings: Settings, arn: str, *, interval: float = 3.0, sleep: Callable[[float], None] = time.sleep
-) -> Iterator[Progress]:
-    """The run at once, then whenever something about it has changed, until it has ended.
+def follow(settings: Settings, arn: str, *, interval: float = 3.0) -> Iterator[Progress]:
+    """The run at once and after each change, until it has ended; `interval` is the seconds between two looks.
 
-    `interval` is in seconds between two looks.
+    Raises PipelineError where nothing changes for UNCHANGED_SECONDS.
     """
     reader = _Reader(settings, arn)
-    before: Progress | None = None
-    while before is None or not before.execution.ended:
-        if before is not None:
-            sleep(interval)
-        now = reader.read()
-        if before is None or _shown(now) != _shown(before):
-            yield now
-        before = now
+    last: Progress | None = None
+
+    def look() -> Progress | None:
+        progress = reader.read()
+        return progress if last is None or _state(progress) != _state(last) else None
+
+    while last is None or not last.execution.ended:
+        progress = wait_until(look, UNCHANGED_SECONDS, interval)
+        if progress is None:
+            days = UNCHANGED_SECONDS / 86_400
+            raise PipelineError(
+                f"the run {name_of(arn)} has not changed for {days:.0f} days; see it in SageMaker Studio"
+            )
+        last = progress
+        yield progress
 
 
-def _shown(progress: Progress) -> tuple[object, ...]:
-    """What counts as a change: a run's time of last change moves without one."""
+def _state(progress: Progress) -> tuple[object, ...]:
+    """The values that count as a change; a run's time of last change is none of them."""
     return progress.execution.status, progress.steps, progress.trials
 
 
 class _Reader:
-    """Reads one run again and again; what cannot change meanwhile is asked for once."""
+    """Reads one run repeatedly; its definition is read once."""
 
     def __init__(self, settings: Settings, arn: str) -> None:
         self._sagemaker = client(settings, "sagemaker")
@@ -121,7 +133,7 @@ class _Reader:
         self._order = [step["Name"] for step, _ in expected_steps(definition["Steps"])]
 
     def read(self) -> Progress:
-        # The run before its steps: a run that has ended has all its steps, the other way round one could be missed.
+        # The run before its steps: a run that has ended has all its steps.
         execution = describe(self._sagemaker, self._arn)
         reached = {step.name: step for step in steps_of(self._sagemaker, self._arn)}
         expected = [name for name in self._order if name in reached or not execution.ended]
@@ -130,27 +142,24 @@ class _Reader:
         trials = tuple(trial for step in steps for trial in self._trials(step))
         return Progress(execution, tuple(steps), trials)
 
-    def _trials(self, step: StepRun) -> list[Trial]:
+    def _trials(self, step: StepRun) -> list[TrialJob]:
         arn = step.arn("TuningJob")
-        return [] if arn is None or step.cached else trials(self._sagemaker, arn.rsplit("/", 1)[-1])
+        return [] if arn is None or step.cached else trials(self._sagemaker, name_of(arn))
 
 
 def steps_of(sagemaker: Any, arn: str) -> list[StepRun]:
     """The steps that the run `arn` has reached, in the order in which they started."""
-    pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
-        PipelineExecutionArn=arn, SortOrder="Ascending"
-    )
-    return [_step(response) for page in pages for response in page["PipelineExecutionSteps"]]
+    paginator = sagemaker.get_paginator("list_pipeline_execution_steps")
+    steps = items(paginator, "PipelineExecutionSteps", PipelineExecutionArn=arn, SortOrder="Ascending")
+    return [_step(response) for response in steps]
 
 
-def trials(sagemaker: Any, tuning_job: str) -> list[Trial]:
+def trials(sagemaker: Any, tuning_job: str) -> list[TrialJob]:
     """The trials of a tuning job, oldest first."""
-    # Sorted here and not by the service: a job that is made between two pages would shift them.
-    pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
-        HyperParameterTuningJobName=tuning_job
-    )
-    found = [_trial(one) for page in pages for one in page["TrainingJobSummaries"]]
-    return sorted(found, key=lambda trial: (trial.created, trial.name))
+    # Not sorted by SageMaker: a job that is created between two pages would shift them.
+    paginator = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
+    summaries = items(paginator, "TrainingJobSummaries", HyperParameterTuningJobName=tuning_job)
+    return sorted(map(_trial, summaries), key=lambda trial: (trial.created, trial.name))
 
 
 def _step(response: Mapping[str, Any]) -> StepRun:
@@ -167,9 +176,9 @@ def _step(response: Mapping[str, Any]) -> StepRun:
     )
 
 
-def _trial(response: Mapping[str, Any]) -> Trial:
+def _trial(response: Mapping[str, Any]) -> TrialJob:
     objective = response.get("FinalHyperParameterTuningJobObjectiveMetric", {})
-    return Trial(
+    return TrialJob(
         name=response["TrainingJobName"],
         status=response["TrainingJobStatus"],
         created=response["CreationTime"],
@@ -183,9 +192,9 @@ def _trial(response: Mapping[str, Any]) -> Trial:
 
 
 def expected_steps(steps: list[dict[str, Any]], condition: str = "") -> Iterator[tuple[dict[str, Any], str]]:
-    """The steps that a run reaches when all goes well, in the definition's order.
+    """The steps that a successful run reaches, in the definition's order.
 
-    Each comes with the name of the condition that it stands behind, empty for none.
+    Each comes with the name of the condition that guards it, empty for none.
     """
     for step in steps:
         if step["Type"] == "Fail":

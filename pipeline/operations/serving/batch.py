@@ -1,39 +1,43 @@
-"""Counting the objects in all photos below an S3 prefix, without an endpoint: a batch transform job.
+"""Counting the objects in all photos below an S3 prefix with a batch transform job, without an endpoint.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html
 """
 
 from __future__ import annotations
 
-import json
+import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.aws.pages import items
 from pipeline.aws.responses import error_if_missing
+from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.compiling import vpc as network
 from pipeline.operations.models import registry
-from pipeline.operations.serving.photos import split_uri
-from pipeline.operations.serving.predictions import Answer, NotCounted, prediction
+from pipeline.operations.serving.predictions import Answer, NotCounted, parse
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.s3_uri import S3Uri
 
 TERMINAL = ("Completed", "Failed", "Stopped")
-# Requests at a time and instance; the container queues them and makes batches of its own. An object above the payload
-# ends the whole job, and the product of the two may be 100 at most.
+# Parallel requests per instance; the container queues them and builds its own batches. An object above the payload ends
+# the whole job, and the product of the two may be 100 at most.
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob.html
 CONCURRENT_TRANSFORMS = 8
 MAX_PAYLOAD_MEGABYTES = 12
 OUTPUT_SUFFIX = ".out"
 READERS = 16
+READ_AHEAD = 1000
+WAIT_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchJob:
     """A batch transform job."""
 
     name: str
@@ -45,30 +49,30 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to its end."""
+        """Whether the status is final."""
         return self.status in TERMINAL
 
 
-def start(settings: Settings, source: str, *, version: str = "", output: str = "", instances: int = 1) -> Job:
-    """Start a job over the photos below the S3 prefix `source`, with the version (else the latest approved one).
+def start(settings: Settings, source: str, *, version: str = "", output: str = "", instances: int = 1) -> BatchJob:
+    """Start a job over the photos below the S3 prefix `source`, with the version, or else the latest approved one.
 
-    A photo that the model refuses has its reason in the output; the others are counted. Raises PipelineError where
-    the version is not approved, nothing lies below the prefix, an object there is above MAX_PAYLOAD_MEGABYTES (it would
-    end the job), or `output` holds something already: its answers could not be told from this job's.
+    A photo that the model refuses has its reason in the output. Raises PipelineError where the version is not approved,
+    where there is no object below the prefix or one above MAX_PAYLOAD_MEGABYTES, which would end the job, and where
+    `output` contains objects, which would mix with the answers.
     """
-    chosen = registry.resolve(settings, version) if version else _latest_approved(settings)
+    chosen = registry.resolve(settings, version) if version else registry.latest_approved(settings)
     if chosen.status != "Approved":
         raise PipelineError(f"{chosen.name} is {chosen.status}; approve it first: python -m pipeline approve")
     s3 = client(settings, "s3")
     _check_objects(s3, source)
-    # Not the names of the deploy function's models: who may make these must not make what an approval then serves.
+    # Unlike the deploy function's models: a role that creates batches must not create models that an approval serves.
     name = f"{settings.name}-batch-v{chosen.version}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
-    place = output.rstrip("/") or f"{settings.root_uri}/batch/{name}"
-    bucket, prefix = split_uri(f"{place}/")
-    with error_if_missing(f"{place}: there is no such bucket"):
-        left = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=1)
-    if left.get("KeyCount"):
-        raise PipelineError(f"{place}/ holds objects already; give an --output below which there is nothing")
+    target = output.rstrip("/") or f"{settings.root_uri}/batch/{name}"
+    location = S3Uri.parse(f"{target}/")
+    with error_if_missing(f"{target}: there is no such bucket"):
+        existing = s3.list_objects_v2(Bucket=location.bucket, Prefix=location.key, MaxKeys=1)
+    if existing.get("KeyCount"):
+        raise PipelineError(f"{target}/ contains objects already; set an empty prefix with --output")
     sagemaker = client(settings, "sagemaker")
     container = {"ModelPackageName": chosen.arn, "Environment": {"MODEL_VERSION": str(chosen.version)}}
     sagemaker.create_model(
@@ -86,7 +90,7 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
         MaxConcurrentTransforms=CONCURRENT_TRANSFORMS,
         MaxPayloadInMB=MAX_PAYLOAD_MEGABYTES,
         TransformInput={"DataSource": data, "ContentType": "image/jpeg"},
-        TransformOutput={"S3OutputPath": place, "Accept": "application/json", **network.output_key(settings)},
+        TransformOutput={"S3OutputPath": target, "Accept": "application/json", **network.output_key(settings)},
         TransformResources={
             "InstanceType": instance_type,
             "InstanceCount": instances,
@@ -97,82 +101,73 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
 
 
 def _check_objects(s3: Any, source: str) -> None:
-    bucket, prefix = split_uri(source)
-    most, found = MAX_PAYLOAD_MEGABYTES * 1_000_000, False
+    location = S3Uri.parse(source)
+    most, is_empty = MAX_PAYLOAD_MEGABYTES * 1_000_000, True
     with error_if_missing(f"{source}: there is no such bucket"):
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for entry in page.get("Contents", []):
-                found = True
-                if entry["Size"] > most:
-                    raise PipelineError(
-                        f"s3://{bucket}/{entry['Key']} has {entry['Size']:,} bytes; one object above {most:,} ends a"
-                        " whole batch job: take it out of the prefix, or make it smaller"
-                    )
-    if not found:
+        for entry in _objects(s3, location):
+            is_empty = False
+            if entry["Size"] > most:
+                raise PipelineError(
+                    f"s3://{location.bucket}/{entry['Key']} has {entry['Size']:,} bytes; an object above {most:,} ends"
+                    " the whole batch job: move it elsewhere, or make it smaller"
+                )
+    if is_empty:
         raise PipelineError(f"{source}: no objects below this prefix")
 
 
-def describe(settings: Settings, name: str) -> Job:
-    """The job as it stands."""
-    found = client(settings, "sagemaker").describe_transform_job(TransformJobName=name)
-    return Job(
+def _objects(s3: Any, prefix: S3Uri) -> Iterator[dict[str, Any]]:
+    return items(s3.get_paginator("list_objects_v2"), "Contents", Bucket=prefix.bucket, Prefix=prefix.key)
+
+
+def describe(settings: Settings, name: str) -> BatchJob:
+    """The present state of the job."""
+    answer = client(settings, "sagemaker").describe_transform_job(TransformJobName=name)
+    return BatchJob(
         name=name,
-        status=found["TransformJobStatus"],
+        status=answer["TransformJobStatus"],
         version=int(name.removeprefix(f"{settings.name}-batch-v").split("-")[0]),
-        source=found["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"],
-        output=found["TransformOutput"]["S3OutputPath"],
-        failure=found.get("FailureReason", ""),
+        source=answer["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"],
+        output=answer["TransformOutput"]["S3OutputPath"],
+        failure=answer.get("FailureReason", ""),
     )
 
 
-def wait(settings: Settings, job: Job, *, interval: float = 2.0, sleep: Callable[[float], None] = time.sleep) -> Job:
-    """The job once it has ended; `interval` in seconds."""
-    while not job.ended:
-        sleep(interval)
-        job = describe(settings, job.name)
-    return job
+def wait(settings: Settings, job: BatchJob, *, interval: float = 2.0) -> BatchJob:
+    """The job once it has ended; `interval` in seconds. Raises PipelineError after WAIT_SECONDS."""
+
+    def look() -> BatchJob | None:
+        state = describe(settings, job.name)
+        return state if state.ended else None
+
+    ended = wait_until(look, WAIT_SECONDS, interval)
+    if ended is None:
+        hours = f"{WAIT_SECONDS / 3600:.0f} hours"
+        raise PipelineError(f"the job {job.name} has not ended after {hours} and continues; see SageMaker's console")
+    return ended
 
 
-def results(settings: Settings, job: Job) -> Iterator[Answer]:
-    """The answers that the job left, in the order of their names."""
+def results(settings: Settings, job: BatchJob) -> Iterator[Answer]:
+    """The job's answers, in the order of their names."""
     s3 = client(settings, "s3")
-    bucket, prefix = split_uri(f"{job.output.rstrip('/')}/")
+    prefix = S3Uri.parse(f"{job.output.rstrip('/')}/")
 
     def read(key: str) -> Answer:
-        source = key[len(prefix) : -len(OUTPUT_SUFFIX)]
-        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        return _answer(source, body)
+        source = key[len(prefix.key) : -len(OUTPUT_SUFFIX)]
+        return parse(source, s3.get_object(Bucket=prefix.bucket, Key=key)["Body"].read())
 
+    keys = (entry["Key"] for entry in _objects(s3, prefix) if entry["Key"].endswith(OUTPUT_SUFFIX))
     with ThreadPoolExecutor(READERS) as pool:
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            keys = [entry["Key"] for entry in page.get("Contents", []) if entry["Key"].endswith(OUTPUT_SUFFIX)]
-            yield from pool.map(read, keys)
-
-
-def _answer(source: str, body: bytes) -> Answer:
-    try:
-        answer: Any = json.loads(body)
-        if "error" in answer:
-            return NotCounted(source, str(answer["error"]))
-        return prediction(source, answer)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return NotCounted(source, f"not an answer of this pipeline's model: {body[:200]!r}")
+        while part := list(itertools.islice(keys, READ_AHEAD)):
+            yield from pool.map(read, part)
 
 
 def tally(answers: Iterator[Answer]) -> tuple[Counter[int], Counter[str]]:
-    """How many photos have each count, and how many have none for each reason."""
+    """Number of photos per count, and number of uncounted photos per reason."""
     counts: Counter[int] = Counter()
     reasons: Counter[str] = Counter()
-    for one in answers:
-        if isinstance(one, NotCounted):
-            reasons[one.reason] += 1
+    for answer in answers:
+        if isinstance(answer, NotCounted):
+            reasons[answer.reason] += 1
         else:
-            counts[one.count] += 1
+            counts[answer.count] += 1
     return counts, reasons
-
-
-def _latest_approved(settings: Settings) -> registry.Version:
-    numbers = registry.approved(settings)
-    if not numbers:
-        raise PipelineError(f"no version of {settings.registry.group} is approved: python -m pipeline approve latest")
-    return registry.resolve(settings, str(numbers[0]))

@@ -1,15 +1,18 @@
-"""The endpoint: its state, its version, its traffic and alarms, and what went wrong lately."""
+"""The endpoint: its state, version, traffic, alarms and recent errors."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipeline.aws.arns import name_of
+from pipeline.aws.pages import items
 from pipeline.aws.responses import exists, refusal, says_missing
+from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.operations.models import registry
 from pipeline.operations.runs import logs
@@ -33,7 +36,7 @@ DECISION_DAYS = 14
 
 @dataclass(frozen=True)
 class Attempt:
-    """The version that was tried last, and what came of it: pending, accepted or rolled-back."""
+    """The version of the last deployment, and its verdict: pending, accepted or rolled-back."""
 
     version: int
     verdict: str
@@ -42,7 +45,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Pending:
-    """A change under way: the version that comes, and its share of the traffic by now."""
+    """A change in progress: the new version, and its present share of the traffic."""
 
     version: int | None
     share: float
@@ -50,7 +53,7 @@ class Pending:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """An endpoint as it stands. `package` is the ARN of the model package that it serves."""
+    """The state of an endpoint. `package` is the ARN of its model package."""
 
     name: str
     status: str
@@ -60,7 +63,7 @@ class Endpoint:
     failure: str = ""
     instances: int = 0
     on: str = ""
-    """The instance type, or what is said of a serverless endpoint."""
+    """The instance type, or `serverless`."""
     captured_percent: int = 0
     captures: str = ""
     pending: Pending | None = None
@@ -74,7 +77,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests of the last TRAFFIC_MINUTES; milliseconds of the model's time, None where there was no request."""
+    """Requests of the last TRAFFIC_MINUTES; milliseconds are the model's latency, None without a request."""
 
     requests: int
     refused: int
@@ -93,7 +96,7 @@ class Alarm:
 
 
 @dataclass(frozen=True)
-class Decided:
+class DeployDecision:
     """A decision of the deploy function."""
 
     time: datetime
@@ -104,62 +107,62 @@ class Decided:
 
 @dataclass(frozen=True)
 class Health:
-    """How the endpoint does."""
+    """The endpoint's traffic, alarms, errors and deployments."""
 
     traffic: Traffic
     alarms: tuple[Alarm, ...]
     errors: tuple[logs.Line, ...]
-    decisions: tuple[Decided, ...]
+    decisions: tuple[DeployDecision, ...]
 
 
 def describe(settings: Settings) -> Endpoint:
     """The endpoint of the settings. Raises PipelineError where there is none."""
     sagemaker = client(settings, "sagemaker")
     name = settings.endpoint.name
-    found = exists(sagemaker.describe_endpoint, EndpointName=name)
-    if found is None:
-        raise PipelineError(_absent(settings))
-    config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
+    answer = exists(sagemaker.describe_endpoint, EndpointName=name)
+    if answer is None:
+        raise PipelineError(_missing(settings))
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=answer["EndpointConfigName"])
     production = config["ProductionVariants"][0]
-    serving = (found.get("ProductionVariants") or [{}])[0]
-    capture = found.get("DataCaptureConfig") or {}
+    serving = (answer.get("ProductionVariants") or [{}])[0]
+    capture = answer.get("DataCaptureConfig") or {}
     return Endpoint(
         name=name,
-        status=found["EndpointStatus"],
-        config=found["EndpointConfigName"],
-        package=_package(sagemaker, production["ModelName"]),
-        changed=found["LastModifiedTime"],
-        failure=found.get("FailureReason", ""),
+        status=answer["EndpointStatus"],
+        config=answer["EndpointConfigName"],
+        package=package_of(sagemaker, production["ModelName"]),
+        changed=answer["LastModifiedTime"],
+        failure=answer.get("FailureReason", ""),
         instances=serving.get("CurrentInstanceCount", 0),
         on=production.get("InstanceType", "serverless"),
         captured_percent=capture.get("CurrentSamplingPercentage", 0) if capture.get("EnableCapture") else 0,
         captures=capture.get("DestinationS3Uri", ""),
-        pending=_pending(sagemaker, found.get("PendingDeploymentSummary")),
-        tried=_tried(sagemaker, found["EndpointArn"]),
+        pending=_pending(sagemaker, answer.get("PendingDeploymentSummary")),
+        tried=_tried(sagemaker, answer["EndpointArn"]),
     )
 
 
 def unavailable(settings: Settings) -> str:
-    """Why nothing takes photos by the endpoint's name, and what to do about it, as one line."""
+    """Why the endpoint accepts no photos, and what to do about it, as one line."""
     from botocore.exceptions import ClientError
 
     name = settings.endpoint.name
     try:
-        found = exists(client(settings, "sagemaker").describe_endpoint, EndpointName=name)
+        answer = exists(client(settings, "sagemaker").describe_endpoint, EndpointName=name)
     except ClientError as error:
         if not refusal(error):
             raise
-        return f"the endpoint {name} takes no photos, and {refusal(error)}"
-    if found is None:
-        return _absent(settings)
-    if found["EndpointStatus"] == "InService":
-        return f"the endpoint {name} has come up only now; run this command again"
-    state = "being created" if found["EndpointStatus"] == "Creating" else found["EndpointStatus"]
-    return f"the endpoint {name} is {state} and takes no photos now; see: python -m pipeline endpoint"
+        return f"the endpoint {name} accepts no photos, and {refusal(error)}"
+    if answer is None:
+        return _missing(settings)
+    if answer["EndpointStatus"] == "InService":
+        return f"the endpoint {name} has just started; run this command again"
+    state = "being created" if answer["EndpointStatus"] == "Creating" else answer["EndpointStatus"]
+    return f"the endpoint {name} is {state} and accepts no photos now; see: python -m pipeline endpoint"
 
 
-def _absent(settings: Settings) -> str:
-    """That there is none: nobody has approved a version, or what follows an approval has not made it."""
+def _missing(settings: Settings) -> str:
+    """A message for a missing endpoint: no version is approved, or the deployment after an approval failed."""
     from botocore.exceptions import ClientError
 
     missing = f"there is no endpoint {settings.endpoint.name}"
@@ -172,19 +175,20 @@ def _absent(settings: Settings) -> str:
     if not versions:
         return f"{missing}; approve a model: python -m pipeline approve latest"
     return (
-        f"{missing}, though version {versions[0]} is approved: it is being made, or that went astray;"
+        f"{missing}, although version {versions[0]} is approved: its deployment is in progress or failed;"
         " see: python -m pipeline logs deploy"
     )
 
 
-def _package(sagemaker: Any, model_name: str) -> str:
-    model = sagemaker.describe_model(ModelName=model_name)
-    containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
+def package_of(sagemaker: Any, model: str) -> str:
+    """ARN of a model's package; empty where the model does not exist or has none."""
+    description = exists(sagemaker.describe_model, ModelName=model) or {}
+    containers = description.get("Containers") or [description.get("PrimaryContainer", {})]
     return str(containers[0].get("ModelPackageName", ""))
 
 
 def _number(package: str) -> int | None:
-    number = package.rsplit("/", 1)[-1]
+    number = name_of(package)
     return int(number) if number.isdecimal() else None
 
 
@@ -193,13 +197,12 @@ def _pending(sagemaker: Any, summary: Any) -> Pending | None:
         return None
     config = sagemaker.describe_endpoint_config(EndpointConfigName=summary["EndpointConfigName"])
     (variant,) = summary.get("ProductionVariants") or [{}]
-    package = _package(sagemaker, config["ProductionVariants"][0]["ModelName"])
+    package = package_of(sagemaker, config["ProductionVariants"][0]["ModelName"])
     return Pending(_number(package), variant.get("CurrentWeight", 0.0))
 
 
 def _tried(sagemaker: Any, arn: str) -> Attempt | None:
-    pages = sagemaker.get_paginator("list_tags").paginate(ResourceArn=arn)
-    tags = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
+    tags = {tag["Key"]: tag["Value"] for tag in items(sagemaker.get_paginator("list_tags"), "Tags", ResourceArn=arn)}
     if not tags.get(VERSION_TAG, "").isdecimal():
         return None
     if tags.get(EVALUATED_CONFIG_TAG) != tags.get(CONFIG_TAG):
@@ -207,47 +210,43 @@ def _tried(sagemaker: Any, arn: str) -> Attempt | None:
     return Attempt(int(tags[VERSION_TAG]), tags.get(VERDICT_TAG, ""), tags.get(REASON_TAG, ""))
 
 
-def wait(
-    settings: Settings,
-    package: str,
-    *,
-    timeout: float,
-    interval: float = 2.0,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Endpoint:
-    """Wait until the endpoint serves the model package `package` and has judged it; times are in seconds.
+def wait(settings: Settings, package: str, *, timeout: float, interval: float = 2.0) -> Endpoint:
+    """Wait until the endpoint serves the model package `package` with a final verdict; times are in seconds.
 
     Raises PipelineError when the deployment fails, is rolled back or takes longer.
     """
-    end = time.monotonic() + timeout
-    last = "there is none yet"
-    while time.monotonic() < end:
+    state = "it does not exist yet"
+
+    def look() -> Endpoint | None:
+        nonlocal state
         try:
-            found = describe(settings)
+            endpoint = describe(settings)
         except PipelineError as error:
-            last = str(error).split(";")[0]
-        else:
-            if found.status == "Failed":
-                raise PipelineError(f"the endpoint {found.name} failed: {found.failure or 'no reason is given'}")
-            tried = found.tried
-            if tried and tried.version == _number(package) and tried.verdict == ROLLED_BACK:
-                raise PipelineError(f"version {tried.version} was rolled back: {tried.reason}")
-            judged = tried is None or tried.verdict != PENDING
-            if found.status == "InService" and found.package == package and judged:
-                return found
-            last = f"it is {found.status} with {found.package or found.config}"
-        sleep(interval)
-    raise PipelineError(
-        f"the endpoint {settings.endpoint.name} does not serve {package} after {timeout:.0f} s ({last});"
-        " see: python -m pipeline logs deploy"
-    )
+            state = str(error).split(";")[0]
+            return None
+        if endpoint.status == "Failed":
+            raise PipelineError(f"the endpoint {endpoint.name} failed: {endpoint.failure or 'no reason given'}")
+        tried = endpoint.tried
+        if tried and tried.version == _number(package) and tried.verdict == ROLLED_BACK:
+            raise PipelineError(f"version {tried.version} was rolled back: {tried.reason}")
+        state = f"it is {endpoint.status} with {endpoint.package or endpoint.config}"
+        is_final = tried is None or tried.verdict != PENDING
+        return endpoint if endpoint.status == "InService" and endpoint.package == package and is_final else None
+
+    endpoint = wait_until(look, timeout, interval)
+    if endpoint is None:
+        raise PipelineError(
+            f"the endpoint {settings.endpoint.name} does not serve {package} after {timeout:.0f} s ({state});"
+            " see: python -m pipeline logs deploy"
+        )
+    return endpoint
 
 
 def health(settings: Settings) -> Health:
     """Traffic, alarms, recent errors of the containers and recent decisions of the deploy function."""
     cloudwatch = client(settings, "cloudwatch")
-    found = cloudwatch.describe_alarms(AlarmNames=list(settings.alarms))["MetricAlarms"]
-    alarms = tuple(Alarm(one["AlarmName"], one["StateValue"], one.get("StateReason", "")) for one in found)
+    described = cloudwatch.describe_alarms(AlarmNames=list(settings.alarms))["MetricAlarms"]
+    alarms = tuple(Alarm(alarm["AlarmName"], alarm["StateValue"], alarm.get("StateReason", "")) for alarm in described)
     return Health(
         traffic=_traffic(settings, cloudwatch),
         alarms=alarms,
@@ -288,27 +287,20 @@ def _traffic(settings: Settings, cloudwatch: Any) -> Traffic:
     )
 
 
-def decisions(settings: Settings) -> tuple[Decided, ...]:
-    """What the deploy function decided in the last DECISION_DAYS and that changed something, oldest first."""
-    found = []
+def decisions(settings: Settings) -> tuple[DeployDecision, ...]:
+    """The deploy function's decisions of the last DECISION_DAYS that changed something, oldest first."""
+    collected = []
     for line in _recent(settings, logs.deploy_source(settings), '"decision"', DECISION_DAYS * 24 * 60):
         try:
-            one = json.loads(line.message)
-            decided = Decided(line.time, one["decision"], one["model_package_version"], one["reason"])
+            record = json.loads(line.message)
+            decision = DeployDecision(line.time, record["decision"], record["model_package_version"], record["reason"])
         except (ValueError, KeyError, TypeError):
-            continue  # a line of the function's that only has the word
-        if decided.decision != "unchanged":
-            found.append(decided)
-    return tuple(found)
+            continue  # another line of the function that contains the word
+        if decision.decision != "unchanged":
+            collected.append(decision)
+    return tuple(collected)
 
 
-def _recent(settings: Settings, source: logs.Source, pattern: str, minutes: int) -> Iterator[logs.Line]:
-    """Lines of the last minutes that hold the pattern's words; none where nothing was ever written."""
-    from botocore.exceptions import ClientError
-
-    since = datetime.now(UTC) - timedelta(minutes=minutes)
-    try:
-        yield from logs.matching(settings, source, pattern, since)
-    except ClientError as error:
-        if not says_missing(error):
-            raise
+def _recent(settings: Settings, source: logs.LogSource, pattern: str, minutes: int) -> Iterator[logs.Line]:
+    """Lines of the last minutes that match the filter pattern."""
+    return logs.matching(settings, source, pattern, time.time() - 60 * minutes)

@@ -1,46 +1,49 @@
-"""Watching what the endpoint sees: a processing job over its captures, now or by the clock."""
+"""Monitoring of the endpoint's captures: a processing job, now or on a schedule."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.aws.objects import fetch
 from pipeline.aws.responses import error_if_missing
+from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.compiling import step_images as images
 from pipeline.compiling import vpc as network
 from pipeline.operations.runs import schedules
-from pipeline.operations.serving.photos import split_uri
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.s3_uri import S3Uri
 
 STEP = "monitor"
 TERMINAL = ("Completed", "Failed", "Stopped")
 RUN_SECONDS = 3600
+# SageMaker stops the job after RUN_SECONDS; starting its instance takes minutes.
+WAIT_SECONDS = 2.0 * RUN_SECONDS
 NAMESPACE = "BinCounting"
 DRIFT, REPORT = "drift.json", "report.html"
-# EventBridge Scheduler calls the API itself; it fills these in.
+# EventBridge Scheduler calls the API itself, and replaces these placeholders.
 # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
 CREATE_JOB = "arn:aws:scheduler:::aws-sdk:sagemaker:createProcessingJob"
 EXECUTION_ID, SCHEDULED_TIME = "<aws.scheduler.execution-id>", "<aws.scheduler.scheduled-time>"
 
 
 @dataclass(frozen=True)
-class Watch:
-    """A monitor's job and, once it has ended, what it found."""
+class MonitorJob:
+    """A monitor's job; `drift` is the content of its drift.json once it has completed."""
 
     job: str
     status: str
     output: str
     failure: str = ""
-    found: dict[str, Any] = field(default_factory=dict)
+    drift: dict[str, Any] = field(default_factory=dict)
 
 
 def job_request(settings: Settings, identity: str, until: str = "", *, retrain: bool = False) -> dict[str, Any]:
-    """CreateProcessingJob's request; `identity` is what makes its name and its output one of a kind."""
+    """CreateProcessingJob's request; `identity` makes its name and output unique."""
     chosen = settings.monitoring
     arguments = {
         "captures": settings.captures_uri,
@@ -81,8 +84,8 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
     }
 
 
-def start(settings: Settings, *, retrain: bool = False) -> Watch:
-    """Start a job over the window that ends now. Raises PipelineError where nothing is captured."""
+def start(settings: Settings, *, retrain: bool = False) -> MonitorJob:
+    """Start a job over the captures up to now. Raises PipelineError where nothing is captured."""
     _check_captured(settings)
     request = job_request(settings, time.strftime("%Y%m%d-%H%M%S", time.gmtime()), retrain=retrain)
     client(settings, "sagemaker").create_processing_job(**request)
@@ -91,31 +94,36 @@ def start(settings: Settings, *, retrain: bool = False) -> Watch:
 
 def _check_captured(settings: Settings) -> None:
     if settings.endpoint.mode == "serverless" or not settings.endpoint.capture_percent:
-        raise PipelineError("nothing is captured: want endpoint.mode real-time and endpoint.capture_percent above 0")
+        raise PipelineError("nothing is captured: set endpoint.mode real-time and endpoint.capture_percent above 0")
 
 
-def describe(settings: Settings, job: str) -> Watch:
-    """The job as it stands, with what it found."""
+def describe(settings: Settings, job: str) -> MonitorJob:
+    """The present state of the job, with its result. Raises PipelineError where the job or its result is missing."""
     with error_if_missing(f"there is no job {job}"):
-        found = client(settings, "sagemaker").describe_processing_job(ProcessingJobName=job)
-    status = found["ProcessingJobStatus"]
-    output = found["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
+        answer = client(settings, "sagemaker").describe_processing_job(ProcessingJobName=job)
+    status = answer["ProcessingJobStatus"]
+    output = answer["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
     drift = {}
     if status == "Completed":
-        bucket, prefix = split_uri(output)
-        body = client(settings, "s3").get_object(Bucket=bucket, Key=f"{prefix}/{DRIFT}")["Body"].read()
-        drift = json.loads(body)
-    return Watch(job, status, output, found.get("FailureReason", ""), drift)
+        uri = str(S3Uri.parse(output).join(DRIFT))
+        content = fetch(client(settings, "s3"), uri)
+        if content is None:
+            raise PipelineError(f"the job {job} has no result at {uri}; start another: python -m pipeline monitor")
+        drift = json.loads(content)
+    return MonitorJob(job, status, output, answer.get("FailureReason", ""), drift)
 
 
-def wait(
-    settings: Settings, watch: Watch, *, interval: float = 2.0, sleep: Callable[[float], None] = time.sleep
-) -> Watch:
-    """The job once it has ended; `interval` in seconds."""
-    while watch.status not in TERMINAL:
-        sleep(interval)
-        watch = describe(settings, watch.job)
-    return watch
+def wait(settings: Settings, monitor: MonitorJob, *, interval: float = 2.0) -> MonitorJob:
+    """The job once it has ended; `interval` in seconds. Raises PipelineError after WAIT_SECONDS."""
+
+    def look() -> MonitorJob | None:
+        state = describe(settings, monitor.job)
+        return state if state.status in TERMINAL else None
+
+    ended = wait_until(look, WAIT_SECONDS, interval)
+    if ended is None:
+        raise PipelineError(f"the job {monitor.job} has not ended after {WAIT_SECONDS:.0f} s; see SageMaker's console")
+    return ended
 
 
 def schedule_name(settings: Settings) -> str:
@@ -125,11 +133,11 @@ def schedule_name(settings: Settings) -> str:
 
 def schedule(
     settings: Settings, expression: str, *, timezone: str = "UTC", retrain: bool = False
-) -> schedules.Scheduled:
-    """Have a job start whenever `expression` is due, over the window that ends then.
+) -> schedules.ScheduleResult:
+    """Schedule a job for each time that `expression` is due, over the captures up to then.
 
-    The scheduler makes the job itself (a universal target): nothing runs in between. Raises PipelineError for an
-    expression that is none or is never due, and where nothing is captured.
+    The scheduler creates the job itself (a universal target). Raises PipelineError for an expression that is invalid or
+    never due, and where nothing is captured.
     """
     _check_captured(settings)
     window = schedules.check_times(expression, timezone, "", "")
@@ -140,7 +148,7 @@ def schedule(
             "Name": schedule_name(settings),
             "ScheduleExpression": expression,
             "ScheduleExpressionTimezone": timezone,
-            "Description": f"Watches what the endpoint {settings.endpoint.name} sees",
+            "Description": f"Monitors the photos of the endpoint {settings.endpoint.name}",
             "Target": {**schedules.target(settings, CREATE_JOB), "Input": json.dumps(request)},
             **window,
         },

@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.aws import errors as aws_errors
+from pipeline.aws.responses import says_missing
 from pipeline.clients import client
 from pipeline.operations.serving import endpoint
 from pipeline.operations.serving.photos import Reader
@@ -20,7 +22,7 @@ from steps.contracts.errors import PipelineError
 
 @dataclass(frozen=True)
 class Prediction:
-    """The endpoint's answer to one photo: the count, the expectation of the count, and the likelihood of each count."""
+    """The endpoint's answer to a photo: the count, its expected value, and the probability of each count."""
 
     source: str
     count: int
@@ -31,13 +33,13 @@ class Prediction:
 
     @property
     def confidence(self) -> float:
-        """The likelihood that the model gives to the count it answered."""
+        """The probability of the returned count."""
         return self.probabilities.get(self.count, 0.0)
 
 
 @dataclass(frozen=True)
 class NotCounted:
-    """A photo without an answer, and why."""
+    """A photo without an answer, with the reason."""
 
     source: str
     reason: str
@@ -49,9 +51,9 @@ Answer = Prediction | NotCounted
 def predict(settings: Settings, reader: Reader, names: Iterable[str], *, concurrency: int = 4) -> Iterator[Answer]:
     """Send each named photo to the endpoint, `concurrency` at a time; answers come in the order of the names.
 
-    A photo that cannot be read, that the model refuses, or whose answer does not come in time is a NotCounted and the
-    others go on. Raises PipelineError where there is no endpoint, and botocore's ClientError or ConnectionError for
-    whatever else concerns all photos alike.
+    A photo that cannot be read, that the model refuses, or whose answer does not come in time becomes a NotCounted.
+    Raises PipelineError where there is no endpoint, and botocore's ClientError or ConnectionError for other errors that
+    concern all photos.
     """
     from botocore.exceptions import ConnectTimeoutError, HTTPClientError, IncompleteReadError
 
@@ -72,7 +74,7 @@ def predict(settings: Settings, reader: Reader, names: Iterable[str], *, concurr
 
     remaining = iter(names)
     with ThreadPoolExecutor(concurrency) as pool:
-        # Few photos are ahead of the answer that is waited for: a folder may hold more than memory does.
+        # Only a few photos are read ahead: a folder may be larger than the memory.
         pending: deque[Future[Answer]] = deque(
             pool.submit(answer, source) for source in itertools.islice(remaining, 2 * concurrency)
         )
@@ -97,40 +99,42 @@ def _invoke(settings: Settings, runtime: Any, source: str, data: bytes) -> Answe
         return NotCounted(source, _refusal(settings, error))
     body = response["Body"].read()
     milliseconds = (time.perf_counter() - started) * 1000
+    return parse(source, body, milliseconds)
+
+
+def parse(source: str, body: bytes, milliseconds: float = 0.0) -> Answer:
+    """The container's answer about a photo: a Prediction, or NotCounted for an error and for any other content."""
     try:
-        return prediction(source, json.loads(body), milliseconds)
+        answer = json.loads(body)
+        if "error" in answer:
+            return NotCounted(source, str(answer["error"]))
+        return Prediction(
+            source=source,
+            count=int(answer["count"]),
+            expected=float(answer["expected"]),
+            probabilities={int(count): float(p) for count, p in answer["probabilities"].items()},
+            model_version=str(answer.get("model_version", "")),
+            milliseconds=milliseconds,
+        )
     except (ValueError, KeyError, TypeError, AttributeError):
         return NotCounted(source, f"not an answer of this pipeline's model: {body[:200]!r}")
 
 
-def prediction(source: str, answer: Any, milliseconds: float = 0.0) -> Prediction:
-    """A Prediction of the container's answer to one photo. Raises the usual errors for what is none."""
-    return Prediction(
-        source=source,
-        count=int(answer["count"]),
-        expected=float(answer["expected"]),
-        probabilities={int(count): float(p) for count, p in answer["probabilities"].items()},
-        model_version=str(answer.get("model_version", "")),
-        milliseconds=milliseconds,
-    )
-
-
 def _refusal(settings: Settings, error: Any) -> str:
-    """What a failed call means for its photo. Raises what is no photo's fault."""
-    code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    if code == "ModelError":
-        # The container's own answer; the service's message wraps it in advice on CloudWatch.
+    """The reason why a photo was refused. Raises errors that do not concern a single photo."""
+    message = aws_errors.message_of(error)
+    if aws_errors.code_of(error) == "ModelError":
+        # The container's own answer; SageMaker's message adds advice on CloudWatch.
         status, original = error.response.get("OriginalStatusCode"), error.response.get("OriginalMessage")
-        return f"the model answered {status}: {_said(original or message)}"
-    # An endpoint that is being created is not found either.
-    unavailable = any(words in message.lower() for words in ("not found", "not inservice"))
-    if code in ("ValidationError", "ValidationException") and unavailable:
+        return f"the model answered {status}: {_error_of(original or message)}"
+    # An endpoint that is being created is "not found" too.
+    if says_missing(error) or "not inservice" in message.lower():
         raise PipelineError(endpoint.unavailable(settings))
     raise error
 
 
-def _said(original: str) -> str:
-    """The error that the container's JSON holds, or all of it."""
+def _error_of(original: str) -> str:
+    """The error in the container's JSON, or the whole answer."""
     try:
         return str(json.loads(original)["error"])
     except (ValueError, KeyError, TypeError):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from benchmarks import help as help_benchmark
 from benchmarks import proxy, query, serve, server, shard, shard_add, shard_scale
 from benchmarks.bins import bins, upload_photos
 from benchmarks.child import ContenderError, measure, peak_bytes
@@ -41,6 +42,12 @@ def test_the_direct_reader_is_measured_beside_its_baseline_and_its_limit(options
     (case,) = query.cases(options)
     assert (case.name, case.unit) == ("query", "files/s")
     assert min(case.ours, case.baseline, case.limit) > 0
+
+
+def test_the_help_is_measured_with_the_imports_that_it_needs(options):
+    (case,) = help_benchmark.cases(options)
+    assert (case.name, case.unit) == ("help", "ms")
+    assert min(case.ours, case.baseline) > 0
 
 
 def test_serving_is_measured_beside_other_servers_and_over_many_requests(options, monkeypatch):

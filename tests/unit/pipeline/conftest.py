@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,3 +67,19 @@ def call(project: Path) -> Call:
         return Outcome(result.exit_code, result.stdout, result.stderr)
 
     return run
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Lets commands print as in a terminal of this number of columns; `plain` is what they print without colours."""
+
+    def arrange(columns: int) -> None:
+        monkeypatch.setenv("TTY_COMPATIBLE", "1")
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    return arrange
+
+
+def plain(text: str) -> str:
+    """Text without the escape sequences of colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)

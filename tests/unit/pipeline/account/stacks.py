@@ -12,6 +12,7 @@ from pipeline.account.parameters import parameters
 from pipeline.aws import cloudformation as template
 from pipeline.settings import Settings
 from pipeline.settings.file import load_settings
+from steps.contracts import names
 from tests.unit.pipeline.account.policies import Policies
 
 TEXT = stack.TEMPLATE.read_text()
@@ -124,3 +125,38 @@ class Stack:
         pattern = _ATTRIBUTES[READ["Resources"][name]["Type"]][1]
         own = self._name(name)
         return pattern.format(**self._names, name=own, host=own.removeprefix("https://"))
+
+
+def alarms(settings: Settings) -> list[dict[str, Any]]:
+    """PutMetricAlarm's requests for the endpoint's alarms. An endpoint without requests is not in alarm."""
+    errors, latency = settings.alarms
+    dimensions = [
+        {"Name": "EndpointName", "Value": settings.endpoint.name},
+        {"Name": "VariantName", "Value": names.VARIANT},
+    ]
+    common = {
+        "Namespace": "AWS/SageMaker",
+        "Dimensions": dimensions,
+        "Period": 60,
+        "EvaluationPeriods": 1,
+        "ComparisonOperator": "GreaterThanThreshold",
+        "TreatMissingData": "notBreaching",
+    }
+    return [
+        {
+            **common,
+            "AlarmName": errors,
+            "AlarmDescription": "The endpoint answers with errors of its own",
+            "MetricName": "Invocation5XXErrors",
+            "Statistic": "Sum",
+            "Threshold": float(settings.endpoint.maximum_errors),
+        },
+        {
+            **common,
+            "AlarmName": latency,
+            "AlarmDescription": "The endpoint's slowest answers take too long",
+            "MetricName": "ModelLatency",
+            "ExtendedStatistic": "p99",
+            "Threshold": settings.endpoint.maximum_latency_milliseconds * 1000.0,  # the metric is in microseconds
+        },
+    ]

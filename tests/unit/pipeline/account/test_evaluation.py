@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import ROOT
-from pipeline.account.function_code import code_key, function_zip
+from pipeline.account.deploy_function import code_key, function_zip
 from pipeline.aws.cloudformation import ResolvedTemplate, TemplateError, ordered, read
 from pipeline.settings.file import load_settings
 

@@ -1,4 +1,4 @@
-"""A stack through change sets: what is shown, what happens, and what is said when it fails."""
+"""A stack through change sets: its changes, events and failures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from pipeline.account.events import Event
-from pipeline.account.failures import remedy, said
+from pipeline.account.events import Event, message_of, remedy
 from pipeline.account.stack import Stack
 from steps.contracts.errors import PipelineError
 from tests.unit.pipeline.pretended_cloud import Cloud, cloud
@@ -30,7 +29,7 @@ def stack(cloud: Cloud) -> Stack:
     return Stack(cloud.client("cloudformation"), "things", poll=0)
 
 
-def made(cloud: Cloud, **resources: Any) -> Stack:
+def created(cloud: Cloud, **resources: Any) -> Stack:
     one = stack(cloud)
     kind = "UPDATE" if one.status() else "CREATE"
     list(one.execute(one.change_set(template(**resources), {}, kind)))  # type: ignore[arg-type]
@@ -77,31 +76,31 @@ def test_executing_makes_resources_in_the_order_of_their_references(cloud: Cloud
 
 
 def test_the_same_template_again_is_no_change(cloud: Cloud) -> None:
-    one = made(cloud, Queue=QUEUE)
+    one = created(cloud, Queue=QUEUE)
     again = one.change_set(template(Queue=QUEUE), {}, "UPDATE")
     assert (again.empty, again.changes) == (True, ())
 
 
-def test_what_is_replaced_and_what_is_removed_is_told(cloud: Cloud) -> None:
-    one = made(cloud, Queue=QUEUE, Topic=TOPIC, Bucket=BUCKET)
+def test_a_change_set_names_replaced_and_removed_resources(cloud: Cloud) -> None:
+    one = created(cloud, Queue=QUEUE, Topic=TOPIC, Bucket=BUCKET)
     renamed = {**QUEUE, "Properties": {**QUEUE["Properties"], "QueueName": "post"}}  # type: ignore[dict-item]
 
     shown = {
         change.resource: change for change in one.change_set(template(Queue=renamed, Topic=TOPIC), {}, "UPDATE").changes
     }
 
-    assert (shown["Queue"].action, shown["Queue"].replacement, shown["Queue"].kept) == ("Modify", "True", False)
+    assert (shown["Queue"].action, shown["Queue"].replacement, shown["Queue"].retained) == ("Modify", "True", False)
     assert shown["Queue"].properties == ("QueueName",)
     # Its name is made of the queue's.
     assert (shown["Topic"].action, shown["Topic"].replacement) == ("Modify", "Conditional")
-    assert (shown["Bucket"].action, shown["Bucket"].kept) == ("Remove", True)
+    assert (shown["Bucket"].action, shown["Bucket"].retained) == ("Remove", True)
 
 
 def test_an_update_changes_in_place_and_removes_what_is_gone(cloud: Cloud) -> None:
-    made(cloud, Queue=QUEUE, Topic=TOPIC, Bucket=BUCKET)
+    created(cloud, Queue=QUEUE, Topic=TOPIC, Bucket=BUCKET)
     slower = {**QUEUE, "Properties": {**QUEUE["Properties"], "VisibilityTimeout": "90"}}  # type: ignore[dict-item]
 
-    one = made(cloud, Queue=slower)
+    one = created(cloud, Queue=slower)
 
     sqs = cloud.client("sqs")
     url = sqs.get_queue_url(QueueName="letters")["QueueUrl"]
@@ -123,14 +122,13 @@ def test_a_failure_names_the_first_resource_with_the_services_own_words(cloud: C
 
     assert str(failed.value) == (
         "the stack things failed, Queue (AWS::SQS::Queue): letters already exists. It is in ROLLBACK_COMPLETE now;"
-        " put right what it says, then delete what is left of it: python -m pipeline bootstrap --delete; and bootstrap"
-        " again"
+        " fix the cause, delete the rest of the stack: python -m pipeline bootstrap --delete; and bootstrap again"
     )
     assert cloud.client("sqs").list_queues()["QueueUrls"]  # somebody else's
 
 
 def test_a_failed_update_goes_back_to_what_was(cloud: Cloud) -> None:
-    one = made(cloud, Queue=QUEUE)
+    one = created(cloud, Queue=QUEUE)
     slower = {**QUEUE, "Properties": {**QUEUE["Properties"], "VisibilityTimeout": "90"}}  # type: ignore[dict-item]
     broken = {"Type": "AWS::SNS::Topic", "DependsOn": "Queue", "Properties": {"TopicName": "not a name!"}}
 
@@ -145,7 +143,7 @@ def test_a_failed_update_goes_back_to_what_was(cloud: Cloud) -> None:
 
 
 def test_a_deleted_stack_leaves_what_is_to_be_kept(cloud: Cloud) -> None:
-    one = made(cloud, Queue=QUEUE, Bucket=BUCKET)
+    one = created(cloud, Queue=QUEUE, Bucket=BUCKET)
     events = {event.resource: event.status for event in one.delete()}
     assert (events["Queue"], events["Bucket"]) == ("DELETE_COMPLETE", "DELETE_SKIPPED")
     assert one.status() == ""
@@ -169,7 +167,7 @@ def test_what_is_there_can_be_imported_into_a_new_stack(cloud: Cloud) -> None:
 
 
 def test_the_state_from_before_a_change_is_not_its_end(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = made(cloud, Queue=QUEUE)
+    one = created(cloud, Queue=QUEUE)
     slower = {**QUEUE, "Properties": {**QUEUE["Properties"], "VisibilityTimeout": "90"}}  # type: ignore[dict-item]
     change_set = one.change_set(template(Queue=slower), {}, "UPDATE")
     describe, work = cloud.service._describe_stacks, []
@@ -194,7 +192,7 @@ def test_an_end_without_an_event_is_believed_after_a_while(cloud: Cloud, monkeyp
     monkeypatch.setattr("pipeline.account.stack.SETTLING_SECONDS", -1)
     past: dict[str, Any] = {"StackEvents": []}
     monkeypatch.setattr(cloud.service, "_describe_events", lambda _: past)
-    assert made(cloud, Queue=QUEUE).status() == "CREATE_COMPLETE"
+    assert created(cloud, Queue=QUEUE).status() == "CREATE_COMPLETE"
 
 
 def test_a_refused_template_leaves_no_stack(cloud: Cloud) -> None:
@@ -206,7 +204,7 @@ def test_a_refused_template_leaves_no_stack(cloud: Cloud) -> None:
     assert one.status() == ""
 
 
-def test_a_name_that_is_taken_is_told_before_anything_is_made(cloud: Cloud) -> None:
+def test_a_name_in_use_is_refused_before_anything_is_created(cloud: Cloud) -> None:
     client = cloud.client("cloudformation")
     taken = {
         "EventType": "VALIDATION_ERROR",
@@ -242,8 +240,8 @@ def test_a_name_that_is_taken_is_told_before_anything_is_made(cloud: Cloud) -> N
 def test_a_stack_that_never_ends_is_given_up(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.account.stack.STACK_SECONDS", -1)
     monkeypatch.setattr(cloud.service._engine, "start", lambda *_: None)
-    with pytest.raises(PipelineError, match="the stack things is not done after"):
-        made(cloud, Queue=QUEUE)
+    with pytest.raises(PipelineError, match="the stack things has not ended and has no new event after"):
+        created(cloud, Queue=QUEUE)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +260,7 @@ def test_a_stack_that_never_ends_is_given_up(cloud: Cloud, monkeypatch: pytest.M
     ],
 )
 def test_a_reason_is_the_services_own_words_in_one_line(reason: str, words: str) -> None:
-    assert said(reason) == words
+    assert message_of(reason) == words
 
 
 @pytest.mark.parametrize(
@@ -270,7 +268,7 @@ def test_a_reason_is_the_services_own_words_in_one_line(reason: str, words: str)
     [
         ("ROLLBACK_COMPLETE", "bootstrap --delete"),
         ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback --stack-name things"),
-        ("UPDATE_IN_PROGRESS", "wait until that has ended"),
+        ("UPDATE_IN_PROGRESS", "wait until it has ended"),
         ("DELETE_FAILED", "bootstrap --delete"),
     ],
 )

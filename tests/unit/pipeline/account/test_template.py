@@ -17,7 +17,7 @@ from cfnlint.api import ManualArgs, lint
 from pipeline.account import deploy_function as serving
 from pipeline.account.parameters import parameters
 from steps.deploy.settings import Settings as FunctionSettings
-from tests.unit.pipeline.account.stacks import FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, settings
+from tests.unit.pipeline.account.stacks import FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, alarms, settings
 
 variants = pytest.mark.parametrize("variant", VARIANTS)
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: bytes in a request
@@ -169,7 +169,22 @@ def test_the_function_is_the_deploy_step_and_leaves_what_it_could_not_do() -> No
 def test_the_rules_are_those_that_deployment_wants(variant: str) -> None:
     resources = Stack(VARIANTS[variant]).resources
     rules = [resources[name] for name in ("OnApproval", "AfterChange")]
-    assert {one["Name"]: one["EventPattern"] for one in rules} == serving.deployment_rules(VARIANTS[variant])
+    approval = {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Model Package State Change"],
+        "detail": {
+            "ModelPackageGroupName": [PLAIN.registry.group],
+            "ModelApprovalStatus": ["Approved"],
+            "UpdatedModelPackageFields": ["ModelApprovalStatus"],
+        },
+    }
+    change = {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Endpoint State Change"],
+        "detail": {"EndpointName": [PLAIN.endpoint.name]},
+    }
+    on_approval, after_change = serving.deployment_rules(VARIANTS[variant])
+    assert {rule["Name"]: rule["EventPattern"] for rule in rules} == {on_approval: approval, after_change: change}
     for rule in rules:
         (target,) = rule["Targets"]
         assert target["Arn"] == PLAIN.deploy_function_arn
@@ -193,7 +208,7 @@ def test_the_endpoint_s_alarms_are_those_that_roll_back(variant: str) -> None:
     for name in ("EndpointErrors", "EndpointLatency"):
         alarm = {key: value for key, value in resources[name].items() if key != "AlarmActions"}
         found.append({**alarm, "Threshold": float(alarm["Threshold"])})
-    assert found == serving.alarms(VARIANTS[variant])
+    assert found == alarms(VARIANTS[variant])
 
 
 def test_alarms_go_to_whoever_is_to_be_told() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from botocore import exceptions
 from pipeline import ROOT
 from pipeline.cli.app import hoisted
 from pipeline.cli.errors import explained
-from steps.contracts.errors import PipelineError
+from steps.contracts.errors import PipelineError, StepError
 from tests.unit.pipeline.conftest import Call
 
 HEAVY = ("boto3", "botocore", "pydantic", "sagemaker", "yaml", "pipeline.settings", "pipeline.definition")
@@ -25,13 +27,54 @@ def test_the_help_imports_nothing_heavy() -> None:
     assert subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout.strip() == "[]"
 
 
+PARSERS = ("markdown_it", "pygments", "pydantic", "boto3", "torch", "sagemaker")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "imported"),
+    # Typer itself converts the global options with pydantic once a command is named.
+    [(["--help"], []), (["start", "--help"], ["pydantic"]), (["--no-such-option"], [])],
+)
+def test_help_and_usage_errors_import_no_parser_and_no_sdk(arguments: list[str], imported: list[str]) -> None:
+    code = """if True:
+        import sys
+        from pipeline.cli import main
+        parsers = sys.argv.pop(1).split()
+        try:
+            main()
+        finally:
+            print([name for name in parsers if name in sys.modules], file=sys.stderr)
+    """
+    command = [sys.executable, "-c", code, " ".join(PARSERS), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.stderr.splitlines()[-1] == str(imported)
+
+
+def test_the_version_is_that_of_the_project(call: Call) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert call("--version").out == f"{project['name']} {project['version']}\n"
+
+
+def test_the_package_has_the_command_and_every_file_that_is_not_python() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    module, _, function = settings["project"]["scripts"]["bin-counting"].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+    patterns = settings["tool"]["setuptools"]["package-data"]["*"]
+    files = [path for folder in ("pipeline", "steps") for path in (ROOT / folder).rglob("*.*") if path.is_file()]
+    data = [path for path in files if path.suffix not in (".py", ".pyc")]
+    assert data
+    assert [path for path in data if not any(path.match(pattern) for pattern in patterns)] == []
+
+
 def test_the_help_names_every_command_and_the_safe_default(call: Call) -> None:
     help_text = call("--help").out
     commands = (
         "demo local check definition upsert start watch runs stop logs models approve reject endpoint predict delete"
     )
-    assert [name for name in commands.split() if f"│ {name} " not in help_text] == []
-    assert "'local' ('demo' for the demo)" in " ".join(help_text.replace("│", " ").split())
+    assert [name for name in commands.split() if f"\n  {name} " not in help_text] == []
+    sections = [line for line in help_text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert sections == ["Options:", "On this machine:", "Define:", "Run:", "Release:"]
+    assert "Without it: 'local', or 'demo' for the command demo" in " ".join(help_text.split())
 
 
 def test_an_unknown_command_is_a_usage_error(call: Call) -> None:
@@ -45,7 +88,7 @@ def test_wrong_options_are_usage_errors(call: Call, arguments: tuple[str, ...]) 
     assert call(*arguments).code == 2
 
 
-def test_when_nothing_is_said_the_profile_is_local(call: Call) -> None:
+def test_without_a_profile_it_is_local(call: Call) -> None:
     outcome = call("runs")
     assert outcome.code == 1
     assert outcome.error == "the local cloud is not running; start it: python -m pipeline local up\n"
@@ -53,14 +96,16 @@ def test_when_nothing_is_said_the_profile_is_local(call: Call) -> None:
 
 def test_the_environment_names_a_profile(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIPELINE_PROFILE", "nope")
-    assert "there is no profile 'nope'; the file has: aws, local" in call("runs").error
+    error = call("runs").error
+    assert "profile 'nope'" in error
+    assert "aws, local" in error
 
 
 @pytest.mark.parametrize(
     "arguments", [("--profile", "nope", "runs"), ("runs", "--profile", "nope"), ("runs", "--profile=nope")]
 )
 def test_global_options_stand_anywhere(call: Call, arguments: tuple[str, ...]) -> None:
-    assert "there is no profile 'nope'" in call(*arguments).error
+    assert "profile 'nope'" in call(*arguments).error
 
 
 def test_behind_two_dashes_nothing_is_a_global_option() -> None:
@@ -94,8 +139,9 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Any:
     return arrange
 
 
-def test_a_mistake_is_one_line_on_stderr_and_exit_1(call: Call, raising: Any) -> None:
-    raising(PipelineError("the file x is broken; mend it"))
+@pytest.mark.parametrize("kind", [PipelineError, StepError])
+def test_a_mistake_is_one_line_on_stderr_and_exit_1(call: Call, raising: Any, kind: type[Exception]) -> None:
+    raising(kind("the file x is broken; mend it"))
     outcome = call("definition")
     assert (outcome.code, outcome.out, outcome.error) == (1, "", "the file x is broken; mend it\n")
 
@@ -132,7 +178,7 @@ def answer(code: str, message: str = "", operation: str = "CreatePipeline") -> e
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "part"),
     [
         (exceptions.NoCredentialsError(), "no AWS credentials were found; sign in again: aws sso login"),
         (exceptions.UnauthorizedSSOTokenError(), "sign in again: aws sso login"),
@@ -161,14 +207,14 @@ def answer(code: str, message: str = "", operation: str = "CreatePipeline") -> e
         (exceptions.ParamValidationError(report="Invalid length"), "AWS would refuse the request"),
     ],
 )
-def test_an_error_of_aws_is_one_line_with_the_remedy(error: Exception, said: str) -> None:
+def test_an_error_of_aws_is_one_line_with_the_remedy(error: Exception, part: str) -> None:
     line = explained(error)
     assert line is not None
-    assert said in line
+    assert part in line
     assert "\n" not in line
 
 
-def test_no_credentials_is_said_by_a_real_call(call: Call) -> None:
+def test_missing_credentials_are_reported_by_a_real_call(call: Call) -> None:
     outcome = call("runs", "--profile", "aws")
     assert (outcome.code, outcome.error.count("\n")) == (1, 1)
     assert outcome.error.startswith("no AWS credentials were found")
@@ -183,7 +229,7 @@ def test_a_shell_that_is_pointed_at_the_local_cloud_does_not_take_commands_for_a
     monkeypatch.setenv(name, "http://127.0.0.1:9")
     outcome = call("upsert", "--profile", "aws")
     assert outcome.code == 1
-    assert f"this profile lives in an AWS account, but {name}=http://127.0.0.1:9 leads to this machine" in outcome.error
+    assert f"{name}=http://127.0.0.1:9 leads to this machine" in outcome.error
 
 
 def test_credentials_of_another_account_write_nothing(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

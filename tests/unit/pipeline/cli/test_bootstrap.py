@@ -12,7 +12,7 @@ from pipeline.account import stack
 from pipeline.account.events import Change
 from pipeline.cli.views.bootstrap import warnings
 from pipeline.operations.account import bootstrap
-from pipeline.operations.account.bootstrap import Plan
+from pipeline.operations.account.bootstrap import BootstrapPlan
 from tests.unit.pipeline.conftest import Call
 from tests.unit.pipeline.pretended_cloud import Cloud, cloud, no_account
 
@@ -54,15 +54,18 @@ def test_a_plan_shows_each_resource_and_leaves_nothing(call: Call, account: Clou
 def test_without_an_answer_nothing_is_done(call: Call, account: Cloud) -> None:
     outcome = call("bootstrap")
     assert outcome.code == 1
-    assert outcome.error == "Do this in account 111122223333, us-east-1? Nobody is there to answer; say it by --yes\n"
+    assert (
+        outcome.error
+        == "Make these changes in account 111122223333, us-east-1? There is no terminal to answer at; add --yes\n"
+    )
     assert account.client("cloudformation").describe_stacks()["Stacks"] == []
 
 
 def test_a_bootstrap_tells_what_it_makes_and_what_came_of_it(call: Call, account: Cloud) -> None:
     outcome = call("bootstrap", "--yes")
     assert outcome.code == 0
-    assert "made Letters (AWS::SQS::Queue)" in outcome.out
-    assert outcome.out.index("made Photos") < outcome.out.index("created: bins-account")
+    assert "created Letters (AWS::SQS::Queue)" in outcome.out
+    assert outcome.out.index("created Photos") < outcome.out.index("created: bins-account")
     assert outcome.out.split()[-2:] == ["BucketName", BUCKET]
     assert call("bootstrap", "--yes").out.startswith("unchanged: bins-account")
 
@@ -70,15 +73,13 @@ def test_a_bootstrap_tells_what_it_makes_and_what_came_of_it(call: Call, account
 def test_other_outputs_alone_are_a_change_too(call: Call, account: Cloud, tmp_path: Path) -> None:
     call("bootstrap", "--yes")
     (tmp_path / "template.yaml").write_text(TEMPLATE.replace("BucketName: {Value", "Photos: {Value"))
-    assert "what it tells of itself, and no resource" in call("bootstrap", "--plan").out
+    assert "outputs only, no resource" in call("bootstrap", "--plan").out
     assert call("bootstrap", "--yes").out.split()[-2:] == ["Photos", BUCKET]
     assert call("bootstrap", "--yes").out.startswith("unchanged")
 
 
 def test_machines_get_json_alone(call: Call, account: Cloud) -> None:
-    assert (
-        call("bootstrap", "--json").error == "--json shows nothing to agree to; look first by --plan, then say --yes\n"
-    )
+    assert call("bootstrap", "--json").error == "--json asks no question; check with --plan first, then add --yes\n"
     planned = json.loads(call("bootstrap", "--plan", "--json").out)
     assert [(one["resource"], one["action"]) for one in planned["changes"]] == [("Photos", "Add"), ("Letters", "Add")]
     made = json.loads(call("bootstrap", "--yes", "--json").out)
@@ -90,10 +91,10 @@ def test_a_deletion_says_what_goes_and_what_stays(call: Call, account: Cloud) ->
     outcome = call("bootstrap", "--delete", "--yes")
     assert outcome.code == 0
     assert "Letters    AWS::SQS::Queue   letters" in outcome.out
-    assert outcome.out.splitlines()[-2:] == ["deleted: bins-account", f"kept: {BUCKET}"]
+    assert outcome.out.splitlines()[-2:] == ["deleted: bins-account", f"retained: {BUCKET}"]
     assert call("bootstrap", "--delete", "--yes").out.splitlines() == [
         "there is no stack to delete",
-        f"kept: {BUCKET}",
+        f"retained: {BUCKET}",
     ]
 
 
@@ -107,9 +108,9 @@ def test_data_is_deleted_only_with_the_buckets_name(call: Call, account: Cloud) 
     unnamed = call("bootstrap", "--delete", "--data", "--yes")
     wrong = call("bootstrap", "--delete", "--data", "--yes", "--confirm", "other")
 
-    assert f"and deleted too, for ever: {ERASED}, the bucket {BUCKET}\n" in unnamed.out
+    assert f"also deleted, without undo: {ERASED}, the bucket {BUCKET}\n" in unnamed.out
     assert unnamed.error == (
-        f"--data deletes for ever: {ERASED}, the bucket {BUCKET}; confirm it by --confirm {BUCKET}\n"
+        f"--data deletes without undo: {ERASED}, the bucket {BUCKET}; confirm it with --confirm {BUCKET}\n"
     )
     assert wrong.error == f"--confirm names other, the bucket is {BUCKET}\n"
     account.client("s3").head_object(Bucket=BUCKET, Key="bin-counting/photo.jpg")
@@ -126,9 +127,9 @@ def test_what_else_lies_in_the_bucket_is_told_and_stays(call: Call, account: Clo
 
     done = call("bootstrap", "--delete", "--data", "--yes", "--confirm", BUCKET)
 
-    stays = f"{BUCKET} holds other objects, such as books/: they and the bucket stay"
-    assert f"and deleted too, for ever: {ERASED}; {stays}\n" in done.out
-    assert done.out.splitlines()[-2:] == [f"kept: {BUCKET}", stays]
+    stays = f"{BUCKET} contains other objects, such as books/: they and the bucket are retained"
+    assert f"also deleted, without undo: {ERASED}; {stays}\n" in done.out
+    assert done.out.splitlines()[-2:] == [f"retained: {BUCKET}", stays]
     assert [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["books/1.pdf"]
 
 
@@ -140,7 +141,7 @@ def test_images_without_a_bucket_are_deleted_only_with_the_stacks_name(call: Cal
     wrong = call("bootstrap", "--delete", "--data", "--yes", "--confirm", BUCKET)
 
     assert unnamed.error == (
-        "--data deletes for ever: bins-training (0 images); confirm it by --confirm bins-account\n"
+        "--data deletes without undo: bins-training (0 images); confirm it with --confirm bins-account\n"
     )
     assert wrong.error == f"--confirm names {BUCKET}, the stack is bins-account\n"
     assert ecr.describe_repositories()["repositories"]
@@ -149,15 +150,13 @@ def test_images_without_a_bucket_are_deleted_only_with_the_stacks_name(call: Cal
     assert ecr.describe_repositories()["repositories"] == []
 
 
-def test_what_is_taken_over_is_shown_with_what_is_set_anew(call: Call, account: Cloud, tmp_path: Path) -> None:
+def test_an_import_is_shown_with_the_properties_that_change(call: Call, account: Cloud, tmp_path: Path) -> None:
     account.client("s3").create_bucket(Bucket=BUCKET)
     versioned = "BucketName: !Ref Bucket, VersioningConfiguration: {Status: Enabled}"
     (tmp_path / "template.yaml").write_text(TEMPLATE.replace("BucketName: !Ref Bucket", versioned))
     lines = [" ".join(line.split()) for line in call("bootstrap", "--plan").out.splitlines()]
-    assert lines[2] == f"take over Photos AWS::S3::Bucket {BUCKET}; VersioningConfiguration"
-    assert lines[-1] == (
-        "what is taken over is there already, and keeps what it holds; the properties beside it are set anew"
-    )
+    assert lines[2] == f"import Photos AWS::S3::Bucket {BUCKET}; VersioningConfiguration"
+    assert lines[-1] == ("imported resources exist in the account and keep their content; the named properties are set")
 
 
 def test_a_deletion_says_where_it_could_not_look(call: Call, account: Cloud, tmp_path: Path) -> None:
@@ -176,13 +175,13 @@ def test_a_deletion_says_where_it_could_not_look(call: Call, account: Cloud, tmp
     call("bootstrap", "--yes")
     account.session.events.register_first("before-call.iam.ListEntitiesForPolicy", denied)
     assert (
-        "not looked at: who holds the stack's policies (these credentials may not ListEntitiesForPolicy); deleting"
-        " fails where somebody else does\n"
+        "not checked: attachments of the stack's policies (these credentials may not ListEntitiesForPolicy); the"
+        " deletion fails while a policy is attached outside the stack\n"
     ) in call("bootstrap", "--delete", "--plan").out
 
 
 def test_options_that_go_with_delete_are_refused_without_it(call: Call, account: Cloud) -> None:
-    assert call("bootstrap", "--data").error == "--data and --confirm go with --delete\n"
+    assert call("bootstrap", "--data").error == "--data and --confirm need --delete\n"
 
 
 def test_an_error_leads_to_the_same_profile(call: Call, account: Cloud) -> None:
@@ -194,7 +193,7 @@ def test_an_error_leads_to_the_same_profile(call: Call, account: Cloud) -> None:
     )
     outcome = call("bootstrap", "--delete", "--yes")
     assert outcome.error == (
-        "still there: the pipeline bins; delete the pipeline first: python -m pipeline --profile aws delete\n"
+        "these still exist: the pipeline bins; delete the pipeline first: python -m pipeline --profile aws delete\n"
     )
 
 
@@ -205,14 +204,17 @@ def test_an_error_leads_to_the_same_profile(call: Call, account: Cloud) -> None:
             Change("Remove", "Letters", "AWS::SQS::Queue", physical="letters"),
             ["cannot be undone: Letters (letters) is"],
         ),
-        (Change("Remove", "Photos", "AWS::S3::Bucket", kept=True), ["Photos is removed: the old one stays"]),
-        (Change("Modify", "Catalog", "AWS::Glue::Database", "True"), ["cannot be undone: Catalog is made anew, its"]),
-        (Change("Modify", "Catalog", "AWS::Glue::Database", "Conditional"), ["cannot be undone: Catalog may be made"]),
+        (Change("Remove", "Photos", "AWS::S3::Bucket", retained=True), ["Photos is removed: the old one is"]),
+        (Change("Modify", "Catalog", "AWS::Glue::Database", "True"), ["cannot be undone: Catalog is replaced, its"]),
+        (
+            Change("Modify", "Catalog", "AWS::Glue::Database", "Conditional"),
+            ["cannot be undone: Catalog may be"],
+        ),
         (Change("Modify", "Role", "AWS::IAM::Role", "True"), []),
         (Change("Modify", "Letters", "AWS::SQS::Queue", "False"), []),
         (Change("Add", "Letters", "AWS::SQS::Queue"), []),
     ],
 )
 def test_what_cannot_be_undone_is_called_out(change: Change, words: list[str]) -> None:
-    found = warnings(Plan("bins-account", exists=True, changes=(change,)))
+    found = warnings(BootstrapPlan("bins-account", exists=True, changes=(change,)))
     assert [line[: len(start)] for line, start in zip(found, words, strict=True)] == words

@@ -58,13 +58,13 @@ def test_a_wrong_parameter_is_a_line_each(call: Call) -> None:
     outcome = call("start", "-p", "Epochs=x", "-p", "Epoch=3")
     assert (outcome.code, outcome.error.splitlines()) == (
         1,
-        ["Epochs wants a whole number, not 'x'", "the pipeline has no parameter Epoch; did you mean Epochs?"],
+        ["Epochs needs a whole number, not 'x'", "the pipeline has no parameter Epoch; did you mean Epochs?"],
     )
 
 
 @pytest.mark.usefixtures("account")
 def test_a_remedy_keeps_the_profile_that_was_chosen(call: Call) -> None:
-    assert call("start").error.endswith("put it there: python -m pipeline --profile aws upsert\n")
+    assert call("start").error.endswith("create it: python -m pipeline --profile aws upsert\n")
 
 
 @pytest.mark.usefixtures("upserted")
@@ -107,7 +107,7 @@ def test_following_a_run_that_registered_nothing_ends_with_the_version_and_what_
         assert outcome.code == 0
         assert outcome.out.splitlines()[-2:] == [
             "nothing was registered: version 3 (PendingManualApproval) is this model already;"
-            " registry.register_again, or RegisterAgain=yes for one run, registers anyway",
+            " to register it again: registry.register_again, or RegisterAgain=yes for one run",
             "next: python -m pipeline --profile aws approve 3",
         ]
     following(monkeypatch, state("Failed", "Failed"))
@@ -115,18 +115,16 @@ def test_following_a_run_that_registered_nothing_ends_with_the_version_and_what_
 
 
 @pytest.mark.usefixtures("upserted")
-def test_a_run_that_registered_a_version_is_followed_without_a_word_of_another(
-    call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_registered_a_version_has_no_line_about_another(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     withheld("run1")
     last = state("Succeeded", "Succeeded")
-    made = StepRun("RegisterModel", "Succeeded", NOW, NOW, metadata={"RegisterModel": {"Arn": "arn:a:b/bins/4"}})
-    following(monkeypatch, replace(last, steps=(*last.steps, made)))
+    registered = StepRun("RegisterModel", "Succeeded", NOW, NOW, metadata={"RegisterModel": {"Arn": "arn:a:b/bins/4"}})
+    following(monkeypatch, replace(last, steps=(*last.steps, registered)))
     assert "nothing was registered" not in call("start", "--watch").out
 
 
 @pytest.mark.usefixtures("upserted")
-def test_no_runs_and_no_models_are_said(call: Call) -> None:
+def test_no_runs_and_no_models_are_reported(call: Call) -> None:
     boto3.client("sagemaker", region_name="us-east-1").create_model_package_group(ModelPackageGroupName="bins")
     assert call("runs").out == "no runs yet\n"
     assert call("models").out == (
@@ -162,7 +160,7 @@ def test_a_version_is_approved_once(call: Call) -> None:
 def test_what_is_no_jpeg_is_refused_before_anything_is_sent(call: Call, project: Path) -> None:
     (project / "notes.jpg").write_text("no photo")
     outcome = call("predict", "notes.jpg")
-    assert (outcome.code, outcome.error) == (1, "notes.jpg: not a JPEG; the endpoint counts in JPEG photos only\n")
+    assert (outcome.code, outcome.error) == (1, "notes.jpg: not a JPEG; the endpoint accepts JPEG photos only\n")
 
 
 @pytest.mark.usefixtures("account")
@@ -177,11 +175,11 @@ def test_check_prints_the_steps_and_that_all_is_well(call: Call) -> None:
     assert outcome.code == 0, outcome.error
     names = [line.split()[0] for line in outcome.out.splitlines()[2:11]]
     assert names[:4] == ["QueryMetadata", "ShardImages", "TuneModel", "EvaluateModel"]
-    assert "14 parameters: ImageLocation, DataVersion, ShardVersion, TrainingVersion" in outcome.out
+    assert "parameters  ImageLocation, DataVersion, ShardVersion, TrainingVersion" in outcome.out
     assert "\nok  " in outcome.out
 
 
-def test_check_says_what_it_could_not_check_without_credentials_and_is_content(call: Call) -> None:
+def test_check_without_credentials_reports_what_it_could_not_check_and_succeeds(call: Call) -> None:
     outcome = call("check", "--profile", "aws")
     assert (outcome.code, outcome.error) == (0, "")
     assert outcome.out.splitlines()[-1].startswith("not checked  account, roles, permissions, quotas, images, bucket, ")
@@ -197,9 +195,9 @@ def test_a_failed_check_is_a_line_on_stderr_with_the_remedy_of_the_profile_and_e
     answers.error("athena.GetWorkGroup", "InvalidRequestException", "WorkGroup bins is not found.")
     outcome = call("check", "--json")
     assert outcome.code == 1
-    found = json.loads(outcome.out)
-    assert found["bytes"] > 1000
-    failed = [one["check"] for one in found["checks"] if one["status"] == "failed"]
+    document = json.loads(outcome.out)
+    assert document["bytes"] > 1000
+    failed = [check["check"] for check in document["checks"] if check["status"] == "failed"]
     assert {"roles", "images", "bucket", "workgroup", "database", "deploy function"} <= set(failed)
     outcome = call("check")
     assert outcome.code == 1
@@ -212,7 +210,7 @@ def test_check_and_definition_agree_on_the_bytes(call: Call) -> None:
     summary = json.loads(call("check", "--json").out)
     text = call("definition").out.rstrip("\n")
     assert summary["bytes"] == len(text)
-    assert summary["parameters"] == [one["Name"] for one in json.loads(text)["Parameters"]]
+    assert summary["parameters"] == [parameter["Name"] for parameter in json.loads(text)["Parameters"]]
 
 
 def test_an_indented_definition_is_the_same_definition(call: Call) -> None:
@@ -228,7 +226,7 @@ def test_the_local_cloud_is_not_for_a_profile_of_an_account(call: Call) -> None:
     outcome = call("local", "up", "--profile", "aws")
     assert (outcome.code, outcome.error) == (
         1,
-        "the profile aws lives in an AWS account; the local cloud is for --profile local\n",
+        "the profile aws is of an AWS account; start the local cloud with --profile local\n",
     )
 
 
@@ -249,7 +247,7 @@ def test_the_demo_is_not_for_a_profile_of_an_account(call: Call) -> None:
     outcome = call("demo", "--profile", "aws")
     assert (outcome.code, outcome.error.splitlines()[-1]) == (
         1,
-        "the demo runs in the local cloud only; take --profile demo",
+        "the demo runs in the local cloud only; use --profile demo",
     )
 
 
@@ -303,11 +301,11 @@ def test_following_a_run_that_fails_ends_with_1_the_reason_and_the_log(
 
 
 @pytest.mark.usefixtures("upserted")
-def test_an_interrupted_watch_says_that_the_run_goes_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_watch_reports_that_the_run_continues(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     following(monkeypatch, state("Executing", "Executing"), KeyboardInterrupt())
     outcome = call("start", "--watch")
     assert outcome.code == 130
-    assert "the run goes on: python -m pipeline --profile aws watch " in outcome.error
+    assert "the run continues: python -m pipeline --profile aws watch " in outcome.error
 
 
 @pytest.mark.usefixtures("upserted")
@@ -329,8 +327,8 @@ def test_a_data_set_is_tables_for_people_and_json_for_machines(call: Call, monke
     assert ["train", "30", "83.3%", "80.0%", "1", "1.0", "1.0", "MB"] in rows
     assert ["1", "10", "3", "0", "1.500"] in rows
     assert ["truncated", "1", "7"] in rows
-    assert ["in", "a", "random", "split", "6", "(100.0%)", "3", "(50.0%)"] in rows
-    assert "written by this run: 6 photos; in shards before: 30" in seen
+    assert ["with", "training,", "in", "a", "random", "split", "6", "(100.0%)", "3", "(50.0%)"] in rows
+    assert "written by this run  6 photos" in seen
     document = json.loads(call("dataset", "latest", "--json").out)
     assert document["index"]["splits"]["train"]["shards"][0]["uri"] == "s3://b/train.tar"
     assert document["summary"]["rejects"] == {"truncated": ["7"]}
@@ -347,7 +345,7 @@ def test_an_index_that_is_named_by_its_place_is_shown_without_what_a_run_left_ou
 
     seen = call("dataset", "s3://some-bucket/index").out
 
-    assert "in these shards, but removed or written again since: 2 photos" in seen
+    assert "2 photos in these shards, which were removed or written again since" in seen
     assert "left out" not in seen
     assert json.loads(call("dataset", "s3://some-bucket/index", "--json").out)["summary"] is None
 

@@ -13,7 +13,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 
-from pipeline.cli.views.cost import duration, print_basis, quantity, usd
+from pipeline.cli.output import print_parts
+from pipeline.cli.views.cost import basis, duration, quantity, usd
 from pipeline.operations.cost import actual, measured
 from pipeline.operations.cost.actual import Cost
 from pipeline.operations.cost.money import Bill, Item, Price, Range
@@ -209,7 +210,7 @@ def test_a_price_without_a_dated_source_shows_its_basis() -> None:
     undated = replace(PRICE, what="ml.c5.xlarge", source="", date=None, basis="in proportion to the size")
     console = Console(width=100, file=io.StringIO())
     bill = Bill(tuple(Item("part", "what", Range.of(1), "h", price) for price in (PRICE, undated)))
-    print_basis(console, bill, (), ())
+    print_parts(console, *basis(bill, (), ()))
     assert isinstance(console.file, io.StringIO)
     out = console.file.getvalue()
     assert row(out, "ml.g5.2xlarge") == "ml.g5.2xlarge us-east-1 1.515 hour 2020-01-01 [1]"

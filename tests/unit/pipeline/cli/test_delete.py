@@ -40,9 +40,9 @@ def pipelines() -> list[str]:
 def test_what_goes_and_what_stays_is_shown_before_it_asks(call: Call) -> None:
     outcome = call("delete", stdin="n\n")
     assert (outcome.code, "deleted" in outcome.out) == (1, False)
-    assert "pipeline   bins   it has no runs" in outcome.error
+    assert "pipeline   bins   no runs" in outcome.error
     assert "the group bins with 0 model version(s); --packages deletes them" in outcome.error
-    assert "Delete these 1? [y/N]" in outcome.error
+    assert "Delete 1 resource? [y/N]" in outcome.error
     assert pipelines() == ["bins"]
 
 
@@ -69,7 +69,7 @@ def test_versions_want_the_groups_name_and_not_a_mere_yes(call: Call, monkeypatc
 def test_nothing_left_is_said_and_is_no_failure(call: Call) -> None:
     assert call("delete", "--yes").code == 0
     outcome = call("delete", "--yes")
-    assert (outcome.code, outcome.out) == (0, "nothing of bins is in account 123456789012, us-east-1\n")
+    assert (outcome.code, outcome.out) == (0, "the pipeline bins has no resources in account 123456789012, us-east-1\n")
 
 
 def test_what_remains_is_a_line_on_stderr_and_exit_1(call: Call) -> None:
@@ -82,15 +82,15 @@ def test_what_remains_is_a_line_on_stderr_and_exit_1(call: Call) -> None:
 
 
 def test_machines_get_every_outcome(call: Call) -> None:
-    found = json.loads(call("delete", "--yes", "--json").out)
-    assert found["outcomes"] == [
+    document = json.loads(call("delete", "--yes", "--json").out)
+    assert document["outcomes"] == [
         {
-            "item": {"kind": "pipeline", "name": "bins", "note": "it has no runs", "where": ""},
+            "resource": {"kind": "pipeline", "name": "bins", "note": "no runs", "where": ""},
             "change": "deleted",
             "reason": "",
         }
     ]
-    assert any("stack bins-account" in kept for kept in found["kept"])
+    assert any("stack bins-account" in line for line in document["retained"])
 
 
 def test_credentials_of_another_account_delete_nothing(call: Call, project: Path) -> None:

@@ -39,7 +39,7 @@ def test_with_fewer_quantities_fewer_bins_are_predicted(rows: list[tuple[str, in
 def test_the_same_bins_have_the_same_version_and_others_another(tmp_path: Path) -> None:
     (tmp_path / "bins.tar").write_bytes(b"1")
     source = str(tmp_path / "bins.tar")
-    given = [
+    each = [
         Bins(None, 1800, 1, None),
         Bins(None, 1800, 2, None),
         Bins(None, 1801, 1, None),
@@ -47,9 +47,9 @@ def test_the_same_bins_have_the_same_version_and_others_another(tmp_path: Path) 
         Bins(source, 1800, 1, 10),
         Bins("s3://photos/", 1800, 1, None),
     ]
-    versions = [one.version for one in given]
+    versions = [bins.version for bins in each]
     assert len(set(versions)) == len(versions)
-    assert versions == [one.version for one in given]
+    assert versions == [bins.version for bins in each]
     (tmp_path / "bins.tar").write_bytes(b"12")
     assert Bins(source, 1800, 1, None).version != versions[3]
 
@@ -62,8 +62,8 @@ def settings(s3: Any, bucket: str) -> Settings:
 
 
 def keys(s3: Any, settings: Settings) -> list[str]:
-    found = s3.list_objects_v2(Bucket=settings.data.bucket, Prefix="raw/").get("Contents", [])
-    return [entry["Key"].removeprefix("raw/") for entry in found]
+    objects = s3.list_objects_v2(Bucket=settings.data.bucket, Prefix="raw/").get("Contents", [])
+    return [entry["Key"].removeprefix("raw/") for entry in objects]
 
 
 def put(settings: Settings, bins: Bins) -> str:
@@ -77,7 +77,7 @@ def test_bins_are_uploaded_once(s3: Any, settings: Settings) -> None:
     first = {key: s3.head_object(Bucket=settings.data.bucket, Key=f"raw/{key}") for key in keys(s3, settings)}
     assert sorted({key.split("/")[0] for key in first}) == ["bin-images", "metadata"]
     assert len(first) == 8
-    assert "are in s3://" in put(settings, Bins(None, 4, 1, None))
+    assert "already" in put(settings, Bins(None, 4, 1, None))
     for key, before in first.items():
         assert s3.head_object(Bucket=settings.data.bucket, Key=f"raw/{key}")["LastModified"] == before["LastModified"]
 

@@ -65,16 +65,16 @@ def test_the_list_says_what_is_missing_and_what_to_do(call: Call) -> None:
 
 @pytest.mark.usefixtures("account")
 def test_the_list_is_json_for_machines(call: Call) -> None:
-    found = json.loads(call("images", "list", "--json").out)
-    assert "python -m pipeline bootstrap" in found["not_checked"]
-    assert [one["image"]["step"] for one in found["images"]] == list(images.STEPS)
-    first = found["images"][0]
+    document = json.loads(call("images", "list", "--json").out)
+    assert "python -m pipeline bootstrap" in document["not_checked"]
+    assert [image["image"]["step"] for image in document["images"]] == list(images.STEPS)
+    first = document["images"][0]
     assert first["uri"] == f"{first['image']['repository']}:{first['image']['tag']}"
     assert first["pushed"] is None
 
 
 @pytest.mark.usefixtures("repositories")
-def test_a_push_says_who_builds_and_what_was_pushed(call: Call, docker: StandIn) -> None:
+def test_a_push_reports_the_builder_and_what_was_pushed(call: Call, docker: StandIn) -> None:
     outcome = call("images", "push", "serve")
     (pushed,) = outcome.out.splitlines()
     assert outcome.code == 0
@@ -99,7 +99,7 @@ def test_without_docker_the_account_builds_and_a_missing_project_is_a_line(call:
     outcome = call("images", "push", "serve")
     assert outcome.code == 1
     assert outcome.error.splitlines() == [
-        "building with the account's CodeBuild project bins-images, which pushes too"
+        "building with the account's CodeBuild project bins-images, which also pushes"
         " (docker does not answer: Cannot connect to the Docker daemon)",
         "there is no CodeBuild project bins-images; create it: python -m pipeline --profile aws bootstrap",
     ]
@@ -113,14 +113,14 @@ def test_the_account_builds_where_it_is_asked_to_though_docker_answers(
     boto3.client("s3", "us-east-1").create_bucket(Bucket="bins-123456789012")
     outcome = call("images", command, "serve", "--builder", "codebuild")
     assert outcome.error.splitlines() == [
-        "building with the account's CodeBuild project bins-images, which pushes too (--builder codebuild)",
+        "building with the account's CodeBuild project bins-images, which also pushes (--builder codebuild)",
         "there is no CodeBuild project bins-images; create it: python -m pipeline --profile aws bootstrap",
     ]
     assert docker.calls() == []
 
 
 @pytest.mark.usefixtures("account")
-def test_a_step_that_is_none_is_a_line(call: Call, docker: StandIn) -> None:
+def test_an_unknown_step_is_a_line(call: Call, docker: StandIn) -> None:
     outcome = call("images", "push", "nope")
     assert (outcome.code, outcome.error.count("\n")) == (1, 1)
     assert outcome.error.startswith("there is no step nope; the steps are query, shard")

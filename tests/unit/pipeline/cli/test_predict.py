@@ -55,10 +55,12 @@ def test_counts_are_a_table_and_a_file(call: Call, answered: list[Answer], proje
     assert rows(project / "counts.csv") == WRITTEN[:2]
 
 
-def test_a_photo_without_a_count_is_told_and_the_status_is_1(call: Call, answered: list[Answer], project: Path) -> None:
+def test_a_photo_without_a_count_is_reported_and_the_status_is_1(
+    call: Call, answered: list[Answer], project: Path
+) -> None:
     answered.extend([GOOD, BAD])
     outcome = call("predict", "a.jpg", "--csv", "counts.csv")
-    assert (outcome.code, outcome.error.splitlines()[-1]) == (1, f"b.jpg: {BAD.reason}")
+    assert (outcome.code, outcome.error.splitlines()[0]) == (1, f"b.jpg: {BAD.reason}")
     assert "a.jpg" in outcome.out
     assert rows(project / "counts.csv") == WRITTEN
 
@@ -67,21 +69,21 @@ def test_json_and_a_file_are_both_written(call: Call, answered: list[Answer], pr
     answered.extend([GOOD, BAD])
     outcome = call("predict", "a.jpg", "--json", "--csv", "counts.csv")
     assert outcome.code == 1
-    assert [one.get("count", one.get("reason")) for one in json.loads(outcome.out)] == [3, BAD.reason]
+    assert [answer.get("count", answer.get("reason")) for answer in json.loads(outcome.out)] == [3, BAD.reason]
     assert rows(project / "counts.csv") == WRITTEN
     assert outcome.error == "wrote counts.csv\n"
 
 
-def test_more_answers_than_a_person_reads_are_summed_up(call: Call, answered: list[Answer]) -> None:
+def test_many_answers_are_summed_up(call: Call, answered: list[Answer]) -> None:
     answered.extend([GOOD] * 40 + [BAD])
     outcome = call("predict", "a.jpg")
     assert outcome.code == 1
     assert [line.split() for line in outcome.out.splitlines()[1:]] == [["3", "40"], [*BAD.reason.split(), "1"]]
-    assert outcome.error == "for each photo's count: --csv FILE\n"
+    assert outcome.error == "for the count of each photo: --csv FILE\n"
 
 
 @pytest.mark.usefixtures("answered")
 def test_a_file_of_counts_that_are_not_waited_for_is_refused(call: Call) -> None:
     outcome = call("batch", "s3://photos/", "--no-wait", "--csv", "counts.csv")
     assert outcome.code == 2
-    assert "--csv wants the counts" in outcome.error
+    assert "--csv needs the counts" in outcome.error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from pipeline.operations.models.lineage import Lineage, Link
 from pipeline.operations.models.registry import Version
 from pipeline.settings import Settings
 from pipeline.settings.file import load_settings
-from tests.unit.pipeline.conftest import Call
+from tests.unit.pipeline.conftest import Call, plain
 from tests.unit.pipeline.operations.models.evaluated import package, register
 
 TRUTH = [1, 2, 3, 4] * 50
@@ -31,11 +31,11 @@ def settings(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting
     monkeypatch.setenv("PIPELINE_PROFILE", "aws")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    found = load_settings(project / "pipeline.yaml", "aws")
+    document = load_settings(project / "pipeline.yaml", "aws")
     with mock_aws():
         boto3.client("sagemaker", region_name="us-east-1").create_model_package_group(ModelPackageGroupName="bins")
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=found.data.bucket)
-        yield found
+        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=document.data.bucket)
+        yield document
 
 
 def words(out: str, start: str) -> list[str]:
@@ -57,31 +57,31 @@ def test_the_best_value_of_each_column_is_marked(
     assert words(out, "1")[6] == "none"
 
 
-def test_of_one_version_nothing_is_the_best(call: Call, settings: Settings) -> None:
+def test_a_single_version_has_no_best_value(call: Call, settings: Settings) -> None:
     register(settings, "a", TRUTH, GOOD)
     assert "*" not in call("models").out
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 200])
 def test_no_line_is_wider_than_the_terminal_and_no_figure_is_left_out(
-    call: Call, settings: Settings, monkeypatch: pytest.MonkeyPatch, columns: int
+    call: Call, settings: Settings, terminal: Callable[[int], None], columns: int
 ) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
+    terminal(columns)
     register(settings, "a", TRUTH, BAD)
     register(settings, "b", TRUTH, GOOD, champion=(1, BAD), split="random")
     call("reject", "1", "-m", "it counts four objects as two, which is what the bins at the far end hold most often")
-    out = call("models").out
+    out = plain(call("models").out)
     assert max(map(len, out.splitlines())) <= columns
     for shown in ("0.7500*", "0.5000*", "0.2500*", "1.0000*", "+0.250 to 1", "random aaaaaaaa", "Rejected"):
         assert shown in out, out
 
 
-def test_versions_that_were_judged_on_other_data_are_told_apart(call: Call, settings: Settings) -> None:
+def test_versions_that_were_evaluated_on_other_data_are_marked(call: Call, settings: Settings) -> None:
     register(settings, "a", TRUTH, BAD)
     register(settings, "b", TRUTH, GOOD)
-    assert "not all were judged on the same data" not in call("models").out
+    assert "not all were evaluated on the same data" not in call("models").out
     register(settings, "c", TRUTH, GOOD, sha256="b" * 64)
-    assert "not all were judged on the same data" in call("models").out
+    assert "not all were evaluated on the same data" in call("models").out
 
 
 def test_machines_get_a_flat_list_and_a_damaged_evaluation_is_a_line_on_stderr(call: Call, settings: Settings) -> None:
@@ -114,11 +114,11 @@ def test_a_comparison_shows_metrics_classes_and_what_is_sure(call: Call, setting
     assert "do not compare" not in out
 
 
-def test_a_difference_that_may_be_luck_is_called_so(call: Call, settings: Settings) -> None:
+def test_a_difference_that_may_be_chance_is_called_so(call: Call, settings: Settings) -> None:
     register(settings, "a", [1, 2, 3], [1, 2, 4])
     register(settings, "b", [1, 2, 3], [1, 4, 3])
     out = call("models", "compare", "1", "2").out
-    assert out.count("may be luck") == 2
+    assert out.count("may be chance") == 2
     assert "better" not in out
 
 
@@ -131,25 +131,25 @@ def test_classes_with_other_numbers_of_photos_show_both(call: Call, settings: Se
     assert words(out, "3") == ["3", "-", "/", "1", "-", "1.0000", "-"]
     assert "1 photo that both counted" in out
     assert out.count("no difference") == 2
-    assert "2 more had another truth each time" in out
+    assert "2 more had different labels in the two evaluations" in out
 
 
 def test_a_comparison_on_other_data_says_that_figures_do_not_compare(call: Call, settings: Settings) -> None:
     register(settings, "a", TRUTH, BAD)
     register(settings, "b", TRUTH, GOOD, sha256="b" * 64)
     out = " ".join(call("models", "compare", "1", "2").out.split())
-    assert "Judged on different data (the data sets differ: aaaaaaaaaaaa for version 1, bbbbbbbbbbbb for" in out
+    assert "Evaluated on different data (the data sets differ: aaaaaaaaaaaa for version 1, bbbbbbbbbbbb for" in out
     assert "these figures do not compare" in out
 
 
 def test_a_comparison_for_machines(call: Call, settings: Settings) -> None:
     register(settings, "a", TRUTH, BAD)
     register(settings, "b", TRUTH, GOOD)
-    found = json.loads(call("models", "compare", "1", "latest", "--json").out)
-    assert (found["first"]["version"], found["second"]["version"], found["comparable"]) == (1, 2, True)
-    assert found["differences"]["accuracy"] == 0.25
-    assert found["shared"]["photos"] == 200
-    assert set(found["shared"]["accuracy"]) == {"value", "lower", "upper"}
+    document = json.loads(call("models", "compare", "1", "latest", "--json").out)
+    assert (document["first"]["version"], document["second"]["version"], document["comparable"]) == (1, 2, True)
+    assert document["differences"]["accuracy"] == 0.25
+    assert document["shared"]["photos"] == 200
+    assert set(document["shared"]["accuracy"]) == {"value", "lower", "upper"}
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_comparison_for_machines(call: Call, settings: Settings) -> None:
         (("models", "compare", "1", "1"), "1 and 1 are both version 1; name two versions: python -m pipeline"),
         (("lineage", "9"), "the group bins has no version 9; see them: python -m pipeline"),
         (("lineage", "1"), "version 1 was not registered by a run of this pipeline"),
-        (("lineage", "first"), "'first' names no version; write a number, a model package's ARN or latest"),
+        (("lineage", "first"), "'first' is no version; write a number, a model package's ARN or latest"),
     ],
 )
 def test_what_cannot_be_shown_is_a_line_with_the_remedy(
@@ -193,7 +193,7 @@ LINKS = (
     ),
     Link("training_job", "trial-2", True, facts={"hyperparameters": {"rate": '"0.1"', "sagemaker_region": "x"}}),
     Link("images", "", facts={"query": "1.dkr.ecr.r.amazonaws.com/bins/processing:query-1"}),
-    Link("query", "q-1", False, "no longer there"),
+    Link("query", "q-1", False, "no longer exists"),
     Link("index", "s3://b/index", True, facts={"photos": {"train": 8000, "test": 20}, "scanned_bytes": 1_500_000}),
 )
 
@@ -205,12 +205,12 @@ def walked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("walked")
-def test_a_lineage_is_a_tree_for_people(call: Call) -> None:
+def test_a_lineage_is_a_list_of_links_for_people(call: Call) -> None:
     out = call("lineage", "3").out
     assert out.startswith("version 3  Approved  registered 2026-01-0")
-    for shown in ("counts well", "run  run1", "Succeeded", "Epochs 3", "training job  trial-2", "rate 0.1"):
+    for shown in ("counts well", "run  run1", "Succeeded", "Epochs=3", "training job  trial-2", "rate=0.1"):
         assert shown in out
-    for shown in ("no longer there", "train 8,000, test 20", "1.5 MB"):
+    for shown in ("no longer exists", "train=8,000, test=20", "1.5 MB"):
         assert shown in out
     assert "query  processing:query-1" in out
     assert "sagemaker_region" not in out
@@ -218,9 +218,9 @@ def test_a_lineage_is_a_tree_for_people(call: Call) -> None:
 
 @pytest.mark.usefixtures("walked")
 def test_a_lineage_is_an_object_of_links_for_machines(call: Call) -> None:
-    found = json.loads(call("lineage", "3", "--json").out)
-    assert found["version"]["status"] == "Approved"
-    assert found["links"]["query"] == {"id": "q-1", "there": False, "note": "no longer there"}
-    assert found["links"]["run"]["parameters"] == {"Epochs": "3"}
-    assert found["links"]["run"]["started"] == "2026-01-02T03:04:00+00:00"
-    assert found["links"]["training_job"]["hyperparameters"]["sagemaker_region"] == "x"
+    document = json.loads(call("lineage", "3", "--json").out)
+    assert document["version"]["status"] == "Approved"
+    assert document["links"]["query"] == {"id": "q-1", "exists": False, "note": "no longer exists"}
+    assert document["links"]["run"]["parameters"] == {"Epochs": "3"}
+    assert document["links"]["run"]["started"] == "2026-01-02T03:04:00+00:00"
+    assert document["links"]["training_job"]["hyperparameters"]["sagemaker_region"] == "x"

@@ -58,14 +58,14 @@ def test_the_same_command_again_says_that_nothing_changed(call: Call) -> None:
 
 def test_no_schedules_are_answered_with_how_to_make_one(call: Call) -> None:
     assert call("schedules").out == (
-        "no schedules yet; make one: python -m pipeline --profile aws schedule 'rate(1 day)'\n"
+        "no schedules yet; create one: python -m pipeline --profile aws schedule 'rate(1 day)'\n"
     )
     assert json.loads(call("schedules", "--json").out) == []
 
 
 def test_a_removed_schedule_is_named_and_one_that_is_not_there_is_an_error(call: Call) -> None:
     call("schedule", "rate(1 day)")
-    assert call("unschedule").out == "removed: arn:aws:scheduler:us-east-1:123456789012:schedule/bins/bins-runs\n"
+    assert call("unschedule").out == "deleted: arn:aws:scheduler:us-east-1:123456789012:schedule/bins/bins-runs\n"
     outcome = call("unschedule", "nightly")
     assert (outcome.code, outcome.error) == (
         1,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cli.trials import ASCII_BLOCKS, BLOCKS, sparkline
+from pipeline.cli.views.trials import ASCII_BLOCKS, BLOCKS, sparkline
 from pipeline.operations.models import curves, trials
 from pipeline.operations.models.curves import Epoch
 from pipeline.operations.models.trials import Trial, TuningJob
@@ -41,13 +41,13 @@ JOB = TuningJob(
 
 @pytest.fixture
 def job(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """The tuning job, and the epochs of any of its trials, as the account gives them; a test may change them."""
-    given: dict[str, object] = {"job": JOB, "epochs": EPOCHS}
+    """The tuning job, and the epochs of any of its trials, as the account returns them; a test may change them."""
+    answers: dict[str, object] = {"job": JOB, "epochs": EPOCHS}
     monkeypatch.setenv("PIPELINE_PROFILE", "aws")
     monkeypatch.setenv("COLUMNS", "160")
-    monkeypatch.setattr(trials, "read", lambda settings, reference: given["job"])
-    monkeypatch.setattr(curves, "read", lambda settings, trial: given["epochs"])
-    return given
+    monkeypatch.setattr(trials, "read", lambda settings, reference: answers["job"])
+    monkeypatch.setattr(curves, "read", lambda settings, trial: answers["epochs"])
+    return answers
 
 
 def row(out: str, start: str) -> list[str]:
@@ -83,16 +83,16 @@ def test_savings_and_failures_have_columns_only_where_there_are_some(call: Call,
     assert row(out, "* 2")[-1] == "70%"
 
 
-def test_a_cached_job_says_whose_it_is(call: Call, job: dict[str, object]) -> None:
+def test_a_cached_job_names_its_run(call: Call, job: dict[str, object]) -> None:
     job["job"] = replace(JOB, cached_from="run0")
     assert "run run1, cached from run run0" in call("trials").out
 
 
 def test_json_holds_every_trial_and_the_curves_and_nothing_else(call: Call, job: dict[str, object]) -> None:
-    found = json.loads(call("trials", "--json").out)
-    assert [trial["objective"] for trial in found["tuning_job"]["trials"]] == [0.125, 0.5]
-    assert found["curves"]["trial"] == 2
-    assert [epoch["validation_accuracy"] for epoch in found["curves"]["epochs"]] == [0.25, 0.75, 0.5]
+    document = json.loads(call("trials", "--json").out)
+    assert [trial["objective"] for trial in document["tuning_job"]["trials"]] == [0.125, 0.5]
+    assert document["curves"]["trial"] == 2
+    assert [epoch["validation_accuracy"] for epoch in document["curves"]["epochs"]] == [0.25, 0.75, 0.5]
 
 
 def test_curves_become_a_page(call: Call, job: dict[str, object], project: Path) -> None:
@@ -106,7 +106,7 @@ def test_curves_become_a_page(call: Call, job: dict[str, object], project: Path)
 
 def test_another_kind_of_file_is_refused_before_anything_is_read(call: Call, project: Path) -> None:
     outcome = call("trials", "--curves", "curves.png", "--profile", "aws")
-    assert (outcome.code, outcome.error) == (1, "curves.png: curves are written as a page; name it curves.html\n")
+    assert (outcome.code, outcome.error) == (1, "curves.png: curves are written as an HTML page; name it curves.html\n")
 
 
 def test_a_folder_that_is_not_there_is_one_line(call: Call, job: dict[str, object]) -> None:
@@ -122,7 +122,7 @@ def test_curves_of_a_trial_without_an_epoch_are_refused(call: Call, job: dict[st
     outcome = call("trials", "--curves", "curves.html")
     assert (outcome.code, outcome.error) == (
         1,
-        "trial 2 (Completed) has finished no epoch: there are no curves\n",
+        "trial 2 (Completed) has finished no epoch and has no curves\n",
     )
     assert call("trials").code == 0
 
@@ -139,13 +139,13 @@ def test_a_tuning_job_that_failed_shows_its_trials_its_reason_and_its_log(call: 
     )
 
 
-def test_before_the_first_trial_it_says_so(call: Call, job: dict[str, object]) -> None:
+def test_a_job_without_a_trial_has_a_line(call: Call, job: dict[str, object]) -> None:
     job["job"] = replace(JOB, status="InProgress", trials=())
     outcome = call("trials")
     assert (outcome.code, outcome.out.splitlines()[-1]) == (0, "no trial has started yet")
 
 
-def test_a_level_line_and_ascii_have_sparklines_too() -> None:
+def test_equal_values_and_ascii_terminals_have_sparklines_too() -> None:
     assert sparkline([1.0, 1.0]) == "▁▁"
     assert sparkline([0.0, 1.0], ASCII_BLOCKS) == "_@"
 

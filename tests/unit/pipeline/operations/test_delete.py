@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.operations import delete, inventory
 from pipeline.operations.delete import Outcome
-from pipeline.operations.inventory import Item
+from pipeline.operations.inventory import Resource
 from pipeline.operations.runs import schedules
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
@@ -90,7 +90,7 @@ def schedule(settings: Settings, name: str) -> None:
 
 def carried_out(settings: Settings, **options: Any) -> list[Outcome]:
     plan = delete.plan(settings, **options)
-    return list(delete.carry_out(settings, plan, sleep=lambda _: None))
+    return list(delete.carry_out(settings, plan, poll=0))
 
 
 def schedule_elsewhere() -> None:
@@ -116,7 +116,7 @@ def kinds(items: Any) -> list[str]:
 
 
 def test_nothing_is_nothing_to_delete(settings: Settings) -> None:
-    assert delete.plan(settings, packages=True).items == ()
+    assert delete.plan(settings, packages=True).resources == ()
 
 
 def test_what_starts_runs_goes_first_and_the_endpoint_before_what_it_is_made_of(settings: Settings) -> None:
@@ -126,7 +126,7 @@ def test_what_starts_runs_goes_first_and_the_endpoint_before_what_it_is_made_of(
     deployed(register())
     register_scaling()
     plan = delete.plan(settings, packages=True)
-    assert kinds(plan.items) == [
+    assert kinds(plan.resources) == [
         "schedule",
         "schedule",
         "schedule group",
@@ -144,9 +144,9 @@ def test_versions_stay_unless_they_are_asked_for(settings: Settings) -> None:
     register()
     register()
     plan = delete.plan(settings)
-    assert plan.items == ()
-    assert "the group bins with 2 model version(s); --packages deletes them" in plan.kept
-    assert f"all data below {settings.root_uri}" in plan.kept
+    assert plan.resources == ()
+    assert "the group bins with 2 model version(s); --packages deletes them" in plan.retained
+    assert f"all data below {settings.root_uri}" in plan.retained
 
 
 def test_earlier_versions_configurations_and_the_models_of_batches_are_found(settings: Settings) -> None:
@@ -155,7 +155,7 @@ def test_earlier_versions_configurations_and_the_models_of_batches_are_found(set
     batch = "bins-batch-v2-20260102-030405"
     container = {"ModelPackageName": second.arn}
     client("sagemaker").create_model(ModelName=batch, Containers=[container], ExecutionRoleArn=ROLE)
-    items = delete.plan(settings).items
+    items = delete.plan(settings).resources
     assert {item.name for item in items if item.kind == "endpoint configuration"} == names
     assert {item.name for item in items if item.kind == "model"} == {*(f"{name}-model" for name in names), batch}
 
@@ -166,7 +166,7 @@ def test_what_is_another_pipelines_is_left_alone(settings: Settings) -> None:
     deployed(register("others"), endpoint="bins", serves=False)  # ours by its name, but it serves another group
     model = {"ModelName": "bins-v1-of-somebody", "ExecutionRoleArn": ROLE}
     client("sagemaker").create_model(**model, PrimaryContainer={"Image": "image"})
-    assert delete.plan(settings, packages=True).items == ()
+    assert delete.plan(settings, packages=True).resources == ()
 
 
 def test_another_pipelines_endpoint_and_its_scaling_stay_though_the_settings_name_it(settings: Settings) -> None:
@@ -175,22 +175,22 @@ def test_another_pipelines_endpoint_and_its_scaling_stay_though_the_settings_nam
     register_scaling()
     make_pipeline()
     plan = delete.plan(settings)
-    assert kinds(plan.items) == ["pipeline"]
-    assert plan.kept[0] == f"the endpoint bins: it serves {theirs.arn}, which is no version of the group bins"
+    assert kinds(plan.resources) == ["pipeline"]
+    assert plan.retained[0] == f"the endpoint bins: it serves {theirs.arn}, which is no version of the group bins"
 
 
 def test_an_endpoint_of_which_nothing_tells_what_it_serves_stays_with_its_configuration(settings: Settings) -> None:
     name = deployed(register())
     client("sagemaker").delete_model(ModelName=f"{name}-model")
     plan = delete.plan(settings)
-    assert plan.items == ()
-    assert plan.kept[0] == "the endpoint bins: its model is not there, so that nothing tells whose it is"
+    assert plan.resources == ()
+    assert plan.retained[0] == "the endpoint bins: its model is missing, so that its group is unknown"
 
 
 def test_a_configuration_whose_model_is_gone_is_still_ours(settings: Settings) -> None:
     name = deployed(register(), serves=False)
     client("sagemaker").delete_model(ModelName=f"{name}-model")
-    assert [item.name for item in delete.plan(settings).items] == [name]
+    assert [item.name for item in delete.plan(settings).resources] == [name]
 
 
 @pytest.mark.parametrize("endpoint", ["bins", "b" * 40, "long-" * 12 + "end", "x" * 63])
@@ -211,7 +211,7 @@ def test_runs_under_way_have_to_be_stopped_first(settings: Settings, answers: An
     run = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:pipeline/bins/execution/abc123"
     summary = {"PipelineExecutionArn": run, "PipelineExecutionStatus": "Executing"}
     answers.say("sagemaker.ListPipelineExecutions", {"PipelineExecutionSummaries": [summary]})
-    with pytest.raises(PipelineError, match=r"1 run\(s\) are under way.*python -m pipeline stop abc123"):
+    with pytest.raises(PipelineError, match=r"1 run\(s\) in progress would be lost.*python -m pipeline stop abc123"):
         delete.plan(settings)
 
 
@@ -232,7 +232,7 @@ def test_everything_goes_and_a_second_time_there_is_nothing_left(settings: Setti
     register_scaling()
     outcomes = carried_out(settings)
     assert {one.change for one in outcomes} == {"deleted"}
-    assert delete.plan(settings).items == ()
+    assert delete.plan(settings).resources == ()
     sagemaker = client("sagemaker")
     assert sagemaker.list_endpoints()["Endpoints"] == sagemaker.list_models()["Models"] == []
     assert sagemaker.list_endpoint_configs()["EndpointConfigs"] == []
@@ -246,7 +246,7 @@ def test_versions_go_before_their_group(settings: Settings, answers: Answers) ->
     answers.say("sagemaker.DeleteModelPackage", {})
     answers.say("sagemaker.DeleteModelPackageGroup", {})
     outcomes = carried_out(settings, packages=True)
-    assert [(one.item.kind, one.item.name, one.change) for one in outcomes] == [
+    assert [(one.resource.kind, one.resource.name, one.change) for one in outcomes] == [
         ("model version", "bins 1", "deleted"),
         ("model package group", "bins", "deleted"),
     ]
@@ -258,7 +258,7 @@ def test_one_that_cannot_be_deleted_is_named_and_the_others_go(settings: Setting
     schedule(settings, "bins-runs")
     message = "User: u is not authorized to perform: scheduler:DeleteSchedule on resource: s"
     answers.error("scheduler.DeleteSchedule", "AccessDeniedException", message, status=403)
-    outcomes = {one.item.kind: one for one in carried_out(settings)}
+    outcomes = {one.resource.kind: one for one in carried_out(settings)}
     assert outcomes["schedule"].change == "remains"
     assert "these credentials may not scheduler:DeleteSchedule" in outcomes["schedule"].reason
     assert outcomes["pipeline"].change == "deleted"
@@ -270,10 +270,10 @@ def test_an_endpoint_that_remains_keeps_what_it_is_made_of(settings: Settings, a
     register_scaling()
     answers.error("sagemaker.DeleteEndpoint", "ValidationException", 'Cannot delete in-progress endpoint "bins".')
     outcomes = carried_out(settings)
-    remaining = {one.item.kind for one in outcomes if one.change == "remains"}
+    remaining = {one.resource.kind for one in outcomes if one.change == "remains"}
     assert remaining == {"endpoint", "endpoint configuration", "model"}
     assert client("sagemaker").describe_endpoint_config(EndpointConfigName=name)["EndpointConfigName"] == name
-    assert [one.change for one in outcomes if one.item.kind == "pipeline"] == ["deleted"]
+    assert [one.change for one in outcomes if one.resource.kind == "pipeline"] == ["deleted"]
 
 
 def test_what_has_gone_in_the_meantime_is_no_failure(settings: Settings) -> None:
@@ -288,11 +288,11 @@ def test_scaling_that_sagemaker_has_deregistered_already_was_gone(settings: Sett
     register_scaling()
     code = "ObjectNotFoundException"
     answers.error("application-autoscaling.DeregisterScalableTarget", code, "No scalable target found for service")
-    outcomes = {one.item.kind: one.change for one in carried_out(settings)}
+    outcomes = {one.resource.kind: one.change for one in carried_out(settings)}
     assert (outcomes.pop("scaling"), set(outcomes.values())) == ("was gone", {"deleted"})
 
 
-ENDPOINT = delete.Plan((Item("endpoint", "bins"),), ())
+ENDPOINT = delete.DeletionPlan((Resource("endpoint", "bins"),), ())
 
 
 def describing(status: str) -> dict[str, Any]:
@@ -301,19 +301,18 @@ def describing(status: str) -> dict[str, Any]:
 
 def test_an_endpoint_is_waited_for_until_it_is_gone(settings: Settings, answers: Answers) -> None:
     answers.say("sagemaker.DescribeEndpoint", describing("Deleting"), times=3)
-    waits: list[float] = []
-    [outcome] = delete.carry_out(settings, ENDPOINT, sleep=waits.append)
+    [outcome] = delete.carry_out(settings, ENDPOINT, poll=0)
     assert outcome.change == "deleted"
-    # It was being deleted already, so that was not asked for again.
-    assert len(waits) == 2
+    # It was being deleted already: there is no second request.
     assert "sagemaker.DeleteEndpoint" not in answers.asked
 
 
-def test_an_endpoint_that_does_not_end_remains(settings: Settings, answers: Answers) -> None:
+def test_an_endpoint_that_does_not_end_remains(
+    settings: Settings, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delete, "ENDPOINT_SECONDS", 0.01)
     answers.say("sagemaker.DescribeEndpoint", describing("InService"))
     answers.say("sagemaker.DeleteEndpoint", {})
-    waits: list[float] = []
-    [outcome] = delete.carry_out(settings, ENDPOINT, sleep=waits.append)
+    [outcome] = delete.carry_out(settings, ENDPOINT, poll=0.001)
     assert outcome.change == "remains"
     assert "still being deleted" in outcome.reason
-    assert delete.ENDPOINT_SECONDS <= sum(waits) < delete.ENDPOINT_SECONDS + 60

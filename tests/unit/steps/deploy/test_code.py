@@ -5,7 +5,7 @@ import subprocess
 import sys
 import zipfile
 
-from pipeline.account.function_code import function_zip
+from pipeline.account.deploy_function import function_zip
 
 
 def test_the_handler_is_imported_from_the_zip_with_the_standard_library_alone(tmp_path):

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from pipeline.cli.views.endpoint import counts_table, summary
+from pipeline.cli.views.endpoint import counts_table, endpoint_page
 from pipeline.operations.runs.logs import Line
-from pipeline.operations.serving.endpoint import Alarm, Attempt, Decided, Endpoint, Health, Pending, Traffic
+from pipeline.operations.serving.endpoint import Alarm, Attempt, DeployDecision, Endpoint, Health, Pending, Traffic
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/bins/7"
@@ -20,23 +20,24 @@ PLAIN = Endpoint("bins", "InService", "bins-v7-abc", PACKAGE, NOW, instances=2, 
 
 def shown(endpoint: Endpoint, health: Health) -> list[str]:
     console = Console(file=io.StringIO(), width=150)
-    for part in summary(endpoint, health):
+    for part in endpoint_page(endpoint, health):
         console.print(part)
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
 
-def test_an_endpoint_that_nobody_asks_has_its_version_and_machines() -> None:
+def test_an_endpoint_without_requests_has_its_version_and_instances() -> None:
     lines = shown(PLAIN, QUIET)
     assert lines[0].startswith("bins InService since ")
     assert lines[1:] == [
-        f"version 7 {PACKAGE}",
-        "on 2 x ml.c5.xlarge",
-        "config bins-v7-abc",
+        "version 7",
+        f"package {PACKAGE}",
+        "instances 2 x ml.c5.xlarge",
+        "configuration bins-v7-abc",
         "traffic no requests in the last 60 minutes",
     ]
 
 
-def test_a_change_under_way_and_what_went_wrong_are_told() -> None:
+def test_a_deployment_in_progress_and_failures_are_shown() -> None:
     endpoint = dataclasses.replace(
         PLAIN,
         failure="alarms went off",
@@ -49,16 +50,16 @@ def test_a_change_under_way_and_what_went_wrong_are_told() -> None:
         Traffic(1234, 5, 6, 30.4, 99.6),
         (Alarm("bins-5xx", "ALARM", "5 errors"), Alarm("bins-latency", "OK", "fine")),
         (Line(NOW, "inference", "the network's thread ended"),),
-        (Decided(NOW, "rolled-back", "8", "the smoke test was wrong"),),
+        (DeployDecision(NOW, "rolled-back", "8", "the smoke test was wrong"),),
     )
     page = "\n".join(shown(endpoint, health))
     for text in (
-        "coming version 8, 10% of the traffic so far",
-        "verdict version 8 rolled-back: smoke test: photo 00001",
+        "deploying version 8, which has 10% of the traffic",
+        "last deployment version 8 rolled-back: smoke test: photo 00001",
         "traffic 1,234 requests in the last 60 minutes, 5 refused, 6 failed, 30 ms on average, 100 ms at most",
         "alarm bins-5xx ALARM 5 errors",
         "alarm bins-latency OK\n",
-        "captured 10% to s3://b/captures",
+        "data capture 10% of the requests, to s3://b/captures",
         "alarms went off",
         "rolled-back the smoke test was wrong",
         "the network's thread ended",

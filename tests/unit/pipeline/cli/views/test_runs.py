@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipeline.cli.views import runs as display
+from pipeline.cli.views import cells
+from pipeline.cli.views import runs as runs_view
+from pipeline.cli.views.endpoint import predictions_table
 from pipeline.operations.caching.reuse import Expectation, Outcome
 from pipeline.operations.models.registrations import Registration
 from pipeline.operations.runs.executions import Execution
-from pipeline.operations.runs.progress import Progress, Saving, StepRun, Trial
+from pipeline.operations.runs.progress import Progress, Saving, StepRun, TrialJob
 from pipeline.operations.serving.predictions import Prediction
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -29,13 +31,15 @@ def after(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def trial(status: str, objective: float | None = None) -> Trial:
-    return Trial("job-1", status, START, START, after(61), objective, "validation:best_accuracy", {"lr": "0.00123456"})
+def trial(status: str, objective: float | None = None) -> TrialJob:
+    return TrialJob(
+        "job-1", status, START, START, after(61), objective, "validation:best_accuracy", {"lr": "0.00123456"}
+    )
 
 
 def lines_of(*states: Progress, terminal: bool = False) -> list[str]:
     out = io.StringIO()
-    last = display.follow_run(states, Console(file=out, width=100, force_terminal=terminal, color_system=None))
+    last = runs_view.follow_run(states, Console(file=out, width=100, force_terminal=terminal, color_system=None))
     assert last is states[-1]
     return out.getvalue().splitlines()
 
@@ -71,7 +75,7 @@ def test_in_a_terminal_the_steps_and_trials_stand_in_a_table() -> None:
 
 def outcome(*steps: StepRun, status: str = "Failed", failure: str = "") -> list[str]:
     execution = replace(EXECUTION, status=status, failure=failure, changed=after(100))
-    return display.outcome_lines(Progress(execution, steps, ()), "python -m pipeline --profile demo")
+    return runs_view.outcome_lines(Progress(execution, steps, ()), "python -m pipeline --profile demo")
 
 
 def test_a_failed_run_ends_with_the_step_the_reason_and_where_its_log_is() -> None:
@@ -93,7 +97,7 @@ def test_a_run_that_failed_outside_its_steps_gives_its_own_reason() -> None:
     assert outcome(failure="the role cannot be assumed")[1:] == ["the role cannot be assumed"]
 
 
-def test_a_run_that_succeeded_says_so_in_one_line() -> None:
+def test_a_run_that_succeeded_ends_with_one_line() -> None:
     done = replace(QUERY, status="Succeeded", ended=after(62))
     assert outcome(done, status="Succeeded") == ["Run run1 succeeded in 1 min 02 s."]
 
@@ -107,26 +111,26 @@ WITHHELD = Registration(
 
 
 def test_a_run_that_registered_nothing_says_which_version_its_model_is_and_what_is_next() -> None:
-    assert display.registration_lines(WITHHELD, "python -m pipeline --profile demo") == [
+    assert runs_view.registration_lines(WITHHELD, "python -m pipeline --profile demo") == [
         "nothing was registered: version 3 (PendingManualApproval) is this model already;"
-        " registry.register_again, or RegisterAgain=yes for one run, registers anyway",
+        " to register it again: registry.register_again, or RegisterAgain=yes for one run",
         "next: python -m pipeline --profile demo approve 3",
     ]
 
 
 @pytest.mark.parametrize(("status", "lines"), [("Rejected", 2), ("Approved", 1)])
 def test_an_approval_is_next_for_a_version_that_is_not_approved(status: str, lines: int) -> None:
-    assert len(display.registration_lines(replace(WITHHELD, status=status), "python -m pipeline")) == lines
+    assert len(runs_view.registration_lines(replace(WITHHELD, status=status), "python -m pipeline")) == lines
 
 
-def test_a_run_of_which_nothing_is_known_or_that_registered_has_no_such_line() -> None:
-    assert display.registration_lines(None, "python -m pipeline") == []
-    assert display.registration_lines(Registration(wanted=True), "python -m pipeline") == []
+def test_a_run_that_registered_or_is_unknown_has_no_such_line() -> None:
+    assert runs_view.registration_lines(None, "python -m pipeline") == []
+    assert runs_view.registration_lines(Registration(wanted=True), "python -m pipeline") == []
 
 
-def test_what_the_registry_holds_cannot_be_told_without_the_evaluation() -> None:
-    assert display.registration_lines(Registration(wanted=True, problem="may not look"), "python -m pipeline") == [
-        "whether a version is this model already cannot be told: may not look"
+def test_without_the_evaluation_a_line_reports_that_the_registry_was_not_checked() -> None:
+    assert runs_view.registration_lines(Registration(wanted=True, problem="may not look"), "python -m pipeline") == [
+        "not checked whether this model is registered already: may not look"
     ]
 
 
@@ -139,13 +143,13 @@ def test_what_the_registry_holds_cannot_be_told_without_the_evaluation() -> None
         ("NewVersion", "False", "no"),
     ],
 )
-def test_a_condition_says_what_came_of_it(name: str, outcome: str, note: str) -> None:
+def test_a_condition_has_its_outcome(name: str, outcome: str, note: str) -> None:
     step = StepRun(name, "Succeeded", START, after(1), metadata={"Condition": {"Outcome": outcome}})
     assert lines_of(Progress(EXECUTION, (step,), ()))[1].endswith(f"{name}: Succeeded in 1.0 s ({note})")
 
 
 def test_a_long_reason_is_cut() -> None:
-    assert len(display.shortened("x" * 5000)) == 400
+    assert len(cells.shortened("x" * 5000)) == 400
 
 
 @pytest.mark.parametrize(
@@ -161,14 +165,14 @@ def test_a_long_reason_is_cut() -> None:
         (3720, "1 h 02 min"),
     ],
 )
-def test_durations_read_as_a_person_says_them(seconds: float, text: str) -> None:
-    assert display.duration(START, after(seconds)) == text
+def test_durations_have_two_units_at_most(seconds: float, text: str) -> None:
+    assert cells.duration(START, after(seconds)) == text
 
 
 def test_predictions_stand_next_to_the_truth() -> None:
     answers = [Prediction("a.jpg", 3, 2.9, {3: 0.8}, "1", 12.3), Prediction("b.jpg", 1, 1.4, {1: 0.6}, "1", 9.0)]
     out = io.StringIO()
-    Console(file=out, width=100).print(display.predictions_table(answers, truth={"a.jpg": 3, "b.jpg": 2}))
+    Console(file=out, width=100).print(predictions_table(answers, truth={"a.jpg": 3, "b.jpg": 2}))
     rows: list[Any] = [line.split() for line in out.getvalue().splitlines()]
     assert rows[1] == ["a.jpg", "3", "3", "80%", "2.90", "12", "ms"]
     assert rows[2] == ["b.jpg", "1", "2", "60%", "1.40", "9", "ms"]
@@ -194,15 +198,15 @@ FORECAST = (
 
 def printed(table: Any, width: int = 80) -> list[str]:
     out = io.StringIO()
-    Console(file=out, width=width).print(table)
+    Console(file=out, width=width, force_terminal=True, color_system=None).print(table)
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
 def test_what_is_expected_of_a_run_fits_80_columns() -> None:
-    assert printed(display.forecast_table(FORECAST)) == [
+    assert printed(runs_view.forecast_table(FORECAST)) == [
         "step            expected                why                    saves",
         "QueryMetadata   from run ab12cd34ef56   made 3 h ago           $0.02, 3 min 05 s",
-        "ShardImages     unsure                  from the cache if      (1 h 06 min)",
+        "ShardImages     possibly cached         from the cache if      (1 h 06 min)",
         "                                        QueryMetadata finds",
         "                                        the same photos",
         "TuneModel       runs                    TrainingVersion was",
@@ -211,12 +215,12 @@ def test_what_is_expected_of_a_run_fits_80_columns() -> None:
     ]
 
 
-def test_below_it_stands_what_comes_from_the_cache_and_what_perhaps() -> None:
-    assert display.forecast_lines(FORECAST, local=False) == [
+def test_lines_list_the_steps_from_the_cache_and_those_that_are_unsure() -> None:
+    assert runs_view.forecast_lines(FORECAST, local=False) == [
         "from the cache: QueryMetadata; saves about $0.02 and 3 min 05 s",
-        "perhaps from the cache: ShardImages; saves about 1 h 06 min",
+        "possibly from the cache: ShardImages; saves about 1 h 06 min",
     ]
-    assert display.forecast_lines(FORECAST[2:], local=False) == ["from the cache: nothing"]
+    assert runs_view.forecast_lines(FORECAST[2:], local=False) == ["from the cache: nothing"]
 
 
 def test_a_cached_step_names_its_run_and_what_it_saved() -> None:
@@ -249,9 +253,9 @@ def cached_steps(*savings: Saving | None) -> Progress:
         ((None, None), False, "QueryMetadata, ShardImages"),
     ],
 )
-def test_at_the_end_stands_the_sum_of_what_is_known(savings: tuple[Saving | None, ...], local: bool, line: str) -> None:
-    assert display.saved_lines(cached_steps(*savings), local=local) == [f"from the cache: {line}"]
+def test_the_last_line_has_the_sum_of_the_savings(savings: tuple[Saving | None, ...], local: bool, line: str) -> None:
+    assert runs_view.saved_lines(cached_steps(*savings), local=local) == [f"from the cache: {line}"]
 
 
 def test_a_run_without_a_cached_step_has_no_such_line() -> None:
-    assert display.saved_lines(RUNNING, local=False) == []
+    assert runs_view.saved_lines(RUNNING, local=False) == []

@@ -174,7 +174,7 @@ def test_a_bucket_with_objects_is_not_deleted_and_the_stack_says_why(cloud):
     cloud.client("s3").put_object(Bucket="photos", Key="1.jpg", Body=b"1")
     events = []
     stack = Stack(cloud.client("cloudformation"), "things", poll=0)
-    with pytest.raises(Exception, match=r"Bucket .*photos.*DELETE_FAILED now; put right"):
+    with pytest.raises(Exception, match=r"Bucket .*photos.*DELETE_FAILED now; fix what"):
         events += list(stack.delete())
     assert cloud.client("s3").get_object(Bucket="photos", Key="1.jpg")["Body"].read() == b"1"
     assert list(stack.resources()) == ["Bucket"]

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pipeline.account import stack
-from pipeline.account.function_code import code_key, function_zip
+from pipeline.account.deploy_function import code_key, function_zip
 from pipeline.account.stack import Stack
 from pipeline.operations.account import bootstrap, teardown
 from pipeline.operations.account.bootstrap import Bootstrap, bring_up_to_date
@@ -133,7 +133,7 @@ def test_other_settings_change_what_is_there(cloud: Cloud, settings: Settings, m
     assert cloud.client("lambda").get_function_configuration(FunctionName="bins-deploy")["Timeout"] == 45
 
 
-def test_what_a_deleted_stack_left_is_taken_over_by_the_next(cloud: Cloud, settings: Settings) -> None:
+def test_resources_that_a_deleted_stack_retained_are_imported(cloud: Cloud, settings: Settings) -> None:
     bring_up_to_date(settings, poll=0)
     s3 = cloud.client("s3")
     s3.put_object(Bucket=settings.data.bucket, Key="photo.jpg", Body=b"1")
@@ -169,8 +169,8 @@ def test_a_stack_keeps_its_bucket(cloud: Cloud, settings: Settings) -> None:
 
     assert str(refused.value) == (
         f"the stack {settings.stack} has the bucket {settings.data.bucket}, and data.bucket names bins-other; set it"
-        " back, or take another name for a pipeline with that bucket, or delete the stack first, which keeps the data:"
-        " python -m pipeline bootstrap --delete"
+        " back, or choose another name for a pipeline with that bucket, or delete the stack first, which retains the"
+        " data: python -m pipeline bootstrap --delete"
     )
     assert cloud.client("cloudformation").list_change_sets(StackName=settings.stack)["Summaries"] == []
     list(teardown.delete(other, poll=0))
@@ -190,7 +190,7 @@ def test_a_change_never_takes_the_function_away(
     }
 
 
-def test_what_is_taken_over_gets_what_the_template_says_by_now(cloud: Cloud, settings: Settings) -> None:
+def test_an_imported_resource_gets_the_template_s_properties(cloud: Cloud, settings: Settings) -> None:
     bring_up_to_date(settings, poll=0)
     list(teardown.delete(settings, poll=0))
     mutable = "RepositoryName: bins-processing, ImageTagMutability: IMMUTABLE"
@@ -233,7 +233,7 @@ def test_a_bucket_of_somebody_else_is_refused_with_what_to_do(
 
     cloud.session.events.register_first("before-call.s3.HeadBucket", forbidden)
     with pytest.raises(
-        PipelineError, match=rf"the bucket {settings.data.bucket} is there.*name another one in data.bucket"
+        PipelineError, match=rf"the bucket {settings.data.bucket} exists.*set another name in data.bucket"
     ):
         Bootstrap(settings, poll=0).plan()
     assert cloud.client("cloudformation").list_stacks()["StackSummaries"] == []
@@ -276,7 +276,7 @@ def test_a_stack_whose_creation_failed_has_to_be_deleted_first(cloud: Cloud, set
 
 
 @pytest.mark.parametrize("executed", [False, True])
-def test_what_only_a_new_stack_can_take_over_wants_one(cloud: Cloud, settings: Settings, executed: bool) -> None:
+def test_resources_that_only_a_new_stack_can_import_need_one(cloud: Cloud, settings: Settings, executed: bool) -> None:
     stack = Stack(cloud.client("cloudformation"), settings.stack, poll=0)
     queue = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "letters"}}}}
     change_set = stack.change_set(json.dumps(queue), {}, "CREATE")
@@ -284,9 +284,7 @@ def test_what_only_a_new_stack_can_take_over_wants_one(cloud: Cloud, settings: S
         list(stack.execute(change_set))
     cloud.client("s3").create_bucket(Bucket=settings.data.bucket)
 
-    with pytest.raises(
-        PipelineError, match=r"is there without Photos, which .*bootstrap --delete; and bootstrap again"
-    ):
+    with pytest.raises(PipelineError, match=r"exists without Photos, which .*bootstrap --delete; and bootstrap again"):
         bring_up_to_date(settings, poll=0)
 
     list(teardown.delete(settings, poll=0))
@@ -296,10 +294,10 @@ def test_what_only_a_new_stack_can_take_over_wants_one(cloud: Cloud, settings: S
 def test_deleting_shows_what_goes_and_what_is_kept(cloud: Cloud, settings: Settings) -> None:
     bring_up_to_date(settings, poll=0)
     planned = teardown.plan(settings)
-    kept = {one.resource for one in planned.held if one.kept}
+    kept = {one.resource for one in planned.resources if one.retained}
     assert kept == {"Photos", "PhotosPolicy", "Images"}
-    assert {one.resource for one in planned.held} - kept == {"Operator", "Role", "Function"}
-    assert planned.data == teardown.Data(settings.data.bucket, {"bins-processing": 0})
+    assert {one.resource for one in planned.resources} - kept == {"Operator", "Role", "Function"}
+    assert planned.data == teardown.RetainedData(settings.data.bucket, {"bins-processing": 0})
 
 
 def test_nothing_is_deleted_under_a_pipeline(cloud: Cloud, settings: Settings) -> None:
@@ -322,7 +320,7 @@ def test_nothing_is_deleted_under_a_pipeline(cloud: Cloud, settings: Settings) -
     with pytest.raises(PipelineError) as refused:
         teardown.plan(settings)
     assert str(refused.value) == (
-        f"still there: the pipeline {settings.name}, the schedule nightly; delete the pipeline first:"
+        f"these still exist: the pipeline {settings.name}, the schedule nightly; delete the pipeline first:"
         " python -m pipeline delete"
     )
 
@@ -336,10 +334,10 @@ def test_data_is_erased_with_every_version_and_marker(cloud: Cloud, settings: Se
     s3.delete_object(Bucket=bucket, Key=f"{settings.data.prefix}/twice")
     list(teardown.delete(settings, poll=0))
 
-    counts = list(teardown.erase(settings, teardown.kept_data(settings)))
+    counts = list(teardown.erase(settings, teardown.retained_data(settings)))
 
     assert counts[-1] == 5  # three versions, a marker, and the function's code
-    assert teardown.kept_data(settings) == teardown.Data("", {})
+    assert teardown.retained_data(settings) == teardown.RetainedData("", {})
 
 
 @pytest.mark.parametrize("prefix", ["bins", "team/bins"])
@@ -348,19 +346,19 @@ def test_what_the_pipeline_has_not_made_is_left_with_the_bucket(cloud: Cloud, se
     bring_up_to_date(ours, poll=0)
     s3, bucket = cloud.client("s3"), ours.data.bucket
     s3.put_object(Bucket=bucket, Key=f"{prefix}/runs/1", Body=b"1")
-    assert teardown.kept_data(ours).others == ""
+    assert teardown.retained_data(ours).others == ""
     foreign = [f"{prefix}s/theirs", f"{prefix.rpartition('/')[0]}/theirs".lstrip("/"), "zzz"]
     for key in foreign:
         s3.put_object(Bucket=bucket, Key=key, Body=b"1")
-        left = teardown.kept_data(ours).others
+        left = teardown.retained_data(ours).others
         assert left
         assert key.startswith(left)
-        list(teardown.erase(ours, teardown.kept_data(ours)))
+        list(teardown.erase(ours, teardown.retained_data(ours)))
         assert [one["Key"] for one in s3.list_object_versions(Bucket=bucket)["Versions"]] == [key]
         s3.delete_object(Bucket=bucket, Key=key)
 
-    list(teardown.erase(ours, teardown.kept_data(ours)))
-    assert teardown.kept_data(ours) == teardown.Data("", {})
+    list(teardown.erase(ours, teardown.retained_data(ours)))
+    assert teardown.retained_data(ours) == teardown.RetainedData("", {})
 
 
 def test_raw_photos_below_the_prefix_are_left(cloud: Cloud, settings: Settings) -> None:
@@ -370,9 +368,9 @@ def test_raw_photos_below_the_prefix_are_left(cloud: Cloud, settings: Settings) 
     s3 = cloud.client("s3")
     for key in ("bins/raw/bin-images/1.jpg", "bins/raw/metadata/1.json", "bins/raw/notes", "bins/runs/1"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"1")
-    assert teardown.kept_data(ours).others == "bins/raw/bin-images/"
+    assert teardown.retained_data(ours).others == "bins/raw/bin-images/"
 
-    list(teardown.erase(ours, teardown.kept_data(ours)))
+    list(teardown.erase(ours, teardown.retained_data(ours)))
 
     kept = [one["Key"] for one in s3.list_object_versions(Bucket=bucket)["Versions"]]
     assert kept == ["bins/raw/bin-images/1.jpg", "bins/raw/metadata/1.json"]
@@ -381,7 +379,7 @@ def test_raw_photos_below_the_prefix_are_left(cloud: Cloud, settings: Settings) 
 def test_no_stack_is_deleted_by_half_for_a_policy_that_somebody_holds(cloud: Cloud, settings: Settings) -> None:
     bring_up_to_date(settings, poll=0)
     iam, policy = cloud.client("iam"), "arn:aws:iam::111122223333:policy/bins-operator"
-    assert teardown.plan(settings).unlooked == ""  # the stack's own role has it
+    assert teardown.plan(settings).unchecked == ""  # the stack's own role has it
     iam.create_user(UserName="ana")
     iam.attach_user_policy(UserName="ana", PolicyArn=policy)
     iam.create_group(GroupName="engineers")
@@ -393,8 +391,8 @@ def test_no_stack_is_deleted_by_half_for_a_policy_that_somebody_holds(cloud: Clo
         teardown.plan(settings)
 
     assert str(refused.value) == (
-        f"policies of the stack {settings.stack} are held by others: bins-operator by the user ana, the group"
-        " engineers, the role notebook. Detach them in IAM first; until then the stack would be deleted only by half"
+        f"policies of the stack {settings.stack} are attached outside it: bins-operator to the user ana, the group"
+        " engineers, the role notebook. Detach them in IAM first; until then the stack would be deleted only in part"
     )
 
 
@@ -405,7 +403,7 @@ def test_whoever_may_not_ask_who_holds_a_policy_is_told_that_nobody_looked(cloud
 
     bring_up_to_date(settings, poll=0)
     cloud.session.events.register_first("before-call.iam.ListEntitiesForPolicy", denied)
-    assert teardown.plan(settings).unlooked == "these credentials may not iam:ListEntitiesForPolicy"
+    assert teardown.plan(settings).unchecked == "these credentials may not iam:ListEntitiesForPolicy"
 
 
 def test_an_object_that_is_locked_ends_the_erasing_with_its_name(
@@ -421,5 +419,5 @@ def test_an_object_that_is_locked_ends_the_erasing_with_its_name(
 
     cloud.session.events.register_first("before-call.s3.DeleteObjects", locked)
     with pytest.raises(PipelineError, match=r"s3://.*/kept.jpg cannot be deleted \(AccessDenied: Object is locked\)"):
-        list(teardown.erase(settings, teardown.Data(settings.data.bucket, {})))
+        list(teardown.erase(settings, teardown.RetainedData(settings.data.bucket, {})))
     cloud.client("s3").head_bucket(Bucket=settings.data.bucket)

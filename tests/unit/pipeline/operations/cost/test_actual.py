@@ -19,7 +19,7 @@ from pipeline.operations.cost.money import Bill, Item, Range
 from pipeline.operations.cost.prices import Machines, Prices
 from pipeline.operations.runs import executions, progress
 from pipeline.operations.runs.executions import Execution
-from pipeline.operations.runs.progress import Progress, StepRun, Trial
+from pipeline.operations.runs.progress import Progress, StepRun, TrialJob
 from pipeline.settings import Settings
 from steps.contracts.query_summary import Execution as Query
 from steps.contracts.query_summary import Summary
@@ -162,7 +162,7 @@ class Account:
         self.clients = {name: stubbed(name) for name in ("sagemaker", "s3")}
         self.stubbers = {name: Stubber(client) for name, client in self.clients.items()}
         self.steps: list[StepRun] = []
-        self.trials: list[Trial] = []
+        self.trials: list[TrialJob] = []
         self.status = "Succeeded"
 
     def step(self, name: str, kind: str = "", job: str = "job", **more: Any) -> None:
@@ -175,7 +175,7 @@ class Account:
 
     def trial(self, answer: dict[str, Any]) -> None:
         number = len(self.trials) + 1
-        self.trials.append(Trial(f"trial-{number}", "Completed", START, START, START, None, "", {}))
+        self.trials.append(TrialJob(f"trial-{number}", "Completed", START, START, START, None, "", {}))
         plain = {key: value for key, value in answer.items() if key != "ResponseMetadata"}
         self.stubbers["sagemaker"].add_response("describe_training_job", plain, {"TrainingJobName": f"trial-{number}"})
 

@@ -137,7 +137,7 @@ def test_an_index_that_is_not_whole_is_one_line(settings: Settings, put: Any, ob
     ("uri", "message"),
     [
         ("s3://no-such-bucket/index", "there is no s3://no-such-bucket/index"),
-        ("/tmp/index", "write s3://BUCKET/PREFIX"),
+        ("/tmp/index", "write s3://bucket/prefix"),
     ],
 )
 def test_a_place_that_cannot_be_is_one_line(settings: Settings, uri: str, message: str) -> None:
@@ -151,5 +151,5 @@ def test_a_run_without_a_data_set_is_named(settings: Settings, monkeypatch: pyte
     steps = (StepRun("ShardImages", "Failed", metadata={"ProcessingJob": {"Arn": "arn:x/job"}}),)
     monkeypatch.setattr(progress, "read", lambda settings, arn: Progress(run, steps, ()))
 
-    with pytest.raises(PipelineError, match=r"the run abc has made no data set \(ShardImages: Failed\)"):
+    with pytest.raises(PipelineError, match=r"the run abc has created no data set \(ShardImages: Failed\)"):
         dataset.find(settings, "latest")

@@ -153,7 +153,7 @@ def test_a_run_that_starts_meanwhile_ends_it_before_the_next_shards(
     shown = plan.make(settings, 90, NOW)
     answers: list[list[str]] = [[], [], []]
     answers[started - 1] = ["abc"]
-    monkeypatch.setattr(plan.inventory, "running", lambda settings: answers.pop(0))
+    monkeypatch.setattr(plan.executions, "running", lambda settings: answers.pop(0))
     with pytest.raises(PipelineError, match="python -m pipeline stop abc"):
         list(deletion.carry_out(settings, shown))
     left = data.listed("shards")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.operations.dataset import prune_plan as plan
 from pipeline.operations.dataset import stored
-from pipeline.operations.dataset.prune_plan import Kept, Plan
+from pipeline.operations.dataset.prune_plan import Amount, PrunePlan
 from pipeline.operations.dataset.stored import Entry, Generation, Shard, Stored
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
@@ -30,11 +30,11 @@ def data(account: None, settings: Settings) -> Data:
     return Data(settings.data.bucket, settings.data.prefix)
 
 
-def make(settings: Settings, days: int = 90) -> Plan:
+def make(settings: Settings, days: int = 90) -> PrunePlan:
     return plan.make(settings, days, NOW)
 
 
-def going(planned: Plan) -> set[str]:
+def going(planned: PrunePlan) -> set[str]:
     """The URIs of the shards that go."""
     return {shard.key for item in planned.generations for shard in item.shards}
 
@@ -46,7 +46,7 @@ def keys(uris: list[str]) -> set[str]:
 def test_nothing_is_nothing_to_prune(settings: Settings, data: Data) -> None:
     planned = make(settings)
     assert planned.empty
-    assert (planned.shards, planned.size, planned.staying.used) == (0, 0, Kept())
+    assert (planned.shards, planned.size, planned.retained.used) == (0, 0, Amount())
 
 
 def test_a_bucket_that_is_not_there_is_one_line(settings: Settings) -> None:
@@ -60,7 +60,7 @@ def test_what_an_index_of_the_last_days_names_stays_however_old_it_is(settings: 
     data.index(old[:4], age=91)
     planned = make(settings)
     assert going(planned) == keys(old[3:])
-    assert planned.staying.used == Kept(3, 3_003)
+    assert planned.retained.used == Amount(3, 3_003)
     [item] = planned.generations
     # The marker says that what is left is whole.
     assert (item.place, item.total, item.marker) == (generation(1), 6, None)
@@ -81,7 +81,7 @@ def test_what_was_written_in_the_last_days_stays_whatever_names_it(settings: Set
     data.put(f"shards/{place}/train/train-000-000000.parquet", age=1)
     planned = make(settings)
     assert planned.empty
-    assert planned.staying.young.shards == 2
+    assert planned.retained.young.shards == 2
 
 
 def test_a_generation_of_which_nothing_stays_goes_with_its_marker(settings: Settings, data: Data) -> None:
@@ -108,7 +108,7 @@ def test_label_sets_go_but_for_those_of_the_last_days_and_the_newest(settings: S
     data.labels(3, age=95)
     planned = make(settings)
     assert [item.key for item in planned.labels] == gone
-    assert (planned.staying.label_sets, planned.empty) == (1, False)
+    assert (planned.retained.label_sets, planned.empty) == (1, False)
     data.put(f"labels/{gone[0]}/part-00001-of-00002.parquet", age=3)  # a query came to it again
     assert [item.key for item in make(settings).labels] == [gone[1], f"{3:032x}"]
 
@@ -122,7 +122,7 @@ def test_shards_of_approved_versions_stay_and_are_told(settings: Settings, data:
     data.approve(f"{place}/")
     planned = make(settings)
     assert going(planned) == keys(rejected)
-    assert (planned.staying.approved.shards, planned.versions, planned.notes) == (3, (2, 3), ())
+    assert (planned.retained.approved.shards, planned.versions, planned.notes) == (3, (2, 3), ())
 
 
 def test_an_approved_version_whose_index_is_not_there_is_told(settings: Settings, data: Data) -> None:
@@ -130,9 +130,9 @@ def test_an_approved_version_whose_index_is_not_there_is_told(settings: Settings
     data.approve("s3://elsewhere/indexes/1")
     planned = make(settings)
     assert planned.notes == (
-        "approved version 1 does not name its index: shards of that data set are not kept for it",
-        "approved version 2 names the index s3://elsewhere/indexes/1, which is not there: shards of that data set are"
-        " not kept for it",
+        "approved version 1 names no index: shards of that data set are not retained for it",
+        "approved version 2 names the index s3://elsewhere/indexes/1, which does not exist: shards of that data set are"
+        " not retained for it",
     )
 
 
@@ -170,7 +170,9 @@ def test_other_folders_are_not_looked_at(settings: Settings, data: Data) -> None
 def test_an_index_that_counts_and_cannot_be_read_is_named(settings: Settings, data: Data, content: bytes) -> None:
     data.generation(1, age=300)
     data.put("indexes/abc/index.json", 10, content)
-    with pytest.raises(PipelineError, match=r"indexes/abc/index.json: not a dataset index.* nothing may go; restore"):
+    with pytest.raises(
+        PipelineError, match=r"indexes/abc/index.json: not a dataset index.* nothing can be deleted; restore"
+    ):
         make(settings)
 
 
@@ -189,7 +191,7 @@ def test_runs_under_way_have_to_end_first(settings: Settings, data: Data, status
     run = "arn:aws:sagemaker:us-east-1:111122223333:pipeline/bins/execution/abc123"
     summary = {"PipelineExecutionArn": run, "PipelineExecutionStatus": status}
     Answers().say("sagemaker.ListPipelineExecutions", {"PipelineExecutionSummaries": [summary]})
-    with pytest.raises(PipelineError, match=r"1 run\(s\) are under way.*wait.*python -m pipeline stop abc123"):
+    with pytest.raises(PipelineError, match=r"1 run\(s\) in progress.*wait.*python -m pipeline stop abc123"):
         make(settings)
 
 
@@ -203,7 +205,7 @@ def test_fewer_days_than_the_step_cache_keeps_are_refused(
     cache = settings.cache.model_copy(update={"keep_for": keep_for, "fresh_for": fresh_for})
     chosen = settings.model_copy(update={"cache": cache})
     for days in (least - 1, 0, -5):
-        with pytest.raises(PipelineError, match=rf"^--days {days}: the least is {least}\. .*cache\.keep_for"):
+        with pytest.raises(PipelineError, match=rf"^--days {days} is below the least, {least}: .*cache\.keep_for"):
             make(chosen, days)
     assert make(chosen, least).empty
 

@@ -11,9 +11,9 @@ from typing import Any
 import boto3
 import pytest
 
-from pipeline.operations import inventory
 from pipeline.operations.dataset import prune_deletion as deletion
 from pipeline.operations.dataset import prune_plan as plan
+from pipeline.operations.runs import executions
 from pipeline.settings import Settings
 from steps.contracts.dataset import DatasetIndex
 from steps.contracts.names import COMPLETE_MARKER
@@ -33,7 +33,7 @@ def job(tmp_path: Path, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -
 def chosen(settings: Settings, job: Job, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings of the job's bucket; the account has no run under way, and no approved version."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-    monkeypatch.setattr(inventory, "running", lambda settings: [])
+    monkeypatch.setattr(executions, "running", lambda settings: [])
     monkeypatch.setattr(plan, "_approved", lambda settings: {})
     data = settings.data.model_copy(update={"bucket": job.bucket, "prefix": "out"})
     return settings.model_copy(update={"data": data})

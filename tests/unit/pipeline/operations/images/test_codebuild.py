@@ -75,16 +75,16 @@ def stubs(clients: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def followed(settings: Settings) -> list[str]:
     """The lines that a build tells until it ends; nothing is waited for."""
-    told: list[str] = []
-    codebuild.follow(settings, BUILD, told.append, sleep=lambda _: None)
-    return told
+    lines: list[str] = []
+    codebuild.follow(settings, BUILD, lines.append, interval=0)
+    return lines
 
 
 # ------------------------------------------------------------------------------------------------ what is sent
 
 
 def test_the_source_is_what_the_images_are_made_of_and_what_builds_them(settings: Settings) -> None:
-    wanted = operation.chosen(settings, ["query", "serve"])
+    wanted = operation.select(settings, ["query", "serve"])
     with zipfile.ZipFile(io.BytesIO(codebuild.source(wanted))) as archive:
         found = {name: archive.read(name) for name in archive.namelist()}
     files = {path.as_posix(): path for path in codebuild.BUILD_FILES}
@@ -94,12 +94,12 @@ def test_the_source_is_what_the_images_are_made_of_and_what_builds_them(settings
 
 
 def test_the_same_source_gives_the_same_bytes(settings: Settings) -> None:
-    wanted = operation.chosen(settings, [])
+    wanted = operation.select(settings, [])
     assert codebuild.source(wanted) == codebuild.source(list(reversed(wanted)))
 
 
 def test_a_build_gets_the_source_by_its_hash_and_what_to_build_from_it(stubs: Stubs, settings: Settings) -> None:
-    wanted = operation.chosen(settings, ["train", "serve"])
+    wanted = operation.select(settings, ["train", "serve"])
     code = codebuild.source(wanted)
     key = f"bin-counting-code/images/{hashlib.sha256(code).hexdigest()}.zip"
     stubs.of["s3"].add_response(
@@ -124,14 +124,14 @@ def test_a_build_gets_the_source_by_its_hash_and_what_to_build_from_it(stubs: St
 def test_without_the_projects_bucket_it_says_how_to_make_it(stubs: Stubs, settings: Settings) -> None:
     stubs.of["s3"].add_client_error("put_object", "NoSuchBucket", "The specified bucket does not exist")
     with pytest.raises(PipelineError, match=r"there is no bucket bins-111122223333.*: python -m pipeline bootstrap"):
-        codebuild.start(settings, operation.chosen(settings, ["serve"]))
+        codebuild.start(settings, operation.select(settings, ["serve"]))
 
 
 def test_without_the_project_it_says_how_to_make_it(stubs: Stubs, settings: Settings) -> None:
     stubs.of["s3"].add_response("put_object", {})
     stubs.of["codebuild"].add_client_error("start_build", "ResourceNotFoundException", "Project cannot be found")
     with pytest.raises(PipelineError) as caught:
-        codebuild.start(settings, operation.chosen(settings, ["serve"]))
+        codebuild.start(settings, operation.select(settings, ["serve"]))
     assert str(caught.value) == "there is no CodeBuild project bins-images; create it: python -m pipeline bootstrap"
 
 
@@ -139,7 +139,7 @@ def test_a_build_that_is_not_allowed_is_awss_own_error(stubs: Stubs, settings: S
     stubs.of["s3"].add_response("put_object", {})
     stubs.of["codebuild"].add_client_error("start_build", "AccessDeniedException", "not authorized")
     with pytest.raises(ClientError, match="AccessDeniedException"):
-        codebuild.start(settings, operation.chosen(settings, ["serve"]))
+        codebuild.start(settings, operation.select(settings, ["serve"]))
 
 
 # ------------------------------------------------------------------------------------------------ how it is followed
@@ -158,7 +158,7 @@ def test_a_builds_phases_and_lines_are_told_once_each_to_its_end(stubs: Stubs, s
     stubs.log("f/1", "f/2", "pushed serve")
     stubs.log("f/2", "f/2")
     stubs.log("f/2", "f/2")
-    # Lines that come after the end are told too.
+    # Lines that come after the end are lines too.
     stubs.log("f/2", "f/3", "[Container] done")
     stubs.log("f/3", "f/3")
     assert followed(settings) == [
@@ -214,52 +214,58 @@ def test_a_build_that_is_stopped_before_it_begins_says_so(stubs: Stubs, settings
         followed(settings)
 
 
-def test_a_build_that_is_followed_no_more_is_said_to_go_on(stubs: Stubs, settings: Settings) -> None:
-    told: list[str] = []
+def raising(error: BaseException) -> Callable[[float], None]:
+    def sleep(_: float) -> None:
+        raise error
 
-    def interrupted(_: float) -> None:
-        raise KeyboardInterrupt
+    return sleep
 
+
+def test_an_interrupted_look_reports_that_the_build_continues(
+    stubs: Stubs, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr("time.sleep", raising(KeyboardInterrupt()))
     stubs.builds({"currentPhase": "BUILD"})
     with pytest.raises(KeyboardInterrupt):
-        codebuild.follow(settings, BUILD, told.append, sleep=interrupted)
-    assert told == [f"{BUILD}: BUILD", f"the build goes on in CodeBuild: {BUILD}"]
+        codebuild.follow(settings, BUILD, lines.append)
+    assert lines == [f"{BUILD}: BUILD", f"the build continues in CodeBuild: {BUILD}"]
 
 
-def test_credentials_that_expire_and_a_network_that_is_lost_end_no_build(stubs: Stubs, settings: Settings) -> None:
-    def lost(_: float) -> None:
-        raise EndpointConnectionError(endpoint_url="https://codebuild.us-east-1.amazonaws.com")
-
+def test_expired_credentials_and_a_lost_network_end_no_build(
+    stubs: Stubs, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = EndpointConnectionError(endpoint_url="https://codebuild.us-east-1.amazonaws.com")
+    monkeypatch.setattr("time.sleep", raising(lost))
     for problem in (ClientError, EndpointConnectionError):
-        told: list[str] = []
+        lines: list[str] = []
         if problem is ClientError:
             stubs.of["codebuild"].add_client_error("batch_get_builds", "ExpiredTokenException", "expired")
         else:
             stubs.builds({})
         with pytest.raises(problem):
-            codebuild.follow(settings, BUILD, told.append, sleep=lost)
-        assert told == [f"the build goes on in CodeBuild: {BUILD}"]
+            codebuild.follow(settings, BUILD, lines.append)
+        assert lines == [f"the build continues in CodeBuild: {BUILD}"]
 
 
-def test_a_build_that_has_ended_does_not_go_on_when_its_log_is_read_no_more(stubs: Stubs, settings: Settings) -> None:
-    told: list[str] = []
-
-    def interrupted(_: float) -> None:
-        raise KeyboardInterrupt
-
+def test_a_build_that_has_ended_does_not_continue_after_an_interruption(
+    stubs: Stubs, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr("time.sleep", raising(KeyboardInterrupt()))
     stubs.builds({"buildComplete": True, "buildStatus": "SUCCEEDED"})
     with pytest.raises(KeyboardInterrupt):
-        codebuild.follow(settings, BUILD, told.append, sleep=interrupted)
-    assert told == []
+        codebuild.follow(settings, BUILD, lines.append)
+    assert lines == []
 
 
 def test_a_build_that_has_failed_does_not_go_on(stubs: Stubs, settings: Settings) -> None:
-    told: list[str] = []
+    lines: list[str] = []
     stopped = {"buildComplete": True, "buildStatus": "STOPPED"}
     stubs.builds(stopped, stopped)
     with pytest.raises(PipelineError):
-        codebuild.follow(settings, BUILD, told.append, sleep=lambda _: None)
-    assert told == []
+        codebuild.follow(settings, BUILD, lines.append, interval=0)
+    assert lines == []
 
 
 # ------------------------------------------------------------------------------------------------ what runs there
@@ -275,7 +281,7 @@ def docker(tmp_path: Path) -> StandIn:
 
 @pytest.fixture
 def script(docker: StandIn, tmp_path: Path) -> Script:
-    """Runs build.sh as CodeBuild does, with a docker and an aws command that only keep what they are told."""
+    """Runs build.sh as CodeBuild does, with a docker and an aws command that only keep what they are lines."""
 
     def run(images: str, aws: str = 'printf "%s" "password-of-$4"') -> subprocess.CompletedProcess[str]:
         command = docker.folder / "aws"
@@ -290,13 +296,13 @@ def script(docker: StandIn, tmp_path: Path) -> Script:
 
 
 def entries(settings: Settings, *steps: str) -> str:
-    return " ".join(f"{one.image}|{one.step}|{one.base}|{one.uri}" for one in operation.chosen(settings, steps))
+    return " ".join(f"{one.image}|{one.step}|{one.base}|{one.uri}" for one in operation.select(settings, steps))
 
 
 def test_codebuild_builds_and_pushes_every_image_it_is_told_of(
     script: Script, docker: StandIn, settings: Settings
 ) -> None:
-    wanted = operation.chosen(settings, ["shard", "train"])
+    wanted = operation.select(settings, ["shard", "train"])
     done = script(entries(settings, "shard", "train"))
     assert done.returncode == 0, done.stderr
     builds = docker.calls("buildx", "build")
@@ -326,7 +332,7 @@ def test_codebuild_signs_in_where_a_registry_is_ecrs_and_pipes_the_password(
 def test_codebuild_leaves_what_is_pushed_by_now_and_goes_on(
     script: Script, docker: StandIn, settings: Settings
 ) -> None:
-    there, wanted = operation.chosen(settings, ["shard", "serve"])
+    there, wanted = operation.select(settings, ["shard", "serve"])
     docker.registry_has([there.uri])
     done = script(entries(settings, "shard", "serve"))
     assert done.returncode == 0, done.stderr
@@ -339,7 +345,7 @@ def test_codebuild_leaves_what_is_pushed_by_now_and_goes_on(
 def test_codebuild_goes_on_where_another_build_was_the_first_to_push(
     script: Script, docker: StandIn, settings: Settings
 ) -> None:
-    first, second = operation.chosen(settings, ["shard", "serve"])
+    first, second = operation.select(settings, ["shard", "serve"])
     docker.another_pushes([first.uri])
     done = script(entries(settings, "shard", "serve"))
     assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ from pipeline import ROOT
 from pipeline.compiling import step_images as images
 from pipeline.compiling.step_images import StepImage
 from pipeline.operations.images import publishing as operation
-from pipeline.operations.images.publishing import Done
+from pipeline.operations.images.publishing import ImageResult
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 from tests.unit.pipeline.operations.images.stand_in_docker import StandIn
@@ -43,7 +43,7 @@ def repositories(account: None, settings: Settings) -> None:
 
 def put(settings: Settings, *steps: str) -> None:
     """Have the images of these steps in the repositories."""
-    for image in operation.chosen(settings, steps):
+    for image in operation.select(settings, steps):
         layer = f"sha256:{image.tag.encode().hex():0<64.64}"
         manifest = {**MANIFEST, "config": {"digest": layer, "size": SIZE}, "layers": []}
         boto3.client("ecr", settings.account.region).put_image(
@@ -91,7 +91,7 @@ def test_to_ask_for_what_is_missing_without_a_repository_is_ecrs_own_error(accou
 
 def test_a_pushed_image_is_listed_with_its_size_and_time(repositories: None, settings: Settings) -> None:
     put(settings, "query")
-    listing = operation.listed(settings)
+    listing = operation.listing(settings)
     assert listing.problem is None
     first, *rest = listing.images
     assert (first.image.step, first.pushed, first.size) == ("query", True, SIZE)
@@ -105,23 +105,23 @@ def test_without_credentials_images_are_listed_and_not_checked(
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    listing = operation.listed(settings)
+    listing = operation.listing(settings)
     assert isinstance(listing.problem, NoCredentialsError)
     assert [one.image.step for one in listing.images] == list(images.STEPS)
     assert {one.pushed for one in listing.images} == {None}
 
 
 def test_without_repositories_the_list_says_how_to_make_them(account: None, settings: Settings) -> None:
-    problem = operation.listed(settings).problem
+    problem = operation.listing(settings).problem
     assert str(problem) == (
-        "the image repositories (bins-processing, bins-training, bins-inference) are not all in account 111122223333;"
-        " make them: python -m pipeline bootstrap"
+        "the image repositories (bins-processing, bins-training, bins-inference) do not all exist in account"
+        " 111122223333; create them: python -m pipeline bootstrap"
     )
 
 
 def test_a_step_that_is_none_is_named(settings: Settings) -> None:
     with pytest.raises(PipelineError, match="there is no step nope; the steps are query, shard, train"):
-        operation.chosen(settings, ["serve", "nope"])
+        operation.select(settings, ["serve", "nope"])
 
 
 # ------------------------------------------------------------------------------------------------ who builds
@@ -174,7 +174,7 @@ def test_a_builder_that_is_asked_for_goes_before_the_settings(docker: StandIn, s
     with pytest.raises(PipelineError) as caught:
         operation.builder(with_builder(settings, "codebuild"), "docker")
     assert str(caught.value) == (
-        "--builder docker, but docker does not answer: Cannot connect; start docker, or take --builder codebuild"
+        "--builder docker, but docker does not answer: Cannot connect; start docker, or use --builder codebuild"
     )
 
 
@@ -195,8 +195,8 @@ def test_an_image_is_built_on_its_base_for_sagemakers_machines_and_manifests(
     docker: StandIn, repositories: None, settings: Settings
 ) -> None:
     wanted = image(settings, "shard")
-    told: list[str] = []
-    assert operation.build(settings, [wanted], told.append, by="docker") == [Done("shard", wanted.uri, "built")]
+    lines: list[str] = []
+    assert operation.build(settings, [wanted], lines.append, by="docker") == [ImageResult("shard", wanted.uri, "built")]
     (call,) = docker.calls("buildx", "build")
     words = call.arguments
     given = {word: words[number + 1] for number, word in enumerate(words) if word in ("--platform", "--tag", "--file")}
@@ -206,7 +206,7 @@ def test_an_image_is_built_on_its_base_for_sagemakers_machines_and_manifests(
         "--file": "containers/processing/Dockerfile",
     }
     assert {"STEP=shard", f"BASE_IMAGE={settings.images.python_base}", "--provenance=false"} <= set(words)
-    assert told == ["#1 building"]
+    assert lines == ["#1 building"]
 
 
 def test_two_builds_of_one_source_get_the_same_context(docker: StandIn, settings: Settings, account: None) -> None:
@@ -220,7 +220,7 @@ def test_what_docker_or_the_account_has_is_not_built_again_unless_all_is_asked_f
     docker: StandIn, repositories: None, settings: Settings
 ) -> None:
     put(settings, "query")
-    wanted = operation.chosen(settings, ["query", "shard", "serve"])
+    wanted = operation.select(settings, ["query", "shard", "serve"])
     docker.keeps({wanted[1].uri: {}})
     done = operation.build(settings, wanted, ignore, by="docker")
     assert [(one.step, one.change) for one in done] == [
@@ -277,14 +277,14 @@ def test_a_manifest_that_sagemaker_does_not_take_is_refused_before_it_is_pushed(
         operation.push(settings, [image(settings, "serve")], ignore, by="docker")
         assert len(docker.calls("push")) == 1
         return
-    with pytest.raises(PipelineError, match=f"as {kind.replace('+', '.')}, which SageMaker does not take"):
+    with pytest.raises(PipelineError, match=f"as {kind.replace('+', '.')}, which SageMaker does not accept"):
         operation.push(settings, [image(settings, "serve")], ignore, by="docker")
     assert docker.calls("push") == []
 
 
 def test_a_builder_that_keeps_nothing_is_said(docker: StandIn, repositories: None, settings: Settings) -> None:
     docker.fails("image inspect", "No such image")
-    with pytest.raises(PipelineError, match=r"has not kept it.*: docker buildx use default"):
+    with pytest.raises(PipelineError, match=r"has not stored it.*: docker buildx use default"):
         operation.build(settings, [image(settings, "serve")], ignore, by="docker")
 
 
@@ -295,7 +295,7 @@ def test_only_what_the_account_lacks_is_pushed_and_only_what_docker_lacks_is_bui
     docker: StandIn, repositories: None, settings: Settings
 ) -> None:
     put(settings, "query")
-    wanted = operation.chosen(settings, ["query", "shard", "serve"])
+    wanted = operation.select(settings, ["query", "shard", "serve"])
     docker.keeps({wanted[1].uri: {}})
     done = operation.push(settings, wanted, ignore, by="docker")
     assert [(one.step, one.change) for one in done] == [
@@ -311,8 +311,8 @@ def test_only_what_the_account_lacks_is_pushed_and_only_what_docker_lacks_is_bui
 def test_the_registrys_password_goes_through_a_pipe_and_nowhere_else(
     docker: StandIn, repositories: None, settings: Settings
 ) -> None:
-    told: list[str] = []
-    operation.push(settings, [image(settings, "serve")], told.append, by="docker")
+    lines: list[str] = []
+    operation.push(settings, [image(settings, "serve")], lines.append, by="docker")
     (login,) = docker.calls("login")
     ecr = boto3.client("ecr", settings.account.region)
     token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
@@ -320,7 +320,7 @@ def test_the_registrys_password_goes_through_a_pipe_and_nowhere_else(
     assert login.arguments[-1] == OWN
     assert login.input.decode() == password
     seen = [text for call in docker.calls() for text in (*call.arguments, *call.environment.values())]
-    assert not [text for text in seen + told if password in text]
+    assert not [text for text in seen + lines if password in text]
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_a_push_that_fails_is_a_line(
 def test_a_push_without_repositories_says_how_to_make_them_and_builds_nothing(
     docker: StandIn, account: None, settings: Settings
 ) -> None:
-    with pytest.raises(PipelineError, match="make them: python -m pipeline bootstrap"):
+    with pytest.raises(PipelineError, match="create them: python -m pipeline bootstrap"):
         operation.push(settings, [image(settings, "serve")], ignore, by="docker")
     assert docker.calls() == []
 

@@ -89,7 +89,7 @@ def test_other_splits_are_said(settings: Settings) -> None:
     ("truth", "ids", "why"),
     [
         ([1], ["elsewhere"], "the two have no photo in common"),
-        ([2], ["00000"], "every photo that they share had another truth each time"),
+        ([2], ["00000"], "every common photo had another truth each time"),
     ],
 )
 def test_nothing_to_bootstrap_is_said(settings: Settings, truth: list[int], ids: list[str], why: str) -> None:
@@ -104,7 +104,7 @@ def test_predictions_that_are_gone_are_said_and_the_figures_stay(settings: Setti
     register(settings, "b", TRUTH, BETTER)
     s3().delete_object(Bucket=settings.data.bucket, Key=f"runs/b/{PREDICTIONS}")
     found = comparison.compare(settings, "1", "2")
-    assert found.not_shared == "the predictions of version 2 are no longer there"
+    assert found.not_shared == "the predictions of version 2 no longer exist"
     assert found.differences["accuracy"] == pytest.approx(0.25)
 
 

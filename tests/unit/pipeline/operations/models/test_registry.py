@@ -129,7 +129,7 @@ def test_a_version_that_is_not_there_is_named(sagemaker: Any, settings: Settings
 
 @pytest.mark.parametrize("reference", ["newest", "arn:aws:s3:::bucket", ""])
 def test_what_names_no_version_is_refused_before_it_is_asked_for(settings: Settings, reference: str) -> None:
-    with pytest.raises(PipelineError, match=f"'{reference}' names no version"):
+    with pytest.raises(PipelineError, match=f"'{reference}' is no version"):
         registry.resolve(settings, reference)
 
 

@@ -202,7 +202,7 @@ def test_a_cached_step_leads_to_the_job_of_the_run_it_was_taken_from(
             r"the run run1 has no tuning job yet \(TuneModel: Waiting\); follow it: python -m pipeline watch run1",
         ),
         ("Executing", StepRun("TuneModel", "Starting"), r"no tuning job yet \(TuneModel: Starting\)"),
-        ("Failed", None, r"the run run1 ended \(Failed\) before its tuning job; take another"),
+        ("Failed", None, r"the run run1 ended \(Failed\) before its tuning job; use another"),
         (
             "Failed",
             StepRun("TuneModel", "Failed", failure="no such role"),
@@ -223,7 +223,7 @@ def test_a_tuning_job_that_is_gone_is_one_line(
 ) -> None:
     run_of(monkeypatch, "Succeeded", tune=StepRun("TuneModel", "Succeeded", metadata=JOB))
     service.stubber.add_client_error("describe_hyper_parameter_tuning_job", "ResourceNotFound", "can't find")
-    with pytest.raises(PipelineError, match="the tuning job tune-1 of the run run1 is no longer there"):
+    with pytest.raises(PipelineError, match="the tuning job tune-1 of the run run1 no longer exists"):
         trials.read(settings, "latest")
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.account import deploy_function as serving
 from pipeline.operations.preflight import CHECKS, Result
-from pipeline.operations.preflight.account import Account
 from pipeline.operations.preflight.checks import run
+from pipeline.operations.preflight.findings import Account
 from pipeline.settings import Settings
 from tests.answers import Answers
 
@@ -38,10 +38,10 @@ def look(settings: Settings) -> Look:
     """Run one check by its name; gives (status, detail) of what it finds."""
 
     def run_one(name: str, chosen: Settings = settings) -> list[tuple[str, str]]:
-        [check] = [one for one in CHECKS if one.name == name]
-        found: list[Result] = run(check, Account(chosen, CALLER))
-        assert {one.check for one in found} <= {name}
-        return [(one.status, one.detail) for one in found]
+        [check] = [check for check in CHECKS if check.name == name]
+        results: list[Result] = run(check, Account(chosen, CALLER))
+        assert {result.check for result in results} <= {name}
+        return [(result.status, result.detail) for result in results]
 
     return run_one
 

@@ -7,6 +7,7 @@ import json
 from pipeline.account import deploy_function as serving
 from pipeline.compiling import step_images as images
 from pipeline.settings import Settings
+from tests.unit.pipeline.account.stacks import alarms
 from tests.unit.pipeline.operations.preflight.conftest import Look, changed, client, make_function
 
 
@@ -29,7 +30,7 @@ def publish(settings: Settings, *steps: str) -> None:
 
 def test_all_images_in_the_registry_are_fine(look: Look, settings: Settings) -> None:
     publish(settings, *images.STEPS)
-    assert look("images") == [("ok", "those of every step are in the registry")]
+    assert look("images") == [("ok", "every step's image is in the registry")]
 
 
 def test_an_image_that_is_missing_is_named_with_what_puts_it_there(look: Look, settings: Settings) -> None:
@@ -37,8 +38,8 @@ def test_an_image_that_is_missing_is_named_with_what_puts_it_there(look: Look, s
     [(status, detail)] = look("images")
     assert status == "failed"
     assert detail == (
-        f"train: {images.step_image('train', settings).uri} is not in the registry;"
-        " put it there: python -m pipeline images push"
+        f"train: {images.step_image('train', settings).uri} is missing in the registry;"
+        " push it: python -m pipeline images push"
     )
 
 
@@ -53,7 +54,7 @@ def test_a_function_of_these_settings_is_fine_and_one_of_others_is_behind(look: 
     assert look("deploy function") == [("ok", "bins-deploy")]
     [(status, detail)] = look("deploy function", changed(settings, "endpoint", canary_percent=33))
     assert status == "warning"
-    assert "made with other settings (CANARY_PERCENT); bring it up to date: python -m pipeline bootstrap" in detail
+    assert "has other settings (CANARY_PERCENT); update it: python -m pipeline bootstrap" in detail
 
 
 def test_without_the_function_nothing_is_deployed(look: Look) -> None:
@@ -72,7 +73,7 @@ def test_a_rule_that_is_missing_and_one_that_is_disabled_are_told_apart(look: Lo
 
 
 def test_an_alarm_that_is_missing_is_named(look: Look, settings: Settings) -> None:
-    first, _ = serving.alarms(settings)
+    first, _ = alarms(settings)
     client("cloudwatch").put_metric_alarm(**first)
     [(status, detail)] = look("alarms")
     assert status == "failed"

@@ -65,7 +65,7 @@ def test_every_subnet_wants_the_endpoint_in_the_route_table_that_is_its_own(
     chosen = inside(settings, [first, second], [group(vpc)])
     status, detail = look("network", chosen)[1]
     assert status == "warning"
-    assert detail.startswith(f"no route leads from {second} to a gateway endpoint for S3:")
+    assert detail.startswith(f"{second} have no route to a gateway endpoint for S3:")
     change = f"aws ec2 modify-vpc-endpoint --vpc-endpoint-id {endpoint} --add-route-table-ids {table}"
     assert detail.endswith(change)
     client("ec2").modify_vpc_endpoint(VpcEndpointId=endpoint, AddRouteTableIds=[table])
@@ -119,4 +119,4 @@ def test_a_key_is_enabled_disabled_or_not_there(look: Look, settings: Settings) 
 def test_an_asymmetric_key_encrypts_no_volume(look: Look, settings: Settings) -> None:
     key = client("kms").create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]
     [(status, detail)] = look("key", changed(settings, "encryption", kms_key=key["Arn"]))
-    assert (status, "want a symmetric one" in detail) == ("failed", True)
+    assert (status, "need a symmetric one" in detail) == ("failed", True)

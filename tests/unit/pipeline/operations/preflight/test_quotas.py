@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.operations.preflight.quotas import Need, Quota, judged, needs
+from pipeline.operations.preflight.quotas import Need, Quota, compare, needs
 from pipeline.settings import Settings
 from tests.answers import Answers
 from tests.unit.pipeline.operations.preflight.conftest import Look, changed
@@ -51,17 +51,17 @@ NEED = Need(SPOT, least=2, wanted=4, reason="because", remedy="set less")
 
 
 def test_a_quota_that_is_too_small_says_where_to_ask_for_more_and_what_else_to_set() -> None:
-    found = judged(NEED, Quota("L-1234", 1.0), "eu-west-1")
+    found = compare(NEED, Quota("L-1234", 1.0), "eu-west-1")
     assert (found.status, found.detail) == (
         "failed",
-        f"{SPOT} is 1, 4 wanted (because); ask for more at https://eu-west-1.console.aws.amazon.com/servicequotas/home/"
+        f"{SPOT} is 1, 4 needed (because); request more at https://eu-west-1.console.aws.amazon.com/servicequotas/home/"
         "services/sagemaker/quotas/L-1234, or set less",
     )
 
 
 def test_a_quota_that_is_enough_to_begin_with_is_a_warning() -> None:
-    assert judged(NEED, Quota("L-1", 3.0), "eu-west-1").status == "warning"
-    assert judged(NEED, Quota("L-1", 4.0), "eu-west-1").status == "ok"
+    assert compare(NEED, Quota("L-1", 3.0), "eu-west-1").status == "warning"
+    assert compare(NEED, Quota("L-1", 4.0), "eu-west-1").status == "ok"
 
 
 def test_a_quota_that_the_region_does_not_list_is_a_warning(look: Look, answers: Answers) -> None:
@@ -78,7 +78,7 @@ def test_a_quota_that_was_never_raised_has_awss_default(look: Look, answers: Ans
     answers.say(DEFAULTS, quotas((SPOT, 0), (names[0], 0)))
     found = dict.fromkeys(look("quotas"))
     [failure] = [detail for status, detail in found if status == "failed"]
-    assert failure.startswith(f"{SPOT} is 0, 2 wanted (training.instance_count 1 x tuning.parallel 2)")
+    assert failure.startswith(f"{SPOT} is 0, 2 needed (training.instance_count 1 x tuning.parallel 2)")
 
 
 def test_who_may_not_list_quotas_is_told_the_action(look: Look, answers: Answers) -> None:

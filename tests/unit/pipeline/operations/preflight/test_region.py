@@ -21,7 +21,11 @@ def said(settings: Settings, check: str) -> tuple[str, str]:
     [
         ("eu-central-1", "ok", "eu-central-1"),
         ("eu-centrall-1", "warning", "did you mean eu-central-1"),
-        ("xx-east-1", "failed", "account.region xx-east-1: this boto3 knows no SageMaker there; did you mean"),
+        (
+            "xx-east-1",
+            "failed",
+            "this version of boto3 lists no SageMaker there; did you mean",
+        ),
         ("cn-north-1", "failed", "in the partition aws-cn"),
         ("us-gov-west-1", "failed", "in the partition aws-us-gov"),
     ],
@@ -35,9 +39,9 @@ def test_a_region_is_known_is_a_slip_or_is_of_another_partition(
 
 
 def test_smddp_that_could_be_used_is_mentioned(settings: Settings) -> None:
-    assert said(settings, "smddp") == ("ok", "not asked for, training.backend is auto")
+    assert said(settings, "smddp") == ("ok", "not used, training.backend is auto")
     capable = changed(settings, "training", instance_type="ml.p4d.24xlarge")
-    assert said(capable, "smddp")[1].endswith("ml.p4d.24xlarge could: training.backend smddp")
+    assert said(capable, "smddp")[1].endswith("ml.p4d.24xlarge supports it: training.backend smddp")
 
 
 @pytest.mark.parametrize(

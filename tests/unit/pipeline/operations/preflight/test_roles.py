@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.operations.preflight import roles
-from pipeline.operations.preflight.account import Account
+from pipeline.operations.preflight.findings import Account
 from pipeline.settings import Settings
 from tests.answers import Answers
 from tests.unit.pipeline.operations.preflight.conftest import CALLER, Look, client, make_role
@@ -115,12 +115,16 @@ def test_who_may_not_simulate_is_told_once(look: Look, answers: Answers) -> None
     ],
 )
 def test_the_principal_of_a_caller_is_whose_policies_count(caller: str, principal: str) -> None:
-    assert roles.principal(caller) == principal
+    assert roles.principal_of(caller) == principal
 
 
 def test_a_caller_without_a_known_principal_is_not_asked_about(settings: Settings) -> None:
     root = Account(settings, "arn:aws:iam::111122223333:root")
-    assert {one.holder for one in roles.permissions(root)} == {settings.role_arn("pipeline"), settings.role_arn("job")}
+    principals = {permission.principal for permission in roles.permissions(root)}
+    assert principals == {
+        settings.role_arn("pipeline"),
+        settings.role_arn("job"),
+    }
 
 
 def test_nothing_was_written(look: Look) -> None:

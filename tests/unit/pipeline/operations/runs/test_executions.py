@@ -45,7 +45,7 @@ def test_a_started_run_has_the_parameters_that_were_given(settings: Settings) ->
 
 @pytest.mark.usefixtures("upserted")
 def test_a_wrong_parameter_starts_nothing(settings: Settings) -> None:
-    with pytest.raises(PipelineError, match="Epochs wants a whole number"):
+    with pytest.raises(PipelineError, match="Epochs needs a whole number"):
         executions.start(settings, {"Epochs": "many"})
     assert executions.runs(settings) == []
 

@@ -11,8 +11,8 @@ from botocore.stub import Stubber
 
 from pipeline.operations.runs import logs
 from pipeline.operations.runs.executions import Execution
-from pipeline.operations.runs.logs import Source
-from pipeline.operations.runs.progress import Progress, StepRun, Trial
+from pipeline.operations.runs.logs import LogSource
+from pipeline.operations.runs.progress import Progress, StepRun, TrialJob
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
@@ -26,11 +26,11 @@ def step(name: str, metadata: dict[str, Any] | None = None, **more: Any) -> Step
     return StepRun(name, more.pop("status", "Succeeded"), metadata=metadata or {}, **more)
 
 
-def trial(name: str, status: str) -> Trial:
-    return Trial(name, status, NOW, NOW, NOW, None, "", {})
+def trial(name: str, status: str) -> TrialJob:
+    return TrialJob(name, status, NOW, NOW, NOW, None, "", {})
 
 
-def run_with(*steps: StepRun, trials: tuple[Trial, ...] = ()) -> Progress:
+def run_with(*steps: StepRun, trials: tuple[TrialJob, ...] = ()) -> Progress:
     return Progress(Execution(f"{ARN}:pipeline/bins/execution/run1", "Executing", NOW), steps, trials)
 
 
@@ -73,7 +73,7 @@ def test_a_trial_is_chosen_by_its_number() -> None:
     [
         (step("Query", status="Waiting"), "Query has not started yet"),
         (step("Query", cached_from="x/execution/run0"), "logs Query --run run0"),
-        (step("Query", {"Fail": {}}, failure="accuracy 0.1"), "writes no log; it says: accuracy 0.1"),
+        (step("Query", {"Fail": {}}, failure="accuracy 0.1"), "writes no log; it failed: accuracy 0.1"),
     ],
 )
 def test_a_step_without_a_log_says_why(found: StepRun, message: str) -> None:
@@ -111,7 +111,7 @@ def writer(account: None) -> Writer:
     return Writer()
 
 
-SOURCE = Source("group", "job/", "job job")
+SOURCE = LogSource("group", "job/", "job job")
 
 
 @pytest.mark.usefixtures("no_account")
@@ -149,23 +149,30 @@ def test_an_empty_log_is_said(writer: Writer, settings: Settings) -> None:
         list(logs.read(settings, SOURCE))
 
 
-def test_following_gives_each_line_once_and_ends_after_the_last(writer: Writer, settings: Settings) -> None:
+def test_following_returns_each_line_once_and_ends_after_the_last(
+    writer: Writer, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     later = [[(20, "two"), (20, "two again")], [(30, "three")]]
     writer.write("job/algo-1", (10, "one"))
 
     def sleep(_: float) -> None:
-        writer.write("job/algo-1", *later.pop(0))
+        if later:
+            writer.write("job/algo-1", *later.pop(0))
 
-    lines = list(logs.follow(settings, SOURCE, lambda: not later, sleep=sleep))
+    monkeypatch.setattr("time.sleep", sleep)
+    lines = list(logs.follow(settings, SOURCE, lambda: not later))
     assert [line.message for line in lines] == ["one", "two", "two again", "three"]
 
 
-def test_following_waits_for_a_log_that_is_not_there_yet(account: None, settings: Settings) -> None:
+def test_following_waits_for_a_log_that_does_not_exist_yet(
+    account: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written: list[Writer] = []
 
     def sleep(_: float) -> None:
         written.append(Writer())
         written[0].write("job/algo-1", (10, "at last"))
 
-    lines = list(logs.follow(settings, SOURCE, lambda: bool(written), sleep=sleep))
+    monkeypatch.setattr("time.sleep", sleep)
+    lines = list(logs.follow(settings, SOURCE, lambda: bool(written)))
     assert [line.message for line in lines] == ["at last"]

@@ -51,7 +51,7 @@ def test_a_name_like_no_other_is_answered_with_all_there_are() -> None:
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused(name: str, value: str, wanted: str) -> None:
-    assert problems(**{name: value}) == [f"{name} wants {wanted}, not {value!r}"]
+    assert problems(**{name: value}) == [f"{name} needs {wanted}, not {value!r}"]
 
 
 def test_a_value_that_is_not_allowed_is_answered_with_those_that_are() -> None:
@@ -61,7 +61,7 @@ def test_a_value_that_is_not_allowed_is_answered_with_those_that_are() -> None:
 
 
 def test_a_value_longer_than_the_service_takes_is_refused() -> None:
-    assert problems(DataVersion="x" * 1025) == ["DataVersion has 1,025 characters; SageMaker takes at most 1,024"]
+    assert problems(DataVersion="x" * 1025) == ["DataVersion has 1,025 characters; SageMaker accepts at most 1,024"]
 
 
 def test_all_mistakes_are_listed() -> None:

@@ -130,25 +130,31 @@ def test_the_trials_of_a_cached_step_are_not_asked_for(service: Service, setting
     assert state.trials == ()
 
 
-def test_following_tells_every_change_once_and_ends_with_the_run(service: Service, settings: Settings) -> None:
+def test_following_reports_every_change_once_and_ends_with_the_run(
+    service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service.look("Executing", [step("Query", "Executing")])
     service.look("Executing", [step("Query", "Executing")])
     service.look("Executing", [step("Query", "Succeeded")])
     service.look("Succeeded", [step("Query", "Succeeded")])
     pauses: list[float] = []
-    seen = list(progress.follow(settings, ARN, interval=1.5, sleep=pauses.append))
+    monkeypatch.setattr("time.sleep", pauses.append)
+    seen = list(progress.follow(settings, ARN, interval=1.5))
     assert [(one.execution.status, one.steps[0].status) for one in seen] == [
         ("Executing", "Executing"),
         ("Executing", "Succeeded"),
         ("Succeeded", "Succeeded"),
     ]
-    assert pauses == [1.5, 1.5, 1.5]
+    assert pauses == [1.5]
 
 
-def test_a_run_that_has_ended_is_told_at_once(service: Service, settings: Settings) -> None:
+def test_a_run_that_has_ended_is_reported_at_once(
+    service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service.look("Succeeded", [step("Query", "Succeeded")])
 
     def never(_: float) -> None:
         raise AssertionError("waited for a run that has ended")
 
-    assert len(list(progress.follow(settings, ARN, sleep=never))) == 1
+    monkeypatch.setattr("time.sleep", never)
+    assert len(list(progress.follow(settings, ARN))) == 1

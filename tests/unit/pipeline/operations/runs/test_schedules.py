@@ -116,7 +116,7 @@ def test_a_disabled_schedule_has_no_next_run(settings: Settings, scheduler: Any)
     [
         ("daily", {}, "no schedule expression; write"),
         ("rate(1 day)", {"timezone": "Berlin"}, "no time zone 'Berlin'"),
-        ("at(2020-01-01T00:00:00)", {}, "never due from now on; take a later time"),
+        ("at(2020-01-01T00:00:00)", {}, "never due from now on; set a later time"),
         ("at(2100-01-01T00:00:00)", {"start": "2099-01-01"}, "due once; --start and --end are for rate and cron"),
         ("cron(0 0 31 2 ? *)", {}, "never due"),
         (DAILY, {"start": "soon"}, "--start: 'soonT00:00:00' is no time"),
@@ -135,7 +135,7 @@ def test_a_mistake_is_told_before_anything_is_made(
 
 
 def test_parameters_are_checked_against_the_pipeline(settings: Settings, scheduler: Any) -> None:
-    with pytest.raises(PipelineError, match="Epochs wants a whole number"):
+    with pytest.raises(PipelineError, match="Epochs needs a whole number"):
         schedules.put(settings, DAILY, {"Epochs": "many"})
     assert scheduler.list_schedules()["Schedules"] == []
 

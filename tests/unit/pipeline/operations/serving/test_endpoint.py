@@ -12,6 +12,7 @@ from pipeline.operations.serving import endpoint
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 from tests.answers import Answers
+from tests.unit.pipeline.account.stacks import alarms
 
 PACKAGE = "arn:aws:sagemaker:us-east-1:111122223333:model-package/bins/3"
 
@@ -50,7 +51,7 @@ def test_no_endpoint_though_a_version_is_approved_leads_to_what_the_deploy_funct
     with pytest.raises(PipelineError) as refused:
         endpoint.describe(settings)
     assert str(refused.value) == (
-        "there is no endpoint bins, though version 3 is approved: it is being made, or that went astray;"
+        "there is no endpoint bins, although version 3 is approved: its deployment is in progress or failed;"
         " see: python -m pipeline logs deploy"
     )
 
@@ -97,7 +98,7 @@ def test_a_version_in_service_that_is_not_judged_yet_is_waited_for(settings: Set
 @pytest.mark.usefixtures("deployed")
 def test_its_health_sums_up_the_hour_and_names_the_alarms(settings: Settings) -> None:
     cloudwatch = boto3.client("cloudwatch", region_name="us-east-1")
-    for alarm in serving.alarms(settings):
+    for alarm in alarms(settings):
         cloudwatch.put_metric_alarm(**alarm)
     cloudwatch.set_alarm_state(AlarmName=settings.alarms[0], StateValue="ALARM", StateReason="too many")
     dimensions = [{"Name": "EndpointName", "Value": "bins"}, {"Name": "VariantName", "Value": "AllTraffic"}]

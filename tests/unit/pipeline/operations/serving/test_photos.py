@@ -40,8 +40,8 @@ def test_files_and_folders_are_read_in_order(tmp_path: Path, settings: Settings)
     [
         (b"\x89PNG\r\n\x1a\n" + b"0" * 100, "not a JPEG"),
         (b"", "not a JPEG"),
-        (jpeg()[:-20], "the JPEG ends before its end marker"),
-        (jpeg()[:-2] + b"0" * 6_291_456 + b"\xff\xd9", "a real-time endpoint takes at most 6,291,456"),
+        (jpeg()[:-20], "the JPEG has no end marker"),
+        (jpeg()[:-2] + b"0" * 6_291_456 + b"\xff\xd9", "a real-time endpoint accepts at most 6,291,456"),
     ],
 )
 def test_what_the_endpoint_cannot_take_is_refused_by_name(
@@ -60,7 +60,7 @@ def test_a_serverless_endpoint_takes_less(tmp_path: Path, settings: Settings) ->
     path.write_bytes(jpeg()[:-2] + b"0" * 4_194_304 + b"\xff\xd9")
     assert len(read(settings, [str(path)])) == 1
     serverless = settings.endpoint.model_copy(update={"mode": "serverless"})
-    with pytest.raises(PipelineError, match="a serverless endpoint takes at most 4,194,304"):
+    with pytest.raises(PipelineError, match="a serverless endpoint accepts at most 4,194,304"):
         read(settings.model_copy(update={"endpoint": serverless}), [str(path)])
 
 

@@ -139,7 +139,7 @@ def test_a_photo_without_an_answer_says_why_and_the_others_go_on(
     answers = ask(settings, tmp_path, {"a.jpg": jpeg(), "b.jpg": b"no photo", "c.jpg": jpeg()})
     assert [type(one) for one in answers] == [Prediction, NotCounted, Prediction]
     assert isinstance(answers[1], NotCounted)
-    assert answers[1].reason == "not a JPEG; the endpoint counts in JPEG photos only"
+    assert answers[1].reason == "not a JPEG; the endpoint accepts JPEG photos only"
 
 
 @pytest.fixture
@@ -185,9 +185,9 @@ def test_a_models_refusal_is_told_in_its_own_words(runtime: Runtime, settings: S
     ("status", "says"),
     [
         ("", "there is no endpoint bins; approve a model: python -m pipeline approve latest"),
-        ("Creating", "the endpoint bins is being created and takes no photos now; see: python -m pipeline endpoint"),
-        ("Failed", "the endpoint bins is Failed and takes no photos now; see: python -m pipeline endpoint"),
-        ("InService", "the endpoint bins has come up only now; run this command again"),
+        ("Creating", "the endpoint bins is being created and accepts no photos now; see: python -m pipeline endpoint"),
+        ("Failed", "the endpoint bins is Failed and accepts no photos now; see: python -m pipeline endpoint"),
+        ("InService", "the endpoint bins has just started; run this command again"),
     ],
 )
 def test_an_endpoint_that_takes_no_photos_is_answered_with_why_and_what_to_do(
@@ -208,7 +208,7 @@ def test_who_may_not_look_at_the_endpoint_is_told_that_beside_it(settings: Setti
     answers = Answers()
     answers.error("sagemaker-runtime.InvokeEndpoint", "ValidationError", "Endpoint bins of account 1 not found.")
     answers.error("sagemaker.DescribeEndpoint", "AccessDeniedException", "no", status=403)
-    with pytest.raises(PipelineError, match=r"bins takes no photos, and these credentials may not look \(Desc"):
+    with pytest.raises(PipelineError, match=r"bins accepts no photos, and these credentials may not look \(Desc"):
         ask(settings, tmp_path, {"a.jpg": jpeg()})
 
 

@@ -19,7 +19,7 @@ def own(settings: Settings) -> Settings:
 
 def test_a_bucket_of_the_account_in_its_region_is_fine_and_stays_empty(look: Look) -> None:
     client("s3").create_bucket(Bucket=BUCKET)
-    assert look("bucket") == [("ok", f"{BUCKET} is there and 111122223333's; nothing was written to it")]
+    assert look("bucket") == [("ok", f"{BUCKET} exists in account 111122223333; nothing was written to it")]
     assert client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
 
 
@@ -39,7 +39,7 @@ def test_a_bucket_of_somebody_else_is_a_failure(look: Look, settings: Settings, 
     answers.say_xml("s3.HeadBucket", "", status=403, times=1)  # while the owner is asked for
     [(status, detail)] = look("bucket")
     assert status == "failed"
-    assert f"{BUCKET} is not of account 111122223333" in detail
+    assert f"{BUCKET} does not belong to account 111122223333" in detail
 
 
 def test_a_bucket_that_these_credentials_may_not_look_at_is_not_checked(look: Look, answers: Answers) -> None:
@@ -57,14 +57,15 @@ def test_photos_and_metadata_have_to_lie_below_the_location(look: Look, own: Set
         ("ok", "s3://photos-raw/2026/bin-images/"),
         (
             "failed",
-            "nothing lies below s3://photos-raw/2026/metadata/; data.image_location holds bin-images and metadata",
+            "there is no object below s3://photos-raw/2026/metadata/; data.image_location needs bin-images and"
+            " metadata",
         ),
     ]
 
 
 def test_a_location_without_a_bucket_is_a_failure(look: Look, own: Settings) -> None:
     found = set(look("raw photos", own))
-    assert found == {("failed", "there is no bucket photos-raw; set data.image_location to where the photos are")}
+    assert found == {("failed", "there is no bucket photos-raw; set data.image_location to the photos' prefix")}
 
 
 def test_photos_in_another_region_cost_by_the_gigabyte(look: Look, own: Settings) -> None:
@@ -75,7 +76,7 @@ def test_photos_in_another_region_cost_by_the_gigabyte(look: Look, own: Settings
     *_, (status, detail) = look("raw photos", own)
     assert status == "warning"
     assert "photos-raw is in eu-west-1, not in us-east-1" in detail
-    assert "each GB that is read costs 0.01 to 0.02 USD" in detail
+    assert "each GB read costs 0.01 to 0.02 USD" in detail
 
 
 def test_photos_that_only_the_job_role_may_list_are_not_checked(look: Look, own: Settings, answers: Answers) -> None:
@@ -83,6 +84,6 @@ def test_photos_that_only_the_job_role_may_list_are_not_checked(look: Look, own:
     answers.say_xml("s3.HeadBucket", "", status=403, headers={"x-amz-bucket-region": "us-west-2"})
     found = look("raw photos", own)
     assert {status for status, _ in found} == {"not checked", "warning"}
-    assert "the job role is what reads it" in found[0][1]
+    assert "the job role reads it" in found[0][1]
     # A refusal tells the region all the same.
     assert "photos-raw is in us-west-2" in found[-1][1]

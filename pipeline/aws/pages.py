@@ -1,0 +1,25 @@
+"""Operations that answer in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.aws.responses import says_missing
+
+
+def items(paginator: Any, key: str, **request: Any) -> Iterator[dict[str, Any]]:
+    """The items below `key` of all pages, in their order; a page without the key has none."""
+    for page in paginator.paginate(**request):
+        yield from page.get(key, [])
+
+
+def existing_items(paginator: Any, key: str, **request: Any) -> Iterator[dict[str, Any]]:
+    """The same; none where the listed resource does not exist."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield from items(paginator, key, **request)
+    except ClientError as error:
+        if not says_missing(error):
+            raise

@@ -1,0 +1,86 @@
+"""View of a data set: its splits and classes, what was left out, and what the splits share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from pipeline.cli.tables import Column, Facts, Table
+from pipeline.operations.dataset.description import DataSet
+from steps.contracts.dataset import DatasetIndex
+from steps.contracts.shard_summary import Overlap, ShardSummary
+
+EXAMPLES = 5
+
+
+def dataset_page(data: DataSet) -> Iterator[RenderableType]:
+    """The data set, part by part."""
+    yield Text(data.uri, style="bold")
+    yield Facts(_facts(data))
+    yield ""
+    yield _splits_table(data.index)
+    yield ""
+    yield _classes_table(data.index)
+    if data.summary is not None:
+        yield ""
+        yield _rejects(data.summary)
+        yield ""
+        yield _leakage_table(data.summary)
+
+
+def _facts(data: DataSet) -> Iterator[tuple[str, str]]:
+    index, summary = data.index, data.summary
+    sharding = index.sharding
+    yield "split", f"{sharding.split}, seed {sharding.seed}"
+    size = f"shorter side {sharding.image_size} px, JPEG quality {sharding.quality}" if sharding.image_size else ""
+    yield "photos", size or "original files"
+    excluded = sum(len(shard.excluded) for split in index.splits.values() for shard in split.shards)
+    if excluded:
+        yield "excluded", f"{excluded:,} photos in these shards, which were removed or written again since"
+    if summary is not None:
+        yield "kept their split", f"{summary.kept:,} photos ({summary.assignments})"
+        yield "written by this run", f"{summary.photos.written:,} photos"
+        yield "in earlier shards", f"{summary.photos.reused:,} photos"
+
+
+def _splits_table(index: DatasetIndex) -> Table:
+    headings = ("photos", "share", "wanted", "shards", "MB", "largest shard")
+    table = Table("split", *(Column(heading, "number") for heading in headings))
+    total = sum(split.samples for split in index.splits.values())
+    for name, split in index.splits.items():
+        share, wanted = f"{split.samples / total:.1%}", f"{index.sharding.fractions[name]:.1%}"
+        largest = max(shard.bytes for shard in split.shards)
+        shards, size = f"{len(split.shards):,}", f"{split.bytes / 1e6:,.1f}"
+        table.add_row(name, f"{split.samples:,}", share, wanted, shards, size, f"{largest / 1e6:,.1f} MB")
+    return table
+
+
+def _classes_table(index: DatasetIndex) -> Table:
+    table = Table("count", *(Column(heading, "number") for heading in (*index.splits, "class weight")))
+    for quantity, weight in zip(index.classes, index.class_weights, strict=True):
+        photos = [f"{split.class_counts.get(quantity, 0):,}" for split in index.splits.values()]
+        table.add_row(str(quantity), *photos, f"{weight:.3f}")
+    return table
+
+
+def _rejects(summary: ShardSummary) -> RenderableType:
+    if not summary.rejects:
+        return "left out: nothing"
+    table = Table("left out", Column("photos", "number", 2), Column("examples", priority=0))
+    for reason, ids in summary.rejects.items():
+        table.add_row(reason, f"{len(ids):,}", ", ".join(ids[:EXAMPLES]) + (", ..." if len(ids) > EXAMPLES else ""))
+    return table
+
+
+def _leakage_table(summary: ShardSummary) -> Table:
+    def shares(overlap: Overlap) -> list[str]:
+        return [
+            f"{number:,} ({number / max(overlap.photos, 1):.1%})" for number in (overlap.same_bin, overlap.same_item)
+        ]
+
+    table = Table("photos outside training that share", Column("bin", "number"), Column("item", "number"))
+    table.add_row("with training, in this split", *shares(summary.leakage.split))
+    table.add_row("with training, in a random split", *shares(summary.leakage.random))
+    return table

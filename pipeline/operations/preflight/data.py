@@ -1,0 +1,128 @@
+"""Checks of the data: the project's bucket and the raw photos in S3, Athena's workgroup and Glue's database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from pipeline.aws import errors as aws_errors
+from pipeline.aws.responses import CREATE_IT, exists, says_missing
+from pipeline.operations.preflight.findings import Account, Finding, explained, failed, not_checked, ok, warning
+from steps.contracts.s3_uri import S3Uri
+
+FOLDERS = ("bin-images", "metadata")
+# Data transfer from S3 to another region: https://aws.amazon.com/s3/pricing/
+_TRANSFER = "0.01 to 0.02 USD from regions of the USA and Europe, more from others, billed to the bucket's owner"
+
+
+def check_bucket(account: Account) -> Iterator[Finding]:
+    """The project's bucket exists, in the settings' account and region."""
+    settings, name = account.settings, account.settings.data.bucket
+    try:
+        answer = account.client("s3").head_bucket(Bucket=name, ExpectedBucketOwner=settings.account.id)
+    except ClientError as error:
+        yield _no_bucket(account, error)
+        return
+    region = region_of(answer)
+    if region and region != settings.account.region:
+        yield failed(
+            f"{name} is in {region}, the account's region is {settings.account.region}; set data.bucket to a bucket"
+            " there, or account.region to the bucket's"
+        )
+    else:
+        yield ok(f"{name} exists in account {settings.account.id}; nothing was written to it")
+
+
+def _no_bucket(account: Account, error: ClientError) -> Finding:
+    name = account.settings.data.bucket
+    if says_missing(error):
+        return failed(f"there is no bucket {name}; {CREATE_IT}")
+    if not aws_errors.has_code(error, aws_errors.DENIED):
+        raise error
+    # The answer to HEAD has no body with a reason. Where the owner is the reason, a request without it succeeds.
+    try:
+        account.client("s3").head_bucket(Bucket=name)
+    except ClientError:
+        return not_checked(f"these credentials may not s3:ListBucket on {name}, or it belongs to another account")
+    return failed(
+        f"{name} does not belong to account {account.settings.account.id}, so that another account would get the data;"
+        " set data.bucket to a bucket of the account"
+    )
+
+
+def check_raw(account: Account) -> Iterator[Finding]:
+    """The raw photos exist, in the region of the account."""
+    location = S3Uri.parse(account.settings.data.image_location)
+    for folder in FOLDERS:
+        yield from explained(_folder(account.client("s3"), location.join(folder)))
+    yield from explained(_distance(account, location.bucket))
+
+
+def _folder(s3: Any, folder: S3Uri) -> Iterator[Finding]:
+    try:
+        listing = s3.list_objects_v2(Bucket=folder.bucket, Prefix=f"{folder.key}/", MaxKeys=1)
+    except ClientError as error:
+        if says_missing(error):
+            yield failed(f"there is no bucket {folder.bucket}; set data.image_location to the photos' prefix")
+        elif aws_errors.has_code(error, aws_errors.DENIED):
+            yield not_checked(f"these credentials may not s3:ListBucket on {folder.bucket} (the job role reads it)")
+        else:
+            raise
+        return
+    if listing.get("KeyCount"):
+        yield ok(f"{folder}/")
+    else:
+        yield failed(f"there is no object below {folder}/; data.image_location needs bin-images and metadata")
+
+
+def _distance(account: Account, bucket: str) -> Iterator[Finding]:
+    own = account.settings.account.region
+    try:
+        region = region_of(account.client("s3").head_bucket(Bucket=bucket))
+    except ClientError as error:
+        if says_missing(error):
+            return  # reported already
+        region = region_of(error.response)
+    if region and region != own:
+        yield warning(
+            f"{bucket} is in {region}, not in {own}: each GB read costs {_TRANSFER}; a copy in {own} costs once"
+        )
+
+
+def region_of(answer: dict[str, Any]) -> str:
+    """The bucket's region in HeadBucket's answer, also in a refusal; empty where it is missing."""
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return str(answer.get("BucketRegion") or headers.get("x-amz-bucket-region") or "")
+
+
+def check_workgroup(account: Account) -> Iterator[Finding]:
+    """The workgroup exists, is enabled, has a location for results, and lets a CTAS choose its own."""
+    name = account.settings.data.workgroup
+    answer = exists(account.client("athena").get_work_group, WorkGroup=name)
+    if answer is None:
+        yield failed(f"there is no workgroup {name}; {CREATE_IT}")
+        return
+    workgroup = answer["WorkGroup"]
+    configuration = workgroup.get("Configuration", {})
+    if workgroup.get("State", "ENABLED") != "ENABLED":
+        yield failed(f"the workgroup {name} is disabled; enable it in Athena, or set another data.workgroup")
+    elif configuration.get("EnforceWorkGroupConfiguration"):
+        yield failed(
+            f"the workgroup {name} enforces its configuration, so that a CTAS may not choose its table's location; turn"
+            " off 'override client-side settings' in Athena, or set another data.workgroup"
+        )
+    elif not configuration.get("ResultConfiguration", {}).get("OutputLocation"):
+        yield failed(f"the workgroup {name} has no location for results; set one in Athena")
+    else:
+        yield ok(name)
+
+
+def check_database(account: Account) -> Iterator[Finding]:
+    """The Glue database exists."""
+    name = account.settings.data.database
+    if exists(account.client("glue").get_database, Name=name) is None:
+        yield failed(f"there is no Glue database {name}; {CREATE_IT}")
+    else:
+        yield ok(name)

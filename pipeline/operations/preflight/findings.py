@@ -1,0 +1,93 @@
+"""The account under check and the findings of checks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from pipeline.aws import errors as aws_errors
+from pipeline.clients import looking_client
+from pipeline.settings import Settings
+
+Status = Literal["ok", "warning", "failed", "not checked"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A finding of a check; `detail` of a failure or a warning names the remedy."""
+
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finding with the name of its check."""
+
+    check: str
+    status: Status
+    detail: str
+
+
+def ok(detail: str) -> Finding:
+    """What was checked is in order."""
+    return Finding("ok", detail)
+
+
+def warning(detail: str) -> Finding:
+    """It works, but at a cost or only for a time."""
+    return Finding("warning", detail)
+
+
+def failed(detail: str) -> Finding:
+    """It would make a run, a deployment or a schedule fail."""
+    return Finding("failed", detail)
+
+
+def not_checked(reason: str) -> Finding:
+    """The check could not run."""
+    return Finding("not checked", reason)
+
+
+@dataclass(frozen=True)
+class Account:
+    """The settings' account as seen by `caller` (an ARN)."""
+
+    settings: Settings
+    caller: str = ""
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is the local cloud, which has neither quotas nor policies."""
+        return self.settings.account.target == "local"
+
+    def client(self, service: str) -> Any:
+        """The client of a service, created once; safe to call from several threads."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = looking_client(self.settings, service)
+            return self._clients[service]
+
+
+def explained(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings; an error of AWS that ends them becomes a finding itself."""
+    try:
+        yield from findings
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
+        yield _unanswered(error)
+
+
+def _unanswered(error: Exception) -> Finding:
+    """Why a check could not run: access denied, AWS unreachable. Expired credentials are a failure."""
+    if aws_errors.has_code(error, aws_errors.DENIED):
+        return not_checked(f"these credentials may not {aws_errors.denied_action(error)}")
+    if aws_errors.has_code(error, aws_errors.EXPIRED):
+        return failed(aws_errors.explained(error))
+    return not_checked(aws_errors.explained(error))
