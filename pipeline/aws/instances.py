@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 
+from steps.contracts.names import OWN_DISKS, SMDDP_INSTANCES
+
 _G5 = {
     "xlarge": 1,
     "2xlarge": 1,
@@ -35,8 +37,7 @@ _FAMILIES = {
 }
 GPUS = {f"ml.{family}.{size}": gpus for family, sizes in _FAMILIES.items() for size, gpus in sizes.items()}
 
-# The types that SMDDP's newest release, 2.6.0, supports.
-SMDDP = ("ml.p3dn.24xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge")
+SMDDP = SMDDP_INSTANCES
 
 # K80 and V100. PyTorch's builds for CUDA 13 have kernels from compute capability 7.5 on, and a V100 has 7.0:
 # https://github.com/pytorch/pytorch/blob/main/RELEASE.md#pytorch-cuda-support-matrix
@@ -52,11 +53,6 @@ CPU = (
     "ml.c5.4xlarge",
     "ml.c5.9xlarge",
 )
-
-# Families with NVMe disks of their own. The hardware encrypts these with keys of its own, and SageMaker refuses a
-# VolumeKmsKeyId: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
-# The deploy function has a copy of the pattern, since it imports nothing from here; a test compares both.
-OWN_DISKS = re.compile(r"ml\.(g[4-9]|p[4-9]|trn|dl|i[0-9]|[a-z]+[0-9]+[a-z]*d)[a-z0-9-]*\.")
 
 
 def has_own_disks(instance_type: str) -> bool:
