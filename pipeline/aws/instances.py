@@ -13,27 +13,15 @@ import re
 from steps.contracts.names import OWN_DISKS, SMDDP_INSTANCES
 
 _G5 = {
-    "xlarge": 1,
-    "2xlarge": 1,
-    "4xlarge": 1,
-    "8xlarge": 1,
-    "12xlarge": 4,
-    "16xlarge": 1,
-    "24xlarge": 4,
-    "48xlarge": 8,
+    **dict.fromkeys(("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge"), 1),
+    **{"12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
 }
 _FAMILIES = {
     "g4dn": {"xlarge": 1, "2xlarge": 1, "4xlarge": 1, "8xlarge": 1, "12xlarge": 4, "16xlarge": 1},
-    "g5": _G5,
-    "g6": _G5,
-    "g6e": _G5,
+    **dict.fromkeys(("g5", "g6", "g6e"), _G5),
     "p3": {"2xlarge": 1, "8xlarge": 4, "16xlarge": 8},
-    "p3dn": {"24xlarge": 8},
-    "p4d": {"24xlarge": 8},
-    "p4de": {"24xlarge": 8},
-    "p5": {"48xlarge": 8},
-    "p5e": {"48xlarge": 8},
-    "p5en": {"48xlarge": 8},
+    **{family: {"24xlarge": 8} for family in ("p3dn", "p4d", "p4de")},
+    **{family: {"48xlarge": 8} for family in ("p5", "p5e", "p5en")},
 }
 GPUS = {f"ml.{family}.{size}": gpus for family, sizes in _FAMILIES.items() for size, gpus in sizes.items()}
 
@@ -44,14 +32,8 @@ SMDDP = SMDDP_INSTANCES
 _BEFORE_CUDA_13 = re.compile(r"ml\.p[23][a-z]*\.")
 
 CPU = (
-    "ml.m5.large",
-    "ml.m5.xlarge",
-    "ml.m5.2xlarge",
-    "ml.m5.4xlarge",
-    "ml.c5.xlarge",
-    "ml.c5.2xlarge",
-    "ml.c5.4xlarge",
-    "ml.c5.9xlarge",
+    *("ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge"),
+    *("ml.c5.xlarge", "ml.c5.2xlarge", "ml.c5.4xlarge", "ml.c5.9xlarge"),
 )
 
 
