@@ -131,6 +131,5 @@ class AgreementCheck:
 
     def result(self) -> Agreement:
         """The comparison of all photos that were added."""
-        return Agreement(
-            photos=self._photos, same_counts=self._same_counts, largest_difference=self._largest_difference
-        )
+        difference = self._largest_difference
+        return Agreement(photos=self._photos, same_counts=self._same_counts, largest_difference=difference)

@@ -79,14 +79,12 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
         "MAE": regression.mae,
     }
     baseline = evaluation.baselines["largest_class"]
-    summary = [_number(name, metric) for name, metric in metrics.items()] + [
-        {"name": "accuracy of always predicting the most frequent count", "type": "number", "value": baseline.accuracy},
-        {
-            "name": "expected calibration error",
-            "type": "number",
-            "value": evaluation.calibration.expected_calibration_error,
-        },
-    ]
+    numbers = {
+        "accuracy of always predicting the most frequent count": baseline.accuracy,
+        "expected calibration error": evaluation.calibration.expected_calibration_error,
+    }
+    summary = [_number(name, metric) for name, metric in metrics.items()]
+    summary += [{"name": name, "type": "number", "value": value} for name, value in numbers.items()]
     classes = list(classification.confusion_matrix)
     return {
         "name": "test split",

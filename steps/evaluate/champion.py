@@ -14,6 +14,7 @@ from steps.contracts.statistics import paired_bootstrap as bootstrap
 from steps.contracts.statistics.tally import Tally
 from steps.evaluate import metrics
 from steps.evaluate.artifact import ARCHIVE, unpack
+from steps.evaluate.trials import sagemaker_client
 from steps.evaluate.versions import same_artifact
 from steps.model.predictor import Predictor
 from steps.runtime.s3 import open_store
@@ -37,16 +38,9 @@ def load_champion(group: str, folder: Path) -> ChampionModel | None:
     Raises StepError when the registry or the version's artifact cannot be read: the gate must not pass without the
     comparison that was asked for.
     """
-    from boto3 import client
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        package = _latest_approved(client("sagemaker"), group)
-    except (BotoCoreError, ClientError) as error:
-        raise StepError(
-            f"the model package group {group} cannot be read for its champion: {error}; "
-            "allow the job's role sagemaker:ListModelPackages and sagemaker:DescribeModelPackage"
-        ) from error
+    problem = f"the model package group {group} cannot be read for its champion"
+    with sagemaker_client(problem, "ListModelPackages", "DescribeModelPackage") as sagemaker:
+        package = _latest_approved(sagemaker, group)
     if package is None:
         return None
     version = int(package["ModelPackageVersion"])

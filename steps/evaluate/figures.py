@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 
 from steps.contracts.evaluation import Calibration, ClassReport
 from steps.evaluate.artifact import Epoch
@@ -31,14 +32,13 @@ def accuracy_by_quantity(per_class: dict[str, ClassReport]) -> Drawing:
 
 def errors(matrix: dict[str, dict[str, int]]) -> Drawing:
     """Photos by error (predicted less true count), from the most negative to the most positive."""
-    photos_by_error: dict[int, int] = {}
+    photos_by_error: Counter[int] = Counter()
     for truth, row in matrix.items():
         for predicted, photos in row.items():
-            error = int(predicted) - int(truth)
-            photos_by_error[error] = photos_by_error.get(error, 0) + photos
+            photos_by_error[int(predicted) - int(truth)] += photos
     occurring = [error for error, photos in photos_by_error.items() if photos]
     data = [
-        Bar(f"{error:+d}" if error else "0", photos_by_error.get(error, 0), faint=bool(error))
+        Bar(f"{error:+d}" if error else "0", photos_by_error[error], faint=bool(error))
         for error in range(min(occurring), max(occurring) + 1)
     ]
     return bars("Distribution of errors", "predicted less true count", "photos", data)
@@ -46,15 +46,10 @@ def errors(matrix: dict[str, dict[str, int]]) -> Drawing:
 
 def reliability(calibration: Calibration) -> Drawing:
     """Accuracy against confidence, one point per bin."""
-    points = [
-        Point(
-            each.confidence,
-            each.accuracy,
-            each.photos,
-            f"{each.photos:,} photos: confidence {each.confidence:.1%}, accuracy {each.accuracy:.1%}",
-        )
-        for each in calibration.bins
-    ]
+    points = []
+    for each in calibration.bins:
+        text = f"{each.photos:,} photos: confidence {each.confidence:.1%}, accuracy {each.accuracy:.1%}"
+        points.append(Point(each.confidence, each.accuracy, each.photos, text))
     return diagonal("Reliability diagram", "confidence", "accuracy", points)
 
 

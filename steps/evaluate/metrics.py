@@ -130,27 +130,26 @@ def median(confusion: Confusion) -> int:
 def classification(confusion: Confusion) -> ClassificationMetrics:
     """Metrics of the count as a class."""
 
+    # Weighted recall is the accuracy by definition, except for rounding.
+    formulas: dict[str, Callable[[Confusion], float]] = {
+        "accuracy": accuracy,
+        "weighted_recall": recall,
+        "weighted_precision": precision,
+        "weighted_f0_5": lambda drawn: f_score(drawn, 0.5),
+        "weighted_f1": lambda drawn: f_score(drawn, 1),
+        "weighted_f2": lambda drawn: f_score(drawn, 2),
+    }
+
     def constant(formula: Callable[[Confusion], float]) -> Metric:
         return spread(lambda drawn: formula(drawn.always(largest_class(drawn))), confusion)
 
-    # Weighted recall is the accuracy by definition, except for rounding.
     return ClassificationMetrics(
         confusion_matrix={
             str(quantity): dict(zip(map(str, confusion.classes), row, strict=True))
             for quantity, row in zip(confusion.classes, confusion.photos.tolist(), strict=True)
         },
-        accuracy=spread(accuracy, confusion),
-        weighted_recall=spread(recall, confusion),
-        weighted_precision=spread(precision, confusion),
-        weighted_f0_5=spread(lambda drawn: f_score(drawn, 0.5), confusion),
-        weighted_f1=spread(lambda drawn: f_score(drawn, 1), confusion),
-        weighted_f2=spread(lambda drawn: f_score(drawn, 2), confusion),
-        accuracy_best_constant_classifier=constant(accuracy),
-        weighted_recall_best_constant_classifier=constant(recall),
-        weighted_precision_best_constant_classifier=constant(precision),
-        weighted_f0_5_best_constant_classifier=constant(lambda drawn: f_score(drawn, 0.5)),
-        weighted_f1_best_constant_classifier=constant(lambda drawn: f_score(drawn, 1)),
-        weighted_f2_best_constant_classifier=constant(lambda drawn: f_score(drawn, 2)),
+        **{name: spread(formula, confusion) for name, formula in formulas.items()},
+        **{f"{name}_best_constant_classifier": constant(formula) for name, formula in formulas.items()},
     )
 
 

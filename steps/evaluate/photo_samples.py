@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,8 +144,7 @@ class Golden:
         path.write_text(json.dumps({"version": GOLDEN_VERSION, "photos": photos}))
 
 
-@dataclass(frozen=True)
-class _CountedPhoto:
+class _CountedPhoto(NamedTuple):
     image_id: str
     predicted: int
     confidence: float
@@ -185,8 +184,7 @@ class Baseline:
         def measurements(photo: _CountedPhoto) -> dict[str, Any] | None:
             key = root.join("bin-images", f"{photo.image_id}.jpg").key
             try:
-                jpeg = bytes(obstore.get(store, key).bytes())
-                return row(photo.image_id, photo.predicted, photo.confidence, measure(jpeg))
+                return row(*photo, measure(bytes(obstore.get(store, key).bytes())))
             except (FileNotFoundError, ImageError) as error:
                 log.info("baseline: photo %s is left out: %s", photo.image_id, error)
                 return None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +24,6 @@ from steps.model.predictor import Predictor, decide, expectation
 from steps.photos.jpeg import ImageError, network_input
 from steps.shards.reading import Sample
 
-T = TypeVar("T")
 Photos = NDArray[np.uint8]
 
 ROWS_PER_GROUP = 8192
@@ -91,7 +89,8 @@ def predict(
     sizes = {model.description.image_size for model in (predictor, champion) if model}
     classes = predictor.description.classes
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads, _Table(path) as table:
-        for batch in _batches(samples, batch_size):
+        remaining = iter(samples)
+        while batch := list(itertools.islice(remaining, batch_size)):
             photos = _decoded(batch, sizes, threads)
             own = photos[predictor.description.image_size]
             probabilities = predictor.probabilities(own)
@@ -160,9 +159,3 @@ def _decoded(batch: Sequence[Sample], sizes: Iterable[int], threads: ThreadPoolE
             raise StepError(f"photo {sample.image_id} of the test split: {error}; shard the photos again") from error
 
     return {size: np.stack(list(threads.map(decode, batch, itertools.repeat(size)))) for size in sizes}
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    source = iter(items)
-    while batch := list(itertools.islice(source, size)):
-        yield batch

@@ -175,13 +175,10 @@ def _short(text: str) -> str:
 def _left_out(sharding: ShardSummary | None, summary: Summary | None) -> list[Row]:
     """Rows of (reason, photos, examples)."""
     rejects = sharding.rejects if sharding else {}
-    rows: list[Row] = [(reason, f"{len(ids):,}", ", ".join(ids[:EXAMPLES_SHOWN])) for reason, ids in rejects.items()]
     refused = summary.refused if summary else {}
-    rows += [
-        (reason, f"{refusal.photos:,}", ", ".join(refusal.examples[:EXAMPLES_SHOWN]))
-        for reason, refusal in refused.items()
-    ]
-    return rows
+    left_out = [(reason, len(ids), ids) for reason, ids in rejects.items()]
+    left_out += [(reason, refusal.photos, refusal.examples) for reason, refusal in refused.items()]
+    return [(reason, f"{photos:,}", ", ".join(ids[:EXAMPLES_SHOWN])) for reason, photos, ids in left_out]
 
 
 def _provenance(outputs: EvaluationOutputs) -> list[Row]:

@@ -38,7 +38,7 @@ from steps.evaluate.report import EvaluationOutputs, write_report
 from steps.evaluate.settings import Settings
 from steps.evaluate.trials import Trials
 from steps.evaluate.versions import Identity
-from steps.model.predictor import Predictor
+from steps.model.predictor import Decision, Predictor
 from steps.photos.statistics import BASELINE
 from steps.runtime import container
 from steps.shards.reading import iterate
@@ -126,15 +126,21 @@ def evaluate(
 
     A quantity that is not a class of the model can never be predicted; its photos are errors in every metric.
     """
-    by_decision = {
-        decision: results.decisions.confusion(answer, model.classes)
-        for answer, decision in enumerate(("argmax", "expected"))
+    by_decision: dict[Decision, Confusion] = {
+        "argmax": results.decisions.confusion(0, model.classes),
+        "expected": results.decisions.confusion(1, model.classes),
     }
     in_force = by_decision[settings.decision]
     try:
         comparison = compare(champion, results.pairs, provenance.model) if champion else None
         return Evaluation(
-            dataset=_dataset(index, sharding, results.photos),
+            dataset=Dataset(
+                item_count=results.photos,
+                sha256=index.sha256,
+                split=index.sharding.split,
+                same_bin=sharding.leakage.split.same_bin if sharding else None,
+                rejected=sharding.rejected if sharding else 0,
+            ),
             multiclass_classification_metrics=metrics.classification(in_force),
             regression_metrics=metrics.regression(in_force),
             within_one=metrics.spread(metrics.accuracy_within_one, in_force),
@@ -145,10 +151,7 @@ def evaluate(
                 "random": metrics.random_guess(in_force),
                 "median": metrics.score(in_force.always(metrics.median(in_force))),
             },
-            decisions={
-                "argmax": metrics.score(by_decision["argmax"]),
-                "expected": metrics.score(by_decision["expected"]),
-            },
+            decisions={decision: metrics.score(confusion) for decision, confusion in by_decision.items()},
             decision=settings.decision,
             champion=comparison,
             gate=_gate(in_force, comparison, settings),
@@ -196,16 +199,6 @@ def _registration(settings: Settings, index: DatasetIndex, tuning: Trials | None
         serving_image=settings.serving_image,
     )
     return versions.registration(settings, identity, tuning.best_ended if tuning else None)
-
-
-def _dataset(index: DatasetIndex, sharding: ShardSummary | None, photos: int) -> Dataset:
-    return Dataset(
-        item_count=photos,
-        sha256=index.sha256,
-        split=index.sharding.split,
-        same_bin=sharding.leakage.split.same_bin if sharding else None,
-        rejected=sharding.rejected if sharding else 0,
-    )
 
 
 def _provenance(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,30 +37,33 @@ class Trials:
     best_ended: datetime | None = None
 
 
-def read(job: str) -> Trials:
-    """The trials of the tuning job `job`. Raises StepError when SageMaker cannot be asked for them."""
+@contextmanager
+def sagemaker_client(problem: str, *permissions: str) -> Iterator[Any]:
+    """A SageMaker client; its errors become a StepError of the problem and the permissions that the calls need."""
     from boto3 import client
     from botocore.exceptions import BotoCoreError, ClientError
 
-    sagemaker = client("sagemaker")
     try:
-        tuning = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=job)
-        pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(
-            HyperParameterTuningJobName=job
-        )
-        summaries = [summary for page in pages for summary in page["TrainingJobSummaries"]]
+        yield client("sagemaker")
     except (BotoCoreError, ClientError) as error:
-        raise StepError(
-            f"the tuning job {job} cannot be read: {error}; allow the job's role "
-            "sagemaker:DescribeHyperParameterTuningJob and sagemaker:ListTrainingJobsForHyperParameterTuningJob"
-        ) from error
+        actions = " and ".join(f"sagemaker:{permission}" for permission in permissions)
+        raise StepError(f"{problem}: {error}; allow the job's role {actions}") from error
+
+
+def read(job: str) -> Trials:
+    """The trials of the tuning job `job`. Raises StepError when SageMaker cannot be asked for them."""
+    permissions = ("DescribeHyperParameterTuningJob", "ListTrainingJobsForHyperParameterTuningJob")
+    with sagemaker_client(f"the tuning job {job} cannot be read", *permissions) as sagemaker:
+        tuning = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=job)
+        lister = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job")
+        pages = lister.paginate(HyperParameterTuningJobName=job)
+        summaries = [summary for page in pages for summary in page["TrainingJobSummaries"]]
     objective = tuning["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
     best = tuning.get("BestTrainingJob", {})
-    worst = float("-inf") if objective["Type"] == "Maximize" else float("inf")
+    sign = -1 if objective["Type"] == "Maximize" else 1
     trials = sorted(
         map(_trial, summaries),
-        key=lambda trial: worst if trial.objective is None else trial.objective,
-        reverse=objective["Type"] == "Maximize",
+        key=lambda trial: float("inf") if trial.objective is None else sign * trial.objective,
     )
     return Trials(
         job=job,

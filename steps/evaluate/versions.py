@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from steps.contracts.errors import StepError
 from steps.contracts.evaluation import Registration
 from steps.evaluate.artifact import ARCHIVE
 from steps.evaluate.settings import Settings
+from steps.evaluate.trials import sagemaker_client
 
 # Largest page of ListModelPackages.
 PAGE = 100
@@ -96,21 +96,13 @@ def find(group: str, identity: Identity, trained: datetime | None) -> Version | 
     Only versions that were created after `trained` are described: no version of this model is older. Raises StepError
     when the registry cannot be read.
     """
-    from boto3 import client
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    sagemaker = client("sagemaker")
-    try:
+    problem = f"the model package group {group} cannot be read for a version of this model"
+    with sagemaker_client(problem, "ListModelPackages", "DescribeModelPackage") as sagemaker:
         for arn in _newest_first(sagemaker, group, trained):
             package = _describe(sagemaker, arn)
             if package is not None and identity.matches(package):
                 status = package.get("ModelApprovalStatus", "without an approval status")
                 return Version(int(package["ModelPackageVersion"]), package["ModelPackageArn"], status)
-    except (BotoCoreError, ClientError) as error:
-        raise StepError(
-            f"the model package group {group} cannot be read for a version of this model: {error}; "
-            "allow the job's role sagemaker:ListModelPackages and sagemaker:DescribeModelPackage"
-        ) from error
     return None
 
 

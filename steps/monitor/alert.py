@@ -18,22 +18,14 @@ RUNNING = ("Executing", "Stopping")
 def put_metrics(cloudwatch: Any, namespace: str, drift: Drift) -> None:
     """Put the metrics Drift (0 or 1), Photos, and the PSI of each feature, with the dimension EndpointName."""
     endpoint = {"Name": "EndpointName", "Value": drift.endpoint}
-    data: list[dict[str, Any]] = [
-        {"MetricName": "Photos", "Dimensions": [endpoint], "Value": drift.photos, "Unit": "Count"},
-    ]
+    photos = {"MetricName": "Photos", "Dimensions": [endpoint], "Value": drift.photos, "Unit": "Count"}
+    data: list[dict[str, Any]] = [photos]
     if drift.verdict != "too-few":
         data.append({"MetricName": "Drift", "Dimensions": [endpoint], "Value": float(drift.verdict == "drift")})
-    data += [
-        {
-            "MetricName": "PopulationStabilityIndex",
-            "Dimensions": [endpoint, {"Name": "Feature", "Value": feature.name}],
-            "Value": feature.psi,
-        }
-        for feature in drift.features
-    ]
-    for datum in data:
-        datum["Timestamp"] = drift.until
-    cloudwatch.put_metric_data(Namespace=namespace, MetricData=data)
+    for feature in drift.features:
+        dimensions = [endpoint, {"Name": "Feature", "Value": feature.name}]
+        data.append({"MetricName": "PopulationStabilityIndex", "Dimensions": dimensions, "Value": feature.psi})
+    cloudwatch.put_metric_data(Namespace=namespace, MetricData=[{**datum, "Timestamp": drift.until} for datum in data])
 
 
 def retrain(sagemaker: Any, pipeline: str, drift: Drift, cooldown_days: int) -> str:
@@ -56,13 +48,9 @@ def retrain(sagemaker: Any, pipeline: str, drift: Drift, cooldown_days: int) -> 
             return ""
         since = drift.until - timedelta(days=cooldown_days)
         if recent := [run for run in runs if run["StartTime"] >= since]:
-            log.warning(
-                "drift: %s was started already (%s, %s); no other run before %s",
-                pipeline,
-                recent[0]["PipelineExecutionArn"],
-                recent[0]["PipelineExecutionStatus"],
-                (recent[0]["StartTime"] + timedelta(days=cooldown_days)).isoformat(timespec="minutes"),
-            )
+            run = f"{recent[0]['PipelineExecutionArn']}, {recent[0]['PipelineExecutionStatus']}"
+            next_run = (recent[0]["StartTime"] + timedelta(days=cooldown_days)).isoformat(timespec="minutes")
+            log.warning("drift: %s was started already (%s); no other run before %s", pipeline, run, next_run)
             return ""
         stamp = drift.until.strftime("%Y%m%dT%H%M%SZ")
         token = hashlib.sha256(f"{drift.endpoint} {stamp}".encode()).hexdigest()

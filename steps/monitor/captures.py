@@ -44,14 +44,9 @@ def hours_of(until: datetime, hours: int) -> list[str]:
     Captures are written in batches: the last ones of an hour may be in the folder of the next hour, when they were
     written.
     """
-    start = until.astimezone(UTC) - timedelta(hours=hours)
-    end = until.astimezone(UTC) + timedelta(hours=1)
-    hour = start.replace(minute=0, second=0, microsecond=0)
-    folders = []
-    while hour < end:
-        folders.append(hour.strftime("%Y/%m/%d/%H"))
-        hour += timedelta(hours=1)
-    return folders
+    start = (until.astimezone(UTC) - timedelta(hours=hours)).replace(minute=0, second=0, microsecond=0)
+    times = (start + timedelta(hours=hour) for hour in range(hours + 2))
+    return [time.strftime("%Y/%m/%d/%H") for time in times if time < until + timedelta(hours=1)]
 
 
 def read(folder: S3Uri, until: datetime, hours: int, refused: Counter[str]) -> Iterator[CapturedPhoto]:
@@ -136,9 +131,8 @@ def _photos(content_type: str, body: bytes) -> list[bytes]:
 
 def _answers(body: bytes) -> list[tuple[int, float, str]]:
     document = json.loads(body)
-    return [_answer(prediction) for prediction in document.get("predictions", [document])]
-
-
-def _answer(prediction: dict[str, Any]) -> tuple[int, float, str]:
-    count = int(prediction["count"])
-    return count, float(prediction["probabilities"][str(count)]), str(prediction["model_version"])
+    answers = []
+    for prediction in document.get("predictions", [document]):
+        count = int(prediction["count"])
+        answers.append((count, float(prediction["probabilities"][str(count)]), str(prediction["model_version"])))
+    return answers

@@ -47,20 +47,16 @@ def compare(
     (https://www.jstor.org/stable/4615733).
     """
     tests = {name: _test(name, baseline[name], window[name]) for name in baseline}
-    ordered = sorted(tests, key=lambda name: tests[name][2])
-    thresholds: dict[str, float] = {}
-    significant: dict[str, bool] = {}
-    all_significant = True
-    for rank, name in enumerate(ordered):
-        thresholds[name] = level / (len(ordered) - rank)
-        all_significant = all_significant and tests[name][2] <= thresholds[name]
-        significant[name] = all_significant
-    features = []
-    for name, (test, statistic, p_value) in tests.items():
+    features = {}
+    significant = True
+    for rank, name in enumerate(sorted(tests, key=lambda name: tests[name][2])):
+        test, statistic, p_value = tests[name]
+        threshold = level / (len(tests) - rank)
+        significant = significant and p_value <= threshold
         psi = stability_index(name, baseline[name], window[name])
-        drifted = significant[name] and psi >= minimum_psi
-        features.append(FeatureComparison(name, test, statistic, p_value, thresholds[name], psi, drifted))
-    return features
+        drifted = significant and psi >= minimum_psi
+        features[name] = FeatureComparison(name, test, statistic, p_value, threshold, psi, drifted)
+    return [features[name] for name in baseline]
 
 
 def _test(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> tuple[str, float, float]:

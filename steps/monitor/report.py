@@ -15,21 +15,14 @@ from steps.reports.charts import Bar, Drawing, bars, short
 from steps.reports.page import render
 
 TEMPLATE = Path(__file__).with_name("report.html.template")
-TITLES = {
-    "predicted": "Predicted count",
-    "confidence": "Confidence",
-    "brightness": "Brightness",
-    "sharpness": "Sharpness",
-    "pixels": "Size in pixels",
-    "bytes": "Size of the file",
-}
-_UNITS = {
-    "predicted": "objects",
-    "confidence": "probability of the predicted count",
-    "brightness": "mean luma, 0 black to 1 white",
-    "sharpness": "variance of the Laplacian",
-    "pixels": "width times height",
-    "bytes": "bytes",
+# Title and unit of each feature.
+_FEATURES = {
+    "predicted": ("Predicted count", "objects"),
+    "confidence": ("Confidence", "probability of the predicted count"),
+    "brightness": ("Brightness", "mean luma, 0 black to 1 white"),
+    "sharpness": ("Sharpness", "variance of the Laplacian"),
+    "pixels": ("Size in pixels", "width times height"),
+    "bytes": ("Size of the file", "bytes"),
 }
 _MEANING = {
     "ok": "No drift",
@@ -46,7 +39,7 @@ def write_report(
         TEMPLATE,
         drift=drift,
         means={feature.name: (_mean(feature.baseline_mean), _mean(feature.window_mean)) for feature in drift.features},
-        titles=TITLES,
+        titles={name: title for name, (title, _) in _FEATURES.items()},
         meaning=_MEANING[drift.verdict],
         charts=[_chart(name, baseline[name], window[name]) for name in baseline] if window else [],
         time="%Y-%m-%d %H:%M",
@@ -70,4 +63,4 @@ def _chart(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> Drawing:
         Bar(label, round(float(now), 1), mark=round(float(before), 1))
         for label, before, now in zip(labels, *shares, strict=True)
     ]
-    return bars(TITLES[name], _UNITS[name], "% of photos", data, marks="baseline")
+    return bars(*_FEATURES[name], "% of photos", data, marks="baseline")

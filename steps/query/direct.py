@@ -12,7 +12,6 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,7 +20,7 @@ import pyarrow as pa
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.query.inventory import DOCUMENT
-from steps.query.metadata import Item, MalformedError, Metadata, parse
+from steps.query.metadata import MalformedError, Metadata, parse
 from steps.query.objects import ParquetFile, reason_of, upload
 from steps.runtime.s3 import open_store
 
@@ -102,63 +101,41 @@ def consolidate(folder: S3Uri, ids: Iterable[str], output: S3Uri) -> int:
     malformed = 0
     with tempfile.TemporaryDirectory() as scratch:
         parts = _Parts(Path(scratch), output)
-        columns = _Columns()
+        rows: list[tuple[str, Metadata]] = []
         for image_id, metadata in read(folder, ids, parse):
-            path = f"{folder}/{image_id}{DOCUMENT}"
             if isinstance(metadata, str):
-                log.warning("%s is left out: %s", path, metadata)
+                log.warning("%s/%s%s is left out: %s", folder, image_id, DOCUMENT, metadata)
                 malformed += 1
                 continue
-            columns.append(image_id, metadata, path)
-            if len(columns.image_id) == ROWS_PER_GROUP:
-                parts.write(columns.batch())
-                columns = _Columns()
-        parts.write(columns.batch())
+            rows.append((image_id, metadata))
+            if len(rows) == ROWS_PER_GROUP:
+                parts.write(_batch(rows, folder))
+                rows = []
+        parts.write(_batch(rows, folder))
         parts.close()
     return malformed
 
 
-@dataclass
-class _Columns:
-    """Rows of SCHEMA as columns; `items` contains the items of all rows, which end at `ends`."""
-
-    image_id: list[str] = field(default_factory=list)
-    quantity: list[float | None] = field(default_factory=list)
-    kind: list[str] = field(default_factory=list)
-    path: list[str] = field(default_factory=list)
-    ends: list[int] = field(default_factory=lambda: [0])
-    has_no_items: list[bool] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
-
-    def append(self, image_id: str, metadata: Metadata, path: str) -> None:
-        self.image_id.append(image_id)
-        self.quantity.append(metadata.quantity)
-        self.kind.append(metadata.kind)
-        self.path.append(path)
-        self.has_no_items.append(metadata.items is None)
-        self.items += metadata.items or ()
-        self.ends.append(len(self.items))
-
-    def batch(self) -> pa.RecordBatch:
-        values = [
-            pa.array([item.asin for item in self.items], pa.string()),
-            pa.array([item.name for item in self.items], pa.string()),
-            pa.array([item.quantity for item in self.items], pa.int32()),
-        ]
-        items = pa.MapArray.from_arrays(
-            pa.array(self.ends, pa.int32()),
-            pa.array([item.key for item in self.items], pa.string()),
-            pa.StructArray.from_arrays(values, fields=list(_ITEM)),
-            mask=pa.array(self.has_no_items, pa.bool_()),
-        )
-        columns = [
-            pa.array(self.image_id, pa.string()),
-            pa.array(self.quantity, pa.float64()),
-            pa.array(self.kind, pa.string()),
-            items,
-            pa.array(self.path, pa.string()),
-        ]
-        return pa.record_batch(columns, schema=SCHEMA)
+def _batch(rows: list[tuple[str, Metadata]], folder: S3Uri) -> pa.RecordBatch:
+    """(id, metadata) of files in `folder` as columns of SCHEMA."""
+    documents = [metadata for _, metadata in rows]
+    contents = [item for metadata in documents for item in metadata.items or ()]
+    ends = itertools.accumulate((len(metadata.items or ()) for metadata in documents), initial=0)
+    values = [pa.array([getattr(item, field.name) for item in contents], field.type) for field in _ITEM]
+    items = pa.MapArray.from_arrays(
+        pa.array(ends, pa.int32()),
+        pa.array([item.key for item in contents], pa.string()),
+        pa.StructArray.from_arrays(values, fields=list(_ITEM)),
+        mask=pa.array([metadata.items is None for metadata in documents], pa.bool_()),
+    )
+    columns = {
+        "image_id": [image_id for image_id, _ in rows],
+        "quantity": [metadata.quantity for metadata in documents],
+        "quantity_kind": [metadata.kind for metadata in documents],
+        "items": items,
+        "path": [f"{folder}/{image_id}{DOCUMENT}" for image_id, _ in rows],
+    }
+    return pa.record_batch(columns, schema=SCHEMA)
 
 
 class _Parts:

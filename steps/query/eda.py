@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,16 +74,14 @@ def _histogram(athena: Athena, name: str, sql: str) -> Histogram:
 def write(findings: Findings, folder: Path) -> None:
     """Write the numbers of each chart as one Parquet file in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
+    refused = {reason: refusal.photos for reason, refusal in findings.refused.items()}
     tables = {
         "quantities": quantities(findings.counts),
-        "items_per_bin": _pairs(findings.items_per_bin.items(), "items", "photos"),
-        "units_per_item": _pairs(findings.units_per_item.items(), "units", "occurrences"),
-        "photos_per_item": _pairs(findings.photos_per_item.items(), "photos", "items"),
+        "items_per_bin": _table(findings.items_per_bin, "items", "photos"),
+        "units_per_item": _table(findings.units_per_item, "units", "occurrences"),
+        "photos_per_item": _table(findings.photos_per_item, "photos", "items"),
         "refused": pa.table(
-            {
-                "reason": pa.array(findings.refused, pa.string()),
-                "photos": pa.array([refusal.photos for refusal in findings.refused.values()], pa.int64()),
-            }
+            {"reason": pa.array(refused, pa.string()), "photos": pa.array(refused.values(), pa.int64())}
         ),
         "measures": findings.sample.table,
     }
@@ -112,11 +109,5 @@ def quantities(counts: Counts) -> pa.Table:
     )
 
 
-def _pairs(pairs: Iterable[tuple[int | None, int]], first: str, second: str) -> pa.Table:
-    rows = list(pairs)
-    return pa.table(
-        {
-            first: pa.array([pair[0] for pair in rows], pa.int64()),
-            second: pa.array([pair[1] for pair in rows], pa.int64()),
-        }
-    )
+def _table(histogram: Histogram, numbers: str, totals: str) -> pa.Table:
+    return pa.table({numbers: pa.array(histogram, pa.int64()), totals: pa.array(histogram.values(), pa.int64())})

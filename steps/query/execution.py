@@ -96,13 +96,8 @@ class Athena:
         self.executions.append(execution)
         if execution.state != "SUCCEEDED":
             raise QueryFailedError(status.get("StateChangeReason", f"the query is {execution.state}"))
-        log.info(
-            "%s: %d ms, %d bytes scanned (query %s)",
-            name,
-            execution.engine_milliseconds,
-            execution.data_scanned_bytes,
-            query_id,
-        )
+        used = execution.engine_milliseconds, execution.data_scanned_bytes
+        log.info("%s: %d ms, %d bytes scanned (query %s)", name, *used, query_id)
         return query_id
 
     def rows(self, name: str, sql: str) -> Iterator[dict[str, str | None]]:
@@ -117,11 +112,8 @@ class Athena:
 
         with service_errors(f"Athena, {name}"):
             pages = boto3.client("athena").get_paginator("get_query_results").paginate(QueryExecutionId=query_id)
-            lines = (
-                [cell.get("VarCharValue") for cell in row["Data"]]
-                for page in pages
-                for row in page["ResultSet"]["Rows"]
-            )
+            rows = (row["Data"] for page in pages for row in page["ResultSet"]["Rows"])
+            lines = ([cell.get("VarCharValue") for cell in row] for row in rows)
             header = [str(column) for column in next(lines)]
             for line in lines:
                 yield dict(zip(header, line, strict=True))

@@ -6,6 +6,7 @@ from it in batches.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.query.listing import Entry, in_order, list_files
-from steps.query.objects import ParquetFile, upload
+from steps.query.objects import ParquetFile
 
 IMAGES, PHOTO = "bin-images", ".jpg"
 METADATA, DOCUMENT = "metadata", ".json"
@@ -60,10 +61,6 @@ class Inventory:
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(ROWS_PER_GROUP, columns=["image_id", "has_metadata"]):
                 yield from batch["image_id"].filter(batch["has_metadata"]).to_pylist()
-
-    def put(self, folder: S3Uri) -> None:
-        """Upload the file to `folder`, where queries join it."""
-        upload(self.path, folder.join(NAME))
 
 
 def list_inventory(location: S3Uri, scratch: Path) -> Inventory:
@@ -125,8 +122,9 @@ def write(rows: Iterable[Row], path: Path) -> Inventory:
     """Write the rows as a Parquet file; one row group is in memory at a time."""
     file = ParquetFile(path, SCHEMA)
     images = metadata = 0
+    remaining = iter(rows)
     try:
-        for group in _groups(rows):
+        while group := list(itertools.islice(remaining, ROWS_PER_GROUP)):
             images += sum(row.has_image for row in group)
             metadata += sum(row.has_metadata for row in group)
             columns = [
@@ -136,14 +134,3 @@ def write(rows: Iterable[Row], path: Path) -> Inventory:
     finally:
         file.close()
     return Inventory(path, images, metadata)
-
-
-def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    group: list[Row] = []
-    for row in rows:
-        group.append(row)
-        if len(group) == ROWS_PER_GROUP:
-            yield group
-            group = []
-    if group:
-        yield group

@@ -55,17 +55,13 @@ def _ahead(items: Iterable[T]) -> Iterator[T]:
             yield item
 
 
-class OrderError(StepError):
-    """A listing that is not in the order of keys, in which general purpose buckets return it."""
-
-
 def in_order(entries: Iterable[Entry], folder: str) -> Iterator[Entry]:
-    """The entries, checked to be in ascending order of id + ".", the order of their keys. Raises OrderError."""
+    """The entries, checked to be in ascending order of id + ".", the order of their keys. Raises StepError."""
     before = ""
     for entry in entries:
         key = f"{entry.image_id}."
         if key <= before:
-            raise OrderError(
+            raise StepError(
                 f"the listing of {folder}/ contains {key[:-1]!r} after {before[:-1]!r}, which is not the order of keys;"
                 " directory buckets have no order: copy the data to a general purpose bucket"
             )

@@ -78,17 +78,9 @@ def _measures(sample: MeasureSample) -> list[tuple[str, ...]]:
         for unit in pc.unique(table["unit"]).to_pylist():
             has_unit = pc.field("unit").is_null() if unit is None else pc.field("unit") == unit
             values = sorted(table.filter(has_unit)["value"].to_pylist())
-            rows.append(
-                (
-                    measure,
-                    unit or "none",
-                    f"{len(values):,}",
-                    f"{missing:,}",
-                    f"{statistics.median(values):.3g}",
-                    f"{values[int(0.95 * (len(values) - 1))]:.3g}",
-                    f"{values[-1]:.3g}",
-                )
-            )
+            points = (statistics.median(values), values[int(0.95 * (len(values) - 1))], values[-1])
+            numbers = (f"{len(values):,}", f"{missing:,}", *(f"{point:.3g}" for point in points))
+            rows.append((measure, unit or "none", *numbers))
     return rows
 
 

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import tempfile
 import uuid
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from steps.query.eda import Counts, Findings
 from steps.query.execution import Athena, QueryFailedError, service_errors
 from steps.query.inventory import IMAGES, METADATA, Inventory, list_inventory
 from steps.query.metadata import Metadata, parse
+from steps.query.objects import upload
 from steps.query.statements import Tables
 from steps.runtime import container
 
@@ -70,15 +72,6 @@ class Source:
         return statements.bucket_count(self.inventory.metadata)
 
 
-@dataclass(frozen=True)
-class QueryResult:
-    """The reader of the metadata (with the reason, if not Athena), and the results of the queries."""
-
-    reader: Literal["athena", "direct"]
-    reader_reason: str
-    findings: Findings
-
-
 def run(
     *,
     image_location: str,
@@ -96,10 +89,10 @@ def run(
     if maximum_quantity < 1:
         raise StepError(f"--maximum-quantity is {maximum_quantity}; it must be 1 or more")
     raw = S3Uri.parse(image_location)
-    tables = Tables(statements.database_name(database), job_suffix())
+    tables = statements.tables_of(statements.database_name(database), job_suffix())
     outputs = Outputs.declared()
     results = outputs.summary.join("athena")
-    athena = Athena(tables.database, statements.workgroup_name(workgroup), results, timeout_minutes * 60)
+    athena = Athena(database, statements.workgroup_name(workgroup), results, timeout_minutes * 60)
 
     with tempfile.TemporaryDirectory() as scratch:
         inventory = list_inventory(raw, Path(scratch))
@@ -110,7 +103,9 @@ def run(
         # Tables of an earlier attempt of this job that was killed.
         drop(tables)
         try:
-            result = query(athena, tables, Source(raw, inventory), outputs, maximum_quantity)
+            source = Source(raw, inventory)
+            reader, reason = consolidate(athena, tables, source, outputs.metadata)
+            findings = query(athena, tables, source, outputs, maximum_quantity)
             folder = Path(scratch, "labels")
             folder.mkdir()
             published = labels.publish(outputs.staged, outputs.labels, raw, folder)
@@ -124,28 +119,27 @@ def run(
         image_location=image_location,
         data_version=data_version,
         maximum_quantity=maximum_quantity,
-        reader=result.reader,
-        reader_reason=result.reader_reason,
+        reader=reader,
+        reader_reason=reason,
         metadata_files=inventory.metadata,
         images=inventory.images,
-        labels=result.findings.counts.labels,
-        refused=result.findings.refused,
+        labels=findings.counts.labels,
+        refused=findings.refused,
         executions=athena.executions,
     )
-    write_summary(summary, result.findings)
+    write_summary(summary, findings)
     log.info("%d photos have a label, by quantity %s", summary.labelled, summary.labels)
     log.info("left out: %s", {reason: refusal.photos for reason, refusal in summary.refused.items()} or "none")
     return summary
 
 
-def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maximum_quantity: int) -> QueryResult:
-    """Run all statements in order: consolidate, evaluate every id, write the labels, describe them.
+def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maximum_quantity: int) -> Findings:
+    """Run the statements on the consolidated metadata in order: evaluate every id, write the labels, describe them.
 
     Raises QueryFailedError, and StepError if no id can be a label.
     """
-    reader, reason = consolidate(athena, tables, source, outputs.metadata)
     folder = outputs.summary.join("inventory")
-    source.inventory.put(folder)
+    upload(source.inventory.path, folder.join(source.inventory.path.name))
     athena.run("create inventory", statements.create_inventory(tables, folder))
     refused = refusals(athena, tables, source)
     usable = quantities(athena, tables, maximum_quantity)
@@ -158,7 +152,7 @@ def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maxi
         raise StepError(f"no photo below {source.location} has a quantity of 0 to {maximum_quantity} ({reasons})")
     athena.run(LABELS, statements.write_labels(tables, outputs.staged, source.files), [str(maximum_quantity)])
     sample = measures.sample(source.metadata, source.inventory)
-    return QueryResult(reader, reason, eda.collect(athena, tables, counts, refused, sample))
+    return eda.collect(athena, tables, counts, refused, sample)
 
 
 def write_summary(summary: Summary, findings: Findings) -> None:
@@ -214,17 +208,17 @@ def consolidate(
 
 def refusals(athena: Athena, tables: Tables, source: Source) -> dict[str, Refusal]:
     """The ids that cannot be labels, by reason."""
-    totals: dict[str, int] = {}
-    examples: dict[str, list[str]] = {}
+    totals: Counter[str] = Counter()
+    examples: defaultdict[str, list[str]] = defaultdict(list)
     for row in athena.rows("count refused", statements.refused(tables, EXAMPLES)):
         reason = str(row["reason"])
         totals[reason] = int(str(row["total"]))
-        examples.setdefault(reason, []).append(str(row["image_id"]))
+        examples[reason].append(str(row["image_id"]))
     if totals.pop(NULL_QUANTITY, 0):
         del examples[NULL_QUANTITY]
         for image_id, reason in null_or_missing(athena, tables, source):
-            totals[reason] = totals.get(reason, 0) + 1
-            examples[reason] = [*examples.get(reason, []), image_id][:EXAMPLES]
+            totals[reason] += 1
+            examples[reason] = [*examples[reason], image_id][:EXAMPLES]
     return {reason: Refusal(photos=totals[reason], examples=examples[reason]) for reason in sorted(totals)}
 
 
@@ -250,7 +244,7 @@ def drop(tables: Tables) -> None:
     """
     import awswrangler as wr
 
-    for table in tables.all:
+    for table in tables:
         try:
             with service_errors(f"dropping {table}"):
                 wr.catalog.delete_table_if_exists(table.database, table.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
@@ -28,6 +29,11 @@ MOST_FILES = 100
 # https://github.com/amazon-ion/ion-hive-serde/blob/master/docs/type-mapping.md
 _RAW_COLUMNS = """bin_fcsku_data map<string,struct<asin:string,name:string,quantity:int>>,
   expected_quantity decimal(20,10)"""
+_INVENTORY_COLUMNS = """image_id string,
+  has_image boolean,
+  has_metadata boolean,
+  image_etag string,
+  image_bytes bigint"""
 _METADATA_COLUMNS = """image_id string,
   quantity double,
   quantity_kind string,
@@ -80,65 +86,41 @@ class Table:
         return f"`{self.database}`.`{self.name}`"
 
 
-@dataclass(frozen=True)
-class Tables:
-    """The tables of one run: `suffix` distinguishes runs that share a database."""
+class Tables(NamedTuple):
+    """The tables of one run."""
 
-    database: str
-    suffix: str
+    raw: Table
+    """The metadata files."""
+    inventory: Table
+    """The ids in the listings of the two folders."""
+    metadata: Table
+    """The consolidated metadata."""
+    labels: Table
+    """The labelled photos."""
 
-    @property
-    def raw(self) -> Table:
-        """The metadata files."""
-        return self._table("raw")
 
-    @property
-    def inventory(self) -> Table:
-        """The ids in the listings of the two folders."""
-        return self._table("inventory")
-
-    @property
-    def metadata(self) -> Table:
-        """The consolidated metadata."""
-        return self._table("metadata")
-
-    @property
-    def labels(self) -> Table:
-        """The labelled photos."""
-        return self._table("labels")
-
-    @property
-    def all(self) -> tuple[Table, ...]:
-        """Every table."""
-        return (self.raw, self.inventory, self.metadata, self.labels)
-
-    def _table(self, kind: str) -> Table:
-        return Table(self.database, f"{kind}_{self.suffix}")
+def tables_of(database: str, suffix: str) -> Tables:
+    """The tables of the run in a database; `suffix` distinguishes runs that share it."""
+    return Tables(*(Table(database, f"{kind}_{suffix}") for kind in Tables._fields))
 
 
 def create_raw(tables: Tables, metadata: S3Uri) -> str:
     """The external table over the JSON files."""
-    return (
-        f"CREATE EXTERNAL TABLE {tables.raw.ddl} (\n  {_RAW_COLUMNS}\n)\nSTORED AS ION\nLOCATION '{folder(metadata)}'"
-    )
+    return _external(tables.raw, _RAW_COLUMNS, "ION", metadata)
 
 
 def create_inventory(tables: Tables, location: S3Uri) -> str:
     """The external table over the inventory."""
-    return (
-        f"CREATE EXTERNAL TABLE {tables.inventory.ddl} (\n"
-        "  image_id string,\n  has_image boolean,\n  has_metadata boolean,\n"
-        "  image_etag string,\n  image_bytes bigint\n)\n"
-        f"STORED AS PARQUET\nLOCATION '{folder(location)}'"
-    )
+    return _external(tables.inventory, _INVENTORY_COLUMNS, "PARQUET", location)
 
 
 def create_metadata(tables: Tables, location: S3Uri) -> str:
     """The external table over consolidated metadata that this step wrote instead of Athena."""
-    return (
-        f"CREATE EXTERNAL TABLE {tables.metadata.ddl} (\n  {_METADATA_COLUMNS}\n)\n"
-        f"STORED AS PARQUET\nLOCATION '{folder(location)}'"
-    )
+    return _external(tables.metadata, _METADATA_COLUMNS, "PARQUET", location)
+
+
+def _external(table: Table, columns: str, storage: str, location: S3Uri) -> str:
+    return f"CREATE EXTERNAL TABLE {table.ddl} (\n  {columns}\n)\nSTORED AS {storage}\nLOCATION '{folder(location)}'"
 
 
 def _parquet(location: S3Uri, files: int) -> str:
@@ -259,36 +241,31 @@ WHERE reason IS NULL AND quantity <= ?"""  # noqa: S608
 
 def items_per_bin(tables: Tables, most: int) -> str:
     """Labelled photos by their number of different items; all numbers from `most` on are one row."""
-    capped = _capped("cardinality(asins)", most)
-    return f"""SELECT {capped} AS number, count(*) AS total
-FROM {tables.labels}
-GROUP BY {capped}
-ORDER BY 1"""  # noqa: S608
+    return _histogram("cardinality(asins)", most, str(tables.labels))
 
 
 def units_per_item(tables: Tables, most: int) -> str:
     """Occurrences of an item in a labelled bin by units; all numbers from `most` on are one row, NULL is unknown."""
-    capped = _capped("units", most)
-    return f"""SELECT {capped} AS number, count(*) AS total
-FROM (
+    bins = f"""(
   SELECT transform(map_values(document.items), item -> item.quantity) AS quantities
   FROM {tables.labels} AS labelled
   JOIN {tables.metadata} AS document ON document.image_id = labelled.image_id
 ) AS bins
-CROSS JOIN UNNEST(quantities) AS item(units)
-GROUP BY {capped}
-ORDER BY 1"""  # noqa: S608
+CROSS JOIN UNNEST(quantities) AS item(units)"""  # noqa: S608
+    return _histogram("units", most, bins)
 
 
 def photos_per_item(tables: Tables, most: int) -> str:
     """Items by the number of labelled photos that show them; all numbers from `most` on are one row."""
-    capped = _capped("photos", most)
-    return f"""SELECT {capped} AS number, count(*) AS total
-FROM (
+    shown = f"""(
   SELECT asin, count(*) AS photos
   FROM {tables.labels}
   CROSS JOIN UNNEST(asins) AS item(asin)
   GROUP BY asin
-) AS shown
-GROUP BY {capped}
-ORDER BY 1"""  # noqa: S608
+) AS shown"""  # noqa: S608
+    return _histogram("photos", most, shown)
+
+
+def _histogram(value: str, most: int, source: str) -> str:
+    capped = _capped(value, most)
+    return f"SELECT {capped} AS number, count(*) AS total\nFROM {source}\nGROUP BY {capped}\nORDER BY 1"

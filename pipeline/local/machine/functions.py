@@ -59,9 +59,17 @@ class Functions:
         if config is not None and created != self._exists(name):
             self._queues[name] = config.get("TargetArn", "")
 
-    def check(self, name: str) -> None:
-        """Raise ServiceError if there is no such function."""
-        self._find(name)
+    def check(self, name: str) -> Any:
+        """The function as moto has it. Raises ServiceError if there is none."""
+        from moto.awslambda.models import lambda_backends
+        from werkzeug.exceptions import HTTPException
+
+        backend = lambda_backends[self._context.account_id][self._context.region]
+        try:
+            return backend.get_function(name)
+        except (HTTPException, ValueError):
+            arn = self._context.arn("lambda", f"function:{name}")
+            raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}", 404) from None
 
     def invoke_later(self, name: str, payload: bytes) -> None:
         """Run the function in the background, with retries. Raises ServiceError if there is no such function."""
@@ -94,7 +102,7 @@ class Functions:
 
     def invoke(self, name: str, payload: bytes, request_id: str = "") -> Result:
         """Run the function once and wait. Raises ServiceError if there is no such function."""
-        function = self._find(name)
+        function = self.check(name)
         request_id = request_id or str(uuid.uuid4())
         group, stream = f"/aws/lambda/{name}", f"local/[$LATEST]{request_id[:8]}"
         environment = {
@@ -116,9 +124,9 @@ class Functions:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            message = f"Task timed out after {function.timeout}.00 seconds"
-            self._logs.write(group, stream, f"{request_id} {message}")
-            return Result(json.dumps({"errorMessage": f"{request_id} {message}"}).encode(), "Unhandled")
+            message = f"{request_id} Task timed out after {function.timeout}.00 seconds"
+            self._logs.write(group, stream, message)
+            return Result(json.dumps({"errorMessage": message}).encode(), "Unhandled")
         for line in done.stderr.decode(errors="replace").splitlines():
             self._logs.write(group, stream, line)
         self._logs.write(group, stream, f"END RequestId: {request_id}")
@@ -135,17 +143,6 @@ class Functions:
         except ServiceError:
             return False
         return True
-
-    def _find(self, name: str) -> Any:
-        from moto.awslambda.models import lambda_backends
-        from werkzeug.exceptions import HTTPException
-
-        backend = lambda_backends[self._context.account_id][self._context.region]
-        try:
-            return backend.get_function(name)
-        except (HTTPException, ValueError):
-            arn = self._context.arn("lambda", f"function:{name}")
-            raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}", 404) from None
 
     def _code(self, function: Any) -> Path:
         """The unpacked zip, in a folder named by its hash."""

@@ -60,10 +60,8 @@ class ImageRegistry:
 
     def entry_point(self, uri: str) -> list[str]:
         """The words of the ENTRYPOINT in the image's Dockerfile. Raises ImageNotFoundError."""
-        dockerfiles = sorted(self.locate(uri).glob("containers/*/Dockerfile"))
-        for dockerfile in dockerfiles:
+        for dockerfile in sorted(self.locate(uri).glob("containers/*/Dockerfile")):
             for line in reversed(dockerfile.read_text().splitlines()):
                 if line.startswith("ENTRYPOINT"):
-                    words = json.loads(line.removeprefix("ENTRYPOINT"))
-                    return [str(word) for word in words]
+                    return [str(word) for word in json.loads(line.removeprefix("ENTRYPOINT"))]
         raise ImageNotFoundError(f"image {uri} has no ENTRYPOINT")

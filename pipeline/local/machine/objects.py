@@ -13,8 +13,8 @@ import shutil
 import signal
 import subprocess
 import sysconfig
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -33,17 +33,8 @@ ATTEMPTS = 3
 # The flags of the inner ports. Without its web page the admin server opens its gRPC port only, but its HTTP port must
 # be set as well: otherwise two servers on one machine both reserve the default, and one changes to other ports.
 _SILENT = "admin.port"
-_INNER = (
-    "s3.port.grpc",
-    "master.port",
-    "master.port.grpc",
-    "volume.port",
-    "volume.port.grpc",
-    "filer.port",
-    "filer.port.grpc",
-    _SILENT,
-    "admin.port.grpc",
-)
+_SERVERS = ("master", "volume", "filer", "admin")
+_INNER = ("s3.port.grpc", *(f"{server}.{port}" for server in _SERVERS for port in ("port", "port.grpc")))
 _FLAGS = (
     "-ip=127.0.0.1",
     "-ip.bind=127.0.0.1",
@@ -60,8 +51,6 @@ _FLAGS = (
     # There is no other volume server to wait for.
     "-volume.preStopSeconds=0",
 )
-
-
 PID_FILE = "server.pid"
 
 
@@ -76,13 +65,13 @@ class ObjectStore:
         self.port = port
         self.access_key = access_key
         self.secret_key = secret_key
+        self.endpoint = f"http://{LOOPBACK}:{port}"
+        self.log_file = self.directory / "server.log"
+        """The server's output since its last start."""
+        self._pid_file = self.directory / PID_FILE
+        self._ports_file = self.directory / "ports.json"
         self._process: psutil.Popen | None = None
         self._inner: dict[str, int] = {}
-
-    @property
-    def endpoint(self) -> str:
-        """The endpoint URL of S3 clients."""
-        return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -93,11 +82,6 @@ class ObjectStore:
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_DEFAULT_REGION": REGION,
         }
-
-    @property
-    def log_file(self) -> Path:
-        """The server's output since its last start."""
-        return self.directory / "server.log"
 
     def start(self) -> None:
         """Start the server and return when it answers.
@@ -138,14 +122,6 @@ class ObjectStore:
             # The server leaves these files, and a later server on the same port would fail at another user's.
             for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108  # the server's own choice
                 path.unlink(missing_ok=True)
-
-    @property
-    def _pid_file(self) -> Path:
-        return self.directory / PID_FILE
-
-    @property
-    def _ports_file(self) -> Path:
-        return self.directory / "ports.json"
 
     def _launch(self) -> None:
         ports = {"s3.port": self.port, **self._inner}
@@ -202,29 +178,19 @@ class ObjectStore:
 
         Before that, up to five seconds after S3 answers, the server lists its objects but fails to read them.
         """
-        connection = http.client.HTTPConnection(LOOPBACK, self._inner["master.port"], timeout=5)
-        try:
-            connection.request("GET", "/dir/status")
-            return bool(json.load(connection.getresponse())["Topology"]["DataCenters"])
-        except (OSError, http.client.HTTPException, json.JSONDecodeError):
-            return False
-        finally:
-            connection.close()
+        with closing(http.client.HTTPConnection(LOOPBACK, self._inner["master.port"], timeout=5)) as connection:
+            try:
+                connection.request("GET", "/dir/status")
+                return bool(json.load(connection.getresponse())["Topology"]["DataCenters"])
+            except (OSError, http.client.HTTPException, json.JSONDecodeError):
+                return False
 
     def _answers(self) -> bool:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            self._client().list_buckets()
-        except (BotoCoreError, ClientError):
-            return False
-        return True
-
-    def _client(self) -> Any:
         import boto3
         from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
 
-        return boto3.client(
+        client = boto3.client(
             "s3",
             endpoint_url=self.endpoint,
             aws_access_key_id=self.access_key,
@@ -232,6 +198,11 @@ class ObjectStore:
             region_name=REGION,
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5),
         )
+        try:
+            client.list_buckets()
+        except (BotoCoreError, ClientError):
+            return False
+        return True
 
     def _choose_inner_ports(self) -> dict[str, int]:
         """The ports of the last start if they are free, or new ones. They are stored for the next start."""

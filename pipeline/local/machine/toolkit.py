@@ -56,12 +56,8 @@ def command(hyperparameters: dict[str, str], image: Path, cluster: Cluster) -> l
 
 
 def _arguments(hyperparameters: dict[str, str]) -> list[str]:
-    own = {
-        name: value
-        for name, value in hyperparameters.items()
-        if not name.startswith(OWN) and name != "_tuning_objective_metric"
-    }
-    return [part for name in sorted(own) for part in (f"--{name}", own[name])]
+    names = sorted(hyperparameters.keys() - {"_tuning_objective_metric"})
+    return [part for name in names if not name.startswith(OWN) for part in (f"--{name}", hyperparameters[name])]
 
 
 def _true(hyperparameters: dict[str, str], name: str) -> bool:

@@ -45,16 +45,10 @@ class Capture:
             return
         at = time.time()
         data = {}
-        for mode, name, (content_type, body) in (
-            ("Input", "endpointInput", sent),
-            ("Output", "endpointOutput", received),
-        ):
+        for mode, (content_type, body) in (("Input", sent), ("Output", received)):
             if mode in self._modes:
-                data[name] = {
-                    "observedContentType": content_type,
-                    "mode": mode.upper(),
-                    **self._encoded(content_type, body),
-                }
+                description = {"observedContentType": content_type, "mode": mode.upper()}
+                data[f"endpoint{mode}"] = {**description, **self._encoded(content_type, body)}
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
         metadata = {"eventId": str(uuid.uuid4()), "inferenceTime": stamp}
         line = json.dumps({"captureData": data, "eventMetadata": metadata, "eventVersion": "0"})

@@ -20,10 +20,10 @@ from pipeline.local.machine.image_store import ImageNotFoundError
 from pipeline.local.sagemaker.capture import Capture
 from pipeline.local.sagemaker.jobs import REASON_LIMIT, JobServices
 from pipeline.local.sagemaker.models import Models
-from pipeline.local.sagemaker.resources import chosen, could_not_find, invalid, listing, selected
+from pipeline.local.sagemaker.resources import chosen, could_not_find, invalid, listing, selected, stored
 from pipeline.local.sagemaker.rollout import Policy, Traffic, roll_out
 from pipeline.local.sagemaker.serving import Answer, ServingError, Variant
-from pipeline.local.sagemaker.tags import delete_tags
+from pipeline.local.sagemaker.tags import delete_tagged
 
 log = logging.getLogger(__name__)
 
@@ -92,25 +92,19 @@ class Endpoints:
             before = self._models.config(document["EndpointConfigName"])["ProductionVariants"][0]
             if "ServerlessConfig" in variant and "ServerlessConfig" not in before:
                 # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-update.html
-                raise invalid(
-                    f"Cannot update endpoint {name!r}: instances cannot be converted to a serverless variant."
-                )
+                reason = "instances cannot be converted to a serverless variant"
+                raise invalid(f"Cannot update endpoint {name!r}: {reason}.")
             if "DeploymentConfig" in request and variant["VariantName"] != before["VariantName"]:
                 raise invalid("Deployment guardrails require that the variant's name stays the same.")
 
-        arn = self._claim(
-            name,
-            check,
-            EndpointStatus="Updating",
-            PendingConfig=config,
-            LastDeploymentConfig=request.get("DeploymentConfig"),
-        )
+        deployment = request.get("DeploymentConfig")
+        arn = self._claim(name, check, EndpointStatus="Updating", PendingConfig=config, LastDeploymentConfig=deployment)
         self._in_background(name, lambda: self._deploy(name, config, policy))
         return {"EndpointArn": arn}
 
     def _describe(self, request: Request) -> Request:
         name = request["EndpointName"]
-        document = self._get(name)
+        document = stored(self._context.store, ENDPOINT, name, self._could_not_find(name))
         live = self._live.get(name)
         if pending := document.pop("PendingConfig", None):
             (production,) = self._models.config(pending)["ProductionVariants"]
@@ -140,8 +134,7 @@ class Endpoints:
     def _delete(self, request: Request) -> Request:
         name = request["EndpointName"]
         arn = self._claim(name, lambda _: None, EndpointStatus="Deleting")
-        self._context.store.delete(ENDPOINT, name)
-        delete_tags(self._context.store, arn)
+        delete_tagged(self._context.store, ENDPOINT, name, arn)
         if live := self._live.pop(name, None):
             self._stop(live)
         return {}
@@ -150,11 +143,9 @@ class Endpoints:
         """Send a request to the endpoint. Returns the variant's name and the container's answer."""
         live = self._live.get(name)
         if live is None:
-            document = self._context.store.get(ENDPOINT, name)
-            if document is None:
-                message = f"Endpoint {name} of account {self._context.account_id} not found."
-            else:
-                message = f"Endpoint {name} is {document['EndpointStatus']}, not InService."
+            missing = f"Endpoint {name} of account {self._context.account_id} not found."
+            document = stored(self._context.store, ENDPOINT, name, ServiceError("ValidationError", missing))
+            message = f"Endpoint {name} is {document['EndpointStatus']}, not InService."
             raise ServiceError("ValidationError", message)
         if len(body) > live.payload_limit:
             message = f"The body has {len(body)} bytes; at most {live.payload_limit} are accepted."
@@ -244,13 +235,9 @@ class Endpoints:
         document = self._models.config(config)
         capture = document.get("DataCaptureConfig", {})
         serverless = "ServerlessConfig" in document["ProductionVariants"][0]
-        return _Live(
-            traffic=traffic,
-            capture=Capture(self._services.s3, capture, name, traffic.in_service.name)
-            if capture.get("EnableCapture", bool(capture))
-            else None,
-            payload_limit=SERVERLESS_PAYLOAD_LIMIT if serverless else PAYLOAD_LIMIT,
-        )
+        enabled = capture.get("EnableCapture", bool(capture))
+        captured = Capture(self._services.s3, capture, name, traffic.in_service.name) if enabled else None
+        return _Live(traffic, captured, SERVERLESS_PAYLOAD_LIMIT if serverless else PAYLOAD_LIMIT)
 
     def _start_variant(self, name: str, config: str) -> Variant:
         production = self._models.config(config)["ProductionVariants"][0]
@@ -266,12 +253,6 @@ class Endpoints:
             for live in list(self._live.values()):
                 if live.capture:
                     live.capture.flush_when_due()
-
-    def _get(self, name: str) -> Request:
-        document = self._context.store.get(ENDPOINT, name)
-        if document is None:
-            raise self._could_not_find(name)
-        return document
 
     def _could_not_find(self, name: str) -> ServiceError:
         return could_not_find(ENDPOINT, self._context.arn("sagemaker", f"{ENDPOINT}/{name}"))

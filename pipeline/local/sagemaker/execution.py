@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.aws import expressions, step_cache
@@ -40,22 +41,17 @@ class PlannedStep:
 
 def plan(steps: list[Step]) -> dict[str, PlannedStep]:
     """All steps by name, including those in branches of conditions."""
-    planned: dict[str, PlannedStep] = {}
-    for step, condition, branch in _flatten(steps, None, True):
-        arguments = step.get("Arguments", {})
-        if step["Type"] == "Condition":
-            arguments = arguments["Conditions"]
-        waits = {*expressions.references(arguments), *step.get("DependsOn", [])}
-        planned[step["Name"]] = PlannedStep(step, frozenset(waits), condition, branch)
-    return planned
+    return {planned.step["Name"]: planned for planned in _plan(steps, None, True)}
 
 
-def _flatten(steps: list[Step], condition: str | None, branch: bool) -> Iterator[tuple[Step, str | None, bool]]:
+def _plan(steps: list[Step], condition: str | None, branch: bool) -> Iterator[PlannedStep]:
     for step in steps:
-        yield step, condition, branch
-        if step["Type"] == "Condition":
-            yield from _flatten(step["Arguments"].get("IfSteps", []), step["Name"], True)
-            yield from _flatten(step["Arguments"].get("ElseSteps", []), step["Name"], False)
+        arguments, is_condition = step.get("Arguments", {}), step["Type"] == "Condition"
+        references = expressions.references(arguments["Conditions"] if is_condition else arguments)
+        yield PlannedStep(step, frozenset({*references, *step.get("DependsOn", [])}), condition, branch)
+        if is_condition:
+            yield from _plan(arguments.get("IfSteps", []), step["Name"], True)
+            yield from _plan(arguments.get("ElseSteps", []), step["Name"], False)
 
 
 def cache_key(step_type: str, arguments: dict[str, Any]) -> str | None:
@@ -96,7 +92,6 @@ class Execution:
         self._document = self._load()
         self._planned = plan(json.loads(self._document["PipelineDefinition"])["Steps"])
         self._stop = threading.Event()
-        self._failed = False
         self._failure = ""
 
     def stop(self) -> None:
@@ -124,12 +119,11 @@ class Execution:
         except Exception as error:
             log.exception("execution %s", self._id)
             self._fail(f"InternalServerError: {type(error).__name__}: {error}")
-        if self._stop.is_set():
-            self._end("Stopped")
-        elif self._failed:
-            self._end("Failed", self._failure)
-        else:
-            self._end("Succeeded")
+        status = "Stopped" if self._stop.is_set() else "Failed" if self._failure else "Succeeded"
+        changes = {"PipelineExecutionStatus": status, "LastModifiedTime": now(), "EndTime": now()}
+        if status == "Failed":
+            changes["FailureReason"] = self._failure[:REASON_LIMIT]
+        self._on_change(self._context.store.update(KIND, self._id, lambda document: document.update(changes)))
 
     def _steps(self) -> dict[str, Any]:
         steps: dict[str, Any] = self._load()["Steps"]
@@ -146,9 +140,7 @@ class Execution:
         steps = self._steps()
         if planned.condition is not None:
             condition = steps.get(planned.condition, {})
-            if condition.get("StepStatus") != "Succeeded":
-                return False
-            if (condition["Metadata"]["Condition"]["Outcome"] == "True") != planned.branch:
+            if condition.get("StepStatus") != "Succeeded" or condition["Properties"]["Outcome"] != planned.branch:
                 return False
         return all(steps.get(name, {}).get("StepStatus") == "Succeeded" for name in planned.waits_for)
 
@@ -161,12 +153,11 @@ class Execution:
                 self._execute(step, arguments)
         except StepStoppedError:
             self._set(name, StepStatus="Stopped", EndTime=now())
-        except (StepFailedError, expressions.ResolutionError) as error:
-            self._set(name, StepStatus="Failed", EndTime=now(), FailureReason=str(error)[:REASON_LIMIT])
-            self._fail(f"Step {name} failed: {error}")
         except Exception as error:
-            log.exception("step %s of execution %s", name, self._id)
-            reason = f"InternalServerError: {type(error).__name__}: {error}"
+            reason = str(error)
+            if not isinstance(error, StepFailedError | expressions.ResolutionError):
+                log.exception("step %s of execution %s", name, self._id)
+                reason = f"InternalServerError: {type(error).__name__}: {error}"
             self._set(name, StepStatus="Failed", EndTime=now(), FailureReason=reason[:REASON_LIMIT])
             self._fail(f"Step {name} failed: {reason}")
 
@@ -184,13 +175,9 @@ class Execution:
         if key is None:
             return False
         self._set(step["Name"], CacheKey=key)
-        earlier = [
-            execution
-            for execution in self._context.store.list(KIND)
-            if execution["PipelineName"] == self._document["PipelineName"] and execution["ExecutionId"] != self._id
-        ]
-        source = find_cached(earlier, step, key, now())
-        if source is None:
+        pipeline, executions = self._document["PipelineName"], self._context.store.list(KIND)
+        earlier = [run for run in executions if run["PipelineName"] == pipeline and run["ExecutionId"] != self._id]
+        if (source := find_cached(earlier, step, key, now())) is None:
             return False
         before = source["Steps"][step["Name"]]
         self._set(
@@ -225,27 +212,21 @@ class Execution:
         return expressions.Values(
             parameters=document["Parameters"],
             execution={
-                "PipelineName": document["PipelineName"],
-                "PipelineArn": document["PipelineArn"],
+                **{key: document[key] for key in ("PipelineName", "PipelineArn", "PipelineExecutionArn")},
                 "PipelineExecutionId": self._id,
-                "PipelineExecutionArn": document["PipelineExecutionArn"],
                 "StartDateTime": _iso(document["CreationTime"]),
                 "CurrentDateTime": _iso(now()),
             },
-            properties=self._properties,
+            properties=lambda step: self._steps()[step]["Properties"],
             property_file=self._property_file,
         )
-
-    def _properties(self, step: str) -> dict[str, Any]:
-        properties: dict[str, Any] = self._steps()[step]["Properties"]
-        return properties
 
     def _property_file(self, step: str, file: str) -> Any:
         """Read a property file from the step's output in S3, as the service does for a condition."""
         files = {entry["PropertyFileName"]: entry for entry in self._planned[step].step.get("PropertyFiles", [])}
         entry = files[file]
         path = f"ProcessingOutputConfig.Outputs['{entry['OutputName']}'].S3Output.S3Uri"
-        uri = S3Uri.parse(expressions.walk(self._properties(step), path)).join(entry["FilePath"])
+        uri = S3Uri.parse(expressions.walk(self._steps()[step]["Properties"], path)).join(entry["FilePath"])
         s3 = self._context.client("s3")
         try:
             body = s3.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read()
@@ -270,14 +251,7 @@ class Execution:
             self._on_change({**document, "ChangedStep": name})
 
     def _fail(self, reason: str) -> None:
-        self._failed = True
         self._failure = self._failure or reason
-
-    def _end(self, status: str, reason: str = "") -> None:
-        changes = {"PipelineExecutionStatus": status, "LastModifiedTime": now(), "EndTime": now()}
-        if reason:
-            changes["FailureReason"] = reason[:REASON_LIMIT]
-        self._on_change(self._context.store.update(KIND, self._id, lambda document: document.update(changes)))
 
 
 def _retry_delay(step: Step, exception_type: str, attempt: int, elapsed: float) -> float | None:
@@ -300,6 +274,4 @@ def _refuse_constant(name: str) -> float:
 
 
 def _iso(at: float) -> str:
-    import datetime
-
-    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat()
+    return datetime.fromtimestamp(at, UTC).isoformat()

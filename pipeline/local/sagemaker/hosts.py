@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.local.machine.containers import Container
+from pipeline.local.sagemaker.jobs import JobFailedError
 
 
 def run_instances(
@@ -64,11 +65,14 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value))
 
 
-def exit_message(statuses: dict[str, int], bases: dict[str, Path], file: str) -> tuple[str, int]:
-    """Content of the first failed instance's failure file, and its exit status."""
+def check_statuses(statuses: dict[str, int], bases: dict[str, Path], file: str) -> None:
+    """Raise JobFailedError if an instance failed, with its exit status and the content of its failure file."""
     # An instance that was ended because another one failed wrote no message: those with one come first.
     failed = [host for host, status in statuses.items() if status != 0]
     failed.sort(key=lambda host: not (bases[host] / "output" / file).exists())
-    path = bases[failed[0]] / "output" / file
-    message = path.read_text(errors="replace").strip() if path.exists() else ""
-    return message, statuses[failed[0]]
+    if failed:
+        host = failed[0]
+        path = bases[host] / "output" / file
+        message = path.read_text(errors="replace").strip() if path.exists() else ""
+        reason = f"AlgorithmError: {message or 'See job logs'}, exit code: {statuses[host]}"
+        raise JobFailedError(reason, message)

@@ -12,8 +12,9 @@ from typing import ClassVar
 
 from pipeline.local.context import Context, Request, now
 from pipeline.local.logs import Logs
+from pipeline.local.machine import transfer
 from pipeline.local.machine.image_store import ImageNotFoundError, ImageRegistry
-from pipeline.local.sagemaker.resources import could_not_find, described, in_use, listing, selected
+from pipeline.local.sagemaker.resources import could_not_find, described, in_use, listing, selected, stored
 
 log = logging.getLogger(__name__)
 
@@ -66,32 +67,17 @@ class Jobs:
     def __init__(self, services: JobServices) -> None:
         self._services = services
         self._context = services.context
+        self.job = f"{self.prefix}Job"
+        """`ProcessingJob`, for one; the members with a job's name, ARN and status start with it."""
+        self.name_member, self.arn_member, self.status_member = (
+            f"{self.job}{part}" for part in ("Name", "Arn", "Status")
+        )
         self._stops: dict[str, threading.Event] = {}
         """An event per running job: the job ends once it is set."""
         self._threads: dict[str, threading.Thread] = {}
         for document in self._context.store.list(self.kind):
             if document[self.status_member] not in TERMINAL:
                 self.finish(document[self.name_member], "Failed", FailureReason="The local cloud was stopped.")
-
-    @property
-    def job(self) -> str:
-        """`ProcessingJob`, for one."""
-        return f"{self.prefix}Job"
-
-    @property
-    def name_member(self) -> str:
-        """The member with a job's name."""
-        return f"{self.job}Name"
-
-    @property
-    def arn_member(self) -> str:
-        """The member with a job's ARN."""
-        return f"{self.job}Arn"
-
-    @property
-    def status_member(self) -> str:
-        """The member with a job's status."""
-        return f"{self.job}Status"
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Handlers by operation."""
@@ -101,8 +87,6 @@ class Jobs:
             f"List{self.job}s": self.list_jobs,
             f"Stop{self.job}": self.stop,
         }
-
-    # ------------------------------------------------------------------------------------ what a kind adds
 
     def prepare(self, document: Request) -> None:
         """Complete a new job's document. Raises ServiceError for a request that is refused."""
@@ -114,16 +98,10 @@ class Jobs:
     def on_stopping(self, document: Request) -> None:
         """Change the document of a job that begins to stop."""
 
-    # ------------------------------------------------------------------------------------------ operations
-
-    def create(self, request: Request) -> Request:
-        """Start the job in the background."""
-        return self.start(request)
-
-    def start(self, request: Request, **more: object) -> Request:
-        """As `create`, with `more` members in the job's description."""
-        name, arn, created = request[self.name_member], self.arn(request[self.name_member]), now()
-        times = {"CreationTime": created, "LastModifiedTime": created}
+    def create(self, request: Request, **more: object) -> Request:
+        """Start the job in the background, with `more` members in its description."""
+        name, arn = request[self.name_member], self.arn(request[self.name_member])
+        times = dict.fromkeys(("CreationTime", "LastModifiedTime"), now())
         document = {**request, **more, self.arn_member: arn, self.status_member: "InProgress", **times}
         document.pop("Tags", None)
         self.prepare(document)
@@ -175,8 +153,6 @@ class Jobs:
         for thread in list(self._threads.values()):
             thread.join(CLOSE_SECONDS)
 
-    # ---------------------------------------------------------------------------------------------- a job
-
     def arn(self, name: str) -> str:
         """ARN of a job: `processing-job/NAME`, for one."""
         resource = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", self.job).lower()
@@ -184,10 +160,7 @@ class Jobs:
 
     def document(self, name: str) -> Request:
         """The job in the store. Raises ServiceError if there is none."""
-        document = self._context.store.get(self.kind, name)
-        if document is None:
-            raise could_not_find("requested job with name", name)
-        return document
+        return stored(self._context.store, self.kind, name, could_not_find("requested job with name", name))
 
     def summarized(self, document: Request) -> Request:
         """The document with the members that only a kind's summaries have."""
@@ -208,6 +181,11 @@ class Jobs:
             return self._services.images.locate(uri)
         except ImageNotFoundError as error:
             raise JobFailedError(f"ClientError: {error}") from error
+
+    def download(self, uri: str, folder: Path, share: tuple[int, int] = (0, 1)) -> None:
+        """Copy an input into `folder`; `share` is that of `transfer.download`. Raises JobFailedError if it is empty."""
+        if not transfer.download(self._services.s3, uri, folder, share=share):
+            raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
 
     def _run(self, name: str, request: Request) -> None:
         stop = self._stops[name]

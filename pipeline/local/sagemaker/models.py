@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from pipeline.local.context import Context, Request, now
 from pipeline.local.sagemaker.registry import ModelRegistry
-from pipeline.local.sagemaker.resources import invalid, listing, selected
-from pipeline.local.sagemaker.tags import delete_tags
+from pipeline.local.sagemaker.resources import could_not_find, invalid, listing, selected, stored
+from pipeline.local.sagemaker.tags import delete_tagged
 
 MODEL, CONFIG = "model", "endpoint-config"
 
@@ -84,16 +84,11 @@ class Models:
         return {"EndpointConfigArn": self._new(CONFIG, request["EndpointConfigName"], request, "EndpointConfigArn")}
 
     def _get(self, kind: str, name: str) -> Request:
-        document = self._context.store.get(kind, name)
-        if document is None:
-            arn = self._context.arn("sagemaker", f"{kind}/{name}")
-            raise invalid(f'Could not find {kind.replace("-", " ")} "{arn}".')
-        return document
+        missing = could_not_find(kind.replace("-", " "), self._context.arn("sagemaker", f"{kind}/{name}"))
+        return stored(self._context.store, kind, name, missing)
 
     def _delete(self, kind: str, name: str, arn_field: str) -> Request:
-        arn = self._get(kind, name)[arn_field]
-        self._context.store.delete(kind, name)
-        delete_tags(self._context.store, arn)
+        delete_tagged(self._context.store, kind, name, self._get(kind, name)[arn_field])
         return {}
 
     def _new(self, kind: str, name: str, request: Request, arn_field: str) -> str:

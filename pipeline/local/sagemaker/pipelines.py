@@ -12,9 +12,9 @@ from pipeline.local.context import Context, Request, ServiceError, now, random_i
 from pipeline.local.events import Events
 from pipeline.local.sagemaker.execution import KIND as EXECUTION
 from pipeline.local.sagemaker.execution import Execution
-from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, not_found, page
+from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, not_found, page, stored
 from pipeline.local.sagemaker.steps import StepRunners
-from pipeline.local.sagemaker.tags import delete_tags
+from pipeline.local.sagemaker.tags import delete_tagged
 
 PIPELINE = "pipeline"
 
@@ -107,16 +107,14 @@ class Pipelines:
 
     def _describe(self, request: Request) -> Request:
         document = self._pipeline(request["PipelineName"])
-        runs = self._runs(document["PipelineName"])
-        if runs:
+        if runs := self._runs(document["PipelineName"]):
             document["LastRunTime"] = runs[-1]["CreationTime"]
         return document
 
     def _list_pipelines(self, request: Request) -> Request:
         prefix = request.get("PipelineNamePrefix", "")
-        pipelines = [
-            document for document in self._context.store.list(PIPELINE) if document["PipelineName"].startswith(prefix)
-        ]
+        every = self._context.store.list(PIPELINE)
+        pipelines = [document for document in every if document["PipelineName"].startswith(prefix)]
         return listing("ListPipelines", request, pipelines, {"Name": "PipelineName", "CreationTime": "CreationTime"})
 
     def _delete(self, request: Request) -> Request:
@@ -133,36 +131,32 @@ class Pipelines:
             if thread is not None:
                 thread.join()  # until its last change is written
             self._context.store.delete(EXECUTION, run["ExecutionId"])
-        self._context.store.delete(PIPELINE, document["PipelineName"])
-        delete_tags(self._context.store, document["PipelineArn"])
+        delete_tagged(self._context.store, PIPELINE, document["PipelineName"], document["PipelineArn"])
         return {"PipelineArn": document["PipelineArn"]}
 
     def _start(self, request: Request) -> Request:
         pipeline = self._pipeline(request["PipelineName"])
         definition = json.loads(pipeline["PipelineDefinition"])
         given = {entry["Name"]: entry["Value"] for entry in request.get("PipelineParameters", [])}
-        token = request.get("ClientRequestToken")
-        if token and (started := self._started(pipeline["PipelineName"], token)):
-            return {"PipelineExecutionArn": started}
+        if token := request.get("ClientRequestToken"):
+            for run in self._runs(pipeline["PipelineName"]):
+                if run.get("ClientRequestToken") == token:
+                    return {"PipelineExecutionArn": run["PipelineExecutionArn"]}
         execution_id = random_id(12)
         arn = f"{pipeline['PipelineArn']}/execution/{execution_id}"
         created = now()
         document = {
+            **chosen(pipeline, ("PipelineArn", "PipelineName", "PipelineDefinition", "ParallelismConfiguration")),
+            **chosen(request, ("PipelineExecutionDescription", "ParallelismConfiguration", "ClientRequestToken")),
             "ExecutionId": execution_id,
-            "PipelineArn": pipeline["PipelineArn"],
-            "PipelineName": pipeline["PipelineName"],
             "PipelineExecutionArn": arn,
-            "PipelineExecutionDisplayName": request.get(
-                "PipelineExecutionDisplayName", f"execution-{int(created * 1000)}"
-            ),
+            "PipelineExecutionDisplayName": f"execution-{int(created * 1000)}",
+            **chosen(request, ("PipelineExecutionDisplayName",)),
             "PipelineExecutionStatus": "Executing",
-            "PipelineDefinition": pipeline["PipelineDefinition"],
             "Parameters": _parameters(definition.get("Parameters", []), given),
             "CreationTime": created,
             "LastModifiedTime": created,
             "Steps": {},
-            **chosen(pipeline, ("ParallelismConfiguration",)),
-            **chosen(request, ("PipelineExecutionDescription", "ParallelismConfiguration", "ClientRequestToken")),
         }
         self._context.store.create(EXECUTION, execution_id, document)
         execution = Execution(self._context, execution_id, self._runners, self._emit)
@@ -174,11 +168,9 @@ class Pipelines:
 
     def _stop(self, request: Request) -> Request:
         document = self._execution(request["PipelineExecutionArn"])
-        if document["PipelineExecutionStatus"] != "Executing":
-            status = document["PipelineExecutionStatus"]
-            raise ServiceError(
-                "ConflictException", f"Only an Executing execution can be stopped; this one is {status}."
-            )
+        if (status := document["PipelineExecutionStatus"]) != "Executing":
+            message = f"Only an Executing execution can be stopped; this one is {status}."
+            raise ServiceError("ConflictException", message)
         change = {"PipelineExecutionStatus": "Stopping", "LastModifiedTime": now()}
         self._emit(self._context.store.update(EXECUTION, document["ExecutionId"], lambda stored: stored.update(change)))
         self._executions[document["ExecutionId"]][0].stop()
@@ -193,15 +185,11 @@ class Pipelines:
             thread.join(130)
 
     def _execution(self, arn: str) -> Request:
-        document = self._context.store.get(EXECUTION, name_of(arn))
-        if document is None or document["PipelineExecutionArn"] != arn:
-            raise not_found(f"Pipeline execution with arn {arn} does not exist.")
+        missing = not_found(f"Pipeline execution with arn {arn} does not exist.")
+        document = stored(self._context.store, EXECUTION, name_of(arn), missing)
+        if document["PipelineExecutionArn"] != arn:
+            raise missing
         return document
-
-    def _started(self, pipeline: str, token: str) -> str | None:
-        """ARN of the execution that an earlier request with the same token started."""
-        runs = (run["PipelineExecutionArn"] for run in self._runs(pipeline) if run.get("ClientRequestToken") == token)
-        return next(runs, None)
 
     def _runs(self, pipeline: str) -> list[Request]:
         return [run for run in self._context.store.list(EXECUTION) if run["PipelineName"] == pipeline]
@@ -234,7 +222,7 @@ class Pipelines:
 
     def _describe_definition(self, request: Request) -> Request:
         document = self._execution(request["PipelineExecutionArn"])
-        return {"PipelineDefinition": document["PipelineDefinition"], "CreationTime": document["CreationTime"]}
+        return described("DescribePipelineDefinitionForExecution", document)
 
     def _emit(self, document: Request) -> None:
         """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.local.context import Request, now
 from pipeline.local.machine import transfer
 from pipeline.local.machine.containers import Container, inside
-from pipeline.local.sagemaker.hosts import exit_message, host_names, run_instances, write_json
+from pipeline.local.sagemaker.hosts import check_statuses, host_names, run_instances, write_json
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -29,10 +29,9 @@ class ProcessingJobs(Jobs):
         """Run the job to its end. Returns its exit message."""
         self.update(name, ProcessingStartTime=now())
         specification = request["AppSpecification"]
-        image = self.image(specification["ImageUri"])
-        entry_point = specification.get("ContainerEntrypoint") or self._services.images.entry_point(
-            specification["ImageUri"]
-        )
+        uri = specification["ImageUri"]
+        image = self.image(uri)
+        entry_point = specification.get("ContainerEntrypoint") or self._services.images.entry_point(uri)
         folder = self._services.folder("processing", name)
         hosts = host_names(request["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
         bases = {host: folder / host for host in hosts}
@@ -56,10 +55,10 @@ class ProcessingJobs(Jobs):
             raise JobFailedError(f"ClientError: the job ran longer than {limit} seconds") from None
         if stop.is_set():
             return {}
-        if any(statuses.values()):
-            message, status = exit_message(statuses, bases, "message")
-            raise JobFailedError(f"AlgorithmError: {message or 'See job logs'}, exit code: {status}", message)
-        self._upload_outputs(request, bases)
+        check_statuses(statuses, bases, "message")
+        for output in _outputs(request):
+            for base in bases.values():
+                transfer.upload(self._services.s3, inside(base, output["LocalPath"]), output["S3Uri"])
         path = bases[hosts[0]] / "output" / "message"
         message = path.read_text() if path.exists() else ""
         return {"ExitMessage": message} if message else {}
@@ -72,15 +71,7 @@ class ProcessingJobs(Jobs):
                     f"ClientError: input {source['InputName']}: the local cloud copies S3 inputs in File mode only"
                 )
             share = place if s3.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
-            if not transfer.download(self._services.s3, s3["S3Uri"], inside(base, s3["LocalPath"]), share=share):
-                raise JobFailedError(
-                    f"ClientError: No S3 objects found under S3 URL {s3['S3Uri']!r} given in input data source"
-                )
-
-    def _upload_outputs(self, request: Request, bases: dict[str, Path]) -> None:
-        for output in _outputs(request):
-            for base in bases.values():
-                transfer.upload(self._services.s3, inside(base, output["LocalPath"]), output["S3Uri"])
+            self.download(s3["S3Uri"], inside(base, s3["LocalPath"]), share)
 
 
 def _write_configuration(request: Request, base: Path, host: str, hosts: list[str]) -> None:

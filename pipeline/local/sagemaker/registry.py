@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.events import Events
-from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, selected
-from pipeline.local.sagemaker.tags import delete_tags
+from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, selected, stored
+from pipeline.local.sagemaker.tags import delete_tagged
 
 GROUP = "model-package-group"
 PACKAGE = "model-package"
@@ -42,7 +42,9 @@ class ModelRegistry:
         """Handlers by operation."""
         return {
             "CreateModelPackageGroup": self._create_group,
-            "DescribeModelPackageGroup": self._describe_group,
+            "DescribeModelPackageGroup": lambda request: described(
+                "DescribeModelPackageGroup", self._group(request["ModelPackageGroupName"])
+            ),
             "ListModelPackageGroups": self._list_groups,
             "DeleteModelPackageGroup": self._delete_group,
             "CreateModelPackage": self.create,
@@ -68,13 +70,8 @@ class ModelRegistry:
         return {"ModelPackageGroupArn": arn}
 
     def _group(self, name: str) -> Request:
-        document = self._context.store.get(GROUP, name_of(name))
-        if document is None:
-            raise invalid(f"ModelPackageGroup {name_of(name)} does not exist.")
-        return document
-
-    def _describe_group(self, request: Request) -> Request:
-        return described("DescribeModelPackageGroup", self._group(request["ModelPackageGroupName"]))
+        missing = invalid(f"ModelPackageGroup {name_of(name)} does not exist.")
+        return stored(self._context.store, GROUP, name_of(name), missing)
 
     def _list_groups(self, request: Request) -> Request:
         groups = selected(request, self._context.store.list(GROUP), "ModelPackageGroupName")
@@ -86,8 +83,7 @@ class ModelRegistry:
         arn = self._group(name)["ModelPackageGroupArn"]
         if self._packages(name):
             raise ServiceError("ConflictException", f"Model Package Group {name} has versions; delete them first.")
-        self._context.store.delete(GROUP, name)
-        delete_tags(self._context.store, arn)
+        delete_tagged(self._context.store, GROUP, name, arn)
         return {}
 
     def create(self, request: Request) -> Request:
@@ -123,10 +119,7 @@ class ModelRegistry:
     def _package(self, name: str) -> Request:
         # A version goes by its ARN or by GROUP/VERSION.
         key = name.split(":model-package/", 1)[-1]
-        document = self._context.store.get(PACKAGE, key)
-        if document is None:
-            raise invalid(f"ModelPackage {name} does not exist.")
-        return document
+        return stored(self._context.store, PACKAGE, key, invalid(f"ModelPackage {name} does not exist."))
 
     def describe(self, request: Request) -> Request:
         """The version."""
@@ -152,14 +145,10 @@ class ModelRegistry:
         removed = request.get("CustomerMetadataPropertiesToRemove", [])
 
         def change(document: Request) -> None:
-            properties = {
-                **document.get("CustomerMetadataProperties", {}),
-                **changes.pop("CustomerMetadataProperties", {}),
-            }
+            properties = document.get("CustomerMetadataProperties", {}) | changes.pop("CustomerMetadataProperties", {})
             document.update(changes, LastModifiedTime=now())
-            properties = {key: value for key, value in properties.items() if key not in removed}
-            if properties:
-                document["CustomerMetadataProperties"] = properties
+            if remaining := {key: value for key, value in properties.items() if key not in removed}:
+                document["CustomerMetadataProperties"] = remaining
 
         fields = sorted(key for key in changes if package.get(key) != changes[key])
         package = self._context.store.update(PACKAGE, package["ModelPackageName"], change)
@@ -169,8 +158,7 @@ class ModelRegistry:
     def _delete(self, request: Request) -> Request:
         """Delete a version; its number is not used again."""
         package = self._package(request["ModelPackageName"])
-        self._context.store.delete(PACKAGE, package["ModelPackageName"])
-        delete_tags(self._context.store, package["ModelPackageArn"])
+        delete_tagged(self._context.store, PACKAGE, package["ModelPackageName"], package["ModelPackageArn"])
         return {}
 
     def _emit(self, package: Request, updated: list[str]) -> None:

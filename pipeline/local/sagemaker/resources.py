@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from pipeline.aws.validation.shapes import service_model
 from pipeline.local.context import Request, ServiceError
+from pipeline.local.store import Store
 
 
 def invalid(message: str) -> ServiceError:
@@ -28,6 +29,14 @@ def could_not_find(kind: str, arn: str) -> ServiceError:
 def in_use(kind: str, arn: str) -> ServiceError:
     """ResourceInUse: the name is taken."""
     return ServiceError("ResourceInUse", f"{kind} already exists: {arn}")
+
+
+def stored(store: Store, kind: str, name: str, missing: ServiceError) -> Request:
+    """A document of the store. Raises `missing` if there is none."""
+    document = store.get(kind, name)
+    if document is None:
+        raise missing
+    return document
 
 
 def described(operation: str, document: Request) -> Request:
@@ -51,9 +60,10 @@ def listing(
     """
     members = service_model("sagemaker").operation_model(operation).output_shape.members
     ((key, shape),) = [(name, member) for name, member in members.items() if member.type_name == "list"]
-    ascending = {**request, "SortOrder": request.get("SortOrder", order)}
-    items = [chosen(document, shape.member.members) for document in ordered(ascending, documents, keys, default)]
-    return page(request, items, key)
+    field = keys[request.get("SortBy", default)]
+    present = [document for document in documents if document.get(field) is not None]
+    present.sort(key=lambda document: document[field], reverse=request.get("SortOrder", order) == "Descending")
+    return page(request, [chosen(document, shape.member.members) for document in present], key)
 
 
 def page(request: Request, items: list[Request], key: str) -> Request:
@@ -69,13 +79,6 @@ def page(request: Request, items: list[Request], key: str) -> Request:
     if start + size < len(items):
         response["NextToken"] = base64.b64encode(str(start + size).encode()).decode()
     return response
-
-
-def ordered(request: Request, items: Iterable[Request], fields: dict[str, str], default: str) -> list[Request]:
-    """Sort by the field that `SortBy` names (newest or largest first unless `SortOrder` is Ascending)."""
-    field = fields[request.get("SortBy", default)]
-    present = [item for item in items if item.get(field) is not None]
-    return sorted(present, key=lambda item: item[field], reverse=request.get("SortOrder", "Descending") == "Descending")
 
 
 def selected(request: Request, items: Iterable[Request], name: str, status: str = "") -> list[Request]:

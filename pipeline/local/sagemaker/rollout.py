@@ -30,24 +30,18 @@ class Traffic:
 
     def __init__(self, variant: Variant) -> None:
         self._lock = threading.Condition()
-        self._in_service, self._new, self._share = variant, variant, 0.0
-        self._in_flight: Counter[int] = Counter()
-
-    @property
-    def in_service(self) -> Variant:
+        self.in_service = variant
         """The variant that answers all requests, or most of them."""
-        return self._in_service
-
-    @property
-    def share(self) -> float:
+        self.share = 0.0
         """Share of the requests that go to an update's new fleet."""
-        return self._share
+        self._new = variant
+        self._in_flight: Counter[int] = Counter()
 
     @contextmanager
     def variant(self) -> Iterator[Variant]:
         """The variant for one request. It is not stopped before it has answered."""
         with self._lock:
-            chosen = self._new if random.random() < self._share else self._in_service  # noqa: S311
+            chosen = self._new if random.random() < self.share else self.in_service  # noqa: S311
             self._in_flight[id(chosen)] += 1
         try:
             yield chosen
@@ -59,12 +53,12 @@ class Traffic:
     def send(self, share: float, new: Variant) -> None:
         """Send a share of the requests to `new`."""
         with self._lock:
-            self._new, self._share = new, share
+            self._new, self.share = new, share
 
     def settle(self, variant: Variant) -> None:
         """Send all requests to `variant`."""
         with self._lock:
-            self._in_service, self._new, self._share = variant, variant, 0.0
+            self.in_service, self._new, self.share = variant, variant, 0.0
 
     def retire(self, variant: Variant) -> None:
         """Stop a variant that gets no more requests, once it has answered the last one."""

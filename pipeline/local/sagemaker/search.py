@@ -159,11 +159,9 @@ def _study(config: Request, limits: HyperbandLimits | None) -> optuna.Study:
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     seed = config.get("RandomSeed")
-    sampler: optuna.samplers.BaseSampler
+    sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed)
     if config["Strategy"] == "Bayesian":
         sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
-    else:
-        sampler = optuna.samplers.RandomSampler(seed)
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if limits is not None:
         pruner = optuna.pruners.HyperbandPruner(min_resource=limits.minimum, max_resource=limits.maximum)
@@ -176,14 +174,11 @@ def _study(config: Request, limits: HyperbandLimits | None) -> optuna.Study:
 def _values(trial: optuna.trial.Trial, ranges: Request) -> dict[str, str]:
     """Values for one trial; hyperparameters are text."""
     values: dict[str, Any] = {}
-    for parameter in ranges.get("ContinuousParameterRanges", []):
-        logarithmic = parameter.get("ScalingType") == "Logarithmic"
-        low, high = float(parameter["MinValue"]), float(parameter["MaxValue"])
-        values[parameter["Name"]] = repr(trial.suggest_float(parameter["Name"], low, high, log=logarithmic))
-    for parameter in ranges.get("IntegerParameterRanges", []):
-        logarithmic = parameter.get("ScalingType") == "Logarithmic"
-        low, high = int(parameter["MinValue"]), int(parameter["MaxValue"])
-        values[parameter["Name"]] = str(trial.suggest_int(parameter["Name"], low, high, log=logarithmic))
+    for kind, suggest, number in (("Continuous", trial.suggest_float, float), ("Integer", trial.suggest_int, int)):
+        for parameter in ranges.get(f"{kind}ParameterRanges", []):
+            low, high = number(parameter["MinValue"]), number(parameter["MaxValue"])
+            logarithmic = parameter.get("ScalingType") == "Logarithmic"
+            values[parameter["Name"]] = repr(suggest(parameter["Name"], low, high, log=logarithmic))
     for parameter in ranges.get("CategoricalParameterRanges", []):
         values[parameter["Name"]] = str(trial.suggest_categorical(parameter["Name"], parameter["Values"]))
     return values

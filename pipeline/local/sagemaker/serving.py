@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import shutil
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,29 +81,21 @@ class Variant:
         """True once /ping is answered, False if the container has ended, None until then."""
         if self._container.poll() is not None:
             return False
-        return self._ping() or None
-
-    def _ping(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=2)
-        try:
-            connection.request("GET", "/ping")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return self._send("GET", "/ping", None, {}, 2).status == 200 or None
 
     def invoke(self, body: bytes, headers: dict[str, str]) -> Answer:
         """Forward one request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=INVOKE_SECONDS)
-        try:
-            connection.request("POST", "/invocations", body=body, headers=headers)
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.read(), answer.getheader("Content-Type", ""))
-        except (OSError, http.client.HTTPException) as error:
-            return Answer(500, f"{type(error).__name__}: {error}".encode(), "text/plain")
-        finally:
-            connection.close()
+        return self._send("POST", "/invocations", body, headers, INVOKE_SECONDS)
+
+    def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str], seconds: float) -> Answer:
+        """The container's answer; an answer with status 500 if it does not answer within `seconds`."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=seconds)) as connection:
+            try:
+                connection.request(method, path, body=body, headers=headers)
+                answer = connection.getresponse()
+                return Answer(answer.status, answer.read(), answer.getheader("Content-Type", ""))
+            except (OSError, http.client.HTTPException) as error:
+                return Answer(500, f"{type(error).__name__}: {error}".encode(), "text/plain")
 
     def stop(self) -> None:
         """End the container and remove its copy of the model."""

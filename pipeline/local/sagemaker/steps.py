@@ -98,10 +98,6 @@ class StepRunners:
         for stop in stops:
             stop()
 
-    def _track(self, execution: str, stop: Callable[[], Any]) -> None:
-        with self._lock:
-            self._jobs.setdefault(execution, []).append(stop)
-
     def _processing(self, attempt: Attempt) -> StepResult:
         return self._run_job(attempt, self.processing, "ProcessingJob", _generated_name(attempt))
 
@@ -120,7 +116,8 @@ class StepRunners:
         self.validate(f"Create{jobs.job}", request)
         metadata = {kind: {"Arn": jobs.create(request)[jobs.arn_member]}}
         attempt.announce(metadata)
-        self._track(attempt.execution, lambda: jobs.stop({jobs.name_member: name}))
+        with self._lock:
+            self._jobs.setdefault(attempt.execution, []).append(lambda: jobs.stop({jobs.name_member: name}))
         job = jobs.wait(name)
         status, reason = job[jobs.status_member], job.get("FailureReason", "")
         if status == "Stopped":
@@ -156,9 +153,8 @@ class StepRunners:
                 raise StepFailedError(f"ClientError: Lambda function {function} returned no output {name!r}")
             outputs[name] = answer[name]
         listed = [{"Name": name, "Value": str(value)} for name, value in outputs.items()]
-        return StepResult(
-            {"Lambda": {"Arn": function, "OutputParameters": listed}}, {"OutputParameters": outputs, **outputs}
-        )
+        metadata = {"Lambda": {"Arn": function, "OutputParameters": listed}}
+        return StepResult(metadata, {"OutputParameters": outputs, **outputs})
 
     def _condition(self, attempt: Attempt) -> StepResult:
         outcome = all(holds(condition) for condition in attempt.arguments["Conditions"])

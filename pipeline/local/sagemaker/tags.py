@@ -44,8 +44,9 @@ class Tags:
         return {}
 
 
-def delete_tags(store: Store, arn: str) -> None:
-    """Delete the tags of a deleted resource: a new one of the same name has none."""
+def delete_tagged(store: Store, kind: str, name: str, arn: str) -> None:
+    """Delete a resource and its tags: a new one of the same name has none."""
+    store.delete(kind, name)
     store.delete(KIND, arn)
 
 

@@ -21,7 +21,7 @@ from pipeline.local.context import Request, now
 from pipeline.local.machine import toolkit, transfer
 from pipeline.local.machine.containers import Container, inside
 from pipeline.local.machine.ports import free_port
-from pipeline.local.sagemaker.hosts import exit_message, host_names, run_instances, write_json
+from pipeline.local.sagemaker.hosts import check_statuses, host_names, run_instances, write_json
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class TrainingJobs(Jobs):
     def create_trial(self, request: Request, observer: Observer, tuning_job: str) -> None:
         """Start a job of a tuning job (its ARN). `observer` is called with the metrics as they are logged."""
         self._observers[request["TrainingJobName"]] = observer
-        self.start(request, TuningJobArn=tuning_job)
+        self.create(request, TuningJobArn=tuning_job)
 
     def prepare(self, document: Request) -> None:
         """Name the model artifact, and begin the secondary statuses."""
@@ -105,9 +105,8 @@ class TrainingJobs(Jobs):
             late = True
             stop.set()
         checkpoints.send()
-        if not stop.is_set() and any(statuses.values()):
-            message, status = exit_message(statuses, bases, "failure")
-            raise JobFailedError(f"AlgorithmError: {message or 'See job logs'}, exit code: {status}")
+        if not stop.is_set():
+            check_statuses(statuses, bases, "failure")
         self._enter(name, "Uploading")
         self._upload(name, request, bases[hosts[0]])
         return {"SecondaryStatus": "MaxRuntimeExceeded"} if late else {}
@@ -141,44 +140,36 @@ class TrainingJobs(Jobs):
 
     def _prepare_folder(self, request: Request, base: Path, host: str, hosts: list[str]) -> None:
         config = base / "input" / "config"
-        group = {"instance_group_name": "homogeneousCluster", "hosts": hosts}
-        write_json(config / "hyperparameters.json", request.get("HyperParameters", {}))
-        write_json(
-            config / "resourceconfig.json",
-            {
-                "current_host": host,
-                "current_instance_type": request["ResourceConfig"]["InstanceType"],
-                "current_group_name": "homogeneousCluster",
-                "hosts": hosts,
-                "instance_groups": [{**group, "instance_type": request["ResourceConfig"]["InstanceType"]}],
-                "network_interface_name": _loopback(),
-            },
-        )
-        channels = {
-            channel["ChannelName"]: {"TrainingInputMode": channel.get("InputMode", "File")}
-            for channel in request.get("InputDataConfig", [])
+        group, instance_type = "homogeneousCluster", request["ResourceConfig"]["InstanceType"]
+        resources = {
+            "current_host": host,
+            "current_instance_type": instance_type,
+            "current_group_name": group,
+            "hosts": hosts,
+            "instance_groups": [{"instance_group_name": group, "hosts": hosts, "instance_type": instance_type}],
+            "network_interface_name": _loopback(),
         }
-        write_json(config / "inputdataconfig.json", channels)
+        channels = request.get("InputDataConfig", [])
+        modes = {
+            channel["ChannelName"]: {"TrainingInputMode": channel.get("InputMode", "File")} for channel in channels
+        }
+        write_json(config / "hyperparameters.json", request.get("HyperParameters", {}))
+        write_json(config / "resourceconfig.json", resources)
+        write_json(config / "inputdataconfig.json", modes)
         for folder in ("model", "output/data", "checkpoints"):
             (base / folder).mkdir(parents=True, exist_ok=True)
-        for channel in request.get("InputDataConfig", []):
-            uri = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            target = base / "input" / "data" / channel["ChannelName"]
-            if not transfer.download(self._services.s3, uri, target):
-                raise JobFailedError(
-                    f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source"
-                )
+        for channel in channels:
+            source = channel["DataSource"]["S3DataSource"]["S3Uri"]
+            self.download(source, base / "input" / "data" / channel["ChannelName"])
         if checkpoint := request.get("CheckpointConfig"):
             local = inside(base, checkpoint.get("LocalPath", CHECKPOINT_PATH))
             transfer.download(self._services.s3, checkpoint["S3Uri"], local)
 
     def _upload(self, name: str, request: Request, base: Path) -> None:
         output = f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output"
-        for folder, archive in ((base / "model", "model"), (base / "output" / "data", "output")):
+        for folder, archive in ((base / "model", "model.tar.gz"), (base / "output" / "data", "output.tar.gz")):
             if any(folder.iterdir()):
-                transfer.upload_archive(
-                    self._services.s3, folder, f"{output}/{archive}.tar.gz", base / f"{archive}.tar.gz"
-                )
+                transfer.upload_archive(self._services.s3, folder, f"{output}/{archive}", base / archive)
 
 
 class _Checkpoints:

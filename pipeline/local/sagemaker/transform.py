@@ -64,9 +64,7 @@ class TransformJobs(Jobs):
         uri = request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
         keys = [key for key in transfer.list_keys(self._services.s3, uri) if not key.endswith("/")]
         if not keys:
-            raise JobFailedError(
-                f"ClientError: No S3 objects found under S3 URL {uri!r} given in the input data source"
-            )
+            raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
         payload, parallel = _payload(request), _parallel(request)
         variant = Variant(
             self._services,

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from pipeline.local.context import Request, random_id
 from pipeline.local.sagemaker.jobs import TERMINAL, JobFailedError, Jobs, JobServices
-from pipeline.local.sagemaker.resources import chosen, invalid, listing, not_found
+from pipeline.local.sagemaker.resources import chosen, invalid, listing, not_found, selected, stored
 from pipeline.local.sagemaker.search import Search, check
 from pipeline.local.sagemaker.training import TrainingJobs
 
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _VALUE = "FinalHyperParameterTuningJobObjectiveMetric"
 _COUNTERS = ("Completed", "InProgress", "RetryableError", "NonRetryableError", "Stopped")
+# The counters of the statuses of trials that have ended; all others are in progress.
+_COUNTER_OF_STATUS = {"Completed": "Completed", "Failed": "NonRetryableError", "Stopped": "Stopped"}
 # Members that the summary of a trial has as its training job has them.
 _TRIAL = (
     *("TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingStartTime", "TrainingEndTime"),
@@ -55,10 +57,8 @@ class TuningJobs(Jobs):
 
     def document(self, name: str) -> Request:
         """The job in the store. Raises ServiceError if there is none."""
-        document = self._context.store.get(self.kind, name)
-        if document is None:
-            raise not_found(f"Amazon SageMaker can't find a tuning job with the name {name!r}.")
-        return document
+        missing = not_found(f"Amazon SageMaker can't find a tuning job with the name {name!r}.")
+        return stored(self._context.store, self.kind, name, missing)
 
     def describe(self, request: Request) -> Request:
         """The job's description, with counters and the best trial."""
@@ -76,7 +76,7 @@ class TuningJobs(Jobs):
         trials = self._trials(document)
         counts = dict.fromkeys(_COUNTERS, 0)
         for trial in trials:
-            counts[_counter(trial["TrainingJobStatus"])] += 1
+            counts[_COUNTER_OF_STATUS.get(trial["TrainingJobStatus"], "InProgress")] += 1
         evaluated = sum(_VALUE in trial for trial in trials)
         failed = len(trials) - evaluated - counts["InProgress"]
         objectives = {"Succeeded": evaluated, "Pending": counts["InProgress"], "Failed": failed}
@@ -85,8 +85,7 @@ class TuningJobs(Jobs):
     def list_training_jobs(self, request: Request) -> Request:
         """Summaries of the trials. By FinalObjectiveMetricValue only trials with a value are listed."""
         trials = self._trials(self.document(request[self.name_member]))
-        if wanted := request.get("StatusEquals"):
-            trials = [trial for trial in trials if trial["TrainingJobStatus"] == wanted]
+        trials = selected(request, trials, "TrainingJobName", "TrainingJobStatus")
         keys = {"Name": "TrainingJobName", "CreationTime": "CreationTime", "Status": "TrainingJobStatus"}
         if request.get("SortBy") == "FinalObjectiveMetricValue":
             trials = [{**trial, "Value": _value(trial)} for trial in trials if _VALUE in trial]
@@ -157,13 +156,10 @@ class TuningJobs(Jobs):
         definition = dict(request["TrainingJobDefinition"])
         objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
         job = f"{name}-{number:03d}-{random_id(8)}"
-        hyperparameters = {
-            **definition.pop("StaticHyperParameters", {}),
-            **values,
-            "_tuning_objective_metric": objective,
-        }
-        definition.pop("HyperParameterRanges", None)
-        definition.pop("DefinitionName", None)
+        static = definition.pop("StaticHyperParameters", {})
+        for member in ("HyperParameterRanges", "DefinitionName"):
+            definition.pop(member, None)
+        hyperparameters = {**static, **values, "_tuning_objective_metric": objective}
         definition |= {"TrainingJobName": job, "HyperParameters": hyperparameters}
 
         def observe(metrics: dict[str, list[float]]) -> None:
@@ -173,9 +169,8 @@ class TuningJobs(Jobs):
                     self._training.stop({"TrainingJobName": job})
 
         self._training.create_trial(definition, observe, self.arn(name))
-        self._context.store.update(
-            self.kind, name, lambda document: document["Trials"].append({"name": job, "values": values})
-        )
+        trial = {"name": job, "values": values}
+        self._context.store.update(self.kind, name, lambda document: document["Trials"].append(trial))
         if stop.is_set():
             self._training.stop({"TrainingJobName": job})
         return _objective(self._training.wait(job), objective)
@@ -198,7 +193,3 @@ def _ranked(document: Request, trials: list[Request]) -> list[Request]:
     objective = document["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
     finished = [trial for trial in trials if _VALUE in trial and trial["TrainingJobStatus"] in ("Completed", "Stopped")]
     return sorted(finished, key=_value, reverse=objective["Type"] == "Maximize")
-
-
-def _counter(status: str) -> str:
-    return {"Completed": "Completed", "Failed": "NonRetryableError", "Stopped": "Stopped"}.get(status, "InProgress")
