@@ -68,7 +68,7 @@ def test_all_of_a_pipeline_goes_and_another_begins_without_its_past(registry):
     wait_until(lambda: executions.describe(sagemaker, run.arn).ended)
     schedules.put(settings, "cron(0 3 * * ? *)", {})
     monitoring.schedule(settings, "rate(1 day)")
-    registry.judged(registry.approve(GOOD), "accepted")
+    registry.evaluated(registry.approve(GOOD), "accepted")
     endpoint_arn = registry.describe()["EndpointArn"]
 
     plan = delete.plan(settings, packages=True)

@@ -374,7 +374,7 @@ def test_a_second_run_of_a_cached_model_registers_nothing_though_its_gate_asks_f
     assert status == 0
     assert out.splitlines()[-1] == (
         "nothing was registered: version 1 (Approved) is this model already;"
-        " registry.register_again, or RegisterAgain=yes for one run, registers anyway"
+        " to register it again: registry.register_again, or RegisterAgain=yes for one run"
     )
     [row] = [line for line in call("runs")[1].splitlines() if line.startswith(run.id)]
     assert row.rstrip().endswith("is version 1 already")
