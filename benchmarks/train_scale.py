@@ -21,6 +21,7 @@ from benchmarks.child import ROOT, ContenderError, measure
 from benchmarks.contenders import sharding
 from benchmarks.job import prepare
 from benchmarks.options import Options
+from benchmarks.step_arguments import TRAIN, flags_of
 from pipeline.local.machine.ports import free_port
 from steps.contracts.s3_uri import S3Uri
 
@@ -65,7 +66,7 @@ def _train(index: Path, ranks: int, options: Options) -> float:
         f"--master_port={free_port()}",
         str(ROOT / "steps" / "train" / "__main__.py"),
     ]
-    command += [text for name, value in FLAGS.items() for text in (f"--{name}", value)]
+    command += flags_of({**TRAIN, **FLAGS})
     # One thread per rank: the job divides SM_NUM_CPUS among its ranks.
     environment = {"SAGEMAKER_BASE_DIR": str(base), "SM_NUM_CPUS": str(ranks), "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds and pushes each image of IMAGES: words of IMAGE|STEP|BASE|URI. CodeBuild runs it (buildspec.yaml) where
-# contexts/STEP holds what each step's image is made of.
+# contexts/STEP contains the files of each step's image.
 set -euf
 
 login() {
@@ -16,8 +16,8 @@ login() {
     printf '%s' "$password" | docker login --username AWS --password-stdin "$registry"
 }
 
-# A pushed tag stays as it is, and is the hash of what its image is made of: what is there needs no build.
-there() {
+# A pushed tag never changes, and is the hash of its image's content: an existing tag needs no build.
+exists() {
     docker manifest inspect "$1" >/dev/null 2>&1
 }
 
@@ -26,17 +26,17 @@ for entry in $IMAGES; do
 $entry
 EOF
     login "$uri"
-    if there "$uri"; then
-        echo "there already, $step: $uri"
+    if exists "$uri"; then
+        echo "exists already, $step: $uri"
         continue
     fi
     echo "building $step: $uri"
     login "$base"
-    # SageMaker takes Docker's own manifests only, and no index of several platforms.
+    # SageMaker accepts only Docker's own manifests, and no index of several platforms.
     docker buildx build --platform linux/amd64 --provenance=false --output type=image,oci-mediatypes=false \
         --file "contexts/$step/containers/$image/Dockerfile" \
         --build-arg "BASE_IMAGE=$base" --build-arg "STEP=$step" --tag "$uri" "contexts/$step"
-    # Refused where another build has pushed it meanwhile.
-    docker push "$uri" || there "$uri"
+    # Refused if another build has pushed it in the meantime.
+    docker push "$uri" || exists "$uri"
     echo "pushed $step: $uri"
 done

@@ -23,7 +23,7 @@ from pipeline.compiling.retries import service_retry, step_retries
 from pipeline.compiling.source import Source
 from pipeline.compiling.trials import TrialsStep, best_model, hyperband, ranges, trainer
 from pipeline.settings import Settings
-from steps.contracts import metrics
+from steps.contracts import metrics, names
 
 with offline_sdk():
     from sagemaker.core.drift_check_baselines import DriftCheckBaselines
@@ -191,7 +191,7 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
         random_seed=tuning.seed,
         base_tuning_job_name=context.settings.name,
     )
-    channels: list[Any] = [InputData(channel_name="index", data_source=handed_on(shard, INDEX))]
+    channels: list[Any] = [InputData(channel_name=names.INDEX_CHANNEL, data_source=handed_on(shard, INDEX))]
     if context.settings.training.input != "stream":
         channels.append(_shards_channel(context.settings.training.input, output_of(shard, "shards")))
     return TrialsStep(
@@ -206,7 +206,9 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
 def _shards_channel(mode: str, uri: Any) -> Channel:
     source = S3DataSource(s3_data_type="S3Prefix", s3_uri=uri, s3_data_distribution_type="FullyReplicated")
     input_mode = {"fastfile": "FastFile", "file": "File"}[mode]
-    return Channel(channel_name="shards", data_source=DataSource(s3_data_source=source), input_mode=input_mode)
+    return Channel(
+        channel_name=names.SHARDS_CHANNEL, data_source=DataSource(s3_data_source=source), input_mode=input_mode
+    )
 
 
 def evaluate_model(
@@ -217,8 +219,8 @@ def evaluate_model(
     """
     parameters = context.parameters
     outputs = EvaluationOutputs(
-        PropertyFile(name="Evaluation", output_name="evaluation", path="evaluation.json"),
-        PropertyFile(name="ModelCard", output_name="evaluation", path="model_card.json"),
+        PropertyFile(name="Evaluation", output_name="evaluation", path=names.EVALUATION_FILE),
+        PropertyFile(name="ModelCard", output_name="evaluation", path=names.MODEL_CARD_FILE),
     )
     step = processing_step(
         context,
@@ -302,7 +304,7 @@ def register_model(context: Context, outputs: EvaluationOutputs, tune: TuningSte
         sagemaker_session=context.session,
     )
     statistics = MetricsSource(
-        s3_uri=context.output_uri("evaluate", "evaluation", "evaluation.json"), content_type="application/json"
+        s3_uri=context.output_uri("evaluate", "evaluation", names.EVALUATION_FILE), content_type="application/json"
     )
     arguments = builder.register(
         model_package_group_name=settings.registry.group,
@@ -315,7 +317,7 @@ def register_model(context: Context, outputs: EvaluationOutputs, tune: TuningSte
         drift_check_baselines=DriftCheckBaselines(
             model_statistics=statistics,
             model_data_statistics=MetricsSource(
-                s3_uri=context.output_uri("evaluate", "evaluation", "baseline.parquet"),
+                s3_uri=context.output_uri("evaluate", "evaluation", names.BASELINE_FILE),
                 content_type="application/vnd.apache.parquet",
             ),
         ),
@@ -355,7 +357,7 @@ def _lineage(context: Context, outputs: EvaluationOutputs) -> dict[str, Any]:
         "shard_image": context.image_uri("shard"),
         "training_image": context.image_uri("train"),
         # The deploy function tests the endpoint with them.
-        "golden_photos": context.output_uri("evaluate", "evaluation", "golden.json"),
+        names.GOLDEN_PHOTOS: context.output_uri("evaluate", "evaluation", names.GOLDEN_FILE),
     }
 
 

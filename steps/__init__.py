@@ -1,1 +1,1 @@
-"""The code that runs inside the containers: one package a step, and what they share in `common`."""
+"""The code in the containers: one package per step, and packages that several steps share."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from benchmarks.child import Work
+from benchmarks.step_arguments import EVALUATE, flags_of
 
 
 def step(base: str, batch_size: int) -> Work:
@@ -18,6 +19,7 @@ def step(base: str, batch_size: int) -> Work:
     import_torchvision()
     from steps.evaluate.run import run
     from steps.evaluate.settings import Settings
+    from steps.runtime.arguments import parse
 
     os.environ["SAGEMAKER_BASE_DIR"] = base
-    return lambda: run(Settings(decision="argmax", batch_size=batch_size))
+    return lambda: run(parse(Settings, flags_of({**EVALUATE, "batch-size": batch_size})))

@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks.child import Work
 from benchmarks.contenders.fetching import fetch_and_drop_awaited
 from benchmarks.job import LABELS
+from benchmarks.step_arguments import SHARD, flags_of
 from steps.contracts.s3_uri import S3Uri
 from steps.shard.plan import Photo
 
@@ -29,7 +30,7 @@ def step(base: str, flags: list[str]) -> Work:
     from steps.shard.__main__ import main
 
     os.environ["SAGEMAKER_BASE_DIR"] = base
-    return lambda: main(flags)
+    return lambda: main([*flags_of(SHARD), *flags])
 
 
 def counted_step(base: str, flags: list[str]) -> Work:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from benchmarks.child import Work
+from benchmarks.step_arguments import TRAIN, flags_of
 
 if TYPE_CHECKING:
     import torch
@@ -31,11 +32,12 @@ def ours(architecture: str, size: int, batch_size: int, steps: int) -> Work:
     from steps.train.optimizer import build_optimizer
     from steps.train.precision import Precision
     from steps.train.profiling import NoProfiler
-    from steps.train.recipe import Recipe
+    from steps.train.recipe import read_recipe
     from steps.train.world import BackendChoice, World
 
     device = _device()
-    recipe = Recipe(architecture=architecture, image_size=size, batch_size=batch_size, epochs=1, checkpoint_minutes=1e6)
+    chosen = {"architecture": architecture, "image-size": size, "batch-size": batch_size}
+    recipe = read_recipe(flags_of({**TRAIN, **chosen, "epochs": 1, "checkpoint-minutes": 1e6}))
     network = build_network(architecture, len(CLASSES), size, seed=1).to(device, memory_format=torch.channels_last)
     photos = torch.randint(0, 256, (batch_size, 3, size, size), dtype=torch.uint8)
     targets = torch.arange(batch_size) % len(CLASSES)

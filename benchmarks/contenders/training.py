@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from benchmarks.child import Work
+from benchmarks.step_arguments import TRAIN, flags_of
 
 
 def ours(base: str, flags: list[str], output: str) -> Work:
@@ -18,13 +19,13 @@ def ours(base: str, flags: list[str], output: str) -> Work:
     from steps.contracts.dataset import read_index
     from steps.model.predictor import Predictor
     from steps.photos.jpeg import network_input
-    from steps.train.recipe import parse
+    from steps.train.recipe import read_recipe
     from steps.train.run import run
 
     os.environ["SAGEMAKER_BASE_DIR"] = base
 
     def work() -> None:
-        run(parse(flags))
+        run(read_recipe([*flags_of(TRAIN), *flags]))
         predictor = Predictor.load(Path(base) / "model")
         index = read_index(Path(base) / "input" / "data" / "index")
         jpegs, quantities = _photos(index, "test")

@@ -1,11 +1,11 @@
-"""Run a command as the container's first process, and pass SIGTERM and SIGINT on to all that it starts.
+"""Run a command as the container's first process, and pass SIGTERM and SIGINT on to its processes.
 
     python3 forward_signals.py COMMAND [ARGUMENT ...]
 
 A spot interruption is SIGTERM to the container's first process, then 120 seconds
-(https://docs.aws.amazon.com/sagemaker/latest/dg/model-checkpoints.html). AWS's start script, a shell, passes nothing
-on (sagemaker-training-toolkit issues 125 and 173), so training would never know. So SIGTERM goes to what is prepared
-for it, which is the launcher, and after one this process waits for everything that is left: if it ended first, the
+(https://docs.aws.amazon.com/sagemaker/latest/dg/model-checkpoints.html). AWS's start script, a shell, passes no
+signal on (sagemaker-training-toolkit issues 125 and 173), so that the training would not get it. Therefore SIGTERM goes
+to the process that handles it, the launcher, and this process then waits for all remaining ones: if it ended first, the
 kernel would kill the training processes while they save.
 """
 
@@ -21,15 +21,15 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-# SageMaker kills the container 120 seconds after SIGTERM; its upload of the checkpoints wants some of them.
+# SageMaker kills the container 120 seconds after SIGTERM; its upload of the checkpoints needs some of them.
 GRACE_SECONDS = 110.0
 _POLL_SECONDS = 0.1
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 def main(command: list[str], grace: float = GRACE_SECONDS) -> int:
-    """Run the command in a session of its own; gives its exit status, 128 + N where signal N ended it."""
-    # The first process of a container inherits orphans anyway; elsewhere this makes it so.
+    """Run the command in a session of its own. Returns its exit status, 128 + N if signal N ended it."""
+    # The first process of a container inherits orphans anyway; elsewhere this call is needed.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     received: list[int] = []
 
@@ -37,7 +37,7 @@ def main(command: list[str], grace: float = GRACE_SECONDS) -> int:
         received.append(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Before the start: to a container's first process the kernel delivers no signal that it has no handler for.
+        # Before the start: the kernel delivers no signal without a handler to a container's first process.
         signal.signal(number, note)
     process = subprocess.Popen(command, start_new_session=True)
     status, deadline = None, None
@@ -47,7 +47,7 @@ def main(command: list[str], grace: float = GRACE_SECONDS) -> int:
             deadline = deadline or time.monotonic() + grace
         ended, remaining = _reap()
         status = ended.get(process.pid, status)
-        # Nobody waits for what a command leaves running at its own end, as in any container.
+        # Processes that the command leaves at its normal end are not waited for, as in any container.
         if status is not None and (deadline is None or not remaining):
             return status
         if deadline is not None and time.monotonic() > deadline:
@@ -59,19 +59,19 @@ def main(command: list[str], grace: float = GRACE_SECONDS) -> int:
 def signal_session(session: int, number: int) -> None:
     """Send a signal to a session: SIGTERM to those that handle it, any other to every process.
 
-    SIGTERM would end a shell and the toolkit at once, and the toolkit relays the log: what training says while it saves
-    would be lost. So it goes to the first process down each line that has a handler (torchrun, mpirun, or a program),
-    which knows how to end its children; to all where none has one.
+    SIGTERM would end a shell and the toolkit at once, and the toolkit relays the log: the training's messages while it
+    saves would be lost. So it goes to the first process of each branch with a handler (torchrun, mpirun, or a program),
+    which ends its children; without any handler it goes to all.
 
-    Not to a process group: `bash -m`, which runs AWS's start script, gives each of its commands a group of its own.
-    torchrun gives its workers even sessions of their own, and passes the signal on to them itself.
+    Not to a process group: `bash -m`, which runs AWS's start script, starts each command in a group of its own.
+    torchrun starts its workers even in sessions of their own, and passes the signal on to them itself.
     """
     members = _members(session, number)
     targets = list(members)
     if number == signal.SIGTERM:
         targets = [pid for pid in members if members[pid].handles and not _is_below_a_handler(pid, members)] or targets
     for pid in targets:
-        with contextlib.suppress(ProcessLookupError):  # it ended in this moment
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
             os.kill(pid, number)
 
 
@@ -92,7 +92,7 @@ def _members(session: int, number: int) -> dict[int, _Member]:
                     handled = int(status["SigCgt"], 16) >> (number - 1) & 1
                     members[int(entry.name)] = _Member(int(status["PPid"]), bool(handled))
             except (ProcessLookupError, FileNotFoundError):
-                continue  # it ended in this moment
+                continue  # it has just ended
     return members
 
 

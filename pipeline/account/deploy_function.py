@@ -11,13 +11,12 @@ from pathlib import Path
 from pipeline import ROOT
 from pipeline.settings import Settings
 
-# Name of the production variant, as in steps.deploy; a test compares both.
-VARIANT = "AllTraffic"
-
 
 def function_zip(root: Path = ROOT) -> bytes:
-    """The function's code as a zip."""
-    paths = (root / "steps" / "__init__.py", *(root / "steps" / "deploy").rglob("*.py"))
+    """The function's code as a zip: `steps.deploy` and `steps.contracts.names`."""
+    steps = root / "steps"
+    names = (steps / "contracts" / "__init__.py", steps / "contracts" / "names.py")
+    paths = (steps / "__init__.py", *names, *(steps / "deploy").rglob("*.py"))
     return zip_of({path.relative_to(root).as_posix(): path for path in paths})
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.aws.expressions import as_text
 from steps.contracts.errors import PipelineError
 
 # Bytes of a TemplateBody: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
@@ -107,7 +108,7 @@ class ResolvedTemplate:
                 return self.condition(argument)
             case "Fn::Equals":
                 first, second = map(self.value, argument)
-                return bool(_text(first) == _text(second))
+                return bool(as_text(first) == as_text(second))
             case "Fn::Not":
                 return not self._test(argument[0])
             case "Fn::And":
@@ -138,7 +139,7 @@ class ResolvedTemplate:
                 return self._value(yes if self.condition(condition) else no)
             case "Fn::Join":
                 separator, items = argument
-                return separator.join(map(_text, self._value(items)))
+                return separator.join(map(as_text, self._value(items)))
             case "Fn::Split":
                 separator, text = argument
                 return self._value(text).split(separator)
@@ -166,10 +167,10 @@ class ResolvedTemplate:
             if literal:
                 return f"${{{name}}}"
             if name in own:
-                return _text(self._value(own[name]))
+                return as_text(self._value(own[name]))
             if "." in name:
                 return self.attribute(*name.split(".", 1))
-            return _text(self._reference(name))
+            return as_text(self._reference(name))
 
         return _PLACEHOLDER.sub(replacement, text)
 
@@ -213,13 +214,13 @@ def _parameters(declared: Mapping[str, Any], given: Mapping[str, str]) -> dict[s
     if missing := sorted(name for name, item in declared.items() if "Default" not in item and name not in given):
         raise TemplateError(f"Parameters: [{', '.join(missing)}] must have values")
     return {
-        name: _parameter(name, item, _text(given.get(name, item.get("Default")))) for name, item in declared.items()
+        name: _parameter(name, item, as_text(given.get(name, item.get("Default")))) for name, item in declared.items()
     }
 
 
 def _parameter(name: str, declared: Mapping[str, Any], text: str) -> Any:
     allowed = declared.get("AllowedValues")
-    if allowed is not None and text not in map(_text, allowed):
+    if allowed is not None and text not in map(as_text, allowed):
         raise TemplateError(f"Parameter '{name}' must be one of AllowedValues")
     listed = declared["Type"] in ("CommaDelimitedList", "List<Number>") or declared["Type"].startswith("List<AWS::")
     values = [item.strip() for item in text.split(",")] if listed else [text]
@@ -238,9 +239,3 @@ def _single(condition: Any) -> tuple[str, Any]:
     if not isinstance(condition, dict) or len(condition) != 1:
         raise TemplateError(f"Template error: {condition!r} is no condition")
     return next(iter(condition.items()))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)

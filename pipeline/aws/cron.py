@@ -8,6 +8,7 @@ another dialect (five fields, 0 is Sunday, no `W`, no years).
 from __future__ import annotations
 
 import calendar
+import itertools
 import re
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -42,9 +43,9 @@ class _Field:
             raise ExpressionError(f"{self.name}: {text!r} is not one of {self.low} to {self.high}{names}")
         return int(text)
 
-    def values(self, text: str) -> frozenset[int]:
-        """The values of `*`, lists, ranges and steps. Raises ExpressionError."""
-        return frozenset(value for part in text.split(",") for value in self._part(part))
+    def values(self, text: str) -> tuple[int, ...]:
+        """The sorted values of `*`, lists, ranges and steps. Raises ExpressionError."""
+        return tuple(sorted({value for part in text.split(",") for value in self._part(part)}))
 
     def _part(self, text: str) -> range:
         span, slash, step = text.partition("/")
@@ -92,14 +93,8 @@ class Cron:
         minutes, hours, day_of_month, months, day_of_week, years = fields
         if (day_of_month == "?") == (day_of_week == "?"):
             raise ExpressionError("either day-of-month or day-of-week must be ?")
-        cron = cls(
-            minutes=tuple(sorted(_MINUTES.values(minutes))),
-            hours=tuple(sorted(_HOURS.values(hours))),
-            day_of_month=day_of_month,
-            months=tuple(sorted(_MONTHS.values(months))),
-            day_of_week=day_of_week,
-            years=tuple(sorted(_YEARS.values(years))),
-        )
+        times = _MINUTES.values(minutes), _HOURS.values(hours)
+        cron = cls(*times, day_of_month, _MONTHS.values(months), day_of_week, _YEARS.values(years))
         # Raises for malformed days, in any month.
         cron._days(2024, 1)
         return cron
@@ -109,17 +104,11 @@ class Cron:
         earliest = (moment + timedelta(minutes=1)).replace(second=0, microsecond=0)
         for year in self.years[bisect_left(self.years, earliest.year) :]:
             for month in self.months:
-                if (year, month) < (earliest.year, earliest.month):
-                    continue
                 for day in sorted(self._days(year, month)):
-                    if (year, month, day) < (earliest.year, earliest.month, earliest.day):
-                        continue
-                    yield from (time for time in self._times(year, month, day) if time >= earliest)
-
-    def _times(self, year: int, month: int, day: int) -> Iterator[datetime]:
-        for hour in self.hours:
-            for minute in self.minutes:
-                yield datetime(year, month, day, hour, minute)
+                    if (year, month, day) >= (earliest.year, earliest.month, earliest.day):
+                        clock = itertools.product(self.hours, self.minutes)
+                        times = (datetime(year, month, day, hour, minute) for hour, minute in clock)
+                        yield from (time for time in times if time >= earliest)
 
     def _days(self, year: int, month: int) -> set[int]:
         length = calendar.monthrange(year, month)[1]

@@ -10,21 +10,12 @@ from typing import Any
 
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 UNKNOWN_KEY = (
-    "InvalidClientTokenId",
-    "UnrecognizedClientException",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "InvalidSignatureException",
-    "AuthFailure",
+    *("InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
+    *("InvalidSignatureException", "AuthFailure"),
 )
 DENIED = (
-    "AccessDenied",
-    "AccessDeniedException",
-    "AccessDeniedForDependencyException",
-    "UnauthorizedOperation",
-    "AuthorizationError",
-    "Forbidden",
-    "403",
+    *("AccessDenied", "AccessDeniedException", "AccessDeniedForDependencyException", "UnauthorizedOperation"),
+    *("AuthorizationError", "Forbidden", "403"),
 )
 THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown")
 QUOTA = ("ResourceLimitExceeded", "ServiceQuotaExceededException")
@@ -33,6 +24,22 @@ OTHER_REGION = ("PermanentRedirect", "301", "AuthorizationHeaderMalformed", "Ill
 _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9*]+)")
 _LOOPBACK = re.compile(r"https?://(127\.0\.0\.1|localhost)[:/]")
 SIGN_IN = "sign in again: aws sso login, or set AWS_PROFILE"
+_REMEDIES = (
+    (EXPIRED, f"the AWS credentials have expired; {SIGN_IN}"),
+    (
+        UNKNOWN_KEY,
+        f"AWS does not accept the credentials ({{code}}); {SIGN_IN}. A region that the account has not enabled"
+        " has the same error: see account.region",
+    ),
+    (DENIED, "access denied: these credentials may not {action}; ask for that permission. AWS's message: {message}"),
+    (THROTTLED, "AWS throttled {operation}; wait a little and try again"),
+    (QUOTA, "a quota of the account is used up; raise it in Service Quotas. AWS's message: {message}"),
+    (
+        OTHER_REGION,
+        "{operation} failed ({code}): the bucket is in another region than account.region; set the bucket's"
+        " region there, or use another bucket. AWS's message: {message}",
+    ),
+)
 
 
 def code_of(error: Any) -> str:
@@ -106,26 +113,6 @@ def _unreachable(error: Exception) -> str:
 
 def _client_error(error: Any) -> str:
     """The cause and remedy of well-known codes; the service's message for others."""
-    code, message, operation = code_of(error), message_of(error), error.operation_name
-    if code in EXPIRED:
-        line = f"the AWS credentials have expired; {SIGN_IN}"
-    elif code in UNKNOWN_KEY:
-        line = (
-            f"AWS does not accept the credentials ({code}); {SIGN_IN}. A region that the account has not enabled"
-            " has the same error: see account.region"
-        )
-    elif code in DENIED:
-        action = denied_action(error)
-        line = f"access denied: these credentials may not {action}; ask for that permission. AWS's message: {message}"
-    elif code in THROTTLED:
-        line = f"AWS throttled {operation}; wait a little and try again"
-    elif code in QUOTA:
-        line = f"a quota of the account is used up; raise it in Service Quotas. AWS's message: {message}"
-    elif code in OTHER_REGION:
-        line = (
-            f"{operation} failed ({code}): the bucket is in another region than account.region; set the bucket's"
-            f" region there, or use another bucket. AWS's message: {message}"
-        )
-    else:
-        line = f"{operation} failed ({code}): {message}"
-    return line
+    code, operation = code_of(error), error.operation_name
+    template = next((text for codes, text in _REMEDIES if code in codes), "{operation} failed ({code}): {message}")
+    return template.format(code=code, operation=operation, action=denied_action(error), message=message_of(error))

@@ -10,53 +10,31 @@ from __future__ import annotations
 
 import re
 
+from steps.contracts.names import OWN_DISKS, SMDDP_INSTANCES
+
 _G5 = {
-    "xlarge": 1,
-    "2xlarge": 1,
-    "4xlarge": 1,
-    "8xlarge": 1,
-    "12xlarge": 4,
-    "16xlarge": 1,
-    "24xlarge": 4,
-    "48xlarge": 8,
+    **dict.fromkeys(("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge"), 1),
+    **{"12xlarge": 4, "24xlarge": 4, "48xlarge": 8},
 }
 _FAMILIES = {
     "g4dn": {"xlarge": 1, "2xlarge": 1, "4xlarge": 1, "8xlarge": 1, "12xlarge": 4, "16xlarge": 1},
-    "g5": _G5,
-    "g6": _G5,
-    "g6e": _G5,
+    **dict.fromkeys(("g5", "g6", "g6e"), _G5),
     "p3": {"2xlarge": 1, "8xlarge": 4, "16xlarge": 8},
-    "p3dn": {"24xlarge": 8},
-    "p4d": {"24xlarge": 8},
-    "p4de": {"24xlarge": 8},
-    "p5": {"48xlarge": 8},
-    "p5e": {"48xlarge": 8},
-    "p5en": {"48xlarge": 8},
+    **{family: {"24xlarge": 8} for family in ("p3dn", "p4d", "p4de")},
+    **{family: {"48xlarge": 8} for family in ("p5", "p5e", "p5en")},
 }
 GPUS = {f"ml.{family}.{size}": gpus for family, sizes in _FAMILIES.items() for size, gpus in sizes.items()}
 
-# The types that SMDDP's newest release, 2.6.0, supports.
-SMDDP = ("ml.p3dn.24xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge")
+SMDDP = SMDDP_INSTANCES
 
 # K80 and V100. PyTorch's builds for CUDA 13 have kernels from compute capability 7.5 on, and a V100 has 7.0:
 # https://github.com/pytorch/pytorch/blob/main/RELEASE.md#pytorch-cuda-support-matrix
 _BEFORE_CUDA_13 = re.compile(r"ml\.p[23][a-z]*\.")
 
 CPU = (
-    "ml.m5.large",
-    "ml.m5.xlarge",
-    "ml.m5.2xlarge",
-    "ml.m5.4xlarge",
-    "ml.c5.xlarge",
-    "ml.c5.2xlarge",
-    "ml.c5.4xlarge",
-    "ml.c5.9xlarge",
+    *("ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge"),
+    *("ml.c5.xlarge", "ml.c5.2xlarge", "ml.c5.4xlarge", "ml.c5.9xlarge"),
 )
-
-# Families with NVMe disks of their own. The hardware encrypts these with keys of its own, and SageMaker refuses a
-# VolumeKmsKeyId: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
-# The deploy function has a copy of the pattern, since it imports nothing from here; a test compares both.
-OWN_DISKS = re.compile(r"ml\.(g[4-9]|p[4-9]|trn|dl|i[0-9]|[a-z]+[0-9]+[a-z]*d)[a-z0-9-]*\.")
 
 
 def has_own_disks(instance_type: str) -> bool:

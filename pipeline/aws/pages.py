@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.aws.responses import says_missing
+from pipeline.aws.responses import ignore_missing
 
 
 def items(paginator: Any, key: str, **request: Any) -> Iterator[dict[str, Any]]:
@@ -16,10 +16,5 @@ def items(paginator: Any, key: str, **request: Any) -> Iterator[dict[str, Any]]:
 
 def existing_items(paginator: Any, key: str, **request: Any) -> Iterator[dict[str, Any]]:
     """The same; none where the listed resource does not exist."""
-    from botocore.exceptions import ClientError
-
-    try:
+    with ignore_missing():
         yield from items(paginator, key, **request)
-    except ClientError as error:
-        if not says_missing(error):
-            raise

@@ -15,26 +15,12 @@ Report = Callable[[str], None]
 BOOTSTRAP = "python -m pipeline bootstrap"
 CREATE_IT = f"create it: {BOOTSTRAP}"
 _MISSING_CODES = {
-    "ResourceNotFound",
-    "ResourceNotFoundException",
-    "NoSuchKey",
-    "NoSuchBucket",
-    "NoSuchBucketPolicy",
-    "404",
+    *("ResourceNotFound", "ResourceNotFoundException", "NoSuchKey", "NoSuchBucket", "NoSuchBucketPolicy", "404"),
     # IAM's, SNS's, Glue's, KMS's, ECR's and SQS's.
-    "NoSuchEntity",
-    "NotFound",
-    "EntityNotFoundException",
-    "NotFoundException",
-    "RepositoryNotFoundException",
-    "ImageNotFoundException",
-    "QueueDoesNotExist",
-    "AWS.SimpleQueueService.NonExistentQueue",
-    # Application Auto Scaling's.
-    "ObjectNotFoundException",
-    # EC2's.
-    "InvalidSubnetID.NotFound",
-    "InvalidGroup.NotFound",
+    *("NoSuchEntity", "NotFound", "EntityNotFoundException", "NotFoundException", "RepositoryNotFoundException"),
+    *("ImageNotFoundException", "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"),
+    # Application Auto Scaling's and EC2's.
+    *("ObjectNotFoundException", "InvalidSubnetID.NotFound", "InvalidGroup.NotFound"),
 }
 _WORDED_CODES = {"ValidationException", "ValidationError", "InvalidRequestException"}
 _MISSING_WORDS = ("does not exist", "could not find", "cannot find", "not found")
@@ -47,22 +33,28 @@ def says_missing(error: Any) -> bool:
     ValidationException, and Athena an InvalidRequestException, of which only the message has the meaning.
     """
     code, message = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    return code in _MISSING_CODES or (
-        code in _WORDED_CODES and any(words in message.lower() for words in _MISSING_WORDS)
-    )
+    worded = code in _WORDED_CODES and any(words in message.lower() for words in _MISSING_WORDS)
+    return code in _MISSING_CODES or worded
+
+
+@contextmanager
+def ignore_missing() -> Iterator[None]:
+    """Ignore a botocore ClientError which means that the resource does not exist."""
+    from botocore.exceptions import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        if not says_missing(error):
+            raise
 
 
 def exists(describe: Any, **names: Any) -> dict[str, Any] | None:
     """The answer of a describing operation; None if the resource does not exist."""
-    from botocore.exceptions import ClientError
-
-    try:
-        answer: dict[str, Any] = describe(**names)
-    except ClientError as error:
-        if says_missing(error):
-            return None
-        raise
-    return answer
+    answer: dict[str, Any] | None = None
+    with ignore_missing():
+        answer = describe(**names)
+    return answer  # noqa: RET504  # None if the error is ignored
 
 
 def refusal(error: Any) -> str:

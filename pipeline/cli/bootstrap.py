@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.app import DEFINE, app, options_of
-from pipeline.cli.output import status, write_json
+from pipeline.cli.output import AsJson, status, write_json
 from steps.contracts.errors import PipelineError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def bootstrap(  # noqa: PLR0917  # a command's options
             help="With --data: the bucket's name (the stack's where there is no bucket) instead of typing it.",
         ),
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Create or update what an account needs once: bucket, roles, catalog, deploy function, alarms."""
     if (data or confirm) and not delete:

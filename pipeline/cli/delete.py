@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.app import RELEASE, app, options_of
-from pipeline.cli.output import status, write_json
+from pipeline.cli.output import AsJson, show, status, write_json
 
 if TYPE_CHECKING:
     from pipeline.operations.delete import DeletionPlan, Outcome
@@ -21,7 +21,7 @@ def delete(
         bool, typer.Option("--packages", help="Also delete the model versions and their group, without undo.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete the pipeline, its schedules and its endpoint, after showing them and asking.
 
@@ -56,15 +56,15 @@ def _show(settings: Settings, plan: DeletionPlan) -> None:
     """The plan, on stderr like the question: stdout is for the outcomes."""
     from rich.console import Console
 
-    from pipeline.cli.tables import simple_table
+    from pipeline.cli.tables import Table
 
     console = Console(stderr=True)
     account = settings.account
     console.print(f"pipeline [bold]{settings.name}[/bold], account {account.id}, {account.region}:", highlight=False)
-    table = simple_table("deleted", "name", "")
+    table = Table("deleted", "name", "")
     for resource in plan.resources:
         table.add_row(resource.kind, resource.name, resource.note)
-    console.print(table, highlight=False)
+    show(table, stderr=True)
     console.print("retained", style="dim")
     for line in plan.retained:
         console.print(line, highlight=False)

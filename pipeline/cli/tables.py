@@ -114,11 +114,6 @@ class Table:
             yield line
 
 
-def simple_table(*headings: str) -> Table:
-    """A table of columns of text."""
-    return Table(*headings)
-
-
 class Facts:
     """Names and values below each other, the values in line; a value with a word too long for that goes below."""
 

@@ -16,10 +16,11 @@ from pipeline.aws.responses import exists, says_missing
 from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.operations import inventory
-from pipeline.operations.inventory import DIMENSION, Resource
+from pipeline.operations.inventory import Resource
 from pipeline.operations.runs import executions
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.names import SCALABLE_DIMENSION
 
 # SageMaker takes minutes to delete an endpoint.
 ENDPOINT_SECONDS = 900.0
@@ -122,7 +123,7 @@ def _delete(settings: Settings, resource: Resource, poll: float) -> None:
             client(settings, "application-autoscaling").deregister_scalable_target(
                 ServiceNamespace="sagemaker",
                 ResourceId=inventory.scaled_resource(resource.name),
-                ScalableDimension=DIMENSION,
+                ScalableDimension=SCALABLE_DIMENSION,
             )
         case "endpoint":
             if (inventory.describe_endpoint(settings) or {}).get("EndpointStatus") != "Deleting":

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.account.deploy_function import VARIANT
 from pipeline.aws.arns import name_of
 from pipeline.aws.pages import items
 from pipeline.aws.responses import exists
@@ -16,6 +15,7 @@ from pipeline.operations.runs import executions
 from pipeline.operations.runs.schedules import schedules
 from pipeline.operations.serving.endpoint import package_of
 from pipeline.settings import Settings
+from steps.contracts.names import SCALABLE_DIMENSION, VARIANT, endpoint_config_name, model_name
 
 Kind = Literal[
     "schedule",
@@ -28,15 +28,12 @@ Kind = Literal[
     "model version",
     "model package group",
 ]
-# Names that the deploy function chooses (steps.deploy.requests); a test compares both.
-NAME_LIMIT = 63
 _CONFIG = re.compile(r".*(?P<suffix>-v[0-9]+-[0-9a-f]{8})")
 _MODEL = re.compile(r".*(?P<suffix>-v[0-9]+-[0-9a-f]{8})-model")
 # Part of all of these names; an account may have thousands of others.
 _VERSION = "-v"
 # The service's default is ten per page.
 _PAGES = {"PageSize": 100}
-DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def endpoint_resources(settings: Settings) -> Iterator[Resource]:
     """The endpoint's scaling, and the endpoint; deleting the endpoint would delete its scaling too."""
     name = settings.endpoint.name
     targets = client(settings, "application-autoscaling").describe_scalable_targets(
-        ServiceNamespace="sagemaker", ResourceIds=[scaled_resource(name)], ScalableDimension=DIMENSION
+        ServiceNamespace="sagemaker", ResourceIds=[scaled_resource(name)], ScalableDimension=SCALABLE_DIMENSION
     )["ScalableTargets"]
     for target in targets:
         yield Resource("scaling", name, f"{target['MinCapacity']} to {target['MaxCapacity']} instances")
@@ -118,7 +115,7 @@ def model_resources(settings: Settings) -> Iterator[Resource]:
 def is_config_name(settings: Settings, name: str) -> bool:
     """Whether the deploy function would choose this name for a configuration of the endpoint."""
     match = _CONFIG.fullmatch(name)
-    return match is not None and name == _config_name(settings, match["suffix"])
+    return match is not None and name == endpoint_config_name(settings.endpoint.name, match["suffix"])
 
 
 def is_model_name(settings: Settings, name: str) -> bool:
@@ -126,11 +123,7 @@ def is_model_name(settings: Settings, name: str) -> bool:
     match = _MODEL.fullmatch(name)
     if match is None:
         return False
-    return name == f"{_config_name(settings, match['suffix'])}-model"[-NAME_LIMIT:].lstrip("-")
-
-
-def _config_name(settings: Settings, suffix: str) -> str:
-    return f"{settings.endpoint.name[: NAME_LIMIT - len(suffix)].rstrip('-')}{suffix}"
+    return name == model_name(endpoint_config_name(settings.endpoint.name, match["suffix"]))
 
 
 def is_batch_name(settings: Settings, name: str) -> bool:

@@ -1,1 +1,1 @@
-"""What one step writes and another reads, as typed code."""
+"""The files that one step writes and another reads, and shared names, as typed code."""

@@ -1,4 +1,4 @@
-"""The model artifact contract: what `model.tar.gz` holds, written by `steps/train`, read by evaluate and serve."""
+"""The model artifact contract: the content of `model.tar.gz`, written by `steps/train`, read by evaluate and serve."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from steps.contracts.errors import StepError
 
 VERSION: Literal[1] = 1
+Decision = Literal["argmax", "expected"]
 WEIGHTS = "model.safetensors"
 ONNX = "model.onnx"
 DESCRIPTION = "model.json"
@@ -22,10 +23,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ModelDescription(BaseModel):
-    """`model.json`: all that is needed to turn a photo into the network's input and its output into a count.
+    """`model.json`: the data by which a photo becomes the network's input, and its output a count.
 
-    The network takes uint8 RGB images of shape (N, 3, image_size, image_size) and normalises them itself, so that
-    every runtime agrees; it gives logits of shape (N, len(classes)).
+    The network's input is uint8 RGB images of shape (N, 3, image_size, image_size), which it normalises itself, so that
+    every runtime agrees; its output is logits of shape (N, len(classes)).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -37,7 +38,7 @@ class ModelDescription(BaseModel):
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     resize: Literal["stretch"] = "stretch"
-    decision: Literal["argmax", "expected"] = "argmax"
+    decision: Decision = "argmax"
     dataset_sha256: str
     metrics: dict[str, float] = {}
     hyperparameters: dict[str, str] = {}

@@ -1,9 +1,9 @@
-"""The dataset index contract: which shards a data set consists of, and which of their photos it is made of.
+"""The dataset index contract: the shards of a data set, and the photos in them that belong to it.
 
 An index is one file, `indexes/KEY/index.json`, where KEY is the hash of its content: the same photos in the same shards
-have the same place, so that a step whose input it is comes from the cache. A trainer learns sizes, classes and class
-weights from here and from nowhere else. What was left out, and what the splits share, is a run's own and in another
-file (`steps.contracts.shard_summary`).
+have the same location, so that a step with this input comes from the cache. It is the trainer's only source of sizes,
+classes and class weights. Rejected photos and the overlap of splits belong to a run and are in another file
+(`steps.contracts.shard_summary`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from steps.contracts.parsing import parse, read
 VERSION: Literal[2] = 2
 NAME = "index.json"
 _KIND = "dataset index"
-# The images' libraries, photos and settings decide a key; this much of a SHA-256 is not met twice by chance.
+# Digits of a SHA-256 in a key; two contents with the same digits are practically impossible.
 KEY_DIGITS = 32
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -31,11 +31,10 @@ class _Contract(BaseModel):
 
 
 class Shard(_Contract):
-    """A tar, and which of its photos count.
+    """A tar, and its photos in the data set.
 
-    `sha256` is over the whole object, so that a damaged shard is found before it is trained on. `excluded` are the ids,
-    sorted, of photos in the tar that are not used from here, as they were removed or written again; `samples` counts
-    the others.
+    `sha256` is over the whole object, so that damage is detected before training. `excluded` are the sorted ids of
+    photos in the tar that are not used, because they were removed or written again; `samples` counts the others.
     """
 
     uri: str = Field(pattern=r"^s3://")
@@ -46,7 +45,7 @@ class Shard(_Contract):
 
 
 class Split(_Contract):
-    """The shards of one split, and how many samples of each class (the quantity) they hold."""
+    """The shards of one split, and their number of samples per class (the quantity)."""
 
     shards: list[Shard] = []
     class_counts: dict[int, int] = {}
@@ -63,7 +62,7 @@ class Split(_Contract):
 
 
 class Sharding(_Contract):
-    """The settings that the shards were made with."""
+    """The settings of the shards."""
 
     split: Literal["grouped", "random", "file"]
     seed: int
@@ -81,7 +80,7 @@ class DatasetIndex(_Contract):
 
     @property
     def classes(self) -> list[int]:
-        """The quantities that occur in the training split, ascending; a model's output i is `classes[i]`."""
+        """The quantities in the training split, ascending; a model's output i belongs to `classes[i]`."""
         return sorted(c for c, n in self.splits["train"].class_counts.items() if n)
 
     @property
@@ -96,20 +95,20 @@ class DatasetIndex(_Contract):
 
     @property
     def sha256(self) -> str:
-        """Hash of the content: of every shard's own hash and place, of what counts in it, and of the settings."""
+        """Hash of the content: every shard's own hash, location and used photos, and the settings."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     @property
     def key(self) -> str:
-        """The folder below `indexes/` that the index has."""
+        """The name of the index's folder below `indexes/`."""
         return self.sha256[:KEY_DIGITS]
 
 
 def check(index: DatasetIndex) -> None:
-    """Raise StepError where two shards have one URI, a split is empty, or a class occurs outside of training only."""
+    """Raise StepError if two shards have the same URI, a split is empty, or a class is missing in training."""
     uris = [shard.uri for split in index.splits.values() for shard in split.shards]
     if len(uris) != len(set(uris)):
-        raise StepError("the dataset index names one shard twice")
+        raise StepError("the dataset index contains a shard twice")
     for name in SPLITS:
         split = index.splits.get(name, Split())
         if not split.samples:
@@ -119,13 +118,13 @@ def check(index: DatasetIndex) -> None:
 
 
 def parse_index(content: bytes, name: str) -> DatasetIndex:
-    """An index from its JSON. Raises StepError that calls it `name` when it is not valid."""
+    """An index from its JSON. Raises StepError with `name` when it is not valid."""
     index = parse(DatasetIndex, content, name, f"{_KIND} of version {VERSION}")
     check(index)
     return index
 
 
 def read_index(folder: Path) -> DatasetIndex:
-    """The index in `folder`. Raises StepError that names the file when there is none, or it is not valid."""
+    """The index in `folder`. Raises StepError that names the file when it is missing or not valid."""
     path = folder / NAME
     return parse_index(read(path, _KIND), str(path))

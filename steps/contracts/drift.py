@@ -1,4 +1,4 @@
-"""The drift contract: `drift.json`, what a monitor found in a window."""
+"""The drift contract: `drift.json`, the result of a monitor for a window."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class _Contract(BaseModel):
 
 
 class Feature(_Contract):
-    """One feature against the baseline."""
+    """The comparison of one feature with the baseline."""
 
     name: str
     test: str
     statistic: float
     p_value: float
-    threshold: float = Field(description="what the p-value was held against, after Holm's correction")
-    psi: float = Field(description="population stability index, less what chance adds to it")
+    threshold: float = Field(description="threshold of the p-value, after Holm's correction")
+    psi: float = Field(description="population stability index, less its expectation by chance")
     drifted: bool
     baseline_mean: float
     window_mean: float
 
 
 class Drift(_Contract):
-    """What the endpoint saw in a window, against the baseline of the version that answered."""
+    """The photos that an endpoint received in a window, compared with the baseline of the version that answered."""
 
     version: Literal[1] = 1
     verdict: Verdict
@@ -39,7 +39,7 @@ class Drift(_Contract):
     since: datetime
     until: datetime
     photos: int = Field(description="photos that were counted in the window")
-    compared: int = Field(description="of these, the sample that was compared")
+    compared: int = Field(description="size of the sample of these that was compared")
     baseline_photos: int
     baseline: str
     other_versions: int = Field(description="photos that another version counted; they are not compared")

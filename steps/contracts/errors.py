@@ -1,10 +1,22 @@
-"""The errors that become one line: of a step in its container, and of the command line."""
+"""The errors that a person reads as one line, without a traceback.
+
+    Exception
+    ├── StepError           steps.contracts.errors      input of a step that is wrong, or a broken contract
+    │   └── OrderError      steps.query.listing         a listing is not in the order of its keys
+    └── PipelineError       steps.contracts.errors      an operation of the command line that fails
+        ├── DemoError       pipeline.cli.demo_run       a command of the demo fails
+        ├── ExpressionError pipeline.aws.cron           a schedule's expression that EventBridge would refuse
+        ├── SettingsError   pipeline.settings.file      pipeline.yaml is missing or not valid
+        └── TemplateError   pipeline.aws.cloudformation a template that CloudFormation would refuse
+
+`steps.runtime.errors` writes a StepError to the job's failure file, `pipeline.cli.errors` prints both.
+"""
 
 from __future__ import annotations
 
 
 class StepError(Exception):
-    """Bad input or a broken contract: one line that names the file, key or image and the remedy."""
+    """Wrong input or a broken contract, in one line that names the file, key or image and the remedy."""
 
 
 class PipelineError(Exception):

@@ -1,4 +1,4 @@
-"""The evaluation contract: `evaluation.json` in the Model Registry's format, and `predictions.parquet` beside it.
+"""The evaluation contract: `evaluation.json` in the Model Registry's format, and `predictions.parquet` next to it.
 
 SageMaker draws the metrics groups `multiclass_classification_metrics` and `regression_metrics` of this format:
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-model-quality-metrics.html
@@ -12,14 +12,17 @@ from typing import Literal
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
-FILE = "evaluation.json"
+from steps.contracts.artifact import Decision
+from steps.contracts.names import EVALUATION_FILE, GOLDEN_FILE, MODEL_CARD_FILE
+
+FILE = EVALUATION_FILE
 PREDICTIONS = "predictions.parquet"
 REPORT = "report.html"
-CARD = "model_card.json"
-GOLDEN = "golden.json"
+CARD = MODEL_CARD_FILE
+GOLDEN = GOLDEN_FILE
 
-# quantity is the truth, predicted the count under the decision in force, expected the expected count, probabilities
-# those of the model's classes in their order.
+# quantity is the true count, predicted the count by the decision of the settings, expected the expected count, and
+# probabilities those of the model's classes in their order.
 PREDICTIONS_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -32,7 +35,7 @@ PREDICTIONS_SCHEMA = pa.schema(
 
 
 class _Contract(BaseModel):
-    # A value that is not finite is a mistake of the evaluation, never a number for a gate.
+    # A value that is not finite is an error of the evaluation and must not reach the gate.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
@@ -71,7 +74,7 @@ class RegressionMetrics(_Contract):
 
 
 class ClassReport(_Contract):
-    """One true quantity: how many photos, how many counted right, and how far off."""
+    """One true quantity: its photos, the share counted correctly, and the RMSE."""
 
     photos: int
     accuracy: float
@@ -79,7 +82,7 @@ class ClassReport(_Contract):
 
 
 class Score(_Contract):
-    """What counting in some way reaches: share counted right, RMSE, MAE, share off by one at most."""
+    """Metrics of one way to count: share counted correctly, RMSE, MAE, share off by at most one."""
 
     accuracy: float
     rmse: float
@@ -88,7 +91,7 @@ class Score(_Contract):
 
 
 class ReliabilityBin(_Contract):
-    """The photos whose likeliest count has a probability in one interval: its mean, and the share that was right."""
+    """The photos whose likeliest count has a probability in one interval: its mean, and the share counted correctly."""
 
     photos: int
     confidence: float
@@ -96,22 +99,22 @@ class ReliabilityBin(_Contract):
 
 
 class Calibration(_Contract):
-    """Whether the model is as often right as it says. The error is the mean gap over the photos (ECE)."""
+    """Calibration of the probabilities: the expected calibration error (ECE) is the mean gap over the photos."""
 
     expected_calibration_error: float
     bins: list[ReliabilityBin]
 
 
 class Agreement(_Contract):
-    """ONNX Runtime, which serves, against PyTorch, which trained, on photos of the test split."""
+    """Comparison of ONNX Runtime, which serves, with PyTorch, which trained, on photos of the test split."""
 
     photos: int
     same_counts: int
-    largest_difference: float = Field(description="between two probabilities")
+    largest_difference: float = Field(description="largest difference between two probabilities")
 
 
 class Difference(_Contract):
-    """This model's metric less the champion's, and the 95% interval of 2,000 paired bootstrap samples of the photos."""
+    """This model's metric less the champion's, with the 95% interval of 2,000 paired bootstrap samples."""
 
     value: float
     lower: float
@@ -123,14 +126,14 @@ class Champion(_Contract):
 
     version: int
     package_arn: str
-    this_model: bool = Field(description="whether it is the very model that is judged here, approved earlier")
+    this_model: bool = Field(description="whether it is the evaluated model itself, approved earlier")
     score: Score
     accuracy: Difference
     rmse: Difference
 
 
 class Shown(_Contract):
-    """What the gate compares, rounded for messages."""
+    """The values that the gate compares, rounded for messages."""
 
     accuracy: str
     rmse: str
@@ -138,46 +141,46 @@ class Shown(_Contract):
 
 
 class Gate(_Contract):
-    """What the gate compares beside the metrics: numbers that are there with a champion and without."""
+    """The values that the gate compares besides the metrics; they exist with and without a champion."""
 
     accuracy_loss: float = Field(
-        description="accuracy that is lost against the champion; 0 where there is none; where it is this very model,"
-        " 0 or the loss that is allowed, whichever is less"
+        description="loss of accuracy against the champion; 0 without a champion; if the champion is the same model,"
+        " 0 or the allowed loss, whichever is less"
     )
-    champion: str = Field(description="its name, or that there is none")
+    champion: str = Field(description="name of the champion, or a note that there is none")
     shown: Shown
 
 
 class Registration(_Contract):
-    """Whether a run that passes its gate registers this model, and the version that is the same as this one already.
+    """Whether a run that passes its gate registers this model, and the existing version that is the same.
 
-    The same are versions of the same model artifact, data, decision, evaluation image and serving image.
+    Versions are the same if they have the same model artifact, data, decision, evaluation image and serving image.
     """
 
-    wanted: Literal[0, 1] = Field(description="1: register; a number, as the pipeline's condition compares it")
-    version: int | None = Field(description="the newest version that is the same; None: there is none")
-    package_arn: str = Field(description="that version's; empty where there is none")
-    status: str = Field(description="that version's approval status when the model was judged")
+    wanted: Literal[0, 1] = Field(description="1: register; a number, because the pipeline's condition compares it")
+    version: int | None = Field(description="the newest version that is the same; None: no such version")
+    package_arn: str = Field(description="ARN of this version; empty without one")
+    status: str = Field(description="approval status of this version at the time of the evaluation")
     reason: str
 
 
 class Dataset(_Contract):
-    """What was judged on. `item_count` is SageMaker's name for the number of photos."""
+    """The evaluated data. `item_count` is SageMaker's name for the number of photos."""
 
     item_count: int
     sha256: str
     split: str
-    same_bin: int | None = Field(description="held-out photos that show a bin which is trained on; None: not known")
+    same_bin: int | None = Field(description="held-out photos of a bin that is in training too; None: unknown")
     rejected: int = Field(description="photos that are in no shard")
 
 
 class Provenance(_Contract):
-    """Where the model comes from, as far as the job was told: names, ids and places; empty where it was not."""
+    """The origin of the model: names, ids and locations; empty where unknown."""
 
     run: str = ""
     tuning_job: str = ""
     training_job: str = ""
-    query_execution: str = Field(default="none", description="id of the query that made the labels")
+    query_execution: str = Field(default="none", description="id of the query that wrote the labels")
     image_location: str = ""
     data_version: str = ""
     model: str = ""
@@ -192,12 +195,12 @@ class Evaluation(_Contract):
     dataset: Dataset
     multiclass_classification_metrics: ClassificationMetrics
     regression_metrics: RegressionMetrics
-    within_one: Metric = Field(description="share of photos off by one at most")
+    within_one: Metric = Field(description="share of photos off by at most one")
     per_class: dict[str, ClassReport]
     calibration: Calibration
     baselines: dict[Literal["largest_class", "random", "median"], Score]
-    decisions: dict[Literal["argmax", "expected"], Score] = Field(description="the model under each way to decide")
-    decision: Literal["argmax", "expected"] = Field(description="the one in force: the gate's")
+    decisions: dict[Decision, Score] = Field(description="metrics of the model by each decision")
+    decision: Decision = Field(description="decision of the settings, which the gate uses")
     champion: Champion | None
     gate: Gate
     registration: Registration

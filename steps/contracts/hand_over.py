@@ -1,7 +1,7 @@
-"""What a step hands on by content: `hand_over.json` names the place of what the next step reads.
+"""The hand-over contract: `hand_over.json` contains the location of the next step's input.
 
-The place has the content's hash in its name (`labels/KEY/`, `indexes/KEY/`), so that an input which is taken from this
-file is the same for the same content, whichever run wrote it, and the next step comes from the step cache.
+The location has the content's hash in its name (`labels/KEY/`, `indexes/KEY/`), so that an input from this file is the
+same for the same content, whichever run wrote it, and the next step comes from the step cache.
 """
 
 from __future__ import annotations

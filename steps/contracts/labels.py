@@ -1,4 +1,4 @@
-"""The labels contract: Parquet files, one row a labelled photo, written by `steps/query`, read by `steps/shard`."""
+"""The labels contract: Parquet files, one row per labelled photo, written by `steps/query`, read by `steps/shard`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from steps.contracts.errors import StepError
 
 # image_id is the photo's file name without .jpg, always a string: "1" and "00001" are two photos.
 # asins are the item ids in the bin, sorted; image_key is the object's key below the raw image location; image_etag (no
-# quotes) and image_bytes are what the listing of that location says of the object, so that a replaced photo is seen.
+# quotes) and image_bytes are those of the object in the listing, so that a replaced photo is detected.
 SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
 def read_labels(folder: Path) -> pa.Table:
     """All labels below `folder`, sorted by image_id, cast to SCHEMA.
 
-    Raises StepError where there is no Parquet file, a column is missing or null, or an id occurs twice.
+    Raises StepError if there is no Parquet file, a column is missing or null, or an id occurs twice.
     """
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in ("", ".parquet") and p.stat().st_size)
     if not files:
@@ -40,7 +40,7 @@ def read_labels(folder: Path) -> pa.Table:
         }
     except (pa.ArrowException, ValueError, KeyError) as error:
         raise StepError(f"{folder}: labels do not have the columns {', '.join(SCHEMA.names)}: {error}") from error
-    # A column at a time, so that never two copies of the whole are held.
+    # One column at a time, so that there are never two copies of the whole table.
     order = pc.sort_indices(columns["image_id"])
     table = pa.table({name: columns.pop(name).take(order).combine_chunks() for name in SCHEMA.names}, SCHEMA)
     ids = table["image_id"]

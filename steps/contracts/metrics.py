@@ -1,21 +1,21 @@
-"""What the trainer prints and the tuner, the local cloud and the tables read: metric names and their expressions.
+"""Metric names in the trainer's log, and the expressions by which the tuner and others read them.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-define-metrics-variables.html
 """
 
 from __future__ import annotations
 
-# The trainer prints the running best under this name: SageMaker ranks trials by the objective's latest value.
+# The best value so far: SageMaker ranks trials by the objective's latest value.
 OBJECTIVE = "validation:best_accuracy"
 ACCURACY = "validation:accuracy"
 RMSE = "validation:rmse"
 LOSS = "validation:loss"
 TRAIN_LOSS = "train:loss"
-# The last epoch that was finished: a job's description holds the latest values of its metrics, and no count of them.
+# The last finished epoch: a job's description contains the latest values of its metrics, but not their number.
 EPOCH = "epoch"
 
 _NUMBER = r"([0-9.eE+-]+)"
 PATTERNS = {name: f"{name}={_NUMBER}" for name in (OBJECTIVE, ACCURACY, RMSE, LOSS, TRAIN_LOSS)} | {
-    # Lines about an epoch under way name it too: only the line that sums it up has the loss right behind.
+    # Progress lines contain the epoch too: only the line at its end has the loss right behind it.
     EPOCH: f"{EPOCH}=([0-9]+) {TRAIN_LOSS}="
 }

@@ -1,4 +1,4 @@
-"""A contract's JSON as its model, or one line that says where it is wrong."""
+"""Reading a contract's JSON as its model, with one line about the first error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def parse(model: type[Model], content: bytes, name: str, kind: str) -> Model:
-    """`content` as a `model`. Raises StepError that calls it `name`, and no `kind`, where it is not valid."""
+    """`content` as a `model`. Raises StepError with `name` and `kind` if it is not valid."""
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
@@ -23,7 +23,7 @@ def parse(model: type[Model], content: bytes, name: str, kind: str) -> Model:
 
 
 def read(path: Path, kind: str) -> bytes:
-    """The content of a file that holds a `kind`. Raises StepError that names the folder where there is none."""
+    """The content of a file of this `kind`. Raises StepError that names the folder if it is missing."""
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The query step's summary, `query.json`: what it found, what it left out and why, and which queries it ran."""
+"""The query step's summary, `query.json`: labels, refused photos with reasons, and the executed queries."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 VERSION: Literal[1] = 1
 NAME = "query.json"
-# The statement that made the labels.
+# The statement that wrote the labels.
 LABELS = "write labels"
-# How many ids stand for a reason.
+# Number of example ids per reason.
 EXAMPLES = 20
 
 
@@ -27,7 +27,7 @@ class Execution(BaseModel):
 
 
 class Refusal(BaseModel):
-    """Ids that are no label for one reason: how many, and the first of them."""
+    """Photos without a label for one reason: their number, and the first ids."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,9 +38,9 @@ class Refusal(BaseModel):
 class Summary(BaseModel):
     """The summary of one run.
 
-    `reader` is what read the metadata files: `athena`, or `direct` with the reason of Athena's failure beside it.
-    `labels` maps a quantity to its number of photos. `refused` maps a reason to the ids that are no label for it; an
-    id has one reason, the first that holds. `labels_location` is the folder of the labels' Parquet files.
+    `reader` is the reader of the metadata files: `athena`, or `direct` with the reason of Athena's failure. `labels`
+    maps a quantity to its number of photos. `refused` maps a reason to photos without a label; a photo has one reason,
+    the first that applies. `labels_location` is the folder of the labels' Parquet files.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,5 +65,5 @@ class Summary(BaseModel):
 
     @property
     def labels_execution(self) -> str:
-        """Id of the query that made the labels; empty where there was none."""
-        return next((one.id for one in self.executions if one.statement == LABELS), "")
+        """Id of the query that wrote the labels; empty if there was none."""
+        return next((execution.id for execution in self.executions if execution.statement == LABELS), "")

@@ -19,7 +19,7 @@ class S3Uri:
 
     @classmethod
     def parse(cls, uri: str) -> S3Uri:
-        """Read `s3://bucket/key`. Any other scheme or a malformed bucket is refused."""
+        """Read `s3://bucket/key`. Raises StepError for another scheme or a malformed bucket."""
         match = _URI.fullmatch(uri)
         if match is None:
             raise StepError(f"{uri!r} is not an S3 URI; write s3://bucket/prefix")

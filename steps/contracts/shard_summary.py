@@ -1,5 +1,6 @@
-"""The shard step's summary, `shard.json`: what a run's data set leaves out and why, what its splits share, and what
-was written for it. The data set itself is in its index (`steps.contracts.dataset`).
+"""The shard step's summary, `shard.json`: rejected photos with reasons, the overlap of splits, and written photos.
+
+The data set itself is in its index (`steps.contracts.dataset`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class _Contract(BaseModel):
 
 
 class Overlap(_Contract):
-    """Of `photos` held-out photos (validation and test), how many show a bin, or any item, that is trained on."""
+    """Held-out photos (validation and test), and those that show a bin, or any item, which is in training too."""
 
     photos: int = Field(ge=0)
     same_bin: int = Field(ge=0)
@@ -29,17 +30,16 @@ class Overlap(_Contract):
 
 
 class Leakage(_Contract):
-    """What held-out photos share with training, and what they would under a random split of the same photos."""
+    """Overlap of held-out photos with training, for this split and for a random split of the same photos."""
 
     split: Overlap
     random: Overlap
 
 
 class Photos(_Contract):
-    """Photos of the data set by where they are: in shards of earlier runs, or in shards that this run wrote.
+    """Photos of the data set: `reused` from shards of earlier runs, or `written` to shards of this run.
 
-    `excluded` photos are in shards of earlier runs that the data set uses, and not used from there: they were removed,
-    or written again since.
+    `excluded` photos are in reused shards but not in the data set: they were removed, or written again since.
     """
 
     reused: int = Field(ge=0)
@@ -51,7 +51,7 @@ class ShardSummary(_Contract):
     """The summary of a run.
 
     `index` is the URI of the index's folder. `rejects` maps a reason to the ids of labelled photos that are in no
-    shard. `kept` photos have the split of an earlier run, which stands below `assignments`.
+    shard. `kept` photos have the split of an earlier run, which is stored below `assignments`.
     """
 
     version: Literal[1] = VERSION
@@ -65,16 +65,16 @@ class ShardSummary(_Contract):
 
     @property
     def rejected(self) -> int:
-        """How many photos are left out."""
+        """Number of photos that are left out."""
         return sum(map(len, self.rejects.values()))
 
 
 def parse_summary(content: bytes, name: str) -> ShardSummary:
-    """A summary from its JSON. Raises StepError that calls it `name` when it is not valid."""
+    """A summary from its JSON. Raises StepError with `name` when it is not valid."""
     return parse(ShardSummary, content, name, f"{_KIND} of version {VERSION}")
 
 
 def read_summary(folder: Path) -> ShardSummary:
-    """The summary in `folder`. Raises StepError that names the file when there is none, or it is not valid."""
+    """The summary in `folder`. Raises StepError that names the file when it is missing or not valid."""
     path = folder / NAME
     return parse_summary(read(path, _KIND), str(path))

@@ -1,1 +1,1 @@
-"""The deploy function: the standard library and boto3 only, since it runs as a Lambda function of these files."""
+"""The deploy function, a Lambda function with `steps.contracts.names`: the standard library and boto3 only."""

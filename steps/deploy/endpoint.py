@@ -1,4 +1,4 @@
-"""The endpoint as SageMaker describes it, and what the function notes on it."""
+"""The endpoint as SageMaker describes it, with the function's tags on it (`steps.contracts.names`)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Tags of the endpoint: the version that was tried last, the configuration it was tried with and the one before it,
-# the time of its approval, what came of it, and of which configuration that is said.
-VERSION, CONFIG, PREVIOUS = "model-package-version", "endpoint-config", "previous-endpoint-config"
-TRIED_AT, VERDICT, REASON, JUDGED = "tried-at", "verdict", "verdict-reason", "judged-config"
-# Verdicts. A version that was rolled back is not tried again unless it is approved again.
-PENDING, ACCEPTED, ROLLED_BACK = "pending", "accepted", "rolled-back"
-# Tag of the package group: the version with which the first deployment failed; its endpoint was deleted. Empty once
-# another version has made the endpoint.
-NEVER_SERVED = "never-served-version"
+from steps.contracts.names import CONFIG_TAG, EVALUATED_CONFIG_TAG, PENDING, VERDICT_TAG, VERSION_TAG
 
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _NOT_FOR_TAGS = re.compile(r"[^A-Za-z0-9 _.:/=+@-]")
@@ -32,38 +24,38 @@ class Endpoint:
     pending_config: str
     failure: str
     instances: int
-    """As many as serve now; 0 where that is not said."""
+    """Desired number of instances; 0 where SageMaker names none."""
     tags: Mapping[str, str]
 
     @property
-    def busy(self) -> bool:
-        """Whether it refuses a change."""
+    def is_busy(self) -> bool:
+        """Whether SageMaker refuses a change."""
         return self.status in BUSY
 
     @property
     def verdict(self) -> str:
-        """What came of the version that was tried last; empty where this function has tried none.
+        """The verdict on the version of the last attempt; empty without an attempt of this function.
 
-        A verdict counts for the configuration it was given on: one that comes late, when the next version is being
-        tried already, must not pass for that one's.
+        A verdict counts only for the configuration that it is about: a late one, which arrives when the next version is
+        being deployed, must not count for that version.
         """
-        if VERSION not in self.tags:
+        if VERSION_TAG not in self.tags:
             return ""
-        judged = self.tags.get(JUDGED) == self.tags.get(CONFIG)
-        return self.tags.get(VERDICT, PENDING) if judged else PENDING
+        is_evaluated = self.tags.get(EVALUATED_CONFIG_TAG) == self.tags.get(CONFIG_TAG)
+        return self.tags.get(VERDICT_TAG, PENDING) if is_evaluated else PENDING
 
 
 def describe(sagemaker: Any, name: str) -> Endpoint | None:
-    """The endpoint, or None where there is none.
+    """The endpoint; None where it does not exist.
 
     Its state is read after its tags: an update that begins between the two reads shows as an update, and never as an
     endpoint that has left the configuration of its tags.
     """
-    described = _described(sagemaker, name)
+    described = _describe(sagemaker, name)
     if described is None:
         return None
     tags = tags_of(sagemaker, described["EndpointArn"])
-    described = _described(sagemaker, name)
+    described = _describe(sagemaker, name)
     if described is None:
         return None
     variants = described.get("ProductionVariants") or [{}]
@@ -79,7 +71,7 @@ def describe(sagemaker: Any, name: str) -> Endpoint | None:
     )
 
 
-def _described(sagemaker: Any, name: str) -> dict[str, Any] | None:
+def _describe(sagemaker: Any, name: str) -> dict[str, Any] | None:
     from botocore.exceptions import ClientError
 
     try:
@@ -98,11 +90,11 @@ def tags_of(sagemaker: Any, arn: str) -> dict[str, str]:
 
 
 def as_tags(values: Mapping[str, str]) -> list[dict[str, str]]:
-    """Tags of a request: at most 256 characters, of those that a value may have."""
+    """Tags of a request: values of at most 256 characters, with a hyphen for each character that SageMaker refuses."""
     return [{"Key": key, "Value": _NOT_FOR_TAGS.sub("-", value)[:256]} for key, value in values.items()]
 
 
 def _says_missing(error: Any) -> bool:
-    """SageMaker answers ValidationException 'Could not find endpoint ...' for an endpoint that is not there."""
+    """SageMaker answers ValidationException 'Could not find endpoint ...' for an endpoint that does not exist."""
     code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
     return code == "ResourceNotFound" or (code == "ValidationException" and "could not find" in message.lower())

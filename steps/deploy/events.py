@@ -1,4 +1,4 @@
-"""What an event is about: a package version (the pipeline's Lambda step, or an approval), or the endpoint's change."""
+"""The events of the function: a version to deploy (pipeline's Lambda step, approval), or a change of the endpoint."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Order:
-    """A version that is to be deployed, if it may be."""
+class DeployRequest:
+    """A version to deploy, if the registry allows it."""
 
     version: Version
     approved_at: str = ""
-    """Time of the approval's event, ISO 8601 in UTC; empty where no event says it."""
+    """Time of the approval's event, ISO 8601 in UTC; empty for an event without an approval."""
     at_once: bool = False
-    """A person takes the endpoint back to this version: no canary, and not held up by an alarm."""
+    """A person moves the endpoint back to this version: without a canary, and alarms do not stop it."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,22 @@ class EndpointChange:
     status: str
 
 
-def endpoint_change_of(event: Any) -> EndpointChange | None:
-    """What EventBridge's `SageMaker Endpoint State Change` is about; None for another event."""
+def read_endpoint_change(event: Any) -> EndpointChange | None:
+    """The endpoint and status in EventBridge's `SageMaker Endpoint State Change`; None for another event."""
     if not isinstance(event, dict) or event.get("detail-type") != "SageMaker Endpoint State Change":
         return None
     match event.get("detail"):
         case {"EndpointName": str(name), "EndpointStatus": str(status)}:
             return EndpointChange(name, status)
-    raise DeployError("the event of an endpoint wants detail.EndpointName and detail.EndpointStatus")
+    raise DeployError("the event of an endpoint lacks detail.EndpointName or detail.EndpointStatus")
 
 
-def order_of(event: Any) -> Order:
-    """The order in `{"model_package_arn": ARN, "at_once": true}` or in an event with `detail.ModelPackageArn`."""
+def read_request(event: Any) -> DeployRequest:
+    """The request in `{"model_package_arn": ARN, "at_once": true}` or in an event with `detail.ModelPackageArn`."""
     if isinstance(event, dict):
         if "model_package_arn" in event:
-            return Order(Version.of(event["model_package_arn"]), at_once=event.get("at_once") is True)
+            return DeployRequest(Version.of(event["model_package_arn"]), at_once=event.get("at_once") is True)
         detail = event.get("detail")
         if isinstance(detail, dict) and "ModelPackageArn" in detail:
-            return Order(Version.of(detail["ModelPackageArn"]), approved_at=str(event.get("time", "")))
-    raise DeployError("the event names no version: want model_package_arn, or detail.ModelPackageArn")
+            return DeployRequest(Version.of(detail["ModelPackageArn"]), approved_at=str(event.get("time", "")))
+    raise DeployError("the event names no version: it lacks model_package_arn, or detail.ModelPackageArn")

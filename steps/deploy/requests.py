@@ -1,33 +1,30 @@
-"""The requests that bring a version to the endpoint: pure functions of the settings and the version."""
+"""The requests of a deployment: pure functions of the settings and the version."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from typing import Any
 
+from steps.contracts.names import OWN_DISKS, VARIANT, endpoint_config_name, model_name
 from steps.deploy.events import Version
 from steps.deploy.settings import Settings
 
 Request = dict[str, Any]
 
-VARIANT = "AllTraffic"  # guardrails want the name to stay the same through all updates
-NAME_LIMIT = 63
-# Room for what starting and stopping instances takes, beside the waiting; the service's least is ten minutes.
+# Time to start and stop instances, in addition to the waiting times; SageMaker's minimum is ten minutes.
 CHANGE_SECONDS = 1800
-# The volumes of instances with their own disks cannot be encrypted with a key of the account:
-# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
-OWN_DISKS = re.compile(r"ml\.(g[4-9]|p[4-9]|trn|dl|i[0-9]|[a-z]+[0-9]+[a-z]*d)[a-z0-9-]*\.")
 
 
 def model(settings: Settings, version: Version, name: str) -> Request:
-    """CreateModel's request. The container needs no network: SageMaker fetches its model and moves its captures,
-    through the VPC where there is one. A serverless endpoint takes neither isolation nor a VPC:
+    """CreateModel's request; `name` is that of the endpoint configuration.
+
+    The container needs no network: SageMaker fetches its model and stores its captures, through the VPC where there is
+    one. A serverless endpoint supports neither isolation nor a VPC:
     https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html
     """
     return {
-        "ModelName": f"{name}-model"[-NAME_LIMIT:].lstrip("-"),
+        "ModelName": model_name(name),
         "Containers": [{"ModelPackageName": version.arn, "Environment": {"MODEL_VERSION": str(version.number)}}],
         "ExecutionRoleArn": settings.serving_role_arn,
         **({"EnableNetworkIsolation": True, **_vpc(settings)} if settings.mode == "real-time" else {}),
@@ -41,7 +38,7 @@ def _vpc(settings: Settings) -> Request:
 
 
 def endpoint_config(settings: Settings, version: Version) -> Request:
-    """CreateEndpointConfig's request. Its name ends in the version and a hash: other settings are another one."""
+    """CreateEndpointConfig's request. Its name ends in the version and a hash of the settings."""
     if settings.mode == "serverless":
         memory, concurrency = settings.serverless_memory_megabytes, settings.serverless_concurrency
         where: Request = {"ServerlessConfig": {"MemorySizeInMB": memory, "MaxConcurrency": concurrency}}
@@ -70,19 +67,18 @@ def _capture(settings: Settings) -> Request:
 
 
 def _config_name(settings: Settings, version: Version, content: Request) -> str:
-    # What of the model is no part of the configuration, and would not reach the endpoint under the old name.
+    # These belong to the model, not to the configuration; under the old name a change would not reach the endpoint.
     rest = [settings.serving_role_arn, *_vpc(settings).values()]
     described = json.dumps([content, *rest], sort_keys=True)
     suffix = f"-v{version.number}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
-    # The version and the hash must survive a long endpoint name.
-    return f"{settings.endpoint_name[: NAME_LIMIT - len(suffix)].rstrip('-')}{suffix}"
+    return endpoint_config_name(settings.endpoint_name, suffix)
 
 
 def deployment_config(settings: Settings, instances: int) -> Request:
-    """UpdateEndpoint's DeploymentConfig for a fleet of `instances`: a canary first, watched by the alarms.
+    """UpdateEndpoint's DeploymentConfig for a fleet of `instances`: a canary first, with the alarms for rollback.
 
-    A canary is at most half of the fleet; where there is one instance all traffic moves at once, and the old fleet is
-    kept until the alarms have been quiet for the baking time.
+    A canary is at most half of the fleet. With one instance, all traffic moves at once. The old fleet is kept for the
+    baking time, in which an alarm rolls back.
     https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html
     """
     routing: Request = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
@@ -97,7 +93,7 @@ def deployment_config(settings: Settings, instances: int) -> Request:
 
 
 def swift_deployment_config(settings: Settings) -> Request:
-    """A DeploymentConfig for going back to what is known to be good: at once, and no alarm stops it."""
+    """A DeploymentConfig for the way back to a version that served well: all at once, without alarms."""
     return _blue_green(settings, {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}, baking=0, guarded=False)
 
 

@@ -1,4 +1,4 @@
-"""Autoscaling of the endpoint's instances: registered for a version that has been accepted.
+"""Automatic scaling of the endpoint's instances, registered once a version is accepted.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling.html
 """
@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from steps.deploy.requests import VARIANT
+from steps.contracts.names import SCALABLE_DIMENSION, VARIANT
 from steps.deploy.settings import Settings
 
-DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 POLICY = "invocations-per-instance"
-# Load that falls is trusted later than load that rises.
+# Scaling in waits longer than scaling out: load that falls may rise again.
 SCALE_IN_SECONDS, SCALE_OUT_SECONDS = 600, 120
 
 
 def follow(autoscaling: Any, settings: Settings) -> None:
-    """Let the number of instances follow the traffic where the settings want it, else leave it alone."""
+    """Register or update the scaling of the settings; without scaling in the settings, deregister it."""
     if not settings.scales:
         deregister(autoscaling, settings.endpoint_name)
         return
@@ -39,15 +38,15 @@ def follow(autoscaling: Any, settings: Settings) -> None:
 
 
 def deregister(autoscaling: Any, endpoint: str) -> None:
-    """End the scaling; its policies go with it. Nothing happens where there is none."""
+    """End the scaling with its policies, if it is registered."""
     target = _target(endpoint)
-    found = autoscaling.describe_scalable_targets(
-        ServiceNamespace="sagemaker", ResourceIds=[target["ResourceId"]], ScalableDimension=DIMENSION
+    registered = autoscaling.describe_scalable_targets(
+        ServiceNamespace="sagemaker", ResourceIds=[target["ResourceId"]], ScalableDimension=SCALABLE_DIMENSION
     )
-    if found["ScalableTargets"]:
+    if registered["ScalableTargets"]:
         autoscaling.deregister_scalable_target(**target)
 
 
 def _target(endpoint: str) -> dict[str, str]:
     resource = f"endpoint/{endpoint}/variant/{VARIANT}"
-    return {"ServiceNamespace": "sagemaker", "ResourceId": resource, "ScalableDimension": DIMENSION}
+    return {"ServiceNamespace": "sagemaker", "ResourceId": resource, "ScalableDimension": SCALABLE_DIMENSION}

@@ -1,6 +1,6 @@
-"""The smoke test of a version that has come up: golden photos, whose answers its evaluation has noted down.
+"""The smoke test of a version in service: golden photos, with the answers that its evaluation recorded.
 
-The evaluation leaves them at the URI that the version's CustomerMetadataProperties name:
+The evaluation writes them to the URI in the version's CustomerMetadataProperties:
 `{"version": 1, "photos": [{"image_id", "jpeg" (base64), "count", "probabilities": {"0": p, ...}}]}`.
 """
 
@@ -12,53 +12,52 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from steps.deploy.clients import Clients
+from steps.contracts.names import GOLDEN_PHOTOS
 from steps.deploy.events import Version
-from steps.deploy.settings import Settings
+from steps.deploy.settings import Clients, Settings
 
-PROPERTY = "golden_photos"
-# Of a probability: another processor rounds otherwise, another network is off by more.
+# Largest difference between two probabilities: another processor rounds differently, another network differs more.
 TOLERANCE = 0.05
-# Of the expected count: so near to the middle between two counts, rounding may go either way.
+# Distance of the expected count from the middle between two counts, within which rounding may go either way.
 EXPECTATION_TOLERANCE = 0.1
-# A container that is busy says so with this status; a photo is sent so many times, seconds apart.
+# The status of a busy container, how often a photo is sent, and the seconds between attempts.
 OVERLOADED, ATTEMPTS, RETRY_SECONDS = 503, 4, 1.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether the endpoint answers as the evaluation did, and what to say about it."""
+    """Whether the endpoint answers as the evaluation did, and the reason to record."""
 
     passed: bool
     reason: str
 
 
 class _DiffersError(Exception):
-    """The endpoint does not answer as the evaluation did, or it cannot be told."""
+    """The endpoint does not answer as the evaluation did, or the comparison is impossible."""
 
 
 def run(aws: Clients, settings: Settings, version: Version) -> Outcome:
     """Send the golden photos to the endpoint.
 
-    A version that cannot be tested, though it has golden photos, does not pass: nobody would look at it again.
+    A version with golden photos that cannot be tested does not pass: no later test would find its faults.
     """
     try:
-        return Outcome(True, _tested(aws, settings, version))
+        return Outcome(True, _test(aws, settings, version))
     except _DiffersError as error:
         return Outcome(False, f"smoke test: {error}")
 
 
-def _tested(aws: Clients, settings: Settings, version: Version) -> str:
-    """What to say of a version that passes. Raises _DiffersError."""
+def _test(aws: Clients, settings: Settings, version: Version) -> str:
+    """The reason why a version passes. Raises _DiffersError."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         package = aws.sagemaker.describe_model_package(ModelPackageName=version.arn)
     except ClientError as error:
         raise _DiffersError(f"version {version.number} cannot be described: {error}") from error
-    uri = package.get("CustomerMetadataProperties", {}).get(PROPERTY)
+    uri = package.get("CustomerMetadataProperties", {}).get(GOLDEN_PHOTOS)
     if not uri:
-        return f"version {version.number} serves; it has no golden photos to test it with"
+        return f"version {version.number} serves; it has no golden photos to test"
     photos = _photos(aws.s3, uri)
     for photo in photos:
         try:
@@ -67,11 +66,11 @@ def _tested(aws: Clients, settings: Settings, version: Version) -> str:
             difference = str(error)
         if difference:
             raise _DiffersError(f"photo {photo['image_id']}: {difference}")
-    return f"version {version.number} counts in {len(photos)} golden photos as its evaluation did"
+    return f"version {version.number} counts {len(photos)} golden photos as its evaluation did"
 
 
 def _answer(aws: Clients, settings: Settings, photo: dict[str, Any]) -> bytes:
-    """The endpoint's answer to a photo, asked again while its container is busy."""
+    """The endpoint's answer to a photo; the photo is sent again while the container is busy."""
     from botocore.exceptions import ClientError
 
     for attempt in range(1, ATTEMPTS + 1):
@@ -105,32 +104,32 @@ def _photos(s3: Any, uri: str) -> list[dict[str, Any]]:
 
 
 def _difference(photo: dict[str, Any], body: bytes, version: Version) -> str:
-    """In what an answer differs from the one that was noted; empty where it does not."""
+    """How an answer differs from the recorded one; empty where it does not."""
     try:
         answer = json.loads(body)
         served, count = str(answer["model_version"]), int(answer["count"])
-        found = {name: float(value) for name, value in answer["probabilities"].items()}
+        probabilities = {name: float(value) for name, value in answer["probabilities"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"not an answer of a counting model: {body[:100]!r}"
     if served != str(version.number):
         return f"version {served} answers, not {version.number}"
-    noted: dict[str, float] = photo["probabilities"]
-    if found.keys() != noted.keys():
-        return f"probabilities of {', '.join(found)}, where {', '.join(noted)} were evaluated"
-    apart = {name: abs(found[name] - noted[name]) for name in noted}
-    # Not a number is not within the tolerance either.
-    if off := [difference for difference in apart.values() if not difference <= TOLERANCE]:
-        return f"counts {count} where the evaluation counted {photo['count']}; a probability is {off[0]:.2f} off"
-    if not _fits(count, photo["count"], noted):
-        return f"counts {count} where the evaluation counted {photo['count']}, of the same probabilities"
+    recorded: dict[str, float] = photo["probabilities"]
+    if probabilities.keys() != recorded.keys():
+        return f"probabilities of {', '.join(probabilities)}, where {', '.join(recorded)} were evaluated"
+    differences = {name: abs(probabilities[name] - recorded[name]) for name in recorded}
+    # NaN is not within the tolerance either.
+    if too_large := [difference for difference in differences.values() if not difference <= TOLERANCE]:
+        return f"counts {count} where the evaluation counted {photo['count']}; a probability is {too_large[0]:.2f} off"
+    if not _fits(count, photo["count"], recorded):
+        return f"counts {count} where the evaluation counted {photo['count']}, with the same probabilities"
     return ""
 
 
-def _fits(count: int, evaluated: int, noted: dict[str, float]) -> bool:
-    """Whether it is the count of the evaluation, or in a tie with it: of likeliest classes, or in rounding."""
-    tie = max(noted.values()) - 2 * TOLERANCE
-    if count == evaluated or min(noted.get(str(count), 0.0), noted.get(str(evaluated), 0.0)) >= tie:
+def _fits(count: int, evaluated: int, recorded: dict[str, float]) -> bool:
+    """Whether `count` is the evaluation's, or tied with it: both among the likeliest classes, or by rounding."""
+    tie = max(recorded.values()) - 2 * TOLERANCE
+    if count == evaluated or min(recorded.get(str(count), 0.0), recorded.get(str(evaluated), 0.0)) >= tie:
         return True
-    expected = sum(int(name) * probability for name, probability in noted.items())
+    expected = sum(int(name) * probability for name, probability in recorded.items())
     middle = (count + evaluated) / 2
     return abs(count - evaluated) == 1 and abs(expected - middle) <= EXPECTATION_TOLERANCE

@@ -14,13 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from steps.contracts.artifact import Decision
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import PREDICTIONS_SCHEMA
 from steps.contracts.statistics.tally import Tally
 from steps.evaluate.artifact import AgreementCheck
 from steps.evaluate.metrics import Reliability
 from steps.evaluate.photo_samples import Baseline, Golden, Miscount, Miscounts
-from steps.model.predictor import Decision, Predictor, decide, expectation
+from steps.model.predictor import Predictor, decide, expectation
 from steps.photos.jpeg import ImageError, network_input
 from steps.shards.reading import Sample
 

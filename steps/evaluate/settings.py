@@ -1,31 +1,33 @@
-"""What the evaluate step is told."""
+"""The arguments of the evaluate step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from steps.model.predictor import Decision
+from pydantic import Field, FiniteFloat
+
+from steps.contracts.artifact import Decision
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`group` is the model package group whose latest approved version is the champion; empty for no comparison.
+    """Evaluate the model in the input `model` on the test split of the input `index`."""
 
-    `tuning_job` and `run` (an ARN) are where the model comes from, empty where that is not known. The images are those
-    that judge and serve it: a version in the group with the same ones, and the same model and data, is not registered
-    a second time unless `register_again` is `yes`. `approval` is the status that the run asks for.
-    """
-
-    decision: Decision
-    batch_size: int = 64
-    group: str = ""
-    tuning_job: str = ""
-    run: str = ""
-    minimum_accuracy: float | None = None
-    maximum_rmse: float | None = None
-    maximum_accuracy_loss: float | None = None
-    evaluation_image: str = ""
-    serving_image: str = ""
-    register_again: Literal["no", "yes"] = "no"
-    approval: str = "PendingManualApproval"
+    decision: Annotated[Decision, Field(description="a count is the likeliest class, or the rounded expectation")]
+    batch_size: Annotated[int, Field(ge=1, description="photos per forward pass")] = 64
+    group: Annotated[
+        str, Field(description="model package group, whose latest approved version is the champion; empty: no champion")
+    ]
+    tuning_job: Annotated[str, Field(description="tuning job whose best trial is the model; empty: unknown")]
+    run: Annotated[str, Field(description="ARN of the pipeline's run; empty: unknown")]
+    minimum_accuracy: Annotated[FiniteFloat, Field(description="threshold of the gate, for the report")]
+    maximum_rmse: Annotated[FiniteFloat, Field(description="threshold of the gate, for the report")]
+    maximum_accuracy_loss: Annotated[FiniteFloat, Field(description="threshold of the gate, for the report")]
+    evaluation_image: Annotated[str, Field(description="URI of the image that this step runs in")]
+    serving_image: Annotated[str, Field(description="URI of the image that serves the model")]
+    register_again: Annotated[
+        Literal["no", "yes"],
+        Field(description="yes: register although a version has the same model, data and images"),
+    ]
+    approval: Annotated[str, Field(description="approval status of a version that is registered")]

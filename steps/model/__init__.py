@@ -1,1 +1,1 @@
-"""The network that is trained, and the predictor that is served."""
+"""The network that is trained, and the predictor that serves it."""

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from steps.contracts.artifact import IMAGENET_MEAN, IMAGENET_STD
 from steps.contracts.errors import StepError
 
-# Two classifiers give a second, auxiliary output while they train; ours have one.
+# Two classifiers have a second, auxiliary output during training; here they have one.
 _ONE_OUTPUT = {"aux_logits": False, "init_weights": True}
 _MORE_ARGUMENTS = {"googlenet": _ONE_OUTPUT, "inception_v3": _ONE_OUTPUT}
-# What is defined through this lives as long as it does: as long as the process.
+# Definitions in this library exist as long as the object, here as long as the process.
 _SCHEMAS = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
 
 
 class Normalise(nn.Module):
-    """Values 0..255 to those that ImageNet's convention centres and scales. A module, so that the names of its
-    constants have a dot: in an ONNX graph the results of operations have names too, and `mean` is one of theirs.
+    """Values 0..255 to ImageNet's convention. A module of its own, so that the names of its constants have a dot: in an
+    ONNX graph the results of operations have names too, for example `mean`.
     """
 
     mean: Tensor
@@ -39,7 +39,7 @@ class Normalise(nn.Module):
 class CountClassifier(nn.Module):
     """Photos (N, 3, S, S), uint8 or float in 0..255, to logits (N, classes).
 
-    The normalisation is inside, so that every runtime of the exported model agrees on it.
+    It contains the normalisation, so that every runtime of the exported model has the same.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -56,14 +56,14 @@ class CountClassifier(nn.Module):
 def build_network(architecture: str, classes: int, image_size: int, seed: int) -> CountClassifier:
     """A classifier with random weights drawn from `seed`.
 
-    Raises StepError when torchvision has no such classifier, with the nearest names, or when it does not take
-    photos of that size.
+    Raises StepError when torchvision has no such classifier, with the nearest names, or when it does not support photos
+    of that size.
     """
     models = import_torchvision()
-    known = models.list_models(module=models)
-    if architecture not in known:
-        near = ", ".join(difflib.get_close_matches(architecture, known, 3)) or "resnet18, resnet34, resnet50"
-        raise StepError(f"--architecture {architecture}: torchvision has no such classifier; near: {near}")
+    architectures = models.list_models(module=models)
+    if architecture not in architectures:
+        near = ", ".join(difflib.get_close_matches(architecture, architectures, 3)) or "resnet18, resnet34, resnet50"
+        raise StepError(f"--architecture {architecture}: torchvision has no such classifier; similar: {near}")
     arguments: dict[str, Any] = dict(_MORE_ARGUMENTS.get(architecture, {}))
     if architecture.startswith("vit_"):
         arguments["image_size"] = image_size
@@ -74,17 +74,17 @@ def build_network(architecture: str, classes: int, image_size: int, seed: int) -
             network.eval()(torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8))
     except (RuntimeError, ValueError, AssertionError) as error:
         raise StepError(
-            f"--architecture {architecture} does not take photos of --image-size {image_size}: {error}"
+            f"--architecture {architecture} does not support photos of --image-size {image_size}: {error}"
         ) from error
     return network.train()
 
 
 def import_torchvision() -> Any:
-    """Import torchvision and give its `models`, also where torchvision's compiled operators cannot be loaded.
+    """Import torchvision's `models`, also where torchvision's compiled operators cannot be loaded.
 
-    The PyPI wheel's operators want CUDA libraries, which a CPU build of torch does not bring. The import then fails
+    The PyPI wheel's operators need CUDA libraries, which a CPU build of torch does not include. The import then fails
     on the schema of `torchvision::nms`, an operator of object detection that no classifier calls: with the schemas
-    defined the models work. They are defined after a failed import only, since a second definition is an error.
+    defined, the models work. They are defined only after a failed import, since a second definition is an error.
     """
     try:
         from torchvision import models

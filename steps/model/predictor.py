@@ -1,26 +1,24 @@
-"""From photos to counts: the trained network in ONNX Runtime, and the rule that makes a count of its probabilities."""
+"""From photos to counts: the trained network in ONNX Runtime, and the decision on a count by its probabilities."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.contracts.artifact import ONNX, ModelDescription, read_description
+from steps.contracts.artifact import ONNX, Decision, ModelDescription, read_description
 from steps.contracts.errors import StepError
 
-Decision = Literal["argmax", "expected"]
-
 _PROVIDERS = ["CPUExecutionProvider"]
-_ERRORS = 3  # of ONNX Runtime's levels of severity
+_ERRORS = 3  # ONNX Runtime's level of severity for errors
 
 
 class Predictor:
-    """A network that is loaded once; its methods may be called from several threads at a time."""
+    """A loaded network; its methods may be called from several threads at a time."""
 
     def __init__(self, description: ModelDescription, session: Any) -> None:
         self.description = description
@@ -29,12 +27,12 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: Path, threads: int = 0, *, spinning: bool = True) -> Predictor:
-        """Load an unpacked model artifact to compute on the CPU with `threads` threads; 0 takes one a physical core.
+        """Load an unpacked model artifact to compute on the CPU with `threads` threads; 0: one per physical core.
 
-        Threads that wait for work of a network spin for a while, which is quickest where nothing else wants the
-        cores; without `spinning` they leave them to others at once.
-        Raises StepError that names the file when the artifact is not whole, and when the network does not take
-        uint8 photos (N, 3, image_size, image_size) and give one output (N, classes) as `model.json` says.
+        Threads that wait for work spin for a while, which is fastest if nothing else needs the cores; without
+        `spinning` they free them at once. Raises StepError that names the file when the artifact is incomplete, or when
+        the network's input is not uint8 photos (N, 3, image_size, image_size) or its output not (N, classes), as in
+        `model.json`.
         """
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as reasons
@@ -42,11 +40,11 @@ class Predictor:
         description = read_description(folder)
         path = folder / ONNX
         if not path.is_file():
-            raise StepError(f"{path}: missing; this is not a whole model artifact, train the model again")
+            raise StepError(f"{path}: missing; this model artifact is incomplete, train the model again")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
-        options.log_severity_level = _ERRORS  # warnings of graph optimisations are not for operators
+        options.log_severity_level = _ERRORS  # without warnings of graph optimisations
         # ONNX Runtime's exceptions share no base class of their own.
         unusable = (reasons.Fail, reasons.InvalidArgument, reasons.InvalidGraph, reasons.InvalidProtobuf)
         try:
@@ -65,7 +63,7 @@ class Predictor:
         """
         (logits,) = self._session.run(None, {self._input: batch})
         if not np.isfinite(logits).all():
-            raise StepError("the network gives outputs that are not finite; its weights are damaged, train it again")
+            raise StepError("the network's outputs are not finite; its weights are damaged, train it again")
         return softmax(logits)
 
 
@@ -73,8 +71,8 @@ def simplified(path: Path, scratch: Path) -> Path:
     """The graph after ONNX Runtime's basic optimisations, which do not depend on the processor, as a file in `scratch`.
 
     One pass is not enough: the exporter writes a convolution's missing bias as an expression (CastLike, Expand) that
-    the first pass opens and only a second one folds. Unfolded it keeps convolution, batch normalisation and activation
-    from becoming one operation in the processor's own layout: 1.4 times slower for a ResNet34 (measured on two cores).
+    the first pass expands and only a second one folds. Unfolded, it prevents one operation of convolution, batch
+    normalisation and activation in the processor's own layout: 1.4 times slower for a ResNet34 (measured on two cores).
     https://onnxruntime.ai/docs/performance/model-optimizations/graph-optimizations.html
     """
     import onnxruntime
@@ -89,7 +87,7 @@ def simplified(path: Path, scratch: Path) -> Path:
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Softmax of each row; the row's largest logit is taken off first, so that no exponential overflows."""
+    """Softmax of each row; the row's largest logit is subtracted first, so that no exponential overflows."""
     exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
     probabilities: NDArray[np.float32] = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
     return probabilities
@@ -101,11 +99,11 @@ def expectation(probabilities: NDArray[np.float32], classes: Sequence[int]) -> N
 
 
 def decide(probabilities: NDArray[np.float32], classes: Sequence[int], decision: Decision) -> NDArray[np.int32]:
-    """The count (N,) that is answered for probabilities (N, classes).
+    """The counts (N,) for probabilities (N, classes).
 
-    `argmax` is the likeliest class, the best choice for accuracy. `expected` is the class nearest to the expected
-    count (a half goes up), which has a lower RMSE at some cost in accuracy; of classes without gaps that is the
-    rounded expectation.
+    `argmax` is the likeliest class, the best choice for accuracy. `expected` is the class nearest to the expected count
+    (a half is rounded up), which has a lower RMSE and a lower accuracy; for classes without gaps it is the rounded
+    expectation.
     """
     quantities = np.asarray(classes, dtype=np.int32)
     chosen: NDArray[np.int32]
@@ -113,7 +111,7 @@ def decide(probabilities: NDArray[np.float32], classes: Sequence[int], decision:
         chosen = quantities[probabilities.argmax(axis=1)]
         return chosen
     distances = np.abs(expectation(probabilities, classes)[:, None] - quantities[None, :])
-    # argmin takes the first of two that are as near; turned round, that is the larger class.
+    # argmin returns the first of two equal distances; in reversed order that is the larger class.
     chosen = quantities[::-1][distances[:, ::-1].argmin(axis=1)]
     return chosen
 
@@ -121,10 +119,12 @@ def decide(probabilities: NDArray[np.float32], classes: Sequence[int], decision:
 def _check_signature(path: Path, session: Any, description: ModelDescription) -> None:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     size = description.image_size
-    found = [(node.type, node.shape[1:]) for node in (*inputs, *outputs)]
-    wanted = [("tensor(uint8)", [3, size, size]), ("tensor(float)", [len(description.classes)])]
-    if len(inputs) != 1 or found != wanted:
-        raise StepError(f"{path}: takes and gives {found} a photo, but model.json says {wanted}; train the model again")
+    actual = [(node.type, node.shape[1:]) for node in (*inputs, *outputs)]
+    expected = [("tensor(uint8)", [3, size, size]), ("tensor(float)", [len(description.classes)])]
+    if len(inputs) != 1 or actual != expected:
+        raise StepError(
+            f"{path}: input and output per photo are {actual}, in model.json {expected}; train the model again"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,28 +1,49 @@
-"""What the monitor is told."""
+"""The arguments of the monitor."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat, PlainValidator
+
+from steps.contracts.names import VARIANT
 
 
-@dataclass(frozen=True)
+def _time(text: str) -> datetime:
+    """Read ISO 8601; the times of EventBridge Scheduler are UTC."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("write a time like 2026-11-23T03:00:00Z") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`captures` is where the endpoint's data capture writes; the window is the `hours` before `until`."""
+    """Compare what an endpoint received with the baseline of the version that it serves."""
 
-    captures: str
-    endpoint: str
-    variant: str
-    hours: int
-    until: datetime
-    baseline: str = ""
-    """S3 URI; where it is empty, that of the version which serves."""
-    level: float = 0.05
-    minimum_psi: float = 0.1
-    minimum_photos: int = 200
-    maximum_photos: int = 5000
-    namespace: str = "BinCounting"
-    retrain: str = ""
-    """The pipeline that a drift starts; empty: none."""
-    cooldown_days: int = 7
-    """So long after a run's start a drift starts no other."""
+    captures: Annotated[str, Field(description="S3 URI that the endpoint's data capture writes to")]
+    endpoint: Annotated[str, Field(description="name of the endpoint")]
+    variant: Annotated[str, Field(description="production variant of the endpoint")] = VARIANT
+    hours: Annotated[int, Field(ge=1, description="length of the window")]
+    until: Annotated[
+        datetime, PlainValidator(_time), Field(description="end of the window, ISO 8601; default: now")
+    ] = field(default_factory=lambda: datetime.now(UTC))
+    baseline: Annotated[
+        str, Field(description="S3 URI of the baseline; default: the one that the version was registered with")
+    ] = ""
+    level: Annotated[
+        FiniteFloat, Field(gt=0, lt=1, description="probability of a false alarm where nothing has changed")
+    ]
+    minimum_psi: Annotated[FiniteFloat, Field(ge=0, description="population stability index below which no drift is")]
+    minimum_photos: Annotated[
+        int, Field(ge=1, description="with fewer photos, in the window or the baseline, nothing is compared")
+    ]
+    maximum_photos: Annotated[int, Field(ge=1, description="with more photos, a random sample is compared")] = 5000
+    namespace: Annotated[str, Field(description="namespace of the CloudWatch metrics")]
+    retrain: Annotated[str, Field(description="pipeline that a drift starts; default: none")] = ""
+    cooldown_days: Annotated[
+        int, Field(ge=0, description="days after the start of a run in which a drift starts no other run")
+    ]

@@ -1,1 +1,1 @@
-"""Photos: decoded, resized, described by numbers."""
+"""Photos: decoding, resizing, statistics."""

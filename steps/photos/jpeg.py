@@ -1,4 +1,4 @@
-"""Photos in and out: one decoder for sharding, training, evaluation and serving, so that all see the same pixels."""
+"""JPEG photos: one decoder for sharding, training, evaluation and serving, so that all get the same pixels."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-# A photo above this is refused before it is decoded: it would cost memory, not add information.
+# A larger photo is refused before it is decoded: it would cost memory and add no information.
 MAX_PIXELS = 50_000_000
-# A file above this is refused before it is read. JPEGs of MAX_PIXELS stay below it at any usual quality.
+# A larger file is refused before it is read. JPEGs of MAX_PIXELS are smaller at any usual quality.
 MAX_BYTES = 32 * 1024 * 1024
-# Every scan of a progressive JPEG passes over the whole picture again, and one that adds nothing has some 75 bytes:
-# without a limit a small file decodes for minutes. libjpeg writes 10 scans of a colour photo, 18 of one in CMYK
+# Every scan of a progressive JPEG passes over the whole picture again, and an empty one has about 75 bytes: without a
+# limit a small file takes minutes to decode. libjpeg writes 10 scans of a colour photo, 18 of one in CMYK
 # (jpeg_simple_progression of https://github.com/libjpeg-turbo/libjpeg-turbo/blob/main/src/jcparam.c).
 MAX_SCANS = 32
-# JPEG markers of the application segments and comments that stand before the picture: APP0 to APP15, COM.
+# JPEG markers of the application segments and comments before the picture: APP0 to APP15, COM.
 _LEADING_SEGMENTS = frozenset([*range(0xE0, 0xF0), 0xFE])
-# What begins a segment wherever it stands: in a scan's data 0xFF is followed by 0x00 or is a restart marker
+# The beginning of a segment at any position: in a scan's data 0xFF is followed by 0x00 or is a restart marker
 # (ITU-T T.81, section B.1.1).
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _START_OF_SCAN, _END_OF_IMAGE, _WITHOUT_LENGTH = 0xDA, 0xD9, 0x01
-# A JPEG is decoded at a fraction of its size for less, but not at more than half: libjpeg-turbo has no vector code for
-# fractions between a half and the whole.
+# Decoding at half the size or less is faster, but not in between: libjpeg-turbo has no vector code for fractions
+# between a half and the whole.
 _SMALLEST_SCALING = 2
-# Up to here bilinear interpolation reads most of the pixels; against area averaging it is 44 dB off and 6 times faster.
+# Up to this factor bilinear interpolation reads most of the pixels; it is 6 times faster than area averaging, and the
+# difference between them is 44 dB.
 _LARGEST_BILINEAR = 3
 
 
 class ImageError(Exception):
-    """A photo that is not used. `reason` is one of a small fixed set, for counting; the message says more."""
+    """A photo that is not used. `reason` is one of a small fixed set, for counting; the message has the details."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -38,7 +39,7 @@ class ImageError(Exception):
 
 
 def check_jpeg(data: bytes) -> tuple[int, int]:
-    """The height and width in pixels of what has a JPEG's beginning and end. Nothing is decoded: it costs little.
+    """The height and width in pixels of data with a JPEG's beginning and end. Nothing is decoded, so this is cheap.
 
     Raises ImageError with reason `not-jpeg`, `truncated`, `too-large` or `undecodable`.
     """
@@ -53,7 +54,9 @@ def check_jpeg(data: bytes) -> tuple[int, int]:
     if height * width > MAX_PIXELS:
         raise ImageError("too-large", f"{width}x{height} pixels; at most {MAX_PIXELS:,} are decoded")
     if _has_too_many_scans(data):
-        raise ImageError("too-large", f"more than {MAX_SCANS} scans of {width}x{height} pixels; fewer are decoded")
+        raise ImageError(
+            "too-large", f"more than {MAX_SCANS} scans of {width}x{height} pixels; at most {MAX_SCANS} are decoded"
+        )
     if b"\xff\xd9" not in data[-1024:]:
         raise ImageError("truncated", "the JPEG ends before its end marker")
     return height, width
@@ -62,8 +65,8 @@ def check_jpeg(data: bytes) -> tuple[int, int]:
 def decode_rgb(data: bytes, shorter_side: int = 0) -> NDArray[np.uint8]:
     """Decode a JPEG (colour, grayscale or CMYK) to upright RGB, shape (height, width, 3).
 
-    Upright: turned as its EXIF orientation says, so that a phone's photo means the same with and without its EXIF.
-    With `shorter_side` > 0 the decoder may scale down while it decodes, by 2 or more and never below that size.
+    Upright: rotated by its EXIF orientation, as viewers show a phone's photo.
+    With `shorter_side` > 0 the decoder may scale down during decoding, by 2 or more and never below that size.
     Raises ImageError with reason `not-jpeg`, `truncated`, `too-large` or `undecodable`.
     """
     import simplejpeg
@@ -96,7 +99,7 @@ def resize(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uin
 
 
 def network_input(data: bytes, image_size: int) -> NDArray[np.uint8]:
-    """A JPEG as the network wants it: stretched to a square, uint8, shape (3, image_size, image_size).
+    """A JPEG as the network's input: stretched to a square, uint8, shape (3, image_size, image_size).
 
     Stretched, not cropped: a crop can cut counted objects out of the picture.
     """
@@ -106,7 +109,7 @@ def network_input(data: bytes, image_size: int) -> NDArray[np.uint8]:
 
 
 def write_network_input(data: bytes, photo: NDArray[np.uint8]) -> None:
-    """Write `network_input` of a JPEG into `photo`, contiguous uint8 of shape (3, S, S): a place in a batch."""
+    """Write `network_input` of a JPEG into `photo`, contiguous uint8 of shape (3, S, S), such as a row of a batch."""
     import cv2
 
     _, height, width = photo.shape
@@ -116,15 +119,15 @@ def write_network_input(data: bytes, photo: NDArray[np.uint8]) -> None:
         pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
     else:
         pixels = resize(pixels, width, height)
-    # Four times faster than to transpose and copy.
+    # Four times faster than transposing and copying.
     cv2.split(pixels, list(photo))
 
 
 def shrink_jpeg(data: bytes, shorter_side: int, quality: int) -> bytes:
     """The photo with its shorter side at `shorter_side` pixels, as an upright RGB JPEG of `quality` (1 to 100).
 
-    A photo that is not larger keeps its bytes: enlarging adds no information, encoding again loses some. It is
-    decoded all the same, so that what this returns can be used. Raises ImageError as `decode_rgb` does.
+    A photo that is not larger keeps its bytes: enlarging adds no information, encoding again loses some. It is decoded
+    nevertheless, so that the returned photo is known to be usable. Raises ImageError as `decode_rgb` does.
     """
     import simplejpeg
 
@@ -139,14 +142,14 @@ def shrink_jpeg(data: bytes, shorter_side: int, quality: int) -> bytes:
 
 
 def _has_too_many_scans(data: bytes) -> bool:
-    """Whether a decoder meets more than MAX_SCANS. A thumbnail's are inside a segment, those of a second picture behind
-    the end of the first: neither are among them.
+    """Whether a decoder reads more than MAX_SCANS scans. Not counted are those of a thumbnail, which are inside a
+    segment, and of a second picture, which are behind the end of the first.
     """
     if data.count(bytes([0xFF, _START_OF_SCAN])) <= MAX_SCANS:
-        return False  # of nearly all photos: it takes no walk to know
+        return False  # nearly all photos, without a walk over the segments
     scans, position = 0, 2
-    while scans <= MAX_SCANS and (found := _MARKER.search(data, position)):
-        marker, position = found[1][0], found.end()
+    while scans <= MAX_SCANS and (match := _MARKER.search(data, position)):
+        marker, position = match[1][0], match.end()
         if marker == _END_OF_IMAGE:
             break
         scans += marker == _START_OF_SCAN
@@ -156,7 +159,7 @@ def _has_too_many_scans(data: bytes) -> bool:
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Pixels turned and mirrored as EXIF orientation 1 to 8 says (EXIF 2.32, section 4.6.4)."""
+    """Pixels rotated and mirrored by EXIF orientation 1 to 8 (EXIF 2.32, section 4.6.4)."""
     if orientation == 1:
         return pixels
     if orientation in (5, 6, 7, 8):
@@ -169,7 +172,7 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 def _orientation(data: bytes) -> int:
-    """The EXIF orientation of a JPEG; 1 (upright) where it has none or none that can be read."""
+    """The EXIF orientation of a JPEG; 1 (upright) where it is missing or unreadable."""
     position = 2
     while data[position : position + 1] == b"\xff" and data[position + 1] in _LEADING_SEGMENTS:
         (length,) = struct.unpack_from(">H", data, position + 2)
@@ -184,7 +187,7 @@ def _orientation(data: bytes) -> int:
 
 
 def _tiff_orientation(tiff: bytes) -> int:
-    """Tag 0x0112 of a TIFF header's first directory: 12 bytes an entry, the value in the last four."""
+    """Tag 0x0112 of a TIFF header's first directory: 12 bytes per entry, the value in the last four."""
     order = "<" if tiff.startswith(b"II") else ">"
     (directory,) = struct.unpack_from(order + "I", tiff, 4)
     (entries,) = struct.unpack_from(order + "H", tiff, directory)

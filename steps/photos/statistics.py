@@ -1,6 +1,6 @@
-"""What is known of a photo and its count without the truth: what an evaluation notes down, and a monitor compares.
+"""Statistics of photos and their counts without labels: an evaluation records them, and a monitor compares them.
 
-The baseline contract: `baseline.parquet`, one row a photo of the test split, as the camera left it.
+The baseline contract: `baseline.parquet`, one row per original photo of the test split.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from steps.contracts.errors import StepError
+from steps.contracts.names import BASELINE_FILE
 from steps.photos.jpeg import check_jpeg, decode_rgb, resize
 
-BASELINE = "baseline.parquet"
-# Sharpness depends on the size at which it is measured. Larger photos are measured with this shorter side.
+BASELINE = BASELINE_FILE
+# Sharpness depends on the size of the measured photo. Larger photos are measured with this shorter side.
 SHORTER_SIDE = 256
 
 SCHEMA = pa.schema(
@@ -36,7 +37,7 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class PhotoStatistics:
-    """A photo in numbers: mean luma (0 to 1), variance of its Laplacian, width times height, and size in bytes."""
+    """Mean luma (0 to 1), variance of the Laplacian, width times height, and size in bytes of a photo."""
 
     brightness: float
     sharpness: float
@@ -45,9 +46,9 @@ class PhotoStatistics:
 
 
 def measure(jpeg: bytes) -> PhotoStatistics:
-    """The numbers of a photo. Raises ImageError where it cannot be decoded.
+    """The statistics of a photo. Raises ImageError if it cannot be decoded.
 
-    The variance of the Laplacian as a measure of focus: Pech-Pacheco et al., "Diatom autofocusing in brightfield
+    Variance of the Laplacian as a measure of focus: Pech-Pacheco et al., "Diatom autofocusing in brightfield
     microscopy", ICPR 2000.
     """
     import cv2
@@ -77,7 +78,7 @@ def write_baseline(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_baseline(content: bytes, name: str) -> dict[str, NDArray[Any]]:
-    """The baseline's columns but for the ids. Raises StepError that names it where it is none, or empty."""
+    """The baseline's columns without the ids. Raises StepError with `name` if it is no baseline, or empty."""
     try:
         table = pq.read_table(pa.BufferReader(content), columns=SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowException, ValueError, KeyError) as error:

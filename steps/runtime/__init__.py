@@ -1,1 +1,1 @@
-"""What a step needs of its container and of S3."""
+"""Arguments, container, failures and S3 of every step."""

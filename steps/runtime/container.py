@@ -1,7 +1,7 @@
-"""The layout of a SageMaker container, and what a job reads about itself there.
+"""The layout of a SageMaker container, and the configuration of a job in it.
 
-Everything lies under `/opt/ml`. `SAGEMAKER_BASE_DIR` moves it (the variable that AWS's own training toolkit
-uses), so that the same code runs as a child process. Layouts:
+All paths are below `/opt/ml`. `SAGEMAKER_BASE_DIR` moves them (the variable of AWS's own training toolkit), so that the
+same code runs as a child process. Layouts:
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-your-own-processing-container.html
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
 """
@@ -16,13 +16,13 @@ from typing import Any
 
 
 def base() -> Path:
-    """The folder that is `/opt/ml` in a container."""
+    """The folder `/opt/ml` of a container."""
     return Path(os.environ.get("SAGEMAKER_BASE_DIR", "/opt/ml"))
 
 
 @dataclass(frozen=True)
 class Instance:
-    """Which of a job's instances this is: `index` counts from 0 in the sorted order of host names."""
+    """This instance among those of its job; `index` counts from 0 in the sorted order of host names."""
 
     index: int
     count: int
@@ -43,7 +43,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def instance() -> Instance:
-    """This instance's place, from `resourceconfig.json`; (0, 1) where there is none."""
+    """This instance, from `resourceconfig.json`; without that file, a single instance."""
     for path in (base() / "config" / "resourceconfig.json", base() / "input" / "config" / "resourceconfig.json"):
         if path.exists():
             config = _read(path)
@@ -63,10 +63,10 @@ def processing_input(name: str) -> Path:
 
 
 def processing_input_uri(name: str) -> str:
-    """S3 URI that the processing input `name` was filled from; empty where no job says it."""
+    """S3 URI of the processing input `name`; empty outside a job."""
     path = base() / "config" / "processingjobconfig.json"
     inputs = _read(path).get("ProcessingInputs", []) if path.exists() else []
-    return next((str(one["S3Input"]["S3Uri"]) for one in inputs if one["InputName"] == name), "")
+    return next((str(item["S3Input"]["S3Uri"]) for item in inputs if item["InputName"] == name), "")
 
 
 def processing_output(name: str) -> Path:
@@ -79,8 +79,8 @@ def processing_output(name: str) -> Path:
 def processing_output_uri(name: str) -> str:
     """S3 URI (no trailing slash) of the processing output `name`, from `processingjobconfig.json`.
 
-    A step that streams its output to S3 writes here. The URI is never an argument: SageMaker's step cache
-    compares arguments but not outputs.
+    A step that streams its output to S3 writes to this URI. It is never an argument: SageMaker's step cache compares
+    arguments but not outputs.
     """
     config = _read(base() / "config" / "processingjobconfig.json")
     for output in config["ProcessingOutputConfig"]["Outputs"]:
@@ -95,12 +95,12 @@ def training_channel(name: str) -> Path:
 
 
 def model_dir() -> Path:
-    """What a training job leaves here becomes `model.tar.gz`; a serving container finds it unpacked here."""
+    """The folder that becomes `model.tar.gz` of a training job, and holds its content in a serving container."""
     return base() / "model"
 
 
 def output_data_dir() -> Path:
-    """What a training job leaves here becomes `output.tar.gz`, beside `model.tar.gz`."""
+    """The folder that becomes `output.tar.gz` of a training job, next to `model.tar.gz`."""
     return base() / "output" / "data"
 
 
@@ -110,10 +110,10 @@ def training_job_name() -> str:
 
 
 def checkpoint_dir() -> Path:
-    """This training job's own folder below the checkpoint path that SageMaker synchronises with S3."""
+    """This training job's own folder below the checkpoint path, which SageMaker synchronises with S3."""
     return base() / "checkpoints" / (training_job_name() or "job")
 
 
 def failure_files() -> list[Path]:
-    """Where SageMaker reads a failure reason: `message` of a processing job, `failure` of a training job."""
+    """The files of a failure reason: `message` of a processing job, `failure` of a training job."""
     return [base() / "output" / "message", base() / "output" / "failure"]

@@ -14,20 +14,20 @@ log = logging.getLogger(__name__)
 
 # SageMaker keeps this much of a failure file in FailureReason (DescribeProcessingJob, DescribeTrainingJob).
 FAILURE_REASON_LIMIT = 1024
-# Seconds. Without it 16 of 100 processes aborted on a busy machine, with it none of 60.
-LAST_ANSWER = 0.1
+# Seconds. Without this pause 16 of 100 processes aborted on a busy machine, with it none of 60.
+LAST_ANSWER_SECONDS = 0.1
 
 
 def run_as_job(main: Callable[[], None]) -> None:
     """Run a step's `main` as the container's process.
 
-    Any exception ends the process with status 1 and leaves its message where SageMaker reads a job's
-    failure reason (`container.failure_files`). A StepError prints one line, anything else its traceback.
+    Any exception ends the process with status 1 and writes its message to the files in which SageMaker reads a job's
+    failure reason (`container.failure_files`). The log gets one line for a StepError, a traceback for any other.
     """
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stdout, force=True
     )
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # it tells of every client where its credentials are from
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it logs the source of credentials for each client
     try:
         main()
     except Exception as error:
@@ -43,5 +43,5 @@ def run_as_job(main: Callable[[], None]) -> None:
         logging.shutdown()
         sys.exit(1)
     finally:
-        # A process that ends in the very moment in which obstore hands over its last answer aborts now and then.
-        time.sleep(LAST_ANSWER)
+        # A process that ends while obstore delivers its last answer sometimes aborts.
+        time.sleep(LAST_ANSWER_SECONDS)

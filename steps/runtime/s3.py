@@ -1,7 +1,7 @@
-"""S3 for the steps: URIs, object stores that stream (obstore), and the credentials both come from.
+"""S3 for the steps: listings, object stores that stream (obstore), and their failures as StepErrors.
 
 Credentials, region and endpoint come from boto3's own chain (environment, profile, role), so that
-`AWS_ENDPOINT_URL_S3` moves every client at once. A store is not fork-safe: make it in the process that uses it.
+`AWS_ENDPOINT_URL_S3` moves every client at once. A store is not fork-safe: open it in the process that uses it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 
 if TYPE_CHECKING:
@@ -32,12 +34,12 @@ _CREDENTIALS = (
 
 
 def _session() -> Session:
-    """One boto3 session a process and set of credentials: to make one takes as long as fifty photos."""
-    return _make_session(os.getpid(), tuple(os.environ.get(name) for name in _CREDENTIALS))
+    """One boto3 session per process and set of credentials: creating one takes as long as reading fifty photos."""
+    return _create_session(os.getpid(), tuple(os.environ.get(name) for name in _CREDENTIALS))
 
 
 @lru_cache(maxsize=4)
-def _make_session(process: int, credentials: tuple[str | None, ...]) -> Session:
+def _create_session(process: int, credentials: tuple[str | None, ...]) -> Session:
     import boto3
 
     del process, credentials
@@ -56,7 +58,7 @@ def open_store(bucket: str, *, anonymous: bool = False) -> S3Store:
         return S3Store(bucket, region=region, skip_signature=True, virtual_hosted_style_request=endpoint is None)
     provider = Boto3CredentialProvider(session)
     options: dict[str, Any] = {"region": region, "credential_provider": provider}
-    # Bodies are not hashed once more for the signature: TLS guards them on their way, as with boto3's own uploads.
+    # Bodies are not hashed for the signature: TLS protects them on their way, as with boto3's own uploads.
     options["unsigned_payload"] = True
     if endpoint:
         options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
@@ -66,9 +68,23 @@ def open_store(bucket: str, *, anonymous: bool = False) -> S3Store:
     return S3Store(bucket, **options)
 
 
+@contextmanager
+def s3_errors(uri: S3Uri, action: Literal["reading", "writing"]) -> Iterator[None]:
+    """Turn obstore's errors into StepErrors that name the object, except the one that it exists already."""
+    from obstore.exceptions import AlreadyExistsError, BaseError
+
+    try:
+        yield
+    except AlreadyExistsError:
+        raise
+    except (BaseError, OSError) as error:  # a writer reports S3's answers as Python's own file errors
+        reason = str(error).partition("\n")[0]
+        raise StepError(f"{uri}: {action} it failed, with all retries: {reason}") from error
+
+
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as S3 lists it: size in bytes, and when it was written."""
+    """An object as S3 lists it: size in bytes, and the time of its last change."""
 
     key: str
     size: int

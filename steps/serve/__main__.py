@@ -1,18 +1,20 @@
-"""Arguments of the serving container: SageMaker starts it with `serve`; there is nothing else to say."""
+"""`python3 -m steps.serve`: SageMaker starts the container with the argument `serve`; there are no others."""
 
 from __future__ import annotations
 
-import argparse
+import sys
 
+from steps.runtime.arguments import parse
 from steps.runtime.errors import run_as_job
-from steps.serve.run import run
+from steps.serve.run import run, use_json
+from steps.serve.settings import Arguments
 
 
 def main() -> None:
     """Serve until SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python3 -m steps.serve", description="Serve the model in /opt/ml/model.")
-    parser.add_argument("command", nargs="?", choices=["serve"], default="serve")
-    parser.parse_args()
+    use_json()
+    arguments = sys.argv[1:]
+    parse(Arguments, arguments[1:] if arguments[:1] == ["serve"] else arguments)
     run()
 
 

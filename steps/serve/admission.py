@@ -1,4 +1,4 @@
-"""How much the server takes on: photos, bytes, and nothing more once it is told to stop."""
+"""Limits of the server: photos and bytes at a time, and no new requests after the signal to stop."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import asyncio
 
 from steps.serve.payload import RefusedError
 
-# Of request bodies, from the first byte to the answer. Fewer requests of full size than photos that may wait.
-MAX_HELD_BYTES = 256 * 1024 * 1024
+# Size of all request bodies, each from its first byte to the answer; fewer full-size bodies than photos may wait.
+MAX_BODY_BYTES = 256 * 1024 * 1024
 
 
 class Admission:
-    """Counts what is accepted and not yet answered. Used by the event loop alone."""
+    """Counts photos and bytes that are accepted and not yet answered. Used by the event loop only."""
 
-    def __init__(self, max_photos: int, max_bytes: int = MAX_HELD_BYTES) -> None:
+    def __init__(self, max_photos: int, max_bytes: int = MAX_BODY_BYTES) -> None:
         self._max_photos, self._max_bytes = max_photos, max_bytes
         self._photos = self._bytes = 0
         self._idle = asyncio.Event()
@@ -21,23 +21,23 @@ class Admission:
         self.draining = False
 
     def enter(self, size: int) -> Place:
-        """A place for a request of one photo or more with a body of at most `size` bytes.
+        """A place for a request of at least one photo with a body of at most `size` bytes.
 
-        Raises RefusedError 503: later, or elsewhere, there is room.
+        Raises RefusedError 503 when the server stops or is full.
         """
         if self.draining:
-            raise RefusedError(503, "the server stops; ask another")
+            raise RefusedError(503, "the server stops; send the request again")
         if self._bytes + size > self._max_bytes:
             raise RefusedError(503, "too many bytes at a time; try again in a second")
         return Place(self, size)
 
     async def drain(self, timeout: float) -> None:
-        """Take nothing more, and wait until everything accepted is answered, `timeout` seconds at most."""
+        """Refuse new requests, and wait at most `timeout` seconds until all accepted ones are answered."""
         self.draining = True
         try:
             await asyncio.wait_for(self._idle.wait(), timeout)
         except TimeoutError:
-            return  # what is left is cut off by the server's own end
+            return  # the server's end closes the remaining connections
 
     def _take(self, photos: int, size: int) -> None:
         if self._photos + photos > self._max_photos:
@@ -54,16 +54,18 @@ class Admission:
 
 
 class Place:
-    """What one request holds; as a context manager it is given back at the end."""
+    """The photos and bytes of one request; leaving the context frees them."""
 
     def __init__(self, admission: Admission, size: int) -> None:
         self._admission, self._photos, self._size = admission, 1, size
         admission._take(1, size)
 
     def widen(self, photos: int) -> None:
-        """The request has this many photos. Raises RefusedError 503 when they are too many now, 413 when always."""
+        """Set the request's number of photos. Raises RefusedError: 503 if too many at present, 413 if too many ever."""
         if photos > self._admission._max_photos:
-            raise RefusedError(413, f"{photos} photos; this server takes {self._admission._max_photos} at a time")
+            raise RefusedError(
+                413, f"{photos} photos; this server accepts at most {self._admission._max_photos} at a time"
+            )
         self._admission._take(photos - self._photos, 0)
         self._photos = photos
 

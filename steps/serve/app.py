@@ -24,14 +24,14 @@ log = logging.getLogger("requests")
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-# Statuses that are the photo's own fault; in a batch job it must not end the others' counting.
+# Statuses for a faulty photo, which must not end a batch job with other photos.
 PHOTOS_FAULT = (400, 413)
-_SHOWN = 100  # characters of a path that is not ours
+_SHOWN = 100  # characters of an unknown path
 
 
 @dataclass
 class Exchange:
-    """A request and what came of it, for its line of the log."""
+    """A request and its outcome, for its line in the log."""
 
     path: str
     headers: dict[bytes, bytes]
@@ -42,11 +42,11 @@ class Exchange:
     error: str = ""
 
     def header(self, name: bytes) -> str:
-        """A header's value; empty where there is none."""
+        """A header's value; empty where it is missing."""
         return self.headers.get(name, b"").decode("latin-1")
 
     def line(self) -> dict[str, Any]:
-        """Nothing of the content: a path of ours, figures, and an error's text."""
+        """The path, figures and the error of the request, without its content."""
         figures = {"path": self.path[:_SHOWN], "status": self.status, "photos": self.photos, "bytes": self.size}
         figures["milliseconds"] = round((time.monotonic() - self.started) * 1000, 1)
         return figures | ({"error": self.error} if self.error else {})
@@ -55,7 +55,7 @@ class Exchange:
 class Application:
     """Answers in JSON; every request is one line of the log, without its content.
 
-    The threads start with the server (ASGI's lifespan), since they belong to its event loop.
+    Threads start with the server (ASGI's lifespan), since they belong to its event loop.
     """
 
     def __init__(self, predictor: Predictor, settings: ServingSettings) -> None:
@@ -73,7 +73,7 @@ class Application:
             await _send(send, exchange.status, answer)
 
     async def drain(self, timeout: float) -> None:
-        """Refuse what comes from now on, wait for the answers to what is accepted, `timeout` seconds at most."""
+        """Refuse new requests, and wait at most `timeout` seconds for the answers to accepted ones."""
         await self._admission.drain(timeout)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -95,15 +95,15 @@ class Application:
             if (method, exchange.path) == ("POST", "/invocations"):
                 return await self._invoke(exchange, receive)
             if exchange.path in ("/ping", "/invocations"):
-                raise RefusedError(405, f"{exchange.path} does not take {method[:_SHOWN]}")
-            raise RefusedError(404, "there are /ping and /invocations")
+                raise RefusedError(405, f"{exchange.path} does not support {method[:_SHOWN]}")
+            raise RefusedError(404, "unknown path; the paths are /ping and /invocations")
         except RefusedError as refused:
             exchange.status, exchange.error = refused.status, str(refused)
             if self._settings.batch and refused.status in PHOTOS_FAULT:
                 exchange.status = 200
         except Exception as error:
-            # The worker lives on; the request's content stays out of the log.
-            exchange.status, exchange.error = 500, f"{type(error).__name__}: see the line before"
+            # The server continues; the request's content stays out of the log.
+            exchange.status, exchange.error = 500, f"{type(error).__name__}: see the previous line"
             log.exception("a request failed")
             return {"error": "the model could not answer; see the endpoint's log"}
         return {"error": exchange.error}
@@ -123,31 +123,31 @@ class Application:
             body = await self._body(receive)
             exchange.size = len(body)
             payload = await self._counter.read(kind, body)
-            del body  # the photos are all that is left of JSON
+            del body  # of JSON only the photos are needed
             exchange.photos = len(payload.photos)
             place.widen(exchange.photos)
             return await self._counter.count(payload)
 
     async def _body(self, receive: Receive) -> bytes:
-        """The body, when it comes in time and is not too large: what is beyond the limit is never kept."""
+        """The body. Raises RefusedError when it is late or too large; bytes beyond the limit are not kept."""
         chunks, size, more = [], 0, True
         try:
             async with asyncio.timeout(self._settings.body_seconds):
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise RefusedError(400, "the client went away before its body was whole")
+                        raise RefusedError(400, "the client disconnected before the end of its body")
                     chunks.append(message.get("body", b""))
                     size += len(chunks[-1])
                     self._check_size(size)
                     more = message.get("more_body", False)
         except TimeoutError:
-            raise RefusedError(408, f"the body did not come within {self._settings.body_seconds} s") from None
+            raise RefusedError(408, f"the body did not arrive within {self._settings.body_seconds} s") from None
         return b"".join(chunks)
 
     def _declared_size(self, content_length: str) -> int:
-        """The bytes that a body can have: those it declares or, where it comes in chunks, the most that are taken."""
-        # h11 lets 20 ASCII digits pass, and nothing else.
+        """The declared size of a body in bytes or, for a body in chunks, the largest size that is accepted."""
+        # h11 accepts up to 20 ASCII digits, and nothing else.
         size = int(content_length) if content_length else self._settings.max_bytes
         self._check_size(size)
         return size
@@ -163,6 +163,6 @@ async def _send(send: Send, status: int, answer: dict[str, Any]) -> None:
     if status == 503:
         headers.append((b"retry-after", b"1"))
     if status == 408:
-        headers.append((b"connection", b"close"))  # the rest of the body may never come
+        headers.append((b"connection", b"close"))  # the rest of the body may never arrive
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -1,9 +1,8 @@
-"""One queue of photos in front of the network: what waits while a batch is computed is the next batch.
+"""One queue of photos in front of the network: photos that wait while a batch is computed form the next batch.
 
-A photo that comes when nothing is computed is computed at once, alone: waiting for company would only add latency.
-Under load the queue fills by itself. A single thread takes from it, and the network spreads each batch over all
-cores: a lone photo is answered as fast as this machine can, and batches keep the cores as busy as one network a
-core would.
+A photo that arrives while the network is idle is computed at once, alone: waiting for others would only add latency.
+Under load the queue fills by itself. A single thread takes from it, and the network spreads each batch over all cores:
+a single photo is answered as fast as this machine can, and batches use the cores as well as one network per core.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ log = logging.getLogger(__name__)
 Photo = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
 Answer = asyncio.Future[Probabilities]
-# A batch that takes longer than a client of SageMaker's waits (60 s) will not end.
+# SageMaker's timeout for an invocation; a batch that takes longer is considered stuck.
 STUCK_SECONDS = 60.0
 
 
 class StoppedError(Exception):
-    """Nothing is computed any more."""
+    """The network has stopped computing."""
 
 
 class Batcher:
     """The network's thread. `predict` maps photos (N, 3, S, S) to probabilities (N, classes).
 
-    Made and used in an event loop; only `predict` runs in the thread.
+    Created and used in an event loop; only `predict` runs in the thread.
     """
 
     def __init__(self, predict: Callable[[Photo], Probabilities], max_batch: int) -> None:
@@ -50,27 +49,27 @@ class Batcher:
         self._thread.start()
 
     def submit(self, photo: Photo) -> Answer:
-        """Queue a photo (3, S, S); its probabilities (classes,) come with the future, or what `predict` raised.
+        """Queue a photo (3, S, S). The future has its probabilities (classes,) or the exception of `predict`.
 
-        Raises StoppedError when nothing is computed any more.
+        Raises StoppedError after the network has stopped.
         """
         answer: Answer = self._loop.create_future()
         with self._changed:
             if self._dead or self._stopping:
-                raise StoppedError("the network computes no more")
+                raise StoppedError("the network has stopped")
             self._waiting.append((photo, answer))
             self._changed.notify()
         return answer
 
     @property
     def healthy(self) -> bool:
-        """Whether what is submitted can be expected to be answered."""
+        """Whether submitted photos can be expected to be answered."""
         since = self._busy_since
         stuck = since is not None and time.monotonic() - since > STUCK_SECONDS
         return self._thread.is_alive() and not self._dead and not stuck
 
     def close(self, timeout: float) -> None:
-        """End the thread after what is queued, waiting at most `timeout` seconds for it."""
+        """End the thread after the queued photos; wait at most `timeout` seconds."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -81,11 +80,11 @@ class Batcher:
         try:
             while batch := self._next():
                 self._busy_since = time.monotonic()
-                results = self._computed([photo for photo, _ in batch])
+                results = self._compute([photo for photo, _ in batch])
                 self._busy_since = None
                 self._hand_out([answer for _, answer in batch], results)
         except BaseException as error:
-            # Never dead in silence: whoever waits is told, and /ping says it.
+            # Fail visibly: all waiting photos get an error, and /ping reports unhealthy.
             log.critical("the network's thread ended", exc_info=error)
             with self._changed:
                 self._dead = True
@@ -94,19 +93,19 @@ class Batcher:
             self._hand_out(left, [StoppedError("the network's thread ended")] * len(left))
 
     def _next(self) -> list[tuple[Photo, Answer]]:
-        """What waits, at most a batch of it; nothing when it is time to end."""
+        """The waiting photos, at most a batch; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_batch))]
 
-    def _computed(self, photos: Sequence[Photo]) -> Sequence[Probabilities | Exception]:
+    def _compute(self, photos: Sequence[Photo]) -> Sequence[Probabilities | Exception]:
         try:
             return list(self._predict(np.stack(photos)))
         except Exception as error:
             if len(photos) == 1:
                 return [error]
-        # One of them is at fault; alone, it fails alone.
-        return [result for photo in photos for result in self._computed([photo])]
+        # One photo may be faulty: computed one by one, only that one fails.
+        return [result for photo in photos for result in self._compute([photo])]
 
     def _hand_out(self, answers: Sequence[Answer], results: Sequence[Probabilities | Exception]) -> None:
         if not self._loop.is_closed():

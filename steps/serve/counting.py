@@ -1,4 +1,4 @@
-"""Photos to counts: decoded in threads beside the event loop, then computed in batches."""
+"""Photos to counts: decoded in threads outside the event loop, then computed in batches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CLOSING_SECONDS = 5.0  # for all threads together
 
 
 class Counter:
-    """The model and its threads; made in the event loop that it is used in."""
+    """The model and its threads; created in the event loop that uses it."""
 
     def __init__(self, predictor: Predictor, settings: ServingSettings) -> None:
         self._description = predictor.description
@@ -34,18 +34,18 @@ class Counter:
         return self._decoders.healthy and self._batcher.healthy
 
     async def read(self, kind: str, body: bytes) -> Payload:
-        """The photos of a body; JSON of megabytes is read beside the event loop. Raises RefusedError."""
+        """The photos of a body; JSON, which may have megabytes, is read in a thread. Raises RefusedError."""
         if kind != JSON_TYPE:
             return read_payload(kind, body)
         return await self._decoders.submit(read_payload, kind, body)
 
     async def count(self, payload: Payload) -> dict[str, Any]:
-        """The answer to a request: to all of its photos or, when one of them is refused, to none.
+        """The answer to a request: for all of its photos or, if one is refused, for none.
 
-        Raises RefusedError that names the first bad photo (400, or 413 for its size), or 503 when the network is gone.
+        Raises RefusedError that names the first bad photo (400, or 413 for its size), or 503 after the network stopped.
         """
         decoding = [
-            self._decoders.submit(self._decoded, name, photo)
+            self._decoders.submit(self._decode, name, photo)
             for name, photo in zip(payload.names, payload.photos, strict=True)
         ]
         photos = _all_or_first_error(await asyncio.gather(*decoding, return_exceptions=True))
@@ -58,12 +58,12 @@ class Counter:
         return {"predictions": answers} if payload.many else answers[0]
 
     def close(self) -> None:
-        """Wait for what is in work, CLOSING_SECONDS at most."""
+        """Wait at most CLOSING_SECONDS for the current work."""
         deadline = time.monotonic() + CLOSING_SECONDS
         self._decoders.close(CLOSING_SECONDS)
         self._batcher.close(max(0.0, deadline - time.monotonic()))
 
-    def _decoded(self, name: str, photo: bytes) -> Photo:
+    def _decode(self, name: str, photo: bytes) -> Photo:
         try:
             return network_input(photo, self._description.image_size)
         except ImageError as error:
@@ -84,14 +84,14 @@ class Counter:
 
 
 def warm_up(predictor: Predictor, max_batch: int) -> None:
-    """Predict at each batch size, so that no request pays for the memory that its size takes the first time."""
+    """Predict at each batch size, so that no request waits for the first allocation of memory for its size."""
     size = predictor.description.image_size
     for photos in range(1, max_batch + 1):
         predictor.probabilities(np.zeros((photos, 3, size, size), np.uint8))
 
 
 def _all_or_first_error(results: list[Any]) -> list[Any]:
-    """The results, once all are there, so that nothing of a refused request works on; or the first error of them."""
+    """The results, or the first error among them; called after all work of the request has ended."""
     for result in results:
         if isinstance(result, BaseException):
             raise result

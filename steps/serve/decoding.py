@@ -1,4 +1,4 @@
-"""Threads that decode beside the event loop; one that never ends is noticed, and does not hold up the process's end."""
+"""Threads that decode outside the event loop; a stuck one is detected, and does not delay the end of the process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-# A photo that is accepted is decoded in a second or two, whatever it is.
+# An accepted photo takes at most a second or two to decode.
 STUCK_SECONDS = 60.0
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ Work = tuple[Callable[..., Any], tuple[Any, ...], asyncio.Future[Any]]
 
 
 class Decoders:
-    """Made and used in an event loop. The threads are daemons: the process's end waits for those of an executor."""
+    """Created and used in an event loop. The threads are daemons; a process waits for the threads of an executor."""
 
     def __init__(self, number: int) -> None:
         self._loop = asyncio.get_running_loop()
@@ -29,7 +29,7 @@ class Decoders:
             thread.start()
 
     def submit(self, function: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
-        """Call `function` in the next thread that is free; what it returns or raises comes with the future."""
+        """Call `function` in the next free thread; the future has its result or exception."""
         result: asyncio.Future[T] = self._loop.create_future()
         self._waiting.put((function, arguments, result))
         return result
@@ -41,7 +41,7 @@ class Decoders:
         return oldest is None or time.monotonic() - oldest <= STUCK_SECONDS
 
     def close(self, timeout: float) -> None:
-        """End the threads after what they have in work, waiting at most `timeout` seconds; what waits is dropped."""
+        """End the threads after their current work, waiting at most `timeout` seconds; waiting work is dropped."""
         self._stopping = True
         for _ in self._threads:
             self._waiting.put(None)

@@ -1,4 +1,4 @@
-"""What a request holds: photos, or the reason for which it is refused."""
+"""The photos of a request, or the reason for refusing it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 60  # characters of a client's header that an error repeats
 
 
 class RefusedError(Exception):
-    """A request that is not answered with a count. `status` is the HTTP status."""
+    """A request without a count as its answer. `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Payload:
-    """The JPEGs of a request, and the name of each in it for an error; `many` when it wants a list."""
+    """The JPEGs of a request, and the name of each for an error; `many` if the answer is a list."""
 
     photos: list[bytes]
     names: list[str]
@@ -32,14 +32,14 @@ class Payload:
 
 
 def check_accept(accept: str) -> None:
-    """Raise RefusedError 406 when a client does not take JSON; no header takes anything."""
-    wanted = [kind.partition(";")[0].strip().lower() for kind in accept.split(",")]
-    if accept.strip() and not {JSON_TYPE, "application/*", "*/*"} & set(wanted):
+    """Raise RefusedError 406 when a client does not accept JSON; without the header it accepts anything."""
+    accepted = [kind.partition(";")[0].strip().lower() for kind in accept.split(",")]
+    if accept.strip() and not {JSON_TYPE, "application/*", "*/*"} & set(accepted):
         raise RefusedError(406, f"Accept is {accept[:_SHOWN]!r}; answers are {JSON_TYPE}")
 
 
 def media_type(content_type: str) -> str:
-    """The type of a Content-Type header, without its parameters. Raises RefusedError 415 when it is none of ours."""
+    """The type in a Content-Type header, without its parameters. Raises RefusedError 415 for an unsupported one."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind not in (*JPEG_TYPES, JSON_TYPE):
         raise RefusedError(
@@ -59,19 +59,19 @@ def read_payload(kind: str, body: bytes) -> Payload:
     except (ValueError, RecursionError):
         raise RefusedError(400, "the body is not valid JSON") from None
     if isinstance(document, dict) and set(document) == {"image"}:
-        return Payload([_decoded("image", document["image"])], ["image"], many=False)
+        return Payload([_decode("image", document["image"])], ["image"], many=False)
     images = document["images"] if isinstance(document, dict) and set(document) == {"images"} else None
     if not isinstance(images, list) or not images:
-        raise RefusedError(400, 'want {"image": "a JPEG in base64"} or {"images": [one or more of them]}')
+        raise RefusedError(400, 'send {"image": "a JPEG in base64"} or {"images": [JPEGs in base64]}')
     if len(images) > MAX_PHOTOS:
-        raise RefusedError(413, f"{len(images)} photos; at most {MAX_PHOTOS} a request")
+        raise RefusedError(413, f"{len(images)} photos; at most {MAX_PHOTOS} per request")
     names = [f"images[{number}]" for number in range(len(images))]
-    return Payload([_decoded(*pair) for pair in zip(names, images, strict=True)], names, many=True)
+    return Payload([_decode(*pair) for pair in zip(names, images, strict=True)], names, many=True)
 
 
-def _decoded(name: str, image: object) -> bytes:
+def _decode(name: str, image: object) -> bytes:
     if not isinstance(image, str):
-        raise RefusedError(400, f"{name} is no string; want a JPEG in base64")
+        raise RefusedError(400, f"{name} is not a string; send a JPEG in base64")
     try:
         return base64.b64decode(image, validate=True)
     except (binascii.Error, ValueError):

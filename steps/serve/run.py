@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+from datetime import UTC, datetime
 from types import FrameType
 
 import uvicorn
@@ -12,25 +14,50 @@ from steps.model.predictor import Predictor
 from steps.runtime import container
 from steps.serve.app import Application
 from steps.serve.counting import warm_up
-from steps.serve.logs import use_json
 from steps.serve.settings import ServingSettings
 
 log = logging.getLogger(__name__)
 
-# SageMaker sends SIGKILL 30 seconds after SIGTERM: time for the answers, then for connections that do not end.
+# SageMaker sends SIGKILL 30 seconds after SIGTERM: seconds for the answers, then for connections that do not end.
 DRAIN_SECONDS = 20
 GRACE_SECONDS = 3
-# Connections at a time, far above what SageMaker opens: it bounds what idle and broken clients cost. Beyond it uvicorn
-# answers 503 itself, to /ping too.
+# Connections at a time, far above what SageMaker opens: a limit for idle and broken clients. Beyond it uvicorn answers
+# 503 itself, also to /ping.
 MAX_CONNECTIONS = 4096
-KEEP_ALIVE_SECONDS = 75  # longer than clients keep theirs, so that none meets a connection that is just being closed
+KEEP_ALIVE_SECONDS = 75  # longer than clients keep theirs, so that no request meets a connection that is being closed
 MAX_HEADER_BYTES = 16 * 1024
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server, which on SIGTERM answers what it has accepted before it closes its doors.
+class JsonLines(logging.Formatter):
+    """One JSON object per line, for CloudWatch Logs' filters and Logs Insights: time, level, logger and content.
 
-    In the meantime it listens on, so that /ping can say 503.
+    The content is a record's `json` (from `extra`) or its message, and the traceback.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+        }
+        figures = getattr(record, "json", None)
+        line |= figures if isinstance(figures, dict) else {"message": record.getMessage()}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def use_json() -> None:
+    """Write every further record of this process as JSON."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(JsonLines())
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which on SIGTERM answers accepted requests before it closes.
+
+    Until then it still listens, so that /ping can answer 503.
     """
 
     def __init__(self, config: uvicorn.Config, application: Application) -> None:
@@ -39,7 +66,7 @@ class Server(uvicorn.Server):
         self._stop: asyncio.Task[None] | None = None
 
     async def main_loop(self) -> None:
-        """Run until the end; remembers the event loop for the signal handler."""
+        """Run until the end; keeps the event loop for the signal handler."""
         self._loop = asyncio.get_running_loop()
         await super().main_loop()
 
@@ -55,7 +82,7 @@ class Server(uvicorn.Server):
         self._stop = self._stop or asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
-        log.info("told to stop: answering what is accepted")
+        log.info("stopping: answering accepted requests")
         try:
             await self._application.drain(DRAIN_SECONDS)
         finally:
@@ -63,10 +90,9 @@ class Server(uvicorn.Server):
 
 
 def run() -> None:
-    """Serve /opt/ml/model until SIGTERM, then return. Raises StepError when the model or a setting is not usable."""
-    use_json()
+    """Serve /opt/ml/model until SIGTERM, then return. Raises StepError when the model or a setting is unusable."""
     settings = ServingSettings.read()
-    # Threads that spin would take the cores from those that decode.
+    # Spinning threads would take the cores from the decoding threads.
     predictor = Predictor.load(container.model_dir(), settings.threads, spinning=False)
     warm_up(predictor, settings.max_batch)
     description = predictor.description

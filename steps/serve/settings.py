@@ -1,17 +1,17 @@
-"""What an operator may set, by environment variables of the model (`Environment` of CreateModel).
+"""Settings of the server: environment variables of the model (`Environment` of CreateModel).
 
-| variable | default | what |
+| variable | default | meaning |
 |---|---|---|
-| OMP_NUM_THREADS | the cores that the container may use | threads that compute one batch together |
+| OMP_NUM_THREADS | the cores of the container | threads that compute one batch together |
 | SERVING_DECODERS | the same, at most 4 | threads that decode photos |
 | SERVING_MAX_BATCH | 8 | photos that are computed at a time |
-| SERVING_MAX_QUEUE | 256 | photos that are accepted and not yet answered; a request beyond is refused with 503 |
-| SERVING_BODY_SECONDS | 20 | the time for a request's body to arrive |
-| SAGEMAKER_BIND_TO_PORT, SAGEMAKER_BIND_TO_HOST | 8080, all addresses | where to listen |
-| SAGEMAKER_BATCH | false | SageMaker's own, true in a batch transform job: a photo that is refused is answered with its
-  reason and status 200, because any other status ends the whole job |
-| SAGEMAKER_MAX_PAYLOAD_IN_MB | 6 | SageMaker's own: the largest body of a batch transform job |
-| MODEL_VERSION | empty | is answered with every count |
+| SERVING_MAX_QUEUE | 256 | photos that are accepted and not yet answered; further requests are refused with 503 |
+| SERVING_BODY_SECONDS | 20 | seconds for a request's body to arrive |
+| SAGEMAKER_BIND_TO_PORT, SAGEMAKER_BIND_TO_HOST | 8080, all addresses | the address to listen on |
+| SAGEMAKER_BATCH | false | set by SageMaker, true in a batch transform job: a refused photo gets its reason with status
+  200, because any other status ends the whole job |
+| SAGEMAKER_MAX_PAYLOAD_IN_MB | 6 | set by SageMaker: the largest body of a batch transform job |
+| MODEL_VERSION | empty | part of every answer |
 """
 
 from __future__ import annotations
@@ -23,15 +23,20 @@ from dataclasses import dataclass
 from steps.contracts.errors import StepError
 from steps.serve.payload import MAX_BYTES
 
-# A progressive photo of the largest size holds two bytes a pixel and component while it is decoded: 290 MB, in CMYK
-# 380. Four of them, the bodies (256 MB) and the network fit into a serverless endpoint's 3 GB, and four threads decode
-# more photos than the network computes.
+# A progressive photo of the largest size needs two bytes per pixel and component for decoding: 290 MB, in CMYK 380.
+# Four of them, the bodies (256 MB) and the network fit into a serverless endpoint's 3 GB, and four threads decode more
+# photos than the network computes.
 MAX_DECODERS = 4
 
 
 @dataclass(frozen=True)
+class Arguments:
+    """Serve the model in /opt/ml/model until SIGTERM. Settings are environment variables of the model."""
+
+
+@dataclass(frozen=True)
 class ServingSettings:
-    """How the server divides the machine, and when it refuses."""
+    """Shares of the machine, and limits beyond which the server refuses requests."""
 
     threads: int
     decoders: int
@@ -65,8 +70,8 @@ class ServingSettings:
 
 
 def available_cores() -> int:
-    """Cores that this process may run on: fewer than the machine's where the container is pinned to some."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    """Cores that this process may run on; fewer than the machine's in a container that is pinned to some."""
+    affinity = getattr(os, "sched_getaffinity", None)  # on Linux only
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
@@ -74,7 +79,7 @@ def _number(environment: Mapping[str, str], name: str, default: int, least: int,
     text = environment.get(name, "").strip()
     if not text:
         return default
-    # isdigit alone takes other scripts' digits; the length keeps int() from a number of a million digits.
+    # isdigit alone accepts digits of other scripts; the length protects int() from a million digits.
     if not (text.isascii() and text.isdigit() and len(text) < 8 and least <= int(text) <= most):
-        raise StepError(f"{name} is {text[:40]!r}; want a whole number from {least} to {most}")
+        raise StepError(f"{name} is {text[:40]!r}; use a whole number from {least} to {most}")
     return int(text)

@@ -1,9 +1,8 @@
-"""Split assignments as data: Parquet in S3 that later runs start from, so that a known photo keeps its split.
+"""Split assignments as Parquet files in S3, from which later runs start, so that an earlier photo keeps its split.
 
-One lineage is what belongs together: the photos of one location, split in one way by one seed. It is a sequence of
-objects, 000001.parquet and on, each with the photos that one run added. An object is only ever created, never
-replaced (S3 refuses the second writer), so that the instances of a job and jobs at the same time agree: whoever comes
-second finds what the first one wrote.
+A lineage is the photos of one location, split in one way with one seed. It is a sequence of objects, 000001.parquet and
+on, each with the photos that one run added. An object is created and never replaced (S3 refuses the second writer), so
+that the instances of a job, and jobs at the same time, agree: the second writer reads what the first one wrote.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime.s3 import list_objects, open_store
+from steps.runtime.s3 import list_objects, open_store, s3_errors
 from steps.shard.plan import ASSIGNMENTS
 from steps.shard.settings import Settings
 
@@ -31,13 +30,13 @@ class Lineage:
 
     @classmethod
     def of(cls, settings: Settings, root: S3Uri) -> Lineage:
-        """The lineage of these settings: another seed, other fractions or other photos begin another."""
+        """The lineage of these settings; another seed, other fractions or other photos have another lineage."""
         depends = [str(settings.image_location), settings.split, settings.seed, settings.fractions]
         digest = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:12]
         return cls(root.join(f"{settings.split}-{settings.seed}-{digest}"))
 
     def read(self) -> tuple[pa.Table, int]:
-        """What is assigned so far, and how many objects hold it. Raises StepError for one that is damaged."""
+        """The assignments so far, and the number of their objects. Raises StepError for a damaged object."""
         import obstore
 
         store = open_store(self.folder.bucket)
@@ -53,22 +52,19 @@ class Lineage:
         return pa.concat_tables(tables), len(tables) - 1
 
     def append(self, assigned: pa.Table, objects: int) -> bool:
-        """Write `assigned` after the `objects` that were read; False when somebody else has written something there."""
+        """Write `assigned` after the `objects` that were read; False where another job wrote other assignments."""
         import obstore
-        from obstore.exceptions import AlreadyExistsError, BaseError
+        from obstore.exceptions import AlreadyExistsError
 
         buffer = io.BytesIO()
         pq.write_table(assigned, buffer, compression="snappy")
         uri, store = self._place(objects + 1), open_store(self.folder.bucket)
         try:
-            obstore.put(store, uri.key, buffer.getvalue(), mode="create")
+            with s3_errors(uri, "writing"):
+                obstore.put(store, uri.key, buffer.getvalue(), mode="create")
         except AlreadyExistsError:
-            # Another instance of this job has the same to say.
+            # Another instance of this job writes the same.
             return bytes(obstore.get(store, uri.key).bytes()) == buffer.getvalue()
-        except BaseError as error:
-            raise StepError(
-                f"{uri}: writing it failed, with all retries: {str(error).partition(chr(10))[0]}"
-            ) from error
         return True
 
     def _place(self, number: int) -> S3Uri:

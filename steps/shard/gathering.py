@@ -1,25 +1,22 @@
-"""How the instances of a job agree without talking to each other: by objects in the run's own folder.
+"""How the instances of a job agree: by objects in the run's own folder.
 
-The first instance to plan says which shards are used again, and all take that. Each that has written its share leaves a
-part of the index; whoever then sees the parts of all puts them together. The last one does, since S3 lists what was
-written before (https://aws.amazon.com/s3/consistency/); where two do, they write the same.
+The first instance to plan proposes which shards are used again, and all follow. An instance that has written its share
+stores a part of the index; an instance that then lists the parts of all puts them together. At least the last one does,
+since S3 lists what was written before (https://aws.amazon.com/s3/consistency/); where two do, they write the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from steps.contracts.dataset import Shard, SplitName
-from steps.contracts.errors import StepError
 from steps.contracts.parsing import parse
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.container import Instance
-from steps.runtime.s3 import list_objects, open_store
+from steps.runtime.s3 import list_objects, open_store, s3_errors
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -44,7 +41,7 @@ class NewShard(_Message):
 
 
 class Part(_Message):
-    """What one instance did: its shards, photos that it refused by reason, photos whose split was known before."""
+    """The work of one instance: its shards, refused photos by reason, and photos with a split from an earlier run."""
 
     instance: int
     shards: dict[SplitName, list[NewShard]]
@@ -54,35 +51,35 @@ class Part(_Message):
 
 @dataclass(frozen=True)
 class Gathering:
-    """The meeting place of a job's instances, `folder`, from the view of one of them."""
+    """The objects by which a job's instances agree, below `folder`, as one of the instances uses them."""
 
     folder: S3Uri
     instance: Instance
 
     def agree(self, proposal: Agreement) -> Agreement:
-        """What the first instance proposed, which may be this one. Raises StepError when S3 fails."""
+        """The proposal of the first instance, which may be this one. Raises StepError when S3 fails."""
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
         place, store = self.folder.join("agreement.json"), self._store()
         try:
-            with _naming(place, "writing"):
+            with s3_errors(place, "writing"):
                 obstore.put(store, place.key, proposal.model_dump_json().encode(), mode="create")
         except AlreadyExistsError:
             return parse(Agreement, _get(store, place), str(place), "proposal of an instance")
         return proposal
 
     def deliver(self, part: Part) -> list[Part] | None:
-        """Leave this instance's part; returns those of all instances once all are there, else None."""
+        """Store this instance's part. Returns the parts of all instances if all exist, else None."""
         import obstore
 
         store = self._store()
         place = self._place(part.instance)
-        with _naming(place, "writing"):
+        with s3_errors(place, "writing"):
             obstore.put(store, place.key, part.model_dump_json().encode())
         places = [self._place(number) for number in range(self.instance.count)]
-        there = {key for key, _ in list_objects(self.folder.join("part-"))}
-        if not {place.key for place in places} <= there:
+        stored = {key for key, _ in list_objects(self.folder.join("part-"))}
+        if not {place.key for place in places} <= stored:
             return None
         return [parse(Part, _get(store, place), str(place), "part of an index") for place in places]
 
@@ -93,30 +90,16 @@ class Gathering:
         return open_store(self.folder.bucket)
 
 
-@contextmanager
-def _naming(uri: S3Uri, doing: str) -> Iterator[None]:
-    """Turn obstore's errors, but for that of an object which is there already, into StepErrors that name the object."""
-    from obstore.exceptions import AlreadyExistsError, BaseError
-
-    try:
-        yield
-    except AlreadyExistsError:
-        raise
-    except (BaseError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise StepError(f"{uri}: {doing} it failed, with all retries: {reason}") from error
-
-
 def put(uri: S3Uri, content: bytes) -> None:
     """Write an object. Raises StepError when S3 fails."""
     import obstore
 
-    with _naming(uri, "writing"):
+    with s3_errors(uri, "writing"):
         obstore.put(open_store(uri.bucket), uri.key, content)
 
 
 def _get(store: S3Store, uri: S3Uri) -> bytes:
     import obstore
 
-    with _naming(uri, "reading"):
+    with s3_errors(uri, "reading"):
         return bytes(obstore.get(store, uri.key).bytes())

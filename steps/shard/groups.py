@@ -1,12 +1,12 @@
-"""Which photos show the same physical bin: arithmetic on item sets, no I/O.
+"""Photos of the same physical bin, found by arithmetic on item sets, without I/O.
 
-Bins are photographed again and again while a few items come and go, so two photos are alike when their item sets have
-a Jaccard similarity of at least one half. All alike pairs are found without comparing every pair, by the prefix and
-the positional filter of
+Bins are photographed repeatedly while a few items are added and removed. Two photos are alike if their item sets have a
+Jaccard similarity of at least one half. All alike pairs are found without comparing every pair, by the prefix and the
+positional filter of
 Bayardo, Ma, Srikant: Scaling Up All Pairs Similarity Search (WWW 2007) and
 Xiao, Wang, Lin, Yu: Efficient Similarity Joins for Near Duplicate Detection (WWW 2008).
 
-Everything is an array: half a million photos take seconds and some hundred bytes each.
+All data is in arrays: half a million photos take seconds, and a few hundred bytes each.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 Integers = NDArray[np.int64]
 
-# An item that thousands of unlike bins hold tells no bin from another, but would cost a comparison for every pair of
-# them. Past this many candidates from one item, only the nearest in the order of `_by_likeness` are compared.
+# An item in thousands of unlike bins distinguishes no bin, but would cost a comparison per pair of them. Beyond this
+# number of candidates from one item, only the nearest in the order of `_by_likeness` are compared.
 MAX_CANDIDATES = 1_000
 # Pairs whose items are compared at once: about 50 MB.
 PAIRS_AT_ONCE = 200_000
@@ -47,16 +47,16 @@ class ItemSets:
 
     @property
     def sizes(self) -> Integers:
-        """How many items each set holds."""
+        """Number of items per set."""
         return np.diff(self.offsets)
 
     @property
     def kinds(self) -> int:
-        """An upper limit of the items' numbers."""
+        """An upper limit of the item numbers."""
         return int(self.items.max(initial=-1)) + 1
 
     def select(self, sets: Integers) -> tuple[Integers, Integers]:
-        """The items of `sets`, one set after the other, and for each item the place of its set in `sets`."""
+        """The items of `sets`, one set after another, and for each item the position of its set in `sets`."""
         sizes = self.sizes[sets]
         place = np.repeat(np.arange(len(sets)), sizes)
         within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
@@ -80,7 +80,7 @@ def item_sets(asins: pa.ChunkedArray) -> ItemSets:
 
 
 def _rarity(photo: Integers, code: Integers, names: pa.Array) -> Integers:
-    """For each item its place among all, the rarest first: what two sets share is then soonest found at their start."""
+    """Rank of each item, the rarest first, so that two sets share items near their start."""
     photo, code = _sorted_pairs(photo, code)
     frequency = np.bincount(code, minlength=len(names))
     alphabetical = np.empty(len(names), np.int64)
@@ -99,7 +99,7 @@ def _sorted_pairs(major: Integers, minor: Integers) -> tuple[Integers, Integers]
 
 
 def _distinct(every: ItemSets) -> ItemSets:
-    """One set for all photos that hold the same items, by a hash of 128 bits of what they hold."""
+    """One set for all photos with the same items, by a hash of 128 bits of the items."""
     filled = np.flatnonzero(every.sizes)
     first, second = (_set_hashes(every, filled, seed) for seed in (0x9E3779B97F4A7C15, 0xD1B54A32D192ED03))
     order = np.lexsort((filled, second, first))
@@ -125,7 +125,7 @@ def alike_pairs(sets: ItemSets) -> Integers:
     """Every pair of sets with a Jaccard similarity of at least one half, shape (pairs, 2)."""
     rank = _by_likeness(sets)
     sizes = sets.sizes
-    # Of two alike sets, each has an item that both hold among the first half of its items and one more.
+    # In two alike sets, each has a shared item among the first half of its items and one more.
     items, place = sets.select(np.arange(len(sets)))
     position = np.arange(len(items)) - np.repeat(sets.offsets[:-1], sizes)
     in_prefix = position <= sizes[place] // 2
@@ -133,7 +133,7 @@ def alike_pairs(sets: ItemSets) -> Integers:
     order = np.lexsort((rank[place], items))
     items, place, position = items[order], place[order], position[order]
 
-    found: list[Integers] = []
+    alike: list[Integers] = []
     size = sizes[place]
     earlier = np.arange(len(items))
     for distance in range(1, MAX_CANDIDATES + 1):
@@ -141,23 +141,25 @@ def alike_pairs(sets: ItemSets) -> Integers:
         earlier = earlier[items[earlier] == items[earlier + distance]]
         if not len(earlier):
             break
-        # Sets of sizes a and b must share at least (a + b) / 3 items. What follows the item in both is all they can
-        # share besides it: anything before it that they share makes them candidates by itself.
+        # Sets of sizes a and b must share at least (a + b) / 3 items. Besides this item they can only share items after
+        # it in both: a shared item before it makes them candidates by itself.
         later = earlier + distance
         at_most = np.minimum(size[earlier] - position[earlier], size[later] - position[later])
         may_be = 3 * at_most >= size[earlier] + size[later]
         pairs = np.stack([place[earlier[may_be]], place[later[may_be]]], axis=1)
-        found.extend(_alike(sets, pairs[n : n + PAIRS_AT_ONCE]) for n in range(0, len(pairs), PAIRS_AT_ONCE))
+        alike.extend(_alike(sets, pairs[n : n + PAIRS_AT_ONCE]) for n in range(0, len(pairs), PAIRS_AT_ONCE))
     else:
-        log.warning("%d bins were compared with their nearest only: they share an item with very many", len(earlier))
-    if not found:
+        log.warning(
+            "%d bins were compared with their nearest only: they share an item with too many bins", len(earlier)
+        )
+    if not alike:
         return np.empty((0, 2), np.int64)
-    both = np.sort(np.concatenate(found), axis=1)
+    both = np.sort(np.concatenate(alike), axis=1)
     return np.stack(_sorted_pairs(both[:, 0], both[:, 1]), axis=1)
 
 
 def _by_likeness(sets: ItemSets) -> Integers:
-    """Each set's place: smaller sets first; of one size, those that share their commonest items side by side."""
+    """Rank of each set: smaller sets first; among sets of one size, those with common frequent items together."""
     commonest = []
     for nth in range(1, 5):
         place = sets.offsets[1:] - nth
@@ -168,17 +170,17 @@ def _by_likeness(sets: ItemSets) -> Integers:
 
 
 def _alike(sets: ItemSets, pairs: Integers) -> Integers:
-    """Those of `pairs` that share at least half of what either holds."""
+    """The `pairs` whose sets share at least half of the items in either."""
     items, place = zip(*(sets.select(pairs[:, side]) for side in (0, 1)), strict=True)
     keys = np.sort(np.concatenate(place) * sets.kinds + np.concatenate(items))
     shared = np.bincount(keys[1:][keys[1:] == keys[:-1]] // max(sets.kinds, 1), minlength=len(pairs))
     total = sets.sizes[pairs].sum(axis=1)
-    alike: Integers = pairs[2 * shared >= total - shared]
-    return alike
+    similar: Integers = pairs[2 * shared >= total - shared]
+    return similar
 
 
 def connect(count: int, pairs: Integers) -> Integers:
-    """Connected components of `count` nodes under `pairs`: for each node the least node of its component."""
+    """Connected components of `count` nodes under `pairs`: for each node the smallest node of its component."""
     root = np.arange(count)
     a, b = pairs[:, 0], pairs[:, 1]
     while True:

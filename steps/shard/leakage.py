@@ -1,4 +1,4 @@
-"""What the held-out splits share with training: arithmetic, no I/O."""
+"""Overlap of the held-out splits with training: arithmetic, without I/O."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def measure(
 ) -> Leakage:
     """The overlap of these splits, and of a random split of the same photos by the same fractions.
 
-    `splits` is each photo's split, negative for photos that are left out; `keys` are evenly spread numbers, one a
-    photo. Bins are those that the photos in a split connect: what is left out connects nothing.
+    `splits` is each photo's split, negative for photos that are left out; `keys` are evenly spread numbers, one per
+    photo. Photos that are left out connect no bins.
     """
     used = splits >= 0
     filled = used & (sets.of_photo >= 0)

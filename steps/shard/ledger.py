@@ -1,8 +1,7 @@
-"""What is written already: beside each shard a record of it, so that a rerun goes on where another run ended, and later
-runs know which photos they need not write.
+"""A record next to each shard, by which a rerun continues where another run ended, and later runs know written photos.
 
-`train-000-000003.parquet` is written once `train-000-000003.tar` is whole. Its rows are the photos that the shard
-settles, in the order of the plan: those that it holds, and those that were refused since the shard before it.
+`train-000-000003.parquet` is written after `train-000-000003.tar` is complete. Its rows are the photos that the shard
+settles, in the order of the plan: those in the shard, and those that were refused since the previous shard.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from steps.contracts.dataset import Shard, SplitName
 from steps.contracts.errors import StepError
+from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime.s3 import list_objects
+from steps.runtime.s3 import list_objects, s3_errors
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 
 # Records read at once.
 IN_FLIGHT = 32
-SUFFIX = ".parquet"
 # The photos that a shard settles; `reason` is why a photo was refused, null where the shard holds it. `image_etag` is
-# that of the labelled object, so that a photo that was replaced is not taken for the one that was written.
+# that of the labelled object, so that a replaced photo does not count as the written one.
 PHOTOS = pa.schema(
     [("image_id", pa.string()), ("image_etag", pa.string()), ("quantity", pa.int32()), ("reason", pa.string())]
 )
@@ -41,7 +40,7 @@ _HEADER = b"shard"
 
 
 class _Header(BaseModel):
-    """What a record says of the shard as a whole, in the metadata of its Parquet file."""
+    """The record's data about the whole shard, in the metadata of its Parquet file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,13 +64,13 @@ class Record:
 
     @property
     def shard(self) -> Shard:
-        """What an index says of the shard that excludes nothing."""
+        """The shard in an index that excludes none of its photos."""
         samples = self.photos["reason"].null_count
         return Shard(uri=str(self.uri), samples=samples, bytes=self.size, sha256=self.sha256)
 
     @property
     def class_counts(self) -> dict[int, int]:
-        """How many photos of each quantity the shard holds."""
+        """Number of photos in the shard per quantity."""
         return dict(sorted(Counter(self.held["quantity"].to_pylist()).items()))
 
     @property
@@ -84,7 +83,7 @@ class Record:
         return by_reason
 
     def content(self) -> bytes:
-        """The record as it is stored; the same record gives the same bytes."""
+        """The record as it is stored; equal records result in equal bytes."""
         header = _Header(bytes=self.size, sha256=self.sha256).model_dump_json().encode()
         buffer = io.BytesIO()
         pq.write_table(self.photos.replace_schema_metadata({_HEADER: header}), buffer, compression="zstd")
@@ -92,7 +91,7 @@ class Record:
 
     @classmethod
     def parse(cls, content: bytes, uri: S3Uri) -> Record:
-        """The record of the shard at `uri`. Raises ValueError where it is none."""
+        """The record of the shard at `uri`. Raises ValueError if `content` is no record."""
         table = pq.read_table(pa.BufferReader(content))
         header = _Header.model_validate_json((table.schema.metadata or {}).get(_HEADER, b""))
         return cls(
@@ -101,7 +100,7 @@ class Record:
 
 
 def photos_table(settled: Sequence[tuple[Photo, str | None]]) -> pa.Table:
-    """Photos with the reasons why they were refused (None: they were not) as a table of PHOTOS."""
+    """Photos with the reasons of their refusals (None: not refused) as a table of PHOTOS."""
     rows = [(photo.image_id, photo.etag, photo.quantity, reason) for photo, reason in settled]
     columns = zip(*rows, strict=True) if rows else [()] * len(PHOTOS)
     return pa.table([pa.array(values, field.type) for values, field in zip(columns, PHOTOS, strict=True)], PHOTOS)
@@ -116,13 +115,13 @@ class Ledger:
     instance: int
 
     def place(self, split: SplitName, number: int) -> S3Uri:
-        """Where a shard is."""
-        return self.target.join(split, f"{self._stem(split)}{number:06d}.tar")
+        """The place of a shard."""
+        return self.target.join(split, f"{self._stem(split)}{number:06d}{TAR_SUFFIX}")
 
     async def records(self, split: SplitName) -> list[Record]:
-        """The records of this instance's shards from the first on, as far as there is no gap.
+        """The records of this instance's shards from the first to the first gap.
 
-        Raises StepError for a record that is damaged.
+        Raises StepError for a damaged record.
         """
         sizes = dict(list_objects(self.target.join(split, self._stem(split))))
         number = 0
@@ -132,47 +131,39 @@ class Ledger:
         return await read_records(self.store, ((place, sizes[place.key]) for place in places))
 
     async def add(self, record: Record) -> None:
-        """Record a shard that is whole. Raises StepError when S3 fails."""
+        """Record a complete shard. Raises StepError when S3 fails."""
         import obstore
-        from obstore.exceptions import BaseError
 
         uri = record_of(record.uri)
-        try:
+        with s3_errors(uri, "writing"):
             await obstore.put_async(self.store, uri.key, record.content())
-        except BaseError as error:
-            reason = str(error).partition("\n")[0]
-            raise StepError(f"{uri}: writing it failed, with all retries: {reason}") from error
 
     def _stem(self, split: SplitName) -> str:
         return f"{split}-{self.instance:03d}-"
 
 
 async def read_records(store: S3Store, shards: Iterable[tuple[S3Uri, int]]) -> list[Record]:
-    """The records of shards, which are given with their sizes in bytes. Raises StepError for one that is damaged."""
+    """The records of `shards` (place and size in bytes). Raises StepError for a damaged record."""
     limit = asyncio.Semaphore(IN_FLIGHT)
     return await asyncio.gather(*(_read(store, place, size, limit) for place, size in shards))
 
 
 async def _read(store: S3Store, place: S3Uri, size: int, limit: asyncio.Semaphore) -> Record:
     import obstore
-    from obstore.exceptions import BaseError
 
     uri = record_of(place)
-    try:
+    with s3_errors(uri, "reading"):
         async with limit:
             content = bytes(await (await obstore.get_async(store, uri.key)).bytes_async())
-    except (BaseError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise StepError(f"{uri}: reading it failed, with all retries: {reason}") from error
     try:
         record = Record.parse(content, place)
     except (pa.ArrowException, ValidationError, ValueError, KeyError) as error:
         raise StepError(f"{uri}: not the record of a shard; remove it to write the shard again") from error
     if record.size != size:
-        raise StepError(f"{place} is not the shard that its record says; remove both to write it again")
+        raise StepError(f"{place} has another size than in its record; remove both to write it again")
     return record
 
 
 def record_of(shard: S3Uri) -> S3Uri:
-    """Where the record of a shard is."""
-    return S3Uri(shard.bucket, shard.key.removesuffix(".tar") + SUFFIX)
+    """The place of a shard's record."""
+    return S3Uri(shard.bucket, shard.key.removesuffix(TAR_SUFFIX) + RECORD_SUFFIX)

@@ -1,4 +1,4 @@
-"""Photos out of S3, ready to be written: fetched many at a time, resized by threads, handed on in order."""
+"""Photos from S3, ready to be written: fetched many at a time, resized by threads, returned in order."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import MAX_BYTES, ImageError, check_jpeg, shrink_jpeg
-from steps.runtime.s3 import open_store
+from steps.runtime.s3 import open_store, s3_errors
 from steps.shard.plan import Photo
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-# Requests in flight: 64 hide 15 ms of latency at 1,500 photos/s. Large photos are bounded by their bytes instead.
+# Requests in flight: 64 hide 15 ms of latency at 1,500 photos/s. Large photos are limited by their bytes instead.
 IN_FLIGHT = 64
 BYTES_IN_FLIGHT = 96 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """Where photos come from and what is made of them."""
+    """The location of photos, and how they are prepared."""
 
     location: S3Uri
     shorter_side: int
@@ -36,14 +36,14 @@ class PhotoSource:
     threads: ThreadPoolExecutor
 
     async def prepare(self, photo: Photo) -> bytes | ImageError:
-        """The JPEG to write for `photo`, or why it is left out.
+        """The JPEG to write for `photo`, or the reason why it is left out.
 
-        Raises StepError when S3 fails for another reason than that there is no such object.
+        Raises StepError when S3 fails for another reason than that the object is missing.
         """
         try:
             data = await self._fetch(photo)
             if not self.shorter_side:
-                # The bytes are kept. To decode them would cost more than to move them; whoever reads them will.
+                # The bytes are kept without decoding, which would cost more than moving them. Readers decode them.
                 check_jpeg(data)
                 return data
             # The decoder, the resizer and the encoder all release the interpreter's lock.
@@ -53,37 +53,35 @@ class PhotoSource:
             return error
 
     async def _fetch(self, photo: Photo) -> bytes:
-        # obstore repeats what fails (503, resets) with backoff, and holds a body against its Content-Length: one that
-        # breaks off is resumed with a range request.
+        # obstore repeats failed requests (503, resets) with backoff, and compares a body with its Content-Length: a
+        # shorter one is continued with a range request.
         import obstore
-        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+        from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
 
         uri = self.location.join(photo.key)
         if photo.size > MAX_BYTES:
             raise ImageError("too-large", f"{uri} has {photo.size:,} bytes; at most {MAX_BYTES:,} are read")
-        try:
-            result = await obstore.get_async(self.store, uri.key)
-            if (result.meta["e_tag"] or "").strip('"') != photo.etag:
-                raise ImageError("replaced", f"{uri} was replaced since it was labelled; run the query step again")
-            return bytes(await result.bytes_async())
-        except FileNotFoundError as error:
-            raise ImageError("missing-image", f"there is no {uri}") from error
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise StepError(
-                f"{uri}: access denied; the job's role needs s3:GetObject there, and s3:ListBucket on the bucket"
-                " (without it S3 says so of photos that do not exist, too)"
-            ) from error
-        except BaseError as error:
-            reason = str(error).partition("\n")[0]
-            raise StepError(f"{uri}: reading it failed, with all retries: {reason}") from error
+        with s3_errors(uri, "reading"):
+            try:
+                result = await obstore.get_async(self.store, uri.key)
+                if (result.meta["e_tag"] or "").strip('"') != photo.etag:
+                    raise ImageError("replaced", f"{uri} was replaced since it was labelled; run the query step again")
+                return bytes(await result.bytes_async())
+            except FileNotFoundError as error:
+                raise ImageError("missing-image", f"{uri} does not exist") from error
+            except (PermissionDeniedError, UnauthenticatedError) as error:
+                raise StepError(
+                    f"{uri}: access denied; the job's role needs s3:GetObject for it, and s3:ListBucket on the bucket"
+                    " (without it S3 denies access to photos that do not exist, too)"
+                ) from error
 
 
 @asynccontextmanager
 async def open_source(location: S3Uri, shorter_side: int, quality: int) -> AsyncIterator[PhotoSource]:
-    """A source of the photos below `location`, with a thread a core."""
+    """A source of the photos below `location`, with one thread per core."""
     import cv2
 
-    cv2.setNumThreads(1)  # photos are resized side by side; threads within one photo would only get in their way
+    cv2.setNumThreads(1)  # photos are resized in parallel already
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="resize") as threads:
         yield PhotoSource(location, shorter_side, quality, open_store(location.bucket), threads)
 
@@ -91,9 +89,9 @@ async def open_source(location: S3Uri, shorter_side: int, quality: int) -> Async
 async def in_order(
     source: PhotoSource, photos: Iterable[Photo]
 ) -> AsyncGenerator[tuple[Photo, bytes | ImageError], None]:
-    """Every photo with what came of it, in the order of `photos`, while those that follow are being prepared.
+    """Every photo with its result, in the order of `photos`, while the following photos are being prepared.
 
-    At most `IN_FLIGHT` photos are, and, but for a single larger one, at most `BYTES_IN_FLIGHT`.
+    These are at most `IN_FLIGHT` photos and, except for a single larger one, at most `BYTES_IN_FLIGHT`.
     """
     window: deque[tuple[Photo, asyncio.Task[bytes | ImageError]]] = deque()
     in_flight = 0

@@ -1,7 +1,7 @@
-"""Who writes what: the split of every photo, the order of all, and one instance's share. Arithmetic, no I/O.
+"""The plan of the shards: every photo's split, the order of photos, and each instance's share. Arithmetic, no I/O.
 
-Every instance makes the same plan from the same labels and takes its share by counting; none talks to another. A plan
-is a few arrays over the labels' rows, so that half a million photos are tens of megabytes.
+Every instance computes the same plan from the same labels and takes its share by counting. A plan is a few arrays over
+the labels' rows, so that half a million photos need tens of megabytes.
 """
 
 from __future__ import annotations
@@ -25,28 +25,27 @@ from steps.runtime.container import Instance
 from steps.shard.groups import Integers, alike_pairs, item_sets
 from steps.shard.leakage import measure
 from steps.shard.settings import Settings
-from steps.shard.splits import NEW, SET_ASIDE, Grouped, Held, assign, join_known, shuffle_key
+from steps.shard.splits import NEW, SET_ASIDE, Grouped, QuantityCounts, assign, join_earlier, shuffle_key
 
 log = logging.getLogger(__name__)
 
-# Changes when other shards come of the same photos and settings, so that shards of an older kind are not taken for
-# those of this one.
+# Changes when the same photos and settings result in other shards, so that shards of an older format are not used.
 FORMAT = 2
 # Image ids with their splits.
 ASSIGNMENTS = pa.schema([("image_id", pa.string()), ("split", pa.string())])
 
-# An id becomes a member name in a tar, where a dot ends the sample's key and a slash begins a folder; with `.jpg` it
-# must fit the 100 bytes of a ustar name.
+# An id becomes a member name in a tar, where a dot ends the sample's key and a slash separates folders; with `.jpg` it
+# must fit into the 100 bytes of a ustar name.
 _SAFE_ID = r"\A[A-Za-z0-9_][A-Za-z0-9_-]{0,95}\z"
-# S3 takes any key, but clients resolve these segments and would ask for another object.
+# S3 accepts any key, but clients resolve these segments and would request another object.
 _UNSAFE_KEY = r"(\A|/)\.{0,2}(/|\z)"
-# Rows of the labels that are Python objects at a time.
+# Rows of the labels that are converted to Python objects at a time.
 _ROWS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A photo to be written; `etag` and `size` (bytes) are those of the object that was labelled."""
+    """A photo to be written; `etag` and `size` (bytes) are those of the labelled object."""
 
     split: SplitName
     image_id: str
@@ -58,7 +57,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Share:
-    """What one instance writes: for each split the rows of its photos in the order of writing."""
+    """The photos that one instance writes: per split their rows in the order of writing."""
 
     labels: pa.Table
     rows: dict[SplitName, Integers]
@@ -67,7 +66,7 @@ class Share:
         return sum(map(len, self.rows.values()))
 
     def photos(self, split: SplitName, start: int = 0) -> Iterator[Photo]:
-        """The photos of `split` in the order of writing, from the one at place `start`."""
+        """The photos of `split` in the order of writing, from position `start`."""
         rows = self.rows[split]
         for begin in range(start, len(rows), _ROWS):
             chunk = self.labels.take(rows[begin : begin + _ROWS])
@@ -78,9 +77,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole data set: rows of `labels` split by split, in each split in an order that looks like chance.
+    """The whole data set: `order` lists rows of `labels` split by split, in each split in a pseudo-random order.
 
-    `refused` are the rows that are left out with their reasons; `assigned` are the splits that this plan decided;
+    `refused` are the rows that are left out, with their reasons; `assigned` are the splits that this plan decided;
     `splits` is every row's split or a negative number.
     """
 
@@ -92,10 +91,10 @@ class Plan:
     leakage: Leakage
 
     def share(self, rows: Integers, instance: Instance) -> Share:
-        """Of `rows`, which are to be written and in the plan's order, those at every `instance.count`-th place.
+        """Every `instance.count`-th row of `rows`, which are to be written and in the plan's order.
 
-        Shares differ by one photo at most. Taken like this, every split is spread over all instances, and every
-        instance's share is a random sample.
+        Shares differ by at most one photo. Every split is spread over all instances, and every instance's share is a
+        random sample.
         """
         mine = rows[instance.index :: instance.count]
         return Share(
@@ -104,7 +103,7 @@ class Plan:
         )
 
     def refusals(self) -> dict[str, list[str]]:
-        """The ids of the photos that are left out before they are looked at, by reason."""
+        """The ids of the photos that are left out before they are read, by reason."""
         ids = self.labels["image_id"]
         by_reason: dict[str, list[str]] = {}
         for row, reason in self.refused:
@@ -115,21 +114,21 @@ class Plan:
 def make_plan(labels: pa.Table, settings: Settings, earlier: pa.Table | None = None) -> Plan:
     """The plan for `labels` (the labels contract, sorted by image id).
 
-    `earlier` are known assignments (`image_id`, `split`): of the runs before, whose photos keep their split, or with
-    `settings.split` "file" the given split, which is all there is. Raises StepError when a split is empty, a quantity
-    does not occur in training, or all photos show one quantity.
+    `earlier` are existing assignments (`image_id`, `split`): those of earlier runs, whose photos keep their split, or
+    with `settings.split` "file" the given split. Raises StepError if a split is empty, a quantity does not occur in
+    training, or all photos show one quantity.
     """
     ids, quantities = labels["image_id"], labels["quantity"].to_numpy().astype(np.int64)
-    splits = known = _known(ids, earlier)
-    reasons = _refusals(labels, known if settings.split == "file" else None)
+    splits = given = _given_splits(ids, earlier)
+    reasons = _refusals(labels, given if settings.split == "file" else None)
     usable = np.ones(len(labels), bool)
     usable[list(reasons)] = False
     sets = item_sets(labels["asins"])
-    sets.of_photo[~usable] = -1  # what is left out makes nothing alike
+    sets.of_photo[~usable] = -1  # photos that are left out connect no others
     pairs = alike_pairs(sets)
     group = np.arange(len(labels))
     if settings.split == "grouped":
-        splits, group = join_known(np.where(usable, known, NEW), sets, pairs)
+        splits, group = join_earlier(np.where(usable, given, NEW), sets, pairs)
     if settings.split != "file":
         splits = _assign(splits, usable, group, labels, settings)
     reasons |= dict.fromkeys(np.flatnonzero(usable & (splits == SET_ASIDE)).tolist(), "between-two-splits")
@@ -138,12 +137,12 @@ def make_plan(labels: pa.Table, settings: Settings, earlier: pa.Table | None = N
     used = np.flatnonzero(splits >= 0)
     if not len(used):
         counts = ", ".join(f"{reason} {n}" for reason, n in Counter(reasons.values()).most_common())
-        raise StepError(f"none of the {len(labels)} labelled photos can be used: {counts or 'there are none'}")
+        raise StepError(f"none of the {len(labels)} labelled photos can be used: {counts or 'the labels are empty'}")
     keys = np.zeros(len(labels), np.uint64)
     keys[used] = _shuffle_keys(ids.take(used), settings.seed)
     _check_splits(splits[used], quantities[used])
     leakage = measure(splits, sets, pairs, keys, _fractions(settings, splits))
-    decided = np.flatnonzero((splits >= 0) & (known == NEW)) if settings.split != "file" else used[:0]
+    decided = np.flatnonzero((splits >= 0) & (given == NEW)) if settings.split != "file" else used[:0]
     return Plan(
         labels=labels.select(["image_id", "image_key", "quantity", "image_etag", "image_bytes"]),
         order=used[np.lexsort((keys[used], splits[used]))],
@@ -155,7 +154,7 @@ def make_plan(labels: pa.Table, settings: Settings, earlier: pa.Table | None = N
 
 
 def describe(settings: Settings, plan: Plan) -> Sharding:
-    """The settings as the index records them; of a given split, the fractions it has."""
+    """The settings as the index records them; for a given split with its own fractions."""
     return Sharding(
         split=settings.split,
         seed=settings.seed,
@@ -166,9 +165,9 @@ def describe(settings: Settings, plan: Plan) -> Sharding:
 
 
 def dataset_key(settings: Settings) -> str:
-    """What shards can be used again for, as 16 hexadecimal digits: all that shapes a photo in a shard, and the splits.
+    """A hash of 16 hexadecimal digits over all that determines a photo in a shard, and the splits.
 
-    The photos are not in it: shards of the same key add up.
+    Shards with the same key can be used together: the photos are not part of the key.
     """
     from importlib.metadata import version
 
@@ -188,7 +187,7 @@ def dataset_key(settings: Settings) -> str:
 
 
 def generation_key(plan: Plan, rows: Integers, instances: int) -> str:
-    """What shards that hold `rows` of a plan, in this order, consist of, as 16 hexadecimal digits."""
+    """A hash of 16 hexadecimal digits over the content of shards with `rows` of a plan in this order."""
     digest = hashlib.sha256(f"{instances}".encode())
     for begin in range(0, len(rows), _ROWS):
         chunk = rows[begin : begin + _ROWS]
@@ -198,23 +197,23 @@ def generation_key(plan: Plan, rows: Integers, instances: int) -> str:
 
 
 def _shuffle_keys(names: pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
-    """`shuffle_key` of each name, few of them Python objects at a time."""
+    """`shuffle_key` of each name, with few of them as Python objects at a time."""
     chunks = (names.slice(begin, _ROWS).to_pylist() for begin in range(0, len(names), _ROWS))
     return np.fromiter((shuffle_key(seed, name) for chunk in chunks for name in chunk), np.uint64, len(names))
 
 
-def _known(ids: pa.ChunkedArray, earlier: pa.Table | None) -> Integers:
+def _given_splits(ids: pa.ChunkedArray, earlier: pa.Table | None) -> Integers:
     """Each photo's split in `earlier`, or NEW."""
     if earlier is None or not len(earlier):
         return np.full(len(ids), NEW)
     names = pc.index_in(earlier["split"], value_set=pa.array(SPLITS, pa.string()))
     places = pc.index_in(ids, value_set=earlier["image_id"].combine_chunks())
-    known = pc.take(names, places)
-    return np.asarray(known.combine_chunks().fill_null(NEW), dtype=np.int64)
+    splits = pc.take(names, places)
+    return np.asarray(splits.combine_chunks().fill_null(NEW), dtype=np.int64)
 
 
 def _refusals(labels: pa.Table, given: Integers | None) -> dict[int, str]:
-    """The rows that cannot be used, with the first reason that holds."""
+    """The rows that cannot be used, with the first reason that applies."""
     safe_id = pc.match_substring_regex(labels["image_id"], _SAFE_ID).to_numpy()
     unsafe_key = pc.match_substring_regex(labels["image_key"], _UNSAFE_KEY).to_numpy()
     reasons: dict[int, str] = {}
@@ -228,14 +227,16 @@ def _refusals(labels: pa.Table, given: Integers | None) -> dict[int, str]:
 def _assign(
     splits: Integers, usable: NDArray[np.bool_], group: Integers, labels: pa.Table, settings: Settings
 ) -> Integers:
-    """Splits for the photos that have none yet."""
+    """Splits, with one for each photo that had none."""
     quantities = labels["quantity"].to_numpy().astype(np.int64)
     new = np.flatnonzero(usable & (splits == NEW))
-    held: Held = {split: Counter(quantities[usable & (splits == place)].tolist()) for place, split in enumerate(SPLITS)}
+    counts: QuantityCounts = {
+        split: Counter(quantities[usable & (splits == place)].tolist()) for place, split in enumerate(SPLITS)
+    }
     firsts, member = np.unique(group[new], return_inverse=True)
     names = labels["image_id"].take(firsts).to_pylist()
     splits = splits.copy()
-    splits[new] = assign(Grouped(names, member, quantities[new]), held, settings.fractions, settings.seed)
+    splits[new] = assign(Grouped(names, member, quantities[new]), counts, settings.fractions, settings.seed)
     return splits
 
 
@@ -256,11 +257,11 @@ def _check_splits(splits: Integers, quantities: Integers) -> None:
     for split in SPLITS:
         log.info("%s: %s", split, ", ".join(f"{n} photos of {q}" for q, n in sorted(counts[split].items())))
         if not counts[split]:
-            raise StepError(f"no photo falls to the {split} split; use more photos, other fractions or another split")
+            raise StepError(f"no photo is in the {split} split; use more photos, other fractions or another split")
     if len(everywhere) < 2:
         raise StepError(f"all {len(splits)} photos show {min(everywhere)} objects; a model needs two quantities")
     for quantity in sorted(everywhere - set(counts["train"])):
-        raise StepError(f"no photo with quantity {quantity} falls to training; use more photos or another split")
+        raise StepError(f"no photo with quantity {quantity} is in the training split; use more photos or another split")
     for split in SPLITS:
         for quantity in sorted(everywhere - set(counts[split])):
             log.warning("quantity %d is too rare to occur in the %s split", quantity, split)

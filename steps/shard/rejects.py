@@ -1,4 +1,4 @@
-"""Photos that are in no shard, counted by reason; too many of them end the step."""
+"""Photos that are in no shard, counted by reason; too many end the step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from steps.contracts.errors import StepError
 
 log = logging.getLogger(__name__)
 
-# Ids named for each reason in the error; all of them are in the index.
+# Ids per reason in the error message; the summary contains all.
 EXAMPLES = 3
 
 
@@ -22,19 +22,19 @@ class Rejects:
         self.by_reason: dict[str, list[str]] = {}
 
     def add(self, image_id: str, reason: str, message: str = "") -> None:
-        """Count one photo. Raises StepError, with the reasons, as soon as more than the allowed share is reached."""
+        """Count one photo. Raises StepError, with the reasons, when their share exceeds the maximum."""
         self.by_reason.setdefault(reason, []).append(image_id)
         if message:
             log.warning("image %s left out (%s): %s", image_id, reason, message)
         count = sum(len(ids) for ids in self.by_reason.values())
         if count > self._maximum_share * self._total:
             raise StepError(
-                f"{count} of {self._total} photos cannot be used so far, more than the share of"
-                f" {self._maximum_share:g} that --maximum-rejects allows: {self._summary()}"
+                f"{count} of {self._total} photos cannot be used so far, more than the share"
+                f" {self._maximum_share:g} of --maximum-rejects: {self._summary()}"
             )
 
     def add_all(self, by_reason: Mapping[str, Sequence[str]]) -> None:
-        """Count photos that were refused in an earlier try. Raises StepError as `add` does."""
+        """Count photos that were refused in an earlier attempt. Raises StepError as `add` does."""
         for reason, ids in by_reason.items():
             for image_id in ids:
                 self.add(image_id, reason)

@@ -1,10 +1,12 @@
-"""What the shard step does, from the first to the last line."""
+"""The shard step: plan, write this instance's share of the shards, and write the index after the last instance."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -14,16 +16,16 @@ from steps.contracts.dataset import SPLITS, DatasetIndex, Sharding, Split, Split
 from steps.contracts.errors import StepError
 from steps.contracts.hand_over import HandOver
 from steps.contracts.labels import read_labels
+from steps.contracts.names import COMPLETE_MARKER
 from steps.contracts.s3_uri import S3Uri
 from steps.contracts.shard_summary import Leakage, Photos, ShardSummary
 from steps.runtime import container
 from steps.runtime.s3 import open_store
 from steps.shard import catalog
 from steps.shard.assignments import Lineage
-from steps.shard.catalog import Catalog, Selection, Written
+from steps.shard.catalog import Catalog, Selection, StoredShard
 from steps.shard.gathering import Agreement, Gathering, NewShard, Part, put
 from steps.shard.ledger import Ledger
-from steps.shard.memory import large_arrays_given_back
 from steps.shard.photos import open_source
 from steps.shard.plan import Plan, Share, dataset_key, describe, generation_key, make_plan
 from steps.shard.rejects import Rejects
@@ -33,13 +35,15 @@ from steps.shard.writing import ShardWriter
 
 log = logging.getLogger(__name__)
 
-# How often a plan is made, where another job assigns splits at the same time.
+# Attempts at a plan while other jobs assign splits at the same time.
 ATTEMPTS = 5
+_M_MMAP_THRESHOLD = -3  # of malloc.h
+_PLANNING_BYTES, _WRITING_BYTES = 1 << 20, 32 << 20
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where this job's outputs go in S3: those that outlive the run, and the run's own summary."""
+    """The S3 locations of this job's outputs: those that outlive the run, and the run's own summary."""
 
     shards: S3Uri
     assignments: S3Uri
@@ -48,21 +52,21 @@ class Outputs:
 
     @classmethod
     def declared(cls) -> Outputs:
-        """As the processing job declares them."""
+        """The outputs of the processing job's configuration."""
         names = ("shards", "assignments", "indexes", "summary")
         return cls(*(S3Uri.parse(container.processing_output_uri(name)) for name in names))
 
     def meeting_place(self, job: str) -> S3Uri:
-        """Where the instances of `job` agree: beside the summary, so that nobody loads it who reads that."""
+        """Where the instances of `job` agree: next to the summary, so that readers of the summary do not load it."""
         run = S3Uri(self.summary.bucket, self.summary.key.rpartition("/")[0])
         return run.join("jobs", job)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a plan comes to: the shards it uses again, and the generation that holds the rest.
+    """The result of planning: the shards to use again, and the generation with the rest.
 
-    `photos` and `refusals` are those of the whole plan, `kept` of them have the split of an earlier run.
+    `photos` and `refusals` are those of the whole plan; `kept` photos have the split of an earlier run.
     """
 
     sharding: Sharding
@@ -75,24 +79,42 @@ class Layout:
     assignments: S3Uri
 
     def rejects(self, settings: Settings) -> Rejects:
-        """The photos that are no use, as far as it is known before any is read. Raises StepError for too many."""
+        """The photos that are rejected before any is read. Raises StepError for too many."""
         rejects = Rejects(self.photos, settings.maximum_rejects)
         for by_reason in (self.refusals, self.selection.rejects):
             rejects.add_all(by_reason)
         return rejects
 
 
-def run(settings: Settings) -> None:
-    """Write this instance's share of the photos that are in no shard yet; the last instance writes the index.
+@contextmanager
+def large_arrays_freed() -> Iterator[None]:
+    """Return blocks of more than a megabyte to the system when they are freed, while the block runs.
 
-    Raises StepError for labels, splits or photos that make no data set; see the modules called here.
+    Otherwise glibc's allocator keeps large blocks after a while: 100 MB for 500,000 photos, in addition to the memory
+    for writing. Afterwards blocks with parts of shards are kept again, as new ones for each part would cost time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # missing in other C libraries
+    if mallopt is None:
+        yield
+        return
+    mallopt(_M_MMAP_THRESHOLD, _PLANNING_BYTES)
+    try:
+        yield
+    finally:
+        mallopt(_M_MMAP_THRESHOLD, _WRITING_BYTES)
+
+
+def run(settings: Settings) -> None:
+    """Write this instance's share of the photos that are in no shard; the last instance writes the index.
+
+    Raises StepError for labels, splits or photos without a usable data set; see the called modules.
     """
     instance = container.instance()
-    with large_arrays_given_back():
+    with large_arrays_freed():
         labels = read_labels(container.processing_input("labels"))
         outputs = Outputs.declared()
         plan, assignments = _plan(labels, settings, outputs)
-        del labels  # the items are most of it, and the plan has what it needs
+        del labels  # mostly items, which the plan no longer needs
         gathering = Gathering(outputs.meeting_place(container.job_name() or "job"), instance)
         listed = Catalog.of(outputs.shards.join(dataset_key(settings)))
         layout = _lay_out(plan, settings, listed, gathering, assignments)
@@ -126,7 +148,7 @@ def run(settings: Settings) -> None:
 
 
 def _plan(labels: pa.Table, settings: Settings, outputs: Outputs) -> tuple[Plan, S3Uri]:
-    """The plan, and where its assignments are; those that it decides are kept for later runs."""
+    """The plan, and the location of its assignments; those that it decides are stored for later runs."""
     if settings.split_file_location is not None:
         return make_plan(labels, settings, read_split_file(settings.split_file_location)), settings.split_file_location
     lineage = Lineage.of(settings, outputs.assignments)
@@ -136,29 +158,29 @@ def _plan(labels: pa.Table, settings: Settings, outputs: Outputs) -> tuple[Plan,
         if not len(plan.assigned) or lineage.append(plan.assigned, objects):
             return plan, lineage.folder
         log.info("another job has just assigned splits below %s; planning again", lineage.folder)
-    raise StepError(f"{lineage.folder}: other jobs keep assigning splits there; run one of them at a time")
+    raise StepError(f"{lineage.folder}: other jobs assign splits at the same time; run one job at a time")
 
 
 def _lay_out(plan: Plan, settings: Settings, listed: Catalog, gathering: Gathering, assignments: S3Uri) -> Layout:
-    """What is used again and what is written, as the job's first instance decides it."""
+    """The shards to use again and the photos to write, as the job's first instance decides."""
     instances = gathering.instance.count
     shards = listed.settled()
     selection = catalog.select(plan, shards, settings.maximum_removed)
     generation = listed.name(generation_key(plan, selection.missing, instances))
-    if len(selection.missing) and len(shards) < len(listed.shards) and not listed.begun(generation):
-        # What a job that was broken off has written of something else is not lost.
+    if len(selection.missing) and len(shards) < len(listed.shards) and not listed.has_begun(generation):
+        # Use also the complete shards of an interrupted job with another plan.
         shards = list(listed.shards)
         selection = catalog.select(plan, shards, settings.maximum_removed)
         generation = listed.name(generation_key(plan, selection.missing, instances))
     proposal = Agreement(shards=[shard.uri.key for shard in shards], generation=generation)
     agreed = gathering.agree(proposal)
     if agreed != proposal:
-        log.info("another instance has seen other shards before; taking those")
+        log.info("another instance proposed other shards before; using those")
         selection = catalog.select(plan, _among(listed, agreed.shards), settings.maximum_removed)
         if not agreed.generation.endswith(generation_key(plan, selection.missing, instances)):
             raise StepError(
                 f"{gathering.folder}: the instances of this job plan different shards; start the run again, and let no"
-                " other remove shards meanwhile"
+                " other job remove shards meanwhile"
             )
     return Layout(
         sharding=describe(settings, plan),
@@ -172,7 +194,7 @@ def _lay_out(plan: Plan, settings: Settings, listed: Catalog, gathering: Gatheri
     )
 
 
-def _among(listed: Catalog, keys: Iterable[str]) -> list[Written]:
+def _among(listed: Catalog, keys: Iterable[str]) -> list[StoredShard]:
     by_key = {shard.uri.key: shard for shard in listed.shards}
     try:
         return [by_key[key] for key in keys]
@@ -199,25 +221,25 @@ async def _write(settings: Settings, share: Share, ledger: Ledger, rejects: Reje
 
 
 def _finish(settings: Settings, layout: Layout, parts: list[Part], outputs: Outputs) -> None:
-    """Put the index together and hand it on; what it leaves out is in the run's summary."""
+    """Write the index, its location for the next step, and the run's summary with the photos that are left out."""
     rejects = layout.rejects(settings)
     for part in parts:
         rejects.add_all(part.rejects)
     index = _index(layout, parts)
     dataset.check(index)
     if any(part.shards[name] for part in parts for name in SPLITS):
-        put(layout.generation.join(catalog.MARKER), b"{}\n")
+        put(layout.generation.join(COMPLETE_MARKER), b"{}\n")
     place = outputs.indexes.join(index.key)
-    # Also where it is there: its date is that of the last job that came to it, which `dataset prune` goes by.
+    # Also if it exists: its date is that of the last job with this index, which `dataset prune` uses.
     put(place.join(dataset.NAME), index.model_dump_json().encode())
-    written = sum(new.shard.samples for part in parts for new in _all(part))
+    written = sum(new.shard.samples for part in parts for new in _new_shards(part))
     summary = ShardSummary(
         index=str(place),
         dataset_sha256=index.sha256,
         photos=Photos(reused=layout.selection.reused, written=written, excluded=layout.selection.excluded),
         rejects={reason: sorted(ids) for reason, ids in sorted(rejects.by_reason.items())},
         leakage=layout.leakage,
-        # An instance that plans after another finds what that has just assigned: the least is from before the job.
+        # An instance that plans later also reads assignments of this job: the minimum is from before the job.
         kept=min(part.kept for part in parts),
         assignments=str(layout.assignments),
     )
@@ -227,7 +249,7 @@ def _finish(settings: Settings, layout: Layout, parts: list[Part], outputs: Outp
     log.info("data set %s: %d photos, %d of them in new shards", place, layout.selection.reused + written, written)
 
 
-def _all(part: Part) -> list[NewShard]:
+def _new_shards(part: Part) -> list[NewShard]:
     return [new for shards in part.shards.values() for new in shards]
 
 
@@ -240,7 +262,7 @@ def _index(layout: Layout, parts: list[Part]) -> DatasetIndex:
         for _, classes in pieces:
             for quantity, photos in classes.items():
                 counts[quantity] = counts.get(quantity, 0) + photos
-        # By place, so that the same shards make the same index, whichever run wrote them.
+        # By URI, so that the same shards result in the same index, whichever run wrote them.
         shards = sorted((shard for shard, _ in pieces), key=lambda shard: shard.uri)
         splits[name] = Split(shards=shards, class_counts=dict(sorted(counts.items())))
     return DatasetIndex(sharding=layout.sharding, splits=splits)

@@ -1,5 +1,4 @@
-"""A split that is given: image ids and their splits from Parquet or CSV, such as a published list or the assignments of
-another data set."""
+"""A given split: image ids with their splits in Parquet or CSV, such as a published list or another data set's."""
 
 from __future__ import annotations
 
@@ -19,16 +18,16 @@ _COLUMNS = ("image_id", "split")
 def read_split_file(location: S3Uri) -> pa.Table:
     """Columns image_id and split, each id once, from one object or from every `.parquet` and `.csv` below a prefix.
 
-    Raises StepError where there is none, a column is missing, a split has another name than train, validation or
-    test, or an id is given two splits.
+    Raises StepError if there is no such object, a column is missing, a split has another name than train, validation or
+    test, or an id has two splits.
     """
     import obstore
 
     keys = [key for key, size in list_objects(location) if size and key.endswith((".parquet", ".csv"))]
     if location.key in keys:
-        keys = [location.key]  # not its neighbours whose names begin alike
+        keys = [location.key]  # not other objects whose names begin with it
     if not keys:
-        raise StepError(f"{location}: no .parquet or .csv there to take the split from")
+        raise StepError(f"{location}: no .parquet or .csv object with the split")
     store = open_store(location.bucket)
     tables = []
     for key in keys:
@@ -44,12 +43,12 @@ def read_split_file(location: S3Uri) -> pa.Table:
     again = again.filter(pc.greater(again["split_count"], 1))
     if len(again):
         image_id, splits = again["image_id"][0].as_py(), sorted(again["split_list"][0].as_py())
-        raise StepError(f"{location}: image {image_id!r} is given two splits, {' and '.join(splits)}")
+        raise StepError(f"{location}: image {image_id!r} has two splits, {' and '.join(splits)}")
     return pairs
 
 
 def _parse(data: bytes, uri: S3Uri) -> pa.Table:
-    """Columns image_id and split as strings: read as numbers, "00001" and "1" would be one id."""
+    """Columns image_id and split as strings: as numbers, "00001" and "1" would be one id."""
     try:
         if uri.key.endswith(".csv"):
             types = dict.fromkeys(_COLUMNS, pa.string())

@@ -1,4 +1,4 @@
-"""Tar members as bytes. The same sample gives the same bytes: no times, no owners, plain ustar headers."""
+"""Tar members as bytes. Equal samples result in equal bytes: no times, no owners, plain ustar headers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import tarfile
 
 # Two empty blocks end an archive.
 END = bytes(2 * tarfile.BLOCKSIZE)
-# A header is that of an empty member without a name (time, user and group 0, mode 644) but for these fields. Filling
-# them in is ten times faster than `TarInfo.tobuf`, which counts where a photo is moved in a millisecond.
+# A header is that of an empty member without a name (time, user and group 0, mode 644) except for these fields. Filling
+# them in is ten times faster than `TarInfo.tobuf`, which matters when a photo takes a millisecond.
 _TEMPLATE = tarfile.TarInfo().tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
 _NAME, _SIZE, _CHECKSUM = slice(0, 100), slice(124, 136), slice(148, 156)
 _EMPTY_SUM = sum(_TEMPLATE) - sum(_TEMPLATE[_CHECKSUM]) + sum(b" " * 8) - sum(_TEMPLATE[_SIZE])

@@ -1,4 +1,4 @@
-"""Shards out to S3: tars that are streamed as they grow, never on disk and never whole in memory."""
+"""Shards to S3: tars that are streamed while they grow, never on disk and never whole in memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from steps.contracts.dataset import SPLITS, SplitName
-from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import ImageError
+from steps.runtime.s3 import s3_errors
 from steps.shard import tar
 from steps.shard.gathering import NewShard
 from steps.shard.ledger import Ledger, Record, photos_table
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A part of a multipart upload, and how many are under way: 32 MB at most wait to be sent. S3's limit of 10,000 parts
-# is 80 GB away.
+# Size of a part of a multipart upload, and parts in flight: at most 32 MB wait to be sent. S3's limit of 10,000 parts
+# is reached at 80 GB.
 PART_BYTES = 8 * 1024 * 1024
 PARTS_IN_FLIGHT = 4
 
@@ -37,7 +37,7 @@ Outcome = tuple[Photo, bytes | ImageError]
 
 
 class Feed:
-    """Prepared photos one by one; notes what is settled (taken or refused) for the shard under way."""
+    """Prepared photos one by one; collects the settled ones (taken or refused) for the current shard."""
 
     def __init__(self, outcomes: AsyncGenerator[Outcome, None], rejects: Rejects) -> None:
         self._outcomes = outcomes
@@ -46,9 +46,9 @@ class Feed:
         self._settled: list[tuple[Photo, str | None]] = []
 
     async def peek(self, split: SplitName) -> tuple[Photo, bytes] | None:
-        """The next usable photo of `split`, which stays the next; None at the split's end.
+        """The next usable photo of `split`, which remains the next; None at the split's end.
 
-        Refuses those before it: raises StepError when more are refused than is allowed.
+        Refuses unusable photos before it. Raises StepError when more are refused than allowed.
         """
         while True:
             self._next = self._next or await anext(self._outcomes, None)
@@ -62,7 +62,7 @@ class Feed:
             self._rejects.add(photo.image_id, result.reason, str(result))
 
     def take(self) -> None:
-        """Take what `peek` showed."""
+        """Take the photo that `peek` returned."""
         if self._next is not None:
             self._settled.append((self._next[0], None))
             self._next = None
@@ -74,7 +74,7 @@ class Feed:
 
 
 class _Shard:
-    """A shard under way. Its bytes are gathered to a part's size, as each await costs as much as a small photo."""
+    """A shard that is being written. Bytes are gathered to a part's size: an await costs as much as a small photo."""
 
     def __init__(self, uri: S3Uri, upload: Any) -> None:
         self.uri = uri
@@ -87,7 +87,7 @@ class _Shard:
         self._gathered = 0
 
     async def add(self, piece: bytes) -> None:
-        """Take a piece, and send what was gathered if it is enough."""
+        """Gather a piece, and send the gathered bytes if they fill a part."""
         self._pieces.append(piece)
         self.size += len(piece)
         self._gathered += len(piece)
@@ -95,13 +95,13 @@ class _Shard:
             await self.flush()
 
     async def flush(self) -> None:
-        """Send what was gathered."""
+        """Send the gathered bytes."""
         block = b"".join(self._pieces)
         self._pieces, self._gathered = [], 0
         await asyncio.gather(asyncio.to_thread(self._digest.update, block), self._upload.write(block))
 
     def record(self, settled: list[tuple[Photo, str | None]]) -> Record:
-        """Its record, once it is whole; `settled` are the photos that it settles."""
+        """The record of the complete shard; `settled` are the photos that it settles."""
         seconds = max(time.monotonic() - self._started, 1e-6)
         log.info("%s: %d photos, %.1f MB, %.0f photos/s", self.uri, self.photos, self.size / 1e6, self.photos / seconds)
         return Record(self.uri, self.size, self._digest.hexdigest(), photos_table(settled))
@@ -109,26 +109,26 @@ class _Shard:
 
 @dataclass(frozen=True)
 class ShardWriter:
-    """Writes one instance's shards where `ledger` places them; none of several photos grows past `shard_bytes`."""
+    """Writes one instance's shards to the places in `ledger`; none with several photos exceeds `shard_bytes`."""
 
     ledger: Ledger
     shard_bytes: int
 
     async def write(self, share: Share, source: PhotoSource, rejects: Rejects) -> dict[SplitName, list[NewShard]]:
-        """Write what is missing of `share`; returns each split's shards.
+        """Write the missing photos of `share`. Returns each split's shards.
 
-        Raises StepError when more photos are refused than is allowed, or when S3 fails.
+        Raises StepError when more photos are refused than allowed, or when S3 fails.
         """
         records = {name: await self.ledger.records(name) for name in SPLITS}
         settled = {name: sum(len(record.photos) for record in records[name]) for name in SPLITS}
         for name in SPLITS:
             if records[name]:
-                log.info("%s: %d shards of %d photos are there already", name, len(records[name]), settled[name])
+                log.info("%s: %d shards with %d photos exist already", name, len(records[name]), settled[name])
             for record in records[name]:
                 rejects.add_all(record.rejects)
         shards = {name: [_new(record) for record in records.pop(name)] for name in SPLITS}
         missing = itertools.chain.from_iterable(share.photos(name, start=settled[name]) for name in SPLITS)
-        # A shard is closed while the next is gathered: an upload's end takes as long as hundreds of photos.
+        # A shard is closed while the next one is gathered: the end of an upload takes as long as hundreds of photos.
         closing: asyncio.Task[None] | None = None
         async with aclosing(in_order(source, missing)) as outcomes:
             feed = Feed(outcomes, rejects)
@@ -150,9 +150,9 @@ class ShardWriter:
     async def _gather(
         self, uri: S3Uri, name: SplitName, feed: Feed, before: asyncio.Task[None] | None
     ) -> Callable[[list[NewShard]], Coroutine[Any, Any, None]]:
-        """Send as many photos as fit, one at least; returns what ends the upload and records the shard.
+        """Send as many photos as fit, at least one. Returns a function that ends the upload and records the shard.
 
-        Returns once the shard `before` is closed too; where that fails, this one is aborted with it.
+        Waits also for the end of the shard `before`; if that fails, this one is aborted with it.
         """
         async with AsyncExitStack() as stack:
             shard = _Shard(uri, await stack.enter_async_context(_upload(self.ledger.store, uri)))
@@ -174,7 +174,7 @@ class ShardWriter:
                 await shard.flush()
             record = shard.record(settled)
             await self.ledger.add(record)
-            # Not the record itself: its photos would stay in memory to the end.
+            # Not the record itself: its photos would stay in memory.
             shards.append(_new(record))
 
         return close
@@ -186,15 +186,10 @@ def _new(record: Record) -> NewShard:
 
 @asynccontextmanager
 async def _upload(store: S3Store, uri: S3Uri) -> AsyncIterator[Any]:
-    """A multipart upload that an exception within aborts, so that no half shard becomes an object."""
+    """A multipart upload, aborted by an exception in the block, so that no partial shard becomes an object."""
     import obstore
-    from obstore.exceptions import BaseError
 
-    try:
-        async with obstore.open_writer_async(
-            store, uri.key, buffer_size=PART_BYTES, max_concurrency=PARTS_IN_FLIGHT
-        ) as writer:
-            yield writer
-    except (BaseError, OSError) as error:  # a writer reports what S3 answers as Python's own file errors
-        reason = str(error).partition("\n")[0]
-        raise StepError(f"{uri}: writing it failed, with all retries: {reason}") from error
+    writer = obstore.open_writer_async(store, uri.key, buffer_size=PART_BYTES, max_concurrency=PARTS_IN_FLIGHT)
+    with s3_errors(uri, "writing"):
+        async with writer as upload:
+            yield upload

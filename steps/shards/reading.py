@@ -1,8 +1,8 @@
-"""Shards in: photos and their counts, streamed from S3 and checked against the dataset index while they pass.
+"""Reading shards: photos and counts, streamed from S3 and checked against the dataset index on their way.
 
-A shard is a WebDataset tar: two members a sample, `{image_id}.jpg` and `{image_id}.cls` (the quantity, in decimal).
-Nothing is written to disk. obstore repeats requests that fail (503, resets) with backoff and resumes a body that
-breaks off where it broke; what is left to check here is that the bytes are the ones that the shard step wrote.
+A shard is a WebDataset tar: two members per sample, `{image_id}.jpg` and `{image_id}.cls` (the quantity, in decimal).
+Nothing is written to disk. obstore repeats failed requests (503, resets) with backoff and continues an interrupted
+body; this module checks that the bytes are the ones that the shard step wrote.
 
 A stream must be opened in the process that reads it: obstore does not survive a fork (see `steps.runtime.s3`). A
 parent process that has itself read from S3 needs workers that are spawned, not forked.
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 # One chunk is read ahead while its predecessor is decoded: about 400 photos of 256 pixels.
 CHUNK_BYTES = 8 * 1024 * 1024
-# The first one is small: somebody waits for it.
+# The first one is small, as its reader waits for it.
 FIRST_CHUNK_BYTES = 1024 * 1024
-# Without another version the step, and in later runs too, comes from the cache.
+# Without another version the step comes from the cache.
 AGAIN = "set another shard.version in pipeline.yaml, then: python -m pipeline upsert, start"
 # A tar ends in two empty blocks of 512 bytes.
 _TRAILER_BYTES = 1024
@@ -52,7 +52,7 @@ _PLAIN_FILE = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
 @dataclass(frozen=True)
 class Sample:
-    """One photo as it lies in its shard: the JPEG's bytes, and how many objects it shows."""
+    """One photo in its shard: the JPEG's bytes, and the number of objects that it shows."""
 
     image_id: str
     jpeg: bytes
@@ -61,23 +61,25 @@ class Sample:
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder that shows what lies below an S3 prefix: a channel in FastFile or File mode."""
+    """A folder with the objects below an S3 prefix: a channel in FastFile or File mode."""
 
     prefix: str
     folder: Path
 
     def path(self, uri: str) -> Path:
-        """Where the object at `uri` is. Raises StepError when it is not below the prefix."""
+        """The path of the object at `uri`. Raises StepError when it is not below the prefix."""
         relative = uri.removeprefix(self.prefix.rstrip("/") + "/")
         if relative == uri or ".." in relative.split("/"):
-            raise StepError(f"{uri} is not below {self.prefix}, which {self.folder} shows; to write it again: {AGAIN}")
+            raise StepError(
+                f"{uri} is not below {self.prefix}, the prefix of {self.folder}; to write it again: {AGAIN}"
+            )
         return self.folder / relative
 
 
 def read_shard(shard: Shard) -> Iterator[Sample]:
     """The samples of one shard, in the order in which they were written, while it streams from S3.
 
-    Raises StepError as `samples_in` does, and when it is missing or may not be read.
+    Raises StepError as `samples_in` does, and when the shard is missing or access is denied.
     """
     with open_stream(shard.uri, shard) as stream:
         yield from samples_in(stream, shard)
@@ -86,24 +88,23 @@ def read_shard(shard: Shard) -> Iterator[Sample]:
 def samples_in(stream: SupportsRead[bytes], shard: Shard) -> Iterator[Sample]:
     """The samples of one shard from its stream (`open_stream`), in the order in which they were written.
 
-    Photos that the index excludes are passed over. Raises StepError that names the shard when it is not as long as the
-    index says, is not a tar, or has a sample without its photo or count; and, once all of it has passed, when its
-    SHA-256 or its number of samples is not the index's. A caller must therefore read to the end before it trusts what
-    it read.
+    Photos that the index excludes are skipped. Raises StepError that names the shard when it has another length than in
+    the index, is not a tar, or has a sample without its photo or count; and, at its end, when its SHA-256 or its number
+    of samples is not the index's. A caller must therefore read to the end before it uses the samples.
     """
     excluded = frozenset(shard.excluded)
-    samples = passed_over = 0
+    samples = skipped = 0
     for sample in _samples(stream, shard.uri):
         if sample.image_id in excluded:
-            passed_over += 1
+            skipped += 1
         else:
             samples += 1
             yield sample
     while stream.read(CHUNK_BYTES):
-        pass  # what follows the tar's end belongs to the checksum
-    if (samples, passed_over) != (shard.samples, len(excluded)):
-        without = f" besides {len(excluded)} that it excludes" if excluded or passed_over else ""
-        raise _damaged(shard.uri, f"it has {samples + passed_over} samples, the index says {shard.samples}{without}")
+        pass  # bytes behind the tar's end are part of the checksum
+    if (samples, skipped) != (shard.samples, len(excluded)):
+        without = f" besides {len(excluded)} excluded ones" if excluded or skipped else ""
+        raise _damaged(shard.uri, f"it has {samples + skipped} samples, in the index {shard.samples}{without}")
 
 
 def iterate(shards: Iterable[Shard]) -> Iterator[Sample]:
@@ -113,11 +114,11 @@ def iterate(shards: Iterable[Shard]) -> Iterator[Sample]:
 
 
 def open_stream(uri: str, expected: Shard | None = None, mount: Mount | None = None) -> _CheckedStream:
-    """A readable stream over the object at `uri`, opened and read one chunk ahead by a thread.
+    """A readable stream of the object at `uri`, opened and read one chunk ahead by a thread.
 
-    With `mount` the object is read from there. With `expected` its length is checked on opening and its SHA-256 before
-    the last chunk is handed out, so that a reader who comes to the end of the tar has read what was written. Reading
-    raises StepError that names the object. Close it, or leave it to the garbage collector.
+    With `mount` the object is read from that folder. With `expected` its length is checked on opening and its SHA-256
+    before the last chunk is returned, so that a reader at the end of the tar has read what was written. Reading raises
+    StepError that names the object. Close it, or leave it to the garbage collector.
     """
     return _CheckedStream(uri, expected, mount)
 
@@ -125,7 +126,7 @@ def open_stream(uri: str, expected: Shard | None = None, mount: Mount | None = N
 def register_webdataset_scheme(shards: Iterable[Shard] = (), mount: Mount | None = None) -> None:
     """Let WebDataset open `s3://` URLs with `open_stream`; those of `shards` are checked against the index.
 
-    Call it in the process that reads: a spawned worker does not inherit it.
+    Call it in the reading process: a spawned worker does not inherit it.
     """
     import webdataset  # noqa: F401  # its package replaces the name `webdataset.gopen` by the function of that name
 
@@ -141,7 +142,7 @@ def register_webdataset_scheme(shards: Iterable[Shard] = (), mount: Mount | None
 
 
 class _CheckedStream(io.RawIOBase):
-    """An object as a stream. It reads as a buffered one does, from the chunk at hand without a buffer of its own."""
+    """An object as a stream. It reads like a buffered one, from the current chunk without a buffer of its own."""
 
     def __init__(self, uri: str, expected: Shard | None, mount: Mount | None) -> None:
         super().__init__()
@@ -151,18 +152,18 @@ class _CheckedStream(io.RawIOBase):
         self._received = 0
         self._chunk = memoryview(b"")
         chunks = _chunks(uri, expected, mount)
-        # An executor's thread, unlike a daemon thread, is waited for when the interpreter ends: a thread that is
+        # At its end the interpreter waits for an executor's thread, but not for a daemon thread, and a thread that is
         # stopped inside obstore aborts the process.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="shard")
         self._read_next = functools.partial(self._executor.submit, next, chunks, _END)
         self._next: Future[Buffer] = self._read_next()
 
     def readable(self) -> bool:
-        """True: a stream that is read only."""
+        """True: the stream is read-only."""
         return True
 
     def read(self, size: int | None = -1) -> bytes:
-        """`size` bytes, fewer at the end only; all that is left without a size."""
+        """`size` bytes, fewer only at the end; without a size all remaining bytes."""
         if size is not None and 0 <= size <= len(self._chunk):
             taken, self._chunk = self._chunk[:size], self._chunk[size:]
             return bytes(taken)
@@ -174,7 +175,7 @@ class _CheckedStream(io.RawIOBase):
         return b"".join(pieces)
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill `buffer` as far as it goes; 0 at the end."""
+        """Fill `buffer` as far as possible. Returns the number of bytes, 0 at the end."""
         target = memoryview(buffer).cast("B")
         content = self.read(len(target))
         target[: len(content)] = content
@@ -187,7 +188,7 @@ class _CheckedStream(io.RawIOBase):
         super().close()
 
     def _receive(self) -> bool:
-        """Take the next chunk; the end of the tar only once the checksum was compared. False at the end."""
+        """Take the next chunk, the last one only after comparing the checksum. False at the end."""
         chunk = memoryview(self._next.result())
         if not chunk:
             return False
@@ -198,8 +199,8 @@ class _CheckedStream(io.RawIOBase):
         if self._expected:
             left = self._expected.bytes - self._received
             if left <= 0 and self._digest.hexdigest() != self._expected.sha256:
-                raise _damaged(self._uri, "its SHA-256 is not the index's")
-            # A tar reader may leave the last block of the trailer unread, and with it the check.
+                raise _damaged(self._uri, "its SHA-256 is not that of the index")
+            # A tar reader may not read the last block of the trailer, and would skip the check.
             if 0 < left < _TRAILER_BYTES:
                 self._receive()
                 self._chunk = memoryview(b"".join((chunk, self._chunk)))
@@ -207,16 +208,16 @@ class _CheckedStream(io.RawIOBase):
 
 
 def _chunks(uri: str, expected: Shard | None, mount: Mount | None) -> Iterator[Buffer]:
-    """The object's bytes from S3, or from where it is mounted. Raises StepError that names it, also on its length."""
+    """The object's bytes from S3 or from the mount. Raises StepError that names it, also for another length."""
     with _naming(uri):
         size, chunks = _open_file(mount.path(uri)) if mount else _open_s3(uri)
         if expected and size != expected.bytes:
-            raise _damaged(uri, f"it has {size} bytes, the index says {expected.bytes}")
+            raise _damaged(uri, f"it has {size} bytes, in the index {expected.bytes}")
         yield from chunks
 
 
 def _open_s3(uri: str) -> tuple[int, Iterator[Buffer]]:
-    """A request a chunk. One response for the whole object would time out while a training computes between reads."""
+    """One request per chunk; one for the whole object would time out while a training computes between reads."""
     import obstore
 
     place = S3Uri.parse(uri)
@@ -250,9 +251,9 @@ def _naming(uri: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise StepError(f"{uri}: there is no such shard; to write it again: {AGAIN}") from error
+        raise StepError(f"{uri}: the shard does not exist; to write it again: {AGAIN}") from error
     except (PermissionDeniedError, UnauthenticatedError) as error:
-        raise StepError(f"{uri}: access denied; the job's role needs s3:GetObject there") from error
+        raise StepError(f"{uri}: access denied; the job's role needs s3:GetObject for it") from error
     except OSError as error:
         raise StepError(f"{uri}: reading it failed: {error.strerror or error}") from error
     except BaseError as error:
@@ -262,18 +263,18 @@ def _naming(uri: str) -> Iterator[None]:
 
 @lru_cache(maxsize=16)
 def _store(bucket: str, process: int) -> S3Store:
-    """One store, and its connections, a bucket and process."""
+    """One store, with its connections, per bucket and process."""
     del process
     return open_store(bucket)
 
 
 def _samples(stream: SupportsRead[bytes], uri: str) -> Iterator[Sample]:
-    """Pairs of members that follow each other, as samples."""
+    """Pairs of consecutive members as samples."""
     image_id, parts = "", dict[str, bytes]()
     for member, content in _members(stream, uri):
         name, _, kind = member.partition(".")
         if kind not in _MEMBERS or kind in parts or (parts and name != image_id):
-            raise _damaged(uri, f"member {member!r} does not follow on sample {image_id!r}")
+            raise _damaged(uri, f"member {member!r} does not continue sample {image_id!r}")
         image_id, parts[kind] = name, content
         if len(parts) == len(_MEMBERS):
             yield Sample(image_id, parts["jpg"], _quantity(parts["cls"], image_id, uri))
@@ -285,8 +286,8 @@ def _samples(stream: SupportsRead[bytes], uri: str) -> Iterator[Sample]:
 def _members(stream: SupportsRead[bytes], uri: str) -> Iterator[tuple[str, bytes]]:
     """Name and content of each member, up to the tar's end.
 
-    The shard step writes plain files with short names, so a header is all there is to a member. tarfile's own
-    streaming reader, made for all that tars may hold, takes five times as long, and every epoch reads every shard.
+    The shard step writes plain files with short names, so that a member has a single header. tarfile's own streaming
+    reader, which supports all kinds of members, takes five times as long, and every epoch reads every shard.
     """
     while (header := stream.read(tarfile.BLOCKSIZE)) != _NO_MEMBER:
         name, size = _parse_header(header, uri)
@@ -299,15 +300,15 @@ def _members(stream: SupportsRead[bytes], uri: str) -> Iterator[tuple[str, bytes
 def _parse_header(header: bytes, uri: str) -> tuple[str, int]:
     """Name and size of a plain file (POSIX ustar header: name at 0, size at 124, type at 156, magic at 257).
 
-    The header's own checksum is left to the shard's, which covers all of it.
+    The header's own checksum is not compared, as the shard's covers it.
     """
     if len(header) != tarfile.BLOCKSIZE or header[257:262] != _MAGIC:
-        raise _damaged(uri, "it is not a whole tar")
+        raise _damaged(uri, "it is not a complete tar")
     try:
         name, size = header[: header.index(0)].decode("ascii"), int(header[124:135], 8)
     except ValueError as error:
-        raise _damaged(uri, f"it is not a whole tar ({error})") from error
-    # A damaged size must not become an allocation.
+        raise _damaged(uri, f"it is not a complete tar ({error})") from error
+    # A damaged size must not cause an allocation.
     if header[156:157] not in _PLAIN_FILE or not 0 <= size <= MAX_BYTES:
         raise _damaged(uri, f"member {name!r} is not a photo or a count")
     return name, size

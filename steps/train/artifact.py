@@ -1,4 +1,4 @@
-"""The model artifact, written by rename: a reader finds the old files or the new ones, whole."""
+"""The model artifact, written by rename: a reader finds either the old or the new files, complete."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from steps.contracts.artifact import DESCRIPTION, HISTORY, ONNX, WEIGHTS, ModelD
 from steps.train.export import OnnxGraph, check_agreement
 from steps.train.history import History
 
-# In the order in which they are put in place: the description last, since a reader looks for it first.
+# In the order of replacing: the description last, since a reader reads it first.
 FILES = (WEIGHTS, ONNX, HISTORY, DESCRIPTION)
 
 
 def write_artifact(
     folder: Path, network: nn.Module, graph: OnnxGraph, description: ModelDescription, history: History
 ) -> None:
-    """Write all files of the artifact into `folder`, replacing those of a former epoch.
+    """Write all files of the artifact into `folder`, replacing those of an earlier epoch.
 
     `network` is on the CPU. Raises StepError when the ONNX model does not agree with it.
     """
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     serialised = graph.with_weights(weights)
     check_agreement(serialised, network, description.image_size)
-    # Beside the folder and not in it: what lies in it when the job ends becomes the model.
+    # Next to the folder, not in it: its content at the end of the job becomes the model.
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         new = Path(name)
@@ -40,14 +40,14 @@ def write_artifact(
 
 
 def write_history(folder: Path, history: History) -> None:
-    """Bring `history.json` up to date in an artifact whose model stays."""
+    """Update `history.json` in an artifact whose model stays."""
     part = folder.parent / f".{folder.name}-{HISTORY}"
     part.write_text(history.model_dump_json(indent=2))
     part.replace(folder / HISTORY)
 
 
-def keep_copy(folder: Path, copy: Path) -> None:
-    """Copy the artifact to where it outlives the machine, or back. A copy that is not whole has no description."""
+def copy_artifact(folder: Path, copy: Path) -> None:
+    """Copy the artifact to or from the checkpoint folder. An incomplete copy has no description."""
     copy.mkdir(parents=True, exist_ok=True)
     (copy / DESCRIPTION).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(dir=copy.parent, prefix=f".{copy.name}-") as name:
@@ -57,8 +57,8 @@ def keep_copy(folder: Path, copy: Path) -> None:
         _put_in_place(new, copy)
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether all files of an artifact are there."""
+def is_complete(folder: Path) -> bool:
+    """Whether all files of an artifact exist."""
     return all((folder / file).is_file() for file in FILES)
 
 

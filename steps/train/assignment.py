@@ -1,16 +1,16 @@
-"""Which samples each process reads, and in which batches: arithmetic on shard sizes, without I/O or torch.
+"""The samples and batches of each process: arithmetic on shard sizes, without I/O or torch.
 
-An epoch's shards, in the epoch's order, are one long row of samples. Every rank takes a stretch of the row, cuts it
-into batches, and deals the batches to its loader processes. All that depends on the sizes, the world, the seed and
-the epoch only, so each rank knows the number of steps of all others before the process group exists, and an epoch
-can be entered at any step.
+An epoch's shards, in the epoch's order, are one row of samples. Every rank takes a stretch of the row, cuts it into
+batches, and assigns the batches to its loader processes in turn. This depends only on the sizes, the world, the seed
+and the epoch, so each rank knows the number of steps of all others before the process group exists, and an epoch can be
+resumed at any step.
 
         shard 2        shard 0          shard 1
     |--------------|----------------|--------------|     the row of epoch e
     |  rank 0               |  rank 1              |     equal stretches
-    |  w0       | w1        |  w0       | w1       |     equal batches, dealt to the loader processes
+    |  w0       | w1        |  w0       | w1       |     equal batches, assigned in turn to the loaders
 
-A stretch that begins inside a shard reads past the samples before it, so few shards cost transport, not samples.
+A stretch that begins inside a shard skips the samples before it, so that few shards cost transfer, not samples.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from steps.contracts.errors import StepError
 
 T = TypeVar("T")
 
-# A batch of one photo gives batch normalisation no variance.
+# A batch of one photo has no variance for batch normalisation.
 SMALLEST_BATCH = 2
 
 
@@ -39,13 +39,13 @@ class Piece:
 
     @property
     def samples(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return self.stop - self.start
 
 
 @dataclass(frozen=True)
 class WorkerPlan:
-    """What one loader process reads in an epoch (`pieces`, in order) and the sizes of the batches it makes of it."""
+    """The samples of one loader process in an epoch (`pieces`, in order), and the sizes of their batches."""
 
     pieces: tuple[Piece, ...]
     batches: tuple[int, ...]
@@ -70,7 +70,7 @@ class RankPlan:
 
 @dataclass(frozen=True)
 class Share:
-    """Whose plan it is: a rank's, with this many loader processes and photos a batch at most."""
+    """A rank with its number of loader processes and largest batch."""
 
     rank: int
     world_size: int
@@ -81,15 +81,15 @@ class Share:
 def training_plan(shard_sizes: Sequence[int], share: Share, seed: int, epoch: int) -> RankPlan:
     """A rank's training epoch.
 
-    Every rank has the same number of samples and of steps, with batches of the same sizes; every sample is read
-    once, at most `world_size - 1` of them twice. Raises StepError when a batch would have a single sample.
+    Every rank has the same number of samples and of steps, with batches of the same sizes; every sample is read once,
+    at most `world_size - 1` of them twice. Raises StepError when a batch would have a single sample.
     """
     total = sum(shard_sizes)
     samples = -(-total // share.world_size)
     if samples < SMALLEST_BATCH or share.batch_size < SMALLEST_BATCH:
         raise StepError(
             f"{total} training photos for {share.world_size} processes in batches of {share.batch_size}: "
-            f"each batch wants {SMALLEST_BATCH} at least; take more photos, fewer instances or a larger --batch-size"
+            f"each batch needs at least {SMALLEST_BATCH}; use more photos, fewer instances or a larger --batch-size"
         )
     # floor(rank * total / size) + ceil(total / size) never passes the next rank's start by more than one sample.
     start = share.rank * total // share.world_size
@@ -106,9 +106,9 @@ def validation_plan(shard_sizes: Sequence[int], share: Share) -> RankPlan:
 
 
 def even_batches(samples: int, batch_size: int) -> list[int]:
-    """`samples` in as few batches of at most `batch_size` as it takes, their sizes equal to within one.
+    """Sizes of the fewest batches of at most `batch_size` for `samples`, equal to within one.
 
-    Equal sizes, because a last batch of a few photos would give batch normalisation poor statistics.
+    Equal sizes, because a last batch of a few photos has poor statistics for batch normalisation.
     """
     steps = -(-samples // batch_size)
     return [(k + 1) * samples // steps - k * samples // steps for k in range(steps)]
@@ -119,15 +119,15 @@ def _whole(shard_sizes: Sequence[int]) -> list[Piece]:
 
 
 def _deal(stretch: Sequence[Piece], share: Share) -> RankPlan:
-    """A rank's stretch of the row, cut into batches that go round among the loader processes."""
+    """A rank's stretch of the row, cut into batches that are assigned to the loader processes in turn."""
     batches = even_batches(sum(piece.samples for piece in stretch), share.batch_size)
-    # A loader process without a batch would only cost memory.
+    # A loader process without a batch would only use memory.
     count = max(1, min(share.workers, len(batches)))
     plans, start = [], 0
     for worker in range(count):
-        dealt = tuple(batches[worker::count])
-        plans.append(WorkerPlan(tuple(_cut(stretch, start, start + sum(dealt))), dealt))
-        start += sum(dealt)
+        sizes = tuple(batches[worker::count])
+        plans.append(WorkerPlan(tuple(_cut(stretch, start, start + sum(sizes))), sizes))
+        start += sum(sizes)
     return RankPlan(tuple(plans))
 
 
@@ -142,20 +142,20 @@ def _cut(row: Sequence[Piece], start: int, stop: int) -> Iterator[Piece]:
 
 
 def generator_of(*place: object) -> random.Random:
-    """A random generator that depends on the purpose, the seed, the epoch... given; the same in every process."""
+    """A random generator that depends on `place` (purpose, seed, epoch...); the same in every process."""
     return random.Random(" ".join(map(str, place)))  # noqa: S311  # no secret
 
 
 def batches_before(step: int, worker: int, workers: int) -> int:
-    """How many of the first `step` batches of a rank were loader process `worker`'s."""
+    """Number of batches of loader process `worker` among the first `step` batches of a rank."""
     return len(range(worker, step, workers))
 
 
 def shuffle_buffer(items: Iterable[T], size: int, generator: random.Random) -> Iterator[T]:
-    """`items` in random order through a buffer: each item given is drawn from up to `size` that are waiting.
+    """`items` in random order through a buffer: each yielded item is drawn from up to `size` waiting ones.
 
-    The first are given when a tenth of the buffer is full, and it fills while they are, so that an epoch begins at
-    once. The draws depend on the number of items and the generator only, never on the items.
+    The first items are yielded when a tenth of the buffer is full, and it fills meanwhile, so that an epoch begins at
+    once. The draws depend only on the number of items and the generator, not on the items.
     """
     source = iter(items)
     buffer = list(itertools.islice(source, max(1, size // 10)))

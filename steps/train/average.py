@@ -1,4 +1,4 @@
-"""A running average of the weights, which validation and the artifact use in their place."""
+"""A running average of the weights, for validation and the artifact."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class WeightAverage:
     """The exponential moving average of a network's parameters and of batch normalisation's statistics.
 
     The decay of update n (from 0) is min(`decay`, (1 + n) / (10 + n)), as in TensorFlow's ExponentialMovingAverage, so
-    that the first weights, which are chance, are soon forgotten.
+    that the random first weights have little influence.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -22,7 +22,7 @@ class WeightAverage:
         self._pairs = list(zip(_values(self.network), _values(network), strict=True))
 
     def update(self) -> None:
-        """Take in the network's weights after an optimizer step."""
+        """Add the network's weights after an optimizer step."""
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
         self._updates += 1
         averages = [average for average, value in self._pairs if value.is_floating_point()]
@@ -33,11 +33,11 @@ class WeightAverage:
                 average.copy_(value)
 
     def state_dict(self) -> dict[str, object]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {"network": self.network.state_dict(), "updates": self._updates}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Restore the state of a `state_dict`."""
         self.network.load_state_dict(state["network"])  # type: ignore[arg-type]
         self._updates = int(state["updates"])  # type: ignore[call-overload]
 

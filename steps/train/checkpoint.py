@@ -1,10 +1,10 @@
-"""Checkpoints: enough to go on at the same step of the same epoch as if nothing had happened.
+"""Checkpoints: the state from which a training resumes at the same step of the same epoch, with the same results.
 
-One file a checkpoint, `epoch-EEEE-step-SSSSSS-DIGEST.pt`. The digest of its bytes is in its name, so a torn or
-damaged file shows without a second file that could tear too. Order of samples, augmentation, dropout and learning
-rate are functions of (seed, epoch, step, rank), so no generator or scheduler has a state to keep.
+One file per checkpoint, `epoch-EEEE-step-SSSSSS-DIGEST.pt`. The digest of its bytes is in its name, so that a partial
+or damaged file is detected without a second file. Order of samples, augmentation, dropout and learning rate are
+functions of (seed, epoch, step, rank), so that no generator or scheduler has a state to save.
 
-Rank 0 alone writes and reads: on a cluster every instance synchronises its folder with one S3 prefix.
+Only rank 0 writes and reads: on a cluster every instance synchronises its folder with one S3 prefix.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NAME = re.compile(r"epoch-(\d+)-step-(\d+)-([0-9a-f]{16})\.pt")
 
 @dataclass
 class Progress:
-    """Where a training stands: `step` steps of `epoch` (from 0) are done, with `loss_sum` over `photos` photos."""
+    """The position in a training: `step` steps of `epoch` (from 0) are done, with `loss_sum` over `photos` photos."""
 
     epoch: int = 0
     step: int = 0
@@ -49,7 +49,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """What a training has learned, each part as its own `state_dict` gives it."""
+    """The learned state of a training, each part as its own `state_dict` returns it."""
 
     network: dict[str, Any]
     optimizer: dict[str, Any]
@@ -58,7 +58,7 @@ class State:
 
 
 def encode(progress: Progress, fingerprint: Mapping[str, str], state: State) -> bytes:
-    """A checkpoint as bytes; `fingerprint` is what a job that resumes has to share with it."""
+    """A checkpoint as bytes; a job that resumes from it must have the same `fingerprint`."""
     content = {
         "fingerprint": dict(fingerprint),
         "progress": {
@@ -74,7 +74,7 @@ def encode(progress: Progress, fingerprint: Mapping[str, str], state: State) -> 
 
 
 def decode(data: bytes) -> tuple[Progress, State]:
-    """Progress and state of a checkpoint, tensors on the CPU. No code in it is run."""
+    """Progress and state of a checkpoint, tensors on the CPU. Loading runs no code from the file."""
     content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     progress = content["progress"]
     history = History.model_validate_json(progress.pop("history"))
@@ -96,10 +96,10 @@ def write(folder: Path, progress: Progress, data: bytes, keep: int) -> Path:
 
 
 def read_newest(folder: Path, fingerprint: Mapping[str, str]) -> bytes | None:
-    """The newest whole checkpoint in the folder, or None where there is none.
+    """The newest undamaged checkpoint in the folder; None if there is none.
 
-    A damaged file is logged and the one before it is taken. Raises StepError when the checkpoint is of other
-    hyperparameters or another data set: it would be a mixture of two trainings.
+    A damaged file is logged and skipped. Raises StepError when the checkpoint has other hyperparameters or another data
+    set: to resume from it would mix two trainings.
     """
     for path in _newest_first(folder):
         data = path.read_bytes()
@@ -112,13 +112,13 @@ def read_newest(folder: Path, fingerprint: Mapping[str, str]) -> bytes | None:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    found = [(match, path) for path in folder.glob("*.pt") if (match := _NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found, key=lambda item: (int(item[0][1]), int(item[0][2])), reverse=True)]
+    checkpoints = [(match, path) for path in folder.glob("*.pt") if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(checkpoints, key=lambda item: (int(item[0][1]), int(item[0][2])), reverse=True)]
 
 
 def _refuse_another_training(path: Path, data: bytes, fingerprint: Mapping[str, str]) -> None:
-    theirs: dict[str, str] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)["fingerprint"]
-    names = sorted(name for name in {*theirs, *fingerprint} if theirs.get(name) != fingerprint.get(name))
+    recorded: dict[str, str] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)["fingerprint"]
+    names = sorted(name for name in {*recorded, *fingerprint} if recorded.get(name) != fingerprint.get(name))
     if names:
-        differences = ", ".join(f"{n} is {fingerprint.get(n)} and was {theirs.get(n)}" for n in names)
+        differences = ", ".join(f"{n} is {fingerprint.get(n)} and was {recorded.get(n)}" for n in names)
         raise StepError(f"{path} is a checkpoint of another training: {differences}; remove it or use another folder")

@@ -1,4 +1,4 @@
-"""What the ranks tell each other, beside the gradients: flags, sums, bytes, and errors that end them all."""
+"""Communication between ranks besides gradients: flags, sums, bytes, and errors that end all ranks."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Longer than rank 0 takes to write an artifact or a slow S3 takes to answer, shorter than a night.
+# Longer than rank 0 takes to write an artifact or a slow S3 takes to answer.
 TIMEOUT = datetime.timedelta(minutes=15)
-# smddp takes no second backend beside it, so its small messages go over the GPU too; nccl has gloo for them, which
-# does not wait for the GPU and notices at once when a process of another machine is gone.
+# smddp supports no second backend, so its small messages use the GPU too; with nccl they use gloo, which does not wait
+# for the GPU and detects the end of a process on another machine at once.
 _TORCH_BACKENDS = {"gloo": "gloo", "nccl": "cpu:gloo,cuda:nccl", "smddp": "smddp"}
-# Kept until the next one or the process's end. Otherwise the last to let go of it is DistributedDataParallel's reducer,
-# which holds the interpreter's lock while it waits for the group's threads, and they may be waiting for that lock.
+# Kept until the next group or the process's end. Otherwise DistributedDataParallel's reducer has the last reference: it
+# holds the interpreter's lock while it waits for the group's threads, which may be waiting for that lock.
 _last_group: list[dist.ProcessGroup] = []
 
 
 class Group:
     """All ranks. Every method is a collective: all ranks call it, in the same order.
 
-    A rank that died is a StepError on the others.
+    If a rank has ended, the others raise StepError.
     """
 
     def __init__(self, world: World, device: torch.device) -> None:
@@ -40,7 +40,7 @@ class Group:
         self._device = device
 
     def maximum(self, values: Sequence[float]) -> list[float]:
-        """Element by element, the greatest value of any rank."""
+        """The greatest value of any rank, element by element."""
         tensor = torch.tensor(values, dtype=torch.float64, device=self._device)
         with _peers_alive():
             dist.all_reduce(tensor, dist.ReduceOp.MAX)
@@ -59,7 +59,7 @@ class Group:
         return summed.cpu()
 
     def broadcast(self, data: bytes | None, source: int = 0) -> bytes:
-        """`data` of the rank `source`, on every rank; the others pass None."""
+        """The `data` of rank `source` on every rank; other ranks pass None."""
         length = torch.tensor([len(data or b"")], dtype=torch.int64, device=self._device)
         with _peers_alive():
             dist.broadcast(length, source)
@@ -74,7 +74,7 @@ class Group:
         return buffer.cpu().numpy().tobytes()
 
     def broadcast_tensors(self, tensors: Iterable[torch.Tensor]) -> None:
-        """Overwrite the tensors with rank 0's."""
+        """Overwrite the tensors with those of rank 0."""
         with _peers_alive():
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
@@ -82,15 +82,15 @@ class Group:
     def fail_together(self, error: StepError | None) -> None:
         """Raise the StepError of the lowest rank that has one, on every rank."""
         size = self.world.size
-        # MAX of (size - rank) finds the lowest failed rank; 0 means none failed.
-        found = int(self.maximum([0 if error is None else size - self.world.rank])[0])
-        if found:
-            self._raise_of(size - found, error)
+        # The maximum of (size - rank) belongs to the lowest failed rank; 0 means that none failed.
+        maximum = int(self.maximum([0 if error is None else size - self.world.rank])[0])
+        if maximum:
+            self._raise_of(size - maximum, error)
 
     def on_rank_0(self, action: Callable[[], T]) -> T | None:
-        """What `action` gives on rank 0, None on the others. What it raises, every rank raises as a StepError."""
+        """The result of `action` on rank 0, None on the others. Every rank raises its errors as StepError."""
         result, error = None, None
-        if self.world.leads:
+        if self.world.is_leader:
             try:
                 result = action()
             except StepError as failure:
@@ -111,17 +111,17 @@ def process_group(world: World, choice: BackendChoice, device: torch.device) -> 
     """The ranks' group while the block runs."""
     if choice.backend == "smddp":
         import smdistributed.dataparallel.torch.torch_smddp  # noqa: F401  # registers the backend
-    # Gloo binds the address of the host's name unless it is told the interface, and containers resolve theirs oddly.
+    # Without an interface gloo binds the address of the host's name, which may be wrong in containers.
     interface = os.environ.get("SM_NETWORK_INTERFACE_NAME")
     if interface:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
     backend = _TORCH_BACKENDS[choice.backend]
     with _peers_alive():
         if "MASTER_ADDR" in os.environ:
-            # mpirun tells the address alone in torch's variables, and the rank in its own.
+            # mpirun sets only the address in torch's variables, and the rank in its own.
             dist.init_process_group(backend, rank=world.rank, world_size=world.size, timeout=TIMEOUT)
         else:
-            # A process that no launcher started talks to itself.
+            # A single process without a launcher.
             dist.init_process_group(backend, store=torch._C._distributed_c10d.HashStore(), rank=0, world_size=1)
     _last_group[:] = [dist.distributed_c10d._get_default_group()]
     try:
@@ -136,6 +136,6 @@ def _peers_alive() -> Iterator[None]:
         yield
     except RuntimeError as error:
         raise StepError(
-            "a rank lost the others: another training process ended or its machine went away "
-            f"(its own log says why): {str(error).splitlines()[0]}"
+            "a rank lost the others: another training process or its machine ended "
+            f"(see the log of that process): {str(error).splitlines()[0]}"
         ) from error

@@ -1,4 +1,4 @@
-"""What a training tells about its own health: does the loss fall, how large are the gradients, is the GPU busy."""
+"""Diagnostics of a training: decrease of the loss, size of the gradients, use of the GPU."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from torch import Tensor, nn
 
 log = logging.getLogger(__name__)
 
-# Share of the first epoch's loss, or of the loss of guessing, by which a loss has to be lower to count as fallen. The
+# Share of the first epoch's loss, or of the loss of guessing, by which a loss must be lower to count as decreased. The
 # mean over an epoch of some thousand photos has a standard error of a few thousandths.
 LOSS_MARGIN = 0.01
-# Before, it is no news: the learning rate is still warming up.
+# No warning before this epoch, as the learning rate is still warming up.
 LOSS_EPOCHS = 2
 
-# The smaller the batch, the larger its gradient: a ResNet-18 in its first epochs, on eight photos of 32 pixels a step,
-# had norms of 67 in the mean and 108 at most. Ten times that is not what a small batch does.
+# The smaller the batch, the larger its gradient: a ResNet-18 in its first epochs, with eight photos of 32 pixels per
+# step, had norms of 67 on average and at most 108. Ten times that is not caused by a small batch.
 EXPLODING = 1000.0
-# A recipe's gradients may grow while its loss falls, by a factor of a few; not by as much as this.
+# Gradients may grow by a small factor while the loss decreases, but not by this one.
 EXPLODING_GROWTH = 10.0
-# With fp16 the loss is scaled up until a gradient overflows, and that step is left out: at most 16 times while the
-# scale comes down from 2**16, then once in 2,000 steps (torch.amp.GradScaler). More is no search for a scale any more.
+# With fp16 the loss is scaled up until a gradient overflows, and that step is skipped: at most 16 times while the scale
+# decreases from 2**16, then once in 2,000 steps (torch.amp.GradScaler). More overflows have another cause.
 OVERFLOWS = 16
 OVERFLOW_SHARE = 0.01
 # The gradient of the last layer's bias is the batch's mean of (p - y), whose sampling noise alone is about
-# 1 / sqrt(photos): 0.01 with 10,000 photos a step. A tenth of it means that the gradient gets lost on its way.
+# 1 / sqrt(photos): 0.01 with 10,000 photos per step. A tenth of it means that the gradient vanishes.
 VANISHING = 1e-3
-# Unless there is nothing left to learn: at this loss the network gives the right class 90%.
+# Below this loss a small gradient is normal: the network assigns 90% to the right class.
 NOTHING_LEFT = 0.1
 
 
 def guessing_loss(counts: Sequence[int], weights: Sequence[float], label_smoothing: float = 0.0) -> float:
-    """The lowest mean loss that one answer for all photos can have: the cross entropy of the best constant guess.
+    """The lowest mean loss of one answer for all photos: the cross entropy of the best constant guess.
 
     `counts` and `weights` are the classes' photos and weights in the loss, `label_smoothing` as in
     https://docs.pytorch.org/docs/stable/generated/torch.nn.CrossEntropyLoss.html. With balanced weights
@@ -53,15 +53,15 @@ def guessing_loss(counts: Sequence[int], weights: Sequence[float], label_smoothi
 
 @dataclass(frozen=True)
 class LossWatch:
-    """Looks whether the training loss falls. `guessing` is the loss of guessing, None where it is not known."""
+    """Checks whether the training loss decreases. `guessing` is the loss of guessing, None if unknown."""
 
     guessing: float | None = None
 
     def look(self, losses: Sequence[float]) -> str | None:
-        """A warning with what to try, from the training loss of every epoch so far; None where all is well.
+        """A warning with a remedy, from the training loss of every epoch so far; None without a problem.
 
-        The same warning comes once, not every epoch: it comes when the last epoch brought it. It depends on the
-        losses alone, so a resumed training warns as an uninterrupted one does.
+        A warning appears once, at the epoch that causes it. It depends only on the losses, so that a resumed training
+        has the same warnings as an uninterrupted one.
         """
         kind, text = self._problem(losses)
         return text if kind and kind != self._problem(losses[:-1])[0] else None
@@ -78,7 +78,7 @@ class LossWatch:
         if self.guessing is not None and last > self.guessing * (1 - LOSS_MARGIN):
             return "guessing", (
                 f"the training loss of epoch {epoch}, {last:.4f}, is that of guessing ({self.guessing:.4f}); try a "
-                "learning rate ten times larger or smaller, less weight decay, and look whether the labels fit the "
+                "learning rate ten times larger or smaller, less weight decay, and check that the labels match the "
                 "photos"
             )
         if last > first * (1 - LOSS_MARGIN):
@@ -90,9 +90,9 @@ class LossWatch:
 
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """The Euclidean norm of all gradients together, a scalar on their device; nothing waits for it.
+    """The Euclidean norm of all gradients together, a scalar on their device, without waiting for it.
 
-    The number that `torch.nn.utils.clip_grad_norm_` gives, without its pass over all gradients to scale them.
+    The same number as from `torch.nn.utils.clip_grad_norm_`, without its pass over all gradients to scale them.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
@@ -104,8 +104,8 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
 class GradientNorms:
     """Mean and maximum of the gradient norm over the optimizer steps of an epoch.
 
-    Kept on the device: `add` waits for nothing, `read` does. To go on in an epoch that another process began, make it
-    with what `read` gave there.
+    Kept on the device: `add` does not wait for it, `read` does. To resume an epoch of another process, create it with
+    the values of `read` in that process.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class GradientNorms:
         self._figures = torch.tensor([total, maximum, steps, overflows], dtype=torch.float64, device=device)
 
     def add(self, norm: Tensor) -> None:
-        """Take in the norm of one step, a scalar on the device. One that is not finite is counted apart."""
+        """Add the norm of one step, a scalar on the device. A norm that is not finite is counted separately."""
         value = norm.detach().to(torch.float64)
         finite = torch.isfinite(value)
         value = torch.where(finite, value, 0)
@@ -123,13 +123,13 @@ class GradientNorms:
         self._figures = torch.stack((total + value, torch.maximum(maximum, value), steps + finite, overflows + ~finite))
 
     def read(self) -> NormSum:
-        """What was added so far. Waits for the device."""
+        """The sum of the added norms. Waits for the device."""
         total, maximum, steps, overflows = self._figures.tolist()
         return NormSum(total, maximum, int(steps), int(overflows))
 
 
 class NormSum(NamedTuple):
-    """Sum and maximum of the gradient norms of `steps` steps, and how many steps more had a norm that is not finite."""
+    """Sum and maximum of the gradient norms of `steps` steps; `overflows` more steps had a norm that is not finite."""
 
     total: float
     maximum: float
@@ -151,7 +151,7 @@ NO_NORMS = NormSum(0.0, 0.0, 0)
 
 
 def gradient_warning(norms: NormSum, train_loss: float, earlier_means: Sequence[float | None] = ()) -> str | None:
-    """A warning with what to try when an epoch's gradients explode or vanish; None where all is well.
+    """A warning with a remedy when an epoch's gradients explode or vanish; None without a problem.
 
     `earlier_means` are the mean norms of the epochs before.
     """
@@ -184,9 +184,9 @@ def gradient_warning(norms: NormSum, train_loss: float, earlier_means: Sequence[
 
 @dataclass(frozen=True)
 class GpuUse:
-    """An epoch on a GPU: the share of time in which it ran a kernel (0..1), and the most bytes that tensors held.
+    """Use of a GPU in an epoch: share of time in which it ran a kernel (0..1), and peak bytes of tensors.
 
-    None is not known: there is no GPU, or its driver does not tell.
+    None is unknown: there is no GPU, or its driver does not report it.
     """
 
     utilisation: float | None = None
@@ -194,12 +194,12 @@ class GpuUse:
 
 
 class GpuWatch:
-    """How busy this rank's GPU is. Without one every method does nothing.
+    """Measures the use of this rank's GPU. Without a GPU every method does nothing.
 
-    Utilisation is NVML's, of the last sixth of a second up to a second
+    Utilisation is NVML's, over the last sixth of a second to one second
     (https://docs.pytorch.org/docs/stable/generated/torch.cuda.utilization.html): call `sample` every few steps. It
-    wants the package nvidia-ml-py; where that or the driver's support (a slice of a GPU has none) is missing, the log
-    says so once and utilisation is None.
+    needs the package nvidia-ml-py; if that or the driver's support (a slice of a GPU has none) is missing, there is one
+    log line and utilisation is None.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -209,20 +209,20 @@ class GpuWatch:
         self._samples: list[int] = []
 
     def sample(self) -> None:
-        """Look once; costs a fraction of a millisecond and does not wait for the GPU."""
+        """Measure once; takes a fraction of a millisecond and does not wait for the GPU."""
         if not self._measures:
             return
         try:
             self._samples.append(torch.cuda.utilization(self._device))
         except Exception as error:
-            # ModuleNotFoundError without the package, RuntimeError without the driver, NVMLError where the device
-            # does not tell: a class of a package that may not be there.
+            # ModuleNotFoundError without the package, RuntimeError without the driver, NVMLError without support by
+            # the device: a class of a package that may be missing.
             self._measures = False
             reason = str(error) or type(error).__name__
             log.info("GPU utilisation is not measured: %s", reason.splitlines()[0])
 
     def epoch(self) -> GpuUse:
-        """What was seen since the last call, and begin anew."""
+        """The use since the last call; resets the measurement."""
         if not self._cuda:
             return GpuUse()
         samples, self._samples = self._samples, []

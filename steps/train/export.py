@@ -1,4 +1,4 @@
-"""The network as ONNX: exported once, then only its weights are replaced."""
+"""Export of the network to ONNX: once, and then only its weights are replaced."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import onnx
 
 INPUT, OUTPUT = "photos", "logits"
-# Of the logits, relative to the largest of them. ONNX Runtime fuses layers, so sums round differently.
+# Largest difference of logits, relative to the largest logit. ONNX Runtime fuses layers, so that sums round
+# differently.
 TOLERANCE = 1e-3
 
 
@@ -25,8 +26,8 @@ class OnnxGraph:
     """The graph of a network of one architecture, photos (N, 3, S, S) uint8 to logits (N, classes), N free.
 
     Tracing takes seconds, and a training writes its artifact after each better epoch. Exported without constant
-    folding, the graph holds every weight under its name in the state dict, so that new weights are put in within
-    milliseconds. ONNX Runtime folds when it loads.
+    folding, the graph contains every weight under its name in the state dict, so that weights are replaced within
+    milliseconds. ONNX Runtime folds constants when it loads the graph.
     """
 
     def __init__(self, network: nn.Module, image_size: int) -> None:
@@ -70,27 +71,29 @@ def _trace(network: nn.Module, image_size: int) -> onnx.ModelProto:
     model = program.model_proto
     unknown = {initializer.name for initializer in model.graph.initializer} - set(network.state_dict())
     if unknown:
-        raise StepError(f"the ONNX export made constants that are no weights of the network: {sorted(unknown)[:3]}")
+        raise StepError(
+            f"the ONNX export contains constants that are not weights of the network: {sorted(unknown)[:3]}"
+        )
     return model
 
 
 def check_agreement(serialised: bytes, network: nn.Module, image_size: int) -> None:
     """Run ONNX Runtime and torch on the same noise. Raises StepError when their logits differ by over `TOLERANCE`.
 
-    The batch of three is not the batch that was traced, so a batch size frozen into the graph shows too.
+    The batch of three has another size than the traced one, which detects a batch size that is fixed in the graph.
     """
     import onnxruntime
 
     generator = np.random.default_rng(0)
     photos = generator.integers(0, 256, (3, 3, image_size, image_size), dtype=np.uint8)
     session = onnxruntime.InferenceSession(serialised, providers=["CPUExecutionProvider"])
-    (found,) = session.run([OUTPUT], {INPUT: photos})
+    (exported,) = session.run([OUTPUT], {INPUT: photos})
     training = network.training
     with torch.inference_mode():
-        wanted = network.eval()(torch.from_numpy(photos)).numpy()
+        expected = network.eval()(torch.from_numpy(photos)).numpy()
     network.train(training)
-    difference = float(np.abs(found - wanted).max() / max(1.0, float(np.abs(wanted).max())))
-    # Not `>`: a NaN has to fail too.
+    difference = float(np.abs(exported - expected).max() / max(1.0, float(np.abs(expected).max())))
+    # Not `>`: NaN must fail too.
     if not difference <= TOLERANCE:
         raise StepError(
             f"the exported ONNX model disagrees with the network: logits differ by {difference:.2g} of the largest, "

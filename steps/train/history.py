@@ -1,17 +1,18 @@
-"""How a training went, epoch by epoch: what `history.json` holds, and what follows from it."""
+"""The epochs of a training: the content of `history.json`, the best epoch, and early stopping."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt
 
 
 class EpochRecord(BaseModel):
-    """One epoch; the first is 1. Losses are means a photo; a share is 0..1.
+    """One epoch; the first is 1. Losses are means per photo; a share is 0..1.
 
-    `per_class` is the accuracy within each quantity. `gradient_norm` is the mean over the epoch's steps;
-    `gpu_memory_bytes` the most that rank 0's tensors held. What was not measured is None.
+    `per_class` is the accuracy per quantity. `gradient_norm` is the mean over the epoch's steps; `gpu_memory_bytes` the
+    peak of the tensors of rank 0. Unmeasured values are None.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,10 +43,21 @@ class History(BaseModel):
 
     @property
     def best(self) -> EpochRecord:
-        """The epoch with the best accuracy, the earliest where several have it."""
+        """The epoch with the best accuracy, the earliest of several equal ones."""
         return max(self.epochs, key=lambda record: record.validation_accuracy)
 
     @property
     def improved(self) -> bool:
         """Whether the last epoch is the best."""
         return self.best is self.epochs[-1]
+
+
+def out_of_patience(accuracies: Sequence[float], patience: int) -> bool:
+    """Whether the last `patience` epochs brought no accuracy above the best before them; never with patience 0.
+
+    It depends on the whole history, so that a resumed training stops at the same epoch as an uninterrupted one.
+    """
+    if not patience or not accuracies:
+        return False
+    best = max(range(len(accuracies)), key=accuracies.__getitem__)
+    return len(accuracies) - 1 - best >= patience

@@ -1,4 +1,4 @@
-"""SIGTERM: a spot machine is taken back, the tuner stops a trial early, or a person does.
+"""SIGTERM: a spot interruption, or a trial that the tuner or a person stops.
 
 SageMaker sends it 120 seconds before the end (https://docs.aws.amazon.com/sagemaker/latest/dg/model-checkpoints.html);
 torchrun passes it on and waits 30 seconds. The loop finishes its step, all ranks save, and the process exits with 143.
@@ -13,11 +13,11 @@ EXIT_STATUS = 128 + signal.SIGTERM
 
 
 class InterruptedTrainingError(Exception):
-    """A signal came to one rank or more, and all ranks know it."""
+    """At least one rank received a signal, and all ranks have agreed to stop."""
 
 
 class Interruption:
-    """Whether SIGTERM has come, while the block runs."""
+    """Whether SIGTERM was received while the block runs."""
 
     def __init__(self) -> None:
         self.requested = False

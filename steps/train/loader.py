@@ -1,11 +1,10 @@
-"""Batches of photos from loader processes, which decode them straight into memory that they share with this process.
+"""Batches of photos from loader processes, which decode them into memory that they share with this process.
 
-Every loader process has a ring of slots, a batch each. What it sends is a ticket: which slot is full, with how many
-photos. New memory for every batch, which PyTorch's own way of passing tensors takes, costs a quarter of the time that
-decoding does: the system clears each page before a process may write to it.
+Every loader process has a ring of slots with one batch each. It sends tickets: the number of a full slot, and its
+number of photos. PyTorch's own passing of tensors needs new memory for every batch, which costs a quarter of the time
+of decoding: the system clears each page before a process may write to it.
 
-What is wrong reaches the training process as a value, since an exception that crosses processes loses its type and its
-one line.
+Errors reach the training process as values, since an exception that crosses processes loses its type and its one line.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from steps.contracts.errors import StepError
 from steps.train.reading import Reading
 
-# Batches that a loader process may be ahead.
+# Batches that a loader process may prepare in advance.
 PREFETCH = 3
-# One more than are ahead is in use, and one is kept in reserve.
+# One more batch is in use, and one slot is in reserve.
 SLOTS = PREFETCH + 2
 
 _NO_EPOCH = -1
@@ -39,7 +38,7 @@ _ring_numbers = itertools.count()
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why a loader process stopped: the message of its StepError."""
+    """The end of a loader process by a StepError, with its message."""
 
     message: str
 
@@ -54,11 +53,11 @@ class _Ticket:
     photos: int
 
     def batch(self) -> Batch:
-        """The batch itself, a view of its slot. Raises StepError when the slot was used again."""
+        """The batch, a view of its slot. Raises StepError when the slot was used again."""
         return _rings[self.ring].batch(self)
 
     def pin_memory(self) -> Batch:
-        """A copy in memory that a GPU reads by itself; PyTorch calls this in a thread of its own."""
+        """A copy in memory that a GPU reads directly; PyTorch calls this in a thread of its own."""
         photos, targets = self.batch()
         return photos.pin_memory(), targets.pin_memory()
 
@@ -71,7 +70,7 @@ class _Ring:
         shape = (max(1, workers), SLOTS, batch_size)
         self.photos = torch.empty((*shape, 3, image_size, image_size), dtype=torch.uint8)
         self.targets = torch.empty(shape, dtype=torch.int64)
-        # Which of its process's batches is in a slot.
+        # The number of the batch in each slot.
         self.holds = torch.full(shape[:2], -1, dtype=torch.int64)
         if workers:
             for tensor in (self.photos, self.targets, self.holds):
@@ -92,9 +91,9 @@ class _Ring:
 
 
 class _Stream(IterableDataset[_Ticket | _Failure]):
-    """A rank's reading as PyTorch's loader processes run it.
+    """A rank's reading in PyTorch's loader processes.
 
-    They live as long as the loader, so where the next epoch begins reaches them through shared memory.
+    The processes exist as long as the loader, so they get the position of the next epoch through shared memory.
     """
 
     def __init__(self, reading: Reading, ring: _Ring) -> None:
@@ -126,7 +125,7 @@ class Loader:
     """A rank's loader of one split, with `workers` loader processes (0: the process itself loads).
 
     Enter it before the process has threads, such as those of its process group: a process that is forked while a thread
-    comes or goes may wait for that thread forever.
+    starts or ends may wait for that thread without end.
     """
 
     def __init__(self, reading: Reading, *, workers: int, pin_memory: bool) -> None:
@@ -144,7 +143,7 @@ class Loader:
         )
 
     def __enter__(self) -> Loader:
-        """Start the loader processes, by an epoch of no batches."""
+        """Start the loader processes by an epoch without batches."""
         if self._tickets.num_workers:
             self._stream.position.fill_(_NO_EPOCH)
             for _ in self._tickets:
@@ -154,7 +153,7 @@ class Loader:
     def __exit__(self, *_: object) -> None:
         """End the loader processes.
 
-        They ignore SIGTERM, by which multiprocessing would end them when the interpreter exits, and then wait for them.
+        They ignore SIGTERM, which multiprocessing sends at the interpreter's exit before it waits for them.
         """
         running = self._tickets._iterator
         if running is None or not self._tickets.num_workers:
@@ -167,7 +166,7 @@ class Loader:
     def batches(self, epoch: int = 0, first_step: int = 0) -> Iterator[Batch]:
         """The epoch's batches from `first_step` on: photos uint8 (n, 3, S, S), targets int64 (n,).
 
-        A batch is valid until the next one is asked for. Raises StepError when a shard or a loader process fails.
+        A batch is valid until the next one is requested. Raises StepError when a shard or a loader process fails.
         """
         self._stream.position.copy_(torch.tensor([epoch, first_step]))
         try:
@@ -183,7 +182,7 @@ class Loader:
 
 
 def _prepare_worker(worker: int) -> None:
-    """One thread a loader process, and SIGTERM is for the training process, which ends its loaders itself."""
+    """Use one thread, and ignore SIGTERM: the training process handles it and ends its loader processes itself."""
     import cv2
 
     del worker

@@ -1,7 +1,7 @@
-"""The lines that rank 0 prints, and that SageMaker's metric definitions read.
+"""The log lines of rank 0, from which SageMaker's metric definitions read values.
 
-SageMaker ranks trials by the latest value of the objective, therefore `validation:best_accuracy` is the running best,
-the accuracy of the artifact that is written.
+SageMaker ranks trials by the latest value of the objective. Therefore `validation:best_accuracy` is the best accuracy
+so far, that of the written artifact.
 https://docs.aws.amazon.com/sagemaker/latest/dg/define-train-metrics.html
 """
 
@@ -33,11 +33,11 @@ def epoch_line(history: History) -> str:
 
 
 def resource_line(record: EpochRecord, steps: int) -> str:
-    """Where the time and the memory of an epoch of `steps` steps went, for a person.
+    """Time and memory of an epoch of `steps` steps, for a person.
 
-    `epoch 3: 81.2 ms a step, 3% of it waiting for data; GPU busy 93%, 10.2 GB; gradient norm 1.23, at most 4.56`.
+    `epoch 3: 81.2 ms per step, 3% of it waiting for data; GPU busy 93%, 10.2 GB; gradient norm 1.23, at most 4.56`.
     """
-    parts = [f"{1000 * record.seconds / steps:.1f} ms a step, {record.data_wait_share:.0%} of it waiting for data"]
+    parts = [f"{1000 * record.seconds / steps:.1f} ms per step, {record.data_wait_share:.0%} of it waiting for data"]
     gpu = []
     if record.gpu_utilisation is not None:
         gpu.append(f"busy {record.gpu_utilisation:.0%}")
@@ -51,7 +51,7 @@ def resource_line(record: EpochRecord, steps: int) -> str:
 
 
 def progress_line(*, epoch: int, step: int, steps: int, loss: float, images_per_second: float, waiting: float) -> str:
-    """Where a long epoch stands."""
+    """The progress within a long epoch."""
     return (
         f"epoch={epoch} step={step}/{steps} loss={loss:.4f} "
         f"images_per_second={images_per_second:.0f} data_wait_share={waiting:.3f}"
@@ -59,7 +59,7 @@ def progress_line(*, epoch: int, step: int, steps: int, loss: float, images_per_
 
 
 def number(value: float) -> str:
-    """A decimal without an exponent, which not every expression for a metric reads; a whole number as it is."""
+    """A decimal without an exponent, which some expressions for metrics do not match; a whole number unchanged."""
     if isinstance(value, int):
         return str(value)
     return f"{value:.6f}" if abs(value) < 1 else f"{value:.4f}"

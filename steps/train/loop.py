@@ -1,4 +1,4 @@
-"""One epoch of training on this rank: forward, backward, step; between the steps the ranks agree how to go on."""
+"""One epoch of training on this rank: augment, forward, backward, step; before each step the ranks agree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from steps.contracts.errors import StepError
 from steps.train.assignment import generator_of
-from steps.train.augment import augment
 from steps.train.average import WeightAverage
 from steps.train.checkpoint import Progress
 from steps.train.collectives import Group
@@ -32,16 +31,18 @@ from steps.train.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
-# Reading the loss off a GPU waits for it, so it is looked at every so many steps, and reported every so many seconds.
+# Reading the loss waits for the GPU. Steps between two checks of the loss, and seconds between two reports.
 CHECK_STEPS = 20
 REPORT_SECONDS = 30.0
+# Largest change of a photo's brightness and contrast, as a share.
+COLOUR = 0.2
 
 
 @dataclass
 class Training:
-    """What the loop works with: `network` exchanges gradients, `checkpointed` is when a checkpoint was written last.
+    """The state of the loop: `network` exchanges gradients, `checkpointed` is the time of the last checkpoint.
 
-    `steps` are forward passes an epoch; an optimizer step is one of them or, with accumulation, several.
+    `steps` are forward passes per epoch; an optimizer step is one of them or, with accumulation, several.
     """
 
     recipe: Recipe
@@ -59,7 +60,7 @@ class Training:
     gpu: GpuWatch
 
     def passes(self, step: int) -> tuple[int, int]:
-        """Which forward pass of its optimizer step is the epoch's `step`, from 0, and how many it has."""
+        """The number, from 0, of the epoch's `step` among the forward passes of its optimizer step, and their count."""
         number, first = step % self.recipe.accumulation, step - step % self.recipe.accumulation
         return number, min(self.recipe.accumulation, self.steps - first)
 
@@ -73,18 +74,18 @@ class _Agreed(NamedTuple):
 def train_epoch(
     training: Training, batches: Iterator[Batch], progress: Progress, save: Callable[[Progress], None]
 ) -> None:
-    """The rest of the epoch that `progress` is in, and bring `progress` up to date.
+    """Train the rest of the epoch of `progress`, and update `progress`.
 
     `save` writes a checkpoint; all ranks call it at the same step, between two optimizer steps.
 
     Raises, on all ranks together, StepError when a shard of any rank is damaged or the loss is not finite, and
-    InterruptedTrainingError, between two optimizer steps, when a signal came to any.
+    InterruptedTrainingError, between two optimizer steps, when any rank received a signal.
     """
     watch = _Stopwatch(progress)
     device = training.precision.device
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
     norms = GradientNorms(device, *progress.gradient_norms)
-    # Every rank counts its own losses; what a checkpoint brought is all ranks' sum and counts once.
+    # Every rank sums its own losses; the sum from a checkpoint is that of all ranks and counts once.
     before, progress.loss_sum = progress.loss_sum, 0.0
 
     def settle() -> None:
@@ -124,18 +125,18 @@ def _next(batches: Iterator[Batch]) -> tuple[Batch | None, StepError | None]:
     except StepError as error:
         return None, error
     except StopIteration:
-        return None, StepError("a loader ended before its epoch; the index counts more photos than the shards hold")
+        return None, StepError("a loader ended before its epoch; the index counts more photos than the shards contain")
 
 
 def _agree(training: Training, failure: StepError | None) -> _Agreed:
-    """Before each step, so that no rank enters a gradient exchange that another will not come to."""
+    """Agree before each step, so that no rank enters a gradient exchange without the others."""
     due = time.monotonic() - training.checkpointed > 60 * training.recipe.checkpoint_minutes
     mine = (failure is not None, training.interruption.requested, due)
     return _Agreed(*(value > 0 for value in training.group.maximum([float(flag) for flag in mine])))
 
 
 def _step(training: Training, batch: Batch, progress: Progress, norms: GradientNorms) -> Tensor:
-    """A forward and backward pass, and the optimizer's step when it is due; gives the loss, still on the device."""
+    """A forward and backward pass, and the optimizer's step if it is due. Returns the loss, on the device."""
     recipe, device = training.recipe, training.precision.device
     number, passes = training.passes(progress.step)
     _seed(recipe.seed, progress, training.group.world.rank)
@@ -143,7 +144,7 @@ def _step(training: Training, batch: Batch, progress: Progress, norms: GradientN
     if number == 0:
         training.optimizer.zero_grad(set_to_none=True)
     last = number == passes - 1
-    # Until the last pass the ranks keep their gradients to themselves.
+    # Before the last pass the ranks do not exchange gradients.
     with nullcontext() if last else training.network.no_sync():
         with training.precision.autocast():
             logits = training.network(training.precision.laid_out(augment(photos)))
@@ -155,7 +156,7 @@ def _step(training: Training, batch: Batch, progress: Progress, norms: GradientN
 
 
 def _update(training: Training, progress: Progress) -> Tensor:
-    """An optimizer step; gives the norm of the gradient before it was clipped."""
+    """An optimizer step. Returns the norm of the gradient before clipping."""
     recipe, optimizer = training.recipe, training.optimizer
     step = progress.epoch * training.steps + progress.step
     set_learning_rate(optimizer, learning_rate(recipe, step, training.steps))
@@ -174,7 +175,7 @@ def _update(training: Training, progress: Progress) -> Tensor:
 
 
 def _seed(seed: int, progress: Progress, rank: int) -> None:
-    """Augmentation and dropout depend on the place in the training alone, so a resumed one draws the same."""
+    """Seed augmentation and dropout by the position in the training, so that a resumed training draws the same."""
     torch.manual_seed(generator_of("step", seed, progress.epoch, progress.step, rank).getrandbits(63))
 
 
@@ -188,8 +189,22 @@ def _refuse_not_finite(training: Training, loss_sum: Tensor, progress: Progress)
     training.group.fail_together(error)
 
 
+def augment(photos: Tensor) -> Tensor:
+    """uint8 (N, 3, H, W) to float in 0..255: photos mirrored with probability 1/2, brightness and contrast changed.
+
+    No crop: it can cut counted objects out of the picture. Draws from torch's global generator.
+    """
+    shape = (photos.shape[0], 1, 1, 1)
+    mirrored = torch.rand(shape, device=photos.device) < 0.5
+    brightness, contrast = 1 + COLOUR * (2 * torch.rand((2, *shape), device=photos.device) - 1)
+    values = torch.where(mirrored, photos.flip(-1), photos).float()
+    mean = values.mean(dim=(1, 2, 3), keepdim=True)
+    # One multiply-add per pixel: (v - mean) * contrast + mean * brightness.
+    return torch.addcmul(mean * (brightness - contrast), values, contrast).clamp_(0, 255)
+
+
 class _Stopwatch:
-    """How long an epoch takes and how much of it is waiting for data, over interruptions too."""
+    """The time of an epoch and its share of waiting for data, including the time before an interruption."""
 
     def __init__(self, progress: Progress) -> None:
         self._began = time.monotonic() - progress.seconds

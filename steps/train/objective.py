@@ -1,4 +1,4 @@
-"""What is minimised: class-weighted cross entropy with label smoothing, and how far off a count is, by choice."""
+"""The loss: class-weighted cross entropy with label smoothing, and optionally the distance of counts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from steps.train.recipe import ClassWeighting
 
 
 def class_weights(counts: Mapping[int, int], classes: Sequence[int], weighting: ClassWeighting) -> list[float]:
-    """A weight for each class, from its count in the training split; their mean over the photos is 1.
+    """A weight per class, from its count in the training split; their mean over the photos is 1.
 
-    `balanced` weighs a class by 1 / count, `sqrt` by 1 / sqrt(count), a middle way that lets a rare class shout less.
+    `balanced` weights a class by 1 / count, `sqrt` by 1 / sqrt(count), which emphasises rare classes less.
     """
     exponent = {"balanced": 1.0, "sqrt": 0.5, "none": 0.0}[weighting]
     raw = [math.pow(counts[quantity], -exponent) for quantity in classes]
@@ -28,10 +28,10 @@ def class_weights(counts: Mapping[int, int], classes: Sequence[int], weighting: 
 class Objective(nn.Module):
     """Logits (N, classes) and class indices (N,) to a scalar.
 
-    The sum over the batch is divided by the number of photos, not by the sum of their weights as PyTorch's weighted
-    mean does. With batches of one size on all ranks, DDP's mean of the ranks' gradients is then exactly the gradient
-    of the whole batch; a mean by weights would be a mean of ratios. The weights' mean over the photos is 1, so the
-    scale is the same.
+    The sum over the batch is divided by the number of photos, not by the sum of their weights as in PyTorch's weighted
+    mean. With batches of one size on all ranks, DDP's mean of the ranks' gradients is then exactly the gradient of the
+    whole batch; a mean by weights would be a mean of ratios. The weights' mean over the photos is 1, so that the scale
+    is the same.
     """
 
     weights: Tensor
@@ -60,8 +60,8 @@ class Objective(nn.Module):
     def _distances(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The squared earth mover's distance (N,) of each photo's probabilities from its quantity, in objects squared.
 
-        On a line it is the difference of the two cumulative distributions
-        (Hou, Yu and Samaras 2016, https://arxiv.org/abs/1611.05916), here with the quantities' own distances.
+        In one dimension it is the difference of the two cumulative distributions
+        (Hou, Yu and Samaras 2016, https://arxiv.org/abs/1611.05916), here with the distances between the quantities.
         """
         predicted = logits.softmax(1).cumsum(1)[:, :-1]
         true = (targets[:, None] <= torch.arange(len(self.gaps), device=targets.device)).float()

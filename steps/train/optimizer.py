@@ -11,7 +11,7 @@ from steps.train.recipe import Recipe
 
 
 def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """sgd or adamw over two groups: weights with weight decay; biases and normalisation layers without."""
+    """sgd or adamw over two groups: weights with weight decay; biases and normalisation layers without it."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
@@ -26,7 +26,7 @@ def build_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """The rate of a step, counted from 0 over all epochs: linear warm-up to the peak, then half a cosine to zero.
 
-    A function of the step and of nothing else, so that a resumed training needs no scheduler state.
+    It depends on the step only, so that a resumed training needs no scheduler state.
     """
     total = recipe.epochs * steps_per_epoch
     warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total - 1)
@@ -37,6 +37,6 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use `rate` from the next step on."""
+    """Set the rate for the following steps."""
     for group in optimizer.param_groups:
         group["lr"] = rate

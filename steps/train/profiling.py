@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 TRACE = "trace.json.gz"
 TABLE = "operators.txt"
-# The first steps choose kernels, fill the allocator's cache and compile: they are not what an epoch is made of. The
-# profiler itself starts in the last of them, since its own start takes time.
+# The first steps choose kernels, fill the allocator's cache and compile, and are not typical of an epoch. The profiler
+# starts in the last of them, since its own start takes time.
 SKIPPED_STEPS = 3
 WARMUP_STEPS = 2
-# Rows of the table; what is below takes a thousandth of the time.
+# Rows of the table; further operators take less than a thousandth of the time.
 OPERATORS = 40
 
 
@@ -36,15 +36,15 @@ class Profiler(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End; what was recorded by then is written."""
+        """End, and write the recorded steps."""
 
     def step(self) -> None:
-        """A step is done."""
+        """Count a step."""
 
 
-def step_profiler(steps: int, device: torch.device, *, leads: bool) -> Profiler:
-    """A profiler of `steps` steps of this process on rank 0 (`leads`); one that does nothing elsewhere, and with 0."""
-    if not leads or steps == 0:
+def step_profiler(steps: int, device: torch.device, *, is_leader: bool) -> Profiler:
+    """A profiler of `steps` steps on rank 0 (`is_leader`); on other ranks, and for 0 steps, one that does nothing."""
+    if not is_leader or steps == 0:
         return NoProfiler()
     return StepProfiler(steps, container.output_data_dir() / "profile", device)
 
@@ -67,7 +67,7 @@ class NoProfiler:
 class StepProfiler:
     """Records `steps` steps after the first few, and writes `trace.json.gz` and `operators.txt` to `folder`.
 
-    Writing takes seconds, once. A profile that cannot be recorded or written is a warning: it never ends a training.
+    Writing takes seconds, once. A profile that cannot be recorded or written is a warning and does not end a training.
     """
 
     def __init__(self, steps: int, folder: Path, device: torch.device) -> None:
@@ -78,12 +78,12 @@ class StepProfiler:
 
     def __enter__(self) -> Self:
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self._cuda else [])]
-        order = schedule(
+        plan = schedule(
             skip_first=SKIPPED_STEPS - WARMUP_STEPS, wait=0, warmup=WARMUP_STEPS, active=self._steps, repeat=1
         )
         self._done = 0
         self._profile = profile(
-            activities=activities, schedule=order, on_trace_ready=self._write, record_shapes=True, acc_events=True
+            activities=activities, schedule=plan, on_trace_ready=self._write, record_shapes=True, acc_events=True
         )
         try:
             self._profile.start()
@@ -98,7 +98,7 @@ class StepProfiler:
             self._end()
 
     def step(self) -> None:
-        """An optimizer step is done; after the last one that was asked for the files are written."""
+        """Count an optimizer step; after the last one to record, write the files."""
         if self._profile is None:
             return
         self._done += 1
@@ -111,14 +111,14 @@ class StepProfiler:
             self._give_up(error)
 
     def _end(self) -> None:
-        """Stop recording, which writes what there is, and let go of it."""
+        """Stop recording, which writes the recorded steps, and release it."""
         assert self._profile is not None
         try:
             self._profile.stop()
         except (RuntimeError, OSError) as error:
             self._give_up(error)
         if self._profile is not None and self._done <= SKIPPED_STEPS:
-            log.warning("no profile: the training ended within the first %s steps, before it began", SKIPPED_STEPS)
+            log.warning("no profile: the training ended within its first %s steps, before the recording", SKIPPED_STEPS)
         self._profile = None
 
     def _write(self, recorded: profile) -> None:
@@ -132,5 +132,5 @@ class StepProfiler:
         log.info("profile of %s steps in %s", self._done - SKIPPED_STEPS, self._folder)
 
     def _give_up(self, error: Exception) -> None:
-        log.warning("no profile: %s; training goes on", str(error).splitlines()[0])
+        log.warning("no profile: %s; the training continues", str(error).splitlines()[0])
         self._profile = None

@@ -1,4 +1,4 @@
-"""A trial's checkpoints: saved by rank 0 with the best model beside them, and gone on from on all ranks."""
+"""Saving and resuming a trial: rank 0 saves checkpoints with the best model, and all ranks resume from them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from steps.train.trial import Trial
 
 log = logging.getLogger(__name__)
 
-# Within the checkpoint folder: the best model so far, since a resumed job starts on a machine without one.
+# Folder of the best model so far in the checkpoint folder: a resumed job starts on a machine without it.
 BEST = "best"
 
 
 def save(trial: Trial, progress: Progress) -> None:
-    """Write a checkpoint (rank 0), and start the clock for the next (all ranks)."""
+    """Write a checkpoint (rank 0), and restart the time to the next one (all ranks)."""
     trial.training.checkpointed = time.monotonic()
-    if not trial.group.world.leads:
+    if not trial.group.world.is_leader:
         return
     if progress.history.epochs:
-        artifact.keep_copy(trial.model_dir, trial.checkpoint_dir / BEST)
+        artifact.copy_artifact(trial.model_dir, trial.checkpoint_dir / BEST)
     training = trial.training
     state = State(
         network=trial.network.state_dict(),
@@ -36,13 +36,12 @@ def save(trial: Trial, progress: Progress) -> None:
 
 
 def resume(trial: Trial) -> Progress:
-    """Where to begin: at the newest checkpoint that rank 0 finds, or at the beginning.
+    """The progress to start from: that of rank 0's newest checkpoint, or the beginning.
 
-    Raises StepError, on all ranks, when the checkpoint is of another training or the best model beside it is not
-    whole.
+    Raises StepError, on all ranks, if the checkpoint is of another training or its best model is incomplete.
     """
-    found = trial.group.on_rank_0(lambda: checkpoint.read_newest(trial.checkpoint_dir, trial.fingerprint))
-    data = trial.group.broadcast(found)
+    newest = trial.group.on_rank_0(lambda: checkpoint.read_newest(trial.checkpoint_dir, trial.fingerprint))
+    data = trial.group.broadcast(newest)
     if not data:
         return Progress()
     progress, state = checkpoint.decode(data)
@@ -59,6 +58,6 @@ def resume(trial: Trial) -> Progress:
 
 def _restore_best(trial: Trial) -> None:
     best = trial.checkpoint_dir / BEST
-    if not artifact.is_whole(best):
-        raise StepError(f"{best}: the best model before the interruption is not whole; empty {trial.checkpoint_dir}")
-    artifact.keep_copy(best, trial.model_dir)
+    if not artifact.is_complete(best):
+        raise StepError(f"{best}: the best model before the interruption is incomplete; empty {trial.checkpoint_dir}")
+    artifact.copy_artifact(best, trial.model_dir)

@@ -1,4 +1,4 @@
-"""A trial: read the index, join the other ranks, train and validate epoch by epoch, keep the best model."""
+"""A trial: read the index, join the other ranks, train and validate epoch by epoch, write the best model."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 
 from steps.contracts.artifact import ModelDescription
 from steps.contracts.dataset import DatasetIndex, read_index
+from steps.contracts.names import INDEX_CHANNEL
 from steps.model.network import build_network
 from steps.runtime import container
-from steps.train import artifact, world
+from steps.train import artifact
 from steps.train.checkpoint import Progress
 from steps.train.collectives import process_group
 from steps.train.diagnostics import LossWatch, gradient_warning, guessing_loss
-from steps.train.early_stopping import stop_together
-from steps.train.history import EpochRecord
+from steps.train.history import EpochRecord, out_of_patience
 from steps.train.initial_weights import load_initial_weights
 from steps.train.interruption import EXIT_STATUS, InterruptedTrainingError, Interruption
 from steps.train.log_lines import epoch_line, resource_line
@@ -32,35 +32,42 @@ from steps.train.resume import resume, save
 from steps.train.tracking import Tracker, open_tracker
 from steps.train.trial import Readings, Trial, build_trial
 from steps.train.validate import Validation, validate
-from steps.train.world import BackendChoice, World
+from steps.train.world import (
+    BackendChoice,
+    World,
+    choose_backend,
+    instance_type,
+    launched_by_mpi,
+    smddp_installed,
+)
 
 log = logging.getLogger(__name__)
 
-# Libraries that tell how they work at the level at which we tell what happens.
+# Libraries that log details at the level of this step's own messages.
 _CHATTY = ("botocore", "onnx_ir", "onnxscript")
 
 
 def run(recipe: Recipe) -> None:
     """Train one trial. Raises StepError on bad input, damaged data, and a loss that is not finite.
 
-    Leaves the model of the best epoch in the container's model folder. After SIGTERM it saves a checkpoint and exits
-    with status 143; the same job started again goes on from there.
+    Writes the model of the best epoch to the container's model folder. After SIGTERM it saves a checkpoint and exits
+    with status 143; the same job, started again, resumes from it.
     """
-    here = World.detect()
-    device = _prepare_process(here)
-    # What may be refused is, before the ranks wait for each other.
-    index = read_index(container.training_channel("index"))
-    readings = Readings.of(recipe, index, here)
-    # Before anything starts threads: see Loader.
+    world = World.detect()
+    device = _prepare_process(world)
+    # Refuse wrong input before the ranks wait for each other.
+    index = read_index(container.training_channel(INDEX_CHANNEL))
+    readings = Readings.of(recipe, index, world)
+    # Before any threads start: see Loader.
     with readings.loaders(recipe.workers, pin_memory=device.type == "cuda") as loaders:
         network = build_network(recipe.architecture, len(index.classes), recipe.image_size, recipe.seed)
         if recipe.weights:
             load_initial_weights(network, recipe.weights)
         precision = Precision.choose(recipe.precision, device)
         choice = _choose_backend(recipe, device)
-        _introduce(index, readings, here, precision, choice)
-        tracker = open_tracker(recipe, leads=here.leads, dataset_sha256=index.sha256, processes=here.size)
-        with tracker, Interruption() as interruption, process_group(here, choice, device) as group:
+        _log_setup(index, readings, world, precision, choice)
+        tracker = open_tracker(recipe, is_leader=world.is_leader, dataset_sha256=index.sha256, processes=world.size)
+        with tracker, Interruption() as interruption, process_group(world, choice, device) as group:
             trial = build_trial(
                 recipe,
                 index,
@@ -72,7 +79,7 @@ def run(recipe: Recipe) -> None:
                 interruption=interruption,
             )
             _run(trial, tracker)
-    # The interpreter would look at every object once more before it ends, which takes PyTorch's two seconds.
+    # Otherwise the interpreter's last garbage collection takes two seconds with PyTorch's objects.
     gc.freeze()
 
 
@@ -83,7 +90,7 @@ def _run(trial: Trial, tracker: Tracker) -> None:
             _train(trial, progress, tracker)
     except InterruptedTrainingError:
         save(trial, progress)
-        log.warning("SIGTERM: saved epoch %s, step %s; this job can go on there", progress.epoch + 1, progress.step)
+        log.warning("SIGTERM: saved epoch %s, step %s; this job can resume there", progress.epoch + 1, progress.step)
         sys.exit(EXIT_STATUS)
 
 
@@ -92,10 +99,10 @@ def _train(trial: Trial, progress: Progress, tracker: Tracker) -> None:
     while progress.epoch < recipe.epochs:
         batches = trial.loaders.train.batches(progress.epoch, progress.step)
         train_epoch(training, batches, progress, functools.partial(save, trial))
-        # The running statistics of batch normalisation are each rank's own; rank 0's are the model's.
-        trial.group.broadcast_tensors([*trial.network.buffers(), *trial.judged.buffers()])
+        # Each rank has its own running statistics of batch normalisation; the model has those of rank 0.
+        trial.group.broadcast_tensors([*trial.network.buffers(), *trial.evaluated.buffers()])
         result = validate(
-            trial.judged,
+            trial.evaluated,
             trial.loaders.validation.batches(),
             classes=trial.index.classes,
             decision=recipe.decision,
@@ -108,7 +115,9 @@ def _train(trial: Trial, progress: Progress, tracker: Tracker) -> None:
         log.info(epoch_line(history))
         _diagnose(trial, progress)
         tracker.epoch(history)
-        if stop_together(trial.group, [record.validation_accuracy for record in history.epochs], recipe.patience):
+        accuracies = [record.validation_accuracy for record in history.epochs]
+        # All ranks together: one that stopped alone would leave the others waiting for its gradients.
+        if trial.group.any(out_of_patience(accuracies, recipe.patience)):
             log.info("stopped: no better accuracy in %s epochs", recipe.patience)
             break
         progress.next_epoch()
@@ -138,12 +147,12 @@ def _record(training: Training, progress: Progress, result: Validation) -> Epoch
 
 
 def _diagnose(trial: Trial, progress: Progress) -> None:
-    """Say where the time went, and warn of what looks wrong."""
+    """Log the use of time, and warnings about the loss and the gradients."""
     epochs, recipe = progress.history.epochs, trial.recipe
     log.info(resource_line(epochs[-1], trial.training.steps))
     counts = trial.index.splits["train"].class_counts
     weights = class_weights(counts, trial.index.classes, recipe.class_weighting)
-    # With the distance of counts added, guessing has no loss in closed form.
+    # With the distance of counts in the loss, guessing has no closed form.
     guessing = (
         None
         if recipe.ordinal_weight
@@ -156,12 +165,12 @@ def _diagnose(trial: Trial, progress: Progress) -> None:
         ),
     )
     for warning in filter(None, warnings):
-        if trial.group.world.leads:
+        if trial.group.world.is_leader:
             log.warning("%s", warning)
 
 
 def _keep_best(trial: Trial, progress: Progress) -> None:
-    """Rank 0 writes the artifact when the last epoch is the best, and the history in any case."""
+    """Write the artifact (rank 0) if the last epoch is the best, and the history in any case."""
 
     def keep() -> None:
         history = progress.history
@@ -188,40 +197,40 @@ def _describe(trial: Trial, progress: Progress) -> ModelDescription:
     )
 
 
-def _prepare_process(here: World) -> torch.device:
-    """This process's device, its share of the cores, fast kernels, and one voice in the log."""
-    if not here.leads:
+def _prepare_process(world: World) -> torch.device:
+    """Set threads, kernels and log levels (rank 0 logs for all). Returns this process's device."""
+    if not world.is_leader:
         logging.getLogger().setLevel(logging.WARNING)
     for library in _CHATTY:
         logging.getLogger(library).setLevel(logging.WARNING)
-    torch.set_num_threads(here.threads())
+    torch.set_num_threads(world.threads())
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    torch.cuda.set_device(here.local_rank)
-    return torch.device("cuda", here.local_rank)
+    torch.cuda.set_device(world.local_rank)
+    return torch.device("cuda", world.local_rank)
 
 
 def _choose_backend(recipe: Recipe, device: torch.device) -> BackendChoice:
-    return world.choose_backend(
+    return choose_backend(
         recipe.backend,
         cuda=device.type == "cuda",
-        instance_type=world.instance_type(),
-        smddp_installed=world.smddp_installed(),
-        mpi=world.launched_by_mpi(),
+        instance_type=instance_type(),
+        smddp_installed=smddp_installed(),
+        mpi=launched_by_mpi(),
     )
 
 
-def _introduce(
-    index: DatasetIndex, readings: Readings, here: World, precision: Precision, choice: BackendChoice
+def _log_setup(
+    index: DatasetIndex, readings: Readings, world: World, precision: Precision, choice: BackendChoice
 ) -> None:
-    """What this trial is made of, for the log."""
+    """Log the backend, the processes and the data of this trial."""
     train, validation = index.splits["train"], index.splits["validation"]
     log.info("backend %s: %s", choice.backend, choice.reason)
-    log.info("%s processes on %s, %s", here.size, precision.device.type, precision.name)
+    log.info("%s processes on %s, %s", world.size, precision.device.type, precision.name)
     log.info(
-        "%s training photos in %s shards, %s steps an epoch; %s validation photos; quantities %s",
+        "%s training photos in %s shards, %s steps per epoch; %s validation photos; quantities %s",
         train.samples,
         len(train.shards),
         readings.steps,

@@ -1,13 +1,9 @@
-"""Logging a training to MLflow or Weights & Biases as well. A tracker never stops a training, nor slows it.
+"""Logging of a training to MLflow or Weights & Biases. A tracker neither stops nor slows a training.
 
-    training process: Tracker -> bounded queue -> one thread --calls--> tracking process: MLflow or W&B's own client
+    training process: Tracker -> bounded queue -> one thread --calls--> tracking process: MLflow's or W&B's own client
 
-The clients have a process of their own (`steps.train.tracking_process`), for three reasons. Their calls and their exit
-hooks may hang, and a process can be ended where a thread cannot. Importing one takes seconds that the interpreter
-takes away from the training. And an API key is never in the memory or the environment of the training.
-
-The first failure is one warning, and from then on the tracker is off. The training waits for it once, at its end, for
-`FINISH_SECONDS` at most.
+Why the clients have a process of their own (`steps.train.tracking_process`): docs/decisions/0019. The first failure is
+one warning, and turns the tracker off. The training waits for it only at its end, for at most `FINISH_SECONDS`.
 """
 
 from __future__ import annotations
@@ -24,19 +20,19 @@ from typing import Any, Protocol, Self
 from steps.runtime import container
 from steps.train.history import EpochRecord, History
 from steps.train.recipe import Recipe
-from steps.train.tracking_client import TrackingClient
+from steps.train.tracking_process import TrackingClient
 from steps.train.tracking_services import Run, Service, Status
 
 log = logging.getLogger(__name__)
 
-# At the end of the training, for all that is not yet sent.
+# Limit at the end of the training for everything that is not yet sent.
 FINISH_SECONDS = 10.0
-# More than come together while one call takes as long as it may.
+# More epochs than end during the longest call.
 QUEUE_LENGTH = 100
 
 
 class Tracker(Protocol):
-    """Enter it around the epochs; how the block ends is the run's status."""
+    """Enter it around the epochs; the end of the block determines the run's status."""
 
     def __enter__(self) -> Self:
         """Begin the run."""
@@ -50,9 +46,9 @@ class Tracker(Protocol):
         """Log the last epoch of the history. Waits for nothing."""
 
 
-def open_tracker(recipe: Recipe, *, leads: bool, dataset_sha256: str, processes: int) -> Tracker:
-    """The tracker that the recipe asks for, on rank 0 (`leads`); one that does nothing elsewhere."""
-    if not leads or recipe.tracker == "none":
+def open_tracker(recipe: Recipe, *, is_leader: bool, dataset_sha256: str, processes: int) -> Tracker:
+    """The recipe's tracker on rank 0 (`is_leader`); on other ranks, and without a tracker, one that does nothing."""
+    if not is_leader or recipe.tracker == "none":
         return NoTracker()
     job = container.training_job_name()
     facts = {
@@ -72,7 +68,7 @@ def open_tracker(recipe: Recipe, *, leads: bool, dataset_sha256: str, processes:
 
 
 def metrics_of(record: EpochRecord) -> dict[str, float]:
-    """An epoch's figures by name, `per_class/3` for the accuracy among bins of three; without what was not measured."""
+    """An epoch's measured figures by name; `per_class/3` is the accuracy among bins with three objects."""
     figures: dict[str, float] = record.model_dump(exclude={"epoch", "per_class"}, exclude_none=True)
     return figures | {f"per_class/{quantity}": value for quantity, value in record.per_class.items()}
 
@@ -99,7 +95,7 @@ class _Call:
 
 
 class BackgroundTracker:
-    """Hands calls to the tracking process, one after another, in a thread."""
+    """Passes calls to the tracking process, one after another, in a thread."""
 
     def __init__(self, service: Service, run: Run) -> None:
         self._service = service
@@ -128,7 +124,7 @@ class BackgroundTracker:
         self._put("finish", best=best, status=_status(kind))
         self._thread.join(FINISH_SECONDS)
         if self._thread.is_alive():
-            self._turn_off(f"it did not take the last figures within {FINISH_SECONDS:.0f} seconds")
+            self._turn_off(f"it did not accept the last figures within {FINISH_SECONDS:.0f} seconds")
             self._client.kill()
 
     def _put(self, name: str, **arguments: Any) -> None:
@@ -141,7 +137,7 @@ class BackgroundTracker:
             self._client.kill()
 
     def _send(self) -> None:
-        """The thread: until the run is finished or the first call fails."""
+        """Send calls until the run is finished or one fails; this is the thread."""
         try:
             with self._client:
                 last = False
@@ -150,14 +146,14 @@ class BackgroundTracker:
                     self._client.call(call.name, call.arguments)
                     last = call.name == "finish"
         except Exception as error:
-            # Whatever it is: a TrackingError says why, and nothing that goes wrong here is worth a training.
+            # Any error: a TrackingError has the reason, and no failure here may end a training.
             self._turn_off(str(error) or type(error).__name__)
 
     def _turn_off(self, reason: str) -> None:
-        """One warning, by whoever is first."""
+        """Turn the tracker off, with a warning at the first call."""
         with self._lock:
-            off, self._off = self._off, True
-        if not off:
+            was_off, self._off = self._off, True
+        if not was_off:
             log.warning("tracker %s is off: %s; the training goes on without it", self._service.kind, reason)
 
 

@@ -1,6 +1,6 @@
-"""The two tracking services, each through its own client, which is imported when it is asked for.
+"""The two tracking services, each through its own client, which is imported only if it is used.
 
-A job that was interrupted and goes on continues its run: it is found by the training job's name.
+A resumed job continues its run, which it finds by the training job's name.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from steps.train.recipe import TrackerKind
 
 Status = Literal["finished", "failed", "stopped"]
 
-# Seconds for one HTTP request, and tries after the first.
+# Seconds for one HTTP request, and attempts after the first.
 REQUEST_SECONDS = 10
 RETRIES = 1
 
 
 @dataclass(frozen=True)
 class Service:
-    """Where to log: MLflow's server and experiment, or W&B's project and the secret that holds the API key."""
+    """A tracking service: MLflow's server and experiment, or W&B's project and the secret with its API key."""
 
     kind: TrackerKind
     server: str = ""
@@ -34,7 +34,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Run:
-    """A training: its job's name (empty outside a job), its hyperparameters, and where it comes from."""
+    """A training: its job's name (empty outside a job), its hyperparameters, and facts about its origin."""
 
     name: str
     parameters: dict[str, str]
@@ -42,19 +42,19 @@ class Run:
 
 
 class TrackedRun(Protocol):
-    """A run at a service. Every method raises what the client raises."""
+    """A run at a service. Every method may raise the client's errors."""
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """The figures of one epoch."""
+        """Log the figures of one epoch."""
 
     def finish(self, best: Mapping[str, float], status: Status) -> None:
-        """The best epoch's figures, and how it ended."""
+        """Log the best epoch's figures and the status."""
 
 
 def begin(service: Service, run: Run, keep_secret: Callable[[str], None]) -> TrackedRun:
-    """Begin or continue a run. `keep_secret` is told what must not be shown in an error.
+    """Begin or continue a run. `keep_secret` gets texts that errors must not contain.
 
-    Raises what the client raises, also ModuleNotFoundError where its package is missing.
+    Raises the client's errors, and ModuleNotFoundError where its package is missing.
     """
     if service.kind == "mlflow":
         return MlflowRun(service, run)
@@ -68,22 +68,22 @@ def begin(service: Service, run: Run, keep_secret: Callable[[str], None]) -> Tra
 class MlflowRun:
     """A run on an MLflow tracking server, also SageMaker's.
 
-    https://docs.aws.amazon.com/sagemaker/latest/dg/mlflow-track-experiments.html: the package sagemaker-mlflow takes
-    a server's ARN for its address and signs the requests with the job's role.
+    The package sagemaker-mlflow accepts a server's ARN as its address and signs the requests with the job's role:
+    https://docs.aws.amazon.com/sagemaker/latest/dg/mlflow-track-experiments.html
     """
 
     _STATUS: Mapping[Status, str] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
     def __init__(self, service: Service, run: Run) -> None:
         if service.server.startswith("arn:") and importlib.util.find_spec("sagemaker_mlflow") is None:
-            raise ModuleNotFoundError("an ARN wants the package sagemaker-mlflow; install it in the training image")
-        # A server that is away is noticed within seconds, not after MLflow's eight tries of two minutes.
+            raise ModuleNotFoundError("an ARN needs the package sagemaker-mlflow; install it in the training image")
+        # An unavailable server fails within seconds, not after MLflow's eight attempts of two minutes.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_SECONDS))
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(RETRIES))
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import MlflowClient, set_tracking_uri
 
-        # The plug-in signs for the process's server, not for the client's.
+        # The plug-in signs for the server of the process, not of the client.
         set_tracking_uri(service.server)
         self._client = MlflowClient(service.server)
         experiment = self._experiment(service.experiment)
@@ -95,11 +95,11 @@ class MlflowRun:
             self._describe(run)
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """One request with all metrics, the epoch as their step."""
+        """Send all metrics in one request, with the epoch as their step."""
         self._log(metrics, epoch)
 
     def finish(self, best: Mapping[str, float], status: Status) -> None:
-        """The best epoch as `best/NAME`."""
+        """Log the best epoch as `best/NAME`, and end the run."""
         if best:
             self._log({f"best/{name}": value for name, value in best.items()}, int(best["epoch"]))
         self._client.set_terminated(self._run_id, self._STATUS[status])
@@ -107,19 +107,19 @@ class MlflowRun:
     def _experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
 
-        found = self._client.get_experiment_by_name(name)
-        if found is None:
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
             try:
                 return str(self._client.create_experiment(name))
             except MlflowException:
-                # Trials begin together: another one may have made it in between.
-                found = self._client.get_experiment_by_name(name)
-                if found is None:
+                # Trials begin together: another one may have created it in the meantime.
+                experiment = self._client.get_experiment_by_name(name)
+                if experiment is None:
                     raise
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
     def _earlier(self, experiment: str, job: str) -> str:
-        """The id of the run that this job began before it was interrupted; empty where there is none."""
+        """The id of the run that this job began before an interruption; empty if there is none."""
         if not job:
             return ""
         runs = self._client.search_runs([experiment], f"tags.training_job = '{job}'", max_results=1)
@@ -163,11 +163,11 @@ class WandbRun:
         )
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Into the client's own queue."""
+        """Put the metrics into the client's own queue."""
         self._run.log(dict(metrics), step=epoch)
 
     def finish(self, best: Mapping[str, float], status: Status) -> None:
-        """The best epoch as `best/NAME` of the summary; waits until all is sent."""
+        """Log the best epoch as `best/NAME` of the summary, and wait until everything is sent."""
         self._run.summary.update({"status": status, **{f"best/{name}": value for name, value in best.items()}})
         self._run.finish(exit_code=int(status != "finished"))
 
@@ -175,7 +175,7 @@ class WandbRun:
 def api_key(secret: str) -> str:
     """The API key in a Secrets Manager secret, by its name or ARN: plain, or as `{"WANDB_API_KEY": "..."}`.
 
-    Raises botocore's errors, and ValueError when there is no key in it.
+    Raises botocore's errors, and ValueError if it contains no key.
     """
     import boto3
     from botocore.config import Config
@@ -187,5 +187,5 @@ def api_key(secret: str) -> str:
     if text.startswith("{"):
         text = str(json.loads(text).get("WANDB_API_KEY", ""))
     if not text:
-        raise ValueError(f"the secret {secret} holds no API key; store it as text or under the key WANDB_API_KEY")
+        raise ValueError(f"the secret {secret} contains no API key; store it as text or under the key WANDB_API_KEY")
     return text

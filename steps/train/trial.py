@@ -1,4 +1,4 @@
-"""One trial on this rank: what it reads, and the network with all that trains it."""
+"""One trial on this rank: its data, the network, and the state of its training."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from steps.contracts.dataset import DatasetIndex
 from steps.contracts.errors import StepError
+from steps.contracts.names import SHARDS_CHANNEL
 from steps.model.network import CountClassifier
 from steps.runtime import container
 from steps.shards.reading import Mount
@@ -59,22 +60,22 @@ class Trial:
 
     @functools.cached_property
     def graph(self) -> OnnxGraph:
-        """The network's ONNX graph; traced when the first artifact is written."""
+        """The network's ONNX graph, traced for the first artifact."""
         return OnnxGraph(self.exportable(), self.recipe.image_size)
 
     @property
-    def judged(self) -> CountClassifier:
-        """The network that is validated and kept: the average of its weights where there is one."""
+    def evaluated(self) -> CountClassifier:
+        """The network that is validated and exported: the average of the weights, if there is one."""
         average = self.training.average
         return cast(CountClassifier, average.network) if average else self.network
 
     def exportable(self) -> CountClassifier:
-        """The network that is kept, on the CPU."""
-        return self.judged if self.training.precision.device.type == "cpu" else copy.deepcopy(self.judged).cpu()
+        """The exported network, on the CPU."""
+        return self.evaluated if self.training.precision.device.type == "cpu" else copy.deepcopy(self.evaluated).cpu()
 
     @property
     def fingerprint(self) -> dict[str, str]:
-        """What a checkpoint has to share with this trial."""
+        """The values that a checkpoint must share with this trial."""
         return {
             **self.recipe.fingerprint(),
             "dataset": self.index.sha256,
@@ -84,21 +85,25 @@ class Trial:
 
 @dataclass(frozen=True)
 class Readings:
-    """What this rank reads for training and for validation; decided before the ranks meet, alike on all of them."""
+    """This rank's training and validation data; computed before the ranks connect, from the same data on all."""
 
     train: Reading
     validation: Reading
 
     @classmethod
-    def of(cls, recipe: Recipe, index: DatasetIndex, here: World) -> Readings:
-        """From the index's shard sizes. Raises StepError when there are too few photos for so many processes."""
+    def of(cls, recipe: Recipe, index: DatasetIndex, world: World) -> Readings:
+        """Plan by the index's shard sizes. Raises StepError for too few photos for this number of processes."""
         train, validation = index.splits["train"].shards, index.splits["validation"].shards
-        share = assignment.Share(here.rank, here.size, recipe.workers, recipe.batch_size)
+        share = assignment.Share(world.rank, world.size, recipe.workers, recipe.batch_size)
         train_sizes, validation_sizes = ([shard.samples for shard in shards] for shards in (train, validation))
         plan = functools.partial(assignment.training_plan, train_sizes, share, recipe.seed)
         validation_plan = assignment.validation_plan(validation_sizes, share)
         plan(0)
-        mount = Mount(recipe.shards_location, container.training_channel("shards")) if recipe.shards_location else None
+        mount = (
+            Mount(recipe.shards_location, container.training_channel(SHARDS_CHANNEL))
+            if recipe.shards_location
+            else None
+        )
         return cls(
             Reading(train, index.classes, recipe.image_size, plan, shuffle_seed=recipe.seed, mount=mount),
             Reading(validation, index.classes, recipe.image_size, lambda _: validation_plan, mount=mount),
@@ -106,7 +111,7 @@ class Readings:
 
     @contextmanager
     def loaders(self, workers: int, *, pin_memory: bool) -> Iterator[Loaders]:
-        """Loaders of both, with their processes, while the block runs."""
+        """Loaders of both splits, with their processes, while the block runs."""
         train, validation = (
             Loader(reading, workers=min(workers, len(reading.plan(0).workers)), pin_memory=pin_memory)
             for reading in (self.train, self.validation)
@@ -116,7 +121,7 @@ class Readings:
 
     @property
     def steps(self) -> int:
-        """Training steps of an epoch, the same on all ranks and in all epochs."""
+        """Training steps per epoch, the same on all ranks and in all epochs."""
         return self.train.plan(0).steps
 
 
@@ -131,11 +136,11 @@ def build_trial(
     group: Group,
     interruption: Interruption,
 ) -> Trial:
-    """Put the network on the device and around it all that trains it. A collective: DDP spreads rank 0's weights."""
+    """Move the network to the device and set up its training. A collective: DDP distributes rank 0's weights."""
     device = precision.device
     if recipe.sync_batch_norm:
         if device.type != "cuda":
-            raise StepError("--sync-batch-norm wants GPUs; set training.sync_batch_norm to false")
+            raise StepError("--sync-batch-norm needs GPUs; set training.sync_batch_norm to false")
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     weights = class_weights(index.splits["train"].class_counts, index.classes, recipe.class_weighting)
@@ -152,7 +157,7 @@ def build_trial(
         steps=steps,
         checkpointed=time.monotonic(),
         average=WeightAverage(network, recipe.ema_decay) if recipe.ema_decay else None,
-        profiler=step_profiler(recipe.profile_steps, device, leads=group.world.leads),
+        profiler=step_profiler(recipe.profile_steps, device, is_leader=group.world.is_leader),
         gpu=GpuWatch(device),
     )
     return Trial(

@@ -1,4 +1,4 @@
-"""Validation, shared by all ranks: each judges its part, one sum joins them."""
+"""Validation on all ranks: each evaluates its part, and one sum combines the results."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from steps.contracts.artifact import Decision
 from steps.contracts.errors import StepError
 from steps.train.collectives import Group
 from steps.train.interruption import InterruptedTrainingError, Interruption
 from steps.train.precision import Precision
-from steps.train.recipe import Decision
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Of the whole split: mean cross entropy a photo (unweighted, so that trials compare), and what the counts say."""
+    """Metrics of the whole split. `loss` is the mean cross entropy per photo, unweighted so that trials compare."""
 
     loss: float
     accuracy: float
@@ -32,15 +32,15 @@ def decide(logits: Tensor, quantities: Tensor, decision: Decision) -> Tensor:
     if decision == "argmax":
         return logits.argmax(1)
     expected = logits.softmax(1) @ quantities
-    # A half goes to the larger quantity: of two nearest, the last.
+    # A half is rounded up: the last of two nearest quantities.
     distances = (expected[:, None] - quantities[None, :]).abs().flip(1)
     return quantities.numel() - 1 - distances.argmin(1)
 
 
 def summarise(confusion: Sequence[Sequence[int]], classes: Sequence[int], loss_sum: float) -> Validation:
-    """From the confusion matrix (rows: true class, columns: decision) and the sum of the losses.
+    """The metrics from the confusion matrix (rows: true class, columns: decision) and the sum of the losses.
 
-    A class without photos has no accuracy of its own and is left out of `per_class`.
+    A class without photos has no accuracy and is left out of `per_class`.
     """
     photos = sum(map(sum, confusion))
     squares = sum(
@@ -48,9 +48,9 @@ def summarise(confusion: Sequence[Sequence[int]], classes: Sequence[int], loss_s
         for true, row in enumerate(confusion)
         for predicted, number in enumerate(row)
     )
-    right = sum(row[true] for true, row in enumerate(confusion))
+    correct = sum(row[true] for true, row in enumerate(confusion))
     per_class = {classes[true]: row[true] / sum(row) for true, row in enumerate(confusion) if sum(row)}
-    return Validation(loss_sum / photos, right / photos, math.sqrt(squares / photos), per_class)
+    return Validation(loss_sum / photos, correct / photos, math.sqrt(squares / photos), per_class)
 
 
 def validate(
@@ -63,10 +63,10 @@ def validate(
     group: Group,
     interruption: Interruption,
 ) -> Validation:
-    """Judge the network on this rank's batches, and join the ranks' results.
+    """Evaluate the network on this rank's batches, and combine the ranks' results.
 
     Raises, on all ranks together, StepError when a shard of any rank is damaged or the loss is not finite, and
-    InterruptedTrainingError when a signal came to any.
+    InterruptedTrainingError when any rank received a signal.
     """
     device = precision.device
     quantities = torch.tensor(classes, dtype=torch.float32, device=device)

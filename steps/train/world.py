@@ -1,4 +1,4 @@
-"""Where this process stands among all, and what carries the messages between them; detected once, then passed in."""
+"""This process among all of the job, and the backend between them; detected once, then passed on."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from steps.contracts.errors import StepError
+from steps.contracts.names import SMDDP_INSTANCES
 from steps.runtime import container
 from steps.train.recipe import Backend
-
-# https://docs.aws.amazon.com/sagemaker/latest/dg/distributed-data-parallel-support.html
-SMDDP_INSTANCES = ("ml.p3dn.24xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge")
 
 # Rank, size, local rank, local size.
 _TORCHRUN_NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
@@ -34,11 +32,11 @@ class World:
 
     @classmethod
     def detect(cls, environ: Mapping[str, str] = os.environ) -> World:
-        """From mpirun's variables (SMDDP's launcher) or torchrun's; one process alone where there are none.
+        """Read mpirun's variables (SMDDP's launcher) or torchrun's; without them a single process.
 
         Raises StepError when they contradict each other.
         """
-        # mpirun's first: what SMDDP's launcher sets of torchrun's names beside them need not be all four.
+        # mpirun's first: SMDDP's launcher also sets some of torchrun's names.
         if "OMPI_COMM_WORLD_RANK" in environ:
             names: tuple[str, ...] = _MPI_NAMES
         elif "RANK" in environ:
@@ -56,22 +54,22 @@ class World:
     def threads(self, environ: Mapping[str, str] = os.environ) -> int:
         """CPU threads for this process: its share of the cores.
 
-        The toolkit counts an instance's cores in SM_NUM_CPUS. Where the ranks meet on the loopback interface, all of
-        them share this machine, whatever the launcher calls an instance. One thread too many a core costs more than
-        a factor: threads that wait for each other at the end of every operation do it busily.
+        The toolkit counts an instance's cores in SM_NUM_CPUS. Ranks that connect over the loopback interface share this
+        machine, also if the launcher counts several instances. Too many threads slow the training down by a large
+        factor, because they wait for each other actively at the end of every operation.
         """
         cores = int(environ.get("SM_NUM_CPUS") or len(os.sched_getaffinity(0)))
         sharing = self.size if environ.get("MASTER_ADDR") in _LOOPBACK else self.local_size
         return max(1, cores // sharing)
 
     @property
-    def leads(self) -> bool:
-        """Whether this is rank 0, the one that writes the model and the metrics."""
+    def is_leader(self) -> bool:
+        """Whether this is rank 0, which writes the model and the metrics."""
         return self.rank == 0
 
 
 class BackendChoice(NamedTuple):
-    """A torch.distributed backend, and why it is this one."""
+    """A torch.distributed backend, and the reason for it."""
 
     backend: Backend
     reason: str
@@ -80,32 +78,32 @@ class BackendChoice(NamedTuple):
 def choose_backend(
     requested: Backend, *, cuda: bool, instance_type: str, smddp_installed: bool, mpi: bool
 ) -> BackendChoice:
-    """The backend for what was requested on this machine. Raises StepError when the request cannot be met.
+    """The backend for the request on this machine. Raises StepError when the machine does not support it.
 
-    SMDDP's AllReduce, the operation that data-parallel training is made of, needs its mpirun launcher; torchrun
-    starts its AllGather only
+    SMDDP's AllReduce, the main operation of data-parallel training, needs its mpirun launcher; torchrun supports only
+    its AllGather
     (https://docs.aws.amazon.com/sagemaker/latest/dg/data-parallel-use-python-skd-api.html).
     """
     obstacle = _smddp_obstacle(instance_type, smddp_installed, mpi)
     if requested == "smddp" and obstacle:
         raise StepError(f"--backend smddp cannot run here: {obstacle}; set training.backend to auto")
     if requested == "nccl" and not cuda:
-        raise StepError("--backend nccl wants a GPU and this machine has none; set training.backend to auto or gloo")
+        raise StepError("--backend nccl needs a GPU and this machine has none; set training.backend to auto or gloo")
     if requested != "auto":
         return BackendChoice(requested, "requested")
     if not cuda:
         return BackendChoice("gloo", "no GPU here")
     if obstacle:
         return BackendChoice("nccl", f"GPUs, and no SMDDP: {obstacle}")
-    return BackendChoice("smddp", f"installed, and {instance_type} can run it")
+    return BackendChoice("smddp", f"installed, and {instance_type} supports it")
 
 
 def _smddp_obstacle(instance_type: str, installed: bool, mpi: bool) -> str:
     if instance_type not in SMDDP_INSTANCES:
         return f"it runs on {', '.join(SMDDP_INSTANCES)} and this is {instance_type or 'no SageMaker instance'}"
     if not installed:
-        return "smdistributed.dataparallel is not installed in this image (PyTorch 2.5.1 was the last that carries it)"
-    return "" if mpi else "torchrun started this process and SMDDP wants its own launcher, mpirun"
+        return "smdistributed.dataparallel is not installed in this image (the last image with it has PyTorch 2.5.1)"
+    return "" if mpi else "torchrun started this process and SMDDP needs its own launcher, mpirun"
 
 
 def launched_by_mpi(environ: Mapping[str, str] = os.environ) -> bool:
@@ -114,7 +112,7 @@ def launched_by_mpi(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def smddp_installed() -> bool:
-    """Whether this image carries SMDDP; looked up, not imported (its import wants its launcher)."""
+    """Whether this image contains SMDDP; without importing it, which needs its launcher."""
     try:
         return importlib.util.find_spec("smdistributed.dataparallel") is not None
     except ModuleNotFoundError:
@@ -122,7 +120,7 @@ def smddp_installed() -> bool:
 
 
 def instance_type() -> str:
-    """This instance's type from `resourceconfig.json`; empty where there is none."""
+    """This instance's type from `resourceconfig.json`; empty without that file."""
     path = container.base() / "input" / "config" / "resourceconfig.json"
     if not path.exists():
         return ""

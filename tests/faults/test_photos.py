@@ -127,7 +127,7 @@ def test_more_rejects_than_allowed_fail_and_name_the_reasons_and_leave_no_half_s
         job.add(f"gone-{number}", 1, [f"X{number}"], None)
         job.add(f"half-{number}", 1, [f"Y{number}"], jpeg(number)[:-300])
 
-    with pytest.raises(StepError, match=r"4 of 70 photos .* --maximum-rejects .*(missing-image|truncated) [1-4] \("):
+    with pytest.raises(StepError, match=r"4 of 70 photos .* --maximum-rejects: .*(missing-image|truncated) [1-4] \("):
         job.run("--maximum-rejects", "0.05")
     assert job.objects("out/shards") == {}
 
@@ -148,7 +148,7 @@ def test_an_empty_split_fails(job: Job):
     job.add("1", 1, ["A"], None)
     job.add("2", 2, ["B"], None)
 
-    with pytest.raises(StepError, match="no photo falls to the validation split"):
+    with pytest.raises(StepError, match="no photo is in the validation split"):
         job.run()
 
 

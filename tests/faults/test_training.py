@@ -119,7 +119,9 @@ def test_a_missing_shard_ends_every_rank_with_its_name(s3, bucket, tmp_path):
     s3.delete_object(Bucket=bucket, Key=key)
     status, log = train(tmp_path)
     assert status != 0
-    assert len([line for line in log.splitlines() if f"s3://{bucket}/{key}: there is no such shard" in line]) == 2, log
+    assert len([line for line in log.splitlines() if f"s3://{bucket}/{key}: the shard does not exist" in line]) == 2, (
+        log
+    )
     assert f"s3://{bucket}/{key}" in (tmp_path / "output" / "failure").read_text()
 
 
@@ -128,7 +130,7 @@ def test_one_shard_is_enough_for_all_ranks_and_their_loader_processes(s3, bucket
     status, log = train(tmp_path, "--workers", "4", "--epochs", "1")
     assert status == 0, log
     # 32 photos per rank in batches of 8.
-    assert "64 training photos in 1 shards, 4 steps an epoch" in log
+    assert "64 training photos in 1 shards, 4 steps per epoch" in log
 
 
 def test_too_few_photos_for_the_ranks_are_refused_on_every_rank_before_they_meet(s3, bucket, tmp_path):
@@ -159,13 +161,13 @@ def _stop(rank: int, port: int, answers) -> None:
     import torch
 
     from steps.train.collectives import process_group
-    from steps.train.early_stopping import stop_together
+    from steps.train.history import out_of_patience
     from steps.train.world import BackendChoice, World
 
     with process_group(World.detect(), BackendChoice("gloo", "test"), torch.device("cpu")) as group:
         # Rank 1 alone is out of patience.
         accuracies = [0.5, 0.4, 0.4] if rank == 1 else [0.3, 0.4, 0.5]
-        answers.put((rank, stop_together(group, accuracies, 2), stop_together(group, [0.1, 0.2], 2)))
+        answers.put((rank, *(group.any(out_of_patience(each, 2)) for each in (accuracies, [0.1, 0.2]))))
 
 
 def test_one_ranks_verdict_stops_all_ranks():

@@ -9,11 +9,12 @@ from __future__ import annotations
 import graphlib
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 from pipeline.aws.validation.references import References, step_references
-from pipeline.aws.validation.schema import check_structure
+from pipeline.aws.validation.schema import branches, check_structure
 from pipeline.aws.validation.shapes import Problem
 from pipeline.aws.validation.steps import Step, check_step
 
@@ -36,7 +37,11 @@ def validate_definition(definition: dict[str, Any]) -> list[Problem]:
     """
     if problems := list(check_structure(definition)) or list(_size(definition)):
         return problems
-    problems = list(_top(definition))
+    if definition["Version"] != VERSION:
+        problems.append(Problem("Version", f"must be {VERSION!r}, not {definition['Version']!r}"))
+    if not definition["Steps"]:
+        problems.append(Problem("Steps", "must have at least one step"))
+    problems += _parameters(definition.get("Parameters", []))
     steps = list(all_steps(definition["Steps"]))
     names = [step["Name"] for step in steps]
     for name in sorted({name for name in names if names.count(name) > 1}):
@@ -49,16 +54,14 @@ def validate_definition(definition: dict[str, Any]) -> list[Problem]:
         problems += references.check_all(value, f"PipelineExperimentConfig.{name}")
     for step in steps:
         problems += check_step(step, references)
-    return problems + list(_cycles(definition["Steps"]))
+    return problems + list(_cycles(steps))
 
 
 def all_steps(steps: list[Step]) -> Iterator[Step]:
     """The steps, including those in branches of conditions."""
     for step in steps:
         yield step
-        if step["Type"] == "Condition":
-            arguments = step.get("Arguments", {})
-            yield from all_steps(arguments.get("IfSteps", []) + arguments.get("ElseSteps", []))
+        yield from all_steps(branches(step))
 
 
 def _size(definition: dict[str, Any]) -> Iterator[Problem]:
@@ -80,14 +83,6 @@ def _size(definition: dict[str, Any]) -> Iterator[Problem]:
 
 def _characters(value: Any) -> int:
     return len(json.dumps(value, separators=(",", ":")))
-
-
-def _top(definition: dict[str, Any]) -> Iterator[Problem]:
-    if definition["Version"] != VERSION:
-        yield Problem("Version", f"must be {VERSION!r}, not {definition['Version']!r}")
-    if not definition["Steps"]:
-        yield Problem("Steps", "must have at least one step")
-    yield from _parameters(definition.get("Parameters", []))
 
 
 def _parameters(parameters: list[dict[str, Any]]) -> Iterator[Problem]:
@@ -129,19 +124,11 @@ def _is_of(value: Any, kind: str) -> bool:
 
 def _cycles(steps: list[Step]) -> Iterator[Problem]:
     """Steps that wait for each other. A step in a branch also waits for its condition."""
-    waits: dict[str, set[str]] = {}
-
-    def collect(inner: list[Step], condition: str | None) -> None:
-        for step in inner:
-            name = step["Name"]
-            waits.setdefault(name, set()).update(step_references(step))
-            if condition is not None:
-                waits[name].add(condition)
-            if step.get("Type") == "Condition":
-                arguments = step.get("Arguments", {})
-                collect(arguments.get("IfSteps", []) + arguments.get("ElseSteps", []), name)
-
-    collect(steps, None)
+    waits: defaultdict[str, set[str]] = defaultdict(set)
+    for step in steps:
+        waits[step["Name"]].update(step_references(step))
+        for inner in branches(step):
+            waits[inner["Name"]].add(step["Name"])
     try:
         graphlib.TopologicalSorter({name: sorted(targets & set(waits)) for name, targets in waits.items()}).prepare()
     except graphlib.CycleError as error:

@@ -10,15 +10,9 @@ from pipeline.aws.expressions import PATH_PART, references
 from pipeline.aws.validation.shapes import Problem, Shape, check, service_model
 
 EXECUTION = (
-    "PipelineName",
-    "PipelineArn",
-    "PipelineExecutionId",
-    "PipelineExecutionArn",
-    "StartDateTime",
-    "CurrentDateTime",
+    *("PipelineName", "PipelineArn", "PipelineExecutionId", "PipelineExecutionArn", "StartDateTime", "CurrentDateTime"),
     # Available in the arguments of the job's own step.
-    "TrainingJobName",
-    "ProcessingJobName",
+    *("TrainingJobName", "ProcessingJobName"),
 )
 # The operation whose answer has a step's properties, by type of step.
 _PROPERTIES = {
@@ -31,15 +25,6 @@ _PROPERTIES = {
     "EndpointConfig": "DescribeEndpointConfig",
     "Endpoint": "DescribeEndpoint",
 }
-# The types of parameters and properties that fit a shape.
-_FITS = {
-    "string": {"String"},
-    "integer": {"Integer"},
-    "long": {"Integer"},
-    "float": {"Float", "Integer"},
-    "double": {"Float", "Integer"},
-    "boolean": {"Boolean"},
-}
 _TYPE_OF_SHAPE = {
     "string": "String",
     "integer": "Integer",
@@ -48,6 +33,8 @@ _TYPE_OF_SHAPE = {
     "double": "Float",
     "boolean": "Boolean",
 }
+# The types of parameters and properties that fit a shape.
+_FITS = {shape: {"Float", "Integer"} if kind == "Float" else {kind} for shape, kind in _TYPE_OF_SHAPE.items()}
 
 
 def step_references(step: dict[str, Any]) -> Iterator[str]:
@@ -95,10 +82,8 @@ class References:
         parameter = self._parameters.get(str(value.get("Get")).removeprefix("Parameters."))
         if parameter is None:
             return []
-        values = [
-            *parameter.get("EnumValues", []),
-            *([parameter["DefaultValue"]] if "DefaultValue" in parameter else []),
-        ]
+        default = [parameter["DefaultValue"]] if "DefaultValue" in parameter else []
+        values = [*parameter.get("EnumValues", []), *default]
         return [content for number, content in enumerate(values) if content not in values[:number]]
 
     def values(self, value: Any) -> list[str]:
@@ -152,9 +137,8 @@ class References:
             return str(self._parameters[rest]["Type"])
         if scope == "Execution":
             if rest not in EXECUTION:
-                problems.append(
-                    Problem(path, f"there is no execution variable {rest!r}; there are {', '.join(EXECUTION)}")
-                )
+                names = ", ".join(EXECUTION)
+                problems.append(Problem(path, f"there is no execution variable {rest!r}; there are {names}"))
             return "String"
         if scope == "Steps":
             name = re.split(r"[.\[]", rest)[0]
@@ -170,9 +154,7 @@ class References:
         """The type of a step's property, which must be in its description."""
         kind = step.get("Type")
         if kind == "Lambda":
-            declared = {
-                output.get("OutputName"): output.get("OutputType") for output in step.get("OutputParameters", [])
-            }
+            declared = {output["OutputName"]: output["OutputType"] for output in step.get("OutputParameters", [])}
             match = re.fullmatch(r"\.OutputParameters\['([^']+)'\]", rest)
             if match is None or match[1] not in declared:
                 problems.append(Problem(path, f"{what}: the step has no such output"))
@@ -180,11 +162,9 @@ class References:
             return str(declared[match[1]])
         if kind not in _PROPERTIES or rest.startswith(".PropertyFiles."):
             return None
-        shape = service_model("sagemaker").operation_model(_PROPERTIES[kind]).output_shape
-        if kind == "Tuning" and rest.startswith(".TrainingJobSummaries"):
-            shape = (
-                service_model("sagemaker").operation_model("ListTrainingJobsForHyperParameterTuningJob").output_shape
-            )
+        summaries = kind == "Tuning" and rest.startswith(".TrainingJobSummaries")
+        operation = "ListTrainingJobsForHyperParameterTuningJob" if summaries else _PROPERTIES[kind]
+        shape = service_model("sagemaker").operation_model(operation).output_shape
         position = 0
         while position < len(rest):
             match = PATH_PART.match(rest, position)
@@ -203,23 +183,21 @@ class References:
     def _json_get(self, content: Any, path: str, problems: list[Problem]) -> None:
         match content:
             case {"PropertyFile": {"Get": str(target)}, "Path": str()}:
-                self._property_file(target, path, problems)
+                problems += self._property_file(target, path)
             case {"S3Uri": uri, "Path": str()}:
                 problems += self.check_all(uri, path)
             case _:
                 needed = "PropertyFile {Get: Steps.STEP.PropertyFiles.NAME} and Path"
                 problems.append(Problem(path, f"Std:JsonGet needs {needed}"))
 
-    def _property_file(self, target: str, path: str, problems: list[Problem]) -> None:
+    def _property_file(self, target: str, path: str) -> Iterator[Problem]:
         match = re.fullmatch(r"Steps\.([^.]+)\.PropertyFiles\.([^.]+)", target)
         if match is None:
-            problems.append(Problem(path, f"Get {target!r}: must be Steps.STEP.PropertyFiles.NAME"))
-            return
-        step = self.steps.get(match[1])
-        if step is None:
-            problems.append(Problem(path, f"there is no step {match[1]!r}"))
+            yield Problem(path, f"Get {target!r}: must be Steps.STEP.PropertyFiles.NAME")
+        elif (step := self.steps.get(match[1])) is None:
+            yield Problem(path, f"there is no step {match[1]!r}")
         elif match[2] not in {file["PropertyFileName"] for file in step.get("PropertyFiles", [])}:
-            problems.append(Problem(path, f"step {match[1]} has no property file {match[2]!r}"))
+            yield Problem(path, f"step {match[1]} has no property file {match[2]!r}")
 
 
 def _following(shape: Shape, part: re.Match[str]) -> Shape | None:
@@ -236,14 +214,9 @@ def output_names(step: dict[str, Any]) -> frozenset[str]:
     """Names of a processing step's outputs. Names that are no text are problems by the service's model."""
     match step:
         case {"Arguments": {"ProcessingOutputConfig": {"Outputs": [*outputs]}}}:
-            return frozenset(name for output in outputs if isinstance(output, dict) for name in _texts(output))
+            names = [output.get("OutputName") for output in outputs if isinstance(output, dict)]
+            return frozenset(name for name in names if isinstance(name, str))
     return frozenset()
-
-
-def _texts(output: dict[str, Any]) -> Iterator[str]:
-    name = output.get("OutputName")
-    if isinstance(name, str):
-        yield name
 
 
 def _shown(value: dict[str, Any]) -> str:

@@ -14,11 +14,13 @@ from typing import Any
 from pipeline.aws.validation.shapes import Problem, Shape, check
 
 
-def _structure(required: str = "", **members: str) -> dict[str, Any]:
+def _structure(members: str) -> dict[str, Any]:
+    """A structure with members `Name:Shape`; an exclamation mark after the shape means that the member is required."""
+    shapes = dict(member.split(":") for member in members.split())
     return {
         "type": "structure",
-        "required": required.split(),
-        "members": {name: {"shape": shape} for name, shape in members.items()},
+        "required": [name for name, shape in shapes.items() if shape.endswith("!")],
+        "members": {name: {"shape": shape.removesuffix("!")} for name, shape in shapes.items()},
     }
 
 
@@ -26,12 +28,6 @@ def _list(member: str) -> dict[str, Any]:
     return {"type": "list", "member": {"shape": member}}
 
 
-# Members of some types of step only: Lambda, Callback, EMR, and the checks of data and models.
-_OTHER_MEMBERS = (
-    *("FunctionArn", "SqsQueueUrl", "ClusterId", "ClusterConfig", "ExecutionRoleArn", "CheckType"),
-    *("ModelPackageGroupName", "SkipCheck", "FailOnViolation", "RegisterNewBaseline"),
-    *("SuppliedBaselineStatistics", "SuppliedBaselineConstraints"),
-)
 _SHAPES: dict[str, dict[str, Any]] = {
     "String": {"type": "string"},
     "Boolean": {"type": "boolean"},
@@ -42,61 +38,38 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "Strings": _list("String"),
     "Values": _list("JSON"),
     "Definition": _structure(
-        "Version Steps",
-        Version="String",
-        Metadata="Object",
-        Parameters="Parameters",
-        PipelineExperimentConfig="ExperimentConfig",
-        MlflowConfig="Object",
-        Steps="Steps",
+        "Version:String! Metadata:Object Parameters:Parameters PipelineExperimentConfig:ExperimentConfig"
+        " MlflowConfig:Object Steps:Steps!"
     ),
     "Parameters": _list("Parameter"),
-    "Parameter": _structure("Name Type", Name="String", Type="String", DefaultValue="JSON", EnumValues="Values"),
-    "ExperimentConfig": _structure(ExperimentName="JSON", TrialName="JSON"),
+    "Parameter": _structure("Name:String! Type:String! DefaultValue:JSON EnumValues:Values"),
+    "ExperimentConfig": _structure("ExperimentName:JSON TrialName:JSON"),
     "Steps": _list("Step"),
     "Step": _structure(
-        "Name Type",
-        Name="String",
-        Type="String",
-        DisplayName="String",
-        Description="String",
-        Arguments="Object",
-        DependsOn="Strings",
-        CacheConfig="CacheConfig",
-        RetryPolicies="RetryPolicies",
-        PropertyFiles="PropertyFiles",
-        OutputParameters="OutputParameters",
-        **dict.fromkeys(_OTHER_MEMBERS, "JSON"),
+        "Name:String! Type:String! DisplayName:String Description:String Arguments:Object DependsOn:Strings"
+        " CacheConfig:CacheConfig RetryPolicies:RetryPolicies PropertyFiles:PropertyFiles"
+        " OutputParameters:OutputParameters"
+        # Members of some types of step only: Lambda, Callback, EMR, and the checks of data and models.
+        " FunctionArn:JSON SqsQueueUrl:JSON ClusterId:JSON ClusterConfig:JSON ExecutionRoleArn:JSON CheckType:JSON"
+        " ModelPackageGroupName:JSON SkipCheck:JSON FailOnViolation:JSON RegisterNewBaseline:JSON"
+        " SuppliedBaselineStatistics:JSON SuppliedBaselineConstraints:JSON"
     ),
-    "CacheConfig": _structure("Enabled", Enabled="Boolean", ExpireAfter="String"),
+    "CacheConfig": _structure("Enabled:Boolean! ExpireAfter:String"),
     "RetryPolicies": _list("RetryPolicy"),
     "RetryPolicy": _structure(
-        "ExceptionType",
-        ExceptionType="Strings",
-        IntervalSeconds="Integer",
-        BackoffRate="Float",
-        MaxAttempts="Integer",
-        ExpireAfterMin="Integer",
+        "ExceptionType:Strings! IntervalSeconds:Integer BackoffRate:Float MaxAttempts:Integer ExpireAfterMin:Integer"
     ),
     "PropertyFiles": _list("PropertyFile"),
-    "PropertyFile": _structure(
-        "PropertyFileName OutputName FilePath", PropertyFileName="String", OutputName="String", FilePath="String"
-    ),
+    "PropertyFile": _structure("PropertyFileName:String! OutputName:String! FilePath:String!"),
     "OutputParameters": _list("OutputParameter"),
-    "OutputParameter": _structure("OutputName OutputType", OutputName="String", OutputType="String"),
-    "ConditionArguments": _structure("Conditions", Conditions="Conditions", IfSteps="Steps", ElseSteps="Steps"),
+    "OutputParameter": _structure("OutputName:String! OutputType:String!"),
+    "ConditionArguments": _structure("Conditions:Conditions! IfSteps:Steps ElseSteps:Steps"),
     "Conditions": _list("Condition"),
     "Condition": _structure(
-        "Type",
-        Type="String",
-        LeftValue="JSON",
-        RightValue="JSON",
-        QueryValue="JSON",
-        Values="Values",
-        Expression="Condition",
-        Conditions="Conditions",
+        "Type:String! LeftValue:JSON RightValue:JSON QueryValue:JSON Values:Values Expression:Condition"
+        " Conditions:Conditions"
     ),
-    "FailArguments": _structure(ErrorMessage="JSON"),
+    "FailArguments": _structure("ErrorMessage:JSON"),
 }
 _ARGUMENTS = {"Condition": "ConditionArguments", "Fail": "FailArguments"}
 
@@ -114,18 +87,18 @@ def check_structure(definition: Any) -> Iterator[Problem]:
     A definition without problems can be read without checks of types: objects are dicts, names are text.
     """
     problems = list(check(definition, _shape("Definition"), ""))
-    yield from problems
-    if not problems:
-        yield from _steps(definition["Steps"])
+    yield from problems or _steps(definition["Steps"])
+
+
+def branches(step: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps in the branches of a condition; empty for other steps."""
+    arguments = step.get("Arguments", {}) if step["Type"] == "Condition" else {}
+    return [*arguments.get("IfSteps", []), *arguments.get("ElseSteps", [])]
 
 
 def _steps(steps: list[dict[str, Any]]) -> Iterator[Problem]:
     for step in steps:
-        shape = _ARGUMENTS.get(step["Type"])
-        if shape is None:
-            continue
-        arguments = step.get("Arguments", {})
-        problems = list(check(arguments, _shape(shape), f"step {step['Name']}"))
-        yield from problems
-        if not problems:
-            yield from _steps(arguments.get("IfSteps", []) + arguments.get("ElseSteps", []))
+        if step["Type"] in _ARGUMENTS:
+            shape = _shape(_ARGUMENTS[step["Type"]])
+            problems = list(check(step.get("Arguments", {}), shape, f"step {step['Name']}"))
+            yield from problems or _steps(branches(step))

@@ -167,9 +167,8 @@ def _member(path: str, name: object) -> str:
 
 
 def _article(kind: str) -> str:
-    return {"integer": "a whole number", "long": "a whole number", "string": "text", "boolean": "true or false"}.get(
-        kind, f"a {kind}"
-    )
+    names = {"integer": "a whole number", "long": "a whole number", "string": "text", "boolean": "true or false"}
+    return names.get(kind, f"a {kind}")
 
 
 def _shown(value: Any) -> str:

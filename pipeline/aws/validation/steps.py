@@ -28,11 +28,11 @@ REQUESTS = {
     "Endpoint": ("CreateEndpoint", "EndpointName"),
 }
 # The members with a step's instances and their volumes' key.
-_RESOURCES: dict[str, tuple[tuple[str, ...], ...]] = {
-    "Processing": (("ProcessingResources", "ClusterConfig"),),
-    "Training": (("ResourceConfig",),),
-    "Tuning": (("TrainingJobDefinition", "ResourceConfig"),),
-    "Transform": (("TransformResources",),),
+_RESOURCES = {
+    "Processing": ("ProcessingResources", "ClusterConfig"),
+    "Training": ("ResourceConfig",),
+    "Tuning": ("TrainingJobDefinition", "ResourceConfig"),
+    "Transform": ("TransformResources",),
 }
 OTHER_TYPES = ("Condition", "Fail", "Lambda", "Callback", "QualityCheck", "ClarifyCheck", "EMR")
 COMPARISONS = ("Equals", "GreaterThan", "GreaterThanOrEqualTo", "LessThan", "LessThanOrEqualTo")
@@ -40,11 +40,8 @@ CONDITIONS = (*COMPARISONS, "In", "Not", "Or")
 # https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
 RETRIED_TYPES = ("Processing", "Training", "Tuning", "AutoML", "Model", "RegisterModel", "Transform")
 EXCEPTIONS = (
-    "Step.SERVICE_FAULT",
-    "Step.THROTTLING",
-    "SageMaker.JOB_INTERNAL_ERROR",
-    "SageMaker.CAPACITY_ERROR",
-    "SageMaker.RESOURCE_LIMIT",
+    *("Step.SERVICE_FAULT", "Step.THROTTLING"),
+    *("SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR", "SageMaker.RESOURCE_LIMIT"),
 )
 _STEP_NAME = re.compile(r"[A-Za-z0-9\-_]{1,64}")
 _DURATION = re.compile(r"P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?")
@@ -90,15 +87,14 @@ def _volume_key(kind: str, arguments: dict[str, Any], path: str, references: Ref
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
     """
-    for place in _RESOURCES.get(kind, ()):
-        resources: Any = arguments
-        for member in place:
-            resources = resources.get(member) if isinstance(resources, dict) else None
-        if not isinstance(resources, dict) or "VolumeKmsKeyId" not in resources:
-            continue
+    place = _RESOURCES.get(kind, ())
+    resources: Any = arguments
+    for member in place:
+        resources = resources.get(member) if isinstance(resources, dict) else None
+    if place and isinstance(resources, dict) and "VolumeKmsKeyId" in resources:
+        where = ".".join((path, *place, "VolumeKmsKeyId"))
         for instance_type in references.values(resources.get("InstanceType")):
             if instances.has_own_disks(instance_type):
-                where = ".".join((path, *place, "VolumeKmsKeyId"))
                 yield Problem(where, f"{instance_type} has disks of its own, for which SageMaker accepts no key")
 
 
@@ -147,10 +143,8 @@ def _lambda(step: Step, path: str, references: References) -> Iterator[Problem]:
         yield from references.check_flat(value, f"{path}.Arguments.{name}", "a Lambda step accepts")
     for output in step.get("OutputParameters", []):
         if output["OutputType"] not in ("String", "Integer", "Float", "Boolean"):
-            yield Problem(
-                f"{path}.OutputParameters",
-                f"{output['OutputName']}: type {output['OutputType']!r} is none of String, Integer, Float, Boolean",
-            )
+            message = f"type {output['OutputType']!r} is none of String, Integer, Float, Boolean"
+            yield Problem(f"{path}.OutputParameters", f"{output['OutputName']}: {message}")
 
 
 def _cache(step: Step, path: str) -> Iterator[Problem]:
@@ -187,7 +181,5 @@ def _property_files(step: Step, path: str) -> Iterator[Problem]:
     outputs = output_names(step)
     for file in step.get("PropertyFiles", []):
         if file["OutputName"] not in outputs:
-            names = ", ".join(sorted(outputs)) or "none"
-            yield Problem(
-                f"{path}.PropertyFiles", f"the step has no output {file['OutputName']!r}; its outputs: {names}"
-            )
+            names, where = ", ".join(sorted(outputs)) or "none", f"{path}.PropertyFiles"
+            yield Problem(where, f"the step has no output {file['OutputName']!r}; its outputs: {names}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.text import Text
 
 from pipeline.account.events import Change, Event, message_of
-from pipeline.cli.tables import simple_table
+from pipeline.cli.output import show
+from pipeline.cli.tables import Column, Facts, Table
 from pipeline.operations.account.bootstrap import BootstrapPlan, BootstrapResult
 from pipeline.operations.account.teardown import RetainedData, StackResource, Teardown, erased
 from pipeline.settings import Settings
@@ -40,12 +41,11 @@ def show_plan(settings: Settings, plan: BootstrapPlan) -> None:
         console.print(f"{title} outputs only, no resource", highlight=False)
         return
     console.print(title, highlight=False)
-    table = simple_table("", "resource", "type", "")
-    table.columns[2].no_wrap = True
+    table = Table("", "resource", "type", Column("", priority=0))
     for change in plan.changes:
         word, style = _action(change)
         table.add_row(Text(word, style=style), change.resource, change.kind, _note(change))
-    console.print(table, highlight=False)
+    show(table)
     if any(change.action == "Import" for change in plan.changes):
         line = "imported resources exist in the account and keep their content; the named properties are set"
         console.print(line, highlight=False)
@@ -111,11 +111,7 @@ def show_result(result: BootstrapResult) -> None:
     """The change that was made, with the stack's outputs."""
     console = Console()
     console.print(f"{result.change}: {result.stack}", highlight=False)
-    table = simple_table("", "")
-    table.show_header = False
-    for name, value in result.outputs.items():
-        table.add_row(Text(name, style="dim"), value)
-    console.print(table, highlight=False)
+    show(Facts(result.outputs.items()))
 
 
 def show_teardown(settings: Settings, plan: Teardown, *, data: bool) -> None:
@@ -125,7 +121,7 @@ def show_teardown(settings: Settings, plan: Teardown, *, data: bool) -> None:
         console.print("there is no stack to delete", highlight=False)
     elif deleted := [resource for resource in plan.resources if not resource.retained]:
         console.print(f"deleted with the stack {plan.stack}:", highlight=False)
-        console.print(_resource_table(deleted), highlight=False)
+        show(_resource_table(deleted))
     else:
         console.print(f"the stack {plan.stack} ({plan.status}) has no resource to delete", highlight=False)
     if plan.unchecked:
@@ -158,9 +154,8 @@ def _others(data: RetainedData) -> str:
     return f"{data.bucket} contains other objects, such as {data.others}: they and the bucket are retained"
 
 
-def _resource_table(resources: list[StackResource]) -> RenderableType:
-    table = simple_table("resource", "type", "name")
-    table.columns[1].no_wrap = True
+def _resource_table(resources: list[StackResource]) -> Table:
+    table = Table("resource", "type", Column("name", priority=0))
     for resource in resources:
         # The last part of an ARN or URL distinguishes it.
         table.add_row(resource.resource, resource.kind, resource.physical.rsplit("/", 1)[-1].rsplit(":", 1)[-1])

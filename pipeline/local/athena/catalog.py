@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.aws.pages import items
 from pipeline.aws.responses import exists
 from pipeline.local.athena.serdes import ION, PARQUET
 from pipeline.local.athena.statements import QueryError, TableName
@@ -48,8 +49,7 @@ class Catalog:
 
     def databases(self) -> list[str]:
         """All databases, by name."""
-        pages = self._glue.get_paginator("get_databases").paginate()
-        return sorted(database["Name"] for page in pages for database in page["DatabaseList"])
+        return sorted(item["Name"] for item in items(self._glue.get_paginator("get_databases"), "DatabaseList"))
 
     def has_database(self, name: str) -> bool:
         """Whether the database exists."""
@@ -69,8 +69,8 @@ class Catalog:
     def tables(self, database: str) -> list[str]:
         """The tables of a database, by name."""
         self._require_database(database)
-        pages = self._glue.get_paginator("get_tables").paginate(DatabaseName=database)
-        return sorted(table["Name"] for page in pages for table in page["TableList"])
+        paginator = self._glue.get_paginator("get_tables")
+        return sorted(table["Name"] for table in items(paginator, "TableList", DatabaseName=database))
 
     def find(self, name: TableName) -> Table | None:
         """The table, or None."""
@@ -104,29 +104,25 @@ class Catalog:
     def create(self, table: Table) -> None:
         """Register a table. Raises QueryError if the database is missing or the name is taken."""
         self._require_database(str(table.name.database))
-        formats = _FORMATS.get(table.serde, _TEXT_FORMATS)
+        input_format, output_format = _FORMATS.get(table.serde, _TEXT_FORMATS)
+        storage = {
+            "Columns": _columns(table.columns),
+            "Location": table.location,
+            "InputFormat": input_format,
+            "OutputFormat": output_format,
+            "BucketColumns": list(table.bucket_columns),
+            "NumberOfBuckets": table.buckets,
+            "SerdeInfo": {"SerializationLibrary": table.serde, "Parameters": table.serde_parameters},
+        }
+        request = {
+            "Name": table.name.name,
+            "TableType": "EXTERNAL_TABLE",
+            "Parameters": {"EXTERNAL": "TRUE", **table.properties},
+            "PartitionKeys": _columns(table.partition_columns),
+            "StorageDescriptor": storage,
+        }
         try:
-            self._glue.create_table(
-                DatabaseName=table.name.database,
-                TableInput={
-                    "Name": table.name.name,
-                    "TableType": "EXTERNAL_TABLE",
-                    "Parameters": {"EXTERNAL": "TRUE", **table.properties},
-                    "PartitionKeys": _columns(table.partition_columns),
-                    "StorageDescriptor": {
-                        "Columns": _columns(table.columns),
-                        "Location": table.location,
-                        "InputFormat": formats[0],
-                        "OutputFormat": formats[1],
-                        "BucketColumns": list(table.bucket_columns),
-                        "NumberOfBuckets": table.buckets,
-                        "SerdeInfo": {
-                            "SerializationLibrary": table.serde,
-                            "Parameters": table.serde_parameters,
-                        },
-                    },
-                },
-            )
+            self._glue.create_table(DatabaseName=table.name.database, TableInput=request)
         except self._glue.exceptions.AlreadyExistsException:
             raise QueryError(f"TABLE_ALREADY_EXISTS: Table '{table.name.name}' already exists") from None
 

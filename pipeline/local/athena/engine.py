@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from urllib.parse import urlsplit
 
@@ -30,16 +30,13 @@ _BUCKET = '"$bucket"'
 # All file systems but S3's: local files, plain URLs, Hugging Face.
 _DISABLED = "LocalFileSystem,HTTPFileSystem,HuggingFaceFileSystem"
 
-_REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (duckdb.BinderException, "SYNTAX_ERROR"),
-    (duckdb.ParserException, "SYNTAX_ERROR"),
-    (duckdb.CatalogException, "SYNTAX_ERROR"),
-    (duckdb.PermissionException, "PERMISSION_DENIED"),
-    (duckdb.ConversionException, "INVALID_CAST_ARGUMENT"),
-    (duckdb.OutOfRangeException, "NUMERIC_VALUE_OUT_OF_RANGE"),
-    (duckdb.HTTPException, "HIVE_CANNOT_OPEN_SPLIT"),
-    (duckdb.IOException, "HIVE_CANNOT_OPEN_SPLIT"),
-    (duckdb.OutOfMemoryException, "EXCEEDED_LOCAL_MEMORY_LIMIT"),
+_REASONS: tuple[tuple[str, tuple[type[Exception], ...]], ...] = (
+    ("SYNTAX_ERROR", (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException)),
+    ("PERMISSION_DENIED", (duckdb.PermissionException,)),
+    ("INVALID_CAST_ARGUMENT", (duckdb.ConversionException,)),
+    ("NUMERIC_VALUE_OUT_OF_RANGE", (duckdb.OutOfRangeException,)),
+    ("HIVE_CANNOT_OPEN_SPLIT", (duckdb.HTTPException, duckdb.IOException)),
+    ("EXCEEDED_LOCAL_MEMORY_LIMIT", (duckdb.OutOfMemoryException,)),
 )
 _MISSING_COLUMN = re.compile(r'Referenced column "([^"]+)" not found')
 
@@ -131,32 +128,27 @@ class Session:
         A row's bucket is chosen by DuckDB's hash, not Hive's. Raises QueryError for more writers than Athena opens.
         """
         if not export.partitioned_by and not export.bucketed_by:
-            return self._copy(self._with_athena_columns(sql), f"{as_folder(export.location)}{name}_0", export)
+            return self._copy(self._with_athena_columns(sql), export, f"{name}_0")
         # Buckets and the number of partitions both need all rows; the query runs once.
         self._execute(f"CREATE TABLE exported AS {self._with_athena_columns(sql)}")
         if export.bucketed_by:
             self._execute(f"ALTER TABLE exported ADD COLUMN {_BUCKET} INTEGER")
-            columns = ", ".join(_quoted(column) for column in export.bucketed_by)
-            self._execute(f"UPDATE exported SET {_BUCKET} = hash({columns}) % {export.bucket_count}")  # noqa: S608
+            value = f"hash({_listed(export.bucketed_by)}) % {export.bucket_count}"
+            self._execute(f"UPDATE exported SET {_BUCKET} = {value}")  # noqa: S608
         self._limit_writers(export)
         if not export.bucketed_by:
-            return self._copy("FROM exported", as_folder(export.location).rstrip("/"), export, pattern=f"{name}_{{i}}")
+            return self._copy("FROM exported", export, name)
         rows = 0
         buckets = self._execute(f"SELECT DISTINCT {_BUCKET} FROM exported ORDER BY 1").fetchall()  # noqa: S608
         for (bucket,) in buckets:
             # https://docs.aws.amazon.com/athena/latest/ug/ctas-partitioning-and-bucketing-what-is-bucketing.html
             # "The bucket that a file belongs to is encoded in the file name."
-            file = f"{name}_bucket-{bucket:05d}"
             select = f"SELECT * EXCLUDE ({_BUCKET}) FROM exported WHERE {_BUCKET} = {bucket}"  # noqa: S608
-            if export.partitioned_by:
-                target = as_folder(export.location).rstrip("/")
-                rows += self._copy(select, target, export, pattern=f"{file}_{{i}}")
-            else:
-                rows += self._copy(select, as_folder(export.location) + file, export)
+            rows += self._copy(select, export, f"{name}_bucket-{bucket:05d}")
         return rows
 
     def _limit_writers(self, export: Export) -> None:
-        columns = ", ".join(_quoted(column) for column in export.partitioned_by) or "1"
+        columns = _listed(export.partitioned_by) or "1"
         distinct = f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM exported)"  # noqa: S608
         row = self._execute(distinct).fetchone()
         assert row is not None
@@ -165,11 +157,13 @@ class Session:
                 f"HIVE_TOO_MANY_OPEN_PARTITIONS: Exceeded limit of {MOST_WRITERS} open writers for partitions/buckets"
             )
 
-    def _copy(self, query: str, target: str, export: Export, pattern: str = "") -> int:
-        options = ["FORMAT parquet", f"COMPRESSION {export.compression}"]
+    def _copy(self, query: str, export: Export, file: str) -> int:
+        """Write to the object `file`, or with partitions to `file_N` in each. Returns the number of rows."""
+        target, options = as_folder(export.location) + file, ["FORMAT parquet", f"COMPRESSION {export.compression}"]
         if export.partitioned_by:
-            columns = ", ".join(_quoted(column) for column in export.partitioned_by)
-            options += [f"PARTITION_BY ({columns})", "OVERWRITE_OR_IGNORE", f"FILENAME_PATTERN '{pattern}'"]
+            target = as_folder(export.location).rstrip("/")
+            options += [f"PARTITION_BY ({_listed(export.partitioned_by)})", "OVERWRITE_OR_IGNORE"]
+            options += [f"FILENAME_PATTERN '{file}_{{i}}'"]
         row = self._execute(f"COPY ({query}) TO {_text(target)} ({', '.join(options)})").fetchone()
         assert row is not None
         return int(row[0])
@@ -211,16 +205,15 @@ class Session:
 def failure(error: duckdb.Error) -> QueryError:
     """The reason of a failed query, with Athena's name for it if there is one."""
     message = str(error).split("\n\n")[0].replace("\n", " ")
-    missing = _MISSING_COLUMN.search(message)
-    if missing:
+    if missing := _MISSING_COLUMN.search(message):
         return QueryError(f"COLUMN_NOT_FOUND: Column '{missing[1]}' cannot be resolved")
-    name = next((name for kind, name in _REASONS if isinstance(error, kind)), "GENERIC_INTERNAL_ERROR")
+    name = next((name for name, kinds in _REASONS if isinstance(error, kinds)), "GENERIC_INTERNAL_ERROR")
     return QueryError(f"{name}: {message}")
 
 
 def _parquet_query(table: Table, uris: list[str]) -> str:
     columns = [
-        f"CAST({_quoted(name)} AS {_duckdb_type(kind)}) AS {_quoted(name)}"
+        f"CAST({_quoted(name)} AS {exp.DataType.build(kind, dialect='hive').sql('duckdb')}) AS {_quoted(name)}"
         for name, kind in {**table.columns, **table.partition_columns}.items()
     ]
     files = ", ".join(_text(uri) for uri in uris)
@@ -229,12 +222,12 @@ def _parquet_query(table: Table, uris: list[str]) -> str:
     return f'SELECT {", ".join(columns)}, "{PATH_COLUMN}" FROM {source}'  # noqa: S608  # every part is quoted
 
 
-def _duckdb_type(kind: str) -> str:
-    return exp.DataType.build(kind, dialect="hive").sql("duckdb")
-
-
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(_quoted, names))
 
 
 def _text(value: str) -> str:

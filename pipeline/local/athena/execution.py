@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -60,11 +60,11 @@ class Executor:
                 return self._create_table_as(statement, job, watch)
             case statements.Unload():
                 return self._unload(statement, job, watch)
-        names, lines = self._catalog_statement(statement, job)
-        return self._text_result(job, names, lines)
+            case _:
+                return self._catalog_statement(statement, job)
 
-    def _catalog_statement(self, statement: Statement, job: QueryJob) -> tuple[list[str], list[str]]:
-        """Column names and lines of a statement that uses the catalog only."""
+    def _catalog_statement(self, statement: Statement, job: QueryJob) -> Outcome:
+        """Execute a statement that uses the catalog only."""
         names: list[str] = []
         lines: list[str] = []
         match statement:
@@ -83,23 +83,19 @@ class Executor:
                 names, lines = ["col_name", "data_type", "comment"], self._description(statement, job)
             case _:
                 raise AssertionError(f"no way to run {type(statement).__name__}")
-        return names, lines
+        # The result of DDL and utility statements is a text file.
+        location = f"{job.output_folder}{job.id}.txt"
+        self._storage.put(location, "".join(f"{line}\n" for line in lines).encode())
+        columns = [{"Name": name, "Label": name, "Type": "string", "Precision": 0, "Scale": 0} for name in names]
+        return Outcome(location, columns=columns)
 
     def _create_external_table(self, statement: statements.CreateExternalTable, job: QueryJob) -> None:
         name = statement.table.within(job.database)
         location_of(statement.location)  # raises for a malformed one
         if statement.if_not_exists and self._catalog.find(name) is not None:
             return
-        self._catalog.create(
-            Table(
-                name,
-                statement.columns,
-                statement.location,
-                statement.serde,
-                statement.serde_parameters,
-                statement.properties,
-            )
-        )
+        storage = (statement.location, statement.serde, statement.serde_parameters, statement.properties)
+        self._catalog.create(Table(name, statement.columns, *storage))
 
     def _description(self, statement: statements.DescribeTable, job: QueryJob) -> list[str]:
         table = self._catalog.get(statement.table.within(job.database))
@@ -108,17 +104,9 @@ class Executor:
         columns = [_described(*column) for column in table.columns.items()]
         return columns + partitions + (heading + partitions if partitions else [])
 
-    def _text_result(self, job: QueryJob, names: list[str], lines: list[str]) -> Outcome:
-        """The result of DDL and utility statements: a text file."""
-        location = f"{job.output_folder}{job.id}.txt"
-        self._storage.put(location, "".join(f"{line}\n" for line in lines).encode())
-        columns = [{"Name": name, "Label": name, "Type": "string", "Precision": 0, "Scale": 0} for name in names]
-        return Outcome(location, columns=columns)
-
     def _select(self, statement: statements.Select, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
         location = f"{job.output_folder}{job.id}.csv"
-        with closing(self._session(watch)) as session:
-            sql, scanned = self._prepare(session, statement.query, job)
+        with self._session(statement.query, job, watch) as (session, sql, scanned):
             try:
                 file, columns = results.write_csv(session.rows(sql))
             except duckdb.Error as error:
@@ -146,8 +134,7 @@ class Executor:
                 return outcome
             raise QueryError(f"TABLE_ALREADY_EXISTS: Table '{name.name}' already exists")
         _require_column_names(statement.query)
-        with closing(self._session(watch)) as session:
-            sql, outcome.bytes_scanned = self._prepare(session, statement.query, job)
+        with self._session(statement.query, job, watch) as (session, sql, outcome.bytes_scanned):
             table = _created(name, session.describe(sql), export)
             if statement.with_data:
                 self._export(session, sql, export, outcome)
@@ -158,24 +145,23 @@ class Executor:
 
     def _unload(self, statement: statements.Unload, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
         outcome = Outcome(f"{job.output_folder}{job.id}")
-        with closing(self._session(watch)) as session:
-            sql, outcome.bytes_scanned = self._prepare(session, statement.query, job)
+        with self._session(statement.query, job, watch) as (session, sql, outcome.bytes_scanned):
             self._export(session, sql, statement.export, outcome)
         return outcome
 
-    def _session(self, watch: Callable[[Session], None]) -> Session:
-        session = Session(self._storage.access, self._storage)
-        watch(session)
-        return session
-
-    def _prepare(self, session: Session, query: exp.Query, job: QueryJob) -> tuple[str, int]:
-        """Add the query's tables and seal the session. Returns the query for DuckDB, and the bytes of the tables."""
-        translated = translate(query, job.database)
-        tables = [self._catalog.get(name) for name in sorted(translated.tables, key=str)]
-        # Athena counts the bytes that it reads; here small data is read whole, and the tables' bytes are counted.
-        scanned = sum(session.add(table) for table in tables)
-        session.seal()
-        return translated.sql, scanned
+    @contextmanager
+    def _session(
+        self, query: exp.Query, job: QueryJob, watch: Callable[[Session], None]
+    ) -> Iterator[tuple[Session, str, int]]:
+        """A sealed session with the query's tables, the query for DuckDB, and the bytes of the tables."""
+        with closing(Session(self._storage.access, self._storage)) as session:
+            watch(session)
+            translated = translate(query, job.database)
+            tables = [self._catalog.get(name) for name in sorted(translated.tables, key=str)]
+            # Athena counts the bytes that it reads; here small data is read whole, and the tables' bytes are counted.
+            scanned = sum(session.add(table) for table in tables)
+            session.seal()
+            yield session, translated.sql, scanned
 
     def _export(self, session: Session, sql: str, export: Export, outcome: Outcome) -> None:
         """Write Parquet and the manifest that lists its files. As in Athena, the objects have no suffix `.parquet`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypedDict
+from itertools import accumulate
 
 import sqlglot
 from sqlglot import exp
@@ -31,14 +31,15 @@ _UNLOAD = re.compile(r"\s*unload\b", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9_]{1,255}")
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
 _COMPRESSIONS = {"snappy", "gzip", "zstd", "none", "uncompressed"}
+_PROPERTY_NAMES: dict[type[exp.Expression], str] = {
+    exp.FileFormatProperty: "format",
+    exp.PartitionedByProperty: "partitioned_by",
+    exp.WithDataProperty: "with data",
+    exp.LocationProperty: "external_location",
+}
 # First words of statements that the dialect parses, or reads as an opaque command; others are no SQL.
 _QUERIES_AND_DDL = ("SELECT", "WITH", "(", "TABLE", "CREATE", "DROP", "DESCRIBE", "DESC")
 _COMMANDS = {"ALTER", "ANALYZE", "CALL", "EXECUTE", "EXPLAIN", "MSCK", "OPTIMIZE", "PREPARE", "SHOW", "VACUUM"}
-
-
-class _Buckets(TypedDict):
-    bucketed_by: tuple[str, ...]
-    bucket_count: int
 
 
 def parse(text: str, parameters: Sequence[str] = ()) -> Statement:
@@ -129,8 +130,8 @@ def _create(root: exp.Create) -> Statement:
         with_data = not any(isinstance(item, exp.WithDataProperty) and item.args.get("no") for item in listed)
         options.pop("with data", None)
         location = options.pop("external_location", "")
-        buckets = _buckets(options)
-        export = replace(_export(options, location, "write_compression"), **buckets)
+        columns, count = _buckets(options)
+        export = replace(_export(options, location, "write_compression"), bucketed_by=columns, bucket_count=count)
         assert isinstance(root.this, exp.Table)
         return statements.CreateTableAs(table_name(root.this), exists, root.expression, export, with_data)
     return _external_table(root, listed, exists)
@@ -185,18 +186,11 @@ def _stored_as(file_format: exp.FileFormatProperty) -> str | None:
 
 
 def _property_name(item: exp.Expression) -> str:
-    match item:
-        case exp.FileFormatProperty():
-            return "format"
-        case exp.PartitionedByProperty():
-            return "partitioned_by"
-        case exp.WithDataProperty():
-            return "with data"
-        case exp.LocationProperty():
-            return "external_location"
-        case exp.Property() if type(item) is exp.Property:
-            return str(item.this.name).lower()
-    raise unsupported(f"{item.sql(DIALECT)!r} in CREATE TABLE AS")
+    if type(item) is exp.Property:
+        return str(item.this.name).lower()
+    if type(item) not in _PROPERTY_NAMES:
+        raise unsupported(f"{item.sql(DIALECT)!r} in CREATE TABLE AS")
+    return _PROPERTY_NAMES[type(item)]
 
 
 def _property_value(item: exp.Expression) -> str:
@@ -225,8 +219,8 @@ def _export(options: dict[str, str], location: str, compression_key: str) -> Exp
     return Export(location, "uncompressed" if compression == "none" else compression, partitions)
 
 
-def _buckets(options: dict[str, str]) -> _Buckets:
-    """The bucketing of a CTAS; UNLOAD has none. The errors are those of Trino's HiveTableProperties."""
+def _buckets(options: dict[str, str]) -> tuple[tuple[str, ...], int]:
+    """Columns and number of a CTAS's buckets; UNLOAD has none. The errors are those of Trino's HiveTableProperties."""
     columns = tuple(name.lower() for name in options.pop("bucketed_by", "").split(",") if name)
     given = options.pop("bucket_count", "0")
     if not _INTEGER.fullmatch(given):
@@ -236,7 +230,7 @@ def _buckets(options: dict[str, str]) -> _Buckets:
         raise QueryError("INVALID_TABLE_PROPERTY: bucket_count must be greater than zero")
     if bool(columns) != bool(count):
         raise QueryError("INVALID_TABLE_PROPERTY: bucketed_by and bucket_count must be specified together")
-    return {"bucketed_by": columns, "bucket_count": count}
+    return columns, count
 
 
 # ------------------------------------------------------------------------------------------------ UNLOAD
@@ -244,12 +238,8 @@ def _buckets(options: dict[str, str]) -> _Buckets:
 
 def _unload(text: str, tokens: list[Token], parameters: Sequence[str]) -> statements.Unload:
     """UNLOAD (query) TO 'location' WITH (properties): parsed as a CTAS of the query with the properties."""
-    depth, close = 0, None
-    for place, token in enumerate(tokens[1:], start=1):
-        depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)
-        if depth == 0:
-            close = place
-            break
+    steps = [{TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0) for token in tokens[1:]]
+    close = next((place for place, depth in enumerate(accumulate(steps), start=1) if depth == 0), None)
     rest = tokens[close + 1 :] if close is not None else []
     if close is None or len(rest) < 3 or rest[0].text.upper() != "TO" or rest[1].token_type != TokenType.STRING:
         raise _refused("line 1:1: UNLOAD needs (SELECT ...) TO 's3://bucket/prefix/' WITH (format = 'PARQUET')")

@@ -83,18 +83,16 @@ def render(value: Any, arrow: pa.DataType) -> str | None:
 def _scalar(value: Any) -> str:
     match value:
         case bool():
-            text = str(value).lower()
+            return str(value).lower()
         case float():
-            text = _java_double(value)
+            return _java_double(value)
         case Decimal():
-            text = f"{value:f}"
+            return f"{value:f}"
         case datetime():
-            text = value.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
+            return value.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
         case bytes():
-            text = value.hex(" ")
-        case _:
-            text = str(value)
-    return text
+            return value.hex(" ")
+    return str(value)
 
 
 def _inner(value: Any, arrow: pa.DataType) -> str:

@@ -11,6 +11,7 @@ https://github.com/amazon-ion/ion-hive-serde/blob/master/docs/type-mapping.md
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -27,6 +28,7 @@ HIVE_JSON = "org.apache.hive.hcatalog.data.JsonSerDe"
 PARQUET = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 SUPPORTED = (ION, OPENX, HIVE_JSON, PARQUET)
 
+_NOT_BLANK = re.compile(r"\S")
 # Rows per Arrow batch.
 BATCH = 4096
 Decoder = Callable[[Any], Any]
@@ -96,22 +98,15 @@ def _documents(serde: str, parameters: Mapping[str, str], path: str, data: bytes
 
 def _ion_documents(path: str, text: str) -> Iterator[dict[str, Any]]:
     """Top-level values one after another, with any line ends. Only Ion's JSON subset is read."""
-    position = _skip_blanks(text, 0)
-    while position < len(text):
+    position = 0
+    while start := _NOT_BLANK.search(text, position):
         try:
-            document, position = _JSON.raw_decode(text, position)
+            document, position = _JSON.raw_decode(text, start.start())
         except json.JSONDecodeError as error:
             raise QueryError(f"HIVE_BAD_DATA: Error reading Ion in {path}: {error}") from None
         if not isinstance(document, dict):
             raise QueryError(f"HIVE_BAD_DATA: Error reading Ion in {path}: the top-level value is not a struct")
         yield document
-        position = _skip_blanks(text, position)
-
-
-def _skip_blanks(text: str, position: int) -> int:
-    while position < len(text) and text[position].isspace():
-        position += 1
-    return position
 
 
 def _line_documents(path: str, text: str, *, ignore_malformed: bool) -> Iterator[dict[str, Any]]:
@@ -125,9 +120,8 @@ def _line_documents(path: str, text: str, *, ignore_malformed: bool) -> Iterator
                 raise ValueError("not an object")
         except ValueError as error:
             if not ignore_malformed:
-                raise QueryError(
-                    f"HIVE_CURSOR_ERROR: Row is not a valid JSON Object - {error} ({path}, line {number})"
-                ) from None
+                message = f"Row is not a valid JSON Object - {error} ({path}, line {number})"
+                raise QueryError(f"HIVE_CURSOR_ERROR: {message}") from None
             # The OpenX SerDe returns a row of nulls for an ignored line.
             document = {}
         yield document
@@ -244,9 +238,7 @@ def _parsed(arrow: pa.DataType, parse: Callable[[str], Any]) -> Decoder:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, default=str)
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def _describe(value: Any) -> str:

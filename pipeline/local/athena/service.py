@@ -24,7 +24,7 @@ from pipeline.local.athena.execution import Executor, Outcome, QueryJob
 from pipeline.local.athena.parsing import parse
 from pipeline.local.athena.statements import QueryError, Statement
 from pipeline.local.athena.storage import S3Access, Storage, as_folder
-from pipeline.local.athena.workgroups import ENGINE_VERSION, WorkGroups, page_of
+from pipeline.local.athena.workgroups import ENGINE_VERSION, WorkGroups, page
 from pipeline.local.context import ServiceError
 from pipeline.local.store import Document, Store
 
@@ -123,29 +123,19 @@ class Athena:
         """Several executions; unknown ids are returned as unprocessed."""
         executions, unknown = [], []
         for query_id in request["QueryExecutionIds"]:
-            document = self._store.get(_KIND, query_id)
-            if document is None:
-                unknown.append(
-                    {
-                        "QueryExecutionId": query_id,
-                        "ErrorCode": "INVALID_INPUT",
-                        "ErrorMessage": f"QueryExecution {query_id} was not found",
-                    }
-                )
-            else:
-                executions.append(document["execution"])
+            try:
+                executions.append(self._document(query_id)["execution"])
+            except ServiceError as error:
+                failure = {"ErrorCode": "INVALID_INPUT", "ErrorMessage": error.message}
+                unknown.append({"QueryExecutionId": query_id, **failure})
         return {"QueryExecutions": executions, "UnprocessedQueryExecutionIds": unknown}
 
     def _list_query_executions(self, request: dict[str, Any]) -> dict[str, Any]:
         workgroup = self._workgroups.name_in(request)
-        start, size = page_of(request, MAXIMUM_EXECUTIONS)
-        ids = [
-            document["execution"]["QueryExecutionId"]
-            for document in reversed(self._store.list(_KIND))
-            if document["execution"]["WorkGroup"] == workgroup
-        ]
-        more = {"NextToken": str(start + size)} if start + size < len(ids) else {}
-        return {"QueryExecutionIds": ids[start : start + size], **more}
+        executions = [document["execution"] for document in reversed(self._store.list(_KIND))]
+        ids = [item["QueryExecutionId"] for item in executions if item["WorkGroup"] == workgroup]
+        listed, more = page(request, ids, MAXIMUM_EXECUTIONS)
+        return {"QueryExecutionIds": listed, **more}
 
     def _get_query_results(self, request: dict[str, Any]) -> dict[str, Any]:
         """A page of a finished query's rows. The first row of a SELECT is its header."""
@@ -157,34 +147,23 @@ class Athena:
         if state != "SUCCEEDED":
             message = f"Query did not finish successfully. Final query state: {state}"
             raise ServiceError("InvalidRequestException", message)
-        start, size = page_of(request, MAXIMUM_ROWS)
         location = execution["ResultConfiguration"]["OutputLocation"]
         read = {"csv": results.read_csv, "txt": results.read_lines}.get(location.rsplit(".", 1)[-1])
-        rows = list(read(self._content(location))) if read else []
-        page = [{"Data": [{} if cell is None else {"VarCharValue": cell} for cell in row]} for row in rows]
-        more = {"NextToken": str(start + size)} if start + size < len(page) else {}
-        return {
-            "UpdateCount": document["rows_written"],
-            "ResultSet": {
-                "Rows": page[start : start + size],
-                "ResultSetMetadata": {"ColumnInfo": document["columns"]},
-            },
-            **more,
-        }
-
-    def _content(self, location: str) -> bytes:
         try:
-            return self._storage.get(location)
+            lines = list(read(self._storage.get(location))) if read else []
         except ClientError as error:
             raise ServiceError("InvalidRequestException", f"Could not find results at {location}: {error}") from None
+        listed, more = page(request, lines, MAXIMUM_ROWS)
+        rows = [{"Data": [{} if cell is None else {"VarCharValue": cell} for cell in line]} for line in listed]
+        result = {"Rows": rows, "ResultSetMetadata": {"ColumnInfo": document["columns"]}}
+        return {"UpdateCount": document["rows_written"], "ResultSet": result, **more}
 
     def _stop_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         query_id = request["QueryExecutionId"]
         self._document(query_id)
         self._finish(query_id, "CANCELLED", "Query cancelled by user")
         with self._sessions_lock:
-            session = self._sessions.get(query_id)
-            if session is not None:
+            if session := self._sessions.get(query_id):
                 session.interrupt()
         return {}
 
@@ -209,17 +188,14 @@ class Athena:
 
     def _start(self, query_id: str) -> bool:
         """Mark a queued query as running. Returns False if it was cancelled meanwhile."""
-        started = False
 
         def change(document: Document) -> None:
-            nonlocal started
             status = document["execution"]["Status"]
-            started = status["State"] == "QUEUED"
-            if started:
+            if status["State"] == "QUEUED":
                 status["State"] = "RUNNING"
 
-        self._store.update(_KIND, query_id, change)
-        return started
+        document = self._store.update(_KIND, query_id, change)
+        return bool(document["execution"]["Status"]["State"] == "RUNNING")
 
     def _watch(self, query_id: str, session: Session) -> None:
         with self._sessions_lock:
@@ -285,8 +261,7 @@ class Athena:
         return str(earlier["id"])
 
     def _store_token(self, request: dict[str, Any], query_id: str) -> None:
-        token = request.get("ClientRequestToken")
-        if token:
+        if token := request.get("ClientRequestToken"):
             self._store.put(_TOKEN_KIND, token, {"id": query_id, "request": _digest(request)})
 
 

@@ -129,8 +129,7 @@ class Storage:
     def get(self, uri: str) -> bytes:
         """An object's bytes."""
         location = location_of(uri)
-        body: bytes = self._client.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
-        return body
+        return bytes(self._client.get_object(Bucket=location.bucket, Key=location.key)["Body"].read())
 
     def put(self, uri: str, content: bytes | BinaryIO) -> None:
         """Write an object. Raises QueryError if S3 refuses it."""

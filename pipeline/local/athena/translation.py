@@ -15,19 +15,8 @@ UNNAMED = "$unnamed"
 # Functions without a class in sqlglot that have the same name and meaning in Trino and DuckDB. Others are refused:
 # DuckDB has functions that Athena does not have.
 _SAME_IN_BOTH = {
-    "array_distinct",
-    "bit_count",
-    "cbrt",
-    "degrees",
-    "ends_with",
-    "list_sum",
-    "map_entries",
-    "map_values",
-    "radians",
-    "regexp_extract_all",
-    "strpos",
-    "url_decode",
-    "url_encode",
+    *("array_distinct", "bit_count", "cbrt", "degrees", "ends_with", "list_sum", "map_entries", "map_values"),
+    *("radians", "regexp_extract_all", "strpos", "url_decode", "url_encode"),
 }
 
 
@@ -98,7 +87,9 @@ def _hide_path(select: exp.Select) -> None:
 
     https://docs.aws.amazon.com/athena/latest/ug/querying-athena-tables.html
     """
-    physical = {table.alias_or_name for table in _sources(select) if isinstance(table, exp.Table) and table.db}
+    parts = [part for part in (select.args.get("from_"), *(select.args.get("joins") or [])) if part is not None]
+    tables = [part.this for part in parts if isinstance(part.this, exp.Table)]
+    physical = {table.alias_or_name for table in tables if table.db}
     everything = exp.Lambda(
         this=exp.NEQ(this=exp.to_identifier("c"), expression=exp.Literal.string(PATH_COLUMN)),
         expressions=[exp.to_identifier("c")],
@@ -109,14 +100,7 @@ def _hide_path(select: exp.Select) -> None:
                 raise unsupported(column.sql("duckdb"))
             column.replace(exp.Columns(this=everything.copy()))
         elif isinstance(column, exp.Column) and isinstance(column.this, exp.Star) and column.table in physical:
-            hidden = exp.column(exp.to_identifier(PATH_COLUMN, quoted=True))
-            column.this.set("except_", [hidden])
-
-
-def _sources(select: exp.Select) -> list[exp.Expression]:
-    source = select.args.get("from_")
-    joins = select.args.get("joins") or []
-    return [part.this for part in [source, *joins] if part is not None]
+            column.this.set("except_", [exp.column(exp.to_identifier(PATH_COLUMN, quoted=True))])
 
 
 def _name_outputs(query: exp.Query) -> None:

@@ -70,17 +70,9 @@ class _HiveTypeParser:
         name = self.take()
         match name:
             case "array":
-                self.take("<")
-                element = self.type()
-                self.take(">")
-                return pa.list_(element)
+                return pa.list_(*self.parameters("<"))
             case "map":
-                self.take("<")
-                key = self.type()
-                self.take(",")
-                value = self.type()
-                self.take(">")
-                return pa.map_(key, value)
+                return pa.map_(*self.parameters("<", ","))
             case "struct":
                 return pa.struct(self.fields())
             case "decimal":
@@ -91,6 +83,15 @@ class _HiveTypeParser:
         if name not in _BY_HIVE:
             raise unsupported(f"column type {self.text!r}")
         return _BY_HIVE[name]
+
+    def parameters(self, *separators: str) -> list[pa.DataType]:
+        """The types that follow the separators, up to the closing bracket."""
+        types = []
+        for separator in separators:
+            self.take(separator)
+            types.append(self.type())
+        self.take(">")
+        return types
 
     def fields(self) -> list[pa.Field]:
         fields = []

@@ -6,12 +6,14 @@ https://docs.aws.amazon.com/athena/latest/ug/workgroups-settings-override.html
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.local.context import ServiceError
 from pipeline.local.store import Document, Store
 
+T = TypeVar("T")
 # Every account has this work group.
 PRIMARY = "primary"
 MAXIMUM = 50
@@ -78,14 +80,9 @@ class WorkGroups:
 
     def list(self, request: dict[str, Any]) -> dict[str, Any]:
         """ListWorkGroups."""
-        start, size = page_of(request, MAXIMUM)
-        groups = self._store.list(_KIND)
-        summaries = [
-            {key: group[key] for key in ("Name", "State", "Description", "CreationTime")}
-            | {"EngineVersion": ENGINE_VERSION}
-            for group in groups[start : start + size]
-        ]
-        more = {"NextToken": str(start + size)} if start + size < len(groups) else {}
+        groups, more = page(request, self._store.list(_KIND), MAXIMUM)
+        keys = ("Name", "State", "Description", "CreationTime")
+        summaries = [{key: group[key] for key in keys} | {"EngineVersion": ENGINE_VERSION} for group in groups]
         return {"WorkGroups": summaries, **more}
 
     def name_in(self, request: dict[str, Any]) -> str:
@@ -119,12 +116,13 @@ class WorkGroups:
         return group
 
 
-def page_of(request: dict[str, Any], maximum: int) -> tuple[int, int]:
-    """Number of the first item of a page, and the number of items. Raises ServiceError for a malformed NextToken."""
+def page(request: dict[str, Any], items: Sequence[T], maximum: int) -> tuple[Sequence[T], dict[str, str]]:
+    """The items of a page, and the NextToken if more follow. Raises ServiceError for a malformed NextToken."""
     token = request.get("NextToken", "0")
     if not token.isdecimal():
         raise ServiceError("InvalidRequestException", f"NextToken {token!r} is not valid")
-    return int(token), min(request.get("MaxResults", maximum), maximum)
+    end = int(token) + min(request.get("MaxResults", maximum), maximum)
+    return items[int(token) : end], {"NextToken": str(end)} if end < len(items) else {}
 
 
 def _document(name: str, description: str, configuration: dict[str, Any]) -> Document:

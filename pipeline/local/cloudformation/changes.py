@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.aws.cloudformation import ResolvedTemplate, TemplateError, dependencies, ordered
@@ -32,27 +32,24 @@ class Change:
     properties: tuple[str, ...] = ()
     """Names of the properties that change."""
     policy_action: str = ""
-    scope: tuple[str, ...] = field(default=("Properties",))
+    scope: tuple[str, ...] = ()
 
     def description(self) -> dict[str, Any]:
         """The member of DescribeChangeSet's Changes."""
-        change: dict[str, Any] = {
+        targets = [{"Attribute": "Properties", "Name": name} for name in self.properties]
+        optional = {
+            "PhysicalResourceId": self.physical,
+            "PolicyAction": self.policy_action,
+            "Replacement": self.replacement,
+        }
+        change = {
             "Action": self.action,
             "LogicalResourceId": self.logical,
             "ResourceType": self.resource_type,
-            "Scope": [],
-            "Details": [],
+            "Scope": list(self.scope),
+            "Details": [{"Target": target, "Evaluation": "Static"} for target in targets],
+            **{key: value for key, value in optional.items() if value},
         }
-        if self.physical:
-            change["PhysicalResourceId"] = self.physical
-        if self.policy_action:
-            change["PolicyAction"] = self.policy_action
-        if self.action == "Modify":
-            change |= {"Replacement": self.replacement, "Scope": list(self.scope)}
-            change["Details"] = [
-                {"Target": {"Attribute": "Properties", "Name": name}, "Evaluation": "Static"}
-                for name in self.properties
-            ]
         return {"Type": "Resource", "ResourceChange": change}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.aws.cloudformation import ResolvedTemplate, TemplateError, ordered
+from pipeline.aws.errors import code_of, message_of
 from pipeline.local.cloudformation.changes import POLICIES, RETAINED, differing, outputs
 from pipeline.local.cloudformation.kinds import KINDS
 from pipeline.local.cloudformation.stacks import DELETED, Stacks
@@ -68,7 +69,6 @@ class Engine:
         operation = stack["StackStatus"].split("_")[0]
         failed = {"IMPORT": "IMPORT_ROLLBACK_FAILED", "UPDATE": "UPDATE_ROLLBACK_FAILED"}
         self._stacks.enter(stack, failed.get(operation, f"{operation}_FAILED"), reason)
-        self._stacks.save(stack)
 
     def _create_again(self, stack: Document) -> None:
         for resource in stack["Resources"].values():
@@ -81,8 +81,7 @@ class Engine:
                     log.exception("stack %s: %s could not be created again", stack["StackName"], logical)
 
     def _put(self, resource: Document) -> None:
-        kind = KINDS[resource["ResourceType"]]
-        kind.put(self._stacks.account, resource["Name"], resource["Properties"])
+        KINDS[resource["ResourceType"]].put(self._stacks.account, resource["Name"], resource["Properties"])
 
     def _exists(self, resource: Document) -> bool | None:
         """None if the service refuses to answer; the operation that follows then fails with the reason."""
@@ -119,7 +118,6 @@ class Engine:
             removed = [resource for name, resource in past.items() if name in change_set["Removed"]]
             self._clean_up(stack, [*replaced, *removed])
         self._stacks.enter(stack, f"{operation}_COMPLETE")
-        self._stacks.save(stack)
 
     def _apply(self, stack: Document, change_set: Document, replaced: list[Document]) -> None:
         template = self._stacks.resolve(stack, change_set["Template"], change_set["Parameters"])
@@ -139,13 +137,8 @@ class Engine:
                 # A property is missing or malformed.
                 status = "UPDATE_FAILED" if logical in stack["Resources"] else "CREATE_FAILED"
                 raise self._failed(stack, _document(resource, {}, ""), status, _handler_message(error)) from error
-        stack |= {
-            "Template": change_set["Template"],
-            "Parameters": change_set["Parameters"],
-            "Capabilities": change_set["Capabilities"],
-            "Description": template.template.get("Description", ""),
-            "Outputs": outputs(template),
-        }
+        stack |= {key: change_set[key] for key in ("Template", "Parameters", "Capabilities")}
+        stack |= {"Description": template.template.get("Description", ""), "Outputs": outputs(template)}
 
     def _create(
         self, stack: Document, declared: Mapping[str, Any], template: ResolvedTemplate, old_name: str = ""
@@ -155,15 +148,12 @@ class Engine:
         name = KINDS[declared["Type"]].name(stack["StackName"], logical, properties)
         resource = _document(declared, properties, name)
         if name == old_name:
-            raise self._failed(
-                stack,
-                stack["Resources"][logical],
-                "UPDATE_FAILED",
+            reason = (
                 "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename"
-                f" {name} and update the stack again.",
+                f" {name} and update the stack again."
             )
+            raise self._failed(stack, stack["Resources"][logical], "UPDATE_FAILED", reason)
         self._stacks.mark(stack, resource, "CREATE_IN_PROGRESS")
-        self._stacks.save(stack)
         if self._exists(resource):
             reason = f'Resource handler returned message: "{name} already exists" (HandlerErrorCode: AlreadyExists)'
             raise self._failed(stack, resource, "CREATE_FAILED", reason)
@@ -173,7 +163,6 @@ class Engine:
             raise self._failed(stack, resource, "CREATE_FAILED", problem)
         self._set_reference(resource)
         self._stacks.mark(stack, resource, "CREATE_COMPLETE")
-        self._stacks.save(stack)
 
     def _modify(
         self, stack: Document, declared: Mapping[str, Any], template: ResolvedTemplate, replaced: list[Document]
@@ -194,11 +183,9 @@ class Engine:
         # The stack has the new properties even if the change fails halfway: a rollback puts the old ones.
         stack["Resources"][logical] = resource
         self._stacks.mark(stack, resource, "UPDATE_IN_PROGRESS")
-        self._stacks.save(stack)
         if problem := _problem(lambda: self._put(resource)):
             raise self._failed(stack, resource, "UPDATE_FAILED", problem)
         self._stacks.mark(stack, resource, "UPDATE_COMPLETE")
-        self._stacks.save(stack)
 
     def _import(self, stack: Document, declared: Mapping[str, Any], template: ResolvedTemplate, name: str) -> None:
         """Import an existing resource without any change to it."""
@@ -211,11 +198,9 @@ class Engine:
         self._set_reference(resource)
         stack["Resources"][declared["LogicalResourceId"]] = resource
         self._stacks.mark(stack, resource, "IMPORT_COMPLETE", "Resource import completed.")
-        self._stacks.save(stack)
 
     def _failed(self, stack: Document, resource: Document, status: str, reason: str) -> ResourceError:
         self._stacks.mark(stack, resource, status, reason)
-        self._stacks.save(stack)
         return ResourceError(f"The following resource(s) failed: [{resource['LogicalResourceId']}].")
 
     # ----------------------------------------------------------------------------------------------- rolling back
@@ -225,7 +210,6 @@ class Engine:
     ) -> None:
         prefix = {"CREATE": "ROLLBACK", "UPDATE": "UPDATE_ROLLBACK", "IMPORT": "IMPORT_ROLLBACK"}[operation]
         self._stacks.enter(stack, f"{prefix}_IN_PROGRESS", reason)
-        self._stacks.save(stack)
         failed = False
         for logical, resource in reversed(list(stack["Resources"].items())):
             earlier = past.get(logical)
@@ -240,7 +224,6 @@ class Engine:
                 failed |= bool(problem)
         stack |= before
         self._stacks.enter(stack, f"{prefix}_FAILED" if failed else f"{prefix}_COMPLETE")
-        self._stacks.save(stack)
 
     # -------------------------------------------------------------------------------------------------- deleting
 
@@ -262,7 +245,6 @@ class Engine:
         else:
             stack["DeletionTime"] = now()
             self._stacks.enter(stack, DELETED)
-        self._stacks.save(stack)
 
     def _clean_up(self, stack: Document, superseded: list[Document]) -> None:
         """Delete replaced and removed resources. A failure is an event, and the update is complete nevertheless."""
@@ -282,11 +264,9 @@ class Engine:
             self._stacks.mark(stack, resource, "DELETE_SKIPPED")
         else:
             self._stacks.mark(stack, resource, "DELETE_IN_PROGRESS")
-            self._stacks.save(stack)
             kind = KINDS[resource["ResourceType"]]
             if problem := _problem(lambda: kind.delete(self._stacks.account, resource["Name"], resource["Properties"])):
                 self._stacks.mark(stack, resource, "DELETE_FAILED", problem)
-                self._stacks.save(stack)
                 return False
             self._stacks.mark(stack, resource, "DELETE_COMPLETE")
         stack["Resources"].pop(resource["LogicalResourceId"], None)
@@ -312,9 +292,7 @@ def _problem(call: Callable[[], object]) -> str:
     try:
         call()
     except ClientError as error:
-        reason = error.response["Error"]
-        message = " ".join(str(reason.get("Message", "")).split())
-        return f'Resource handler returned message: "{message}" (HandlerErrorCode: {reason["Code"]})'
+        return f'Resource handler returned message: "{message_of(error)}" (HandlerErrorCode: {code_of(error)})'
     except Exception as error:
         # A property of a wrong type, or one that the service does not have.
         return _handler_message(error)

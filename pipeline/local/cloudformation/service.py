@@ -76,10 +76,8 @@ class CloudFormation:
         stack = self._stacks.find(name)
         living = stack is not None and stack["StackStatus"] not in (REVIEW, DELETED)
         if kind == "CREATE" and living:
-            raise _invalid(
-                f"Stack [{name}] already exists and cannot be created again with the changeSet"
-                f" [{request['ChangeSetName']}]."
-            )
+            where = f"with the changeSet [{request['ChangeSetName']}]"
+            raise _invalid(f"Stack [{name}] already exists and cannot be created again {where}.")
         if kind == "UPDATE" and not living:
             raise _invalid(f"Stack [{name}] does not exist")
         if stack is not None and living:
@@ -169,18 +167,15 @@ class CloudFormation:
             change_set = self._stacks.change_set(request["ChangeSetName"], request.get("StackName"))
             stack = self._stacks.get(change_set["StackId"])
             if change_set["ExecutionStatus"] != "AVAILABLE":
-                raise ServiceError(
-                    "InvalidChangeSetStatus",
-                    f"ChangeSet [{change_set['ChangeSetId']}] cannot be executed in its current status of"
-                    f" [{change_set['Status']}]",
-                )
+                arn, status = change_set["ChangeSetId"], change_set["Status"]
+                message = f"ChangeSet [{arn}] cannot be executed in its current status of [{status}]"
+                raise ServiceError("InvalidChangeSetStatus", message)
             if stack["StackStatus"] != REVIEW:
                 self._refuse_busy(stack)
             # The other change sets were compared with the stack before this change.
             self._delete_change_sets(stack)
             stack["LastUpdatedTime"] = now()
             self._stacks.enter(stack, f"{change_set['ChangeSetType']}_IN_PROGRESS", "User Initiated")
-            self._stacks.save(stack)
         self._engine.start(lambda: self._engine.execute(stack, change_set), stack)
         return {}
 
@@ -224,7 +219,6 @@ class CloudFormation:
                 raise _invalid(f"Stack [{stack['StackId']}] cannot be deleted while in status {stack['StackStatus']}")
             self._delete_change_sets(stack)
             self._stacks.enter(stack, "DELETE_IN_PROGRESS", "User Initiated")
-            self._stacks.save(stack)
         retained = request.get("RetainResources", [])
         self._engine.start(lambda: self._engine.delete(stack, retained), stack)
         return {}
@@ -268,12 +262,8 @@ def _listed(parameters: dict[str, str]) -> list[dict[str, str]]:
 def _description(stack: Document) -> dict[str, Any]:
     keys = (*_SUMMARY, "StackStatusReason", "Outputs", "Capabilities", "Tags", "Description")
     members = {key: stack[key] for key in keys if stack.get(key) not in (None, "")}
-    return {
-        **members,
-        "Parameters": _listed(stack["Parameters"]),
-        "RollbackConfiguration": {},
-        "DisableRollback": False,
-    }
+    parameters = _listed(stack["Parameters"])
+    return {**members, "Parameters": parameters, "RollbackConfiguration": {}, "DisableRollback": False}
 
 
 def _resource(resource: Document, time: str) -> dict[str, Any]:

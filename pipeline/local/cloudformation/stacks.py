@@ -62,16 +62,16 @@ class Stacks:
         }
 
     def enter(self, stack: Document, status: str, reason: str = "") -> None:
-        """Set a stack's status, and record an event."""
-        stack["StackStatus"], stack["StackStatusReason"] = status, reason
+        """Set a stack's status, record an event and store the stack."""
+        stack |= {"StackStatus": status, "StackStatusReason": reason}
         subject = (stack["StackName"], stack["StackId"], "AWS::CloudFormation::Stack")
-        self._event(stack, subject, status, reason)
+        self._record(stack, subject, status, reason)
 
     def mark(self, stack: Document, resource: Document, status: str, reason: str = "") -> None:
-        """Set a resource's status, and record an event."""
+        """Set a resource's status, record an event and store the stack."""
         resource |= {"ResourceStatus": status, "ResourceStatusReason": reason, "Timestamp": now()}
         subject = (resource["LogicalResourceId"], resource["PhysicalResourceId"], resource["ResourceType"])
-        self._event(stack, subject, status, reason)
+        self._record(stack, subject, status, reason)
 
     def save(self, stack: Document) -> None:
         """Store a stack."""
@@ -86,9 +86,8 @@ class Stacks:
         if name.startswith("arn:"):
             return self._store.get(CHANGE_SET, name)
         if not stack_name:
-            raise ServiceError(
-                "ValidationError", "StackName must be specified if ChangeSetName is not specified as an ARN."
-            )
+            message = "StackName must be specified if ChangeSetName is not specified as an ARN."
+            raise ServiceError("ValidationError", message)
         stack = self.get(stack_name)
         return next((item for item in self.change_sets(stack) if item["ChangeSetName"] == name), None)
 
@@ -142,8 +141,7 @@ class Stacks:
         except TemplateError as error:
             raise ServiceError("ValidationError", str(error)) from None
 
-    @staticmethod
-    def _event(stack: Document, subject: tuple[str, str, str], status: str, reason: str) -> None:
+    def _record(self, stack: Document, subject: tuple[str, str, str], status: str, reason: str) -> None:
         logical, physical, kind = subject
         event = {
             "StackId": stack["StackId"],
@@ -156,3 +154,4 @@ class Stacks:
             "ResourceStatus": status,
         }
         stack["Events"] = [*stack["Events"], event | ({"ResourceStatusReason": reason} if reason else {})][-EVENTS:]
+        self.save(stack)

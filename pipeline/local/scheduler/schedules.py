@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipeline.aws.timetable import ExpressionError, Timetable
@@ -20,20 +19,9 @@ _MEMBERS = (
 )
 
 
-@dataclass(frozen=True)
-class ScheduleKey:
-    """A schedule's group and name, unique in the account."""
-
-    group: str
-    name: str
-
-    @classmethod
-    def of(cls, request: Request) -> ScheduleKey:
-        """The key in a request or a document."""
-        return cls(request.get("GroupName", DEFAULT_GROUP), request["Name"])
-
-    def __str__(self) -> str:
-        return f"{self.group}/{self.name}"
+def key_of(request: Request) -> str:
+    """The group and the name in a request or a document, which are unique in the account."""
+    return f"{request.get('GroupName', DEFAULT_GROUP)}/{request['Name']}"
 
 
 def document(request: Request, arn: str, created: float, modified: float) -> Request:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pipeline.local.context import Context, Request, ServiceError, now, send_dead_letter
 from pipeline.local.sagemaker.resources import chosen, page
 from pipeline.local.scheduler.clock import Clock
-from pipeline.local.scheduler.schedules import DEFAULT_GROUP, ScheduleKey, check, document, next_due
+from pipeline.local.scheduler.schedules import DEFAULT_GROUP, check, document, key_of, next_due
 from pipeline.local.scheduler.targets import Invocation, Targets
 
 log = logging.getLogger(__name__)
@@ -69,37 +69,38 @@ class Scheduler:
 
     def create(self, request: Request) -> Request:
         """Create a schedule."""
-        key, at = ScheduleKey.of(request), now()
-        self._group(key.group)
+        key, at = key_of(request), now()
+        self._group(request.get("GroupName", DEFAULT_GROUP))
         arn = self._context.arn("scheduler", f"schedule/{key}")
         schedule = document(request, arn, at, at)
         check(schedule, at)
-        if not self._store.create(SCHEDULE, str(key), schedule):
-            raise ServiceError("ConflictException", f"Schedule {key.name} already exists.", 409)
+        if not self._store.create(SCHEDULE, key, schedule):
+            raise ServiceError("ConflictException", f"Schedule {request['Name']} already exists.", 409)
         self._plan_changed(schedule)
         return {"ScheduleArn": arn}
 
     def update(self, request: Request) -> Request:
         """Replace a schedule."""
-        key, at = ScheduleKey.of(request), now()
-        before = self._schedule(key)
+        before = self.get(request)
         # The time identifies a version of the schedule: two updates in one millisecond must differ.
-        at = max(at, round(before["LastModificationDate"] + 0.001, 3))
+        at = max(now(), round(before["LastModificationDate"] + 0.001, 3))
         schedule = document(request, before["Arn"], before["CreationDate"], at)
         check(schedule, at)
-        self._store.put(SCHEDULE, str(key), schedule)
+        self._store.put(SCHEDULE, key_of(request), schedule)
         self._plan_changed(schedule)
         return {"ScheduleArn": schedule["Arn"]}
 
     def get(self, request: Request) -> Request:
         """The schedule."""
-        return self._schedule(ScheduleKey.of(request))
+        schedule = self._store.get(SCHEDULE, key_of(request))
+        if schedule is None:
+            raise ServiceError("ResourceNotFoundException", f"Schedule {request['Name']} does not exist.", 404)
+        return schedule
 
     def delete(self, request: Request) -> Request:
         """Delete a schedule; runs that it has started continue."""
-        key = ScheduleKey.of(request)
-        self._schedule(key)
-        self._store.delete(SCHEDULE, str(key))
+        self.get(request)
+        self._store.delete(SCHEDULE, key_of(request))
         return {}
 
     def list_schedules(self, request: Request) -> Request:
@@ -114,12 +115,6 @@ class Scheduler:
             and request.get("State") in (None, schedule["State"])
         ]
         return page({"MaxResults": 100, **request}, summaries, "Schedules")
-
-    def _schedule(self, key: ScheduleKey) -> Request:
-        schedule = self._store.get(SCHEDULE, str(key))
-        if schedule is None:
-            raise ServiceError("ResourceNotFoundException", f"Schedule {key.name} does not exist.", 404)
-        return schedule
 
     # ----------------------------------------------------------------------------------------------------- groups
 
@@ -141,7 +136,7 @@ class Scheduler:
             raise ServiceError("ValidationException", "The default schedule group cannot be deleted.")
         for schedule in self._store.list(SCHEDULE):
             if schedule["GroupName"] == name:
-                self._store.delete(SCHEDULE, str(ScheduleKey.of(schedule)))
+                self._store.delete(SCHEDULE, key_of(schedule))
         self._store.delete(GROUP, name)
         return {}
 
@@ -175,7 +170,7 @@ class Scheduler:
 
     def _is_current(self, schedule: Request) -> bool:
         """Whether a schedule has not changed since it was planned."""
-        return self._store.get(SCHEDULE, str(ScheduleKey.of(schedule))) == schedule
+        return self._store.get(SCHEDULE, key_of(schedule)) == schedule
 
     def _fire(self, schedule: Request, scheduled: datetime) -> None:
         if not self._is_current(schedule):
@@ -198,7 +193,7 @@ class Scheduler:
         else:
             log.info("schedule %s has invoked %s", schedule["Arn"], schedule["Target"]["Arn"])
         if schedule["ActionAfterCompletion"] == "DELETE" and next_due(schedule, scheduled) is None:
-            self._store.delete(SCHEDULE, str(ScheduleKey.of(schedule)))
+            self._store.delete(SCHEDULE, key_of(schedule))
 
     def _retry(self, invocation: Invocation, error: Exception) -> bool:
         """Plan the next attempt. After the last one, send the dead letter and return False."""
@@ -210,8 +205,7 @@ class Scheduler:
         if attempt <= policy["MaximumRetryAttempts"] and not too_old:
             self._clock.at(at, functools.partial(self._invoke, schedule, invocation.scheduled, attempt + 1))
             return True
-        condition = "MaximumEventAgeInSeconds" if too_old else "MaximumRetryAttempts"
-        self._dead_letter(invocation, error, condition)
+        self._dead_letter(invocation, error, "MaximumEventAgeInSeconds" if too_old else "MaximumRetryAttempts")
         return False
 
     def _dead_letter(self, invocation: Invocation, error: Exception, condition: str) -> None:

@@ -69,8 +69,7 @@ class Targets:
         if ":pipeline/" not in target["Arn"]:
             return invocation.input()
         request: dict[str, Any] = {"PipelineName": target["Arn"], "ClientRequestToken": invocation.token}
-        parameters = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
-        if parameters:
+        if parameters := target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList"):
             request["PipelineParameters"] = parameters
         return json.dumps(request)
 

@@ -16,9 +16,9 @@ from pipeline.aws.pages import items
 from pipeline.aws.responses import CREATE_IT, error_if_missing
 from pipeline.clients import client
 from pipeline.settings import Settings
+from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
 
-# Names that the steps choose (steps.shard.ledger, steps.shard.catalog, steps.query.labels); tests compare both.
-TAR, RECORD, MARKER = ".tar", ".parquet", "complete.json"
+# Names that the steps choose (steps.shard.ledger, steps.shard.catalog, steps.query.labels).
 _SHARD = re.compile(
     r"(?P<stem>(?P<generation>[0-9a-f]{16}/[0-9]{6,}-[0-9a-f]{16})"
     r"/(?P<split>train|validation|test)/(?P=split)-[0-9]{3,}-[0-9]{6,})(?P<suffix>\.tar|\.parquet)"
@@ -53,7 +53,7 @@ class Shard:
     def key(self) -> str:
         """The tar's key, which indexes contain, also where only the record exists."""
         entry = self.entries[0]
-        return entry.key if entry.key.endswith(TAR) else entry.key.removesuffix(RECORD) + TAR
+        return entry.key if entry.key.endswith(TAR_SUFFIX) else entry.key.removesuffix(RECORD_SUFFIX) + TAR_SUFFIX
 
     @property
     def size(self) -> int:
@@ -133,7 +133,7 @@ def _generations(settings: Settings) -> tuple[tuple[Generation, ...], Foreign]:
     foreign = Foreign()
     for name, entry in _listed(settings, "shards"):
         if match := _SHARD.fullmatch(name):
-            place, stem, is_tar = match["generation"], match["stem"], match["suffix"] == TAR
+            place, stem, is_tar = match["generation"], match["stem"], match["suffix"] == TAR_SUFFIX
             before = shards[place].get(stem, Shard())
             shards[place][stem] = Shard(entry, before.record) if is_tar else Shard(before.tar, entry)
         elif match := _MARKER.fullmatch(name):

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from statistics import fmean
 from typing import Any
 
-from pipeline.account.deploy_function import VARIANT
 from pipeline.aws.arns import name_of
 from pipeline.aws.pages import items
 from pipeline.aws.responses import exists, refusal, says_missing
@@ -20,11 +19,17 @@ from pipeline.operations.models import registry
 from pipeline.operations.runs import logs
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.names import (
+    CONFIG_TAG,
+    EVALUATED_CONFIG_TAG,
+    PENDING,
+    REASON_TAG,
+    ROLLED_BACK,
+    VARIANT,
+    VERDICT_TAG,
+    VERSION_TAG,
+)
 
-# The deploy function's tags of the endpoint (steps.deploy.endpoint); a test compares both.
-TRIED, VERDICT, VERDICT_REASON = "model-package-version", "verdict", "verdict-reason"
-TRIED_CONFIG, JUDGED_CONFIG = "endpoint-config", "judged-config"
-ROLLED_BACK, PENDING = "rolled-back", "pending"
 TRAFFIC_MINUTES = 60
 ERRORS_SHOWN, DECISIONS_SHOWN = 5, 5
 DECISION_DAYS = 14
@@ -200,11 +205,11 @@ def _pending(sagemaker: Any, summary: Any) -> Pending | None:
 
 def _tried(sagemaker: Any, arn: str) -> Attempt | None:
     tags = {tag["Key"]: tag["Value"] for tag in items(sagemaker.get_paginator("list_tags"), "Tags", ResourceArn=arn)}
-    if not tags.get(TRIED, "").isdecimal():
+    if not tags.get(VERSION_TAG, "").isdecimal():
         return None
-    if tags.get(JUDGED_CONFIG) != tags.get(TRIED_CONFIG):
-        return Attempt(int(tags[TRIED]), PENDING, "")
-    return Attempt(int(tags[TRIED]), tags.get(VERDICT, ""), tags.get(VERDICT_REASON, ""))
+    if tags.get(EVALUATED_CONFIG_TAG) != tags.get(CONFIG_TAG):
+        return Attempt(int(tags[VERSION_TAG]), PENDING, "")
+    return Attempt(int(tags[VERSION_TAG]), tags.get(VERDICT_TAG, ""), tags.get(REASON_TAG, ""))
 
 
 def wait(settings: Settings, package: str, *, timeout: float, interval: float = 2.0) -> Endpoint:

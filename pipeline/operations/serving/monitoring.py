@@ -52,9 +52,10 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
         "level": str(chosen.level),
         "minimum-psi": str(chosen.minimum_psi),
         "minimum-photos": str(chosen.minimum_photos),
+        "cooldown-days": str(chosen.cooldown_days),
         "namespace": NAMESPACE,
         **({"until": until} if until else {}),
-        **({"retrain": settings.name, "cooldown-days": str(chosen.cooldown_days)} if retrain else {}),
+        **({"retrain": settings.name} if retrain else {}),
     }
     output = {"S3Uri": f"{settings.root_uri}/monitor/{identity}", "LocalPath": "/opt/ml/processing/output/report"}
     cluster = {

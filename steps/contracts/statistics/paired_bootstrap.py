@@ -1,4 +1,4 @@
-"""The paired bootstrap: by how much two models that counted the same photos differ, and how sure that is."""
+"""The paired bootstrap: differences between two models on the same photos, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from steps.contracts.evaluation import Difference
 from steps.contracts.statistics.tally import Tally
 
 RESAMPLES = 2000
-# Numbers drawn at a time, so that many classes do not take much memory.
+# Numbers drawn at a time, to limit the memory for many classes.
 DRAWN = 2_000_000
 INTERVAL = (2.5, 97.5)  # percent
 
 
 def differences(pairs: Tally) -> tuple[Difference, Difference]:
-    """Accuracy and RMSE of the model whose counts are the first answers in `pairs`, less those of the second.
+    """Accuracy and RMSE of the model with the first answers in `pairs`, less those of the second.
 
-    Bootstrapped over photos, paired: each sample holds the same photos for both models.
+    Bootstrapped over photos, paired: each sample has the same photos for both models.
     """
     rows, photos = pairs.cells()
     truth, first, second = (rows[:, column].astype(np.float64) for column in range(3))
@@ -33,9 +33,9 @@ def differences(pairs: Tally) -> tuple[Difference, Difference]:
 
 
 def _resample(photos: NDArray[np.int64], terms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Differences (RESAMPLES, 2) of samples with replacement, as many photos in each as there are.
+    """Differences (RESAMPLES, 2) of samples with replacement, each of the size of the data.
 
-    To draw photos and count their combinations is to draw the counts of the combinations: a multinomial.
+    Drawing photos and counting their combinations is equivalent to drawing the counts from a multinomial.
     """
     rng = np.random.default_rng(0)
     total, at_a_time = int(photos.sum()), max(1, DRAWN // len(photos))

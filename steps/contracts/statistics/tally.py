@@ -1,7 +1,7 @@
-"""Counts of what was taken for what: all that the metrics need, whatever the number of photos.
+"""Confusion matrices: all that the metrics need, whatever the number of photos.
 
 Every metric of counts, its spread over samples of the photos, and the difference between two models are functions of
-how many photos had which truth and which answers. So photos are counted as they pass and forgotten.
+the number of photos per combination of truth and answers. So photos are counted one by one and not kept.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ Integers = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Confusion:
-    """Photos by truth (rows) and answer (columns); one at least. `classes` are ascending and name both."""
+    """The confusion matrix of at least one photo: truth (rows) by answer (columns), both in ascending `classes`."""
 
     classes: tuple[int, ...]
     photos: NDArray[np.int64]
 
     @classmethod
     def of(cls, truth: Integers, answers: Integers) -> Confusion:
-        """The confusion of arrays (N,)."""
+        """The confusion matrix of arrays (N,)."""
         tally = Tally()
         tally.add(truth, answers)
         return tally.confusion()
 
     @property
     def total(self) -> int:
-        """Photos in all."""
+        """Number of photos."""
         return int(self.photos.sum())
 
     def sample(self, size: int, rng: np.random.Generator) -> Confusion:
-        """The confusion of `size` of the photos, drawn without replacement."""
+        """The confusion matrix of `size` of the photos, drawn without replacement."""
         drawn = rng.multivariate_hypergeometric(self.photos.ravel(), size, method="marginals")
         return Confusion(self.classes, drawn.reshape(self.photos.shape))
 
     def always(self, quantity: int) -> Confusion:
-        """The confusion of the same photos when `quantity`, one of the classes, is all that is ever answered."""
+        """The confusion matrix of the same photos with `quantity`, one of the classes, as the only answer."""
         photos = np.zeros_like(self.photos)
         photos[:, self.classes.index(quantity)] = self.photos.sum(axis=1)
         return Confusion(self.classes, photos)
 
 
 class Tally:
-    """How many photos had each combination of truth and answers."""
+    """The number of photos per combination of truth and answers."""
 
     def __init__(self) -> None:
         self._cells: Counter[tuple[int, ...]] = Counter()
 
     def add(self, truth: Integers, *answers: Integers) -> None:
-        """Count photos: arrays (N,), always as many answers."""
+        """Count photos: arrays (N,), with the same number of answers in every call."""
         rows, photos = np.unique(np.stack([truth, *answers], axis=1), axis=0, return_counts=True)
         self._cells.update({tuple(row): number for row, number in zip(rows.tolist(), photos.tolist(), strict=True)})
 
@@ -65,10 +65,10 @@ class Tally:
         return np.array(rows, np.int64), np.array([self._cells[row] for row in rows], np.int64)
 
     def confusion(self, answer: int = 0, classes: Sequence[int] = ()) -> Confusion:
-        """The confusion of one of the answers, over the classes that occur and those named."""
+        """The confusion matrix of one of the answers, over the occurring classes and `classes`."""
         rows, photos = self.cells()
-        known = tuple(sorted({*classes, *rows[:, 0].tolist(), *rows[:, 1 + answer].tolist()}))
-        matrix = np.zeros((len(known), len(known)), np.int64)
-        places = [np.searchsorted(known, rows[:, column]) for column in (0, 1 + answer)]
+        names = tuple(sorted({*classes, *rows[:, 0].tolist(), *rows[:, 1 + answer].tolist()}))
+        matrix = np.zeros((len(names), len(names)), np.int64)
+        places = [np.searchsorted(names, rows[:, column]) for column in (0, 1 + answer)]
         np.add.at(matrix, tuple(places), photos)
-        return Confusion(known, matrix)
+        return Confusion(names, matrix)

@@ -38,6 +38,8 @@ from pipeline.definition import compile_definition
 from pipeline.settings.file import load_settings
 sys.stdout.write(compile_definition(load_settings(Path(sys.argv[1]) / "pipeline.yaml", sys.argv[2])))
 """
+# Hyperparameters that the tuner chooses by default.
+SEARCHED = {"learning-rate": "0.001", "weight-decay": "0.05"}
 
 
 def settings_of(profile: str, **groups: dict[str, Any]) -> Settings:
@@ -229,12 +231,12 @@ def test_a_tracker_is_asked_for_by_its_place_and_the_name_of_its_secret() -> Non
 
 
 def test_the_trainer_takes_every_hyperparameter_that_it_is_passed(prod: Definition) -> None:
-    from steps.train.recipe import parse
+    from steps.train.recipe import read_recipe
 
     tracked = compiled("prod", tracking={"kind": "wandb", "wandb_secret": "wandb-key"})
-    values = training_of(tracked)["StaticHyperParameters"] | {"epochs": "3"}
+    values = training_of(tracked)["StaticHyperParameters"] | {"epochs": "3"} | SEARCHED
     flags = [f"--{name}={value}" for name, value in values.items() if not name.startswith("sagemaker_")]
-    assert parse(flags).tracking_experiment == "bins"
+    assert read_recipe(flags).tracking_experiment == "bins"
 
 
 def test_a_run_may_choose_among_instance_types_that_suit_the_launcher(prod: Definition, smddp: Definition) -> None:
@@ -546,7 +548,7 @@ def test_shards_stream_without_a_channel(prod: Definition) -> None:
 
 
 def test_every_hyperparameter_is_one_that_the_training_step_takes() -> None:
-    from steps.train.recipe import parse
+    from steps.train.recipe import read_recipe
 
     definition = compiled(
         "prod",
@@ -555,6 +557,7 @@ def test_every_hyperparameter_is_one_that_the_training_step_takes() -> None:
     )
     job = steps_of(definition)["TuneModel"]["Arguments"]["TrainingJobDefinition"]
     given = {name: value for name, value in job["StaticHyperParameters"].items() if not name.startswith("sagemaker_")}
+    given |= SEARCHED
     flags = [part for name, value in given.items() for part in (f"--{name}", "7" if isinstance(value, dict) else value)]
-    recipe = parse(flags)
+    recipe = read_recipe(flags)
     assert (recipe.weights, recipe.epochs, recipe.sync_batch_norm) == ("s3://a-bucket/resnet34.pth", 7, False)

@@ -106,11 +106,7 @@ KINDS: dict[str, Kind] = {
     "AWS::IAM::OIDCProvider": Kind(
         "iam",
         Operations(
-            "GetOpenIDConnectProvider",
-            "CreateOpenIDConnectProvider",
-            (),
-            "DeleteOpenIDConnectProvider",
-            recreate=True,
+            "GetOpenIDConnectProvider", "CreateOpenIDConnectProvider", (), "DeleteOpenIDConnectProvider", recreate=True
         ),
         _names("ClientIdList ThumbprintList"),
         naming="Url",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.aws.responses import exists as describe_existing
-from pipeline.aws.responses import says_missing
+from pipeline.aws.responses import ignore_missing
 from pipeline.local.context import Context, random_id
 
 Properties = Mapping[str, Any]
@@ -46,12 +46,10 @@ class Account:
         """
         from botocore import xform_name
 
-        members = {name.lower(): (name, shape) for name, shape in self.members(service, operation).items()}
-        arguments = {}
-        for key, value in request.items():
-            if key.lower() in members:
-                name, shape = members[key.lower()]
-                arguments[name] = _typed(value, shape)
+        members = self.members(service, operation)
+        names = {name.lower(): name for name in members}
+        given = {names[key.lower()]: value for key, value in request.items() if key.lower() in names}
+        arguments = {name: _typed(value, members[name]) for name, value in given.items()}
         return getattr(self.client(service), xform_name(operation))(**arguments)
 
 
@@ -183,18 +181,6 @@ class Kind:
         return template.format(**values)
 
 
-@contextmanager
-def ignore_missing() -> Iterator[None]:
-    """Ignore the error for a missing resource, which need not be deleted."""
-    from botocore.exceptions import ClientError
-
-    try:
-        yield
-    except ClientError as error:
-        if not says_missing(error):
-            raise
-
-
 def _typed(value: Any, shape: Any) -> Any:  # noqa: PLR0911  # one return per type
     """A property's value as a member of `shape`. A value of a wrong type is left for botocore to refuse."""
     match shape.type_name:
@@ -216,9 +202,6 @@ def _typed(value: Any, shape: Any) -> Any:  # noqa: PLR0911  # one return per ty
         case "string" if isinstance(value, dict):
             return json.dumps(value)
         case "integer" | "long" | "float" | "double" if isinstance(value, str):
-            number = int if shape.type_name in ("integer", "long") else float
-            try:
-                return number(value)
-            except ValueError:
-                return value
+            with contextlib.suppress(ValueError):
+                return int(value) if shape.type_name in ("integer", "long") else float(value)
     return value

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pipeline.local.cloudformation.kinds.kind import Account, Kind, Properties, ignore_missing
+from pipeline.aws.errors import code_of
+from pipeline.aws.responses import exists, ignore_missing
+from pipeline.local.cloudformation.kinds.kind import Account, Kind, Properties
 
 
 class Function(Kind):
@@ -13,21 +15,15 @@ class Function(Kind):
 
     def request(self, account: Account, name: str, properties: Properties) -> dict[str, Any]:
         """With the code's bytes: the Lambda server cannot read them from S3."""
-        code = _object(account, properties["Code"])
+        from botocore.exceptions import ClientError
+
+        source = {"Bucket": properties["Code"]["S3Bucket"], "Key": properties["Code"]["S3Key"]}
+        try:
+            code = account.client("s3").get_object(**source)["Body"].read()
+        except ClientError as error:
+            message = f"S3 Error Code: {code_of(error)}. S3 Error Message: {error.response['Error']['Message']}"
+            raise RuntimeError(f"Error occurred while GetObject. {message}") from None
         return {**super().request(account, name, properties), "Code": {"ZipFile": code}, "ZipFile": code}
-
-
-def _object(account: Account, code: Properties) -> bytes:
-    from botocore.exceptions import ClientError
-
-    try:
-        answer = account.client("s3").get_object(Bucket=code["S3Bucket"], Key=code["S3Key"])
-    except ClientError as error:
-        reason = error.response["Error"]
-        raise RuntimeError(
-            f"Error occurred while GetObject. S3 Error Code: {reason['Code']}. S3 Error Message: {reason['Message']}"
-        ) from None
-    return bytes(answer["Body"].read())
 
 
 class Permission(Kind):
@@ -35,10 +31,9 @@ class Permission(Kind):
 
     def exists(self, account: Account, name: str, properties: Properties) -> bool:
         """Whether the function's policy has the statement."""
-        policy = None
-        with ignore_missing():
-            policy = account.client("lambda").get_policy(FunctionName=properties["FunctionName"])["Policy"]
-        return policy is not None and any(statement["Sid"] == name for statement in json.loads(policy)["Statement"])
+        answer = exists(account.client("lambda").get_policy, FunctionName=properties["FunctionName"])
+        statements = json.loads(answer["Policy"])["Statement"] if answer else []
+        return any(statement["Sid"] == name for statement in statements)
 
 
 class WorkGroup(Kind):
@@ -71,34 +66,25 @@ class Role(Kind):
 
     def after_put(self, account: Account, name: str, properties: Properties) -> None:
         """Put and attach the template's policies, and delete and detach all others."""
-        iam = account.client("iam")
-        policies = {policy["PolicyName"]: policy["PolicyDocument"] for policy in properties.get("Policies", [])}
-        for policy in set(_inline_policies(iam, name)) - set(policies):
-            iam.delete_role_policy(RoleName=name, PolicyName=policy)
-        for policy, document in policies.items():
-            iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps(document))
-        managed, attached = set(properties.get("ManagedPolicyArns", [])), set(_attached_policies(iam, name))
-        for arn in attached - managed:
-            iam.detach_role_policy(RoleName=name, PolicyArn=arn)
-        for arn in managed - attached:
-            iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+        inline = {policy["PolicyName"]: policy["PolicyDocument"] for policy in properties.get("Policies", [])}
+        self._set_policies(account, name, inline, set(properties.get("ManagedPolicyArns", [])))
 
     def before_delete(self, account: Account, name: str, properties: Properties) -> None:  # noqa: ARG002
         """Delete and detach its policies."""
+        self._set_policies(account, name, {}, set())
+
+    def _set_policies(self, account: Account, role: str, inline: Properties, managed: set[str]) -> None:
         iam = account.client("iam")
-        for policy in _inline_policies(iam, name):
-            iam.delete_role_policy(RoleName=name, PolicyName=policy)
-        for arn in _attached_policies(iam, name):
-            iam.detach_role_policy(RoleName=name, PolicyArn=arn)
-
-
-def _inline_policies(iam: Any, role: str) -> list[str]:
-    names: list[str] = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    return names
-
-
-def _attached_policies(iam: Any, role: str) -> list[str]:
-    return [policy["PolicyArn"] for policy in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]]
+        for policy in set(iam.list_role_policies(RoleName=role)["PolicyNames"]) - set(inline):
+            iam.delete_role_policy(RoleName=role, PolicyName=policy)
+        for policy, document in inline.items():
+            iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
+        policies = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        attached = {policy["PolicyArn"] for policy in policies}
+        for arn in attached - managed:
+            iam.detach_role_policy(RoleName=role, PolicyArn=arn)
+        for arn in managed - attached:
+            iam.attach_role_policy(RoleName=role, PolicyArn=arn)
 
 
 class ManagedPolicy(Kind):
@@ -211,8 +197,7 @@ class Bucket(Kind):
     def after_put(self, account: Account, name: str, properties: Properties) -> None:
         """Put or delete the lifecycle."""
         if rules := properties.get("LifecycleConfiguration", {}).get("Rules"):
-            lifecycle = {"Rules": [lifecycle_rule(rule) for rule in rules]}
-            request = {"Bucket": name, "LifecycleConfiguration": lifecycle}
+            request = {"Bucket": name, "LifecycleConfiguration": {"Rules": list(map(lifecycle_rule, rules))}}
             account.send(self.service, "PutBucketLifecycleConfiguration", request)
         else:
             account.client("s3").delete_bucket_lifecycle(Bucket=name)

@@ -7,11 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from pipeline import ROOT
-from pipeline.account import deploy_function, stack
+from pipeline.account import stack
 from pipeline.account.parameters import parameters
 from pipeline.aws import cloudformation as template
 from pipeline.settings import Settings
 from pipeline.settings.file import load_settings
+from steps.contracts import names
 from tests.unit.pipeline.account.policies import Policies
 
 TEXT = stack.TEMPLATE.read_text()
@@ -131,7 +132,7 @@ def alarms(settings: Settings) -> list[dict[str, Any]]:
     errors, latency = settings.alarms
     dimensions = [
         {"Name": "EndpointName", "Value": settings.endpoint.name},
-        {"Name": "VariantName", "Value": deploy_function.VARIANT},
+        {"Name": "VariantName", "Value": names.VARIANT},
     ]
     common = {
         "Namespace": "AWS/SageMaker",

@@ -16,6 +16,7 @@ from steps.deploy import requests
 from steps.deploy.events import Version
 from steps.deploy.settings import Settings as FunctionSettings
 from tests.unit.pipeline.account.stacks import FULL, MLFLOW, PLAIN, SUBNETS, TRACKED, settings
+from tests.unit.steps.arguments import DEPLOY
 
 
 def test_values_are_what_cloudformation_takes_and_the_zip_s_key_is_handed_on() -> None:
@@ -40,7 +41,7 @@ def test_the_function_s_whole_environment_is_handed_on_but_the_role_that_the_sta
 def test_the_pattern_of_what_is_deployed_takes_the_names_that_the_function_gives(name: str, version: int) -> None:
     named = PLAIN.model_copy(update={"endpoint": PLAIN.endpoint.model_copy(update={"name": name})})
     pattern = parameters(named, "")["Deployed"]
-    function = FunctionSettings(endpoint_name=name, model_package_group="bins", serving_role_arn="arn")
+    function = FunctionSettings(**{**DEPLOY, "endpoint_name": name})
     registered = Version("arn", "bins", version)
     config = requests.endpoint_config(function, registered)["EndpointConfigName"]
     model = requests.model(function, registered, config)["ModelName"]

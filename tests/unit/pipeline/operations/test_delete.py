@@ -18,6 +18,7 @@ from steps.deploy import requests
 from steps.deploy.events import Version
 from steps.deploy.settings import Settings as DeploySettings
 from tests.answers import Answers
+from tests.unit.steps.arguments import DEPLOY
 
 pytestmark = pytest.mark.usefixtures("account")
 ACCOUNT, REGION = "111122223333", "us-east-1"
@@ -59,7 +60,10 @@ def groups() -> Any:
 
 def deployed(version: Version, endpoint: str = "bins", *, serves: bool = True) -> str:
     """What the deploy function makes for a version; gives the configuration's name."""
-    sagemaker, chosen = client("sagemaker"), DeploySettings(endpoint, "bins", ROLE)
+    sagemaker, chosen = (
+        client("sagemaker"),
+        DeploySettings(**{**DEPLOY, "endpoint_name": endpoint, "serving_role_arn": ROLE}),
+    )
     config = requests.endpoint_config(chosen, version)
     sagemaker.create_model(**requests.model(chosen, version, config["EndpointConfigName"]))
     sagemaker.create_endpoint_config(**config)
@@ -194,7 +198,7 @@ def test_a_configuration_whose_model_is_gone_is_still_ours(settings: Settings) -
 def test_the_deploy_functions_names_are_known_however_long(settings: Settings, endpoint: str, number: int) -> None:
     chosen = called(settings, endpoint)
     version = Version.of(f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/bins/{number}")
-    made = DeploySettings(endpoint, "bins", ROLE)
+    made = DeploySettings(**{**DEPLOY, "endpoint_name": endpoint, "serving_role_arn": ROLE})
     config = requests.endpoint_config(made, version)["EndpointConfigName"]
     model = requests.model(made, version, config)["ModelName"]
     assert inventory.is_config_name(chosen, config)

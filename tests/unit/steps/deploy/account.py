@@ -12,11 +12,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 from moto.sagemaker.models import sagemaker_backends
 
-from steps.deploy.clients import Clients
 from steps.deploy.conclusion import conclude, settle
 from steps.deploy.deployment import Decision, deploy
-from steps.deploy.events import EndpointChange, Order, Version
-from steps.deploy.settings import Settings
+from steps.deploy.events import DeployRequest, EndpointChange, Version
+from steps.deploy.settings import Clients, Settings
+from tests.unit.steps.arguments import DEPLOY
 
 ACCOUNT, REGION, GROUP, ENDPOINT = "123456789012", "us-east-1", "bins", "counting"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/bins-serving"
@@ -58,7 +58,7 @@ class Account:
 
     aws: Clients
     updates: list[dict[str, Any]]
-    settings: Settings = field(default_factory=lambda: Settings(ENDPOINT, GROUP, ROLE, instance_count=4))
+    settings: Settings = field(default_factory=lambda: Settings(**{**DEPLOY, "instance_count": 4}))
     recorded: list[Decision] = field(default_factory=list)
     golden: set[str] = field(default_factory=set)
 
@@ -92,17 +92,17 @@ class Account:
     def set_status(self, version: Version, status: str) -> None:
         self.sagemaker.update_model_package(ModelPackageArn=version.arn, ModelApprovalStatus=status)
 
-    def deploy(self, version: Version, **order: Any) -> Decision:
-        return deploy(self.aws, self.settings, Order(version, **order))
+    def deploy(self, version: Version, **request: Any) -> Decision:
+        return deploy(self.aws, self.settings, DeployRequest(version, **request))
 
     def changed(self, status: str = "IN_SERVICE", name: str = ENDPOINT) -> Decision:
         """An endpoint event reaches the function."""
         return conclude(self.aws, self.settings, EndpointChange(name, status), self.recorded.append)
 
-    def approved(self, version: Version, **order: Any) -> Decision:
+    def approved(self, version: Version, **request: Any) -> Decision:
         """An approval reaches the function, as its handler takes it."""
         settle(self.aws, self.settings, self.recorded.append)
-        return self.deploy(version, **order)
+        return self.deploy(version, **request)
 
     def in_service(self, config: str | None = None) -> None:
         """The change under way ends well, or with the configuration `config`."""

@@ -12,7 +12,7 @@ import moto
 import pytest
 from moto.sagemaker.responses import SageMakerResponse
 
-from steps.deploy.clients import Clients
+from steps.deploy.settings import Clients
 from tests.conftest import FOREIGN
 from tests.unit.steps.deploy.account import ENDPOINT, GROUP, REGION, Account, Runtime
 

@@ -44,7 +44,7 @@ def test_it_is_judged_once(account):
         ({"probabilities": {"0": 0.7, "1": 0.2, "2": 0.1}}, "a probability is 0.60 off"),
         ({"probabilities": {"0": 0.1, "1": 0.9}}, "probabilities of 0, 1, where 0, 1, 2 were evaluated"),
         ({"probabilities": {"0": 0.1, "1": float("nan"), "2": 0.7}}, "a probability is nan off"),
-        ({"count": 0}, "counts 0 where the evaluation counted 2, of the same probabilities"),
+        ({"count": 0}, "counts 0 where the evaluation counted 2, with the same probabilities"),
         ({"busy": 99}, "busy"),
     ],
 )

@@ -111,7 +111,7 @@ def test_a_failed_endpoint_is_cleared_away(account):
 
 def test_a_version_of_another_group_is_refused(account):
     arn = account.register().arn.replace("/bins/", "/cats/")
-    with pytest.raises(DeployError, match="not of the group bins"):
+    with pytest.raises(DeployError, match="not in the group bins"):
         account.deploy(Version.of(arn))
 
 

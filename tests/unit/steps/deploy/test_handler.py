@@ -5,32 +5,33 @@ import json
 import pytest
 
 from steps.deploy import handler
-from steps.deploy.clients import Clients
-from steps.deploy.events import Order, Version, endpoint_change_of, order_of
-from steps.deploy.settings import DeployError, Settings
+from steps.deploy.events import DeployRequest, Version, read_endpoint_change, read_request
+from steps.deploy.settings import Clients, DeployError, Settings
+from tests.unit.steps.arguments import DEPLOY
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:model-package/bins/7"
-ENVIRONMENT = {
-    "ENDPOINT_NAME": "counting",
-    "MODEL_PACKAGE_GROUP": "bins",
-    "SERVING_ROLE_ARN": "arn:aws:iam::123456789012:role/bins-serving",
-    "INSTANCE_TYPE": "ml.c5.xlarge",
+ENVIRONMENT = {name.upper(): str(value) for name, value in DEPLOY.items() if not isinstance(value, tuple)} | {
     "INSTANCE_COUNT": "2",
     "ALARMS": "errors,latency",
+    "SUBNETS": "",
+    "SECURITY_GROUPS": "",
 }
 VERSION = Version(ARN, "bins", 7)
 
 
 @pytest.mark.parametrize(
-    ("event", "order"),
+    ("event", "expected"),
     [
-        ({"model_package_arn": ARN}, Order(VERSION)),
-        ({"model_package_arn": ARN, "at_once": True}, Order(VERSION, at_once=True)),
-        ({"detail": {"ModelPackageArn": ARN}, "time": "2026-11-23T10:00:00Z"}, Order(VERSION, "2026-11-23T10:00:00Z")),
+        ({"model_package_arn": ARN}, DeployRequest(VERSION)),
+        ({"model_package_arn": ARN, "at_once": True}, DeployRequest(VERSION, at_once=True)),
+        (
+            {"detail": {"ModelPackageArn": ARN}, "time": "2026-11-23T10:00:00Z"},
+            DeployRequest(VERSION, "2026-11-23T10:00:00Z"),
+        ),
     ],
 )
-def test_each_kind_of_event_names_a_version(event, order):
-    assert order_of(event) == order
+def test_each_kind_of_event_names_a_version(event, expected):
+    assert read_request(event) == expected
 
 
 @pytest.mark.parametrize(
@@ -38,12 +39,12 @@ def test_each_kind_of_event_names_a_version(event, order):
 )
 def test_another_event_is_refused(event):
     with pytest.raises(DeployError):
-        order_of(event)
+        read_request(event)
 
 
 def test_the_event_of_an_endpoint_wants_its_name_and_status():
     with pytest.raises(DeployError, match="EndpointStatus"):
-        endpoint_change_of({"detail-type": "SageMaker Endpoint State Change", "detail": {}})
+        read_endpoint_change({"detail-type": "SageMaker Endpoint State Change", "detail": {}})
 
 
 def test_the_environment_is_read_by_the_fields_types():
@@ -56,6 +57,7 @@ def test_the_environment_is_read_by_the_fields_types():
     ("change", "named"),
     [
         ({"ENDPOINT_NAME": ""}, "ENDPOINT_NAME"),
+        ({"CANARY_SECONDS": ""}, "CANARY_SECONDS"),
         ({"INSTANCE_COUNT": "two"}, "INSTANCE_COUNT"),
         ({"MODE": "x"}, "MODE"),
         ({"SUBNETS": "subnet-01234567", "SECURITY_GROUPS": ""}, "SUBNETS and SECURITY_GROUPS go together"),
@@ -64,6 +66,12 @@ def test_the_environment_is_read_by_the_fields_types():
 def test_a_wrong_environment_is_named(change, named):
     with pytest.raises(DeployError, match=named):
         Settings.from_environment({**ENVIRONMENT, **change})
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_every_variable_is_required(name):
+    with pytest.raises(DeployError, match=f"lacks {name}"):
+        Settings.from_environment({other: value for other, value in ENVIRONMENT.items() if other != name})
 
 
 def test_it_answers_flat_strings_and_logs_each_decision(account, monkeypatch, capsys):

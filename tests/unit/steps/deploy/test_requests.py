@@ -8,9 +8,10 @@ from pipeline.aws.validation import validate_request
 from steps.deploy import requests
 from steps.deploy.events import Version
 from steps.deploy.settings import Settings
+from tests.unit.steps.arguments import DEPLOY
 
 VERSION = Version("arn:aws:sagemaker:us-east-1:123456789012:model-package/bins/3", "bins", 3)
-SETTINGS = Settings("bins", "bins", "arn:aws:iam::123456789012:role/serving", instance_count=2)
+SETTINGS = Settings(**{**DEPLOY, "endpoint_name": "bins", "instance_count": 2})
 
 VPC = {"subnets": ("subnet-01234567", "subnet-89abcdef"), "security_groups": ("sg-01234567",)}
 

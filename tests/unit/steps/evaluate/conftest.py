@@ -20,6 +20,7 @@ from steps.contracts.shard_summary import Leakage, Overlap, Photos, ShardSummary
 from steps.evaluate.run import run
 from steps.evaluate.settings import Settings
 from steps.model import network
+from tests.unit.steps.arguments import EVALUATE
 from tests.unit.steps.evaluate.networks import Brightness, pack, write_artifact
 from tests.unit.steps.train.photos import CLASSES, SIDE, Photo, photo, photos, store_split
 
@@ -84,7 +85,7 @@ class Job:
 
     def run(self, decision: Any = "argmax", batch_size: int = 4, **settings: Any) -> dict[str, Any]:
         """Run the step and read `evaluation.json`."""
-        run(Settings(decision=decision, batch_size=batch_size, **settings))
+        run(Settings(**{**EVALUATE, "decision": decision, "batch_size": batch_size, **settings}))
         evaluation: dict[str, Any] = json.loads((self.output / FILE).read_text(), parse_constant=pytest.fail)
         return evaluation
 

@@ -12,6 +12,7 @@ import pytest
 from pipeline import ROOT
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import FILE, PREDICTIONS_SCHEMA
+from tests.unit.steps.arguments import EVALUATE, flags_of
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.evaluate.networks import pack, write_trainable_artifact
 from tests.unit.steps.train.photos import CLASSES, Photo, photo, photos
@@ -107,7 +108,7 @@ def test_a_network_that_gives_nan_ends_the_step(job):
 
 def start(job, *flags):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SAGEMAKER_BASE_DIR": str(job.base)}
-    command = [sys.executable, "-m", "steps.evaluate", *flags]
+    command = [sys.executable, "-m", "steps.evaluate", *flags_of(EVALUATE), *flags]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=480, check=False)
 
 

@@ -11,6 +11,7 @@ from steps.contracts.evaluation import FILE
 from steps.evaluate import versions
 from steps.evaluate.settings import Settings
 from steps.evaluate.versions import Identity, same_artifact
+from tests.unit.steps.arguments import EVALUATE
 from tests.unit.steps.evaluate.networks import pack, write_artifact
 from tests.unit.steps.evaluate.test_trials import STARTED, Tuning, summary
 from tests.unit.steps.train.photos import CLASSES, photos
@@ -102,7 +103,7 @@ def registry(monkeypatch):
 
 
 def asked(**more):
-    return versions.registration(Settings(decision="argmax", group=GROUP, **more), SAME, ENDED)
+    return versions.registration(Settings(**{**EVALUATE, "group": GROUP, **more}), SAME, ENDED)
 
 
 def test_in_an_empty_group_there_is_none(registry):
@@ -184,7 +185,7 @@ def test_without_the_images_no_version_is_the_same(registry):
 
 
 def test_a_job_without_a_group_asks_nobody():
-    answer = versions.registration(Settings(decision="argmax"), SAME, None)
+    answer = versions.registration(Settings(**EVALUATE), SAME, None)
     assert (answer.wanted, answer.reason) == (1, "no model package group was given")
 
 

@@ -71,7 +71,7 @@ def test_a_file_that_is_no_network_is_refused_by_name(tmp_path, content):
 
 @pytest.mark.parametrize("network", [brightness_network((0, 1)), brightness_network(CLASSES, image_size=8)])
 def test_a_network_that_is_not_as_described_is_refused(tmp_path, network):
-    with pytest.raises(StepError, match=re.escape("model.json says")):
+    with pytest.raises(StepError, match=re.escape("in model.json")):
         Predictor.load(write_artifact(tmp_path, CLASSES, network=network))
 
 

@@ -23,6 +23,7 @@ from steps.monitor.run import Window, evaluate, read_window, run
 from steps.monitor.serving import ServedVersion
 from steps.monitor.settings import Settings
 from steps.photos.statistics import measure, row, write_baseline
+from tests.unit.steps.arguments import MONITOR, flags_of
 from tests.unit.steps.monitor.photos import darker, edited, jpegs, population
 
 UNTIL = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
@@ -54,8 +55,8 @@ def put(s3, bucket, lines, hour="2026/11/23/12", name="a.jsonl"):
 
 
 def settings(bucket, **more):
-    chosen = {"hours": 2, "until": UNTIL, "minimum_photos": 50, **more}
-    return Settings(captures=f"s3://{bucket}/captures", endpoint="bins", variant="AllTraffic", **chosen)
+    chosen = {"captures": f"s3://{bucket}/captures", "hours": 2, "until": UNTIL, "minimum_photos": 50, **more}
+    return Settings(**{**MONITOR, **chosen})
 
 
 def counted(s3, bucket, hours=2):
@@ -381,10 +382,10 @@ def test_the_versions_own_baseline_is_found(account, monkeypatch):
 
 def test_a_wrong_argument_is_the_jobs_failure_reason(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SAGEMAKER_BASE_DIR": str(tmp_path)}
-    command = [sys.executable, "-m", "steps.monitor", "--captures", "s3://b", "--endpoint", "e", "--until", "noon"]
+    command = [sys.executable, "-m", "steps.monitor", *flags_of(MONITOR), "--until", "noon"]
     done = subprocess.run(command, env=environment, capture_output=True, timeout=240, check=False)
     assert done.returncode == 1
-    assert "--until is 'noon'; write a time like" in (tmp_path / "output" / "message").read_text()
+    assert "--until is 'noon': write a time like" in (tmp_path / "output" / "message").read_text()
 
 
 def test_the_report_of_too_few_photos_names_both_numbers(tmp_path):

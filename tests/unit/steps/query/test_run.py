@@ -22,6 +22,7 @@ from steps.contracts.s3_uri import S3Uri
 from steps.query import direct, statements
 from steps.query.inventory import list_inventory
 from tests.unit.pipeline.local.athena.front import Front
+from tests.unit.steps.arguments import QUERY, flags_of
 from tests.unit.steps.query.conftest import (
     EXPECTED_REFUSALS,
     PHOTO,
@@ -202,7 +203,7 @@ def test_an_output_that_reaches_into_the_raw_data_is_refused_and_nothing_is_remo
 
 def test_the_process_ends_with_the_reason_where_sagemaker_reads_it(job: Job, aws: Front) -> None:
     command = ["--image-location", job.location, "--maximum-quantity", "5", "--data-version", "1"]
-    command += ["--database", job.database, "--workgroup", "primary"]
+    command += ["--database", job.database, "--workgroup", "primary", "--timeout-minutes", "10"]
     ended = subprocess.run(
         [sys.executable, "-m", "steps.query", *command],
         env={**os.environ, "SAGEMAKER_BASE_DIR": str(job.base)},
@@ -217,11 +218,11 @@ def test_the_process_ends_with_the_reason_where_sagemaker_reads_it(job: Job, aws
 
 def test_a_wrong_argument_is_the_jobs_failure_reason(tmp_path: Path) -> None:
     ended = subprocess.run(
-        [sys.executable, "-m", "steps.query", "--maximum-quantity", "many"],
+        [sys.executable, "-m", "steps.query", *flags_of(QUERY), "--maximum-quantity", "many"],
         env={**os.environ, "SAGEMAKER_BASE_DIR": str(tmp_path)},
         check=False,
         capture_output=True,
     )
     assert ended.returncode == 1
     reason = (tmp_path / "output" / "message").read_text()
-    assert reason == "steps.query: argument --maximum-quantity: invalid int value: 'many'"
+    assert reason.startswith("python3 -m steps.query: --maximum-quantity is 'many': ")

@@ -79,12 +79,12 @@ SCANS = bombs.scans(200)
         ("[]", "application/json", 400, "images"),
         ("NaN", "application/json", 400, "images"),
         (many(), "application/json", 400, "images"),
-        (many(1), "application/json", 400, "images[0] is no string"),
-        (single(None), "application/json", 400, "image is no string"),
+        (many(1), "application/json", 400, "images[0] is not a string"),
+        (single(None), "application/json", 400, "image is not a string"),
         (single("not base64!"), "application/json", 400, "image is not base64"),
         (single("\u00e9"), "application/json", 400, "image is not base64"),
         (single(""), "application/json", 400, "image: not a JPEG"),
-        (json.dumps({"image": "", "images": []}), "application/json", 400, "want"),
+        (json.dumps({"image": "", "images": []}), "application/json", 400, "send {"),
         (many("not base64!"), "application/json", 400, "images[0] is not base64"),
         (many(text(photo(0)), "eHg="), "application/json", 400, "images[1]: not a JPEG"),
         (many("eHg=", text(photo(0)), "eHg="), "application/json", 400, "images[0]: not a JPEG"),
@@ -169,7 +169,7 @@ def test_a_folder_without_a_model_ends_with_one_line_that_names_it(tmp_path):
 
 def test_a_setting_that_is_no_number_ends_with_one_line_that_names_it(tmp_path):
     said = refusal({"SAGEMAKER_BASE_DIR": str(tmp_path), "SERVING_MAX_BATCH": "many"})
-    assert "SERVING_MAX_BATCH is 'many'; want a whole number from 1 to 256" in said
+    assert "SERVING_MAX_BATCH is 'many'; use a whole number from 1 to 256" in said
 
 
 def refusal(environment):

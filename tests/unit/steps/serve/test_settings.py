@@ -27,7 +27,7 @@ def test_an_environment_overrules_the_defaults():
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "1e3", "\u0663", "9" * 5000, "257", "+4", "1_0"])
 def test_what_is_no_number_in_range_is_refused_with_the_variable(text):
-    with pytest.raises(StepError, match=r"SERVING_MAX_BATCH is '.{1,60}; want a whole number from 1 to 256"):
+    with pytest.raises(StepError, match=r"SERVING_MAX_BATCH is '.{1,60}; use a whole number from 1 to 256"):
         ServingSettings.read({"SERVING_MAX_BATCH": text})
 
 

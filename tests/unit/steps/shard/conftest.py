@@ -15,9 +15,11 @@ from steps.contracts.dataset import SPLITS, DatasetIndex, parse_index
 from steps.contracts.hand_over import HandOver
 from steps.contracts.labels import SCHEMA
 from steps.contracts.shard_summary import ShardSummary, read_summary
-from steps.shard.__main__ import parse
+from steps.runtime.arguments import parse
 from steps.shard.run import run
+from steps.shard.settings import Settings
 from steps.shards.reading import iterate
+from tests.unit.steps.arguments import SHARD, flags_of
 
 
 def jpeg(seed: int, width: int = 120, height: int = 90) -> bytes:
@@ -86,7 +88,8 @@ class Job:
         (base / "config/processingjobconfig.json").write_text(json.dumps(config))
         (base / "config/resourceconfig.json").write_text(json.dumps({"current_host": hosts[instance], "hosts": hosts}))
         self._patch.setenv("SAGEMAKER_BASE_DIR", str(base))
-        run(parse(["--image-location", f"s3://{self.bucket}/raw", *flags]))
+        given = flags_of({**SHARD, "image_location": f"s3://{self.bucket}/raw"})
+        run(parse(Settings, [*given, *flags]))
 
     @property
     def summary(self) -> ShardSummary:

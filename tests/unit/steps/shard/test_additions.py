@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 
 from steps.contracts.errors import StepError
+from steps.contracts.names import COMPLETE_MARKER, RECORD_SUFFIX
 from steps.contracts.s3_uri import S3Uri
-from steps.shard import catalog, tar
-from steps.shard.ledger import SUFFIX, Record
+from steps.shard import tar
+from steps.shard.ledger import Record
 from tests.unit.steps.shard.conftest import Job, jpeg, samples, splits_of
 
 # A shard has some ten photos.
@@ -22,7 +23,7 @@ def written(job: Job) -> dict[str, tuple]:
 
 
 def is_record(key: str) -> bool:
-    return key.endswith(SUFFIX)
+    return key.endswith(RECORD_SUFFIX)
 
 
 def quantities(job: Job) -> dict[str, int]:
@@ -396,4 +397,4 @@ def test_the_last_instance_alone_hands_on(job: Job):
         job.run_instance(instance, 3, *SMALL)
 
     assert_exact(job)
-    assert [key for key in job.objects("out/shards") if key.endswith(catalog.MARKER)] != []
+    assert [key for key in job.objects("out/shards") if key.endswith(COMPLETE_MARKER)] != []

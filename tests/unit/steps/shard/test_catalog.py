@@ -10,10 +10,11 @@ from typing import Any
 import obstore
 import pytest
 
+from steps.contracts.names import COMPLETE_MARKER
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.s3 import StoredObject, open_store
 from steps.shard import catalog
-from steps.shard.catalog import MARKER, Catalog, Selection, select
+from steps.shard.catalog import Catalog, Selection, select
 from steps.shard.ledger import Record, photos_table, record_of
 from steps.shard.plan import Photo, Plan, make_plan
 from tests.unit.steps.shard.test_plan import everything, many, settings
@@ -35,7 +36,7 @@ class Shards:
             obstore.put(store, uri.key, b"tar")
             obstore.put(store, record_of(uri).key, Record(uri, 3, "0" * 64, photos_table(photos)).content())
         if whole:
-            obstore.put(store, self.folder.join(generation, MARKER).key, b"{}")
+            obstore.put(store, self.folder.join(generation, COMPLETE_MARKER).key, b"{}")
 
     def generations(self) -> list[str]:
         return list(dict.fromkeys(shard.generation for shard in Catalog.of(self.folder).shards))
@@ -75,7 +76,7 @@ def test_generations_that_are_not_whole_come_last_whatever_their_number(shards: 
     assert shards.used(shards.select()) == [("000002-whole", 20)]
     listed = Catalog.of(shards.folder)
     assert {shard.generation for shard in listed.settled()} == {"000002-whole"}
-    assert (listed.begun("000001-unfinished"), listed.begun("000003-none")) == (True, False)
+    assert (listed.has_begun("000001-unfinished"), listed.has_begun("000003-none")) == (True, False)
 
 
 def test_a_generation_of_the_same_number_is_taken_as_a_whole(shards: Shards, monkeypatch: pytest.MonkeyPatch) -> None:

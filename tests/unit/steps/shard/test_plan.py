@@ -18,22 +18,11 @@ from steps.contracts.shard_summary import Overlap
 from steps.runtime.container import Instance
 from steps.shard.plan import ASSIGNMENTS, Plan, dataset_key, generation_key, make_plan
 from steps.shard.settings import Settings
+from tests.unit.steps.arguments import SHARD
 
 
 def settings(**changes) -> Settings:
-    values = {
-        "image_location": S3Uri("bucket", "raw"),
-        "image_size": 256,
-        "quality": 90,
-        "split": "grouped",
-        "seed": 1,
-        "validation_fraction": 0.1,
-        "test_fraction": 0.1,
-        "shard_megabytes": 200,
-        "maximum_rejects": 0.05,
-        "maximum_removed": 0.2,
-    }
-    return Settings(**{**values, **changes})
+    return Settings(**{**SHARD, **changes})
 
 
 def labels(*rows: tuple) -> pa.Table:
@@ -174,7 +163,7 @@ def test_a_given_split_without_training_photos_of_a_quantity_is_refused():
     listed = pa.table([[f"{n:03d}" for n in range(20)], splits], schema=ASSIGNMENTS)
     location = S3Uri("bucket", "split.csv")
 
-    with pytest.raises(StepError, match="no photo with quantity 2 falls to training"):
+    with pytest.raises(StepError, match="no photo with quantity 2 is in the training split"):
         make_plan(many(20), settings(split="file", split_file_location=location), listed)
 
 

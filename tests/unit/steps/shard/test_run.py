@@ -21,6 +21,7 @@ from steps.shard import tar
 from steps.shard.assignments import Lineage
 from steps.shard.plan import ASSIGNMENTS
 from steps.shards.reading import iterate, register_webdataset_scheme
+from tests.unit.steps.arguments import SHARD, flags_of
 from tests.unit.steps.shard.conftest import Job, jpeg, samples, splits_of, tars
 
 
@@ -256,7 +257,7 @@ def test_a_shard_that_is_not_what_its_record_says_is_named(job: Job):
     key = shard.uri.split("/", 3)[3]
     job.s3.put_object(Bucket=job.bucket, Key=key, Body=b"short")
 
-    with pytest.raises(StepError, match=rf"^{shard.uri} is not the shard that its record says"):
+    with pytest.raises(StepError, match=rf"^{shard.uri} has another size than in its record"):
         job.run()
     job.s3.put_object(Bucket=job.bucket, Key=key.replace(".tar", ".parquet"), Body=b"{}")
     with pytest.raises(StepError, match=r"test-000-000000\.parquet: not the record of a shard; remove it"):
@@ -267,7 +268,7 @@ def test_a_shard_that_is_not_what_its_record_says_is_named(job: Job):
     ("content", "message"),
     [
         ("image_id,split\n1,training\n", "image '1' has split 'training'; use train, validation, test"),
-        ("image_id,split\n1,train\n1,test\n", "image '1' is given two splits"),
+        ("image_id,split\n1,train\n1,test\n", "image '1' has two splits"),
         ("id,split\n1,train\n", "no columns image_id and split"),
     ],
 )
@@ -282,11 +283,11 @@ def test_a_wrong_split_file_is_named(job: Job, content: str, message: str):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--quality", "0"], "--quality 0"),
-        (["--validation-fraction", "0.6", "--test-fraction", "0.4"], "sum to less than 1"),
+        (["--quality", "0"], "--quality is '0'"),
+        (["--validation-fraction", "0.6", "--test-fraction", "0.4"], "sum must be less than 1"),
         (["--split", "file"], "--split-file-location"),
         (["--image-size", "big"], "--image-size"),
-        (["--image-location", "/tmp/photos"], "is not an S3 URI"),
+        (["--image-location", "/tmp/photos"], "--image-location: '/tmp/photos' is not an S3 URI"),
     ],
 )
 def test_wrong_arguments_are_refused(job: Job, flags: list[str], message: str):
@@ -295,7 +296,7 @@ def test_wrong_arguments_are_refused(job: Job, flags: list[str], message: str):
 
 
 def test_the_process_leaves_its_failure_reason_where_sagemaker_reads_it(tmp_path: Path):
-    command = [sys.executable, "-m", "steps.shard", "--image-location", "s3://a-bucket/raw"]
+    command = [sys.executable, "-m", "steps.shard", *flags_of({**SHARD, "image_location": "s3://a-bucket/raw"})]
 
     done = subprocess.run(
         command, check=False, env={"SAGEMAKER_BASE_DIR": str(tmp_path)}, capture_output=True, text=True

@@ -72,7 +72,7 @@ def test_excluded_photos_are_passed_over(put):
 def test_a_shard_that_holds_other_photos_than_are_excluded_is_named(put, excluded):
     shard = put(tar_of(members_of(SAMPLES))).model_copy(update={"samples": 38, "excluded": excluded})
 
-    with pytest.raises(StepError, match=r"damaged shard: it has 40 samples, the index says 38"):
+    with pytest.raises(StepError, match=r"damaged shard: it has 40 samples, in the index 38"):
         list(read_shard(shard))
 
 
@@ -86,7 +86,7 @@ def test_shards_are_read_one_after_the_other(put):
 def test_a_shard_that_is_missing_is_named(put):
     shard = put(tar_of(members_of(SAMPLES))).model_copy(update={"uri": put(b"x").uri + ".gone"})
 
-    with pytest.raises(StepError, match=r"^s3://.*\.tar\.gone: there is no such shard"):
+    with pytest.raises(StepError, match=r"^s3://.*\.tar\.gone: the shard does not exist"):
         list(read_shard(shard))
 
 
@@ -114,10 +114,10 @@ def test_a_shard_with_one_other_bit_is_named(put, place: int):
     ("members", "message"),
     [
         (members_of(SAMPLES)[:-1], "sample '00039' has no cls"),
-        (members_of(SAMPLES)[1:], "member '00001.jpg' does not follow on sample '00000'"),
-        ([*members_of(SAMPLES), ("notes.txt", b"")], "member 'notes.txt' does not follow"),
+        (members_of(SAMPLES)[1:], "member '00001.jpg' does not continue sample '00000'"),
+        ([*members_of(SAMPLES), ("notes.txt", b"")], "member 'notes.txt' does not continue"),
         ([("1.jpg", b"x"), ("1.cls", b"-1")], "the count of sample '1' is b'-1'"),
-        ([("../1.jpg", b"x"), ("../1.cls", b"1")], "member '../1.jpg' does not follow"),
+        ([("../1.jpg", b"x"), ("../1.cls", b"1")], "member '../1.jpg' does not continue"),
     ],
 )
 def test_a_sample_that_is_not_one_photo_with_one_count_is_named(put, members, message: str):
@@ -131,7 +131,7 @@ def test_a_sample_that_is_not_one_photo_with_one_count_is_named(put, members, me
 def test_a_shard_of_fewer_samples_than_the_index_says_is_named(put):
     shard = put(tar_of(members_of(SAMPLES)), samples=41)
 
-    with pytest.raises(StepError, match="it has 40 samples, the index says 41"):
+    with pytest.raises(StepError, match="it has 40 samples, in the index 41"):
         list(read_shard(shard))
 
 
@@ -241,7 +241,10 @@ def test_a_channel_shows_the_shards_below_its_prefix(put, tmp_path):
         stream.read()
 
     place.unlink()
-    with open_stream(shard.uri, shard, mount) as stream, pytest.raises(StepError, match=rf"^{shard.uri}: there is no"):
+    with (
+        open_stream(shard.uri, shard, mount) as stream,
+        pytest.raises(StepError, match=rf"^{shard.uri}: the shard does not exist"),
+    ):
         stream.read()
 
 

@@ -19,6 +19,8 @@ import simplejpeg
 
 from steps.contracts.dataset import NAME, DatasetIndex, Shard, Sharding, Split, SplitName
 
+from ..arguments import TRAIN, flags_of
+
 ROOT = Path(__file__).parents[4]
 SIDE = 48
 CLASSES = (0, 1, 2)
@@ -94,7 +96,7 @@ def store_dataset(s3: Any, bucket: str, folder: Path, *, train: int, validation:
 def launch(
     base: Path, port: int, *flags: str, processes: int = 2, node: int = 0, nodes: int = 1
 ) -> subprocess.Popen[str]:
-    """Start a training job as the container does: torchrun, the program as a file, hyperparameters as flags."""
+    """Start a training job as the container does: torchrun, the program as a file, and TRAIN with `flags` over it."""
     command = [
         *(sys.executable, "-m", "torch.distributed.run"),
         f"--nnodes={nodes}",
@@ -103,6 +105,7 @@ def launch(
         "--master_addr=127.0.0.1",
         f"--master_port={port}",
         str(ROOT / "steps" / "train" / "__main__.py"),
+        *flags_of(TRAIN),
         *flags,
     ]
     environment = {

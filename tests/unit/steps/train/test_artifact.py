@@ -52,12 +52,12 @@ def test_the_history_goes_on_while_the_model_stays(written):
     artifact.write_history(written, History(epochs=[record(1), record(2)]))
     history = json.loads((written / "history.json").read_text())
     assert [epoch["epoch"] for epoch in history["epochs"]] == [1, 2]
-    assert artifact.is_whole(written)
+    assert artifact.is_complete(written)
 
 
 def test_a_copy_is_whole_and_a_half_copy_is_not(written, tmp_path):
     copy = tmp_path / "checkpoints" / "best"
-    artifact.keep_copy(written, copy)
-    assert artifact.is_whole(copy)
+    artifact.copy_artifact(written, copy)
+    assert artifact.is_complete(copy)
     (copy / "model.onnx").unlink()
-    assert not artifact.is_whole(copy)
+    assert not artifact.is_complete(copy)

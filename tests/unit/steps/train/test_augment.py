@@ -1,6 +1,6 @@
 import torch
 
-from steps.train.augment import augment
+from steps.train.loop import augment
 
 
 def test_photos_are_mirrored_or_not_and_keep_their_shape():

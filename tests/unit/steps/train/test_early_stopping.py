@@ -1,6 +1,6 @@
 import pytest
 
-from steps.train.early_stopping import out_of_patience
+from steps.train.history import out_of_patience
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_of_a_network_with_other_classes_all_but_the_last_layer_is_taken(put, ca
     caplog.set_level("INFO")
     many, mine, before = fresh(1000), fresh(seed=2), fresh(seed=2)
     load_initial_weights(mine, put(pth(many.network.state_dict()), "resnet18.pth"))
-    assert "fc.bias, fc.weight begin at random" in caplog.text
+    assert "fc.bias, fc.weight start at random" in caplog.text
     assert torch.equal(mine.network.fc.weight, before.network.fc.weight)
     assert torch.equal(mine.network.layer4[1].conv2.weight, many.network.layer4[1].conv2.weight)
 
@@ -63,7 +63,7 @@ def test_weights_of_another_architecture_are_refused_with_the_first_that_does_no
         (b"not weights", "a.safetensors", "cannot be read"),
         (b"not weights", "a.pth", "cannot be read"),
         (b"", "a.onnx", r"give a \.safetensors file"),
-        (pth({"epoch": 3}), "a.pth", "holds more than a state dict"),
+        (pth({"epoch": 3}), "a.pth", "contains more than a state dict"),
     ],
 )
 def test_what_is_no_file_of_weights_is_refused_in_one_line(put, content, name, message):

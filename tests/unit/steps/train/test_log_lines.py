@@ -72,9 +72,9 @@ def test_a_person_reads_where_time_and_memory_went():
             "gpu_memory_bytes": 10_240_000_000,
         }
     )
-    assert resource_line(record(3), 100) == "epoch 3: 100.0 ms a step, 1% of it waiting for data"
+    assert resource_line(record(3), 100) == "epoch 3: 100.0 ms per step, 1% of it waiting for data"
     assert resource_line(measured, 100) == (
-        "epoch 3: 100.0 ms a step, 1% of it waiting for data; GPU busy 92%, 10.2 GB; gradient norm 1.23, at most 4.56"
+        "epoch 3: 100.0 ms per step, 1% of it waiting for data; GPU busy 92%, 10.2 GB; gradient norm 1.23, at most 4.56"
     )
 
 

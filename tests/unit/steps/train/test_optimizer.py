@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.train.optimizer import build_optimizer, learning_rate
-from steps.train.recipe import Recipe
+from tests.unit.steps.arguments import recipe
 
-RECIPE = Recipe(epochs=10, learning_rate=0.1, warmup_epochs=2)
+RECIPE = recipe(epochs=10, learning_rate=0.1, warmup_epochs=2)
 
 
 def test_the_rate_rises_to_the_peak_and_falls_to_nearly_zero():

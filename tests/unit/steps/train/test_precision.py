@@ -23,9 +23,9 @@ def test_a_cpu_gets_fp32_unless_asked_for_bf16():
 
 def test_what_the_device_cannot_do_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    with pytest.raises(StepError, match="bf16 wants a GPU of the Ampere generation"):
+    with pytest.raises(StepError, match="bf16 needs a GPU of the Ampere generation"):
         Precision.choose("bf16", GPU)
-    with pytest.raises(StepError, match="fp16 wants a GPU"):
+    with pytest.raises(StepError, match="fp16 needs a GPU"):
         Precision.choose("fp16", CPU)
 
 

@@ -7,8 +7,8 @@ import torch
 
 from steps.train.history import History
 from steps.train.profiling import SKIPPED_STEPS, TABLE, TRACE, NoProfiler, StepProfiler, step_profiler
-from steps.train.recipe import parse
 from steps.train.run import run
+from tests.unit.steps.arguments import recipe
 
 from .trackers import FLAGS
 
@@ -52,7 +52,7 @@ def test_a_training_that_ends_earlier_leaves_what_was_recorded(tmp_path):
 def test_a_training_of_fewer_steps_than_are_skipped_says_why_there_is_no_profile(tmp_path, caplog, count):
     steps_of(StepProfiler(2, tmp_path, CPU), count)
     assert list(tmp_path.iterdir()) == []
-    assert "no profile: the training ended within the first" in caplog.text
+    assert "no profile: the training ended within its first" in caplog.text
 
 
 def test_a_training_that_fails_keeps_its_error_and_its_profile(tmp_path):
@@ -77,19 +77,19 @@ def test_a_profile_that_cannot_be_written_does_not_end_the_training(tmp_path, ca
 
 def test_the_profile_goes_where_the_job_keeps_its_output(tmp_path, monkeypatch):
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
-    steps_of(step_profiler(1, CPU, leads=True), 10)
+    steps_of(step_profiler(1, CPU, is_leader=True), 10)
     assert sorted(path.name for path in (tmp_path / "output" / "data" / "profile").iterdir()) == [TABLE, TRACE]
 
 
-@pytest.mark.parametrize(("steps", "leads"), [(0, True), (5, False)])
-def test_nothing_is_profiled_unless_asked_and_on_other_ranks(steps, leads):
-    profiler = step_profiler(steps, CPU, leads=leads)
+@pytest.mark.parametrize(("steps", "is_leader"), [(0, True), (5, False)])
+def test_nothing_is_profiled_unless_asked_and_on_other_ranks(steps, is_leader):
+    profiler = step_profiler(steps, CPU, is_leader=is_leader)
     assert isinstance(profiler, NoProfiler)
     steps_of(profiler, 10)
 
 
 def test_a_trial_leaves_its_profile_and_the_norms_of_its_gradients(trial):
-    run(parse([*FLAGS, "--epochs", "1", "--profile-steps", "2"]))
+    run(recipe(*FLAGS, "--epochs", "1", "--profile-steps", "2"))
     table = (trial / "output" / "data" / "profile" / TABLE).read_text()
     assert "aten::convolution_backward" in table
     (epoch,) = History.model_validate_json((trial / "model" / "history.json").read_text()).epochs

@@ -17,9 +17,9 @@ from steps.contracts.artifact import read_description
 from steps.contracts.dataset import read_index
 from steps.contracts.errors import StepError
 from steps.train import checkpoint
-from steps.train.artifact import is_whole
-from steps.train.recipe import parse
+from steps.train.artifact import is_complete
 from steps.train.run import run
+from tests.unit.steps.arguments import recipe
 
 from ....conftest import free_port
 from .photos import CLASSES, launch, photos, store_dataset
@@ -98,7 +98,7 @@ def finished(dataset, tmp_path_factory) -> Job:
 def test_two_ranks_train_to_the_end_and_leave_a_whole_artifact(finished, dataset):
     assert finished.status == 0, finished.log
     model = finished.base / "model"
-    assert is_whole(model)
+    assert is_complete(model)
     assert sorted(path.name for path in finished.base.iterdir()) == ["input", "model"]
     description = read_description(model)
     assert description.classes == list(CLASSES)
@@ -130,7 +130,7 @@ def test_the_log_holds_one_line_of_metrics_an_epoch_and_the_objective_never_fall
 def test_the_log_tells_the_steps_and_the_backend_with_its_reason(finished):
     assert "backend gloo: no GPU here" in finished.log
     # 61 photos: 31 a rank, in four batches of 8 at most.
-    assert "61 training photos in 3 shards, 4 steps an epoch; 21 validation photos" in finished.log
+    assert "61 training photos in 3 shards, 4 steps per epoch; 21 validation photos" in finished.log
 
 
 def test_a_trial_whose_rank_was_killed_goes_on_at_its_step_as_if_nothing_had_happened(finished, dataset, tmp_path):
@@ -184,7 +184,7 @@ def alone(base, monkeypatch):
 
 
 def run_alone(*flags: str) -> None:
-    run(parse([*FLAGS, "--workers", "0", *flags]))
+    run(recipe(*FLAGS, "--workers", "0", *flags))
 
 
 def test_a_loss_that_is_not_finite_fails_and_leaves_no_model(alone):
@@ -213,7 +213,7 @@ def test_a_trial_begins_with_the_weights_it_is_given(s3, alone, caplog):
 
 
 def test_batch_statistics_over_all_ranks_want_gpus(alone):
-    with pytest.raises(StepError, match="--sync-batch-norm wants GPUs"):
+    with pytest.raises(StepError, match="--sync-batch-norm needs GPUs"):
         run_alone("--sync-batch-norm", "true")
 
 

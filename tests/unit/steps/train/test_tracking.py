@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from steps.train import tracking, tracking_client
+from steps.train import tracking, tracking_process
 from steps.train.history import History
-from steps.train.recipe import parse
 from steps.train.run import run
 
 from .photos import ROOT
@@ -25,7 +24,7 @@ def test_a_trial_whose_tracking_server_is_away_trains_to_its_end_with_one_warnin
     caplog.set_level("INFO")
     server = request.getfixturevalue(port)
     begin = time.monotonic()
-    run(parse([*FLAGS, "--tracker", "mlflow", "--tracking-server", server, "--tracking-experiment", "bins"]))
+    run(recipe(*FLAGS, tracking_server=server))
     taken = time.monotonic() - begin
     (line,) = warnings(caplog)
     assert line.startswith("tracker mlflow is off: ")
@@ -48,13 +47,13 @@ def test_epochs_are_handed_over_at_once_and_the_end_waits_no_longer_than_it_says
     assert handed_over < 10
     assert ended < 20
     assert warnings(caplog) == [
-        "tracker mlflow is off: it did not take the last figures within 1 seconds; the training goes on without it"
+        "tracker mlflow is off: it did not accept the last figures within 1 seconds; the training goes on without it"
     ]
 
 
 def test_a_tracker_that_hangs_in_mid_training_is_off_long_before_its_queue_is_full(stand_in, monkeypatch, caplog):
     stand_in("mlflow", "import time\ntime.sleep(600)")
-    monkeypatch.setattr(tracking_client, "BEGIN_SECONDS", 1.0)
+    monkeypatch.setattr(tracking_process, "BEGIN_SECONDS", 1.0)
     with opened(recipe(tracking_server="http://127.0.0.1:1")) as tracker:
         deadline = time.monotonic() + 60
         while not warnings(caplog) and time.monotonic() < deadline:
@@ -112,7 +111,7 @@ def test_nothing_is_left_of_a_tracker_that_was_given_up(stand_in, tmp_path, monk
 
 
 def test_a_tracker_whose_training_was_killed_ends_by_itself():
-    source = "from steps.train.tracking_client import *; import time\nwith TrackingClient() as client:"
+    source = "from steps.train.tracking_process import *; import time\nwith TrackingClient() as client:"
     source += "\n    print(client._process.pid, flush=True); time.sleep(600)"
     training = subprocess.Popen([sys.executable, "-c", source], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert training.stdout is not None
@@ -134,9 +133,9 @@ def runs(pid: str) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("leads", "kind"), [(False, "mlflow"), (True, "none")])
-def test_other_ranks_and_trainings_without_a_tracker_start_nothing(leads, kind, monkeypatch):
+@pytest.mark.parametrize(("is_leader", "kind"), [(False, "mlflow"), (True, "none")])
+def test_other_ranks_and_trainings_without_a_tracker_start_nothing(is_leader, kind, monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process was started"))
-    with tracking.open_tracker(recipe(tracker=kind), leads=leads, dataset_sha256="", processes=1) as tracker:
+    with tracking.open_tracker(recipe(tracker=kind), is_leader=is_leader, dataset_sha256="", processes=1) as tracker:
         tracker.epoch(history(0.5))
     assert isinstance(tracker, tracking.NoTracker)

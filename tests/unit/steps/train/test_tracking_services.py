@@ -17,7 +17,6 @@ import pytest
 from steps.contracts.errors import StepError
 from steps.train import tracking, tracking_services
 from steps.train.history import History
-from steps.train.recipe import parse
 from steps.train.run import run
 
 from ....conftest import free_port
@@ -43,7 +42,7 @@ def runs_of(server: str, job: str):
 @pytest.mark.usefixtures("patient")
 def test_a_trial_is_found_on_the_server_with_all_its_figures(server, trial, job, caplog):
     flags = ["--tracker", "mlflow", "--tracking-server", server, "--tracking-experiment", "bins"]
-    run(parse([*FLAGS, *flags]))
+    run(recipe(*FLAGS, *flags))
     kept = History.model_validate_json((trial / "model" / "history.json").read_text())
     client, (found,) = runs_of(server, job)
     assert found.info.status == "FINISHED"
@@ -106,7 +105,7 @@ def test_two_ranks_that_are_stopped_by_sigterm_are_one_run_that_was_stopped(serv
 def test_a_training_that_fails_is_a_failed_run_and_keeps_its_error(server, trial, job):
     flags = ["--tracker", "mlflow", "--tracking-server", server, "--tracking-experiment", "bins"]
     with pytest.raises(StepError, match="loss is not a finite number"):
-        run(parse([*FLAGS, *flags, "--optimizer", "sgd", "--learning-rate", "1e30"]))
+        run(recipe(*FLAGS, *flags, "--optimizer", "sgd", "--learning-rate", "1e30"))
     assert [found.info.status for found in runs_of(server, job)[1]] == ["FAILED"]
 
 
@@ -170,7 +169,7 @@ def test_an_api_key_is_read_by_name_and_by_arn_plain_and_as_the_console_stores_i
     assert tracking_services.api_key("plain") == SECRET
     arn = boto3.client("secretsmanager").describe_secret(SecretId="json")["ARN"]
     assert tracking_services.api_key(arn) == SECRET
-    with pytest.raises(ValueError, match="the secret empty holds no API key; store it as"):
+    with pytest.raises(ValueError, match="the secret empty contains no API key; store it as"):
         tracking_services.api_key("empty")
 
 

@@ -72,7 +72,7 @@ def test_smddp_on_an_instance_that_cannot_run_it_is_refused_with_those_that_can(
 
 
 def test_nccl_without_a_gpu_is_refused():
-    with pytest.raises(StepError, match="wants a GPU"):
+    with pytest.raises(StepError, match="needs a GPU"):
         choose("nccl", cuda=False)
 
 

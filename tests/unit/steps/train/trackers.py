@@ -18,6 +18,7 @@ import pytest
 from steps.train import tracking
 from steps.train.history import History
 from steps.train.recipe import Recipe
+from tests.unit.steps import arguments
 
 from ....conftest import free_port
 from .test_checkpoint import record
@@ -29,8 +30,8 @@ FLAGS = (
 )
 
 
-def recipe(**options: str) -> Recipe:
-    return Recipe(**{"tracker": "mlflow", "tracking_experiment": "bins", **options})
+def recipe(*flags: str, **options: str) -> Recipe:
+    return arguments.recipe(*flags, **{"tracker": "mlflow", "tracking_experiment": "bins", **options})
 
 
 def history(*accuracies: float) -> History:
@@ -43,7 +44,7 @@ def history(*accuracies: float) -> History:
 
 
 def opened(options: Recipe) -> tracking.Tracker:
-    return tracking.open_tracker(options, leads=True, dataset_sha256="abc", processes=2)
+    return tracking.open_tracker(options, is_leader=True, dataset_sha256="abc", processes=2)
 
 
 def tracked(options: Recipe, *accuracies: float) -> float:

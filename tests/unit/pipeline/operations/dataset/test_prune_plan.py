@@ -15,6 +15,7 @@ from pipeline.operations.dataset.prune_plan import Amount, PrunePlan
 from pipeline.operations.dataset.stored import Entry, Generation, Shard, Stored
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.names import COMPLETE_MARKER
 from steps.contracts.s3_uri import S3Uri
 from steps.query import labels as query_labels
 from steps.shard import catalog, ledger
@@ -222,8 +223,8 @@ def test_names_are_those_that_the_steps_give() -> None:
         place = ledger.Ledger(folder, None, instance).place("validation", number)
         for key in (place.key, ledger.record_of(place).key):
             assert stored._SHARD.fullmatch(key)
-    assert stored._MARKER.fullmatch(folder.join(catalog.MARKER).key)
-    assert (ledger.SUFFIX, catalog.MARKER, query_labels.KEY_DIGITS) == (stored.RECORD, "complete.json", 32)
+    assert stored._MARKER.fullmatch(folder.join(COMPLETE_MARKER).key)
+    assert query_labels.KEY_DIGITS == 32
 
 
 @st.composite

@@ -16,7 +16,7 @@ from pipeline.operations.dataset import prune_plan as plan
 from pipeline.operations.runs import executions
 from pipeline.settings import Settings
 from steps.contracts.dataset import DatasetIndex
-from steps.shard import catalog
+from steps.contracts.names import COMPLETE_MARKER
 from tests.unit.steps.shard.conftest import Job, jpeg, samples
 
 # A shard has some ten photos.
@@ -107,7 +107,7 @@ def test_what_was_removed_is_written_again_in_a_generation_after_all_others(job:
     since = max(dates(job).values())
     [gone] = prune(chosen, since)
     assert "/000001-" in gone
-    listed = {key.split("/")[3] for key in job.objects("out/shards/") if key.endswith(catalog.MARKER)}
+    listed = {key.split("/")[3] for key in job.objects("out/shards/") if key.endswith(COMPLETE_MARKER)}
     assert sorted(name[:7] for name in listed) == ["000002-", "000003-"]
 
     job.rows = first
@@ -124,7 +124,7 @@ def test_a_job_that_was_broken_off_goes_on_from_what_it_has_written(job: Job, ch
     job.add_bins(90)
     job.run(*SMALL)
     index = job.index
-    [marker] = [key for key in job.objects("out/shards/") if key.endswith(catalog.MARKER)]
+    [marker] = [key for key in job.objects("out/shards/") if key.endswith(COMPLETE_MARKER)]
     for key in (marker, *job.objects("out/indexes/")):
         job.s3.delete_object(Bucket=job.bucket, Key=key)
     before = job.versions("out/shards")

@@ -336,7 +336,7 @@ def test_codebuild_leaves_what_is_pushed_by_now_and_goes_on(
     docker.registry_has([there.uri])
     done = script(entries(settings, "shard", "serve"))
     assert done.returncode == 0, done.stderr
-    assert f"there already, shard: {there.uri}" in done.stdout
+    assert f"exists already, shard: {there.uri}" in done.stdout
     (build,) = docker.calls("buildx", "build")
     assert wanted.uri in build.arguments
     assert [call.arguments[1] for call in docker.calls("push")] == [wanted.uri]

@@ -101,7 +101,7 @@ def test_its_health_sums_up_the_hour_and_names_the_alarms(settings: Settings) ->
     for alarm in alarms(settings):
         cloudwatch.put_metric_alarm(**alarm)
     cloudwatch.set_alarm_state(AlarmName=settings.alarms[0], StateValue="ALARM", StateReason="too many")
-    dimensions = [{"Name": "EndpointName", "Value": "bins"}, {"Name": "VariantName", "Value": serving.VARIANT}]
+    dimensions = [{"Name": "EndpointName", "Value": "bins"}, {"Name": "VariantName", "Value": "AllTraffic"}]
     for minutes, latency in ((5, 40_000.0), (20, 20_000.0), (600, 9_000_000.0)):
         at = datetime.now(UTC) - timedelta(minutes=minutes)
         for name, value in (("Invocations", 1.0), ("Invocation5XXErrors", 1.0), ("ModelLatency", latency)):
@@ -132,15 +132,6 @@ def test_the_deploy_functions_decisions_are_read_from_its_log(settings: Settings
     logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=events)
     (decided,) = endpoint.decisions(settings)
     assert (decided.decision, decided.version, decided.reason) == ("updating", "4", "the endpoint moves")
-
-
-def test_the_names_that_the_deploy_function_uses_are_the_ones_read_here() -> None:
-    from steps.deploy import endpoint as tags
-    from steps.deploy import requests
-
-    assert (endpoint.TRIED, endpoint.VERDICT, endpoint.VERDICT_REASON) == (tags.VERSION, tags.VERDICT, tags.REASON)
-    assert (endpoint.ROLLED_BACK, endpoint.PENDING) == (tags.ROLLED_BACK, tags.PENDING)
-    assert serving.VARIANT == requests.VARIANT
 
 
 def test_the_deploy_function_reads_every_setting_of_the_endpoint(settings: Settings) -> None:

@@ -1,0 +1,72 @@
+"""Names that several programs write and read. The deploy function contains this file: standard library only."""
+
+from __future__ import annotations
+
+import re
+
+# The endpoint's production variant. Deployment guardrails require that its name stays the same through all updates.
+VARIANT = "AllTraffic"
+# What Application Auto Scaling changes:
+# https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling-add-code-register.html
+SCALABLE_DIMENSION = "sagemaker:variant:DesiredInstanceCount"
+
+# Instance families with NVMe disks of their own. The hardware encrypts these disks with its own keys, and SageMaker
+# refuses a key of the account for them:
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html
+OWN_DISKS = re.compile(r"ml\.(g[4-9]|p[4-9]|trn|dl|i[0-9]|[a-z]+[0-9]+[a-z]*d)[a-z0-9-]*\.")
+
+# Instance types of SageMaker's distributed data parallel library (SMDDP) in its newest release, 2.6.0:
+# https://docs.aws.amazon.com/sagemaker/latest/dg/distributed-data-parallel-support.html
+SMDDP_INSTANCES = ("ml.p3dn.24xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge")
+
+# The longest name of a model or an endpoint configuration.
+NAME_LIMIT = 63
+
+# Tags of the endpoint: the version of the last attempt, its configuration and the one before, the time of its approval,
+# its verdict with the reason, and the configuration that the verdict is about.
+VERSION_TAG = "model-package-version"
+CONFIG_TAG = "endpoint-config"
+PREVIOUS_CONFIG_TAG = "previous-endpoint-config"
+APPROVED_AT_TAG = "tried-at"
+VERDICT_TAG = "verdict"
+REASON_TAG = "verdict-reason"
+EVALUATED_CONFIG_TAG = "judged-config"
+# Tag of the model package group: the version whose first deployment failed, so that its endpoint was deleted. Empty
+# after another version has created the endpoint.
+NEVER_SERVED_TAG = "never-served-version"
+# Verdicts. A version that was rolled back is deployed again only after another approval.
+PENDING = "pending"
+ACCEPTED = "accepted"
+ROLLED_BACK = "rolled-back"
+
+# Property of a model package: the S3 URI of its golden photos, by which the deploy function tests the endpoint.
+GOLDEN_PHOTOS = "golden_photos"
+
+# Channels of a training job.
+INDEX_CHANNEL = "index"
+SHARDS_CHANNEL = "shards"
+
+# Files in the output of the evaluation that a model package refers to.
+EVALUATION_FILE = "evaluation.json"
+MODEL_CARD_FILE = "model_card.json"
+GOLDEN_FILE = "golden.json"
+BASELINE_FILE = "baseline.parquet"
+
+# A shard is a tar and, with the same stem, the records of its photos; the marker ends a complete set of shards.
+TAR_SUFFIX = ".tar"
+RECORD_SUFFIX = ".parquet"
+COMPLETE_MARKER = "complete.json"
+
+
+def endpoint_config_name(endpoint: str, suffix: str) -> str:
+    """The name of an endpoint configuration: the endpoint's name, cut off where it is too long, and the whole suffix.
+
+    The suffix is `-vVERSION-DIGEST`.
+    """
+    return f"{endpoint[: NAME_LIMIT - len(suffix)].rstrip('-')}{suffix}"
+
+
+def model_name(endpoint_config: str) -> str:
+    """The name of the model of an endpoint configuration; one that would be too long loses its beginning."""
+    return f"{endpoint_config}-model"[-NAME_LIMIT:].lstrip("-")
