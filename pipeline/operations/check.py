@@ -45,8 +45,7 @@ def checked_definition(settings: Settings, source: Source | None = None) -> str:
     from pipeline.definition import compile_definition
 
     definition = compile_definition(settings, source)
-    problems = validate_definition(json.loads(definition))
-    if problems:
+    if problems := validate_definition(json.loads(definition)):
         raise PipelineError("\n".join(map(str, problems)))
     return definition
 
@@ -70,19 +69,16 @@ def _steps(steps: list[dict[str, Any]]) -> Iterator[StepSummary]:
     for step in steps:
         arguments = step.get("Arguments", {})
         yield StepSummary(step["Name"], step["Type"], _image(arguments))
-        yield from _steps(arguments.get("IfSteps", []))
-        yield from _steps(arguments.get("ElseSteps", []))
+        yield from _steps([*arguments.get("IfSteps", []), *arguments.get("ElseSteps", [])])
 
 
 def _image(arguments: dict[str, Any]) -> str:
     """Repository and tag of a step's image, without the registry's host."""
     match arguments:
-        case {"AppSpecification": {"ImageUri": str(uri)}}:
-            pass
-        case {"TrainingJobDefinition": {"AlgorithmSpecification": {"TrainingImage": str(uri)}}}:
-            pass
-        case {"InferenceSpecification": {"Containers": [{"Image": str(uri)}, *_]}}:
-            pass
-        case _:
-            return ""
-    return uri.rsplit("/", 1)[-1]
+        case (
+            {"AppSpecification": {"ImageUri": str(uri)}}
+            | {"TrainingJobDefinition": {"AlgorithmSpecification": {"TrainingImage": str(uri)}}}
+            | {"InferenceSpecification": {"Containers": [{"Image": str(uri)}, *_]}}
+        ):
+            return uri.rsplit("/", 1)[-1]
+    return ""

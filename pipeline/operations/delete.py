@@ -59,9 +59,7 @@ def plan(settings: Settings, *, packages: bool = False) -> DeletionPlan:
             f"the endpoint {settings.endpoint.name} is {endpoint['EndpointStatus']} and cannot be deleted before that"
             " ends; see: python -m pipeline endpoint"
         )
-    if runs := executions.running(settings):
-        stop = "; ".join(f"python -m pipeline stop {run}" for run in runs)
-        raise PipelineError(f"{len(runs)} run(s) in progress would be lost; stop them first: {stop}")
+    executions.refuse_while_running(settings, "would be lost; stop them first")
     resources = [
         *inventory.schedule_resources(settings),
         *([] if foreign else inventory.endpoint_resources(settings)),
@@ -81,9 +79,8 @@ def plan(settings: Settings, *, packages: bool = False) -> DeletionPlan:
     if packages:
         resources += versions
     elif versions:
-        number = len(versions) - 1
-        group = settings.registry.group
-        retained.insert(0, f"the group {group} with {number} model version(s); --packages deletes them")
+        group = f"the group {settings.registry.group} with {len(versions) - 1} model version(s)"
+        retained.insert(0, f"{group}; --packages deletes them")
     if foreign:
         retained.insert(0, foreign)
     return DeletionPlan(tuple(resources), tuple(retained))

@@ -138,8 +138,7 @@ def _is_of_our_group(settings: Settings, package: str) -> bool:
 def _served_package(sagemaker: Any, config: str) -> str:
     """ARN of the model package that a configuration serves; empty where its model is missing."""
     description = exists(sagemaker.describe_endpoint_config, EndpointConfigName=config) or {}
-    variants = description.get("ProductionVariants") or [{}]
-    model = variants[0].get("ModelName")
+    model = (description.get("ProductionVariants") or [{}])[0].get("ModelName")
     return package_of(sagemaker, model) if model else ""
 
 

@@ -67,7 +67,12 @@ def _put(sagemaker: Any, request: dict[str, Any]) -> tuple[str, Change]:
     def attempt() -> tuple[str, Change] | None:
         nonlocal conflict
         try:
-            return _put_once(sagemaker, request)
+            before = exists(sagemaker.describe_pipeline, PipelineName=request["PipelineName"])
+            if before is None:
+                return sagemaker.create_pipeline(**request)["PipelineArn"], "created"
+            if _same(before, request):
+                return before["PipelineArn"], "unchanged"
+            return sagemaker.update_pipeline(**request)["PipelineArn"], "updated"
         except ClientError as error:
             if not _is_conflict(error):
                 raise
@@ -83,21 +88,10 @@ def _put(sagemaker: Any, request: dict[str, Any]) -> tuple[str, Change]:
     return result
 
 
-def _put_once(sagemaker: Any, request: dict[str, Any]) -> tuple[str, Change]:
-    before = exists(sagemaker.describe_pipeline, PipelineName=request["PipelineName"])
-    if before is None:
-        return sagemaker.create_pipeline(**request)["PipelineArn"], "created"
-    if _same(before, request):
-        return before["PipelineArn"], "unchanged"
-    return sagemaker.update_pipeline(**request)["PipelineArn"], "updated"
-
-
 def _is_conflict(error: Any) -> bool:
     """Whether the pipeline was created, changed or deleted since it was read."""
     code, operation = aws_errors.code_of(error), error.operation_name
-    if code in _CONFLICTS:
-        return True
-    return _is_taken(error) if operation == "CreatePipeline" else code == "ResourceNotFound"
+    return code in _CONFLICTS or (_is_taken(error) if operation == "CreatePipeline" else code == "ResourceNotFound")
 
 
 def _is_taken(error: Any) -> bool:

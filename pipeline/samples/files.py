@@ -45,7 +45,9 @@ def in_tar(path: Path) -> Files:
     """
     try:
         with tarfile.open(path, "r:") as archive:
-            members = {_safe_name(path, member.name): member for member in archive if _is_plain(member)}
+            # Files whose bytes are in the archive as they are: no links, no devices, no holes.
+            plain = (member for member in archive if member.isreg() and not member.issparse())
+            members = {_safe_name(path, member.name): member for member in plain}
     except (tarfile.TarError, OSError) as error:
         raise PipelineError(
             f"{path}: cannot be read as a tar: {error}; it has to be complete and not compressed. "
@@ -65,11 +67,6 @@ def in_tar(path: Path) -> Files:
         return data
 
     return Files({name: member.size for name, member in members.items()}, load)
-
-
-def _is_plain(member: tarfile.TarInfo) -> bool:
-    """Whether a member is a file whose bytes are in the archive as they are: no link, no device, no holes."""
-    return member.isreg() and not member.issparse()
 
 
 def _safe_name(path: Path, name: str) -> str:

@@ -65,10 +65,8 @@ def metadata(contents: Sequence[tuple[Product, int]], seed: Sequence[int]) -> by
         rng = np.random.default_rng([*seed, product.look])
         key = product.asin if rng.random() >= OTHER_KEY else f"X{product.asin[1:]}"
         data[key] = _entry(product, quantity, rng)
-    document = {
-        "BIN_FCSKU_DATA": dict(sorted(data.items())),
-        "EXPECTED_QUANTITY": sum(quantity for _, quantity in contents),
-    }
+    total = sum(quantity for _, quantity in contents)
+    document = {"BIN_FCSKU_DATA": dict(sorted(data.items())), "EXPECTED_QUANTITY": total}
     return json.dumps(document, indent=4).encode()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.samples.scene import Cavity, Placed, Scene
-from pipeline.samples.shapes import Colour, Pixels
+from pipeline.samples.shapes import Colour, Pixels, shade
 
 # JPEG quality, and the standard deviation of the noise in grey levels: from the first, below the second.
 QUALITY = (80, 93)
@@ -33,21 +33,12 @@ class Backdrop:
         return width, height
 
 
-def _warm(rng: np.random.Generator) -> Colour:
-    """A random yellow of the cloth."""
-    red = rng.uniform(160, 215)
-    return (int(red), int(red * rng.uniform(0.8, 0.9)), int(red * rng.uniform(0.48, 0.68)))
-
-
-def _tone(base: Colour, factor: float) -> Colour:
-    return (min(255, int(base[0] * factor)), min(255, int(base[1] * factor)), min(255, int(base[2] * factor)))
-
-
 def backdrop(rng: np.random.Generator) -> Backdrop:
     """An empty bin: frame, three walls, a grey floor, creases and stains of the cloth, the label of the bin."""
     width, height = int(rng.integers(320, 421)), int(rng.integers(300, 401))
-    cloth = _warm(rng)
-    pixels = np.full((height, width, 3), _tone(cloth, 1.08), np.uint8)
+    red = rng.uniform(160, 215)
+    cloth: Colour = (int(red), int(red * rng.uniform(0.8, 0.9)), int(red * rng.uniform(0.48, 0.68)))
+    pixels = np.full((height, width, 3), shade(cloth, 1.08), np.uint8)
     left, right = int(rng.uniform(6, 26)), width - int(rng.uniform(6, 26))
     top, bottom = int(rng.uniform(8, 26)), height - int(rng.uniform(26, 44))
     inset = rng.uniform(0.05, 0.14)
@@ -59,10 +50,10 @@ def backdrop(rng: np.random.Generator) -> Backdrop:
 
     depth = rng.uniform(0.5, 0.8)
     floor = int(rng.uniform(105, 165))
-    wall([(far_left, far_top), (far_right, far_top), (far_right, back), (far_left, back)], _tone(cloth, depth))
-    wall([(left, top), (far_left, far_top), (far_left, back), (left, bottom)], _tone(cloth, depth + 0.16))
-    wall([(right, top), (far_right, far_top), (far_right, back), (right, bottom)], _tone(cloth, depth + 0.08))
-    wall([(left, top), (right, top), (far_right, far_top), (far_left, far_top)], _tone(cloth, depth * 0.75))
+    wall([(far_left, far_top), (far_right, far_top), (far_right, back), (far_left, back)], shade(cloth, depth))
+    wall([(left, top), (far_left, far_top), (far_left, back), (left, bottom)], shade(cloth, depth + 0.16))
+    wall([(right, top), (far_right, far_top), (far_right, back), (right, bottom)], shade(cloth, depth + 0.08))
+    wall([(left, top), (right, top), (far_right, far_top), (far_left, far_top)], shade(cloth, depth * 0.75))
     wall([(left, bottom), (right, bottom), (far_right, back), (far_left, back)], (floor, floor - 6, floor - 18))
     _creases(pixels, Cavity(left, top, right, bottom, back), cloth, rng)
     _bin_label(pixels, bottom, rng)
@@ -74,11 +65,11 @@ def _creases(pixels: Pixels, cavity: Cavity, cloth: Colour, rng: np.random.Gener
     for _ in range(int(rng.integers(0, 11))):
         x, y = rng.uniform(cavity.left, cavity.right), rng.uniform(cavity.top, cavity.back)
         end = (round(x + rng.normal(0, 40)), round(y + rng.normal(0, 60)))
-        tone = _tone(cloth, float(rng.choice((0.45, 0.62, 0.95))))
+        tone = shade(cloth, float(rng.choice((0.45, 0.62, 0.95))))
         cv2.line(pixels, (round(x), round(y)), end, tone, 1, cv2.LINE_AA)
     if rng.random() < 0.3:
         # A mesh or ribbed wall.
-        pitch, tone = int(rng.integers(8, 18)), _tone(cloth, float(rng.uniform(0.4, 0.55)))
+        pitch, tone = int(rng.integers(8, 18)), shade(cloth, float(rng.uniform(0.4, 0.55)))
         for x in range(cavity.left + pitch, cavity.right, pitch):
             cv2.line(pixels, (x, cavity.top + 6), (x, cavity.back), tone, 1)
 
@@ -93,9 +84,8 @@ def _bin_label(pixels: Pixels, bottom: int, rng: np.random.Generator) -> None:
     cv2.rectangle(pixels, (x, y), (x + 38, y + tall - 3), plate, -1)
     code = (rng.random((7, 7)) < 0.5).astype(np.uint8) * 190 + 30
     side = max(7, tall - 4)
-    pixels[y : y + side, x + 44 : x + 44 + side] = cv2.resize(code, (side, side), interpolation=cv2.INTER_NEAREST)[
-        ..., None
-    ]
+    square = cv2.resize(code, (side, side), interpolation=cv2.INTER_NEAREST)
+    pixels[y : y + side, x + 44 : x + 44 + side] = square[..., None]
 
 
 def paint(scene: Scene, empty: Backdrop) -> Pixels:
@@ -125,8 +115,7 @@ def _shadow(pixels: Pixels, unit: Placed, spread: int = 9, strength: float = 0.6
 def tape(pixels: Pixels, rng: np.random.Generator) -> None:
     """Draw the elastic bands in front of the bin: bundles of thin translucent lines with some glare."""
     height, width = pixels.shape[:2]
-    bundles = int(rng.integers(1, 4))
-    for middle in np.sort(rng.uniform(0.15, 0.85, bundles)) * height:
+    for middle in np.sort(rng.uniform(0.15, 0.85, int(rng.integers(1, 4)))) * height:
         lines, pitch = int(rng.integers(4, 12)), rng.uniform(4, 7)
         slope, tone = rng.normal(0, 5), rng.uniform(150, 235)
         top = max(0, int(middle - abs(slope) - 3))
@@ -167,10 +156,8 @@ def develop(pixels: Pixels, rng: np.random.Generator) -> bytes:
     y, x = (int(rng.integers(0, NOISE_SIDE - side + 1)) for side in (height, width))
     noise = _noise(int(rng.integers(*NOISE)))[y : y + height, x : x + width]
     exposed = cv2.add(exposed, noise, dtype=cv2.CV_8U)
-    jpeg: bytes = simplejpeg.encode_jpeg(
-        exposed, quality=int(rng.integers(*QUALITY)), colorspace="RGB", colorsubsampling="420"
-    )
-    return jpeg
+    quality = int(rng.integers(*QUALITY))
+    return bytes(simplejpeg.encode_jpeg(exposed, quality=quality, colorspace="RGB", colorsubsampling="420"))
 
 
 def _light(width: int, height: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.samples.bounded import bounded_map
-from pipeline.samples.layout import IMAGES, METADATA, Bin, image_key, metadata_key, parse
-from pipeline.samples.pairing import OTHER_FILE, Listed, pairs
+from pipeline.parallel import bounded_map
+from pipeline.samples.layout import IMAGES, METADATA, OTHER_FILE, Bin, Listed, image_key, metadata_key, pairs, parse
 from steps.contracts.errors import PipelineError
 from steps.contracts.s3_uri import S3Uri
 
@@ -59,8 +58,7 @@ def _client(endpoint: str | None) -> Any:
 
 def _listed(client: Any, root: S3Uri, folder: str, skipped: Counter[str]) -> Iterator[Listed]:
     prefix = f"{root.join(folder).key}/"
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=root.bucket, Prefix=prefix)
-    for page in pages:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=root.bucket, Prefix=prefix):
         for entry in page.get("Contents", []):
             member = parse(f"{folder}/{entry['Key'].removeprefix(prefix)}")
             if member is None:

@@ -40,7 +40,8 @@ def colour(rng: np.random.Generator, saturation: tuple[float, float], value: tup
     return (int(255 * channels[0]), int(255 * channels[1]), int(255 * channels[2]))
 
 
-def _shade(base: Colour, factor: float) -> Colour:
+def shade(base: Colour, factor: float) -> Colour:
+    """A brighter or darker colour: `factor` times each channel."""
     red, green, blue = (min(255, int(channel * factor)) for channel in base)
     return (red, green, blue)
 
@@ -135,15 +136,15 @@ def box(width: int, height: int, rng: np.random.Generator) -> Sprite:
     """A carton of plain or printed cardboard: front, lid and one side."""
     canvas = _Canvas(width, height)
     kraft = rng.random() < 0.45
-    base = _shade(KRAFT, rng.uniform(0.8, 1.2)) if kraft else colour(rng, (0.15, 0.8), (0.4, 0.92))
+    base = shade(KRAFT, rng.uniform(0.8, 1.2)) if kraft else colour(rng, (0.15, 0.8), (0.4, 0.92))
     lid, side = height * rng.uniform(0.1, 0.24), width * rng.uniform(0.06, 0.2)
     right, front = width - side, (0.0, lid, width - side, float(height))
-    canvas.polygon([(0, lid), (side, 0), (width, 0), (right, lid)], _shade(base, 1.25))
-    canvas.polygon([(right, lid), (width, 0), (width, height - lid), (right, height)], _shade(base, 0.62))
+    canvas.polygon([(0, lid), (side, 0), (width, 0), (right, lid)], shade(base, 1.25))
+    canvas.polygon([(right, lid), (width, 0), (width, height - lid), (right, height)], shade(base, 0.62))
     canvas.polygon([(0, lid), (right, lid), (right, height), (0, height)], base)
     if kraft:
         seam = right * rng.uniform(0.35, 0.65)
-        canvas.rectangle(seam - 0.05 * right, lid, seam + 0.05 * right, height, _shade(base, 1.15))
+        canvas.rectangle(seam - 0.05 * right, lid, seam + 0.05 * right, height, shade(base, 1.15))
     else:
         band = colour(rng, (0.2, 0.9), (0.3, 0.95))
         start = lid + (height - lid) * rng.uniform(0.05, 0.55)
@@ -161,7 +162,7 @@ def book(width: int, height: int, rng: np.random.Generator) -> Sprite:
     pages = max(2.0, 0.08 * width)
     canvas.polygon([(0, 0), (width, 0), (width, height), (0, height)], cover)
     canvas.rectangle(width - pages, 2, width - 1, height - 2, (222, 214, 192))
-    canvas.rectangle(0, 0, 0.07 * width, height, _shade(cover, 0.7))
+    canvas.rectangle(0, 0, 0.07 * width, height, shade(cover, 0.7))
     ink, right = _contrast(cover), width - pages
     _lines_of_text(canvas, rng, (0.16 * width, 0.1 * height, 0.92 * right, 0.32 * height), ink, 3)
     if rng.random() < 0.6:
@@ -206,16 +207,9 @@ def can(width: int, height: int, rng: np.random.Generator) -> Sprite:
     canvas.round_off(0.65)
     metal = int(rng.uniform(150, 215))
     canvas.ellipse(middle, lid, middle - 1, lid, (metal, metal, metal - 6))
-    cv2.ellipse(
-        canvas.pixels,
-        (round(middle) + MARGIN, round(lid) + MARGIN),
-        (max(1, round(0.8 * middle)), max(1, round(0.7 * lid))),
-        0,
-        0,
-        360,
-        _shade((metal, metal, metal), 0.75),
-        1,
-    )
+    centre = (round(middle) + MARGIN, round(lid) + MARGIN)
+    axes = (max(1, round(0.8 * middle)), max(1, round(0.7 * lid)))
+    cv2.ellipse(canvas.pixels, centre, axes, 0, 0, 360, shade((metal, metal, metal), 0.75), 1)
     return canvas.sprite()
 
 
@@ -238,7 +232,7 @@ def pouch(width: int, height: int, rng: np.random.Generator) -> Sprite:
     for _ in range(int(rng.integers(3, 7))):
         x, y = rng.uniform(0.1, 0.9) * width, rng.uniform(0.05, 0.8) * height
         end = (round(x + rng.normal(0, 0.22) * width) + MARGIN, round(y + rng.uniform(0.1, 0.4) * height) + MARGIN)
-        shine = _shade(film, 1.3) if rng.random() < 0.6 else _shade(film, 0.72)
+        shine = shade(film, 1.3) if rng.random() < 0.6 else shade(film, 0.72)
         cv2.line(canvas.pixels, (round(x) + MARGIN, round(y) + MARGIN), end, shine, 1 + int(rng.integers(0, 2)))
     canvas.pixels[~inside] = 0
     return canvas.sprite()
@@ -254,9 +248,9 @@ def card(width: int, height: int, rng: np.random.Generator) -> Sprite:
     canvas.polygon(outline, print_)
     canvas.rectangle(0.4 * width, 0.05 * height, 0.6 * width, 0.09 * height, (60, 52, 38))
     _lines_of_text(canvas, rng, (0.15 * width, 0.14 * height, 0.9 * width, 0.32 * height), _contrast(print_), 2)
-    canvas.rectangle(0.14 * width, 0.4 * height, 0.86 * width, 0.93 * height, _shade(print_, 1.25))
+    canvas.rectangle(0.14 * width, 0.4 * height, 0.86 * width, 0.93 * height, shade(print_, 1.25))
     canvas.ellipse(0.5 * width, 0.67 * height, 0.3 * width, 0.22 * height, product)
-    canvas.ellipse(0.42 * width, 0.58 * height, 0.08 * width, 0.05 * height, _shade(product, 1.8))
+    canvas.ellipse(0.42 * width, 0.58 * height, 0.08 * width, 0.05 * height, shade(product, 1.8))
     return canvas.sprite()
 
 

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pipeline.samples import files, public_s3, synthetic
+from pipeline.samples import files, layout, public_s3, synthetic
 from pipeline.samples.files import Files
-from pipeline.samples.layout import IMAGES, METADATA, Bin, Kind, image_key, metadata_key, parse
-from pipeline.samples.pairing import OTHER_FILE, Listed, pairs
+from pipeline.samples.layout import IMAGES, METADATA, Bin, Kind, Listed, image_key, metadata_key, pairs
 from steps.contracts.errors import PipelineError
 from steps.contracts.s3_uri import S3Uri
 
@@ -62,7 +61,7 @@ def _from_files(path: Path, content: Files, limit: int | None) -> Source:
     listed: dict[Kind, list[Listed]] = {"image": [], "metadata": []}
     others = 0
     for name, size in content.sizes.items():
-        member = parse(name)
+        member = layout.parse(name)
         if member is None:
             others += 1
         else:
@@ -74,7 +73,7 @@ def _from_files(path: Path, content: Files, limit: int | None) -> Source:
 
     def read(skipped: Counter[str]) -> Iterator[Bin]:
         if others:
-            skipped[OTHER_FILE] += others
+            skipped[layout.OTHER_FILE] += others
         for image_id in pairs(images, metadata, skipped):
             yield Bin(image_id, content.load(image_key(image_id)), content.load(metadata_key(image_id)))
 

@@ -7,7 +7,6 @@ them: the filled share of a bin does not depend on the number of units, and clot
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,8 +16,6 @@ from pipeline.samples.layout import Bin
 from pipeline.samples.photo import Backdrop
 from pipeline.samples.scene import Scene, arrange
 from pipeline.samples.shapes import SHAPES, Sprite
-
-__all__ = ["Bin", "generate"]
 
 # Numbers of bins with 0 to 7 units, of 100. As in the real data set, 3 is the most frequent and 0 is rare, but less so:
 # a few hundred photos are to have all classes in all splits.
@@ -100,13 +97,6 @@ def _draw(product: Product, area: float, rng: np.random.Generator) -> tuple[Spri
     width = max(8, round(height * product.aspect))
     sprite = shape.draw(width, max(8, round(height)), np.random.default_rng(product.look))
     lean = float(rng.normal(0, 5))
-    return (_lying(sprite), lean) if rng.random() < shape.lies else (sprite, lean)
-
-
-def _lying(sprite: Sprite) -> Sprite:
-    """The sprite turned by a right angle, without loss."""
-    return replace(
-        sprite,
-        pixels=np.ascontiguousarray(np.rot90(sprite.pixels)),
-        mask=np.ascontiguousarray(np.rot90(sprite.mask)),
-    )
+    if rng.random() < shape.lies:  # turned by a right angle, without loss
+        sprite = Sprite(*(np.ascontiguousarray(np.rot90(layer)) for layer in (sprite.pixels, sprite.mask)))
+    return sprite, lean

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pipeline.samples.bounded import bounded_map
+from pipeline.parallel import bounded_map
 from pipeline.samples.layout import Bin, image_key, metadata_key
 from pipeline.samples.sources import Source
 from steps.contracts.errors import PipelineError

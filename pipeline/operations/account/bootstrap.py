@@ -21,15 +21,8 @@ from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
 # States in which a stack can be changed, or does not exist.
-_READY = (
-    "",
-    REVIEW,
-    "CREATE_COMPLETE",
-    "UPDATE_COMPLETE",
-    "UPDATE_ROLLBACK_COMPLETE",
-    "IMPORT_COMPLETE",
-    "IMPORT_ROLLBACK_COMPLETE",
-)
+_CHANGES = ("CREATE", "UPDATE", "UPDATE_ROLLBACK", "IMPORT", "IMPORT_ROLLBACK")
+_READY = ("", REVIEW, *(f"{change}_COMPLETE" for change in _CHANGES))
 
 
 @dataclass(frozen=True)
@@ -140,8 +133,7 @@ class Bootstrap:
 
     def result(self) -> BootstrapResult:
         """The stack after `apply`."""
-        change: Literal["created", "updated"] = "updated" if self._exists else "created"
-        return BootstrapResult(self._stack.name, change, self._stack.outputs())
+        return BootstrapResult(self._stack.name, "updated" if self._exists else "created", self._stack.outputs())
 
     def unchanged(self) -> BootstrapResult:
         """The stack after an empty plan, which is discarded."""
@@ -149,7 +141,6 @@ class Bootstrap:
         return BootstrapResult(self._stack.name, "unchanged", self._stack.outputs())
 
     def _update(self, values: Mapping[str, str]) -> Iterator[Event]:
-        """Create the stack, or update it, from the template with these values."""
         kind: Literal["CREATE", "UPDATE"] = "CREATE" if self._stack.status() in ("", REVIEW) else "UPDATE"
         change_set = self._stack.change_set(self._template, values, kind)
         if change_set.empty:
@@ -158,7 +149,6 @@ class Bootstrap:
             yield from self._stack.execute(change_set)
 
     def _import(self) -> Iterator[Event]:
-        """Create the stack with the retained resources."""
         self.discard()
         body, imports = import_template(self._template, self._retained), [item.imported for item in self._retained]
         change_set = self._stack.change_set(body, parameters(self._settings, ""), "IMPORT", imports=imports)

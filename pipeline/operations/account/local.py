@@ -40,7 +40,10 @@ def prepare(settings: Settings) -> None:
         bootstrap.bring_up_to_date(settings, POLL_SECONDS)
     except PipelineError as error:
         raise PipelineError(f"{error}. To start from an empty cloud: python -m pipeline local reset") from error
-    _raw_bucket(settings)
+    s3 = client(settings, "s3")
+    raw = S3Uri.parse(settings.data.image_location).bucket
+    if raw not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=raw)
     publish_images(settings, local_directory())
 
 
@@ -51,10 +54,3 @@ def publish_images(settings: Settings, directory: Path) -> list[str]:
     for image in published:
         store.publish(image.repository_name, image.tag, ROOT, images.source_files(image.step))
     return [image.uri for image in published]
-
-
-def _raw_bucket(settings: Settings) -> None:
-    s3 = client(settings, "s3")
-    name = S3Uri.parse(settings.data.image_location).bucket
-    if name not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
-        s3.create_bucket(Bucket=name)

@@ -82,12 +82,11 @@ def plan(settings: Settings) -> Teardown:
 
 def _resources(stack: Stack) -> tuple[StackResource, ...]:
     declared: dict[str, Any] = template.read(stack.template())["Resources"]
-    resources = []
-    for logical, physical in stack.resources().items():
-        resource = declared.get(logical, {})
-        retained = resource.get("DeletionPolicy") in _RETAINING
-        resources.append(StackResource(logical, resource.get("Type", ""), physical, retained))
-    return tuple(resources)
+    resources = ((logical, physical, declared.get(logical, {})) for logical, physical in stack.resources().items())
+    return tuple(
+        StackResource(logical, resource.get("Type", ""), physical, resource.get("DeletionPolicy") in _RETAINING)
+        for logical, physical, resource in resources
+    )
 
 
 def _check_policies(settings: Settings, resources: Sequence[StackResource]) -> str:
@@ -121,10 +120,9 @@ def _check_policies(settings: Settings, resources: Sequence[StackResource]) -> s
 
 def _entities(settings: Settings, policy: str, own: Collection[str]) -> list[str]:
     """The entities that a policy is attached to, as permissions or as a boundary, without the stack's own roles."""
-    paginator = client(settings, "iam").get_paginator("list_entities_for_policy")
     return [
         f"the {kind.lower()} {name}"
-        for page in paginator.paginate(PolicyArn=policy)
+        for page in client(settings, "iam").get_paginator("list_entities_for_policy").paginate(PolicyArn=policy)
         for kind in ("User", "Group", "Role")
         for name in (entity[f"{kind}Name"] for entity in page[f"Policy{kind}s"])
         if kind != "Role" or name not in own
@@ -134,13 +132,12 @@ def _entities(settings: Settings, policy: str, own: Collection[str]) -> list[str
 def in_use(settings: Settings) -> list[str]:
     """The existing parts of the pipeline that need the stack."""
     sagemaker, endpoint = client(settings, "sagemaker"), settings.endpoint.name
-    has_pipeline = exists(sagemaker.describe_pipeline, PipelineName=settings.name)
-    has_endpoint = exists(sagemaker.describe_endpoint, EndpointName=endpoint)
-    return [
-        *([f"the pipeline {settings.name}"] if has_pipeline else []),
-        *([f"the endpoint {endpoint}"] if has_endpoint else []),
-        *(f"the schedule {schedule.name}" for schedule in schedules(settings)),
-    ]
+    parts = {
+        f"the pipeline {settings.name}": exists(sagemaker.describe_pipeline, PipelineName=settings.name),
+        f"the endpoint {endpoint}": exists(sagemaker.describe_endpoint, EndpointName=endpoint),
+    }
+    existing = [part for part, description in parts.items() if description]
+    return existing + [f"the schedule {schedule.name}" for schedule in schedules(settings)]
 
 
 def delete(settings: Settings, poll: float = POLL_SECONDS) -> Iterator[Event]:
@@ -161,7 +158,6 @@ def retained_data(settings: Settings) -> RetainedData:
 
 
 def _image_count(settings: Settings, repository: str) -> int | None:
-    """Number of images in a repository; None where it does not exist."""
     from botocore.exceptions import ClientError
 
     paginator = client(settings, "ecr").get_paginator("list_images")
@@ -221,9 +217,8 @@ def erase(settings: Settings, data: RetainedData) -> Iterator[int]:
     Yields the number of deleted versions after each page. Raises PipelineError for the first object that cannot be
     deleted.
     """
-    ecr = client(settings, "ecr")
     for name in data.repositories:
-        ecr.delete_repository(repositoryName=name, force=True)
+        client(settings, "ecr").delete_repository(repositoryName=name, force=True)
     if data.bucket:
         yield from _delete_versions(settings)
         # Checked first: the local object server deletes a bucket with objects, which S3 refuses.

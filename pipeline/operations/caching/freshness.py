@@ -39,12 +39,9 @@ def of(names: Iterable[str], given: Mapping[str, str], now: datetime) -> Fresh:
     asked = tuple(dict.fromkeys(names))
     if problems := [problem for name in asked if (problem := _problem(name))]:
         raise PipelineError("\n".join(problems))
-    if not asked:
-        return Fresh((), {})
     order = list(VERSIONS)
-    steps = order[min(0 if name == ALL else order.index(name) for name in asked) :]
-    version = f"fresh-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    values = {VERSIONS[step]: version for step in steps}
+    steps = order[min((0 if name == ALL else order.index(name) for name in asked), default=len(order)) :]
+    values = dict.fromkeys((VERSIONS[step] for step in steps), f"fresh-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}")
     if clashes := [
         f"--fresh {' --fresh '.join(asked)} and -p {name}={given[name]} both set {name}; leave one of them out"
         for name in values

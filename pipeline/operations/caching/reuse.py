@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from pipeline.aws import step_cache
 from pipeline.aws.expressions import as_text
+from pipeline.aws.pages import items
 from pipeline.clients import client
 from pipeline.operations.caching.savings import Savings
 from pipeline.operations.runs import executions, progress
 from pipeline.operations.runs.executions import Execution
 from pipeline.operations.runs.progress import Saving
+from pipeline.parallel import parallel_map
 from pipeline.settings import Settings
 
 # The newest runs to compare with, and how many of them are read at a time.
@@ -90,9 +91,6 @@ def forecast(settings: Settings, planned: Planned, savings: Savings, now: dateti
     https://aws-sagemaker-mlops.github.io/sagemaker-model-building-pipeline-definition-JSON-schema/.
     """
     return tuple(_Forecast(planned, _History(settings, savings), now).expectations())
-
-
-# ------------------------------------------------------------------------------------------ what the cache compares
 
 
 @dataclass
@@ -179,31 +177,22 @@ def _typed(kind: str, value: Any) -> Any:
     return value if value is None or kind not in types else types[kind](value)
 
 
-# ---------------------------------------------------------------------------------------------------- earlier runs
-
-
 @dataclass(frozen=True)
-class _Origin:
-    """The run that ran a step, and when that step ended."""
-
-    arn: str
-    ended: datetime
-
-
 class _Past:
     """An earlier run: when it started, its pipeline, and the runs that its results come from."""
 
-    def __init__(self, run: Execution, pipeline: _Pipeline, savings: Savings) -> None:
-        self.started, self.pipeline = run.started, pipeline
-        self._arn, self._savings = run.arn, savings
+    arn: str
+    started: datetime
+    pipeline: _Pipeline
+    savings: Savings
 
-    def origin(self, name: str) -> _Origin | None:
-        """The run that created the result of a step that this run used; None where it has none."""
-        step = self._savings.steps(self._arn).get(name)
+    def origin(self, name: str) -> tuple[str, datetime] | None:
+        """The run that created the result of a step that this run used, and when; None where it has none."""
+        step = self.savings.steps(self.arn).get(name)
         if step is None or step.status != "Succeeded":
             return None
-        arn, origin = self._savings.origin(name, self._arn)
-        return None if origin is None or origin.ended is None else _Origin(arn, origin.ended)
+        arn, origin = self.savings.origin(name, self.arn)
+        return None if origin is None or origin.ended is None else (arn, origin.ended)
 
 
 class _History:
@@ -213,36 +202,29 @@ class _History:
         self._sagemaker = client(settings, "sagemaker")
         self.savings = savings
         self._past: list[_Past] = []
-        self._chunks = self._read(settings)
+        self._unread = self._read(settings)
 
     def __iter__(self) -> Iterator[_Past]:
-        position = 0
-        while True:
-            while position == len(self._past):
-                chunk = next(self._chunks, None)
-                if chunk is None:
-                    return
-                self._past += chunk
+        for position in count():
+            if position == len(self._past):
+                self._past += islice(self._unread, 1)
+            if position == len(self._past):
+                return
             yield self._past[position]
-            position += 1
 
-    def _read(self, settings: Settings) -> Iterator[list[_Past]]:
+    def _read(self, settings: Settings) -> Iterator[_Past]:
         runs = iter(executions.runs(settings, limit=LOOK_BACK))
         while chunk := list(islice(runs, AT_ONCE)):
-            with ThreadPoolExecutor(AT_ONCE) as pool:
-                yield [past for past in pool.map(self._describe, chunk) if past is not None]
+            yield from filter(None, parallel_map(self._describe, chunk))
 
     def _describe(self, run: Execution) -> _Past | None:
         if not self.savings.steps(run.arn):
             return None
         answer = self._sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=run.arn)
         paginator = self._sagemaker.get_paginator("list_pipeline_parameters_for_execution")
-        pages = paginator.paginate(PipelineExecutionArn=run.arn)
-        given = {value["Name"]: value["Value"] for page in pages for value in page.get("PipelineParameters", [])}
-        return _Past(run, _Pipeline(json.loads(answer["PipelineDefinition"]), given), self.savings)
-
-
-# ---------------------------------------------------------------------------------------------------- the forecast
+        values = items(paginator, "PipelineParameters", PipelineExecutionArn=run.arn)
+        given = {value["Name"]: value["Value"] for value in values}
+        return _Past(run.arn, run.started, _Pipeline(json.loads(answer["PipelineDefinition"]), given), self.savings)
 
 
 class _Forecast:
@@ -267,8 +249,7 @@ class _Forecast:
             self._expectations[name] = Expectation(name, Outcome.RUNS, "refers to itself")
             expectation = self._expect(self._pipeline.steps[name])
             if expectation.source:
-                saving = self._history.savings.of(name, expectation.source)
-                expectation = replace(expectation, saving=saving)
+                expectation = replace(expectation, saving=self._history.savings.of(name, expectation.source))
             self._expectations[name] = expectation
         return self._expectations[name]
 
@@ -300,7 +281,8 @@ class _Forecast:
             if difference := self._difference(name, request, past):
                 differs = differs or difference
                 continue
-            age = self._now - origin.ended
+            arn, ended = origin
+            age = self._now - ended
             if lifetime and age > lifetime:
                 unusable = unusable or f"{_text(age)} old, expires after {_text(lifetime)}"
                 continue
@@ -309,9 +291,9 @@ class _Forecast:
                 unusable = refusal
             elif condition:
                 why = f"from the cache if {condition}"
-                unsure = unsure or Expectation(name, Outcome.UNSURE, why, origin.arn, condition)
+                unsure = unsure or Expectation(name, Outcome.UNSURE, why, arn, condition)
             else:
-                return Expectation(name, Outcome.CACHED, f"created {_text(age)} ago", origin.arn)
+                return Expectation(name, Outcome.CACHED, f"created {_text(age)} ago", arn)
             # No other earlier run changes what a step hands on that runs, or may run.
             if any(self._of(step).outcome != Outcome.CACHED for step in request.content | request.properties):
                 break
@@ -342,19 +324,15 @@ class _Forecast:
         conditions: dict[str, None] = {}
         for step in [name for name in self._pipeline.steps if name in request.content | request.properties]:
             earlier, origin = self._of(step), past.origin(step)
-            is_same_run = origin is not None and origin.arn == earlier.source
+            is_same_run = origin is not None and origin[0] == earlier.source
             if step in request.properties and not is_same_run:
                 return f"{step} {'runs' if earlier.outcome == Outcome.RUNS else 'comes from another run'}", ""
             if earlier.outcome != Outcome.CACHED or not is_same_run:
-                conditions[earlier.condition or _condition(earlier)] = None
+                is_cached = earlier.outcome == Outcome.CACHED
+                runs = f"{step} {_CONDITIONS.get(step, 'leaves the same result')}"
+                condition = f"the result of {step} is the same" if is_cached else runs
+                conditions[earlier.condition or condition] = None
         return "", " and ".join(conditions)
-
-
-def _condition(earlier: Expectation) -> str:
-    """What has to hold for an earlier step so that it hands on the same content as before."""
-    if earlier.outcome == Outcome.CACHED:
-        return f"the result of {earlier.step} is the same"
-    return f"{earlier.step} {_CONDITIONS.get(earlier.step, 'leaves the same result')}"
 
 
 def _text(duration: timedelta) -> str:

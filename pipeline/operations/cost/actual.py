@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from pipeline.aws.arns import name_of
+from pipeline.aws.objects import fetch
 from pipeline.aws.responses import says_missing
 from pipeline.clients import client
 from pipeline.operations.cost.money import ZERO, Bill, Item, Range
@@ -22,6 +23,7 @@ from pipeline.operations.cost.rates import ATHENA_LEAST_MEGABYTES, ATHENA_MEGABY
 from pipeline.operations.runs import executions, progress
 from pipeline.operations.runs.executions import Execution
 from pipeline.operations.runs.progress import StepRun, TrialJob
+from pipeline.parallel import parallel_map
 from pipeline.settings import Settings
 from steps.contracts import query_summary
 from steps.contracts.errors import StepError
@@ -30,8 +32,6 @@ from steps.contracts.s3_uri import S3Uri
 
 NOT_INCLUDED = "S3 requests and storage, logs, metrics, the deploy function, the endpoint, taxes, discounts"
 QUERY = "QueryMetadata"
-# Each trial is a DescribeTrainingJob; this many at a time stay below the service's throttling.
-THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,7 @@ def read(settings: Settings, reference: str, prices: Prices, now: datetime) -> C
     notes: list[str] = []
     for step in run.steps:
         if step.cached:
-            source = step.cached_from.rsplit("/", 1)[-1]
-            items.append(Item(step.name, "", ZERO, "", None, f"cached from run {source}: free"))
+            items.append(Item(step.name, "", ZERO, "", None, f"cached from run {name_of(step.cached_from)}: free"))
         elif step.status != "Waiting":
             bill, step_notes = step_bill(settings, step, run.trials, prices, now)
             items += bill.items
@@ -110,17 +109,15 @@ def step_bill(
     notes: list[str] = []
     try:
         if arn := step.arn("ProcessingJob"):
-            job = sagemaker.describe_processing_job(ProcessingJobName=arn.rsplit("/", 1)[-1])
+            job = sagemaker.describe_processing_job(ProcessingJobName=name_of(arn))
             items += processing_items(step.name, job, prices, now)
             if step.name == QUERY:
                 items += _queries(settings, step, job, prices, notes)
         elif arn := step.arn("TrainingJob"):
-            job = sagemaker.describe_training_job(TrainingJobName=arn.rsplit("/", 1)[-1])
+            job = sagemaker.describe_training_job(TrainingJobName=name_of(arn))
             items += training_items(step.name, job, prices, now)
         elif step.arn("TuningJob"):
-            with ThreadPoolExecutor(THREADS) as pool:
-                names = [trial.name for trial in trials]
-                jobs = list(pool.map(lambda name: sagemaker.describe_training_job(TrainingJobName=name), names))
+            jobs = parallel_map(lambda trial: sagemaker.describe_training_job(TrainingJobName=trial.name), trials)
             for number, job in enumerate(jobs, 1):
                 items += training_items(f"{step.name}, trial {number}", job, prices, now)
     except ClientError as error:
@@ -147,17 +144,11 @@ def _queries(
 
 def _summary(settings: Settings, uri: S3Uri) -> query_summary.Summary | None:
     """The summary of a query step; None where it is missing or damaged."""
-    from botocore.exceptions import ClientError
-
     try:
-        body = client(settings, "s3").get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read()
-        return parse(query_summary.Summary, body, str(uri), "summary of a query")
+        content = fetch(client(settings, "s3"), str(uri))
+        return None if content is None else parse(query_summary.Summary, content, str(uri), "summary of a query")
     except StepError:
         return None
-    except ClientError as error:
-        if says_missing(error):
-            return None
-        raise
 
 
 def _machines(resources: Mapping[str, Any]) -> Machines:

@@ -120,8 +120,7 @@ class _Estimator:
         least, most = endpoint.instance_count, max(endpoint.instance_count, endpoint.maximum_instance_count)
         note = f"scales to {most} instances" if most > least else ""
         hours = Range.of(least, most) * HOURS_PER_MONTH
-        machines = Machines(endpoint.instance_type, least)
-        return [self._prices.instance_item("endpoint", machines, hours, note)]
+        return [self._prices.instance_item("endpoint", Machines(endpoint.instance_type, least), hours, note)]
 
     def _assume(self, assumption: Assumption) -> Range:
         """The value of an assumption, which the estimate then lists."""
@@ -149,7 +148,6 @@ class _Estimator:
         return rate * count * self._assume(rates.SCALING) if count > 1 else rate
 
     def _epochs(self) -> Range:
-        """The epochs that a trial trains for on average."""
         training, tuning = self._settings.training, self._settings.tuning
         if tuning.strategy == "Hyperband":
             most = tuning.hyperband.maximum_epochs or training.epochs

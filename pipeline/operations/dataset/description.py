@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pipeline.aws.arns import name_of
 from pipeline.aws.objects import fetch
@@ -16,6 +18,7 @@ from steps.contracts.s3_uri import S3Uri
 from steps.contracts.shard_summary import ShardSummary, parse_summary
 
 STEP = "ShardImages"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,25 +47,21 @@ def find(settings: Settings, reference: str) -> DataSet:
     outputs = {out["OutputName"]: out["S3Output"]["S3Uri"] for out in job["ProcessingOutputConfig"]["Outputs"]}
     if "summary" not in outputs:
         raise PipelineError(f"the run {run.id} has a data set of an earlier release, which cannot be read; use another")
-    uri = str(S3Uri.parse(outputs["summary"]).join(shard_summary.NAME))
-    try:
-        summary = parse_summary(_object(settings, uri), uri)
-    except StepError as error:
-        raise PipelineError(str(error)) from error
+    summary = _parsed(settings, outputs["summary"], shard_summary.NAME, parse_summary)
     return DataSet(summary.index, read(settings, summary.index), summary)
 
 
 def read(settings: Settings, uri: str) -> DatasetIndex:
     """The index in the folder `uri`. Raises PipelineError for a missing or damaged one."""
+    return _parsed(settings, uri, dataset.NAME, parse_index)
+
+
+def _parsed(settings: Settings, folder: str, name: str, parse: Callable[[bytes, str], T]) -> T:
     try:
-        file = str(S3Uri.parse(uri).join(dataset.NAME))
-        return parse_index(_object(settings, file), file)
+        uri = str(S3Uri.parse(folder).join(name))
+        content = fetch(client(settings, "s3"), uri)
+        if content is None:
+            raise PipelineError(f"there is no {uri}; a run's data set: python -m pipeline dataset RUN")
+        return parse(content, uri)
     except StepError as error:
         raise PipelineError(str(error)) from error
-
-
-def _object(settings: Settings, uri: str) -> bytes:
-    content = fetch(client(settings, "s3"), uri)
-    if content is None:
-        raise PipelineError(f"there is no {uri}; a run's data set: python -m pipeline dataset RUN")
-    return content

@@ -55,8 +55,7 @@ def carry_out(settings: Settings, plan: PrunePlan) -> Iterator[Removed]:
         )
     s3 = client(settings, "s3")
     remaining: set[str] = set()
-    shards = ((pruned.place, shard) for pruned in plan.generations for shard in pruned.shards)
-    for batch in _batches(shards):
+    for batch in _batches((pruned.place, shard) for pruned in plan.generations for shard in pruned.shards):
         planning.refuse_runs(settings)
         yield from _remove_shards(settings, s3, batch, remaining)
     markers = [pruned.marker for pruned in plan.generations if pruned.marker and pruned.place not in remaining]

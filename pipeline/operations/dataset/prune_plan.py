@@ -8,8 +8,8 @@ cache, and nothing younger than those is deleted.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -19,12 +19,11 @@ from pipeline.operations.dataset import description as dataset
 from pipeline.operations.dataset import stored
 from pipeline.operations.dataset.stored import Entry, Foreign, LabelSet, Shard, Stored
 from pipeline.operations.runs import executions
+from pipeline.parallel import parallel_map
 from pipeline.settings import Settings, seconds
 from steps.contracts import dataset as contract
 from steps.contracts.errors import PipelineError
 
-# Parallel requests, below SageMaker's throttling.
-THREADS = 8
 _DAY = 86_400
 _FILE = f"/{contract.NAME}"
 
@@ -166,7 +165,7 @@ def decide(
 
     `used` and `approved` are keys of tars; nothing written at `since` or later is deleted.
     """
-    amounts = {"used": Amount(), "approved": Amount(), "young": Amount()}
+    amounts: defaultdict[str, Amount] = defaultdict(Amount)
     generations = []
     for generation in listed.generations:
         shards = []
@@ -185,12 +184,7 @@ def decide(
 
 def refuse_runs(settings: Settings) -> None:
     """Raises PipelineError while runs are in progress: their jobs may be about to use any shard."""
-    if runs := executions.running(settings):
-        stop = "; ".join(f"python -m pipeline stop {run}" for run in runs)
-        raise PipelineError(
-            f"{len(runs)} run(s) in progress may be about to use any shard; wait until they have ended, or stop"
-            f" them: {stop}"
-        )
+    executions.refuse_while_running(settings, "may be about to use any shard; wait until they have ended, or stop them")
 
 
 def references(settings: Settings) -> References:
@@ -256,8 +250,7 @@ def _approved(settings: Settings) -> dict[str, tuple[int, ...]]:
     request = {"ModelPackageGroupName": settings.registry.group, "ModelApprovalStatus": "Approved"}
     summaries = existing_items(sagemaker.get_paginator("list_model_packages"), "ModelPackageSummaryList", **request)
     arns = [summary["ModelPackageArn"] for summary in summaries]
-    with ThreadPoolExecutor(THREADS) as pool:
-        packages = list(pool.map(lambda arn: sagemaker.describe_model_package(ModelPackageName=arn), arns))
+    packages = parallel_map(lambda arn: sagemaker.describe_model_package(ModelPackageName=arn), arns)
     by_uri: dict[str, tuple[int, ...]] = {}
     for package in sorted(packages, key=lambda package: int(package["ModelPackageVersion"])):
         uri = package.get("CustomerMetadataProperties", {}).get("index", "").rstrip("/")

@@ -7,8 +7,9 @@ and never deleted. A shard is a tar and a record of its photos. The use of memor
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.aws.pages import items
@@ -113,14 +114,6 @@ class Stored:
     foreign: Foreign = Foreign()
 
 
-@dataclass
-class _Listing:
-    """A generation while it is being listed."""
-
-    shards: dict[str, Shard] = field(default_factory=dict)
-    marker: Entry | None = None
-
-
 def read(settings: Settings) -> Stored:
     """List shards and labels, page by page. Raises PipelineError where the bucket does not exist."""
     generations, foreign_shards = _generations(settings)
@@ -130,53 +123,47 @@ def read(settings: Settings) -> Stored:
 
 def indexes(settings: Settings) -> tuple[Entry, ...]:
     """The indexes of data sets, in the order of their keys. Raises PipelineError where the bucket does not exist."""
-    start = len(folder(settings, "indexes"))
-    entries = (entry for entry in _listed(settings, "indexes") if _INDEX.fullmatch(entry.key[start:]))
+    entries = (entry for name, entry in _listed(settings, "indexes") if _INDEX.fullmatch(name))
     return tuple(sorted(entries, key=lambda entry: entry.key))
 
 
-def folder(settings: Settings, name: str) -> str:
-    """Key prefix of one of the project's folders, with a slash at the end."""
-    return f"{settings.data.prefix}/{name}/"
-
-
 def _generations(settings: Settings) -> tuple[tuple[Generation, ...], Foreign]:
-    start = len(folder(settings, "shards"))
-    by_place: dict[str, _Listing] = {}
+    shards: defaultdict[str, dict[str, Shard]] = defaultdict(dict)
+    markers: dict[str, Entry] = {}
     foreign = Foreign()
-    for entry in _listed(settings, "shards"):
-        if match := _SHARD.fullmatch(entry.key, start):
-            shards = by_place.setdefault(match["generation"], _Listing()).shards
-            before = shards.get(match["stem"], Shard())
-            is_tar = match["suffix"] == TAR_SUFFIX
-            shards[match["stem"]] = Shard(entry, before.record) if is_tar else Shard(before.tar, entry)
-        elif match := _MARKER.fullmatch(entry.key, start):
-            by_place.setdefault(match["generation"], _Listing()).marker = entry
+    for name, entry in _listed(settings, "shards"):
+        if match := _SHARD.fullmatch(name):
+            place, stem, is_tar = match["generation"], match["stem"], match["suffix"] == TAR_SUFFIX
+            before = shards[place].get(stem, Shard())
+            shards[place][stem] = Shard(entry, before.record) if is_tar else Shard(before.tar, entry)
+        elif match := _MARKER.fullmatch(name):
+            markers[match["generation"]] = entry
         else:
             foreign += Foreign(1, entry.size, entry.key)
     generations = (
-        Generation(place, tuple(listed.shards[stem] for stem in sorted(listed.shards)), listed.marker)
-        for place, listed in sorted(by_place.items())
+        Generation(place, tuple(shards[place][stem] for stem in sorted(shards[place])), markers.get(place))
+        for place in sorted({*shards, *markers})
     )
     return tuple(generations), foreign
 
 
 def _label_sets(settings: Settings) -> tuple[tuple[LabelSet, ...], Foreign]:
-    start = len(folder(settings, "labels"))
     by_key: dict[str, list[Entry]] = {}
     foreign = Foreign()
-    for entry in _listed(settings, "labels"):
-        if match := _LABELS.fullmatch(entry.key, start):
+    for name, entry in _listed(settings, "labels"):
+        if match := _LABELS.fullmatch(name):
             by_key.setdefault(match["key"], []).append(entry)
         else:
             foreign += Foreign(1, entry.size, entry.key)
     return tuple(LabelSet(key, tuple(files)) for key, files in sorted(by_key.items())), foreign
 
 
-def _listed(settings: Settings, name: str) -> Iterator[Entry]:
-    """Every object in a folder."""
+def _listed(settings: Settings, name: str) -> Iterator[tuple[str, Entry]]:
+    """Every object in a folder, with its name there."""
     paginator, bucket = client(settings, "s3").get_paginator("list_objects_v2"), settings.data.bucket
-    request = {"Bucket": bucket, "Prefix": folder(settings, name), "ExpectedBucketOwner": settings.account.id}
+    prefix = f"{settings.data.prefix}/{name}/"
+    request = {"Bucket": bucket, "Prefix": prefix, "ExpectedBucketOwner": settings.account.id}
     with error_if_missing(f"there is no bucket {bucket}; {CREATE_IT}"):
         for entry in items(paginator, "Contents", **request):
-            yield Entry(entry["Key"], entry["Size"], entry["LastModified"])
+            key = entry["Key"]
+            yield key.removeprefix(prefix), Entry(key, entry["Size"], entry["LastModified"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,7 @@ def start(settings: Settings, wanted: Sequence[StepImage], root: Path = ROOT) ->
 
     Raises PipelineError where the bucket or the project does not exist.
     """
-    code = source(wanted, root)
-    bucket = settings.data.bucket
+    code, bucket = source(wanted, root), settings.data.bucket
     key = f"{settings.code_prefix}/images/{hashlib.sha256(code).hexdigest()}.zip"
     with error_if_missing(f"there is no bucket {bucket} for the images' source; {CREATE_IT}"):
         client(settings, "s3").put_object(Bucket=bucket, Key=key, Body=code, ExpectedBucketOwner=settings.account.id)
@@ -116,25 +116,25 @@ def _reason(build: dict[str, Any]) -> str:
     return str(build["buildStatus"])
 
 
+@dataclass
 class _Log:
     """A build's log, read forwards."""
 
-    def __init__(self, service: Any) -> None:
-        self._service = service
-        self._token = ""
+    service: Any
+    token: str = ""
 
     def new(self, location: dict[str, Any]) -> Iterator[str]:
         """The lines since the last look; none before the build has a log stream."""
         group, stream = location.get("groupName"), location.get("streamName")
         while group and stream:
             request = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
-            request |= {"nextToken": self._token} if self._token else {}
-            page = exists(self._service.get_log_events, **request)
+            request |= {"nextToken": self.token} if self.token else {}
+            page = exists(self.service.get_log_events, **request)
             if page is None:
                 return  # CodeBuild names the stream before creating it
             yield from (event["message"].rstrip("\n") for event in page["events"])
             # The same token again means that there are no more events yet.
             # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
-            if page["nextForwardToken"] == self._token:
+            if page["nextForwardToken"] == self.token:
                 return
-            self._token = page["nextForwardToken"]
+            self.token = page["nextForwardToken"]

@@ -45,8 +45,7 @@ def unavailable() -> str:
 
 def login(registry: str, password: str) -> None:
     """Log Docker in at an ECR registry; the password goes through a pipe, not the command line."""
-    command = ["docker", "login", "--username", "AWS", "--password-stdin", registry]
-    done = _output(command, input=password)
+    done = _output(["docker", "login", "--username", "AWS", "--password-stdin", registry], input=password)
     if done.returncode:
         raise PipelineError(f"docker login at {registry} failed: {_last_line(done.stderr)}")
 

@@ -60,12 +60,14 @@ def select(settings: Settings, steps: Sequence[str]) -> list[StepImage]:
     return [images.step_image(step, settings) for step in images.STEPS if step in steps or not steps]
 
 
-def missing(settings: Settings) -> list[StepImage]:
-    """The images of the definition and the monitor that are missing in the repositories.
+def missing(settings: Settings, wanted: Sequence[StepImage] | None = None) -> list[StepImage]:
+    """The images of `wanted`, or of the definition and the monitor, that are missing in the repositories.
 
     Raises botocore's errors: no credentials, no access, no repository (RepositoryNotFoundException).
     """
-    return _missing(settings, images.step_images(settings))
+    wanted = images.step_images(settings) if wanted is None else wanted
+    present = {name: _contents(settings, name) for name in _names(wanted)}
+    return [image for image in wanted if image.tag not in present[image.repository_name]]
 
 
 def listing(settings: Settings) -> Listing:
@@ -78,18 +80,17 @@ def listing(settings: Settings) -> Listing:
             contents = {name: _contents(settings, name) for name in _names(wanted)}
     except (BotoCoreError, ClientError, PipelineError) as error:
         return unchecked_listing(settings, error)
-    return Listing(tuple(_listed(image, contents[image.repository_name].get(image.tag)) for image in wanted))
+    details = ((image, contents[image.repository_name].get(image.tag, {})) for image in wanted)
+    listed = (
+        ListedImage(image, image.uri, bool(detail), detail.get("imageSizeInBytes"), detail.get("imagePushedAt"))
+        for image, detail in details
+    )
+    return Listing(tuple(listed))
 
 
 def unchecked_listing(settings: Settings, problem: Exception) -> Listing:
     """Every step's image, without its state in the repository."""
     return Listing(tuple(ListedImage(image, image.uri, None) for image in images.step_images(settings)), problem)
-
-
-def _listed(image: StepImage, detail: dict[str, Any] | None) -> ListedImage:
-    if detail is None:
-        return ListedImage(image, image.uri, False)
-    return ListedImage(image, image.uri, True, detail.get("imageSizeInBytes"), detail.get("imagePushedAt"))
 
 
 def builder(settings: Settings, requested: Literal["auto", "docker", "codebuild"] | None = None) -> tuple[Builder, str]:
@@ -121,18 +122,17 @@ def build(
     pushed = {item.image.tag for item in listing(settings).images if item.pushed}
     done = []
     for image in wanted:
-        if not everything and (image.tag in pushed or docker.media_type(image.uri) is not None):
-            done.append(ImageResult(image.step, image.uri, "unchanged"))
-            continue
-        _build_with_docker(settings, image, report)
-        done.append(ImageResult(image.step, image.uri, "built"))
+        is_kept = not everything and (image.tag in pushed or docker.media_type(image.uri) is not None)
+        if not is_kept:
+            _build_with_docker(settings, image, report)
+        done.append(ImageResult(image.step, image.uri, "unchanged" if is_kept else "built"))
     return done
 
 
 def push(settings: Settings, wanted: Sequence[StepImage], report: Report, *, by: Builder) -> list[ImageResult]:
     """Build and push the images that are missing in the repositories. Raises PipelineError with a failure's reason."""
     with _existing(settings):
-        absent = _missing(settings, wanted)
+        absent = missing(settings, wanted)
     if by == "docker":
         for image in absent:
             if docker.media_type(image.uri) is None:
@@ -161,11 +161,6 @@ def _login(settings: Settings, uri: str) -> None:
     regional = settings.model_copy(update={"account": settings.account.model_copy(update={"region": match["region"]})})
     token = client(regional, "ecr").get_authorization_token()["authorizationData"][0]["authorizationToken"]
     docker.login(registry, base64.b64decode(token).decode().partition(":")[2])
-
-
-def _missing(settings: Settings, wanted: Sequence[StepImage]) -> list[StepImage]:
-    present = {name: _contents(settings, name) for name in _names(wanted)}
-    return [image for image in wanted if image.tag not in present[image.repository_name]]
 
 
 def _names(wanted: Sequence[StepImage]) -> list[str]:

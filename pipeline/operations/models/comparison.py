@@ -117,9 +117,6 @@ def _other_data(first: Version, second: Version) -> str:
     return ""
 
 
-# ---------------------------------------------------------------------------------------------- photo by photo
-
-
 def _common_photos(settings: Settings, first: Version, second: Version) -> tuple[CommonPhotos | None, str]:
     """The comparison on the photos that both counted, or why there is none."""
     s3 = client(settings, "s3")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tarfile
 import zlib
-from typing import IO, Any
+from typing import IO
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError
 
@@ -47,11 +47,8 @@ class _History(BaseModel):
 
 def read(settings: Settings, trial: Trial) -> list[Epoch]:
     """The trial's finished epochs, oldest first. Raises PipelineError for a damaged artifact."""
-    if trial.ended_well and trial.model_uri:
-        epochs = _from_artifact(settings, trial.model_uri)
-        if epochs is not None:
-            return epochs
-    return _from_log(settings, trial.name)
+    epochs = _from_artifact(settings, trial.model_uri) if trial.ended_well and trial.model_uri else None
+    return _from_log(settings, trial.name) if epochs is None else epochs
 
 
 def _from_artifact(settings: Settings, uri: str) -> list[Epoch] | None:
@@ -92,12 +89,10 @@ def member(stream: IO[bytes]) -> bytes | None:
 
 def _from_log(settings: Settings, job: str) -> list[Epoch]:
     """The epochs in a training job's log, for curves while it runs."""
-    epochs = {}
     source = LogSource(LOG_GROUP, f"{job}/", f"trial {job}")
-    for line in logs.matching(settings, source, f'"{metrics.OBJECTIVE}"'):
-        # An epoch that was resumed after an interruption may occur twice; the later line counts.
-        if (epoch := parse(line.message)) is not None:
-            epochs[epoch.epoch] = epoch
+    lines = logs.matching(settings, source, f'"{metrics.OBJECTIVE}"')
+    # An epoch that was resumed after an interruption may occur twice; the later line counts.
+    epochs = {epoch.epoch: epoch for line in lines if (epoch := parse(line.message)) is not None}
     return [epochs[number] for number in sorted(epochs)]
 
 
@@ -110,11 +105,7 @@ def parse(line: str) -> Epoch | None:
         "validation_accuracy": metrics.ACCURACY,
         "validation_rmse": metrics.RMSE,
     }
-    values: dict[str, Any] = {}
-    for field, name in names.items():
-        if (match := re.search(metrics.PATTERNS[name], line)) is None:
-            return None
-        values[field] = match[1]
+    values = {field: match[1] for field, name in names.items() if (match := re.search(metrics.PATTERNS[name], line))}
     try:
         return Epoch.model_validate(values)
     except ValidationError:

@@ -66,31 +66,30 @@ def read(settings: Settings, reference: str) -> Lineage:
     """
     version = registry.resolve(settings, reference)
     package = client(settings, "sagemaker").describe_model_package(ModelPackageName=version.arn)
-    metadata = package.get("CustomerMetadataProperties", {})
-    if "pipeline_execution_arn" not in metadata:
+    if "pipeline_execution_arn" not in package.get("CustomerMetadataProperties", {}):
         raise PipelineError(
             f"{version.name} was not registered by a run of this pipeline: its CustomerMetadataProperties name no run;"
             " see other versions: python -m pipeline models"
         )
-    return Lineage(version, _Walk(settings, package, metadata).links())
+    return Lineage(version, _Walk(settings, version, package).links())
 
 
 class _Walk:
-    """Looks up the things that a package's metadata name."""
-
-    def __init__(self, settings: Settings, package: Mapping[str, Any], metadata: Mapping[str, str]) -> None:
-        self._settings = settings
-        self._package = package
-        self._metadata = metadata
-        self._sagemaker = client(settings, "sagemaker")
-        self._s3 = client(settings, "s3")
+    def __init__(self, settings: Settings, version: Version, package: Mapping[str, Any]) -> None:
+        self._settings, self._version, self._package = settings, version, package
+        self._metadata: Mapping[str, str] = package["CustomerMetadataProperties"]
+        self._sagemaker, self._s3 = client(settings, "sagemaker"), client(settings, "s3")
 
     def links(self) -> tuple[Link, ...]:
         metadata = self._metadata
+        containers = self._package.get("InferenceSpecification", {}).get("Containers", [{}])
+        given = sorted(name for name in metadata if name.startswith(_PARAMETER))
+        parameters = {name.removeprefix(_PARAMETER): metadata[name] for name in given}
+        images = {name.removesuffix(_IMAGE): value for name, value in metadata.items() if name.endswith(_IMAGE)}
         return (
-            self._link("artifact", self._artifact_uri(), self._object),
-            self._link("evaluation", self._evaluation_uri(), self._object),
-            self._link("run", metadata["pipeline_execution_arn"], self._run, parameters=self._parameters()),
+            self._link("artifact", containers[0].get("ModelDataUrl", ""), self._object),
+            self._link("evaluation", self._version.evaluation_uri, self._object),
+            self._link("run", metadata["pipeline_execution_arn"], self._run, parameters=parameters),
             self._source(),
             self._link("tuning_job", metadata.get("tuning_job", ""), self._tuning_job),
             self._link("training_job", metadata.get("training_job", ""), self._training_job),
@@ -98,11 +97,11 @@ class _Walk:
             self._link("query", metadata.get("query_execution_id", ""), self._query),
             self._link(
                 "raw_photos",
-                metadata.get(f"{_PARAMETER}ImageLocation", ""),
+                parameters.get("ImageLocation", ""),
                 self._prefix,
-                data_version=metadata.get(f"{_PARAMETER}DataVersion", ""),
+                data_version=parameters.get("DataVersion", ""),
             ),
-            self._images(),
+            Link("images", "", note="" if images else NOT_RECORDED, facts=images),
         )
 
     def _link(self, kind: str, name: str, look: Callable[[str], Mapping[str, Any] | None], **recorded: object) -> Link:
@@ -126,35 +125,11 @@ class _Walk:
             exists, note = (False, GONE) if says_missing(error) else (None, refusal(error))
         return Link(kind, name, exists, note, {**(facts or {}), **recorded})
 
-    # ----------------------------------------------------------------------------------------- facts in the package
-
-    def _artifact_uri(self) -> str:
-        containers = self._package.get("InferenceSpecification", {}).get("Containers", [{}])
-        uri: str = containers[0].get("ModelDataUrl", "")
-        return uri
-
-    def _evaluation_uri(self) -> str:
-        uri: str = self._package.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri", "")
-        return uri
-
-    def _parameters(self) -> dict[str, str]:
-        return {
-            name.removeprefix(_PARAMETER): value
-            for name, value in sorted(self._metadata.items())
-            if name.startswith(_PARAMETER)
-        }
-
     def _source(self) -> Link:
         recorded = self._package.get("MetadataProperties", {})
         commit = recorded.get("CommitId", "")
         facts = {"repository": recorded["Repository"]} if recorded.get("Repository") else {}
         return Link("commit", commit, note="" if commit else NOT_RECORDED, facts=facts)
-
-    def _images(self) -> Link:
-        images = {name.removesuffix(_IMAGE): value for name, value in self._metadata.items() if name.endswith(_IMAGE)}
-        return Link("images", "", note="" if images else NOT_RECORDED, facts=images)
-
-    # -------------------------------------------------------------------------------------------------- other facts
 
     def _object(self, uri: str) -> Mapping[str, Any]:
         location = S3Uri.parse(uri)
@@ -164,19 +139,16 @@ class _Walk:
     def _run(self, arn: str) -> Mapping[str, Any]:
         run = self._sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
         by = run.get("CreatedBy", {})
+        steps = {
+            step.name: f"{step.status}, cached from run {name_of(step.cached_from)}" if step.cached else step.status
+            for step in steps_of(self._sagemaker, arn)
+        }
         return {
             "status": run["PipelineExecutionStatus"],
             "name": run.get("PipelineExecutionDisplayName", ""),
             "started": run["CreationTime"],
             "by": by.get("UserProfileName") or by.get("IamIdentity", {}).get("Arn", ""),
-            "steps": self._steps(arn),
-        }
-
-    def _steps(self, arn: str) -> dict[str, str]:
-        """The status of each step, with the earlier run for a cached one."""
-        return {
-            step.name: f"{step.status}, cached from run {name_of(step.cached_from)}" if step.cached else step.status
-            for step in steps_of(self._sagemaker, arn)
+            "steps": steps,
         }
 
     def _tuning_job(self, name: str) -> Mapping[str, Any]:
@@ -198,10 +170,9 @@ class _Walk:
     def _training_job(self, name: str) -> Mapping[str, Any]:
         job = self._sagemaker.describe_training_job(TrainingJobName=name)
         resources = job.get("ResourceConfig", {})
-        metrics = {metric["MetricName"]: float(metric["Value"]) for metric in job.get("FinalMetricDataList", [])}
         return {
             "status": job["TrainingJobStatus"],
-            "metrics": metrics,
+            "metrics": {metric["MetricName"]: float(metric["Value"]) for metric in job.get("FinalMetricDataList", [])},
             "hyperparameters": job.get("HyperParameters", {}),
             "instances": f"{resources.get('InstanceCount', 1)} x {resources.get('InstanceType', 'unknown')}",
             "started": job.get("TrainingStartTime"),
@@ -236,5 +207,4 @@ class _Walk:
     def _prefix(self, uri: str) -> Mapping[str, Any] | None:
         location = S3Uri.parse(uri)
         prefix = f"{location.key.rstrip('/')}/" if location.key else ""
-        listing = self._s3.list_objects_v2(Bucket=location.bucket, Prefix=prefix, MaxKeys=1)
-        return {} if listing["KeyCount"] else None
+        return {} if self._s3.list_objects_v2(Bucket=location.bucket, Prefix=prefix, MaxKeys=1)["KeyCount"] else None

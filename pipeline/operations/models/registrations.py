@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +11,8 @@ from pipeline.aws.objects import fetch
 from pipeline.aws.responses import reason_unavailable
 from pipeline.clients import client
 from pipeline.operations.runs.executions import Execution
+from pipeline.parallel import parallel_map
 from pipeline.settings import Settings
-
-# Parallel requests for evaluations.
-THREADS = 8
 
 
 @dataclass(frozen=True)
@@ -55,10 +52,9 @@ def of_runs(settings: Settings, executions: Iterable[Execution]) -> dict[str, Re
     """The registrations of several runs, by a run's id, without those that are None."""
     executions = list(executions)
     s3 = client(settings, "s3")
-    with ThreadPoolExecutor(THREADS) as pool:
-        registrations = pool.map(lambda execution: _read(settings, s3, execution), executions)
-        pairs = zip(executions, registrations, strict=True)
-        return {execution.id: registration for execution, registration in pairs if registration is not None}
+    registrations = parallel_map(lambda execution: _read(settings, s3, execution), executions)
+    pairs = zip(executions, registrations, strict=True)
+    return {execution.id: registration for execution, registration in pairs if registration is not None}
 
 
 def _read(settings: Settings, s3: Any, execution: Execution) -> Registration | None:
@@ -69,22 +65,13 @@ def _read(settings: Settings, s3: Any, execution: Execution) -> Registration | N
     uri = evaluation_uri(settings, execution.id)
     try:
         content = fetch(s3, uri)
-        return None if content is None else _parsed(json.loads(content))
+        recorded = None if content is None else json.loads(content).get("registration")
+        if recorded is None:
+            return None
+        version = None if recorded["version"] is None else int(recorded["version"])
+        return Registration(bool(recorded["wanted"]), version, str(recorded["status"]), str(recorded["reason"]))
     except (ClientError, BotoCoreError) as error:
         # The run itself is shown without its evaluation.
         return Registration(wanted=True, problem=reason_unavailable(error))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         return Registration(wanted=True, problem=f"{uri} is damaged ({error!r})")
-
-
-def _parsed(document: dict[str, Any]) -> Registration | None:
-    registration = document.get("registration")
-    if registration is None:
-        return None
-    version = registration["version"]
-    return Registration(
-        wanted=bool(registration["wanted"]),
-        version=None if version is None else int(version),
-        status=str(registration["status"]),
-        reason=str(registration["reason"]),
-    )

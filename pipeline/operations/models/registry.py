@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
@@ -14,13 +13,12 @@ from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.operations.models import evaluations
 from pipeline.operations.models.evaluations import Evaluation
+from pipeline.parallel import parallel_map
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
 LATEST = "latest"
 Decision = Literal["Approved", "Rejected"]
-# Parallel requests, below SageMaker's throttling.
-THREADS = 8
 _ARN = re.compile(r"arn:[^:]+:sagemaker:[^:]+:\d+:model-package/.+")
 
 
@@ -55,9 +53,7 @@ class Version:
 def versions(settings: Settings, limit: int = 20) -> list[Version]:
     """The newest versions, newest first, each with the metrics of its evaluation."""
     sagemaker, s3 = client(settings, "sagemaker"), client(settings, "s3")
-    arns = _newest(settings, sagemaker, limit)
-    with ThreadPoolExecutor(THREADS) as pool:
-        described = list(pool.map(lambda arn: _describe(sagemaker, s3, arn), arns))
+    described = parallel_map(lambda arn: _describe(sagemaker, s3, arn), _newest(settings, sagemaker, limit))
     return sorted(described, key=lambda version: version.version, reverse=True)
 
 
@@ -66,8 +62,7 @@ def resolve(settings: Settings, reference: str) -> Version:
     sagemaker, s3 = client(settings, "sagemaker"), client(settings, "s3")
     group = settings.registry.group
     if reference == LATEST:
-        newest = _newest(settings, sagemaker, 1)
-        if not newest:
+        if not (newest := _newest(settings, sagemaker, 1)):
             raise PipelineError(no_versions(settings))
         return _describe(sagemaker, s3, newest[0])
     arn = reference
@@ -90,8 +85,7 @@ def approved(settings: Settings) -> list[int]:
 
 def latest_approved(settings: Settings) -> Version:
     """The approved version with the highest number. Raises PipelineError where none is approved."""
-    numbers = approved(settings)
-    if not numbers:
+    if not (numbers := approved(settings)):
         raise PipelineError(
             f"no version of {settings.registry.group} is approved; approve one: python -m pipeline approve latest"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,13 +13,12 @@ from pipeline.clients import client
 from pipeline.operations.runs import executions, progress
 from pipeline.operations.runs.executions import Execution
 from pipeline.operations.runs.progress import StepRun
+from pipeline.parallel import parallel_map
 from pipeline.settings import Settings
 from steps.contracts import metrics
 from steps.contracts.errors import PipelineError
 
 STEP = "TuneModel"
-# Parallel requests of DescribeTrainingJob, one per trial, below SageMaker's throttling.
-THREADS = 8
 _OUT_OF_TIME = {"MaxRuntimeExceeded": "out of time", "MaxWaitTimeExceeded": "no spot capacity in time"}
 
 
@@ -121,12 +119,9 @@ def _job(settings: Settings, run: Execution, name: str, cached_from: str) -> Tun
     with error_if_missing(f"the tuning job {name} of the run {run.id} no longer exists; use another run"):
         job = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
         summaries = progress.trials(sagemaker, name)
-    with ThreadPoolExecutor(THREADS) as pool:
-        details = pool.map(lambda trial: sagemaker.describe_training_job(TrainingJobName=trial.name), summaries)
-        trials = tuple(
-            _trial(job, number, summary, detail)
-            for number, (summary, detail) in enumerate(zip(summaries, details, strict=True), 1)
-        )
+    details = parallel_map(lambda trial: sagemaker.describe_training_job(TrainingJobName=trial.name), summaries)
+    pairs = enumerate(zip(summaries, details, strict=True), 1)
+    trials = tuple(_trial(job, number, summary, detail) for number, (summary, detail) in pairs)
     config = job["HyperParameterTuningJobConfig"]
     objective = config["HyperParameterTuningJobObjective"]
     return TuningJob(

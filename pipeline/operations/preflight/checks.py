@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
@@ -13,48 +11,35 @@ from pipeline.aws import errors as aws_errors
 from pipeline.connection import connect
 from pipeline.operations.preflight import data, deployment, network, quotas, region, roles
 from pipeline.operations.preflight.findings import Account, Finding, Result, explained, failed, not_checked, ok
+from pipeline.parallel import parallel_map
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
 ACCOUNT = "account"
 NO_CREDENTIALS = "no AWS credentials"
-# Checks that run in parallel; most of their time is waiting.
-THREADS = 8
 
-
-@dataclass(frozen=True)
-class Check:
-    """A check of the account with its name."""
-
-    name: str
-    look: Callable[[Account], Iterator[Finding]]
-
-
-OFFLINE: dict[str, Callable[[Settings], Iterator[Finding]]] = {
-    "region": region.check,
-    "smddp": region.check_smddp,
+OFFLINE: dict[str, Callable[[Settings], Finding]] = {"region": region.check, "smddp": region.check_smddp}
+CHECKS: dict[str, Callable[[Account], Finding | Iterator[Finding]]] = {
+    "roles": roles.check,
+    "permissions": roles.check_permissions,
+    "quotas": quotas.check,
+    "images": deployment.check_images,
+    "bucket": data.check_bucket,
+    "raw photos": data.check_raw,
+    "workgroup": data.check_workgroup,
+    "database": data.check_database,
+    "deploy function": deployment.check_function,
+    "rules": deployment.check_rules,
+    "alarms": deployment.check_alarms,
+    "dead letters": deployment.check_queue,
+    "network": network.check_network,
+    "key": network.check_key,
 }
-CHECKS = (
-    Check("roles", roles.check),
-    Check("permissions", roles.check_permissions),
-    Check("quotas", quotas.check),
-    Check("images", deployment.check_images),
-    Check("bucket", data.check_bucket),
-    Check("raw photos", data.check_raw),
-    Check("workgroup", data.check_workgroup),
-    Check("database", data.check_database),
-    Check("deploy function", deployment.check_function),
-    Check("rules", deployment.check_rules),
-    Check("alarms", deployment.check_alarms),
-    Check("dead letters", deployment.check_queue),
-    Check("network", network.check_network),
-    Check("key", network.check_key),
-)
 
 
 def offline(settings: Settings) -> list[Result]:
     """The results of checks that need no account."""
-    return [result for name, look in OFFLINE.items() for result in _named(name, look(settings))]
+    return [result for name, look in OFFLINE.items() for result in _named(name, [look(settings)])]
 
 
 def online(settings: Settings) -> list[Result]:
@@ -67,38 +52,33 @@ def online(settings: Settings) -> list[Result]:
     results = list(_named(ACCOUNT, [finding]))
     if account is None:
         reason = finding.detail if finding.status == "not checked" else "the account was not entered"
-        return results + [result for check in CHECKS for result in _named(check.name, [not_checked(reason)])]
-    with ThreadPoolExecutor(THREADS) as pool:
-        for part in pool.map(lambda check: run(check, account), CHECKS):
-            results += part
-    return results
+        return results + [Result(name, "not checked", reason) for name in CHECKS]
+    return results + [result for part in parallel_map(lambda name: run(name, account), CHECKS) for result in part]
 
 
-def run(check: Check, account: Account) -> list[Result]:
+def run(name: str, account: Account) -> list[Result]:
     """The results of one check, up to an error of AWS that ends it."""
-    return list(_named(check.name, explained(check.look(account))))
+    return list(_named(name, explained(CHECKS[name], account)))
 
 
 def _enter(settings: Settings) -> tuple[Account | None, Finding]:
     """The account as seen by the credentials; None where it cannot be asked. The finding names the reason."""
+    import boto3
+
     try:
         connect(settings)
     except PipelineError as error:
         # A stopped local cloud only leaves the account unchecked; a shell that points at another cloud is a mistake.
         return None, (not_checked if settings.account.target == "local" else failed)(str(error))
     try:
-        return _identify(settings) if _has_credentials() else (None, not_checked(NO_CREDENTIALS))
+        if boto3.Session().get_credentials() is None:
+            return None, not_checked(NO_CREDENTIALS)
+        return _identify(settings)
     except (BotoCoreError, ClientError, ResponseParserError) as error:
         unreachable, line = aws_errors.is_unreachable(error), aws_errors.explained(error)
         if unreachable and (unknown := region.unknown_region(settings)):
             return None, failed(f"{line}. {unknown}")
         return None, (not_checked if unreachable else failed)(line)
-
-
-def _has_credentials() -> bool:
-    import boto3
-
-    return boto3.Session().get_credentials() is not None
 
 
 def _identify(settings: Settings) -> tuple[Account | None, Finding]:

@@ -17,22 +17,19 @@ FOLDERS = ("bin-images", "metadata")
 _TRANSFER = "0.01 to 0.02 USD from regions of the USA and Europe, more from others, billed to the bucket's owner"
 
 
-def check_bucket(account: Account) -> Iterator[Finding]:
+def check_bucket(account: Account) -> Finding:
     """The project's bucket exists, in the settings' account and region."""
     settings, name = account.settings, account.settings.data.bucket
     try:
         answer = account.client("s3").head_bucket(Bucket=name, ExpectedBucketOwner=settings.account.id)
     except ClientError as error:
-        yield _no_bucket(account, error)
-        return
-    region = region_of(answer)
-    if region and region != settings.account.region:
-        yield failed(
+        return _no_bucket(account, error)
+    if (region := region_of(answer)) and region != settings.account.region:
+        return failed(
             f"{name} is in {region}, the account's region is {settings.account.region}; set data.bucket to a bucket"
             " there, or account.region to the bucket's"
         )
-    else:
-        yield ok(f"{name} exists in account {settings.account.id}; nothing was written to it")
+    return ok(f"{name} exists in account {settings.account.id}; nothing was written to it")
 
 
 def _no_bucket(account: Account, error: ClientError) -> Finding:
@@ -56,25 +53,22 @@ def check_raw(account: Account) -> Iterator[Finding]:
     """The raw photos exist, in the region of the account."""
     location = S3Uri.parse(account.settings.data.image_location)
     for folder in FOLDERS:
-        yield from explained(_folder(account.client("s3"), location.join(folder)))
-    yield from explained(_distance(account, location.bucket))
+        yield from explained(_folder, account.client("s3"), location.join(folder))
+    yield from explained(_distance, account, location.bucket)
 
 
-def _folder(s3: Any, folder: S3Uri) -> Iterator[Finding]:
+def _folder(s3: Any, folder: S3Uri) -> Finding:
     try:
         listing = s3.list_objects_v2(Bucket=folder.bucket, Prefix=f"{folder.key}/", MaxKeys=1)
     except ClientError as error:
         if says_missing(error):
-            yield failed(f"there is no bucket {folder.bucket}; set data.image_location to the photos' prefix")
-        elif aws_errors.has_code(error, aws_errors.DENIED):
-            yield not_checked(f"these credentials may not s3:ListBucket on {folder.bucket} (the job role reads it)")
-        else:
-            raise
-        return
+            return failed(f"there is no bucket {folder.bucket}; set data.image_location to the photos' prefix")
+        if aws_errors.has_code(error, aws_errors.DENIED):
+            return not_checked(f"these credentials may not s3:ListBucket on {folder.bucket} (the job role reads it)")
+        raise
     if listing.get("KeyCount"):
-        yield ok(f"{folder}/")
-    else:
-        yield failed(f"there is no object below {folder}/; data.image_location needs bin-images and metadata")
+        return ok(f"{folder}/")
+    return failed(f"there is no object below {folder}/; data.image_location needs bin-images and metadata")
 
 
 def _distance(account: Account, bucket: str) -> Iterator[Finding]:
@@ -97,32 +91,29 @@ def region_of(answer: dict[str, Any]) -> str:
     return str(answer.get("BucketRegion") or headers.get("x-amz-bucket-region") or "")
 
 
-def check_workgroup(account: Account) -> Iterator[Finding]:
+def check_workgroup(account: Account) -> Finding:
     """The workgroup exists, is enabled, has a location for results, and lets a CTAS choose its own."""
     name = account.settings.data.workgroup
     answer = exists(account.client("athena").get_work_group, WorkGroup=name)
     if answer is None:
-        yield failed(f"there is no workgroup {name}; {CREATE_IT}")
-        return
+        return failed(f"there is no workgroup {name}; {CREATE_IT}")
     workgroup = answer["WorkGroup"]
     configuration = workgroup.get("Configuration", {})
     if workgroup.get("State", "ENABLED") != "ENABLED":
-        yield failed(f"the workgroup {name} is disabled; enable it in Athena, or set another data.workgroup")
-    elif configuration.get("EnforceWorkGroupConfiguration"):
-        yield failed(
+        return failed(f"the workgroup {name} is disabled; enable it in Athena, or set another data.workgroup")
+    if configuration.get("EnforceWorkGroupConfiguration"):
+        return failed(
             f"the workgroup {name} enforces its configuration, so that a CTAS may not choose its table's location; turn"
             " off 'override client-side settings' in Athena, or set another data.workgroup"
         )
-    elif not configuration.get("ResultConfiguration", {}).get("OutputLocation"):
-        yield failed(f"the workgroup {name} has no location for results; set one in Athena")
-    else:
-        yield ok(name)
+    if not configuration.get("ResultConfiguration", {}).get("OutputLocation"):
+        return failed(f"the workgroup {name} has no location for results; set one in Athena")
+    return ok(name)
 
 
-def check_database(account: Account) -> Iterator[Finding]:
+def check_database(account: Account) -> Finding:
     """The Glue database exists."""
     name = account.settings.data.database
     if exists(account.client("glue").get_database, Name=name) is None:
-        yield failed(f"there is no Glue database {name}; {CREATE_IT}")
-    else:
-        yield ok(name)
+        return failed(f"there is no Glue database {name}; {CREATE_IT}")
+    return ok(name)

@@ -28,39 +28,36 @@ def check_images(account: Account) -> Iterator[Finding]:
         yield ok("every step's image is in the registry")
 
 
-def check_function(account: Account) -> Iterator[Finding]:
+def check_function(account: Account) -> Finding:
     """The deploy function exists and has the present settings."""
     settings, name = account.settings, account.settings.deploy_function
     function = exists(account.client("lambda").get_function_configuration, FunctionName=name)
     if function is None:
-        yield failed(f"there is no function {name}; {CREATE_IT}")
-        return
+        return failed(f"there is no function {name}; {CREATE_IT}")
     environment = function.get("Environment", {}).get("Variables", {})
     wanted = serving.function_environment(settings)
     # The function treats an unset variable as an empty one.
     changed = sorted(key for key, value in wanted.items() if environment.get(key, "") != value)
     if changed:
-        yield warning(
+        return warning(
             f"the function {name} has other settings ({', '.join(changed)}); update it: python -m pipeline bootstrap"
         )
-    else:
-        yield ok(name)
+    return ok(name)
 
 
 def check_rules(account: Account) -> Iterator[Finding]:
     """The rules that invoke the function, on an approval and after a change of the endpoint, are enabled."""
     for name in serving.deployment_rules(account.settings):
-        yield from explained(_rule(account, name))
+        yield from explained(_rule, account, name)
 
 
-def _rule(account: Account, name: str) -> Iterator[Finding]:
+def _rule(account: Account, name: str) -> Finding:
     rule = exists(account.client("events").describe_rule, Name=name)
     if rule is None:
-        yield failed(f"there is no rule {name}, so that an approval deploys nothing; {CREATE_IT}")
-    elif rule["State"] == "DISABLED":
-        yield warning(f"the rule {name} is disabled, so that an approval deploys nothing; enable it in EventBridge")
-    else:
-        yield ok(name)
+        return failed(f"there is no rule {name}, so that an approval deploys nothing; {CREATE_IT}")
+    if rule["State"] == "DISABLED":
+        return warning(f"the rule {name} is disabled, so that an approval deploys nothing; enable it in EventBridge")
+    return ok(name)
 
 
 def check_alarms(account: Account) -> Iterator[Finding]:
@@ -74,10 +71,9 @@ def check_alarms(account: Account) -> Iterator[Finding]:
         yield ok(", ".join(names))
 
 
-def check_queue(account: Account) -> Iterator[Finding]:
+def check_queue(account: Account) -> Finding:
     """The dead-letter queue of schedules, rules and the function exists."""
     name = account.settings.dead_letter_queue
     if exists(account.client("sqs").get_queue_url, QueueName=name) is None:
-        yield failed(f"there is no queue {name}; {CREATE_IT}")
-    else:
-        yield ok(name)
+        return failed(f"there is no queue {name}; {CREATE_IT}")
+    return ok(name)

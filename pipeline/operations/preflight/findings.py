@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,24 +35,14 @@ class Result:
     detail: str
 
 
-def ok(detail: str) -> Finding:
-    """What was checked is in order."""
-    return Finding("ok", detail)
-
-
-def warning(detail: str) -> Finding:
-    """It works, but at a cost or only for a time."""
-    return Finding("warning", detail)
-
-
-def failed(detail: str) -> Finding:
-    """It would make a run, a deployment or a schedule fail."""
-    return Finding("failed", detail)
-
-
-def not_checked(reason: str) -> Finding:
-    """The check could not run."""
-    return Finding("not checked", reason)
+# What was checked is in order.
+ok = partial(Finding, "ok")
+# It works, but at a cost or only for a time.
+warning = partial(Finding, "warning")
+# It would make a run, a deployment or a schedule fail.
+failed = partial(Finding, "failed")
+# The check could not run; the detail is the reason.
+not_checked = partial(Finding, "not checked")
 
 
 @dataclass(frozen=True)
@@ -76,18 +67,14 @@ class Account:
             return self._clients[service]
 
 
-def explained(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """The findings; an error of AWS that ends them becomes a finding itself."""
+def explained(look: Callable[..., Finding | Iterable[Finding]], *arguments: Any) -> Iterator[Finding]:
+    """The findings of `look`, one or several; an error of AWS that ends them becomes a finding itself."""
     try:
-        yield from findings
+        findings = look(*arguments)
+        yield from [findings] if isinstance(findings, Finding) else findings
     except (BotoCoreError, ClientError, ResponseParserError) as error:
-        yield _unanswered(error)
-
-
-def _unanswered(error: Exception) -> Finding:
-    """Why a check could not run: access denied, AWS unreachable. Expired credentials are a failure."""
-    if aws_errors.has_code(error, aws_errors.DENIED):
-        return not_checked(f"these credentials may not {aws_errors.denied_action(error)}")
-    if aws_errors.has_code(error, aws_errors.EXPIRED):
-        return failed(aws_errors.explained(error))
-    return not_checked(aws_errors.explained(error))
+        if aws_errors.has_code(error, aws_errors.DENIED):
+            yield not_checked(f"these credentials may not {aws_errors.denied_action(error)}")
+        else:
+            is_expired = aws_errors.has_code(error, aws_errors.EXPIRED)
+            yield (failed if is_expired else not_checked)(aws_errors.explained(error))

@@ -14,23 +14,20 @@ from pipeline.aws.responses import exists, says_missing
 from pipeline.operations.preflight.findings import Account, Finding, explained, failed, ok, warning
 
 
-def check_key(account: Account) -> Iterator[Finding]:
+def check_key(account: Account) -> Finding:
     """The KMS key exists, is enabled, and can encrypt volumes."""
     arn = account.settings.encryption.kms_key
     if not arn:
-        yield ok("AWS's own keys")
-        return
+        return ok("AWS's own keys")
     answer = exists(account.client("kms").describe_key, KeyId=arn)
     if answer is None:
-        yield failed(f"there is no key {arn}; correct encryption.kms_key")
-        return
+        return failed(f"there is no key {arn}; correct encryption.kms_key")
     key = answer["KeyMetadata"]
     if key["KeyState"] != "Enabled":
-        yield failed(f"the key {arn} is {key['KeyState']}; enable it in KMS, or set another encryption.kms_key")
-    elif key.get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT":
-        yield failed(f"the key {arn} is {key['KeySpec']}; volumes and buckets need a symmetric one")
-    else:
-        yield ok(name_of(arn))
+        return failed(f"the key {arn} is {key['KeyState']}; enable it in KMS, or set another encryption.kms_key")
+    if key.get("KeySpec", "SYMMETRIC_DEFAULT") != "SYMMETRIC_DEFAULT":
+        return failed(f"the key {arn} is {key['KeySpec']}; volumes and buckets need a symmetric one")
+    return ok(name_of(arn))
 
 
 def check_network(account: Account) -> Iterator[Finding]:
@@ -40,30 +37,28 @@ def check_network(account: Account) -> Iterator[Finding]:
         yield ok("AWS's own")
         return
     ec2 = account.client("ec2")
-    findings = list(explained(_same_vpc(ec2, network.subnets, network.security_groups)))
+    findings = list(explained(_same_vpc, ec2, network.subnets, network.security_groups))
     yield from findings
     if all(finding.status == "ok" for finding in findings):
-        yield from explained(_route_to_s3(ec2, network.subnets, account.settings.account.region))
+        yield from explained(_route_to_s3, ec2, network.subnets, account.settings.account.region)
 
 
-def _same_vpc(ec2: Any, subnets: list[str], groups: list[str]) -> Iterator[Finding]:
+def _same_vpc(ec2: Any, subnets: list[str], groups: list[str]) -> Finding:
     try:
         vpcs = {subnet["SubnetId"]: subnet["VpcId"] for subnet in ec2.describe_subnets(SubnetIds=subnets)["Subnets"]}
         answer = ec2.describe_security_groups(GroupIds=groups)
     except ClientError as error:
         if not says_missing(error):
             raise
-        yield failed(f"{aws_errors.message_of(error)}; correct network.subnets and network.security_groups")
-        return
+        return failed(f"{aws_errors.message_of(error)}; correct network.subnets and network.security_groups")
     vpcs |= {group["GroupId"]: group["VpcId"] for group in answer["SecurityGroups"]}
     if len(set(vpcs.values())) > 1:
         named = ", ".join(f"{name} in {vpc}" for name, vpc in vpcs.items())
-        yield failed(f"network.subnets and network.security_groups are in several VPCs: {named}; use those of one VPC")
-    else:
-        yield ok(", ".join(vpcs))
+        return failed(f"network.subnets and network.security_groups are in several VPCs: {named}; use those of one VPC")
+    return ok(", ".join(vpcs))
 
 
-def _route_to_s3(ec2: Any, subnets: list[str], region: str) -> Iterator[Finding]:
+def _route_to_s3(ec2: Any, subnets: list[str], region: str) -> Finding:
     """A gateway endpoint is a route: it serves the subnets whose route tables contain it.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/train-vpc.html#train-vpc-s3 and
@@ -71,25 +66,21 @@ def _route_to_s3(ec2: Any, subnets: list[str], region: str) -> Iterator[Finding]
     """
     vpc = ec2.describe_subnets(SubnetIds=subnets[:1])["Subnets"][0]["VpcId"]
     service = f"com.amazonaws.{region}.s3"
-    filters = [
-        {"Name": "vpc-id", "Values": [vpc]},
-        {"Name": "service-name", "Values": [service]},
-        {"Name": "vpc-endpoint-state", "Values": ["available"]},
-    ]
+    wanted = {"vpc-id": vpc, "service-name": service, "vpc-endpoint-state": "available"}
+    filters = [{"Name": name, "Values": [value]} for name, value in wanted.items()]
     endpoints = ec2.describe_vpc_endpoints(Filters=filters)["VpcEndpoints"]
     gateways = [endpoint for endpoint in endpoints if endpoint.get("VpcEndpointType", "Gateway") == "Gateway"]
     served = {table for gateway in gateways for table in gateway.get("RouteTableIds", [])}
     tables = _route_tables(ec2, vpc, subnets)
     without = [subnet for subnet in subnets if tables[subnet] not in served]
     if not without:
-        yield ok(f"an S3 gateway endpoint in {vpc}")
-        return
+        return ok(f"an S3 gateway endpoint in {vpc}")
     named = " ".join(dict.fromkeys(tables[subnet] for subnet in without))
     if gateways:
         change = f"modify-vpc-endpoint --vpc-endpoint-id {gateways[0]['VpcEndpointId']} --add-route-table-ids {named}"
     else:
         change = f"create-vpc-endpoint --vpc-id {vpc} --service-name {service} --route-table-ids {named}"
-    yield warning(
+    return warning(
         f"{', '.join(without)} have no route to a gateway endpoint for S3: photos and shards go through a NAT gateway,"
         f" billed per GB, or not at all; the endpoint is free: aws ec2 {change}"
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
 
 from pipeline.aws import instances
 from pipeline.operations.preflight.findings import Finding, failed, ok, warning
@@ -16,7 +15,7 @@ LAST_SMDDP_PYTORCH = (2, 5, 1)
 _PYTORCH_IMAGE = re.compile(r"pytorch-training[a-z0-9-]*:(\d+)\.(\d+)\.(\d+)")
 
 
-def check(settings: Settings) -> Iterator[Finding]:
+def check(settings: Settings) -> Finding:
     """The region is one of boto3's, in the right partition."""
     import boto3
     from botocore.exceptions import UnknownRegionError
@@ -26,17 +25,15 @@ def check(settings: Settings) -> Iterator[Finding]:
         partition = boto3.Session(region_name=region).get_partition_for_region(region)
     except UnknownRegionError:
         # A form of no partition, such as xx-east-1; a region that is not listed yet has its partition's form.
-        yield failed(unknown_region(settings))
-        return
+        return failed(unknown_region(settings))
     if partition != PARTITION:
-        yield failed(
+        return failed(
             f"account.region {region} is in the partition {partition}, and the definition's ARNs are in the partition"
             f" {PARTITION}; set a region of that partition"
         )
-    elif unknown := unknown_region(settings):
-        yield warning(unknown)
-    else:
-        yield ok(region)
+    if unknown := unknown_region(settings):
+        return warning(unknown)
+    return ok(region)
 
 
 def unknown_region(settings: Settings) -> str:
@@ -52,22 +49,20 @@ def unknown_region(settings: Settings) -> str:
     return f"account.region {region}: this version of boto3 lists no SageMaker there; {meant}, or update boto3"
 
 
-def check_smddp(settings: Settings) -> Iterator[Finding]:
+def check_smddp(settings: Settings) -> Finding:
     """SMDDP, where the settings ask for it, is in the image. The settings refuse instance types without it."""
     training = settings.training
     if training.launcher != "smddp":
         capable = training.instance_type in instances.SMDDP
         unused = f"; {training.instance_type} supports it: training.backend smddp" if capable else ""
-        yield ok(f"not used, training.backend is {training.backend}{unused}")
-        return
+        return ok(f"not used, training.backend is {training.backend}{unused}")
     base = settings.images.training_base
     match = _PYTORCH_IMAGE.search(base)
     if match and tuple(map(int, match.groups())) > LAST_SMDDP_PYTORCH:
-        yield failed(
+        return failed(
             f"images.training_base has PyTorch {'.'.join(match.groups())}, and no image after"
             f" {'.'.join(map(str, LAST_SMDDP_PYTORCH))} contains SMDDP; leave it out, or set training.backend auto"
         )
-    elif base and not match:
-        yield warning(f"images.training_base {base}: its name does not show whether it contains SMDDP")
-    else:
-        yield ok(f"{training.instance_count} x {training.instance_type}")
+    if base and not match:
+        return warning(f"images.training_base {base}: its name does not show whether it contains SMDDP")
+    return ok(f"{training.instance_count} x {training.instance_type}")

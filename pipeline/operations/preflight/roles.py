@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from pipeline.aws.arns import name_of
@@ -40,23 +41,22 @@ class Permission:
 def check(account: Account) -> Iterator[Finding]:
     """Each role, independently of the others."""
     for kind, service in SERVICES.items():
-        yield from explained(_role(account, kind, service))
+        yield from explained(_role, account, kind, service)
 
 
-def _role(account: Account, kind: Role, service: str) -> Iterator[Finding]:
+def _role(account: Account, kind: Role, service: str) -> Finding:
     name, arn = account.settings.role_name(kind), account.settings.role_arn(kind)
     answer = exists(account.client("iam").get_role, RoleName=name)
     if answer is None:
-        yield failed(f"there is no role {name}; {CREATE_IT}")
-    elif (actual := answer["Role"]["Arn"]) != arn:
-        yield failed(
+        return failed(f"there is no role {name}; {CREATE_IT}")
+    if (actual := answer["Role"]["Arn"]) != arn:
+        return failed(
             f"role {name} has the ARN {actual}, but the definition names {arn}; a role with a path cannot be used,"
             " create one without"
         )
-    elif not trusts(answer["Role"]["AssumeRolePolicyDocument"], service):
-        yield failed(f"role {name} does not trust {service}; add it to the role's trust policy")
-    else:
-        yield ok(name)
+    if not trusts(answer["Role"]["AssumeRolePolicyDocument"], service):
+        return failed(f"role {name} does not trust {service}; add it to the role's trust policy")
+    return ok(name)
 
 
 def trusts(document: dict[str, Any], service: str) -> bool:
@@ -64,20 +64,14 @@ def trusts(document: dict[str, Any], service: str) -> bool:
     return any(
         statement.get("Effect") == "Allow"
         and {"sts:AssumeRole", "sts:*", "*"} & set(_listed(statement.get("Action")))
-        and service in _services(statement.get("Principal"))
+        and isinstance(principal := statement.get("Principal"), dict)
+        and service in _listed(principal.get("Service"))
         for statement in _listed(document.get("Statement"))
     )
 
 
-def _services(principal: Any) -> list[Any]:
-    return _listed(principal.get("Service")) if isinstance(principal, dict) else []
-
-
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
-
-
-# ------------------------------------------------------------------------------------------------- permissions
 
 
 def check_permissions(account: Account) -> Iterator[Finding]:
@@ -85,11 +79,9 @@ def check_permissions(account: Account) -> Iterator[Finding]:
     if account.is_local:
         yield not_checked("the local cloud enforces no policies")
         return
-    findings = (
-        finding for permission in permissions(account) for finding in explained(_permission(account, permission))
-    )
+    findings = (explained(_permission, account, permission) for permission in permissions(account))
     # One reason may apply to all permissions.
-    yield from dict.fromkeys(findings)
+    yield from dict.fromkeys(chain.from_iterable(findings))
 
 
 def permissions(account: Account) -> list[Permission]:
@@ -123,30 +115,28 @@ def principal_of(caller: str) -> str:
     return ""
 
 
-def _permission(account: Account, permission: Permission) -> Iterator[Finding]:
+def _permission(account: Account, permission: Permission) -> Finding:
     context = [
         {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
         for key, value in permission.context.items()
     ]
-    request: dict[str, Any] = {
-        "PolicySourceArn": permission.principal,
-        "ActionNames": [permission.action],
-        "ResourceArns": [permission.resource],
-        "ContextEntries": context,
-    }
     name = name_of(permission.principal)
     title = f"{name} {permission.action}"
-    answer = exists(account.client("iam").simulate_principal_policy, **request)
+    answer = exists(
+        account.client("iam").simulate_principal_policy,
+        PolicySourceArn=permission.principal,
+        ActionNames=[permission.action],
+        ResourceArns=[permission.resource],
+        ContextEntries=context,
+    )
     if answer is None:
-        yield not_checked(f"{title}: there is no {name}")
-        return
+        return not_checked(f"{title}: there is no {name}")
     result = answer["EvaluationResults"][0]
     if result["EvalDecision"] == _ALLOWED:
-        yield ok(title)
-    elif result.get("MissingContextValues"):
-        yield not_checked(f"{title}: it depends on {', '.join(result['MissingContextValues'])}")
-    else:
-        yield failed(
-            f"{name} may not {permission.action} on {permission.resource} ({result['EvalDecision']}); allow it in its"
-            " policies, or update the roles: python -m pipeline bootstrap"
-        )
+        return ok(title)
+    if result.get("MissingContextValues"):
+        return not_checked(f"{title}: it depends on {', '.join(result['MissingContextValues'])}")
+    return failed(
+        f"{name} may not {permission.action} on {permission.resource} ({result['EvalDecision']}); allow it in its"
+        " policies, or update the roles: python -m pipeline bootstrap"
+    )

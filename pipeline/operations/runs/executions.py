@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +28,8 @@ class Execution:
     arn: str
     status: str
     started: datetime
-    changed: datetime | None = None
+    # SageMaker changes it without any other news.
+    changed: datetime | None = field(default=None, compare=False)
     name: str = ""
     failure: str = ""
 
@@ -57,42 +58,34 @@ def start(
     """
     sagemaker = client(settings, "sagemaker")
     request: dict[str, Any] = {"PipelineName": settings.name}
-    checked = parameters.checked(definition(sagemaker, settings).get("Parameters", []), values)
-    if checked:
+    if checked := parameters.checked(definition(sagemaker, settings).get("Parameters", []), values):
         request["PipelineParameters"] = checked
     if name is not None:
         request["PipelineExecutionDisplayName"] = name
     if parallelism is not None:
         request["ParallelismConfiguration"] = {"MaxParallelExecutionSteps": parallelism}
-    arn = sagemaker.start_pipeline_execution(**request)["PipelineExecutionArn"]
-    return describe(sagemaker, arn)
+    return describe(sagemaker, sagemaker.start_pipeline_execution(**request)["PipelineExecutionArn"])
 
 
 def runs(settings: Settings, limit: int = 20) -> list[Execution]:
     """The newest runs, newest first."""
     with error_if_missing(_not_upserted(settings)):
-        return [
-            Execution(
-                arn=summary["PipelineExecutionArn"],
-                status=summary["PipelineExecutionStatus"],
-                started=summary["StartTime"],
-                name=summary.get("PipelineExecutionDisplayName", ""),
-                failure=summary.get("PipelineExecutionFailureReason", ""),
-            )
-            for summary in summaries(client(settings, "sagemaker"), settings, MaxItems=limit)
-        ]
+        return list(map(_execution, summaries(client(settings, "sagemaker"), settings, MaxItems=limit)))
 
 
 def running(settings: Settings) -> list[str]:
     """Ids of the runs that have not ended; none where there is no pipeline."""
     paginator = client(settings, "sagemaker").get_paginator("list_pipeline_executions")
-    return [
-        name_of(run["PipelineExecutionArn"])
-        for run in existing_items(
-            paginator, "PipelineExecutionSummaries", PipelineName=settings.name, PaginationConfig={"PageSize": 100}
-        )
-        if run["PipelineExecutionStatus"] not in FINAL
-    ]
+    request = {"PipelineName": settings.name, "PaginationConfig": {"PageSize": 100}}
+    listed = existing_items(paginator, "PipelineExecutionSummaries", **request)
+    return [name_of(run["PipelineExecutionArn"]) for run in listed if run["PipelineExecutionStatus"] not in FINAL]
+
+
+def refuse_while_running(settings: Settings, consequence: str) -> None:
+    """Raise PipelineError with the consequence while runs are in progress, and with the commands that stop them."""
+    if runs := running(settings):
+        stop = "; ".join(f"python -m pipeline stop {run}" for run in runs)
+        raise PipelineError(f"{len(runs)} run(s) in progress {consequence}: {stop}")
 
 
 def summaries(sagemaker: Any, settings: Settings, **paging: int) -> Iterator[dict[str, Any]]:
@@ -110,8 +103,7 @@ def summaries(sagemaker: Any, settings: Settings, **paging: int) -> Iterator[dic
 def resolve(settings: Settings, reference: str) -> Execution:
     """The run that `latest`, an id or an ARN refers to. Raises PipelineError where there is none."""
     if reference == LATEST:
-        newest = runs(settings, limit=1)
-        if not newest:
+        if not (newest := runs(settings, limit=1)):
             raise PipelineError(f"the pipeline {settings.name} has no runs yet; start one: python -m pipeline start")
         reference = newest[0].arn
     arn = reference if reference.startswith("arn:") else f"{pipeline_arn(settings)}/execution/{reference}"
@@ -130,14 +122,18 @@ def stop(settings: Settings, reference: str) -> Execution:
 
 def describe(sagemaker: Any, arn: str) -> Execution:
     """The present state of the run `arn`."""
-    response = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+    return _execution(sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn))
+
+
+def _execution(answer: Mapping[str, Any]) -> Execution:
+    """A run, as DescribePipelineExecution or ListPipelineExecutions (with other names and no time of change) has it."""
     return Execution(
-        arn=response["PipelineExecutionArn"],
-        status=response["PipelineExecutionStatus"],
-        started=response["CreationTime"],
-        changed=response.get("LastModifiedTime"),
-        name=response.get("PipelineExecutionDisplayName", ""),
-        failure=response.get("FailureReason", ""),
+        arn=answer["PipelineExecutionArn"],
+        status=answer["PipelineExecutionStatus"],
+        started=answer["CreationTime"] if "CreationTime" in answer else answer["StartTime"],
+        changed=answer.get("LastModifiedTime"),
+        name=answer.get("PipelineExecutionDisplayName", ""),
+        failure=answer.get("FailureReason", answer.get("PipelineExecutionFailureReason", "")),
     )
 
 

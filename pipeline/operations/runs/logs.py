@@ -16,7 +16,7 @@ from pipeline.aws.pages import existing_items, items
 from pipeline.aws.responses import error_if_missing
 from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
-from pipeline.operations.runs.progress import Progress, StepRun, TrialJob
+from pipeline.operations.runs.progress import Progress, TrialJob
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
@@ -61,17 +61,16 @@ def step_source(progress: Progress, name: str, trial: int | None = None) -> LogS
     For a tuning step it is one training job's: number `trial`, from 1 in the order of creation, or else the first that
     failed, or else the newest. Raises PipelineError where the step does not exist, has not started or writes no log.
     """
-    step = _find(progress, name)
+    step = next((step for step in progress.steps if step.name.lower() == name.lower()), None)
+    if step is None:
+        names, run = ", ".join(step.name for step in progress.steps), progress.execution.id
+        raise PipelineError(f"the run {run} has no step {name}; it has: {names}; or {DEPLOY}, {ENDPOINT}")
     if step.cached:
-        run = name_of(step.cached_from)
-        raise PipelineError(
-            f"{step.name} has the result of an earlier run and wrote no log;"
-            f" see: python -m pipeline logs {step.name} --run {run}"
-        )
-    if arn := step.arn("ProcessingJob"):
-        return _job("/aws/sagemaker/ProcessingJobs", arn)
-    if arn := step.arn("TrainingJob"):
-        return _job("/aws/sagemaker/TrainingJobs", arn)
+        command = f"python -m pipeline logs {step.name} --run {name_of(step.cached_from)}"
+        raise PipelineError(f"{step.name} has the result of an earlier run and wrote no log; see: {command}")
+    for kind in ("ProcessingJob", "TrainingJob"):
+        if arn := step.arn(kind):
+            return LogSource(f"/aws/sagemaker/{kind}s", f"{name_of(arn)}/", f"job {name_of(arn)}")
     if arn := step.arn("Lambda"):
         return LogSource(f"/aws/lambda/{arn.split(':function:')[-1].split(':')[0]}", "", f"{step.name}'s function")
     if step.arn("TuningJob"):
@@ -81,19 +80,6 @@ def step_source(progress: Progress, name: str, trial: int | None = None) -> LogS
         raise PipelineError(f"{step.name} has not started yet")
     failure = f"; it failed: {step.failure}" if step.failure else ""
     raise PipelineError(f"{step.name} runs no job and writes no log{failure}")
-
-
-def _find(progress: Progress, name: str) -> StepRun:
-    for step in progress.steps:
-        if step.name.lower() == name.lower():
-            return step
-    names = ", ".join(step.name for step in progress.steps)
-    raise PipelineError(f"the run {progress.execution.id} has no step {name}; it has: {names}; or {DEPLOY}, {ENDPOINT}")
-
-
-def _job(group: str, arn: str) -> LogSource:
-    name = name_of(arn)
-    return LogSource(group, f"{name}/", f"job {name}")
 
 
 def _choose(trials: tuple[TrialJob, ...], number: int | None) -> TrialJob:
@@ -108,20 +94,19 @@ def _choose(trials: tuple[TrialJob, ...], number: int | None) -> TrialJob:
 
 def read(settings: Settings, source: LogSource) -> Iterator[Line]:
     """All lines of the source, oldest first. Raises PipelineError where there are none yet."""
-    events = client(settings, "logs")
-    empty = True
-    for event in _events(events, source, 0):
-        empty = False
-        yield _line(event)
-    if empty:
+    lines = map(_line, _events(client(settings, "logs"), source, 0))
+    first = next(lines, None)
+    if first is None:
         raise PipelineError(f"{source.title} has written nothing to {source.group} yet")
+    yield first
+    yield from lines
 
 
 def matching(settings: Settings, source: LogSource, pattern: str, since: float = 0.0) -> Iterator[Line]:
     """The source's lines since then (Unix time) that match the filter pattern, oldest first; none without a log."""
     paginator = client(settings, "logs").get_paginator("filter_log_events")
-    request = _request(source, int(since * 1000)) | {"filterPattern": pattern}
-    return map(_line, existing_items(paginator, "events", **request))
+    request = _request(source, int(since * 1000))
+    return map(_line, existing_items(paginator, "events", filterPattern=pattern, **request))
 
 
 def follow(
@@ -156,9 +141,8 @@ def follow(
     while True:
         news = wait_until(look, QUIET_SECONDS, interval)
         if news is None:
-            raise PipelineError(
-                f"{source.title} has written nothing for {QUIET_SECONDS / 86_400:.0f} days; it may hang"
-            )
+            days = f"{QUIET_SECONDS / 86_400:.0f} days"
+            raise PipelineError(f"{source.title} has written nothing for {days}; it may hang")
         lines, is_last = news
         yield from lines
         if is_last:
@@ -167,9 +151,8 @@ def follow(
 
 
 def _events(events: Any, source: LogSource, since: int) -> Iterator[dict[str, Any]]:
-    request = _request(source, since)
     with error_if_missing(f"{source.title} has written nothing yet (no log group {source.group})"):
-        yield from items(events.get_paginator("filter_log_events"), "events", **request)
+        yield from items(events.get_paginator("filter_log_events"), "events", **_request(source, since))
 
 
 def _request(source: LogSource, since: int) -> dict[str, Any]:

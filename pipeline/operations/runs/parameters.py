@@ -5,13 +5,29 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from steps.contracts.errors import PipelineError
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Parameter.html
 VALUE_LIMIT = 1024
+
+
+def _is_finite(value: str) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except ValueError:
+        return False
+
+
+# What a value of each type has to be, in words and as a test.
+_TYPES: dict[str, tuple[str, Callable[[str], bool]]] = {
+    "String": ("text that is not empty", bool),
+    "Integer": ("a whole number", lambda value: re.fullmatch(r"[+-]?[0-9]+", value) is not None),
+    "Float": ("a number", _is_finite),
+    "Boolean": ("true or false", lambda value: value.lower() in ("true", "false")),
+}
 
 
 def parse(assignments: Iterable[str]) -> dict[str, str]:
@@ -33,8 +49,7 @@ def checked(declared: Iterable[Mapping[str, Any]], given: Mapping[str, str]) -> 
     Raises PipelineError with one line per unknown name, value of the wrong type or value that is not allowed.
     """
     by_name = {str(parameter["Name"]): parameter for parameter in declared}
-    problems = [problem for name, value in given.items() if (problem := _problem(by_name, name, value))]
-    if problems:
+    if problems := [problem for name, value in given.items() if (problem := _problem(by_name, name, value))]:
         raise PipelineError("\n".join(problems))
     return [{"Name": name, "Value": value} for name, value in given.items()]
 
@@ -44,35 +59,12 @@ def _problem(declared: Mapping[str, Mapping[str, Any]], name: str, value: str) -
         close = difflib.get_close_matches(name, declared, n=1)
         hint = f"did you mean {close[0]}?" if close else f"it has: {', '.join(declared)}"
         return f"the pipeline has no parameter {name}; {hint}"
-    kind = declared[name]["Type"]
-    if not _is(kind, value):
-        return f"{name} needs {_WANTED[kind]}, not {value!r}"
+    wanted, is_valid = _TYPES[declared[name]["Type"]]
+    if not is_valid(value):
+        return f"{name} needs {wanted}, not {value!r}"
     allowed = declared[name].get("EnumValues")
     if allowed and value not in map(str, allowed):
         return f"{name} cannot be {value!r}; it is one of: {', '.join(map(str, allowed))}"
     if len(value) > VALUE_LIMIT:
         return f"{name} has {len(value):,} characters; SageMaker accepts at most {VALUE_LIMIT:,}"
     return None
-
-
-_WANTED = {
-    "String": "text that is not empty",
-    "Integer": "a whole number",
-    "Float": "a number",
-    "Boolean": "true or false",
-}
-
-
-def _is(kind: str, value: str) -> bool:
-    match kind:
-        case "Integer":
-            return re.fullmatch(r"[+-]?[0-9]+", value) is not None
-        case "Float":
-            try:
-                return math.isfinite(float(value))
-            except ValueError:
-                return False
-        case "Boolean":
-            return value.lower() in ("true", "false")
-        case _:
-            return value != ""

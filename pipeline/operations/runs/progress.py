@@ -104,22 +104,15 @@ def follow(settings: Settings, arn: str, *, interval: float = 3.0) -> Iterator[P
 
     def look() -> Progress | None:
         progress = reader.read()
-        return progress if last is None or _state(progress) != _state(last) else None
+        return progress if progress != last else None
 
     while last is None or not last.execution.ended:
         progress = wait_until(look, UNCHANGED_SECONDS, interval)
         if progress is None:
-            days = UNCHANGED_SECONDS / 86_400
-            raise PipelineError(
-                f"the run {name_of(arn)} has not changed for {days:.0f} days; see it in SageMaker Studio"
-            )
+            days = f"{UNCHANGED_SECONDS / 86_400:.0f} days"
+            raise PipelineError(f"the run {name_of(arn)} has not changed for {days}; see it in SageMaker Studio")
         last = progress
         yield progress
-
-
-def _state(progress: Progress) -> tuple[object, ...]:
-    """The values that count as a change; a run's time of last change is none of them."""
-    return progress.execution.status, progress.steps, progress.trials
 
 
 class _Reader:
@@ -139,12 +132,9 @@ class _Reader:
         expected = [name for name in self._order if name in reached or not execution.ended]
         steps = [reached.pop(name, StepRun(name, "Waiting")) for name in expected]
         steps += reached.values()
-        trials = tuple(trial for step in steps for trial in self._trials(step))
-        return Progress(execution, tuple(steps), trials)
-
-    def _trials(self, step: StepRun) -> list[TrialJob]:
-        arn = step.arn("TuningJob")
-        return [] if arn is None or step.cached else trials(self._sagemaker, name_of(arn))
+        tuning_jobs = [arn for step in steps if not step.cached and (arn := step.arn("TuningJob"))]
+        trial_jobs = [trial for arn in tuning_jobs for trial in trials(self._sagemaker, name_of(arn))]
+        return Progress(execution, tuple(steps), tuple(trial_jobs))
 
 
 def steps_of(sagemaker: Any, arn: str) -> list[StepRun]:

@@ -82,8 +82,7 @@ def put(
     if _NAME.fullmatch(name) is None:
         raise PipelineError(f"{name!r} is no name for a schedule; use up to 64 letters, digits and any of - _ .")
     window = check_times(expression, timezone, start, end)
-    declared = definition(client(settings, "sagemaker"), settings)["Parameters"]
-    chosen = parameters.checked(declared, values)
+    chosen = parameters.checked(definition(client(settings, "sagemaker"), settings)["Parameters"], values)
     pipeline_parameters = {"SageMakerPipelineParameters": {"PipelineParameterList": chosen}} if chosen else {}
     request = {
         "Name": name,
@@ -108,23 +107,17 @@ def target(settings: Settings, arn: str) -> dict[str, Any]:
 
 def save(settings: Settings, schedule: Mapping[str, Any]) -> ScheduleResult:
     """Create or update a schedule in the pipeline's group."""
-    request = {
-        **schedule,
-        "GroupName": settings.name,
-        "FlexibleTimeWindow": {"Mode": "OFF"},
-        "State": "ENABLED",
-    }
+    request = {**schedule, "GroupName": settings.name, "FlexibleTimeWindow": {"Mode": "OFF"}, "State": "ENABLED"}
     name = request["Name"]
     scheduler = client(settings, "scheduler")
     before = exists(scheduler.get_schedule, Name=name, GroupName=settings.name)
-    change: Literal["created", "updated", "unchanged"]
+    change: Literal["created", "updated", "unchanged"] = "unchanged"
     if before is None:
-        _ensure_group(scheduler, settings.name)
+        with contextlib.suppress(scheduler.exceptions.ConflictException):
+            scheduler.create_schedule_group(Name=settings.name)
         scheduler.create_schedule(**request)
         change = "created"
-    elif _same(before, request):
-        change = "unchanged"
-    else:
+    elif not _same(before, request):
         scheduler.update_schedule(**request)
         change = "updated"
     return ScheduleResult(change, _describe(scheduler, settings.name, name))
@@ -178,11 +171,6 @@ def check_times(expression: str, timezone: str, start: str, end: str) -> dict[st
     return window
 
 
-def _ensure_group(scheduler: Any, name: str) -> None:
-    with contextlib.suppress(scheduler.exceptions.ConflictException):
-        scheduler.create_schedule_group(Name=name)
-
-
 def _same(before: dict[str, Any], request: dict[str, Any]) -> bool:
     """Whether an update would change nothing. An update would restart a rate, and so start a run at once."""
     dates = ("StartDate", "EndDate")
@@ -200,14 +188,11 @@ def _describe(scheduler: Any, group: str, name: str) -> Schedule:
     target = answer["Target"]
     values = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
     timezone = answer.get("ScheduleExpressionTimezone", "UTC")
+    start, end = answer.get("StartDate"), answer.get("EndDate")
     next_run = None
     if answer["State"] == "ENABLED":
-        next_run = Timetable.parse(answer["ScheduleExpression"], timezone).following(
-            datetime.now(UTC),
-            since=answer["LastModificationDate"],
-            start=answer.get("StartDate"),
-            end=answer.get("EndDate"),
-        )
+        timetable = Timetable.parse(answer["ScheduleExpression"], timezone)
+        next_run = timetable.following(datetime.now(UTC), since=answer["LastModificationDate"], start=start, end=end)
     return Schedule(
         name=name,
         group=group,
@@ -217,7 +202,7 @@ def _describe(scheduler: Any, group: str, name: str) -> Schedule:
         target=target["Arn"],
         parameters={value["Name"]: value["Value"] for value in values},
         next_run=next_run,
-        start=answer.get("StartDate"),
-        end=answer.get("EndDate"),
+        start=start,
+        end=end,
         arn=answer["Arn"],
     )

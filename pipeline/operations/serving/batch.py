@@ -5,11 +5,9 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +18,7 @@ from pipeline.clients import client
 from pipeline.compiling import vpc as network
 from pipeline.operations.models import registry
 from pipeline.operations.serving.predictions import Answer, NotCounted, parse
+from pipeline.parallel import bounded_map
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 from steps.contracts.s3_uri import S3Uri
@@ -74,10 +73,9 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
     if existing.get("KeyCount"):
         raise PipelineError(f"{target}/ contains objects already; set an empty prefix with --output")
     sagemaker = client(settings, "sagemaker")
-    container = {"ModelPackageName": chosen.arn, "Environment": {"MODEL_VERSION": str(chosen.version)}}
     sagemaker.create_model(
         ModelName=name,
-        Containers=[container],
+        Containers=[{"ModelPackageName": chosen.arn, "Environment": {"MODEL_VERSION": str(chosen.version)}}],
         ExecutionRoleArn=settings.role_arn("serving"),
         EnableNetworkIsolation=True,
         **network.vpc(settings),
@@ -156,9 +154,7 @@ def results(settings: Settings, job: BatchJob) -> Iterator[Answer]:
         return parse(source, s3.get_object(Bucket=prefix.bucket, Key=key)["Body"].read())
 
     keys = (entry["Key"] for entry in _objects(s3, prefix) if entry["Key"].endswith(OUTPUT_SUFFIX))
-    with ThreadPoolExecutor(READERS) as pool:
-        while part := list(itertools.islice(keys, READ_AHEAD)):
-            yield from pool.map(read, part)
+    return bounded_map(read, keys, workers=READERS, window=READ_AHEAD)
 
 
 def tally(answers: Iterator[Answer]) -> tuple[Counter[int], Counter[str]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from statistics import fmean
 from typing import Any
 
 from pipeline.aws.arns import name_of
@@ -32,6 +33,7 @@ from steps.contracts.names import (
 TRAFFIC_MINUTES = 60
 ERRORS_SHOWN, DECISIONS_SHOWN = 5, 5
 DECISION_DAYS = 14
+_COMBINE: dict[str, Callable[[list[float]], float]] = {"Maximum": max, "Average": fmean, "Sum": sum}
 
 
 @dataclass(frozen=True)
@@ -258,24 +260,19 @@ def health(settings: Settings) -> Health:
 def _traffic(settings: Settings, cloudwatch: Any) -> Traffic:
     end = datetime.now(UTC) + timedelta(minutes=1)
     period = (TRAFFIC_MINUTES + 1) * 60
+    dimensions = {"EndpointName": settings.endpoint.name, "VariantName": VARIANT}
 
     def statistic(metric: str, name: str) -> float | None:
         points = cloudwatch.get_metric_statistics(
             Namespace="AWS/SageMaker",
             MetricName=metric,
-            Dimensions=[
-                {"Name": "EndpointName", "Value": settings.endpoint.name},
-                {"Name": "VariantName", "Value": VARIANT},
-            ],
+            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
             StartTime=end - timedelta(seconds=period),
             EndTime=end,
             Period=period,
             Statistics=[name],
         )["Datapoints"]
-        if not points:
-            return None
-        values = [float(point[name]) for point in points]
-        return max(values) if name == "Maximum" else sum(values) / (len(values) if name == "Average" else 1)
+        return _COMBINE[name]([float(point[name]) for point in points]) if points else None
 
     mean, slowest = statistic("ModelLatency", "Average"), statistic("ModelLatency", "Maximum")
     return Traffic(
@@ -302,5 +299,4 @@ def decisions(settings: Settings) -> tuple[DeployDecision, ...]:
 
 
 def _recent(settings: Settings, source: logs.LogSource, pattern: str, minutes: int) -> Iterator[logs.Line]:
-    """Lines of the last minutes that match the filter pattern."""
     return logs.matching(settings, source, pattern, time.time() - 60 * minutes)

@@ -57,7 +57,6 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
         **({"until": until} if until else {}),
         **({"retrain": settings.name} if retrain else {}),
     }
-    image = images.step_image(STEP, settings).uri
     output = {"S3Uri": f"{settings.root_uri}/monitor/{identity}", "LocalPath": "/opt/ml/processing/output/report"}
     cluster = {
         "InstanceType": chosen.instance_type,
@@ -69,7 +68,7 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
         "ProcessingJobName": f"{settings.name}-monitor-{identity}",
         "RoleArn": settings.role_arn("job"),
         "AppSpecification": {
-            "ImageUri": image,
+            "ImageUri": images.step_image(STEP, settings).uri,
             "ContainerEntrypoint": ["python3", "-m", f"steps.{STEP}"],
             "ContainerArguments": [part for name, value in arguments.items() for part in (f"--{name}", value)],
         },

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pipeline.aws.objects import fetch
 from pipeline.aws.pages import items
@@ -51,48 +52,44 @@ class Reader:
 
         Raises botocore's ClientError when S3 refuses for another reason.
         """
-        photo = Photo(name, self._read_s3(name) if name.startswith(_S3) else _read_file(name))
+        photo = Photo(name, _content(self._s3, name))
         check_jpeg(photo, self._mode)
         return photo
 
-    def _expand(self, source: str) -> Iterator[str]:
+    def _expand(self, source: str) -> list[str]:
         if source.startswith(_S3):
             return self._in_s3(source)
         path = Path(source)
         if not path.is_dir():
-            return iter([source])
+            return [source]
         files = sorted(str(file) for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not files:
             raise PipelineError(f"{path}: no .jpg files in this folder")
-        return iter(files)
+        return files
 
-    def _in_s3(self, uri: str) -> Iterator[str]:
+    def _in_s3(self, uri: str) -> list[str]:
         location = S3Uri.parse(uri)
         if location.key and not location.key.endswith("/"):
-            yield uri
-            return
+            return [uri]
         paginator = self._s3.get_paginator("list_objects_v2")
-        is_empty = True
+        listed = items(paginator, "Contents", Bucket=location.bucket, Prefix=location.key)
         with error_if_missing(f"{uri}: there is no such bucket"):
-            for entry in items(paginator, "Contents", Bucket=location.bucket, Prefix=location.key):
-                if entry["Key"].lower().endswith(SUFFIXES):
-                    is_empty = False
-                    yield str(S3Uri(location.bucket, entry["Key"]))
-        if is_empty:
+            keys = [entry["Key"] for entry in listed if entry["Key"].lower().endswith(SUFFIXES)]
+        if not keys:
             raise PipelineError(f"{uri}: no .jpg objects below this prefix")
-
-    def _read_s3(self, uri: str) -> bytes:
-        content = fetch(self._s3, uri)
-        if content is None:
-            raise PipelineError(f"{uri}: there is no such object; a prefix ends with /")
-        return content
+        return [str(S3Uri(location.bucket, key)) for key in keys]
 
 
-def _read_file(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise PipelineError(f"{path}: cannot be read: {error.strerror}") from error
+def _content(s3: Any, name: str) -> bytes:
+    if not name.startswith(_S3):
+        try:
+            return Path(name).read_bytes()
+        except OSError as error:
+            raise PipelineError(f"{name}: cannot be read: {error.strerror}") from error
+    content = fetch(s3, name)
+    if content is None:
+        raise PipelineError(f"{name}: there is no such object; a prefix ends with /")
+    return content
 
 
 def check_jpeg(photo: Photo, mode: str) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +13,7 @@ from pipeline.aws.responses import says_missing
 from pipeline.clients import client
 from pipeline.operations.serving import endpoint
 from pipeline.operations.serving.photos import Reader
+from pipeline.parallel import bounded_map
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
@@ -72,19 +70,8 @@ def predict(settings: Settings, reader: Reader, names: Iterable[str], *, concurr
             # boto3 has tried again already.
             return NotCounted(source, f"no answer: {error}")
 
-    remaining = iter(names)
-    with ThreadPoolExecutor(concurrency) as pool:
-        # Only a few photos are read ahead: a folder may be larger than the memory.
-        pending: deque[Future[Answer]] = deque(
-            pool.submit(answer, source) for source in itertools.islice(remaining, 2 * concurrency)
-        )
-        try:
-            while pending:
-                yield pending.popleft().result()
-                pending.extend(pool.submit(answer, source) for source in itertools.islice(remaining, 1))
-        finally:
-            for future in pending:
-                future.cancel()
+    # Only a few photos are read ahead: a folder may be larger than the memory.
+    return bounded_map(answer, names, workers=concurrency, window=2 * concurrency)
 
 
 def _invoke(settings: Settings, runtime: Any, source: str, data: bytes) -> Answer:
@@ -98,8 +85,7 @@ def _invoke(settings: Settings, runtime: Any, source: str, data: bytes) -> Answe
     except ClientError as error:
         return NotCounted(source, _refusal(settings, error))
     body = response["Body"].read()
-    milliseconds = (time.perf_counter() - started) * 1000
-    return parse(source, body, milliseconds)
+    return parse(source, body, milliseconds=(time.perf_counter() - started) * 1000)
 
 
 def parse(source: str, body: bytes, milliseconds: float = 0.0) -> Answer:
@@ -134,7 +120,6 @@ def _refusal(settings: Settings, error: Any) -> str:
 
 
 def _error_of(original: str) -> str:
-    """The error in the container's JSON, or the whole answer."""
     try:
         return str(json.loads(original)["error"])
     except (ValueError, KeyError, TypeError):

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.samples.pairing import MAX_BYTES, NO_IMAGE, NO_METADATA, TOO_LARGE, Listed, pairs
+from pipeline.samples.layout import MAX_BYTES, NO_IMAGE, NO_METADATA, TOO_LARGE, Listed, pairs
 
 IDS = st.sets(st.text("019aA-_", min_size=1, max_size=3).filter(lambda i: i[0].isalnum()), max_size=12)
 

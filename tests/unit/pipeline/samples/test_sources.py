@@ -9,7 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from pipeline.samples import pairing
+from pipeline.samples import layout
 from pipeline.samples.layout import Bin, image_key, metadata_key, parse
 from pipeline.samples.sources import Source, open_source
 from pipeline.samples.synthetic import generate
@@ -112,7 +112,7 @@ def test_bins_without_a_counterpart_are_left_out_and_counted(which: str, tmp_pat
     source = open_(tmp_path / "data" if which == "folder" else make_tar(tmp_path / "b.tar", files))
     assert source.count == 5
     assert [sample.image_id for sample in source] == ["00001", "00004", "00006", "00007", "00008"]
-    assert source.skipped == {pairing.NO_IMAGE: 1, pairing.NO_METADATA: 2, pairing.OTHER_FILE: 2}
+    assert source.skipped == {layout.NO_IMAGE: 1, layout.NO_METADATA: 2, layout.OTHER_FILE: 2}
 
 
 # ---------------------------------------------------------------------------------------- what is refused
@@ -166,7 +166,7 @@ def test_a_link_in_a_tar_is_not_followed(tmp_path: Path) -> None:
         archive.addfile(link)
     source = open_(path)
     assert [sample.image_id for sample in source] == ["00001", "00002"]
-    assert source.skipped == {pairing.NO_IMAGE: 1}
+    assert source.skipped == {layout.NO_IMAGE: 1}
 
 
 def test_a_compressed_tar_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_a_public_bucket_is_read_without_credentials(text: str, public: str, mon
     source = open_(text, endpoint=public)
     assert source.count is None
     assert list(source) == BINS
-    assert source.skipped == {pairing.NO_METADATA: 1, pairing.OTHER_FILE: 1}
+    assert source.skipped == {layout.NO_METADATA: 1, layout.OTHER_FILE: 1}
 
 
 def test_the_limit_ends_the_reading_of_a_bucket(public: str) -> None:

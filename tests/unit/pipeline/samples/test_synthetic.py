@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.samples.synthetic import Bin, generate
+from pipeline.samples.layout import Bin
+from pipeline.samples.synthetic import generate
 
 SEED = 11
 PHOTOS = 450

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
+from pipeline import parallel
 from pipeline.operations.caching import savings
 from pipeline.operations.caching.savings import Savings, Total
 from pipeline.operations.cost import actual
@@ -95,7 +96,7 @@ def account(no_account: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Accou
     for module in (savings, actual):
         monkeypatch.setattr(module, "client", lambda settings, name: account.client)
     # The stub has its answers in one order.
-    monkeypatch.setattr(actual, "THREADS", 1)
+    monkeypatch.setattr(parallel, "THREADS", 1)
     with account.stubber:
         yield account
         account.stubber.assert_no_pending_responses()

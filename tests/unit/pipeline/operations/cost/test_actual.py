@@ -13,6 +13,7 @@ from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import parallel
 from pipeline.operations.cost import actual
 from pipeline.operations.cost.actual import Cost
 from pipeline.operations.cost.money import Bill, Item, Range
@@ -207,7 +208,7 @@ def account(no_account: None, monkeypatch: pytest.MonkeyPatch) -> Account:
     account = Account()
     monkeypatch.setattr(actual, "client", lambda settings, name: account.clients[name])
     # The stub has its answers in one order.
-    monkeypatch.setattr(actual, "THREADS", 1)
+    monkeypatch.setattr(parallel, "THREADS", 1)
 
     def run() -> Execution:
         return Execution(RUN, account.status, START)

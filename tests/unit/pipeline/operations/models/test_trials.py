@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from pipeline import parallel
 from pipeline.operations.models import trials
 from pipeline.operations.runs import executions, progress
 from pipeline.operations.runs.executions import Execution
@@ -118,7 +119,7 @@ def service(no_account: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servi
     service = Service()
     monkeypatch.setattr(trials, "client", lambda settings, name: service.client)
     # The stub answers in the order in which it was told.
-    monkeypatch.setattr(trials, "THREADS", 1)
+    monkeypatch.setattr(parallel, "THREADS", 1)
     with service.stubber:
         yield service
         service.stubber.assert_no_pending_responses()

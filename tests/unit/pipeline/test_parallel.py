@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pipeline.samples.bounded import bounded_map
+from pipeline.parallel import bounded_map
 
 
 def test_results_come_in_order_though_work_ends_out_of_order() -> None:
