@@ -29,7 +29,7 @@ def client(settings: Settings, service: str) -> Any:
     return _client(settings, service, total_max_attempts=5, connect_timeout=10)
 
 
-def looking_client(settings: Settings, service: str) -> Any:
+def probing_client(settings: Settings, service: str) -> Any:
     """A client for checks: without a network it fails within seconds."""
     return _client(settings, service, total_max_attempts=3, connect_timeout=3, read_timeout=15)
 

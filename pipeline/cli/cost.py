@@ -120,13 +120,13 @@ def _unreachable(options: Options) -> str:
     from botocore.exceptions import NoCredentialsError
 
     from pipeline.aws import errors
-    from pipeline.clients import looking_client
+    from pipeline.clients import probing_client
     from pipeline.operations.cost.measured import reason, unanswered
 
     try:
         settings = options.connected()
         if settings.account.target != "local":
-            looking_client(settings, "sts").get_caller_identity()
+            probing_client(settings, "sts").get_caller_identity()
     except unanswered() as error:
         if isinstance(error, PipelineError | NoCredentialsError) or errors.is_unreachable(error):
             return reason(error)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from steps.contracts import query_summary
-from steps.contracts.artifact import ModelDescription
+from steps.contracts.artifact import Decision, ModelDescription
 from steps.contracts.dataset import DatasetIndex, read_index
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import (
@@ -38,7 +38,7 @@ from steps.evaluate.report import EvaluationOutputs, write_report
 from steps.evaluate.settings import Settings
 from steps.evaluate.trials import Trials
 from steps.evaluate.versions import Identity
-from steps.model.predictor import Decision, Predictor
+from steps.model.predictor import Predictor
 from steps.photos.statistics import BASELINE
 from steps.runtime import container
 from steps.shards.reading import iterate

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from pipeline.aws import errors as aws_errors
-from pipeline.clients import looking_client
+from pipeline.clients import probing_client
 from pipeline.settings import Settings
 
 Status = Literal["ok", "warning", "failed", "not checked"]
@@ -63,7 +63,7 @@ class Account:
         """The client of a service, created once; safe to call from several threads."""
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = looking_client(self.settings, service)
+                self._clients[service] = probing_client(self.settings, service)
             return self._clients[service]
 
 
