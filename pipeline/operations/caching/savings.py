@@ -81,7 +81,9 @@ class Savings:
         if notes and not bill.items:  # its job no longer exists
             return Saving(seconds, 0, None)
         hours = sum((item.quantity.low for item in bill.items if item.unit == INSTANCE_HOURS), Decimal(0))
-        usd = None if bill.missing else bill.total.low.quantize(_MILLIONTH, ROUND_HALF_UP)
+        # Prices of another region would be a wrong amount without a word.
+        priced = not bill.missing and self._prices.region == self._settings.account.region
+        usd = bill.total.low.quantize(_MILLIONTH, ROUND_HALF_UP) if priced else None
         return Saving(seconds, round(hours * SECONDS_PER_HOUR), usd)
 
 

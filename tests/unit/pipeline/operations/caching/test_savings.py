@@ -128,6 +128,13 @@ def test_a_tuning_step_saves_all_its_trials_as_they_were_billed(account: Account
     assert read.of("TuneModel", run_of("a")) == Saving(9000.0, 3600, Decimal("1.515"))
 
 
+def test_prices_of_another_region_are_no_saving(account: Account, settings: Settings, prices: Prices) -> None:
+    elsewhere = settings.model_copy(update={"account": settings.account.model_copy(update={"region": "eu-west-1"})})
+    account.run("a", step("ShardImages", "ProcessingJob", minutes=62))
+    account.process(processing("Completed", 0, 3600, VolumeSizeInGB=73, InstanceCount=2))
+    assert Savings(elsewhere, prices).of("ShardImages", run_of("a")) == Saving(62 * 60.0, 7200, None)
+
+
 def test_a_hit_is_followed_to_the_run_that_ran_the_step(account: Account, read: Savings) -> None:
     account.run("c", step("Ask", source="b"))
     account.run("b", step("Ask", source="a"))
