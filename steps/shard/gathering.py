@@ -10,10 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
-
 from steps.contracts.dataset import Shard, SplitName
-from steps.contracts.parsing import parse
+from steps.contracts.parsing import Contract, parse
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.container import Instance
 from steps.runtime.s3 import list_objects, open_store, s3_errors
@@ -22,25 +20,21 @@ if TYPE_CHECKING:
     from obstore.store import S3Store
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Agreement(_Message):
+class Agreement(Contract):
     """The shards (keys) that the job uses again, and the generation that it writes."""
 
     shards: list[str]
     generation: str
 
 
-class NewShard(_Message):
+class NewShard(Contract):
     """A shard that this job wrote."""
 
     shard: Shard
     class_counts: dict[int, int]
 
 
-class Part(_Message):
+class Part(Contract):
     """The work of one instance: its shards, refused photos by reason, and photos with a split from an earlier run."""
 
     instance: int

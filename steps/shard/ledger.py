@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from steps.contracts.dataset import Shard, SplitName
 from steps.contracts.errors import StepError
 from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
+from steps.contracts.parsing import Contract
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.s3 import list_objects, s3_errors
 
@@ -39,10 +40,8 @@ PHOTOS = pa.schema(
 _HEADER = b"shard"
 
 
-class _Header(BaseModel):
+class _Header(Contract):
     """The record's data about the whole shard, in the metadata of its Parquet file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     bytes: int = Field(gt=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")

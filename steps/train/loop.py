@@ -26,7 +26,7 @@ from steps.train.log_lines import progress_line
 from steps.train.objective import Objective
 from steps.train.optimizer import learning_rate, set_learning_rate
 from steps.train.precision import Precision
-from steps.train.profiling import Profiler
+from steps.train.profiling import StepProfiler
 from steps.train.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Training:
     steps: int
     checkpointed: float
     average: WeightAverage | None
-    profiler: Profiler
+    profiler: StepProfiler
     gpu: GpuWatch
 
     def passes(self, step: int) -> tuple[int, int]:
