@@ -24,6 +24,7 @@ from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
 from steps.contracts.parsing import Contract
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.s3 import list_objects, s3_errors
+from steps.shard.rejects import by_reason
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -75,11 +76,8 @@ class Record:
     @property
     def rejects(self) -> dict[str, list[str]]:
         """The refused photos by reason."""
-        by_reason: dict[str, list[str]] = {}
         refused = self.photos.filter(pc.is_valid(self.photos["reason"]))
-        for image_id, reason in zip(refused["image_id"].to_pylist(), refused["reason"].to_pylist(), strict=True):
-            by_reason.setdefault(reason, []).append(image_id)
-        return by_reason
+        return by_reason(zip(refused["image_id"].to_pylist(), refused["reason"].to_pylist(), strict=True))
 
     def content(self) -> bytes:
         """The record as it is stored; equal records result in equal bytes."""

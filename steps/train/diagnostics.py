@@ -95,33 +95,6 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
     return norm
 
 
-class GradientNorms:
-    """Mean and maximum of the gradient norm over the optimizer steps of an epoch.
-
-    Kept on the device: `add` does not wait for it, `read` does. To resume an epoch of another process, create it with
-    the values of `read` in that process.
-    """
-
-    def __init__(
-        self, device: torch.device, total: float = 0.0, maximum: float = 0.0, steps: int = 0, overflows: int = 0
-    ) -> None:
-        # Total, maximum, steps, overflows.
-        self._figures = torch.tensor([total, maximum, steps, overflows], dtype=torch.float64, device=device)
-
-    def add(self, norm: Tensor) -> None:
-        """Add the norm of one step, a scalar on the device. A norm that is not finite is counted separately."""
-        value = norm.detach().to(torch.float64)
-        finite = torch.isfinite(value)
-        value = torch.where(finite, value, 0)
-        total, maximum, steps, overflows = self._figures.unbind()
-        self._figures = torch.stack((total + value, torch.maximum(maximum, value), steps + finite, overflows + ~finite))
-
-    def read(self) -> NormSum:
-        """The sum of the added norms. Waits for the device."""
-        total, maximum, steps, overflows = self._figures.tolist()
-        return NormSum(total, maximum, int(steps), int(overflows))
-
-
 class NormSum(NamedTuple):
     """Sum and maximum of the gradient norms of `steps` steps; `overflows` more steps had a norm that is not finite."""
 
@@ -142,6 +115,30 @@ class NormSum(NamedTuple):
 
 
 NO_NORMS = NormSum(0.0, 0.0, 0)
+
+
+class GradientNorms:
+    """Mean and maximum of the gradient norm over the optimizer steps of an epoch.
+
+    Kept on the device: `add` does not wait for it, `read` does. To resume an epoch of another process, create it with
+    the values of `read` in that process.
+    """
+
+    def __init__(self, device: torch.device, before: NormSum = NO_NORMS) -> None:
+        self._figures = torch.tensor(before, dtype=torch.float64, device=device)
+
+    def add(self, norm: Tensor) -> None:
+        """Add the norm of one step, a scalar on the device. A norm that is not finite is counted separately."""
+        value = norm.detach().to(torch.float64)
+        finite = torch.isfinite(value)
+        value = torch.where(finite, value, 0)
+        total, maximum, steps, overflows = self._figures.unbind()
+        self._figures = torch.stack((total + value, torch.maximum(maximum, value), steps + finite, overflows + ~finite))
+
+    def read(self) -> NormSum:
+        """The sum of the added norms. Waits for the device."""
+        total, maximum, steps, overflows = self._figures.tolist()
+        return NormSum(total, maximum, int(steps), int(overflows))
 
 
 def gradient_warning(norms: NormSum, train_loss: float, earlier_means: Sequence[float | None] = ()) -> str | None:

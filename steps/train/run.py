@@ -110,7 +110,7 @@ def _train(trial: Trial, progress: Progress, tracker: Tracker) -> None:
             interruption=training.interruption,
         )
         history.epochs.append(_record(training, progress, result))
-        _keep_best(trial, progress)
+        trial.group.on_rank_0(functools.partial(_keep_best, trial, progress))
         log.info(epoch_line(history))
         _diagnose(trial, progress)
         tracker.epoch(history)
@@ -151,17 +151,13 @@ def _diagnose(trial: Trial, progress: Progress) -> None:
     log.info(resource_line(epochs[-1], trial.training.steps))
     counts = trial.index.splits["train"].class_counts
     weights = class_weights(counts, trial.index.classes, recipe.class_weighting)
+    photos = [counts[quantity] for quantity in trial.index.classes]
     # With the distance of counts in the loss, guessing has no closed form.
-    guessing = (
-        None
-        if recipe.ordinal_weight
-        else guessing_loss([counts[quantity] for quantity in trial.index.classes], weights, recipe.label_smoothing)
-    )
+    guessing = None if recipe.ordinal_weight else guessing_loss(photos, weights, recipe.label_smoothing)
+    earlier_norms = [record.gradient_norm for record in epochs[:-1]]
     warnings = (
         loss_warning([record.train_loss for record in epochs], guessing),
-        gradient_warning(
-            progress.gradient_norms, epochs[-1].train_loss, [record.gradient_norm for record in epochs[:-1]]
-        ),
+        gradient_warning(progress.gradient_norms, epochs[-1].train_loss, earlier_norms),
     )
     if trial.group.world.is_leader:
         for warning in filter(None, warnings):
@@ -169,31 +165,22 @@ def _diagnose(trial: Trial, progress: Progress) -> None:
 
 
 def _keep_best(trial: Trial, progress: Progress) -> None:
-    """Write the artifact (rank 0) if the last epoch is the best, and the history in any case."""
-
-    def keep() -> None:
-        history = progress.history
-        if history.improved:
-            artifact.write_artifact(
-                trial.model_dir, trial.exportable(), trial.graph, _describe(trial, progress), history
-            )
-        else:
-            artifact.write_history(trial.model_dir, history)
-
-    trial.group.on_rank_0(keep)
-
-
-def _describe(trial: Trial, progress: Progress) -> ModelDescription:
-    return ModelDescription(
+    """Write the artifact if the last epoch is the best, and the history in any case."""
+    history = progress.history
+    if not history.improved:
+        artifact.write_history(trial.model_dir, history)
+        return
+    description = ModelDescription(
         architecture=trial.recipe.architecture,
         classes=trial.index.classes,
         image_size=trial.recipe.image_size,
         decision=trial.recipe.decision,
         dataset_sha256=trial.index.sha256,
-        metrics=dict(artifact.metrics_of(progress.history)),
+        metrics=dict(artifact.metrics_of(history)),
         hyperparameters=trial.recipe.as_text(),
         image_uri=os.environ.get("IMAGE_URI", ""),
     )
+    artifact.write_artifact(trial.model_dir, trial.exportable(), trial.graph, description, history)
 
 
 def _prepare_process(world: World) -> torch.device:

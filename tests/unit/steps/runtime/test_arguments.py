@@ -18,7 +18,7 @@ from steps.monitor.settings import Settings as MonitorSettings
 from steps.runtime.arguments import parse
 from tests.unit.steps import arguments as values
 
-# Of each step: its arguments, and two that are wrong: one of another type and one out of its limits.
+# Per step: its arguments, and two that are wrong: one of another type and one out of its limits.
 STEPS: dict[str, tuple[dict[str, Any], tuple[str, str], tuple[str, str]]] = {
     "query": (values.QUERY, ("--timeout-minutes", "soon"), ("--maximum-quantity", "0")),
     "shard": (values.SHARD, ("--seed", "many"), ("--quality", "101")),

@@ -99,7 +99,7 @@ def test_norms_of_an_epoch_have_a_mean_and_a_maximum_over_an_interruption_too():
     first = GradientNorms(CPU)
     for value in (1.0, 5.0):
         first.add(torch.tensor(value))
-    second = GradientNorms(CPU, *first.read())
+    second = GradientNorms(CPU, first.read())
     second.add(torch.tensor(3.0))
     norms = second.read()
     assert (norms.mean, norms.largest, norms.steps) == (3.0, 5.0, 3)
