@@ -19,7 +19,7 @@ def put_metrics(cloudwatch: Any, namespace: str, drift: Drift) -> None:
     """Put the metrics Drift (0 or 1), Photos, and the PSI of each feature, with the dimension EndpointName."""
     endpoint = {"Name": "EndpointName", "Value": drift.endpoint}
     data: list[dict[str, Any]] = [
-        {"MetricName": "Photos", "Dimensions": [endpoint], "Value": drift.photos, "Unit": "Count"}
+        {"MetricName": "Photos", "Dimensions": [endpoint], "Value": drift.photos, "Unit": "Count"},
     ]
     if drift.verdict != "too-few":
         data.append({"MetricName": "Drift", "Dimensions": [endpoint], "Value": float(drift.verdict == "drift")})
