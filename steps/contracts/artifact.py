@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from steps.contracts.errors import StepError
+from steps.contracts.parsing import Contract, parse
 
 VERSION: Literal[1] = 1
 Decision = Literal["argmax", "expected"]
@@ -22,14 +22,12 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class ModelDescription(BaseModel):
+class ModelDescription(Contract, protected_namespaces=()):
     """`model.json`: the data by which a photo becomes the network's input, and its output a count.
 
     The network's input is uint8 RGB images of shape (N, 3, image_size, image_size), which it normalises itself, so that
     every runtime agrees; its output is logits of shape (N, len(classes)).
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     version: Literal[1] = VERSION
     architecture: str
@@ -40,8 +38,8 @@ class ModelDescription(BaseModel):
     resize: Literal["stretch"] = "stretch"
     decision: Decision = "argmax"
     dataset_sha256: str
-    metrics: dict[str, float] = {}
-    hyperparameters: dict[str, str] = {}
+    metrics: dict[str, float] = Field(default={})
+    hyperparameters: dict[str, str] = Field(default={})
     image_uri: str = Field(default="", description="training image, with its content hash as the tag")
 
 
@@ -49,8 +47,7 @@ def read_description(folder: Path) -> ModelDescription:
     """`model.json` of an unpacked artifact. Raises StepError that names the file when it is missing or not valid."""
     path = folder / DESCRIPTION
     try:
-        return ModelDescription.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise StepError(f"{path}: missing; this is not a model artifact of this pipeline") from error
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise StepError(f"{path}: not a model description of version {VERSION}: {error}") from error
+    return parse(ModelDescription, content, str(path), f"model description of version {VERSION}")

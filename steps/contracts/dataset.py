@@ -12,10 +12,10 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from steps.contracts.errors import StepError
-from steps.contracts.parsing import parse, read
+from steps.contracts.parsing import Contract, parse, read
 
 VERSION: Literal[2] = 2
 NAME = "index.json"
@@ -26,11 +26,7 @@ SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
-class _Contract(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Shard(_Contract):
+class Shard(Contract):
     """A tar, and its photos in the data set.
 
     `sha256` is over the whole object, so that damage is detected before training. `excluded` are the sorted ids of
@@ -41,14 +37,14 @@ class Shard(_Contract):
     samples: int = Field(gt=0)
     bytes: int = Field(gt=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    excluded: list[str] = []
+    excluded: list[str] = Field(default=[])
 
 
-class Split(_Contract):
+class Split(Contract):
     """The shards of one split, and their number of samples per class (the quantity)."""
 
-    shards: list[Shard] = []
-    class_counts: dict[int, int] = {}
+    shards: list[Shard] = Field(default=[])
+    class_counts: dict[int, int] = Field(default={})
 
     @property
     def samples(self) -> int:
@@ -61,7 +57,7 @@ class Split(_Contract):
         return sum(shard.bytes for shard in self.shards)
 
 
-class Sharding(_Contract):
+class Sharding(Contract):
     """The settings of the shards."""
 
     split: Literal["grouped", "random", "file"]
@@ -71,7 +67,7 @@ class Sharding(_Contract):
     quality: int = Field(ge=1, le=100, description="JPEG quality of resized images")
 
 
-class DatasetIndex(_Contract):
+class DatasetIndex(Contract):
     """The index of a data set."""
 
     version: Literal[2] = VERSION

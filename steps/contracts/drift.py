@@ -5,17 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from steps.contracts.parsing import Contract
 
 FILE, REPORT = "drift.json", "report.html"
 Verdict = Literal["ok", "drift", "too-few"]
 
 
-class _Contract(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Feature(_Contract):
+class Feature(Contract, allow_inf_nan=False):
     """The comparison of one feature with the baseline."""
 
     name: str
@@ -29,7 +27,7 @@ class Feature(_Contract):
     window_mean: float
 
 
-class Drift(_Contract):
+class Drift(Contract, allow_inf_nan=False):
     """The photos that an endpoint received in a window, compared with the baseline of the version that answered."""
 
     version: Literal[1] = 1

@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from steps.contracts.artifact import Decision
 from steps.contracts.names import EVALUATION_FILE, GOLDEN_FILE, MODEL_CARD_FILE
+from steps.contracts.parsing import Contract
 
 FILE = EVALUATION_FILE
 PREDICTIONS = "predictions.parquet"
@@ -34,9 +35,9 @@ PREDICTIONS_SCHEMA = pa.schema(
 )
 
 
-class _Contract(BaseModel):
-    # A value that is not finite is an error of the evaluation and must not reach the gate.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+# A value that is not finite is an error of the evaluation and must not reach the gate.
+class _Contract(Contract, allow_inf_nan=False, protected_namespaces=()):
+    pass
 
 
 class Metric(_Contract):

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from steps.contracts.parsing import Contract
 
 NAME = "hand_over.json"
 
 
-class HandOver(BaseModel):
+class HandOver(Contract):
     """A property file: a pipeline reads `uri` out of it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = 1
     uri: str = Field(pattern=r"^s3://")

@@ -1,15 +1,21 @@
-"""Reading a contract's JSON as its model, with one line about the first error."""
+"""The base of the contracts in JSON, and reading them, with one line about the first error."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from steps.contracts.errors import StepError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+class Contract(BaseModel):
+    """The model of a file, or of a part of it: other keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def parse(model: type[Model], content: bytes, name: str, kind: str) -> Model:

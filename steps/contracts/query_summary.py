@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from steps.contracts.parsing import Contract
 
 VERSION: Literal[1] = 1
 NAME = "query.json"
@@ -14,10 +14,8 @@ LABELS = "write labels"
 EXAMPLES = 20
 
 
-class Execution(BaseModel):
+class Execution(Contract):
     """A finished query, for the summary."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     statement: str
     id: str
@@ -26,24 +24,20 @@ class Execution(BaseModel):
     engine_milliseconds: int
 
 
-class Refusal(BaseModel):
+class Refusal(Contract):
     """Photos without a label for one reason: their number, and the first ids."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     photos: int
     examples: list[str]
 
 
-class Summary(BaseModel):
+class Summary(Contract):
     """The summary of one run.
 
     `reader` is the reader of the metadata files: `athena`, or `direct` with the reason of Athena's failure. `labels`
     maps a quantity to its number of photos. `refused` maps a reason to photos without a label; a photo has one reason,
     the first that applies. `labels_location` is the folder of the labels' Parquet files.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1] = VERSION
     image_location: str

@@ -8,20 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from steps.contracts.parsing import parse, read
+from steps.contracts.parsing import Contract, parse, read
 
 VERSION: Literal[1] = 1
 NAME = "shard.json"
 _KIND = "shard summary"
 
 
-class _Contract(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Overlap(_Contract):
+class Overlap(Contract):
     """Held-out photos (validation and test), and those that show a bin, or any item, which is in training too."""
 
     photos: int = Field(ge=0)
@@ -29,14 +25,14 @@ class Overlap(_Contract):
     same_item: int = Field(ge=0)
 
 
-class Leakage(_Contract):
+class Leakage(Contract):
     """Overlap of held-out photos with training, for this split and for a random split of the same photos."""
 
     split: Overlap
     random: Overlap
 
 
-class Photos(_Contract):
+class Photos(Contract):
     """Photos of the data set: `reused` from shards of earlier runs, or `written` to shards of this run.
 
     `excluded` photos are in reused shards but not in the data set: they were removed, or written again since.
@@ -47,7 +43,7 @@ class Photos(_Contract):
     excluded: int = Field(ge=0)
 
 
-class ShardSummary(_Contract):
+class ShardSummary(Contract):
     """The summary of a run.
 
     `index` is the URI of the index's folder. `rejects` maps a reason to the ids of labelled photos that are in no
@@ -58,7 +54,7 @@ class ShardSummary(_Contract):
     index: str
     dataset_sha256: str
     photos: Photos
-    rejects: dict[str, list[str]] = {}
+    rejects: dict[str, list[str]] = Field(default={})
     leakage: Leakage
     kept: int = Field(ge=0)
     assignments: str

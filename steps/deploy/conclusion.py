@@ -36,12 +36,9 @@ def conclude(aws: Clients, settings: Settings, change: EndpointChange, record: R
     verdict = _evaluate(aws, settings, endpoint, record)
     if verdict is not None and verdict.decision == "rolling-back":
         return verdict
-    due = _due(aws, settings, tried)
-    if due is not None and verdict is not None and verdict.decision == "cleaned-up":
-        raise DeployError(f"endpoint {name} is being deleted; deploy version {due.number} after that")
-    if due is not None:
-        return _recorded(record, deploy(aws, settings, DeployRequest(due)))
-    return verdict or _recorded(record, Decision("unchanged", "no version is due", name, tried))
+    is_deleting = verdict is not None and verdict.decision == "cleaned-up"
+    due = _deploy_due(aws, settings, tried, record, is_deleting=is_deleting)
+    return due or verdict or _recorded(record, Decision("unchanged", "no version is due", name, tried))
 
 
 def settle(aws: Clients, settings: Settings, record: Record) -> None:
@@ -57,12 +54,8 @@ def settle(aws: Clients, settings: Settings, record: Record) -> None:
 def _after_deletion(aws: Clients, settings: Settings, endpoint: Endpoint | None, record: Record) -> Decision:
     """Create the endpoint again for a version that waited behind a first one that never served; else leave it."""
     never = endpoints.tags_of(aws.sagemaker, _group_arn(aws, settings)).get(names.NEVER_SERVED_TAG, "")
-    due = _due(aws, settings, never) if never else None
-    if due is not None and endpoint is not None:
-        raise DeployError(f"endpoint {endpoint.name} is being deleted; deploy version {due.number} after that")
-    if due is not None:
-        return _recorded(record, deploy(aws, settings, DeployRequest(due)))
-    return _recorded(record, Decision("unchanged", "the endpoint is deleted", settings.endpoint_name))
+    due = _deploy_due(aws, settings, never, record, is_deleting=endpoint is not None) if never else None
+    return due or _recorded(record, Decision("unchanged", "the endpoint is deleted", settings.endpoint_name))
 
 
 def _evaluate(aws: Clients, settings: Settings, endpoint: Endpoint, record: Record) -> Decision | None:
@@ -79,11 +72,12 @@ def _evaluate(aws: Clients, settings: Settings, endpoint: Endpoint, record: Reco
         scaling.follow(aws.scaling, settings)
         return None
     if not _is_back(endpoint):
-        version = Version.of(f"{_package_prefix(aws, settings)}/{tried}")
-        outcome = smoke_test.run(aws, settings, version)
-        if not outcome.passed:
-            return _roll_back(aws, settings, endpoint, outcome.reason, record)
-        decision = Decision("accepted", outcome.reason, endpoint.name, tried, endpoint.config)
+        packages = _group_arn(aws, settings).replace(":model-package-group/", ":model-package/")
+        try:
+            reason = smoke_test.run(aws, settings, Version.of(f"{packages}/{tried}"))
+        except smoke_test.SmokeTestError as error:
+            return _roll_back(aws, settings, endpoint, f"smoke test: {error}", record)
+        decision = Decision("accepted", reason, endpoint.name, tried, endpoint.config)
     else:
         reason = endpoint.failure or "SageMaker has rolled the endpoint back to the previous configuration"
         decision = Decision("rolled-back", f"version {tried}: {reason}", endpoint.name, tried, endpoint.config)
@@ -128,19 +122,20 @@ def _delete(aws: Clients, settings: Settings, endpoint: Endpoint, reason: str, r
     return _recorded(record, Decision("cleaned-up", reason, endpoint.name, tried, endpoint.config))
 
 
-def _due(aws: Clients, settings: Settings, tried: str) -> Version | None:
-    """The latest approved version; None if it is the version `tried` of the last attempt."""
+def _deploy_due(aws: Clients, settings: Settings, tried: str, record: Record, *, is_deleting: bool) -> Decision | None:
+    """Deploy the latest approved version; None if it is the version `tried` of the last attempt."""
     latest = latest_approved(aws, settings.model_package_group)
-    return None if latest is None or str(latest.number) == tried else latest
+    if latest is None or str(latest.number) == tried:
+        return None
+    if is_deleting:
+        name = settings.endpoint_name
+        raise DeployError(f"endpoint {name} is being deleted; deploy version {latest.number} after that")
+    return _recorded(record, deploy(aws, settings, DeployRequest(latest)))
 
 
 def _group_arn(aws: Clients, settings: Settings) -> str:
     group = aws.sagemaker.describe_model_package_group(ModelPackageGroupName=settings.model_package_group)
     return str(group["ModelPackageGroupArn"])
-
-
-def _package_prefix(aws: Clients, settings: Settings) -> str:
-    return _group_arn(aws, settings).replace(":model-package-group/", ":model-package/")
 
 
 def _tag_verdict(aws: Clients, endpoint: Endpoint, verdict: str, reason: str) -> None:

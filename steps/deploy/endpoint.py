@@ -77,7 +77,9 @@ def _describe(sagemaker: Any, name: str) -> dict[str, Any] | None:
     try:
         answer: dict[str, Any] = sagemaker.describe_endpoint(EndpointName=name)
     except ClientError as error:
-        if _says_missing(error):
+        # SageMaker answers ValidationException 'Could not find endpoint ...' for an endpoint that does not exist.
+        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        if code == "ResourceNotFound" or (code == "ValidationException" and "could not find" in message.lower()):
             return None
         raise
     return answer
@@ -92,9 +94,3 @@ def tags_of(sagemaker: Any, arn: str) -> dict[str, str]:
 def as_tags(values: Mapping[str, str]) -> list[dict[str, str]]:
     """Tags of a request: values of at most 256 characters, with a hyphen for each character that SageMaker refuses."""
     return [{"Key": key, "Value": _NOT_FOR_TAGS.sub("-", value)[:256]} for key, value in values.items()]
-
-
-def _says_missing(error: Any) -> bool:
-    """SageMaker answers ValidationException 'Could not find endpoint ...' for an endpoint that does not exist."""
-    code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
-    return code == "ResourceNotFound" or (code == "ValidationException" and "could not find" in message.lower())

@@ -50,7 +50,11 @@ def endpoint_config(settings: Settings, version: Version) -> Request:
             content["DataCaptureConfig"] = _capture(settings)
         if settings.kms_key and not OWN_DISKS.match(settings.instance_type):
             content["KmsKeyId"] = settings.kms_key
-    name = _config_name(settings, version, content)
+    # Role and VPC belong to the model, not to the configuration; under the old name a change would not reach the
+    # endpoint.
+    described = json.dumps([content, settings.serving_role_arn, *_vpc(settings).values()], sort_keys=True)
+    suffix = f"-v{version.number}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
+    name = endpoint_config_name(settings.endpoint_name, suffix)
     content["ProductionVariants"][0]["ModelName"] = model(settings, version, name)["ModelName"]
     return {"EndpointConfigName": name, **content}
 
@@ -64,14 +68,6 @@ def _capture(settings: Settings) -> Request:
         "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
     }
     return {**capture, "KmsKeyId": settings.kms_key} if settings.kms_key else capture
-
-
-def _config_name(settings: Settings, version: Version, content: Request) -> str:
-    # These belong to the model, not to the configuration; under the old name a change would not reach the endpoint.
-    rest = [settings.serving_role_arn, *_vpc(settings).values()]
-    described = json.dumps([content, *rest], sort_keys=True)
-    suffix = f"-v{version.number}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
-    return endpoint_config_name(settings.endpoint_name, suffix)
 
 
 def deployment_config(settings: Settings, instances: int) -> Request:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from steps.contracts.names import GOLDEN_PHOTOS
@@ -24,37 +23,21 @@ EXPECTATION_TOLERANCE = 0.1
 OVERLOADED, ATTEMPTS, RETRY_SECONDS = 503, 4, 1.0
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Whether the endpoint answers as the evaluation did, and the reason to record."""
-
-    passed: bool
-    reason: str
-
-
-class _DiffersError(Exception):
+class SmokeTestError(Exception):
     """The endpoint does not answer as the evaluation did, or the comparison is impossible."""
 
 
-def run(aws: Clients, settings: Settings, version: Version) -> Outcome:
-    """Send the golden photos to the endpoint.
+def run(aws: Clients, settings: Settings, version: Version) -> str:
+    """Send the golden photos to the endpoint. Returns the reason why the version passes, or raises SmokeTestError.
 
     A version with golden photos that cannot be tested does not pass: no later test would find its faults.
     """
-    try:
-        return Outcome(True, _test(aws, settings, version))
-    except _DiffersError as error:
-        return Outcome(False, f"smoke test: {error}")
-
-
-def _test(aws: Clients, settings: Settings, version: Version) -> str:
-    """The reason why a version passes. Raises _DiffersError."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         package = aws.sagemaker.describe_model_package(ModelPackageName=version.arn)
     except ClientError as error:
-        raise _DiffersError(f"version {version.number} cannot be described: {error}") from error
+        raise SmokeTestError(f"version {version.number} cannot be described: {error}") from error
     uri = package.get("CustomerMetadataProperties", {}).get(GOLDEN_PHOTOS)
     if not uri:
         return f"version {version.number} serves; it has no golden photos to test"
@@ -65,7 +48,7 @@ def _test(aws: Clients, settings: Settings, version: Version) -> str:
         except (ClientError, BotoCoreError) as error:
             difference = str(error)
         if difference:
-            raise _DiffersError(f"photo {photo['image_id']}: {difference}")
+            raise SmokeTestError(f"photo {photo['image_id']}: {difference}")
     return f"version {version.number} counts {len(photos)} golden photos as its evaluation did"
 
 
@@ -81,12 +64,11 @@ def _answer(aws: Clients, settings: Settings, photo: dict[str, Any]) -> bytes:
                 Accept="application/json",
                 Body=base64.b64decode(photo["jpeg"]),
             )
+            return bytes(answer["Body"].read())
         except ClientError as error:
             if error.response.get("OriginalStatusCode") != OVERLOADED or attempt == ATTEMPTS:
                 raise
             time.sleep(RETRY_SECONDS)
-        else:
-            return bytes(answer["Body"].read())
     raise AssertionError("unreachable: the last attempt answers or raises")
 
 
@@ -97,9 +79,9 @@ def _photos(s3: Any, uri: str) -> list[dict[str, Any]]:
     try:
         photos: list[dict[str, Any]] = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())["photos"]
     except (ClientError, BotoCoreError, ValueError, KeyError, TypeError) as error:
-        raise _DiffersError(f"the golden photos {uri} cannot be read: {type(error).__name__}: {error}") from error
+        raise SmokeTestError(f"the golden photos {uri} cannot be read: {type(error).__name__}: {error}") from error
     if not photos:
-        raise _DiffersError(f"there are no golden photos in {uri}")
+        raise SmokeTestError(f"there are no golden photos in {uri}")
     return photos
 
 

@@ -26,6 +26,7 @@ from steps.contracts.evaluation import (
     Registration,
     Shown,
 )
+from steps.contracts.parsing import parse, read
 from steps.contracts.query_summary import Summary
 from steps.contracts.shard_summary import ShardSummary, read_summary
 from steps.contracts.statistics.tally import Confusion
@@ -55,8 +56,6 @@ def run(settings: Settings) -> None:
     Raises StepError when an input is not usable, a shard is damaged, the registry cannot be read, the champion cannot
     be evaluated, or a metric is not finite.
     """
-    if settings.batch_size < 1:
-        raise StepError(f"--batch-size is {settings.batch_size}; it must be 1 or more")
     folder = unpack(container.processing_input("model"))
     predictor = Predictor.load(folder)
     index = read_index(container.processing_input("index"))
@@ -229,10 +228,7 @@ def _read_sharding(folder: Path, index: DatasetIndex) -> ShardSummary | None:
 
 def _read_summary(folder: Path) -> Summary | None:
     """The query step's summary; None where the job has no such input."""
-    path = folder / query_summary.NAME
     if not folder.exists():
         return None
-    try:
-        return Summary.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise StepError(f"{path}: not a query summary of version {query_summary.VERSION}: {error}") from error
+    path, kind = folder / query_summary.NAME, "query summary"
+    return parse(Summary, read(path, kind), str(path), f"{kind} of version {query_summary.VERSION}")

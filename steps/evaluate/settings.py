@@ -27,7 +27,6 @@ class Settings:
     evaluation_image: Annotated[str, Field(description="URI of the image that this step runs in")]
     serving_image: Annotated[str, Field(description="URI of the image that serves the model")]
     register_again: Annotated[
-        Literal["no", "yes"],
-        Field(description="yes: register although a version has the same model, data and images"),
+        Literal["no", "yes"], Field(description="yes: register although a version has the same model, data and images")
     ]
     approval: Annotated[str, Field(description="approval status of a version that is registered")]

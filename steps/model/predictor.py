@@ -52,7 +52,8 @@ class Predictor:
                 graph = simplified(path, Path(scratch))
                 session = onnxruntime.InferenceSession(graph, options, providers=_PROVIDERS)
         except (*unusable, reasons.NotImplemented, reasons.RuntimeException) as error:
-            raise StepError(f"{path}: not a network that ONNX Runtime can load: {_first_line(error)}") from error
+            reason = str(error).partition("\n")[0]
+            raise StepError(f"{path}: not a network that ONNX Runtime can load: {reason}") from error
         _check_signature(path, session, description)
         return cls(description, session)
 
@@ -125,7 +126,3 @@ def _check_signature(path: Path, session: Any, description: ModelDescription) ->
         raise StepError(
             f"{path}: input and output per photo are {actual}, in model.json {expected}; train the model again"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -52,12 +52,6 @@ def run(settings: Settings) -> Drift:
     """
     import boto3
 
-    if settings.hours < 1:
-        raise StepError(f"--hours is {settings.hours}; it must be 1 or more")
-    if not 0 < settings.level < 1:
-        raise StepError(f"--level is {settings.level}; it must be between 0 and 1")
-    if settings.cooldown_days < 0:
-        raise StepError(f"--cooldown-days is {settings.cooldown_days}; it must be 0 or more")
     sagemaker, cloudwatch = boto3.client("sagemaker"), boto3.client("cloudwatch")
     served = serving.find(sagemaker, settings.endpoint, settings.baseline)
     baseline = _fetch_baseline(served.baseline)

@@ -27,7 +27,7 @@ def main() -> None:
 
     from steps.query.run import run
 
-    run(**vars(settings))
+    run(settings)
 
 
 if __name__ == "__main__":

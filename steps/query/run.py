@@ -23,6 +23,7 @@ from steps.query.execution import Athena, QueryFailedError, service_errors
 from steps.query.inventory import IMAGES, METADATA, Inventory, list_inventory
 from steps.query.metadata import Metadata, parse
 from steps.query.objects import upload
+from steps.query.settings import Settings
 from steps.query.statements import Tables
 from steps.runtime import container
 
@@ -72,27 +73,18 @@ class Source:
         return statements.bucket_count(self.inventory.metadata)
 
 
-def run(
-    *,
-    image_location: str,
-    maximum_quantity: int,
-    data_version: str,
-    database: str,
-    workgroup: str,
-    timeout_minutes: float,
-) -> Summary:
-    """Consolidate the metadata below `image_location`, and write the labels and `query.json`.
+def run(settings: Settings) -> Summary:
+    """Consolidate the metadata below the image location, and write the labels and `query.json`.
 
-    Raises StepError for an error of S3, for a query that fails or takes longer than `timeout_minutes`, and if no photo
-    has a label.
+    Raises StepError for an error of S3, for a query that fails or takes longer than the time limit, and if no photo has
+    a label.
     """
-    if maximum_quantity < 1:
-        raise StepError(f"--maximum-quantity is {maximum_quantity}; it must be 1 or more")
-    raw = S3Uri.parse(image_location)
-    tables = statements.tables_of(statements.database_name(database), job_suffix())
+    raw = S3Uri.parse(settings.image_location)
+    tables = statements.tables_of(statements.database_name(settings.database), job_suffix())
     outputs = Outputs.declared()
     results = outputs.summary.join("athena")
-    athena = Athena(database, statements.workgroup_name(workgroup), results, timeout_minutes * 60)
+    workgroup = statements.workgroup_name(settings.workgroup)
+    athena = Athena(settings.database, workgroup, results, settings.timeout_minutes * 60)
 
     with tempfile.TemporaryDirectory() as scratch:
         inventory = list_inventory(raw, Path(scratch))
@@ -105,7 +97,7 @@ def run(
         try:
             source = Source(raw, inventory)
             reader, reason = consolidate(athena, tables, source, outputs.metadata)
-            findings = query(athena, tables, source, outputs, maximum_quantity)
+            findings = query(athena, tables, source, outputs, settings.maximum_quantity)
             folder = Path(scratch, "labels")
             folder.mkdir()
             published = labels.publish(outputs.staged, outputs.labels, raw, folder)
@@ -116,9 +108,9 @@ def run(
     clear(outputs.staged, raw)
     summary = Summary(
         labels_location=str(published),
-        image_location=image_location,
-        data_version=data_version,
-        maximum_quantity=maximum_quantity,
+        image_location=settings.image_location,
+        data_version=settings.data_version,
+        maximum_quantity=settings.maximum_quantity,
         reader=reader,
         reader_reason=reason,
         metadata_files=inventory.metadata,

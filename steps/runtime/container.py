@@ -31,8 +31,13 @@ class Instance:
 
 def job_name() -> str | None:
     """This processing job's name, the same in a retry of its process; None outside a job."""
+    config = _job_config()
+    return str(config["ProcessingJobName"]) if config else None
+
+
+def _job_config() -> dict[str, Any]:
     path = base() / "config" / "processingjobconfig.json"
-    return str(_read(path)["ProcessingJobName"]) if path.exists() else None
+    return _read(path) if path.exists() else {}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -42,14 +47,19 @@ def _read(path: Path) -> dict[str, Any]:
     return value
 
 
+def resource_config() -> dict[str, Any]:
+    """`resourceconfig.json` of a processing or training job; empty without that file."""
+    paths = (base() / "config" / "resourceconfig.json", base() / "input" / "config" / "resourceconfig.json")
+    return next((_read(path) for path in paths if path.exists()), {})
+
+
 def instance() -> Instance:
     """This instance, from `resourceconfig.json`; without that file, a single instance."""
-    for path in (base() / "config" / "resourceconfig.json", base() / "input" / "config" / "resourceconfig.json"):
-        if path.exists():
-            config = _read(path)
-            hosts = sorted(config["hosts"], key=_host_number)
-            return Instance(hosts.index(config["current_host"]), len(hosts), config["current_host"])
-    return Instance(0, 1, "algo-1")
+    config = resource_config()
+    if not config:
+        return Instance(0, 1, "algo-1")
+    hosts = sorted(config["hosts"], key=_host_number)
+    return Instance(hosts.index(config["current_host"]), len(hosts), config["current_host"])
 
 
 def _host_number(host: str) -> tuple[int, str]:
@@ -64,8 +74,7 @@ def processing_input(name: str) -> Path:
 
 def processing_input_uri(name: str) -> str:
     """S3 URI of the processing input `name`; empty outside a job."""
-    path = base() / "config" / "processingjobconfig.json"
-    inputs = _read(path).get("ProcessingInputs", []) if path.exists() else []
+    inputs = _job_config().get("ProcessingInputs", [])
     return next((str(item["S3Input"]["S3Uri"]) for item in inputs if item["InputName"] == name), "")
 
 

@@ -82,6 +82,27 @@ def s3_errors(uri: S3Uri, action: Literal["reading", "writing"]) -> Iterator[Non
         raise StepError(f"{uri}: {action} it failed, with all retries: {reason}") from error
 
 
+def read_object(uri: S3Uri) -> bytes:
+    """The content of an object. Raises StepError when S3 fails."""
+    import obstore
+
+    with s3_errors(uri, "reading"):
+        return bytes(obstore.get(open_store(uri.bucket), uri.key).bytes())
+
+
+def write_object(uri: S3Uri, content: bytes, *, replace: bool = True) -> bool:
+    """Write an object. Returns False, without `replace`, if it exists already. Raises StepError when S3 fails."""
+    import obstore
+    from obstore.exceptions import AlreadyExistsError
+
+    try:
+        with s3_errors(uri, "writing"):
+            obstore.put(open_store(uri.bucket), uri.key, content, mode="overwrite" if replace else "create")
+    except AlreadyExistsError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """An object as S3 lists it: size in bytes, and the time of its last change."""

@@ -109,14 +109,15 @@ class Batcher:
 
     def _hand_out(self, answers: Sequence[Answer], results: Sequence[Probabilities | Exception]) -> None:
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_resolve, answers, results)
+            self._loop.call_soon_threadsafe(resolve, answers, results)
 
 
-def _resolve(answers: Sequence[Answer], results: Sequence[Any]) -> None:
+def resolve(answers: Sequence[asyncio.Future[Any]], results: Sequence[Any]) -> None:
+    """Set the result or the exception of each future."""
     for answer, result in zip(answers, results, strict=True):
         if answer.done():  # its request was cancelled
             continue
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
             answer.set_exception(result)
         else:
             answer.set_result(result)

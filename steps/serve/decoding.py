@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from steps.serve.batching import resolve
+
 # An accepted photo takes at most a second or two to decode.
 STUCK_SECONDS = 60.0
 
@@ -57,18 +59,9 @@ class Decoders:
                 continue
             self._busy_since[own] = time.monotonic()
             try:
-                outcome: tuple[Any, BaseException | None] = function(*arguments), None
+                outcome = function(*arguments)
             except BaseException as error:
-                outcome = None, error
+                outcome = error
             del self._busy_since[own]
             if not self._loop.is_closed():
-                self._loop.call_soon_threadsafe(_resolve, result, *outcome)
-
-
-def _resolve(result: asyncio.Future[Any], value: Any, error: BaseException | None) -> None:
-    if result.done():  # its request was cancelled
-        return
-    if error is None:
-        result.set_result(value)
-    else:
-        result.set_exception(error)
+                self._loop.call_soon_threadsafe(resolve, [result], [outcome])

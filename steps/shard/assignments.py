@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime.s3 import list_objects, open_store, s3_errors
+from steps.runtime.s3 import list_objects, read_object, write_object
 from steps.shard.plan import ASSIGNMENTS
 from steps.shard.settings import Settings
 
@@ -37,35 +37,24 @@ class Lineage:
 
     def read(self) -> tuple[pa.Table, int]:
         """The assignments so far, and the number of their objects. Raises StepError for a damaged object."""
-        import obstore
-
-        store = open_store(self.folder.bucket)
         tables = [ASSIGNMENTS.empty_table()]
         for number, (key, _) in enumerate(list_objects(S3Uri(self.folder.bucket, f"{self.folder.key}/")), start=1):
             uri = S3Uri(self.folder.bucket, key)
             if uri != self._place(number):
                 raise StepError(f"{uri}: assignments are numbered without a gap; restore {self._place(number)}")
             try:
-                tables.append(pq.read_table(pa.BufferReader(bytes(obstore.get(store, key).bytes()))).cast(ASSIGNMENTS))
+                tables.append(pq.read_table(pa.BufferReader(read_object(uri))).cast(ASSIGNMENTS))
             except (pa.ArrowException, ValueError) as error:
                 raise StepError(f"{uri}: not split assignments: {error}; restore an earlier version of it") from error
         return pa.concat_tables(tables), len(tables) - 1
 
     def append(self, assigned: pa.Table, objects: int) -> bool:
         """Write `assigned` after the `objects` that were read; False where another job wrote other assignments."""
-        import obstore
-        from obstore.exceptions import AlreadyExistsError
-
         buffer = io.BytesIO()
         pq.write_table(assigned, buffer, compression="snappy")
-        uri, store = self._place(objects + 1), open_store(self.folder.bucket)
-        try:
-            with s3_errors(uri, "writing"):
-                obstore.put(store, uri.key, buffer.getvalue(), mode="create")
-        except AlreadyExistsError:
-            # Another instance of this job writes the same.
-            return bytes(obstore.get(store, uri.key).bytes()) == buffer.getvalue()
-        return True
+        uri, content = self._place(objects + 1), buffer.getvalue()
+        # Another instance of this job writes the same.
+        return write_object(uri, content, replace=False) or read_object(uri) == content
 
     def _place(self, number: int) -> S3Uri:
         return self.folder.join(f"{number:06d}.parquet")

@@ -16,7 +16,6 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +30,7 @@ from steps.runtime.s3 import StoredObject, open_store, stored_objects
 from steps.shard.groups import Integers
 from steps.shard.ledger import Record, read_records, record_of
 from steps.shard.plan import Plan
-
-if TYPE_CHECKING:
-    from obstore.store import S3Store
+from steps.shard.rejects import by_reason
 
 # Digits of a generation's number.
 _NUMBER = 6
@@ -145,28 +142,23 @@ def select(plan: Plan, shards: Sequence[StoredShard], maximum_removed: float) ->
     """
     selection = _select(plan, shards, maximum_removed)
     if selection.overlapping and len(selection.missing):
-        other = _select(plan, _youngest_first(shards), maximum_removed)
+        generations = [list(group) for _, group in itertools.groupby(shards, key=lambda shard: shard.generation)]
+        youngest_first = [shard for group in reversed(generations) for shard in group]
+        other = _select(plan, youngest_first, maximum_removed)
         if len(other.missing) < len(selection.missing):
             return other
     return selection
 
 
-def _youngest_first(shards: Sequence[StoredShard]) -> list[StoredShard]:
-    generations = [list(group) for _, group in itertools.groupby(shards, key=lambda shard: shard.generation)]
-    return [shard for group in reversed(generations) for shard in group]
-
-
 def _select(plan: Plan, shards: Sequence[StoredShard], maximum_removed: float) -> Selection:
     """Use `shards`, the first in the list with precedence."""
-    rejected = np.zeros(len(plan.labels), bool)
     reasons: dict[int, str] = {}
     claimed = np.zeros(len(plan.labels), bool)
     quantities = plan.labels["quantity"].to_numpy()
     ids = plan.labels["image_id"]
     kept, overlapping = [], False
     for matched in _match_shards(plan, shards):
-        for row, reason in matched.refused:
-            reasons[row] = reason
+        reasons.update(matched.refused)
         used_before = claimed[np.maximum(matched.rows, 0)]
         live = (matched.rows >= 0) & ~used_before
         overlapping |= bool(np.any(used_before & (matched.rows >= 0)))
@@ -185,13 +177,11 @@ def _select(plan: Plan, shards: Sequence[StoredShard], maximum_removed: float) -
             excluded=sorted(matched.held["image_id"].filter(pa.array(~live)).to_pylist()),
         )
         kept.append(ReusedShard(matched.split, shard, dict(zip(*(side.tolist() for side in counts), strict=True))))
-    rejects: dict[str, list[str]] = {}
-    for row in sorted(reasons):
-        if not claimed[row]:
-            rejected[row] = True
-            rejects.setdefault(reasons[row], []).append(ids[row].as_py())
-    order = plan.order
-    return Selection(kept, rejects, order[~claimed[order] & ~rejected[order]], overlapping)
+    rejected = {row: reason for row, reason in sorted(reasons.items()) if not claimed[row]}
+    settled = claimed.copy()
+    settled[list(rejected)] = True
+    rejects = by_reason((ids[row].as_py(), reason) for row, reason in rejected.items())
+    return Selection(kept, rejects, plan.order[~settled[plan.order]], overlapping)
 
 
 @dataclass(frozen=True)
@@ -213,7 +203,8 @@ def _match_shards(plan: Plan, shards: Sequence[StoredShard]) -> Iterator[_Match]
     enough = max(_PHOTOS, len(plan.labels) // 4)
     waiting: list[Record] = []
     for begin in range(0, len(shards), _RECORDS):
-        waiting += _read(store, shards[begin : begin + _RECORDS])
+        places = [(shard.uri, shard.size) for shard in shards[begin : begin + _RECORDS]]
+        waiting += asyncio.run(read_records(store, places))
         if sum(len(record.photos) for record in waiting) >= enough:
             yield from _match_all(plan, waiting)
             waiting = []
@@ -228,10 +219,6 @@ def _match_all(plan: Plan, records: Sequence[Record]) -> Iterator[_Match]:
     for record in records:
         start, end = end, end + len(record.photos)
         yield _match(plan, record, rows[start:end])
-
-
-def _read(store: S3Store, shards: Sequence[StoredShard]) -> list[Record]:
-    return asyncio.run(read_records(store, ((shard.uri, shard.size) for shard in shards)))
 
 
 def _rows(plan: Plan, photos: pa.Table) -> Integers:

@@ -8,39 +8,29 @@ since S3 lists what was written before (https://aws.amazon.com/s3/consistency/);
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from pydantic import BaseModel, ConfigDict
 
 from steps.contracts.dataset import Shard, SplitName
-from steps.contracts.parsing import parse
+from steps.contracts.parsing import Contract, parse
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.container import Instance
-from steps.runtime.s3 import list_objects, open_store, s3_errors
-
-if TYPE_CHECKING:
-    from obstore.store import S3Store
+from steps.runtime.s3 import list_objects, read_object, write_object
 
 
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Agreement(_Message):
+class Agreement(Contract):
     """The shards (keys) that the job uses again, and the generation that it writes."""
 
     shards: list[str]
     generation: str
 
 
-class NewShard(_Message):
+class NewShard(Contract):
     """A shard that this job wrote."""
 
     shard: Shard
     class_counts: dict[int, int]
 
 
-class Part(_Message):
+class Part(Contract):
     """The work of one instance: its shards, refused photos by reason, and photos with a split from an earlier run."""
 
     instance: int
@@ -58,48 +48,19 @@ class Gathering:
 
     def agree(self, proposal: Agreement) -> Agreement:
         """The proposal of the first instance, which may be this one. Raises StepError when S3 fails."""
-        import obstore
-        from obstore.exceptions import AlreadyExistsError
-
-        place, store = self.folder.join("agreement.json"), self._store()
-        try:
-            with s3_errors(place, "writing"):
-                obstore.put(store, place.key, proposal.model_dump_json().encode(), mode="create")
-        except AlreadyExistsError:
-            return parse(Agreement, _get(store, place), str(place), "proposal of an instance")
-        return proposal
+        place = self.folder.join("agreement.json")
+        if write_object(place, proposal.model_dump_json().encode(), replace=False):
+            return proposal
+        return parse(Agreement, read_object(place), str(place), "proposal of an instance")
 
     def deliver(self, part: Part) -> list[Part] | None:
         """Store this instance's part. Returns the parts of all instances if all exist, else None."""
-        import obstore
-
-        store = self._store()
-        place = self._place(part.instance)
-        with s3_errors(place, "writing"):
-            obstore.put(store, place.key, part.model_dump_json().encode())
+        write_object(self._place(part.instance), part.model_dump_json().encode())
         places = [self._place(number) for number in range(self.instance.count)]
         stored = {key for key, _ in list_objects(self.folder.join("part-"))}
         if not {place.key for place in places} <= stored:
             return None
-        return [parse(Part, _get(store, place), str(place), "part of an index") for place in places]
+        return [parse(Part, read_object(place), str(place), "part of an index") for place in places]
 
     def _place(self, instance: int) -> S3Uri:
         return self.folder.join(f"part-{instance:03d}.json")
-
-    def _store(self) -> S3Store:
-        return open_store(self.folder.bucket)
-
-
-def put(uri: S3Uri, content: bytes) -> None:
-    """Write an object. Raises StepError when S3 fails."""
-    import obstore
-
-    with s3_errors(uri, "writing"):
-        obstore.put(open_store(uri.bucket), uri.key, content)
-
-
-def _get(store: S3Store, uri: S3Uri) -> bytes:
-    import obstore
-
-    with s3_errors(uri, "reading"):
-        return bytes(obstore.get(store, uri.key).bytes())

@@ -73,10 +73,8 @@ def item_sets(asins: pa.ChunkedArray) -> ItemSets:
     code = np.asarray(coded.indices.fill_null(-1), dtype=np.int64)
     photo, code = photo[code >= 0], code[code >= 0]
     photo, item = _sorted_pairs(photo, _rarity(photo, code, coded.dictionary)[code])
-    sizes = np.bincount(photo, minlength=photos)
-    offsets = np.concatenate([[0], np.cumsum(sizes)])
-    every = ItemSets(np.arange(photos), offsets, item)
-    return _distinct(every)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(photo, minlength=photos))])
+    return _distinct(ItemSets(np.arange(photos), offsets, item))
 
 
 def _rarity(photo: Integers, code: Integers, names: pa.Array) -> Integers:

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from steps.contracts.dataset import Shard, SplitName
 from steps.contracts.errors import StepError
 from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
+from steps.contracts.parsing import Contract
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.s3 import list_objects, s3_errors
+from steps.shard.rejects import by_reason
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -39,10 +41,8 @@ PHOTOS = pa.schema(
 _HEADER = b"shard"
 
 
-class _Header(BaseModel):
+class _Header(Contract):
     """The record's data about the whole shard, in the metadata of its Parquet file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     bytes: int = Field(gt=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
@@ -76,11 +76,8 @@ class Record:
     @property
     def rejects(self) -> dict[str, list[str]]:
         """The refused photos by reason."""
-        by_reason: dict[str, list[str]] = {}
         refused = self.photos.filter(pc.is_valid(self.photos["reason"]))
-        for image_id, reason in zip(refused["image_id"].to_pylist(), refused["reason"].to_pylist(), strict=True):
-            by_reason.setdefault(reason, []).append(image_id)
-        return by_reason
+        return by_reason(zip(refused["image_id"].to_pylist(), refused["reason"].to_pylist(), strict=True))
 
     def content(self) -> bytes:
         """The record as it is stored; equal records result in equal bytes."""

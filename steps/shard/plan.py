@@ -24,6 +24,7 @@ from steps.contracts.shard_summary import Leakage
 from steps.runtime.container import Instance
 from steps.shard.groups import Integers, alike_pairs, item_sets
 from steps.shard.leakage import measure
+from steps.shard.rejects import by_reason
 from steps.shard.settings import Settings
 from steps.shard.splits import NEW, SET_ASIDE, Grouped, QuantityCounts, assign, join_earlier, shuffle_key
 
@@ -71,8 +72,8 @@ class Share:
         for begin in range(start, len(rows), _ROWS):
             chunk = self.labels.take(rows[begin : begin + _ROWS])
             columns = (chunk[name].to_pylist() for name in self.labels.column_names)
-            for image_id, key, quantity, etag, size in zip(*columns, strict=True):
-                yield Photo(split, image_id, key, quantity, etag, size)
+            for values in zip(*columns, strict=True):
+                yield Photo(split, *values)
 
 
 @dataclass(frozen=True)
@@ -98,17 +99,13 @@ class Plan:
         """
         mine = rows[instance.index :: instance.count]
         return Share(
-            labels=self.labels,
-            rows={split: mine[self.splits[mine] == place] for place, split in enumerate(SPLITS)},
+            labels=self.labels, rows={split: mine[self.splits[mine] == place] for place, split in enumerate(SPLITS)}
         )
 
     def refusals(self) -> dict[str, list[str]]:
         """The ids of the photos that are left out before they are read, by reason."""
         ids = self.labels["image_id"]
-        by_reason: dict[str, list[str]] = {}
-        for row, reason in self.refused:
-            by_reason.setdefault(reason, []).append(ids[row].as_py())
-        return by_reason
+        return by_reason((ids[row].as_py(), reason) for row, reason in self.refused)
 
 
 def make_plan(labels: pa.Table, settings: Settings, earlier: pa.Table | None = None) -> Plan:
@@ -148,7 +145,7 @@ def make_plan(labels: pa.Table, settings: Settings, earlier: pa.Table | None = N
         order=used[np.lexsort((keys[used], splits[used]))],
         splits=splits,
         refused=sorted(reasons.items()),
-        assigned=_assignments(ids, splits, decided),
+        assigned=pa.table([ids.take(decided), pa.array(SPLITS, pa.string()).take(splits[decided])], ASSIGNMENTS),
         leakage=leakage,
     )
 
@@ -238,10 +235,6 @@ def _assign(
     splits = splits.copy()
     splits[new] = assign(Grouped(names, member, quantities[new]), counts, settings.fractions, settings.seed)
     return splits
-
-
-def _assignments(ids: pa.ChunkedArray, splits: Integers, rows: Integers) -> pa.Table:
-    return pa.table([ids.take(rows), pa.array(SPLITS, pa.string()).take(splits[rows])], schema=ASSIGNMENTS)
 
 
 def _fractions(settings: Settings, splits: Integers) -> dict[SplitName, float]:

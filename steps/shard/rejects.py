@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from steps.contracts.errors import StepError
 
@@ -11,6 +11,14 @@ log = logging.getLogger(__name__)
 
 # Ids per reason in the error message; the summary contains all.
 EXAMPLES = 3
+
+
+def by_reason(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The image ids of (id, reason) by their reasons."""
+    ids: dict[str, list[str]] = {}
+    for image_id, reason in pairs:
+        ids.setdefault(reason, []).append(image_id)
+    return ids
 
 
 class Rejects:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +21,11 @@ from steps.contracts.names import COMPLETE_MARKER
 from steps.contracts.s3_uri import S3Uri
 from steps.contracts.shard_summary import Leakage, Photos, ShardSummary
 from steps.runtime import container
-from steps.runtime.s3 import open_store
+from steps.runtime.s3 import open_store, write_object
 from steps.shard import catalog
 from steps.shard.assignments import Lineage
 from steps.shard.catalog import Catalog, Selection, StoredShard
-from steps.shard.gathering import Agreement, Gathering, NewShard, Part, put
+from steps.shard.gathering import Agreement, Gathering, NewShard, Part
 from steps.shard.ledger import Ledger
 from steps.shard.photos import open_source
 from steps.shard.plan import Plan, Share, dataset_key, describe, generation_key, make_plan
@@ -55,11 +56,6 @@ class Outputs:
         """The outputs of the processing job's configuration."""
         names = ("shards", "assignments", "indexes", "summary")
         return cls(*(S3Uri.parse(container.processing_output_uri(name)) for name in names))
-
-    def meeting_place(self, job: str) -> S3Uri:
-        """Where the instances of `job` agree: next to the summary, so that readers of the summary do not load it."""
-        run = S3Uri(self.summary.bucket, self.summary.key.rpartition("/")[0])
-        return run.join("jobs", job)
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,9 @@ def run(settings: Settings) -> None:
         outputs = Outputs.declared()
         plan, assignments = _plan(labels, settings, outputs)
         del labels  # mostly items, which the plan no longer needs
-        gathering = Gathering(outputs.meeting_place(container.job_name() or "job"), instance)
+        # Next to the summary, so that readers of the summary do not load it.
+        run_folder = S3Uri(outputs.summary.bucket, outputs.summary.key.rpartition("/")[0])
+        gathering = Gathering(run_folder.join("jobs", container.job_name() or "job"), instance)
         listed = Catalog.of(outputs.shards.join(dataset_key(settings)))
         layout = _lay_out(plan, settings, listed, gathering, assignments)
     share = plan.share(layout.selection.missing, instance)
@@ -228,11 +226,11 @@ def _finish(settings: Settings, layout: Layout, parts: list[Part], outputs: Outp
     index = _index(layout, parts)
     dataset.check(index)
     if any(part.shards[name] for part in parts for name in SPLITS):
-        put(layout.generation.join(COMPLETE_MARKER), b"{}\n")
+        write_object(layout.generation.join(COMPLETE_MARKER), b"{}\n")
     place = outputs.indexes.join(index.key)
     # Also if it exists: its date is that of the last job with this index, which `dataset prune` uses.
-    put(place.join(dataset.NAME), index.model_dump_json().encode())
-    written = sum(new.shard.samples for part in parts for new in _new_shards(part))
+    write_object(place.join(dataset.NAME), index.model_dump_json().encode())
+    written = sum(new.shard.samples for part in parts for shards in part.shards.values() for new in shards)
     summary = ShardSummary(
         index=str(place),
         dataset_sha256=index.sha256,
@@ -249,19 +247,14 @@ def _finish(settings: Settings, layout: Layout, parts: list[Part], outputs: Outp
     log.info("data set %s: %d photos, %d of them in new shards", place, layout.selection.reused + written, written)
 
 
-def _new_shards(part: Part) -> list[NewShard]:
-    return [new for shards in part.shards.values() for new in shards]
-
-
 def _index(layout: Layout, parts: list[Part]) -> DatasetIndex:
     splits = {}
     for name in SPLITS:
         pieces = [(kept.shard, kept.class_counts) for kept in layout.selection.kept if kept.split == name]
         pieces += [(new.shard, new.class_counts) for part in parts for new in part.shards[name]]
-        counts: dict[int, int] = {}
+        counts = Counter[int]()
         for _, classes in pieces:
-            for quantity, photos in classes.items():
-                counts[quantity] = counts.get(quantity, 0) + photos
+            counts.update(classes)
         # By URI, so that the same shards result in the same index, whichever run wrote them.
         shards = sorted((shard for shard, _ in pieces), key=lambda shard: shard.uri)
         splits[name] = Split(shards=shards, class_counts=dict(sorted(counts.items())))

@@ -10,7 +10,7 @@ import pyarrow.parquet
 from steps.contracts.dataset import SPLITS
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime.s3 import list_objects, open_store
+from steps.runtime.s3 import list_objects, read_object
 
 _COLUMNS = ("image_id", "split")
 
@@ -21,18 +21,15 @@ def read_split_file(location: S3Uri) -> pa.Table:
     Raises StepError if there is no such object, a column is missing, a split has another name than train, validation or
     test, or an id has two splits.
     """
-    import obstore
-
     keys = [key for key, size in list_objects(location) if size and key.endswith((".parquet", ".csv"))]
     if location.key in keys:
         keys = [location.key]  # not other objects whose names begin with it
     if not keys:
         raise StepError(f"{location}: no .parquet or .csv object with the split")
-    store = open_store(location.bucket)
     tables = []
     for key in keys:
         uri = S3Uri(location.bucket, key)
-        table = _parse(bytes(obstore.get(store, key).bytes()), uri)
+        table = _parse(read_object(uri), uri)
         wrong = table.filter(pc.invert(pc.is_in(table["split"], value_set=pa.array(SPLITS))))
         if len(wrong):
             image_id, split = (wrong[name][0].as_py() for name in _COLUMNS)

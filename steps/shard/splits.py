@@ -7,7 +7,8 @@ the seed and a name. A photo of an earlier run keeps its split.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -110,17 +111,12 @@ def _profiles(groups: int, group: Integers, quantities: Integers) -> list[Profil
     """Each group's profile."""
     width = int(quantities.max(initial=0)) + 1
     keys, numbers = np.unique(group * width + quantities, return_counts=True)
-    pieces: dict[int, list[tuple[int, int]]] = defaultdict(list)
     unique: dict[Profile, Profile] = {}
     profiles: list[Profile] = [()] * groups
-    for key, number in zip(keys.tolist(), numbers.tolist(), strict=True):
-        pieces[key // width].append((key % width, number))
-        if len(pieces) > 1:  # keys are sorted: the previous group is complete
-            member = next(iter(pieces))
-            profile = tuple(pieces.pop(member))
-            profiles[member] = unique.setdefault(profile, profile)
-    for member, rest in pieces.items():
-        profiles[member] = tuple(rest)
+    pairs = zip(keys.tolist(), numbers.tolist(), strict=True)
+    for member, pieces in itertools.groupby(pairs, key=lambda pair: pair[0] // width):
+        profile = tuple((key % width, number) for key, number in pieces)
+        profiles[member] = unique.setdefault(profile, profile)
     return profiles
 
 

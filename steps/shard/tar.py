@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tarfile
 
 # Two empty blocks end an archive.
@@ -16,17 +17,9 @@ _LARGEST = 8**11 - 1
 
 def sample_bytes(image_id: str, jpeg: bytes, quantity: int) -> bytes:
     """One sample as WebDataset groups it: `{image_id}.jpg` and, next to it, `{image_id}.cls` (decimal text)."""
-    label = str(quantity).encode()
-    return b"".join(
-        (
-            _header(f"{image_id}.jpg", len(jpeg)),
-            jpeg,
-            bytes(-len(jpeg) % tarfile.BLOCKSIZE),
-            _header(f"{image_id}.cls", len(label)),
-            label,
-            bytes(-len(label) % tarfile.BLOCKSIZE),
-        )
-    )
+    members = {f"{image_id}.jpg": jpeg, f"{image_id}.cls": str(quantity).encode()}
+    pieces = ((_header(name, len(data)), data, bytes(-len(data) % tarfile.BLOCKSIZE)) for name, data in members.items())
+    return b"".join(itertools.chain.from_iterable(pieces))
 
 
 def _header(name: str, size: int) -> bytes:

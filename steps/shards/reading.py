@@ -277,7 +277,9 @@ def _samples(stream: SupportsRead[bytes], uri: str) -> Iterator[Sample]:
             raise _damaged(uri, f"member {member!r} does not continue sample {image_id!r}")
         image_id, parts[kind] = name, content
         if len(parts) == len(_MEMBERS):
-            yield Sample(image_id, parts["jpg"], _quantity(parts["cls"], image_id, uri))
+            if not parts["cls"].isdigit():
+                raise _damaged(uri, f"the count of sample {image_id!r} is {parts['cls'][:20]!r}")
+            yield Sample(image_id, parts["jpg"], int(parts["cls"]))
             parts = {}
     if parts:
         raise _damaged(uri, f"sample {image_id!r} has no {', '.join(_MEMBERS - set(parts))}")
@@ -312,12 +314,6 @@ def _parse_header(header: bytes, uri: str) -> tuple[str, int]:
     if header[156:157] not in _PLAIN_FILE or not 0 <= size <= MAX_BYTES:
         raise _damaged(uri, f"member {name!r} is not a photo or a count")
     return name, size
-
-
-def _quantity(text: bytes, image_id: str, uri: str) -> int:
-    if not text.isdigit():
-        raise _damaged(uri, f"the count of sample {image_id!r} is {text[:20]!r}")
-    return int(text)
 
 
 def _damaged(uri: str, what: str) -> StepError:

@@ -62,11 +62,6 @@ class RankPlan:
         """Batches of this rank."""
         return sum(len(worker.batches) for worker in self.workers)
 
-    @property
-    def samples(self) -> int:
-        """Samples of this rank."""
-        return sum(sum(worker.batches) for worker in self.workers)
-
 
 @dataclass(frozen=True)
 class Share:

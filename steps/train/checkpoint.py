@@ -66,7 +66,7 @@ def encode(progress: Progress, fingerprint: Mapping[str, str], state: State) -> 
             "gradient_norms": tuple(progress.gradient_norms),
             "history": progress.history.model_dump_json(),
         },
-        "state": {name: getattr(state, name) for name in State.__dataclass_fields__},
+        "state": vars(state),
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)

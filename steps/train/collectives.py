@@ -85,7 +85,9 @@ class Group:
         # The maximum of (size - rank) belongs to the lowest failed rank; 0 means that none failed.
         maximum = int(self.maximum([0 if error is None else size - self.world.rank])[0])
         if maximum:
-            self._raise_of(size - maximum, error)
+            rank, own = size - maximum, self.world.rank
+            message = self.broadcast(str(error).encode() if own == rank else None, rank).decode()
+            raise StepError(message) from (error if own == rank else None)
 
     def on_rank_0(self, action: Callable[[], T]) -> T | None:
         """The result of `action` on rank 0, None on the others. Every rank raises its errors as StepError."""
@@ -100,10 +102,6 @@ class Group:
                 error = StepError(f"{type(failure).__name__}: {failure}")
         self.fail_together(error)
         return result
-
-    def _raise_of(self, rank: int, error: StepError | None) -> None:
-        message = self.broadcast(str(error).encode() if self.world.rank == rank else None, rank).decode()
-        raise StepError(message) from (error if self.world.rank == rank else None)
 
 
 @contextmanager

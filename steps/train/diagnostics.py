@@ -51,42 +51,36 @@ def guessing_loss(counts: Sequence[int], weights: Sequence[float], label_smoothi
     return -sum(target * math.log(target / total) for target in targets if target > 0)
 
 
-@dataclass(frozen=True)
-class LossWatch:
-    """Checks whether the training loss decreases. `guessing` is the loss of guessing, None if unknown."""
+def loss_warning(losses: Sequence[float], guessing: float | None = None) -> str | None:
+    """A warning with a remedy if the training loss of the epochs so far does not decrease; None without a problem.
 
-    guessing: float | None = None
+    `guessing` is the loss of guessing, None if unknown. A warning appears once, at the epoch that causes it. It depends
+    only on the losses, so that a resumed training has the same warnings as an uninterrupted one.
+    """
+    kind, text = _loss_problem(losses, guessing)
+    return text if kind and kind != _loss_problem(losses[:-1], guessing)[0] else None
 
-    def look(self, losses: Sequence[float]) -> str | None:
-        """A warning with a remedy, from the training loss of every epoch so far; None without a problem.
 
-        A warning appears once, at the epoch that causes it. It depends only on the losses, so that a resumed training
-        has the same warnings as an uninterrupted one.
-        """
-        kind, text = self._problem(losses)
-        return text if kind and kind != self._problem(losses[:-1])[0] else None
-
-    def _problem(self, losses: Sequence[float]) -> tuple[str, str]:
-        if len(losses) < LOSS_EPOCHS:
-            return "", ""
-        first, last, epoch = losses[0], losses[-1], len(losses)
-        if last > first * (1 + LOSS_MARGIN):
-            return "risen", (
-                f"the training loss rose from {first:.4f} in epoch 1 to {last:.4f} in epoch {epoch}; "
-                "try a learning rate ten times smaller, or a longer warm-up"
-            )
-        if self.guessing is not None and last > self.guessing * (1 - LOSS_MARGIN):
-            return "guessing", (
-                f"the training loss of epoch {epoch}, {last:.4f}, is that of guessing ({self.guessing:.4f}); try a "
-                "learning rate ten times larger or smaller, less weight decay, and check that the labels match the "
-                "photos"
-            )
-        if last > first * (1 - LOSS_MARGIN):
-            return "flat", (
-                f"the training loss has not fallen since epoch 1 ({first:.4f}, now {last:.4f}); try a learning rate "
-                "three times larger, a larger network, or less augmentation and label smoothing"
-            )
+def _loss_problem(losses: Sequence[float], guessing: float | None) -> tuple[str, str]:
+    if len(losses) < LOSS_EPOCHS:
         return "", ""
+    first, last, epoch = losses[0], losses[-1], len(losses)
+    if last > first * (1 + LOSS_MARGIN):
+        return "risen", (
+            f"the training loss rose from {first:.4f} in epoch 1 to {last:.4f} in epoch {epoch}; "
+            "try a learning rate ten times smaller, or a longer warm-up"
+        )
+    if guessing is not None and last > guessing * (1 - LOSS_MARGIN):
+        return "guessing", (
+            f"the training loss of epoch {epoch}, {last:.4f}, is that of guessing ({guessing:.4f}); try a learning "
+            "rate ten times larger or smaller, less weight decay, and check that the labels match the photos"
+        )
+    if last > first * (1 - LOSS_MARGIN):
+        return "flat", (
+            f"the training loss has not fallen since epoch 1 ({first:.4f}, now {last:.4f}); try a learning rate "
+            "three times larger, a larger network, or less augmentation and label smoothing"
+        )
+    return "", ""
 
 
 def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
@@ -99,33 +93,6 @@ def gradient_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
         return torch.zeros(())
     norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
     return norm
-
-
-class GradientNorms:
-    """Mean and maximum of the gradient norm over the optimizer steps of an epoch.
-
-    Kept on the device: `add` does not wait for it, `read` does. To resume an epoch of another process, create it with
-    the values of `read` in that process.
-    """
-
-    def __init__(
-        self, device: torch.device, total: float = 0.0, maximum: float = 0.0, steps: int = 0, overflows: int = 0
-    ) -> None:
-        # Total, maximum, steps, overflows.
-        self._figures = torch.tensor([total, maximum, steps, overflows], dtype=torch.float64, device=device)
-
-    def add(self, norm: Tensor) -> None:
-        """Add the norm of one step, a scalar on the device. A norm that is not finite is counted separately."""
-        value = norm.detach().to(torch.float64)
-        finite = torch.isfinite(value)
-        value = torch.where(finite, value, 0)
-        total, maximum, steps, overflows = self._figures.unbind()
-        self._figures = torch.stack((total + value, torch.maximum(maximum, value), steps + finite, overflows + ~finite))
-
-    def read(self) -> NormSum:
-        """The sum of the added norms. Waits for the device."""
-        total, maximum, steps, overflows = self._figures.tolist()
-        return NormSum(total, maximum, int(steps), int(overflows))
 
 
 class NormSum(NamedTuple):
@@ -148,6 +115,30 @@ class NormSum(NamedTuple):
 
 
 NO_NORMS = NormSum(0.0, 0.0, 0)
+
+
+class GradientNorms:
+    """Mean and maximum of the gradient norm over the optimizer steps of an epoch.
+
+    Kept on the device: `add` does not wait for it, `read` does. To resume an epoch of another process, create it with
+    the values of `read` in that process.
+    """
+
+    def __init__(self, device: torch.device, before: NormSum = NO_NORMS) -> None:
+        self._figures = torch.tensor(before, dtype=torch.float64, device=device)
+
+    def add(self, norm: Tensor) -> None:
+        """Add the norm of one step, a scalar on the device. A norm that is not finite is counted separately."""
+        value = norm.detach().to(torch.float64)
+        finite = torch.isfinite(value)
+        value = torch.where(finite, value, 0)
+        total, maximum, steps, overflows = self._figures.unbind()
+        self._figures = torch.stack((total + value, torch.maximum(maximum, value), steps + finite, overflows + ~finite))
+
+    def read(self) -> NormSum:
+        """The sum of the added norms. Waits for the device."""
+        total, maximum, steps, overflows = self._figures.tolist()
+        return NormSum(total, maximum, int(steps), int(overflows))
 
 
 def gradient_warning(norms: NormSum, train_loss: float, earlier_means: Sequence[float | None] = ()) -> str | None:

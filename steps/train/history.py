@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, FiniteFloat, NonNegativeInt, PositiveInt
+
+from steps.contracts.parsing import Contract
 
 
-class EpochRecord(BaseModel):
+class EpochRecord(Contract):
     """One epoch; the first is 1. Losses are means per photo; a share is 0..1.
 
     `per_class` is the accuracy per quantity. `gradient_norm` is the mean over the epoch's steps; `gpu_memory_bytes` the
     peak of the tensors of rank 0. Unmeasured values are None.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     epoch: PositiveInt
     train_loss: FiniteFloat
@@ -33,10 +33,8 @@ class EpochRecord(BaseModel):
     gpu_memory_bytes: NonNegativeInt | None = None
 
 
-class History(BaseModel):
+class History(BaseModel, extra="forbid"):
     """`history.json`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     version: Literal[1] = 1
     epochs: list[EpochRecord] = []

@@ -7,7 +7,7 @@ torchrun passes it on and waits 30 seconds. The loop finishes its step, all rank
 from __future__ import annotations
 
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 
 EXIT_STATUS = 128 + signal.SIGTERM
 
@@ -26,9 +26,7 @@ class Interruption:
         self._before = signal.signal(signal.SIGTERM, self._request)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGTERM, self._before)
 
     def _request(self, _number: int, _frame: FrameType | None) -> None:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from steps.train.history import EpochRecord, History
 
+# Figures that the line contains under other names.
+_RENAMED = ("train_loss", "validation_loss", "validation_accuracy", "validation_rmse")
+
 
 def epoch_line(history: History) -> str:
     """The last epoch: `epoch=3 train:loss=1.2345 validation:loss=... validation:best_accuracy=0.4400 ...`."""
@@ -19,17 +22,9 @@ def epoch_line(history: History) -> str:
         "validation:accuracy": record.validation_accuracy,
         "validation:rmse": record.validation_rmse,
         "validation:best_accuracy": history.best.validation_accuracy,
-        "learning_rate": record.learning_rate,
-        "seconds": record.seconds,
-        "images_per_second": record.images_per_second,
-        "data_wait_share": record.data_wait_share,
-        "gradient_norm": record.gradient_norm,
-        "gradient_norm_max": record.gradient_norm_max,
-        "gpu_utilisation": record.gpu_utilisation,
-        "gpu_memory_bytes": record.gpu_memory_bytes,
+        **record.model_dump(exclude={"epoch", "per_class", *_RENAMED}, exclude_none=True),
     }
-    measured = {name: value for name, value in metrics.items() if value is not None}
-    return " ".join([f"epoch={record.epoch}", *(f"{name}={number(value)}" for name, value in measured.items())])
+    return " ".join([f"epoch={record.epoch}", *(f"{name}={number(value)}" for name, value in metrics.items())])
 
 
 def resource_line(record: EpochRecord, steps: int) -> str:

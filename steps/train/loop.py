@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ from steps.train.log_lines import progress_line
 from steps.train.objective import Objective
 from steps.train.optimizer import learning_rate, set_learning_rate
 from steps.train.precision import Precision
-from steps.train.profiling import Profiler
+from steps.train.profiling import StepProfiler
 from steps.train.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -56,19 +55,13 @@ class Training:
     steps: int
     checkpointed: float
     average: WeightAverage | None
-    profiler: Profiler
+    profiler: StepProfiler
     gpu: GpuWatch
 
     def passes(self, step: int) -> tuple[int, int]:
         """The number, from 0, of the epoch's `step` among the forward passes of its optimizer step, and their count."""
         number, first = step % self.recipe.accumulation, step - step % self.recipe.accumulation
         return number, min(self.recipe.accumulation, self.steps - first)
-
-
-class _Agreed(NamedTuple):
-    failed: bool
-    interrupted: bool
-    checkpoint: bool
 
 
 def train_epoch(
@@ -84,7 +77,7 @@ def train_epoch(
     watch = _Stopwatch(progress)
     device = training.precision.device
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-    norms = GradientNorms(device, *progress.gradient_norms)
+    norms = GradientNorms(device, progress.gradient_norms)
     # Every rank sums its own losses; the sum from a checkpoint is that of all ranks and counts once.
     before, progress.loss_sum = progress.loss_sum, 0.0
 
@@ -97,14 +90,14 @@ def train_epoch(
         waiting = time.monotonic()
         batch, failure = _next(batches)
         watch.waited += time.monotonic() - waiting
-        agreed = _agree(training, failure)
-        if agreed.failed:
+        any_failed, is_interrupted, is_due = _agree(training, failure)
+        if any_failed:
             training.group.fail_together(failure)
         if training.passes(progress.step)[0] == 0:
-            if agreed.interrupted:
+            if is_interrupted:
                 settle()
                 raise InterruptedTrainingError
-            if agreed.checkpoint:
+            if is_due:
                 settle()
                 save(progress)
         assert batch is not None
@@ -128,18 +121,23 @@ def _next(batches: Iterator[Batch]) -> tuple[Batch | None, StepError | None]:
         return None, StepError("a loader ended before its epoch; the index counts more photos than the shards contain")
 
 
-def _agree(training: Training, failure: StepError | None) -> _Agreed:
-    """Agree before each step, so that no rank enters a gradient exchange without the others."""
+def _agree(training: Training, failure: StepError | None) -> Iterator[bool]:
+    """Whether any rank failed, was interrupted, or is due for a checkpoint.
+
+    The ranks agree before each step, so that none enters a gradient exchange without the others.
+    """
     due = time.monotonic() - training.checkpointed > 60 * training.recipe.checkpoint_minutes
     mine = (failure is not None, training.interruption.requested, due)
-    return _Agreed(*(value > 0 for value in training.group.maximum([float(flag) for flag in mine])))
+    return (value > 0 for value in training.group.maximum([float(flag) for flag in mine]))
 
 
 def _step(training: Training, batch: Batch, progress: Progress, norms: GradientNorms) -> Tensor:
     """A forward and backward pass, and the optimizer's step if it is due. Returns the loss, on the device."""
     recipe, device = training.recipe, training.precision.device
     number, passes = training.passes(progress.step)
-    _seed(recipe.seed, progress, training.group.world.rank)
+    # Seed augmentation and dropout by the position in the training, so that a resumed training draws the same.
+    place = (recipe.seed, progress.epoch, progress.step, training.group.world.rank)
+    torch.manual_seed(generator_of("step", *place).getrandbits(63))
     photos, targets = (tensor.to(device, non_blocking=True) for tensor in batch)
     if number == 0:
         training.optimizer.zero_grad(set_to_none=True)
@@ -172,11 +170,6 @@ def _update(training: Training, progress: Progress) -> Tensor:
         training.average.update()
     training.profiler.step()
     return norm
-
-
-def _seed(seed: int, progress: Progress, rank: int) -> None:
-    """Seed augmentation and dropout by the position in the training, so that a resumed training draws the same."""
-    torch.manual_seed(generator_of("step", seed, progress.epoch, progress.step, rank).getrandbits(63))
 
 
 def _refuse_not_finite(training: Training, loss_sum: Tensor, progress: Progress) -> None:

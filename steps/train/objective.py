@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -19,9 +20,8 @@ def class_weights(counts: Mapping[int, int], classes: Sequence[int], weighting: 
     """
     exponent = {"balanced": 1.0, "sqrt": 0.5, "none": 0.0}[weighting]
     raw = [math.pow(counts[quantity], -exponent) for quantity in classes]
-    mean = sum(weight * counts[quantity] for weight, quantity in zip(raw, classes, strict=True)) / sum(
-        counts[quantity] for quantity in classes
-    )
+    photos = [counts[quantity] for quantity in classes]
+    mean = sum(map(operator.mul, raw, photos)) / sum(photos)
     return [weight / mean for weight in raw]
 
 

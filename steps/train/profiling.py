@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
@@ -27,47 +26,16 @@ WARMUP_STEPS = 2
 OPERATORS = 40
 
 
-class Profiler(Protocol):
-    """Enter it around the epochs, and call `step` after every optimizer step."""
-
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End, and write the recorded steps."""
-
-    def step(self) -> None:
-        """Count a step."""
-
-
-def step_profiler(steps: int, device: torch.device, *, is_leader: bool) -> Profiler:
-    """A profiler of `steps` steps on rank 0 (`is_leader`); on other ranks, and for 0 steps, one that does nothing."""
-    if not is_leader or steps == 0:
-        return NoProfiler()
-    return StepProfiler(steps, container.output_data_dir() / "profile", device)
-
-
-class NoProfiler:
-    """Profiles nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def step(self) -> None:
-        """Nothing."""
+def step_profiler(steps: int, device: torch.device, *, is_leader: bool) -> StepProfiler:
+    """A profiler of `steps` steps on rank 0 (`is_leader`); on other ranks it does nothing."""
+    return StepProfiler(steps if is_leader else 0, container.output_data_dir() / "profile", device)
 
 
 class StepProfiler:
     """Records `steps` steps after the first few, and writes `trace.json.gz` and `operators.txt` to `folder`.
 
-    Writing takes seconds, once. A profile that cannot be recorded or written is a warning and does not end a training.
+    Enter it around the epochs, and call `step` after every optimizer step. With 0 steps it does nothing. Writing
+    takes seconds, once. A profile that cannot be recorded or written is a warning and does not end a training.
     """
 
     def __init__(self, steps: int, folder: Path, device: torch.device) -> None:
@@ -77,6 +45,8 @@ class StepProfiler:
         self._profile: profile | None = None
 
     def __enter__(self) -> Self:
+        if not self._steps:
+            return self
         activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self._cuda else [])]
         plan = schedule(
             skip_first=SKIPPED_STEPS - WARMUP_STEPS, wait=0, warmup=WARMUP_STEPS, active=self._steps, repeat=1
@@ -91,9 +61,7 @@ class StepProfiler:
             self._give_up(error)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._profile is not None:
             self._end()
 

@@ -81,7 +81,7 @@ class Reading:
         """The shards to open, in WebDataset's form, without those whose samples were all used before."""
         first = 0
         for piece in pieces:
-            if sequence.needs(range(first, first + piece.samples)):
+            if not sequence.past.issuperset(range(first, first + piece.samples)):
                 yield {"url": self.shards[piece.shard].uri, "piece": piece, "first": first}
             first += piece.samples
 
@@ -135,10 +135,6 @@ class _Sequence:
             return iter(arrivals)
         return assignment.shuffle_buffer(arrivals, self._reading.buffer, assignment.generator_of(*self._seed))
 
-    def needs(self, numbers: range) -> bool:
-        """Whether any of these was not used before."""
-        return not self.past.issuperset(numbers)
-
     def apply(self, arrivals: Iterator[Arrival]) -> Iterator[tuple[Shard, Sample]]:
         """The samples in this order; at most a buffer of them waits."""
         waiting: dict[int, tuple[Shard, Sample]] = {}
@@ -154,10 +150,5 @@ class _Sequence:
 
 def _one_ahead(requests: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The same requests, each yielded when the next one is open, so that its first chunk arrives during this one."""
-    previous = None
-    for request in requests:
-        if previous is not None:
-            yield previous
-        previous = request
-    if previous is not None:
-        yield previous
+    for request, _ in itertools.pairwise(itertools.chain(requests, ({},))):
+        yield request

@@ -50,8 +50,7 @@ class Recipe:
         FiniteFloat, Field(ge=0, lt=1, description="share of the target that is spread over all classes")
     ]
     ordinal_weight: Annotated[
-        FiniteFloat,
-        Field(ge=0, description="weight of the squared earth mover's distance, added to the cross entropy"),
+        FiniteFloat, Field(ge=0, description="weight of the squared earth mover's distance, added to the cross entropy")
     ]
     ema_decay: Annotated[
         FiniteFloat,

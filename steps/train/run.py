@@ -18,7 +18,7 @@ from steps.runtime import container
 from steps.train import artifact
 from steps.train.checkpoint import Progress
 from steps.train.collectives import process_group
-from steps.train.diagnostics import LossWatch, gradient_warning, guessing_loss
+from steps.train.diagnostics import gradient_warning, guessing_loss, loss_warning
 from steps.train.history import EpochRecord, out_of_patience
 from steps.train.initial_weights import load_initial_weights
 from steps.train.interruption import EXIT_STATUS, InterruptedTrainingError, Interruption
@@ -32,14 +32,7 @@ from steps.train.resume import resume, save
 from steps.train.tracking import Tracker, open_tracker
 from steps.train.trial import Readings, Trial, build_trial
 from steps.train.validate import Validation, validate
-from steps.train.world import (
-    BackendChoice,
-    World,
-    choose_backend,
-    instance_type,
-    launched_by_mpi,
-    smddp_installed,
-)
+from steps.train.world import BackendChoice, World, choose_backend, instance_type, launched_by_mpi, smddp_installed
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +57,13 @@ def run(recipe: Recipe) -> None:
         if recipe.weights:
             load_initial_weights(network, recipe.weights)
         precision = Precision.choose(recipe.precision, device)
-        choice = _choose_backend(recipe, device)
+        choice = choose_backend(
+            recipe.backend,
+            cuda=device.type == "cuda",
+            instance_type=instance_type(),
+            smddp_installed=smddp_installed(),
+            mpi=launched_by_mpi(),
+        )
         _log_setup(index, readings, world, precision, choice)
         tracker = open_tracker(recipe, is_leader=world.is_leader, dataset_sha256=index.sha256, processes=world.size)
         with tracker, Interruption() as interruption, process_group(world, choice, device) as group:
@@ -111,7 +110,7 @@ def _train(trial: Trial, progress: Progress, tracker: Tracker) -> None:
             interruption=training.interruption,
         )
         history.epochs.append(_record(training, progress, result))
-        _keep_best(trial, progress)
+        trial.group.on_rank_0(functools.partial(_keep_best, trial, progress))
         log.info(epoch_line(history))
         _diagnose(trial, progress)
         tracker.epoch(history)
@@ -152,49 +151,36 @@ def _diagnose(trial: Trial, progress: Progress) -> None:
     log.info(resource_line(epochs[-1], trial.training.steps))
     counts = trial.index.splits["train"].class_counts
     weights = class_weights(counts, trial.index.classes, recipe.class_weighting)
+    photos = [counts[quantity] for quantity in trial.index.classes]
     # With the distance of counts in the loss, guessing has no closed form.
-    guessing = (
-        None
-        if recipe.ordinal_weight
-        else guessing_loss([counts[quantity] for quantity in trial.index.classes], weights, recipe.label_smoothing)
-    )
+    guessing = None if recipe.ordinal_weight else guessing_loss(photos, weights, recipe.label_smoothing)
+    earlier_norms = [record.gradient_norm for record in epochs[:-1]]
     warnings = (
-        LossWatch(guessing).look([record.train_loss for record in epochs]),
-        gradient_warning(
-            progress.gradient_norms, epochs[-1].train_loss, [record.gradient_norm for record in epochs[:-1]]
-        ),
+        loss_warning([record.train_loss for record in epochs], guessing),
+        gradient_warning(progress.gradient_norms, epochs[-1].train_loss, earlier_norms),
     )
-    for warning in filter(None, warnings):
-        if trial.group.world.is_leader:
+    if trial.group.world.is_leader:
+        for warning in filter(None, warnings):
             log.warning("%s", warning)
 
 
 def _keep_best(trial: Trial, progress: Progress) -> None:
-    """Write the artifact (rank 0) if the last epoch is the best, and the history in any case."""
-
-    def keep() -> None:
-        history = progress.history
-        if history.improved:
-            artifact.write_artifact(
-                trial.model_dir, trial.exportable(), trial.graph, _describe(trial, progress), history
-            )
-        else:
-            artifact.write_history(trial.model_dir, history)
-
-    trial.group.on_rank_0(keep)
-
-
-def _describe(trial: Trial, progress: Progress) -> ModelDescription:
-    return ModelDescription(
+    """Write the artifact if the last epoch is the best, and the history in any case."""
+    history = progress.history
+    if not history.improved:
+        artifact.write_history(trial.model_dir, history)
+        return
+    description = ModelDescription(
         architecture=trial.recipe.architecture,
         classes=trial.index.classes,
         image_size=trial.recipe.image_size,
         decision=trial.recipe.decision,
         dataset_sha256=trial.index.sha256,
-        metrics=dict(artifact.metrics_of(progress.history)),
+        metrics=dict(artifact.metrics_of(history)),
         hyperparameters=trial.recipe.as_text(),
         image_uri=os.environ.get("IMAGE_URI", ""),
     )
+    artifact.write_artifact(trial.model_dir, trial.exportable(), trial.graph, description, history)
 
 
 def _prepare_process(world: World) -> torch.device:
@@ -210,16 +196,6 @@ def _prepare_process(world: World) -> torch.device:
         return torch.device("cpu")
     torch.cuda.set_device(world.local_rank)
     return torch.device("cuda", world.local_rank)
-
-
-def _choose_backend(recipe: Recipe, device: torch.device) -> BackendChoice:
-    return choose_backend(
-        recipe.backend,
-        cuda=device.type == "cuda",
-        instance_type=instance_type(),
-        smddp_installed=smddp_installed(),
-        mpi=launched_by_mpi(),
-    )
 
 
 def _log_setup(

@@ -13,9 +13,7 @@ import logging
 import os
 import queue
 import threading
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from steps.runtime import container
 from steps.train.history import EpochRecord, History
@@ -31,16 +29,14 @@ FINISH_SECONDS = 10.0
 QUEUE_LENGTH = 100
 
 
-class Tracker(Protocol):
-    """Enter it around the epochs; the end of the block determines the run's status."""
+class Tracker:
+    """Enter it around the epochs. This one logs nothing."""
 
     def __enter__(self) -> Self:
-        """Begin the run."""
+        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the run: finished, stopped (SystemExit: SIGTERM came) or failed."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        pass
 
     def epoch(self, history: History) -> None:
         """Log the last epoch of the history. Waits for nothing."""
@@ -49,7 +45,7 @@ class Tracker(Protocol):
 def open_tracker(recipe: Recipe, *, is_leader: bool, dataset_sha256: str, processes: int) -> Tracker:
     """The recipe's tracker on rank 0 (`is_leader`); on other ranks, and without a tracker, one that does nothing."""
     if not is_leader or recipe.tracker == "none":
-        return NoTracker()
+        return Tracker()
     job = container.training_job_name()
     facts = {
         "dataset_sha256": dataset_sha256,
@@ -58,11 +54,7 @@ def open_tracker(recipe: Recipe, *, is_leader: bool, dataset_sha256: str, proces
         "training_job_arn": os.environ.get("TRAINING_JOB_ARN", ""),
         "image_uri": os.environ.get("IMAGE_URI", ""),
     }
-    run = Run(
-        name=job,
-        parameters=recipe.as_text(),
-        facts={name: value for name, value in facts.items() if value},
-    )
+    run = Run(name=job, parameters=recipe.as_text(), facts={name: value for name, value in facts.items() if value})
     service = Service(recipe.tracker, recipe.tracking_server, recipe.tracking_experiment, recipe.tracking_secret)
     return BackgroundTracker(service, run)
 
@@ -73,35 +65,17 @@ def metrics_of(record: EpochRecord) -> dict[str, float]:
     return figures | {f"per_class/{quantity}": value for quantity, value in record.per_class.items()}
 
 
-class NoTracker:
-    """Logs nothing."""
+class BackgroundTracker(Tracker):
+    """Passes calls to the tracking process, one after another, in a thread.
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    def epoch(self, history: History) -> None:
-        """Nothing."""
-
-
-@dataclass(frozen=True)
-class _Call:
-    name: str
-    arguments: dict[str, Any]
-
-
-class BackgroundTracker:
-    """Passes calls to the tracking process, one after another, in a thread."""
+    The end of the block determines the run's status: finished, stopped (SystemExit: SIGTERM came) or failed.
+    """
 
     def __init__(self, service: Service, run: Run) -> None:
         self._service = service
         self._run = run
         self._best: EpochRecord | None = None
-        self._calls: queue.Queue[_Call] = queue.Queue(QUEUE_LENGTH)
+        self._calls: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue(QUEUE_LENGTH)
         self._lock = threading.Lock()
         self._off = False
         self._client = TrackingClient()
@@ -117,9 +91,7 @@ class BackgroundTracker:
         record, self._best = history.epochs[-1], history.best
         self._put("log", epoch=record.epoch, metrics=metrics_of(record))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         best = {} if self._best is None else {"epoch": float(self._best.epoch), **metrics_of(self._best)}
         self._put("finish", best=best, status=_status(kind))
         self._thread.join(FINISH_SECONDS)
@@ -131,7 +103,7 @@ class BackgroundTracker:
         if self._off:
             return
         try:
-            self._calls.put_nowait(_Call(name, arguments))
+            self._calls.put_nowait((name, arguments))
         except queue.Full:
             self._turn_off(f"it is {QUEUE_LENGTH} epochs behind")
             self._client.kill()
@@ -140,11 +112,10 @@ class BackgroundTracker:
         """Send calls until the run is finished or one fails; this is the thread."""
         try:
             with self._client:
-                last = False
-                while not last:
-                    call = self._calls.get()
-                    self._client.call(call.name, call.arguments)
-                    last = call.name == "finish"
+                name = ""
+                while name != "finish":
+                    name, arguments = self._calls.get()
+                    self._client.call(name, arguments)
         except Exception as error:
             # Any error: a TrackingError has the reason, and no failure here may end a training.
             self._turn_off(str(error) or type(error).__name__)

@@ -15,10 +15,9 @@ import tempfile
 import threading
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
-from steps.train.tracking_services import Run, Service, TrackedRun, begin
+from steps.train.tracking_services import MlflowRun, Run, Service, WandbRun, begin
 
 ROOT = Path(__file__).parents[2]
 # Limits of one call. The first call imports the client's library and connects to the server.
@@ -63,9 +62,7 @@ class TrackingClient:
             )
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._connection.close()
         # The last call has sent everything, so the library's exit hooks are not needed.
         self.kill()
@@ -100,7 +97,7 @@ class Calls:
     """The process's end: answers calls about one run."""
 
     def __init__(self) -> None:
-        self._run: TrackedRun | None = None
+        self._run: MlflowRun | WandbRun | None = None
         self._secrets: list[str] = []
 
     def answer(self, message: bytes) -> bytes:

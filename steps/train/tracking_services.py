@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from steps.train.recipe import TrackerKind
 
@@ -41,20 +41,10 @@ class Run:
     facts: dict[str, str]
 
 
-class TrackedRun(Protocol):
-    """A run at a service. Every method may raise the client's errors."""
-
-    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Log the figures of one epoch."""
-
-    def finish(self, best: Mapping[str, float], status: Status) -> None:
-        """Log the best epoch's figures and the status."""
-
-
-def begin(service: Service, run: Run, keep_secret: Callable[[str], None]) -> TrackedRun:
+def begin(service: Service, run: Run, keep_secret: Callable[[str], None]) -> MlflowRun | WandbRun:
     """Begin or continue a run. `keep_secret` gets texts that errors must not contain.
 
-    Raises the client's errors, and ModuleNotFoundError where its package is missing.
+    Raises the client's errors, as every method of the run does, and ModuleNotFoundError where its package is missing.
     """
     if service.kind == "mlflow":
         return MlflowRun(service, run)
@@ -82,6 +72,7 @@ class MlflowRun:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(RETRIES))
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow import MlflowClient, set_tracking_uri
+        from mlflow.entities import Param, RunTag
 
         # The plug-in signs for the server of the process, not of the client.
         set_tracking_uri(service.server)
@@ -92,16 +83,22 @@ class MlflowRun:
             self._client.update_run(self._run_id, "RUNNING")
         else:
             self._run_id = self._client.create_run(experiment, run_name=run.name or None).info.run_id
-            self._describe(run)
+            params = [Param(name, value) for name, value in run.parameters.items()]
+            tags = [RunTag(name, value) for name, value in run.facts.items()]
+            self._client.log_batch(self._run_id, params=params, tags=tags)
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Send all metrics in one request, with the epoch as their step."""
-        self._log(metrics, epoch)
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        batch = [Metric(name, float(value), now, epoch) for name, value in metrics.items()]
+        self._client.log_batch(self._run_id, metrics=batch)
 
     def finish(self, best: Mapping[str, float], status: Status) -> None:
         """Log the best epoch as `best/NAME`, and end the run."""
         if best:
-            self._log({f"best/{name}": value for name, value in best.items()}, int(best["epoch"]))
+            self.log(int(best["epoch"]), {f"best/{name}": value for name, value in best.items()})
         self._client.set_terminated(self._run_id, self._STATUS[status])
 
     def _experiment(self, name: str) -> str:
@@ -124,23 +121,6 @@ class MlflowRun:
             return ""
         runs = self._client.search_runs([experiment], f"tags.training_job = '{job}'", max_results=1)
         return str(runs[0].info.run_id) if runs else ""
-
-    def _describe(self, run: Run) -> None:
-        from mlflow.entities import Param, RunTag
-
-        self._client.log_batch(
-            self._run_id,
-            params=[Param(name, value) for name, value in run.parameters.items()],
-            tags=[RunTag(name, value) for name, value in run.facts.items()],
-        )
-
-    def _log(self, metrics: Mapping[str, float], epoch: int) -> None:
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        self._client.log_batch(
-            self._run_id, metrics=[Metric(name, float(value), now, epoch) for name, value in metrics.items()]
-        )
 
 
 class WandbRun:

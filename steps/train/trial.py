@@ -76,11 +76,7 @@ class Trial:
     @property
     def fingerprint(self) -> dict[str, str]:
         """The values that a checkpoint must share with this trial."""
-        return {
-            **self.recipe.fingerprint(),
-            "dataset": self.index.sha256,
-            "processes": str(self.group.world.size),
-        }
+        return {**self.recipe.fingerprint(), "dataset": self.index.sha256, "processes": str(self.group.world.size)}
 
 
 @dataclass(frozen=True)
@@ -99,11 +95,8 @@ class Readings:
         plan = functools.partial(assignment.training_plan, train_sizes, share, recipe.seed)
         validation_plan = assignment.validation_plan(validation_sizes, share)
         plan(0)
-        mount = (
-            Mount(recipe.shards_location, container.training_channel(SHARDS_CHANNEL))
-            if recipe.shards_location
-            else None
-        )
+        channel = container.training_channel(SHARDS_CHANNEL)
+        mount = Mount(recipe.shards_location, channel) if recipe.shards_location else None
         return cls(
             Reading(train, index.classes, recipe.image_size, plan, shuffle_seed=recipe.seed, mount=mount),
             Reading(validation, index.classes, recipe.image_size, lambda _: validation_plan, mount=mount),
@@ -160,13 +153,4 @@ def build_trial(
         profiler=step_profiler(recipe.profile_steps, device, is_leader=group.world.is_leader),
         gpu=GpuWatch(device),
     )
-    return Trial(
-        recipe=recipe,
-        index=index,
-        group=group,
-        network=network,
-        training=training,
-        loaders=loaders,
-        model_dir=container.model_dir(),
-        checkpoint_dir=container.checkpoint_dir(),
-    )
+    return Trial(recipe, index, group, network, training, loaders, container.model_dir(), container.checkpoint_dir())

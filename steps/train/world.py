@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +120,4 @@ def smddp_installed() -> bool:
 
 def instance_type() -> str:
     """This instance's type from `resourceconfig.json`; empty without that file."""
-    path = container.base() / "input" / "config" / "resourceconfig.json"
-    if not path.exists():
-        return ""
-    return str(json.loads(path.read_text()).get("current_instance_type", ""))
+    return str(container.resource_config().get("current_instance_type", ""))

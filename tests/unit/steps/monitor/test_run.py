@@ -352,12 +352,6 @@ def test_the_cool_down_is_the_settings(watched):
     assert len(account.started) == 1
 
 
-@pytest.mark.parametrize(("name", "value"), [("hours", 0), ("level", 1.0), ("cooldown_days", -1)])
-def test_a_setting_out_of_range_is_named(name, value):
-    with pytest.raises(StepError, match=f"--{name.replace('_', '-')} is {value}; it must be"):
-        run(settings("bucket", **{name: value}))
-
-
 def test_a_missing_endpoint_is_named(account):
     with pytest.raises(StepError, match="endpoint bins does not exist"):
         serving.find(account, "bins")

@@ -16,6 +16,7 @@ from steps.contracts import hand_over
 from steps.contracts.hand_over import HandOver
 from steps.contracts.query_summary import Summary
 from steps.query.run import run
+from steps.query.settings import Settings
 from tests.unit.pipeline.local.athena.front import Front, aws, front
 
 __all__ = ["aws", "front"]
@@ -69,7 +70,7 @@ class Job:
         }
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SAGEMAKER_BASE_DIR", str(self.base))
-            return run(**{**usual, **arguments})
+            return run(Settings(**{**usual, **arguments}))
 
     @property
     def handed_on(self) -> str:

@@ -14,10 +14,11 @@ from pydantic import Field, FiniteFloat
 
 from pipeline import ROOT
 from steps.contracts.errors import StepError
+from steps.monitor.settings import Settings as MonitorSettings
 from steps.runtime.arguments import parse
 from tests.unit.steps import arguments as values
 
-# Of each step: its arguments, and two that are wrong: one of another type and one out of its limits.
+# Per step: its arguments, and two that are wrong: one of another type and one out of its limits.
 STEPS: dict[str, tuple[dict[str, Any], tuple[str, str], tuple[str, str]]] = {
     "query": (values.QUERY, ("--timeout-minutes", "soon"), ("--maximum-quantity", "0")),
     "shard": (values.SHARD, ("--seed", "many"), ("--quality", "101")),
@@ -49,6 +50,12 @@ def test_a_wrong_argument_is_the_failure_reason(step: str, tmp_path: Path) -> No
     assert f"required: {given[0]}" in failure(step, given[2:], tmp_path)
     for flag, value in (wrong_type, out_of_limits):
         assert f"{flag} is {value!r}: " in failure(step, [*given, flag, value], tmp_path)
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--hours", "0"), ("--level", "1.0"), ("--cooldown-days", "-1")])
+def test_a_limit_of_the_monitor_is_named(flag: str, value: str) -> None:
+    with pytest.raises(StepError, match=f"{flag} is '{value}': input should be"):
+        parse(MonitorSettings, [*values.flags_of(values.MONITOR), flag, value])
 
 
 @pytest.mark.parametrize("arguments", [["--verbose"], ["serve", "--port", "80"], ["train"]])

@@ -9,7 +9,8 @@ import pytest
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.container import Instance
-from steps.shard.gathering import Agreement, Gathering, Part, put
+from steps.runtime.s3 import write_object
+from steps.shard.gathering import Agreement, Gathering, Part
 
 
 def gatherings(bucket: str, count: int) -> list[Gathering]:
@@ -66,4 +67,4 @@ def test_a_bucket_that_takes_nothing_is_named(s3: Any) -> None:
     with pytest.raises(StepError, match=r"^s3://no-such-bucket/run/jobs/j/part-000.json: writing it failed"):
         only.deliver(part(0))
     with pytest.raises(StepError, match=r"^s3://no-such-bucket/indexes/0: writing it failed"):
-        put(S3Uri("no-such-bucket", "indexes/0"), b"{}")
+        write_object(S3Uri("no-such-bucket", "indexes/0"), b"{}")

@@ -89,7 +89,7 @@ def test_epochs_differ_in_the_order_of_shards_and_repeat_for_a_seed():
 
 def test_one_shard_feeds_many_ranks_and_loader_processes():
     plans = [training_plan([64], Share(rank, 4, 2, 4), 1, 0) for rank in range(4)]
-    assert [plan.samples for plan in plans] == [16] * 4
+    assert [sum(sum(worker.batches) for worker in plan.workers) for plan in plans] == [16] * 4
     assert [len(plan.workers) for plan in plans] == [2] * 4
 
 

@@ -9,11 +9,11 @@ from steps.train.diagnostics import (
     GpuUse,
     GpuWatch,
     GradientNorms,
-    LossWatch,
     NormSum,
     gradient_norm,
     gradient_warning,
     guessing_loss,
+    loss_warning,
 )
 from steps.train.objective import Objective, class_weights
 
@@ -45,15 +45,13 @@ def test_no_constant_answer_has_a_lower_loss_than_guessing(counts, weighting, sm
 
 
 def test_a_falling_loss_is_no_news():
-    watch = LossWatch(guessing=math.log(6))
     losses = [1.80, 1.70, 1.60, 1.61]
-    assert [watch.look(losses[:epochs]) for epochs in range(5)] == [None] * 5
+    assert [loss_warning(losses[:epochs], math.log(6)) for epochs in range(5)] == [None] * 5
 
 
 def test_a_loss_that_stays_at_guessing_is_told_once_with_what_to_try():
-    watch = LossWatch(guessing=math.log(6))
     losses = [1.83, 1.795, 1.790, 1.792]
-    said = [watch.look(losses[:epochs]) for epochs in range(1, 5)]
+    said = [loss_warning(losses[:epochs], math.log(6)) for epochs in range(1, 5)]
     assert said[0] is None
     assert said[1] is not None
     assert "epoch 2, 1.7950, is that of guessing (1.7918)" in said[1]
@@ -62,17 +60,16 @@ def test_a_loss_that_stays_at_guessing_is_told_once_with_what_to_try():
 
 
 def test_a_loss_that_rises_after_it_fell_is_told_when_it_does():
-    watch = LossWatch(guessing=5.0)
-    assert watch.look([1.5, 1.2]) is None
-    text = watch.look([1.5, 1.2, 1.9])
+    assert loss_warning([1.5, 1.2], 5.0) is None
+    text = loss_warning([1.5, 1.2, 1.9], 5.0)
     assert text is not None
     assert "rose from 1.5000 in epoch 1 to 1.9000 in epoch 3" in text
-    assert watch.look([1.5, 1.2, 1.9, 2.5]) is None
-    assert watch.look([1.5, 1.2, 1.9, 1.2, 1.9]) is not None
+    assert loss_warning([1.5, 1.2, 1.9, 2.5], 5.0) is None
+    assert loss_warning([1.5, 1.2, 1.9, 1.2, 1.9], 5.0) is not None
 
 
 def test_a_loss_that_does_not_move_is_told_also_where_guessing_is_not_known():
-    text = LossWatch().look([1.5, 1.499])
+    text = loss_warning([1.5, 1.499])
     assert text is not None
     assert "has not fallen since epoch 1 (1.5000, now 1.4990)" in text
 
@@ -102,7 +99,7 @@ def test_norms_of_an_epoch_have_a_mean_and_a_maximum_over_an_interruption_too():
     first = GradientNorms(CPU)
     for value in (1.0, 5.0):
         first.add(torch.tensor(value))
-    second = GradientNorms(CPU, *first.read())
+    second = GradientNorms(CPU, first.read())
     second.add(torch.tensor(3.0))
     norms = second.read()
     assert (norms.mean, norms.largest, norms.steps) == (3.0, 5.0, 3)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from steps.train.history import History
-from steps.train.profiling import SKIPPED_STEPS, TABLE, TRACE, NoProfiler, StepProfiler, step_profiler
+from steps.train.profiling import SKIPPED_STEPS, TABLE, TRACE, StepProfiler, step_profiler
 from steps.train.run import run
 from tests.unit.steps.arguments import recipe
 
@@ -82,10 +82,10 @@ def test_the_profile_goes_where_the_job_keeps_its_output(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("steps", "is_leader"), [(0, True), (5, False)])
-def test_nothing_is_profiled_unless_asked_and_on_other_ranks(steps, is_leader):
-    profiler = step_profiler(steps, CPU, is_leader=is_leader)
-    assert isinstance(profiler, NoProfiler)
-    steps_of(profiler, 10)
+def test_nothing_is_profiled_unless_asked_and_on_other_ranks(steps, is_leader, tmp_path, monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    steps_of(step_profiler(steps, CPU, is_leader=is_leader), 10)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_trial_leaves_its_profile_and_the_norms_of_its_gradients(trial):
