@@ -60,8 +60,7 @@ check: setup ## Lint, types, import rules, words, and the settings of all profil
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.words
-	$(BIN)/python -m pipeline --profile demo check --offline
-	$(BIN)/python -m pipeline --profile prod check --offline
+	for profile in local demo dev prod; do $(BIN)/python -m pipeline --profile $$profile check --offline || exit 1; done
 
 golden: setup ## Write the compiled definitions again; the commit shows the change
 	$(BIN)/python -m tests.golden

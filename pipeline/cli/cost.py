@@ -89,7 +89,8 @@ def _estimate(
         else:
             rate, note = measured.training_rate(settings)
     result = estimate.estimate(settings, photos, prices, rate)
-    notes = _notes(settings, prices, result.bill, [note, *result.notes], estimate.NOT_INCLUDED)
+    over = _over_budget(settings.alerts.monthly_budget, result.bill)
+    notes = _notes(settings, prices, result.bill, [note, *result.notes, *over], estimate.NOT_INCLUDED)
     if as_json:
         write_json(
             {
@@ -109,6 +110,13 @@ def _estimate(
         f"\na run takes {view.duration(result.seconds)} without cached steps",
         *view.basis(result.bill, result.assumptions, notes),
     )
+
+
+def _over_budget(budget: float, bill: Bill) -> list[str]:
+    most = bill.total.high
+    if not budget or most <= budget:
+        return []
+    return [f"a month with one run may cost {most:,.2f} USD, more than alerts.monthly_budget, {budget:,.2f}"]
 
 
 def _unreachable(options: Options) -> str:

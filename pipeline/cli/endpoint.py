@@ -84,7 +84,7 @@ def rollback(
         str,
         typer.Option("--to", metavar="VERSION", help="Number or ARN of a version. Default: the one approved before."),
     ] = "",
-    comment: Annotated[str, typer.Option("--comment", "-m", help="Reason, which the versions keep.")] = "",
+    comment: Annotated[str, typer.Option("--comment", "-m", help="Reason, recorded with the versions.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the endpoint serves it.")] = True,
 ) -> None:

@@ -125,7 +125,7 @@ def _hyperparameters(context: Context) -> dict[str, Any]:
 
 
 def _tracking(settings: Settings) -> dict[str, str]:
-    """The tracker; of a secret, its name only."""
+    """The tracker, with the name of its secret and never the secret."""
     tracking = settings.tracking
     if tracking.kind == "none":
         return {}

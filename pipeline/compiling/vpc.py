@@ -23,9 +23,9 @@ def vpc(settings: Settings) -> Members:
 
 
 def trial(settings: Settings) -> Members:
-    """What a tuning job's training job definition says of the trials' network.
+    """The network members of a tuning job's training job definition.
 
-    Trials may have several instances, so their traffic is encrypted whatever the run's parameter says.
+    Trials may have several instances, so their traffic is encrypted for any value of the run's parameter.
     """
     network = settings.network
     members = vpc(settings)

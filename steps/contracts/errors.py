@@ -2,7 +2,6 @@
 
     Exception
     ├── StepError           steps.contracts.errors      input of a step that is wrong, or a broken contract
-    │   └── OrderError      steps.query.listing         a listing is not in the order of its keys
     └── PipelineError       steps.contracts.errors      an operation of the command line that fails
         ├── DemoError       pipeline.cli.demo_run       a command of the demo fails
         ├── ExpressionError pipeline.aws.cron           a schedule's expression that EventBridge would refuse

@@ -49,7 +49,7 @@ def run(aws: Clients, settings: Settings, version: Version) -> str:
             difference = str(error)
         if difference:
             raise SmokeTestError(f"photo {photo['image_id']}: {difference}")
-    return f"version {version.number} counts {len(photos)} golden photos as its evaluation did"
+    return f"version {version.number} counts in {len(photos)} golden photos as its evaluation did"
 
 
 def _answer(aws: Clients, settings: Settings, photo: dict[str, Any]) -> bytes:

@@ -37,7 +37,9 @@ class Settings:
     level: Annotated[
         FiniteFloat, Field(gt=0, lt=1, description="probability of a false alarm where nothing has changed")
     ]
-    minimum_psi: Annotated[FiniteFloat, Field(ge=0, description="population stability index below which no drift is")]
+    minimum_psi: Annotated[
+        FiniteFloat, Field(ge=0, description="smallest population stability index that counts as drift")
+    ]
     minimum_photos: Annotated[
         int, Field(ge=1, description="with fewer photos, in the window or the baseline, nothing is compared")
     ]

@@ -98,7 +98,15 @@ def range_document(amount: Range) -> dict[str, float]:
 
 def price_documents(prices: Iterable[Price]) -> list[dict[str, Any]]:
     """Prices as JSON, each with its source and date, or its basis."""
-    return [{**vars(price), "date": price.date.isoformat() if price.date else None} for price in prices]
+    return [
+        {
+            **vars(price),
+            "date": price.date.isoformat() if price.date else None,
+            "source": price.source or None,
+            "basis": price.basis or None,
+        }
+        for price in prices
+    ]
 
 
 def assumption_documents(assumptions: Iterable[Assumption]) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ class _Live:
 
 
 class Endpoints:
-    """CreateEndpoint, InvokeEndpoint and their kin."""
+    """CreateEndpoint, InvokeEndpoint, and the other operations of these resources."""
 
     def __init__(self, services: JobServices, models: Models, events: Events, cloudwatch: CloudWatch) -> None:
         self._services = services

@@ -156,7 +156,7 @@ class Jobs:
     def arn(self, name: str) -> str:
         """ARN of a job: `processing-job/NAME`, for one."""
         resource = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", self.job).lower()
-        return self._context.arn("sagemaker", f"{resource}/{name}")
+        return self._context.arn("sagemaker", f"{resource}/{name.lower() if self.job == 'TransformJob' else name}")
 
     def document(self, name: str) -> Request:
         """The job in the store. Raises ServiceError if there is none."""

@@ -13,7 +13,7 @@ MODEL, CONFIG = "model", "endpoint-config"
 
 
 class Models:
-    """CreateModel, CreateEndpointConfig and their kin."""
+    """CreateModel, CreateEndpointConfig, and the other operations of these resources."""
 
     def __init__(self, context: Context, registry: ModelRegistry) -> None:
         self._context = context

@@ -20,7 +20,7 @@ PIPELINE = "pipeline"
 
 
 class Pipelines:
-    """CreatePipeline, StartPipelineExecution and their kin."""
+    """CreatePipeline, StartPipelineExecution, and the other operations of these resources."""
 
     def __init__(self, context: Context, runners: StepRunners, events: Events) -> None:
         self._context = context

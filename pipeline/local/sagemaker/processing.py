@@ -20,7 +20,7 @@ DEFAULT_SECONDS = 86_400  # StoppingCondition.MaxRuntimeInSeconds of a processin
 
 
 class ProcessingJobs(Jobs):
-    """CreateProcessingJob and its kin."""
+    """CreateProcessingJob and the other operations of its resource."""
 
     kind = "processing-job"
     prefix = "Processing"

@@ -31,7 +31,7 @@ _EVENT = (
 
 
 class ModelRegistry:
-    """CreateModelPackageGroup, CreateModelPackage and their kin."""
+    """CreateModelPackageGroup, CreateModelPackage, and the other operations of these resources."""
 
     def __init__(self, context: Context, events: Events) -> None:
         self._context = context

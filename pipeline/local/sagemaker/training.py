@@ -34,7 +34,7 @@ Observer = Callable[[dict[str, list[float]]], None]
 
 
 class TrainingJobs(Jobs):
-    """CreateTrainingJob and its kin."""
+    """CreateTrainingJob and the other operations of its resource."""
 
     kind = "training-job"
     prefix = "Training"

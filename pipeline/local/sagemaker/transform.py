@@ -29,7 +29,7 @@ READ_AHEAD = 2
 
 
 class TransformJobs(Jobs):
-    """CreateTransformJob and its kin. One container stands for a job's instances."""
+    """CreateTransformJob and the other operations of its resource. One container stands for a job's instances."""
 
     kind = "transform-job"
     prefix = "Transform"

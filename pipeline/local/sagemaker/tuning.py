@@ -30,7 +30,7 @@ _TRIAL = (
 
 
 class TuningJobs(Jobs):
-    """CreateHyperParameterTuningJob and its kin."""
+    """CreateHyperParameterTuningJob and the other operations of its resource."""
 
     kind = "tuning-job"
     prefix = "HyperParameterTuning"

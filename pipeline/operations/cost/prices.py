@@ -49,7 +49,7 @@ class _Origin(_Form):
     def _has_source_or_basis(self) -> Self:
         given = (bool(self.source), self.date is not None, bool(self.basis))
         if given not in ((True, True, False), (False, False, True)):
-            raise ValueError("want source and date, or basis")
+            raise ValueError("must have source and date, or basis")
         return self
 
     def price(self, what: str, unit: str, region: str, usd: Decimal) -> Price:

@@ -14,7 +14,6 @@ from typing import Any
 from pipeline.aws.arns import name_of
 from pipeline.aws.pages import existing_items, items
 from pipeline.aws.responses import error_if_missing
-from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.operations.runs.progress import Progress, TrialJob
 from pipeline.settings import Settings
@@ -114,39 +113,30 @@ def follow(
 ) -> Iterator[Line]:
     """The source's lines as they are written, until `ended()` and no line is left; `interval` in seconds.
 
-    Raises PipelineError where no line comes for QUIET_SECONDS.
+    Raises PipelineError where a job writes no line for QUIET_SECONDS; the endpoint and the function may be idle.
     """
     events = client(settings, "logs")
+    may_be_idle = source in (endpoint_source(settings), deploy_source(settings))
     seen: set[str] = set()
-    since = 0
-
-    def look() -> tuple[list[Line], bool] | None:
-        """New lines, and whether they are the last; None for no news."""
-        nonlocal since
+    since, newest = 0, time.monotonic()
+    while True:
         # Asked before reading: lines from before the end may be unread.
         is_last = ended()
-        lines = []
         try:
             for event in _events(events, source, since):
-                # The next look begins at the newest time, whose events it reads again.
+                # The next request begins at the newest time, whose events it reads again.
                 if event["eventId"] not in seen:
                     seen.add(event["eventId"])
-                    since = max(since, event["timestamp"])
-                    lines.append(_line(event))
+                    since, newest = max(since, event["timestamp"]), time.monotonic()
+                    yield _line(event)
         except PipelineError:
             if is_last:
                 raise
-        return (lines, is_last) if lines or is_last else None
-
-    while True:
-        news = wait_until(look, QUIET_SECONDS, interval)
-        if news is None:
-            days = f"{QUIET_SECONDS / 86_400:.0f} days"
-            raise PipelineError(f"{source.title} has written nothing for {days}; it may hang")
-        lines, is_last = news
-        yield from lines
         if is_last:
             return
+        if time.monotonic() - newest > QUIET_SECONDS and not may_be_idle:
+            days = f"{QUIET_SECONDS / 86_400:.0f} days"
+            raise PipelineError(f"{source.title} has written nothing for {days}; it may hang")
         time.sleep(interval)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -113,6 +114,8 @@ def follow(settings: Settings, arn: str, *, interval: float = 3.0) -> Iterator[P
             raise PipelineError(f"the run {name_of(arn)} has not changed for {days}; see it in SageMaker Studio")
         last = progress
         yield progress
+        if not last.execution.ended:
+            time.sleep(interval)
 
 
 class _Reader:

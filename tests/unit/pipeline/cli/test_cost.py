@@ -250,3 +250,14 @@ def test_quantities_are_as_short_as_they_are_of_use(amount: Range, shown: str) -
 
 def test_times_are_in_minutes_and_hours() -> None:
     assert duration(Range.of(20, 7860)) == "20 s to 2 h 11 min"
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(("budget", "is_warned"), [(100, True), (10_000, False)])
+def test_a_month_that_may_exceed_the_budget_has_a_note(call: Call, project: Path, budget: int, is_warned: bool) -> None:
+    settings = project / "pipeline.yaml"
+    alerts = f"alerts: {{email: team@example.com, monthly_budget: {budget}.0}}\nprofiles:"
+    settings.write_text(settings.read_text().replace("profiles:", alerts))
+    outcome = call("cost", "--offline", "--photos", "1000")
+    assert outcome.code == 0, outcome.error
+    assert ("more than alerts.monthly_budget, 100.00" in " ".join(outcome.out.split())) == is_warned

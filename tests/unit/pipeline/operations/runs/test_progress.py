@@ -145,7 +145,7 @@ def test_following_reports_every_change_once_and_ends_with_the_run(
         ("Executing", "Succeeded"),
         ("Succeeded", "Succeeded"),
     ]
-    assert pauses == [1.5]
+    assert pauses == [1.5] * 3
 
 
 def test_a_run_that_has_ended_is_reported_at_once(
