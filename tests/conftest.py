@@ -118,11 +118,15 @@ def bucket(s3: Any) -> Iterator[str]:
     s3.delete_bucket(Bucket=name)
 
 
+def real_photos() -> Path:
+    """The folder where the real photos are, or would be."""
+    return Path(os.environ.get("ABID_SAMPLE", Path(__file__).parents[2] / "shared" / "data" / "abid"))
+
+
 @pytest.fixture(scope="session")
 def abid() -> Path:
-    """The folder with the real photos; a test that wants them is skipped where they are absent."""
-    default = Path(__file__).parents[2] / "shared" / "data" / "abid"
-    folder = Path(os.environ.get("ABID_SAMPLE", default))
+    """The folder with the real photos; a test that needs them is skipped where they are missing."""
+    folder = real_photos()
     if not (folder / "originals.tar").exists():
         pytest.skip(f"no real photos at {folder}; set ABID_SAMPLE to the folder with originals.tar")
     return folder

@@ -89,7 +89,5 @@ def test_hostile_arguments_are_refused_before_anything_is_asked(job: Job) -> Non
         job.run(database='bins"; DROP TABLE x')
     with pytest.raises(StepError, match="--workgroup"):
         job.run(workgroup="a b")
-    with pytest.raises(StepError, match="--maximum-quantity is 0"):
-        job.run(maximum_quantity=0)
     with pytest.raises(StepError, match="cannot be an Athena location"):
         folder(S3Uri(job.bucket, "it's/here"))

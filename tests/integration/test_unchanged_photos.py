@@ -27,6 +27,7 @@ from pipeline.samples.layout import Bin, image_key, metadata_key
 from pipeline.samples.sources import open_source
 from pipeline.settings import Settings
 from pipeline.settings.file import load_settings
+from tests.conftest import real_photos
 from tests.integration.conftest import LocalCloud
 
 PHOTOS = 150
@@ -209,10 +210,11 @@ def whole_size(data: DataSet) -> int:
     return sum(split.samples for split in data.index.splits.values())
 
 
-# Classes, as each goes to a process of its own.
+# The same test, on the photos of this machine: it takes minutes.
 
 
 class TestSyntheticPhotos:
+    @pytest.mark.skipif((real_photos() / "originals.tar").exists(), reason="the same test runs with the real photos")
     def test_only_what_has_changed_is_sharded_and_trained_on_again(self, team: Team, tmp_path: Path) -> None:
         run_again_and_again(team, photos_of(None), tmp_path)
 
