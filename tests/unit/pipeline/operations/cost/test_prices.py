@@ -100,7 +100,7 @@ def test_a_file_of_another_region_is_read_for_it(tmp_path: Path) -> None:
         ("usd: {ml.m5.large: 0.115}", "usd: {ml.m5.xlarge: 0.115}", "ml.m5.xlarge has two prices"),
         ("        date: 2026-09-25\n", "        date: 2026-13-01\n", "month must be in 1..12"),
         ("basis: the price of another region", "why: EC2", "why: extra inputs are not permitted"),
-        ("        date: 2026-09-25\n", "", "instances.0: value error, want source and date, or basis"),
+        ("        date: 2026-09-25\n", "", "instances.0: value error, must have source and date, or basis"),
         ("basis: the price of another region", "{}", "the prices cannot be read"),
         ("      s3_get: {<<: *read, usd: 0.0004}\n", "", "us-east-1.services: add s3_get"),
         ("version: 1", "version: 2", "version: input should be 1"),
