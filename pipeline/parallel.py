@@ -9,7 +9,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-# Parallel requests of `parallel_map`, below SageMaker's throttling.
+# Parallel requests of `parallel_map`: few, and a client that is throttled retries (pipeline.clients).
 THREADS = 8
 
 
