@@ -1,0 +1,1 @@
+"""Who calls, what a call needs, and whether the policies allow it."""
