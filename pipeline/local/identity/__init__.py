@@ -1,1 +1,1 @@
-"""Who calls, what a call needs, and whether the policies allow it."""
+"""Who sends a request to the local cloud, and what the account's policies allow them."""

@@ -1,7 +1,9 @@
 """Which permissions AWS asks of the caller for a call: actions, resources and the values of condition keys.
 
 An operation usually is the action of the same name on the resources that its request names (resources.py); the tables
-here have the other names, and the further permissions that a call needs. Each row has its source.
+here have the other names, and the further permissions that a call needs. Each row has its source; list_NAME.html is
+a page of https://docs.aws.amazon.com/service-authorization/latest/reference/, whose table "API operations" has the
+actions of each operation.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ _PREFIXES = {
     "sagemaker-runtime": "sagemaker",
     "service-quotas": "servicequotas",
 }
-# Action of an operation, where it has another name; the service's page of the reference says so.
+# Action of an operation, where it has another name.
 _NAMES = {
     # list_awsbudgetservice.html
     "budgets:CreateBudget": "ModifyBudget",
@@ -46,18 +48,20 @@ _NAMES = {
     "budgets:DescribeNotificationsForBudget": "ViewBudget",
     "budgets:DescribeSubscribersForNotification": "ViewBudget",
     "budgets:UpdateBudget": "ModifyBudget",
-    # https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+    # list_lambda.html
+    "lambda:GetLayerVersionByArn": "GetLayerVersion",
     "lambda:Invoke": "InvokeFunction",
-    "lambda:InvokeAsync": "InvokeFunction",
     "lambda:InvokeWithResponseStream": "InvokeFunction",
 }
 # "No permissions are required", even with a Deny
 # (https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html, .../API_GetSessionToken.html).
 _FREE = frozenset({"sts:GetCallerIdentity", "sts:GetSessionToken"})
 
-# Services that take roles, by the prefix of the call: the value of iam:PassedToService
-# (https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html).
+# Services that take roles, by the prefix of the call: the value of iam:PassedToService (list_sagemaker.html,
+# list_scheduler.html, list_lambda.html, list_events.html, list_application-autoscaling.html; the others by
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html).
 _PASSED_TO = {
+    "application-autoscaling": "application-autoscaling.amazonaws.com",
     "athena": "athena.amazonaws.com",
     "cloudformation": "cloudformation.amazonaws.com",
     "codebuild": "codebuild.amazonaws.com",
@@ -76,8 +80,8 @@ _ROLES = (
     "serviceRole",
     "serviceRoleOverride",
 )
-_PASSING = ("Create", "Update", "Put", "StartBuild")
-# Action that a creation with tags needs besides; the reference's pages had it as a dependent action of the creation.
+_PASSING = ("Create", "Put", "Register", "StartBuild", "Update")
+# Action that a creation with tags needs besides (the same pages).
 _TAGGING = {
     "application-autoscaling": "TagResource",
     "athena": "TagResource",
@@ -228,6 +232,23 @@ def _function_code(request: Mapping[str, Any], _account: Account) -> list[Check]
     return [Check(read, f"arn:aws:s3:::{code['S3Bucket']}/{code.get('S3Key', '')}")]
 
 
+def _layers(request: Mapping[str, Any], _account: Account) -> list[Check]:
+    """Layers of a function: list_lambda.html."""
+    return [Check("lambda:GetLayerVersion", layer) for layer in request.get("Layers", [])]
+
+
+def _tags_of_function(request: Mapping[str, Any], account: Account) -> list[Check]:
+    """GetFunction answers with the tags: list_lambda.html."""
+    needed = checks("lambda", "GetFunctionConfiguration", request, account)
+    return [Check("lambda:ListTags", check.resource) for check in needed]
+
+
+def _schedules_of_group(request: Mapping[str, Any], account: Account) -> list[Check]:
+    """A group is deleted with its schedules: list_scheduler.html."""
+    arn = f"arn:aws:scheduler:{account.region}:{account.id}:schedule/{request.get('Name', '')}/*"
+    return [Check("scheduler:DeleteSchedule", arn)]
+
+
 def _template(request: Mapping[str, Any], _account: Account) -> list[Check]:
     """CloudFormation reads a template from S3 with the caller's permissions.
 
@@ -252,8 +273,11 @@ _FURTHER: dict[str, tuple[Callable[[Mapping[str, Any], Account], list[Check]], .
     "cloudformation:CreateChangeSet": (_template,),
     "cloudformation:CreateStack": (_template,),
     "cloudformation:UpdateStack": (_template,),
-    "lambda:CreateFunction": (_function_code,),
+    "lambda:CreateFunction": (_function_code, _layers),
+    "lambda:GetFunction": (_tags_of_function,),
     "lambda:UpdateFunctionCode": (_function_code,),
+    "lambda:UpdateFunctionConfiguration": (_layers,),
+    "scheduler:DeleteScheduleGroup": (_schedules_of_group,),
     "sagemaker:CreateEndpoint": (_alarms_of_update,),
     "sagemaker:UpdateEndpoint": (_alarms_of_update,),
 }
