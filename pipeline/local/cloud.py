@@ -147,8 +147,10 @@ def down(directory: Path) -> bool:
 def _end_leftovers(directory: Path) -> int:
     """End the processes that a killed cloud left. Returns their number."""
     from pipeline.local.machine import containers, objects
+    from pipeline.local.s3 import process
 
-    return containers.end_leftovers(directory) + objects.end_leftover(directory / OBJECTS)
+    ended = containers.end_leftovers(directory) + process.end_leftover(directory)
+    return ended + objects.end_leftover(directory / OBJECTS)
 
 
 def reset(directory: Path) -> None:

@@ -43,7 +43,9 @@ def prepare(settings: Settings) -> None:
     s3 = client(settings, "s3")
     raw = S3Uri.parse(settings.data.image_location).bucket
     if raw not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
-        s3.create_bucket(Bucket=raw)
+        region = settings.account.region
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        s3.create_bucket(Bucket=raw, **place)
     publish_images(settings, local_directory())
 
 
