@@ -28,7 +28,14 @@ def start(settings: Settings, *, api_port: int = 0, s3_port: int = 0) -> cloud.C
     Port 0 is the last port, or else the default one.
     """
     account = settings.account
-    return cloud.up(local_directory(), account.id, account.region, api_port=api_port, s3_port=s3_port)
+    return cloud.up(
+        local_directory(),
+        account.id,
+        account.region,
+        api_port=api_port,
+        s3_port=s3_port,
+        credential_seconds=settings.local.credential_seconds,
+    )
 
 
 def prepare(settings: Settings) -> None:
