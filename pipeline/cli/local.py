@@ -98,7 +98,7 @@ def reset(
 
 
 @local.command()
-def chaos(
+def chaos(  # noqa: PLR0917  # a command's options
     seed: Annotated[
         int | None, typer.Option(min=0, help="Begin to inject faults, chosen by this seed.", show_default=False)
     ] = None,
