@@ -87,7 +87,7 @@ def _session_of(running: Cloud) -> dict[str, str]:
 
 
 def session_variables(role_arn: str, name: str, seconds: float) -> dict[str, str]:
-    """The variables of a role's session in the local cloud. Whoever has its folder may issue it."""
+    """The variables of a session of a role in the local cloud, whose folder is enough to issue it."""
     from pipeline.local.identity.sessions import Sessions
 
     return Sessions(_running().directory).issue(role_arn, name, seconds).environment()
@@ -100,7 +100,7 @@ def act_as(session: dict[str, str]) -> None:
 
 @contextlib.contextmanager
 def as_administrator() -> Iterator[None]:
-    """Act as the root user of the running local cloud for a while: whoever starts it prepares its account."""
+    """Act as the root user of the running local cloud for a while: its owner prepares the account."""
     before = {name: os.environ[name] for name in SESSION_KEYS if name in os.environ}
     running = cloud_environment(_running())
     _enter(running)
@@ -111,7 +111,7 @@ def as_administrator() -> Iterator[None]:
 
 
 def _enter(variables: dict[str, str]) -> None:
-    """Take over these variables, and drop those of other accounts."""
+    """Set these variables, and drop those of other accounts."""
     os.environ.update(variables)
     for name in foreign_variables():
         if name not in variables:

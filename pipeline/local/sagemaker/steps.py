@@ -31,7 +31,7 @@ _OF_CALLS = {
 PATIENCE_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 # Called with a step's metadata (its job's ARN) as soon as there is one.
 Announce = Callable[[dict[str, Any]], None]
-# Answers a request of a service's operation for a caller, as if it came from outside. Raises ServiceError.
+# Sends a request to a service's operation for a caller, as if it came from outside. Raises ServiceError.
 Call = Callable[[str, str, dict[str, Any], Caller], dict[str, Any]]
 
 
