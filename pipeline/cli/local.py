@@ -1,4 +1,4 @@
-"""Commands: local up, down, status, reset, chaos, env."""
+"""Commands: local up, down, status, reset, chaos, permissions, env."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from pipeline.cli.app import MACHINE, app, options_of
 from pipeline.cli.help import Application
-from pipeline.cli.output import AsJson, status, write_json
+from pipeline.cli.output import AsJson, show, status, write_json
 
 if TYPE_CHECKING:
     from pipeline.local.cloud import Cloud
@@ -153,6 +153,27 @@ def chaos(  # noqa: PLR0917  # a command's options
         typer.echo(f"faults are injected by seed {plan_now.seed}; end them: python -m pipeline local chaos --off")
         for kind in faults.KINDS:
             typer.echo(f"  {kind}: {counts[kind]} so far")
+
+
+@local.command()
+def permissions(
+    role: Annotated[str, typer.Option(help="Name of a role. Default: all roles.")] = "",
+    check: Annotated[bool, typer.Option("--check", help="Exit with status 1 if a request was refused.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List, per role and statement, the actions used and never used in all runs so far, and what was refused."""
+    from pipeline.connection import local_directory
+    from pipeline.operations.account.permissions import role_uses
+
+    uses = role_uses(local_directory(), role)
+    if as_json:
+        write_json([asdict(use) for use in uses])
+    else:
+        from pipeline.cli.views.permissions import permissions_page
+
+        show(*permissions_page(uses))
+    if check and any(use.denied for use in uses):
+        raise typer.Exit(1)
 
 
 @local.command()
