@@ -1,8 +1,9 @@
-"""Commands: local up, down, status, reset, env."""
+"""Commands: local up, down, status, reset, chaos, env."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -94,6 +95,50 @@ def reset(
     with status("deleting"):
         cloud.reset(directory)
     typer.echo(f"deleted: {directory}")
+
+
+@local.command()
+def chaos(  # noqa: PLR0917  # a command's options
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Begin to inject faults, chosen by this seed.", show_default=False)
+    ] = None,
+    throttled: Annotated[float, typer.Option(min=0, max=0.5, help="Share of API calls that are throttled.")] = 0.05,
+    capacity_errors: Annotated[int, typer.Option(min=0, help="Jobs whose instances EC2 cannot provide.")] = 1,
+    spot_interruptions: Annotated[
+        int, typer.Option(min=0, max=10, help="Interruptions per trial on spot instances.")
+    ] = 1,
+    slow_downs: Annotated[int, typer.Option(min=0, help="Requests that S3 refuses, in one burst.")] = 40,
+    spot_after: Annotated[float, typer.Option(min=1, help="Mean seconds of training before an interruption.")] = 30.0,
+    notice: Annotated[float, typer.Option(min=1, help="Seconds from SIGTERM to SIGKILL.")] = 120.0,
+    off: Annotated[bool, typer.Option("--off", help="End all faults.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Inject faults into the running cloud as AWS has them (--seed), end them (--off), or report those so far."""
+    from pipeline.connection import local_directory
+    from pipeline.local import cloud, faults
+    from steps.contracts.errors import PipelineError
+
+    directory = local_directory()
+    if cloud.find(directory) is None:
+        raise PipelineError("the local cloud is not running; start it: python -m pipeline local up")
+    if off and seed is not None:
+        raise typer.BadParameter("excludes --seed", param_hint="--off")
+    if off:
+        faults.write(directory, faults.Plan())
+    elif seed is not None:
+        plan = faults.Plan(seed, throttled, capacity_errors, spot_interruptions, slow_downs, spot_after, notice)
+        faults.write(directory, plan)
+    plan_now, counts = faults.current(directory), faults.counts(directory)
+    if as_json:
+        write_json(
+            {"plan": asdict(plan_now) if plan_now else None, "injected": {kind: counts[kind] for kind in faults.KINDS}}
+        )
+    elif plan_now is None:
+        typer.echo("no faults are injected; begin: python -m pipeline local chaos --seed 1")
+    else:
+        typer.echo(f"faults are injected by seed {plan_now.seed}; end them: python -m pipeline local chaos --off")
+        for kind in faults.KINDS:
+            typer.echo(f"  {kind}: {counts[kind]} so far")
 
 
 @local.command()

@@ -67,6 +67,7 @@ class Services:
             registry=self._registry,
             create_model=self._models.create_model,
             functions=self.functions,
+            faults=job_services.faults,
             validate=lambda operation, request: _validate_request("sagemaker", operation, request),
         )
         self._pipelines = Pipelines(context, runners, self.events)

@@ -86,6 +86,19 @@ def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path):
             cloud.up(tmp_path / "cloud", ACCOUNT.id, ACCOUNT.region, api_port=port)
 
 
+def test_a_running_cloud_does_not_change_the_life_of_its_credentials_unseen(local_cloud):
+    running = local_cloud.settings
+    assert running.credential_seconds == cloud.CREDENTIAL_SECONDS
+    with pytest.raises(PipelineError, match=r"credentials of 3600 seconds, but local.credential_seconds is 20; stop"):
+        cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=20)
+    cloud.down(running.directory)
+    try:
+        assert cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=20).credential_seconds == 20
+    finally:
+        cloud.down(running.directory)
+        cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=cloud.CREDENTIAL_SECONDS)
+
+
 def test_a_folder_of_another_account_is_not_mixed_up(local_cloud):
     cloud.down(local_cloud.settings.directory)
     other = Account(target="local", id="999999999999", region="us-east-1")

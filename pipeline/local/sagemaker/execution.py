@@ -26,6 +26,13 @@ log = logging.getLogger(__name__)
 
 KIND = "pipeline-execution"
 DEFAULT_PARALLEL_STEPS = 50
+# "Pipelines retries on this type of error automatically"; the page's defaults of a policy: 1 second, 2.0, 5 attempts.
+DEFAULT_POLICY: dict[str, Any] = {
+    "ExceptionType": ["Step.SERVICE_FAULT", "Step.THROTTLING"],
+    "IntervalSeconds": 1,
+    "BackoffRate": 2.0,
+    "MaxAttempts": 5,
+}
 Step = dict[str, Any]
 
 
@@ -258,14 +265,15 @@ def _retry_delay(step: Step, exception_type: str, attempt: int, elapsed: float) 
     """Seconds to wait after attempt `attempt` (from 1), by the step's retry policies; None if there is no further one.
 
     A policy ends after MaxAttempts retries, or ExpireAfterMin minutes after the step began (`elapsed`, in seconds).
+    Faults and throttling of the service are retried without a policy as well:
     https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
     """
-    for policy in step.get("RetryPolicies", []):
+    for policy in (*step.get("RetryPolicies", []), DEFAULT_POLICY):
         if exception_type in policy["ExceptionType"]:
             delay = float(policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (attempt - 1))
             if "ExpireAfterMin" in policy:
                 return delay if elapsed + delay <= 60 * policy["ExpireAfterMin"] else None
-            return delay if attempt <= policy["MaxAttempts"] else None
+            return delay if attempt <= policy.get("MaxAttempts", DEFAULT_POLICY["MaxAttempts"]) else None
     return None
 
 

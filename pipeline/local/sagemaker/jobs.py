@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
+from pipeline.local import faults
 from pipeline.local.context import Context, Request, now
 from pipeline.local.logs import Logs
 from pipeline.local.machine import transfer
@@ -41,6 +42,7 @@ class JobServices:
         self.logs = logs
         self.images = images
         self.s3 = context.client("s3")
+        self.faults = faults.of(context.directory)
 
     def folder(self, kind: str, name: str) -> Path:
         """An empty folder for a job's instances."""
@@ -174,6 +176,11 @@ class Jobs:
     def finish(self, name: str, status: str, **changes: object) -> None:
         """Bring a job into its last status."""
         self.update(name, **{self.status_member: status, f"{self.prefix}EndTime": now(), **changes})
+
+    def need_capacity(self, name: str) -> None:
+        """Raise JobFailedError if EC2 has no instances for the job."""
+        if self._services.faults.lacks_capacity(name):
+            raise JobFailedError(faults.CAPACITY_REASON)
 
     def image(self, uri: str) -> Path:
         """Folder of an image's source. Raises JobFailedError."""

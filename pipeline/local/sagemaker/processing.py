@@ -27,6 +27,7 @@ class ProcessingJobs(Jobs):
 
     def execute(self, name: str, request: Request, stop: threading.Event) -> Request:
         """Run the job to its end. Returns its exit message."""
+        self.need_capacity(name)
         self.update(name, ProcessingStartTime=now())
         specification = request["AppSpecification"]
         uri = specification["ImageUri"]

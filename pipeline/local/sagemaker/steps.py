@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.local.context import ServiceError, random_id
+from pipeline.local.faults import Faults
 from pipeline.local.machine.functions import Functions
 from pipeline.local.sagemaker.jobs import Jobs
 from pipeline.local.sagemaker.processing import ProcessingJobs
@@ -17,6 +18,22 @@ from pipeline.local.sagemaker.training import TrainingJobs
 from pipeline.local.sagemaker.tuning import TuningJobs
 
 Step = dict[str, Any]
+# The call that a step of a type makes; the other types make none.
+_CALLS = {
+    "Processing": ("sagemaker", "CreateProcessingJob"),
+    "Training": ("sagemaker", "CreateTrainingJob"),
+    "Tuning": ("sagemaker", "CreateHyperParameterTuningJob"),
+    "RegisterModel": ("sagemaker", "CreateModelPackage"),
+    "Model": ("sagemaker", "CreateModel"),
+    "Lambda": ("lambda", "InvokeFunction"),
+}
+# Types of exception by the first word of a failed job's reason, and of a refused call by its code.
+# https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
+_OF_JOBS = {"InternalServerError": "SageMaker.JOB_INTERNAL_ERROR", "CapacityError": "SageMaker.CAPACITY_ERROR"}
+_OF_CALLS = {
+    **dict.fromkeys(("ThrottlingException", "TooManyRequestsException", "Throttling"), "Step.THROTTLING"),
+    "ResourceLimitExceeded": "SageMaker.RESOURCE_LIMIT",
+}
 # Called with a step's metadata (its job's ARN) as soon as there is one.
 Announce = Callable[[dict[str, Any]], None]
 # Checks a request against the service's model before it is sent. Raises ServiceError.
@@ -63,6 +80,7 @@ class StepRunners:
     registry: ModelRegistry
     create_model: Callable[[dict[str, Any]], dict[str, Any]]
     functions: Functions
+    faults: Faults
     validate: Validate
 
     def __post_init__(self) -> None:
@@ -87,9 +105,12 @@ class StepRunners:
     def run(self, execution: str, step: Step, arguments: dict[str, Any], announce: Announce) -> StepResult:
         """Run one attempt to its end. Raises StepFailedError or StepStoppedError."""
         try:
+            if (call := _CALLS.get(step["Type"])) and (refusal := self.faults.refusal(*call)):
+                raise refusal
             return self._types[step["Type"]](Attempt(execution, step, arguments, announce))
         except ServiceError as error:
-            raise StepFailedError(f"ClientError: {error.code}: {error.message}") from error
+            kind = _OF_CALLS.get(error.code, "Step.SERVICE_FAULT" if error.status >= 500 else "")
+            raise StepFailedError(f"ClientError: {error.code}: {error.message}", kind) from error
 
     def stop(self, execution: str) -> None:
         """Stop the jobs of an execution."""
@@ -123,7 +144,7 @@ class StepRunners:
         if status == "Stopped":
             raise StepStoppedError
         if status != "Completed":
-            error = "SageMaker.JOB_INTERNAL_ERROR" if reason.startswith("InternalServerError") else ""
+            error = _OF_JOBS.get(reason.partition(":")[0], "")
             raise StepFailedError(f"{kind.removesuffix('Job')} job failed. {reason}", error)
         return StepResult(metadata, job)
 

@@ -53,6 +53,7 @@ class TransformJobs(Jobs):
 
     def execute(self, name: str, request: Request, stop: threading.Event) -> Request:
         """Transform all objects."""
+        self.need_capacity(name)
         self.update(name, TransformStartTime=now())
         try:
             self._transform(name, request, stop)

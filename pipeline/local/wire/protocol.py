@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, unquote
 
 from werkzeug.wrappers import Request, Response
 
+from pipeline.local import faults
 from pipeline.local.context import ServiceError, random_id
 from pipeline.local.services import Services
 from pipeline.local.wire import query, rest
@@ -79,6 +80,9 @@ class Application:
         try:
             scope = self._authenticate(request)
             call = self._parse(scope, request)
+            operation = call.operation if call else request.headers.get("X-Amz-Target", request.path)
+            if throttled := faults.of(self._services.context.directory).refusal(scope, operation):
+                raise throttled
             return None if call is None else call.respond()
         except ServiceError as error:
             return error_response(error)

@@ -1,6 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 
-from pipeline.local.sagemaker.steps import StepFailedError, holds
+from pipeline.local import faults
+from pipeline.local.context import ServiceError
+from pipeline.local.sagemaker.execution import _retry_delay
+from pipeline.local.sagemaker.steps import StepFailedError, StepRunners, holds
 
 
 def compare(kind, left, right):
@@ -38,3 +43,54 @@ def test_conditions_combine():
 def test_what_cannot_be_compared_fails_the_step():
     with pytest.raises(StepFailedError, match="cannot compare"):
         compare("LessThan", "many", 1)
+
+
+def runners(directory, create_model):
+    nothing = SimpleNamespace()
+    return StepRunners(
+        processing=nothing,
+        training=nothing,
+        tuning=nothing,
+        registry=nothing,
+        create_model=create_model,
+        functions=nothing,
+        faults=faults.Faults(directory),
+        validate=lambda *_: None,
+    )
+
+
+def failure(runners, kind="Model"):
+    with pytest.raises(StepFailedError) as raised:
+        runners.run("run", {"Name": "Step", "Type": kind}, {}, lambda metadata: None)
+    return raised.value
+
+
+def test_a_throttled_call_of_a_step_is_an_error_of_its_own_type(tmp_path):
+    faults.write(tmp_path, faults.Plan(throttled=1.0))
+    error = failure(runners(tmp_path, lambda request: pytest.fail("the service was called")))
+    assert (error.exception_type, str(error)) == ("Step.THROTTLING", "ClientError: ThrottlingException: Rate exceeded")
+    # A Fail step makes no call that could be throttled.
+    assert failure(runners(tmp_path, None), "Fail").exception_type == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        ("ResourceLimitExceeded", 400, "SageMaker.RESOURCE_LIMIT"),
+        ("InternalFailure", 500, "Step.SERVICE_FAULT"),
+        ("ValidationException", 400, ""),
+    ],
+)
+def test_a_refused_call_has_the_type_that_retry_policies_name(tmp_path, code, status, expected):
+    def refuse(request):
+        raise ServiceError(code, "no", status)
+
+    assert failure(runners(tmp_path, refuse)).exception_type == expected
+
+
+def test_throttling_is_retried_without_a_policy_and_by_one_if_there_is_one():
+    delays = [_retry_delay({}, "Step.THROTTLING", attempt, 0.0) for attempt in range(1, 7)]
+    assert delays == [1.0, 2.0, 4.0, 8.0, 16.0, None]
+    policy = {"ExceptionType": ["Step.THROTTLING"], "IntervalSeconds": 7, "MaxAttempts": 1}
+    assert [_retry_delay({"RetryPolicies": [policy]}, "Step.THROTTLING", n, 0.0) for n in (1, 2)] == [7.0, None]
+    assert _retry_delay({}, "SageMaker.CAPACITY_ERROR", 1, 0.0) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
+from pipeline.local import faults
 from pipeline.local.context import ServiceError
 from pipeline.local.machine.functions import Result
 from pipeline.local.wire.protocol import Application
@@ -46,7 +48,7 @@ def functions() -> Functions:
 
 
 @pytest.fixture
-def client(functions: Functions) -> Client:
+def client(functions: Functions, tmp_path: Path) -> Client:
     """Moto answers with what it was sent."""
 
     def moto(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -54,7 +56,7 @@ def client(functions: Functions) -> Client:
 
     services = SimpleNamespace(
         functions=functions,
-        context=SimpleNamespace(environment={"AWS_ACCESS_KEY_ID": "key"}),
+        context=SimpleNamespace(environment={"AWS_ACCESS_KEY_ID": "key"}, directory=tmp_path),
         owns=lambda *_: False,
     )
     return Client(Application(services, moto))  # type: ignore[arg-type]
@@ -105,3 +107,11 @@ def test_an_unknown_type_and_an_unknown_function_are_refused(client: Client, fun
         answer = client.post(f"/2015-03-31/functions/{name}/invocations", data=b"{}", headers=headers)
         assert answer.headers["x-amzn-ErrorType"] == code
     assert functions.asked == []
+
+
+def test_a_throttled_call_reaches_no_service(client: Client, functions: Functions, tmp_path: Path) -> None:
+    faults.write(tmp_path, faults.Plan(throttled=1.0))
+    answer = client.post("/2015-03-31/functions/deploy/invocations", data=b"{}", headers=CREDENTIAL)
+    assert (answer.status_code, answer.headers["x-amzn-ErrorType"]) == (429, "TooManyRequestsException")
+    assert functions.asked == []
+    assert faults.counts(tmp_path) == {faults.THROTTLED: 1}
