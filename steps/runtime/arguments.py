@@ -34,8 +34,9 @@ def parse(
 ) -> Settings:
     """The arguments (default: the process's own) as an instance of the dataclass `settings`.
 
-    `ignored` maps the names of arguments that are checked and dropped to their annotated types. Raises StepError, which names the
-    flag, for an argument that is unknown, missing, of another type or out of its limits, and what the dataclass raises.
+    `ignored` maps the names of arguments that are checked and dropped to their annotated types. Raises StepError, which
+    names the flag, for an argument that is unknown, missing, of another type or out of its limits, and what the
+    dataclass raises.
     """
     program = f"python3 -m {settings.__module__.rpartition('.')[0]}"
     parser = _Parser(prog=program, description=settings.__doc__, allow_abbrev=False)
