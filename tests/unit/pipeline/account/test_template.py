@@ -87,12 +87,24 @@ def test_the_first_stage_has_only_what_stays_when_the_stack_is_deleted() -> None
 # ------------------------------------------------------------------------------------------------------- policies
 
 
+# Findings that are right as they are: SageMaker requires "*" (`NetworkPolicy`), and the linter's reference, of April
+# 2025, has no key VolumeKmsKeyArn yet.
+KNOWN = {
+    ("NetworkPolicy", "RESOURCE_STAR"),
+    ("Guards", "UNKNOWN_CONDITION_FOR_ACTION"),
+}
+
+
 @variants
 def test_no_policy_has_a_finding(variant: str, parliament: Any) -> None:
     findings = []
     for name, document in Stack(VARIANTS[variant]).documents().items():
         analyzed = parliament.analyze_policy_string(json.dumps(document))
-        findings += [f"{name}: {one.issue} {one.detail} {one.location}" for one in analyzed.findings]
+        findings += [
+            f"{name}: {one.issue} {one.detail} {one.location}"
+            for one in analyzed.findings
+            if (name, one.issue) not in KNOWN
+        ]
     assert findings == []
 
 
