@@ -1,8 +1,8 @@
 """The operations that the local cloud answers itself: handlers by service and operation. Moto answers all others.
 
 Other operations of SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs and EventBridge Scheduler are
-answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents and ECR's DescribeImages are
-answered here, and their services' other operations by moto.
+answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents, ECR's DescribeImages and
+IAM's SimulatePrincipalPolicy are answered here, and their services' other operations by moto.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.container_registry import ContainerRegistry
 from pipeline.local.context import Context, Request, ServiceError
 from pipeline.local.events import Events
+from pipeline.local.identity import documents
 from pipeline.local.identity.caller import Caller, acting, current
 from pipeline.local.identity.identity import Identity
+from pipeline.local.identity.simulation import simulate
 from pipeline.local.identity.sts import Sts
 from pipeline.local.logs import Logs
 from pipeline.local.machine.functions import Functions
@@ -40,7 +42,7 @@ from pipeline.local.scheduler.targets import Targets
 log = logging.getLogger(__name__)
 
 # Services with other operations in moto.
-_SHARED = ("events", "ecr")
+_SHARED = ("events", "ecr", "iam")
 Handler = Callable[[Request], Request]
 
 
@@ -97,9 +99,13 @@ class Services:
             "cloudformation": self._cloudformation.operations(),
             "events": self.events.operations(),
             "ecr": ContainerRegistry(context, images).operations(),
+            "iam": {"SimulatePrincipalPolicy": self._simulate},
             "scheduler": self._scheduler.operations(),
             "sts": Sts(self.identity, context.account_id).operations(),
         }
+
+    def _simulate(self, request: Request) -> Request:
+        return simulate(request, documents.read(self.context.directory))
 
     def _connect_athena(self) -> Connection:
         """Glue and S3 for the caller of the present request, in a session that names Athena (aws:CalledVia)."""
