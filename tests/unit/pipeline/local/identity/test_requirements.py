@@ -692,7 +692,7 @@ NOT_CALLED = {
     "ec2:CreateNetworkInterface",  # SageMaker's own call for a job: service_calls has it
     "athena:BatchGetQueryExecution", "athena:GetDatabase", "athena:TagResource",
     "budgets:TagResource", "cloudwatch:TagResource", "ec2:DeleteTags", "ecr:TagResource",
-    "events:CreateConnection", "events:CreateEndpoint", "events:DeleteEndpoint", "events:DescribeEndpoint", "events:TagResource",
+    "events:CreateEndpoint", "events:DeleteEndpoint", "events:DescribeEndpoint", "events:TagResource",
     "events:UpdateEndpoint", "glue:TagResource", "lambda:ListTags", "lambda:TagResource", "logs:GetQueryResults",
     "logs:TagResource", "s3:GetBucketNotification", "s3:PutBucketNotification", "sagemaker:CreateAutoMLJobV2",
     "scheduler:TagResource", "sns:TagResource",
