@@ -102,7 +102,7 @@ class Options:
             from pipeline.connection import as_administrator
             from pipeline.operations.account import local as account
 
-            # The owner of this folder administers its account; the command itself acts as the person of the environment.
+            # The folder's owner administers its account; the command itself acts as the person of the environment.
             with status("preparing the local account"), as_administrator():
                 account.prepare(settings)
         else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from pipeline.local.athena import Athena, Connection, S3Access
 from pipeline.local.cloudformation.service import CloudFormation
@@ -78,7 +79,7 @@ class Services:
         )
         self._pipelines = Pipelines(context, runners, self.events, self.identity)
         self._athena = Athena(context.store, self._connect_athena)
-        self._cloudformation = CloudFormation(context)
+        self._cloudformation = CloudFormation(context, self._connect_cloudformation)
         self._scheduler = Scheduler(
             context, Targets(self.identity, self.call, self.authorize, self.functions.invoke_later)
         )
@@ -121,6 +122,16 @@ class Services:
             keys, token = (issued.access_key, issued.secret_key), issued.token
         access = S3Access(environment["AWS_ENDPOINT_URL_S3"], *keys, self.context.region, token)
         return Connection(clients["glue"], clients["s3"], access)
+
+    def _connect_cloudformation(self, service: str) -> Any:
+        """A client of the caller whose stack is worked on; of the root user for a stack that a start restores."""
+        caller = current(self.identity.root)
+        if not caller.is_root:
+            caller = dataclasses.replace(caller, called_via=(*caller.called_via, "cloudformation.amazonaws.com"))
+        return self.identity.client(caller, service)
+
+    def _simulate(self, request: Request) -> Request:
+        return simulate(request, self.identity.authorizer.roles())
 
     def owns(self, service: str, operation: str) -> bool:
         """Whether a request is answered here, if only with an error, and not by moto."""

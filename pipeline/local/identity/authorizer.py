@@ -73,6 +73,10 @@ class Authorizer:
         self.changed()
         return self.role(arn)
 
+    def roles(self) -> dict[str, RolePolicies]:
+        """The policies of all roles, by ARN."""
+        return _roles(self.account.id)
+
     def authorize(self, caller: Caller, service: str, operation: str, request: Mapping[str, Any]) -> None:
         """Refuse a call that the caller's policies do not allow. Raises ServiceError."""
         for check in checks(service, operation, request, self.account):

@@ -34,7 +34,6 @@ class ProcessingJobs(Jobs):
         role = self.role_of(request)
         self.check_network(role, request.get("NetworkConfig", {}).get("VpcConfig"), processing=True)
         image = self.image(role, uri)
-        credentials = self._services.identity.container_environment(role)
         entry_point = specification.get("ContainerEntrypoint") or self._services.images.entry_point(uri)
         folder = self._services.folder("processing", name)
         hosts = host_names(request["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
@@ -43,6 +42,7 @@ class ProcessingJobs(Jobs):
         for number, host in enumerate(hosts):
             _write_configuration(request, bases[host], host, hosts)
             self._download_inputs(request, bases[host], (number, len(hosts)))
+            credentials = self._services.identity.container_environment(role)
             instances[host] = Container(
                 context=self._context,
                 base=bases[host],
@@ -50,6 +50,7 @@ class ProcessingJobs(Jobs):
                 command=[*entry_point, *specification.get("ContainerArguments", [])],
                 on_line=self._services.log_writer(role, LOG_GROUP, f"{name}/{host}-{int(now())}"),
                 environment={**request.get("Environment", {}), "PROCESSING_JOB_NAME": name, **credentials},
+                on_end=self._services.identity.end_credentials,
             )
         limit = request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_SECONDS)
         try:

@@ -201,7 +201,13 @@ class TrainingJobs(Jobs):
             **({} if request.get("EnableNetworkIsolation") else self._services.identity.container_environment(role)),
         }
         return Container(
-            context=self._context, base=base, image=image, command=command, on_line=on_line, environment=environment
+            context=self._context,
+            base=base,
+            image=image,
+            command=command,
+            on_line=on_line,
+            environment=environment,
+            on_end=self._services.identity.end_credentials,
         )
 
     def _prepare_folder(self, request: Request, base: Path, host: str, hosts: list[str]) -> None:
