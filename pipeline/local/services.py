@@ -18,7 +18,6 @@ from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.container_registry import ContainerRegistry
 from pipeline.local.context import Context, Request, ServiceError
 from pipeline.local.events import Events
-from pipeline.local.identity import documents
 from pipeline.local.identity.caller import Caller, acting, current
 from pipeline.local.identity.identity import Identity
 from pipeline.local.identity.simulation import simulate
@@ -104,9 +103,6 @@ class Services:
             "scheduler": self._scheduler.operations(),
             "sts": Sts(self.identity, context.account_id).operations(),
         }
-
-    def _simulate(self, request: Request) -> Request:
-        return simulate(request, documents.read(self.context.directory))
 
     def _connect_athena(self) -> Connection:
         """Glue and S3 for the caller of the present request, in a session that names Athena (aws:CalledVia)."""
