@@ -12,7 +12,8 @@ from pipeline.local.context import ServiceError
 from pipeline.local.identity.documents import RolePolicies
 from pipeline.local.identity.policies import statements
 from pipeline.local.identity.simulation import simulate
-from pipeline.operations.preflight import roles
+from pipeline.operations.preflight import Result, roles
+from pipeline.operations.preflight.checks import run
 from pipeline.operations.preflight.findings import Account
 from pipeline.settings import Role, Settings
 from tests.answers import Answers
@@ -189,6 +190,28 @@ def test_a_decision_that_hangs_on_an_unknown_condition_is_a_warning(
             " bootstrap",
         )
     ]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_templates_roles_have_all_permissions(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen, stack = VARIANTS[variant], Stack(VARIANTS[variant])
+    fake = Simulator(monkeypatch)
+    for name, role in (("RoleOfPipeline", "pipeline"), ("RoleOfJobs", "job"), ("RoleOfServing", "serving")):
+        attached = stack.resources[name].get("ManagedPolicyArns", [])
+        managed = {
+            f"arn:aws:iam::{chosen.account.id}:policy/{policy['ManagedPolicyName']}": policy["PolicyDocument"]
+            for policy in stack.resources.values()
+            if "ManagedPolicyName" in policy
+        }
+        documents = [policy["PolicyDocument"] for policy in stack.resources[name]["Policies"]]
+        documents += [managed[arn] for arn in attached]
+        fake.statements[chosen.role_arn(role)] = [
+            element for document in documents for element in document["Statement"]
+        ]
+    results: list[Result] = run("permissions", Account(chosen))
+    assert {result.status for result in results} == {"ok"}
+    network = "bins-job ec2:CreateNetworkInterface" in [result.detail for result in results]
+    assert network == bool(chosen.network.subnets)
 
 
 def test_the_templates_own_conditions_do_not_make_a_refusal_uncertain() -> None:
