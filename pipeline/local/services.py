@@ -1,8 +1,8 @@
 """The operations that the local cloud answers itself: handlers by service and operation. Moto answers all others.
 
 Other operations of SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs and EventBridge Scheduler are
-answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents and ECR's DescribeImages are
-answered here, and their services' other operations by moto.
+answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents, ECR's DescribeImages and
+IAM's SimulatePrincipalPolicy are answered here, and their services' other operations by moto.
 """
 
 from __future__ import annotations
