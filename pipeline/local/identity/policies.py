@@ -409,6 +409,16 @@ class Statement:
             for key, wanted in block.items()
         ]
 
+    @property
+    def keys(self) -> set[str]:
+        """Condition keys of the statement: as they stand in its conditions, and those of its variables."""
+        condition = self.element.get("Condition", {})
+        keys = {str(key) for block in condition.values() for key in block}
+        texts = [*_listed(self.element.get("Resource", self.element.get("NotResource")))]
+        texts += [value for block in condition.values() for wanted in block.values() for value in _listed(wanted)]
+        variables = {match for text in texts for match in _VARIABLE.findall(str(text)) if match not in ("*", "?", "$")}
+        return keys | {name.partition(",")[0].strip() for name in variables}
+
     def matches_action(self, action: str) -> bool:
         """Whether the statement is about an action; case does not count (reference_policies_elements_action)."""
         matches = self._matching.get(action)

@@ -23,7 +23,12 @@ def call(target: str, method: str = "GET", **headers: str):
         ("/bucket%2Fa", "bucket", "a", {}),
         ("/bucket/%C3%BC", "bucket", "ü", {}),
         ("/bucket/.hidden/..more", "bucket", ".hidden/..more", {}),
-        ("/bucket?list-type=2&prefix=a%2Fb&delimiter=", "bucket", "", {"list-type": "2", "prefix": "a/b", "delimiter": ""}),
+        (
+            "/bucket?list-type=2&prefix=a%2Fb&delimiter=",
+            "bucket",
+            "",
+            {"list-type": "2", "prefix": "a/b", "delimiter": ""},
+        ),
         ("/bucket?policy", "bucket", "", {"policy": ""}),
     ],
 )
