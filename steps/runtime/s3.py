@@ -96,7 +96,7 @@ def _region(bucket: str, provider: RenewedCredentials, *, anonymous: bool) -> st
         return _bucket_region(bucket, session_region, provider, anonymous) or session_region
     except BotoCoreError as error:
         # The request that the store is for reports the problem.
-        log.warning("the region of bucket %s is taken for %s: %s", bucket, session_region, error)
+        log.warning("bucket %s: its region is unknown, so %s is assumed: %s", bucket, session_region, error)
         return session_region
 
 
