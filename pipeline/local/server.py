@@ -67,7 +67,12 @@ def start_s3(settings: cloud.Cloud) -> ExitStack:
         objects.start()
         door = Door(
             Settings(
-                settings.directory, settings.region, settings.account_id, settings.access_key, settings.secret_key
+                settings.directory,
+                settings.region,
+                settings.account_id,
+                settings.access_key,
+                settings.secret_key,
+                settings.audit,
             ),
             settings.s3_port,
             objects.port,
@@ -84,8 +89,15 @@ def _serve_api(settings: cloud.Cloud, stop: threading.Event) -> None:
     from pipeline.local.wire.protocol import Application
 
     store = Store(settings.directory / "cloud.sqlite")
-    context = Context(settings.directory, settings.account_id, settings.region, store, cloud.environment(settings))
-    services = Services(context)
+    context = Context(
+        settings.directory,
+        settings.account_id,
+        settings.region,
+        store,
+        cloud.environment(settings),
+        settings.credential_seconds,
+    )
+    services = Services(context, audit=settings.audit)
     application = Application(services, DomainDispatcherApplication(create_backend_app))
     try:
         server = make_server("127.0.0.1", settings.api_port, application, threaded=True, request_handler=QuietHandler)

@@ -23,6 +23,7 @@ _ELEMENTS = frozenset(
 _WILDCARDS = {"*": ".*", "?": "."}
 _WILDCARDS_IN_SEGMENT = {"*": "[^:]*", "?": "[^:]"}
 _ARN_COLONS = 5
+_REMEMBERED_ACTIONS = 1000
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 
 
@@ -391,6 +392,7 @@ class Statement:
         self._not_principal = _exclusive(self.name, element, "Principal", "NotPrincipal", needed=False)
         self.actions = tuple(map(str, _listed(element.get("Action", element.get("NotAction")))))
         self._actions = _compiled("|".join(map(_string_expression, self.actions)), re.IGNORECASE)
+        self._matching: dict[str, bool] = {}
         resource = element.get("Resource", element.get("NotResource"))
         self._any_resource = resource is None
         patterns = [_Text(str(text), _arn_expression, variables=variables) for text in _listed(resource)]
@@ -407,9 +409,25 @@ class Statement:
             for key, wanted in block.items()
         ]
 
+    @property
+    def keys(self) -> set[str]:
+        """Condition keys of the statement: as they stand in its conditions, and those of its variables."""
+        condition = self.element.get("Condition", {})
+        keys = {str(key) for block in condition.values() for key in block}
+        texts = [*_listed(self.element.get("Resource", self.element.get("NotResource")))]
+        texts += [value for block in condition.values() for wanted in block.values() for value in _listed(wanted)]
+        variables = {match for text in texts for match in _VARIABLE.findall(str(text)) if match not in ("*", "?", "$")}
+        return keys | {name.partition(",")[0].strip() for name in variables}
+
     def matches_action(self, action: str) -> bool:
         """Whether the statement is about an action; case does not count (reference_policies_elements_action)."""
-        return (self._actions.fullmatch(action) is not None) != self._not_action
+        matches = self._matching.get(action)
+        if matches is None:
+            matches = (self._actions.fullmatch(action) is not None) != self._not_action
+            # A service has a few hundred actions.
+            if len(self._matching) < _REMEMBERED_ACTIONS:
+                self._matching[action] = matches
+        return matches
 
     def matches_resource(self, resource: str, context: Context) -> bool:
         """Whether the statement is about a resource."""

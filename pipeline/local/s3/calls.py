@@ -20,7 +20,7 @@ class InvalidCallError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`bucket` and `key` are decoded; empty where the request names none. `query` has the first value of each name."""
+    """`bucket` and `key` are decoded; empty where the request names none."""
 
     method: str
     bucket: str
@@ -50,8 +50,11 @@ def call_of(head: Head) -> Call:
         if ";" in raw_query:
             # Some readers separate parameters here, others do not.
             raise InvalidCallError("Couldn't parse the specified URI.")
-        for name, value in parse_qsl(raw_query, keep_blank_values=True, errors="surrogateescape"):
-            query.setdefault(name, value)
+        parameters = parse_qsl(raw_query, keep_blank_values=True, errors="surrogateescape")
+        query = dict(parameters)
+        if len(query) < len(parameters):
+            # Some readers take the first value of a name, others the last.
+            raise InvalidCallError("A parameter of the query occurs twice.")
     if not bucket and key:
         raise InvalidCallError("Couldn't parse the specified URI.")
     for text in (key, query.get("prefix", "")):
@@ -67,10 +70,11 @@ def check_key(key: str) -> None:
     To S3 these are keys like any other. The object server stores objects as files, and either refuses such a key or
     reads another object, which the policies may not allow.
     """
-    if "//" in key or key.startswith("/") or (".." in key or "/." in key or key[:1] == "."):
-        parts = key.split("/")
-        if "" in parts[:-1] or not {".", ".."}.isdisjoint(parts):
-            raise InvalidCallError(f"The local cloud has no keys with empty parts or the parts . and ..: {key}")
+    if "//" not in key and "." not in key and key[:1] != "/":
+        return
+    parts = key.split("/")
+    if "" in parts[:-1] or not {".", ".."}.isdisjoint(parts):
+        raise InvalidCallError(f"The local cloud has no keys with empty parts or the parts . and ..: {key}")
 
 
 def _decoded(text: str) -> str:

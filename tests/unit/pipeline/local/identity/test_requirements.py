@@ -688,6 +688,8 @@ SERVICES = (
 )  # fmt: skip
 # Methods of the project's own classes with an operation's name, and operations of services that only share a name.
 NOT_CALLED = {
+    "events:CreateConnection",  # asyncio has a method of this name
+    "ec2:CreateNetworkInterface",  # SageMaker's own call for a job: service_calls has it
     "athena:BatchGetQueryExecution", "athena:GetDatabase", "athena:TagResource",
     "budgets:TagResource", "cloudwatch:TagResource", "ec2:DeleteTags", "ecr:TagResource",
     "events:CreateEndpoint", "events:DeleteEndpoint", "events:DescribeEndpoint", "events:TagResource",
