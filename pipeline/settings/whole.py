@@ -11,6 +11,7 @@ from pipeline.aws import instances
 from pipeline.settings.account import Account, Alerts, ContinuousIntegration, Encryption, Images, Network, Retention
 from pipeline.settings.data import Cache, Data, Shard
 from pipeline.settings.fields import ConflictError, Group, field
+from pipeline.settings.local import Local
 from pipeline.settings.release import Endpoint, Evaluation, Gate, Monitoring, Registry
 from pipeline.settings.training import Tracking, Training, Tuning, check_hyperband
 
@@ -42,6 +43,7 @@ class Settings(Group):
     retention: Retention = Retention()
     alerts: Alerts = Alerts()
     ci: ContinuousIntegration = ContinuousIntegration()
+    local: Local = Local()
 
     @model_validator(mode="before")
     @classmethod
