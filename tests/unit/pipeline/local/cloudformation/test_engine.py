@@ -234,7 +234,7 @@ def test_a_budget_without_a_name_gets_other_subscribers_and_a_named_budget_does_
     (before,) = {item["BudgetName"] for item in budgets.describe_budgets(AccountId="111122223333")["Budgets"]} - {
         "ours"
     }
-    with pytest.raises(PipelineError, match="a custom-named resource requires replacing. Rename ours and update"):
+    with pytest.raises(PipelineError, match=r"a custom-named resource requires replacing\. Rename ours and update"):
         make(cloud, Budget=budget("ana@example.com"), Named=budget("bea@example.com", BudgetName="ours"))
     make(cloud, Budget=budget("bea@example.com"), Named=budget("ana@example.com", BudgetName="ours"))
     (after,) = {item["BudgetName"] for item in budgets.describe_budgets(AccountId="111122223333")["Budgets"]} - {"ours"}
