@@ -18,6 +18,7 @@ from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.container_registry import ContainerRegistry
 from pipeline.local.context import Context, Request, ServiceError
 from pipeline.local.events import Events
+from pipeline.local.identity.authorizer import check_documents
 from pipeline.local.identity.caller import Caller, acting, current
 from pipeline.local.identity.identity import Identity
 from pipeline.local.identity.simulation import simulate
@@ -138,6 +139,8 @@ class Services:
         if service == "athena" and (query_id := request.get("QueryExecutionId")):
             request = {**request, "WorkGroup": self._athena.workgroup_of(query_id)}
         self.identity.authorizer.authorize(caller, service, operation, request)
+        if service == "iam":
+            check_documents(request)
         if throttled := self._faults.refusal(service, operation):
             raise throttled
 

@@ -22,6 +22,8 @@ SERVICES: dict[Role, str] = {
     "pipeline": "sagemaker.amazonaws.com",
     "job": "sagemaker.amazonaws.com",
     "serving": "sagemaker.amazonaws.com",
+    "monitor": "sagemaker.amazonaws.com",
+    "batch": "sagemaker.amazonaws.com",
     "scheduler": "scheduler.amazonaws.com",
     "deploy": "lambda.amazonaws.com",
 }

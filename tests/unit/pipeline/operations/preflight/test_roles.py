@@ -28,7 +28,7 @@ def test_a_role_that_is_missing_hides_no_other(look: Look) -> None:
     found = look("roles")
     assert ("ok", "bins-job") in found
     assert ("failed", "there is no role bins-pipeline; create it: python -m pipeline bootstrap") in found
-    assert len(found) == 5
+    assert len(found) == 7
 
 
 def test_a_role_that_trusts_another_service_is_a_failure(look: Look) -> None:
