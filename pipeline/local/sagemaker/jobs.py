@@ -15,6 +15,7 @@ from pipeline.local.context import Context, Request, now
 from pipeline.local.logs import Logs
 from pipeline.local.machine import transfer
 from pipeline.local.machine.image_store import ImageNotFoundError, ImageRegistry
+from pipeline.local.sagemaker.quotas import Quotas
 from pipeline.local.sagemaker.resources import could_not_find, described, in_use, listing, selected, stored
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class JobServices:
         self.images = images
         self.s3 = context.client("s3")
         self.faults = faults.of(context.directory)
+        self.quotas = Quotas(context)
 
     def folder(self, kind: str, name: str) -> Path:
         """An empty folder for a job's instances."""
@@ -106,9 +108,10 @@ class Jobs:
         times = dict.fromkeys(("CreationTime", "LastModifiedTime"), now())
         document = {**request, **more, self.arn_member: arn, self.status_member: "InProgress", **times}
         document.pop("Tags", None)
-        self.prepare(document)
-        if not self._context.store.create(self.kind, name, document):
-            raise in_use(f"{self.prefix} job", arn)
+        with self._services.quotas.held():
+            self.prepare(document)
+            if not self._context.store.create(self.kind, name, document):
+                raise in_use(f"{self.prefix} job", arn)
         self._stops[name] = threading.Event()
         self._threads[name] = threading.Thread(target=self._run, args=(name, document), name=name, daemon=True)
         self._threads[name].start()

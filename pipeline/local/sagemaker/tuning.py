@@ -48,9 +48,7 @@ class TuningJobs(Jobs):
         """Refuse strategies and settings that the local cloud does not have."""
         if "TrainingJobDefinition" not in document:
             raise invalid("The local cloud tunes one TrainingJobDefinition.")
-        for name in ("WarmStartConfig", "Autotune"):
-            if name in document:
-                raise invalid(f"The local cloud's tuning jobs have no {name}.")
+        self._services.quotas.check_tuning(document)
         static = document["TrainingJobDefinition"].get("StaticHyperParameters", {})
         check(document["HyperParameterTuningJobConfig"], static)
         document["Trials"] = []

@@ -10,6 +10,7 @@ from pipeline.local.context import Context, ServiceError
 from pipeline.local.sagemaker import endpoints as module
 from pipeline.local.sagemaker.endpoints import Endpoints
 from pipeline.local.sagemaker.models import Models
+from pipeline.local.sagemaker.quotas import Quotas
 from pipeline.local.sagemaker.rollout import Policy
 from pipeline.local.store import Store
 
@@ -26,7 +27,8 @@ class Cloud:
         self.models = Models(context, None)
         self.events, self.begun = [], []
         events = SimpleNamespace(emit=lambda kind, resources, detail: self.events.append(detail["EndpointStatus"]))
-        self.endpoints = Endpoints(SimpleNamespace(context=context), self.models, events, None)
+        services = SimpleNamespace(context=context, quotas=Quotas(context))
+        self.endpoints = Endpoints(services, self.models, events, None)
         self.endpoints._in_background = lambda name, work: self.begun.append(name)
 
     def call(self, operation, **request):
