@@ -99,6 +99,9 @@ def build(settings: Settings, source: Source | None = None) -> Pipeline:
         parameters=context.parameters.as_list(),
         steps=[query, shard, tune, evaluate, gate, release],
         sagemaker_session=context.session,
+        # The default creates an experiment and a trial per run, which need permissions and are never deleted:
+        # https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-experiments.html
+        pipeline_experiment_config=None,
         pipeline_definition_config=PipelineDefinitionConfig(use_custom_job_prefix=False),
     )
 

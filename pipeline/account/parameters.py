@@ -113,7 +113,6 @@ def _access(settings: Settings) -> dict[str, str]:
         secret = f"arn:aws:secretsmanager:{account.region}:{account.id}:secret:{secret}-??????"
     server = tracking.mlflow_server if tracking.kind == "mlflow" else ""
     return {
-        "SubnetArns": ",".join(subnets),
         "InterfaceArns": ",".join([*interfaces, *subnets, *groups]),
         "EncryptTraffic": str(network.encrypt_traffic).lower(),
         "Isolation": str(network.isolation).lower(),

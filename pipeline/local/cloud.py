@@ -33,7 +33,8 @@ STOP_SECONDS = 180
 class Cloud:
     """A local cloud: its folder, ports, credentials and account. `pid` is 0 until it is ready.
 
-    `credential_seconds` is the life of the temporary credentials that jobs and functions get.
+    `credential_seconds` is the life of the temporary credentials that jobs and functions get. With `audit` requests
+    that policies refuse are recorded and answered.
     """
 
     directory: Path
@@ -44,6 +45,7 @@ class Cloud:
     region: str
     account_id: str
     credential_seconds: int = CREDENTIAL_SECONDS
+    audit: bool = False
     pid: int = 0
 
 
@@ -76,6 +78,7 @@ def up(
     api_port: int = 0,
     s3_port: int = 0,
     credential_seconds: int | None = None,
+    audit: bool = False,
 ) -> Cloud:
     """Start the cloud and wait until it answers; a running one is not changed.
 
@@ -94,6 +97,8 @@ def up(
                 f"the local cloud runs with credentials of {running.credential_seconds} seconds, but"
                 f" local.credential_seconds is {credential_seconds}; stop it first: python -m pipeline local down"
             )
+        if audit and not running.audit:
+            raise PipelineError("the local cloud runs without --audit; stop it first: python -m pipeline local down")
         return running
     _end_leftovers(directory)
     before = read(directory) if _file(directory).exists() else None
@@ -112,6 +117,7 @@ def up(
         region=region,
         account_id=account_id,
         credential_seconds=credential_seconds or (before.credential_seconds if before else CREDENTIAL_SECONDS),
+        audit=audit,
     )
     for name, port in (("the APIs", cloud.api_port), ("S3", cloud.s3_port)):
         if not is_free(port):
@@ -167,8 +173,10 @@ def down(directory: Path) -> bool:
 def _end_leftovers(directory: Path) -> int:
     """End the processes that a killed cloud left. Returns their number."""
     from pipeline.local.machine import containers, objects
+    from pipeline.local.s3 import process
 
-    return containers.end_leftovers(directory) + objects.end_leftover(directory / OBJECTS)
+    ended = containers.end_leftovers(directory) + process.end_leftover(directory)
+    return ended + objects.end_leftover(directory / OBJECTS)
 
 
 def reset(directory: Path) -> None:

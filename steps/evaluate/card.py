@@ -14,6 +14,10 @@ from steps.contracts.evaluation import Evaluation, Metric
 
 # Characters that CreateModelPackage accepts.
 LIMIT = 100_000
+# Bars of a chart, rows and columns of a matrix. Charts of more counts are in the report alone.
+CHART_ITEMS = 20
+# Characters of a hyperparameter's value; SageMaker itself accepts 2,500.
+HYPERPARAMETER_LENGTH = 255
 PURPOSE = "Count the objects in a photo of a warehouse bin."
 INTENDED = (
     "Finding bins whose count differs from the inventory's, for review by a person or a second system. "
@@ -64,7 +68,9 @@ def _training(evaluation: Evaluation, model: ModelDescription, index: DatasetInd
             "training_environment": {"container_image": _present(evaluation.provenance.training_image)},
             "training_metrics": [{"name": name, "value": value} for name, value in sorted(model.metrics.items())],
             "hyper_parameters": [
-                {"name": name, "value": value} for name, value in sorted(model.hyperparameters.items()) if value
+                {"name": name, "value": _cut(value, HYPERPARAMETER_LENGTH)}
+                for name, value in sorted(model.hyperparameters.items())
+                if value
             ],
         },
     }
@@ -85,37 +91,47 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
     }
     summary = [_number(name, metric) for name, metric in metrics.items()]
     summary += [{"name": name, "type": "number", "value": value} for name, value in numbers.items()]
-    classes = list(classification.confusion_matrix)
+    groups: list[dict[str, Any]] = [{"name": "summary", "metric_data": summary}]
+    charts = _charts(evaluation)
+    if charts:
+        groups.append({"name": "by count", "metric_data": charts})
+    observation = (
+        f"{evaluation.dataset.item_count:,} photos that were not used for training; "
+        f"decision {evaluation.decision}; champion: {evaluation.gate.champion}."
+    )
+    counts = len(classification.confusion_matrix)
+    if counts > CHART_ITEMS:
+        observation += (
+            f" The confusion matrix of {counts:,} counts is in the report: a model card's has at most {CHART_ITEMS}."
+        )
     return {
         "name": "test split",
-        "evaluation_observation": (
-            f"{evaluation.dataset.item_count:,} photos that were not used for training; "
-            f"decision {evaluation.decision}; champion: {evaluation.gate.champion}."
-        ),
+        "evaluation_observation": observation,
         "datasets": _present(evaluation.provenance.index),
-        "metric_groups": [
-            {"name": "summary", "metric_data": summary},
-            {
-                "name": "by count",
-                "metric_data": [
-                    {
-                        "name": "accuracy by true count",
-                        "type": "bar_chart",
-                        "value": [report.accuracy for report in evaluation.per_class.values()],
-                        "x_axis_name": list(evaluation.per_class),
-                        "y_axis_name": "accuracy",
-                    },
-                    {
-                        "name": "confusion matrix: photos by true count (rows) and predicted count (columns)",
-                        "type": "matrix",
-                        "value": [list(row.values()) for row in classification.confusion_matrix.values()],
-                        "x_axis_name": classes,
-                        "y_axis_name": classes,
-                    },
-                ],
-            },
-        ],
+        "metric_groups": groups,
     }
+
+
+def _charts(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """The charts by count that a card may contain."""
+    confusion = evaluation.multiclass_classification_metrics.confusion_matrix
+    charts: list[dict[str, Any]] = [
+        {
+            "name": "accuracy by true count",
+            "type": "bar_chart",
+            "value": [report.accuracy for report in evaluation.per_class.values()],
+            "x_axis_name": list(evaluation.per_class),
+            "y_axis_name": "accuracy",
+        },
+        {
+            "name": "confusion matrix: photos by true count (rows) and predicted count (columns)",
+            "type": "matrix",
+            "value": [list(row.values()) for row in confusion.values()],
+            "x_axis_name": list(confusion),
+            "y_axis_name": list(confusion),
+        },
+    ]
+    return [chart for chart in charts if len(chart["value"]) <= CHART_ITEMS]
 
 
 def _number(name: str, metric: Metric) -> dict[str, Any]:
@@ -146,6 +162,10 @@ def _details(evaluation: Evaluation) -> dict[str, str]:
         "dataset_sha256": evaluation.dataset.sha256,
     }
     return {name: value for name, value in details.items() if value}
+
+
+def _cut(value: str, longest: int) -> str:
+    return value if len(value) <= longest else f"{value[: longest - 3]}..."
 
 
 def _present(*values: str) -> list[str]:

@@ -8,56 +8,69 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
+from steps.runtime import credentials
+from steps.runtime.credentials import RenewedCredentials
 
 if TYPE_CHECKING:
-    from boto3 import Session
     from obstore.store import S3Store
 
-_CREDENTIALS = (
-    "AWS_PROFILE",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-)
+Answer = TypeVar("Answer")
+_ENVIRONMENT = "AWS_"
 
 
-def _session() -> Session:
-    """One boto3 session per process and set of credentials: creating one takes as long as reading fifty photos."""
-    return _create_session(os.getpid(), tuple(os.environ.get(name) for name in _CREDENTIALS))
+def _credentials() -> RenewedCredentials:
+    """One boto3 session per process and environment: creating one takes as long as reading fifty photos."""
+    settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_ENVIRONMENT)))
+    return _create_credentials(os.getpid(), settings)
 
 
 @lru_cache(maxsize=4)
-def _create_session(process: int, credentials: tuple[str | None, ...]) -> Session:
+def _create_credentials(process: int, settings: tuple[tuple[str, str], ...]) -> RenewedCredentials:
     import boto3
 
-    del process, credentials
-    return boto3.Session()
+    del process, settings
+    return RenewedCredentials(boto3.Session)
 
 
-def open_store(bucket: str, *, anonymous: bool = False) -> S3Store:
-    """An obstore S3Store for `bucket`; with `anonymous` its requests are unsigned (public buckets)."""
-    from obstore.auth.boto3 import Boto3CredentialProvider
+def send(request: Callable[[], Answer]) -> Answer:
+    """What `request` to a store returns, or when it is repeated with renewed credentials; raises as it does.
+
+    Raises StepError when S3 refuses renewed credentials too.
+    """
+    return credentials.send(_credentials(), request)
+
+
+async def send_async(request: Callable[[], Awaitable[Answer]]) -> Answer:
+    """As `send`, for a request that is awaited."""
+    return await credentials.send_async(_credentials(), request)
+
+
+def open_store(bucket: str, *, anonymous: bool = False, retries: int | None = None) -> S3Store:
+    """An obstore S3Store for `bucket`; with `anonymous` its requests are unsigned (public buckets).
+
+    A request that fails is repeated at most `retries` times (default: obstore's 10, for 3 minutes at most). Raises
+    StepError without credentials.
+    """
     from obstore.store import S3Store
 
-    session = _session()
-    region = session.region_name or "us-east-1"
+    provider = _credentials()
+    region = provider.session.region_name or "us-east-1"
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if anonymous:
         return S3Store(bucket, region=region, skip_signature=True, virtual_hosted_style_request=endpoint is None)
-    provider = Boto3CredentialProvider(session)
+    provider.require()
     options: dict[str, Any] = {"region": region, "credential_provider": provider}
+    if retries is not None:
+        options["retry_config"] = {"max_retries": retries}
     # Bodies are not hashed for the signature: TLS protects them on their way, as with boto3's own uploads.
     options["unsigned_payload"] = True
     if endpoint:
@@ -87,7 +100,8 @@ def read_object(uri: S3Uri) -> bytes:
     import obstore
 
     with s3_errors(uri, "reading"):
-        return bytes(obstore.get(open_store(uri.bucket), uri.key).bytes())
+        store = open_store(uri.bucket)
+        return bytes(send(lambda: obstore.get(store, uri.key).bytes()))
 
 
 def write_object(uri: S3Uri, content: bytes, *, replace: bool = True) -> bool:
@@ -97,7 +111,8 @@ def write_object(uri: S3Uri, content: bytes, *, replace: bool = True) -> bool:
 
     try:
         with s3_errors(uri, "writing"):
-            obstore.put(open_store(uri.bucket), uri.key, content, mode="overwrite" if replace else "create")
+            store = open_store(uri.bucket)
+            send(lambda: obstore.put(store, uri.key, content, mode="overwrite" if replace else "create"))
     except AlreadyExistsError:
         return False
     return True
@@ -114,7 +129,8 @@ class StoredObject:
 
 def stored_objects(uri: S3Uri) -> Iterator[StoredObject]:
     """Every object below the prefix `uri`, page by page, in key order."""
-    pages = _session().client("s3").get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key)
+    client = _credentials().session.client("s3")
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key)
     for page in pages:
         for entry in page.get("Contents", []):
             yield StoredObject(entry["Key"], entry["Size"], entry["LastModified"])

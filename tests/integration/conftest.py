@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 import time
 import uuid
@@ -66,10 +67,25 @@ def running(directory: Path) -> Iterator[LocalCloud]:
             for name, value in {**NOWHERE, **cloud.environment(started), **proxies}.items():
                 patch.setenv(name, value)
             boto3.DEFAULT_SESSION = None
+            create_role()
             yield LocalCloud(started)
         finally:
             cloud.down(directory)
             boto3.DEFAULT_SESSION = None
+
+
+def create_role() -> None:
+    """The role of the small jobs and functions, which are not about permissions: it may do everything."""
+    services = [f"{name}.amazonaws.com" for name in ("sagemaker", "lambda", "scheduler")]
+    trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    iam, name = boto3.client("iam"), ROLE.rsplit("/", 1)[-1]
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust))
+    iam.put_role_policy(RoleName=name, PolicyName="everything", PolicyDocument=_policy(everything))
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def test_another_access_key_is_refused(local_cloud):
 
 def test_another_access_key_is_refused_in_the_words_of_services_that_speak_xml(local_cloud):
     client = boto3.client("cloudformation", aws_access_key_id="other", aws_secret_access_key="other")
-    with pytest.raises(ClientError, match=r"UnrecognizedClientException.*not this local cloud's"):
+    with pytest.raises(ClientError, match=r"InvalidClientTokenId.*not this local cloud's"):
         client.describe_stacks()
 
 

@@ -45,6 +45,8 @@ class Session:
     """The end of the session, seconds since the epoch."""
     policy: str = ""
     """The session policy as JSON; empty without one."""
+    called_via: tuple[str, ...] = ()
+    """The services that forward a caller's requests with this session, such as athena.amazonaws.com."""
 
     @property
     def arn(self) -> str:
@@ -87,11 +89,13 @@ class Sessions:
         """The key that signs tokens; the S3 server needs the same one."""
         return self._key
 
-    def issue(self, role_arn: str, name: str, seconds: float, policy: str = "") -> Credentials:
+    def issue(
+        self, role_arn: str, name: str, seconds: float, policy: str = "", called_via: tuple[str, ...] = ()
+    ) -> Credentials:
         """New credentials of a role. The trust policy and the caller's permission are not looked at here."""
         at = time.time()
         # Whole seconds, as in the token.
-        session = Session(secrets.token_hex(16), role_arn, name, float(int(at + seconds)), policy)
+        session = Session(secrets.token_hex(16), role_arn, name, float(int(at + seconds)), policy, called_via)
         claims = {
             "iss": ISSUER,
             **dict.fromkeys(("sub", "jti", "sid"), session.id),
@@ -110,6 +114,8 @@ class Sessions:
         }
         if policy:
             claims["local_policy"] = policy
+        if called_via:
+            claims["local_via"] = called_via
         head = _encode(json.dumps({"alg": "HS256", "typ": "JWT"}, separators=(",", ":")).encode())
         body = _encode(json.dumps(claims, separators=(",", ":")).encode())
         token = f"{head}.{body}.{_encode(self._sign(f'{head}.{body}'))}"
@@ -127,9 +133,8 @@ class Sessions:
             raise InvalidTokenError
         if claims["exp"] <= time.time():
             raise ExpiredTokenError
-        return Session(
-            claims["sid"], claims["role"], claims["snam"], float(claims["exp"]), claims.get("local_policy", "")
-        )
+        policy, via = claims.get("local_policy", ""), tuple(claims.get("local_via", ()))
+        return Session(claims["sid"], claims["role"], claims["snam"], float(claims["exp"]), policy, via)
 
     def secret_key(self, session: Session) -> str:
         """The secret key of a session, derived as the S3 server derives it."""

@@ -12,6 +12,7 @@ from pipeline.aws.validation.steps import REQUESTS
 from pipeline.local import members
 from pipeline.local.context import Context, Request, ServiceError, now, random_id
 from pipeline.local.events import Events
+from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker.execution import KIND as EXECUTION
 from pipeline.local.sagemaker.execution import Execution
 from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, not_found, page, stored
@@ -24,8 +25,9 @@ PIPELINE = "pipeline"
 class Pipelines:
     """CreatePipeline, StartPipelineExecution, and the other operations of these resources."""
 
-    def __init__(self, context: Context, runners: StepRunners, events: Events) -> None:
+    def __init__(self, context: Context, runners: StepRunners, events: Events, identity: Identity) -> None:
         self._context = context
+        self._identity = identity
         self._runners = runners
         self._events = events
         self._executions: dict[str, tuple[Execution, threading.Thread]] = {}
@@ -162,7 +164,9 @@ class Pipelines:
         arn = f"{pipeline['PipelineArn']}/execution/{execution_id}"
         created = now()
         document = {
-            **chosen(pipeline, ("PipelineArn", "PipelineName", "PipelineDefinition", "ParallelismConfiguration")),
+            **chosen(
+                pipeline, ("PipelineArn", "PipelineName", "PipelineDefinition", "RoleArn", "ParallelismConfiguration")
+            ),
             **chosen(request, ("PipelineExecutionDescription", "ParallelismConfiguration", "ClientRequestToken")),
             "ExecutionId": execution_id,
             "PipelineExecutionArn": arn,
@@ -175,7 +179,7 @@ class Pipelines:
             "Steps": {},
         }
         self._context.store.create(EXECUTION, execution_id, document)
-        execution = Execution(self._context, execution_id, self._runners, self._emit)
+        execution = Execution(self._context, execution_id, self._runners, self._emit, self._identity)
         thread = threading.Thread(target=execution.run, name=execution_id, daemon=True)
         self._executions[execution_id] = (execution, thread)
         self._emit(document)

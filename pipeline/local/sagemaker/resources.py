@@ -10,11 +10,21 @@ from collections.abc import Iterable
 from pipeline.aws.validation.shapes import service_model
 from pipeline.local.context import Request, ServiceError
 from pipeline.local.store import Store
+from steps.contracts.errors import StepError
+from steps.contracts.s3_uri import S3Uri
 
 
 def invalid(message: str) -> ServiceError:
     """ValidationException, for a request that is refused."""
     return ServiceError("ValidationException", message)
+
+
+def location(uri: str) -> S3Uri:
+    """A request's S3 URI. Raises ServiceError for one that is none."""
+    try:
+        return S3Uri.parse(uri)
+    except StepError as error:
+        raise invalid(str(error)) from None
 
 
 def not_found(message: str) -> ServiceError:

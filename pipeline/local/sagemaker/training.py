@@ -150,7 +150,9 @@ class TrainingJobs(Jobs):
     def _attempt(self, job: _Job) -> Path | None:
         """Run on new instances. Returns the first one's folder; None after a spot interruption."""
         name, request = job.name, job.request
-        image = self.image(request["AlgorithmSpecification"]["TrainingImage"])
+        role = self.role_of(request)
+        self.check_network(role, request.get("VpcConfig"))
+        image = self.image(role, request["AlgorithmSpecification"]["TrainingImage"])
         folder = self._services.folder("training", name)
         hosts = host_names(request["ResourceConfig"]["InstanceCount"])
         bases = {host: folder / host for host in hosts}
@@ -195,10 +197,11 @@ class TrainingJobs(Jobs):
 
     def _container(self, job: _Job, base: Path, *, image: Path, command: list[str]) -> Container:
         name, request, host, metrics = job.name, job.request, base.name, job.metrics
-        stream = f"{name}/{host}-{int(now())}"
+        role = self.role_of(request)
+        write = self._services.log_writer(role, LOG_GROUP, f"{name}/{host}-{int(now())}")
 
         def on_line(line: str) -> None:
-            self._services.logs.write(LOG_GROUP, stream, line)
+            write(line)
             if values := metrics.read(line):
                 job.lines += 1
                 self.update(name, FinalMetricDataList=metrics.latest())
@@ -214,9 +217,18 @@ class TrainingJobs(Jobs):
             "SM_CURRENT_INSTANCE_TYPE": request["ResourceConfig"]["InstanceType"],
             # Several instances are processes of one machine here: they meet on the loopback interface.
             "GLOO_SOCKET_IFNAME": _loopback(),
+            # A container without a network gets no credentials either:
+            # https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
+            **({} if request.get("EnableNetworkIsolation") else self._services.identity.container_environment(role)),
         }
         return Container(
-            context=self._context, base=base, image=image, command=command, on_line=on_line, environment=environment
+            context=self._context,
+            base=base,
+            image=image,
+            command=command,
+            on_line=on_line,
+            environment=environment,
+            on_end=self._services.identity.end_credentials,
         )
 
     def _prepare_folder(self, request: Request, base: Path, host: str, hosts: list[str]) -> None:
@@ -242,16 +254,19 @@ class TrainingJobs(Jobs):
             source = channel["DataSource"]["S3DataSource"]
             sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
             share = (hosts.index(host), len(hosts)) if sharded else (0, 1)
-            self.download(source["S3Uri"], base / "input" / "data" / channel["ChannelName"], share)
+            folder = base / "input" / "data" / channel["ChannelName"]
+            self.download(self.role_of(request), source["S3Uri"], folder, share)
         if checkpoint := request.get("CheckpointConfig"):
             local = inside(base, checkpoint.get("LocalPath", CHECKPOINT_PATH))
-            transfer.download(self._services.s3, checkpoint["S3Uri"], local)
+            transfer.download(self._services.s3(self.role_of(request)), checkpoint["S3Uri"], local)
 
     def _upload(self, name: str, request: Request, base: Path) -> None:
         output = f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output"
         for folder, archive in ((base / "model", "model.tar.gz"), (base / "output" / "data", "output.tar.gz")):
             if any(folder.iterdir()):
-                transfer.upload_archive(self._services.s3, folder, f"{output}/{archive}", base / archive)
+                transfer.upload_archive(
+                    self._services.s3(self.role_of(request)), folder, f"{output}/{archive}", base / archive
+                )
 
 
 def _channel_description(channel: Request, mode: str) -> Request:
@@ -339,7 +354,7 @@ class _Checkpoints:
     """
 
     def __init__(self, services: JobServices, request: Request, bases: dict[str, Path]) -> None:
-        self._s3 = services.s3
+        self._s3 = services.s3(request["RoleArn"])
         self._uri = request.get("CheckpointConfig", {}).get("S3Uri", "")
         path = request.get("CheckpointConfig", {}).get("LocalPath", CHECKPOINT_PATH)
         self._folders = [inside(base, path) for base in bases.values()]

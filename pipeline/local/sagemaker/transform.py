@@ -48,6 +48,10 @@ class TransformJobs(Jobs):
                 f"MaxConcurrentTransforms ({parallel}) x MaxPayloadInMB ({payload}) exceeds {LARGEST_PRODUCT} MB."
             )
 
+    def role_of(self, document: Request) -> str:
+        """The model's role."""
+        return self._models.role(document["ModelName"])
+
     def execute(self, name: str, request: Request, stop: threading.Event) -> Request:
         """Transform all objects."""
         self.need_capacity(name)
@@ -60,7 +64,8 @@ class TransformJobs(Jobs):
 
     def _transform(self, name: str, request: Request, stop: threading.Event) -> None:
         uri = request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
-        keys = [key for key in transfer.list_keys(self._services.s3, uri) if not key.endswith("/")]
+        s3 = self._services.s3(self.role_of(request))
+        keys = [key for key in transfer.list_keys(s3, uri) if not key.endswith("/")]
         if not keys:
             raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
         payload, parallel = _payload(request), _parallel(request)
@@ -68,6 +73,7 @@ class TransformJobs(Jobs):
             self._services,
             "batch",
             self._models.container(request["ModelName"]),
+            self.role_of(request),
             self._services.folder("transform", name),
             LOG_GROUP,
             {
@@ -80,7 +86,7 @@ class TransformJobs(Jobs):
         )
         variant.start()
         try:
-            objects = _Objects(self._services.s3, variant, request, payload * 1024 * 1024)
+            objects = _Objects(s3, variant, request, payload * 1024 * 1024)
             _in_parallel(objects.transform, iter(keys), parallel, stop)
         finally:
             variant.stop()

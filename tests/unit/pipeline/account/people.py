@@ -10,6 +10,7 @@ from tests.unit.pipeline.account.compiled import EXECUTION, TRIAL, TUNING, said_
 from tests.unit.pipeline.account.needs import (
     CHECKING,
     ECR_PUSH,
+    MISSING_OBJECTS,
     STARTING_BUILDS,
     Account,
     Need,
@@ -67,7 +68,16 @@ def approver_policy(settings: Settings) -> Iterator[Need]:
     yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)
     for status in ("Approved", "Rejected"):
         yield Need("sagemaker:UpdateModelPackage", account.version, context={"sagemaker:ModelApprovalStatus": status})
+    # pipeline/operations/serving/endpoint.py; its commands for operators call more.
+    waiting = "approve --wait"
+    yield from each("sagemaker:DescribeEndpoint sagemaker:ListTags", account.endpoint, source=waiting)
+    yield from each("sagemaker:DescribeEndpointConfig", account.config, source=waiting)
+    yield from each("sagemaker:DescribeModel", account.model, source=waiting)
     yield from each("s3:GetObject", f"{account.run}/evaluate/evaluation/evaluation.json")
+    # "If you have the s3:ListBucket permission on the bucket, Amazon S3 returns an HTTP status code 404 (Not Found)
+    # error. If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403":
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+    yield from each("s3:ListBucket", account.bucket, source=MISSING_OBJECTS)
     yield from keys(settings, "kms:Decrypt")
 
 

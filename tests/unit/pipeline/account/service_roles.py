@@ -27,17 +27,21 @@ from tests.unit.pipeline.account.compiled import (
 from tests.unit.pipeline.account.needs import (
     ATHENA_GLUE,
     ATHENA_S3,
+    CHECKPOINTS,
     CODEBUILD,
     GUARDRAILS,
     LAMBDA_DEAD_LETTERS,
     LAMBDA_ROLES,
     PIPELINES,
+    REGISTERING,
+    RESOLVING,
     SAGEMAKER_ROLES,
     SCALING,
     SCHEDULER_DEAD_LETTERS,
     Account,
     Need,
     each,
+    job_network,
     keys,
     network,
     passing,
@@ -75,6 +79,12 @@ def pipeline_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Ne
                 group = arguments["ModelPackageGroupName"]
                 names = (f"model-package-group/{group}", f"model-package/{group}/12")
                 resources = [account.arn("sagemaker", name) for name in names]
+                yield from each(
+                    "sagemaker:CreateModelPackageGroup", account.arn("sagemaker", names[0]), source=REGISTERING
+                )
+                yield Need("s3:GetObject", f"{account.root}/models/job/output/model.tar.gz", REGISTERING)
+                repository = account.repository("inference")
+                yield from each("ecr:BatchGetImage ecr:DescribeImages", repository, source=RESOLVING)
             case "Lambda":
                 resources = [step["FunctionArn"]]
             case _:
@@ -106,7 +116,8 @@ def job_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Need]:
     tables = [account.arn("glue", name) for name in ("catalog", *_glue(settings))]
     yield from each("glue:CreateTable glue:GetTable glue:GetPartitions", *tables, source=ATHENA_GLUE)
     default = [account.arn("glue", name) for name in ("catalog", "database/default")]
-    yield from each("glue:GetDatabase", *default, source=ATHENA_GLUE)
+    yield from each("glue:CreateDatabase glue:GetDatabase", *default, source=ATHENA_GLUE)
+    yield from each("s3:DeleteObject", f"{account.root}/checkpoints/job/1.pt", source=CHECKPOINTS)
     yield from each("s3:GetBucketLocation", account.bucket, account.raw_bucket, source=ATHENA_S3)
     yield from each("s3:ListBucketMultipartUploads", account.bucket, source=ATHENA_S3)
     written = [f"{account.run}/query/metadata/a.parquet", f"{account.root}/shards/a.tar"]
@@ -119,7 +130,7 @@ def job_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Need]:
         ["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"],
         "/aws/sagemaker/TrainingJobs",
     )
-    yield from network(settings)
+    yield from job_network(settings)
     yield from volumes(settings)
 
 
@@ -198,6 +209,8 @@ def serving_role(settings: Settings) -> Iterator[Need]:
         [f"/aws/sagemaker/Endpoints/{settings.endpoint.name}", "/aws/sagemaker/TransformJobs"],
         "/aws/sagemaker/Endpoints",
     )
+    # "If you configure auto rollback alarms": CreateModel in SAGEMAKER_ROLES, and GUARDRAILS.
+    yield from each("cloudwatch:DescribeAlarms", account.arn("cloudwatch", "alarm:*"), source=GUARDRAILS)
     yield from network(settings)
     yield from volumes(settings)
 
@@ -229,7 +242,9 @@ def deploy_role(settings: Settings) -> Iterator[Need]:
     account = Account(settings)
     yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)
     yield from each("sagemaker:AddTags sagemaker:DescribeModelPackageGroup sagemaker:ListTags", account.group)
-    yield from each("sagemaker:CreateModel", account.model)
+    placed: Context = {"sagemaker:VpcSubnets": list(settings.network.subnets)} if settings.network.subnets else {}
+    isolated: Context = {"sagemaker:NetworkIsolation": str(settings.endpoint.mode == "real-time").lower()}
+    yield from each("sagemaker:CreateModel", account.model, context={**placed, **isolated})
     yield from each("sagemaker:CreateEndpointConfig sagemaker:DescribeEndpointConfig", account.config)
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsagemaker.html: both are asked for.
     yield from each("sagemaker:CreateEndpoint sagemaker:UpdateEndpoint", account.endpoint, account.config)

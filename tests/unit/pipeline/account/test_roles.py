@@ -292,10 +292,39 @@ def test_jobs_outside_the_settings_network_and_key_are_refused(role: str) -> Non
         return policies.allow("sagemaker:CreateProcessingJob", job, context)
 
     assert may(IN_VPC)
-    assert may({**IN_VPC, "sagemaker:VpcSubnets": SUBNETS[:1], "sagemaker:VolumeKmsKey": KEY})
     assert not may({})
     assert not may({**IN_VPC, "sagemaker:VpcSubnets": [*SUBNETS, "subnet-fedcba9876543210f"]})
-    assert not may({**IN_VPC, "sagemaker:VolumeKmsKey": KEY.replace("1234", "4321")})
+    # The present name of the key, and the former one.
+    for name in ("sagemaker:VolumeKmsKeyArn", "sagemaker:VolumeKmsKey"):
+        assert may({**IN_VPC, "sagemaker:VpcSubnets": SUBNETS[:1], name: KEY})
+        assert not may({**IN_VPC, name: KEY.replace("1234", "4321")})
+
+
+def test_models_and_endpoints_outside_the_settings_network_and_key_are_refused() -> None:
+    account, policies = Account(FULL), stack("full").policies("RoleOfDeployment")
+    assert policies.allow("sagemaker:CreateModel", account.model, IN_VPC)
+    assert not policies.allow("sagemaker:CreateModel", account.model)
+    other: Context = {"sagemaker:VpcSubnets": [*SUBNETS, "subnet-fedcba9876543210f"]}
+    assert not policies.allow("sagemaker:CreateModel", account.model, other)
+    for key, expected in ((KEY, True), (KEY.replace("1234", "4321"), False)):
+        context: Context = {"sagemaker:VolumeKmsKeyArn": key}
+        assert policies.allow("sagemaker:CreateEndpointConfig", account.config, context) is expected
+    assert policies.allow("sagemaker:CreateEndpointConfig", account.config)
+
+
+def test_a_model_on_the_network_is_refused_where_the_settings_isolate_and_the_endpoint_can() -> None:
+    serverless = settings(network={"isolation": True}, training={"input": "fastfile"}, endpoint={"mode": "serverless"})
+    for chosen, expected in ((ISOLATED, False), (serverless, True), (PLAIN, True)):
+        context: Context = {"sagemaker:NetworkIsolation": "false"}
+        policies = Stack(chosen).policies("RoleOfDeployment")
+        assert policies.allow("sagemaker:CreateModel", Account(chosen).model, context) is expected
+
+
+def test_an_approver_sees_what_an_approval_leads_to_and_invokes_nothing() -> None:
+    account, policies = Account(PLAIN), stack("plain").policies("ApproverPolicy")
+    assert policies.allow("sagemaker:DescribeEndpoint", account.endpoint)
+    for action in ("InvokeEndpoint", "UpdateEndpoint", "DeleteEndpoint", "AddTags"):
+        assert not policies.allow(f"sagemaker:{action}", account.endpoint)
 
 
 def test_trials_in_the_clear_or_on_the_network_are_refused_where_the_settings_say_so() -> None:

@@ -16,12 +16,15 @@ from cfnlint.api import ManualArgs, lint
 
 from pipeline.account import deploy_function as serving
 from pipeline.account.parameters import parameters
+from pipeline.account.stages import declared_values, first_stage_template
+from pipeline.aws import cloudformation as template
 from steps.deploy.settings import Settings as FunctionSettings
 from tests.unit.pipeline.account.stacks import FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, alarms, settings
 
 variants = pytest.mark.parametrize("variant", VARIANTS)
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: bytes in a request
-LARGEST_BODY = 51_200
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: bytes of a template in a
+# request, and in an object of S3
+LARGEST_BODY, LARGEST_OBJECT = 51_200, 1_000_000
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: characters but white space
 LARGEST_MANAGED, LARGEST_INLINE = 6_144, 10_240
 
@@ -42,8 +45,22 @@ def test_cloudformation_would_accept_the_template() -> None:
     assert [str(one) for one in lint(TEXT, config=ManualArgs(regions=["us-east-1", "eu-central-1"]))] == []
 
 
-def test_the_template_fits_into_a_request() -> None:
-    assert len(TEXT.encode()) <= LARGEST_BODY
+def test_the_first_stage_fits_into_a_request_and_the_template_into_an_object() -> None:
+    assert len(first_stage_template(TEXT).encode()) <= LARGEST_BODY
+    assert len(TEXT.encode()) <= LARGEST_OBJECT
+
+
+def test_cloudformation_would_accept_the_first_stage() -> None:
+    text = first_stage_template(TEXT)
+    assert [str(one) for one in lint(text, config=ManualArgs(regions=["us-east-1", "eu-central-1"]))] == []
+
+
+@variants
+def test_the_first_stage_is_what_the_template_has_without_code(variant: str) -> None:
+    chosen, text = VARIANTS[variant], first_stage_template(TEXT)
+    first = Stack(chosen, "", template.read(text))
+    assert first.resources == Stack(chosen, "").resources
+    assert set(declared_values(text, parameters(chosen, ""))) == set(template.read(text)["Parameters"])
 
 
 @variants
@@ -70,12 +87,24 @@ def test_the_first_stage_has_only_what_stays_when_the_stack_is_deleted() -> None
 # ------------------------------------------------------------------------------------------------------- policies
 
 
+# Findings that are right as they are: SageMaker requires "*" (`NetworkPolicy`), and the linter's reference, of April
+# 2025, has no key VolumeKmsKeyArn yet.
+KNOWN = {
+    ("NetworkPolicy", "RESOURCE_STAR"),
+    ("Guards", "UNKNOWN_CONDITION_FOR_ACTION"),
+}
+
+
 @variants
 def test_no_policy_has_a_finding(variant: str, parliament: Any) -> None:
     findings = []
     for name, document in Stack(VARIANTS[variant]).documents().items():
         analyzed = parliament.analyze_policy_string(json.dumps(document))
-        findings += [f"{name}: {one.issue} {one.detail} {one.location}" for one in analyzed.findings]
+        findings += [
+            f"{name}: {one.issue} {one.detail} {one.location}"
+            for one in analyzed.findings
+            if (name, one.issue) not in KNOWN
+        ]
     assert findings == []
 
 

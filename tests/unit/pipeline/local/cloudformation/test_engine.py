@@ -83,8 +83,8 @@ def test_a_function_that_is_not_known_fails_the_change_set(cloud):
     ("resource", "words"),
     [
         (
-            {"Type": "AWS::S3::BucketPolicy", "Properties": {"PolicyDocument": {}}},
-            "Required property 'Statement' is missing",
+            {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": []}},
+            "Required property 'PolicyDocument' is missing",
         ),
         (queue(DelaySeconds={"Fn::GetAtt": ["Queue", "Colour"]}), "AWS::SQS::Queue has no attribute Colour"),
         (queue(QueueName="post", DelaySeconds="soon"), "soon"),

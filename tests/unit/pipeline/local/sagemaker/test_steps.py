@@ -2,10 +2,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.local import faults
 from pipeline.local.context import ServiceError
 from pipeline.local.sagemaker.execution import _retry_delay
-from pipeline.local.sagemaker.steps import StepFailedError, StepRunners, holds
+from pipeline.local.sagemaker.steps import Attempt, StepFailedError, StepRunners, holds
+from tests.unit.pipeline.local.identities import Permissive
 
 
 def compare(kind, left, right):
@@ -45,47 +45,73 @@ def test_what_cannot_be_compared_fails_the_step():
         compare("LessThan", "many", 1)
 
 
-def runners(directory, create_model):
+ROLE = Permissive().as_role("arn:aws:iam::123456789012:role/pipeline")
+
+
+def runners(call):
     nothing = SimpleNamespace()
     return StepRunners(
         processing=nothing,
         training=nothing,
         tuning=nothing,
-        registry=nothing,
-        create_model=create_model,
         functions=nothing,
-        faults=faults.Faults(directory),
-        validate=lambda *_: None,
+        call=call,
+        authorize=lambda *_: None,
     )
+
+
+def attempt(kind, arguments=None):
+    step = {"Name": "Step", "Type": kind}
+    return Attempt("run", ROLE, step, arguments or {}, lambda metadata: None)
 
 
 def failure(runners, kind="Model"):
     with pytest.raises(StepFailedError) as raised:
-        runners.run("run", {"Name": "Step", "Type": kind}, {}, lambda metadata: None)
+        runners.run(attempt(kind))
     return raised.value
 
 
-def test_a_throttled_call_of_a_step_is_an_error_of_its_own_type(tmp_path):
-    faults.write(tmp_path, faults.Plan(throttled=1.0))
-    error = failure(runners(tmp_path, lambda request: pytest.fail("the service was called")))
-    assert (error.exception_type, str(error)) == ("Step.THROTTLING", "ClientError: ThrottlingException: Rate exceeded")
-    # A Fail step makes no call that could be throttled.
-    assert failure(runners(tmp_path, None), "Fail").exception_type == ""
+def test_a_step_calls_the_service_as_its_pipelines_role():
+    calls = []
+
+    def call(service, operation, request, caller):
+        calls.append((service, operation, request["ModelName"][:18], caller.role))
+        return {"ModelArn": "arn"}
+
+    runners(call).run(attempt("Model"))
+    assert calls == [("sagemaker", "CreateModel", "pipelines-run-Step", ROLE.role)]
+
+
+def test_a_registration_creates_the_group_that_may_exist_and_is_patient_with_its_description():
+    calls = []
+
+    def call(service, operation, request, caller):
+        calls.append(operation)
+        if operation == "CreateModelPackageGroup":
+            raise ServiceError("ValidationException", "Model Package Group already exists: arn")
+        if calls.count("DescribeModelPackage") == 1:
+            raise ServiceError("ThrottlingException", "Rate exceeded")
+        return {"ModelPackageArn": "arn"}
+
+    runners(call).run(attempt("RegisterModel", {"ModelPackageGroupName": "bins"}))
+    described = ["DescribeModelPackage"] * 2
+    assert calls == ["CreateModelPackageGroup", "CreateModelPackage", *described]
 
 
 @pytest.mark.parametrize(
     ("code", "status", "expected"),
     [
+        ("ThrottlingException", 400, "Step.THROTTLING"),
         ("ResourceLimitExceeded", 400, "SageMaker.RESOURCE_LIMIT"),
         ("InternalFailure", 500, "Step.SERVICE_FAULT"),
         ("ValidationException", 400, ""),
     ],
 )
-def test_a_refused_call_has_the_type_that_retry_policies_name(tmp_path, code, status, expected):
-    def refuse(request):
+def test_a_refused_call_has_the_type_that_retry_policies_name(code, status, expected):
+    def refuse(*_):
         raise ServiceError(code, "no", status)
 
-    assert failure(runners(tmp_path, refuse)).exception_type == expected
+    assert failure(runners(refuse)).exception_type == expected
 
 
 def test_throttling_is_retried_without_a_policy_and_by_one_if_there_is_one():
