@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.local import members
 from pipeline.local.athena import Athena, Connection, S3Access
 from pipeline.local.cloudformation.service import CloudFormation
 from pipeline.local.cloudwatch import CloudWatch
@@ -179,6 +180,8 @@ def _validate_request(service: str, operation: str, request: Request) -> None:
 
     if problems := validate_request(service, operation, request):
         raise ServiceError("ValidationException", "; ".join(map(str, problems)))
+    if missing := members.problems(service, operation, request):
+        raise ServiceError("ValidationException", " ".join(missing))
 
 
 def _validate_response(service: str, operation: str, response: Request) -> None:
