@@ -47,6 +47,13 @@ def image(uri: str) -> Iterator[Check]:
         yield from (Check(action, arn, {}) for action in _PULL)
 
 
+def registered_image(uri: str) -> Iterator[Check]:
+    """Looking an image up for the registry: with the caller's permissions, which is assumed."""
+    if match := _REPOSITORY.match(uri):
+        arn = f"arn:aws:ecr:{match['region']}:{match['account']}:repository/{match['name']}"
+        yield from (Check(f"ecr:{action}", arn, {}) for action in ("BatchGetImage", "DescribeImages"))
+
+
 def logs(account: Account, group: str) -> Iterator[Check]:
     """Writing a log stream of a group."""
     arn = f"arn:aws:logs:{account.region}:{account.id}:log-group:{group}:*"
