@@ -47,11 +47,11 @@ def image(uri: str) -> Iterator[Check]:
         yield from (Check(action, arn, {}) for action in _PULL)
 
 
-def registered_image(uri: str) -> Iterator[Check]:
-    """Looking an image up for the registry: with the caller's permissions, which is assumed."""
+def looked_up(uri: str) -> Iterator[Check]:
+    """Looking up an image's digest in ECR, with requests that are signed and need no token of the registry: assumed."""
     if match := _REPOSITORY.match(uri):
         arn = f"arn:aws:ecr:{match['region']}:{match['account']}:repository/{match['name']}"
-        yield from (Check(f"ecr:{action}", arn, {}) for action in ("BatchGetImage", "DescribeImages"))
+        yield from (Check(action, arn, {}) for action in ("ecr:BatchGetImage", "ecr:DescribeImages"))
 
 
 def logs(account: Account, group: str) -> Iterator[Check]:
