@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.local import faults
 from pipeline.local.identity.journal import FOLDER, Journal
 from pipeline.local.identity.policies import Decision, Request
 from pipeline.local.s3.connections import BACKLOG, LOOPBACK, ClientConnection, Judge
@@ -29,10 +30,6 @@ class Ports:
 
     listen: int
     upstream: int
-
-
-def no_fault(method: str, bucket: str, key: str) -> None:
-    """No request fails."""
 
 
 async def listening(judge: Judge, ports: Ports) -> asyncio.Server:
@@ -65,7 +62,7 @@ def main() -> None:
         if not request.principal.is_root:
             journal.record(request, decision, service="s3", operation=operation)
 
-    asyncio.run(_serve(PolicyJudge(settings, record, no_fault), ports))
+    asyncio.run(_serve(PolicyJudge(settings, record, faults.of(settings.directory).fault), ports))
 
 
 if __name__ == "__main__":

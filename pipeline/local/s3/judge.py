@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +29,7 @@ from pipeline.local.s3.signatures import (
     signed_request,
     verify,
 )
-
-log = logging.getLogger(__name__)
+from steps.contracts.errors import PipelineError
 
 # The region whose endpoint creates buckets in all regions, and whose name is not a location constraint:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
@@ -108,6 +106,8 @@ class PolicyJudge:
             answer = error(501, "NotImplemented", f"The local cloud does not have this operation: {unknown}")
         except PolicyError as malformed:
             answer = error(500, "InternalError", f"A policy cannot be evaluated: {malformed}")
+        except PipelineError as damaged:
+            answer = error(500, "InternalError", str(damaged))
         return Plan(answer)
 
     def _plan(self, head: Head, body: bytes) -> Plan:
