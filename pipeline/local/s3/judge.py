@@ -154,8 +154,9 @@ class PolicyJudge:
     def _elsewhere(self, signed: _Signed) -> Plan | None:
         """The redirection to the region of the bucket; clients sign again, since it has no Location.
 
-        Recorded: https://github.com/yanganto/s3rs/issues/18. GetBucketLocation is answered in any region (assumed; its
-        page says that the region us-east-1 answers for all).
+        Recorded: https://github.com/yanganto/s3rs/issues/18. GetBucketLocation is answered in other regions too:
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html ("In other Regions, the bucket policy
+        doesn't apply").
         """
         call = signed.call
         if not call.bucket or signed.signature.version != ALGORITHM:
@@ -202,9 +203,9 @@ class PolicyJudge:
         """
         operation, needed = needs_of(signed.call, signed.head, key)
         context = context_of(signed.call, signed.caller, signed.signature, signed.region, self._settings.account_id)
-        for action, resource, said in needed:
+        for action, resource, conditions in needed:
             request = Request(
-                signed.caller.principal, action, resource, {**context, **lowered(said)} if said else context
+                signed.caller.principal, action, resource, {**context, **lowered(conditions)} if conditions else context
             )
             decision = self._permissions.decide(request, signed.caller)
             self._record(request, decision, operation)
@@ -218,8 +219,9 @@ class PolicyJudge:
     def _hiding(self, signed: _Signed) -> Plan:
         """A missing object is AccessDenied for a caller who may not list the bucket.
 
-        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html, .../API_HeadObject.html; for the source of
-        a copy: https://repost.aws/knowledge-center/s3-troubleshoot-copy-between-buckets (assumed to be so).
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html, .../API_HeadObject.html; the message names
+        s3:ListBucket: https://github.com/schubergphilis/terraform-aws-mcaf-securityhub-findings-manager/pull/64.
+        Assumed: the source of a copy is hidden too, and no condition key of a listing (s3:prefix) has a value here.
         """
         call = signed.call
         bucket = call.bucket
@@ -241,9 +243,9 @@ class PolicyJudge:
 
     # --------------------------------------------------------------------------------------------------- buckets
     def _headers_of_refusal(self, call: Call) -> tuple[tuple[str, str], ...]:
-        """HeadBucket's refusals have the region too, as clients that look for it without credentials expect.
+        """HeadBucket has the region "whether access to the bucket is authorized or not".
 
-        https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html
         """
         return self._region_header(call.bucket) if call.method == "HEAD" and call.is_plain_bucket else ()
 
@@ -332,8 +334,8 @@ class PolicyJudge:
     def _delete_objects(self, signed: _Signed, body: bytes) -> Plan:
         """DeleteObjects, whose keys are allowed or denied one by one.
 
-        "if a delete operation fails for an object, the response has its key and the error":
-        https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+        "For each key, Amazon S3 performs a delete operation and returns the result of that delete, success or failure,
+        in the response": https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
         """
         try:
             batch = deletions.read(body)
@@ -364,7 +366,7 @@ class PolicyJudge:
 
 
 def _illegal_constraint(constraint: str) -> Answer:
-    """Recorded: https://github.com/aws/aws-cli/issues/2603"""
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ErrorCodeBilling.html; the message as SDKs show it."""
     return error(
         400,
         "IllegalLocationConstraintException",
