@@ -385,8 +385,8 @@ def test_the_redirection_has_no_location_but_the_region(gate: Gate):
 
 def test_buckets_are_created_in_the_region_of_the_endpoint_or_from_us_east_1_anywhere(gate: Gate):
     europe = gate.client(region="eu-west-1")
-    there = {"LocationConstraint": "eu-west-1"}
-    europe.create_bucket(Bucket="test-made-in-europe", CreateBucketConfiguration=there)
+    ireland = {"LocationConstraint": "eu-west-1"}
+    europe.create_bucket(Bucket="test-made-in-europe", CreateBucketConfiguration=ireland)
     assert europe.get_bucket_location(Bucket="test-made-in-europe")["LocationConstraint"] == "eu-west-1"
     wrong = (400, "IllegalLocationConstraintException")
     assert refusal(europe.create_bucket, Bucket="test-unspecified")[:2] == wrong

@@ -1,4 +1,4 @@
-"""The short way to a decision, and the permissions that are found once, say the same as the long ways."""
+"""The short way to a decision, and the permissions that are looked up once, say the same as the long ways."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ HEADERS = st.dictionaries(
 
 @settings(max_examples=200)
 @given(METHODS, st.sampled_from(["/b/k", "/b/a%20b*", "/b", "/b/k?tagging", "/b?prefix=x"]), HEADERS)
-def test_permissions_found_once_are_those_of_each_request(method, target, headers):
+def test_permissions_looked_up_once_are_those_of_each_request(method, target, headers):
     head = Head(b"", method, target, headers, 0, True)
 
     def asked(find):
@@ -73,11 +73,11 @@ def test_permissions_found_once_are_those_of_each_request(method, target, header
             return None
 
     wanted = asked(lambda: objects.operation_of(method, target, headers))
-    found = asked(lambda: needs_of(call_of(head), head, None))
+    needed = asked(lambda: needs_of(call_of(head), head, None))
     if wanted is None:
-        assert found is None
+        assert needed is None
     else:
-        assert found == (wanted[0], objects.needs(*wanted))
+        assert needed == (wanted[0], objects.needs(*wanted))
 
 
 def test_versions_of_a_batch_are_objects_with_a_version():
