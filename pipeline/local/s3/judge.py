@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ from pipeline.local.s3.signatures import (
 )
 from steps.contracts.errors import PipelineError
 
+log = logging.getLogger(__name__)
+
+FOLDER = "s3-door"
 # The region whose endpoint creates buckets in all regions, and whose name is not a location constraint:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
 _FIRST_REGION = "us-east-1"
@@ -81,18 +85,13 @@ class PolicyJudge:
 
     # --------------------------------------------------------------------------------------------------- entrance
     def reads_body(self, head: Head) -> bool:
-        """Whether the body has what the decision needs: keys, a policy, or a new bucket's region."""
-        if head.method not in ("POST", "PUT") or not head.has_body:
+        """Whether the body is that of a request about a bucket: keys, a policy, the region of a new one."""
+        if not head.has_body:
             return False
         try:
-            call = call_of(head)
+            return not call_of(head).key
         except InvalidCallError:
             return False
-        match head.method:
-            case "POST":
-                return call.asks("delete")
-            case _:
-                return call.asks("policy") or call.is_plain_bucket
 
     def plan(self, head: Head, body: bytes) -> Plan:
         """What is done with a request; `body` is empty unless `reads_body`."""
@@ -108,6 +107,12 @@ class PolicyJudge:
             answer = error(500, "InternalError", f"A policy cannot be evaluated: {malformed}")
         except PipelineError as damaged:
             answer = error(500, "InternalError", str(damaged))
+        except Exception:
+            # The query of a presigned URL has credentials, so that the log has the path only.
+            log.exception("the S3 door failed at %s %s", head.method, head.target.partition("?")[0])
+            answer = error(
+                500, "InternalError", f"The S3 door failed; see {FOLDER}/door.log in the local cloud's folder."
+            )
         return Plan(answer)
 
     def _plan(self, head: Head, body: bytes) -> Plan:
@@ -144,7 +149,7 @@ class PolicyJudge:
         if call.is_plain_bucket and call.method == "HEAD":
             return Plan(after=lambda status, _: self._head_bucket(bucket, status))
         if call.is_plain_bucket and call.method == "DELETE":
-            return Plan(after=lambda status, _: self._forget(bucket, status))
+            return self._delete_bucket(call)
         return _PASS
 
     # -------------------------------------------------------------------------------------------------- refusals
@@ -277,9 +282,30 @@ class PolicyJudge:
 
         return Plan(after=after)
 
-    def _forget(self, bucket: str, status: int) -> None:
-        if status == 204:
-            self._buckets.deleted(bucket)
+    def _delete_bucket(self, call: Call) -> Plan:
+        """DeleteBucket, if the bucket is empty: the object server would delete the objects too.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html ("All objects (including all object
+        versions and delete markers) in the bucket must be deleted before the bucket itself can be deleted")
+        """
+        bucket = call.bucket
+
+        def forget(status: int, _: bytes) -> None:
+            if status == 204:
+                self._buckets.deleted(bucket)
+
+        def decide(status: int, listing: bytes) -> Answer | Plan:
+            if status == 200 and (b"<Version>" in listing or b"<DeleteMarker>" in listing):
+                return error(409, "BucketNotEmpty", "The bucket you tried to delete is not empty", BucketName=bucket)
+            return Plan(after=forget)
+
+        question = self._own_request(f"GET /{bucket}?max-keys=1&versions=", call)
+        return Plan(request=question, method="GET", after=decide, reads=frozenset((200,)))
+
+    def _own_request(self, line: str, call: Call) -> bytes:
+        """A question to the object server about a bucket, with the cloud's own key."""
+        keys = Keys(self._settings.access_key, self._settings.secret_key)
+        return signed_request(line, call.headers.get("host", ""), self._settings.region, keys)
 
     def _head_bucket(self, bucket: str, status: int) -> Answer | None:
         return Answer(200, headers=self._region_header(bucket)) if status == 200 else None
@@ -292,10 +318,6 @@ class PolicyJudge:
         text = "" if region == _FIRST_REGION else region
         return xml(f'<LocationConstraint xmlns="{NAMESPACE}">{text}</LocationConstraint>')
 
-    @property
-    def _root_keys(self) -> Keys:
-        return Keys(self._settings.access_key, self._settings.secret_key)
-
     def _bucket_policy(self, signed: _Signed, body: bytes) -> Plan:
         """Get, put or delete a bucket's policy; the object server is asked whether there is such a bucket."""
         self._verify(signed, body)
@@ -306,9 +328,7 @@ class PolicyJudge:
                 return error(404, "NoSuchBucket", "The specified bucket does not exist", BucketName=call.bucket)
             return self._change_policy(call, body)
 
-        question = signed_request(
-            f"HEAD /{call.bucket}", call.headers.get("host", ""), self._settings.region, self._root_keys
-        )
+        question = self._own_request(f"HEAD /{call.bucket}", call)
         return Plan(request=question, method="HEAD", after=after)
 
     def _change_policy(self, call: Call, body: bytes) -> Answer:

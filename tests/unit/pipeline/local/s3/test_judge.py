@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from pipeline.local import faults
 from pipeline.local.identity import journal
+from pipeline.local.s3.framing import Head
+from pipeline.local.s3.judge import PolicyJudge, Settings
 from tests.unit.pipeline.local.s3.conftest import ACCOUNT, Gate, allow, deny, document, running_gate
 
 
@@ -285,6 +287,22 @@ def test_a_bucket_policy_allows_and_denies_and_ends_with_its_bucket(gate: Gate):
     assert refusal(root.get_bucket_policy, Bucket=bucket)[:2] == (404, "NoSuchBucketPolicy")
 
 
+def test_a_bucket_with_objects_versions_or_markers_is_not_deleted(gate: Gate):
+    bucket, root = gate.bucket(), gate.client()
+    root.put_object(Bucket=bucket, Key="k", Body=b"1")
+    not_empty = (409, "BucketNotEmpty")
+    assert refusal(root.delete_bucket, Bucket=bucket)[:2] == not_empty
+    root.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    root.delete_object(Bucket=bucket, Key="k")
+    assert refusal(root.delete_bucket, Bucket=bucket)[:2] == not_empty
+    listing = root.list_object_versions(Bucket=bucket)
+    for item in (*listing["Versions"], *listing["DeleteMarkers"]):
+        root.delete_object(Bucket=bucket, Key="k", VersionId=item["VersionId"])
+    denied(gate.as_role(allow("s3:ListBucket")).delete_bucket, "DeleteBucket", Bucket=bucket)
+    root.delete_bucket(Bucket=bucket)
+    assert refusal(root.delete_bucket, Bucket=bucket)[:2] == (404, "NoSuchBucket")
+
+
 def test_bucket_policies_have_permissions_of_their_own(gate: Gate):
     bucket = gate.bucket()
     policy = json.dumps(document({**deny("s3:PutObject", on=arn(bucket, "*")), "Principal": "*"}))
@@ -457,6 +475,32 @@ def test_large_bodies_pass_unchanged_in_both_directions(gate: Gate, bucket: str)
     assert s3.get_object(Bucket=bucket, Key="large", Range="bytes=5-9")["Body"].read() == body[5:10]
     s3.upload_fileobj(io.BytesIO(body), bucket, "parts")
     assert s3.get_object(Bucket=bucket, Key="parts")["Body"].read() == body
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "length", "reads"),
+    [
+        ("POST", "/bucket?delete", 5, True),
+        ("PUT", "/bucket", -1, True),
+        ("DELETE", "/bucket", 5, True),
+        ("PUT", "/bucket", 0, False),
+        ("PUT", "/bucket/key", 5, False),
+        ("POST", "/bucket/key?uploads", 5, False),
+        ("PUT", "/bucket//key", 5, False),
+    ],
+)
+def test_bodies_are_read_of_requests_about_buckets_only(tmp_path, method, target, length, reads):
+    judge = PolicyJudge(Settings(tmp_path, "us-east-1", ACCOUNT, "K", "S"), lambda *_: None, lambda *_: None)
+    assert judge.reads_body(Head(b"", method, target, {}, length, True)) is reads
+
+
+def test_a_fault_of_the_door_itself_is_an_internal_error_and_its_log_has_no_credentials(tmp_path, monkeypatch, caplog):
+    judge = PolicyJudge(Settings(tmp_path, "us-east-1", ACCOUNT, "K", "S"), lambda *_: None, lambda *_: None)
+    monkeypatch.setattr(judge, "_plan", lambda head, body: {}["missing"])
+    plan = judge.plan(Head(b"", "GET", "/bucket/key?X-Amz-Security-Token=token", {}, 0, True), b"")
+    assert (plan.answer.status, b"<Code>InternalError</Code>" in plan.answer.body) == (500, True)
+    assert "the S3 door failed at GET /bucket/key" in caplog.text
+    assert "token" not in caplog.text.lower()
 
 
 def test_many_clients_with_different_rights_at_once(gate: Gate, bucket: str):
