@@ -19,6 +19,7 @@ from pipeline.account.parameters import parameters
 from pipeline.account.stages import declared_values, first_stage_template
 from pipeline.aws import cloudformation as template
 from pipeline.operations.serving.deployment import FUNCTION_SECONDS
+from steps.contracts import names
 from steps.deploy.settings import Settings as FunctionSettings
 from tests.unit.pipeline.account.stacks import FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, alarms, settings
 
@@ -213,6 +214,12 @@ def test_each_rollback_raises_an_alarm() -> None:
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
 
 
+def test_an_endpoint_that_fails_raises_an_alarm_by_the_function_s_metric() -> None:
+    alarm = Stack(FULL).resources["EndpointFailed"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (names.METRICS_NAMESPACE, names.FAILURES_METRIC)
+    assert alarm["Dimensions"] == [{"Name": "EndpointName", "Value": FULL.endpoint.name}]
+
+
 # A ManagedPolicy's description can only be set at its creation; under a fixed name, CloudFormation refuses the
 # replacement that a change would need, and with it the whole update of every account.
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-iam-managedpolicy.html
@@ -288,9 +295,9 @@ def test_alarms_go_to_whoever_is_to_be_told() -> None:
     told, silent = Stack(FULL).resources, Stack(PLAIN).resources
     alarms = [name for name, one in READ["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
     topic = f"arn:aws:sns:us-east-1:{PLAIN.account.id}:{PLAIN.alerts_topic}"
-    assert len(alarms) == 5
-    assert [told[name]["AlarmActions"] for name in alarms] == [[topic]] * 5
-    assert [silent[name]["AlarmActions"] for name in alarms] == [[]] * 5
+    assert len(alarms) == 6
+    assert [told[name]["AlarmActions"] for name in alarms] == [[topic]] * 6
+    assert [silent[name]["AlarmActions"] for name in alarms] == [[]] * 6
     assert told["Alerts"]["Subscription"] == [{"Protocol": "email", "Endpoint": "bins@example.com"}]
     assert told["Budget"]["Budget"]["BudgetLimit"] == {"Amount": "250.5", "Unit": "USD"}
     assert not {"Alerts", "Budget"} & set(silent)
