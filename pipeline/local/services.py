@@ -1,8 +1,8 @@
 """The operations that the local cloud answers itself: handlers by service and operation. Moto answers all others.
 
 Other operations of SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs and EventBridge Scheduler are
-answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents and ECR's DescribeImages are
-answered here, and their services' other operations by moto.
+answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents, ECR's DescribeImages and
+IAM's SimulatePrincipalPolicy are answered here, and their services' other operations by moto.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.local import members
 from pipeline.local.athena import Athena, Connection, S3Access
 from pipeline.local.cloudformation.service import CloudFormation
 from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.container_registry import ContainerRegistry
 from pipeline.local.context import Context, Request, ServiceError
 from pipeline.local.events import Events
+from pipeline.local.identity.authorizer import check_documents
 from pipeline.local.identity.caller import Caller, acting, current
 from pipeline.local.identity.identity import Identity
 from pipeline.local.identity.simulation import simulate
@@ -138,6 +140,8 @@ class Services:
         if service == "athena" and (query_id := request.get("QueryExecutionId")):
             request = {**request, "WorkGroup": self._athena.workgroup_of(query_id)}
         self.identity.authorizer.authorize(caller, service, operation, request)
+        if service == "iam":
+            check_documents(request)
         if throttled := self._faults.refusal(service, operation):
             raise throttled
 
@@ -176,6 +180,8 @@ def _validate_request(service: str, operation: str, request: Request) -> None:
 
     if problems := validate_request(service, operation, request):
         raise ServiceError("ValidationException", "; ".join(map(str, problems)))
+    if missing := members.problems(service, operation, request):
+        raise ServiceError("ValidationException", " ".join(missing))
 
 
 def _validate_response(service: str, operation: str, response: Request) -> None:

@@ -14,6 +14,7 @@ from pipeline.local.machine import transfer
 from pipeline.local.machine.containers import Container, inside
 from pipeline.local.sagemaker.hosts import check_statuses, host_names, run_instances, write_json
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs
+from pipeline.local.sagemaker.resources import invalid
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 DEFAULT_SECONDS = 86_400  # StoppingCondition.MaxRuntimeInSeconds of a processing job
@@ -24,6 +25,13 @@ class ProcessingJobs(Jobs):
 
     kind = "processing-job"
     prefix = "Processing"
+
+    def prepare(self, document: Request) -> None:
+        """Refuse what AWS refuses when the job is created."""
+        for source in document.get("ProcessingInputs", []):
+            if "S3Input" not in source:
+                raise invalid(f"The input {source['InputName']} has no S3Input.")
+        self._services.quotas.check_processing(document)
 
     def execute(self, name: str, request: Request, stop: threading.Event) -> Request:
         """Run the job to its end. Returns its exit message."""
@@ -69,11 +77,7 @@ class ProcessingJobs(Jobs):
 
     def _download_inputs(self, request: Request, base: Path, place: tuple[int, int]) -> None:
         for source in request.get("ProcessingInputs", []):
-            s3 = source.get("S3Input")
-            if s3 is None or s3.get("S3InputMode", "File") != "File":
-                raise JobFailedError(
-                    f"ClientError: input {source['InputName']}: the local cloud copies S3 inputs in File mode only"
-                )
+            s3 = source["S3Input"]
             share = place if s3.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
             self.download(self.role_of(request), s3["S3Uri"], inside(base, s3["LocalPath"]), share)
 
