@@ -37,8 +37,8 @@ EVALUATED_CONFIG_TAG = "judged-config"
 # Tag of the model package group: the version whose first deployment failed, so that its endpoint was deleted. Empty
 # after another version has created the endpoint.
 NEVER_SERVED_TAG = "never-served-version"
-# Tag of the model package group: the version that served on an endpoint that has failed since, to be deployed again. Empty
-# after that.
+# Tag of the model package group: the version that served on an endpoint that has failed since, to be deployed again.
+# Empty after that.
 RESTORED_TAG = "version-to-restore"
 # Verdicts. A version that was rolled back is deployed again only after another approval.
 PENDING = "pending"

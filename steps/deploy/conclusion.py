@@ -20,8 +20,9 @@ def conclude(
 ) -> Decision:
     """Evaluate the version of the last attempt, if that is pending; then deploy what is due.
 
-    `seconds_left` is the rest of the function's time. Every decision is passed to `record` when it is taken; the last one is returned. A version is not tried twice,
-    whether it serves, was rolled back or never came up: otherwise this would repeat without end.
+    `seconds_left` is the rest of the function's time. Every decision is passed to `record` when it is taken; the last
+    one is returned. A version is not tried twice, whether it serves, was rolled back or never came up: otherwise this
+    would repeat without end.
 
     Raises DeployError so that Lambda invokes the function again with the same event.
     """
@@ -76,12 +77,8 @@ def _evaluate(
     tried = endpoint.tags.get(names.VERSION_TAG)
     if tried is None:
         return None  # not created by this function
-    if endpoint.status == "Failed" and endpoint.served is not None:
-        return _replace(aws, settings, endpoint, record)
-    if endpoint.status == "Failed":
-        return _delete(aws, settings, endpoint, f"version {tried} did not come up: {endpoint.failure}", record)
-    if endpoint.status == "UpdateRollbackFailed":
-        return _repair(aws, settings, endpoint, record)
+    if endpoint.status in ("Failed", "UpdateRollbackFailed"):
+        return _after_failure(aws, settings, endpoint, tried, record)
     if not _is_back(endpoint) and endpoint.verdict != names.PENDING:
         scaling.follow(aws.scaling, settings)
         return None
@@ -99,6 +96,14 @@ def _evaluate(
     verdict = names.ACCEPTED if decision.decision == "accepted" else names.ROLLED_BACK
     _tag_verdict(aws, endpoint, verdict, decision.reason)
     return _recorded(record, decision)
+
+
+def _after_failure(aws: Clients, settings: Settings, endpoint: Endpoint, tried: str, record: Record) -> Decision:
+    if endpoint.status == "UpdateRollbackFailed":
+        return _repair(aws, settings, endpoint, record)
+    if endpoint.served is not None:
+        return _replace(aws, settings, endpoint, record)
+    return _delete(aws, settings, endpoint, f"version {tried} did not come up: {endpoint.failure}", record)
 
 
 def _replace(aws: Clients, settings: Settings, endpoint: Endpoint, record: Record) -> Decision:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-# Seconds that an endpoint has for an answer. A serverless one starts first, within SageMaker's 60 seconds for an answer:
+# Seconds that an endpoint has for an answer. A serverless endpoint starts first, within SageMaker's 60 seconds:
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 ANSWER_SECONDS, COLD_SECONDS = 8, 65
 
