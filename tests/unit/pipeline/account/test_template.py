@@ -91,10 +91,11 @@ def test_the_first_stage_has_only_what_stays_when_the_stack_is_deleted() -> None
 
 
 # Findings that are right as they are: SageMaker requires "*" (`NetworkPolicy`), and the linter's reference, of April
-# 2025, has no key VolumeKmsKeyArn yet.
+# 2025, has neither the key VolumeKmsKeyArn nor CodeBuild's yet.
 KNOWN = {
     ("NetworkPolicy", "RESOURCE_STAR"),
     ("Guards", "UNKNOWN_CONDITION_FOR_ACTION"),
+    ("CiPolicy", "UNKNOWN_CONDITION_FOR_ACTION"),
 }
 
 
@@ -173,6 +174,13 @@ def test_a_service_takes_a_role_for_this_account_alone() -> None:
             {f"{host}:aud": "sts.amazonaws.com", f"{host}:sub": "repo:example/bins:ref:refs/heads/main"},
         ),
     }
+
+
+def test_jobs_of_a_github_environment_alone_take_the_role_where_the_settings_name_one() -> None:
+    chosen = settings(ci={"github_repository": "example/bins", "environment": "production"})
+    (statement,) = Stack(chosen).resources["RoleOfCi"]["AssumeRolePolicyDocument"]["Statement"]
+    subject = statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]
+    assert subject == "repo:example/bins:environment:production"
 
 
 # ------------------------------------------------------------------------------- one with the settings and the code
