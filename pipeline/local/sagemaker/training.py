@@ -23,6 +23,7 @@ from pipeline.local.machine.containers import Container, inside
 from pipeline.local.machine.ports import free_port
 from pipeline.local.sagemaker.hosts import check_statuses, host_names, run_instances, write_json
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
+from steps.contracts.names import LOCAL_CPU
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +132,7 @@ class TrainingJobs(Jobs):
             "SM_HOSTS": json.dumps(host_names(request["ResourceConfig"]["InstanceCount"])),
             "SM_CURRENT_HOST": host,
             "SM_CURRENT_INSTANCE_TYPE": request["ResourceConfig"]["InstanceType"],
+            LOCAL_CPU: "1",
             # Several instances are processes of one machine here: they meet on the loopback interface.
             "GLOO_SOCKET_IFNAME": _loopback(),
         }
