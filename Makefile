@@ -12,8 +12,8 @@ IMAGES := processing inference training
 REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check golden documents setup test-toolkit setup-toolkit setup-peers test-images test-bases \
-	setup-bases locks clean
+.PHONY: help demo test quick check golden documents setup test-chaos test-toolkit setup-toolkit setup-peers \
+	test-images test-bases setup-bases locks clean
 
 help: ## This list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -45,6 +45,10 @@ test-bases: setup-bases ## Run the tests of training and evaluation on the PyTor
 		PATH="$(CURDIR)/$(BIN):$$PATH" $(BASES)/torch-$$torch/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope \
 			tests/bases tests/unit/steps/train tests/unit/steps/evaluate tests/unit/steps/model || exit 1; \
 	done
+
+# One after another, since each needs the machine: about four minutes per run.
+test-chaos: setup ## Run the whole pipeline under throttling, no capacity, spot interruptions and 503s, by three seeds
+	TEST_CHAOS=1 $(BIN)/python -m pytest --timeout 1800 tests/chaos
 
 # As root on Debian, with debootstrap and buildah installed.
 test-images: setup ## Build two images without Docker, and test the serving image

@@ -5,13 +5,19 @@ All clients (`pipeline.clients`) take endpoint and credentials from the environm
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pipeline import ROOT
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.local.cloud import Cloud
 
 # Variables of another account, which would override the local cloud's credentials or mix with them.
 _FOREIGN = (
@@ -21,6 +27,7 @@ _FOREIGN = (
     "AWS_SECURITY_TOKEN",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
 )
+SESSION_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _SERVICE_ENDPOINT = "AWS_ENDPOINT_URL_"
 
 
@@ -32,26 +39,86 @@ def local_directory() -> Path:
 def connect(settings: Settings) -> None:
     """Connect this process to the account of the settings.
 
-    For `account.target: local` the environment gets the running local cloud's endpoints and credentials; raises
-    PipelineError when it is not running. For an AWS account only the region is set, and credentials are the user's;
+    For `account.target: local` the environment gets the running local cloud's endpoints, and its root user's keys
+    unless it has those of a person (`local env --as`); raises PipelineError when the cloud is not running, or the
+    person's session has ended. For an AWS account only the region is set, and credentials are the user's;
     raises PipelineError when the environment leads to this machine.
     """
     if settings.account.target == "aws":
         _refuse_this_machine()
         os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"] = settings.account.region
         return
+    running = _running()
+    _enter({**cloud_environment(running), **_session_of(running)})
+
+
+def _running() -> Cloud:
     from pipeline.local import cloud
 
     running = cloud.find(local_directory())
     if running is None:
         raise PipelineError("the local cloud is not running; start it: python -m pipeline local up")
-    os.environ.update(cloud.environment(running))
+    return running
+
+
+def cloud_environment(running: Cloud) -> dict[str, str]:
+    """The variables of the root user of a local cloud."""
+    from pipeline.local import cloud
+
+    return cloud.environment(running)
+
+
+def _session_of(running: Cloud) -> dict[str, str]:
+    """The keys of a person of this cloud, if the environment has them. Raises PipelineError for an ended session."""
+    from pipeline.local.identity.sessions import ExpiredTokenError, InvalidTokenError, Sessions
+
+    keys = {name: os.environ.get(name, "") for name in SESSION_KEYS}
+    if not all(keys.values()):
+        return {}
+    try:
+        Sessions(running.directory).verify(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SESSION_TOKEN"])
+    except InvalidTokenError:
+        return {}  # another account's
+    except ExpiredTokenError:
+        raise PipelineError(
+            "the session in AWS_SESSION_TOKEN has ended; sign in again: eval $(python -m pipeline local env --as ...)"
+        ) from None
+    return keys
+
+
+def session_variables(role_arn: str, name: str, seconds: float) -> dict[str, str]:
+    """The variables of a session of a role in the local cloud, whose folder is enough to issue it."""
+    from pipeline.local.identity.sessions import Sessions
+
+    return Sessions(_running().directory).issue(role_arn, name, seconds).environment()
+
+
+def act_as(session: dict[str, str]) -> None:
+    """Continue as a person of the running local cloud, with the variables of the person's session."""
+    _enter({**cloud_environment(_running()), **session})
+
+
+@contextlib.contextmanager
+def as_administrator() -> Iterator[None]:
+    """Act as the root user of the running local cloud for a while: its owner prepares the account."""
+    before = {name: os.environ[name] for name in SESSION_KEYS if name in os.environ}
+    running = cloud_environment(_running())
+    _enter(running)
+    try:
+        yield
+    finally:
+        _enter({**running, **before})
+
+
+def _enter(variables: dict[str, str]) -> None:
+    """Set these variables, and drop those of other accounts."""
+    os.environ.update(variables)
     for name in foreign_variables():
-        if name not in cloud.environment(running):
+        if name not in variables:
             del os.environ[name]
-    _renew_default_session()
     hosts = [host for host in os.environ.get("NO_PROXY", "").split(",") if host]
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(dict.fromkeys([*hosts, "127.0.0.1"]))
+    _renew_default_session()
 
 
 def _refuse_this_machine() -> None:

@@ -58,11 +58,14 @@ def _names(settings: Settings) -> dict[str, str]:
         "PipelineRole": settings.role_name("pipeline"),
         "JobRole": settings.role_name("job"),
         "ServingRole": settings.role_name("serving"),
+        "MonitorRole": settings.role_name("monitor"),
+        "BatchRole": settings.role_name("batch"),
         "SchedulerRole": settings.role_name("scheduler"),
         "DeployRole": settings.role_name("deploy"),
         "BuildRole": settings.role_name("build"),
         "CiRole": settings.role_name("ci"),
         "DeployFunction": settings.deploy_function,
+        "RollbackFunction": settings.rollback_function,
         "DeadLetterQueue": settings.dead_letter_queue,
         "ImageBuilder": settings.image_builder,
         "AlertsTopic": settings.alerts_topic,
@@ -113,7 +116,6 @@ def _access(settings: Settings) -> dict[str, str]:
         secret = f"arn:aws:secretsmanager:{account.region}:{account.id}:secret:{secret}-??????"
     server = tracking.mlflow_server if tracking.kind == "mlflow" else ""
     return {
-        "SubnetArns": ",".join(subnets),
         "InterfaceArns": ",".join([*interfaces, *subnets, *groups]),
         "EncryptTraffic": str(network.encrypt_traffic).lower(),
         "Isolation": str(network.isolation).lower(),

@@ -101,15 +101,14 @@ def buckets(evaluation: template.ResolvedTemplate) -> dict[str, str]:
 def import_template(text: str, resources: Sequence[RetainedResource]) -> str:
     """The part of a template that imports `resources` into a new stack: an import adds nothing else, nor an output."""
     whole = template.read(text)
-    part = {key: value for key, value in whole.items() if key != "Outputs"}
-    part["Resources"] = {}
+    imported = {}
     for retained in resources:
         resource = whole["Resources"][retained.logical]
         naming = _NAMING[retained.kind]
         # The name as in the template: a policy's is a reference to its bucket.
         properties = {naming: resource["Properties"][naming], **retained.recorded}
-        part["Resources"][retained.logical] = {**resource, "Properties": properties}
-    return json.dumps(part)
+        imported[retained.logical] = {**resource, "Properties": properties}
+    return json.dumps(template.part(whole, imported), separators=(",", ":"))
 
 
 def _recorded(settings: Settings, kind: str, name: str, wanted: Mapping[str, Any]) -> dict[str, Any] | None:

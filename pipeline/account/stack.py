@@ -89,6 +89,7 @@ class Stack:
     ) -> ChangeSet:
         """Create a change set and wait until it can be read. It changes nothing before it is executed.
 
+        `template` is its text, or the https URL of an object in S3, which CloudFormation reads as the caller.
         `validated` is CloudFormation's check that names are free. Raises PipelineError with CloudFormation's reason
         where it refuses; the change set is deleted then.
         """
@@ -99,7 +100,7 @@ class Stack:
             "StackName": self.name,
             "ChangeSetName": name,
             "ChangeSetType": kind,
-            "TemplateBody": template,
+            ("TemplateURL" if template.startswith("https://") else "TemplateBody"): template,
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             "Capabilities": ["CAPABILITY_NAMED_IAM"],
         }

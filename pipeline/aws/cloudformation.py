@@ -17,8 +17,9 @@ import yaml
 from pipeline.aws.expressions import as_text
 from steps.contracts.errors import PipelineError
 
-# Bytes of a TemplateBody: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
-LARGEST_BODY = 51_200
+# Bytes of a template in a request, and in an object of S3 (1 MB there):
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+LARGEST_BODY, LARGEST_OBJECT = 51_200, 1_000_000
 _PLACEHOLDER = re.compile(r"\$\{(!?)([^}]*)\}")
 _REMOVED = object()
 
@@ -175,6 +176,21 @@ class ResolvedTemplate:
         return _PLACEHOLDER.sub(replacement, text)
 
 
+def part(template: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str, Any]:
+    """A template of these resources alone, with the parameters and conditions that they use, without outputs."""
+    declared = template.get("Conditions", {})
+    conditions: dict[str, Any] = {}
+    wanted = set(_conditions(resources))
+    while new := sorted(name for name in wanted if name in declared and name not in conditions):
+        conditions |= {name: declared[name] for name in new}
+        wanted |= set(_conditions(conditions))
+    used = {*_references(resources), *_references(conditions)}
+    parameters = {name: item for name, item in template.get("Parameters", {}).items() if name in used}
+    rest = {key: template[key] for key in ("AWSTemplateFormatVersion", "Description") if key in template}
+    members = {"Parameters": parameters, "Conditions": conditions}
+    return {**rest, **{key: value for key, value in members.items() if value}, "Resources": dict(resources)}
+
+
 def dependencies(resource: Mapping[str, Any], names: Mapping[str, Any]) -> set[str]:
     """The resources among `names` that must exist before this one, by DependsOn, Ref, GetAtt and Sub."""
     explicit = resource.get("DependsOn", [])
@@ -206,6 +222,21 @@ def _references(value: Any) -> Iterator[str]:
                     text = item if isinstance(item, str) else item[0]
                     yield from (match[2].strip().split(".")[0] for match in _PLACEHOLDER.finditer(text))
             yield from _references(item)
+
+
+def _conditions(value: Any) -> Iterator[str]:
+    """Names of the conditions that a part of a template uses; a policy's own `Condition` is no name."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _conditions(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            match key:
+                case "Condition" if isinstance(item, str):
+                    yield item
+                case "Fn::If" if isinstance(item, list):
+                    yield item[0]
+            yield from _conditions(item)
 
 
 def _parameters(declared: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:

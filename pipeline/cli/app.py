@@ -99,9 +99,11 @@ class Options:
         """
         settings = self.connected()
         if settings.account.target == "local":
+            from pipeline.connection import as_administrator
             from pipeline.operations.account import local as account
 
-            with status("preparing the local account"):
+            # The folder's owner administers its account; the command itself acts as the person of the environment.
+            with status("preparing the local account"), as_administrator():
                 account.prepare(settings)
         else:
             from pipeline.clients import verify_account

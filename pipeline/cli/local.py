@@ -1,18 +1,30 @@
-"""Commands: local up, down, status, reset, env."""
+"""Commands: local up, down, status, reset, chaos, permissions, env."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.app import MACHINE, app, options_of
 from pipeline.cli.help import Application
-from pipeline.cli.output import AsJson, status, write_json
+from pipeline.cli.output import AsJson, show, status, write_json
 
 if TYPE_CHECKING:
     from pipeline.local.cloud import Cloud
+
+
+class Person(StrEnum):
+    """Kinds of people in `pipeline.operations.account.people`, which this module does not load for its help."""
+
+    ADMIN = "admin"
+    CI = "ci"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+
 
 local = Application(no_args_is_help=True, help="The local cloud: AWS's own APIs on this machine, on 127.0.0.1 only.")
 app.add_typer(local, name="local", rich_help_panel=MACHINE)
@@ -23,6 +35,9 @@ def up(
     context: typer.Context,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the AWS APIs. 0: the last one, or 8770.")] = 0,
     s3_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of S3. 0: the last one, or 8771.")] = 0,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Record what policies refuse, and answer it: see local permissions.")
+    ] = False,
 ) -> None:
     """Start the local cloud, or report that it runs."""
     from pipeline.operations.account.local import start
@@ -37,7 +52,7 @@ def up(
     if port and port == s3_port:
         raise PipelineError(f"--port and --s3-port are both {port}; choose two different ports")
     with status("starting the local cloud"):
-        running = start(settings, api_port=port, s3_port=s3_port)
+        running = start(settings, api_port=port, s3_port=s3_port, audit=audit)
     # Creates the roles, the deploy function and the rules that invoke it.
     options.prepared()
     typer.echo(_running_line(running))
@@ -97,16 +112,93 @@ def reset(
 
 
 @local.command()
-def env() -> None:
+def chaos(  # noqa: PLR0917  # a command's options
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Begin to inject faults, chosen by this seed.", show_default=False)
+    ] = None,
+    throttled: Annotated[float, typer.Option(min=0, max=0.5, help="Share of API calls that are throttled.")] = 0.05,
+    capacity_errors: Annotated[int, typer.Option(min=0, help="Jobs whose instances EC2 cannot provide.")] = 1,
+    spot_interruptions: Annotated[
+        int, typer.Option(min=0, max=10, help="Interruptions per trial on spot instances.")
+    ] = 1,
+    slow_downs: Annotated[int, typer.Option(min=0, help="Requests that S3 refuses, in one burst.")] = 40,
+    spot_after: Annotated[int, typer.Option(min=1, help="Mean number of epochs before an interruption.")] = 4,
+    notice: Annotated[float, typer.Option(min=1, help="Seconds from SIGTERM to SIGKILL.")] = 120.0,
+    off: Annotated[bool, typer.Option("--off", help="End all faults.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Inject faults into the running cloud as AWS has them (--seed), end them (--off), or report those so far."""
+    from pipeline.connection import local_directory
+    from pipeline.local import cloud, faults
+    from steps.contracts.errors import PipelineError
+
+    directory = local_directory()
+    if cloud.find(directory) is None:
+        raise PipelineError("the local cloud is not running; start it: python -m pipeline local up")
+    if off and seed is not None:
+        raise typer.BadParameter("excludes --seed", param_hint="--off")
+    if off:
+        faults.write(directory, faults.Plan())
+    elif seed is not None:
+        plan = faults.Plan(
+            seed, throttled, capacity_errors, spot_interruptions, slow_downs, spot_after, notice_seconds=notice
+        )
+        faults.write(directory, plan)
+    plan_now, counts = faults.current(directory), faults.counts(directory)
+    if as_json:
+        write_json(
+            {"plan": asdict(plan_now) if plan_now else None, "injected": {kind: counts[kind] for kind in faults.KINDS}}
+        )
+    elif plan_now is None:
+        typer.echo("no faults are injected; begin: python -m pipeline local chaos --seed 1")
+    else:
+        typer.echo(f"faults are injected by seed {plan_now.seed}; end them: python -m pipeline local chaos --off")
+        for kind in faults.KINDS:
+            typer.echo(f"  {kind}: {counts[kind]} so far")
+
+
+@local.command()
+def permissions(
+    role: Annotated[str, typer.Option(help="Name of a role. Default: all roles.")] = "",
+    check: Annotated[bool, typer.Option("--check", help="Exit with status 1 if a request was refused.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List, per role and statement, the actions used and never used in all runs so far, and what was refused."""
+    from pipeline.connection import local_directory
+    from pipeline.operations.account.permissions import role_uses
+
+    uses = role_uses(local_directory(), role)
+    if as_json:
+        write_json([asdict(use) for use in uses])
+    else:
+        from pipeline.cli.views.permissions import permissions_page
+
+        show(*permissions_page(uses))
+    if check and any(use.denied for use in uses):
+        raise typer.Exit(1)
+
+
+@local.command()
+def env(
+    context: typer.Context,
+    person: Annotated[
+        Person | None,
+        typer.Option("--as", help="Act with the policies of this kind of person. Default: the account's root user."),
+    ] = None,
+) -> None:
     """Print the variables for AWS clients to use the local cloud: eval $(python -m pipeline local env)"""
     from pipeline.connection import foreign_variables, local_directory
     from pipeline.local import cloud
+    from pipeline.operations.account import people
     from steps.contracts.errors import PipelineError
 
     running = cloud.find(local_directory())
     if running is None:
         raise PipelineError("the local cloud is not running; start it: python -m pipeline local up")
     variables = cloud.environment(running)
+    if person is not None:
+        settings = options_of(context).prepared()
+        variables |= people.sign_in(settings, person.value)
     # eval $(...) without quotes joins all lines into one, so each line ends with a semicolon.
     for name in foreign_variables():
         if name not in variables:

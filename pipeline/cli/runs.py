@@ -54,7 +54,7 @@ def start(
     settings = options.prepared()
     definition = executions.definition(client(settings, "sagemaker"), settings)
     freshness.check(again, definition.get("Parameters", []), settings.name)
-    parameters.checked(definition.get("Parameters", []), values)
+    parameters.checked(definition, values)
     expected, problem = _forecast(settings, Planned(definition, values, again.steps))
     if not as_json:
         _show_forecast(settings, expected, problem)

@@ -23,13 +23,19 @@ OBJECTS = "objects"
 API_PORT = 8770
 S3_PORT = 8771
 START_SECONDS = 120
+# Life of the temporary credentials of jobs and functions.
+CREDENTIAL_SECONDS = 3600
 # A job has two minutes to end, and the object store some seconds.
 STOP_SECONDS = 180
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """A local cloud: its folder, ports, credentials and account. `pid` is 0 until it is ready."""
+    """A local cloud: its folder, ports, credentials and account. `pid` is 0 until it is ready.
+
+    `credential_seconds` is the life of the temporary credentials that jobs and functions get. With `audit` requests
+    that policies refuse are recorded and answered.
+    """
 
     directory: Path
     api_port: int
@@ -38,6 +44,8 @@ class Cloud:
     secret_key: str = field(repr=False)
     region: str
     account_id: str
+    credential_seconds: int = CREDENTIAL_SECONDS
+    audit: bool = False
     pid: int = 0
 
 
@@ -62,11 +70,20 @@ def find(directory: Path) -> Cloud | None:
     return cloud if cloud.pid and _is_ours(cloud.pid, directory) else None
 
 
-def up(directory: Path, account_id: str, region: str, *, api_port: int = 0, s3_port: int = 0) -> Cloud:
+def up(
+    directory: Path,
+    account_id: str,
+    region: str,
+    *,
+    api_port: int = 0,
+    s3_port: int = 0,
+    credential_seconds: int | None = None,
+    audit: bool = False,
+) -> Cloud:
     """Start the cloud and wait until it answers; a running one is not changed.
 
-    Ports that are 0 are those of the last start, or the defaults. Raises PipelineError if a port is in use or the
-    process ends.
+    Ports that are 0 and a life of credentials that is None are those of the last start, or the defaults. Raises
+    PipelineError if a port is in use, the process ends, or a running cloud has other values.
     """
     directory = directory.resolve()
     if running := find(directory):
@@ -75,6 +92,13 @@ def up(directory: Path, account_id: str, region: str, *, api_port: int = 0, s3_p
                 f"the local cloud already runs on ports {running.api_port} and {running.s3_port}; stop it first:"
                 " python -m pipeline local down"
             )
+        if credential_seconds not in (None, running.credential_seconds):
+            raise PipelineError(
+                f"the local cloud runs with credentials of {running.credential_seconds} seconds, but"
+                f" local.credential_seconds is {credential_seconds}; stop it first: python -m pipeline local down"
+            )
+        if audit and not running.audit:
+            raise PipelineError("the local cloud runs without --audit; stop it first: python -m pipeline local down")
         return running
     _end_leftovers(directory)
     before = read(directory) if _file(directory).exists() else None
@@ -92,6 +116,8 @@ def up(directory: Path, account_id: str, region: str, *, api_port: int = 0, s3_p
         secret_key=before.secret_key if before else secrets.token_urlsafe(24),
         region=region,
         account_id=account_id,
+        credential_seconds=credential_seconds or (before.credential_seconds if before else CREDENTIAL_SECONDS),
+        audit=audit,
     )
     for name, port in (("the APIs", cloud.api_port), ("S3", cloud.s3_port)):
         if not is_free(port):
@@ -147,8 +173,10 @@ def down(directory: Path) -> bool:
 def _end_leftovers(directory: Path) -> int:
     """End the processes that a killed cloud left. Returns their number."""
     from pipeline.local.machine import containers, objects
+    from pipeline.local.s3 import process
 
-    return containers.end_leftovers(directory) + objects.end_leftover(directory / OBJECTS)
+    ended = containers.end_leftovers(directory) + process.end_leftover(directory)
+    return ended + objects.end_leftover(directory / OBJECTS)
 
 
 def reset(directory: Path) -> None:

@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 Request = dict[str, Any]
 """Members of a request or an answer, by the names of the service's model."""
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -41,6 +42,8 @@ class Context:
     region: str
     store: Store
     environment: dict[str, str] = field(repr=False)
+    credential_seconds: float = 3600.0
+    """Life of the credentials of jobs and endpoints."""
 
     def arn(self, service: str, resource: str) -> str:
         """ARN of one of the account's resources."""
@@ -66,7 +69,10 @@ class Context:
         return session.client(service, endpoint_url=endpoint)
 
     def child_environment(self) -> dict[str, str]:
-        """The environment of a child process: this cloud's variables, and the few that every process needs."""
+        """The environment of a child process: this cloud's addresses, and the few variables that every process needs.
+
+        It has no credentials: those of the child's role are added to it.
+        """
         inherited = {
             name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ
         }
@@ -77,7 +83,10 @@ class Context:
             "AWS_EC2_METADATA_DISABLED": "true",
             # As the images set it: without it ONNX Runtime reports its use to Microsoft.
             "ORT_DISABLE_TELEMETRY": "1",
-            **self.environment,
+            **{name: value for name, value in self.environment.items() if name not in _KEYS},
+            # The child has its role's credentials, and not those of the person who started the local cloud.
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CONFIG_FILE": os.devnull,
         }
 
 
@@ -91,18 +100,19 @@ def now() -> float:
     return round(time.time(), 3)
 
 
-def send_dead_letter(context: Context, queue_arn: str, body: str, attributes: Mapping[str, str]) -> None:
-    """Send a message with attributes of type String to an SQS queue, which is moto's.
+def send_dead_letter(sqs: Any, queue_arn: str, body: str, attributes: Mapping[str, str]) -> None:
+    """Send a message with attributes of type String to an SQS queue, which is moto's, by a client of SQS.
 
     If the queue refuses it, the message is lost and the error is logged. AWS loses it as well, and counts it in a
     metric.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
-    sqs = context.client("sqs")
     typed = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items() if value}
     try:
-        url = sqs.get_queue_url(QueueName=queue_arn.rsplit(":", 1)[-1])["QueueUrl"]
+        # Services address a queue by its ARN: GetQueueUrl is no call of theirs.
+        account, name = queue_arn.split(":")[4:6]
+        url = f"{sqs.meta.endpoint_url}/{account}/{name}"
         sqs.send_message(QueueUrl=url, MessageBody=body, MessageAttributes=typed)
     except (ClientError, BotoCoreError) as error:
         log.error("dead-letter queue %s: the message is lost: %s: %s", queue_arn, error, body)

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pipeline.local.context import Context, ServiceError, send_dead_letter
+from pipeline.local.identity.identity import Identity
 from pipeline.local.machine.functions import Functions
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,9 @@ Event = dict[str, Any]
 class Events:
     """The default event bus."""
 
-    def __init__(self, context: Context, functions: Functions) -> None:
+    def __init__(self, context: Context, functions: Functions, identity: Identity) -> None:
         self._context = context
+        self._identity = identity
         self._functions = functions
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="event")
 
@@ -94,16 +96,30 @@ class Events:
             return
         body = json.dumps(event)
         try:
+            self._check_permission(rule, arn)
             self._functions.invoke_later(arn.rsplit(":", 1)[-1], body.encode())
         except ServiceError as error:
             log.warning("%s: %s", rule, error)
             if queue := target.get("DeadLetterConfig", {}).get("Arn"):
-                # There is no retry for a missing target.
+                # There is no retry for a missing target, nor without permission.
+                missing = error.code == "ResourceNotFoundException"
                 attributes = {
                     "RULE_ARN": rule,
                     "TARGET_ARN": arn,
-                    "ERROR_CODE": "NO_RESOURCE",
+                    "ERROR_CODE": "NO_RESOURCE" if missing else "NO_PERMISSIONS",
                     "ERROR_MESSAGE": error.message,
                     "RETRY_ATTEMPTS": "0",
                 }
-                send_dead_letter(self._context, queue, body, attributes)
+                if self._identity.allows_by_resource("events", "sqs:SendMessage", queue, rule):
+                    send_dead_letter(self._context.client("sqs"), queue, body, attributes)
+                else:
+                    log.error("%s: the queue's policy lets EventBridge send nothing: the event is lost", queue)
+
+    def _check_permission(self, rule: str, function: str) -> None:
+        """Refuse a function whose policy does not let EventBridge call it for the rule. Raises ServiceError.
+
+        https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+        """
+        self._functions.check(function.rsplit(":", 1)[-1])
+        if not self._identity.allows_by_resource("events", "lambda:InvokeFunction", function, rule):
+            raise ServiceError("AccessDeniedException", f"{function}: its policy does not allow events.amazonaws.com")

@@ -11,13 +11,17 @@ import os
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from pipeline.local import cloud
 from pipeline.local.context import Context
+from pipeline.local.identity.sessions import Sessions
 from pipeline.local.machine.objects import ObjectStore
+from pipeline.local.s3.judge import Settings
+from pipeline.local.s3.process import Door
 from pipeline.local.store import Store
 from steps.contracts.errors import PipelineError
 
@@ -40,14 +44,42 @@ def serve(settings: cloud.Cloud) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    objects = ObjectStore(
-        settings.directory / cloud.OBJECTS, settings.s3_port, settings.access_key, settings.secret_key
-    )
-    objects.start()
-    try:
+    with start_s3(settings):
         _serve_api(settings, stop)
-    finally:
-        objects.stop()
+
+
+def start_s3(settings: cloud.Cloud) -> ExitStack:
+    """Start the object server on a port of its own, and the door in front of it on the cloud's S3 port.
+
+    The result stops both when it is closed.
+    """
+    with ExitStack() as started:
+        objects = ObjectStore(
+            settings.directory / cloud.OBJECTS,
+            0,
+            settings.access_key,
+            settings.secret_key,
+            sessions=Sessions(settings.directory),
+            account_id=settings.account_id,
+            reserved=frozenset((settings.api_port, settings.s3_port)),
+        )
+        started.callback(objects.stop)
+        objects.start()
+        door = Door(
+            Settings(
+                settings.directory,
+                settings.region,
+                settings.account_id,
+                settings.access_key,
+                settings.secret_key,
+                settings.audit,
+            ),
+            settings.s3_port,
+            objects.port,
+        )
+        started.callback(door.stop)
+        door.start()
+        return started.pop_all()
 
 
 def _serve_api(settings: cloud.Cloud, stop: threading.Event) -> None:
@@ -57,8 +89,15 @@ def _serve_api(settings: cloud.Cloud, stop: threading.Event) -> None:
     from pipeline.local.wire.protocol import Application
 
     store = Store(settings.directory / "cloud.sqlite")
-    context = Context(settings.directory, settings.account_id, settings.region, store, cloud.environment(settings))
-    services = Services(context)
+    context = Context(
+        settings.directory,
+        settings.account_id,
+        settings.region,
+        store,
+        cloud.environment(settings),
+        settings.credential_seconds,
+    )
+    services = Services(context, audit=settings.audit)
     application = Application(services, DomainDispatcherApplication(create_backend_app))
     try:
         server = make_server("127.0.0.1", settings.api_port, application, threaded=True, request_handler=QuietHandler)

@@ -1,21 +1,29 @@
 """The operations that the local cloud answers itself: handlers by service and operation. Moto answers all others.
 
 Other operations of SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs and EventBridge Scheduler are
-answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents and ECR's DescribeImages are
-answered here, and their services' other operations by moto.
+answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents, ECR's DescribeImages and
+IAM's SimulatePrincipalPolicy are answered here, and their services' other operations by moto.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
+from typing import Any
 
-from pipeline.local.athena import Athena, S3Access
+from pipeline.local import members
+from pipeline.local.athena import Athena, Connection, S3Access
 from pipeline.local.cloudformation.service import CloudFormation
 from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.container_registry import ContainerRegistry
 from pipeline.local.context import Context, Request, ServiceError
 from pipeline.local.events import Events
+from pipeline.local.identity.authorizer import check_documents
+from pipeline.local.identity.caller import Caller, acting, current
+from pipeline.local.identity.identity import Identity
+from pipeline.local.identity.simulation import simulate
+from pipeline.local.identity.sts import Sts
 from pipeline.local.logs import Logs
 from pipeline.local.machine.functions import Functions
 from pipeline.local.machine.image_store import ImageRegistry
@@ -36,53 +44,46 @@ from pipeline.local.scheduler.targets import Targets
 log = logging.getLogger(__name__)
 
 # Services with other operations in moto.
-_SHARED = ("events", "ecr")
+_SHARED = ("events", "ecr", "iam")
 Handler = Callable[[Request], Request]
 
 
 class Services:
     """All services of one cloud."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, audit: bool = False) -> None:
         self.context = context
         self.logs = Logs(context.directory / "logs", context.arn)
-        self.functions = Functions(context, self.logs)
-        self.events = Events(context, self.functions)
+        self.identity = Identity(context, audit=audit)
+        self.functions = Functions(context, self.logs, self.identity)
+        self.events = Events(context, self.functions, self.identity)
         images = ImageRegistry(context.directory / "images")
-        job_services = JobServices(context, self.logs, images)
+        job_services = JobServices(context, self.logs, images, self.identity)
+        self._faults = job_services.faults
         self._tags = Tags(context.store)
-        self._registry = ModelRegistry(context, self.events)
+        self._registry = ModelRegistry(context, self.events, self.identity)
         self._processing = ProcessingJobs(job_services)
         self._training = TrainingJobs(job_services)
         self._tuning = TuningJobs(job_services, self._training)
         self._cloudwatch = CloudWatch(context)
         self._cloudwatch.start()
-        self._models = Models(context, self._registry)
+        self._models = Models(context, self._registry, self.identity)
         self.endpoints = Endpoints(job_services, self._models, self.events, self._cloudwatch)
         self._transform = TransformJobs(job_services, self._models)
         runners = StepRunners(
             processing=self._processing,
             training=self._training,
             tuning=self._tuning,
-            registry=self._registry,
-            create_model=self._models.create_model,
             functions=self.functions,
-            validate=lambda operation, request: _validate_request("sagemaker", operation, request),
+            call=self.call,
+            authorize=self.authorize,
         )
-        self._pipelines = Pipelines(context, runners, self.events)
-        environment = context.environment
-        self._athena = Athena(
-            context.store,
-            context.client("glue"),
-            S3Access(
-                endpoint=environment["AWS_ENDPOINT_URL_S3"],
-                access_key=environment["AWS_ACCESS_KEY_ID"],
-                secret_key=environment["AWS_SECRET_ACCESS_KEY"],
-                region=context.region,
-            ),
+        self._pipelines = Pipelines(context, runners, self.events, self.identity)
+        self._athena = Athena(context.store, self._connect_athena)
+        self._cloudformation = CloudFormation(context, self._connect_cloudformation)
+        self._scheduler = Scheduler(
+            context, Targets(self.identity, self.call, self.authorize, self.functions.invoke_later)
         )
-        self._cloudformation = CloudFormation(context)
-        self._scheduler = Scheduler(context, Targets(self.call, self.functions.invoke_later))
         self.table: dict[str, dict[str, Handler]] = {
             "sagemaker": {
                 **self._pipelines.operations(),
@@ -100,20 +101,59 @@ class Services:
             "cloudformation": self._cloudformation.operations(),
             "events": self.events.operations(),
             "ecr": ContainerRegistry(context, images).operations(),
+            "iam": {"SimulatePrincipalPolicy": self._simulate},
             "scheduler": self._scheduler.operations(),
+            "sts": Sts(self.identity, context.account_id).operations(),
         }
+
+    def _connect_athena(self) -> Connection:
+        """Glue and S3 for the caller of the present request, in a session that names Athena (aws:CalledVia)."""
+        caller = current()
+        if not caller.is_root:
+            caller = dataclasses.replace(caller, called_via=(*caller.called_via, "athena.amazonaws.com"))
+        clients = {service: self.identity.client(caller, service) for service in ("glue", "s3")}
+        environment = self.context.environment
+        keys = environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]
+        token = None
+        if not caller.is_root:
+            issued = self.identity.credentials(caller)
+            keys, token = (issued.access_key, issued.secret_key), issued.token
+        access = S3Access(environment["AWS_ENDPOINT_URL_S3"], *keys, self.context.region, token)
+        return Connection(clients["glue"], clients["s3"], access)
+
+    def _connect_cloudformation(self, service: str) -> Any:
+        """A client of the caller whose stack is worked on; of the root user for a stack that a start restores."""
+        caller = current(self.identity.root)
+        if not caller.is_root:
+            caller = dataclasses.replace(caller, called_via=(*caller.called_via, "cloudformation.amazonaws.com"))
+        return self.identity.client(caller, service)
+
+    def _simulate(self, request: Request) -> Request:
+        return simulate(request, self.identity.authorizer.roles())
 
     def owns(self, service: str, operation: str) -> bool:
         """Whether a request is answered here, if only with an error, and not by moto."""
         return service in self.table and (service not in _SHARED or operation in self.table[service])
 
-    def call(self, service: str, operation: str, request: Request) -> Request:
-        """Answer a request of a JSON-protocol service. Raises ServiceError."""
+    def authorize(self, caller: Caller, service: str, operation: str, request: Request) -> None:
+        """Refuse a request that the caller's policies do not allow. Raises ServiceError."""
+        if service == "athena" and (query_id := request.get("QueryExecutionId")):
+            request = {**request, "WorkGroup": self._athena.workgroup_of(query_id)}
+        self.identity.authorizer.authorize(caller, service, operation, request)
+        if service == "iam":
+            check_documents(request)
+        if throttled := self._faults.refusal(service, operation):
+            raise throttled
+
+    def call(self, service: str, operation: str, request: Request, caller: Caller) -> Request:
+        """Answer a caller's request of an operation in the table. Raises ServiceError."""
         handler = self.table[service].get(operation)
         if handler is None:
             raise ServiceError("UnknownOperationException", f"The local cloud does not answer {service}:{operation}.")
         _validate_request(service, operation, request)
-        response = handler(request)
+        self.authorize(caller, service, operation, request)
+        with acting(caller):
+            response = handler(request)
         if service == "sagemaker" and operation.startswith("Create"):
             self._tags.add_created(request, response)
         _validate_response(service, operation, response)
@@ -122,6 +162,7 @@ class Services:
     def restore(self) -> None:
         """Restore stacks and endpoints after a restart, and start the scheduler."""
         self._cloudformation.restore()
+        self.identity.authorizer.restore()
         self.endpoints.restore()
         self._scheduler.start()
 
@@ -139,6 +180,8 @@ def _validate_request(service: str, operation: str, request: Request) -> None:
 
     if problems := validate_request(service, operation, request):
         raise ServiceError("ValidationException", "; ".join(map(str, problems)))
+    if missing := members.problems(service, operation, request):
+        raise ServiceError("ValidationException", " ".join(missing))
 
 
 def _validate_response(service: str, operation: str, response: Request) -> None:

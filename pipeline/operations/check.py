@@ -41,11 +41,12 @@ def checked_definition(settings: Settings, source: Source | None = None) -> str:
 
     Raises PipelineError with one line per problem.
     """
-    from pipeline.aws.validation import validate_definition
+    from pipeline.aws.validation import validate_definition, validate_values
     from pipeline.definition import compile_definition
 
     definition = compile_definition(settings, source)
-    if problems := validate_definition(json.loads(definition)):
+    document = json.loads(definition)
+    if problems := validate_definition(document) or validate_values(document):
         raise PipelineError("\n".join(map(str, problems)))
     return definition
 

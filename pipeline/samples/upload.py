@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from pipeline.parallel import bounded_map
 from pipeline.samples.layout import Bin, image_key, metadata_key
 from pipeline.samples.sources import Source
 from steps.contracts.errors import PipelineError
 from steps.contracts.s3_uri import S3Uri
+from steps.runtime.s3 import open_store, send
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
 
 WORKERS = 16
 # Bins in memory: those in transfer, and as many that wait for a connection.
 WINDOW = 2 * WORKERS
+# Fewer than in a job, since a person waits.
+RETRIES = 4
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,13 @@ def upload(source: Source, destination: str, progress: Callable[[int], None]) ->
     Calls `progress` with the number of bins since its last call. Credentials, region and endpoint are those of the
     environment. Raises StepError when the destination is no S3 URI, PipelineError when it cannot be written.
     """
+    import boto3
+
     root = S3Uri.parse(destination)
-    store = _store(root.bucket)
+    if boto3.Session().get_credentials() is None:
+        raise PipelineError("no AWS credentials were found; for the local cloud: eval $(python -m pipeline local env)")
+    # obstore takes a seventh of boto3's CPU time per request.
+    store = open_store(root.bucket, retries=RETRIES)
     count = size = 0
     for uploaded in bounded_map(lambda sample: _put(store, root, sample), source, workers=WORKERS, window=WINDOW):
         count, size = count + 1, size + uploaded
@@ -44,30 +53,7 @@ def upload(source: Source, destination: str, progress: Callable[[int], None]) ->
     return Uploaded(count, size, dict(source.skipped))
 
 
-def _store(bucket: str) -> Any:
-    """The bucket through obstore, with boto3's credentials and endpoint: a seventh of boto3's CPU time per request."""
-    import boto3
-    from obstore.auth.boto3 import Boto3CredentialProvider
-    from obstore.store import S3Store
-
-    session = boto3.Session()
-    if session.get_credentials() is None:
-        raise PipelineError("no AWS credentials were found; for the local cloud: eval $(python -m pipeline local env)")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    # Plain HTTP only to this machine.
-    is_local = endpoint is not None and re.match(r"http://(127\.0\.0\.1|localhost)[:/]", f"{endpoint}/") is not None
-    return S3Store(
-        bucket,
-        region=session.region_name or "us-east-1",
-        credential_provider=Boto3CredentialProvider(session),
-        virtual_hosted_style_request=endpoint is None,
-        client_options={"allow_http": is_local, "connect_timeout": "10s"},
-        retry_config={"max_retries": 4, "retry_timeout": timedelta(seconds=60)},
-        **({"endpoint": endpoint} if endpoint else {}),
-    )
-
-
-def _put(store: Any, root: S3Uri, sample: Bin) -> int:
+def _put(store: S3Store, root: S3Uri, sample: Bin) -> int:
     """Upload a bin, its photo first, and return its bytes: metadata without a photo would be a bin without a count."""
     from obstore.exceptions import BaseError
 
@@ -76,7 +62,7 @@ def _put(store: Any, root: S3Uri, sample: Bin) -> int:
             (image_key(sample.image_id), sample.jpeg, "image/jpeg"),
             (metadata_key(sample.image_id), sample.metadata, "application/json"),
         ):
-            store.put(root.join(key).key, data, attributes={"Content-Type": kind})
+            send(partial(store.put, root.join(key).key, data, attributes={"Content-Type": kind}))
     except (BaseError, FileNotFoundError) as error:  # the second is obstore's answer to a missing bucket
         raise PipelineError(f"{root}: {_explained(error)}") from error
     return len(sample.jpeg) + len(sample.metadata)

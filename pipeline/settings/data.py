@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import PositiveInt, model_validator
 
 from pipeline.settings.fields import Duration, Fraction, Group, InstanceType, S3Prefix, Version, field
+from steps.contracts import package_properties
 
 
 class Data(Group):
@@ -18,10 +19,16 @@ class Data(Group):
         example="bins-111122223333",
     )
     prefix: str = field(
-        "Prefix in the bucket for all that runs write", "bin-counting", pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$"
+        "Prefix in the bucket for all that runs write",
+        "bin-counting",
+        pattern=r"^[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*$",
+        # URIs below it are properties of a model package: 256 characters with the bucket, the run and the file.
+        max_length=100,
     )
     image_location: S3Prefix = field(
-        "Location of the raw data: bin-images/ID.jpg and metadata/ID.json", example="s3://aft-vbi-pds"
+        "Location of the raw data: bin-images/ID.jpg and metadata/ID.json",
+        example="s3://aft-vbi-pds",
+        max_length=package_properties.LIMIT,
     )
     version: Version = field("Version of the raw data; another value makes the next run query again", "1")
     maximum_quantity: int = field(

@@ -17,7 +17,7 @@ from steps.evaluate.artifact import ARCHIVE, unpack
 from steps.evaluate.trials import sagemaker_client
 from steps.evaluate.versions import same_artifact
 from steps.model.predictor import Predictor
-from steps.runtime.s3 import open_store
+from steps.runtime.s3 import open_store, send
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +71,14 @@ def _latest_approved(sagemaker: Any, group: str) -> dict[str, Any] | None:
 
 def _fetch(uri: S3Uri, path: Path) -> None:
     """Stream an object to a file."""
+    import obstore
     from obstore.exceptions import BaseError
 
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("wb") as file:
-            for chunk in open_store(uri.bucket).get(uri.key):
+            store = open_store(uri.bucket)
+            for chunk in send(lambda: obstore.get(store, uri.key)):
                 file.write(chunk)
     except (BaseError, OSError) as error:
         raise StepError(f"{uri}: {str(error).splitlines()[0]}") from error

@@ -23,7 +23,7 @@ from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import ImageError
 from steps.photos.statistics import measure, row, write_baseline
-from steps.runtime.s3 import open_store
+from steps.runtime.s3 import open_store, send
 from steps.shards.reading import Sample
 
 log = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ class Baseline:
         def measurements(photo: _CountedPhoto) -> dict[str, Any] | None:
             key = root.join("bin-images", f"{photo.image_id}.jpg").key
             try:
-                return row(*photo, measure(bytes(obstore.get(store, key).bytes())))
+                return row(*photo, measure(bytes(send(lambda: obstore.get(store, key).bytes()))))
             except (FileNotFoundError, ImageError) as error:
                 log.info("baseline: photo %s is left out: %s", photo.image_id, error)
                 return None

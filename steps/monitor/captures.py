@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime.s3 import list_objects, open_store
+from steps.runtime.s3 import list_objects, open_store, send
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def _lines(store: Any, key: str, refused: Counter[str]) -> Iterator[bytes]:
     import obstore
 
     rest, skipping = b"", False
-    for chunk in obstore.get(store, key).stream(min_chunk_size=CHUNK):
+    for chunk in send(lambda: obstore.get(store, key)).stream(min_chunk_size=CHUNK):
         rest += bytes(chunk)
         *lines, rest = rest.split(b"\n")
         for line in lines:

@@ -24,7 +24,7 @@ from steps.monitor.settings import Settings
 from steps.photos.jpeg import ImageError
 from steps.photos.statistics import measure, read_baseline
 from steps.runtime import container
-from steps.runtime.s3 import open_store
+from steps.runtime.s3 import open_store, send
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,8 @@ def _fetch_baseline(uri: str) -> Columns:
 
     place = S3Uri.parse(uri)
     try:
-        content = bytes(obstore.get(open_store(place.bucket), place.key).bytes())
+        store = open_store(place.bucket)
+        content = bytes(send(lambda: obstore.get(store, place.key).bytes()))
     except FileNotFoundError:
         raise StepError(f"{uri}: the baseline is missing; set --baseline to another one") from None
     return read_baseline(content, uri)

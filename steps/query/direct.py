@@ -22,7 +22,7 @@ from steps.contracts.s3_uri import S3Uri
 from steps.query.inventory import DOCUMENT
 from steps.query.metadata import MalformedError, Metadata, parse
 from steps.query.objects import ParquetFile, reason_of, upload
-from steps.runtime.s3 import open_store
+from steps.runtime.s3 import open_store, send
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -82,7 +82,7 @@ def _read(store: S3Store, uri: S3Uri, convert: Callable[[bytes], Value]) -> Valu
     from obstore.exceptions import BaseError
 
     try:
-        data = bytes(obstore.get(store, uri.key).bytes())
+        data = bytes(send(lambda: obstore.get(store, uri.key).bytes()))
     except (BaseError, OSError) as error:
         if isinstance(error, FileNotFoundError) and "NoSuchBucket" not in str(error):
             return "it was deleted after it was listed"

@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +20,10 @@ from steps.contracts.errors import StepError
 from steps.contracts.labels import SCHEMA
 from steps.contracts.s3_uri import S3Uri
 from steps.query.objects import store_errors, upload
-from steps.runtime.s3 import list_objects, open_store
+from steps.runtime.s3 import list_objects, open_store, send
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +59,12 @@ def publish(staged: S3Uri, labels: S3Uri, image_location: S3Uri, scratch: Path) 
     return folder
 
 
-def _read(store: object, uri: S3Uri) -> pa.Table:
+def _read(store: S3Store, uri: S3Uri) -> pa.Table:
     """The labels in one file, sorted by image id."""
     import obstore
 
     with store_errors(f"reading {uri}"):
-        content = obstore.get(store, uri.key).bytes()
+        content = send(lambda: obstore.get(store, uri.key).bytes())
     try:
         table = pq.read_table(pa.BufferReader(content)).select(SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:

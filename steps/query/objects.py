@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime.s3 import open_store
+from steps.runtime.s3 import open_store, send
 
 _CODE = re.compile(r"<Code>([^<]+)</Code>(?:\s*<Message>([^<]*)</Message>)?")
 
@@ -41,7 +41,8 @@ def upload(file: Path, uri: S3Uri) -> None:
     import obstore
 
     with store_errors(f"writing {uri}"):
-        obstore.put(open_store(uri.bucket), uri.key, file)
+        store = open_store(uri.bucket)
+        send(lambda: obstore.put(store, uri.key, file))
 
 
 class ParquetFile:

@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import Field, FiniteFloat
+from pydantic import AfterValidator, Field, FiniteFloat
+
+from steps.contracts.package_properties import recordable
+
+_Recordable = Annotated[str, AfterValidator(recordable)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Query the metadata below a location for the labels of its photos."""
 
-    image_location: Annotated[str, Field(description="s3://BUCKET/PREFIX that contains metadata/ and bin-images/")]
+    image_location: Annotated[
+        _Recordable, Field(description="s3://BUCKET/PREFIX that contains metadata/ and bin-images/")
+    ]
     maximum_quantity: Annotated[int, Field(ge=1, description="bins with more objects are left out")]
-    data_version: Annotated[str, Field(description="recorded in the summary; another value makes a run query again")]
+    data_version: Annotated[
+        _Recordable, Field(description="recorded in the summary; another value makes a run query again")
+    ]
     database: Annotated[str, Field(description="Glue database")]
     workgroup: Annotated[str, Field(description="Athena workgroup")]
     timeout_minutes: Annotated[FiniteFloat, Field(gt=0, description="a query that takes longer is stopped")]

@@ -30,18 +30,19 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(
-    settings: type[Settings], arguments: Sequence[str] | None = None, ignored: Mapping[str, str] | None = None
+    settings: type[Settings], arguments: Sequence[str] | None = None, ignored: Mapping[str, Any] | None = None
 ) -> Settings:
     """The arguments (default: the process's own) as an instance of the dataclass `settings`.
 
-    `ignored` maps the names of arguments that are accepted and dropped to their help. Raises StepError, which names the
-    flag, for an argument that is unknown, missing, of another type or out of its limits, and what the dataclass raises.
+    `ignored` maps the names of arguments that are checked and dropped to their annotated types. Raises StepError, which
+    names the flag, for an argument that is unknown, missing, of another type or out of its limits, and what the
+    dataclass raises.
     """
     program = f"python3 -m {settings.__module__.rpartition('.')[0]}"
     parser = _Parser(prog=program, description=settings.__doc__, allow_abbrev=False)
-    for name, text in (ignored or {}).items():
-        parser.add_argument(_flag(name), help=text)
-    types = get_type_hints(settings, include_extras=True)
+    for name, kind in (ignored or {}).items():
+        parser.add_argument(_flag(name), help=_help(kind, None), default=argparse.SUPPRESS)
+    types = {**get_type_hints(settings, include_extras=True), **(ignored or {})}
     fields = {field.name: field for field in dataclasses.fields(settings)}  # type: ignore[arg-type]
     for name, field in fields.items():
         is_required = field.default is field.default_factory is dataclasses.MISSING
@@ -54,8 +55,8 @@ def parse(
             help=_help(types[name], default),
         )
     texts = vars(parser.parse_args(arguments))
-    values = {name: _value(program, name, text, types[name]) for name, text in texts.items() if name in fields}
-    return settings(**values)
+    values = {name: _value(program, name, text, types[name]) for name, text in texts.items()}
+    return settings(**{name: value for name, value in values.items() if name in fields})
 
 
 def _value(program: str, name: str, text: str, kind: Any) -> Any:

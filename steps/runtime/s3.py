@@ -1,63 +1,79 @@
 """S3 for the steps: listings, object stores that stream (obstore), and their failures as StepErrors.
 
-Credentials, region and endpoint come from boto3's own chain (environment, profile, role), so that
-`AWS_ENDPOINT_URL_S3` moves every client at once. A store is not fork-safe: open it in the process that uses it.
+Credentials and endpoint come from boto3's own chain (environment, profile, role), so that `AWS_ENDPOINT_URL_S3` moves
+every client at once, and a bucket's region from S3. A store is not fork-safe: open it in the process that uses it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
+from steps.runtime import credentials
+from steps.runtime.credentials import RenewedCredentials
 
 if TYPE_CHECKING:
-    from boto3 import Session
     from obstore.store import S3Store
 
-_CREDENTIALS = (
-    "AWS_PROFILE",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_DEFAULT_REGION",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-)
+Answer = TypeVar("Answer")
+_ENVIRONMENT = "AWS_"
+DEFAULT_REGION = "us-east-1"
+log = logging.getLogger(__name__)
 
 
-def _session() -> Session:
-    """One boto3 session per process and set of credentials: creating one takes as long as reading fifty photos."""
-    return _create_session(os.getpid(), tuple(os.environ.get(name) for name in _CREDENTIALS))
+def _credentials() -> RenewedCredentials:
+    """One boto3 session per process and environment: creating one takes as long as reading fifty photos."""
+    settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_ENVIRONMENT)))
+    return _create_credentials(os.getpid(), settings)
 
 
 @lru_cache(maxsize=4)
-def _create_session(process: int, credentials: tuple[str | None, ...]) -> Session:
+def _create_credentials(process: int, settings: tuple[tuple[str, str], ...]) -> RenewedCredentials:
     import boto3
 
-    del process, credentials
-    return boto3.Session()
+    del process, settings
+    return RenewedCredentials(boto3.Session)
 
 
-def open_store(bucket: str, *, anonymous: bool = False) -> S3Store:
-    """An obstore S3Store for `bucket`; with `anonymous` its requests are unsigned (public buckets)."""
-    from obstore.auth.boto3 import Boto3CredentialProvider
+def send(request: Callable[[], Answer]) -> Answer:
+    """What `request` to a store returns, or when it is repeated with renewed credentials; raises as it does.
+
+    Raises StepError when S3 refuses renewed credentials too.
+    """
+    return credentials.send(_credentials(), request)
+
+
+async def send_async(request: Callable[[], Awaitable[Answer]]) -> Answer:
+    """As `send`, for a request that is awaited."""
+    return await credentials.send_async(_credentials(), request)
+
+
+def open_store(bucket: str, *, anonymous: bool = False, retries: int | None = None) -> S3Store:
+    """An obstore S3Store for `bucket`; with `anonymous` its requests are unsigned (public buckets).
+
+    A request that fails is repeated at most `retries` times (default: obstore's 10, for 3 minutes at most). Raises
+    StepError without credentials.
+    """
     from obstore.store import S3Store
 
-    session = _session()
-    region = session.region_name or "us-east-1"
+    provider = _credentials()
+    region = _region(bucket, provider, anonymous=anonymous)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if anonymous:
         return S3Store(bucket, region=region, skip_signature=True, virtual_hosted_style_request=endpoint is None)
-    provider = Boto3CredentialProvider(session)
+    provider.require()
     options: dict[str, Any] = {"region": region, "credential_provider": provider}
+    if retries is not None:
+        options["retry_config"] = {"max_retries": retries}
     # Bodies are not hashed for the signature: TLS protects them on their way, as with boto3's own uploads.
     options["unsigned_payload"] = True
     if endpoint:
@@ -66,6 +82,42 @@ def open_store(bucket: str, *, anonymous: bool = False) -> S3Store:
         if re.match(r"http://(127\.0\.0\.1|localhost)[:/]", endpoint + "/"):
             options["client_options"] = {"allow_http": True}
     return S3Store(bucket, **options)
+
+
+def _region(bucket: str, provider: RenewedCredentials, *, anonymous: bool) -> str:
+    """The region of `bucket`, or the session's where S3 does not return it.
+
+    obstore signs for one region and does not follow the 301 of a bucket in another one.
+    """
+    from botocore.exceptions import BotoCoreError
+
+    session_region = provider.session.region_name or DEFAULT_REGION
+    try:
+        return _bucket_region(bucket, session_region, provider, anonymous) or session_region
+    except BotoCoreError as error:
+        # The request that the store is for reports the problem.
+        log.warning("bucket %s: its region is unknown, so %s is assumed: %s", bucket, session_region, error)
+        return session_region
+
+
+@lru_cache(maxsize=64)
+def _bucket_region(bucket: str, session_region: str, provider: RenewedCredentials, anonymous: bool) -> str:
+    """The region in S3's answer to HeadBucket, which contains it "regardless of the permissions on the bucket".
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+    """
+    from botocore import UNSIGNED
+    from botocore.config import Config
+    from botocore.exceptions import ClientError
+
+    options: dict[str, Any] = {"signature_version": UNSIGNED} if anonymous else {}
+    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3}, **options)
+    s3 = provider.session.client("s3", region_name=session_region, config=config)
+    try:
+        answer: dict[str, Any] = s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        answer = dict(error.response)
+    return str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region", ""))
 
 
 @contextmanager
@@ -87,7 +139,8 @@ def read_object(uri: S3Uri) -> bytes:
     import obstore
 
     with s3_errors(uri, "reading"):
-        return bytes(obstore.get(open_store(uri.bucket), uri.key).bytes())
+        store = open_store(uri.bucket)
+        return bytes(send(lambda: obstore.get(store, uri.key).bytes()))
 
 
 def write_object(uri: S3Uri, content: bytes, *, replace: bool = True) -> bool:
@@ -97,7 +150,8 @@ def write_object(uri: S3Uri, content: bytes, *, replace: bool = True) -> bool:
 
     try:
         with s3_errors(uri, "writing"):
-            obstore.put(open_store(uri.bucket), uri.key, content, mode="overwrite" if replace else "create")
+            store = open_store(uri.bucket)
+            send(lambda: obstore.put(store, uri.key, content, mode="overwrite" if replace else "create"))
     except AlreadyExistsError:
         return False
     return True
@@ -114,7 +168,8 @@ class StoredObject:
 
 def stored_objects(uri: S3Uri) -> Iterator[StoredObject]:
     """Every object below the prefix `uri`, page by page, in key order."""
-    pages = _session().client("s3").get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key)
+    client = _credentials().session.client("s3")
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key)
     for page in pages:
         for entry in page.get("Contents", []):
             yield StoredObject(entry["Key"], entry["Size"], entry["LastModified"])

@@ -23,7 +23,7 @@ from steps.contracts.errors import StepError
 from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
 from steps.contracts.parsing import Contract
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime.s3 import list_objects, s3_errors
+from steps.runtime.s3 import list_objects, s3_errors, send_async
 from steps.shard.rejects import by_reason
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ class Ledger:
 
         uri = record_of(record.uri)
         with s3_errors(uri, "writing"):
-            await obstore.put_async(self.store, uri.key, record.content())
+            content = record.content()
+            await send_async(lambda: obstore.put_async(self.store, uri.key, content))
 
     def _stem(self, split: SplitName) -> str:
         return f"{split}-{self.instance:03d}-"
@@ -151,7 +152,7 @@ async def _read(store: S3Store, place: S3Uri, size: int, limit: asyncio.Semaphor
     uri = record_of(place)
     with s3_errors(uri, "reading"):
         async with limit:
-            content = bytes(await (await obstore.get_async(store, uri.key)).bytes_async())
+            content = bytes(await (await send_async(lambda: obstore.get_async(store, uri.key))).bytes_async())
     try:
         record = Record.parse(content, place)
     except (pa.ArrowException, ValidationError, ValueError, KeyError) as error:

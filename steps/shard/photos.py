@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import MAX_BYTES, ImageError, check_jpeg, shrink_jpeg
-from steps.runtime.s3 import open_store, s3_errors
+from steps.runtime.s3 import open_store, s3_errors, send_async
 from steps.shard.plan import Photo
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class PhotoSource:
             raise ImageError("too-large", f"{uri} has {photo.size:,} bytes; at most {MAX_BYTES:,} are read")
         with s3_errors(uri, "reading"):
             try:
-                result = await obstore.get_async(self.store, uri.key)
+                result = await send_async(lambda: obstore.get_async(self.store, uri.key))
                 if (result.meta["e_tag"] or "").strip('"') != photo.etag:
                     raise ImageError("replaced", f"{uri} was replaced since it was labelled; run the query step again")
                 return bytes(await result.bytes_async())

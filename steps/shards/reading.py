@@ -10,7 +10,6 @@ parent process that has itself read from S3 needs workers that are spawned, not 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import io
 import os
@@ -20,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,7 @@ from steps.contracts.dataset import Shard
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import MAX_BYTES
-from steps.runtime.s3 import open_store
+from steps.runtime.s3 import open_store, send
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -155,7 +154,7 @@ class _CheckedStream(io.RawIOBase):
         # At its end the interpreter waits for an executor's thread, but not for a daemon thread, and a thread that is
         # stopped inside obstore aborts the process.
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="shard")
-        self._read_next = functools.partial(self._executor.submit, next, chunks, _END)
+        self._read_next = partial(self._executor.submit, next, chunks, _END)
         self._next: Future[Buffer] = self._read_next()
 
     def readable(self) -> bool:
@@ -223,13 +222,14 @@ def _open_s3(uri: str) -> tuple[int, Iterator[Buffer]]:
     place = S3Uri.parse(uri)
     store = _store(place.bucket, os.getpid())
     end = min(FIRST_CHUNK_BYTES, CHUNK_BYTES)
-    first = obstore.get(store, place.key, options={"range": (0, end)})
+    first = send(lambda: obstore.get(store, place.key, options={"range": (0, end)}))
     size: int = first.meta["size"]
 
     def chunks() -> Iterator[Buffer]:
         yield first.bytes()
         for start in range(end, size, CHUNK_BYTES):
-            yield obstore.get_range(store, place.key, start=start, end=min(start + CHUNK_BYTES, size))
+            last = min(start + CHUNK_BYTES, size)
+            yield send(partial(obstore.get_range, store, place.key, start=start, end=last))
 
     return size, chunks()
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, FiniteFloat
+from pydantic import AfterValidator, Field, FiniteFloat
 
 from steps.contracts.artifact import Decision
+from steps.contracts.package_properties import recordable
 from steps.runtime.arguments import parse
 
 Backend = Literal["auto", "smddp", "nccl", "gloo"]
@@ -22,7 +23,13 @@ TrackerKind = Literal["none", "mlflow", "wandb"]
 _TRACKING = {"tracker", "tracking_server", "tracking_experiment", "tracking_secret"}
 _NOT_IN_A_CHECKPOINT = {"checkpoint_minutes", "checkpoints_kept", "profile_steps", "shards_location", *_TRACKING}
 # Part of the step cache's key only: recorded nowhere, so that checkpoints and models do not depend on it.
-_IGNORED = {"version": "no effect on the training: another value makes the pipeline train again"}
+_IGNORED = {
+    "version": Annotated[
+        str,
+        AfterValidator(recordable),
+        Field(description="no effect on the training: another value makes the pipeline train again"),
+    ]
+}
 
 
 @dataclass(frozen=True, kw_only=True)

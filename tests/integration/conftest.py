@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 import time
 import uuid
@@ -15,12 +16,15 @@ import boto3
 import pytest
 
 from pipeline.local import cloud
+from pipeline.local.sagemaker import quotas
 from pipeline.settings import Account
 from tests.conftest import FOREIGN, NOWHERE, free_port
 
 ACCOUNT = Account(target="local", id="123456789012", region="us-east-1")
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 ROLE = "arn:aws:iam::123456789012:role/test"
+# The tests of a module share a cloud, and leave endpoints in it.
+QUOTAS = {f"ml.c5.{size} for endpoint usage": 100 for size in ("large", "xlarge")}
 TERMINAL = ("Completed", "Failed", "Stopped", "Succeeded", "InService")
 
 
@@ -54,6 +58,7 @@ def running(directory: Path) -> Iterator[LocalCloud]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_LOCAL_DIR", str(directory))
         started = cloud.up(directory, ACCOUNT.id, ACCOUNT.region, api_port=free_port(), s3_port=free_port())
+        quotas.write(directory, QUOTAS)
         try:
             for name in (*FOREIGN, "AWS_ENDPOINT_URL_S3"):
                 patch.delenv(name, raising=False)
@@ -62,10 +67,25 @@ def running(directory: Path) -> Iterator[LocalCloud]:
             for name, value in {**NOWHERE, **cloud.environment(started), **proxies}.items():
                 patch.setenv(name, value)
             boto3.DEFAULT_SESSION = None
+            create_role()
             yield LocalCloud(started)
         finally:
             cloud.down(directory)
             boto3.DEFAULT_SESSION = None
+
+
+def create_role() -> None:
+    """The role of the small jobs and functions, which are not about permissions: it may do everything."""
+    services = [f"{name}.amazonaws.com" for name in ("sagemaker", "lambda", "scheduler")]
+    trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    iam, name = boto3.client("iam"), ROLE.rsplit("/", 1)[-1]
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=_policy(trust))
+    iam.put_role_policy(RoleName=name, PolicyName="everything", PolicyDocument=_policy(everything))
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def test_another_access_key_is_refused(local_cloud):
 
 def test_another_access_key_is_refused_in_the_words_of_services_that_speak_xml(local_cloud):
     client = boto3.client("cloudformation", aws_access_key_id="other", aws_secret_access_key="other")
-    with pytest.raises(ClientError, match=r"UnrecognizedClientException.*not this local cloud's"):
+    with pytest.raises(ClientError, match=r"InvalidClientTokenId.*not this local cloud's"):
         client.describe_stacks()
 
 
@@ -84,6 +84,19 @@ def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path):
         port = taken.getsockname()[1]
         with pytest.raises(PipelineError, match=rf"port {port} for the APIs is in use.*--port"):
             cloud.up(tmp_path / "cloud", ACCOUNT.id, ACCOUNT.region, api_port=port)
+
+
+def test_a_running_cloud_does_not_change_the_life_of_its_credentials_unseen(local_cloud):
+    running = local_cloud.settings
+    assert running.credential_seconds == cloud.CREDENTIAL_SECONDS
+    with pytest.raises(PipelineError, match=r"credentials of 3600 seconds, but local.credential_seconds is 20; stop"):
+        cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=20)
+    cloud.down(running.directory)
+    try:
+        assert cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=20).credential_seconds == 20
+    finally:
+        cloud.down(running.directory)
+        cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=cloud.CREDENTIAL_SECONDS)
 
 
 def test_a_folder_of_another_account_is_not_mixed_up(local_cloud):

@@ -6,6 +6,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
+from pipeline.local import faults
 from tests.integration.conftest import ROLE, wait_until
 
 COUNT = """
@@ -279,3 +280,44 @@ def test_a_definition_that_the_service_would_refuse_is_refused(local_cloud, buck
 def test_what_is_no_json_is_refused(sagemaker):
     with pytest.raises(ClientError, match="Unable to parse"):
         sagemaker.create_pipeline(PipelineName="broken", PipelineDefinition="not json", RoleArn=ROLE)
+
+
+@pytest.fixture
+def plan(local_cloud):
+    """Begins faults by a plan; they end with the test."""
+    directory = local_cloud.settings.directory
+    yield lambda **values: faults.write(directory, faults.Plan(**values))
+    faults.write(directory, faults.Plan())
+
+
+def alone(local_cloud, bucket, **more):
+    """A pipeline of one step, with its retry policies."""
+    steps = [processing("First", local_cloud.image(COUNT), f"s3://{bucket}/runs", ["1"], **more)]
+    return {"Version": "2020-12-01", "Parameters": [], "Steps": steps}
+
+
+def attempts(run):
+    """Attempts of the run's step, its status and its failure."""
+    _, steps = run()
+    step = steps["First"]
+    return step["AttemptCount"], step["StepStatus"], step.get("FailureReason", "")
+
+
+def capacity_policy(kind):
+    return {"RetryPolicies": [{"ExceptionType": [kind], "IntervalSeconds": 1, "BackoffRate": 1.0, "MaxAttempts": 9}]}
+
+
+def test_a_job_without_capacity_is_retried_by_its_policy(local_cloud, bucket, start, plan):
+    run = start(alone(local_cloud, bucket, **capacity_policy("SageMaker.CAPACITY_ERROR")))
+    plan(capacity_errors=2)
+    counted = [attempts(run) for _ in range(5)]
+    assert {status for _, status, _ in counted} == {"Succeeded"}
+    assert sum(count for count, _, _ in counted) == 7  # five and two
+
+
+def test_a_job_without_capacity_fails_a_step_whose_policies_are_for_other_errors(local_cloud, bucket, start, plan):
+    run = start(alone(local_cloud, bucket, **capacity_policy("SageMaker.JOB_INTERNAL_ERROR")))
+    plan(capacity_errors=1)
+    counted = [attempts(run) for _ in range(5)]
+    (failed,) = [entry for entry in counted if entry[1] == "Failed"]
+    assert failed == (1, "Failed", f"Processing job failed. {faults.CAPACITY_REASON}")

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import tarfile
 import uuid
 from statistics import median
@@ -7,6 +8,7 @@ from statistics import median
 import pytest
 from botocore.exceptions import ClientError
 
+from pipeline.local import faults
 from tests.integration.conftest import ROLE, keys, read, wait_until
 
 # Accuracy grows with the rate; the running best is printed last, after a better and a worse epoch.
@@ -261,14 +263,14 @@ def test_a_tuning_job_whose_trials_all_fail_fails_with_their_reason(local_cloud,
 def test_a_strategy_that_is_not_there_is_refused(local_cloud, sagemaker, bucket):
     request = tuning(bucket, local_cloud.image(TRAIN, "train.py"))
     request["HyperParameterTuningJobConfig"]["Strategy"] = "Grid"
-    with pytest.raises(ClientError, match="not by Grid"):
+    with pytest.raises(ClientError, match="Strategy Bayesian or Random or Hyperband of"):
         sagemaker.create_hyper_parameter_tuning_job(**request)
 
 
 @pytest.mark.parametrize("more", [{"Autotune": {"Mode": "Enabled"}}, {"WarmStartConfig": WARM_START}])
 def test_what_tuning_jobs_do_not_have_here_is_refused(local_cloud, sagemaker, bucket, more):
     request = tuning(bucket, local_cloud.image(TRAIN, "train.py"))
-    with pytest.raises(ClientError, match=f"have no {next(iter(more))}"):
+    with pytest.raises(ClientError, match=f"does not have {next(iter(more))}"):
         sagemaker.create_hyper_parameter_tuning_job(**request, **more)
 
 
@@ -378,3 +380,160 @@ def test_a_stopped_job_was_asked_to_end_first_and_keeps_what_it_saved(local_clou
     wait_until(lambda: sagemaker.describe_training_job(TrainingJobName=name)["TrainingJobStatus"] == "Stopped")
     assert read(local_cloud.client("s3"), f"s3://{bucket}/checkpoints/saved") == b"on SIGTERM"
     assert keys(local_cloud.client("s3"), bucket, f"models/{name}")
+
+
+# Counts up in its checkpoint folder, two files at a time, and saves where it is when it is asked to end.
+RESUMED = """
+    import os, pathlib, signal, sys, time
+    base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+    folder = base / "checkpoints" / os.environ["TRAINING_JOB_NAME"]
+    folder.mkdir(parents=True, exist_ok=True)
+    resumed = sorted(path.name for path in folder.iterdir())
+    print("resumed from", resumed, "on a machine with", sorted(path.name for path in base.glob("scratch*")), flush=True)
+    (base / "scratch").write_text("of this machine")
+    step = int(resumed[-1]) if resumed else 0
+    stopping = []
+    signal.signal(signal.SIGTERM, lambda *_: stopping.append(1))
+    while step < 100 and not stopping:
+        step += 1
+        (folder / f"{step:04d}").write_text("state")
+        if step > 2:
+            (folder / f"{step - 2:04d}").unlink()
+        time.sleep(0.1 if STUBBORN or not resumed else 0)
+    while STUBBORN and stopping:
+        time.sleep(1)
+    if stopping:
+        sys.exit(143)
+    print("validation:best=0.5", flush=True)
+    (base / "model/model.json").write_text(str(step))
+"""
+
+
+@pytest.fixture
+def interrupted(local_cloud):
+    """Begins to interrupt spot instances by a plan."""
+    directory = local_cloud.settings.directory
+
+    def begin(**plan):
+        faults.write(directory, faults.Plan(**plan))
+
+    yield begin
+    faults.write(directory, faults.Plan())
+
+
+def spot(request, run=600, wait=900):
+    stopping = {"MaxRuntimeInSeconds": run, "MaxWaitTimeInSeconds": wait}
+    return {**request, "EnableManagedSpotTraining": True, "StoppingCondition": stopping}
+
+
+def messages(local_cloud, name, pattern):
+    events = local_cloud.client("logs").filter_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{name}/", filterPattern=pattern
+    )["events"]
+    return [event["message"] for event in events]
+
+
+def test_a_spot_job_resumes_on_an_empty_machine_from_its_checkpoints(local_cloud, sagemaker, bucket, interrupted):
+    interrupted(spot_interruptions=1, spot_after_seconds=3, notice_seconds=30)
+    request = definition(bucket, local_cloud.image(RESUMED.replace("STUBBORN", "False"), "train.py"))
+    described = finish_training(sagemaker, spot(request))
+    name = described["TrainingJobName"]
+    assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
+    statuses = [transition["Status"] for transition in described["SecondaryStatusTransitions"]]
+    attempt = ["Starting", "Downloading", "Training"]
+    assert statuses == [*attempt, "Interrupted", *attempt, "Uploading", "Completed"]
+    first, second = messages(local_cloud, name, "resumed")
+    assert first == "resumed from [] on a machine with []"
+    saved = re.fullmatch(r"resumed from \['(\d+)', '(\d+)'\] on a machine with \[\]", second)
+    assert saved, second  # not more files: S3 has no deleted checkpoints
+    assert int(saved[2]) == int(saved[1]) + 1
+    left = keys(local_cloud.client("s3"), bucket, "checkpoints/")
+    assert left == [f"checkpoints/{name}/0099", f"checkpoints/{name}/0100"]
+    assert 1 <= described["BillableTimeInSeconds"] <= described["TrainingTimeInSeconds"] + 1
+    assert faults.counts(local_cloud.settings.directory) == {faults.INTERRUPTED: 1}
+
+
+def test_an_instance_that_does_not_end_in_time_is_taken_away(local_cloud, sagemaker, bucket, interrupted):
+    interrupted(spot_interruptions=1, spot_after_seconds=2, notice_seconds=1)
+    image = local_cloud.image(RESUMED.replace("STUBBORN", "True"), "train.py")
+    described = finish_training(sagemaker, spot(definition(bucket, image)))
+    assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
+    assert len(messages(local_cloud, described["TrainingJobName"], "resumed")) == 2
+
+
+def test_a_job_that_asks_for_no_spot_instances_is_not_interrupted(local_cloud, sagemaker, bucket, interrupted):
+    interrupted(spot_interruptions=1, spot_after_seconds=0.5)
+    image = local_cloud.image(RESUMED.replace("STUBBORN", "False"), "train.py")
+    described = finish_training(sagemaker, definition(bucket, image))
+    assert "Interrupted" not in [entry["Status"] for entry in described["SecondaryStatusTransitions"]]
+
+
+def test_a_spot_job_waits_for_capacity_no_longer_than_its_wait_time(local_cloud, sagemaker, bucket, interrupted):
+    interrupted(capacity_errors=1000)
+    image = local_cloud.image(TRAIN, "train.py")
+    # The first jobs of a plan have capacity.
+    for _ in range(5):
+        described = finish_training(sagemaker, spot(definition(bucket, image, rate="0.6", epochs="2"), run=5, wait=5))
+        if described["TrainingJobStatus"] == "Stopped":
+            break
+    assert described["SecondaryStatus"] == "MaxWaitTimeExceeded"
+    waits = [entry["StatusMessage"] for entry in described["SecondaryStatusTransitions"]]
+    assert faults.WAITING_MESSAGE in waits
+    assert "TrainingTimeInSeconds" not in described
+
+
+def test_a_job_without_capacity_fails_as_sagemaker_reports_it(local_cloud, sagemaker, bucket, interrupted):
+    interrupted(capacity_errors=1000)
+    image = local_cloud.image(TRAIN, "train.py")
+    reasons = [finish_training(sagemaker, definition(bucket, image, rate="0.6", epochs="2")) for _ in range(5)]
+    assert faults.CAPACITY_REASON in {described.get("FailureReason") for described in reasons}
+
+
+@pytest.mark.parametrize(
+    ("stopping", "is_spot"),
+    [
+        ({"MaxRuntimeInSeconds": 600}, True),
+        ({"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 599}, True),
+        ({"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 900}, False),
+    ],
+)
+def test_a_wait_time_that_does_not_fit_is_refused(sagemaker, local_cloud, bucket, stopping, is_spot):
+    request = definition(bucket, local_cloud.image(TRAIN, "train.py"))
+    request |= {"StoppingCondition": stopping, "EnableManagedSpotTraining": is_spot, "TrainingJobName": "refused"}
+    request["HyperParameters"] = request.pop("StaticHyperParameters")
+    with pytest.raises(ClientError, match="Invalid MaxWaitTimeInSeconds"):
+        sagemaker.create_training_job(**request)
+
+
+def test_a_sharded_channel_gives_each_instance_its_part_and_is_described_to_it(local_cloud, sagemaker, bucket):
+    s3 = local_cloud.client("s3")
+    for number in range(4):
+        s3.put_object(Bucket=bucket, Key=f"parts/{number}", Body=b"{}")
+    image = local_cloud.image(
+        """
+        import json, os, pathlib
+        base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+        print(base.name, "has", sorted(path.name for path in (base / "input/data/parts").iterdir()), flush=True)
+        print("channel", (base / "input/config/inputdataconfig.json").read_text(), flush=True)
+        """,
+        "train.py",
+    )
+    request = definition(bucket, image, instances=2, sagemaker_torch_distributed_enabled="true")
+    source = {
+        "S3DataType": "S3Prefix",
+        "S3Uri": f"s3://{bucket}/parts",
+        "S3DataDistributionType": "ShardedByS3Key",
+    }
+    channel = {"ChannelName": "parts", "ContentType": "application/json", "DataSource": {"S3DataSource": source}}
+    request["InputDataConfig"] = [channel]
+    described = finish_training(sagemaker, request)
+    assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
+    name = described["TrainingJobName"]
+    assert sorted(messages(local_cloud, name, "has")) == ["algo-1 has ['0', '2']", "algo-2 has ['1', '3']"]
+    (channel,) = {line.partition(" ")[2] for line in messages(local_cloud, name, "channel")}
+    assert json.loads(channel)["parts"] == {
+        "TrainingInputMode": "File",
+        "S3DistributionType": "ShardedByS3Key",
+        "RecordWrapperType": "None",
+        "ContentType": "application/json",
+    }

@@ -6,5 +6,6 @@ checks all of them: for the command `check`, for the tests, and for all requests
 
 from pipeline.aws.validation.definition import validate_definition
 from pipeline.aws.validation.shapes import Problem, validate_request, validate_response
+from pipeline.aws.validation.values import validate_values
 
-__all__ = ["Problem", "validate_definition", "validate_request", "validate_response"]
+__all__ = ["Problem", "validate_definition", "validate_request", "validate_response", "validate_values"]

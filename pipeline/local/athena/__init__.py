@@ -6,7 +6,7 @@ It follows Athena's documentation, cited in the modules. A construct of Athena's
 query that names the construct.
 """
 
-from pipeline.local.athena.service import Athena
+from pipeline.local.athena.service import Athena, Connection
 from pipeline.local.athena.storage import S3Access
 
-__all__ = ["Athena", "S3Access"]
+__all__ = ["Athena", "Connection", "S3Access"]

@@ -57,6 +57,7 @@ class Session:
             "s3_url_style": "path",
             "s3_access_key_id": access.access_key,
             "s3_secret_access_key": access.secret_key,
+            "s3_session_token": access.token or "",
             "s3_region": access.region,
             "threads": THREADS,
             "memory_limit": MEMORY_LIMIT,

@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -39,13 +40,34 @@ _KIND = "athena-query-execution"
 _TOKEN_KIND = "athena-request-token"  # noqa: S105  # a kind of document
 
 
+@dataclass(frozen=True)
+class Connection:
+    """The catalog and the data as the caller of a query may use them: boto3 clients of Glue and S3, and S3's keys."""
+
+    glue: Any
+    s3: Any
+    access: S3Access
+
+    def storage(self) -> Storage:
+        """The data."""
+        return Storage(self.access, self.s3)
+
+    def executor(self) -> Executor:
+        """Executes statements."""
+        return Executor(Catalog(self.glue), self.storage())
+
+
+# Connects for the caller of the present request: Athena calls Glue and S3 with the caller's permissions.
+# https://docs.aws.amazon.com/athena/latest/ug/security-iam-athena-calledvia.html
+Connect = Callable[[], Connection]
+
+
 class Athena:
     """Athena's operations. Times are seconds since the epoch, as in the JSON protocol."""
 
-    def __init__(self, store: Store, glue: Any, s3: S3Access) -> None:
+    def __init__(self, store: Store, connect: Connect) -> None:
         self._store = store
-        self._storage = Storage(s3)
-        self._executor = Executor(Catalog(glue), self._storage)
+        self._connect = connect
         self._workgroups = WorkGroups(store)
         self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="athena")
         self._sessions: dict[str, Session] = {}
@@ -113,8 +135,12 @@ class Athena:
         self._store_token(request, query_id)
         database = context.get("Database", "").strip('`"').lower() or None
         job = QueryJob(query_id, as_folder(output.location), database, output.enforced)
-        self._pool.submit(self._run, statement, job)
+        self._pool.submit(self._run, statement, job, self._connect().executor())
         return {"QueryExecutionId": query_id}
+
+    def workgroup_of(self, query_id: str) -> str:
+        """The work group of a query, whose permissions its operations need. Raises ServiceError."""
+        return str(self._document(query_id)["execution"]["WorkGroup"])
 
     def _get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"QueryExecution": self._document(request["QueryExecutionId"])["execution"]}
@@ -150,7 +176,7 @@ class Athena:
         location = execution["ResultConfiguration"]["OutputLocation"]
         read = {"csv": results.read_csv, "txt": results.read_lines}.get(location.rsplit(".", 1)[-1])
         try:
-            lines = list(read(self._storage.get(location))) if read else []
+            lines = list(read(self._connect().storage().get(location))) if read else []
         except ClientError as error:
             raise ServiceError("InvalidRequestException", f"Could not find results at {location}: {error}") from None
         listed, more = page(request, lines, MAXIMUM_ROWS)
@@ -167,15 +193,16 @@ class Athena:
                 session.interrupt()
         return {}
 
-    def _run(self, statement: Statement | QueryError, job: QueryJob) -> None:
+    def _run(self, statement: Statement | QueryError, job: QueryJob, executor: Executor) -> None:
         started = time.time()
         if not self._start(job.id):
             return
         try:
             if isinstance(statement, QueryError):
                 raise statement
-            outcome = self._executor.run(statement, job, lambda session: self._watch(job.id, session))
-        except QueryError as error:
+            outcome = executor.run(statement, job, lambda session: self._watch(job.id, session))
+        except (QueryError, ClientError) as error:
+            # A ClientError is Glue's: the caller lacks a permission.
             self._finish(job.id, "FAILED", str(error), started)
         except Exception as error:
             log.exception("query %s", job.id)

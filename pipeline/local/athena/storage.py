@@ -7,9 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import boto3
 import obstore
-from botocore.config import Config
 from botocore.exceptions import ClientError
 from obstore.store import S3Store
 
@@ -25,12 +23,14 @@ CHUNK = 2048
 
 @dataclass(frozen=True)
 class S3Access:
-    """The S3 server of all queries: `endpoint` is `http://127.0.0.1:PORT`."""
+    """The S3 server and the credentials of a query: `endpoint` is `http://127.0.0.1:PORT`."""
 
     endpoint: str
     access_key: str
     secret_key: str
     region: str
+    token: str | None = None
+    """The token of a session; None with the keys of the account itself."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,11 @@ def as_folder(location: str) -> str:
 
 
 class Storage:
-    """Lists, reads and writes with the credentials of the local cloud."""
+    """Lists, reads and writes with the credentials of a query's caller. `client` is a boto3 client of S3 with them."""
 
-    def __init__(self, access: S3Access) -> None:
+    def __init__(self, access: S3Access, client: Any) -> None:
         self.access = access
-        self._client: Any = boto3.client(
-            "s3",
-            endpoint_url=access.endpoint,
-            aws_access_key_id=access.access_key,
-            aws_secret_access_key=access.secret_key,
-            region_name=access.region,
-            config=Config(s3={"addressing_style": "path"}),
-        )
+        self._client = client
 
     def objects(self, location: str) -> list[StoredObject]:
         """The objects that a query over `location` reads, in key order.
@@ -121,6 +114,7 @@ class Storage:
             endpoint=self.access.endpoint,
             access_key_id=self.access.access_key,
             secret_access_key=self.access.secret_key,
+            **({"session_token": self.access.token} if self.access.token else {}),
             region=self.access.region,
             virtual_hosted_style_request=False,
             client_options={"allow_http": True},
@@ -145,4 +139,7 @@ class Storage:
     def delete(self, uri: str) -> None:
         """Delete an object."""
         location = location_of(uri)
-        self._client.delete_object(Bucket=location.bucket, Key=location.key)
+        try:
+            self._client.delete_object(Bucket=location.bucket, Key=location.key)
+        except ClientError as error:
+            raise QueryError(f"HIVE_FILESYSTEM_ERROR: {uri}: {error}") from error

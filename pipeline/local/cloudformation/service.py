@@ -15,6 +15,7 @@ from pipeline.local.cloudformation.changes import MissingCapabilityError, change
 from pipeline.local.cloudformation.engine import Engine
 from pipeline.local.cloudformation.kinds import KINDS, Account
 from pipeline.local.cloudformation.stacks import DELETED, REVIEW, Stacks
+from pipeline.local.cloudformation.template_url import read_template
 from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.store import Document
 
@@ -30,8 +31,8 @@ _CHANGE_SET_SUMMARY = (
 class CloudFormation:
     """The account's stacks. Call `restore` once the other services answer."""
 
-    def __init__(self, context: Context) -> None:
-        self._stacks = Stacks(Account(context))
+    def __init__(self, context: Context, connect: Callable[[str], Any] | None = None) -> None:
+        self._stacks = Stacks(Account(context, connect))
         self._engine = Engine(self._stacks)
         self._lock = threading.Lock()
 
@@ -91,7 +92,7 @@ class CloudFormation:
             raise _invalid(f"Stack:{stack['StackId']} is in {status} state and can not be updated.")
 
     def _change_set(self, stack: Document, request: Request) -> Document:
-        template, parameters = _template(stack, request), _parameters(stack, request)
+        template, parameters = self._template(stack, request), _parameters(stack, request)
         capabilities = request.get("Capabilities", [])
         if any(item["ChangeSetName"] == request["ChangeSetName"] for item in self._stacks.change_sets(stack)):
             raise ServiceError("AlreadyExistsException", f"ChangeSet {request['ChangeSetName']} already exists")
@@ -129,6 +130,18 @@ class CloudFormation:
             "Removed": [change.logical for change in listed if change.action == "Remove"],
             "Changes": [change.description() for change in listed],
         }
+
+    def _template(self, stack: Document, request: Request) -> str:
+        """The template of a request: in it, or in S3, or the stack's own."""
+        sources = [key for key in ("TemplateBody", "TemplateURL", "UsePreviousTemplate") if request.get(key)]
+        if len(sources) != 1:
+            raise _invalid(
+                "You must specify only one of the following parameters: TemplateBody, TemplateURL, or set the"
+                " UsePreviousTemplate to true."
+            )
+        if "TemplateURL" in request:
+            return read_template(self._stacks.account.client("s3"), str(request["TemplateURL"]))
+        return _own_template(stack, request)
 
     @staticmethod
     def _imported(request: Request, resources: dict[str, Any], stack: Document) -> dict[str, str]:
@@ -228,11 +241,9 @@ def _invalid(message: str) -> ServiceError:
     return ServiceError("ValidationError", message)
 
 
-def _template(stack: Document, request: Request) -> str:
-    if request.get("UsePreviousTemplate"):
-        return str(stack["Template"])
+def _own_template(stack: Document, request: Request) -> str:
     if "TemplateBody" not in request:
-        raise _invalid("The local cloud accepts a template's body, not its URL")
+        return str(stack["Template"])
     body = str(request["TemplateBody"])
     if len(body.encode()) > LARGEST_BODY:
         raise _invalid(

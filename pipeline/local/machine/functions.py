@@ -15,12 +15,15 @@ import sys
 import threading
 import uuid
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.local.context import Context, ServiceError, now, send_dead_letter
+from pipeline.local.identity import service_calls
+from pipeline.local.identity.identity import Identity
 from pipeline.local.logs import Logs
 
 log = logging.getLogger(__name__)
@@ -29,6 +32,8 @@ ATTEMPTS = 3
 RETRY_SECONDS = 5.0  # Lambda waits one minute, then two
 # Asynchronous invocations at the same time, including retries.
 CONCURRENCY = 4
+# The credentials of a call outlive it by this.
+SPARE_SECONDS = 60
 # Error code of a dead letter: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 FAILED, ERROR_LENGTH = "200", 1024
 RUNTIME = Path(__file__).with_name("function_runtime.py")
@@ -45,8 +50,9 @@ class Result:
 class Functions:
     """The account's Lambda functions."""
 
-    def __init__(self, context: Context, logs: Logs) -> None:
+    def __init__(self, context: Context, logs: Logs, identity: Identity) -> None:
         self._context = context
+        self._identity = identity
         self._logs = logs
         self._unpacking = threading.Lock()
         self._queues: dict[str, str] = {}
@@ -98,20 +104,30 @@ class Functions:
                 return
         if queue := self._queues.get(name):
             attributes = {"RequestID": request_id, "ErrorCode": FAILED, "ErrorMessage": answer[:ERROR_LENGTH]}
-            send_dead_letter(self._context, queue, payload.decode(errors="replace"), attributes)
+            client = self._identity.client(self._identity.as_role(self.check(name).role, name), "sqs")
+            send_dead_letter(client, queue, payload.decode(errors="replace"), attributes)
 
     def invoke(self, name: str, payload: bytes, request_id: str = "") -> Result:
         """Run the function once and wait. Raises ServiceError if there is no such function."""
         function = self.check(name)
         request_id = request_id or str(uuid.uuid4())
-        group, stream = f"/aws/lambda/{name}", f"local/[$LATEST]{request_id[:8]}"
+        arn = self._context.arn("lambda", f"function:{name}")
+        try:
+            self._identity.assume(function.role, "lambda", arn)
+        except ServiceError:
+            # https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
+            message = "The role defined for the function cannot be assumed by Lambda."
+            raise ServiceError("AccessDeniedException", message, 403) from None
+        seconds = function.timeout or 3
+        write = self._log_writer(function.role, f"/aws/lambda/{name}", f"local/[$LATEST]{request_id[:8]}")
         environment = {
             **self._context.child_environment(),
+            **self._identity.function_environment(function.role, seconds + SPARE_SECONDS),
             **function.environment_vars,
             "AWS_LAMBDA_FUNCTION_NAME": name,
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        self._logs.write(group, stream, f"START RequestId: {request_id}")
+        write(f"START RequestId: {request_id}")
         try:
             done = subprocess.run(
                 # -P: this package's modules must not be found before the standard library's.
@@ -120,22 +136,33 @@ class Functions:
                 env=environment,
                 input=payload,
                 capture_output=True,
-                timeout=function.timeout or 3,
+                timeout=seconds,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            message = f"{request_id} Task timed out after {function.timeout}.00 seconds"
-            self._logs.write(group, stream, message)
+            message = f"{request_id} Task timed out after {seconds}.00 seconds"
+            write(message)
             return Result(json.dumps({"errorMessage": message}).encode(), "Unhandled")
         for line in done.stderr.decode(errors="replace").splitlines():
-            self._logs.write(group, stream, line)
-        self._logs.write(group, stream, f"END RequestId: {request_id}")
+            write(line)
+        write(f"END RequestId: {request_id}")
         if done.returncode == 0:
             return Result(done.stdout)
         if done.stdout:
             return Result(done.stdout, "Unhandled")
         message = f"RequestId: {request_id} Error: Runtime exited with status {done.returncode}"
         return Result(json.dumps({"errorMessage": message, "errorType": "Runtime.ExitError"}).encode(), "Unhandled")
+
+    def _log_writer(self, role: str, group: str, stream: str) -> Callable[[str], None]:
+        """Writes lines to the function's log stream; without its role's permission they are lost, as on AWS."""
+        authorizer, caller = self._identity.authorizer, self._identity.as_role(role)
+        checks = service_calls.function_logs(authorizer.account, group)
+        # Each is asked, so that each is on record.
+        allowed = {authorizer.allows(caller, check, "logs", "PutLogEvents") for check in checks}
+        if False in allowed:
+            log.warning("%s may not write to the log group %s: its lines are lost", role, group)
+            return lambda _: None
+        return lambda line: self._logs.write(group, stream, line)
 
     def _exists(self, name: str) -> bool:
         try:

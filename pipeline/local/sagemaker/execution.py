@@ -6,6 +6,7 @@ or depend on have succeeded; a condition chooses one of its branches; a Fail ste
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -16,16 +17,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from pipeline.aws import expressions, step_cache
-from pipeline.local.context import Context, now
+from pipeline.local.context import Context, ServiceError, now
+from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker.jobs import REASON_LIMIT
-from pipeline.local.sagemaker.steps import StepFailedError, StepRunners, StepStoppedError
+from pipeline.local.sagemaker.steps import Attempt, StepFailedError, StepRunners, StepStoppedError
 from steps.contracts.s3_uri import S3Uri
 
 log = logging.getLogger(__name__)
 
 KIND = "pipeline-execution"
 DEFAULT_PARALLEL_STEPS = 50
+# "Pipelines retries on this type of error automatically"; the page's defaults of a policy: 1 second, 2.0, 5 attempts.
+DEFAULT_POLICY: dict[str, Any] = {
+    "ExceptionType": ["Step.SERVICE_FAULT", "Step.THROTTLING"],
+    "IntervalSeconds": 1,
+    "BackoffRate": 2.0,
+    "MaxAttempts": 5,
+}
 Step = dict[str, Any]
 
 
@@ -83,7 +94,12 @@ class Execution:
     """One execution. Its document is in the store, and every change is written there."""
 
     def __init__(
-        self, context: Context, execution_id: str, runners: StepRunners, on_change: Callable[[dict[str, Any]], None]
+        self,
+        context: Context,
+        execution_id: str,
+        runners: StepRunners,
+        on_change: Callable[[dict[str, Any]], None],
+        identity: Identity,
     ) -> None:
         self._context = context
         self._id = execution_id
@@ -93,6 +109,8 @@ class Execution:
         self._planned = plan(json.loads(self._document["PipelineDefinition"])["Steps"])
         self._stop = threading.Event()
         self._failure = ""
+        self._identity = identity
+        self._caller = identity.as_role(self._document["RoleArn"])
 
     def stop(self) -> None:
         """Stop the running jobs; no further step starts."""
@@ -105,6 +123,8 @@ class Execution:
         limit = self._document.get("ParallelismConfiguration", {}).get("MaxParallelExecutionSteps")
         try:
             with ThreadPoolExecutor(limit or DEFAULT_PARALLEL_STEPS) as pool:
+                # Pipelines assumes the role: its trust policy counts.
+                self._identity.assume(self._document["RoleArn"], "sagemaker", self._document["PipelineArn"])
                 waiting = dict(self._planned)
                 while True:
                     for name in [] if self._stop.is_set() or self._ended_early() else list(waiting):
@@ -116,6 +136,8 @@ class Execution:
                     for future in done:
                         running.pop(future)
                         future.result()
+        except ServiceError as error:
+            self._fail(f"ClientError: {error}")
         except Exception as error:
             log.exception("execution %s", self._id)
             self._fail(f"InternalServerError: {type(error).__name__}: {error}")
@@ -195,9 +217,8 @@ class Execution:
         attempt, started = 1, now()
         while True:
             try:
-                result = self._runners.run(
-                    self._id, step, arguments, lambda metadata: self._set(name, Metadata=metadata)
-                )
+                announce = functools.partial(self._announce, name)
+                result = self._runners.run(Attempt(self._id, self._caller, step, arguments, announce))
                 break
             except StepFailedError as error:
                 delay = _retry_delay(step, error.exception_type, attempt, now() - started)
@@ -206,6 +227,9 @@ class Execution:
                 attempt += 1
                 self._set(name, AttemptCount=attempt)
         self._set(name, StepStatus="Succeeded", EndTime=now(), Metadata=result.metadata, Properties=result.properties)
+
+    def _announce(self, name: str, metadata: dict[str, Any]) -> None:
+        self._set(name, Metadata=metadata)
 
     def _values(self) -> expressions.Values:
         document = self._document
@@ -227,12 +251,14 @@ class Execution:
         entry = files[file]
         path = f"ProcessingOutputConfig.Outputs['{entry['OutputName']}'].S3Output.S3Uri"
         uri = S3Uri.parse(expressions.walk(self._steps()[step]["Properties"], path)).join(entry["FilePath"])
-        s3 = self._context.client("s3")
+        s3 = self._identity.client(self._caller, "s3")
         try:
             body = s3.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read()
             return json.loads(body, parse_constant=_refuse_constant)
         except s3.exceptions.NoSuchKey:
             raise expressions.ResolutionError(f"property file {uri} does not exist") from None
+        except ClientError as error:
+            raise expressions.ResolutionError(f"property file {uri} cannot be read: {error}") from None
         except ValueError as error:
             raise expressions.ResolutionError(f"property file {uri} is not valid JSON: {error}") from error
 
@@ -258,14 +284,15 @@ def _retry_delay(step: Step, exception_type: str, attempt: int, elapsed: float) 
     """Seconds to wait after attempt `attempt` (from 1), by the step's retry policies; None if there is no further one.
 
     A policy ends after MaxAttempts retries, or ExpireAfterMin minutes after the step began (`elapsed`, in seconds).
+    Faults and throttling of the service are retried without a policy as well:
     https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
     """
-    for policy in step.get("RetryPolicies", []):
+    for policy in (*step.get("RetryPolicies", []), DEFAULT_POLICY):
         if exception_type in policy["ExceptionType"]:
             delay = float(policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (attempt - 1))
             if "ExpireAfterMin" in policy:
                 return delay if elapsed + delay <= 60 * policy["ExpireAfterMin"] else None
-            return delay if attempt <= policy["MaxAttempts"] else None
+            return delay if attempt <= policy.get("MaxAttempts", DEFAULT_POLICY["MaxAttempts"]) else None
     return None
 
 

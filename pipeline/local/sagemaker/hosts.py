@@ -10,17 +10,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.local.machine.containers import Container
+from pipeline.local.machine.containers import STOP_SECONDS, Container
 from pipeline.local.sagemaker.jobs import JobFailedError
 
 
+class SpotInterruptionError(Exception):
+    """The job's spot instances were taken away; all have ended."""
+
+
 def run_instances(
-    instances: dict[str, Container], stop: threading.Event, max_seconds: float, tick: Callable[[], None] = lambda: None
+    instances: dict[str, Container],
+    stop: threading.Event,
+    max_seconds: float,
+    tick: Callable[[], None] = lambda: None,
+    interrupt: Callable[[], float | None] = lambda: None,
 ) -> dict[str, int]:
     """Start a job's instances by host, and wait. Returns the exit status by host; none if `stop` is set before.
 
     When `stop` is set or one instance fails, all are ended: a distributed job cannot continue without a member. `tick`
-    is called about five times per second. Raises TimeoutError after `max_seconds`, once all have ended.
+    and `interrupt` are called about five times per second. Raises TimeoutError after `max_seconds`, once all have
+    ended, and SpotInterruptionError when `interrupt` returns the seconds of its notice.
     """
     if stop.is_set():
         return {}
@@ -32,8 +41,11 @@ def run_instances(
         late = time.monotonic() > deadline
         failed = any(container.poll() not in (None, 0) for container in instances.values())
         if stop.is_set() or failed or late:
-            _end(list(instances.values()), 10 if failed else 120)
+            _end(list(instances.values()), 10 if failed else STOP_SECONDS)
             break
+        if (notice := interrupt()) is not None:
+            _end(list(instances.values()), notice)
+            raise SpotInterruptionError
         tick()
         stop.wait(0.2)
     statuses = {host: container.wait(30) for host, container in instances.items()}

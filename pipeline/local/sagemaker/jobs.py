@@ -6,14 +6,21 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pipeline.local.context import Context, Request, now
+from botocore.exceptions import ClientError
+
+from pipeline.local import faults
+from pipeline.local.context import Context, Request, ServiceError, now
+from pipeline.local.identity import service_calls
+from pipeline.local.identity.identity import Identity
+from pipeline.local.identity.requirements import Check
 from pipeline.local.logs import Logs
 from pipeline.local.machine import transfer
 from pipeline.local.machine.image_store import ImageNotFoundError, ImageRegistry
+from pipeline.local.sagemaker.quotas import Quotas
 from pipeline.local.sagemaker.resources import could_not_find, described, in_use, listing, selected, stored
 
 log = logging.getLogger(__name__)
@@ -36,11 +43,41 @@ class JobFailedError(Exception):
 class JobServices:
     """The parts of the cloud that jobs and endpoints use."""
 
-    def __init__(self, context: Context, logs: Logs, images: ImageRegistry) -> None:
+    def __init__(self, context: Context, logs: Logs, images: ImageRegistry, identity: Identity) -> None:
         self.context = context
         self.logs = logs
         self.images = images
-        self.s3 = context.client("s3")
+        self.faults = faults.of(context.directory)
+        self.quotas = Quotas(context)
+        self.identity = identity
+
+    def s3(self, role_arn: str) -> Any:
+        """An S3 client with the rights of a role: SageMaker copies inputs, outputs and checkpoints with the job's."""
+        return self.identity.client(self.identity.as_role(role_arn), "s3")
+
+    def log_writer(self, role_arn: str, group: str, stream: str) -> Callable[[str], None]:
+        """Writes lines to a log stream. Without the role's permission the lines are lost, as on AWS."""
+        checks = service_calls.logs(self.identity.authorizer.account, group)
+        if not self._allows(role_arn, checks):
+            log.warning("%s may not write to the log group %s: the lines of %s are lost", role_arn, group, stream)
+            return lambda _: None
+        return lambda line: self.logs.write(group, stream, line)
+
+    def pull(self, role_arn: str, uri: str) -> Path:
+        """The folder of an image that the role may read. Raises ImageNotFoundError or ServiceError."""
+        self.require(role_arn, service_calls.image(uri), "ecr", "BatchGetImage")
+        return self.images.locate(uri)
+
+    def require(self, role_arn: str, checks: Iterable[Check], service: str, operation: str) -> None:
+        """Refuse what the role's policies do not allow. Raises ServiceError."""
+        caller = self.identity.as_role(role_arn)
+        for check in checks:
+            self.identity.authorizer.require(caller, check, service, operation)
+
+    def _allows(self, role_arn: str, checks: Iterable[Check]) -> bool:
+        caller = self.identity.as_role(role_arn)
+        decisions = [self.identity.authorizer.allows(caller, check, "sagemaker", "logs") for check in checks]
+        return all(decisions)
 
     def folder(self, kind: str, name: str) -> Path:
         """An empty folder for a job's instances."""
@@ -95,6 +132,10 @@ class Jobs:
         """Run a job to its end. Returns further members of its description. Raises JobFailedError."""
         raise NotImplementedError
 
+    def role_of(self, document: Request) -> str:
+        """ARN of the role with which the job reads, writes and logs."""
+        return str(document["RoleArn"])
+
     def on_stopping(self, document: Request) -> None:
         """Change the document of a job that begins to stop."""
 
@@ -104,9 +145,11 @@ class Jobs:
         times = dict.fromkeys(("CreationTime", "LastModifiedTime"), now())
         document = {**request, **more, self.arn_member: arn, self.status_member: "InProgress", **times}
         document.pop("Tags", None)
-        self.prepare(document)
-        if not self._context.store.create(self.kind, name, document):
-            raise in_use(f"{self.prefix} job", arn)
+        self._services.identity.assume(self.role_of(document), "sagemaker", arn)
+        with self._services.quotas.held():
+            self.prepare(document)
+            if not self._context.store.create(self.kind, name, document):
+                raise in_use(f"{self.prefix} job", arn)
         self._stops[name] = threading.Event()
         self._threads[name] = threading.Thread(target=self._run, args=(name, document), name=name, daemon=True)
         self._threads[name].start()
@@ -175,16 +218,29 @@ class Jobs:
         """Bring a job into its last status."""
         self.update(name, **{self.status_member: status, f"{self.prefix}EndTime": now(), **changes})
 
-    def image(self, uri: str) -> Path:
-        """Folder of an image's source. Raises JobFailedError."""
+    def need_capacity(self, name: str) -> None:
+        """Raise JobFailedError if EC2 has no instances for the job."""
+        if self._services.faults.lacks_capacity(name):
+            raise JobFailedError(faults.CAPACITY_REASON)
+
+    def image(self, role_arn: str, uri: str) -> Path:
+        """Folder of an image's source, read with the job's role. Raises JobFailedError."""
         try:
-            return self._services.images.locate(uri)
-        except ImageNotFoundError as error:
+            return self._services.pull(role_arn, uri)
+        except (ImageNotFoundError, ServiceError) as error:
             raise JobFailedError(f"ClientError: {error}") from error
 
-    def download(self, uri: str, folder: Path, share: tuple[int, int] = (0, 1)) -> None:
+    def check_network(self, role_arn: str, vpc: Request | None, *, processing: bool = False) -> None:
+        """The network interfaces that SageMaker creates with the job's role. Raises JobFailedError."""
+        checks = service_calls.network(self._services.identity.authorizer.account, vpc, processing=processing)
+        try:
+            self._services.require(role_arn, checks, "ec2", "CreateNetworkInterface")
+        except ServiceError as error:
+            raise JobFailedError(f"ClientError: {error}") from error
+
+    def download(self, role_arn: str, uri: str, folder: Path, share: tuple[int, int] = (0, 1)) -> None:
         """Copy an input into `folder`; `share` is that of `transfer.download`. Raises JobFailedError if it is empty."""
-        if not transfer.download(self._services.s3, uri, folder, share=share):
+        if not transfer.download(self._services.s3(role_arn), uri, folder, share=share):
             raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
 
     def _run(self, name: str, request: Request) -> None:
@@ -193,6 +249,9 @@ class Jobs:
             changes = self.execute(name, request, stop)
             self._services.discard(self.prefix.lower(), name)
             self.finish(name, "Stopped" if stop.is_set() else "Completed", **changes)
+        except ClientError as error:
+            # SageMaker's own copies: the role may not read or write there.
+            self.finish(name, "Failed", FailureReason=f"ClientError: {error}"[:REASON_LIMIT])
         except JobFailedError as error:
             message = {"ExitMessage": error.exit_message[:REASON_LIMIT]} if error.exit_message else {}
             self.finish(name, "Failed", FailureReason=str(error)[:REASON_LIMIT], **message)

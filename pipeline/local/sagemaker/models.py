@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from botocore.exceptions import ClientError
+
 from pipeline.local.context import Context, Request, now
+from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker.registry import ModelRegistry
-from pipeline.local.sagemaker.resources import could_not_find, invalid, listing, selected, stored
+from pipeline.local.sagemaker.resources import could_not_find, invalid, listing, location, selected, stored
 from pipeline.local.sagemaker.tags import delete_tagged
 
 MODEL, CONFIG = "model", "endpoint-config"
@@ -15,8 +18,9 @@ MODEL, CONFIG = "model", "endpoint-config"
 class Models:
     """CreateModel, CreateEndpointConfig, and the other operations of these resources."""
 
-    def __init__(self, context: Context, registry: ModelRegistry) -> None:
+    def __init__(self, context: Context, registry: ModelRegistry, identity: Identity) -> None:
         self._context = context
+        self._identity = identity
         self._registry = registry
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
@@ -45,13 +49,37 @@ class Models:
         model = self._get(MODEL, model_name)
         return self._definition((model.get("Containers") or [model.get("PrimaryContainer")])[0])
 
+    def role(self, model_name: str) -> str:
+        """ARN of a model's execution role."""
+        return str(self._get(MODEL, model_name)["ExecutionRoleArn"])
+
     def create_model(self, request: Request) -> Request:
         """Create a model of one container, defined by its image and data or by a package version."""
         containers = request.get("Containers") or [request.get("PrimaryContainer")]
         if len(containers) != 1 or not containers[0]:
             raise invalid("The local cloud serves models of exactly one container.")
-        self._definition(containers[0])
+        if "ExecutionRoleArn" not in request:
+            raise invalid("The local cloud's models have an ExecutionRoleArn.")
+        arn = self._context.arn("sagemaker", f"{MODEL}/{request['ModelName']}")
+        self._identity.assume(request["ExecutionRoleArn"], "sagemaker", arn)
+        self._check_data(self._definition(containers[0])["ModelDataUrl"], request["ExecutionRoleArn"])
         return {"ModelArn": self._new(MODEL, request["ModelName"], request, "ModelArn")}
+
+    def _check_data(self, uri: str, role_arn: str) -> None:
+        """Refuse model data that the model's role cannot read. Raises ServiceError."""
+        data = location(uri)
+        try:
+            self._identity.client(self._identity.as_role(role_arn), "s3").head_object(Bucket=data.bucket, Key=data.key)
+        except ClientError:
+            # CreateModel needs s3:GetObject of the role; the wording is as users quote it:
+            # https://repost.aws/knowledge-center/sagemaker-s3-accessdenied-training
+            message = (
+                f'Could not access model data at {uri}. Please ensure that the role "{role_arn}" exists and that its'
+                ' trust relationship policy allows the action "sts:AssumeRole" for the service principal'
+                ' "sagemaker.amazonaws.com". Also ensure that the role has "s3:GetObject" permissions and that the'
+                f" object is located in {self._context.region}."
+            )
+            raise invalid(message) from None
 
     def _definition(self, container: Request) -> Request:
         definition = dict(container)

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.aws.validation.definition import all_steps, validate_definition
+from pipeline.aws.validation.steps import REQUESTS
+from pipeline.local import members
 from pipeline.local.context import Context, Request, ServiceError, now, random_id
 from pipeline.local.events import Events
+from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker.execution import KIND as EXECUTION
 from pipeline.local.sagemaker.execution import Execution
 from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, not_found, page, stored
@@ -22,8 +25,9 @@ PIPELINE = "pipeline"
 class Pipelines:
     """CreatePipeline, StartPipelineExecution, and the other operations of these resources."""
 
-    def __init__(self, context: Context, runners: StepRunners, events: Events) -> None:
+    def __init__(self, context: Context, runners: StepRunners, events: Events, identity: Identity) -> None:
         self._context = context
+        self._identity = identity
         self._runners = runners
         self._events = events
         self._executions: dict[str, tuple[Execution, threading.Thread]] = {}
@@ -62,17 +66,19 @@ class Pipelines:
             "PipelineStatus": "Active",
             "CreationTime": created,
             "LastModifiedTime": created,
-            **chosen(request, ("PipelineDescription", "ParallelismConfiguration")),
+            **chosen(request, ("PipelineDescription", "ParallelismConfiguration", "ClientRequestToken")),
         }
         if not self._context.store.create(PIPELINE, name, document):
-            raise invalid(f"Pipeline names must be unique within an account and region; ({name}) already exists.")
+            before = self._context.store.get(PIPELINE, name) or {}
+            if before.get("ClientRequestToken") != request["ClientRequestToken"]:
+                raise invalid(f"Pipeline names must be unique within an account and region; ({name}) already exists.")
         return {"PipelineArn": arn}
 
     def _update(self, request: Request) -> Request:
         """Replace the members that the request names. Executions that run keep their definition."""
         document = self._pipeline(request["PipelineName"])
         changes = chosen(request, ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration"))
-        if "PipelineDefinition" in request or "PipelineDefinitionS3Location" in request:
+        if "PipelineDefinition" in request:
             self._check(_definition_text(request))
             changes["PipelineDefinition"] = request["PipelineDefinition"]
         changes["LastModifiedTime"] = now()
@@ -94,6 +100,14 @@ class Pipelines:
             raise invalid(
                 f"The local cloud runs steps of type {', '.join(self._runners.types)}; not {', '.join(unknown)}."
             )
+        missing = [
+            f"step {step['Name']}: {problem}"
+            for step in all_steps(definition["Steps"])
+            if step["Type"] in REQUESTS
+            for problem in members.problems("sagemaker", REQUESTS[step["Type"]][0], step["Arguments"])
+        ]
+        if missing:
+            raise invalid(" ".join(missing))
 
     def _pipeline(self, name: str) -> Request:
         document = self._context.store.get(PIPELINE, name_of(name))
@@ -109,12 +123,16 @@ class Pipelines:
         document = self._pipeline(request["PipelineName"])
         if runs := self._runs(document["PipelineName"]):
             document["LastRunTime"] = runs[-1]["CreationTime"]
-        return document
+        return described("DescribePipeline", document)
 
     def _list_pipelines(self, request: Request) -> Request:
         prefix = request.get("PipelineNamePrefix", "")
-        every = self._context.store.list(PIPELINE)
-        pipelines = [document for document in every if document["PipelineName"].startswith(prefix)]
+        earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
+        pipelines = [
+            document
+            for document in self._context.store.list(PIPELINE)
+            if document["PipelineName"].startswith(prefix) and earliest <= document["CreationTime"] <= latest
+        ]
         return listing("ListPipelines", request, pipelines, {"Name": "PipelineName", "CreationTime": "CreationTime"})
 
     def _delete(self, request: Request) -> Request:
@@ -146,7 +164,9 @@ class Pipelines:
         arn = f"{pipeline['PipelineArn']}/execution/{execution_id}"
         created = now()
         document = {
-            **chosen(pipeline, ("PipelineArn", "PipelineName", "PipelineDefinition", "ParallelismConfiguration")),
+            **chosen(
+                pipeline, ("PipelineArn", "PipelineName", "PipelineDefinition", "RoleArn", "ParallelismConfiguration")
+            ),
             **chosen(request, ("PipelineExecutionDescription", "ParallelismConfiguration", "ClientRequestToken")),
             "ExecutionId": execution_id,
             "PipelineExecutionArn": arn,
@@ -159,7 +179,7 @@ class Pipelines:
             "Steps": {},
         }
         self._context.store.create(EXECUTION, execution_id, document)
-        execution = Execution(self._context, execution_id, self._runners, self._emit)
+        execution = Execution(self._context, execution_id, self._runners, self._emit, self._identity)
         thread = threading.Thread(target=execution.run, name=execution_id, daemon=True)
         self._executions[execution_id] = (execution, thread)
         self._emit(document)
@@ -245,7 +265,7 @@ class Pipelines:
 
 def _definition_text(request: Request) -> str:
     if "PipelineDefinition" not in request:
-        raise invalid("The local cloud accepts PipelineDefinition, no S3 location.")
+        raise invalid("A pipeline needs a PipelineDefinition.")
     return str(request["PipelineDefinition"])
 
 

@@ -9,13 +9,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from botocore.exceptions import ClientError
+
+from pipeline.aws.responses import says_missing
 from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.events import Events
-from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, selected, stored
+from pipeline.local.identity import service_calls
+from pipeline.local.identity.caller import current
+from pipeline.local.identity.identity import Identity
+from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, location, name_of, selected, stored
 from pipeline.local.sagemaker.tags import delete_tagged
 
 GROUP = "model-package-group"
 PACKAGE = "model-package"
+CLIENT_TOKEN = "model-package-token"  # noqa: S105  # a kind of document
 _CHANGEABLE = (
     *("ModelApprovalStatus", "ApprovalDescription", "CustomerMetadataProperties"),
     *("ModelCard", "InferenceSpecification", "SourceUri"),
@@ -33,8 +40,9 @@ _EVENT = (
 class ModelRegistry:
     """CreateModelPackageGroup, CreateModelPackage, and the other operations of these resources."""
 
-    def __init__(self, context: Context, events: Events) -> None:
+    def __init__(self, context: Context, events: Events, identity: Identity) -> None:
         self._context = context
+        self._identity = identity
         self._events = events
         self._versions = threading.Lock()
 
@@ -87,15 +95,23 @@ class ModelRegistry:
         return {}
 
     def create(self, request: Request) -> Request:
-        """Register the next version of a group."""
+        """Register the next version of a group; a request that is sent again, by its ClientToken, registers nothing."""
         if "ModelPackageGroupName" not in request:
             raise invalid("The local cloud registers versions of a ModelPackageGroup only.")
         group = name_of(request["ModelPackageGroupName"])
+        self._group(group)
+        for container in request.get("InferenceSpecification", {}).get("Containers", []):
+            self._check_container(container)
+        token = request.get("ClientToken")
         with self._versions:
+            if token and (before := self._context.store.get(CLIENT_TOKEN, token)):
+                return {"ModelPackageArn": before["ModelPackageArn"]}
             version = self._group(group)["NextVersion"]
             self._context.store.update(GROUP, group, lambda document: document.update(NextVersion=version + 1))
-        name = f"{group}/{version}"
-        arn = self._context.arn("sagemaker", f"model-package/{name}")
+            name = f"{group}/{version}"
+            arn = self._context.arn("sagemaker", f"model-package/{name}")
+            if token:
+                self._context.store.create(CLIENT_TOKEN, token, {"ModelPackageArn": arn})
         created = now()
         document = {
             **request,
@@ -110,11 +126,29 @@ class ModelRegistry:
             "ModelApprovalStatus": request.get("ModelApprovalStatus", "PendingManualApproval"),
             "CertifyForMarketplace": False,
         }
-        for key in ("Tags", "ClientToken", "ValidationSpecification"):
+        for key in ("Tags", "ClientToken"):
             document.pop(key, None)
         self._context.store.create(PACKAGE, name, document)
         self._emit(document, [])
         return {"ModelPackageArn": arn}
+
+    def _check_container(self, container: Request) -> None:
+        """Refuse model data or an image that the caller cannot read. Raises ServiceError.
+
+        The data is read with the caller's permissions: recorded runs failed with "Access denied for bucket". That the
+        image is looked up with them is assumed.
+        """
+        caller = current()
+        for check in service_calls.image(container["Image"]):
+            self._identity.authorizer.require(caller, check, "ecr", "BatchGetImage")
+        if uri := container.get("ModelDataUrl"):
+            data = location(uri)
+            try:
+                self._identity.client(caller, "s3").head_object(Bucket=data.bucket, Key=data.key)
+            except ClientError as error:
+                if says_missing(error):
+                    raise invalid(f"Could not find model data at {uri}.") from None
+                raise invalid(f"Access denied for bucket: {data.bucket}. The caller may not read {uri}.") from None
 
     def _package(self, name: str) -> Request:
         # A version goes by its ARN or by GROUP/VERSION.

@@ -38,35 +38,41 @@ class Answer:
 
 @dataclass
 class Variant:
-    """One container that serves. `base` is the folder of its endpoint or job; its output goes to `log_group`."""
+    """One container that serves with a model's role.
+
+    `base` is the folder of its endpoint or job; its output goes to `log_group`.
+    """
 
     services: JobServices
     name: str
     definition: Request = field(repr=False)
+    role_arn: str
     base: Path
     log_group: str
     environment: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
         """Unpack the model, start the container, and wait for its first good /ping. Raises ServingError."""
-        images = self.services.images
+        image = self.services.pull(self.role_arn, self.definition["Image"])
         self._port = free_port()
         base = self.base / f"{self.name}-{random_id(6)}"
-        transfer.download_archive(self.services.s3, self.definition["ModelDataUrl"], base / "model")
+        transfer.download_archive(self.services.s3(self.role_arn), self.definition["ModelDataUrl"], base / "model")
         stream = f"{self.name}/{base.name}-{int(now())}"
         self._container = Container(
             context=self.services.context,
             base=base,
-            image=images.locate(self.definition["Image"]),
+            image=image,
             # SageMaker runs `docker run IMAGE serve`.
-            command=[*images.entry_point(self.definition["Image"]), "serve"],
-            on_line=lambda line: self.services.logs.write(self.log_group, stream, line),
+            command=[*self.services.images.entry_point(self.definition["Image"]), "serve"],
+            on_line=self.services.log_writer(self.role_arn, self.log_group, stream),
             environment={
                 **self.definition.get("Environment", {}),
                 **self.environment,
+                **self.services.identity.container_environment(self.role_arn),
                 "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
                 "SAGEMAKER_BIND_TO_PORT": str(self._port),
             },
+            on_end=self.services.identity.end_credentials,
         )
         self._container.start()
         if wait_until(self._started, PING_SECONDS, 0.1):

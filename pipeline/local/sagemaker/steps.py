@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.local.context import ServiceError, random_id
+from pipeline.local.identity.caller import Caller
 from pipeline.local.machine.functions import Functions
 from pipeline.local.sagemaker.jobs import Jobs
 from pipeline.local.sagemaker.processing import ProcessingJobs
-from pipeline.local.sagemaker.registry import ModelRegistry
+from pipeline.local.sagemaker.resources import name_of
 from pipeline.local.sagemaker.training import TrainingJobs
 from pipeline.local.sagemaker.tuning import TuningJobs
 
 Step = dict[str, Any]
+# Types of exception by the first word of a failed job's reason, and of a refused call by its code.
+# https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
+_OF_JOBS = {"InternalServerError": "SageMaker.JOB_INTERNAL_ERROR", "CapacityError": "SageMaker.CAPACITY_ERROR"}
+_OF_CALLS = {
+    **dict.fromkeys(("ThrottlingException", "TooManyRequestsException", "Throttling"), "Step.THROTTLING"),
+    "ResourceLimitExceeded": "SageMaker.RESOURCE_LIMIT",
+}
+# Waits of the service before it looks at a job again.
+PATIENCE_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 # Called with a step's metadata (its job's ARN) as soon as there is one.
 Announce = Callable[[dict[str, Any]], None]
-# Checks a request against the service's model before it is sent. Raises ServiceError.
-Validate = Callable[[str, dict[str, Any]], None]
+# Sends a request to a service's operation for a caller, as if it came from outside. Raises ServiceError.
+Call = Callable[[str, str, dict[str, Any], Caller], dict[str, Any]]
 
 
 class StepFailedError(Exception):
@@ -48,6 +60,8 @@ class Attempt:
     """One attempt at a step."""
 
     execution: str
+    caller: Caller
+    """The pipeline's role, which makes every call of the step."""
     step: Step
     arguments: dict[str, Any]
     announce: Announce
@@ -60,10 +74,10 @@ class StepRunners:
     processing: ProcessingJobs
     training: TrainingJobs
     tuning: TuningJobs
-    registry: ModelRegistry
-    create_model: Callable[[dict[str, Any]], dict[str, Any]]
     functions: Functions
-    validate: Validate
+    call: Call
+    authorize: Callable[[Caller, str, str, dict[str, Any]], None]
+    """Refuses a call that the caller's policies do not allow. Raises ServiceError."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -84,12 +98,13 @@ class StepRunners:
         """The types of step that run here."""
         return sorted(self._types)
 
-    def run(self, execution: str, step: Step, arguments: dict[str, Any], announce: Announce) -> StepResult:
+    def run(self, attempt: Attempt) -> StepResult:
         """Run one attempt to its end. Raises StepFailedError or StepStoppedError."""
         try:
-            return self._types[step["Type"]](Attempt(execution, step, arguments, announce))
+            return self._types[attempt.step["Type"]](attempt)
         except ServiceError as error:
-            raise StepFailedError(f"ClientError: {error.code}: {error.message}") from error
+            kind = _OF_CALLS.get(error.code, "Step.SERVICE_FAULT" if error.status >= 500 else "")
+            raise StepFailedError(f"ClientError: {error.code}: {error.message}", kind) from error
 
     def stop(self, execution: str) -> None:
         """Stop the jobs of an execution."""
@@ -108,39 +123,54 @@ class StepRunners:
         # At most 32 characters: the trials' names add to it.
         name = f"{attempt.execution}-{attempt.step['Name'][:8]}-{random_id(10)}"
         result = self._run_job(attempt, self.tuning, "TuningJob", name)
+        listed = {self.tuning.name_member: name, "SortBy": "FinalObjectiveMetricValue"}
+        self._patiently(attempt, "ListTrainingJobsForHyperParameterTuningJob", listed)
         summaries = {"TrainingJobSummaries": self.tuning.ranked(name)}
         return StepResult(result.metadata, {**result.properties, **summaries})
 
     def _run_job(self, attempt: Attempt, jobs: Jobs, kind: str, name: str) -> StepResult:
-        request = {jobs.name_member: name, **attempt.arguments}
-        self.validate(f"Create{jobs.job}", request)
-        metadata = {kind: {"Arn": jobs.create(request)[jobs.arn_member]}}
+        named = {jobs.name_member: name}
+        created = self._sagemaker(attempt, f"Create{jobs.job}", {**named, **attempt.arguments})
+        metadata = {kind: {"Arn": created[jobs.arn_member]}}
         attempt.announce(metadata)
         with self._lock:
-            self._jobs.setdefault(attempt.execution, []).append(lambda: jobs.stop({jobs.name_member: name}))
-        job = jobs.wait(name)
+            stop = functools.partial(self._patiently, attempt, f"Stop{jobs.job}", named)
+            self._jobs.setdefault(attempt.execution, []).append(stop)
+        jobs.wait(name)
+        job = self._patiently(attempt, f"Describe{jobs.job}", named)
         status, reason = job[jobs.status_member], job.get("FailureReason", "")
         if status == "Stopped":
             raise StepStoppedError
         if status != "Completed":
-            error = "SageMaker.JOB_INTERNAL_ERROR" if reason.startswith("InternalServerError") else ""
+            error = _OF_JOBS.get(reason.partition(":")[0], "")
             raise StepFailedError(f"{kind.removesuffix('Job')} job failed. {reason}", error)
         return StepResult(metadata, job)
 
     def _register(self, attempt: Attempt) -> StepResult:
-        self.validate("CreateModelPackage", attempt.arguments)
-        arn = self.registry.create(attempt.arguments)["ModelPackageArn"]
-        return StepResult({"RegisterModel": {"Arn": arn}}, self.registry.describe({"ModelPackageName": arn}))
+        """Register a version; the step always creates the group, which may exist.
+
+        Recorded trails of pipelines with narrow roles show the call; AWS's pages do not list it.
+        """
+        if "ModelPackageGroupName" in attempt.arguments:
+            group = {"ModelPackageGroupName": name_of(attempt.arguments["ModelPackageGroupName"])}
+            try:
+                self._patiently(attempt, "CreateModelPackageGroup", group)
+            except ServiceError as error:
+                if "already exists" not in error.message:
+                    raise
+        arn = self._sagemaker(attempt, "CreateModelPackage", attempt.arguments)["ModelPackageArn"]
+        described = self._patiently(attempt, "DescribeModelPackage", {"ModelPackageName": arn})
+        return StepResult({"RegisterModel": {"Arn": arn}}, described)
 
     def _model(self, attempt: Attempt) -> StepResult:
         request = {"ModelName": _generated_name(attempt), **attempt.arguments}
-        self.validate("CreateModel", request)
-        arn = self.create_model(request)["ModelArn"]
+        arn = self._sagemaker(attempt, "CreateModel", request)["ModelArn"]
         return StepResult({"Model": {"Arn": arn}}, {**request, "ModelArn": arn})
 
     def _lambda(self, attempt: Attempt) -> StepResult:
         """https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html#step-type-lambda."""
         function = attempt.step["FunctionArn"]
+        self.authorize(attempt.caller, "lambda", "Invoke", {"FunctionName": function})
         result = self.functions.invoke(function.rsplit(":", 1)[-1], json.dumps(attempt.arguments).encode())
         if result.error is not None:
             message = json.loads(result.payload).get("errorMessage", "")
@@ -155,6 +185,20 @@ class StepRunners:
         listed = [{"Name": name, "Value": str(value)} for name, value in outputs.items()]
         metadata = {"Lambda": {"Arn": function, "OutputParameters": listed}}
         return StepResult(metadata, {"OutputParameters": outputs, **outputs})
+
+    def _sagemaker(self, attempt: Attempt, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        return self.call("sagemaker", operation, request, attempt.caller)
+
+    def _patiently(self, attempt: Attempt, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        """Call again while the service is throttled: a step that has its job must not begin another one."""
+        for wait in (*PATIENCE_SECONDS, None):
+            try:
+                return self._sagemaker(attempt, operation, request)
+            except ServiceError as error:
+                if _OF_CALLS.get(error.code) != "Step.THROTTLING" or wait is None:
+                    raise
+                time.sleep(wait)
+        raise AssertionError
 
     def _condition(self, attempt: Attempt) -> StepResult:
         outcome = all(holds(condition) for condition in attempt.arguments["Conditions"])

@@ -8,28 +8,42 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.aws import instances as instance_types
+from pipeline.local import faults
 from pipeline.local.context import Request, now
+from pipeline.local.faults import Faults
 from pipeline.local.machine import toolkit, transfer
 from pipeline.local.machine.containers import Container, inside
 from pipeline.local.machine.ports import free_port
-from pipeline.local.sagemaker.hosts import check_statuses, host_names, run_instances, write_json
+from pipeline.local.sagemaker.hosts import (
+    SpotInterruptionError,
+    check_statuses,
+    host_names,
+    run_instances,
+    write_json,
+)
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
+from pipeline.local.sagemaker.resources import invalid
 from steps.contracts.names import LOCAL_CPU
 
 log = logging.getLogger(__name__)
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+DEFAULT_SECONDS = 86_400  # StoppingCondition.MaxRuntimeInSeconds: "The default value is 1 day" (botocore's model)
 CHECKPOINT_SECONDS = 5.0
 CHECKPOINT_PATH = "/opt/ml/checkpoints"
+# Between two looks of a spot job for capacity.
+CAPACITY_SECONDS = 2.0
 # Is called with a log line's values by metric, in the order of the lines.
 Observer = Callable[[dict[str, list[float]]], None]
 
@@ -50,7 +64,20 @@ class TrainingJobs(Jobs):
         self.create(request, TuningJobArn=tuning_job)
 
     def prepare(self, document: Request) -> None:
-        """Name the model artifact, and begin the secondary statuses."""
+        """Name the model artifact, and begin the secondary statuses. Refuse a spot job that may not wait."""
+        stopping = document["StoppingCondition"]
+        if document.get("EnableManagedSpotTraining"):
+            run_time = stopping.get("MaxRuntimeInSeconds", DEFAULT_SECONDS)
+            if stopping.get("MaxWaitTimeInSeconds", 0) < run_time:
+                # Assumed: AWS's own text is not in its documents; the condition is (StoppingCondition).
+                raise invalid(
+                    "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to"
+                    f" MaxRuntimeInSeconds ({run_time}) of a managed spot training job."
+                )
+        elif "MaxWaitTimeInSeconds" in stopping:
+            raise invalid("Invalid MaxWaitTimeInSeconds. It must not be present without managed spot training.")
+        if "TuningJobArn" not in document:  # the trials of a tuning job are counted when it is created
+            self._services.quotas.check_training(document)
         output = document["OutputDataConfig"]["S3OutputPath"].rstrip("/")
         artifact = f"{output}/{document['TrainingJobName']}/output/model.tar.gz"
         document["ModelArtifacts"] = {"S3ModelArtifacts": artifact}
@@ -61,23 +88,75 @@ class TrainingJobs(Jobs):
         _enter(document, "Stopping")
 
     def finish(self, name: str, status: str, **changes: object) -> None:
-        """End with the seconds that the job is billed for. The last secondary status is `status` or given."""
+        """End with the seconds since training began. The last secondary status is `status` or given."""
         self._enter(name, str(changes.pop("SecondaryStatus", status)), str(changes.get("FailureReason", "")))
-        seconds = max(1, round(now() - self.document(name).get("TrainingStartTime", now())))
-        super().finish(name, status, TrainingTimeInSeconds=seconds, BillableTimeInSeconds=seconds, **changes)
+        if "TrainingStartTime" in (document := self.document(name)):
+            seconds = max(1, round(now() - document["TrainingStartTime"]))
+            changes.setdefault("TrainingTimeInSeconds", seconds)
+        super().finish(name, status, **changes)
         self._observers.pop(name, None)
 
     def _enter(self, name: str, status: str, message: str = "") -> None:
         self._context.store.update(self.kind, name, lambda document: _enter(document, status, message))
 
     def execute(self, name: str, request: Request, stop: threading.Event) -> Request:
-        """Run the job to its end; when its time is over, it counts as stopped."""
-        image = self.image(request["AlgorithmSpecification"]["TrainingImage"])
-        folder = self._services.folder("training", name)
-        resources = request["ResourceConfig"]
-        hosts = host_names(resources["InstanceCount"])
-        bases = {host: folder / host for host in hosts}
+        """Run the job to its end; when its time is over, it counts as stopped.
+
+        A spot interruption ends an attempt, and the next one begins on an empty machine, with the checkpoints in S3.
+        """
         metrics = Metrics(request["AlgorithmSpecification"].get("MetricDefinitions", []))
+        retries = request.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
+        job = _Job(name, request, stop, metrics, retries)
+        try:
+            self._launch(job)
+            while not (ended := self._retried(job)):
+                self._enter(name, "Interrupted")
+                self._enter(name, "Starting", "Launching requested ML instances")
+                job.check_time()
+        except _OutOfTimeError as error:
+            stop.set()
+            if error.base is not None:
+                self._enter(name, "Uploading")
+                self._upload(name, request, error.base)
+            return {"SecondaryStatus": error.status}
+        self._enter(name, "Uploading")
+        self._upload(name, request, ended)
+        return {}
+
+    def _launch(self, job: _Job) -> None:
+        """Wait for capacity: a spot job until it comes, within its wait time. Raises JobFailedError for another job."""
+        if not job.spot:
+            return self.need_capacity(job.name)
+        while self._services.faults.lacks_capacity(job.name) and not job.stop.is_set():
+            self._enter(job.name, "Starting", faults.WAITING_MESSAGE)
+            job.stop.wait(CAPACITY_SECONDS)
+            job.check_time()
+        return None
+
+    def _retried(self, job: _Job) -> Path | None:
+        """An attempt; after an internal error another one, as often as the job's RetryStrategy allows."""
+        while True:
+            try:
+                return self._attempt(job)
+            except (JobFailedError, _OutOfTimeError):
+                raise
+            except Exception:
+                if job.retries == 0:
+                    raise
+                job.retries -= 1
+                log.exception("training job %s is tried again", job.name)
+                self._enter(job.name, "Starting", "Internal server error, retrying")
+                job.check_time()
+
+    def _attempt(self, job: _Job) -> Path | None:
+        """Run on new instances. Returns the first one's folder; None after a spot interruption."""
+        name, request = job.name, job.request
+        role = self.role_of(request)
+        self.check_network(role, request.get("VpcConfig"))
+        image = self.image(role, request["AlgorithmSpecification"]["TrainingImage"])
+        folder = self._services.folder("training", name)
+        hosts = host_names(request["ResourceConfig"]["InstanceCount"])
+        bases = {host: folder / host for host in hosts}
         self._enter(name, "Downloading")
         instances = {}
         port = free_port()
@@ -86,7 +165,7 @@ class TrainingJobs(Jobs):
             cluster = toolkit.Cluster(
                 node_rank=number,
                 nodes=len(hosts),
-                processes_per_host=_processes_per_host(resources["InstanceType"], len(hosts)),
+                processes_per_host=_processes_per_host(request["ResourceConfig"]["InstanceType"], len(hosts)),
                 master_address="127.0.0.1",
                 master_port=port,
             )
@@ -94,33 +173,38 @@ class TrainingJobs(Jobs):
                 command = toolkit.command(request.get("HyperParameters", {}), image, cluster)
             except toolkit.LauncherError as error:
                 raise JobFailedError(f"ClientError: {error}") from error
-            instances[host] = self._container(name, request, bases[host], image=image, command=command, metrics=metrics)
+            instances[host] = self._container(job, bases[host], image=image, command=command)
         self._enter(name, "Training")
-        self.update(name, TrainingStartTime=now())
+        self._context.store.update(self.kind, name, lambda document: document.setdefault("TrainingStartTime", now()))
         checkpoints = _Checkpoints(self._services, request, bases)
-        limit = request["StoppingCondition"].get("MaxRuntimeInSeconds", 86_400)
-        late, statuses = False, dict[str, int]()
+        interrupt = job.interrupt(self._services.faults)
+        started = time.monotonic()
         try:
-            statuses = run_instances(instances, stop, limit, checkpoints.tick)
+            statuses = run_instances(instances, job.stop, job.seconds_left(), checkpoints.tick, interrupt)
         except TimeoutError:
-            late = True
-            stop.set()
+            checkpoints.send()
+            raise _OutOfTimeError(job.limit_reached(), bases[hosts[0]]) from None
+        except SpotInterruptionError:
+            checkpoints.send()
+            self._services.faults.interrupted(name)
+            return None
+        finally:
+            job.ran += time.monotonic() - started
+            self.update(name, BillableTimeInSeconds=max(1, round(job.ran)))
         checkpoints.send()
-        if not stop.is_set():
+        if not job.stop.is_set():
             check_statuses(statuses, bases, "failure")
-        self._enter(name, "Uploading")
-        self._upload(name, request, bases[hosts[0]])
-        return {"SecondaryStatus": "MaxRuntimeExceeded"} if late else {}
+        return bases[hosts[0]]
 
-    def _container(
-        self, name: str, request: Request, base: Path, *, image: Path, command: list[str], metrics: Metrics
-    ) -> Container:
-        host = base.name
-        stream = f"{name}/{host}-{int(now())}"
+    def _container(self, job: _Job, base: Path, *, image: Path, command: list[str]) -> Container:
+        name, request, host, metrics = job.name, job.request, base.name, job.metrics
+        role = self.role_of(request)
+        write = self._services.log_writer(role, LOG_GROUP, f"{name}/{host}-{int(now())}")
 
         def on_line(line: str) -> None:
-            self._services.logs.write(LOG_GROUP, stream, line)
+            write(line)
             if values := metrics.read(line):
+                job.lines += 1
                 self.update(name, FinalMetricDataList=metrics.latest())
                 if observer := self._observers.get(name):
                     observer(values)
@@ -135,9 +219,18 @@ class TrainingJobs(Jobs):
             LOCAL_CPU: "1",
             # Several instances are processes of one machine here: they meet on the loopback interface.
             "GLOO_SOCKET_IFNAME": _loopback(),
+            # A container without a network gets no credentials either:
+            # https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
+            **({} if request.get("EnableNetworkIsolation") else self._services.identity.container_environment(role)),
         }
         return Container(
-            context=self._context, base=base, image=image, command=command, on_line=on_line, environment=environment
+            context=self._context,
+            base=base,
+            image=image,
+            command=command,
+            on_line=on_line,
+            environment=environment,
+            on_end=self._services.identity.end_credentials,
         )
 
     def _prepare_folder(self, request: Request, base: Path, host: str, hosts: list[str]) -> None:
@@ -152,36 +245,123 @@ class TrainingJobs(Jobs):
             "network_interface_name": _loopback(),
         }
         channels = request.get("InputDataConfig", [])
-        modes = {
-            channel["ChannelName"]: {"TrainingInputMode": channel.get("InputMode", "File")} for channel in channels
-        }
+        mode = request["AlgorithmSpecification"]["TrainingInputMode"]
         write_json(config / "hyperparameters.json", request.get("HyperParameters", {}))
         write_json(config / "resourceconfig.json", resources)
-        write_json(config / "inputdataconfig.json", modes)
+        described = {channel["ChannelName"]: _channel_description(channel, mode) for channel in channels}
+        write_json(config / "inputdataconfig.json", described)
         for folder in ("model", "output/data", "checkpoints"):
             (base / folder).mkdir(parents=True, exist_ok=True)
         for channel in channels:
-            source = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            self.download(source, base / "input" / "data" / channel["ChannelName"])
+            source = channel["DataSource"]["S3DataSource"]
+            sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
+            share = (hosts.index(host), len(hosts)) if sharded else (0, 1)
+            folder = base / "input" / "data" / channel["ChannelName"]
+            self.download(self.role_of(request), source["S3Uri"], folder, share)
         if checkpoint := request.get("CheckpointConfig"):
             local = inside(base, checkpoint.get("LocalPath", CHECKPOINT_PATH))
-            transfer.download(self._services.s3, checkpoint["S3Uri"], local)
+            transfer.download(self._services.s3(self.role_of(request)), checkpoint["S3Uri"], local)
 
     def _upload(self, name: str, request: Request, base: Path) -> None:
         output = f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output"
         for folder, archive in ((base / "model", "model.tar.gz"), (base / "output" / "data", "output.tar.gz")):
             if any(folder.iterdir()):
-                transfer.upload_archive(self._services.s3, folder, f"{output}/{archive}", base / archive)
+                transfer.upload_archive(
+                    self._services.s3(self.role_of(request)), folder, f"{output}/{archive}", base / archive
+                )
+
+
+def _channel_description(channel: Request, mode: str) -> Request:
+    """A channel as the container reads it, in inputdataconfig.json.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
+    """
+    source = channel["DataSource"]["S3DataSource"]
+    return {
+        "TrainingInputMode": channel.get("InputMode", mode),
+        "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
+        "RecordWrapperType": "None",
+        **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
+    }
+
+
+class _OutOfTimeError(Exception):
+    """The job has reached MaxRuntimeInSeconds or MaxWaitTimeInSeconds, which `status` says.
+
+    `base` is the folder of the first instance, None if none runs.
+    """
+
+    def __init__(self, status: str, base: Path | None = None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.base = base
+
+
+@dataclass
+class _Job:
+    """A job in all its attempts: seconds that its instances ran, and log lines with metrics, so far."""
+
+    name: str
+    request: Request
+    stop: threading.Event
+    metrics: Metrics
+    retries: int
+    ran: float = 0.0
+    lines: int = 0
+
+    @property
+    def spot(self) -> bool:
+        return bool(self.request.get("EnableManagedSpotTraining"))
+
+    def interrupt(self, faults: Faults) -> Callable[[], float | None]:
+        """A function that returns the seconds of notice once this attempt's instances are taken away."""
+        interruption = faults.interruption(self.name) if self.spot else None
+        started, lines = time.monotonic(), self.lines
+
+        def due() -> float | None:
+            if interruption is None:
+                return None
+            late = time.monotonic() - started >= interruption.seconds
+            return interruption.notice if late or self.lines - lines >= interruption.lines else None
+
+        return due
+
+    def _left(self) -> tuple[float, float]:
+        """Seconds of run time and of wait time that are left; the wait time is that of the whole job."""
+        limits = self.request["StoppingCondition"]
+        waited = now() - self.request["CreationTime"]
+        running = limits.get("MaxRuntimeInSeconds", DEFAULT_SECONDS) - self.ran
+        return running, limits.get("MaxWaitTimeInSeconds", math.inf) - waited
+
+    def seconds_left(self) -> float:
+        """Seconds that an attempt may run."""
+        return max(0.0, min(self._left()))
+
+    def limit_reached(self) -> str:
+        """Secondary status of a job without time: which of its limits was the first."""
+        running, waiting = self._left()
+        return "MaxRuntimeExceeded" if running <= waiting else "MaxWaitTimeExceeded"
+
+    def check_time(self) -> None:
+        """Raise _OutOfTimeError if no attempt may begin any more."""
+        if self.seconds_left() <= 0:
+            raise _OutOfTimeError(self.limit_reached())
 
 
 class _Checkpoints:
-    """Copies the files below the checkpoint path to S3 while the job runs."""
+    """Keeps the job's prefix in S3 as its checkpoint folders are, deletions included, while the job runs.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/model-checkpoints-enable.html: SageMaker "syncs your training job
+    with the checkpoint S3 bucket". That files removed on the instance are deleted there is likely, not documented.
+    """
 
     def __init__(self, services: JobServices, request: Request, bases: dict[str, Path]) -> None:
-        self._s3 = services.s3
+        self._s3 = services.s3(request["RoleArn"])
         self._uri = request.get("CheckpointConfig", {}).get("S3Uri", "")
         path = request.get("CheckpointConfig", {}).get("LocalPath", CHECKPOINT_PATH)
         self._folders = [inside(base, path) for base in bases.values()]
+        # Each instance deletes what it had itself: all have one prefix.
+        self._present = [transfer.files(folder) for folder in self._folders]
         self._sent = time.time()
         self._next = time.monotonic() + CHECKPOINT_SECONDS
 
@@ -194,12 +374,15 @@ class _Checkpoints:
         if not self._uri:
             return
         started = time.time()
-        for folder in self._folders:
+        for number, folder in enumerate(self._folders):
             # A trainer renames and removes files during the copy.
             try:
                 transfer.upload(self._s3, folder, self._uri, newer_than=self._sent)
             except FileNotFoundError as error:
                 log.info("a checkpoint file was replaced while it was copied: %s", error)
+            present = transfer.files(folder)
+            transfer.delete(self._s3, self._uri, self._present[number] - present)
+            self._present[number] = present
         self._sent = started
 
 

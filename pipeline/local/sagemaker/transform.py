@@ -39,20 +39,22 @@ class TransformJobs(Jobs):
         super().__init__(services)
 
     def prepare(self, document: Request) -> None:
-        """Refuse an unknown model, split objects and a payload that is too large."""
+        """Refuse an unknown model, instances above the quota, and a payload that is too large."""
         self._models.container(document["ModelName"])
-        source = document["TransformInput"]
-        data_type = source["DataSource"]["S3DataSource"]["S3DataType"]
-        if data_type != "S3Prefix" or source.get("SplitType", "None") != "None":
-            raise invalid("The local cloud transforms whole objects below an S3Prefix only.")
+        self._services.quotas.check_transform(document)
         payload, parallel = _payload(document), _parallel(document)
         if payload * parallel > LARGEST_PRODUCT:
             raise invalid(
                 f"MaxConcurrentTransforms ({parallel}) x MaxPayloadInMB ({payload}) exceeds {LARGEST_PRODUCT} MB."
             )
 
+    def role_of(self, document: Request) -> str:
+        """The model's role."""
+        return self._models.role(document["ModelName"])
+
     def execute(self, name: str, request: Request, stop: threading.Event) -> Request:
         """Transform all objects."""
+        self.need_capacity(name)
         self.update(name, TransformStartTime=now())
         try:
             self._transform(name, request, stop)
@@ -62,7 +64,8 @@ class TransformJobs(Jobs):
 
     def _transform(self, name: str, request: Request, stop: threading.Event) -> None:
         uri = request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
-        keys = [key for key in transfer.list_keys(self._services.s3, uri) if not key.endswith("/")]
+        s3 = self._services.s3(self.role_of(request))
+        keys = [key for key in transfer.list_keys(s3, uri) if not key.endswith("/")]
         if not keys:
             raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
         payload, parallel = _payload(request), _parallel(request)
@@ -70,6 +73,7 @@ class TransformJobs(Jobs):
             self._services,
             "batch",
             self._models.container(request["ModelName"]),
+            self.role_of(request),
             self._services.folder("transform", name),
             LOG_GROUP,
             {
@@ -82,7 +86,7 @@ class TransformJobs(Jobs):
         )
         variant.start()
         try:
-            objects = _Objects(self._services.s3, variant, request, payload * 1024 * 1024)
+            objects = _Objects(s3, variant, request, payload * 1024 * 1024)
             _in_parallel(objects.transform, iter(keys), parallel, stop)
         finally:
             variant.stop()

@@ -44,16 +44,22 @@ class TuningJobs(Jobs):
         """Handlers by operation."""
         return {**super().operations(), "ListTrainingJobsForHyperParameterTuningJob": self.list_training_jobs}
 
+    def create(self, request: Request, **more: object) -> Request:
+        """Start the job. Raises ServiceError without a definition of its trials."""
+        if "TrainingJobDefinition" not in request:
+            raise invalid("The local cloud tunes one TrainingJobDefinition.")
+        return super().create(request, **more)
+
     def prepare(self, document: Request) -> None:
         """Refuse strategies and settings that the local cloud does not have."""
-        if "TrainingJobDefinition" not in document:
-            raise invalid("The local cloud tunes one TrainingJobDefinition.")
-        for name in ("WarmStartConfig", "Autotune"):
-            if name in document:
-                raise invalid(f"The local cloud's tuning jobs have no {name}.")
+        self._services.quotas.check_tuning(document)
         static = document["TrainingJobDefinition"].get("StaticHyperParameters", {})
         check(document["HyperParameterTuningJobConfig"], static)
         document["Trials"] = []
+
+    def role_of(self, document: Request) -> str:
+        """The trials' role."""
+        return str(document["TrainingJobDefinition"]["RoleArn"])
 
     def document(self, name: str) -> Request:
         """The job in the store. Raises ServiceError if there is none."""

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from pipeline.local.context import Context, Request, ServiceError, now, send_dead_letter
+from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.sagemaker.resources import chosen, page
 from pipeline.local.scheduler.clock import Clock
 from pipeline.local.scheduler.schedules import DEFAULT_GROUP, check, document, key_of, next_due
@@ -225,7 +225,10 @@ class Scheduler:
             "SCHEDULE_ARN": invocation.schedule["Arn"],
             "TARGET_ARN": target["Arn"],
         }
-        send_dead_letter(self._context, queue, self._targets.payload(invocation), attributes)
+        try:
+            self._targets.dead_letter(invocation.schedule, queue, self._targets.payload(invocation), attributes)
+        except ServiceError as refused:
+            log.error("%s: the message is lost: %s", queue, refused)
 
 
 def _delay(schedule: Request, scheduled: datetime) -> timedelta:

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.local.context import Request, ServiceError
+from pipeline.local.context import Request, ServiceError, send_dead_letter
+from pipeline.local.identity.caller import Caller
+from pipeline.local.identity.identity import Identity
 from pipeline.local.scheduler.schedules import UNIVERSAL
 
-Call = Callable[[str, str, Request], Request]
+Call = Callable[[str, str, Request, Caller], Request]
+Authorize = Callable[[Caller, str, str, Request], None]
 Invoke = Callable[[str, bytes], None]
 
 
@@ -57,11 +60,28 @@ class Invocation:
 
 
 class Targets:
-    """Invokes targets. `call` executes operations; `invoke` runs a function in the background."""
+    """Invokes targets with the schedule's role.
 
-    def __init__(self, call: Call, invoke: Invoke) -> None:
+    `call` executes operations; `invoke` runs a function in the background, which `authorize` allows.
+    """
+
+    def __init__(self, identity: Identity, call: Call, authorize: Authorize, invoke: Invoke) -> None:
+        self._identity = identity
         self._call = call
+        self._authorize = authorize
         self._invoke = invoke
+
+    def caller(self, schedule: Request) -> Caller:
+        """The role of the schedule's target, which Scheduler assumes for the schedule's group. Raises ServiceError.
+
+        https://docs.aws.amazon.com/scheduler/latest/UserGuide/cross-service-confused-deputy-prevention.html
+        """
+        group = schedule["Arn"].replace(":schedule/", ":schedule-group/").rsplit("/", 1)[0]
+        return self._identity.assume(schedule["Target"]["RoleArn"], "scheduler", group)
+
+    def dead_letter(self, schedule: Request, queue: str, body: str, attributes: dict[str, str]) -> None:
+        """Send a message to the schedule's queue with its role. Raises ServiceError if the role is not trusted."""
+        send_dead_letter(self._identity.client(self.caller(schedule), "sqs"), queue, body, attributes)
 
     def payload(self, invocation: Invocation) -> str:
         """The request to the target as JSON; also the body of a dead letter."""
@@ -76,15 +96,17 @@ class Targets:
     def send(self, invocation: Invocation) -> None:
         """Invoke the target once. Raises ServiceError if it refuses."""
         arn, payload = invocation.schedule["Target"]["Arn"], self.payload(invocation)
+        caller = self.caller(invocation.schedule)
         if arn.startswith(UNIVERSAL):
             service, action = arn.removeprefix(UNIVERSAL).split(":")
-            self._operation(service, f"{action[:1].upper()}{action[1:]}", payload)
+            self._operation(service, f"{action[:1].upper()}{action[1:]}", payload, caller)
         elif ":pipeline/" in arn:
-            self._call("sagemaker", "StartPipelineExecution", json.loads(payload))
+            self._call("sagemaker", "StartPipelineExecution", json.loads(payload), caller)
         else:
+            self._authorize(caller, "lambda", "Invoke", {"FunctionName": arn})
             self._invoke(arn.rsplit(":function:", 1)[-1], payload.encode())
 
-    def _operation(self, service: str, operation: str, payload: str) -> None:
+    def _operation(self, service: str, operation: str, payload: str, caller: Caller) -> None:
         if service != "sagemaker":
             message = f"The local cloud's universal targets are SageMaker's operations, not {service}'s."
             raise ServiceError("UnknownOperationException", message)
@@ -92,4 +114,4 @@ class Targets:
             request = json.loads(payload)
         except ValueError as error:
             raise ServiceError("SerializationException", f"The input is not valid JSON: {error}") from None
-        self._call(service, operation, request)
+        self._call(service, operation, request, caller)

@@ -8,134 +8,154 @@ operations that `Services` does not own are passed to moto, in this process.
 from __future__ import annotations
 
 import functools
-import hmac
 import io
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, unquote
 
 from werkzeug.wrappers import Request, Response
 
 from pipeline.local.context import ServiceError, random_id
+from pipeline.local.identity.caller import Caller
+from pipeline.local.identity.identity import CREDENTIALS_PATH
+from pipeline.local.identity.sessions import ExpiredTokenError, InvalidTokenError
 from pipeline.local.services import Services
-from pipeline.local.wire import query, rest
+from pipeline.local.wire import query, requests
+from pipeline.local.wire import signature as signatures
+from pipeline.local.wire.requests import FORM
+from pipeline.local.wire.signature import SignatureError
 
 log = logging.getLogger(__name__)
 
-# Botocore's name of a service by the first part of X-Amz-Target.
-TARGETS = {
-    "SageMaker": "sagemaker",
-    "AmazonAthena": "athena",
-    "Logs_20140328": "logs",
-    "AWSEvents": "events",
-    "AmazonEC2ContainerRegistry_V20150921": "ecr",
-}
 JSON = "application/x-amz-json-1.1"
-_FORM = "application/x-www-form-urlencoded"
-_CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
-_INVOKE_ENDPOINT = re.compile(r"/endpoints/([^/]+)/invocations")
-_FUNCTIONS = re.compile(r"/2015-03-31/functions(?:/([^/]+)/configuration)?/?")
-_INVOKE_FUNCTION = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 _BODY_LIMIT = 64 * 1024 * 1024
 Wsgi = Callable[..., Iterable[bytes]]
+# AWS's codes of requests that are not signed, or not as they should be: by the Query protocol, and by the others.
+# https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
+_AUTHENTICATION_CODES = {
+    "missing": ("MissingAuthenticationToken", "MissingAuthenticationTokenException"),
+    "incomplete": ("IncompleteSignature", "IncompleteSignatureException"),
+    "unknown": ("InvalidClientTokenId", "UnrecognizedClientException"),
+    "mismatch": ("SignatureDoesNotMatch", "InvalidSignatureException"),
+    "expired": ("ExpiredToken", "ExpiredTokenException"),
+}
+_READING = ("Get", "List", "Simulate", "Generate")
 
 
 @dataclass(frozen=True)
 class Call:
-    """A parsed request: service (as in IAM's actions), operation, members, and the function that answers it."""
+    """A parsed request: botocore's name of the service, operation, members, and the function that answers it.
+
+    `respond` is None for an operation that moto answers.
+    """
 
     service: str
     operation: str
     request: dict[str, Any]
-    respond: Callable[[], Response]
+    respond: Callable[[Caller], Response] | None
 
 
 class Application:
-    """The WSGI application. A request is authenticated, parsed into a Call, and answered."""
+    """The WSGI application. A request is authenticated, parsed into a Call, decided, and answered."""
 
     def __init__(self, services: Services, moto: Wsgi) -> None:
         self._services = services
+        self._identity = services.identity
         self._moto = moto
-        self._access_key = services.context.environment["AWS_ACCESS_KEY_ID"]
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer a request."""
         request = Request(environ)
         request.max_content_length = _BODY_LIMIT
-        response = self._answer(request)
-        if response is None:
-            return self._moto(environ, start_response)
-        response.headers["x-amzn-RequestId"] = random_id(32)
-        return response(environ, start_response)
+        answer = self._answer(request)
+        if isinstance(answer, Response):
+            answer.headers["x-amzn-RequestId"] = random_id(32)
+            return answer(environ, start_response)
+        # Its body has been read.
+        environ["wsgi.input"] = io.BytesIO(request.get_data())
+        body = self._moto(environ, start_response)
+        if answer.service == "iam" and not answer.operation.startswith(_READING):
+            self._identity.authorizer.changed()
+        return body
 
-    def _answer(self, request: Request) -> Response | None:
-        """The answer; None if moto answers the request."""
+    def _answer(self, request: Request) -> Response | Call:
+        """The answer, or the call that moto answers."""
         # Clients of the Query protocol send forms, and read errors in XML.
-        error_response = _query_error if request.mimetype == _FORM else _error
+        is_form = request.mimetype == FORM
+        error_response = _query_error if is_form else _error
         try:
-            scope = self._authenticate(request)
-            call = self._parse(scope, request)
-            return None if call is None else call.respond()
+            if request.path.startswith(CREDENTIALS_PATH):
+                return self._container_credentials(request)
+            signing_name, caller = self._authenticate(request)
+            call = self._parse(signing_name, request)
+            if call.respond is None:
+                self._services.authorize(caller, call.service, call.operation, call.request)
+                if call.service == "lambda":
+                    self._configure_function(call)
+                return call
+            return call.respond(caller)
+        except SignatureError as error:
+            code = _AUTHENTICATION_CODES[error.kind][0 if is_form else 1]
+            return error_response(ServiceError(code, str(error), 403))
         except ServiceError as error:
             return error_response(error)
         except Exception as error:
             log.exception("%s %s %s", request.method, request.path, request.headers.get("X-Amz-Target", ""))
             return error_response(ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
 
-    def _authenticate(self, request: Request) -> str:
-        """The service that the request is signed for. Raises ServiceError for another access key than this cloud's."""
-        credential = _CREDENTIAL.search(request.headers.get("Authorization", ""))
-        if credential is None or not hmac.compare_digest(credential[1], self._access_key):
-            message = "The access key is not this local cloud's: eval $(python -m pipeline local env)"
-            raise ServiceError("UnrecognizedClientException", message, 403)
-        return credential[3]
+    def _container_credentials(self, request: Request) -> Response:
+        """Credentials of a container's role, for who knows the container's token."""
+        handle, token = request.path.removeprefix(CREDENTIALS_PATH), request.headers.get("Authorization", "")
+        credentials = self._identity.container_credentials(handle, token)
+        if credentials is None:
+            return Response(json.dumps({"message": "no such credentials"}), status=403, content_type="application/json")
+        return Response(json.dumps(credentials), content_type="application/json")
 
-    def _parse(self, scope: str, request: Request) -> Call | None:  # noqa: PLR0911  # one return per protocol
-        """The call in a request; None for an operation of moto's. Raises ServiceError for an unknown operation."""
-        target, _, operation = request.headers.get("X-Amz-Target", "").partition(".")
-        service = TARGETS.get(target, "")
-        if service and self._services.owns(service, operation):
-            return self._call(service, operation, _json(request), JSON)
-        if request.method == "POST" and (match := _INVOKE_ENDPOINT.fullmatch(request.path)):
-            name = unquote(match[1])
-            respond = functools.partial(self._invoke_endpoint, name, request)
-            return Call("sagemaker", "InvokeEndpoint", {"EndpointName": name}, respond)
-        if request.method == "POST" and (match := _INVOKE_FUNCTION.fullmatch(request.path)):
-            name = unquote(match[1]).rsplit(":function:", 1)[-1]
-            respond = functools.partial(self._invoke_function, name, request)
-            return Call("lambda", "InvokeFunction", {"FunctionName": name}, respond)
-        if scope == "cloudformation":
-            form = dict(parse_qsl(request.get_data(as_text=True), keep_blank_values=True))
-            operation, body = query.parse(scope, form)
-            return Call(scope, operation, body, functools.partial(self._query_response, scope, operation, body))
-        if scope == "scheduler":
-            path = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
-            operation, body = rest.parse(scope, request.method, path, request.args, request.get_data())
-            return self._call(scope, operation, body, "application/json")
-        if request.method in ("POST", "PUT") and (match := _FUNCTIONS.fullmatch(request.path)):
-            self._configure_function(unquote(match[1] or ""), request)
-            return None
-        if scope in {"sagemaker", "athena", "logs"}:
-            message = f"The local cloud does not answer {request.method} {request.path}."
-            raise ServiceError("UnknownOperationException", message, 404)
-        return None
+    def _authenticate(self, request: Request) -> tuple[str, Caller]:
+        """The signing name of the service and the caller. Raises SignatureError."""
+        signature = signatures.read(request)
+        try:
+            token = request.headers.get("X-Amz-Security-Token", "")
+            caller, secret_key = self._identity.secret_of(signature.access_key, token)
+        except ExpiredTokenError:
+            raise SignatureError("expired", "The security token included in the request is expired") from None
+        except InvalidTokenError:
+            message = (
+                "The security token included in the request is invalid. The access key is not this local cloud's:"
+                " eval $(python -m pipeline local env)"
+            )
+            raise SignatureError("unknown", message) from None
+        signatures.verify(request, signature, secret_key)
+        return signature.service, caller
 
-    def _call(self, service: str, operation: str, body: dict[str, Any], content_type: str) -> Call:
-        def respond() -> Response:
-            answer = self._services.call(service, operation, body)
-            return Response(json.dumps(answer), content_type=content_type)
+    def _parse(self, signing_name: str, request: Request) -> Call:
+        """The call in a request. Raises ServiceError for an unknown operation."""
+        service, operation, members = requests.parse(signing_name, request)
+        if service == "sagemaker-runtime":
+            respond = functools.partial(self._invoke_endpoint, members, request)
+            return Call(service, operation, members, respond)
+        if service == "lambda" and operation == "Invoke":
+            respond = functools.partial(self._invoke_function, members, request)
+            return Call(service, operation, members, respond)
+        if not self._services.owns(service, operation):
+            return Call(service, operation, members, None)
+        protocol = self._query_response if request.mimetype == FORM else self._json_response
+        return Call(service, operation, members, functools.partial(protocol, service, operation, members))
 
-        return Call(service, operation, body, respond)
+    def _json_response(self, service: str, operation: str, body: dict[str, Any], caller: Caller) -> Response:
+        answer = self._services.call(service, operation, body, caller)
+        content_type = "application/json" if service == "scheduler" else JSON
+        return Response(json.dumps(answer), content_type=content_type)
 
-    def _query_response(self, service: str, operation: str, body: dict[str, Any]) -> Response:
-        answer = query.answer(service, operation, self._services.call(service, operation, body), random_id(32))
-        return Response(answer, content_type=query.CONTENT_TYPE)
+    def _query_response(self, service: str, operation: str, body: dict[str, Any], caller: Caller) -> Response:
+        result = self._services.call(service, operation, body, caller)
+        return Response(query.answer(service, operation, result, random_id(32)), content_type=query.CONTENT_TYPE)
 
-    def _invoke_endpoint(self, name: str, request: Request) -> Response:
+    def _invoke_endpoint(self, members: dict[str, Any], request: Request, caller: Caller) -> Response:
+        name = members["EndpointName"]
+        self._services.authorize(caller, "sagemaker-runtime", "InvokeEndpoint", members)
         headers = {"Content-Type": request.content_type or "application/octet-stream"}
         if accept := request.headers.get("Accept"):
             headers["Accept"] = accept
@@ -157,7 +177,9 @@ class Application:
         response.headers["x-Amzn-Invoked-Production-Variant"] = variant
         return response
 
-    def _invoke_function(self, name: str, request: Request) -> Response:
+    def _invoke_function(self, members: dict[str, Any], request: Request, caller: Caller) -> Response:
+        name = members["FunctionName"].rsplit(":function:", 1)[-1]
+        self._services.authorize(caller, "lambda", "Invoke", members)
         payload = request.get_data() or b"null"
         match request.headers.get("X-Amz-Invocation-Type", "RequestResponse"):
             case "Event":
@@ -176,24 +198,11 @@ class Application:
             response.headers["X-Amz-Function-Error"] = result.error
         return response
 
-    def _configure_function(self, name: str, request: Request) -> None:
+    def _configure_function(self, call: Call) -> None:
         """Read a function's dead-letter queue from a request to moto, which does not store it."""
-        data = request.get_data()
-        request.environ["wsgi.input"] = io.BytesIO(data)
-        try:
-            body = json.loads(data or b"{}")
-        except ValueError:
-            return  # moto refuses it
-        if isinstance(body, dict):
-            self._services.functions.configure(name or body.get("FunctionName", ""), body, created=not name)
-
-
-def _json(request: Request) -> dict[str, Any]:
-    try:
-        body: dict[str, Any] = json.loads(request.get_data() or b"{}")
-    except ValueError as error:
-        raise ServiceError("SerializationException", f"The request is not valid JSON: {error}") from None
-    return body
+        if call.operation in ("CreateFunction", "UpdateFunctionConfiguration"):
+            created = call.operation == "CreateFunction"
+            self._services.functions.configure(call.request["FunctionName"], call.request, created=created)
 
 
 def _query_error(error: ServiceError) -> Response:

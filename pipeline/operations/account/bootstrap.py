@@ -1,7 +1,7 @@
 """Create or update the account's stack from `pipeline/account/template.yaml`: plan, then apply.
 
-The bucket comes first, then the deploy function's zip in it, then all other resources. Resources that a deleted stack
-retained, the bucket and the image repositories, are imported into the next stack.
+The bucket comes first, then the deploy function's zip and the template in it, then all other resources. Resources that
+a deleted stack retained, the bucket and the image repositories, are imported into the next stack.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from pipeline.account.events import Change, ChangeSet, Event, remedy
 from pipeline.account.parameters import parameters
 from pipeline.account.retained import RetainedResource, buckets, first_stage, import_template, retained_resources
 from pipeline.account.stack import POLL_SECONDS, REVIEW, Stack
+from pipeline.account.stages import declared_values, first_stage_template, later_changes, template_key, template_url
+from pipeline.aws import errors as aws_errors
+from pipeline.aws.responses import exists
 from pipeline.clients import client, verify_account
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
@@ -54,6 +57,7 @@ class Bootstrap:
         self._settings = settings
         self._stack = Stack(client(settings, "cloudformation"), settings.stack, poll)
         self._template = stack.TEMPLATE.read_text()
+        self._first_template = first_stage_template(self._template)
         self._code = function_zip()
         self._key = code_key(settings, self._code)
         self._change_set: ChangeSet | None = None
@@ -61,10 +65,11 @@ class Bootstrap:
         self._exists = False
 
     def plan(self) -> BootstrapPlan:
-        """The changes according to CloudFormation. Nothing is changed.
+        """The changes according to CloudFormation. No resource is changed; the template is put into an existing bucket.
 
-        Raises PipelineError for credentials of another account, for a stack in a state that allows no change or with
-        another bucket, and for a bucket of another account.
+        Before there is a bucket, CloudFormation is asked about the first stage, and the other resources are those of
+        the template. Raises PipelineError for credentials of another account, for a stack in a state that allows no
+        change or with another bucket or without its bucket, and for a bucket of another account.
         """
         verify_account(self._settings)
         status = self._stack.status()
@@ -74,6 +79,8 @@ class Bootstrap:
         resources = self._stack.resources() if self._exists else {}
         first = first_stage(self._settings, self._template, parameters(self._settings, ""))
         self._check_bucket(resources, buckets(first))
+        self._check_key()
+        self._check_provider(resources)
         self._retained = retained_resources(self._settings, first, besides=set(resources))
         if status and self._retained:
             missing = ", ".join(retained.logical for retained in self._retained)
@@ -82,20 +89,28 @@ class Bootstrap:
                 " be imported into a new stack only; delete the stack, which retains them: python -m pipeline bootstrap"
                 " --delete; and bootstrap again"
             )
+        values = parameters(self._settings, self._key)
+        has_bucket = bool(set(buckets(first)) & {*resources, *(retained.logical for retained in self._retained)})
+        if has_bucket:
+            self._put_template()
         self._change_set = self._stack.change_set(
-            self._template,
-            parameters(self._settings, self._key),
+            template_url(self._settings, self._template) if has_bucket else self._first_template,
+            values if has_bucket else declared_values(self._first_template, values),
             "UPDATE" if self._exists else "CREATE",
             # The names of resources to import are in use.
             validated=not self._retained,
         )
+        changes = list(self._change_set.changes)
+        if not has_bucket:
+            earlier = {change.resource for change in changes}
+            changes += later_changes(self._settings, self._template, values, earlier)
         imports = {retained.logical: retained for retained in self._retained}
-        changes = (
+        changes = [
             replace(change, action="Import", physical=retained.name, properties=retained.changes)
             if (retained := imports.get(change.resource))
             else change
-            for change in self._change_set.changes
-        )
+            for change in changes
+        ]
         return BootstrapPlan(self._stack.name, self._exists, tuple(changes), empty=self._change_set.empty)
 
     def _check_bucket(self, resources: Mapping[str, str], wanted: Mapping[str, str]) -> None:
@@ -107,6 +122,30 @@ class Bootstrap:
                     " set it back, or choose another name for a pipeline with that bucket, or delete the stack first,"
                     " which retains the data: python -m pipeline bootstrap --delete"
                 )
+
+    def _check_key(self) -> None:
+        """Refuse another key: the repositories under it would be replaced, which CloudFormation refuses halfway.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ecr-repository.html
+        """
+        present, wanted = self._stack.parameters().get("KmsKey"), self._settings.encryption.kms_key
+        if present is not None and present != wanted:
+            raise PipelineError(
+                f"the stack {self._stack.name} was created with {present or 'no key'}, and encryption.kms_key names"
+                f" {wanted or 'no key'}; a repository's encryption cannot be changed: set it back, or choose another"
+                " name for a pipeline with that key"
+            )
+
+    def _check_provider(self, resources: Mapping[str, str]) -> None:
+        """Refuse to create GitHub's identity provider where the account has it: another stack, or this one before."""
+        ci = self._settings.ci
+        if not (ci.github_repository and ci.make_provider) or "GithubProvider" in resources:
+            return
+        arn = f"arn:aws:iam::{self._settings.account.id}:oidc-provider/token.actions.githubusercontent.com"
+        if exists(client(self._settings, "iam").get_open_id_connect_provider, OpenIDConnectProviderArn=arn):
+            raise PipelineError(
+                "the account has GitHub's identity provider already, and can have one only; set ci.make_provider: false"
+            )
 
     def discard(self) -> None:
         """Delete the plan's change set."""
@@ -121,15 +160,18 @@ class Bootstrap:
             yield from self._import()
             change_set = None
         if not self._stack.parameters().get("DeployCode"):
-            yield from self._update(parameters(self._settings, ""))
+            values = declared_values(self._first_template, parameters(self._settings, ""))
+            yield from self._update(self._first_template, values)
             change_set = None
-        self._upload()
+        self._put_code()
         # A change set applies to the stack as it was, so that each change before needs another one.
         self._change_set = None
         if change_set is not None:
             yield from self._stack.execute(change_set)
         else:
-            yield from self._update(parameters(self._settings, self._key))
+            self._put_template()
+            url = template_url(self._settings, self._template)
+            yield from self._update(url, parameters(self._settings, self._key))
 
     def result(self) -> BootstrapResult:
         """The stack after `apply`."""
@@ -140,9 +182,9 @@ class Bootstrap:
         self.discard()
         return BootstrapResult(self._stack.name, "unchanged", self._stack.outputs())
 
-    def _update(self, values: Mapping[str, str]) -> Iterator[Event]:
+    def _update(self, template: str, values: Mapping[str, str]) -> Iterator[Event]:
         kind: Literal["CREATE", "UPDATE"] = "CREATE" if self._stack.status() in ("", REVIEW) else "UPDATE"
-        change_set = self._stack.change_set(self._template, values, kind)
+        change_set = self._stack.change_set(template, values, kind)
         if change_set.empty:
             self._stack.discard(change_set.name)
         else:
@@ -151,19 +193,39 @@ class Bootstrap:
     def _import(self) -> Iterator[Event]:
         self.discard()
         body, imports = import_template(self._template, self._retained), [item.imported for item in self._retained]
-        change_set = self._stack.change_set(body, parameters(self._settings, ""), "IMPORT", imports=imports)
+        values = declared_values(body, parameters(self._settings, ""))
+        change_set = self._stack.change_set(body, values, "IMPORT", imports=imports)
         yield from self._stack.execute(change_set)
 
-    def _upload(self) -> None:
-        """Put the deploy function's zip, also over an existing one, which others may have put there.
+    def _put_code(self) -> None:
+        """Put the deploy function's zip."""
+        self._put(self._key, self._code, "application/zip")
+
+    def _put_template(self) -> None:
+        """Put the template. Raises PipelineError where the stack's bucket does not exist any more."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self._put(template_key(self._settings, self._template), self._template.encode(), "application/yaml")
+        except ClientError as error:
+            if not aws_errors.has_code(error, ("NoSuchBucket",)):
+                raise
+            bucket, name = self._settings.data.bucket, self._stack.name
+            raise PipelineError(
+                f"the stack {name} has the bucket {bucket}, which does not exist any more; create it:"
+                f" aws s3 mb s3://{bucket} --region {self._settings.account.region}; and bootstrap again"
+            ) from error
+
+    def _put(self, key: str, body: bytes, kind: str) -> None:
+        """Put an object, also over an existing one, which others may have put there.
 
         The bucket retains every version.
         """
         client(self._settings, "s3").put_object(
             Bucket=self._settings.data.bucket,
-            Key=self._key,
-            Body=self._code,
-            ContentType="application/zip",
+            Key=key,
+            Body=body,
+            ContentType=kind,
             ExpectedBucketOwner=self._settings.account.id,
         )
 

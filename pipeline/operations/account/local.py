@@ -11,9 +11,10 @@ from pipeline import ROOT
 from pipeline.clients import client
 from pipeline.compiling import step_images as images
 from pipeline.connection import local_directory
-from pipeline.local import cloud
+from pipeline.local import cloud, faults
 from pipeline.local.machine.image_store import ImageRegistry
-from pipeline.operations.account import bootstrap
+from pipeline.local.sagemaker import quotas
+from pipeline.operations.account import bootstrap, people
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 from steps.contracts.s3_uri import S3Uri
@@ -22,13 +23,24 @@ from steps.contracts.s3_uri import S3Uri
 POLL_SECONDS = 0.05
 
 
-def start(settings: Settings, *, api_port: int = 0, s3_port: int = 0) -> cloud.Cloud:
+def start(settings: Settings, *, api_port: int = 0, s3_port: int = 0, audit: bool = False) -> cloud.Cloud:
     """Start the local cloud of the settings' account, or return the running one. Raises PipelineError where it cannot.
 
-    Port 0 is the last port, or else the default one.
+    Port 0 is the last port, or else the default one. With `audit` requests that policies refuse are recorded only.
     """
     account = settings.account
-    return cloud.up(local_directory(), account.id, account.region, api_port=api_port, s3_port=s3_port)
+    running = cloud.up(
+        local_directory(),
+        account.id,
+        account.region,
+        api_port=api_port,
+        s3_port=s3_port,
+        credential_seconds=settings.local.credential_seconds,
+        audit=audit,
+    )
+    quotas.write(running.directory, settings.local.quotas)
+    faults.follow_settings(running.directory, faults.Plan(**settings.local.faults.model_dump()))
+    return running
 
 
 def prepare(settings: Settings) -> None:
@@ -43,7 +55,10 @@ def prepare(settings: Settings) -> None:
     s3 = client(settings, "s3")
     raw = S3Uri.parse(settings.data.image_location).bucket
     if raw not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
-        s3.create_bucket(Bucket=raw)
+        region = settings.account.region
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        s3.create_bucket(Bucket=raw, **place)
+    people.ensure(settings)
     publish_images(settings, local_directory())
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from steps.contracts.errors import PipelineError
+from pipeline.aws.validation import validate_values
+from steps.contracts import package_properties
+from steps.contracts.errors import PipelineError, StepError
+from steps.contracts.s3_uri import S3Uri
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Parameter.html
 VALUE_LIMIT = 1024
+# Characters of a value in a message.
+_SHOWN = 80
+# Parameters that are read as S3 URIs, in the container and not in a request.
+_URIS = frozenset({"ImageLocation"})
 
 
 def _is_finite(value: str) -> bool:
@@ -43,15 +50,38 @@ def parse(assignments: Iterable[str]) -> dict[str, str]:
     return values
 
 
-def checked(declared: Iterable[Mapping[str, Any]], given: Mapping[str, str]) -> list[dict[str, str]]:
-    """`given` as StartPipelineExecution's PipelineParameters, checked against the definition's `Parameters`.
+def checked(definition: dict[str, Any], given: Mapping[str, str]) -> list[dict[str, str]]:
+    """`given` as StartPipelineExecution's PipelineParameters, checked against the pipeline's definition.
 
-    Raises PipelineError with one line per unknown name, value of the wrong type or value that is not allowed.
+    Raises PipelineError with one line per unknown name, value of the wrong type, value that is not allowed, and value
+    with which SageMaker would refuse the request of a later step.
     """
-    by_name = {str(parameter["Name"]): parameter for parameter in declared}
-    if problems := [problem for name, value in given.items() if (problem := _problem(by_name, name, value))]:
+    declared = {str(parameter["Name"]): parameter for parameter in definition.get("Parameters", [])}
+    problems = [problem for name, value in given.items() if (problem := _problem(declared, name, value))]
+    if problems := problems or list(_refused_requests(definition, given)):
         raise PipelineError("\n".join(problems))
     return [{"Name": name, "Value": value} for name, value in given.items()]
+
+
+def _refused_requests(definition: dict[str, Any], given: Mapping[str, str]) -> Iterator[str]:
+    """A problem for each of the `given` values with which a step's request would be refused."""
+    if not given:
+        return
+    without = validate_values(definition)
+    for name, value in given.items():
+        added = [problem for problem in validate_values(definition, {name: value}) if problem not in without]
+        if not added:
+            continue
+        # A model package accepts less than other requests do, and its pattern is not for people.
+        recorded = any("CustomerMetadataProperties" in problem.path for problem in added)
+        if reason := package_properties.refusal(value) if recorded else "":
+            yield f"{name} {reason}"
+        else:
+            yield f"{name} cannot be {_shown(value)}: {added[0]}"
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= _SHOWN else f"{value[:_SHOWN]}...")
 
 
 def _problem(declared: Mapping[str, Mapping[str, Any]], name: str, value: str) -> str | None:
@@ -67,4 +97,9 @@ def _problem(declared: Mapping[str, Mapping[str, Any]], name: str, value: str) -
         return f"{name} cannot be {value!r}; it is one of: {', '.join(map(str, allowed))}"
     if len(value) > VALUE_LIMIT:
         return f"{name} has {len(value):,} characters; SageMaker accepts at most {VALUE_LIMIT:,}"
+    if name in _URIS:
+        try:
+            S3Uri.parse(value)
+        except StepError as error:
+            return f"{name}: {error}"
     return None

@@ -182,7 +182,7 @@ KINDS: dict[str, Kind] = {
         },
         persistent=True,
     ),
-    "AWS::S3::BucketPolicy": special.BucketPolicy(
+    "AWS::S3::BucketPolicy": Kind(
         "s3",
         Operations("GetBucketPolicy", "PutBucketPolicy", ("PutBucketPolicy",), "DeleteBucketPolicy"),
         _names("PolicyDocument"),

@@ -194,6 +194,12 @@ class Bucket(Kind):
     only requests signed with the cloud's own key.
     """
 
+    def request(self, account: Account, name: str, properties: Properties) -> dict[str, Any]:
+        """With the stack's region, which S3 wants to be named everywhere but in us-east-1."""
+        region = account.context.region
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        return {**super().request(account, name, properties), **place}
+
     def after_put(self, account: Account, name: str, properties: Properties) -> None:
         """Put or delete the lifecycle."""
         if rules := properties.get("LifecycleConfiguration", {}).get("Rules"):
@@ -229,19 +235,3 @@ def lifecycle_rule(rule: Properties) -> dict[str, Any]:
             case _:
                 raise ValueError(f"the local cloud's buckets have no {name} in a lifecycle")
     return result
-
-
-class BucketPolicy(Kind):
-    """A bucket's policy, without the statements that refuse plain HTTP.
-
-    The object server is on loopback, without TLS: these statements would refuse every request.
-    """
-
-    def put(self, account: Account, name: str, properties: Properties) -> None:
-        """Put the other statements; a policy without any is deleted."""
-        document = properties["PolicyDocument"]
-        retained = [item for item in document["Statement"] if "aws:SecureTransport" not in json.dumps(item)]
-        if retained:
-            super().put(account, name, {"PolicyDocument": {**document, "Statement": retained}})
-        else:
-            self.delete(account, name, properties)

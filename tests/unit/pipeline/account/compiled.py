@@ -68,7 +68,7 @@ def said_of_a_job(request: dict[str, Any]) -> Context:
     if subnets := network.get("VpcConfig", {}).get("Subnets"):
         found["sagemaker:VpcSubnets"] = subnets
     if key := resources.get("VolumeKmsKeyId"):
-        found["sagemaker:VolumeKmsKey"] = key
+        found["sagemaker:VolumeKmsKeyArn"] = key
     for name, member in (
         ("InterContainerTrafficEncryption", "EnableInterContainerTrafficEncryption"),
         ("NetworkIsolation", "EnableNetworkIsolation"),

@@ -13,6 +13,16 @@ from tests.unit.pipeline.account.policies import Context
 
 # Execution roles of jobs and endpoints: images, logs, metrics, network and keys.
 SAGEMAKER_ROLES = "https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html"
+# A recorded run with a role of least privilege: CloudTrail has CreateModelPackageGroup of RegisterModel, answered with
+# ValidationException for the existing group, and AddTags within each creation; without AddTags on the group:
+# "Failed to invoke sagemaker:CreateModelPackageGroup ... not authorized to perform: sagemaker:AddTags".
+# Another, without GetObject: "Failed to invoke sagemaker:CreateModelPackage. Error Details: Access denied for bucket".
+REGISTERING = "RegisterModel in recorded runs"
+# https://docs.aws.amazon.com/sagemaker/latest/dg/marketplace-managing.html has no such need; assumed, since the package
+# has the image's digest afterwards (ImageDigest in DescribeModelPackage).
+RESOLVING = "CreateModelPackage, assumed"
+# "The checkpoints directory is in sync with S3": a file that the container deletes is deleted there.
+CHECKPOINTS = "https://docs.aws.amazon.com/sagemaker/latest/dg/model-checkpoints.html"
 PIPELINES = "https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-access.html"
 ATHENA_S3 = "https://docs.aws.amazon.com/athena/latest/ug/s3-permissions.html"
 ATHENA_GLUE = "https://docs.aws.amazon.com/athena/latest/ug/fine-grained-access-to-glue-resources.html"
@@ -21,6 +31,8 @@ GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardra
 LAMBDA_ROLES = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html"
 LAMBDA_DEAD_LETTERS = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html"
 SCHEDULER_DEAD_LETTERS = "https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html"
+MISSING_OBJECTS = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"
+COPYING = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html"
 S3_KMS = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html"
 ECR_PUSH = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html"
 CODEBUILD = "https://docs.aws.amazon.com/codebuild/latest/userguide/setting-up-service-role.html"
@@ -60,6 +72,8 @@ class Account:
         self.monitor = monitoring.job_request(settings, "0f1e2d3c")
         self.monitor_job = self.arn("sagemaker", f"processing-job/{self.monitor['ProcessingJobName']}")
         self.function_log = self.log(f"/aws/lambda/{settings.deploy_function}")
+        self.rollback = self.arn("lambda", f"function:{settings.rollback_function}")
+        self.rollback_log = self.log(f"/aws/lambda/{settings.rollback_function}")
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self._place}:{resource}"
@@ -107,17 +121,31 @@ def volumes(settings: Settings) -> Iterator[Need]:
         yield Need("kms:CreateGrant", key, SAGEMAKER_ROLES, {"kms:GrantIsForAWSResource": "true"})
 
 
+INTERFACES = (
+    "ec2:CreateNetworkInterface ec2:CreateNetworkInterfacePermission ec2:DeleteNetworkInterface"
+    " ec2:DeleteNetworkInterfacePermission"
+)
+NETWORK_LOOKS = (
+    "ec2:DescribeDhcpOptions ec2:DescribeNetworkInterfaces ec2:DescribeSecurityGroups ec2:DescribeSubnets"
+    " ec2:DescribeVpcs"
+)
+
+
+def job_network(settings: Settings) -> Iterator[Need]:
+    """A job's interfaces. The page on processing jobs: "Don't scope in the policy with any conditions or resource
+    filters. Otherwise, the validation checks that occur during the creation of the processing job fail."
+    """
+    if settings.network.subnets:
+        yield from each(f"{INTERFACES} {NETWORK_LOOKS}", "*", source=SAGEMAKER_ROLES)
+
+
 def network(settings: Settings) -> Iterator[Need]:
-    """A job's, or an endpoint's, interfaces in the project's subnets."""
+    """An endpoint's interfaces in the project's subnets."""
     region, owner = settings.account.region, settings.account.id
     interface = f"arn:aws:ec2:{region}:{owner}:network-interface/eni-1"
     for subnet in settings.network.subnets:
         subnet_arn = f"arn:aws:ec2:{region}:{owner}:subnet/{subnet}"
         groups = [f"arn:aws:ec2:{region}:{owner}:security-group/{one}" for one in settings.network.security_groups]
         yield from each("ec2:CreateNetworkInterface", interface, subnet_arn, *groups, source=SAGEMAKER_ROLES)
-        used = "CreateNetworkInterfacePermission DeleteNetworkInterface DeleteNetworkInterfacePermission"
-        within: Context = {"ec2:Subnet": subnet_arn}
-        named = " ".join(f"ec2:{one}" for one in used.split())
-        yield from each(named, interface, source=SAGEMAKER_ROLES, context=within)
-        seen = "DhcpOptions NetworkInterfaces SecurityGroups Subnets Vpcs"
-        yield from each(" ".join(f"ec2:Describe{one}" for one in seen.split()), "*", source=SAGEMAKER_ROLES)
+        yield from each(INTERFACES.partition(" ")[2], interface, source=SAGEMAKER_ROLES)
+        yield from each(NETWORK_LOOKS, "*", source=SAGEMAKER_ROLES)

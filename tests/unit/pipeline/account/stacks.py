@@ -63,12 +63,17 @@ VARIANTS = {"plain": PLAIN, "full": FULL, "isolated": ISOLATED, "tracked": TRACK
 class Stack:
     """What the template comes to for some settings."""
 
-    def __init__(self, chosen: Settings, code: str = CODE) -> None:
+    def __init__(self, chosen: Settings, code: str = CODE, declared: Mapping[str, Any] = READ) -> None:
         self.settings = chosen
+        self._declared = declared
         self._names = {"account": chosen.account.id, "region": chosen.account.region}
         pseudo = {"AWS::AccountId": chosen.account.id, "AWS::Region": chosen.account.region, "AWS::Partition": "aws"}
         self._evaluation = template.ResolvedTemplate(
-            READ, parameters(chosen, code), pseudo, reference=self._reference, attribute=self._attribute
+            declared,
+            {name: value for name, value in parameters(chosen, code).items() if name in declared["Parameters"]},
+            pseudo,
+            reference=self._reference,
+            attribute=self._attribute,
         )
 
     @cached_property

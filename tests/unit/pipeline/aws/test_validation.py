@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import ROOT
-from pipeline.aws.validation import validate_definition, validate_request, validate_response
+from pipeline.aws.validation import validate_definition, validate_request, validate_response, validate_values
 from pipeline.aws.validation.shapes import _compiled, service_model
 
 
@@ -358,3 +358,23 @@ def test_every_pattern_of_the_services_can_be_read(service):
     for pattern in patterns:
         _compiled(pattern)
     assert patterns
+
+
+def test_defaults_that_a_request_would_refuse_are_found_inside_joined_texts(definition):
+    """What a parameter may be alone is checked in the definition; what it becomes in a text, with its value."""
+    assert validate_values(definition) == []
+    version = parameter(definition, "DataVersion")
+    version["DefaultValue"] = "v" * 200
+    joined = {"Std:Join": {"On": "/", "Values": [{"Get": "Parameters.DataVersion"}, "w" * 56]}}
+    step(definition, "QueryMetadata")["Arguments"]["Environment"]["X"] = joined
+    assert validate_definition(definition) == []
+    (problem,) = validate_values(definition)
+    assert str(problem) == "step QueryMetadata.Environment.X: 257 characters, at most 256 allowed"
+    assert validate_values(definition, {"DataVersion": "1"}) == []
+
+
+def test_a_run_s_id_counts_in_the_length_of_a_text(definition):
+    joined = {"Std:Join": {"On": "", "Values": ["w" * 245, {"Get": "Execution.PipelineExecutionId"}]}}
+    step(definition, "QueryMetadata")["Arguments"]["Environment"]["X"] = joined
+    (problem,) = validate_values(definition)
+    assert "257 characters" in str(problem)

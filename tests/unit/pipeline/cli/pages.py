@@ -1,4 +1,4 @@
-"""What seven commands print, as text files: `python -m tests.unit.pipeline.cli.pages` rewrites them.
+"""What eight commands print, as text files: `python -m tests.unit.pipeline.cli.pages` rewrites them.
 
 Each file in `tables` is a command at a width of a terminal, or in a pipe.
 """
@@ -20,9 +20,11 @@ from pipeline.cli.views.check import check_page
 from pipeline.cli.views.dataset import dataset_page
 from pipeline.cli.views.endpoint import endpoint_page
 from pipeline.cli.views.lineage import lineage_page
+from pipeline.cli.views.permissions import permissions_page
 from pipeline.cli.views.registry import notes, versions_table
 from pipeline.cli.views.runs import runs_table
 from pipeline.cli.views.trials import trials_page
+from pipeline.operations.account.permissions import Refusal, RoleUse, StatementUse
 from pipeline.operations.check import StepSummary, Summary
 from pipeline.operations.dataset.description import DataSet
 from pipeline.operations.models.curves import Epoch
@@ -157,8 +159,29 @@ def check() -> Iterator[RenderableType]:
     )
 
 
+def permissions() -> Iterator[RenderableType]:
+    job = RoleUse(
+        "bins-job",
+        (
+            StatementUse("steps/Read", ("s3:GetObject",), ()),
+            StatementUse("steps/Query", ("athena:GetQueryExecution", "athena:StartQueryExecution"), ("athena:Stop*",)),
+        ),
+        (
+            Refusal(
+                "s3:DeleteObject",
+                "s3:DeleteObject",
+                "arn:aws:s3:::bins-123456789012/bin-counting/checkpoints/trial/epoch-001.pt",
+                "because no identity-based policy allows the s3:DeleteObject action",
+                (),
+            ),
+        ),
+    )
+    unused = StatementUse("Guards/Pass", (), ("iam:PassRole",))
+    yield from permissions_page([job, RoleUse("bins-scheduler", (unused,), ()), RoleUse("bins-admin", (), ())])
+
+
 PAGES: Mapping[str, Callable[[], Iterator[RenderableType]]] = {
-    page.__name__: page for page in (trials, models, lineage, endpoint, runs, dataset, check)
+    page.__name__: page for page in (trials, models, lineage, endpoint, runs, dataset, check, permissions)
 }
 CASES = [(name, width) for name in PAGES for width in (*WIDTHS, PIPE)]
 

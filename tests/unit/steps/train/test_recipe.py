@@ -35,6 +35,7 @@ def test_an_unknown_hyperparameter_is_refused_by_name():
         ("--decision", "mode"),
         ("--profile-steps", "-1"),
         ("--tracker", "tensorboard"),
+        ("--version", "v(2)"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_with_its_flag(flag, value):

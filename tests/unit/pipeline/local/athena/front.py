@@ -18,7 +18,7 @@ from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from pipeline.local.athena import Athena, S3Access
+from pipeline.local.athena import Athena, Connection, S3Access
 from pipeline.local.context import ServiceError
 from pipeline.local.store import Store
 
@@ -33,6 +33,7 @@ class Front:
     athena: Athena
     store: Store
     access: S3Access
+    connection: Connection
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
@@ -63,8 +64,16 @@ def serve(folder: Path, access: S3Access) -> Iterator[Front]:
         aws_access_key_id=access.access_key,
         aws_secret_access_key=access.secret_key,
     )
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=access.endpoint,
+        region_name=access.region,
+        aws_access_key_id=access.access_key,
+        aws_secret_access_key=access.secret_key,
+    )
     store = Store(folder / "store.sqlite")
-    front = Front(url, Athena(store, glue, access), store, access)
+    connection = Connection(glue, s3, access)
+    front = Front(url, Athena(store, lambda: connection), store, access, connection)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -74,7 +74,7 @@ def test_executions_survive_a_restart_and_those_that_ran_have_failed(aws: Front,
     document["execution"] |= {"QueryExecutionId": lost, "Status": {"State": "RUNNING", "SubmissionDateTime": 1.0}}
     aws.store.put("athena-query-execution", lost, document)
 
-    again = Athena(aws.store, aws.client("glue"), aws.access)
+    again = Athena(aws.store, lambda: aws.connection)
     status = again.operations()["GetQueryExecution"]({"QueryExecutionId": lost})["QueryExecution"]["Status"]
     assert status["State"] == "FAILED"
     assert "stopped while the query ran" in status["StateChangeReason"]
@@ -210,9 +210,8 @@ def test_the_engine_reaches_no_file_and_no_other_server(front: Front, reason_of:
 @pytest.fixture
 def reason_of(front: Front) -> Any:
     from pipeline.local.athena.engine import Session, duckdb
-    from pipeline.local.athena.storage import Storage
 
-    session = Session(front.access, Storage(front.access))
+    session = Session(front.access, front.connection.storage())
     session.seal()
 
     def run(statement: str) -> str:

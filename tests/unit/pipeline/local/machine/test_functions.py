@@ -19,6 +19,7 @@ from pipeline.local.logs import Logs
 from pipeline.local.machine import functions
 from pipeline.local.machine.functions import Functions
 from pipeline.local.store import Store
+from tests.unit.pipeline.local.identities import Permissive
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:dead"
 # Counts its calls in a file, and fails as often as its file states.
@@ -39,7 +40,7 @@ class Account:
     def __init__(self, directory: Path) -> None:
         self.store = Store(directory / "cloud.sqlite")
         context = Context(directory, "123456789012", "us-east-1", self.store, {})
-        self.functions = Functions(context, Logs(directory / "logs", context.arn))
+        self.functions = Functions(context, Logs(directory / "logs", context.arn), Permissive())  # type: ignore[arg-type]
         self.file = directory / "calls"
         self.dead: list[tuple[str, str, dict[str, str]]] = []
 

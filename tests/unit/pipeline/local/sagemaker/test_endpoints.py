@@ -10,9 +10,12 @@ from pipeline.local.context import Context, ServiceError
 from pipeline.local.sagemaker import endpoints as module
 from pipeline.local.sagemaker.endpoints import Endpoints
 from pipeline.local.sagemaker.models import Models
+from pipeline.local.sagemaker.quotas import Quotas
 from pipeline.local.sagemaker.rollout import Policy
 from pipeline.local.store import Store
+from tests.unit.pipeline.local.identities import Permissive
 
+ROLE = "arn:aws:iam::123456789012:role/serving"
 INSTANCES = {"InitialInstanceCount": 2, "InstanceType": "ml.c5.large"}
 SERVERLESS = {"ServerlessConfig": {"MemorySizeInMB": 3072, "MaxConcurrency": 5}}
 
@@ -23,10 +26,13 @@ class Cloud:
     def __init__(self, directory):
         self.store = Store(directory / "store.db")
         context = Context(directory, "123456789012", "us-east-1", self.store, {})
-        self.models = Models(context, None)
+        head = SimpleNamespace(head_object=lambda **_: {})
+        identity = Permissive(s3=head)
+        self.models = Models(context, None, identity)
         self.events, self.begun = [], []
         events = SimpleNamespace(emit=lambda kind, resources, detail: self.events.append(detail["EndpointStatus"]))
-        self.endpoints = Endpoints(SimpleNamespace(context=context), self.models, events, None)
+        services = SimpleNamespace(context=context, identity=identity, quotas=Quotas(context))
+        self.endpoints = Endpoints(services, self.models, events, None)
         self.endpoints._in_background = lambda name, work: self.begun.append(name)
 
     def call(self, operation, **request):
@@ -36,9 +42,9 @@ class Cloud:
     def config(self, name, where, **more):
         """A configuration with a model of its own."""
         isolation = {"EnableNetworkIsolation": more.pop("isolated", False)}
-        container = {"Image": "image", "ModelDataUrl": "s3://b/model.tar.gz"}
+        container = {"Image": "image", "ModelDataUrl": "s3://bins/model.tar.gz"}
         vpc = {"VpcConfig": more.pop("vpc")} if "vpc" in more else {}
-        self.call("CreateModel", ModelName=name, PrimaryContainer=container, **isolation, **vpc)
+        self.call("CreateModel", ModelName=name, PrimaryContainer=container, ExecutionRoleArn=ROLE, **isolation, **vpc)
         variant = {"VariantName": "AllTraffic", "ModelName": name, **where}
         self.call("CreateEndpointConfig", EndpointConfigName=name, ProductionVariants=[variant], **more)
         return name

@@ -1,6 +1,11 @@
+from types import SimpleNamespace
+
 import pytest
 
-from pipeline.local.sagemaker.steps import StepFailedError, holds
+from pipeline.local.context import ServiceError
+from pipeline.local.sagemaker.execution import _retry_delay
+from pipeline.local.sagemaker.steps import Attempt, StepFailedError, StepRunners, holds
+from tests.unit.pipeline.local.identities import Permissive
 
 
 def compare(kind, left, right):
@@ -38,3 +43,80 @@ def test_conditions_combine():
 def test_what_cannot_be_compared_fails_the_step():
     with pytest.raises(StepFailedError, match="cannot compare"):
         compare("LessThan", "many", 1)
+
+
+ROLE = Permissive().as_role("arn:aws:iam::123456789012:role/pipeline")
+
+
+def runners(call):
+    nothing = SimpleNamespace()
+    return StepRunners(
+        processing=nothing,
+        training=nothing,
+        tuning=nothing,
+        functions=nothing,
+        call=call,
+        authorize=lambda *_: None,
+    )
+
+
+def attempt(kind, arguments=None):
+    step = {"Name": "Step", "Type": kind}
+    return Attempt("run", ROLE, step, arguments or {}, lambda metadata: None)
+
+
+def failure(runners, kind="Model"):
+    with pytest.raises(StepFailedError) as raised:
+        runners.run(attempt(kind))
+    return raised.value
+
+
+def test_a_step_calls_the_service_as_its_pipelines_role():
+    calls = []
+
+    def call(service, operation, request, caller):
+        calls.append((service, operation, request["ModelName"][:18], caller.role))
+        return {"ModelArn": "arn"}
+
+    runners(call).run(attempt("Model"))
+    assert calls == [("sagemaker", "CreateModel", "pipelines-run-Step", ROLE.role)]
+
+
+def test_a_registration_creates_the_group_that_may_exist_and_is_patient_with_its_description():
+    calls = []
+
+    def call(service, operation, request, caller):
+        calls.append(operation)
+        if operation == "CreateModelPackageGroup":
+            raise ServiceError("ValidationException", "Model Package Group already exists: arn")
+        if calls.count("DescribeModelPackage") == 1:
+            raise ServiceError("ThrottlingException", "Rate exceeded")
+        return {"ModelPackageArn": "arn"}
+
+    runners(call).run(attempt("RegisterModel", {"ModelPackageGroupName": "bins"}))
+    described = ["DescribeModelPackage"] * 2
+    assert calls == ["CreateModelPackageGroup", "CreateModelPackage", *described]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        ("ThrottlingException", 400, "Step.THROTTLING"),
+        ("ResourceLimitExceeded", 400, "SageMaker.RESOURCE_LIMIT"),
+        ("InternalFailure", 500, "Step.SERVICE_FAULT"),
+        ("ValidationException", 400, ""),
+    ],
+)
+def test_a_refused_call_has_the_type_that_retry_policies_name(code, status, expected):
+    def refuse(*_):
+        raise ServiceError(code, "no", status)
+
+    assert failure(runners(refuse)).exception_type == expected
+
+
+def test_throttling_is_retried_without_a_policy_and_by_one_if_there_is_one():
+    delays = [_retry_delay({}, "Step.THROTTLING", attempt, 0.0) for attempt in range(1, 7)]
+    assert delays == [1.0, 2.0, 4.0, 8.0, 16.0, None]
+    policy = {"ExceptionType": ["Step.THROTTLING"], "IntervalSeconds": 7, "MaxAttempts": 1}
+    assert [_retry_delay({"RetryPolicies": [policy]}, "Step.THROTTLING", n, 0.0) for n in (1, 2)] == [7.0, None]
+    assert _retry_delay({}, "SageMaker.CAPACITY_ERROR", 1, 0.0) is None

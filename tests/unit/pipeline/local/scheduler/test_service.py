@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from pipeline.local.context import Context, ServiceError
-from pipeline.local.scheduler import Scheduler, service
+from pipeline.local.identity.caller import Caller
+from pipeline.local.scheduler import Scheduler, service, targets
 from pipeline.local.scheduler.targets import Targets
 from pipeline.local.store import Store
+from tests.unit.pipeline.local.identities import Permissive
 
 PIPELINE = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/bins"
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:deploy"
@@ -35,9 +37,15 @@ class Account:
         self.scheduler = self.restarted()
 
     def restarted(self) -> Scheduler:
-        return Scheduler(self.context, Targets(self.call, lambda name, body: self.invoked.append((name, body))))
+        def invoke(name: str, body: bytes) -> None:
+            self.invoked.append((name, body))
 
-    def call(self, name: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        self.identity = Permissive()
+        targets = Targets(self.identity, self.call, lambda *_: None, invoke)  # type: ignore[arg-type]
+        return Scheduler(self.context, targets)
+
+    def call(self, name: str, operation: str, request: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        assert caller.role == ROLE
         self.calls.append((f"{name}:{operation}", request))
         if self.failures:
             self.failures -= 1
@@ -54,7 +62,7 @@ class Account:
 def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     made = Account(tmp_path)
     monkeypatch.setattr(service, "RETRY_SECONDS", 0.05)
-    monkeypatch.setattr(service, "send_dead_letter", lambda _, *letter: made.dead.append(letter))
+    monkeypatch.setattr(targets, "send_dead_letter", lambda _, *letter: made.dead.append(letter))
     made.scheduler.start()
     yield made
     made.scheduler.close()

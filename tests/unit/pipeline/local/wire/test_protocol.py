@@ -1,21 +1,33 @@
-"""What the front door does with Lambda's requests, with services that the test answers for."""
+"""The door of the APIs: signatures are verified, callers are decided, and every request is answered once."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from werkzeug.test import Client
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from werkzeug.test import Client, TestResponse
 from werkzeug.wrappers import Request, Response
 
-from pipeline.local.context import ServiceError
+from pipeline.local.context import Context, ServiceError
+from pipeline.local.identity import identity
+from pipeline.local.identity.caller import Caller
+from pipeline.local.identity.identity import Identity
 from pipeline.local.machine.functions import Result
+from pipeline.local.store import Store
+from pipeline.local.wire import signature
 from pipeline.local.wire.protocol import Application
 
-CREDENTIAL = {"Authorization": "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/lambda/aws4_request"}
+ROOT = ("LOCALKEY", "secret/of+the=root")
+ROLE = "arn:aws:iam::123456789012:role/bins-job"
+HOST = "127.0.0.1:8770"
+FUNCTIONS = "/2015-03-31/functions"
 
 
 class Functions:
@@ -40,44 +52,189 @@ class Functions:
         return Result(b'"done"')
 
 
-@pytest.fixture
-def functions() -> Functions:
-    return Functions()
+class Door:
+    """The application in front of services that answer for the test; moto answers with what it was sent."""
+
+    def __init__(self, directory: Path) -> None:
+        environment = {
+            "AWS_ACCESS_KEY_ID": ROOT[0],
+            "AWS_SECRET_ACCESS_KEY": ROOT[1],
+            "AWS_ENDPOINT_URL": f"http://{HOST}",
+        }
+        store = Store(directory / "cloud.sqlite")
+        context = Context(directory, "123456789012", "us-east-1", store, environment, credential_seconds=20)
+        self.identity = Identity(context)
+        self.functions = Functions()
+        self.calls: list[tuple[str, str, str, dict[str, Any]]] = []
+        self.denied = False
+        services = SimpleNamespace(
+            functions=self.functions,
+            context=context,
+            identity=self.identity,
+            owns=lambda service, operation: operation in ("DescribeModel", "DescribeStacks"),
+            authorize=self._authorize,
+            call=self._call,
+        )
+        self.http = Client(Application(services, _moto))  # type: ignore[arg-type]
+
+    def _authorize(self, caller: Caller, service: str, operation: str, request: dict[str, Any]) -> None:
+        self.calls.append((caller.principal.arn, service, operation, request))
+        if self.denied:
+            raise ServiceError("AccessDeniedException", f"{caller.principal.arn} is not authorized")
+
+    def _call(self, service: str, operation: str, request: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        self._authorize(caller, service, operation, request)
+        return {}
+
+    def send(
+        self,
+        service: str,
+        path: str = "/",
+        body: bytes = b"",
+        method: str = "POST",
+        keys: tuple[str, ...] = ROOT,
+        change: Callable[[dict[str, str]], dict[str, str]] = lambda headers: headers,
+        **headers: str,
+    ) -> TestResponse:
+        """Send a signed request; `change` alters its headers after the signature."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = AWSRequest(method, f"http://{HOST}{path}", headers=named, data=body)
+        SigV4Auth(Credentials(*keys), service, "us-east-1").add_auth(request)
+        sent = change({**dict(request.headers.items()), "Host": HOST})
+        return self.http.open(path, method=method, data=body, headers=sent, environ_overrides={"RAW_URI": path})
+
+
+def _moto(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    return Response(b"moto:" + Request(environ).get_data())(environ, start_response)
 
 
 @pytest.fixture
-def client(functions: Functions) -> Client:
-    """Moto answers with what it was sent."""
+def door(tmp_path: Path) -> Door:
+    return Door(tmp_path)
 
-    def moto(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        return Response(b"moto:" + Request(environ).get_data())(environ, start_response)
 
-    services = SimpleNamespace(
-        functions=functions,
-        context=SimpleNamespace(environment={"AWS_ACCESS_KEY_ID": "key"}),
-        owns=lambda *_: False,
-    )
-    return Client(Application(services, moto))  # type: ignore[arg-type]
+def describe(door: Door, **more: Any) -> TestResponse:
+    target = {"X_Amz_Target": "SageMaker.DescribeModel", "Content_Type": "application/x-amz-json-1.1"}
+    return door.send("sagemaker", body=b'{"ModelName": "m"}', **target, **more)
+
+
+# ------------------------------------------------------------------------------------------------- authentication
+
+
+def test_a_session_is_known_by_its_token(door: Door) -> None:
+    issued = door.identity.sessions.issue(ROLE, "job", 60)
+    assert describe(door, keys=(issued.access_key, issued.secret_key, issued.token)).status_code == 200
+    arn = "arn:aws:sts::123456789012:assumed-role/bins-job/job"
+    assert door.calls == [(arn, "sagemaker", "DescribeModel", {"ModelName": "m"})]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda headers: {**headers, "X-Amz-Target": "SageMaker.DeleteModel"}, "InvalidSignatureException"),
+        (lambda headers: {**headers, "X-Amz-Date": "20200101T000000Z"}, "InvalidSignatureException"),
+        (lambda headers: {**headers, "X-Amz-Date": "yesterday"}, "IncompleteSignatureException"),
+        (lambda headers: {**headers, "X-Amz-Content-SHA256": "0" * 64}, "InvalidSignatureException"),
+        (lambda headers: {**headers, "Host": "elsewhere"}, "InvalidSignatureException"),
+        (lambda headers: {**headers, "Authorization": "Bearer x"}, "IncompleteSignatureException"),
+        (lambda headers: {k: v for k, v in headers.items() if k != "Authorization"}, "MissingAuthenticationToken"),
+    ],
+)
+def test_a_request_that_was_changed_is_refused(
+    door: Door, change: Callable[[dict[str, str]], dict[str, str]], code: str
+) -> None:
+    answer = describe(door, change=change)
+    assert (answer.status_code, door.calls) == (403, [])
+    assert answer.headers["x-amzn-ErrorType"].startswith(code)
+
+
+@pytest.mark.parametrize("keys", [(ROOT[0], "another secret"), ("OTHER", ROOT[1]), (*ROOT, "a.forged.token")])
+def test_other_keys_are_refused(door: Door, keys: tuple[str, ...]) -> None:
+    answer = describe(door, keys=keys)
+    assert (answer.status_code, door.calls) == (403, [])
+
+
+def test_a_session_ends(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    issued = door.identity.sessions.issue(ROLE, "job", -1)
+    keys = (issued.access_key, issued.secret_key, issued.token)
+    assert describe(door, keys=keys).headers["x-amzn-ErrorType"] == "ExpiredTokenException"
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    answer = door.send("cloudformation", body=b"Action=DescribeStacks", keys=keys, **form)
+    assert b"<Code>ExpiredToken</Code>" in answer.data
+    assert door.calls == []
+    monkeypatch.setattr(signature, "LIFE_SECONDS", -1)
+    assert describe(door).headers["x-amzn-ErrorType"] == "InvalidSignatureException"
+
+
+@pytest.mark.parametrize("path", [f"{FUNCTIONS}/a%20b/invocations", f"{FUNCTIONS}/f/invocations?Qualifier=%24LATEST"])
+def test_percent_signs_and_queries_are_signed_as_they_are_sent(door: Door, path: str) -> None:
+    assert door.send("lambda", path, b"{}").status_code == 200
+    assert door.send("lambda", path, b"{}", change=lambda headers: {**headers, "X-Amz-Date": "x"}).status_code == 403
+
+
+# ------------------------------------------------------------------------------------------- containers' credentials
+
+
+def test_a_container_gets_credentials_of_its_role_with_its_token_only(door: Door) -> None:
+    environment = door.identity.container_environment(ROLE)
+    path = environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"].removeprefix(f"http://{HOST}")
+    token = environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+    assert path.startswith(identity.CREDENTIALS_PATH)
+    for wrong in ({}, {"Authorization": "x"}, {"Authorization": f"{token}x"}):
+        assert door.http.get(path, headers=wrong).status_code == 403
+    first, second = (door.http.get(path, headers={"Authorization": token}).get_json() for _ in range(2))
+    session = door.identity.sessions.verify(first["AccessKeyId"], first["Token"])
+    assert (session.role_arn, session.arn.rsplit("/", 1)[-1]) == (ROLE, "SageMaker")
+    assert first["AccessKeyId"] != second["AccessKeyId"]
+    assert door.http.get(f"{path}0", headers={"Authorization": token}).status_code == 403
+
+
+# --------------------------------------------------------------------------------------------------------- answers
 
 
 @pytest.mark.parametrize(
     ("method", "path", "name", "created"),
-    [("POST", "/2015-03-31/functions", "f", True), ("PUT", "/2015-03-31/functions/g/configuration", "g", False)],
+    [("POST", FUNCTIONS, "f", True), ("PUT", f"{FUNCTIONS}/g/configuration", "g", False)],
 )
 def test_a_functions_queue_is_kept_and_moto_gets_the_request_whole(
-    client: Client, functions: Functions, method: str, path: str, name: str, created: bool
+    door: Door, method: str, path: str, name: str, created: bool
 ) -> None:
     config = {"TargetArn": "arn:aws:sqs:us-east-1:123456789012:dead"}
     body = json.dumps({"FunctionName": "f", "DeadLetterConfig": config}).encode()
-    answer = client.open(path, method=method, data=body, headers=CREDENTIAL)
+    answer = door.send("lambda", path, body, method)
     assert answer.data == b"moto:" + body
-    assert functions.asked == [("configure", name, config, created)]
+    assert door.functions.asked == [("configure", name, config, created)]
+
+
+def test_what_moto_would_answer_is_decided_before(door: Door) -> None:
+    door.denied = True
+    body = b"Action=CreateRole&RoleName=r&AssumeRolePolicyDocument=%7B%7D"
+    form = {"Content_Type": "application/x-www-form-urlencoded"}
+    answer = door.send("iam", body=body, **form)
+    assert (answer.status_code, b"moto" in answer.data) == (400, False)
+    assert door.calls[0][1:3] == ("iam", "CreateRole")
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]"])
-def test_what_is_no_request_is_for_moto_to_refuse(client: Client, functions: Functions, body: bytes) -> None:
-    answer = client.post("/2015-03-31/functions", data=body, headers=CREDENTIAL)
-    assert (answer.data, functions.asked) == (b"moto:" + body, [])
+def test_what_is_no_request_is_refused(door: Door, body: bytes) -> None:
+    answer = door.send("lambda", FUNCTIONS, body)
+    assert answer.headers["x-amzn-ErrorType"] == "SerializationException"
+    assert (door.functions.asked, door.calls) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("service", "target"),
+    [
+        ("sagemaker", "SageMaker.NoSuchOperation"),
+        ("sagemaker", "AmazonAthena.GetWorkGroup"),
+        ("no-such-service", "X.Y"),
+        ("../s3", "X.Y"),
+    ],
+)
+def test_an_operation_of_another_service_is_refused(door: Door, service: str, target: str) -> None:
+    answer = door.send(service, body=b"{}", X_Amz_Target=target)
+    assert answer.headers["x-amzn-ErrorType"] == "UnknownOperationException" or answer.status_code == 403
+    assert door.calls == []
 
 
 @pytest.mark.parametrize(
@@ -89,19 +246,24 @@ def test_what_is_no_request_is_for_moto_to_refuse(client: Client, functions: Fun
     ],
 )
 def test_an_invocation_is_of_the_type_that_is_asked_for(
-    client: Client, functions: Functions, kind: str, status: int, asked: tuple[Any, ...]
+    door: Door, kind: str, status: int, asked: tuple[Any, ...]
 ) -> None:
-    headers = {**CREDENTIAL, "X-Amz-Invocation-Type": kind}
-    answer = client.post("/2015-03-31/functions/f/invocations", data=b"{}", headers=headers)
-    assert (answer.status_code, functions.asked) == (status, [asked])
+    answer = door.send("lambda", f"{FUNCTIONS}/f/invocations", b"{}", X_Amz_Invocation_Type=kind)
+    assert (answer.status_code, door.functions.asked) == (status, [asked])
 
 
-def test_an_unknown_type_and_an_unknown_function_are_refused(client: Client, functions: Functions) -> None:
+def test_an_invocation_is_decided_before_it_begins(door: Door) -> None:
+    door.denied = True
+    answer = door.send("lambda", f"{FUNCTIONS}/f/invocations", b"{}")
+    assert answer.headers["x-amzn-ErrorType"] == "AccessDeniedException"
+    assert door.functions.asked == []
+
+
+def test_an_unknown_type_and_an_unknown_function_are_refused(door: Door) -> None:
     for name, kind, code in (
         ("f", "Sometime", "InvalidParameterValueException"),
         ("none-such", "Event", "ResourceNotFoundException"),
     ):
-        headers = {**CREDENTIAL, "X-Amz-Invocation-Type": kind}
-        answer = client.post(f"/2015-03-31/functions/{name}/invocations", data=b"{}", headers=headers)
+        answer = door.send("lambda", f"{FUNCTIONS}/{name}/invocations", b"{}", X_Amz_Invocation_Type=kind)
         assert answer.headers["x-amzn-ErrorType"] == code
-    assert functions.asked == []
+    assert door.functions.asked == []

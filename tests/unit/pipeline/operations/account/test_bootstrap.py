@@ -14,10 +14,13 @@ from botocore.exceptions import ClientError
 from pipeline.account import stack
 from pipeline.account.deploy_function import code_key, function_zip
 from pipeline.account.stack import Stack
+from pipeline.account.stages import template_key
+from pipeline.aws.cloudformation import LARGEST_BODY
 from pipeline.operations.account import bootstrap, teardown
 from pipeline.operations.account.bootstrap import Bootstrap, bring_up_to_date
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from tests.unit.pipeline.operations.conftest import KEY
 from tests.unit.pipeline.pretended_cloud import Cloud, cloud
 
 __all__ = ["cloud"]
@@ -118,6 +121,39 @@ def test_a_new_account_gets_the_bucket_then_the_functions_code_then_the_rest(clo
     assert function["Handler"] == "steps.deploy.handler.handle"
 
 
+def test_a_template_larger_than_a_request_is_read_from_the_bucket(
+    cloud: Cloud, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"# {'-' * LARGEST_BODY}\n{TEMPLATE}"
+    stack.TEMPLATE.write_text(text)
+    kinds = ("Photos", "PhotosPolicy", "Images", "Operator", "Role", "Function")
+    assert actions(settings) == dict.fromkeys(kinds, "Add")
+    assert bring_up_to_date(settings, poll=0).change == "created"
+    assert bring_up_to_date(settings, poll=0).change == "unchanged"
+    monkeypatch.setattr(bootstrap, "parameters", lambda s, code: {**values(s, code), "Timeout": "45"})
+    assert actions(settings) == {"Function": "Modify"}
+    assert bring_up_to_date(settings, poll=0).change == "updated"
+
+    assert cloud.client("cloudformation").get_template(StackName=settings.stack)["TemplateBody"] == text
+    key = template_key(settings, text)
+    assert cloud.client("s3").get_object(Bucket=settings.data.bucket, Key=key)["Body"].read() == text.encode()
+    list(teardown.delete(settings, poll=0))
+    assert {name for name, action in actions(settings).items() if action == "Import"} == set(kinds[:3])
+    assert bring_up_to_date(settings, poll=0).change == "created"
+
+
+def test_a_stack_whose_bucket_was_deleted_says_how_to_create_it(cloud: Cloud, settings: Settings) -> None:
+    bring_up_to_date(settings, poll=0)
+    list(teardown.erase(settings, teardown.retained_data(settings)))
+    with pytest.raises(PipelineError) as refused:
+        bring_up_to_date(settings, poll=0)
+    bucket = settings.data.bucket
+    assert str(refused.value) == (
+        f"the stack {settings.stack} has the bucket {bucket}, which does not exist any more; create it:"
+        f" aws s3 mb s3://{bucket} --region us-east-1; and bootstrap again"
+    )
+
+
 def test_a_second_time_there_is_nothing_to_do(cloud: Cloud, settings: Settings) -> None:
     assert bring_up_to_date(settings, poll=0).change == "created"
     assert bring_up_to_date(settings, poll=0).change == "unchanged"
@@ -175,6 +211,35 @@ def test_a_stack_keeps_its_bucket(cloud: Cloud, settings: Settings) -> None:
     assert cloud.client("cloudformation").list_change_sets(StackName=settings.stack)["Summaries"] == []
     list(teardown.delete(other, poll=0))
     assert bring_up_to_date(other, poll=0).change == "created"
+
+
+def test_a_stack_keeps_its_key(cloud: Cloud, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyed = stack.TEMPLATE.read_text().replace(
+        "{Bucket: {Type: String}", "{KmsKey: {Type: String}, Bucket: {Type: String}"
+    )
+    stack.TEMPLATE.write_text(keyed.replace("RepositoryName: bins-processing", "RepositoryName: !Sub 'bins${KmsKey}'"))
+    monkeypatch.setattr(bootstrap, "parameters", lambda s, code: {**values(s, code), "KmsKey": s.encryption.kms_key})
+    bring_up_to_date(settings, poll=0)
+    other = settings.model_copy(update={"encryption": settings.encryption.model_copy(update={"kms_key": KEY})})
+    with pytest.raises(PipelineError) as refused:
+        Bootstrap(other, poll=0).plan()
+    assert str(refused.value) == (
+        f"the stack {settings.stack} was created with no key, and encryption.kms_key names {KEY}; a repository's"
+        " encryption cannot be changed: set it back, or choose another name for a pipeline with that key"
+    )
+    assert bring_up_to_date(settings, poll=0).change == "unchanged"
+
+
+def test_the_accounts_only_identity_provider_is_not_created_twice(cloud: Cloud, settings: Settings) -> None:
+    cloud.client("iam").create_open_id_connect_provider(
+        Url="https://token.actions.githubusercontent.com", ThumbprintList=["0" * 40]
+    )
+    chosen = {"github_repository": "example/bins", "make_provider": True}
+    github = settings.model_copy(update={"ci": settings.ci.model_copy(update=chosen)})
+    with pytest.raises(PipelineError, match=r"can have one only; set ci.make_provider: false"):
+        Bootstrap(github, poll=0).plan()
+    without = settings.model_copy(update={"ci": settings.ci.model_copy(update={**chosen, "make_provider": False})})
+    assert bring_up_to_date(without, poll=0).change == "created"
 
 
 def test_a_change_never_takes_the_function_away(
@@ -336,7 +401,7 @@ def test_data_is_erased_with_every_version_and_marker(cloud: Cloud, settings: Se
 
     counts = list(teardown.erase(settings, teardown.retained_data(settings)))
 
-    assert counts[-1] == 5  # three versions, a marker, and the function's code
+    assert counts[-1] == 6  # three versions, a marker, the function's code and the template
     assert teardown.retained_data(settings) == teardown.RetainedData("", {})
 
 

@@ -1,0 +1,251 @@
+"""Decides requests by the account's policies as they are at this moment, in AWS's words.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html. Roles and policies are in
+moto's IAM, which stores them and decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.local.context import ServiceError
+from pipeline.local.identity import documents
+from pipeline.local.identity.caller import Caller
+from pipeline.local.identity.documents import Document, RolePolicies
+from pipeline.local.identity.journal import Journal
+from pipeline.local.identity.policies import (
+    Decision,
+    Principal,
+    Request,
+    Statement,
+    decide,
+    lowered,
+    message,
+    statements,
+)
+from pipeline.local.identity.requirements import Account, Check, checks
+
+# Protocols whose clients read `AccessDenied`; JSON services raise AccessDeniedException.
+_QUERY = ("iam", "sts", "cloudformation", "sns", "ec2", "cloudwatch")
+# REST services answer a refusal with 403, JSON services with 400: the services' models have the status of the error.
+_REST = ("lambda", "scheduler", "sagemaker-runtime")
+_SERVICE_SUFFIX = ".amazonaws.com"
+
+
+class Authorizer:
+    """The policies of the account, and decisions by them. With `audit` a refusal is recorded and not raised."""
+
+    def __init__(self, directory: Path, account: Account, *, audit: bool = False) -> None:
+        self.account = account
+        self._directory = directory
+        self._audit = audit
+        self._lock = threading.Lock()
+        self._roles: dict[str, RolePolicies] | None = None
+        self._statements: dict[str, list[Statement]] = {}
+        self._journal = Journal(directory / "decisions" / "api.jsonl")
+        self._before = documents.read(directory)
+
+    def changed(self) -> None:
+        """Read the policies again: IAM has changed. The S3 door gets them too."""
+        roles = _roles(self.account.id)
+        with self._lock:
+            self._roles, self._statements = roles, {}
+            documents.write(self._directory, roles)
+
+    def restore(self) -> None:
+        """Create again the roles of the last start that no stack has created by now: moto keeps IAM in memory."""
+        present = _roles(self.account.id)
+        for arn, policies in self._before.items():
+            if arn not in present:
+                _create_role(self.account.id, arn, policies)
+        self.changed()
+
+    def role(self, arn: str) -> RolePolicies | None:
+        """A role's policies, or None if there is no such role."""
+        with self._lock:
+            if self._roles is not None:
+                return self._roles.get(arn)
+        self.changed()
+        return self.role(arn)
+
+    def roles(self) -> dict[str, RolePolicies]:
+        """The policies of all roles, by ARN."""
+        return _roles(self.account.id)
+
+    def authorize(self, caller: Caller, service: str, operation: str, request: Mapping[str, Any]) -> None:
+        """Refuse a call that the caller's policies do not allow. Raises ServiceError."""
+        for check in checks(service, operation, request, self.account):
+            self.require(caller, check, service, operation)
+
+    def require(self, caller: Caller, check: Check, service: str, operation: str) -> None:
+        """Refuse a single action. Raises ServiceError."""
+        decision, asked = self.decision(caller, check)
+        if not caller.is_root or not decision.allowed:
+            self._journal.record(asked, decision, service=service, operation=operation)
+        if not decision.allowed and not self._audit:
+            raise denied(service, message(asked, decision))
+
+    def allows(self, caller: Caller, check: Check, service: str, operation: str) -> bool:
+        """Whether an action is allowed, where AWS goes on without it."""
+        try:
+            self.require(caller, check, service, operation)
+        except ServiceError:
+            return False
+        return True
+
+    def decision(self, caller: Caller, check: Check) -> tuple[Decision, Request]:
+        """The decision about an action, and the question that was decided."""
+        context = {**self.global_context(caller), **lowered(check.context)}
+        asked = Request(caller.principal, check.action, check.resource, context)
+        resource = self._resource_statements(check)
+        if not caller.role:
+            # A service needs a resource's policy; the root user needs none, and only such a policy can limit it.
+            return decide(asked, (), resource), asked
+        return self._decide(caller, asked, resource), asked
+
+    def _decide(self, caller: Caller, asked: Request, resource: list[Statement], *, trust: bool = False) -> Decision:
+        policies = self.role(caller.role) or RolePolicies()
+        boundary = None if policies.boundary is None else statements({"boundary": policies.boundary})
+        document = caller.session_document()
+        session = None if document is None else statements({"session": document})
+        identity = self._identity_statements(caller.role, policies)
+        return decide(asked, identity, resource, boundary, session, trust=trust)
+
+    def may_assume(self, caller: Caller, role_arn: str) -> tuple[Decision, Request]:
+        """Whether a role's session may assume a role: the trust policy counts, and the caller's own policies."""
+        asked = Request(caller.principal, "sts:AssumeRole", role_arn, self.global_context(caller))
+        decision = self._decide(caller, asked, self._trust(role_arn), trust=True)
+        self._journal.record(asked, decision, service="sts", operation="AssumeRole")
+        return decision, asked
+
+    def trusts(self, role_arn: str, principal: Principal, context: Mapping[str, str]) -> bool:
+        """Whether a role's trust policy lets a principal assume the role."""
+        asked = Request(principal, "sts:AssumeRole", role_arn, lowered(context))
+        decision = decide(asked, (), self._trust(role_arn), trust=True)
+        self._journal.record(asked, decision, service="sts", operation="AssumeRole")
+        return decision.allowed
+
+    def _trust(self, role_arn: str) -> list[Statement]:
+        """The trust policy of a role; nothing if there is no such role."""
+        policies = self.role(role_arn)
+        return [] if policies is None or policies.trust is None else statements({"trust": policies.trust})
+
+    def global_context(self, caller: Caller) -> dict[str, str | list[str]]:
+        """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html.
+
+        Loopback stands for TLS: no other machine reads it.
+        """
+        context: dict[str, str | list[str]] = {
+            "aws:securetransport": "true",
+            "aws:requestedregion": self.account.region,
+            "aws:sourceip": "127.0.0.1",
+            "aws:currenttime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "aws:epochtime": str(int(time.time())),
+            "aws:viaawsservice": "true" if caller.called_via else "false",
+            "aws:principalisawsservice": "true" if caller.principal.service else "false",
+        }
+        if not caller.principal.service:
+            context["aws:principalarn"] = caller.role or caller.principal.arn
+            context["aws:principalaccount"] = self.account.id
+            context["aws:principaltype"] = "AssumedRole" if caller.role else "Account"
+        if caller.called_via:
+            context["aws:calledvia"] = list(caller.called_via)
+        return context
+
+    def _identity_statements(self, role: str, policies: RolePolicies) -> list[Statement]:
+        with self._lock:
+            if role not in self._statements:
+                self._statements[role] = statements(policies.identity)
+            return self._statements[role]
+
+    def _resource_statements(self, check: Check) -> list[Statement]:
+        """The policy of the function or the queue that an action is about."""
+        document = None
+        if check.action.startswith("lambda:") and ":function:" in check.resource:
+            document = _function_policy(self.account, check.resource)
+        elif check.action.startswith("sqs:"):
+            document = _queue_policy(self.account, check.resource)
+        return [] if document is None else statements({"resource": document})
+
+
+def denied(service: str, text: str) -> ServiceError:
+    """A refusal in the form of the service's protocol."""
+    if service in _QUERY:
+        return ServiceError("AccessDenied", text, 403)
+    return ServiceError("AccessDeniedException", text, 403 if service in _REST else 400)
+
+
+def check_documents(request: Mapping[str, Any]) -> None:
+    """Refuse a policy that IAM would not store. Raises ServiceError.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html (MalformedPolicyDocument)
+    """
+    for member in ("PolicyDocument", "AssumeRolePolicyDocument"):
+        if (text := request.get(member)) is not None:
+            try:
+                statements({member: json.loads(text)})
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ServiceError("MalformedPolicyDocument", f"{member}: {error}") from None
+
+
+def service_principal(service: str) -> Principal:
+    """An AWS service that acts by itself: `events` is events.amazonaws.com."""
+    name = service if service.endswith(_SERVICE_SUFFIX) else f"{service}{_SERVICE_SUFFIX}"
+    return Principal("", service=name)
+
+
+def _roles(account_id: str) -> dict[str, RolePolicies]:
+    from moto.iam.models import iam_backends
+
+    backend = iam_backends[account_id]["aws"]
+    roles = {}
+    for role in list(backend.roles.values()):
+        inline = {name: _parsed(text) for name, text in role.policies.items()}
+        attached = {policy.name: _default_document(policy) for policy in role.managed_policies.values()}
+        boundary = role.permissions_boundary_arn
+        limit = _default_document(backend.managed_policies[boundary]) if boundary else None
+        trust = _parsed(role.assume_role_policy_document)
+        roles[role.arn] = RolePolicies({**attached, **inline}, limit, trust, int(role.max_session_duration or 3600))
+    return roles
+
+
+def _create_role(account_id: str, arn: str, policies: RolePolicies) -> None:
+    """A role of a last start; its attached policies become policies of its own, until they are attached again."""
+    from moto.iam.models import iam_backends
+
+    backend = iam_backends[account_id]["aws"]
+    path, _, name = arn.split(":role", 1)[1].rpartition("/")
+    seconds = str(policies.maximum_seconds)
+    backend.create_role(name, json.dumps(policies.trust), f"{path}/", None, "", [], seconds)
+    for policy, document in policies.identity.items():
+        backend.put_role_policy(name, policy, json.dumps(document))
+
+
+def _default_document(policy: Any) -> Document:
+    return _parsed(next(version.document for version in policy.versions if version.is_default))
+
+
+def _parsed(document: Any) -> Document:
+    parsed: Document = json.loads(document) if isinstance(document, str) else document
+    return parsed
+
+
+def _function_policy(account: Account, arn: str) -> Document | None:
+    from moto.awslambda.models import lambda_backends
+
+    function = lambda_backends[account.id][account.region]._lambdas.get_arn(arn)
+    if function is None or not function.policy:
+        return None
+    return {"Version": "2012-10-17", "Statement": function.policy.statements}
+
+
+def _queue_policy(account: Account, arn: str) -> Document | None:
+    from moto.sqs.models import sqs_backends
+
+    queue = sqs_backends[account.id][account.region].queues.get(arn.rsplit(":", 1)[-1])
+    return json.loads(queue.policy) if queue is not None and queue.policy else None

@@ -1,0 +1,91 @@
+"""Service, operation and members of any request, by botocore's models.
+
+Services have one protocol or several: a JSON target, a CBOR path, a form, or REST.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from botocore.exceptions import UnknownServiceError
+from werkzeug.wrappers import Request
+
+from pipeline.aws.validation.shapes import service_model
+from pipeline.local.context import ServiceError
+from pipeline.local.wire import query, rest
+
+FORM = "application/x-www-form-urlencoded"
+# Botocore's names of services that sign as another name.
+_SIGNING_NAMES = {"monitoring": "cloudwatch", "servicequotas": "service-quotas", "tagging": "resourcegroupstaggingapi"}
+_CBOR = re.compile(r"/service/([^/]+)/operation/([^/]+)")
+_INVOKE_ENDPOINT = re.compile(r"/endpoints/([^/]+)/invocations")
+
+
+def parse(signing_name: str, request: Request) -> tuple[str, str, dict[str, Any]]:
+    """(service, operation, members) of a signed request. Raises ServiceError for one that is none of the service's."""
+    service = _SIGNING_NAMES.get(signing_name, signing_name)
+    path = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
+    if service == "sagemaker" and request.method == "POST" and (match := _INVOKE_ENDPOINT.fullmatch(path)):
+        return "sagemaker-runtime", "InvokeEndpoint", {"EndpointName": unquote(match[1]), **_headers(request)}
+    if service == "s3":
+        raise ServiceError("InvalidRequest", "Requests to S3 go to its own port: AWS_ENDPOINT_URL_S3.", 400)
+    if not re.fullmatch(r"[a-z0-9-]{1,64}", service):
+        raise ServiceError("UnknownOperationException", f"There is no service {service!r}.", 404)
+    try:
+        model = service_model(service)
+    except UnknownServiceError:
+        raise ServiceError("UnknownOperationException", f"There is no service {service}.", 404) from None
+    target = request.headers.get("X-Amz-Target", "")
+    if target or (match := _CBOR.fullmatch(path)):
+        prefix, _, operation = target.partition(".") if target else (match[1], "", match[2])  # type: ignore[index]
+        if prefix != model.metadata["targetPrefix"] or operation not in model.operation_names:
+            raise ServiceError("UnknownOperationException", f"{service} has no operation {prefix}.{operation}.", 404)
+        return service, operation, _json(request) if target else _cbor(request)
+    if request.mimetype == FORM:
+        form = dict(parse_qsl(request.get_data(as_text=True), keep_blank_values=True))
+        return service, *query.parse(service, form)
+    if model.metadata["protocol"] == "rest-json":
+        return service, *rest.parse(service, request.method, path, request.args, request.get_data())
+    message = f"The local cloud does not answer {request.method} {request.path} of {service}."
+    raise ServiceError("UnknownOperationException", message, 404)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Members of InvokeEndpoint that are headers, besides the body's."""
+    members = service_model("sagemaker-runtime").operation_model("InvokeEndpoint").input_shape.members
+    located = {
+        shape.serialization["name"]: name
+        for name, shape in members.items()
+        if shape.serialization.get("location") == "header"
+    }
+    return {located[name]: value for name, value in request.headers.items() if name in located}
+
+
+def _json(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(request.get_data() or b"{}")
+    except ValueError as error:
+        raise ServiceError("SerializationException", f"The request is not valid JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise ServiceError("SerializationException", "The request is no JSON object.")
+    return body
+
+
+def _cbor(request: Request) -> dict[str, Any]:
+    """https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html; botocore reads its data items."""
+    from botocore.parsers import RpcV2CBORParser
+
+    body = request.get_data()
+    if not body:
+        return {}
+    try:
+        value = RpcV2CBORParser().parse_data_item(io.BufferedReader(io.BytesIO(body)))
+    except Exception as error:
+        raise ServiceError("SerializationException", f"The request is not valid CBOR: {error}") from None
+    if not isinstance(value, dict):
+        raise ServiceError("SerializationException", "The request is no CBOR map.")
+    return value
