@@ -34,6 +34,7 @@ from pipeline.local.sagemaker.hosts import (
 )
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
 from pipeline.local.sagemaker.resources import invalid
+from steps.contracts.names import LOCAL_CPU
 
 log = logging.getLogger(__name__)
 
@@ -215,6 +216,7 @@ class TrainingJobs(Jobs):
             "SM_HOSTS": json.dumps(host_names(request["ResourceConfig"]["InstanceCount"])),
             "SM_CURRENT_HOST": host,
             "SM_CURRENT_INSTANCE_TYPE": request["ResourceConfig"]["InstanceType"],
+            LOCAL_CPU: "1",
             # Several instances are processes of one machine here: they meet on the loopback interface.
             "GLOO_SOCKET_IFNAME": _loopback(),
             # A container without a network gets no credentials either:
