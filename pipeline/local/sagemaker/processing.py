@@ -74,6 +74,8 @@ class ProcessingJobs(Jobs):
                     f"ClientError: input {source['InputName']}: the local cloud copies S3 inputs in File mode only"
                 )
             share = place if s3.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
+            if s3["S3DataType"] != "S3Prefix":
+                raise JobFailedError(f"ClientError: input {source['InputName']}: the local cloud copies prefixes only")
             self.download(self.role_of(request), s3["S3Uri"], inside(base, s3["LocalPath"]), share)
 
 

@@ -225,8 +225,15 @@ class TrainingJobs(Jobs):
         for folder in ("model", "output/data", "checkpoints"):
             (base / folder).mkdir(parents=True, exist_ok=True)
         for channel in channels:
-            source = channel["DataSource"]["S3DataSource"]["S3Uri"]
-            self.download(self.role_of(request), source, base / "input" / "data" / channel["ChannelName"])
+            source, folder = channel["DataSource"]["S3DataSource"], base / "input" / "data" / channel["ChannelName"]
+            if source["S3DataType"] == "ManifestFile":
+                self.download_manifest(self.role_of(request), source["S3Uri"], folder)
+            elif source["S3DataType"] != "S3Prefix":
+                raise JobFailedError(
+                    f"ClientError: channel {channel['ChannelName']}: the local cloud has no {source['S3DataType']}"
+                )
+            else:
+                self.download(self.role_of(request), source["S3Uri"], folder)
         if checkpoint := request.get("CheckpointConfig"):
             local = inside(base, checkpoint.get("LocalPath", CHECKPOINT_PATH))
             transfer.download(self._services.s3(self.role_of(request)), checkpoint["S3Uri"], local)
