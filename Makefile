@@ -9,7 +9,7 @@ IMAGES := processing inference training
 REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check golden documents setup test-toolkit setup-toolkit setup-peers test-images locks clean
+.PHONY: help demo test quick check golden documents setup test-chaos test-toolkit setup-toolkit setup-peers test-images locks clean
 
 help: ## This list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -33,6 +33,10 @@ quick: setup ## Lint, types, words, and the unit tests of changed files
 
 test-toolkit: setup-toolkit ## Run training under AWS's own SageMaker training toolkit (needs a C compiler)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(TOOLKIT)/bin/python -m pytest tests/toolkit
+
+# One after another, since each needs the machine: about four minutes per run.
+test-chaos: setup ## Run the whole pipeline under throttling, no capacity, spot interruptions and 503s, by three seeds
+	TEST_CHAOS=1 $(BIN)/python -m pytest --timeout 1800 tests/chaos
 
 # As root on Debian, with debootstrap and buildah installed.
 test-images: setup ## Build two images without Docker, and test the serving image

@@ -122,7 +122,7 @@ def chaos(  # noqa: PLR0917  # a command's options
         int, typer.Option(min=0, max=10, help="Interruptions per trial on spot instances.")
     ] = 1,
     slow_downs: Annotated[int, typer.Option(min=0, help="Requests that S3 refuses, in one burst.")] = 40,
-    spot_after: Annotated[float, typer.Option(min=1, help="Mean seconds of training before an interruption.")] = 30.0,
+    spot_after: Annotated[int, typer.Option(min=1, help="Mean number of epochs before an interruption.")] = 4,
     notice: Annotated[float, typer.Option(min=1, help="Seconds from SIGTERM to SIGKILL.")] = 120.0,
     off: Annotated[bool, typer.Option("--off", help="End all faults.")] = False,
     as_json: AsJson = False,
@@ -140,7 +140,9 @@ def chaos(  # noqa: PLR0917  # a command's options
     if off:
         faults.write(directory, faults.Plan())
     elif seed is not None:
-        plan = faults.Plan(seed, throttled, capacity_errors, spot_interruptions, slow_downs, spot_after, notice)
+        plan = faults.Plan(
+            seed, throttled, capacity_errors, spot_interruptions, slow_downs, spot_after, notice_seconds=notice
+        )
         faults.write(directory, plan)
     plan_now, counts = faults.current(directory), faults.counts(directory)
     if as_json:

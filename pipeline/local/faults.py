@@ -62,8 +62,9 @@ class Plan:
     """What fails. All zero: nothing.
 
     `throttled` is a share of API calls, `capacity_errors` a number of jobs, `spot_interruptions` a number per training
-    job with managed spot, `slow_downs` the number of S3 requests refused in one burst. An interruption comes about
-    `spot_after_seconds` after training began, and SIGKILL `notice_seconds` after SIGTERM.
+    job with managed spot, `slow_downs` the number of S3 requests refused in one burst. An interruption comes after
+    about `spot_after_lines` log lines with metrics, or `spot_after_seconds` after training began, whichever is sooner;
+    SIGKILL comes `notice_seconds` after SIGTERM.
     """
 
     seed: int = 0
@@ -71,13 +72,23 @@ class Plan:
     capacity_errors: int = 0
     spot_interruptions: int = 0
     slow_downs: int = 0
-    spot_after_seconds: float = 30.0
+    spot_after_lines: int = 4
+    spot_after_seconds: float = 600.0
     notice_seconds: float = 120.0
 
     @property
     def empty(self) -> bool:
         """Whether nothing fails."""
         return not (self.throttled or self.capacity_errors or self.spot_interruptions or self.slow_downs)
+
+
+@dataclass(frozen=True)
+class Interruption:
+    """The end of spot instances: after a number of lines with metrics or of seconds, with `notice` seconds."""
+
+    lines: int
+    seconds: float
+    notice: float
 
 
 @dataclass(frozen=True)
@@ -142,13 +153,15 @@ class Faults:
             self._note(CAPACITY, job)
             return True
 
-    def interruption(self, job: str) -> tuple[float, float] | None:
-        """Seconds until a spot instance of a training job is taken away, and seconds of notice; None: it is not."""
+    def interruption(self, job: str) -> Interruption | None:
+        """When the spot instances of a training job are taken away; None: they are not."""
         with self._lock:
             plan = self._current()
             if self._interruptions[job] >= plan.spot_interruptions:
                 return None
-            return plan.spot_after_seconds * self._random[INTERRUPTED].uniform(0.5, 1.5), plan.notice_seconds
+            factor = self._random[INTERRUPTED].uniform(0.5, 1.5)
+            lines = max(1, round(plan.spot_after_lines * factor))
+            return Interruption(lines, plan.spot_after_seconds * factor, plan.notice_seconds)
 
     def interrupted(self, job: str) -> None:
         """Count an interruption that has happened."""

@@ -1,8 +1,8 @@
 """The operations that the local cloud answers itself: handlers by service and operation. Moto answers all others.
 
 Other operations of SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs and EventBridge Scheduler are
-answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents and ECR's DescribeImages are
-answered here, and their services' other operations by moto.
+answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents, ECR's DescribeImages and
+IAM's SimulatePrincipalPolicy are answered here, and their services' other operations by moto.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
+from typing import Any
 
+from pipeline.local import members
 from pipeline.local.athena import Athena, Connection, S3Access
 from pipeline.local.cloudformation.service import CloudFormation
 from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.container_registry import ContainerRegistry
 from pipeline.local.context import Context, Request, ServiceError
 from pipeline.local.events import Events
+from pipeline.local.identity.authorizer import check_documents
 from pipeline.local.identity.caller import Caller, acting, current
 from pipeline.local.identity.identity import Identity
+from pipeline.local.identity.simulation import simulate
 from pipeline.local.identity.sts import Sts
 from pipeline.local.logs import Logs
 from pipeline.local.machine.functions import Functions
@@ -40,7 +44,7 @@ from pipeline.local.scheduler.targets import Targets
 log = logging.getLogger(__name__)
 
 # Services with other operations in moto.
-_SHARED = ("events", "ecr")
+_SHARED = ("events", "ecr", "iam")
 Handler = Callable[[Request], Request]
 
 
@@ -76,7 +80,7 @@ class Services:
         )
         self._pipelines = Pipelines(context, runners, self.events, self.identity)
         self._athena = Athena(context.store, self._connect_athena)
-        self._cloudformation = CloudFormation(context)
+        self._cloudformation = CloudFormation(context, self._connect_cloudformation)
         self._scheduler = Scheduler(
             context, Targets(self.identity, self.call, self.authorize, self.functions.invoke_later)
         )
@@ -97,6 +101,7 @@ class Services:
             "cloudformation": self._cloudformation.operations(),
             "events": self.events.operations(),
             "ecr": ContainerRegistry(context, images).operations(),
+            "iam": {"SimulatePrincipalPolicy": self._simulate},
             "scheduler": self._scheduler.operations(),
             "sts": Sts(self.identity, context.account_id).operations(),
         }
@@ -116,6 +121,16 @@ class Services:
         access = S3Access(environment["AWS_ENDPOINT_URL_S3"], *keys, self.context.region, token)
         return Connection(clients["glue"], clients["s3"], access)
 
+    def _connect_cloudformation(self, service: str) -> Any:
+        """A client of the caller whose stack is worked on; of the root user for a stack that a start restores."""
+        caller = current(self.identity.root)
+        if not caller.is_root:
+            caller = dataclasses.replace(caller, called_via=(*caller.called_via, "cloudformation.amazonaws.com"))
+        return self.identity.client(caller, service)
+
+    def _simulate(self, request: Request) -> Request:
+        return simulate(request, self.identity.authorizer.roles())
+
     def owns(self, service: str, operation: str) -> bool:
         """Whether a request is answered here, if only with an error, and not by moto."""
         return service in self.table and (service not in _SHARED or operation in self.table[service])
@@ -125,6 +140,8 @@ class Services:
         if service == "athena" and (query_id := request.get("QueryExecutionId")):
             request = {**request, "WorkGroup": self._athena.workgroup_of(query_id)}
         self.identity.authorizer.authorize(caller, service, operation, request)
+        if service == "iam":
+            check_documents(request)
         if throttled := self._faults.refusal(service, operation):
             raise throttled
 
@@ -163,6 +180,8 @@ def _validate_request(service: str, operation: str, request: Request) -> None:
 
     if problems := validate_request(service, operation, request):
         raise ServiceError("ValidationException", "; ".join(map(str, problems)))
+    if missing := members.problems(service, operation, request):
+        raise ServiceError("ValidationException", " ".join(missing))
 
 
 def _validate_response(service: str, operation: str, response: Request) -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveFloat
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from pipeline.settings.fields import Group, field
+
+_QUOTA = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+ for ((spot training|training|processing|transform) job|endpoint) usage$"
+Quota = Annotated[str, Field(pattern=_QUOTA)]
 
 
 class Faults(Group):
@@ -17,8 +22,11 @@ class Faults(Group):
     )
     spot_interruptions: int = field("Interruptions per trial on spot instances", 0, ge=0, le=10)
     slow_downs: int = field("Requests that S3 refuses with 503 SlowDown, in one burst", 0, ge=0)
+    spot_after_lines: PositiveInt = field(
+        "Mean number of log lines with metrics, one per epoch, before an interruption", 4
+    )
     spot_after_seconds: PositiveFloat = field(
-        "Mean time from the start of training to an interruption", 30.0, unit="seconds"
+        "Mean time of training to an interruption, if it comes sooner", 600.0, unit="seconds"
     )
     notice_seconds: PositiveFloat = field("Time from SIGTERM to SIGKILL of an interruption", 120.0, unit="seconds")
 
@@ -32,5 +40,12 @@ class Local(Group):
         unit="seconds",
         ge=10,
         le=43_200,
+    )
+    quotas: dict[Quota, NonNegativeInt] = field(
+        "Instances that the account may have, by the quota's name in Service Quotas. Without one 15 for training, 10"
+        " for spot training, 4 for other uses, and none of a GPU type",
+        {},
+        unit="instances",
+        example={"ml.g5.2xlarge for spot training job usage": 3},
     )
     faults: Faults = Faults()

@@ -31,7 +31,7 @@ THROTTLED = ("TooManyRequestsException", "ThrottlingException")
 # https://docs.aws.amazon.com/athena/latest/ug/error-reference.html
 _FINAL = re.compile(
     r"PERMISSION_DENIED|Access ?Denied|Insufficient .*Lake Formation|SYNTAX_ERROR|ParseException|cancell?ed by user",
-    re.I,
+    re.IGNORECASE,
 )
 
 

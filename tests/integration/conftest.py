@@ -16,12 +16,15 @@ import boto3
 import pytest
 
 from pipeline.local import cloud
+from pipeline.local.sagemaker import quotas
 from pipeline.settings import Account
 from tests.conftest import FOREIGN, NOWHERE, free_port
 
 ACCOUNT = Account(target="local", id="123456789012", region="us-east-1")
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 ROLE = "arn:aws:iam::123456789012:role/test"
+# The tests of a module share a cloud, and leave endpoints in it.
+QUOTAS = {f"ml.c5.{size} for endpoint usage": 100 for size in ("large", "xlarge")}
 TERMINAL = ("Completed", "Failed", "Stopped", "Succeeded", "InService")
 
 
@@ -55,6 +58,7 @@ def running(directory: Path) -> Iterator[LocalCloud]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_LOCAL_DIR", str(directory))
         started = cloud.up(directory, ACCOUNT.id, ACCOUNT.region, api_port=free_port(), s3_port=free_port())
+        quotas.write(directory, QUOTAS)
         try:
             for name in (*FOREIGN, "AWS_ENDPOINT_URL_S3"):
                 patch.delenv(name, raising=False)

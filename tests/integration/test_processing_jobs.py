@@ -206,3 +206,17 @@ def test_a_jobs_name_is_taken_once(local_cloud, sagemaker, bucket):
     finish(sagemaker, request)
     with pytest.raises(sagemaker.exceptions.ResourceInUse):
         sagemaker.create_processing_job(**request)
+
+
+def test_instances_above_the_accounts_quota_are_refused(local_cloud, sagemaker, bucket):
+    request = job(local_cloud, bucket, local_cloud.image("print(1)"))
+    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 5
+    with pytest.raises(sagemaker.exceptions.ResourceLimitExceeded, match="processing job usage' is 4"):
+        sagemaker.create_processing_job(**request)
+
+
+def test_what_no_code_here_reads_is_refused_by_name(local_cloud, sagemaker, bucket):
+    request = job(local_cloud, bucket, local_cloud.image("print(1)"))
+    request["ExperimentConfig"] = {"ExperimentName": "bins"}
+    with pytest.raises(ClientError, match="does not have ExperimentConfig of CreateProcessingJob"):
+        sagemaker.create_processing_job(**request)

@@ -247,11 +247,10 @@ def handle(event, context):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as code:
         code.writestr("record.py", source)
-    role = local_cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     function = local_cloud.client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.12",
-        Role=role,
+        Role=ROLE,
         Handler="record.handle",
         Code={"ZipFile": buffer.getvalue()},
         Timeout=30,
@@ -264,6 +263,9 @@ def handle(event, context):
     events = local_cloud.client("events")
     events.put_rule(Name=name, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=name, Targets=[{"Id": "f", "Arn": function}])
+    local_cloud.client("lambda").add_permission(
+        FunctionName=name, StatementId="rule", Action="lambda:InvokeFunction", Principal="events.amazonaws.com"
+    )
     s3 = local_cloud.client("s3")
 
     def read():
@@ -303,3 +305,29 @@ def test_everything_is_there_again_after_down_and_up(local_cloud, sagemaker, gro
     assert sagemaker.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"] == "Approved"
     assert sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"] == "InService"
     assert ask(local_cloud, endpoint)["model"] == "kept"
+
+
+def test_a_request_that_is_sent_again_registers_no_second_version(sagemaker, package):
+    first = package(ClientToken="once")
+    assert package(ClientToken="once") == first
+    assert package(ClientToken="twice") != first
+
+
+def test_a_pipeline_is_created_once_per_token_and_listed_by_the_time_of_its_creation(sagemaker):
+    name = f"m-{uuid.uuid4().hex[:10]}"
+    definition = json.dumps(
+        {
+            "Version": "2020-12-01",
+            "Parameters": [],
+            "Steps": [{"Name": "End", "Type": "Fail", "Arguments": {"ErrorMessage": "end"}}],
+        }
+    )
+    request = {"PipelineName": name, "PipelineDefinition": definition, "RoleArn": ROLE, "ClientRequestToken": "t" * 32}
+    arn = sagemaker.create_pipeline(**request)["PipelineArn"]
+    assert sagemaker.create_pipeline(**request)["PipelineArn"] == arn
+    with pytest.raises(ClientError, match="must be unique"):
+        sagemaker.create_pipeline(**{**request, "ClientRequestToken": "u" * 32})
+    created = sagemaker.describe_pipeline(PipelineName=name)["CreationTime"]
+    later = created + timedelta(seconds=1)
+    assert sagemaker.list_pipelines(PipelineNamePrefix=name, CreatedAfter=later)["PipelineSummaries"] == []
+    assert len(sagemaker.list_pipelines(PipelineNamePrefix=name, CreatedBefore=later)["PipelineSummaries"]) == 1

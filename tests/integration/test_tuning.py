@@ -263,14 +263,14 @@ def test_a_tuning_job_whose_trials_all_fail_fails_with_their_reason(local_cloud,
 def test_a_strategy_that_is_not_there_is_refused(local_cloud, sagemaker, bucket):
     request = tuning(bucket, local_cloud.image(TRAIN, "train.py"))
     request["HyperParameterTuningJobConfig"]["Strategy"] = "Grid"
-    with pytest.raises(ClientError, match="not by Grid"):
+    with pytest.raises(ClientError, match="Strategy Bayesian or Random or Hyperband of"):
         sagemaker.create_hyper_parameter_tuning_job(**request)
 
 
 @pytest.mark.parametrize("more", [{"Autotune": {"Mode": "Enabled"}}, {"WarmStartConfig": WARM_START}])
 def test_what_tuning_jobs_do_not_have_here_is_refused(local_cloud, sagemaker, bucket, more):
     request = tuning(bucket, local_cloud.image(TRAIN, "train.py"))
-    with pytest.raises(ClientError, match=f"have no {next(iter(more))}"):
+    with pytest.raises(ClientError, match=f"does not have {next(iter(more))}"):
         sagemaker.create_hyper_parameter_tuning_job(**request, **more)
 
 
@@ -541,3 +541,37 @@ def test_a_channel_whose_manifest_lists_a_missing_object_fails_the_job(local_clo
     described = finish_training(sagemaker, request)
     assert described["TrainingJobStatus"] == "Failed"
     assert described["FailureReason"].startswith("ClientError: ")
+
+
+def test_a_sharded_channel_gives_each_instance_its_part_and_is_described_to_it(local_cloud, sagemaker, bucket):
+    s3 = local_cloud.client("s3")
+    for number in range(4):
+        s3.put_object(Bucket=bucket, Key=f"parts/{number}", Body=b"{}")
+    image = local_cloud.image(
+        """
+        import json, os, pathlib
+        base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+        print(base.name, "has", sorted(path.name for path in (base / "input/data/parts").iterdir()), flush=True)
+        print("channel", (base / "input/config/inputdataconfig.json").read_text(), flush=True)
+        """,
+        "train.py",
+    )
+    request = definition(bucket, image, instances=2, sagemaker_torch_distributed_enabled="true")
+    source = {
+        "S3DataType": "S3Prefix",
+        "S3Uri": f"s3://{bucket}/parts",
+        "S3DataDistributionType": "ShardedByS3Key",
+    }
+    channel = {"ChannelName": "parts", "ContentType": "application/json", "DataSource": {"S3DataSource": source}}
+    request["InputDataConfig"] = [channel]
+    described = finish_training(sagemaker, request)
+    assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
+    name = described["TrainingJobName"]
+    assert sorted(messages(local_cloud, name, "has")) == ["algo-1 has ['0', '2']", "algo-2 has ['1', '3']"]
+    (channel,) = {line.partition(" ")[2] for line in messages(local_cloud, name, "channel")}
+    assert json.loads(channel)["parts"] == {
+        "TrainingInputMode": "File",
+        "S3DistributionType": "ShardedByS3Key",
+        "RecordWrapperType": "None",
+        "ContentType": "application/json",
+    }

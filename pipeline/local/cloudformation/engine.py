@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -36,7 +37,8 @@ class Engine:
         self._closing = threading.Event()
 
     def start(self, work: Callable[[], None], stack: Document) -> None:
-        """Run `work` on a stack in the background."""
+        """Run `work` on a stack in the background, for the present caller."""
+        context = contextvars.copy_context()
 
         def run() -> None:
             try:
@@ -47,7 +49,7 @@ class Engine:
                 self._give_up(stack, f"{type(error).__name__}: {error}")
 
         self._threads = [thread for thread in self._threads if thread.is_alive()]
-        thread = threading.Thread(target=run, name=f"stack-{stack['StackName']}", daemon=True)
+        thread = threading.Thread(target=context.run, args=(run,), name=f"stack-{stack['StackName']}", daemon=True)
         self._threads.append(thread)
         thread.start()
 

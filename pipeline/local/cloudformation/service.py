@@ -31,8 +31,8 @@ _CHANGE_SET_SUMMARY = (
 class CloudFormation:
     """The account's stacks. Call `restore` once the other services answer."""
 
-    def __init__(self, context: Context) -> None:
-        self._stacks = Stacks(Account(context))
+    def __init__(self, context: Context, connect: Callable[[str], Any] | None = None) -> None:
+        self._stacks = Stacks(Account(context, connect))
         self._engine = Engine(self._stacks)
         self._lock = threading.Lock()
 

@@ -73,6 +73,10 @@ class Authorizer:
         self.changed()
         return self.role(arn)
 
+    def roles(self) -> dict[str, RolePolicies]:
+        """The policies of all roles, by ARN."""
+        return _roles(self.account.id)
+
     def authorize(self, caller: Caller, service: str, operation: str, request: Mapping[str, Any]) -> None:
         """Refuse a call that the caller's policies do not allow. Raises ServiceError."""
         for check in checks(service, operation, request, self.account):
@@ -174,6 +178,19 @@ def denied(service: str, text: str) -> ServiceError:
     if service in _QUERY:
         return ServiceError("AccessDenied", text, 403)
     return ServiceError("AccessDeniedException", text, 403 if service in _REST else 400)
+
+
+def check_documents(request: Mapping[str, Any]) -> None:
+    """Refuse a policy that IAM would not store. Raises ServiceError.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html (MalformedPolicyDocument)
+    """
+    for member in ("PolicyDocument", "AssumeRolePolicyDocument"):
+        if (text := request.get(member)) is not None:
+            try:
+                statements({member: json.loads(text)})
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ServiceError("MalformedPolicyDocument", f"{member}: {error}") from None
 
 
 def service_principal(service: str) -> Principal:

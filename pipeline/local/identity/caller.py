@@ -62,6 +62,6 @@ def acting(caller: Caller) -> Iterator[None]:
         _CURRENT.reset(token)
 
 
-def current() -> Caller:
-    """The caller of the request that is being answered in this thread."""
-    return _CURRENT.get()
+def current(default: Caller | None = None) -> Caller:
+    """The caller of the request that is being answered in this thread; `default` if none is."""
+    return _CURRENT.get() if default is None else _CURRENT.get(default)

@@ -124,6 +124,12 @@ class Identity:
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": secret,
         }
 
+    def end_credentials(self, environment: Mapping[str, str]) -> None:
+        """Issue no more credentials to a container that has ended."""
+        uri = environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI", "")
+        with self._lock:
+            self._handles.pop(uri.rsplit("/", 1)[-1], None)
+
     def function_environment(self, role_arn: str, seconds: float) -> dict[str, str]:
         """The keys of a function for one call, as Lambda sets them."""
         return self.sessions.issue(role_arn, "local", seconds).environment()

@@ -38,6 +38,8 @@ class Container:
     command: list[str]
     on_line: Callable[[str], None]
     environment: dict[str, str] = field(default_factory=dict)
+    on_end: Callable[[dict[str, str]], None] = lambda _: None
+    """Called with the environment once the process has ended."""
 
     def start(self) -> None:
         """Start the process, and write its pid into the base folder for `end_leftovers`."""
@@ -78,6 +80,7 @@ class Container:
         status = self._process.wait(timeout)
         self._pump.join(timeout=10)
         (self.base / "pid").unlink(missing_ok=True)
+        self.on_end(self.environment)
         return status
 
     def terminate(self) -> None:

@@ -49,9 +49,10 @@ def download(s3: Any, uri: str, folder: Path, *, share: tuple[int, int] = (0, 1)
     return len(keys)
 
 
-def download_manifest(s3: Any, uri: str, folder: Path) -> int:
-    """Copy the objects that a manifest lists into `folder`, at their paths below its prefix. Returns their number.
+def download_manifest(s3: Any, uri: str, folder: Path, *, share: tuple[int, int] = (0, 1)) -> int:
+    """Copy a `share` of the objects that a manifest lists into `folder`, at their paths below its prefix.
 
+    Returns their number. `share` is that of `download`.
     Format: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html. The paths are assumed to be
     those of a channel with that prefix. Raises ValueError for another format, and for a path that would leave the
     folder.
@@ -62,6 +63,7 @@ def download_manifest(s3: Any, uri: str, folder: Path) -> int:
             source = S3Uri.parse(prefix)
         case _:
             raise ValueError(f'{uri} is no manifest; write [{{"prefix": "s3://BUCKET/PREFIX/"}}, "NAME", ...]')
+    names = names[share[0] :: share[1]]
     folder.mkdir(parents=True, exist_ok=True)
     root = folder.resolve()
 

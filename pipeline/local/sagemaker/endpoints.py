@@ -71,20 +71,23 @@ class Endpoints:
 
     def _create(self, request: Request) -> Request:
         name, config = request["EndpointName"], request["EndpointConfigName"]
-        self._models.config(config)
+        fleet = self._models.config(config)
         arn = self._context.arn("sagemaker", f"{ENDPOINT}/{name.lower()}")
-        document = {key: value for key, value in request.items() if key not in ("Tags", "DeploymentConfig")}
+        document = {key: value for key, value in request.items() if key != "Tags"}
         times = {"CreationTime": now(), "LastModifiedTime": now()}
         created = {**document, **times, "EndpointArn": arn, "EndpointStatus": "Creating"}
-        if not self._context.store.create(ENDPOINT, name, created):
-            raise invalid(f'Cannot create already existing endpoint "{arn}".')
+        with self._services.quotas.held():
+            self._services.quotas.check_endpoint(fleet)
+            if not self._context.store.create(ENDPOINT, name, created):
+                raise invalid(f'Cannot create already existing endpoint "{arn}".')
         self._emit(created)
         self._in_background(name, lambda: self._deploy(name, config, Policy()))
         return {"EndpointArn": arn}
 
     def _update(self, request: Request) -> Request:
         name, config = request["EndpointName"], request["EndpointConfigName"]
-        variant = self._models.config(config)["ProductionVariants"][0]
+        fleet = self._models.config(config)
+        variant = fleet["ProductionVariants"][0]
         policy = Policy.of(request, variant, self._cloudwatch)
         if policy.alarms:
             # The execution role reads the alarms:
@@ -102,9 +105,12 @@ class Endpoints:
                 raise invalid(f"Cannot update endpoint {name!r}: {reason}.")
             if "DeploymentConfig" in request and variant["VariantName"] != before["VariantName"]:
                 raise invalid("Deployment guardrails require that the variant's name stays the same.")
+            self._services.quotas.check_endpoint(fleet)
 
         deployment = request.get("DeploymentConfig")
-        arn = self._claim(name, check, EndpointStatus="Updating", PendingConfig=config, LastDeploymentConfig=deployment)
+        changes = {"EndpointStatus": "Updating", "PendingConfig": config, "LastDeploymentConfig": deployment}
+        with self._services.quotas.held():
+            arn = self._claim(name, check, **changes)
         self._in_background(name, lambda: self._deploy(name, config, policy))
         return {"EndpointArn": arn}
 

@@ -23,20 +23,19 @@ def run_instances(
     stop: threading.Event,
     max_seconds: float,
     tick: Callable[[], None] = lambda: None,
-    interruption: tuple[float, float] | None = None,
+    interrupt: Callable[[], float | None] = lambda: None,
 ) -> dict[str, int]:
     """Start a job's instances by host, and wait. Returns the exit status by host; none if `stop` is set before.
 
     When `stop` is set or one instance fails, all are ended: a distributed job cannot continue without a member. `tick`
-    is called about five times per second. Raises TimeoutError after `max_seconds`, once all have ended, and
-    SpotInterruptionError after an `interruption`: seconds until it comes, and seconds of notice.
+    and `interrupt` are called about five times per second. Raises TimeoutError after `max_seconds`, once all have
+    ended, and SpotInterruptionError when `interrupt` returns the seconds of its notice.
     """
     if stop.is_set():
         return {}
     for container in instances.values():
         container.start()
-    started = time.monotonic()
-    deadline = started + max_seconds
+    deadline = time.monotonic() + max_seconds
     late = False
     while any(container.poll() is None for container in instances.values()):
         late = time.monotonic() > deadline
@@ -44,8 +43,8 @@ def run_instances(
         if stop.is_set() or failed or late:
             _end(list(instances.values()), 10 if failed else STOP_SECONDS)
             break
-        if interruption is not None and time.monotonic() > started + interruption[0]:
-            _end(list(instances.values()), interruption[1])
+        if (notice := interrupt()) is not None:
+            _end(list(instances.values()), notice)
             raise SpotInterruptionError
         tick()
         stop.wait(0.2)

@@ -20,6 +20,7 @@ from pipeline.local.identity.requirements import Check
 from pipeline.local.logs import Logs
 from pipeline.local.machine import transfer
 from pipeline.local.machine.image_store import ImageNotFoundError, ImageRegistry
+from pipeline.local.sagemaker.quotas import Quotas
 from pipeline.local.sagemaker.resources import could_not_find, described, in_use, listing, selected, stored
 from steps.contracts.errors import StepError
 
@@ -48,6 +49,7 @@ class JobServices:
         self.logs = logs
         self.images = images
         self.faults = faults.of(context.directory)
+        self.quotas = Quotas(context)
         self.identity = identity
 
     def s3(self, role_arn: str) -> Any:
@@ -145,9 +147,10 @@ class Jobs:
         document = {**request, **more, self.arn_member: arn, self.status_member: "InProgress", **times}
         document.pop("Tags", None)
         self._services.identity.assume(self.role_of(document), "sagemaker", arn)
-        self.prepare(document)
-        if not self._context.store.create(self.kind, name, document):
-            raise in_use(f"{self.prefix} job", arn)
+        with self._services.quotas.held():
+            self.prepare(document)
+            if not self._context.store.create(self.kind, name, document):
+                raise in_use(f"{self.prefix} job", arn)
         self._stops[name] = threading.Event()
         self._threads[name] = threading.Thread(target=self._run, args=(name, document), name=name, daemon=True)
         self._threads[name].start()
@@ -241,10 +244,10 @@ class Jobs:
         if not transfer.download(self._services.s3(role_arn), uri, folder, share=share):
             raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
 
-    def download_manifest(self, role_arn: str, uri: str, folder: Path) -> None:
-        """Copy what a manifest lists into `folder`. Raises JobFailedError for a manifest that cannot be read."""
+    def download_manifest(self, role_arn: str, uri: str, folder: Path, share: tuple[int, int]) -> None:
+        """Copy this share of what a manifest lists. Raises JobFailedError for a manifest that cannot be read."""
         try:
-            transfer.download_manifest(self._services.s3(role_arn), uri, folder)
+            transfer.download_manifest(self._services.s3(role_arn), uri, folder, share=share)
         except (ValueError, StepError) as error:
             raise JobFailedError(f"ClientError: {error}") from error
 

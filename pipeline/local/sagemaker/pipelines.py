@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.aws.validation.definition import all_steps, validate_definition
+from pipeline.aws.validation.steps import REQUESTS
+from pipeline.local import members
 from pipeline.local.context import Context, Request, ServiceError, now, random_id
 from pipeline.local.events import Events
 from pipeline.local.identity.identity import Identity
@@ -64,17 +66,19 @@ class Pipelines:
             "PipelineStatus": "Active",
             "CreationTime": created,
             "LastModifiedTime": created,
-            **chosen(request, ("PipelineDescription", "ParallelismConfiguration")),
+            **chosen(request, ("PipelineDescription", "ParallelismConfiguration", "ClientRequestToken")),
         }
         if not self._context.store.create(PIPELINE, name, document):
-            raise invalid(f"Pipeline names must be unique within an account and region; ({name}) already exists.")
+            before = self._context.store.get(PIPELINE, name) or {}
+            if before.get("ClientRequestToken") != request["ClientRequestToken"]:
+                raise invalid(f"Pipeline names must be unique within an account and region; ({name}) already exists.")
         return {"PipelineArn": arn}
 
     def _update(self, request: Request) -> Request:
         """Replace the members that the request names. Executions that run keep their definition."""
         document = self._pipeline(request["PipelineName"])
         changes = chosen(request, ("PipelineDisplayName", "PipelineDescription", "RoleArn", "ParallelismConfiguration"))
-        if "PipelineDefinition" in request or "PipelineDefinitionS3Location" in request:
+        if "PipelineDefinition" in request:
             self._check(_definition_text(request))
             changes["PipelineDefinition"] = request["PipelineDefinition"]
         changes["LastModifiedTime"] = now()
@@ -96,6 +100,14 @@ class Pipelines:
             raise invalid(
                 f"The local cloud runs steps of type {', '.join(self._runners.types)}; not {', '.join(unknown)}."
             )
+        missing = [
+            f"step {step['Name']}: {problem}"
+            for step in all_steps(definition["Steps"])
+            if step["Type"] in REQUESTS
+            for problem in members.problems("sagemaker", REQUESTS[step["Type"]][0], step["Arguments"])
+        ]
+        if missing:
+            raise invalid(" ".join(missing))
 
     def _pipeline(self, name: str) -> Request:
         document = self._context.store.get(PIPELINE, name_of(name))
@@ -111,12 +123,16 @@ class Pipelines:
         document = self._pipeline(request["PipelineName"])
         if runs := self._runs(document["PipelineName"]):
             document["LastRunTime"] = runs[-1]["CreationTime"]
-        return document
+        return described("DescribePipeline", document)
 
     def _list_pipelines(self, request: Request) -> Request:
         prefix = request.get("PipelineNamePrefix", "")
-        every = self._context.store.list(PIPELINE)
-        pipelines = [document for document in every if document["PipelineName"].startswith(prefix)]
+        earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
+        pipelines = [
+            document
+            for document in self._context.store.list(PIPELINE)
+            if document["PipelineName"].startswith(prefix) and earliest <= document["CreationTime"] <= latest
+        ]
         return listing("ListPipelines", request, pipelines, {"Name": "PipelineName", "CreationTime": "CreationTime"})
 
     def _delete(self, request: Request) -> Request:
@@ -249,7 +265,7 @@ class Pipelines:
 
 def _definition_text(request: Request) -> str:
     if "PipelineDefinition" not in request:
-        raise invalid("The local cloud accepts PipelineDefinition, no S3 location.")
+        raise invalid("A pipeline needs a PipelineDefinition.")
     return str(request["PipelineDefinition"])
 
 

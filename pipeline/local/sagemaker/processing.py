@@ -14,6 +14,7 @@ from pipeline.local.machine import transfer
 from pipeline.local.machine.containers import Container, inside
 from pipeline.local.sagemaker.hosts import check_statuses, host_names, run_instances, write_json
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs
+from pipeline.local.sagemaker.resources import invalid
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 DEFAULT_SECONDS = 86_400  # StoppingCondition.MaxRuntimeInSeconds of a processing job
@@ -25,6 +26,13 @@ class ProcessingJobs(Jobs):
     kind = "processing-job"
     prefix = "Processing"
 
+    def prepare(self, document: Request) -> None:
+        """Refuse what AWS refuses when the job is created."""
+        for source in document.get("ProcessingInputs", []):
+            if "S3Input" not in source:
+                raise invalid(f"The input {source['InputName']} has no S3Input.")
+        self._services.quotas.check_processing(document)
+
     def execute(self, name: str, request: Request, stop: threading.Event) -> Request:
         """Run the job to its end. Returns its exit message."""
         self.need_capacity(name)
@@ -34,7 +42,6 @@ class ProcessingJobs(Jobs):
         role = self.role_of(request)
         self.check_network(role, request.get("NetworkConfig", {}).get("VpcConfig"), processing=True)
         image = self.image(role, uri)
-        credentials = self._services.identity.container_environment(role)
         entry_point = specification.get("ContainerEntrypoint") or self._services.images.entry_point(uri)
         folder = self._services.folder("processing", name)
         hosts = host_names(request["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
@@ -43,6 +50,7 @@ class ProcessingJobs(Jobs):
         for number, host in enumerate(hosts):
             _write_configuration(request, bases[host], host, hosts)
             self._download_inputs(request, bases[host], (number, len(hosts)))
+            credentials = self._services.identity.container_environment(role)
             instances[host] = Container(
                 context=self._context,
                 base=bases[host],
@@ -50,6 +58,7 @@ class ProcessingJobs(Jobs):
                 command=[*entry_point, *specification.get("ContainerArguments", [])],
                 on_line=self._services.log_writer(role, LOG_GROUP, f"{name}/{host}-{int(now())}"),
                 environment={**request.get("Environment", {}), "PROCESSING_JOB_NAME": name, **credentials},
+                on_end=self._services.identity.end_credentials,
             )
         limit = request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_SECONDS)
         try:
@@ -68,14 +77,8 @@ class ProcessingJobs(Jobs):
 
     def _download_inputs(self, request: Request, base: Path, place: tuple[int, int]) -> None:
         for source in request.get("ProcessingInputs", []):
-            s3 = source.get("S3Input")
-            if s3 is None or s3.get("S3InputMode", "File") != "File":
-                raise JobFailedError(
-                    f"ClientError: input {source['InputName']}: the local cloud copies S3 inputs in File mode only"
-                )
+            s3 = source["S3Input"]
             share = place if s3.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
-            if s3["S3DataType"] != "S3Prefix":
-                raise JobFailedError(f"ClientError: input {source['InputName']}: the local cloud copies prefixes only")
             self.download(self.role_of(request), s3["S3Uri"], inside(base, s3["LocalPath"]), share)
 
 

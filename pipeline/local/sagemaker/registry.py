@@ -22,6 +22,7 @@ from pipeline.local.sagemaker.tags import delete_tagged
 
 GROUP = "model-package-group"
 PACKAGE = "model-package"
+CLIENT_TOKEN = "model-package-token"  # noqa: S105  # a kind of document
 _CHANGEABLE = (
     *("ModelApprovalStatus", "ApprovalDescription", "CustomerMetadataProperties"),
     *("ModelCard", "InferenceSpecification", "SourceUri"),
@@ -94,17 +95,23 @@ class ModelRegistry:
         return {}
 
     def create(self, request: Request) -> Request:
-        """Register the next version of a group."""
+        """Register the next version of a group; a request that is sent again, by its ClientToken, registers nothing."""
         if "ModelPackageGroupName" not in request:
             raise invalid("The local cloud registers versions of a ModelPackageGroup only.")
         group = name_of(request["ModelPackageGroupName"])
+        self._group(group)
         for container in request.get("InferenceSpecification", {}).get("Containers", []):
             self._check_container(container)
+        token = request.get("ClientToken")
         with self._versions:
+            if token and (before := self._context.store.get(CLIENT_TOKEN, token)):
+                return {"ModelPackageArn": before["ModelPackageArn"]}
             version = self._group(group)["NextVersion"]
             self._context.store.update(GROUP, group, lambda document: document.update(NextVersion=version + 1))
-        name = f"{group}/{version}"
-        arn = self._context.arn("sagemaker", f"model-package/{name}")
+            name = f"{group}/{version}"
+            arn = self._context.arn("sagemaker", f"model-package/{name}")
+            if token:
+                self._context.store.create(CLIENT_TOKEN, token, {"ModelPackageArn": arn})
         created = now()
         document = {
             **request,
@@ -119,7 +126,7 @@ class ModelRegistry:
             "ModelApprovalStatus": request.get("ModelApprovalStatus", "PendingManualApproval"),
             "CertifyForMarketplace": False,
         }
-        for key in ("Tags", "ClientToken", "ValidationSpecification"):
+        for key in ("Tags", "ClientToken"):
             document.pop(key, None)
         self._context.store.create(PACKAGE, name, document)
         self._emit(document, [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Iterable
 
 from pipeline.aws.validation.shapes import service_model
@@ -92,16 +93,22 @@ def page(request: Request, items: list[Request], key: str) -> Request:
 
 
 def selected(request: Request, items: Iterable[Request], name: str, status: str = "") -> list[Request]:
-    """Filter by NameContains, StatusEquals and the creation time, as the List operations do."""
+    """Filter by NameContains, StatusEquals and the times of creation and of the last change, as List operations do."""
     contained, wanted = request.get("NameContains", "").lower(), request.get("StatusEquals") if status else None
-    earliest, latest = request.get("CreationTimeAfter", 0), request.get("CreationTimeBefore", float("inf"))
     return [
         item
         for item in items
         if contained in item[name].lower()
         and (not wanted or item[status] == wanted)
-        and earliest <= item["CreationTime"] <= latest
+        and _within(request, item, "CreationTime")
+        and _within(request, item, "LastModifiedTime")
     ]
+
+
+def _within(request: Request, item: Request, member: str) -> bool:
+    """Whether a time of an item is between the request's `MEMBERAfter` and `MEMBERBefore`, if it has them."""
+    at = item.get(member, item["CreationTime"])
+    return bool(request.get(f"{member}After", 0) <= at <= request.get(f"{member}Before", math.inf))
 
 
 def chosen(document: Request, fields: Iterable[str]) -> Request:

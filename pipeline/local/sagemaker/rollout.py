@@ -86,14 +86,12 @@ class Policy:
         if "ServerlessConfig" in variant:
             raise invalid("DeploymentConfig is not supported for serverless endpoints.")
         if "BlueGreenUpdatePolicy" not in config:
-            raise invalid("The local cloud updates by BlueGreenUpdatePolicy only.")
+            raise invalid("DeploymentConfig needs a BlueGreenUpdatePolicy.")
         policy = config["BlueGreenUpdatePolicy"]
         routing = policy["TrafficRoutingConfiguration"]
         share, seconds = 1.0, 0
         if routing["Type"] == "CANARY":
             share, seconds = _canary_share(routing, variant["InitialInstanceCount"]), routing["WaitIntervalInSeconds"]
-        elif routing["Type"] != "ALL_AT_ONCE":
-            raise invalid("The local cloud moves traffic by CANARY or ALL_AT_ONCE only.")
         alarms = tuple(alarm["AlarmName"] for alarm in config.get("AutoRollbackConfiguration", {}).get("Alarms", []))
         if unknown := [name for name in alarms if not cloudwatch.exists(name)]:
             raise invalid(f"The alarms {', '.join(unknown)} do not exist.")

@@ -18,7 +18,6 @@ from pipeline.local.sagemaker.resources import invalid
 if TYPE_CHECKING:
     import optuna
 
-STRATEGIES = ("Bayesian", "Random", "Hyperband")
 # The hyperparameters that SageMaker reads a trial's epochs from when HyperbandStrategyConfig has no MaxResource:
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_HyperbandStrategyConfig.html
 EPOCH_HYPERPARAMETERS = ("epochs", "numepochs", "n-epochs", "n_epochs", "num_epochs")
@@ -49,12 +48,7 @@ def hyperband_limits(config: Request, static: dict[str, str]) -> HyperbandLimits
 
 def check(config: Request, static: dict[str, str]) -> None:
     """Raise ServiceError for a job that SageMaker would refuse, and for what the local cloud does not have."""
-    if config["Strategy"] not in STRATEGIES:
-        raise invalid(f"The local cloud tunes by {', '.join(STRATEGIES)}; not by {config['Strategy']}.")
-    limits = config["ResourceLimits"]
-    if "TuningJobCompletionCriteriaConfig" in config or "MaxRuntimeInSeconds" in limits:
-        raise invalid("The local cloud ends a tuning job by its number of trials only.")
-    if "MaxNumberOfTrainingJobs" not in limits:
+    if "MaxNumberOfTrainingJobs" not in config["ResourceLimits"]:
         raise invalid("ResourceLimits needs MaxNumberOfTrainingJobs.")
     if config["Strategy"] == "Hyperband":
         if config.get("TrainingJobEarlyStoppingType", "Off") != "Off":

@@ -72,6 +72,7 @@ class Variant:
                 "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
                 "SAGEMAKER_BIND_TO_PORT": str(self._port),
             },
+            on_end=self.services.identity.end_credentials,
         )
         self._container.start()
         if wait_until(self._started, PING_SECONDS, 0.1):

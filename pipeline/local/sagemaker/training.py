@@ -21,6 +21,7 @@ from pathlib import Path
 from pipeline.aws import instances as instance_types
 from pipeline.local import faults
 from pipeline.local.context import Request, now
+from pipeline.local.faults import Faults
 from pipeline.local.machine import toolkit, transfer
 from pipeline.local.machine.containers import Container, inside
 from pipeline.local.machine.ports import free_port
@@ -74,6 +75,8 @@ class TrainingJobs(Jobs):
                 )
         elif "MaxWaitTimeInSeconds" in stopping:
             raise invalid("Invalid MaxWaitTimeInSeconds. It must not be present without managed spot training.")
+        if "TuningJobArn" not in document:  # the trials of a tuning job are counted when it is created
+            self._services.quotas.check_training(document)
         output = document["OutputDataConfig"]["S3OutputPath"].rstrip("/")
         artifact = f"{output}/{document['TrainingJobName']}/output/model.tar.gz"
         document["ModelArtifacts"] = {"S3ModelArtifacts": artifact}
@@ -100,10 +103,12 @@ class TrainingJobs(Jobs):
 
         A spot interruption ends an attempt, and the next one begins on an empty machine, with the checkpoints in S3.
         """
-        job = _Job(name, request, stop, Metrics(request["AlgorithmSpecification"].get("MetricDefinitions", [])))
+        metrics = Metrics(request["AlgorithmSpecification"].get("MetricDefinitions", []))
+        retries = request.get("RetryStrategy", {}).get("MaximumRetryAttempts", 0)
+        job = _Job(name, request, stop, metrics, retries)
         try:
             self._launch(job)
-            while not (ended := self._attempt(job)):
+            while not (ended := self._retried(job)):
                 self._enter(name, "Interrupted")
                 self._enter(name, "Starting", "Launching requested ML instances")
                 job.check_time()
@@ -126,6 +131,21 @@ class TrainingJobs(Jobs):
             job.stop.wait(CAPACITY_SECONDS)
             job.check_time()
         return None
+
+    def _retried(self, job: _Job) -> Path | None:
+        """An attempt; after an internal error another one, as often as the job's RetryStrategy allows."""
+        while True:
+            try:
+                return self._attempt(job)
+            except (JobFailedError, _OutOfTimeError):
+                raise
+            except Exception:
+                if job.retries == 0:
+                    raise
+                job.retries -= 1
+                log.exception("training job %s is tried again", job.name)
+                self._enter(job.name, "Starting", "Internal server error, retrying")
+                job.check_time()
 
     def _attempt(self, job: _Job) -> Path | None:
         """Run on new instances. Returns the first one's folder; None after a spot interruption."""
@@ -156,10 +176,10 @@ class TrainingJobs(Jobs):
         self._enter(name, "Training")
         self._context.store.update(self.kind, name, lambda document: document.setdefault("TrainingStartTime", now()))
         checkpoints = _Checkpoints(self._services, request, bases)
-        interruption = self._services.faults.interruption(name) if job.spot else None
+        interrupt = job.interrupt(self._services.faults)
         started = time.monotonic()
         try:
-            statuses = run_instances(instances, job.stop, job.seconds_left(), checkpoints.tick, interruption)
+            statuses = run_instances(instances, job.stop, job.seconds_left(), checkpoints.tick, interrupt)
         except TimeoutError:
             checkpoints.send()
             raise _OutOfTimeError(job.limit_reached(), bases[hosts[0]]) from None
@@ -183,6 +203,7 @@ class TrainingJobs(Jobs):
         def on_line(line: str) -> None:
             write(line)
             if values := metrics.read(line):
+                job.lines += 1
                 self.update(name, FinalMetricDataList=metrics.latest())
                 if observer := self._observers.get(name):
                     observer(values)
@@ -201,7 +222,13 @@ class TrainingJobs(Jobs):
             **({} if request.get("EnableNetworkIsolation") else self._services.identity.container_environment(role)),
         }
         return Container(
-            context=self._context, base=base, image=image, command=command, on_line=on_line, environment=environment
+            context=self._context,
+            base=base,
+            image=image,
+            command=command,
+            on_line=on_line,
+            environment=environment,
+            on_end=self._services.identity.end_credentials,
         )
 
     def _prepare_folder(self, request: Request, base: Path, host: str, hosts: list[str]) -> None:
@@ -216,24 +243,22 @@ class TrainingJobs(Jobs):
             "network_interface_name": _loopback(),
         }
         channels = request.get("InputDataConfig", [])
-        modes = {
-            channel["ChannelName"]: {"TrainingInputMode": channel.get("InputMode", "File")} for channel in channels
-        }
+        mode = request["AlgorithmSpecification"]["TrainingInputMode"]
         write_json(config / "hyperparameters.json", request.get("HyperParameters", {}))
         write_json(config / "resourceconfig.json", resources)
-        write_json(config / "inputdataconfig.json", modes)
+        described = {channel["ChannelName"]: _channel_description(channel, mode) for channel in channels}
+        write_json(config / "inputdataconfig.json", described)
         for folder in ("model", "output/data", "checkpoints"):
             (base / folder).mkdir(parents=True, exist_ok=True)
         for channel in channels:
-            source, folder = channel["DataSource"]["S3DataSource"], base / "input" / "data" / channel["ChannelName"]
+            source = channel["DataSource"]["S3DataSource"]
+            sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
+            share = (hosts.index(host), len(hosts)) if sharded else (0, 1)
+            folder = base / "input" / "data" / channel["ChannelName"]
             if source["S3DataType"] == "ManifestFile":
-                self.download_manifest(self.role_of(request), source["S3Uri"], folder)
-            elif source["S3DataType"] != "S3Prefix":
-                raise JobFailedError(
-                    f"ClientError: channel {channel['ChannelName']}: the local cloud has no {source['S3DataType']}"
-                )
+                self.download_manifest(self.role_of(request), source["S3Uri"], folder, share)
             else:
-                self.download(self.role_of(request), source["S3Uri"], folder)
+                self.download(self.role_of(request), source["S3Uri"], folder, share)
         if checkpoint := request.get("CheckpointConfig"):
             local = inside(base, checkpoint.get("LocalPath", CHECKPOINT_PATH))
             transfer.download(self._services.s3(self.role_of(request)), checkpoint["S3Uri"], local)
@@ -245,6 +270,20 @@ class TrainingJobs(Jobs):
                 transfer.upload_archive(
                     self._services.s3(self.role_of(request)), folder, f"{output}/{archive}", base / archive
                 )
+
+
+def _channel_description(channel: Request, mode: str) -> Request:
+    """A channel as the container reads it, in inputdataconfig.json.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
+    """
+    source = channel["DataSource"]["S3DataSource"]
+    return {
+        "TrainingInputMode": channel.get("InputMode", mode),
+        "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
+        "RecordWrapperType": "None",
+        **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
+    }
 
 
 class _OutOfTimeError(Exception):
@@ -261,17 +300,32 @@ class _OutOfTimeError(Exception):
 
 @dataclass
 class _Job:
-    """A job in all its attempts. `ran` is the time of its instances so far, in seconds."""
+    """A job in all its attempts: seconds that its instances ran, and log lines with metrics, so far."""
 
     name: str
     request: Request
     stop: threading.Event
     metrics: Metrics
+    retries: int
     ran: float = 0.0
+    lines: int = 0
 
     @property
     def spot(self) -> bool:
         return bool(self.request.get("EnableManagedSpotTraining"))
+
+    def interrupt(self, faults: Faults) -> Callable[[], float | None]:
+        """A function that returns the seconds of notice once this attempt's instances are taken away."""
+        interruption = faults.interruption(self.name) if self.spot else None
+        started, lines = time.monotonic(), self.lines
+
+        def due() -> float | None:
+            if interruption is None:
+                return None
+            late = time.monotonic() - started >= interruption.seconds
+            return interruption.notice if late or self.lines - lines >= interruption.lines else None
+
+        return due
 
     def _left(self) -> tuple[float, float]:
         """Seconds of run time and of wait time that are left; the wait time is that of the whole job."""

@@ -39,12 +39,9 @@ class TransformJobs(Jobs):
         super().__init__(services)
 
     def prepare(self, document: Request) -> None:
-        """Refuse an unknown model, split objects and a payload that is too large."""
+        """Refuse an unknown model, instances above the quota, and a payload that is too large."""
         self._models.container(document["ModelName"])
-        source = document["TransformInput"]
-        data_type = source["DataSource"]["S3DataSource"]["S3DataType"]
-        if data_type != "S3Prefix" or source.get("SplitType", "None") != "None":
-            raise invalid("The local cloud transforms whole objects below an S3Prefix only.")
+        self._services.quotas.check_transform(document)
         payload, parallel = _payload(document), _parallel(document)
         if payload * parallel > LARGEST_PRODUCT:
             raise invalid(

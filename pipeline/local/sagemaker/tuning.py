@@ -52,9 +52,7 @@ class TuningJobs(Jobs):
 
     def prepare(self, document: Request) -> None:
         """Refuse strategies and settings that the local cloud does not have."""
-        for name in ("WarmStartConfig", "Autotune"):
-            if name in document:
-                raise invalid(f"The local cloud's tuning jobs have no {name}.")
+        self._services.quotas.check_tuning(document)
         static = document["TrainingJobDefinition"].get("StaticHyperParameters", {})
         check(document["HyperParameterTuningJobConfig"], static)
         document["Trials"] = []

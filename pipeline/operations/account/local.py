@@ -13,6 +13,7 @@ from pipeline.compiling import step_images as images
 from pipeline.connection import local_directory
 from pipeline.local import cloud, faults
 from pipeline.local.machine.image_store import ImageRegistry
+from pipeline.local.sagemaker import quotas
 from pipeline.operations.account import bootstrap, people
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
@@ -37,6 +38,7 @@ def start(settings: Settings, *, api_port: int = 0, s3_port: int = 0, audit: boo
         credential_seconds=settings.local.credential_seconds,
         audit=audit,
     )
+    quotas.write(running.directory, settings.local.quotas)
     faults.follow_settings(running.directory, faults.Plan(**settings.local.faults.model_dump()))
     return running
 

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.aws.pages import items
+from pipeline.aws.quotas import ENDPOINT, PROCESSING, SPOT, TRAINING, TRANSFORM, default
 from pipeline.operations.preflight.findings import Account, Finding, failed, not_checked, ok, warning
 from pipeline.settings import Settings
 
 SERVICE = "sagemaker"
-PROCESSING, TRAINING, SPOT = "processing job usage", "training job usage", "spot training job usage"
-ENDPOINT, TRANSFORM = "endpoint usage", "transform job usage"
 
 
 @dataclass(frozen=True)
@@ -92,10 +91,11 @@ def _serving(settings: Settings) -> Iterator[Need]:
 
 def check(account: Account) -> Iterator[Finding]:
     """Every need against the account's quota."""
-    if account.is_local:
-        yield not_checked("the local cloud has no quotas")
-        return
     wanted = needs(account.settings)
+    if account.is_local:
+        for need in wanted:
+            yield compare_local(need, account.settings.local.quotas.get(need.quota, default(need.quota)))
+        return
     quotas = named_quotas(account.client("service-quotas"), {need.quota for need in wanted})
     for need in wanted:
         yield compare(need, quotas.get(need.quota), account.settings.account.region)
@@ -114,6 +114,14 @@ def compare(need: Need, quota: Quota | None, region: str) -> Finding:
         return ok(f"{need.quota}: {have}, {need.wanted} needed")
     url = f"https://{region}.console.aws.amazon.com/servicequotas/home/services/{SERVICE}/quotas/{quota.code}"
     line = f"{need.quota} is {have}, {need.wanted} needed ({need.reason}); request more at {url}, or {need.remedy}"
+    return failed(line) if have < need.least else warning(line)
+
+
+def compare_local(need: Need, have: int) -> Finding:
+    """One need against the local cloud's quota, which a setting raises."""
+    if have >= need.wanted:
+        return ok(f"{need.quota}: {have}, {need.wanted} needed")
+    line = f"{need.quota} is {have}, {need.wanted} needed ({need.reason}); raise it in local.quotas, or {need.remedy}"
     return failed(line) if have < need.least else warning(line)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,16 +17,24 @@ Properties = Mapping[str, Any]
 
 
 class Account:
-    """The account's clients. Each is created once, since a client costs more than a call."""
+    """The account's clients. Each is created once, since a client costs more than a call.
 
-    def __init__(self, context: Context) -> None:
+    `connect` returns a client that acts as the caller of the present operation, since CloudFormation creates resources
+    with the permissions of the caller. Without it the clients are the root user's.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-iam-servicerole.html
+    """
+
+    def __init__(self, context: Context, connect: Callable[[str], Any] | None = None) -> None:
         self.context = context
+        self._connect = connect
         self._lock = threading.Lock()
         self._session: Any = None
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
         """The boto3 client of a service; clients may be shared between threads."""
+        if self._connect is not None:
+            return self._connect(service)
         with self._lock:
             if service not in self._clients:
                 self._session = self._session or self.context.session()

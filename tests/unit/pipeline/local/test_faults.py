@@ -69,12 +69,14 @@ def test_so_many_jobs_lack_capacity_and_not_again_after_a_restart(tmp_path: Path
 
 
 def test_each_spot_job_is_interrupted_as_often_as_planned(tmp_path: Path) -> None:
-    faults.write(tmp_path, Plan(spot_interruptions=1, spot_after_seconds=10, notice_seconds=3))
+    faults.write(tmp_path, Plan(spot_interruptions=1, spot_after_lines=4, spot_after_seconds=10, notice_seconds=3))
     cloud = Faults(tmp_path)
     for job in ("a", "b"):
-        after, notice = cloud.interruption(job) or (0.0, 0.0)
-        assert 5 <= after <= 15
-        assert notice == 3
+        interruption = cloud.interruption(job)
+        assert interruption is not None
+        assert 2 <= interruption.lines <= 6
+        assert 5 <= interruption.seconds <= 15
+        assert interruption.notice == 3
         cloud.interrupted(job)
         assert cloud.interruption(job) is None
     assert faults.counts(tmp_path) == {faults.INTERRUPTED: 2}

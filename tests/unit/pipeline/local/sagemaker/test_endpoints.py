@@ -10,6 +10,7 @@ from pipeline.local.context import Context, ServiceError
 from pipeline.local.sagemaker import endpoints as module
 from pipeline.local.sagemaker.endpoints import Endpoints
 from pipeline.local.sagemaker.models import Models
+from pipeline.local.sagemaker.quotas import Quotas
 from pipeline.local.sagemaker.rollout import Policy
 from pipeline.local.store import Store
 from tests.unit.pipeline.local.identities import Permissive
@@ -30,7 +31,8 @@ class Cloud:
         self.models = Models(context, None, identity)
         self.events, self.begun = [], []
         events = SimpleNamespace(emit=lambda kind, resources, detail: self.events.append(detail["EndpointStatus"]))
-        self.endpoints = Endpoints(SimpleNamespace(context=context, identity=identity), self.models, events, None)
+        services = SimpleNamespace(context=context, identity=identity, quotas=Quotas(context))
+        self.endpoints = Endpoints(services, self.models, events, None)
         self.endpoints._in_background = lambda name, work: self.begun.append(name)
 
     def call(self, operation, **request):

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.local.context import Context, ServiceError
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs
+from pipeline.local.sagemaker.quotas import Quotas
 from pipeline.local.store import Store
 from tests.unit.pipeline.local.identities import Permissive
 
@@ -30,7 +31,9 @@ class TransformJobs(Jobs):
 @pytest.fixture
 def services(tmp_path):
     context = Context(tmp_path, "123456789012", "us-east-1", Store(tmp_path / "cloud.sqlite"), {})
-    return SimpleNamespace(context=context, identity=Permissive(), discard=lambda kind, name: None)
+    return SimpleNamespace(
+        context=context, identity=Permissive(), discard=lambda kind, name: None, quotas=Quotas(context)
+    )
 
 
 @pytest.fixture

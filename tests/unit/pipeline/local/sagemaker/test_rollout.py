@@ -118,10 +118,13 @@ def test_the_canarys_size_is_its_share(size, share):
     ("request_", "variant", "message"),
     [
         (update(canary("INSTANCE_COUNT", 1)), {"InitialInstanceCount": 1}, "at most 50%"),
-        (update({"Type": "LINEAR", "WaitIntervalInSeconds": 0}), {"InitialInstanceCount": 4}, "CANARY or ALL_AT_ONCE"),
         (update(canary("INSTANCE_COUNT", 1), alarms=("b",)), {"InitialInstanceCount": 4}, "alarms b do not exist"),
         (update(canary("INSTANCE_COUNT", 1)), {"ServerlessConfig": {}}, "not supported for serverless"),
-        ({"DeploymentConfig": {"RollingUpdatePolicy": {}}}, {"InitialInstanceCount": 4}, "BlueGreenUpdatePolicy only"),
+        (
+            {"DeploymentConfig": {"RollingUpdatePolicy": {}}},
+            {"InitialInstanceCount": 4},
+            "needs a BlueGreenUpdate",
+        ),
     ],
 )
 def test_what_the_service_refuses_is_refused(request_, variant, message):

@@ -145,8 +145,6 @@ def test_the_maximum_is_inferred_from_the_epochs_as_the_service_does() -> None:
 @pytest.mark.parametrize(
     ("request_", "static", "message"),
     [
-        (config("Grid"), {}, "not by Grid"),
-        (config("Random", TuningJobCompletionCriteriaConfig={}), {}, "by its number of trials only"),
         (config("Random", ResourceLimits={"MaxParallelTrainingJobs": 1}), {}, "needs MaxNumberOfTrainingJobs"),
         (config("Hyperband"), {}, "cannot be inferred"),
         (config("Hyperband"), {"epochs": "many"}, "cannot be inferred"),

@@ -87,7 +87,12 @@ def test_who_may_not_list_quotas_is_told_the_action(look: Look, answers: Answers
     assert look("quotas") == [("not checked", "these credentials may not servicequotas:ListServiceQuotas")]
 
 
-def test_the_local_cloud_has_none(look: Look, settings: Settings) -> None:
-    assert look("quotas", changed(settings, "account", target="local")) == [
-        ("not checked", "the local cloud has no quotas")
-    ]
+def test_the_local_cloud_has_those_of_the_settings_or_the_defaults(look: Look, settings: Settings) -> None:
+    here = changed(settings, "account", target="local")
+    spot = f"{settings.training.instance_type} for spot training job usage"
+    count = settings.training.instance_count * settings.tuning.parallel
+    (line,) = [line for status, line in look("quotas", here) if status == "failed" and line.startswith(spot)]
+    assert line.startswith(f"{spot} is 0, {count} needed")
+    assert "raise it in local.quotas, or" in line
+    raised = changed(here, "local", quotas={spot: count})
+    assert ("ok", f"{spot}: {count}, {count} needed") in look("quotas", raised)

@@ -1,0 +1,145 @@
+"""Every member of every request of the services with a table has its place there, and what is refused is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.aws.validation.shapes import service_model
+from pipeline.local import members
+from pipeline.local.context import Context
+from pipeline.local.services import Services
+from pipeline.local.store import Store
+
+SERVICES = sorted(path.stem for path in Path(members.__file__).parent.glob("*.yaml"))
+
+
+def paths(shape: Any, path: str = "", around: tuple[str, ...] = ()) -> Iterator[tuple[str, bool]]:
+    """All paths of a shape, and whether they are leaves."""
+    while shape.type_name == "list":
+        shape = shape.member
+    inner = shape.type_name == "structure" and shape.name not in around
+    if path:
+        yield path, not inner
+    if inner:
+        for name, member in shape.members.items():
+            yield from paths(member, f"{path}.{name}" if path else name, (*around, shape.name))
+
+
+def ancestors(path: str) -> list[str]:
+    """A path and the paths of the structures around it."""
+    parts = path.split(".")
+    return [".".join(parts[: number + 1]) for number in range(len(parts))]
+
+
+def operations() -> list[tuple[str, str]]:
+    return [(service, operation) for service in SERVICES for operation in members.tables(service) or {}]
+
+
+@pytest.mark.parametrize(("service", "operation"), operations())
+def test_every_member_of_the_model_has_one_place(service: str, operation: str) -> None:
+    table = (members.tables(service) or {})[operation]
+    every = list(paths(service_model(service).operation_model(operation).input_shape))
+    groups = (table.read, set(table.only), set(table.without_effect), table.refused)
+    assert sum(map(len, groups)) == len(set().union(*groups)), "a member in two places"
+    listed = set().union(*groups)
+    assert sorted(listed - {path for path, _ in every}) == [], "not in botocore's model"
+    missing = [path for path, leaf in every if leaf and not listed & set(ancestors(path))]
+    assert missing == [], "no place in the table"
+    twice = [path for path in listed if listed & set(ancestors(path)[:-1])]
+    assert twice == [], "in the table with the structure around it"
+    assert all(table.without_effect.values()), "a reason for each"
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_values_that_exist_here_are_values_of_the_model(service: str) -> None:
+    for operation, table in (members.tables(service) or {}).items():
+        for path, values in table.only.items():
+            shape = service_model(service).operation_model(operation).input_shape
+            for name in path.split("."):
+                while shape.type_name == "list":
+                    shape = shape.member
+                shape = shape.members[name]
+            allowed = {False, True} if shape.type_name == "boolean" else set(shape.enum)
+            assert set(values) < allowed, f"{operation} {path}"
+
+
+def test_the_tables_are_those_of_the_operations_that_are_answered(tmp_path: Path) -> None:
+    context = Context(tmp_path, "123456789012", "us-east-1", Store(tmp_path / "s"), environment())
+    services = Services(context)
+    try:
+        for service in SERVICES:
+            assert set(members.tables(service) or {}) == set(services.table[service])
+    finally:
+        services.close()
+
+
+def environment() -> dict[str, str]:
+    return {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "named"),
+    [
+        (
+            "StartPipelineExecution",
+            {"PipelineName": "bins", "SelectiveExecutionConfig": {"SelectedSteps": [{"StepName": "Train"}]}},
+            "does not have SelectiveExecutionConfig of StartPipelineExecution",
+        ),
+        ("DescribePipeline", {"PipelineName": "bins", "PipelineVersionId": 3}, "PipelineVersionId of DescribePipeline"),
+        (
+            "CreateTransformJob",
+            {"TransformJobName": "j", "DataProcessing": {"InputFilter": "$"}},
+            "DataProcessing of CreateTransformJob",
+        ),
+        (
+            "CreateTransformJob",
+            {"TransformJobName": "j", "TransformInput": {"SplitType": "Line"}},
+            "TransformInput.SplitType None of CreateTransformJob only, not Line",
+        ),
+        (
+            "CreateHyperParameterTuningJob",
+            {"HyperParameterTuningJobConfig": {"TuningJobCompletionCriteria": {"TargetObjectiveMetricValue": 0.9}}},
+            "HyperParameterTuningJobConfig.TuningJobCompletionCriteria of",
+        ),
+        (
+            "CreateHyperParameterTuningJob",
+            {"TrainingJobDefinition": {"InputDataConfig": [{"InputMode": "Pipe"}]}},
+            "TrainingJobDefinition.InputDataConfig.InputMode File or FastFile of",
+        ),
+        (
+            "CreateHyperParameterTuningJob",
+            {"HyperParameterTuningJobConfig": {"Strategy": "Grid"}},
+            "Strategy Bayesian or Random or Hyperband of CreateHyperParameterTuningJob only, not Grid",
+        ),
+        (
+            "UpdateEndpoint",
+            {"DeploymentConfig": {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": {"Type": "LINEAR"}}}},
+            "TrafficRoutingConfiguration.Type ALL_AT_ONCE or CANARY of UpdateEndpoint only, not LINEAR",
+        ),
+        ("DescribeModel", {"ModelName": "m", "Invented": "x"}, "Invented of DescribeModel"),
+    ],
+)
+def test_what_the_local_cloud_does_not_have_is_refused_by_name(
+    operation: str, request_: dict[str, Any], named: str
+) -> None:
+    (problem,) = members.problems("sagemaker", operation, request_)
+    assert named in problem
+
+
+def test_a_placeholder_of_a_definition_is_judged_with_its_value() -> None:
+    request = {"TransformInput": {"SplitType": {"Get": "Parameters.Split"}}}
+    assert members.problems("sagemaker", "CreateTransformJob", request) == []
+
+
+def test_a_service_without_a_table_is_not_held_to_one() -> None:
+    assert members.tables("scheduler") is None
+    assert members.problems("scheduler", "CreateSchedule", {"Name": "x"}) == []
