@@ -257,7 +257,10 @@ class TrainingJobs(Jobs):
             sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
             share = (hosts.index(host), len(hosts)) if sharded else (0, 1)
             folder = base / "input" / "data" / channel["ChannelName"]
-            self.download(self.role_of(request), source["S3Uri"], folder, share)
+            if source["S3DataType"] == "ManifestFile":
+                self.download_manifest(self.role_of(request), source["S3Uri"], folder, share)
+            else:
+                self.download(self.role_of(request), source["S3Uri"], folder, share)
         if checkpoint := request.get("CheckpointConfig"):
             local = inside(base, checkpoint.get("LocalPath", CHECKPOINT_PATH))
             transfer.download(self._services.s3(self.role_of(request)), checkpoint["S3Uri"], local)
