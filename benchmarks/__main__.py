@@ -17,6 +17,7 @@ from benchmarks import (
     load,
     memory,
     query,
+    s3_door,
     serve,
     server,
     shard,
@@ -60,6 +61,9 @@ BENCHMARKS = {
     "train-scale": Benchmark(train_scale.cases, "the training job on one and on two ranks", count=1_500, rounds=3),
     "evaluate": Benchmark(evaluate.cases, "memory and time of an evaluation by its photos", count=100_000, rounds=1),
     "serve": Benchmark(serve.cases, "the serving container under load", count=240, rounds=3),
+    "s3-door": Benchmark(
+        s3_door.cases, "reading through the local cloud's S3 door, against its bare server", count=4_000
+    ),
     "memory": Benchmark(memory.cases, "peak memory of a shard worker", count=16_000, rounds=1),
 }
 

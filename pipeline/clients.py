@@ -34,6 +34,11 @@ def probing_client(settings: Settings, service: str) -> Any:
     return _client(settings, service, total_max_attempts=3, connect_timeout=3, read_timeout=15)
 
 
+def patient_client(settings: Settings, service: str, seconds: int) -> Any:
+    """A client that waits `seconds` for an answer and sends nothing twice, for calls that change something."""
+    return _client(settings, service, total_max_attempts=1, connect_timeout=10, read_timeout=seconds)
+
+
 def _client(settings: Settings, service: str, *, total_max_attempts: int, **timeouts: int) -> Any:
     import boto3
     from botocore.config import Config

@@ -75,10 +75,15 @@ class EvaluationOutputs:
 
     evaluation: PropertyFile
     card: PropertyFile
+    digests: PropertyFile
 
     def value(self, path: str) -> JsonGet:
         """A value of `evaluation.json`."""
         return JsonGet(step_name=EVALUATE, property_file=self.evaluation, json_path=path)
+
+    def digest(self, name: str) -> JsonGet:
+        """A value of `digests.json`."""
+        return JsonGet(step_name=EVALUATE, property_file=self.digests, json_path=name)
 
     def card_content(self) -> JsonGet:
         """The model card, as the string that the registry expects."""
@@ -224,6 +229,7 @@ def evaluate_model(
     outputs = EvaluationOutputs(
         PropertyFile(name="Evaluation", output_name="evaluation", path=names.EVALUATION_FILE),
         PropertyFile(name="ModelCard", output_name="evaluation", path=names.MODEL_CARD_FILE),
+        PropertyFile(name="Digests", output_name="evaluation", path=names.DIGESTS_FILE),
     )
     step = processing_step(
         context,
@@ -250,7 +256,7 @@ def evaluate_model(
             "summary": output_of(query, "summary"),
         },
         outputs=("evaluation",),
-        property_files=[outputs.evaluation, outputs.card],
+        property_files=[outputs.evaluation, outputs.card, outputs.digests],
     )
     return step, outputs
 
@@ -361,6 +367,10 @@ def _lineage(context: Context, outputs: EvaluationOutputs) -> dict[str, Any]:
         "training_image": context.image_uri("train"),
         # The deploy function tests the endpoint with them.
         names.GOLDEN_PHOTOS: context.output_uri("evaluate", "evaluation", names.GOLDEN_FILE),
+        # An approval approves the objects with these digests.
+        names.MODEL_SHA256: outputs.digest("model"),
+        names.GOLDEN_SHA256: outputs.digest("golden"),
+        names.EVALUATION_SHA256: outputs.digest("evaluation"),
     }
 
 

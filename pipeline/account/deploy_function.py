@@ -54,6 +54,7 @@ def function_environment(settings: Settings) -> dict[str, str]:
         "CANARY_SECONDS": str(endpoint.canary_seconds),
         "BAKING_SECONDS": str(endpoint.baking_seconds),
         "ALARMS": ",".join(settings.alarms),
+        "RELEASED_URI": settings.released_uri,
         "CAPTURE_URI": settings.captures_uri,
         "CAPTURE_PERCENT": str(endpoint.capture_percent),
         "KMS_KEY": settings.encryption.kms_key,

@@ -1,8 +1,8 @@
 """The operations that the local cloud answers itself: handlers by service and operation. Moto answers all others.
 
 Other operations of SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs and EventBridge Scheduler are
-answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents and ECR's DescribeImages are
-answered here, and their services' other operations by moto.
+answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents, ECR's DescribeImages and
+IAM's SimulatePrincipalPolicy are answered here, and their services' other operations by moto.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.container_registry import ContainerRegistry
 from pipeline.local.context import Context, Request, ServiceError
 from pipeline.local.events import Events
+from pipeline.local.identity.authorizer import check_documents
 from pipeline.local.identity.caller import Caller, acting, current
 from pipeline.local.identity.identity import Identity
 from pipeline.local.identity.simulation import simulate
@@ -139,6 +140,8 @@ class Services:
         if service == "athena" and (query_id := request.get("QueryExecutionId")):
             request = {**request, "WorkGroup": self._athena.workgroup_of(query_id)}
         self.identity.authorizer.authorize(caller, service, operation, request)
+        if service == "iam":
+            check_documents(request)
         if throttled := self._faults.refusal(service, operation):
             raise throttled
 

@@ -23,6 +23,8 @@ class Account(Group):
     pipeline_role: str = field("Name of the role that SageMaker Pipelines assumes; empty: NAME-pipeline", "")
     job_role: str = field("Name of the role of jobs and trials; empty: NAME-job", "")
     serving_role: str = field("Name of the role of the endpoint; empty: NAME-serving", "")
+    monitor_role: str = field("Name of the role of the monitor's jobs; empty: NAME-monitor", "")
+    batch_role: str = field("Name of the role of batch transform jobs; empty: NAME-batch", "")
     scheduler_role: str = field("Name of the role of schedules; empty: NAME-scheduler", "")
 
 

@@ -15,7 +15,7 @@ from pipeline.settings.local import Local
 from pipeline.settings.release import Endpoint, Evaluation, Gate, Monitoring, Registry
 from pipeline.settings.training import Tracking, Training, Tuning, check_hyperband
 
-Role = Literal["pipeline", "job", "serving", "scheduler", "deploy", "build", "ci"]
+Role = Literal["pipeline", "job", "serving", "monitor", "batch", "scheduler", "deploy", "build", "ci"]
 _NAME = r"^[a-z](-?[a-z0-9]){0,23}$"
 
 
@@ -152,6 +152,11 @@ class Settings(Group):
         return f"arn:aws:lambda:{self.account.region}:{self.account.id}:function:{self.deploy_function}"
 
     @property
+    def rollback_function(self) -> str:
+        """Name of the Lambda that goes back to an earlier version: the deploy function's code, for operators alone."""
+        return f"{self.name}-rollback"
+
+    @property
     def dead_letter_queue(self) -> str:
         """Name of the SQS queue for undelivered schedules and events, and failed calls of the deploy function."""
         return f"{self.name}-dead-letters"
@@ -170,6 +175,11 @@ class Settings(Group):
     def captures_uri(self) -> str:
         """Prefix of the endpoint's captured requests."""
         return f"{self.root_uri}/captures"
+
+    @property
+    def released_uri(self) -> str:
+        """Prefix of the deployed models and their golden photos, copies that only the deploy function writes."""
+        return f"{self.root_uri}/released"
 
     @property
     def checkpoints_uri(self) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from steps.contracts.artifact import Decision
-from steps.contracts.names import EVALUATION_FILE, GOLDEN_FILE, MODEL_CARD_FILE
+from steps.contracts.names import DIGESTS_FILE, EVALUATION_FILE, GOLDEN_FILE, MODEL_CARD_FILE
 from steps.contracts.parsing import Contract
 
 FILE = EVALUATION_FILE
@@ -21,6 +21,9 @@ PREDICTIONS = "predictions.parquet"
 REPORT = "report.html"
 CARD = MODEL_CARD_FILE
 GOLDEN = GOLDEN_FILE
+DIGESTS = DIGESTS_FILE
+
+SHA256 = r"^[0-9a-f]{64}$"
 
 # quantity is the true count, predicted the count by the decision of the settings, expected the expected count, and
 # probabilities those of the model's classes in their order.
@@ -208,3 +211,12 @@ class Evaluation(_Contract):
     agreement: Agreement
     model: dict[str, str | int]
     provenance: Provenance
+
+
+class Digests(_Contract):
+    """`digests.json`: SHA-256, in hexadecimal, of the objects that a version refers to; the version notes them."""
+
+    version: Literal[1] = 1
+    model: str = Field(description="digest of model.tar.gz, as evaluated", pattern=SHA256)
+    golden: str = Field(description="digest of golden.json", pattern=SHA256)
+    evaluation: str = Field(description="digest of evaluation.json", pattern=SHA256)

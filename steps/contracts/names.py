@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 # The endpoint's production variant. Deployment guardrails require that its name stays the same through all updates.
 VARIANT = "AllTraffic"
@@ -40,8 +42,14 @@ PENDING = "pending"
 ACCEPTED = "accepted"
 ROLLED_BACK = "rolled-back"
 
-# Property of a model package: the S3 URI of its golden photos, by which the deploy function tests the endpoint.
+# Properties of a model package: the S3 URI of its golden photos, by which the deploy function tests the endpoint, and
+# the SHA-256 digests of its model archive, its golden photos and its evaluation, as EvaluateModel read and wrote them.
+# An approval approves these digests, and the deploy function deploys nothing else.
 GOLDEN_PHOTOS = "golden_photos"
+MODEL_SHA256, GOLDEN_SHA256, EVALUATION_SHA256 = "model_sha256", "golden_sha256", "evaluation_sha256"
+# Variable of a serving container: the ARN of its model package. The deployed model is a copy, so that the model has no
+# ModelPackageName.
+PACKAGE_VARIABLE = "MODEL_PACKAGE_ARN"
 
 # Channels of a training job.
 INDEX_CHANNEL = "index"
@@ -52,11 +60,18 @@ EVALUATION_FILE = "evaluation.json"
 MODEL_CARD_FILE = "model_card.json"
 GOLDEN_FILE = "golden.json"
 BASELINE_FILE = "baseline.parquet"
+DIGESTS_FILE = "digests.json"
 
 # A shard is a tar and, with the same stem, the records of its photos; the marker ends a complete set of shards.
 TAR_SUFFIX = ".tar"
 RECORD_SUFFIX = ".parquet"
 COMPLETE_MARKER = "complete.json"
+
+
+def package_of(model: Mapping[str, Any]) -> str:
+    """ARN of the model package that a model, as DescribeModel returns it, serves; empty where it serves none."""
+    container = (model.get("Containers") or [model.get("PrimaryContainer") or {}])[0]
+    return str(container.get("ModelPackageName") or container.get("Environment", {}).get(PACKAGE_VARIABLE, ""))
 
 
 def endpoint_config_name(endpoint: str, suffix: str) -> str:

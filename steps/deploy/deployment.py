@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from steps.contracts import names
 from steps.deploy import endpoint as endpoints
-from steps.deploy import requests, scaling
+from steps.deploy import release, requests, scaling
 from steps.deploy.endpoint import Endpoint
-from steps.deploy.events import DeployRequest, Version
+from steps.deploy.events import DeployRequest, RollbackRequest, Version
+from steps.deploy.release import ChangedError, Release, ReleaseError
 from steps.deploy.settings import Clients, DeployError, Settings
 
 
@@ -29,6 +30,19 @@ class Decision:
         return dict(vars(self))
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The release of a version and CreateEndpointConfig's request for it."""
+
+    release: Release
+    config: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The endpoint configuration's name."""
+        return str(self.config["EndpointConfigName"])
+
+
 def deploy(aws: Clients, settings: Settings, request: DeployRequest) -> Decision:
     """Deploy the requested version if it is due.
 
@@ -42,20 +56,74 @@ def deploy(aws: Clients, settings: Settings, request: DeployRequest) -> Decision
     reason.
     """
     version = request.version
+    _check_group(settings, version)
+    number, config_name = str(version.number), ""
+    try:
+        refusal = _refusal(aws, settings, version)
+        if refusal is None:
+            released = release.ensure(aws, settings, version)
+            config = requests.endpoint_config(settings, version, released)
+            config_name = config["EndpointConfigName"]
+            refusal = _change(aws, settings, request, Plan(released, config))
+        decision, reason = refusal
+    except ChangedError as error:
+        # Otherwise each event of the endpoint would lead here again.
+        reject(aws, version, str(error))
+        decision, reason = "rejected", f"{error}; it is rejected"
+    except ReleaseError as error:
+        decision, reason = "refused", str(error)
+    return Decision(decision, reason, settings.endpoint_name, number, config_name)
+
+
+def roll_back(
+    aws: Clients, settings: Settings, request: RollbackRequest, record: Callable[[Decision], None]
+) -> Decision:
+    """Reject the approved versions after the requested one, and deploy that at once.
+
+    Each rejection is passed to `record`. Raises DeployError, before anything is changed, for a version that is not
+    approved or cannot be released; and during another change of the endpoint, after the rejections: otherwise the end
+    of that change would deploy a later version again.
+    """
+    version = request.version
+    _check_group(settings, version)
+    status = aws.sagemaker.describe_model_package(ModelPackageName=version.arn)["ModelApprovalStatus"]
+    if status != "Approved":
+        raise DeployError(f"version {version.number} is {status}; only an approved version can be rolled back to")
+    try:
+        release.ensure(aws, settings, version)
+    except ReleaseError as error:
+        raise DeployError(str(error)) from error
+    reason = request.comment or f"rolled back to version {version.number}"
+    for later in sorted(approved(aws, settings.model_package_group), key=lambda item: item.number):
+        if later.number > version.number:
+            reject(aws, later, reason)
+            record(Decision("rejected", reason, settings.endpoint_name, str(later.number)))
+    return deploy(aws, settings, DeployRequest(version, at_once=True))
+
+
+def reject(aws: Clients, version: Version, reason: str) -> None:
+    """Reject a version, with at most 1,024 characters of the reason."""
+    aws.sagemaker.update_model_package(
+        ModelPackageArn=version.arn, ModelApprovalStatus="Rejected", ApprovalDescription=reason[:1024]
+    )
+
+
+def _check_group(settings: Settings, version: Version) -> None:
     if version.group != settings.model_package_group:
         raise DeployError(f"{version.arn} is not in the group {settings.model_package_group}")
-    config = requests.endpoint_config(settings, version)
-    decision, reason = _refusal(aws, settings, version) or _change(aws, settings, request, config)
-    return Decision(decision, reason, settings.endpoint_name, str(version.number), config["EndpointConfigName"])
 
 
 def latest_approved(aws: Clients, group: str) -> Version | None:
     """The latest approved version of the group; None where there is none."""
+    return max(approved(aws, group), key=lambda version: version.number, default=None)
+
+
+def approved(aws: Clients, group: str) -> list[Version]:
+    """The approved versions of the group."""
     pages = aws.sagemaker.get_paginator("list_model_packages").paginate(
         ModelPackageGroupName=group, ModelApprovalStatus="Approved"
     )
-    versions = [Version.of(package["ModelPackageArn"]) for page in pages for package in page["ModelPackageSummaryList"]]
-    return max(versions, key=lambda version: version.number, default=None)
+    return [Version.of(package["ModelPackageArn"]) for page in pages for package in page["ModelPackageSummaryList"]]
 
 
 def _refusal(aws: Clients, settings: Settings, version: Version) -> tuple[str, str] | None:
@@ -71,12 +139,12 @@ def _refusal(aws: Clients, settings: Settings, version: Version) -> tuple[str, s
     return None
 
 
-def _change(aws: Clients, settings: Settings, request: DeployRequest, config: dict[str, Any]) -> tuple[str, str]:
+def _change(aws: Clients, settings: Settings, request: DeployRequest, plan: Plan) -> tuple[str, str]:
     """Start the deployment of the version. Returns decision and reason."""
-    number, name = request.version.number, config["EndpointConfigName"]
+    number, name = request.version.number, plan.name
     endpoint = endpoints.describe(aws.sagemaker, settings.endpoint_name)
     if endpoint is None:
-        return _create(aws, settings, request, config)
+        return _create(aws, settings, request, plan)
     if endpoint.is_busy:
         if name not in (endpoint.config, endpoint.pending_config):
             raise DeployError(
@@ -97,40 +165,38 @@ def _change(aws: Clients, settings: Settings, request: DeployRequest, config: di
     rolled_back = endpoint.tags.get(names.CONFIG_TAG) == name and endpoint.verdict == names.ROLLED_BACK
     if rolled_back and not (request.at_once or _is_new(request, endpoint.tags)):
         return "unchanged", f"version {number} was rolled back; reject it and approve it again to try it again"
-    _update(aws, settings, request, endpoint, config)
+    _update(aws, settings, request, endpoint, plan)
     return "updating", f"the endpoint moves to version {number}"
 
 
-def _create(aws: Clients, settings: Settings, request: DeployRequest, config: dict[str, Any]) -> tuple[str, str]:
+def _create(aws: Clients, settings: Settings, request: DeployRequest, plan: Plan) -> tuple[str, str]:
     version = request.version
     group = endpoints.tags_of(aws.sagemaker, version.group_arn)
     never_served = group.get(names.NEVER_SERVED_TAG)
     if never_served == str(version.number) and request.approved_at and not _is_new(request, group):
         return "unchanged", f"version {version.number} did not come up; reject it and approve it again to try it again"
-    _ensure_config(aws, settings, version, config)
+    _ensure_config(aws, settings, plan)
     if never_served not in (None, str(version.number)):
         aws.sagemaker.add_tags(ResourceArn=version.group_arn, Tags=endpoints.as_tags({names.NEVER_SERVED_TAG: ""}))
     aws.sagemaker.create_endpoint(
         EndpointName=settings.endpoint_name,
-        EndpointConfigName=config["EndpointConfigName"],
-        Tags=endpoints.as_tags(_attempt(request, config["EndpointConfigName"], previous="")),
+        EndpointConfigName=plan.name,
+        Tags=endpoints.as_tags(_attempt(request, plan.name, previous="")),
     )
     return "creating", f"the endpoint is created with version {version.number}"
 
 
-def _update(
-    aws: Clients, settings: Settings, request: DeployRequest, endpoint: Endpoint, config: dict[str, Any]
-) -> None:
-    _ensure_config(aws, settings, request.version, config)
+def _update(aws: Clients, settings: Settings, request: DeployRequest, endpoint: Endpoint, plan: Plan) -> None:
+    _ensure_config(aws, settings, plan)
     before = aws.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint.config)["ProductionVariants"][0]
-    variant = config["ProductionVariants"][0]
+    variant = plan.config["ProductionVariants"][0]
     if "InstanceType" in before and "InstanceType" not in variant:
         # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints-update.html
         raise DeployError(
             f"endpoint {endpoint.name} runs on instances, which SageMaker does not convert to a serverless one;"
             " delete the endpoint, then deploy again"
         )
-    update: dict[str, Any] = {"EndpointName": endpoint.name, "EndpointConfigName": config["EndpointConfigName"]}
+    update: dict[str, Any] = {"EndpointName": endpoint.name, "EndpointConfigName": plan.name}
     if settings.mode == "real-time":
         instances = settings.instance_count
         if settings.scales and before.get("InstanceType") == variant["InstanceType"]:
@@ -148,7 +214,7 @@ def _update(
         # SageMaker refuses another instance type while a scaling target is registered.
         scaling.deregister(aws.scaling, endpoint.name)
     aws.sagemaker.update_endpoint(**update)
-    _tag_attempt(aws, endpoint, request, config["EndpointConfigName"])
+    _tag_attempt(aws, endpoint, request, plan.name)
 
 
 def _tag_attempt(aws: Clients, endpoint: Endpoint, request: DeployRequest, config: str) -> None:
@@ -175,10 +241,10 @@ def _is_new(request: DeployRequest, tags: Mapping[str, str]) -> bool:
     return request.approved_at > tags.get(names.APPROVED_AT_TAG, "")
 
 
-def _ensure_config(aws: Clients, settings: Settings, version: Version, config: dict[str, Any]) -> None:
+def _ensure_config(aws: Clients, settings: Settings, plan: Plan) -> None:
     """Create the model and the endpoint configuration; both may exist from an earlier attempt."""
-    _create_if_missing(aws.sagemaker.create_model, requests.model(settings, version, config["EndpointConfigName"]))
-    _create_if_missing(aws.sagemaker.create_endpoint_config, config)
+    _create_if_missing(aws.sagemaker.create_model, requests.model(settings, plan.release, plan.name))
+    _create_if_missing(aws.sagemaker.create_endpoint_config, plan.config)
 
 
 def _create_if_missing(operation: Any, request: dict[str, Any]) -> None:

@@ -48,6 +48,14 @@ class DeployRequest:
 
 
 @dataclass(frozen=True)
+class RollbackRequest:
+    """An earlier version to return to, with the comment for the versions that are rejected for it."""
+
+    version: Version
+    comment: str = ""
+
+
+@dataclass(frozen=True)
 class EndpointChange:
     """An endpoint has reached a status, in the spelling of events: IN_SERVICE, FAILED, UPDATING..."""
 
@@ -66,11 +74,21 @@ def read_endpoint_change(event: Any) -> EndpointChange | None:
 
 
 def read_request(event: Any) -> DeployRequest:
-    """The request in `{"model_package_arn": ARN, "at_once": true}` or in an event with `detail.ModelPackageArn`."""
+    """The request in `{"model_package_arn": ARN}` or in an event with `detail.ModelPackageArn`.
+
+    Never one at once: the pipeline's role may invoke this function, and only operators may roll back.
+    """
     if isinstance(event, dict):
         if "model_package_arn" in event:
-            return DeployRequest(Version.of(event["model_package_arn"]), at_once=event.get("at_once") is True)
+            return DeployRequest(Version.of(event["model_package_arn"]))
         detail = event.get("detail")
         if isinstance(detail, dict) and "ModelPackageArn" in detail:
             return DeployRequest(Version.of(detail["ModelPackageArn"]), approved_at=str(event.get("time", "")))
     raise DeployError("the event names no version: it lacks model_package_arn, or detail.ModelPackageArn")
+
+
+def read_rollback(event: Any) -> RollbackRequest:
+    """The request in `{"model_package_arn": ARN, "comment": TEXT}`."""
+    if not isinstance(event, dict) or "model_package_arn" not in event:
+        raise DeployError("the event names no version: it lacks model_package_arn")
+    return RollbackRequest(Version.of(event["model_package_arn"]), str(event.get("comment", "")))

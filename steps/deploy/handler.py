@@ -1,13 +1,14 @@
-"""The Lambda handler."""
+"""The handlers of the two functions: one deploys, the other rolls back."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from steps.deploy.conclusion import conclude, settle
-from steps.deploy.deployment import Decision, deploy
-from steps.deploy.events import read_endpoint_change, read_request
+from steps.deploy.deployment import Decision, deploy, roll_back
+from steps.deploy.events import read_endpoint_change, read_request, read_rollback
 from steps.deploy.settings import Clients, Settings
 
 
@@ -17,15 +18,30 @@ def handle(event: Any, context: Any) -> dict[str, str]:
     Each decision is a line of the log.
     """
     aws, settings = Clients.connect(), Settings.from_environment()
-
-    def record(decision: Decision) -> None:
-        print(json.dumps({"request_id": getattr(context, "aws_request_id", ""), **decision.as_output()}), flush=True)
-
+    record = _recorder(context)
     if change := read_endpoint_change(event):
         return conclude(aws, settings, change, record).as_output()
     request = read_request(event)
-    if not request.at_once:
-        settle(aws, settings, record)
+    settle(aws, settings, record)
     decision = deploy(aws, settings, request)
     record(decision)
     return decision.as_output()
+
+
+def handle_rollback(event: Any, context: Any) -> dict[str, str]:
+    """Return to an earlier approved version at once, and reject the later ones. Returns the decision as flat strings.
+
+    Each decision is a line of the log.
+    """
+    aws, settings = Clients.connect(), Settings.from_environment()
+    record = _recorder(context)
+    decision = roll_back(aws, settings, read_rollback(event), record)
+    record(decision)
+    return decision.as_output()
+
+
+def _recorder(context: Any) -> Callable[[Decision], None]:
+    def record(decision: Decision) -> None:
+        print(json.dumps({"request_id": getattr(context, "aws_request_id", ""), **decision.as_output()}), flush=True)
+
+    return record

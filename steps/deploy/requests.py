@@ -8,6 +8,7 @@ from typing import Any
 
 from steps.contracts.names import OWN_DISKS, VARIANT, endpoint_config_name, model_name
 from steps.deploy.events import Version
+from steps.deploy.release import Release
 from steps.deploy.settings import Settings
 
 Request = dict[str, Any]
@@ -16,7 +17,7 @@ Request = dict[str, Any]
 CHANGE_SECONDS = 1800
 
 
-def model(settings: Settings, version: Version, name: str) -> Request:
+def model(settings: Settings, release: Release, name: str) -> Request:
     """CreateModel's request; `name` is that of the endpoint configuration.
 
     The container needs no network: SageMaker fetches its model and stores its captures, through the VPC where there is
@@ -25,7 +26,9 @@ def model(settings: Settings, version: Version, name: str) -> Request:
     """
     return {
         "ModelName": model_name(name),
-        "Containers": [{"ModelPackageName": version.arn, "Environment": {"MODEL_VERSION": str(version.number)}}],
+        "Containers": [
+            {"Image": release.image, "ModelDataUrl": release.model, "Environment": dict(release.environment)}
+        ],
         "ExecutionRoleArn": settings.serving_role_arn,
         **({"EnableNetworkIsolation": True, **_vpc(settings)} if settings.mode == "real-time" else {}),
     }
@@ -37,8 +40,8 @@ def _vpc(settings: Settings) -> Request:
     return {"VpcConfig": {"SecurityGroupIds": list(settings.security_groups), "Subnets": list(settings.subnets)}}
 
 
-def endpoint_config(settings: Settings, version: Version) -> Request:
-    """CreateEndpointConfig's request. Its name ends in the version and a hash of the settings."""
+def endpoint_config(settings: Settings, version: Version, release: Release) -> Request:
+    """CreateEndpointConfig's request. Its name ends in the version and a hash of the settings and the release."""
     if settings.mode == "serverless":
         memory, concurrency = settings.serverless_memory_megabytes, settings.serverless_concurrency
         where: Request = {"ServerlessConfig": {"MemorySizeInMB": memory, "MaxConcurrency": concurrency}}
@@ -50,12 +53,14 @@ def endpoint_config(settings: Settings, version: Version) -> Request:
             content["DataCaptureConfig"] = _capture(settings)
         if settings.kms_key and not OWN_DISKS.match(settings.instance_type):
             content["KmsKeyId"] = settings.kms_key
-    # Role and VPC belong to the model, not to the configuration; under the old name a change would not reach the
-    # endpoint.
-    described = json.dumps([content, settings.serving_role_arn, *_vpc(settings).values()], sort_keys=True)
+    # Role, VPC and the release belong to the model, not to the configuration; under the old name a change would not
+    # reach the endpoint.
+    described = json.dumps(
+        [content, settings.serving_role_arn, release.model, *_vpc(settings).values()], sort_keys=True
+    )
     suffix = f"-v{version.number}-{hashlib.sha256(described.encode()).hexdigest()[:8]}"
     name = endpoint_config_name(settings.endpoint_name, suffix)
-    content["ProductionVariants"][0]["ModelName"] = model(settings, version, name)["ModelName"]
+    content["ProductionVariants"][0]["ModelName"] = model_name(name)
     return {"EndpointConfigName": name, **content}
 
 

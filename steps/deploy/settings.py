@@ -57,6 +57,8 @@ class Settings:
     """How long the old fleet is kept after all traffic has moved, so that an alarm can move it back."""
     alarms: tuple[str, ...]
     """Names of CloudWatch alarms; each rolls a deployment back."""
+    released_uri: str
+    """Prefix of the copies that the endpoint serves (`steps.deploy.release`)."""
     capture_uri: str
     capture_percent: int
     kms_key: str
@@ -85,7 +87,7 @@ class Settings:
         return self.mode == "real-time" and self.maximum_instance_count > self.instance_count
 
 
-_NOT_EMPTY = ("ENDPOINT_NAME", "MODEL_PACKAGE_GROUP", "SERVING_ROLE_ARN", "INSTANCE_TYPE")
+_NOT_EMPTY = ("ENDPOINT_NAME", "MODEL_PACKAGE_GROUP", "SERVING_ROLE_ARN", "INSTANCE_TYPE", "RELEASED_URI")
 
 
 def _parse(name: str, text: str, kind: str) -> Any:

@@ -1,6 +1,6 @@
 """The smoke test of a version in service: golden photos, with the answers that its evaluation recorded.
 
-The evaluation writes them to the URI in the version's CustomerMetadataProperties:
+The evaluation writes them, and the release has a copy:
 `{"version": 1, "photos": [{"image_id", "jpeg" (base64), "count", "probabilities": {"0": p, ...}}]}`.
 """
 
@@ -11,8 +11,9 @@ import json
 import time
 from typing import Any
 
-from steps.contracts.names import GOLDEN_PHOTOS
+from steps.deploy import release
 from steps.deploy.events import Version
+from steps.deploy.release import ReleaseError
 from steps.deploy.settings import Clients, Settings
 
 # Largest difference between two probabilities: another processor rounds differently, another network differs more.
@@ -35,10 +36,11 @@ def run(aws: Clients, settings: Settings, version: Version) -> str:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        package = aws.sagemaker.describe_model_package(ModelPackageName=version.arn)
+        uri = release.describe(aws, settings, version).golden
+    except ReleaseError as error:
+        raise SmokeTestError(str(error)) from error
     except ClientError as error:
         raise SmokeTestError(f"version {version.number} cannot be described: {error}") from error
-    uri = package.get("CustomerMetadataProperties", {}).get(GOLDEN_PHOTOS)
     if not uri:
         return f"version {version.number} serves; it has no golden photos to test"
     photos = _photos(aws.s3, uri)

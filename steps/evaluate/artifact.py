@@ -30,24 +30,30 @@ AGREEMENT_PHOTOS = 256
 TOLERANCE = 1e-3
 
 
+def find_archive(folder: Path) -> Path:
+    """The one `model.tar.gz` below `folder`. Raises StepError where there is none, or more."""
+    archives = sorted(folder.rglob(ARCHIVE))
+    if len(archives) != 1:
+        raise StepError(f"{folder}: contains {len(archives)} files {ARCHIVE}, expected one")
+    return archives[0]
+
+
 def unpack(folder: Path) -> Path:
     """Unpack the one `model.tar.gz` below `folder`; returns the folder of its files.
 
     Raises StepError for a damaged archive, and for a member that would be written outside that folder.
     """
-    archives = sorted(folder.rglob(ARCHIVE))
-    if len(archives) != 1:
-        raise StepError(f"{folder}: contains {len(archives)} files {ARCHIVE}, expected one")
+    path = find_archive(folder)
     target = folder / "unpacked"
     try:
-        with gzip.open(archives[0]) as stream:
+        with gzip.open(path) as stream:
             with tarfile.open(fileobj=stream, mode="r:") as archive:
                 archive.extractall(target, filter="data")
             # tarfile stops at the tar's end; gzip compares its checksum only at the end of the stream.
             while stream.read(CHUNK_BYTES):
                 pass
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise StepError(f"{archives[0]}: not a usable model artifact: {error}") from error
+        raise StepError(f"{path}: not a usable model artifact: {error}") from error
     return target
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from steps.contracts.dataset import DatasetIndex, read_index
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import (
     CARD,
+    DIGESTS,
     FILE,
     GOLDEN,
     PREDICTIONS,
@@ -20,6 +22,7 @@ from steps.contracts.evaluation import (
     Agreement,
     Champion,
     Dataset,
+    Digests,
     Evaluation,
     Gate,
     Provenance,
@@ -31,7 +34,7 @@ from steps.contracts.query_summary import Summary
 from steps.contracts.shard_summary import ShardSummary, read_summary
 from steps.contracts.statistics.tally import Confusion
 from steps.evaluate import metrics, trials, versions
-from steps.evaluate.artifact import AgreementCheck, unpack
+from steps.evaluate.artifact import AgreementCheck, find_archive, unpack
 from steps.evaluate.card import write_card
 from steps.evaluate.champion import ChampionModel, compare, load_champion
 from steps.evaluate.predictions import PredictionResults, predict
@@ -96,8 +99,9 @@ def run(settings: Settings) -> None:
     if summary is not None:
         results.baseline.write(output / BASELINE, summary.image_location)
     (output / CARD).write_text(write_card(evaluation, predictor.description, index))
-    # Last: the gate reads it, so it exists only with all other outputs.
     (output / FILE).write_text(evaluation.model_dump_json(indent=1))
+    # Last: the registration reads it, so it exists only with all other outputs.
+    (output / DIGESTS).write_text(_digests(output).model_dump_json(indent=1))
     log.info(
         "accuracy %.4f, RMSE %.4f (largest class %.4f, %.4f); champion: %s",
         evaluation.multiclass_classification_metrics.accuracy.value,
@@ -187,6 +191,17 @@ def _gate(in_force: Confusion, comparison: Champion | None, settings: Settings) 
             accuracy_loss=f"{lost:.4f}",
         ),
     )
+
+
+def _digests(output: Path) -> Digests:
+    """Digests of the evaluated model and of the outputs that an approval relies on."""
+
+    def sha256(path: Path) -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    archive = find_archive(container.processing_input("model"))
+    return Digests(model=sha256(archive), golden=sha256(output / GOLDEN), evaluation=sha256(output / FILE))
 
 
 def _registration(settings: Settings, index: DatasetIndex, tuning: Trials | None) -> Registration:

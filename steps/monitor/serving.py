@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from steps.contracts.errors import StepError
+from steps.contracts.names import package_of
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,7 @@ def find(sagemaker: Any, endpoint: str, baseline: str = "") -> ServedVersion:
         raise StepError(f"endpoint {endpoint} does not exist; approve a model first") from None
     config = sagemaker.describe_endpoint_config(EndpointConfigName=described["EndpointConfigName"])
     model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
-    containers = model.get("Containers") or [model.get("PrimaryContainer", {})]
-    arn = containers[0].get("ModelPackageName", "")
+    arn = package_of(model)
     if not arn:
         raise StepError(f"endpoint {endpoint} serves {model['ModelName']}, which is not a registered version")
     package = sagemaker.describe_model_package(ModelPackageName=arn)

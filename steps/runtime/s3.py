@@ -1,11 +1,12 @@
 """S3 for the steps: listings, object stores that stream (obstore), and their failures as StepErrors.
 
-Credentials, region and endpoint come from boto3's own chain (environment, profile, role), so that
-`AWS_ENDPOINT_URL_S3` moves every client at once. A store is not fork-safe: open it in the process that uses it.
+Credentials and endpoint come from boto3's own chain (environment, profile, role), so that `AWS_ENDPOINT_URL_S3` moves
+every client at once, and a bucket's region from S3. A store is not fork-safe: open it in the process that uses it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 _ENVIRONMENT = "AWS_"
+DEFAULT_REGION = "us-east-1"
+log = logging.getLogger(__name__)
 
 
 def _credentials() -> RenewedCredentials:
@@ -63,7 +66,7 @@ def open_store(bucket: str, *, anonymous: bool = False, retries: int | None = No
     from obstore.store import S3Store
 
     provider = _credentials()
-    region = provider.session.region_name or "us-east-1"
+    region = _region(bucket, provider, anonymous=anonymous)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if anonymous:
         return S3Store(bucket, region=region, skip_signature=True, virtual_hosted_style_request=endpoint is None)
@@ -79,6 +82,42 @@ def open_store(bucket: str, *, anonymous: bool = False, retries: int | None = No
         if re.match(r"http://(127\.0\.0\.1|localhost)[:/]", endpoint + "/"):
             options["client_options"] = {"allow_http": True}
     return S3Store(bucket, **options)
+
+
+def _region(bucket: str, provider: RenewedCredentials, *, anonymous: bool) -> str:
+    """The region of `bucket`, or the session's where S3 does not return it.
+
+    obstore signs for one region and does not follow the 301 of a bucket in another one.
+    """
+    from botocore.exceptions import BotoCoreError
+
+    session_region = provider.session.region_name or DEFAULT_REGION
+    try:
+        return _bucket_region(bucket, session_region, provider, anonymous) or session_region
+    except BotoCoreError as error:
+        # The request that the store is for reports the problem.
+        log.warning("bucket %s: its region is unknown, so %s is assumed: %s", bucket, session_region, error)
+        return session_region
+
+
+@lru_cache(maxsize=64)
+def _bucket_region(bucket: str, session_region: str, provider: RenewedCredentials, anonymous: bool) -> str:
+    """The region in S3's answer to HeadBucket, which contains it "regardless of the permissions on the bucket".
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+    """
+    from botocore import UNSIGNED
+    from botocore.config import Config
+    from botocore.exceptions import ClientError
+
+    options: dict[str, Any] = {"signature_version": UNSIGNED} if anonymous else {}
+    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3}, **options)
+    s3 = provider.session.client("s3", region_name=session_region, config=config)
+    try:
+        answer: dict[str, Any] = s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        answer = dict(error.response)
+    return str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region", ""))
 
 
 @contextmanager

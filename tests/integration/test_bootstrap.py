@@ -75,6 +75,9 @@ def test_an_account_is_made_kept_taken_over_and_erased(bootstrap, local_cloud):
         iam.get_role(RoleName=f"{NAME}-pipeline")
 
     longer = f"{SETTINGS}retention: {{superseded_days: 77}}\n"
+    # The account's only provider was retained.
+    bootstrap("--plan", settings=longer, refused="can have one only; set ci.make_provider: false")
+    longer = longer.replace("make_provider: true", "make_provider: false")
     planned = {change["resource"]: change for change in bootstrap("--plan", settings=longer)["changes"]}
     assert {planned[name]["action"] for name in ("ProjectBucket", "ProcessingImages")} == {"Import"}
     assert "LifecycleConfiguration" in planned["ProjectBucket"]["properties"]

@@ -1,6 +1,7 @@
 """From approval to an endpoint through the rule: canary, alarms, smoke test, going back. A client asks all the time."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import tarfile
@@ -83,14 +84,20 @@ class Registry:
             entry = tarfile.TarInfo("model.json")
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
-        s3.put_object(Bucket=bucket, Key=f"{key}/model.tar.gz", Body=buffer.getvalue())
-        properties = {}
+        # Where a run writes them.
+        archive = f"{self.settings.data.prefix}/models/{key}/output/model.tar.gz"
+        s3.put_object(Bucket=bucket, Key=archive, Body=buffer.getvalue())
+        properties = {"model_sha256": hashlib.sha256(buffer.getvalue()).hexdigest()}
         if golden:
             photo = {"image_id": "00001", "jpeg": "AAAA", "count": 1, **golden}
             body = json.dumps({"version": 1, "photos": [photo]})
-            s3.put_object(Bucket=bucket, Key=f"{key}/golden.json", Body=body)
-            properties = {"CustomerMetadataProperties": {"golden_photos": f"s3://{bucket}/{key}/golden.json"}}
-        container = {"Image": self.image, "ModelDataUrl": f"s3://{bucket}/{key}/model.tar.gz"}
+            photos = f"{self.settings.data.prefix}/runs/{key}/evaluate/evaluation/golden.json"
+            s3.put_object(Bucket=bucket, Key=photos, Body=body)
+            properties |= {
+                "golden_photos": f"s3://{bucket}/{photos}",
+                "golden_sha256": hashlib.sha256(body.encode()).hexdigest(),
+            }
+        container = {"Image": self.image, "ModelDataUrl": f"s3://{bucket}/{archive}"}
         return sagemaker.create_model_package(
             ModelPackageGroupName=self.settings.registry.group,
             InferenceSpecification={
@@ -99,7 +106,7 @@ class Registry:
                 "SupportedResponseMIMETypes": ["application/json"],
             },
             ModelApprovalStatus="PendingManualApproval",
-            **properties,
+            CustomerMetadataProperties=properties,
         )["ModelPackageArn"]
 
     def describe(self):
@@ -243,6 +250,43 @@ def test_an_approval_whose_event_comes_twice_at_once_and_again_later_is_one_depl
     configs = registry.client("sagemaker").list_endpoint_configs(NameContains=registry.settings.name)["EndpointConfigs"]
     assert len(configs) == 2
     assert description["EndpointConfigName"] == configs[0]["EndpointConfigName"]
+
+
+def test_a_model_that_is_changed_before_its_approval_is_rejected_and_a_later_change_does_not_serve(registry):
+    sagemaker, s3 = registry.client("sagemaker"), registry.client("s3")
+    first = registry.approve(GOOD, golden=GOOD)
+    registry.evaluated(first, "accepted")
+    arn = registry.register(GOOD, golden=GOOD)
+    containers = sagemaker.describe_model_package(ModelPackageName=arn)["InferenceSpecification"]["Containers"]
+    bucket, key = containers[0]["ModelDataUrl"].removeprefix("s3://").split("/", 1)
+    s3.put_object(Bucket=bucket, Key=key, Body=b"another model")
+    sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
+
+    def rejected():
+        described = sagemaker.describe_model_package(ModelPackageName=arn)
+        return described if described["ModelApprovalStatus"] == "Rejected" else None
+
+    reason = wait_until(rejected)["ApprovalDescription"]
+    assert reason.startswith(f"s3://{bucket}/{key} was changed after the registration of version 2")
+    assert registry.tags()["model-package-version"] == first
+
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=registry.describe()["EndpointConfigName"])
+    model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
+    assert model["Containers"][0]["ModelDataUrl"].startswith(f"{registry.settings.released_uri}/{first}-")
+
+
+def test_a_rollback_rejects_the_later_version_and_returns_at_once(registry):
+    first = registry.approve(GOOD, golden=GOOD)
+    registry.evaluated(first, "accepted")
+    second = registry.approve(GOOD, golden=GOOD)
+    registry.evaluated(second, "accepted")
+    settings = registry.settings
+    done = deployment.roll_back(settings, deployment.rollback_target(settings), "dark photos")
+    assert (done.decision, done.version, done.rejected) == ("updating", int(first), (int(second),))
+    registry.evaluated(first, "accepted")
+    assert versions.resolve(settings, second).status == "Rejected"
+    decided = [(item.decision, item.version) for item in operation.decisions(settings)]
+    assert decided[-2:] == [("rejected", second), ("updating", first)]
 
 
 def test_what_the_endpoint_is_asked_and_answers_is_captured_and_counted(registry):

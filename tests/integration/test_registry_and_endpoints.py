@@ -247,11 +247,10 @@ def handle(event, context):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as code:
         code.writestr("record.py", source)
-    role = local_cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     function = local_cloud.client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.12",
-        Role=role,
+        Role=ROLE,
         Handler="record.handle",
         Code={"ZipFile": buffer.getvalue()},
         Timeout=30,
@@ -264,6 +263,9 @@ def handle(event, context):
     events = local_cloud.client("events")
     events.put_rule(Name=name, EventPattern=json.dumps(pattern))
     events.put_targets(Rule=name, Targets=[{"Id": "f", "Arn": function}])
+    local_cloud.client("lambda").add_permission(
+        FunctionName=name, StatementId="rule", Action="lambda:InvokeFunction", Principal="events.amazonaws.com"
+    )
     s3 = local_cloud.client("s3")
 
     def read():

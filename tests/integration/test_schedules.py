@@ -58,7 +58,10 @@ def pipeline(sagemaker: Any) -> Iterator[str]:
 def queue(local_cloud: LocalCloud) -> tuple[str, Callable[[], Any]]:
     """The ARN of a queue, and a function that takes a message out of it."""
     sqs, name = local_cloud.client("sqs"), f"q-{uuid.uuid4().hex[:10]}"
-    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    send = {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sqs:SendMessage"}
+    statement = {**send, "Resource": f"arn:aws:sqs:us-east-1:123456789012:{name}"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    url = sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"]
 
     def receive() -> Any:
         messages = sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get("Messages", [])
@@ -212,11 +215,10 @@ def function(local_cloud: LocalCloud) -> str:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("app.py", "def handle(event, context):\n    print(event)\n")
     name = f"f-{uuid.uuid4().hex[:10]}"
-    role = local_cloud.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     local_cloud.client("lambda").create_function(
         FunctionName=name,
         Runtime="python3.12",
-        Role=role,
+        Role=ROLE,
         Handler="app.handle",
         Code={"ZipFile": buffer.getvalue()},
     )

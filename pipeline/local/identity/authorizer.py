@@ -180,6 +180,19 @@ def denied(service: str, text: str) -> ServiceError:
     return ServiceError("AccessDeniedException", text, 403 if service in _REST else 400)
 
 
+def check_documents(request: Mapping[str, Any]) -> None:
+    """Refuse a policy that IAM would not store. Raises ServiceError.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_PutRolePolicy.html (MalformedPolicyDocument)
+    """
+    for member in ("PolicyDocument", "AssumeRolePolicyDocument"):
+        if (text := request.get(member)) is not None:
+            try:
+                statements({member: json.loads(text)})
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ServiceError("MalformedPolicyDocument", f"{member}: {error}") from None
+
+
 def service_principal(service: str) -> Principal:
     """An AWS service that acts by itself: `events` is events.amazonaws.com."""
     name = service if service.endswith(_SERVICE_SUFFIX) else f"{service}{_SERVICE_SUFFIX}"

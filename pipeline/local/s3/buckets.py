@@ -1,16 +1,16 @@
-"""What the object server does not know of buckets: their regions and policies, in files of the cloud's folder."""
+"""What the object server does not know of buckets: their regions and their policies."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.local.identity.policies import PolicyError, Statement, statements
 
-REGIONS_FILE = "buckets.json"
-POLICIES_FILE = "bucket-policies.json"
+FILE = "buckets.json"
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/example-bucket-policies.html ("limited to 20 KB in size")
 MAX_POLICY_BYTES = 20 * 1024
 
@@ -19,85 +19,86 @@ class MalformedPolicyError(Exception):
     """A bucket policy that S3 would not store."""
 
 
-class _Table:
-    """A mapping of texts by bucket in a JSON file; changes of the file by others take effect at once."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._modified = -1
-        self._texts: dict[str, str] = {}
-
-    def texts(self) -> dict[str, str]:
-        """The current content, not to be changed."""
-        modified = self.modified()
-        if modified != self._modified:
-            self._texts = json.loads(self._path.read_text()) if modified else {}
-            self._modified = modified
-        return self._texts
-
-    def modified(self) -> int:
-        """A number that changes with the file; 0 while there is none."""
-        try:
-            return self._path.stat().st_mtime_ns
-        except FileNotFoundError:
-            return 0
-
-    def set(self, bucket: str, text: str | None) -> None:
-        """Replace or, with None, remove a bucket's text."""
-        texts = dict(self.texts())
-        if text is None and bucket not in texts:
-            return
-        texts.pop(bucket, None)
-        if text is not None:
-            texts[bucket] = text
-        partial = self._path.with_suffix(".partial")
-        partial.write_text(json.dumps(texts))
-        partial.replace(self._path)
-        self._modified = self.modified()
-        self._texts = texts
-
-
 class Buckets:
-    """The buckets' regions and policies. A bucket without an entry is in the cloud's own region and has no policy."""
+    """The buckets' regions and policies, in a file of the cloud's folder; a change of the file counts at once.
+
+    The file has {BUCKET: {"region": REGION, "policy": TEXT}}. A bucket without a region is in the cloud's own.
+    """
 
     def __init__(self, directory: Path, region: str) -> None:
         self._own_region = region
-        self._regions = _Table(directory / REGIONS_FILE)
-        self._policies = _Table(directory / POLICIES_FILE)
+        self._path = directory / FILE
+        self._file = WatchedFile(self._path)
+        self._entries: dict[str, dict[str, str]] = {}
         self._prepared: dict[str, tuple[str, list[Statement]]] = {}
 
     def region(self, bucket: str) -> str:
         """The region where a bucket is."""
-        return self._regions.texts().get(bucket, self._own_region)
+        return self._read().get(bucket, {}).get("region", self._own_region)
 
     def created(self, bucket: str, region: str) -> None:
         """Record the region of a new bucket."""
-        self._regions.set(bucket, region)
+        self._write({**self._read(), bucket: {"region": region}})
 
     def deleted(self, bucket: str) -> None:
         """Forget a bucket."""
-        self._regions.set(bucket, None)
-        self._policies.set(bucket, None)
+        self._write({name: entry for name, entry in self._read().items() if name != bucket})
 
     def policy(self, bucket: str) -> str | None:
         """The text of a bucket's policy."""
-        return self._policies.texts().get(bucket)
+        return self._read().get(bucket, {}).get("policy")
 
     def set_policy(self, bucket: str, text: str | None) -> None:
         """Store the policy, or remove it with None. Raises MalformedPolicyError."""
+        entry = {name: value for name, value in self._read().get(bucket, {}).items() if name != "policy"}
         if text is not None:
             check_policy(bucket, text)
-        self._policies.set(bucket, text)
+            entry["policy"] = text
+        self._write({**self._read(), bucket: entry})
 
     def statements(self, bucket: str) -> list[Statement]:
         """The prepared statements of a bucket's policy."""
-        text = self._policies.texts().get(bucket)
+        text = self.policy(bucket)
         if text is None:
             return []
         prepared = self._prepared.get(bucket)
         if prepared is None or prepared[0] != text:
             prepared = self._prepared[bucket] = (text, statements({bucket: json.loads(text)}))
         return prepared[1]
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        if self._file.changed():
+            self._entries = json.loads(self._path.read_text()) if self._file.exists else {}
+        return self._entries
+
+    def _write(self, entries: dict[str, dict[str, str]]) -> None:
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(json.dumps(entries))
+        partial.replace(self._path)
+
+
+class WatchedFile:
+    """Notices that a file is replaced, at the cost of one system call."""
+
+    def __init__(self, path: Path) -> None:
+        self._place = os.fspath(path)
+        self._seen: tuple[int, ...] | None = None
+
+    def changed(self) -> bool:
+        """Whether the file is another one than at the last call; true at the first."""
+        try:
+            status = os.stat(self._place)
+            # Two files that are written one after another may have the same time.
+            state: tuple[int, ...] = (status.st_mtime_ns, status.st_ino, status.st_size)
+        except FileNotFoundError:
+            state = ()
+        changed, self._seen = state != self._seen, state
+        return changed
+
+    @property
+    def exists(self) -> bool:
+        """Whether there was a file at the last call of `changed`."""
+        return bool(self._seen)
 
 
 def check_policy(bucket: str, text: str) -> None:

@@ -18,7 +18,7 @@ class InvalidCallError(Exception):
     """A request that S3 refuses before it looks at permissions, or whose key the object server would change."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """`bucket` and `key` are decoded; empty where the request names none."""
 

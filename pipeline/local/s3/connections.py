@@ -35,7 +35,7 @@ DRAIN_SECONDS = 30.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
     """What is done with a request: it is answered here, or passed on."""
 

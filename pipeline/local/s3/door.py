@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.local import faults
+from pipeline.local.identity.journal import FOLDER, Journal
 from pipeline.local.identity.policies import Decision, Request
 from pipeline.local.s3.connections import BACKLOG, LOOPBACK, ClientConnection, Judge
 from pipeline.local.s3.judge import PolicyJudge, Settings
 
 log = logging.getLogger(__name__)
 
-DECISIONS = Path("decisions") / "s3.jsonl"
+DECISIONS = f"{FOLDER}/s3.jsonl"
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,6 @@ class Ports:
 
     listen: int
     upstream: int
-
-
-def no_record(request: Request, decision: Decision) -> None:
-    """Nothing is recorded."""
 
 
 async def listening(judge: Judge, ports: Ports) -> asyncio.Server:
@@ -59,7 +56,13 @@ def main() -> None:
     values = json.load(sys.stdin)
     ports = Ports(**values.pop("ports"))
     settings = Settings(**{**values, "directory": Path(values["directory"])})
-    asyncio.run(_serve(PolicyJudge(settings, no_record, faults.of(settings.directory).fault), ports))
+    journal = Journal(settings.directory / DECISIONS)
+
+    def record(request: Request, decision: Decision, operation: str) -> None:
+        if not request.principal.is_root:
+            journal.record(request, decision, service="s3", operation=operation)
+
+    asyncio.run(_serve(PolicyJudge(settings, record, faults.of(settings.directory).fault), ports))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+from pipeline.local.identity.objects import Key
 from pipeline.local.identity.policies import Decision, PolicyError, Request, lowered
-from pipeline.local.identity.requirements import UnresolvedError, s3_checks
+from pipeline.local.identity.resources import UnresolvedError
 from pipeline.local.identity.sessions import Sessions
 from pipeline.local.s3 import deletions
 from pipeline.local.s3.answers import NAMESPACE, Answer, error, xml
@@ -18,6 +19,7 @@ from pipeline.local.s3.callers import Caller, Callers
 from pipeline.local.s3.calls import Call, InvalidCallError, call_of
 from pipeline.local.s3.connections import Plan
 from pipeline.local.s3.framing import Head
+from pipeline.local.s3.needs import needs_of
 from pipeline.local.s3.permissions import Permissions, context_of, refusal
 from pipeline.local.s3.signatures import (
     ALGORITHM,
@@ -37,7 +39,8 @@ _FIRST_REGION = "us-east-1"
 _NO_KEY = (b"<Code>NoSuchKey</Code>", b"<Code>NoSuchVersion</Code>")
 _PASS = Plan()
 Fault = Callable[[str, str, str], tuple[int, str, str] | None]
-Record = Callable[[Request, Decision], None]
+Record = Callable[[Request, Decision, str], None]
+"""Called with each decision and the operation that it belongs to."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Settings:
     """Whether denied requests are recorded and passed on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Signed:
     """A request with its signature and the caller that the signature names."""
 
@@ -73,7 +76,7 @@ class PolicyJudge:
         self._record = record
         self._fault = fault
         self._buckets = Buckets(settings.directory, settings.region)
-        self._permissions = Permissions(settings.directory, settings.account_id, self._buckets)
+        self._permissions = Permissions(settings.directory, self._buckets)
         self._callers = Callers(
             Sessions(settings.directory), settings.account_id, settings.access_key, settings.secret_key
         )
@@ -192,15 +195,19 @@ class PolicyJudge:
         self._verify(signed, None)
         return error(403, "AccessDenied", message, headers=self._headers_of_refusal(signed.call))
 
-    def _missing(self, signed: _Signed, keys: list[str] | None = None, action_suffix: str = "") -> str | None:
-        """S3's words about the first permission that the caller lacks; None if there is none or in an audit."""
-        head = signed.head
+    def _missing(self, signed: _Signed, key: Key | None = None) -> str | None:
+        """S3's words about the first permission that the caller lacks; None if there is none or in an audit.
+
+        `key` is an object of DeleteObjects, perhaps with its version.
+        """
+        operation, needed = needs_of(signed.call, signed.head, key)
         context = context_of(signed.call, signed.caller, signed.signature, signed.region, self._settings.account_id)
-        for check in s3_checks(head.method, head.target, head.headers, keys):
-            values = {**context, **lowered(check.context)} if check.context else context
-            request = Request(signed.caller.principal, check.action + action_suffix, check.resource, values)
+        for action, resource, said in needed:
+            request = Request(
+                signed.caller.principal, action, resource, {**context, **lowered(said)} if said else context
+            )
             decision = self._permissions.decide(request, signed.caller)
-            self._record(request, decision)
+            self._record(request, decision, operation)
             if not decision.allowed and not self._settings.audit:
                 return refusal(request, decision)
         return None
@@ -225,7 +232,7 @@ class PolicyJudge:
             values = context_of(call, signed.caller, signed.signature, signed.region, self._settings.account_id)
             request = Request(signed.caller.principal, "s3:ListBucket", f"arn:aws:s3:::{bucket}", values)
             decision = self._permissions.decide(request, signed.caller)
-            self._record(request, decision)
+            self._record(request, decision, "GetObject" if call.method == "GET" else "HeadObject")
             if decision.allowed or self._settings.audit:
                 return None
             return error(403, "AccessDenied", refusal(request, decision))
@@ -334,8 +341,7 @@ class PolicyJudge:
             return Plan(error(400, "MalformedXML", str(malformed)))
         refused: list[deletions.Refused] = []
         for item in batch.items:
-            suffix = "Version" if item.version else ""
-            if message := self._missing(signed, [item.key], suffix):
+            if message := self._missing(signed, (item.key, item.version)):
                 refused.append(deletions.Refused(item, message))
         if not refused:
             return _PASS

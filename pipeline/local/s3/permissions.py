@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.local.identity import documents
 from pipeline.local.identity.policies import Decision, Request, Statement, decide, message, statements
-from pipeline.local.s3.buckets import Buckets
+from pipeline.local.s3.buckets import Buckets, WatchedFile
 from pipeline.local.s3.callers import Caller
 from pipeline.local.s3.calls import Call
 from pipeline.local.s3.signatures import Signature
@@ -46,11 +46,10 @@ def _about(prepared: list[Statement], action: str) -> list[Statement]:
 class Permissions:
     """Decides by the roles' policies in the cloud's folder, the buckets' policies and the session's."""
 
-    def __init__(self, directory: Path, account_id: str, buckets: Buckets) -> None:
+    def __init__(self, directory: Path, buckets: Buckets) -> None:
         self._directory = directory
-        self._account_id = account_id
         self._buckets = buckets
-        self._modified = -1
+        self._file = WatchedFile(directory / documents.FILE)
         self._documents: dict[str, documents.RolePolicies] = {}
         self._roles: dict[str, _Role] = {}
 
@@ -62,12 +61,16 @@ class Permissions:
                 return Decision(True, "")
             return decide(request, (), resource)
         identity, boundary = self._role(caller.principal.role).about(request.action)
+        if not resource and boundary is None and caller.session is None:
+            # The common case, in a sixth of the time. Objects and caller are in one account.
+            applying = [statement for statement in identity if statement.applies(request)]
+            if applying and all(statement.allows for statement in applying):
+                return Decision(True, "", tuple(statement.name for statement in applying))
         return decide(request, identity, resource, boundary, caller.session)
 
     def _role(self, arn: str) -> _Role:
-        modified = documents.modified(self._directory)
-        if modified != self._modified:
-            self._documents, self._modified = documents.read(self._directory), modified
+        if self._file.changed():
+            self._documents = documents.read(self._directory)
             self._roles.clear()
         role = self._roles.get(arn)
         if role is None:

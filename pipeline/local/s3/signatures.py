@@ -24,10 +24,7 @@ _LONGEST_SECONDS = 7 * 24 * 3600
 _TIME = "%Y%m%dT%H%M%SZ"
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _IN_URL = "X-Amz-Signature"
-_HEADER = re.compile(
-    rf"{ALGORITHM}\s+Credential=(?P<credential>[^,\s]+),\s*SignedHeaders=(?P<signed>[^,\s]+),"
-    r"\s*Signature=(?P<signature>[0-9a-f]+)"
-)
+_HEADER = re.compile(rf"{ALGORITHM}\s+Credential=([^,\s]+),\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]+)")
 _OLD_HEADER = re.compile(r"AWS (?P<key>[^:\s]+):\S+")
 
 
@@ -39,7 +36,7 @@ class SignatureError(Exception):
         self.code, self.status, self.message = code, status, message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Signature:
     """How a request is signed. `region` is empty for the older versions of signatures, which have none."""
 
@@ -57,8 +54,7 @@ class Signature:
 def signature_of(headers: Mapping[str, str], query: Mapping[str, str]) -> Signature | None:
     """The signature in the header or in the URL, not verified; None for an anonymous request. Raises SignatureError."""
     authorization = headers.get("authorization")
-    in_url = [name for name in ("X-Amz-Algorithm", "Signature") if name in query]
-    if (authorization is not None) + len(in_url) > 1:
+    if query and (authorization is not None) + ("X-Amz-Algorithm" in query) + ("Signature" in query) > 1:
         raise SignatureError(
             "InvalidArgument",
             400,
@@ -87,7 +83,8 @@ def _in_header(authorization: str, headers: Mapping[str, str]) -> Signature:
     token = headers.get("x-amz-security-token", "")
     if match := _HEADER.fullmatch(authorization):
         moment = headers.get("x-amz-date", "")
-        return _of_scope(match["credential"], match["signed"], match["signature"], moment, token, presigned=False)
+        credential, signed, value = match.groups()
+        return _of_scope(credential, signed, value, moment, token, presigned=False)
     if match := _OLD_HEADER.fullmatch(authorization):
         return Signature(match["key"], "", token, False, "AWS")
     raise SignatureError(

@@ -18,6 +18,7 @@ from pipeline.account.retained import RetainedResource, buckets, first_stage, im
 from pipeline.account.stack import POLL_SECONDS, REVIEW, Stack
 from pipeline.account.stages import declared_values, first_stage_template, later_changes, template_key, template_url
 from pipeline.aws import errors as aws_errors
+from pipeline.aws.responses import exists
 from pipeline.clients import client, verify_account
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
@@ -78,6 +79,8 @@ class Bootstrap:
         resources = self._stack.resources() if self._exists else {}
         first = first_stage(self._settings, self._template, parameters(self._settings, ""))
         self._check_bucket(resources, buckets(first))
+        self._check_key()
+        self._check_provider(resources)
         self._retained = retained_resources(self._settings, first, besides=set(resources))
         if status and self._retained:
             missing = ", ".join(retained.logical for retained in self._retained)
@@ -119,6 +122,30 @@ class Bootstrap:
                     " set it back, or choose another name for a pipeline with that bucket, or delete the stack first,"
                     " which retains the data: python -m pipeline bootstrap --delete"
                 )
+
+    def _check_key(self) -> None:
+        """Refuse another key: the repositories under it would be replaced, which CloudFormation refuses halfway.
+
+        https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ecr-repository.html
+        """
+        present, wanted = self._stack.parameters().get("KmsKey"), self._settings.encryption.kms_key
+        if present is not None and present != wanted:
+            raise PipelineError(
+                f"the stack {self._stack.name} was created with {present or 'no key'}, and encryption.kms_key names"
+                f" {wanted or 'no key'}; a repository's encryption cannot be changed: set it back, or choose another"
+                " name for a pipeline with that key"
+            )
+
+    def _check_provider(self, resources: Mapping[str, str]) -> None:
+        """Refuse to create GitHub's identity provider where the account has it: another stack, or this one before."""
+        ci = self._settings.ci
+        if not (ci.github_repository and ci.make_provider) or "GithubProvider" in resources:
+            return
+        arn = f"arn:aws:iam::{self._settings.account.id}:oidc-provider/token.actions.githubusercontent.com"
+        if exists(client(self._settings, "iam").get_open_id_connect_provider, OpenIDConnectProviderArn=arn):
+            raise PipelineError(
+                "the account has GitHub's identity provider already, and can have one only; set ci.make_provider: false"
+            )
 
     def discard(self) -> None:
         """Delete the plan's change set."""

@@ -80,8 +80,12 @@ def _distance(account: Account, bucket: str) -> Iterator[Finding]:
             return  # reported already
         region = region_of(error.response)
     if region and region != own:
+        # A gateway endpoint routes to the S3 of its own region; not looked up, a NAT gateway may be there as well:
+        # https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-s3.html
+        nat = "; a gateway endpoint does not lead there, so network.subnets need a NAT gateway"
         yield warning(
-            f"{bucket} is in {region}, not in {own}: each GB read costs {_TRANSFER}; a copy in {own} costs once"
+            f"{bucket} is in {region}, not in {own}; runs read it there: each GB read costs {_TRANSFER}; a copy in"
+            f" {own} costs once{nat if account.settings.network.subnets else ''}"
         )
 
 

@@ -56,7 +56,7 @@ class Account:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is the local cloud, which has neither quotas nor policies."""
+        """Whether it is the local cloud, which has no quotas."""
         return self.settings.account.target == "local"
 
     def client(self, service: str) -> Any:

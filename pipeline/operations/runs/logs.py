@@ -54,6 +54,11 @@ def deploy_source(settings: Settings) -> LogSource:
     return LogSource(f"/aws/lambda/{settings.deploy_function}", "", f"function {settings.deploy_function}")
 
 
+def rollback_source(settings: Settings) -> LogSource:
+    """The function that goes back to an earlier version."""
+    return LogSource(f"/aws/lambda/{settings.rollback_function}", "", f"function {settings.rollback_function}")
+
+
 def step_source(progress: Progress, name: str, trial: int | None = None) -> LogSource:
     """The log of the step `name` of a run, in any case of letters.
 

@@ -76,7 +76,7 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
     sagemaker.create_model(
         ModelName=name,
         Containers=[{"ModelPackageName": chosen.arn, "Environment": {"MODEL_VERSION": str(chosen.version)}}],
-        ExecutionRoleArn=settings.role_arn("serving"),
+        ExecutionRoleArn=settings.role_arn("batch"),
         EnableNetworkIsolation=True,
         **network.vpc(settings),
     )

@@ -1,15 +1,18 @@
-"""Deploying a version at once, and rolling back to an earlier one, with the deploy function."""
+"""Deploying a version again, and rolling back to an earlier one, with the account's two functions."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 
-from pipeline.clients import client
+from pipeline.clients import patient_client
 from pipeline.operations.models import registry
 from pipeline.operations.serving.endpoint import describe
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+
+# A little more than the functions' own limit in the template.
+FUNCTION_SECONDS = 310
 
 
 @dataclass(frozen=True)
@@ -33,17 +36,27 @@ class Rollback:
     reason: str
 
 
-def deploy(settings: Settings, version: registry.Version, *, at_once: bool = False) -> Deployment:
-    """Ask the deploy function to deploy `version`, without waiting; `at_once` means without canary and alarms.
+def deploy(settings: Settings, version: registry.Version) -> Deployment:
+    """Ask the deploy function to deploy `version`, without waiting.
 
     Raises PipelineError with the function's message where it cannot deploy now.
     """
-    payload = json.dumps({"model_package_arn": version.arn, "at_once": at_once}).encode()
-    response = client(settings, "lambda").invoke(FunctionName=settings.deploy_function, Payload=payload)
-    answer = json.loads(response["Payload"].read())
+    answer = _invoke(settings, settings.deploy_function, {"model_package_arn": version.arn})
+    return Deployment(version.version, version.arn, answer["decision"], answer["reason"])
+
+
+def _invoke(settings: Settings, function: str, event: dict[str, str]) -> dict[str, str]:
+    """A function's answer. Raises PipelineError with its message where it fails.
+
+    The function may read a model of gigabytes, for longer than botocore waits by default; a second attempt would
+    invoke it twice.
+    """
+    client = patient_client(settings, "lambda", FUNCTION_SECONDS)
+    response = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    answer: dict[str, str] = json.loads(response["Payload"].read())
     if "FunctionError" in response:
         raise PipelineError(str(answer.get("errorMessage", answer)))
-    return Deployment(version.version, version.arn, answer["decision"], answer["reason"])
+    return answer
 
 
 def rollback_target(settings: Settings, to: str = "") -> registry.Version:
@@ -66,16 +79,16 @@ def rollback_target(settings: Settings, to: str = "") -> registry.Version:
 
 
 def roll_back(settings: Settings, to: registry.Version, comment: str = "") -> Rollback:
-    """Reject every approved version after `to`, so that none is deployed again, and deploy `to` at once.
+    """Let the rollback function reject every approved version after `to`, and deploy `to` at once.
 
-    Raises PipelineError with the deploy function's message where it cannot deploy now.
+    Raises PipelineError with the function's message where it cannot deploy now.
     """
     later = tuple(number for number in registry.approved(settings) if number > to.version)
-    for number in later:
-        registry.decide(settings, str(number), "Rejected", comment or f"rolled back to version {to.version}")
     try:
-        done = deploy(settings, to, at_once=True)
+        event = {"model_package_arn": to.arn, "comment": comment}
+        answer = _invoke(settings, settings.rollback_function, event)
     except PipelineError as error:
-        rejected = f"; rejected already: {', '.join(map(str, later))}" if later else ""
-        raise PipelineError(f"{error}{rejected}; then run this command again") from error
-    return Rollback(to.version, to.arn, later, done.decision, done.reason)
+        rejected = [str(number) for number in later if number not in registry.approved(settings)]
+        already = f"; rejected already: {', '.join(rejected)}" if rejected else ""
+        raise PipelineError(f"{error}{already}; then run this command again") from error
+    return Rollback(to.version, to.arn, later, answer["decision"], answer["reason"])

@@ -18,6 +18,7 @@ from pipeline.clients import client
 from pipeline.operations.models import registry
 from pipeline.operations.runs import logs
 from pipeline.settings import Settings
+from steps.contracts import names
 from steps.contracts.errors import PipelineError
 from steps.contracts.names import (
     CONFIG_TAG,
@@ -33,6 +34,7 @@ from steps.contracts.names import (
 TRAFFIC_MINUTES = 60
 ERRORS_SHOWN, DECISIONS_SHOWN = 5, 5
 DECISION_DAYS = 14
+DECISION_MINUTES = DECISION_DAYS * 24 * 60
 _COMBINE: dict[str, Callable[[list[float]], float]] = {"Maximum": max, "Average": fmean, "Sum": sum}
 
 
@@ -184,9 +186,7 @@ def _missing(settings: Settings) -> str:
 
 def package_of(sagemaker: Any, model: str) -> str:
     """ARN of a model's package; empty where the model does not exist or has none."""
-    description = exists(sagemaker.describe_model, ModelName=model) or {}
-    containers = description.get("Containers") or [description.get("PrimaryContainer", {})]
-    return str(containers[0].get("ModelPackageName", ""))
+    return names.package_of(exists(sagemaker.describe_model, ModelName=model) or {})
 
 
 def _number(package: str) -> int | None:
@@ -285,9 +285,10 @@ def _traffic(settings: Settings, cloudwatch: Any) -> Traffic:
 
 
 def decisions(settings: Settings) -> tuple[DeployDecision, ...]:
-    """The deploy function's decisions of the last DECISION_DAYS that changed something, oldest first."""
+    """The decisions of the last DECISION_DAYS that changed something, of both functions, oldest first."""
     collected = []
-    for line in _recent(settings, logs.deploy_source(settings), '"decision"', DECISION_DAYS * 24 * 60):
+    sources = logs.deploy_source(settings), logs.rollback_source(settings)
+    for line in (line for source in sources for line in _recent(settings, source, '"decision"', DECISION_MINUTES)):
         try:
             record = json.loads(line.message)
             decision = DeployDecision(line.time, record["decision"], record["model_package_version"], record["reason"])
@@ -295,7 +296,7 @@ def decisions(settings: Settings) -> tuple[DeployDecision, ...]:
             continue  # another line of the function that contains the word
         if decision.decision != "unchanged":
             collected.append(decision)
-    return tuple(collected)
+    return tuple(sorted(collected, key=lambda decision: decision.time))
 
 
 def _recent(settings: Settings, source: logs.LogSource, pattern: str, minutes: int) -> Iterator[logs.Line]:

@@ -66,7 +66,7 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
     }
     return {
         "ProcessingJobName": f"{settings.name}-monitor-{identity}",
-        "RoleArn": settings.role_arn("job"),
+        "RoleArn": settings.role_arn("monitor"),
         "AppSpecification": {
             "ImageUri": images.step_image(STEP, settings).uri,
             "ContainerEntrypoint": ["python3", "-m", f"steps.{STEP}"],

@@ -95,6 +95,7 @@ DEPLOY: dict[str, Any] = {
     "canary_seconds": 300,
     "baking_seconds": 300,
     "alarms": (),
+    "released_uri": "s3://bins/bin-counting/released",
     "capture_uri": "",
     "capture_percent": 0,
     "kms_key": "",

@@ -42,6 +42,7 @@ SERVICES = {
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 RENAMED = {
     "lambda:Invoke": ("lambda:InvokeFunction",),
+    "s3:CopyObject": ("s3:PutObject",),
     "s3:DeleteObjects": ("s3:DeleteObject",),
     "s3:HeadBucket": ("s3:ListBucket",),
     "s3:HeadObject": ("s3:GetObject",),

@@ -32,6 +32,7 @@ LAMBDA_ROLES = "https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execut
 LAMBDA_DEAD_LETTERS = "https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html"
 SCHEDULER_DEAD_LETTERS = "https://docs.aws.amazon.com/scheduler/latest/UserGuide/configuring-schedule-dlq.html"
 MISSING_OBJECTS = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html"
+COPYING = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html"
 S3_KMS = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html"
 ECR_PUSH = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html"
 CODEBUILD = "https://docs.aws.amazon.com/codebuild/latest/userguide/setting-up-service-role.html"
@@ -71,6 +72,8 @@ class Account:
         self.monitor = monitoring.job_request(settings, "0f1e2d3c")
         self.monitor_job = self.arn("sagemaker", f"processing-job/{self.monitor['ProcessingJobName']}")
         self.function_log = self.log(f"/aws/lambda/{settings.deploy_function}")
+        self.rollback = self.arn("lambda", f"function:{settings.rollback_function}")
+        self.rollback_log = self.log(f"/aws/lambda/{settings.rollback_function}")
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self._place}:{resource}"

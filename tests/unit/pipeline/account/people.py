@@ -40,7 +40,7 @@ def ci_policy(settings: Settings) -> Iterator[Need]:
 def check_policy(settings: Settings) -> Iterator[Need]:
     """What `check` looks at in the account."""
     account = Account(settings)
-    kinds: tuple[Role, ...] = ("pipeline", "job", "serving", "scheduler", "deploy")
+    kinds: tuple[Role, ...] = ("pipeline", "job", "serving", "monitor", "batch", "scheduler", "deploy")
     yield from each("iam:GetRole", *map(settings.role_arn, kinds), source=CHECKING)
     yield from each("iam:SimulatePrincipalPolicy", *map(settings.role_arn, kinds[:2]), source=CHECKING)
     yield from each("s3:ListBucket", account.bucket, account.raw_bucket, source=CHECKING)
@@ -85,9 +85,7 @@ def operator_policy(settings: Settings) -> Iterator[Need]:
     account = Account(settings)
     yield from _runs(account)
     yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)
-    # `rollback` rejects the versions after the one that it goes back to.
-    yield Need("sagemaker:UpdateModelPackage", account.version, context={"sagemaker:ModelApprovalStatus": "Rejected"})
-    yield from each("lambda:InvokeFunction", settings.deploy_function_arn)
+    yield from each("lambda:InvokeFunction", settings.deploy_function_arn, account.rollback)
     yield from each("sagemaker:DescribeEndpoint sagemaker:InvokeEndpoint sagemaker:ListTags", account.endpoint)
     yield from each("sagemaker:DescribeEndpointConfig", account.config)
     yield from each("sagemaker:DescribeModel", account.model)
@@ -96,8 +94,8 @@ def operator_policy(settings: Settings) -> Iterator[Need]:
     transform = account.arn("sagemaker", f"transform-job/{batch}")
     yield from each("sagemaker:CreateTransformJob sagemaker:DescribeTransformJob", transform)
     yield from each("sagemaker:CreateProcessingJob", account.monitor_job, context=said_of_a_job(account.monitor))
-    yield passing(settings, "job")
-    yield passing(settings, "serving")
+    yield passing(settings, "monitor")
+    yield passing(settings, "batch")
     schedule = account.arn("scheduler", f"schedule/{settings.name}/{settings.name}-runs")
     changed = "CreateSchedule DeleteSchedule GetSchedule UpdateSchedule"
     yield from each(" ".join(f"scheduler:{one}" for one in changed.split()), schedule)
@@ -107,7 +105,7 @@ def operator_policy(settings: Settings) -> Iterator[Need]:
     yield passing(settings, "scheduler", "scheduler")
     groups = ("ProcessingJobs", "TrainingJobs", f"Endpoints/{settings.endpoint.name}")
     logs = [account.log(f"/aws/sagemaker/{group}") for group in groups]
-    yield from each("logs:FilterLogEvents", *logs, account.function_log)
+    yield from each("logs:FilterLogEvents", *logs, account.function_log, account.rollback_log)
     yield from each("s3:ListBucket", account.bucket, account.raw_bucket)
     yield from each("s3:GetObject", f"{account.run}/shard/index/part-000.json", f"{account.raw}/bin-images/1.jpg")
     yield from each("athena:GetQueryExecution", account.arn("athena", f"workgroup/{settings.data.workgroup}"))

@@ -29,6 +29,7 @@ from tests.unit.pipeline.account.needs import (
     ATHENA_S3,
     CHECKPOINTS,
     CODEBUILD,
+    COPYING,
     GUARDRAILS,
     LAMBDA_DEAD_LETTERS,
     LAMBDA_ROLES,
@@ -104,15 +105,13 @@ def pipeline_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Ne
 
 # ---------------------------------------------------------------------------------------------- the roles of jobs
 
-OWN_FOLDERS = ("assignments", "checkpoints", "indexes", "labels", "models", "monitor")
+OWN_FOLDERS = ("assignments", "checkpoints", "indexes", "labels", "models")
 
 
 def job_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Need]:
     account = Account(settings)
     yield from _jobs_by_code(settings, account)
     yield from _jobs_by_definition(definition, account)
-    (output,) = account.monitor["ProcessingOutputConfig"]["Outputs"]
-    yield Need("s3:PutObject", f"{s3_arn(output['S3Output']['S3Uri'])}/report.html", "definition")
     tables = [account.arn("glue", name) for name in ("catalog", *_glue(settings))]
     yield from each("glue:CreateTable glue:GetTable glue:GetPartitions", *tables, source=ATHENA_GLUE)
     default = [account.arn("glue", name) for name in ("catalog", "database/default")]
@@ -143,10 +142,9 @@ def _jobs_by_code(settings: Settings, account: Account) -> Iterator[Need]:
     yield from each("glue:DeleteTable", account.arn("glue", "catalog"), database, table)
     yield from each("s3:ListBucket", account.bucket, account.raw_bucket)
     yield from each("s3:GetObject", f"{account.raw}/bin-images/1.jpg", f"{account.raw}/metadata/1.json")
-    # A shard; the champion's artifact; what the endpoint saw; a baseline.
-    read = ("shards/a.tar", "models/job/output/model.tar.gz", f"captures/{settings.endpoint.name}/AllTraffic/1.jsonl")
+    # A shard; the champion's artifact.
+    read = ("shards/a.tar", "models/job/output/model.tar.gz")
     yield from each("s3:GetObject", *(f"{account.root}/{key}" for key in read))
-    yield from each("s3:GetObject", f"{account.run}/evaluate/evaluation/baseline.parquet")
     written = [f"{account.run}/query/summary/inventory/1.parquet", f"{account.root}/assignments/1.parquet"]
     written += [f"{account.root}/labels/0/part-00000-of-00001.parquet", f"{account.root}/indexes/0/index.json"]
     yield from each("s3:PutObject s3:AbortMultipartUpload", *written, f"{account.root}/shards/train/a.tar")
@@ -154,11 +152,6 @@ def _jobs_by_code(settings: Settings, account: Account) -> Iterator[Need]:
     yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)
     tuning = "sagemaker:DescribeHyperParameterTuningJob sagemaker:ListTrainingJobsForHyperParameterTuningJob"
     yield from each(tuning, account.arn("sagemaker", TUNING))
-    yield from each("sagemaker:DescribeEndpoint", account.endpoint)
-    yield from each("sagemaker:DescribeEndpointConfig", account.config)
-    yield from each("sagemaker:DescribeModel", account.model)
-    yield from each("sagemaker:ListPipelineExecutions sagemaker:StartPipelineExecution", account.pipeline)
-    yield Need("cloudwatch:PutMetricData", "*", context={"cloudwatch:namespace": monitoring.NAMESPACE})
     if settings.shard.split_file:
         place = s3_arn(settings.shard.split_file)
         yield from each("s3:ListBucket", place.partition("/")[0])
@@ -195,18 +188,54 @@ def _jobs_by_definition(definition: dict[str, Any], account: Account) -> Iterato
             yield Need("ecr:BatchGetImage", account.arn("ecr", f"repository/{name}"), "definition")
 
 
-def serving_role(settings: Settings) -> Iterator[Need]:
+def monitor_role(settings: Settings) -> Iterator[Need]:
+    """The monitor's jobs: their code, and SageMaker's own work around it."""
+    account = Account(settings)
+    yield from each("s3:ListBucket", account.bucket)
+    yield from each("s3:GetObject", f"{account.root}/captures/{settings.endpoint.name}/AllTraffic/1.jsonl")
+    yield from each("s3:GetObject", f"{account.run}/evaluate/evaluation/baseline.parquet")
+    (output,) = account.monitor["ProcessingOutputConfig"]["Outputs"]
+    report = f"{s3_arn(output['S3Output']['S3Uri'])}/report.html"
+    upload = "s3:AbortMultipartUpload s3:ListMultipartUploadParts s3:PutObject"
+    yield from each(upload, report, source=SAGEMAKER_ROLES)
+    yield from each("sagemaker:DescribeModelPackage", account.version)
+    yield from each("sagemaker:DescribeEndpoint", account.endpoint)
+    yield from each("sagemaker:DescribeEndpointConfig", account.config)
+    yield from each("sagemaker:DescribeModel", account.model)
+    yield from each("sagemaker:ListPipelineExecutions sagemaker:StartPipelineExecution", account.pipeline)
+    yield Need("cloudwatch:PutMetricData", "*", context={"cloudwatch:namespace": monitoring.NAMESPACE})
+    yield from _execution(
+        account, [account.repository("processing")], ["/aws/sagemaker/ProcessingJobs"], "/aws/sagemaker/ProcessingJobs"
+    )
+    yield from job_network(settings)
+    yield from volumes(settings)
+
+
+def batch_role(settings: Settings) -> Iterator[Need]:
     account = Account(settings)
     read = [f"{account.root}/models/job/output/model.tar.gz", f"{account.raw}/bin-images/1.jpg"]
     yield from each("s3:GetObject", *read, source=SAGEMAKER_ROLES)
     yield from each("s3:ListBucket", account.bucket, account.raw_bucket, source=SAGEMAKER_ROLES)
+    written = f"{account.root}/batch/{settings.name}-batch-v1-1/1.jpg.out"
+    yield from each("s3:PutObject s3:AbortMultipartUpload", written, source=SAGEMAKER_ROLES)
+    yield from _execution(
+        account, [account.repository("inference")], ["/aws/sagemaker/TransformJobs"], "/aws/sagemaker/TransformJobs"
+    )
+    yield from network(settings)
+    yield from volumes(settings)
+
+
+def serving_role(settings: Settings) -> Iterator[Need]:
+    account = Account(settings)
+    released = f"{s3_arn(settings.released_uri)}/12-0123456789abcdef/model.tar.gz"
+    yield from each("s3:GetObject", released, source=SAGEMAKER_ROLES)
+    yield from each("s3:ListBucket", account.bucket, source=SAGEMAKER_ROLES)
     captured = s3_arn(f"{settings.captures_uri}/{settings.endpoint.name}/AllTraffic/1.jsonl")
-    written = [captured, f"{account.root}/batch/{settings.name}-batch-v1-1/1.jpg.out"]
-    yield from each("s3:PutObject s3:AbortMultipartUpload", *written, source=SAGEMAKER_ROLES)
+    yield from each("s3:PutObject s3:AbortMultipartUpload", captured, source=SAGEMAKER_ROLES)
     yield from _execution(
         account,
         [account.repository("inference")],
-        [f"/aws/sagemaker/Endpoints/{settings.endpoint.name}", "/aws/sagemaker/TransformJobs"],
+        [f"/aws/sagemaker/Endpoints/{settings.endpoint.name}"],
         "/aws/sagemaker/Endpoints",
     )
     # "If you configure auto rollback alarms": CreateModel in SAGEMAKER_ROLES, and GUARDRAILS.
@@ -232,7 +261,7 @@ def scheduler_role(settings: Settings) -> Iterator[Need]:
     account = Account(settings)
     assert monitoring.CREATE_JOB.endswith(":sagemaker:createProcessingJob")
     yield Need("sagemaker:CreateProcessingJob", account.monitor_job, context=said_of_a_job(account.monitor))
-    yield passing(settings, "job")
+    yield passing(settings, "monitor")
     yield Need("sagemaker:StartPipelineExecution", account.pipeline)
     queue = schedules.target(settings, "")["DeadLetterConfig"]["Arn"]
     yield Need("sqs:SendMessage", queue, SCHEDULER_DEAD_LETTERS)
@@ -241,6 +270,8 @@ def scheduler_role(settings: Settings) -> Iterator[Need]:
 def deploy_role(settings: Settings) -> Iterator[Need]:
     account = Account(settings)
     yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)
+    rejected: Context = {"sagemaker:ModelApprovalStatus": "Rejected"}
+    yield from each("sagemaker:UpdateModelPackage", account.version, context=rejected)
     yield from each("sagemaker:AddTags sagemaker:DescribeModelPackageGroup sagemaker:ListTags", account.group)
     placed: Context = {"sagemaker:VpcSubnets": list(settings.network.subnets)} if settings.network.subnets else {}
     isolated: Context = {"sagemaker:NetworkIsolation": str(settings.endpoint.mode == "real-time").lower()}
@@ -250,7 +281,14 @@ def deploy_role(settings: Settings) -> Iterator[Need]:
     yield from each("sagemaker:CreateEndpoint sagemaker:UpdateEndpoint", account.endpoint, account.config)
     lived = "AddTags DeleteEndpoint DescribeEndpoint InvokeEndpoint ListTags"
     yield from each(" ".join(f"sagemaker:{one}" for one in lived.split()), account.endpoint)
-    yield from each("s3:GetObject", f"{account.run}/evaluate/evaluation/golden.json")
+    registered = [f"{account.root}/models/job/output/model.tar.gz", f"{account.run}/evaluate/evaluation/golden.json"]
+    released = f"{s3_arn(settings.released_uri)}/12-0123456789abcdef"
+    yield from each("s3:GetObject", *registered, f"{released}/golden.json")
+    # CopyObject of a version of an object, and its target.
+    # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+    yield from each("s3:GetObjectVersion", *registered, source=COPYING)
+    yield from each("s3:PutObject", f"{released}/golden.json", f"{released}/model.tar.gz", source=COPYING)
+    yield from each("s3:ListBucket", account.bucket)
     yield passing(settings, "serving")
     target = account.arn("application-autoscaling", "scalable-target/1234abcd")
     scaling: Context = {
@@ -270,7 +308,8 @@ def deploy_role(settings: Settings) -> Iterator[Need]:
     service: Context = {"iam:AWSServiceName": "sagemaker.application-autoscaling.amazonaws.com"}
     yield Need("iam:CreateServiceLinkedRole", linked, SCALING, service)
     yield from each("cloudwatch:DescribeAlarms", account.arn("cloudwatch", "alarm:*"), source=GUARDRAILS)
-    yield from each("logs:CreateLogStream logs:PutLogEvents", account.function_log, source=LAMBDA_ROLES)
+    written = (account.function_log, account.rollback_log)
+    yield from each("logs:CreateLogStream logs:PutLogEvents", *written, source=LAMBDA_ROLES)
     yield Need("sqs:SendMessage", settings.dead_letter_queue_arn, LAMBDA_DEAD_LETTERS)
     yield from volumes(settings)
 

@@ -14,6 +14,7 @@ from pipeline.account import deploy_function as serving
 from pipeline.account.parameters import parameters
 from steps.deploy import requests
 from steps.deploy.events import Version
+from steps.deploy.release import Release
 from steps.deploy.settings import Settings as FunctionSettings
 from tests.unit.pipeline.account.stacks import FULL, MLFLOW, PLAIN, SUBNETS, TRACKED, settings
 from tests.unit.steps.arguments import DEPLOY
@@ -43,8 +44,9 @@ def test_the_pattern_of_what_is_deployed_takes_the_names_that_the_function_gives
     pattern = parameters(named, "")["Deployed"]
     function = FunctionSettings(**{**DEPLOY, "endpoint_name": name})
     registered = Version("arn", "bins", version)
-    config = requests.endpoint_config(function, registered)["EndpointConfigName"]
-    model = requests.model(function, registered, config)["ModelName"]
+    release = Release("image:1", "s3://bins/released/1-0/model.tar.gz", {}, "")
+    config = requests.endpoint_config(function, registered, release)["EndpointConfigName"]
+    model = requests.model(function, release, config)["ModelName"]
     assert fnmatchcase(config, pattern)
     assert fnmatchcase(model, pattern)
 

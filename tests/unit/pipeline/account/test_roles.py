@@ -14,11 +14,11 @@ from pipeline.account.deploy_function import code_key
 from pipeline.compiling import step_images as images
 from pipeline.definition import compile_definition
 from pipeline.operations.serving import monitoring
-from pipeline.settings import Settings
+from pipeline.settings import Role, Settings
 from tests.unit.pipeline.account import people, service_roles
 from tests.unit.pipeline.account.authorization import takes
 from tests.unit.pipeline.account.calls import actions
-from tests.unit.pipeline.account.compiled import EXECUTION, TUNING
+from tests.unit.pipeline.account.compiled import EXECUTION, TUNING, s3_arn
 from tests.unit.pipeline.account.needs import Account, Need
 from tests.unit.pipeline.account.policies import Context, Policies
 from tests.unit.pipeline.account.stacks import FULL, ISOLATED, KEY, PLAIN, SUBNETS, VARIANTS, Stack, settings
@@ -30,8 +30,14 @@ OTHER = settings(
     endpoint={"name": "others"},
 ).model_copy(update={"name": "others"})
 
-JOBS = ("query", "shard", "train", "evaluate", "monitor")
-JOB_CODE = tuple(sorted({f"steps/{folder}" for step in JOBS for folder in images.step_folders(step)}))
+JOBS: tuple[images.Step, ...] = ("query", "shard", "train", "evaluate")
+
+
+def code_of(*steps: images.Step) -> tuple[str, ...]:
+    """The folders of the steps' code."""
+    return tuple(sorted({f"steps/{folder}" for step in steps for folder in images.step_folders(step)}))
+
+
 UPSERTING = ("pipeline/operations/upsert.py", "pipeline/operations/check.py", "pipeline/clients.py")
 IMAGES = (
     "pipeline/operations/images/publishing.py",
@@ -55,6 +61,17 @@ WITHHELD = {
     # A pipeline whose model package group could not be made is taken back; here both are allowed, and a machine that
     # could delete the pipeline could delete its runs' history.
     "CiPolicy": {"sagemaker:DeletePipeline"},
+    # The operator's commands list versions with the same module by which approvers decide on them.
+    "OperatorPolicy": {"sagemaker:UpdateModelPackage"},
+}
+# Roles that the code or the container of others runs with, and who passes them to SageMaker.
+KINDS: tuple[Role, ...] = ("pipeline", "job", "serving", "monitor", "batch", "scheduler", "deploy", "build", "ci")
+PASSED: dict[str, set[Role]] = {
+    "RoleOfPipeline": {"job"},
+    "RoleOfSchedules": {"monitor"},
+    "RoleOfDeployment": {"serving"},
+    "CiPolicy": {"pipeline"},
+    "OperatorPolicy": {"batch", "monitor"},
 }
 # What a request passes a role with.
 PASSES = {
@@ -88,6 +105,8 @@ def _needs(role: str, variant: str) -> list[Need]:
 
 BY_SETTINGS: dict[str, Callable[[Settings], Iterator[Need]]] = {
     "RoleOfServing": service_roles.serving_role,
+    "RoleOfMonitor": service_roles.monitor_role,
+    "RoleOfBatches": service_roles.batch_role,
     "RoleOfSchedules": service_roles.scheduler_role,
     "RoleOfDeployment": service_roles.deploy_role,
     "RoleOfBuilds": service_roles.build_role,
@@ -161,7 +180,8 @@ def test_a_role_may_not_touch_what_another_pipeline_owns(role: str) -> None:
 @pytest.mark.parametrize(
     ("role", "places", "but"),
     [
-        ("RoleOfJobs", JOB_CODE, ()),
+        ("RoleOfJobs", code_of(*JOBS), ()),
+        ("RoleOfMonitor", code_of("monitor"), ()),
         ("RoleOfDeployment", ("steps/deploy",), ()),
         ("RoleOfServing", ("steps/serve",), ()),
         ("CiPolicy", UPSERTING + IMAGES, ()),
@@ -206,7 +226,7 @@ def test_a_role_is_passed_to_the_service_that_it_is_for_alone() -> None:
 
 
 def test_metrics_go_to_known_namespaces_alone() -> None:
-    for role in ("RoleOfJobs", "RoleOfServing"):
+    for role in ("RoleOfJobs", "RoleOfServing", "RoleOfMonitor", "RoleOfBatches"):
         assert not stack("plain").policies(role).allow("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "AWS"})
 
 
@@ -229,8 +249,48 @@ def test_an_approver_decides_and_changes_nothing_else_of_a_version() -> None:
     assert may(approver, {"sagemaker:ModelApprovalStatus": "Approved"})
     assert not may(approver, {"sagemaker:ModelApprovalStatus": "PendingManualApproval"})
     assert not may(approver, {})
-    assert may(operator, {"sagemaker:ModelApprovalStatus": "Rejected"})
-    assert not may(operator, {"sagemaker:ModelApprovalStatus": "Approved"})
+    assert not any(may(operator, {"sagemaker:ModelApprovalStatus": status}) for status in ("Rejected", "Approved"))
+    function = stack("plain").policies("RoleOfDeployment")
+    assert may(function, {"sagemaker:ModelApprovalStatus": "Rejected"})
+    assert not may(function, {"sagemaker:ModelApprovalStatus": "Approved"})
+    assert not may(function, {})
+
+
+def test_nobody_but_the_deploy_function_writes_what_the_endpoint_reads() -> None:
+    """And nobody but an administrator writes the function's code, or a role that could."""
+    account = Account(PLAIN)
+    released = f"{s3_arn(PLAIN.released_uri)}/12-0123456789abcdef/model.tar.gz"
+    code = f"{account.bucket}/{code_key(PLAIN, b'anything')}"
+    passed: Context = {"iam:PassedToService": "sagemaker.amazonaws.com"}
+    writers, readers = set(), set()
+    for role in ROLES:
+        policies = stack("plain").policies(role)
+        if any(policies.allow(f"s3:{action}", released) for action in ("PutObject", "DeleteObject")):
+            writers.add(role)
+        if policies.allow("s3:GetObject", released):
+            readers.add(role)
+        assert not policies.allow("s3:PutObject", code), role
+        passes = {kind for kind in KINDS if policies.allow("iam:PassRole", PLAIN.role_arn(kind), passed)}
+        assert passes == PASSED.get(role, set()), role
+    assert writers == {"RoleOfDeployment"}
+    assert "RoleOfServing" in readers
+    serving = stack("plain").policies("RoleOfServing")
+    for writable in ("models/job/output/model.tar.gz", "runs/1/golden.json", "batch/1.out", "captures/1.jsonl"):
+        assert not serving.allow("s3:GetObject", f"{account.root}/{writable}")
+
+
+def test_only_operators_deploy_at_once() -> None:
+    account = Account(PLAIN)
+    deploy, rollback = PLAIN.deploy_function_arn, account.rollback
+    may = {
+        role: (policies.allow("lambda:InvokeFunction", deploy), policies.allow("lambda:InvokeFunction", rollback))
+        for role in ROLES
+        if (policies := stack("plain").policies(role))
+    }
+    assert {role: calls for role, calls in may.items() if any(calls)} == {
+        "RoleOfPipeline": (True, False),
+        "OperatorPolicy": (True, True),
+    }
 
 
 def test_jobs_read_no_other_bucket_than_the_settings_name() -> None:
@@ -245,7 +305,13 @@ def test_jobs_read_no_other_bucket_than_the_settings_name() -> None:
 
 def test_jobs_cannot_touch_captures_and_code_nor_delete_what_runs_have_made() -> None:
     account, policies = Account(PLAIN), stack("plain").policies("RoleOfJobs")
-    assert not policies.allow("s3:PutObject", f"{account.root}/captures/bins/AllTraffic/1.jsonl")
+    for others in (
+        "captures/bins/AllTraffic/1.jsonl",
+        "released/12-0/model.tar.gz",
+        "monitor/1/report.html",
+        "batch/1",
+    ):
+        assert not policies.allow("s3:PutObject", f"{account.root}/{others}")
     code = f"{account.bucket}/{PLAIN.code_prefix}/source.zip"
     assert not any(policies.allow(f"s3:{one}Object", code) for one in ("Get", "Put", "Delete"))
     for kept in ("shards/a.tar", "models/job/output/model.tar.gz", f"runs/{EXECUTION}/evaluate/evaluation/a"):

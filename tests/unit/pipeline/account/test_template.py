@@ -18,6 +18,7 @@ from pipeline.account import deploy_function as serving
 from pipeline.account.parameters import parameters
 from pipeline.account.stages import declared_values, first_stage_template
 from pipeline.aws import cloudformation as template
+from pipeline.operations.serving.deployment import FUNCTION_SECONDS
 from steps.deploy.settings import Settings as FunctionSettings
 from tests.unit.pipeline.account.stacks import FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, alarms, settings
 
@@ -75,7 +76,8 @@ def test_every_parameter_decides_something() -> None:
 
 def test_the_first_stage_has_only_what_stays_when_the_stack_is_deleted() -> None:
     first = set(Stack(FULL, code="").resources)
-    assert first == {name for name, one in READ["Resources"].items() if one.get("DeletionPolicy") == "Retain"}
+    retained = {name for name, one in READ["Resources"].items() if one.get("DeletionPolicy") == "Retain"}
+    assert first == retained - {"GithubProvider"}
     assert {READ["Resources"][name]["UpdateReplacePolicy"] for name in first} == {"Retain"}
     assert sorted(READ["Resources"][name]["Type"] for name in first) == [
         *["AWS::ECR::Repository"] * 3,
@@ -154,6 +156,8 @@ def test_a_service_takes_a_role_for_this_account_alone() -> None:
         "RoleOfPipeline": ({"Service": "sagemaker.amazonaws.com"}, account_id),
         "RoleOfJobs": ({"Service": "sagemaker.amazonaws.com"}, account_id),
         "RoleOfServing": ({"Service": "sagemaker.amazonaws.com"}, account_id),
+        "RoleOfMonitor": ({"Service": "sagemaker.amazonaws.com"}, account_id),
+        "RoleOfBatches": ({"Service": "sagemaker.amazonaws.com"}, account_id),
         "RoleOfSchedules": (
             {"Service": "scheduler.amazonaws.com"},
             {**account_id, "aws:SourceArn": f"arn:aws:scheduler:{arn}:schedule-group/bins"},
@@ -175,10 +179,11 @@ def test_a_service_takes_a_role_for_this_account_alone() -> None:
 
 @variants
 def test_the_function_is_told_what_the_settings_say(variant: str) -> None:
-    properties = Stack(VARIANTS[variant]).resources["Function"]
-    environment = properties["Environment"]["Variables"]
-    assert environment == serving.function_environment(VARIANTS[variant])
-    assert FunctionSettings.from_environment(environment).endpoint_name == "bins"
+    for function in ("Function", "Rollback"):
+        properties = Stack(VARIANTS[variant]).resources[function]
+        environment = properties["Environment"]["Variables"]
+        assert environment == serving.function_environment(VARIANTS[variant])
+        assert FunctionSettings.from_environment(environment).endpoint_name == "bins"
 
 
 def test_the_function_is_the_deploy_step_and_leaves_what_it_could_not_do() -> None:
@@ -186,12 +191,51 @@ def test_the_function_is_the_deploy_step_and_leaves_what_it_could_not_do() -> No
     function, queue = stack.resources["Function"], stack.resources["DeadLetters"]
     assert function["FunctionName"] == PLAIN.deploy_function
     assert stack.outputs["DeployFunctionArn"] == PLAIN.deploy_function_arn
-    assert function["Timeout"] == 60
+    assert function["Timeout"] == 300 < FUNCTION_SECONDS
     assert function["DeadLetterConfig"] == {"TargetArn": PLAIN.dead_letter_queue_arn}
     assert queue["MessageRetentionPeriod"] == 14 * 86_400
     assert function["Code"] == {"S3Bucket": PLAIN.data.bucket, "S3Key": "bin-counting-code/deploy-0123456789abcdef.zip"}
-    module, name = function["Handler"].rsplit(".", 1)
-    assert callable(getattr(importlib.import_module(module), name))
+    rollback = stack.resources["Rollback"]
+    assert rollback["FunctionName"] == PLAIN.rollback_function
+    for either in (function, rollback):
+        module, name = either["Handler"].rsplit(".", 1)
+        assert callable(getattr(importlib.import_module(module), name))
+    own = {"FunctionName", "Handler", "DeadLetterConfig"}
+    assert {key: value for key, value in rollback.items() if key not in own} == {
+        key: value for key, value in function.items() if key not in own
+    }
+
+
+def test_each_rollback_raises_an_alarm() -> None:
+    alarm = Stack(FULL).resources["RolledBack"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/Lambda", "Invocations", "Sum")
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": FULL.rollback_function}]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+
+
+# A ManagedPolicy's description can only be set at its creation; under a fixed name, CloudFormation refuses the
+# replacement that a change would need, and with it the whole update of every account.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-iam-managedpolicy.html
+DESCRIPTIONS = {
+    "CiPolicy": "Upserts the pipeline and builds its images",
+    "CheckPolicy": "Looks at what the pipeline needs, and changes nothing",
+    "ApproverPolicy": "Approves and rejects versions of the pipeline's models",
+    "OperatorPolicy": "Runs, batches, schedules and the endpoint of the pipeline",
+}
+
+
+def test_descriptions_of_policies_stay_as_they_were_created() -> None:
+    policies = {
+        name: resource["Properties"].get("Description")
+        for name, resource in READ["Resources"].items()
+        if resource["Type"] == "AWS::IAM::ManagedPolicy"
+    }
+    assert {name: text for name, text in policies.items() if text} == DESCRIPTIONS
+
+
+def test_the_accounts_only_identity_provider_stays() -> None:
+    provider = READ["Resources"]["GithubProvider"]
+    assert (provider["DeletionPolicy"], provider["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
 
 @variants
@@ -244,9 +288,9 @@ def test_alarms_go_to_whoever_is_to_be_told() -> None:
     told, silent = Stack(FULL).resources, Stack(PLAIN).resources
     alarms = [name for name, one in READ["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
     topic = f"arn:aws:sns:us-east-1:{PLAIN.account.id}:{PLAIN.alerts_topic}"
-    assert len(alarms) == 4
-    assert [told[name]["AlarmActions"] for name in alarms] == [[topic]] * 4
-    assert [silent[name]["AlarmActions"] for name in alarms] == [[]] * 4
+    assert len(alarms) == 5
+    assert [told[name]["AlarmActions"] for name in alarms] == [[topic]] * 5
+    assert [silent[name]["AlarmActions"] for name in alarms] == [[]] * 5
     assert told["Alerts"]["Subscription"] == [{"Protocol": "email", "Endpoint": "bins@example.com"}]
     assert told["Budget"]["Budget"]["BudgetLimit"] == {"Amount": "250.5", "Unit": "USD"}
     assert not {"Alerts", "Budget"} & set(silent)

@@ -14,8 +14,10 @@ from pipeline.operations.inventory import Resource
 from pipeline.operations.runs import schedules
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.names import PACKAGE_VARIABLE
 from steps.deploy import requests
 from steps.deploy.events import Version
+from steps.deploy.release import Release
 from steps.deploy.settings import Settings as DeploySettings
 from tests.answers import Answers
 from tests.unit.steps.arguments import DEPLOY
@@ -64,12 +66,18 @@ def deployed(version: Version, endpoint: str = "bins", *, serves: bool = True) -
         client("sagemaker"),
         DeploySettings(**{**DEPLOY, "endpoint_name": endpoint, "serving_role_arn": ROLE}),
     )
-    config = requests.endpoint_config(chosen, version)
-    sagemaker.create_model(**requests.model(chosen, version, config["EndpointConfigName"]))
+    release = released(version)
+    config = requests.endpoint_config(chosen, version, release)
+    sagemaker.create_model(**requests.model(chosen, release, config["EndpointConfigName"]))
     sagemaker.create_endpoint_config(**config)
     if serves:
         sagemaker.create_endpoint(EndpointName=endpoint, EndpointConfigName=config["EndpointConfigName"])
     return str(config["EndpointConfigName"])
+
+
+def released(version: Version) -> Release:
+    environment = {PACKAGE_VARIABLE: version.arn}
+    return Release("x:1", f"s3://bins/released/{version.number}-0/model.tar.gz", environment, "")
 
 
 def register_scaling() -> None:
@@ -199,8 +207,8 @@ def test_the_deploy_functions_names_are_known_however_long(settings: Settings, e
     chosen = called(settings, endpoint)
     version = Version.of(f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model-package/bins/{number}")
     made = DeploySettings(**{**DEPLOY, "endpoint_name": endpoint, "serving_role_arn": ROLE})
-    config = requests.endpoint_config(made, version)["EndpointConfigName"]
-    model = requests.model(made, version, config)["ModelName"]
+    config = requests.endpoint_config(made, version, released(version))["EndpointConfigName"]
+    model = requests.model(made, released(version), config)["ModelName"]
     assert inventory.is_config_name(chosen, config)
     assert inventory.is_model_name(chosen, model)
     assert not inventory.is_config_name(called(settings, "other"), config)

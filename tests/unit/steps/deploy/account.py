@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from botocore.exceptions import ClientError
 from moto.sagemaker.models import sagemaker_backends
 
 from steps.deploy.conclusion import conclude, settle
-from steps.deploy.deployment import Decision, deploy
-from steps.deploy.events import DeployRequest, EndpointChange, Version
+from steps.deploy.deployment import Decision, deploy, roll_back
+from steps.deploy.events import DeployRequest, EndpointChange, RollbackRequest, Version
 from steps.deploy.settings import Clients, Settings
 from tests.unit.steps.arguments import DEPLOY
 
@@ -60,7 +61,8 @@ class Account:
     updates: list[dict[str, Any]]
     settings: Settings = field(default_factory=lambda: Settings(**{**DEPLOY, "instance_count": 4}))
     recorded: list[Decision] = field(default_factory=list)
-    golden: set[str] = field(default_factory=set)
+    properties: dict[str, dict[str, str]] = field(default_factory=dict)
+    """CustomerMetadataProperties of versions, by their ARN; moto drops them."""
 
     @property
     def sagemaker(self) -> Any:
@@ -72,8 +74,10 @@ class Account:
         return sagemaker_backends[ACCOUNT][REGION].endpoints[ENDPOINT]
 
     def register(self, status: str = "Approved", golden: bool = False) -> Version:
-        """A new version of the group."""
-        container = {"Image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/x:1", "ModelDataUrl": "s3://bins/m.tar.gz"}
+        """A new version of the group, with its model and, if `golden`, its golden photos in the bucket."""
+        number = len(self.properties) + 1
+        model = f"bin-counting/models/{number}/output/model.tar.gz"
+        container = {"Image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/x:1", "ModelDataUrl": f"s3://bins/{model}"}
         arn = self.sagemaker.create_model_package(
             ModelPackageGroupName=GROUP,
             InferenceSpecification={
@@ -83,11 +87,29 @@ class Account:
             },
             ModelApprovalStatus=status,
         )["ModelPackageArn"]
+        properties = {"model_sha256": self.put(model, f"model {number}".encode())}
         if golden:
             photos = {"version": 1, "photos": [{**GOLDEN, "probabilities": PROBABILITIES}]}
-            self.aws.s3.put_object(Bucket="bins", Key="golden.json", Body=json.dumps(photos))
-            self.golden.add(arn)
+            key = f"bin-counting/runs/{number}/golden.json"
+            properties |= {
+                "golden_photos": f"s3://bins/{key}",
+                "golden_sha256": self.put(key, json.dumps(photos).encode()),
+            }
+        self.properties[arn] = properties
         return Version.of(arn)
+
+    def put(self, key: str, body: bytes) -> str:
+        """Write an object; returns its SHA-256."""
+        self.aws.s3.put_object(Bucket="bins", Key=key, Body=body)
+        return hashlib.sha256(body).hexdigest()
+
+    def keys(self, prefix: str) -> list[str]:
+        """Keys of the bucket below a prefix."""
+        return [entry["Key"] for entry in self.aws.s3.list_objects_v2(Bucket="bins", Prefix=prefix).get("Contents", [])]
+
+    def roll_back(self, version: Version, comment: str = "") -> Decision:
+        """An operator's call of the rollback function."""
+        return roll_back(self.aws, self.settings, RollbackRequest(version, comment), self.recorded.append)
 
     def set_status(self, version: Version, status: str) -> None:
         self.sagemaker.update_model_package(ModelPackageArn=version.arn, ModelApprovalStatus=status)

@@ -40,12 +40,13 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         account.aws = dataclasses.replace(aws, runtime=Runtime(account))
         aws.sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)
         aws.s3.create_bucket(Bucket="bins")
+        aws.s3.put_bucket_versioning(Bucket="bins", VersioningConfiguration={"Status": "Enabled"})
         describe = aws.sagemaker.describe_model_package
 
         def describe_model_package(ModelPackageName: str) -> dict[str, Any]:
             """With the properties that moto drops."""
-            properties = {"golden_photos": "s3://bins/golden.json"} if ModelPackageName in account.golden else {}
-            return {**describe(ModelPackageName=ModelPackageName), "CustomerMetadataProperties": properties}
+            described = describe(ModelPackageName=ModelPackageName)
+            return {**described, "CustomerMetadataProperties": account.properties.get(ModelPackageName, {})}
 
         monkeypatch.setattr(aws.sagemaker, "describe_model_package", describe_model_package)
         yield account

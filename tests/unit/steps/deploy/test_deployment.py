@@ -27,7 +27,8 @@ def test_the_first_approved_version_makes_the_endpoint_as_the_settings_say(accou
     assert (variant["InstanceType"], variant["InitialInstanceCount"]) == ("ml.c5.xlarge", 4)
     model = account.sagemaker.describe_model(ModelName=variant["ModelName"])
     assert model["ExecutionRoleArn"] == ROLE
-    assert model["Containers"] == [{"ModelPackageName": version.arn, "Environment": {"MODEL_VERSION": "1"}}]
+    (container,) = model["Containers"]
+    assert container["Environment"] == {"MODEL_VERSION": "1", "MODEL_PACKAGE_ARN": version.arn}
     assert account.tags() == {
         "model-package-version": "1",
         "endpoint-config": made.endpoint_config_name,

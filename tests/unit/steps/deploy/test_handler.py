@@ -5,7 +5,14 @@ import json
 import pytest
 
 from steps.deploy import handler
-from steps.deploy.events import DeployRequest, Version, read_endpoint_change, read_request
+from steps.deploy.events import (
+    DeployRequest,
+    RollbackRequest,
+    Version,
+    read_endpoint_change,
+    read_request,
+    read_rollback,
+)
 from steps.deploy.settings import Clients, DeployError, Settings
 from tests.unit.steps.arguments import DEPLOY
 
@@ -23,7 +30,8 @@ VERSION = Version(ARN, "bins", 7)
     ("event", "expected"),
     [
         ({"model_package_arn": ARN}, DeployRequest(VERSION)),
-        ({"model_package_arn": ARN, "at_once": True}, DeployRequest(VERSION, at_once=True)),
+        # Only the rollback function deploys at once: the pipeline's role may invoke this one.
+        ({"model_package_arn": ARN, "at_once": True}, DeployRequest(VERSION)),
         (
             {"detail": {"ModelPackageArn": ARN}, "time": "2026-11-23T10:00:00Z"},
             DeployRequest(VERSION, "2026-11-23T10:00:00Z"),
@@ -40,6 +48,16 @@ def test_each_kind_of_event_names_a_version(event, expected):
 def test_another_event_is_refused(event):
     with pytest.raises(DeployError):
         read_request(event)
+
+
+def test_a_rollback_names_its_version_and_may_have_a_comment():
+    assert read_rollback({"model_package_arn": ARN}) == RollbackRequest(VERSION)
+    assert read_rollback({"model_package_arn": ARN, "comment": "dark photos"}) == RollbackRequest(
+        VERSION, "dark photos"
+    )
+    for event in ({}, None, {"detail": {"ModelPackageArn": ARN}}, {"model_package_arn": "bins/7"}):
+        with pytest.raises(DeployError):
+            read_rollback(event)
 
 
 def test_the_event_of_an_endpoint_wants_its_name_and_status():
@@ -85,3 +103,19 @@ def test_it_answers_flat_strings_and_logs_each_decision(account, monkeypatch, ca
     detail = {"EndpointName": "counting", "EndpointStatus": "IN_SERVICE"}
     handler.handle({"detail-type": "SageMaker Endpoint State Change", "detail": detail}, None)
     assert json.loads(capsys.readouterr().out)["decision"] == "accepted"
+
+
+def test_a_rollback_logs_the_versions_that_it_rejects_and_its_decision(account, monkeypatch, capsys):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(Clients, "connect", lambda: account.aws)
+    first, second = account.register(), account.register()
+    handler.handle({"model_package_arn": second.arn}, None)
+    account.in_service()
+    capsys.readouterr()
+    output = handler.handle_rollback({"model_package_arn": first.arn, "comment": "dark photos"}, None)
+    assert (output["decision"], output["model_package_version"]) == ("updating", "1")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    decided = [(line["decision"], line["model_package_version"]) for line in lines]
+    assert decided == [("rejected", "2"), ("updating", "1")]
+    assert lines[0]["reason"] == "dark photos"

@@ -207,3 +207,35 @@ def test_a_change_set_is_of_the_stack_as_it_was(cloud):
     make(cloud, Queue=queue(VisibilityTimeout=60))
     with pytest.raises(ClientError, match="ChangeSetNotFound"):
         cloud.client("cloudformation").execute_change_set(StackName="things", ChangeSetName="one")
+
+
+def budget(address, **name):
+    subscribers = [{"SubscriptionType": "EMAIL", "Address": address}]
+    notification = {
+        "NotificationType": "ACTUAL",
+        "ComparisonOperator": "GREATER_THAN",
+        "Threshold": 80,
+        "ThresholdType": "PERCENTAGE",
+    }
+    limit = {"Amount": 100, "Unit": "USD"}
+    return {
+        "Type": "AWS::Budgets::Budget",
+        "Properties": {
+            "Budget": {"BudgetType": "COST", "TimeUnit": "MONTHLY", "BudgetLimit": limit, **name},
+            "NotificationsWithSubscribers": [{"Notification": notification, "Subscribers": subscribers}],
+        },
+    }
+
+
+def test_a_budget_without_a_name_gets_other_subscribers_and_a_named_budget_does_not(cloud):
+    """https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-budgets-budget.html"""
+    make(cloud, Budget=budget("ana@example.com"), Named=budget("ana@example.com", BudgetName="ours"))
+    budgets = cloud.client("budgets")
+    (before,) = {item["BudgetName"] for item in budgets.describe_budgets(AccountId="111122223333")["Budgets"]} - {
+        "ours"
+    }
+    with pytest.raises(PipelineError, match=r"a custom-named resource requires replacing\. Rename ours and update"):
+        make(cloud, Budget=budget("ana@example.com"), Named=budget("bea@example.com", BudgetName="ours"))
+    make(cloud, Budget=budget("bea@example.com"), Named=budget("ana@example.com", BudgetName="ours"))
+    (after,) = {item["BudgetName"] for item in budgets.describe_budgets(AccountId="111122223333")["Budgets"]} - {"ours"}
+    assert after != before

@@ -1,4 +1,4 @@
-"""Where requests end: whatever the cuts, every byte is the body's or the next request's, and nothing is read two ways."""
+"""Where requests end: whatever the cuts, every byte is the body's or the next request's, and none is read two ways."""
 
 import pytest
 from hypothesis import given

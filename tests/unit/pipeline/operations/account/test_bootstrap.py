@@ -20,6 +20,7 @@ from pipeline.operations.account import bootstrap, teardown
 from pipeline.operations.account.bootstrap import Bootstrap, bring_up_to_date
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from tests.unit.pipeline.operations.conftest import KEY
 from tests.unit.pipeline.pretended_cloud import Cloud, cloud
 
 __all__ = ["cloud"]
@@ -210,6 +211,35 @@ def test_a_stack_keeps_its_bucket(cloud: Cloud, settings: Settings) -> None:
     assert cloud.client("cloudformation").list_change_sets(StackName=settings.stack)["Summaries"] == []
     list(teardown.delete(other, poll=0))
     assert bring_up_to_date(other, poll=0).change == "created"
+
+
+def test_a_stack_keeps_its_key(cloud: Cloud, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    keyed = stack.TEMPLATE.read_text().replace(
+        "{Bucket: {Type: String}", "{KmsKey: {Type: String}, Bucket: {Type: String}"
+    )
+    stack.TEMPLATE.write_text(keyed.replace("RepositoryName: bins-processing", "RepositoryName: !Sub 'bins${KmsKey}'"))
+    monkeypatch.setattr(bootstrap, "parameters", lambda s, code: {**values(s, code), "KmsKey": s.encryption.kms_key})
+    bring_up_to_date(settings, poll=0)
+    other = settings.model_copy(update={"encryption": settings.encryption.model_copy(update={"kms_key": KEY})})
+    with pytest.raises(PipelineError) as refused:
+        Bootstrap(other, poll=0).plan()
+    assert str(refused.value) == (
+        f"the stack {settings.stack} was created with no key, and encryption.kms_key names {KEY}; a repository's"
+        " encryption cannot be changed: set it back, or choose another name for a pipeline with that key"
+    )
+    assert bring_up_to_date(settings, poll=0).change == "unchanged"
+
+
+def test_the_accounts_only_identity_provider_is_not_created_twice(cloud: Cloud, settings: Settings) -> None:
+    cloud.client("iam").create_open_id_connect_provider(
+        Url="https://token.actions.githubusercontent.com", ThumbprintList=["0" * 40]
+    )
+    chosen = {"github_repository": "example/bins", "make_provider": True}
+    github = settings.model_copy(update={"ci": settings.ci.model_copy(update=chosen)})
+    with pytest.raises(PipelineError, match=r"can have one only; set ci.make_provider: false"):
+        Bootstrap(github, poll=0).plan()
+    without = settings.model_copy(update={"ci": settings.ci.model_copy(update={**chosen, "make_provider": False})})
+    assert bring_up_to_date(without, poll=0).change == "created"
 
 
 def test_a_change_never_takes_the_function_away(

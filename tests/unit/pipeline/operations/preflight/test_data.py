@@ -77,6 +77,9 @@ def test_photos_in_another_region_cost_by_the_gigabyte(look: Look, own: Settings
     assert status == "warning"
     assert "photos-raw is in eu-west-1, not in us-east-1" in detail
     assert "each GB read costs 0.01 to 0.02 USD" in detail
+    assert "NAT gateway" not in detail
+    *_, (_, detail) = look("raw photos", changed(own, "network", subnets=["subnet-1"]))
+    assert detail.endswith("a gateway endpoint does not lead there, so network.subnets need a NAT gateway")
 
 
 def test_photos_that_only_the_job_role_may_list_are_not_checked(look: Look, own: Settings, answers: Answers) -> None:
