@@ -141,7 +141,7 @@ class ModelRegistry:
         image is looked up with them is assumed.
         """
         caller = current()
-        for check in service_calls.image(container["Image"]):
+        for check in service_calls.looked_up(container["Image"]):
             self._identity.authorizer.require(caller, check, "ecr", "BatchGetImage")
         if uri := container.get("ModelDataUrl"):
             data = location(uri)
