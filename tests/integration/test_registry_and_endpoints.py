@@ -331,3 +331,29 @@ def test_a_pipeline_is_created_once_per_token_and_listed_by_the_time_of_its_crea
     later = created + timedelta(seconds=1)
     assert sagemaker.list_pipelines(PipelineNamePrefix=name, CreatedAfter=later)["PipelineSummaries"] == []
     assert len(sagemaker.list_pipelines(PipelineNamePrefix=name, CreatedBefore=later)["PipelineSummaries"]) == 1
+
+
+def test_a_model_card_that_does_not_follow_the_schema_is_refused(package):
+    card = {"ModelCardStatus": "Draft", "ModelCardContent": json.dumps({"model_overview": {"inference": 3}})}
+    with pytest.raises(ClientError, match=r"does not follow the schema of model cards: .*model_overview"):
+        package(ModelCard=card)
+
+
+def test_an_image_that_does_not_run_as_root_is_named_in_the_endpoints_log(local_cloud, sagemaker, package):
+    arn = package(b"my model")
+    approve(sagemaker, arn)
+    (container,) = sagemaker.describe_model_package(ModelPackageName=arn)["InferenceSpecification"]["Containers"]
+    repository, _, tag = container["Image"].partition("/")[2].partition(":")
+    folder = local_cloud.settings.directory / "images" / repository / tag
+    (dockerfile,) = folder.glob("containers/*/Dockerfile")
+    before = dockerfile.read_text()
+    dockerfile.write_text(f"{before}USER 10001\n")
+    try:
+        endpoint = deploy(sagemaker, arn)
+        settled(sagemaker, endpoint)
+    finally:
+        dockerfile.write_text(before)
+    events = local_cloud.client("logs").filter_log_events(
+        logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}", filterPattern="root"
+    )["events"]
+    assert "the image's USER is 10001" in events[0]["message"]
