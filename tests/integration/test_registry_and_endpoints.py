@@ -190,6 +190,8 @@ def test_a_containers_refusal_is_a_model_error_with_its_own_status(local_cloud, 
     endpoint = deploy(sagemaker, arn)
     settled(sagemaker, endpoint)
     runtime = local_cloud.client("sagemaker-runtime")
+    with pytest.raises(ClientError, match="does not have TargetVariant of InvokeEndpoint"):
+        runtime.invoke_endpoint(EndpointName=endpoint, Body=b"photo", TargetVariant="AllTraffic")
     with pytest.raises(runtime.exceptions.ModelError) as caught:
         runtime.invoke_endpoint(EndpointName=endpoint, Body=b"bad")
     assert caught.value.response["OriginalStatusCode"] == 400

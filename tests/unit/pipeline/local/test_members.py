@@ -71,8 +71,9 @@ def test_the_tables_are_those_of_the_operations_that_are_answered(tmp_path: Path
     context = Context(tmp_path, "123456789012", "us-east-1", Store(tmp_path / "s"), environment())
     services = Services(context)
     try:
+        answered = {**services.table, "sagemaker-runtime": {"InvokeEndpoint": None}}
         for service in SERVICES:
-            assert set(members.tables(service) or {}) == set(services.table[service])
+            assert set(members.tables(service) or {}) == set(answered[service])
     finally:
         services.close()
 
