@@ -359,3 +359,10 @@ def test_an_image_that_does_not_run_as_root_is_named_in_the_endpoints_log(local_
         logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}", filterPattern="root"
     )["events"]
     assert "the image's USER is 10001" in events[0]["message"]
+
+
+def test_an_alarm_by_metric_math_is_refused(local_cloud):
+    expression = {"Id": "total", "Expression": "SUM(METRICS())", "ReturnData": True}
+    alarm = {"AlarmName": "math", "EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold", "Threshold": 1}
+    with pytest.raises(ClientError, match="does not have Metrics of PutMetricAlarm"):
+        local_cloud.client("cloudwatch").put_metric_alarm(**alarm, Metrics=[expression])

@@ -93,6 +93,8 @@ class Application:
             call = self._parse(signing_name, request)
             if call.respond is None:
                 self._services.authorize(caller, call.service, call.operation, call.request)
+                if missing := problems(call.service, call.operation, call.request):
+                    raise ServiceError("ValidationError", " ".join(missing))
                 if call.service == "lambda":
                     self._configure_function(call)
                 return call
