@@ -69,6 +69,7 @@ UNUSED: dict[str, str] = {
     "RoleOfMonitor/watch/Retrain": f"{ROLES_TESTS}::test_the_needs_of_code_are_the_calls_that_it_makes",
     "RoleOfMonitor/trust/0": ROLE_TRUST,
     "RoleOfSchedules/start/DeadLetters": needs.SCHEDULER_DEAD_LETTERS,
+    "RoleOfDeployment/deploy/Metrics": f"{ROLES_TESTS}::test_the_needs_of_code_are_the_calls_that_it_makes",
     "RoleOfDeployment/deploy/Reject": f"{DEPLOYMENTS}::test_a_rollback_rejects_the_later_version_and_returns_at_once",
     "RoleOfDeployment/deploy/WatchedByAlarms": needs.GUARDRAILS,
     "RoleOfDeployment/deploy/Scaling": needs.SCALING,
@@ -193,6 +194,7 @@ TUNING = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:hyper-parameter-tuning-job/t"
 MODEL = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:model/bins-v1"
 VERSION = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:model-package/bins/1"
 OTHER_KEY = KEY.replace("1234", "4321")
+BUILDER = "arn:aws:codebuild:us-east-1:111122223333:project/bins-images"
 PLAIN_HTTP = {"aws:SecureTransport": "false"}
 # Variant, statement, and a request that it alone refuses to somebody who may do everything else.
 DENIED: list[tuple[str, str, str, str, dict[str, Any]]] = [
@@ -210,6 +212,9 @@ DENIED: list[tuple[str, str, str, str, dict[str, Any]]] = [
         VERSION,
         {"sagemaker:ModelApprovalStatus": "Approved"},
     ),
+    ("plain", "CiPolicy/OwnBuildspec", "codebuild:StartBuild", BUILDER, {"codebuild:source.buildspec": "version: 0.2"}),
+    ("plain", "CiPolicy/OwnImage", "codebuild:StartBuild", BUILDER, {"codebuild:environment.image": "another"}),
+    ("plain", "CiPolicy/OwnRole", "codebuild:StartBuild", BUILDER, {"codebuild:serviceRole": ROLE}),
     ("plain", "ProjectBucketPolicy/TlsOnly", "s3:GetObject", "arn:aws:s3:::bins-111122223333/k", PLAIN_HTTP),
     (
         "plain",
