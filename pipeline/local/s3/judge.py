@@ -137,8 +137,9 @@ class PolicyJudge:
             return self._hiding(signed) if reads else _PASS
         if call.asks("policy"):
             return self._bucket_policy(signed, body)
-        if call.is_plain_bucket and call.method == "PUT":
-            return self._create_bucket(signed, body)
+        changes = {"PUT": self._create_bucket, "DELETE": self._delete_bucket}
+        if call.is_plain_bucket and call.method in changes:
+            return changes[call.method](signed, body)
         return self._amended(call)
 
     def _amended(self, call: Call) -> Plan:
@@ -148,8 +149,6 @@ class PolicyJudge:
             return Plan(after=lambda status, _: self._location(bucket, status))
         if call.is_plain_bucket and call.method == "HEAD":
             return Plan(after=lambda status, _: self._head_bucket(bucket, status))
-        if call.is_plain_bucket and call.method == "DELETE":
-            return self._delete_bucket(call)
         return _PASS
 
     # -------------------------------------------------------------------------------------------------- refusals
@@ -282,12 +281,14 @@ class PolicyJudge:
 
         return Plan(after=after)
 
-    def _delete_bucket(self, call: Call) -> Plan:
+    def _delete_bucket(self, signed: _Signed, body: bytes) -> Plan:
         """DeleteBucket, if the bucket is empty: the object server would delete the objects too.
 
         https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html ("All objects (including all object
         versions and delete markers) in the bucket must be deleted before the bucket itself can be deleted")
         """
+        self._verify(signed, body)
+        call = signed.call
         bucket = call.bucket
 
         def forget(status: int, _: bytes) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from pipeline.local import faults
 from pipeline.local.identity import journal
+from pipeline.local.identity.sessions import Sessions
 from pipeline.local.s3.framing import Head
 from pipeline.local.s3.judge import PolicyJudge, Settings
 from tests.unit.pipeline.local.s3.conftest import ACCOUNT, Gate, allow, deny, document, running_gate
@@ -212,6 +213,31 @@ def test_a_forged_signature_is_named_before_a_missing_permission(gate: Gate, buc
     forged = type(credentials)(credentials.session, credentials.access_key, "x" * 40, credentials.token)
     for call in (gate.client(forged).get_bucket_policy, gate.client(forged).list_objects_v2):
         assert refusal(call, Bucket=bucket)[:2] == (403, "SignatureDoesNotMatch")
+
+
+def test_what_the_door_does_by_itself_needs_a_genuine_signature_too(gate: Gate):
+    bucket, root = gate.bucket(), gate.client()
+    root.put_object(Bucket=bucket, Key="open/a", Body=b"1")
+    genuine = gate.credentials(allow("s3:*"), deny("s3:DeleteObject", on=arn(bucket, "closed/*")))
+    forged = gate.client(type(genuine)(genuine.session, genuine.access_key, "x" * 40, genuine.token))
+    wrong = (403, "SignatureDoesNotMatch")
+    policy = json.dumps(document({**deny("s3:*", on=arn(bucket, "*")), "Principal": "*"}))
+    assert refusal(forged.put_bucket_policy, Bucket=bucket, Policy=policy)[:2] == wrong
+    assert refusal(root.get_bucket_policy, Bucket=bucket)[1] == "NoSuchBucketPolicy"
+    root.put_bucket_policy(Bucket=bucket, Policy=policy)
+    assert refusal(forged.get_bucket_policy, Bucket=bucket)[:2] == wrong
+    assert refusal(forged.delete_bucket_policy, Bucket=bucket)[:2] == wrong
+    root.delete_bucket_policy(Bucket=bucket)
+    for key in ("closed/a", "closed/b"):
+        batch = {"Objects": [{"Key": "open/a"}, {"Key": key}]}
+        assert refusal(forged.delete_objects, Bucket=bucket, Delete=batch)[:2] == wrong
+    assert root.head_object(Bucket=bucket, Key="open/a")["ContentLength"] == 1
+    assert refusal(forged.delete_bucket, Bucket=bucket)[:2] == wrong
+
+
+def test_the_token_of_another_cloud_is_refused(gate: Gate, bucket: str, tmp_path):
+    foreign = Sessions(tmp_path).issue(gate.role(allow("s3:*")), "s", 60)
+    assert refusal(gate.client(foreign).get_object, Bucket=bucket, Key="open/a")[:2] == (400, "InvalidToken")
 
 
 def test_a_session_is_used_until_its_end_and_not_longer(gate: Gate, bucket: str):
