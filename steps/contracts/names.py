@@ -22,6 +22,13 @@ OWN_DISKS = re.compile(r"ml\.(g[4-9]|p[4-9]|trn|dl|i[0-9]|[a-z]+[0-9]+[a-z]*d)[a
 # https://docs.aws.amazon.com/sagemaker/latest/dg/distributed-data-parallel-support.html
 SMDDP_INSTANCES = ("ml.p3dn.24xlarge", "ml.p4d.24xlarge", "ml.p4de.24xlarge")
 
+# Instance types with GPUs begin so, also in families that are newer than this file:
+# https://aws.amazon.com/sagemaker/ai/pricing/
+GPU_INSTANCES = re.compile(r"ml\.[gp][0-9]")
+
+# The local cloud sets this variable of a job: a GPU instance is a process without a GPU there, which trains on the CPU.
+LOCAL_CPU = "PIPELINE_LOCAL_CPU"
+
 # The longest name of a model or an endpoint configuration.
 NAME_LIMIT = 63
 
