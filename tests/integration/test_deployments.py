@@ -8,6 +8,7 @@ import tarfile
 import threading
 import uuid
 
+import boto3
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -15,7 +16,9 @@ from typer.testing import CliRunner
 from pipeline import ROOT
 from pipeline.account import deploy_function as serving
 from pipeline.cli import app
+from pipeline.connection import SESSION_KEYS
 from pipeline.operations.account import local as account
+from pipeline.operations.account import people
 from pipeline.operations.models import registry as versions
 from pipeline.operations.serving import deployment
 from pipeline.operations.serving import endpoint as operation
@@ -287,6 +290,76 @@ def test_a_rollback_rejects_the_later_version_and_returns_at_once(registry):
     assert versions.resolve(settings, second).status == "Rejected"
     decided = [(item.decision, item.version) for item in operation.decisions(settings)]
     assert decided[-2:] == [("rejected", second), ("updating", first)]
+
+
+class Person:
+    """A kind of person with boto3 and a session of the role that has the stack's policies."""
+
+    def __init__(self, registry, kind):
+        variables = people.sign_in(registry.settings, kind)
+        self._session = boto3.Session(*(variables[name] for name in SESSION_KEYS), region_name="us-east-1")
+
+    def may(self, service, operation, **request):
+        """Whether a call is allowed; another error comes after the decision."""
+        client = self._session.client(service)
+        try:
+            getattr(client, operation)(**request)
+        except client.exceptions.ClientError as error:
+            return error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException")
+        return True
+
+
+def test_only_an_approver_approves_and_nobody_else_changes_what_serves(registry):
+    first = registry.approve(GOOD, golden=GOOD)
+    registry.evaluated(first, "accepted")
+    arn = registry.register(GOOD, golden=GOOD)
+    settings, sagemaker = registry.settings, registry.client("sagemaker")
+    endpoint, bucket = registry.describe(), settings.data.bucket
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
+    container = model["Containers"][0]
+    served = container["ModelDataUrl"].removeprefix(f"s3://{bucket}/")
+    variant = {"VariantName": "AllTraffic", "InstanceType": "ml.c5.xlarge", "InitialInstanceCount": 1}
+    approval = {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"}
+    changes = {
+        "rewrite": ("sagemaker", "update_model_package", {"ModelPackageArn": arn, "ApprovalDescription": "x"}),
+        "reject": ("sagemaker", "update_model_package", {**approval, "ModelApprovalStatus": "Rejected"}),
+        "model": (
+            *("sagemaker", "create_model"),
+            {"ModelName": f"{settings.endpoint.name}-v9-0-model", "ExecutionRoleArn": model["ExecutionRoleArn"]}
+            | {"PrimaryContainer": {key: container[key] for key in ("Image", "ModelDataUrl")}},
+        ),
+        "configuration": (
+            *("sagemaker", "create_endpoint_config"),
+            {"EndpointConfigName": f"{settings.endpoint.name}-v9-01234567"}
+            | {"ProductionVariants": [{**variant, "ModelName": model["ModelName"]}]},
+        ),
+        "endpoint": (
+            *("sagemaker", "update_endpoint"),
+            {"EndpointName": settings.endpoint.name, "EndpointConfigName": config["EndpointConfigName"]},
+        ),
+        "tags": (
+            *("sagemaker", "add_tags"),
+            {"ResourceArn": endpoint["EndpointArn"], "Tags": [{"Key": "verdict", "Value": "accepted"}]},
+        ),
+        "deletion": ("sagemaker", "delete_endpoint", {"EndpointName": settings.endpoint.name}),
+        "released": ("s3", "put_object", {"Bucket": bucket, "Key": served, "Body": b"another model"}),
+        "registered": (
+            *("s3", "put_object"),
+            {"Bucket": bucket, "Key": f"{settings.data.prefix}/models/1/output/model.tar.gz", "Body": b"x"},
+        ),
+        "code": ("s3", "put_object", {"Bucket": bucket, "Key": f"{settings.code_prefix}/deploy-0.zip", "Body": b"x"}),
+        "function": (
+            *("lambda", "update_function_configuration"),
+            {"FunctionName": settings.deploy_function, "Timeout": 1},
+        ),
+    }
+    for kind in ("ci", "operator", "approver"):
+        person = Person(registry, kind)
+        allowed = {name for name, (service, call, request) in changes.items() if person.may(service, call, **request)}
+        assert allowed == ({"reject"} if kind == "approver" else set()), kind
+        assert person.may("sagemaker", "update_model_package", **approval) is (kind == "approver"), kind
+    registry.evaluated(arn.rsplit("/", 1)[1], "accepted")
 
 
 def test_what_the_endpoint_is_asked_and_answers_is_captured_and_counted(registry):
