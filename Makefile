@@ -42,8 +42,8 @@ test-toolkit: setup-toolkit ## Run training under AWS's own SageMaker training t
 # takes 2 GB of disk where PyTorch's own index is reachable, which has builds for CPUs, and else 14 GB.
 test-bases: setup-bases ## Run the tests of training and evaluation on the PyTorch of AWS's training images
 	for torch in $(TORCHES); do \
-		PATH="$(CURDIR)/$(BIN):$$PATH" $(BASES)/torch-$$torch/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope \
-			tests/bases tests/unit/steps/train tests/unit/steps/evaluate tests/unit/steps/model || exit 1; \
+		PATH="$(CURDIR)/$(BIN):$$PATH" $(BASES)/torch-$$torch/bin/python -m pytest --numprocesses logical \
+			--maxprocesses 4 --dist loadscope tests/bases tests/unit/steps/train tests/unit/steps/evaluate tests/unit/steps/model || exit 1; \
 	done
 
 # One after another, since each needs the machine: about four minutes per run.

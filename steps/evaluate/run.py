@@ -64,7 +64,8 @@ def run(settings: Settings) -> None:
     index = read_index(container.processing_input("index"))
     summary = _read_summary(container.processing_input("summary"))
     sharding = _read_sharding(container.processing_input("sharding"), index)
-    tuning = trials.read(settings.tuning_job) if settings.tuning_job else None
+    model_uri = container.processing_input_uri("model")
+    tuning = trials.read(settings.tuning_job, model_uri) if settings.tuning_job else None
     registration = _registration(settings, index, tuning)
     champion = load_champion(settings.group, container.base() / "champion") if settings.group else None
     test = index.splits["test"]

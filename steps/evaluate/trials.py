@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from steps.contracts.errors import StepError
+from steps.evaluate.artifact import ARCHIVE
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Trial:
 class Trials:
     """A tuning job's trials: the best first, trials without an objective last.
 
-    `best` is the best trial's name. `best_ended` is the end of its training, None where SageMaker does not report it.
+    `best` is the name of the trial whose model is evaluated, the best one or one of several with its objective.
+    `best_ended` is the end of its training, None where SageMaker does not report it.
     """
 
     job: str
@@ -50,8 +52,12 @@ def sagemaker_client(problem: str, *permissions: str) -> Iterator[Any]:
         raise StepError(f"{problem}: {error}; allow the job's role {actions}") from error
 
 
-def read(job: str) -> Trials:
-    """The trials of the tuning job `job`. Raises StepError when SageMaker cannot be asked for them."""
+def read(job: str, model: str) -> Trials:
+    """The trials of the tuning job `job`, whose model is at the S3 URI `model`.
+
+    The URI has the trial's name: where several trials have the best objective, SageMaker may name another one in
+    BestTrainingJob. Raises StepError when SageMaker cannot be asked for the trials.
+    """
     permissions = ("DescribeHyperParameterTuningJob", "ListTrainingJobsForHyperParameterTuningJob")
     with sagemaker_client(f"the tuning job {job} cannot be read", *permissions) as sagemaker:
         tuning = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=job)
@@ -60,19 +66,30 @@ def read(job: str) -> Trials:
         summaries = [summary for page in pages for summary in page["TrainingJobSummaries"]]
     objective = tuning["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
     best = tuning.get("BestTrainingJob", {})
+    best = next((summary for summary in summaries if summary["TrainingJobName"] == _job_of(model)), best)
+    name = best.get("TrainingJobName", "")
     sign = -1 if objective["Type"] == "Maximize" else 1
     trials = sorted(
         map(_trial, summaries),
-        key=lambda trial: float("inf") if trial.objective is None else sign * trial.objective,
+        key=lambda trial: (float("inf") if trial.objective is None else sign * trial.objective, trial.name != name),
     )
     return Trials(
         job=job,
-        best=best.get("TrainingJobName", ""),
+        best=name,
         objective=objective["MetricName"],
         strategy=tuning["HyperParameterTuningJobConfig"]["Strategy"],
         trials=tuple(trials),
         best_ended=best.get("TrainingEndTime"),
     )
+
+
+def _job_of(model: str) -> str:
+    """The training job of an artifact `PREFIX/JOB/output/model.tar.gz`; empty for another URI.
+
+    `TuningStep.get_top_model_s3_uri` of the SageMaker SDK, from which the input `model` comes, has this layout too.
+    """
+    parts = model.split("/")
+    return parts[-3] if parts[-2:] == ["output", ARCHIVE] and len(parts) > 3 else ""
 
 
 def _trial(summary: dict[str, Any]) -> Trial:

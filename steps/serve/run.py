@@ -14,6 +14,7 @@ from steps.model.predictor import Predictor
 from steps.runtime import container
 from steps.serve.app import Application
 from steps.serve.counting import warm_up
+from steps.serve.rights import drop_rights
 from steps.serve.settings import ServingSettings
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ def run() -> None:
     # Spinning threads would take the cores from the decoding threads.
     predictor = Predictor.load(container.model_dir(), settings.threads, spinning=False)
     warm_up(predictor, settings.max_batch)
+    drop_rights(settings.uid)
     description = predictor.description
     log.info("serving %s for quantities %s with %s", description.architecture, description.classes, settings)
     application = Application(predictor, settings)

@@ -12,6 +12,7 @@
   200, because any other status ends the whole job |
 | SAGEMAKER_MAX_PAYLOAD_IN_MB | 6 | set by SageMaker: the largest body of a batch transform job |
 | MODEL_VERSION | empty | part of every answer |
+| SERVING_UID | 0, in the image 10001 | the user that the server becomes after it has read the model; 0: none |
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class ServingSettings:
     model_version: str = ""
     batch: bool = False
     max_bytes: int = MAX_BYTES
+    uid: int = 0
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> ServingSettings:
@@ -66,6 +68,7 @@ class ServingSettings:
             model_version=environment.get("MODEL_VERSION", ""),
             batch=batch,
             max_bytes=max(MAX_BYTES, megabytes << 20),
+            uid=_number(environment, "SERVING_UID", cls.uid, 0, 65_533),
         )
 
 

@@ -30,7 +30,7 @@ from pipeline.operations.runs import executions, progress
 from pipeline.operations.serving import monitoring
 from pipeline.settings import Settings
 from pipeline.settings.file import load_settings
-from tests.integration.conftest import keys, read, wait_until
+from tests.integration.conftest import CREDENTIAL_SECONDS, keys, read, wait_until
 
 BINS = demo.Bins(source=None, count=160, seed=3)
 
@@ -41,6 +41,7 @@ def settings():
     values["training"].update(epochs=1, image_size=32, batch_size=8)
     values["tuning"].update(trials=2, parallel=1)
     values["gate"].update(minimum_accuracy=0.0, maximum_rmse=10.0)
+    values["local"].update(credential_seconds=CREDENTIAL_SECONDS)
     return Settings.model_validate(values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +68,9 @@ def build(root: Path, gpus: int) -> Image:
     for line in _instructions("COPY"):
         source, target = line.replace("${STEP}", "train").split()
         _copy(context / source, Path(image.inside(target)), into_folder=target.endswith("/"))
+    for line in _instructions("RUN"):
+        if "ln -s" in line:
+            subprocess.run(["sh", "-c", image.inside(line)], check=True)
     image.commands.mkdir()
     for name, script in (
         ("start_with_right_hostname.sh", START_SCRIPT),

@@ -212,7 +212,7 @@ def wait_for(host: Host, line: str) -> None:
 
 def install_smddp(host: Host, backend: str) -> None:
     """Put a package in SMDDP's place, with this module."""
-    package = host.opt_ml / "code" / "smdistributed" / "dataparallel" / "torch"
+    package = host.image.root / "opt" / "program" / "smdistributed" / "dataparallel" / "torch"
     package.mkdir(parents=True)
     for folder in (package, package.parent, package.parent.parent):
         (folder / "__init__.py").touch()

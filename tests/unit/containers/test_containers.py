@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from pipeline import ROOT
 from pipeline.compiling import step_images as images
+from pipeline.compiling.trials import TRAINING_CODE
 
 FORWARDER = ROOT / "containers" / "training" / "forward_signals.py"
 # Import names that differ from the package's.
@@ -172,10 +173,12 @@ def test_an_image_reports_its_use_to_nobody(image):
     assert re.search(r"^ENV (?:.*\\\n)*.*\bORT_DISABLE_TELEMETRY=1$", text, re.MULTILINE)
 
 
-def test_the_serving_image_runs_as_nobody_special():
+def test_the_serving_image_starts_as_root_and_names_the_user_that_the_server_becomes():
     text = (ROOT / "containers" / "inference" / "Dockerfile").read_text()
-    (user,) = re.findall(r"^USER (.*)$", text, re.MULTILINE)
-    assert int(user) > 0
+    assert re.findall(r"^USER ", text, re.MULTILINE) == []
+    (uid,) = re.findall(r"\bSERVING_UID=(\d+)\b", text, re.MULTILINE)
+    assert int(uid) > 0
+    assert f"--uid {uid} " in text
 
 
 @pytest.mark.parametrize("image", ["processing", "training", "inference"])
@@ -184,6 +187,15 @@ def test_a_dockerfile_copies_only_what_the_tag_is_the_hash_of(image):
     for source in re.findall(r"^COPY (\S+) ", text, re.MULTILINE):
         # Of `steps` the build context holds what the step imports alone.
         assert source == "steps" or source.startswith(f"containers/{image}/"), source
+
+
+def test_a_processing_job_needs_nothing_below_opt_ml():
+    """SageMaker reserves it there; for training the toolkit starts the program from /opt/ml/code, a link."""
+    text = (ROOT / "containers" / "training" / "Dockerfile").read_text()
+    assert not re.findall(r"^COPY .* /opt/ml", text, re.MULTILINE)
+    assert "PYTHONPATH=/opt/program " in text
+    assert re.findall(r"ln -s (\S+) (\S+)", text) == [("/opt/program/steps", f"{TRAINING_CODE}/steps")]
+    assert text.rindex("\nWORKDIR /\n") > text.rindex("\nRUN ")
 
 
 # AWS's image starts its script so: with job control every command of the script is a process group of its own.

@@ -1,6 +1,7 @@
 """The trials of the tuning job in the report."""
 
 import datetime
+import json
 
 import pytest
 from botocore.exceptions import ClientError
@@ -59,12 +60,12 @@ TRIALS = [summary("poor", 0.2), summary("none", None, TrainingJobStatus="Failed"
 
 def test_the_best_come_first_and_those_without_an_objective_last(tuning):
     tuning(Tuning(TRIALS))
-    job = trials.read("job")
+    job = trials.read("job", "")
     assert [trial.name for trial in job.trials] == ["good", "poor", "none"]
     assert job.best == "good"
     assert job.trials[0].seconds == 180
     tuning(Tuning(TRIALS, "Minimize"))
-    assert [trial.name for trial in trials.read("job").trials] == ["poor", "good", "none"]
+    assert [trial.name for trial in trials.read("job", "").trials] == ["poor", "good", "none"]
 
 
 def test_the_report_shows_them(tuning, job):
@@ -87,4 +88,37 @@ def test_a_tuning_job_that_cannot_be_read_ends_the_step_with_the_rights_it_wants
 
     tuning(Denied([]))
     with pytest.raises(StepError, match="sagemaker:DescribeHyperParameterTuningJob"):
-        trials.read("job")
+        trials.read("job", "")
+
+
+TIED = [summary("poor", 0.2), summary("good", 0.5), summary("same", 0.5, TrainingEndTime=STARTED)]
+
+
+@pytest.mark.parametrize("kind", ["Maximize", "Minimize"])
+def test_of_trials_with_one_objective_the_models_own_is_named(tuning, kind):
+    tuning(Tuning(TIED, kind))
+    job = trials.read("job", "s3://bucket/models/same/output/model.tar.gz")
+    assert (job.best, job.best_ended) == ("same", STARTED)
+    names = [trial.name for trial in job.trials]
+    assert names.index("same") == names.index("good") - 1
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["", "s3://bucket/models/other/output/model.tar.gz", "s3://bucket/same/model.tar.gz", "output/model.tar.gz"],
+)
+def test_a_model_of_no_trial_leaves_the_best_that_sagemaker_names(tuning, model):
+    tuning(Tuning(TIED))
+    assert trials.read("job", model).best == "good"
+
+
+def test_the_provenance_names_the_trial_of_the_models_uri(tuning, job):
+    tuning(Tuning(TIED))
+    job.store(photos(3, 100))
+    job.put_model()
+    config = job.base / "config" / "processingjobconfig.json"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    uri = "s3://bucket/models/same/output/model.tar.gz"
+    inputs = [{"InputName": "model", "S3Input": {"S3Uri": uri}}]
+    config.write_text(json.dumps({"ProcessingJobName": "evaluate", "ProcessingInputs": inputs}))
+    assert job.run(tuning_job="job")["provenance"]["training_job"] == "same"
