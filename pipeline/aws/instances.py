@@ -25,6 +25,22 @@ _FAMILIES = {
 }
 GPUS = {f"ml.{family}.{size}": gpus for family, sizes in _FAMILIES.items() for size, gpus in sizes.items()}
 
+# Total size in GB of a GPU type's own disks, which its families' other types lack. Source: EC2's DescribeInstanceTypes
+# (InstanceStorageInfo.TotalSizeInGB), as recorded in moto 5.2.5.
+_G6E_DISKS = {
+    **{"xlarge": 250, "2xlarge": 450, "4xlarge": 600, "8xlarge": 900},
+    **{"12xlarge": 3_800, "16xlarge": 1_900, "24xlarge": 3_800, "48xlarge": 7_600},
+}
+_DISKS = {
+    "g4dn": {"xlarge": 125, "2xlarge": 225, "4xlarge": 225, "8xlarge": 900, "12xlarge": 900, "16xlarge": 900},
+    "g5": _G6E_DISKS,
+    "g6": _G6E_DISKS | {"12xlarge": 3_760, "16xlarge": 1_880, "24xlarge": 3_760, "48xlarge": 7_520},
+    "g6e": _G6E_DISKS,
+    **{"p3dn": {"24xlarge": 1_800}, "p4d": {"24xlarge": 8_000}, "p4de": {"24xlarge": 8_000}},
+    **{family: {"48xlarge": 30_400} for family in ("p5", "p5e", "p5en")},
+}
+OWN_GIGABYTES = {f"ml.{family}.{size}": total for family, sizes in _DISKS.items() for size, total in sizes.items()}
+
 SMDDP = SMDDP_INSTANCES
 
 # K80 and V100. PyTorch's builds for CUDA 13 have kernels from compute capability 7.5 on, and a V100 has 7.0:
@@ -57,11 +73,24 @@ def runs_cuda_13(instance_type: str) -> bool:
     return _BEFORE_CUDA_13.match(instance_type) is None
 
 
-def alternatives(instance_type: str, launcher: str, *, cuda_13: bool = True, same_disks: bool = False) -> list[str]:
+def fits_volume(instance_type: str, gigabytes: int) -> bool:
+    """Whether a request may have this VolumeSizeInGB: at most the size of the type's own disks, which it gets instead.
+
+    True for types whose disks are not in the table, and for types without.
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingClusterConfig.html; for training, where the
+    storage "is fixed to the NVMe-type instance's storage capacity" (API_ResourceConfig), the same is assumed.
+    """
+    return gigabytes <= OWN_GIGABYTES.get(instance_type, gigabytes)
+
+
+def alternatives(
+    instance_type: str, launcher: str, *, cuda_13: bool = True, same_disks: bool = False, gigabytes: int = 0
+) -> list[str]:
     """The types that may replace `instance_type` in a compiled definition: those that suit its launcher and image.
 
     `cuda_13`: with torchrun only types for PyTorch with CUDA 13, which the default image has. `same_disks`: only types
-    that have own disks if `instance_type` has, so that one request is valid for all.
+    that have own disks if `instance_type` has, so that one request is valid for all; `gigabytes`: the size of the
+    request's volume.
     """
     if launcher == "smddp":
         suited: tuple[str, ...] = SMDDP
@@ -71,7 +100,7 @@ def alternatives(instance_type: str, launcher: str, *, cuda_13: bool = True, sam
         suited = CPU
     if same_disks:
         suited = tuple(name for name in suited if has_own_disks(name) == has_own_disks(instance_type))
-    return sorted({*suited, instance_type})
+    return sorted({*(name for name in suited if fits_volume(name, gigabytes)), instance_type})
 
 
 def vcpus(instance_type: str) -> int:

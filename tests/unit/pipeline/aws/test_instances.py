@@ -111,3 +111,14 @@ def test_the_number_of_gpus_is_not_what_the_size_says(instance_type: str, gpus: 
 )
 def test_the_size_says_how_many_virtual_cpus_there_are(instance_type: str, vcpus: int) -> None:
     assert instances.vcpus(instance_type) == vcpus
+
+
+def test_types_whose_disks_are_smaller_than_the_volume_are_no_alternatives():
+    names = instances.alternatives("ml.g5.2xlarge", "torchrun", gigabytes=300)
+    assert "ml.g4dn.xlarge" not in names
+    assert all(instances.OWN_GIGABYTES.get(name, 300) >= 300 for name in names)
+    assert "ml.g5.4xlarge" in names
+
+
+def test_every_gpu_type_with_own_disks_has_their_size():
+    assert {name for name in instances.GPUS if instances.has_own_disks(name)} == set(instances.OWN_GIGABYTES)
