@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from steps.contracts.names import OWN_DISKS, SMDDP_INSTANCES
+from steps.contracts.names import GPU_INSTANCES, OWN_DISKS, SMDDP_INSTANCES
 
 _G5 = {
     **dict.fromkeys(("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge"), 1),
@@ -25,27 +25,35 @@ _FAMILIES = {
 }
 GPUS = {f"ml.{family}.{size}": gpus for family, sizes in _FAMILIES.items() for size, gpus in sizes.items()}
 
-# Total size in GB of a GPU type's own disks, which its families' other types lack. Source: EC2's DescribeInstanceTypes
-# (InstanceStorageInfo.TotalSizeInGB), as recorded in moto 5.2.5.
-_G6E_DISKS = {
-    **{"xlarge": 250, "2xlarge": 450, "4xlarge": 600, "8xlarge": 900},
-    **{"12xlarge": 3_800, "16xlarge": 1_900, "24xlarge": 3_800, "48xlarge": 7_600},
-}
-_DISKS = {
-    "g4dn": {"xlarge": 125, "2xlarge": 225, "4xlarge": 225, "8xlarge": 900, "12xlarge": 900, "16xlarge": 900},
-    "g5": _G6E_DISKS,
-    "g6": _G6E_DISKS | {"12xlarge": 3_760, "16xlarge": 1_880, "24xlarge": 3_760, "48xlarge": 7_520},
-    "g6e": _G6E_DISKS,
-    **{"p3dn": {"24xlarge": 1_800}, "p4d": {"24xlarge": 8_000}, "p4de": {"24xlarge": 8_000}},
-    **{family: {"48xlarge": 30_400} for family in ("p5", "p5e", "p5en")},
-}
-OWN_GIGABYTES = {f"ml.{family}.{size}": total for family, sizes in _DISKS.items() for size, total in sizes.items()}
-
 SMDDP = SMDDP_INSTANCES
 
 # K80 and V100. PyTorch's builds for CUDA 13 have kernels from compute capability 7.5 on, and a V100 has 7.0:
 # https://github.com/pytorch/pytorch/blob/main/RELEASE.md#pytorch-cuda-support-matrix
 _BEFORE_CUDA_13 = re.compile(r"ml\.p[23][a-z]*\.")
+
+# Total size of the NVMe disks that a type has of its own, in GB, by
+# https://docs.aws.amazon.com/ec2/latest/instancetypes/gp.html, co.html, mo.html and ac.html (instance store).
+_D_DISKS = {
+    **{"large": 75, "xlarge": 150, "2xlarge": 300, "4xlarge": 600, "8xlarge": 1200},
+    **{"12xlarge": 1800, "16xlarge": 2400, "24xlarge": 3600},
+}
+_C5D_DISKS = {
+    **{"large": 50, "xlarge": 100, "2xlarge": 200, "4xlarge": 400, "9xlarge": 900},
+    **{"12xlarge": 1800, "18xlarge": 1800, "24xlarge": 3600},
+}
+_G5_DISKS = {
+    **{"xlarge": 250, "2xlarge": 450, "4xlarge": 600, "8xlarge": 900, "16xlarge": 1900},
+    **{"12xlarge": 3800, "24xlarge": 3800, "48xlarge": 7600},
+}
+_G6_DISKS = {**_G5_DISKS, "12xlarge": 3760, "16xlarge": 1880, "24xlarge": 3760, "48xlarge": 7520}
+_P4_DISKS, _P5_DISKS = {"24xlarge": 8000}, {"48xlarge": 30_720}
+_OWN_DISKS = {
+    **{"m5d": _D_DISKS, "r5d": _D_DISKS, "c5d": _C5D_DISKS},
+    "g4dn": {"xlarge": 125, "2xlarge": 225, "4xlarge": 225, "8xlarge": 900, "12xlarge": 900, "16xlarge": 900},
+    **{"g5": _G5_DISKS, "g6": _G6_DISKS, "g6e": _G5_DISKS},
+    **{"p3dn": {"24xlarge": 1800}, "p4d": _P4_DISKS, "p4de": _P4_DISKS},
+    **{"p5": _P5_DISKS, "p5e": _P5_DISKS, "p5en": _P5_DISKS},
+}
 
 CPU = (
     *("ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge"),
@@ -58,6 +66,17 @@ def has_own_disks(instance_type: str) -> bool:
     return OWN_DISKS.match(instance_type) is not None
 
 
+def own_disk_gigabytes(instance_type: str) -> int | None:
+    """Total size of a type's own NVMe disks, which are its storage volume; None for a type without, or an unknown one.
+
+    "You can't request a VolumeSizeInGB greater than the total size of the local instance storage":
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingClusterConfig.html, and likewise
+    API_HyperParameterTuningResourceConfig.html
+    """
+    family, _, size = instance_type.removeprefix("ml.").partition(".")
+    return _OWN_DISKS.get(family, {}).get(size)
+
+
 def gpus(instance_type: str) -> int:
     """Number of GPUs; 0 for a type that is not in the table of GPU types."""
     return GPUS.get(instance_type, 0)
@@ -65,7 +84,7 @@ def gpus(instance_type: str) -> int:
 
 def has_gpus(instance_type: str) -> bool:
     """Whether a type has GPUs, including types of GPU families that are missing in the table."""
-    return gpus(instance_type) > 0 or re.match(r"ml\.[gp][0-9]", instance_type) is not None
+    return gpus(instance_type) > 0 or GPU_INSTANCES.match(instance_type) is not None
 
 
 def runs_cuda_13(instance_type: str) -> bool:
@@ -74,13 +93,9 @@ def runs_cuda_13(instance_type: str) -> bool:
 
 
 def fits_volume(instance_type: str, gigabytes: int) -> bool:
-    """Whether a request may have this VolumeSizeInGB: at most the size of the type's own disks, which it gets instead.
-
-    True for types whose disks are not in the table, and for types without.
-    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingClusterConfig.html; for training, where the
-    storage "is fixed to the NVMe-type instance's storage capacity" (API_ResourceConfig), the same is assumed.
-    """
-    return gigabytes <= OWN_GIGABYTES.get(instance_type, gigabytes)
+    """Whether a request for the type may have this VolumeSizeInGB: at most that of its own disks, if it has any."""
+    size = own_disk_gigabytes(instance_type)
+    return size is None or gigabytes <= size
 
 
 def alternatives(

@@ -108,12 +108,6 @@ class Training(Group):
         if not instances.has_gpus(self.instance_type) and (self.sync_batch_norm or self.precision == "fp16"):
             what = "sync_batch_norm: true" if self.sync_batch_norm else "precision: fp16"
             raise ValueError(f"{what} requires GPUs, {self.instance_type} has none")
-        if not instances.fits_volume(self.instance_type, self.volume_gigabytes):
-            disks = instances.OWN_GIGABYTES[self.instance_type]
-            raise ValueError(
-                f"volume_gigabytes is {self.volume_gigabytes}, above the {disks} GB of {self.instance_type}'s own"
-                " disks, which trials get in place of a volume"
-            )
         if self.weights and not self.weights.endswith((".safetensors", ".pth")):
             raise ValueError("weights must be a .safetensors file, or a .pth file with a state dict")
         if self.spot and seconds(self.wait_time) < seconds(self.run_time):

@@ -101,7 +101,7 @@ def _volume(kind: str, arguments: dict[str, Any], path: str, references: Referen
                 f"{where}.VolumeKmsKeyId", f"{instance_type} has disks of its own, for which SageMaker accepts no key"
             )
         if isinstance(size, int) and not instances.fits_volume(instance_type, size):
-            most = instances.OWN_GIGABYTES[instance_type]
+            most = instances.own_disk_gigabytes(instance_type)
             yield Problem(
                 f"{where}.VolumeSizeInGB", f"{size} is more than the {most} GB of the disks that {instance_type} has"
             )

@@ -33,7 +33,8 @@ from pipeline.local.sagemaker.hosts import (
     write_json,
 )
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
-from pipeline.local.sagemaker.resources import invalid
+from pipeline.local.sagemaker.resources import check_volume, invalid
+from steps.contracts.names import LOCAL_CPU
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class TrainingJobs(Jobs):
                 )
         elif "MaxWaitTimeInSeconds" in stopping:
             raise invalid("Invalid MaxWaitTimeInSeconds. It must not be present without managed spot training.")
+        check_volume(document["ResourceConfig"])
         if "TuningJobArn" not in document:  # the trials of a tuning job are counted when it is created
             self._services.quotas.check_training(document)
         output = document["OutputDataConfig"]["S3OutputPath"].rstrip("/")
@@ -215,6 +217,7 @@ class TrainingJobs(Jobs):
             "SM_HOSTS": json.dumps(host_names(request["ResourceConfig"]["InstanceCount"])),
             "SM_CURRENT_HOST": host,
             "SM_CURRENT_INSTANCE_TYPE": request["ResourceConfig"]["InstanceType"],
+            LOCAL_CPU: "1",
             # Several instances are processes of one machine here: they meet on the loopback interface.
             "GLOO_SOCKET_IFNAME": _loopback(),
             # A container without a network gets no credentials either:

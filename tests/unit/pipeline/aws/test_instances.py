@@ -113,12 +113,25 @@ def test_the_size_says_how_many_virtual_cpus_there_are(instance_type: str, vcpus
     assert instances.vcpus(instance_type) == vcpus
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "gigabytes"),
+    [
+        *(("ml.g4dn.xlarge", 125), ("ml.g5.48xlarge", 7600), ("ml.g6.12xlarge", 3760), ("ml.p4d.24xlarge", 8000)),
+        *(("ml.m5d.24xlarge", 3600), ("ml.c5d.9xlarge", 900), ("ml.m5.large", None), ("ml.g9.xlarge", None)),
+    ],
+)
+def test_the_size_of_a_types_own_disks(instance_type: str, gigabytes: int | None) -> None:
+    assert instances.own_disk_gigabytes(instance_type) == gigabytes
+
+
+def test_types_with_a_size_have_disks_of_their_own() -> None:
+    sized = {name for name in known_types() if instances.own_disk_gigabytes(name)}
+    assert len(sized) > 40
+    assert all(map(instances.has_own_disks, sized))
+
+
 def test_types_whose_disks_are_smaller_than_the_volume_are_no_alternatives():
     names = instances.alternatives("ml.g5.2xlarge", "torchrun", gigabytes=300)
     assert "ml.g4dn.xlarge" not in names
-    assert all(instances.OWN_GIGABYTES.get(name, 300) >= 300 for name in names)
+    assert all((instances.own_disk_gigabytes(name) or 300) >= 300 for name in names)
     assert "ml.g5.4xlarge" in names
-
-
-def test_every_gpu_type_with_own_disks_has_their_size():
-    assert {name for name in instances.GPUS if instances.has_own_disks(name)} == set(instances.OWN_GIGABYTES)

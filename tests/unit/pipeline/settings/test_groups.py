@@ -136,6 +136,11 @@ OLD = (
             " retain them as long",
         ),
         (
+            "training:\n  instance_type: ml.g4dn.xlarge\n  volume_gigabytes: 126",
+            "10: training.volume_gigabytes: ml.g4dn.xlarge has disks of its own, 125 GB in all, and SageMaker refuses a"
+            " larger volume; set 125 or less, or take another type",
+        ),
+        (
             "network:\n  subnets: [subnet-01234567]",
             "9: network.subnets: subnets and security_groups go together; add security_groups",
         ),
@@ -286,7 +291,6 @@ def test_a_name_that_could_not_name_everything_is_refused(tmp_path: Path, name: 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("training: {volume_gigabytes: 451}", "above the 450 GB of ml.g5.2xlarge's own disks"),
         ("shard: {run_time: 6d}", "run_time is 6d; a processing job runs for 5d at most"),
         ("endpoint: {instance_type: ml.inf1.xlarge}", "without a canary and without alarms"),
     ],
