@@ -22,7 +22,7 @@ from pipeline.compiling.processing import handed_on, output_of, processing_step
 from pipeline.compiling.retries import service_retry, step_retries
 from pipeline.compiling.source import Source
 from pipeline.compiling.trials import TrialsStep, best_model, hyperband, ranges, trainer
-from pipeline.settings import Settings
+from pipeline.settings import Settings, seconds
 from steps.contracts import metrics, names
 
 with offline_sdk():
@@ -173,6 +173,7 @@ def shard_images(context: Context, query: ProcessingStep) -> ProcessingStep:
         instance_count=context.parameters.shard_instance_count,
         arguments=arguments,
         environment={"SHARD_VERSION": context.parameters.shard_version},
+        run_seconds=seconds(shard.run_time),
         inputs={"labels": handed_on(query, LABELS)},
         outputs=("summary",),
         # Later runs continue from these: shards that add up, the splits of bins, and indexes by content.

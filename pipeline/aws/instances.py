@@ -92,11 +92,20 @@ def runs_cuda_13(instance_type: str) -> bool:
     return _BEFORE_CUDA_13.match(instance_type) is None
 
 
-def alternatives(instance_type: str, launcher: str, *, cuda_13: bool = True, same_disks: bool = False) -> list[str]:
+def fits_volume(instance_type: str, gigabytes: int) -> bool:
+    """Whether a request for the type may have this VolumeSizeInGB: at most that of its own disks, if it has any."""
+    size = own_disk_gigabytes(instance_type)
+    return size is None or gigabytes <= size
+
+
+def alternatives(
+    instance_type: str, launcher: str, *, cuda_13: bool = True, same_disks: bool = False, gigabytes: int = 0
+) -> list[str]:
     """The types that may replace `instance_type` in a compiled definition: those that suit its launcher and image.
 
     `cuda_13`: with torchrun only types for PyTorch with CUDA 13, which the default image has. `same_disks`: only types
-    that have own disks if `instance_type` has, so that one request is valid for all.
+    that have own disks if `instance_type` has, so that one request is valid for all; `gigabytes`: the size of the
+    request's volume.
     """
     if launcher == "smddp":
         suited: tuple[str, ...] = SMDDP
@@ -106,7 +115,7 @@ def alternatives(instance_type: str, launcher: str, *, cuda_13: bool = True, sam
         suited = CPU
     if same_disks:
         suited = tuple(name for name in suited if has_own_disks(name) == has_own_disks(instance_type))
-    return sorted({*suited, instance_type})
+    return sorted({*(name for name in suited if fits_volume(name, gigabytes)), instance_type})
 
 
 def vcpus(instance_type: str) -> int:

@@ -57,6 +57,7 @@ class Parameters:
                     training.launcher,
                     cuda_13=not settings.images.training_base,
                     same_disks=bool(settings.encryption.kms_key),
+                    gigabytes=training.volume_gigabytes,
                 ),
             ),
             training_instance_count=ParameterInteger("TrainingInstanceCount", training.instance_count),

@@ -37,11 +37,13 @@ def processing_step(
     instance_count: Parameter | int = 1,
     cache: CacheConfig | None = None,
     property_files: list[PropertyFile] | None = None,
+    run_seconds: int | None = None,
 ) -> ProcessingStep:
     """A processing job that runs `python3 -m steps.STEP` in that step's image.
 
     `outputs` belong to the run; `lasting_outputs` have the same prefix in all runs. `hands_on` is the name of the
-    property file, in the step's summary, with the URI of the step's result.
+    property file, in the step's summary, with the URI of the step's result. `run_seconds` limits the job's time;
+    without it the service does, to a day.
     """
     places = {key: context.output_uri(step, key) for key in outputs}
     places |= {key: f"{context.settings.root_uri}/{key}" for key in lasting_outputs}
@@ -53,6 +55,7 @@ def processing_step(
         entrypoint=["python3", "-m", f"steps.{step}"],
         base_job_name=step,
         sagemaker_session=context.session,
+        max_runtime_in_seconds=run_seconds,
         env={"AWS_DEFAULT_REGION": context.settings.account.region, **(environment or {})},
         network_config=_network(context.settings, several_instances=instance_count != 1),
         volume_kms_key=vpc.volume_key(context.settings, instance_type).get("VolumeKmsKeyId"),

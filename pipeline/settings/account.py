@@ -27,6 +27,17 @@ class Account(Group):
     batch_role: str = field("Name of the role of batch transform jobs; empty: NAME-batch", "")
     scheduler_role: str = field("Name of the role of schedules; empty: NAME-scheduler", "")
 
+    @model_validator(mode="after")
+    def _in_partition(self) -> Self:
+        # https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html
+        if self.region.startswith(("cn-", "us-gov-", "us-iso", "eu-isoe-", "eusc-")):
+            raise ConflictError(
+                f"{self.region} is in another partition than `aws`, which the ARNs of this pipeline and its template"
+                " have; take a region of it: the AWS GovCloud (US) and China regions are not supported",
+                "account.region",
+            )
+        return self
+
 
 class Network(Group):
     """The network that jobs run in, and the protection of their traffic."""

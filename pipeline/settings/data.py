@@ -6,8 +6,12 @@ from typing import Literal, Self
 
 from pydantic import PositiveInt, model_validator
 
-from pipeline.settings.fields import Duration, Fraction, Group, InstanceType, S3Prefix, Version, field
+from pipeline.settings.fields import Duration, Fraction, Group, InstanceType, S3Prefix, Version, field, seconds
 from steps.contracts import package_properties
+
+# Seconds: "longest run time for a processing job", 5 days, though the service's model permits 9.
+# https://docs.aws.amazon.com/general/latest/gr/sagemaker.html#limits_sagemaker
+LONGEST_PROCESSING = 5 * 86_400
 
 
 class Data(Group):
@@ -56,6 +60,7 @@ class Shard(Group):
     version: Version = field("Version of the shards; another value shards again although nothing else has changed", "1")
     instance_type: InstanceType = field("Instance type of ShardImages", "ml.c5.4xlarge")
     instance_count: int = field("Instances of ShardImages", 1, ge=1, le=100)
+    run_time: Duration = field("Longest run time of ShardImages, at most 5d", "1d")
     image_size: int = field(
         "Shorter side of the photos in shards; 0 keeps the original bytes", 256, unit="pixels", ge=0, le=4096
     )
@@ -85,6 +90,8 @@ class Shard(Group):
     def _consistent(self) -> Self:
         if self.validation_fraction + self.test_fraction >= 1:
             raise ValueError("validation_fraction and test_fraction together leave nothing to train on")
+        if seconds(self.run_time) > LONGEST_PROCESSING:
+            raise ValueError(f"run_time is {self.run_time}; a processing job runs for 5d at most: add instances")
         if (self.split == "file") != (self.split_file is not None):
             raise ValueError("split: file and split_file go together")
         return self

@@ -94,6 +94,12 @@ class Endpoint(Group):
     def _consistent(self) -> Self:
         if self.maximum_instance_count != 1 and self.maximum_instance_count < self.instance_count:
             raise ValueError("maximum_instance_count is below instance_count; leave it out to have no scaling")
+        # https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-exclusions.html
+        if self.mode == "real-time" and self.instance_type.startswith("ml.inf1."):
+            raise ValueError(
+                f"instance_type is {self.instance_type}: SageMaker replaces models on Inf1 instances at once, without a"
+                " canary and without alarms that roll back; take another type"
+            )
         return self
 
 

@@ -10,7 +10,7 @@ from pydantic import model_validator
 from pipeline.aws import instances
 from pipeline.settings.account import Account, Alerts, ContinuousIntegration, Encryption, Images, Network, Retention
 from pipeline.settings.data import Cache, Data, Shard
-from pipeline.settings.fields import ConflictError, Group, field
+from pipeline.settings.fields import ConflictError, Group, field, seconds
 from pipeline.settings.local import Local
 from pipeline.settings.release import Endpoint, Evaluation, Gate, Monitoring, Registry
 from pipeline.settings.training import Tracking, Training, Tuning, check_hyperband
@@ -75,6 +75,7 @@ class Settings(Group):
         if self.network.isolation:
             self._check_isolation()
         self._check_gpus()
+        self._check_retention()
         self._check_volume()
         if self.network.subnets and self.endpoint.mode == "serverless":
             raise ConflictError(
@@ -89,6 +90,19 @@ class Settings(Group):
                 "encryption.kms_key",
             )
         return self
+
+    def _check_retention(self) -> None:
+        """Refuse checkpoints that expire while a trial may still need them."""
+        training = self.training
+        longest = "wait_time" if training.spot else "run_time"
+        duration = getattr(training, longest)
+        if self.retention.checkpoint_days * 86_400 < seconds(duration):
+            raise ConflictError(
+                f"checkpoints expire after {self.retention.checkpoint_days} days, and a trial may take {duration}"
+                f" (training.{longest}); retain them as long",
+                "retention.checkpoint_days",
+                f"training.{longest}",
+            )
 
     def _check_gpus(self) -> None:
         """Refuse GPUs without kernels in the image: AWS's own for torchrun has CUDA 13."""

@@ -79,23 +79,32 @@ def _request(kind: str, arguments: dict[str, Any], path: str, references: Refere
     request = {generated: "generated", **arguments} if generated else arguments
     shape = service_model("sagemaker").operation_model(operation).input_shape
     yield from check(request, shape, path, placeholder=references.check)
-    yield from _volume_key(kind, arguments, path, references)
+    yield from _volume(kind, arguments, path, references)
 
 
-def _volume_key(kind: str, arguments: dict[str, Any], path: str, references: References) -> Iterator[Problem]:
-    """Refuse a key for the volumes of instances with own disks, which the service's model permits.
+def _volume(kind: str, arguments: dict[str, Any], path: str, references: References) -> Iterator[Problem]:
+    """Refuse a key, and a size above the disks', for instances with own disks; the service's model permits both.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ResourceConfig.html
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingClusterConfig.html
     """
     place = _RESOURCES.get(kind, ())
     resources: Any = arguments
     for member in place:
         resources = resources.get(member) if isinstance(resources, dict) else None
-    if place and isinstance(resources, dict) and "VolumeKmsKeyId" in resources:
-        where = ".".join((path, *place, "VolumeKmsKeyId"))
-        for instance_type in references.values(resources.get("InstanceType")):
-            if instances.has_own_disks(instance_type):
-                yield Problem(where, f"{instance_type} has disks of its own, for which SageMaker accepts no key")
+    if not place or not isinstance(resources, dict):
+        return
+    where, size = ".".join((path, *place)), resources.get("VolumeSizeInGB")
+    for instance_type in references.values(resources.get("InstanceType")):
+        if "VolumeKmsKeyId" in resources and instances.has_own_disks(instance_type):
+            yield Problem(
+                f"{where}.VolumeKmsKeyId", f"{instance_type} has disks of its own, for which SageMaker accepts no key"
+            )
+        if isinstance(size, int) and not instances.fits_volume(instance_type, size):
+            most = instances.own_disk_gigabytes(instance_type)
+            yield Problem(
+                f"{where}.VolumeSizeInGB", f"{size} is more than the {most} GB of the disks that {instance_type} has"
+            )
 
 
 def _conditions(conditions: list[dict[str, Any]], path: str, references: References) -> Iterator[Problem]:

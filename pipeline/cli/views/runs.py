@@ -109,6 +109,8 @@ def _trial_note(trial: TrialJob) -> Text:
     parts += [f"{name} {_short_number(value)}" for name, value in sorted(trial.hyperparameters.items())]
     if trial.failure:
         return reason(trial.failure)
+    if trial.waiting:
+        return Text(f"waiting: {trial.waiting}", style="yellow")
     return Text(", ".join(parts), style="dim" if trial.objective is None else "")
 
 

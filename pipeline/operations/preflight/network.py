@@ -41,6 +41,7 @@ def check_network(account: Account) -> Iterator[Finding]:
     yield from findings
     if all(finding.status == "ok" for finding in findings):
         yield from explained(_route_to_s3, ec2, network.subnets, account.settings.account.region)
+        yield from explained(_names, ec2, network.subnets)
 
 
 def _same_vpc(ec2: Any, subnets: list[str], groups: list[str]) -> Finding:
@@ -56,6 +57,27 @@ def _same_vpc(ec2: Any, subnets: list[str], groups: list[str]) -> Finding:
         named = ", ".join(f"{name} in {vpc}" for name, vpc in vpcs.items())
         return failed(f"network.subnets and network.security_groups are in several VPCs: {named}; use those of one VPC")
     return ok(", ".join(vpcs))
+
+
+def _names(ec2: Any, subnets: list[str]) -> Iterator[Finding]:
+    """A problem where the VPC's DHCP options lack what processing jobs need; nothing where they have it.
+
+    "expected DHCP options to include keys domain-name-servers and domain-name, but missing one or more attributes":
+    https://github.com/aws/sagemaker-python-sdk/issues/3955
+    """
+    vpc = ec2.describe_subnets(SubnetIds=subnets[:1])["Subnets"][0]["VpcId"]
+    options = ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["DhcpOptionsId"]
+    if options == "default":  # the VPC has no set of options
+        present: set[str] = set()
+    else:
+        (chosen,) = ec2.describe_dhcp_options(DhcpOptionsIds=[options])["DhcpOptions"]
+        present = {item["Key"] for item in chosen["DhcpConfigurations"] if item.get("Values")}
+    if missing := [key for key in ("domain-name", "domain-name-servers") if key not in present]:
+        yield failed(
+            f"the DHCP options {options} of {vpc} lack {' and '.join(missing)}, without which processing jobs fail;"
+            " associate a set that has both (the values of AWS's own: AmazonProvidedDNS, and ec2.internal in us-east-1"
+            " or REGION.compute.internal)"
+        )
 
 
 def _route_to_s3(ec2: Any, subnets: list[str], region: str) -> Finding:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.aws.pages import items
-from pipeline.aws.quotas import ENDPOINT, PROCESSING, SPOT, TRAINING, TRANSFORM, default
+from pipeline.aws.quotas import ENDPOINT, PARALLEL_TRIALS, PROCESSING, SPOT, TRAINING, TRANSFORM, default
 from pipeline.operations.preflight.findings import Account, Finding, failed, not_checked, ok, warning
 from pipeline.settings import Settings
 
@@ -91,6 +91,7 @@ def _serving(settings: Settings) -> Iterator[Need]:
 
 def check(account: Account) -> Iterator[Finding]:
     """Every need against the account's quota."""
+    yield from _trials(account.settings)
     wanted = needs(account.settings)
     if account.is_local:
         for need in wanted:
@@ -101,6 +102,15 @@ def check(account: Account) -> Iterator[Finding]:
         yield compare(need, quotas.get(need.quota), account.settings.account.region)
     if account.settings.endpoint.mode == "serverless":
         yield not_checked("a serverless endpoint's concurrency: see Service Quotas")
+
+
+def _trials(settings: Settings) -> Iterator[Finding]:
+    """A warning above the default number of parallel trials, which is a limit of tuning and of no instance type."""
+    if settings.tuning.parallel > PARALLEL_TRIALS:
+        yield warning(
+            f"tuning.parallel is {settings.tuning.parallel}; a tuning job has {PARALLEL_TRIALS} parallel training jobs"
+            " unless AWS has raised your limit; set a smaller one, or request more"
+        )
 
 
 def compare(need: Need, quota: Quota | None, region: str) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -21,6 +21,9 @@ from steps.contracts.errors import PipelineError
 # A step changes at the latest when its job ends, which SageMaker stops after 28 days.
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StoppingCondition.html
 UNCHANGED_SECONDS = 28 * 86_400.0
+# Secondary statuses of a training job without instances:
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html
+_WAITING = ("Starting", "Pending")
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class TrialJob:
     metric: str
     hyperparameters: Mapping[str, str]
     failure: str = ""
+    waiting: str = ""
+    """What a job that has no instances yet waits for, in SageMaker's words; empty for other jobs."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,18 @@ class _Reader:
         steps += reached.values()
         tuning_jobs = [arn for step in steps if not step.cached and (arn := step.arn("TuningJob"))]
         trial_jobs = [trial for arn in tuning_jobs for trial in trials(self._sagemaker, name_of(arn))]
-        return Progress(execution, tuple(steps), tuple(trial_jobs))
+        return Progress(execution, tuple(steps), tuple(map(self._with_reason, trial_jobs)))
+
+    def _with_reason(self, trial: TrialJob) -> TrialJob:
+        """A trial without instances with the reason, as in "Insufficient capacity error from EC2 ..., retrying!"."""
+        if trial.status != "InProgress" or trial.started is not None:
+            return trial
+        described = self._sagemaker.describe_training_job(TrainingJobName=trial.name)
+        if described.get("SecondaryStatus") not in _WAITING:
+            return trial
+        transitions = described.get("SecondaryStatusTransitions", [])
+        message = transitions[-1].get("StatusMessage", "") if transitions else ""
+        return replace(trial, waiting=message or described["SecondaryStatus"])
 
 
 def steps_of(sagemaker: Any, arn: str) -> list[StepRun]:

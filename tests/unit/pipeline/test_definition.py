@@ -234,7 +234,7 @@ def test_the_trainer_takes_every_hyperparameter_that_it_is_passed(prod: Definiti
     from steps.train.recipe import read_recipe
 
     tracked = compiled("prod", tracking={"kind": "wandb", "wandb_secret": "wandb-key"})
-    values = training_of(tracked)["StaticHyperParameters"] | {"epochs": "3"} | SEARCHED
+    values = training_of(tracked)["StaticHyperParameters"] | {"epochs": "3", "version": "1"} | SEARCHED
     flags = [f"--{name}={value}" for name, value in values.items() if not name.startswith("sagemaker_")]
     assert read_recipe(flags).tracking_experiment == "bins"
 

@@ -56,7 +56,10 @@ def check_policy(settings: Settings) -> Iterator[Need]:
     yield from each("events:DescribeRule", *rules, source=CHECKING)
     yield from each("sqs:GetQueueUrl", settings.dead_letter_queue_arn, source=CHECKING)
     yield from each("cloudwatch:DescribeAlarms", account.arn("cloudwatch", "alarm:*"), source=CHECKING)
-    looked = "ec2:DescribeRouteTables ec2:DescribeSecurityGroups ec2:DescribeSubnets ec2:DescribeVpcEndpoints"
+    looked = (
+        "ec2:DescribeDhcpOptions ec2:DescribeRouteTables ec2:DescribeSecurityGroups ec2:DescribeSubnets"
+        " ec2:DescribeVpcEndpoints ec2:DescribeVpcs"
+    )
     quotas = "servicequotas:ListAWSDefaultServiceQuotas servicequotas:ListServiceQuotas"
     yield from each(f"{looked} {quotas}", "*", source=CHECKING)
     if settings.encryption.kms_key:

@@ -128,3 +128,10 @@ def test_types_with_a_size_have_disks_of_their_own() -> None:
     sized = {name for name in known_types() if instances.own_disk_gigabytes(name)}
     assert len(sized) > 40
     assert all(map(instances.has_own_disks, sized))
+
+
+def test_types_whose_disks_are_smaller_than_the_volume_are_no_alternatives():
+    names = instances.alternatives("ml.g5.2xlarge", "torchrun", gigabytes=300)
+    assert "ml.g4dn.xlarge" not in names
+    assert all((instances.own_disk_gigabytes(name) or 300) >= 300 for name in names)
+    assert "ml.g5.4xlarge" in names

@@ -378,3 +378,19 @@ def test_a_run_s_id_counts_in_the_length_of_a_text(definition):
     step(definition, "QueryMetadata")["Arguments"]["Environment"]["X"] = joined
     (problem,) = validate_values(definition)
     assert "257 characters" in str(problem)
+
+
+def test_a_volume_above_the_disks_of_a_type_that_a_run_may_choose_is_found(definition):
+    resources = tuning(definition)["TrainingJobDefinition"]["ResourceConfig"]
+    resources["VolumeSizeInGB"] = 126
+    (problem,) = validate_definition(definition)
+    place = "step TuneModel.TrainingJobDefinition.ResourceConfig.VolumeSizeInGB"
+    assert str(problem) == f"{place}: 126 is more than the 125 GB of the disks that ml.g4dn.xlarge has"
+    resources["VolumeSizeInGB"] = 125
+    assert validate_definition(definition) == []
+
+
+def test_a_processing_job_s_volume_is_held_against_its_type_s_disks(definition):
+    cluster(definition).update(InstanceType="ml.g5.xlarge", VolumeSizeInGB=251)
+    (problem,) = validate_definition(definition)
+    assert "251 is more than the 250 GB" in str(problem)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 
 from pipeline.settings import Role, Settings
 from tests.unit.pipeline.settings.test_file import BASE, mistakes, settings_of, with_values
@@ -40,7 +41,7 @@ def beside(text: str) -> str:
             "images",
             {"training_base": "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.5.1-gpu-py311"},
         ),
-        ("retention", {"checkpoint_days": 1, "capture_days": 3650, "superseded_days": 7}),
+        ("retention", {"checkpoint_days": 2, "capture_days": 3650, "superseded_days": 7}),
         ("alerts", {"email": "ml-team+bins@example.co.uk", "monthly_budget": 250.5}),
         ("alerts", {"email": ""}),
         ("ci", {"github_repository": "example-owner/bin.counting", "branch": "release/1.2", "make_provider": True}),
@@ -124,6 +125,16 @@ OLD = (
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        (
+            "retention: {checkpoint_days: 1}",
+            "8: retention.checkpoint_days: checkpoints expire after 1 days, and a trial may take 2d"
+            " (training.wait_time); retain them as long",
+        ),
+        (
+            "training: {spot: false, run_time: 20d}",
+            "8: training.run_time: checkpoints expire after 14 days, and a trial may take 20d (training.run_time);"
+            " retain them as long",
+        ),
         (
             "training:\n  instance_type: ml.g4dn.xlarge\n  volume_gigabytes: 126",
             "10: training.volume_gigabytes: ml.g4dn.xlarge has disks of its own, 125 GB in all, and SageMaker refuses a"
@@ -275,3 +286,37 @@ def test_the_code_is_not_kept_where_jobs_may_write(tmp_path: Path) -> None:
 def test_a_name_that_could_not_name_everything_is_refused(tmp_path: Path, name: str) -> None:
     (line,) = mistakes(tmp_path, BASE.replace("name: bins", f"name: {name}"))
     assert line.startswith("1: name: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("shard: {run_time: 6d}", "run_time is 6d; a processing job runs for 5d at most"),
+        ("endpoint: {instance_type: ml.inf1.xlarge}", "without a canary and without alarms"),
+    ],
+)
+def test_a_value_that_would_fail_or_do_harm_later_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    merged = with_values(**yaml.safe_load(text))
+    (line,) = mistakes(tmp_path, merged)
+    assert expected in line
+
+
+@pytest.mark.parametrize(
+    ("group", "values"),
+    [
+        ("training", {"volume_gigabytes": 450}),
+        ("training", {"volume_gigabytes": 16_384, "instance_type": "ml.m5.4xlarge"}),
+        ("shard", {"run_time": "5d"}),
+        ("endpoint", {"instance_type": "ml.inf2.xlarge"}),
+    ],
+)
+def test_values_at_these_limits_are_accepted(tmp_path: Path, group: str, values: dict[str, Any]) -> None:
+    accepted = getattr(settings_of(tmp_path, with_values(**{group: values})), group)
+    assert {key: getattr(accepted, key) for key in values} == values
+
+
+@pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1"])
+def test_a_region_of_another_partition_is_refused(tmp_path: Path, region: str) -> None:
+    (line,) = mistakes(tmp_path, BASE.replace("us-east-1", region))
+    assert f"{region} is in another partition than `aws`" in line
+    assert "GovCloud (US) and China regions are not supported" in line

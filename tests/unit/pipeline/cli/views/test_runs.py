@@ -259,3 +259,10 @@ def test_the_last_line_has_the_sum_of_the_savings(savings: tuple[Saving | None, 
 
 def test_a_run_without_a_cached_step_has_no_such_line() -> None:
     assert runs_view.saved_lines(RUNNING, local=False) == []
+
+
+def test_a_trial_without_instances_shows_what_it_waits_for() -> None:
+    tuning = StepRun("Tune", "Executing", after(4), metadata={"TuningJob": {"Arn": "t"}})
+    waiting = replace(trial("InProgress"), waiting="Insufficient capacity error")
+    lines = lines_of(Progress(EXECUTION, (QUERY, tuning), (waiting,)))
+    assert lines[-1].endswith("trial 1: InProgress in 1 min 01 s (waiting: Insufficient capacity error)")

@@ -11,7 +11,17 @@ from tests.unit.pipeline.operations.preflight.conftest import Look, changed, cli
 
 @pytest.fixture
 def vpc() -> str:
-    return str(client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"])
+    vpc = str(client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"])
+    with_options(vpc, {"domain-name": "ec2.internal", "domain-name-servers": "AmazonProvidedDNS"})
+    return vpc
+
+
+def with_options(vpc: str, options: dict[str, str]) -> str:
+    """Give the VPC another set of DHCP options; returns the set's id."""
+    configurations = [{"Key": key, "Values": [value]} for key, value in options.items()]
+    created = client("ec2").create_dhcp_options(DhcpConfigurations=configurations)["DhcpOptions"]
+    client("ec2").associate_dhcp_options(DhcpOptionsId=created["DhcpOptionsId"], VpcId=vpc)
+    return str(created["DhcpOptionsId"])
 
 
 def subnet(vpc: str, block: str = "10.0.1.0/24") -> str:
@@ -120,3 +130,15 @@ def test_an_asymmetric_key_encrypts_no_volume(look: Look, settings: Settings) ->
     key = client("kms").create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyMetadata"]
     [(status, detail)] = look("key", changed(settings, "encryption", kms_key=key["Arn"]))
     assert (status, "need a symmetric one" in detail) == ("failed", True)
+
+
+def test_dhcp_options_without_a_domain_name_fail_processing_jobs(look: Look, settings: Settings, vpc: str) -> None:
+    gateway(vpc, main_table(vpc))
+    chosen = inside(settings, [subnet(vpc)], [group(vpc)])
+    assert [status for status, _ in look("network", chosen)] == ["ok", "ok"]
+    options = with_options(vpc, {"domain-name-servers": "10.0.0.2"})
+    *_, (status, detail) = look("network", chosen)
+    assert status == "failed"
+    assert detail.startswith(
+        f"the DHCP options {options} of {vpc} lack domain-name, without which processing jobs fail"
+    )

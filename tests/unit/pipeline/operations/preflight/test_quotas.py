@@ -96,3 +96,15 @@ def test_the_local_cloud_has_those_of_the_settings_or_the_defaults(look: Look, s
     assert "raise it in local.quotas, or" in line
     raised = changed(here, "local", quotas={spot: count})
     assert ("ok", f"{spot}: {count}, {count} needed") in look("quotas", raised)
+
+
+def test_more_parallel_trials_than_the_default_limit_are_a_warning(
+    look: Look, answers: Answers, settings: Settings
+) -> None:
+    for operation in (APPLIED, DEFAULTS):
+        answers.say(operation, quotas())
+    many = changed(settings, "tuning", trials=20, parallel=11)
+    (line,) = [detail for status, detail in look("quotas", many) if detail.startswith("tuning.parallel is 11")]
+    assert "10 parallel training jobs unless AWS has raised your limit" in line
+    few = changed(settings, "tuning", trials=20, parallel=10)
+    assert not [detail for _, detail in look("quotas", few) if detail.startswith("tuning.parallel")]

@@ -115,11 +115,45 @@ def test_a_failed_gate_shows_the_fail_steps_own_message(service: Service, settin
 
 def test_trials_come_oldest_first_with_their_objective(service: Service, settings: Settings) -> None:
     tune = step("Tune", "Executing", Metadata={"TuningJob": {"Arn": TUNING}})
-    service.look("Executing", [tune], [trial(2, "InProgress"), trial(1, "Completed", 0.61)])
+    started = {**trial(2, "InProgress"), "TrainingStartTime": START}
+    service.look("Executing", [tune], [started, trial(1, "Completed", 0.61)])
     trials = progress.read(settings, ARN).trials
     assert [(one.name, one.status) for one in trials] == [("trial-1", "Completed"), ("trial-2", "InProgress")]
     assert trials[0].objective == pytest.approx(0.61)
     assert trials[1].objective is None
+
+
+CAPACITY = "Insufficient capacity error from EC2 while launching instances, retrying!"
+
+
+@pytest.mark.parametrize(
+    ("status", "messages", "expected"),
+    [
+        ("Starting", ["Starting the training job", CAPACITY], CAPACITY),
+        ("Pending", [], "Pending"),
+        ("Downloading", ["Downloading input data"], ""),
+    ],
+)
+def test_a_trial_without_instances_has_what_it_waits_for(
+    service: Service, settings: Settings, status: str, messages: list[str], expected: str
+) -> None:
+    tune = step("Tune", "Executing", Metadata={"TuningJob": {"Arn": TUNING}})
+    service.look("Executing", [tune], [trial(1, "InProgress")])
+    transitions = [{"Status": status, "StartTime": START, "StatusMessage": message} for message in messages]
+    arn = "arn:aws:sagemaker:us-east-1:111122223333:training-job/trial-1"
+    described = {
+        "TrainingJobName": "trial-1",
+        "TrainingJobArn": arn,
+        "ModelArtifacts": {"S3ModelArtifacts": "s3://bucket/model"},
+        "TrainingJobStatus": "InProgress",
+        "SecondaryStatus": status,
+        "StoppingCondition": {},
+        "CreationTime": START,
+        "SecondaryStatusTransitions": transitions,
+    }
+    service.stubber.add_response("describe_training_job", described, {"TrainingJobName": "trial-1"})
+    (waiting,) = progress.read(settings, ARN).trials
+    assert waiting.waiting == expected
 
 
 def test_the_trials_of_a_cached_step_are_not_asked_for(service: Service, settings: Settings) -> None:
