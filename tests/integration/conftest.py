@@ -42,14 +42,14 @@ class LocalCloud:
         self.client("s3").create_bucket(Bucket=name)
         return name
 
-    def image(self, source: str, program: str = "program.py") -> str:
+    def image(self, source: str, program: str = "program.py", repository: str = "test") -> str:
         """Publish an image that holds one program. Returns its URI."""
         tag = uuid.uuid4().hex[:12]
-        folder = self.settings.directory / "images" / "test" / tag
+        folder = self.settings.directory / "images" / repository / tag
         (folder / "containers" / "test").mkdir(parents=True)
         (folder / program).write_text(textwrap.dedent(source))
         (folder / "containers" / "test" / "Dockerfile").write_text(f'FROM x\nENTRYPOINT ["python3", "{program}"]\n')
-        return f"{REGISTRY}/test:{tag}"
+        return f"{REGISTRY}/{repository}:{tag}"
 
 
 @contextmanager

@@ -56,7 +56,11 @@ class JobServices:
         return self.identity.client(self.identity.as_role(role_arn), "s3")
 
     def log_writer(self, role_arn: str, group: str, stream: str) -> Callable[[str], None]:
-        """Writes lines to a log stream. Without the role's permission the lines are lost, as on AWS."""
+        """Writes lines to a log stream. Without the role's permission the lines are lost, as on AWS.
+
+        The instances' metrics, in a namespace of the group's name, need a permission of the role as well.
+        """
+        self._allows(role_arn, service_calls.metrics(group.partition("Endpoints/")[0].rstrip("/")))
         checks = service_calls.logs(self.identity.authorizer.account, group)
         if not self._allows(role_arn, checks):
             log.warning("%s may not write to the log group %s: the lines of %s are lost", role_arn, group, stream)
