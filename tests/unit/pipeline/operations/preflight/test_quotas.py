@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from pipeline import ROOT
+from pipeline.aws.quotas import default
 from pipeline.operations.preflight.quotas import Need, Quota, compare, needs
 from pipeline.settings import Settings
+from pipeline.settings.file import load_settings
 from tests.answers import Answers
 from tests.unit.pipeline.operations.preflight.conftest import Look, changed
 
@@ -96,3 +101,9 @@ def test_the_local_cloud_has_those_of_the_settings_or_the_defaults(look: Look, s
     assert "raise it in local.quotas, or" in line
     raised = changed(here, "local", quotas={spot: count})
     assert ("ok", f"{spot}: {count}, {count} needed") in look("quotas", raised)
+
+
+@pytest.mark.parametrize("profile", ["local", "demo"])
+def test_the_local_profiles_need_no_more_than_the_default_quotas(profile: str) -> None:
+    settings = load_settings(ROOT / "pipeline.yaml", profile)
+    assert [need for need in needs(settings) if need.wanted > default(need.quota)] == []
