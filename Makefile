@@ -5,11 +5,15 @@ BIN := $(VENV)/bin
 TOOLKIT := .venv-toolkit
 PEERS := .venv-peers
 LOCKS := .venv-locks
+BASES := .bases
+# Versions of PyTorch in AWS's training images: that with SMDDP, and the newest (pipeline/aws/deep_learning_containers.py).
+TORCHES := 2.5.1 2.10.0
 IMAGES := processing inference training
 REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check golden documents setup test-chaos test-toolkit setup-toolkit setup-peers test-images locks clean
+.PHONY: help demo test quick check golden documents setup test-chaos test-toolkit setup-toolkit setup-peers \
+	test-images test-bases setup-bases locks clean
 
 help: ## This list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -33,6 +37,14 @@ quick: setup ## Lint, types, words, and the unit tests of changed files
 
 test-toolkit: setup-toolkit ## Run training under AWS's own SageMaker training toolkit (needs a C compiler)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(TOOLKIT)/bin/python -m pytest tests/toolkit
+
+# Training and evaluation with the packages of their images: PyTorch as in AWS's base images, and over it the lock. It
+# takes 2 GB of disk where PyTorch's own index is reachable, which has builds for CPUs, and else 14 GB.
+test-bases: setup-bases ## Run the tests of training and evaluation on the PyTorch of AWS's training images
+	for torch in $(TORCHES); do \
+		PATH="$(CURDIR)/$(BIN):$$PATH" $(BASES)/torch-$$torch/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope \
+			tests/bases tests/unit/steps/train tests/unit/steps/evaluate tests/unit/steps/model || exit 1; \
+	done
 
 # One after another, since each needs the machine: about four minutes per run.
 test-chaos: setup ## Run the whole pipeline under throttling, no capacity, spot interruptions and 503s, by three seeds
@@ -92,6 +104,21 @@ $(TOOLKIT)/.installed: requirements/toolkit.txt
 
 $(PEERS)/.installed: requirements/peers.txt
 	$(call layered,$(PEERS),$<)
+	touch $@
+
+setup-bases: setup $(TORCHES:%=$(BASES)/torch-%/.installed)
+
+# The packages of .venv come last, for the tests and the local S3 server; a process with BASE_IMAGE_ALONE=1 does not see
+# them, like one in the image.
+$(BASES)/torch-%/.installed: requirements/bases/torch-%.txt containers/training/requirements.lock
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --retries 1 \
+		--extra-index-url https://download.pytorch.org/whl/cpu -r $<
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+		-r containers/training/requirements.lock
+	echo "import os, sys; os.environ.get('BASE_IMAGE_ALONE') or sys.path.append('$$($(BIN)/python -c \
+		"import sysconfig; print(sysconfig.get_path('purelib'))")')" \
+		> "$$($(@D)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth"
 	touch $@
 
 define layered

@@ -17,7 +17,7 @@ from pipeline import ROOT
 
 UNIT = "tests/unit"
 # Tests of a minute or more start clouds and servers; `make test` runs them.
-LONG = ("integration", "faults", "toolkit", "images")
+LONG = ("integration", "faults", "toolkit", "images", "bases")
 
 
 def main(commit: str = "HEAD") -> int:

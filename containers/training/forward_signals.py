@@ -7,6 +7,12 @@ A spot interruption is SIGTERM to the container's first process, then 120 second
 signal on (sagemaker-training-toolkit issues 125 and 173), so that the training would not get it. Therefore SIGTERM goes
 to the process that handles it, the launcher, and this process then waits for all remaining ones: if it ended first, the
 kernel would kill the training processes while they save.
+
+After SIGTERM this process does not end with an error, but waits until SageMaker kills the container. The exit status of
+a container is its job's result, a status other than 0 is "Failed"
+(https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-signal-success-failure.html), and a failed job
+is not restarted as an interrupted one is. Whether SageMaker would take an exit within the 120 seconds for a failure is
+not documented (assumed). The price is at most two minutes of a job that a person or the tuner stops.
 """
 
 from __future__ import annotations
@@ -23,23 +29,42 @@ from typing import NamedTuple
 
 # SageMaker kills the container 120 seconds after SIGTERM; its upload of the checkpoints needs some of them.
 GRACE_SECONDS = 110.0
+# After SIGTERM. If nobody has killed the container by then, nobody will: it was not SageMaker that sent it.
+LAST_SECONDS = 180.0
 _POLL_SECONDS = 0.1
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-def main(command: list[str], grace: float = GRACE_SECONDS) -> int:
-    """Run the command in a session of its own. Returns its exit status, 128 + N if signal N ended it."""
+def main(command: list[str], grace: float = GRACE_SECONDS, last: float = LAST_SECONDS) -> int:
+    """Run the command in a session of its own. Returns its exit status, 128 + N if signal N ended it.
+
+    `grace`: seconds from the first signal till the processes are killed. `last`: seconds from SIGTERM till it returns
+    a status other than 0.
+    """
     # The first process of a container inherits orphans anyway; elsewhere this call is needed.
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     received: list[int] = []
+    terminated: list[float] = []
 
     def note(number: int, _: object) -> None:
         received.append(number)
+        if number == signal.SIGTERM:
+            terminated.append(time.monotonic())
 
     for number in (signal.SIGTERM, signal.SIGINT):
         # Before the start: the kernel delivers no signal without a handler to a container's first process.
         signal.signal(number, note)
     process = subprocess.Popen(command, start_new_session=True)
+    status = _run(process, received, grace)
+    if status and terminated:
+        print(f"SIGTERM: all processes have ended, the command with status {status}; waiting for SIGKILL", flush=True)
+        while time.monotonic() < terminated[0] + last:
+            time.sleep(_POLL_SECONDS)
+    return status
+
+
+def _run(process: subprocess.Popen[bytes], received: list[int], grace: float) -> int:
+    """Pass the signals in `received` on until the command, and after a signal all others, have ended."""
     status, deadline = None, None
     while True:
         while received:

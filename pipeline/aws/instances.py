@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from steps.contracts.names import OWN_DISKS, SMDDP_INSTANCES
+from steps.contracts.names import GPU_INSTANCES, OWN_DISKS, SMDDP_INSTANCES
 
 _G5 = {
     **dict.fromkeys(("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge"), 1),
@@ -84,7 +84,7 @@ def gpus(instance_type: str) -> int:
 
 def has_gpus(instance_type: str) -> bool:
     """Whether a type has GPUs, including types of GPU families that are missing in the table."""
-    return gpus(instance_type) > 0 or re.match(r"ml\.[gp][0-9]", instance_type) is not None
+    return gpus(instance_type) > 0 or GPU_INSTANCES.match(instance_type) is not None
 
 
 def runs_cuda_13(instance_type: str) -> bool:

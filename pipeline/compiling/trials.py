@@ -27,6 +27,10 @@ with offline_sdk():
 # Where the toolkit expects the code that the training image contains.
 TRAINING_CODE = "/opt/ml/code"
 TRAINING_PROGRAM = "steps/train/__main__.py"
+# After SIGTERM mpirun passes the signal on and, by default, kills its processes after one second, while they save their
+# checkpoint (orte/mca/odls/base in Open MPI 4.1). It waits this time twice, 100 of the 110 seconds that
+# containers/training/forward_signals.py waits; so long also after the failure of a rank, until the job has failed.
+MPI_OPTIONS = "-mca odls_base_sigkill_timeout 50"
 
 
 def trainer(context: Context) -> ModelTrainer:
@@ -145,6 +149,7 @@ def _launcher(context: Context) -> dict[str, Any]:
     if context.settings.training.launcher == "smddp":
         return common | {
             "sagemaker_distributed_dataparallel_enabled": "true",
+            "sagemaker_distributed_dataparallel_custom_mpi_options": MPI_OPTIONS,
             "sagemaker_instance_type": context.parameters.training_instance_type,
         }
     return common | {"sagemaker_torch_distributed_enabled": "true"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import logging
 import warnings
 from collections.abc import Mapping
@@ -20,6 +22,10 @@ INPUT, OUTPUT = "photos", "logits"
 # Largest difference of logits, relative to the largest logit. ONNX Runtime fuses layers, so that sums round
 # differently.
 TOLERANCE = 1e-3
+# The oldest PyTorch whose newer exporter works with the image's onnxscript, by `make test-bases`. That of 2.5.1, the
+# last image with SMDDP, fails at every batch normalisation; its older exporter, deprecated since 2.9, needs no
+# onnxscript.
+_NEWER_EXPORTER_SINCE = (2, 10)
 
 
 class OnnxGraph:
@@ -31,6 +37,7 @@ class OnnxGraph:
     """
 
     def __init__(self, network: nn.Module, image_size: int) -> None:
+        """Raises StepError for a network that cannot be exported."""
         self._image_size = image_size
         self._model = _trace(network, image_size)
 
@@ -47,6 +54,7 @@ class OnnxGraph:
 
 def _trace(network: nn.Module, image_size: int) -> onnx.ModelProto:
     example = torch.zeros(2, 3, image_size, image_size, dtype=torch.uint8)
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     training = network.training
     chatty = logging.getLogger("torch.onnx")
     level = chatty.level
@@ -54,27 +62,63 @@ def _trace(network: nn.Module, image_size: int) -> onnx.ModelProto:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                network.eval(),
-                (example,),
-                dynamo=True,
-                optimize=False,
-                verbose=False,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-            )
+            export = _exported if version >= _NEWER_EXPORTER_SINCE else _traced_to_torchscript
+            model = export(network.eval(), example)
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = str(error).splitlines()[0]
+        raise StepError(
+            f"PyTorch {torch.__version__} cannot export this network to ONNX, for photos of --image-size {image_size}: "
+            f"{reason}; choose another architecture or the image size that it was made for"
+        ) from error
     finally:
         chatty.setLevel(level)
         network.train(training)
-    assert program is not None
-    model = program.model_proto
     unknown = {initializer.name for initializer in model.graph.initializer} - set(network.state_dict())
     if unknown:
         raise StepError(
             f"the ONNX export contains constants that are not weights of the network: {sorted(unknown)[:3]}"
         )
     return model
+
+
+def _exported(network: nn.Module, example: Tensor) -> onnx.ModelProto:
+    program = torch.onnx.export(
+        network,
+        (example,),
+        dynamo=True,
+        optimize=False,
+        verbose=False,
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+    )
+    assert program is not None
+    return program.model_proto
+
+
+def _traced_to_torchscript(network: nn.Module, example: Tensor) -> onnx.ModelProto:
+    import onnx
+
+    # This exporter merges weights of equal values, such as all biases of a new network: they get values of their own.
+    distinct = copy.deepcopy(network)
+    with torch.no_grad():
+        for tensor in distinct.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.uniform_(0.5, 1.5)
+    written = io.BytesIO()
+    torch.onnx.export(
+        distinct,
+        (example,),
+        written,  # type: ignore[arg-type]  # the older exporter takes a file object too
+        dynamo=False,
+        # With EVAL it would fold batch normalisation into the convolutions. The network is in that mode already.
+        training=torch.onnx.TrainingMode.PRESERVE,
+        do_constant_folding=False,
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+    )
+    return onnx.load_from_string(written.getvalue())
 
 
 def check_agreement(serialised: bytes, network: nn.Module, image_size: int) -> None:

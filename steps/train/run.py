@@ -18,6 +18,7 @@ from steps.runtime import container
 from steps.train import artifact
 from steps.train.checkpoint import Progress
 from steps.train.collectives import process_group
+from steps.train.device import choose_device
 from steps.train.diagnostics import gradient_warning, guessing_loss, loss_warning
 from steps.train.history import EpochRecord, out_of_patience
 from steps.train.initial_weights import load_initial_weights
@@ -83,6 +84,8 @@ def run(recipe: Recipe) -> None:
 
 
 def _run(trial: Trial, tracker: Tracker) -> None:
+    # A network that cannot be exported fails here, not after its first epoch.
+    trial.group.on_rank_0(lambda: trial.graph)
     progress = resume(trial)
     try:
         with trial.training.profiler:
@@ -192,10 +195,7 @@ def _prepare_process(world: World) -> torch.device:
     torch.set_num_threads(world.threads())
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    torch.cuda.set_device(world.local_rank)
-    return torch.device("cuda", world.local_rank)
+    return choose_device(world.local_rank, instance_type())
 
 
 def _log_setup(

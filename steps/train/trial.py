@@ -60,7 +60,7 @@ class Trial:
 
     @functools.cached_property
     def graph(self) -> OnnxGraph:
-        """The network's ONNX graph, traced for the first artifact."""
+        """The network's ONNX graph. Raises StepError for a network that cannot be exported."""
         return OnnxGraph(self.exportable(), self.recipe.image_size)
 
     @property

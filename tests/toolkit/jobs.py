@@ -20,6 +20,8 @@ from typing import Any
 
 import psutil
 
+from steps.contracts.names import LOCAL_CPU
+
 from . import image
 from .definition import Request
 from .image import Image
@@ -108,6 +110,20 @@ class Job:
             except subprocess.TimeoutExpired as error:
                 raise AssertionError(f"{host.name} did not end in {TIME_LIMIT:.0f} s:\n{self.log}") from error
 
+    def wait_for_sigkill(self) -> None:
+        """Until nothing runs in any container but its first process, which waits for SIGKILL."""
+        deadline = time.monotonic() + TIME_LIMIT
+        while not all("waiting for SIGKILL" in host.log for host in self.hosts):
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """SIGKILL to the first process of every container, as 120 seconds after SIGTERM."""
+        for host in self.hosts:
+            assert host.process is not None
+            host.process.kill()
+            host.process.wait(30)
+
     def processes(self) -> list[psutil.Process]:
         """What runs in the containers."""
         return [process for host in self.hosts for process in _processes(host)]
@@ -177,6 +193,8 @@ def environment(host: Host, request: Request) -> dict[str, str]:
         **host.image.environment(),
         **request["Environment"],
         "TRAINING_JOB_NAME": JOB,
+        # The instances have GPUs, this machine does not.
+        LOCAL_CPU: "1",
         # The container's /opt/ml, moved.
         "SAGEMAKER_BASE_DIR": str(host.opt_ml),
     }

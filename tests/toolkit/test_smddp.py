@@ -5,16 +5,23 @@ SMDDP itself is AWS's own and in its images alone; gloo stands in for its backen
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+import re
+import runpy
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from pipeline import ROOT
 from pipeline.aws import instances
 from steps.train.artifact import is_complete
 
@@ -32,6 +39,20 @@ def create(store, rank, size, timeout):
 
 dist.Backend.register_backend("smddp", create, devices=["cpu"])
 """
+# Longer than the second that mpirun gives its processes by default.
+SLOW_SAVE = """
+import time
+from steps.train import run
+
+save = run.save
+
+def slow(*arguments):
+    time.sleep(4)
+    save(*arguments)
+
+run.save = slow
+"""
+GRACE_SECONDS = runpy.run_path(str(ROOT / "containers" / "training" / "forward_signals.py"))["GRACE_SECONDS"]
 
 
 def asked(instance_type: str, instance_count: int, **training: Any) -> Request:
@@ -89,6 +110,9 @@ def test_the_toolkit_starts_eight_processes_a_host_through_mpirun_and_smddprun(t
     assert f"SMDATAPARALLEL_SERVER_ADDR={HOSTS[0]}" in exported
     # From the hyperparameter sagemaker_instance_type, which the definition fills from the run's parameter.
     assert f"SAGEMAKER_INSTANCE_TYPE={P4D}" in exported
+    # The ranks have time to save, and mpirun ends within the grace of the forwarder: it waits twice.
+    assert command[command.index("odls_base_sigkill_timeout") - 1] == "-mca"
+    assert 60 < 2 * int(command[command.index("odls_base_sigkill_timeout") + 1]) < GRACE_SECONDS
     program = command[command.index("smddprun") + 1 :]
     assert program[1:4] == ["-m", "mpi4py", "steps/train/__main__.py"]
     assert option(program, "--backend") == ["smddp"]
@@ -111,24 +135,13 @@ def test_a_type_with_another_number_of_gpus_is_refused_with_those_that_suit() ->
 def test_processes_that_mpirun_started_find_each_other_and_train(dataset: Path, tmp_path: Path) -> None:
     request = asked(P4D, 1, architecture="squeezenet1_1", image_size=32, epochs=1, batch_size=20, workers=0)
     (host,) = job_for(request, tmp_path, dataset, 2).hosts
-    package = host.opt_ml / "code" / "smdistributed" / "dataparallel" / "torch"
-    package.mkdir(parents=True)
-    for folder in (package, package.parent, package.parent.parent):
-        (folder / "__init__.py").touch()
-    (package / "torch_smddp.py").write_text(BACKEND)
+    install_smddp(host, BACKEND)
     command = launched(host, request)["command"]
     program, size = command[command.index("smddprun") + 1 :], int(option(command, "-np")[0])
     assert "SMDATAPARALLEL_USE_SINGLENODE=1" in option(command, "-x")
     # As many as the stand-in for nvidia-smi tells.
     assert size == 2
-    common = {
-        **environment(host, request),
-        # What the toolkit sets for its children, and mpirun passes on.
-        "MASTER_ADDR": HOSTS[0],
-        "MASTER_PORT": str(free_port()),
-        "SM_NUM_CPUS": str(os.cpu_count()),
-        "SM_NETWORK_INTERFACE_NAME": "lo",
-    }
+    common = of_the_toolkit(host, request)
     ranks = [
         subprocess.Popen(
             program,
@@ -149,6 +162,72 @@ def test_processes_that_mpirun_started_find_each_other_and_train(dataset: Path, 
     assert "backend smddp: requested" in logs[0]
     assert "2 processes on cpu" in logs[0]
     assert is_complete(host.opt_ml / "model")
+
+
+@pytest.mark.skipif(shutil.which("mpirun") is None, reason="needs mpirun: apt-get install openmpi-bin")
+def test_sigterm_lets_the_ranks_behind_mpirun_save_before_they_are_killed(dataset: Path, tmp_path: Path) -> None:
+    request = asked(P4D, 1, architecture="squeezenet1_1", image_size=32, epochs=200, batch_size=2, workers=0)
+    (host,) = job_for(request, tmp_path, dataset, 2).hosts
+    install_smddp(host, BACKEND + SLOW_SAVE)
+    (host.image.commands / "smddprun").write_text('#!/bin/sh\n"$@"\n')
+    command = launched(host, request)["command"]
+    # The toolkit's library that gives the host its name reads /opt/ml itself, which this machine does not have.
+    (preload,) = [place for place, word in enumerate(command) if word.startswith("LD_PRELOAD=")]
+    assert command[preload - 1] == "-x"
+    del command[preload - 1 : preload + 1]
+    forwarder, *_ = [word for word in host.image.entry_point() if word.endswith("forward_signals.py")]
+    job = Job(request, [host])
+    try:
+        with (host.image.root / "log").open("wb") as log:
+            host.process = subprocess.Popen(
+                [sys.executable, forwarder, *command],
+                cwd=host.opt_ml / "code",
+                env={**of_the_toolkit(host, request), "OMPI_MCA_rmaps_base_oversubscribe": "1"},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_for(host, "train:loss")
+        job.interrupt()
+        # Once per rank. mpirun marks the beginnings of what its ranks print, not their lines.
+        wait_for(host, r"(?s)SIGTERM: saved epoch.*SIGTERM: saved epoch")
+        assert len(job.checkpoints) == 1
+    finally:
+        for process in job.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        if host.process is not None:
+            host.process.wait(30)
+
+
+def wait_for(host: Host, line: str) -> None:
+    """Until the log has a line of this pattern."""
+    deadline = time.monotonic() + TIME_LIMIT
+    while re.search(line, host.log) is None:
+        assert host.process is not None
+        assert host.process.poll() is None, host.log
+        assert "waiting for SIGKILL" not in host.log, host.log
+        assert time.monotonic() < deadline, host.log
+        time.sleep(0.05)
+
+
+def install_smddp(host: Host, backend: str) -> None:
+    """Put a package in SMDDP's place, with this module."""
+    package = host.opt_ml / "code" / "smdistributed" / "dataparallel" / "torch"
+    package.mkdir(parents=True)
+    for folder in (package, package.parent, package.parent.parent):
+        (folder / "__init__.py").touch()
+    (package / "torch_smddp.py").write_text(backend)
+
+
+def of_the_toolkit(host: Host, request: Request) -> dict[str, str]:
+    """What the toolkit sets for its children, and mpirun passes on."""
+    return {
+        **environment(host, request),
+        "MASTER_ADDR": HOSTS[0],
+        "MASTER_PORT": str(free_port()),
+        "SM_NUM_CPUS": str(os.cpu_count()),
+        "SM_NETWORK_INTERFACE_NAME": "lo",
+    }
 
 
 def mpirun_variables(rank: int, size: int) -> dict[str, str]:

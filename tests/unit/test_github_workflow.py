@@ -25,6 +25,11 @@ def workflow() -> Any:
     return yaml.load(TEXT, Loader=yaml.BaseLoader)
 
 
+@pytest.fixture(scope="module")
+def bases() -> Any:
+    return yaml.load((FOLDER / "bases.yml").read_text(), Loader=yaml.BaseLoader)
+
+
 def steps(workflow: Any, job: str) -> list[dict[str, Any]]:
     return list(workflow["jobs"][job]["steps"])
 
@@ -68,6 +73,26 @@ def test_every_target_of_make_is_in_the_makefile(workflow: Any) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     made = [run.split()[1:] for job in workflow["jobs"] for run in commands(workflow, job) if run.startswith("make")]
     assert {target for words in made for target in words} <= targets
+
+
+def test_the_bases_are_tested_each_night_and_for_a_label_and_reach_no_account(bases: Any) -> None:
+    assert commands(bases, "bases") == ["make test-bases"]
+    assert "test-bases" in re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", bases["on"]["schedule"][0]["cron"])
+    assert set(bases["on"]) == {"schedule", "pull_request", "workflow_dispatch"}
+    assert "labeled" in bases["on"]["pull_request"]["types"]
+    assert "labels.*.name, 'bases')" in bases["jobs"]["bases"]["if"]
+    assert bases["permissions"] == {"contents": "read"}
+    assert "permissions" not in bases["jobs"]["bases"]
+    assert "secrets." not in (FOLDER / "bases.yml").read_text()
+    used = [step for step in steps(bases, "bases") if "uses" in step]
+    assert all(re.fullmatch(r"actions/[a-z-]+@v[0-9]+", step["uses"]) for step in used)
+    (checkout,) = [step for step in used if "checkout" in step["uses"]]
+    assert checkout["with"]["persist-credentials"] == "false"
+
+
+def test_every_workflow_has_its_tests_here() -> None:
+    assert {path.name for path in FOLDER.iterdir()} == {"pipeline.yml", "bases.yml"}
 
 
 def test_the_default_profile_is_one_of_the_settings(workflow: Any) -> None:

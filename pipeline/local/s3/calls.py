@@ -60,6 +60,9 @@ def call_of(head: Head) -> Call:
     for text in (key, query.get("prefix", "")):
         check_key(text)
     if source := head.headers.get("x-amz-copy-source"):
+        if "+" in source or _BROKEN_ESCAPE.search(source):
+            # A plus sign is itself to some readers, and a space to others.
+            raise InvalidCallError("The value of x-amz-copy-source must be URL-encoded.")
         check_key(_decoded(source.partition("?")[0]).lstrip("/").partition("/")[2])
     return Call(head.method, bucket, key, query, head.headers)
 

@@ -34,6 +34,7 @@ from pipeline.local.sagemaker.hosts import (
 )
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
 from pipeline.local.sagemaker.resources import check_volume, invalid
+from steps.contracts.names import LOCAL_CPU
 
 log = logging.getLogger(__name__)
 
@@ -216,6 +217,7 @@ class TrainingJobs(Jobs):
             "SM_HOSTS": json.dumps(host_names(request["ResourceConfig"]["InstanceCount"])),
             "SM_CURRENT_HOST": host,
             "SM_CURRENT_INSTANCE_TYPE": request["ResourceConfig"]["InstanceType"],
+            LOCAL_CPU: "1",
             # Several instances are processes of one machine here: they meet on the loopback interface.
             "GLOO_SOCKET_IFNAME": _loopback(),
             # A container without a network gets no credentials either:
@@ -256,7 +258,10 @@ class TrainingJobs(Jobs):
             sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
             share = (hosts.index(host), len(hosts)) if sharded else (0, 1)
             folder = base / "input" / "data" / channel["ChannelName"]
-            self.download(self.role_of(request), source["S3Uri"], folder, share)
+            if source["S3DataType"] == "ManifestFile":
+                self.download_manifest(self.role_of(request), source["S3Uri"], folder, share)
+            else:
+                self.download(self.role_of(request), source["S3Uri"], folder, share)
         if checkpoint := request.get("CheckpointConfig"):
             local = inside(base, checkpoint.get("LocalPath", CHECKPOINT_PATH))
             transfer.download(self._services.s3(self.role_of(request)), checkpoint["S3Uri"], local)

@@ -2,6 +2,7 @@ import ast
 import importlib.metadata
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ PACKAGES = {
     "yaml": "PyYAML",
     "mlflow": "mlflow-skinny",
     "jinja2": "Jinja2",
+    "pynvml": "nvidia-ml-py",
 }
 BASE_IMAGE = {"torch", "torchvision", "smdistributed"}
 # Torch's own requirements, one of them at a version of its own: torch 2.5.1 wants sympy==1.13.1.
@@ -223,17 +225,14 @@ worker.wait()
 """
 
 
-def forwarded(tmp_path, code, *arguments, grace=None):
-    """The forwarder over a shell script over a Python program, as in the container."""
+def forwarded(tmp_path, code, *arguments, grace=60, last=0):
+    """The forwarder over a shell script over a Python program, as in the container, with its two limits in seconds."""
     program, script = tmp_path / "program.py", tmp_path / "start.sh"
     program.write_text(code)
     script.write_text(f'{sys.executable} {program} "$@"\nexit $?\n')
     command = [*SHELL, str(script), *map(str, arguments)]
-    start = [sys.executable, str(FORWARDER), *command]
-    if grace is not None:
-        run = f"import runpy, sys; sys.exit(runpy.run_path({str(FORWARDER)!r})['main']({command!r}, {grace}))"
-        start = [sys.executable, "-c", run]
-    return subprocess.Popen(start, stdout=subprocess.PIPE, text=True)
+    run = f"import runpy, sys; sys.exit(runpy.run_path({str(FORWARDER)!r})['main']({command!r}, {grace}, {last}))"
+    return subprocess.Popen([sys.executable, "-c", run], stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -253,7 +252,44 @@ def test_sigterm_spares_what_relays_the_log_and_what_the_launcher_ends_itself(tm
     assert process.stdout.readline() == "relayed ready\n"
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 5
-    assert process.stdout.read() == "relayed the worker still runs: True\n"
+    assert process.stdout.readline() == "relayed the worker still runs: True\n"
+
+
+def test_after_sigterm_a_failed_command_leaves_the_container_until_it_is_killed(tmp_path):
+    process = forwarded(tmp_path, SAVES.replace("sys.exit(0)", "sys.exit(143)"), tmp_path / "saved", last=600)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == (
+        "SIGTERM: all processes have ended, the command with status 143; waiting for SIGKILL\n"
+    )
+    assert (tmp_path / "saved").read_text() == "saved"
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("number", "status"), [("SIGTERM", 0), ("SIGINT", 9)])
+def test_a_command_that_succeeds_after_sigterm_or_fails_after_another_signal_ends_the_container(
+    tmp_path, number, status
+):
+    code = SAVES.replace("SIGTERM", number).replace("sys.exit(0)", f"sys.exit({status})")
+    process = forwarded(tmp_path, code, tmp_path / "saved", last=600)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(getattr(signal, number))
+    assert process.wait(60) == status
+
+
+def test_a_container_that_nobody_kills_ends_with_the_commands_status(tmp_path):
+    process = forwarded(tmp_path, SAVES.replace("sys.exit(0)", "sys.exit(143)"), tmp_path / "saved", last=2)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+
+
+def test_the_limits_are_those_of_sagemaker():
+    limits = runpy.run_path(str(FORWARDER))
+    assert limits["GRACE_SECONDS"] < 120 < limits["LAST_SECONDS"]
 
 
 def test_sigterm_goes_to_all_where_nothing_is_prepared_for_it(tmp_path):

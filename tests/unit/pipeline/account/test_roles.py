@@ -95,7 +95,7 @@ def stack(name: str) -> Stack:
 
 
 @cache
-def _needs(role: str, variant: str) -> list[Need]:
+def needs_of(role: str, variant: str) -> list[Need]:
     chosen = VARIANTS[variant]
     by_definition = {"RoleOfPipeline": service_roles.pipeline_role, "RoleOfJobs": service_roles.job_role}
     if role in by_definition:
@@ -124,7 +124,7 @@ every_variant = pytest.mark.parametrize("variant", VARIANTS)
 @every_role
 def test_a_role_may_do_what_is_asked_of_it(role: str, variant: str) -> None:
     policies = stack(variant).policies(role)
-    wanted = _needs(role, variant)
+    wanted = needs_of(role, variant)
     assert wanted
     assert [one for one in wanted if not policies.allow(one.action, one.resource, one.context)] == []
 
@@ -133,7 +133,7 @@ def test_a_role_may_do_what_is_asked_of_it(role: str, variant: str) -> None:
 @every_role
 def test_a_role_may_do_nothing_else(role: str, variant: str) -> None:
     """Every action is wanted on a resource of every pattern that it is allowed on, of those that it takes."""
-    wanted = _needs(role, variant)
+    wanted = needs_of(role, variant)
     unasked = []
     for action, pattern in stack(variant).policies(role).allowed():
         alone = Policies.of({"Statement": [_allow(action, pattern)]})
@@ -157,7 +157,7 @@ UNNAMED = (
 def test_a_role_may_do_it_on_no_other_resource_of_the_kind(role: str, variant: str) -> None:
     policies = stack(variant).policies(role)
     wide = []
-    for one in _needs(role, variant):
+    for one in needs_of(role, variant):
         unrelated = _unrelated(one.resource)
         if unrelated and policies.allow(one.action, unrelated, one.context):
             wide.append((one.action, unrelated))
@@ -170,7 +170,7 @@ def test_a_role_may_not_touch_what_another_pipeline_owns(role: str) -> None:
     chosen = {"RoleOfPipeline": service_roles.pipeline_role, "RoleOfJobs": service_roles.job_role}
     theirs = json.loads(json.dumps(definition("plain")).replace("bins", "others"))
     wanted = list(chosen[role](OTHER, theirs)) if role in chosen else list(BY_SETTINGS[role](OTHER))
-    shared = {(one.action, one.resource) for one in _needs(role, "plain")}
+    shared = {(one.action, one.resource) for one in needs_of(role, "plain")}
     policies = stack("plain").policies(role)
     foreign = [one for one in wanted if (one.action, one.resource) not in shared]
     assert foreign
@@ -194,7 +194,7 @@ def test_the_needs_of_code_are_the_calls_that_it_makes(
     role: str, places: tuple[str, ...], but: tuple[str, ...]
 ) -> None:
     called = actions(*places, but=but)
-    wanted = [one for variant in VARIANTS for one in _needs(role, variant)]
+    wanted = [one for variant in VARIANTS for one in needs_of(role, variant)]
     stated = {one.action for one in wanted} | WITHHELD.get(role, set())
     assert {action: lines for action, lines in called.items() if action not in stated} == {}
     by_code = {one.action for one in wanted if one.source == "code"}
@@ -219,7 +219,7 @@ def test_schedules_start_what_the_scheduler_s_role_may_start() -> None:
 def test_a_role_is_passed_to_the_service_that_it_is_for_alone() -> None:
     for role in ROLES:
         for variant in VARIANTS:
-            for one in _needs(role, variant):
+            for one in needs_of(role, variant):
                 if one.action == "iam:PassRole":
                     policies = stack(variant).policies(role)
                     assert not policies.allow(one.action, one.resource, {"iam:PassedToService": "ec2.amazonaws.com"})
@@ -335,6 +335,21 @@ def test_ci_chooses_no_code_of_the_deploy_function_and_registers_nothing_whateve
     assert anything.allow("sagemaker:DescribeModelPackage", account.version)
     for action in ("sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"):
         assert not anything.allow(action, account.version)
+
+
+def test_ci_builds_as_the_project_defines_it() -> None:
+    policies, builder = stack("plain").policies("CiPolicy"), stack("plain").resources["Builder"]
+    project = Account(PLAIN).arn("codebuild", f"project/{PLAIN.image_builder}")
+    source, image = builder["Source"]["BuildSpec"], builder["Environment"]["Image"]
+    own = {
+        "codebuild:source.buildspec": source,
+        "codebuild:environment.image": image,
+        "codebuild:serviceRole": PLAIN.role_arn("build"),
+    }
+    assert policies.allow("codebuild:StartBuild", project)
+    assert policies.allow("codebuild:StartBuild", project, own)
+    for key in own:
+        assert not policies.allow("codebuild:StartBuild", project, {**own, key: "another"})
 
 
 def test_an_operator_makes_no_model_that_an_approval_would_serve() -> None:

@@ -101,7 +101,13 @@ def status_of(connection):
 
 
 def start(base, **settings):
+    """Serve a network that counts by the red of a photo."""
     write_model(base / "model")
+    return serve(base, **settings)
+
+
+def serve(base, **settings):
+    """Serve the model in `base/model`."""
     port = free_port()
     environment = {
         **os.environ,

@@ -5,7 +5,8 @@ import torch
 
 from steps.contracts.errors import StepError
 from steps.model.network import build_network
-from steps.train.export import INPUT, OUTPUT, check_agreement
+from steps.train import export
+from steps.train.export import INPUT, OUTPUT, OnnxGraph, check_agreement
 
 
 def logits(serialised: bytes, photos: torch.Tensor) -> torch.Tensor:
@@ -43,3 +44,26 @@ def test_exporting_leaves_a_network_in_training(graph):
     network = build_network("resnet18", 3, 32, seed=1)
     check_agreement(graph.with_weights(network.state_dict()), network, 32)
     assert network.training
+
+
+def test_an_older_pytorch_exports_by_its_older_exporter_to_the_same_logits(network, monkeypatch):
+    monkeypatch.setattr(export, "_NEWER_EXPORTER_SINCE", (99, 0))
+    graph = OnnxGraph(network, 32)
+    # Of a new network many weights are equal; of a trained one none, and each has to find its place.
+    later = build_network("resnet18", 3, 32, seed=2)
+    later(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8))
+    check_agreement(graph.with_weights(later.state_dict()), later, 32)
+    state = network.state_dict()
+    used = {name for name in state if not name.endswith("num_batches_tracked")}
+    assert {initializer.name for initializer in graph._model.graph.initializer} == used
+
+
+def test_a_network_that_cannot_be_exported_is_one_line_with_the_remedy(network, monkeypatch):
+    def refuse(*_):
+        raise torch.onnx.errors.OnnxExporterError("Unsupported: adaptive_avg_pool2d\nmore lines")
+
+    monkeypatch.setattr(export, "_exported", refuse)
+    monkeypatch.setattr(export, "_traced_to_torchscript", refuse)
+    with pytest.raises(StepError, match="Unsupported: adaptive_avg_pool2d; choose another architecture") as caught:
+        OnnxGraph(network, 32)
+    assert len(str(caught.value).splitlines()) == 1
