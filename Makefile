@@ -48,7 +48,7 @@ test-bases: setup-bases ## Run the tests of training and evaluation on the PyTor
 
 # One after another, since each needs the machine: about four minutes per run.
 test-chaos: setup ## Run the whole pipeline under throttling, no capacity, spot interruptions and 503s, by three seeds
-	TEST_CHAOS=1 $(BIN)/python -m pytest --timeout 1800 tests/chaos
+	TEST_CHAOS=1 $(BIN)/python -m pytest --timeout 7200 tests/chaos
 
 # As root on Debian, with debootstrap and buildah installed.
 test-images: setup ## Build two images without Docker, and test the serving image

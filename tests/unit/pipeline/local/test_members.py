@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline import ROOT
 from pipeline.aws.validation.shapes import service_model
+from pipeline.aws.validation.steps import REQUESTS
 from pipeline.local import members
 from pipeline.local.context import Context
 from pipeline.local.services import Services
@@ -152,3 +155,25 @@ def test_alarms_by_metric_math_are_refused() -> None:
 def test_a_service_without_a_table_is_not_held_to_one() -> None:
     assert members.tables("scheduler") is None
     assert members.problems("scheduler", "CreateSchedule", {"Name": "x"}) == []
+
+
+def steps(listed: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for step in listed:
+        if step["Type"] == "Condition":
+            yield from steps(step["Arguments"]["IfSteps"] + step["Arguments"]["ElseSteps"])
+        else:
+            yield step
+
+
+@pytest.mark.parametrize("profile", ["local", "demo", "prod", "secure-gpu", "hyperband", "smddp-p4d"])
+def test_the_projects_own_requests_have_nothing_that_is_refused(profile: str) -> None:
+    definition = json.loads((ROOT / f"tests/golden/{profile}.json").read_text())
+    requests = [
+        (REQUESTS[step["Type"]][0], step["Arguments"])
+        for step in steps(definition["Steps"])
+        if step["Type"] in REQUESTS
+    ]
+    assert {"CreateProcessingJob", "CreateHyperParameterTuningJob", "CreateModelPackage"} <= {
+        name for name, _ in requests
+    }
+    assert [problem for name, request in requests for problem in members.problems("sagemaker", name, request)] == []

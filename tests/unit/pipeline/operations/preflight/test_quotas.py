@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from pipeline import ROOT
+from pipeline.aws.quotas import default
 from pipeline.operations.preflight.quotas import Need, Quota, compare, needs
 from pipeline.settings import Settings
+from pipeline.settings.file import load_settings
 from tests.answers import Answers
 from tests.unit.pipeline.operations.preflight.conftest import Look, changed
 
@@ -108,3 +113,9 @@ def test_more_parallel_trials_than_the_default_limit_are_a_warning(
     assert "10 parallel training jobs unless AWS has raised your limit" in line
     few = changed(settings, "tuning", trials=20, parallel=10)
     assert not [detail for _, detail in look("quotas", few) if detail.startswith("tuning.parallel")]
+
+
+@pytest.mark.parametrize("profile", ["local", "demo"])
+def test_the_local_profiles_need_no_more_than_the_default_quotas(profile: str) -> None:
+    settings = load_settings(ROOT / "pipeline.yaml", profile)
+    assert [need for need in needs(settings) if need.wanted > default(need.quota)] == []
