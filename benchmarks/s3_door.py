@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import boto3
 import psutil
@@ -97,7 +98,7 @@ def _running(options: Options) -> Iterator[dict[str, Place]]:
     account = settings.account.id
     folder = S3Uri(settings.data.bucket, f"{settings.data.prefix}/{FOLDER}")
     sessions = Sessions(directory)
-    keys = ("benchmark-access-key", "benchmark-secret-key")
+    keys = (os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     store = ObjectStore(directory / "objects", free_port(), *keys, sessions=sessions, account_id=account)
     door = Door(Settings(directory, settings.account.region, account, *keys), free_port(), store.port)
     role, policies = _role(settings)
@@ -108,7 +109,11 @@ def _running(options: Options) -> Iterator[dict[str, Place]]:
             started.callback(server_process.stop)
             server_process.start()
         for endpoint in (os.environ["AWS_ENDPOINT_URL_S3"], store.endpoint):
-            _fill(endpoint, folder, options.count)
+            client = boto3.client("s3", endpoint_url=endpoint)
+            client.create_bucket(Bucket=folder.bucket)
+            # These servers delete a bucket with its objects.
+            started.callback(client.delete_bucket, Bucket=folder.bucket)
+            _fill(client, folder, options.count)
         processes = {"server": _listening_on(store.port)}
         through = {**processes, "door": _listening_on(door.port)}
         yield {
@@ -130,10 +135,8 @@ def _role(settings: PipelineSettings) -> tuple[str, documents.RolePolicies]:
     return f"arn:aws:iam::{account}:role/{properties['RoleName']}", documents.RolePolicies(identity=identity)
 
 
-def _fill(endpoint: str, folder: S3Uri, count: int) -> None:
-    """Create the bucket and its objects with the server's own key."""
-    client = boto3.client("s3", endpoint_url=endpoint)
-    client.create_bucket(Bucket=folder.bucket)
+def _fill(client: Any, folder: S3Uri, count: int) -> None:
+    """Write numbered objects."""
     body = os.urandom(OBJECT_BYTES)
     with ThreadPoolExecutor(8) as threads:
         for _ in threads.map(

@@ -201,7 +201,7 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
     )
     channels: list[Any] = [InputData(channel_name=names.INDEX_CHANNEL, data_source=handed_on(shard, INDEX))]
     if context.settings.training.input != "stream":
-        channels.append(_shards_channel(context.settings.training.input, output_of(shard, "shards")))
+        channels.append(_shards_channel(context.settings.training.input, shard))
     return TrialsStep(
         context.settings,
         "TuneModel",
@@ -211,11 +211,22 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
     )
 
 
-def _shards_channel(mode: str, uri: Any) -> Channel:
-    source = S3DataSource(s3_data_type="S3Prefix", s3_uri=uri, s3_data_distribution_type="FullyReplicated")
-    input_mode = {"fastfile": "FastFile", "file": "File"}[mode]
+def _shards_channel(mode: str, shard: ProcessingStep) -> Channel:
+    """Shards as files below the prefix of all data sets: copied are those of this run's manifest.
+
+    FastFile copies nothing, and that it takes a manifest is not documented: it mounts the whole prefix.
+    https://docs.aws.amazon.com/sagemaker/latest/dg/model-access-training-data.html
+    """
+    copies = mode == "file"
+    source = S3DataSource(
+        s3_data_type="ManifestFile" if copies else "S3Prefix",
+        s3_uri=handed_on(shard, INDEX, "manifest") if copies else output_of(shard, "shards"),
+        s3_data_distribution_type="FullyReplicated",
+    )
     return Channel(
-        channel_name=names.SHARDS_CHANNEL, data_source=DataSource(s3_data_source=source), input_mode=input_mode
+        channel_name=names.SHARDS_CHANNEL,
+        data_source=DataSource(s3_data_source=source),
+        input_mode="File" if copies else "FastFile",
     )
 
 

@@ -121,7 +121,7 @@ def _access(settings: Settings) -> dict[str, str]:
         "Isolation": str(network.isolation).lower(),
         "BaseRepositories": ",".join(_base_repositories(settings)),
         "GithubRepository": settings.ci.github_repository,
-        "GithubBranch": settings.ci.branch,
+        "GithubSubject": settings.ci.subject,
         "MakeGithubProvider": str(settings.ci.make_provider).lower(),
         "WandbSecret": secret,
         "MlflowServer": server if server.startswith("arn:") else "",

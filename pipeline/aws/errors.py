@@ -18,7 +18,8 @@ DENIED = (
     *("AuthorizationError", "Forbidden", "403"),
 )
 THROTTLED = ("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown")
-QUOTA = ("ResourceLimitExceeded", "ServiceQuotaExceededException")
+# The last is CodeBuild's, in young accounts for the first build already.
+QUOTA = ("ResourceLimitExceeded", "ServiceQuotaExceededException", "AccountLimitExceededException")
 # S3's codes for a bucket in another region.
 OTHER_REGION = ("PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException")
 _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9*]+)")

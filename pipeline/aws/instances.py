@@ -31,6 +31,30 @@ SMDDP = SMDDP_INSTANCES
 # https://github.com/pytorch/pytorch/blob/main/RELEASE.md#pytorch-cuda-support-matrix
 _BEFORE_CUDA_13 = re.compile(r"ml\.p[23][a-z]*\.")
 
+# Total size of the NVMe disks that a type has of its own, in GB, by
+# https://docs.aws.amazon.com/ec2/latest/instancetypes/gp.html, co.html, mo.html and ac.html (instance store).
+_D_DISKS = {
+    **{"large": 75, "xlarge": 150, "2xlarge": 300, "4xlarge": 600, "8xlarge": 1200},
+    **{"12xlarge": 1800, "16xlarge": 2400, "24xlarge": 3600},
+}
+_C5D_DISKS = {
+    **{"large": 50, "xlarge": 100, "2xlarge": 200, "4xlarge": 400, "9xlarge": 900},
+    **{"12xlarge": 1800, "18xlarge": 1800, "24xlarge": 3600},
+}
+_G5_DISKS = {
+    **{"xlarge": 250, "2xlarge": 450, "4xlarge": 600, "8xlarge": 900, "16xlarge": 1900},
+    **{"12xlarge": 3800, "24xlarge": 3800, "48xlarge": 7600},
+}
+_G6_DISKS = {**_G5_DISKS, "12xlarge": 3760, "16xlarge": 1880, "24xlarge": 3760, "48xlarge": 7520}
+_P4_DISKS, _P5_DISKS = {"24xlarge": 8000}, {"48xlarge": 30_720}
+_OWN_DISKS = {
+    **{"m5d": _D_DISKS, "r5d": _D_DISKS, "c5d": _C5D_DISKS},
+    "g4dn": {"xlarge": 125, "2xlarge": 225, "4xlarge": 225, "8xlarge": 900, "12xlarge": 900, "16xlarge": 900},
+    **{"g5": _G5_DISKS, "g6": _G6_DISKS, "g6e": _G5_DISKS},
+    **{"p3dn": {"24xlarge": 1800}, "p4d": _P4_DISKS, "p4de": _P4_DISKS},
+    **{"p5": _P5_DISKS, "p5e": _P5_DISKS, "p5en": _P5_DISKS},
+}
+
 CPU = (
     *("ml.m5.large", "ml.m5.xlarge", "ml.m5.2xlarge", "ml.m5.4xlarge"),
     *("ml.c5.xlarge", "ml.c5.2xlarge", "ml.c5.4xlarge", "ml.c5.9xlarge"),
@@ -40,6 +64,17 @@ CPU = (
 def has_own_disks(instance_type: str) -> bool:
     """Whether the type has NVMe disks, which have no extra cost and cannot be encrypted with a KMS key."""
     return OWN_DISKS.match(instance_type) is not None
+
+
+def own_disk_gigabytes(instance_type: str) -> int | None:
+    """Total size of a type's own NVMe disks, which are its storage volume; None for a type without, or an unknown one.
+
+    "You can't request a VolumeSizeInGB greater than the total size of the local instance storage":
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingClusterConfig.html, and likewise
+    API_HyperParameterTuningResourceConfig.html
+    """
+    family, _, size = instance_type.removeprefix("ml.").partition(".")
+    return _OWN_DISKS.get(family, {}).get(size)
 
 
 def gpus(instance_type: str) -> int:

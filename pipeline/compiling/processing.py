@@ -100,13 +100,13 @@ def _hand_over(name: str) -> PropertyFile:
     return PropertyFile(name=name, output_name="summary", path=hand_over.NAME)
 
 
-def handed_on(step: ProcessingStep, name: str) -> JsonGet:
-    """The URI of a step's result, which is named by its content.
+def handed_on(step: ProcessingStep, name: str, member: str = "uri") -> JsonGet:
+    """The URI of a step's result, which is named by its content, or another `member` of the file (`HandOver`).
 
     The step cache compares it as an input, so that the next step runs again for other content only, and not for
     another run (docs/decisions/0018).
     """
-    return JsonGet(step_name=step.name, property_file=_hand_over(name), json_path="uri")
+    return JsonGet(step_name=step.name, property_file=_hand_over(name), json_path=member)
 
 
 def output_of(step: ProcessingStep, name: str) -> Any:

@@ -138,7 +138,27 @@ class ContinuousIntegration(Group):
         pattern=r"^([A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100})?$",
         example="example/bin-counting",
     )
-    branch: str = field("Branch whose workflow runs may assume the role", "main", pattern=_BRANCH)
+    branch: str = field(
+        "Branch whose workflow runs may assume the role, where environment is empty", "main", pattern=_BRANCH
+    )
+    environment: str = field(
+        "GitHub environment whose jobs may assume the role, with its own reviewers and branches; empty: every job of"
+        " the branch",
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        example="production",
+    )
     make_provider: bool = field(
         "Whether bootstrap also creates GitHub's identity provider; an account has one, so it may exist already", False
     )
+
+    @property
+    def subject(self) -> str:
+        """Subject of the tokens that GitHub issues to the workflow runs which may assume the role.
+
+        https://docs.github.com/en/actions/reference/security/oidc#example-subject-claims
+        """
+        if not self.github_repository:
+            return ""
+        where = f"environment:{self.environment}" if self.environment else f"ref:refs/heads/{self.branch}"
+        return f"repo:{self.github_repository}:{where}"

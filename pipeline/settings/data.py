@@ -39,8 +39,13 @@ class Data(Group):
     query_gigabytes: PositiveInt = field(
         "Largest scan of a query; its workgroup stops a query that scans more", 100, unit="GB", le=100_000
     )
+    # Athena's own limit is 30 minutes, or up to 240 on request:
+    # https://docs.aws.amazon.com/athena/latest/ug/service-limits.html
     query_minutes: PositiveInt = field(
-        "Longest time of a query; a query that takes longer is stopped", 60, unit="minutes"
+        "Longest time of a query, which is then stopped; more than 30 needs Athena's quota `DML query timeout` raised",
+        25,
+        unit="minutes",
+        le=240,
     )
     instance_type: InstanceType = field("Instance type of QueryMetadata", "ml.m5.xlarge")
 

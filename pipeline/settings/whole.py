@@ -75,6 +75,7 @@ class Settings(Group):
         if self.network.isolation:
             self._check_isolation()
         self._check_gpus()
+        self._check_volume()
         if self.network.subnets and self.endpoint.mode == "serverless":
             raise ConflictError(
                 "a serverless endpoint does not run in your VPC; take real-time, or leave network.subnets and"
@@ -111,6 +112,18 @@ class Settings(Group):
                     f"{group}.instance_type",
                     base,
                 )
+
+    def _check_volume(self) -> None:
+        """Refuse a storage volume above the type's own disks, which take its place."""
+        instance_type, wanted = self.training.instance_type, self.training.volume_gigabytes
+        size = instances.own_disk_gigabytes(instance_type)
+        if size is not None and wanted > size:
+            raise ConflictError(
+                f"{instance_type} has disks of its own, {size} GB in all, and SageMaker refuses a larger volume; set"
+                f" {size} or less, or take another type",
+                "training.volume_gigabytes",
+                "training.instance_type",
+            )
 
     def _check_isolation(self) -> None:
         """Refuse settings that a trial without a network cannot carry out."""

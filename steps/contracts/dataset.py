@@ -9,6 +9,7 @@ classes and class weights. Rejected photos and the overlap of splits belong to a
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -19,11 +20,13 @@ from steps.contracts.parsing import Contract, parse, read
 
 VERSION: Literal[2] = 2
 NAME = "index.json"
+MANIFEST = "manifest.json"
 _KIND = "dataset index"
 # Digits of a SHA-256 in a key; two contents with the same digits are practically impossible.
 KEY_DIGITS = 32
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+_TRAINED: tuple[SplitName, ...] = ("train", "validation")
 
 
 class Shard(Contract):
@@ -111,6 +114,19 @@ def check(index: DatasetIndex) -> None:
             raise StepError(f"the {name} split is empty; use more photos or another split")
         for quantity in sorted(set(split.class_counts) - set(index.classes)):
             raise StepError(f"quantity {quantity} occurs in the {name} split but not in training; use more photos")
+
+
+def manifest(index: DatasetIndex, prefix: str) -> bytes:
+    """The shards that a trial reads, below `prefix`, as the ManifestFile of a channel; none of the test split.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html. Raises StepError for a shard that
+    is not below `prefix`.
+    """
+    start = f"{prefix.rstrip('/')}/"
+    uris = [shard.uri for name in _TRAINED for shard in index.splits[name].shards]
+    if outside := [uri for uri in uris if not uri.startswith(start)]:
+        raise StepError(f"{outside[0]} is not below {start}, the prefix of the manifest")
+    return json.dumps([{"prefix": start}, *(uri.removeprefix(start) for uri in uris)], indent=0).encode()
 
 
 def parse_index(content: bytes, name: str) -> DatasetIndex:

@@ -16,7 +16,8 @@ NAME = "hand_over.json"
 
 
 class HandOver(Contract):
-    """A property file: a pipeline reads `uri` out of it."""
+    """A property file: a pipeline reads `uri` out of it, and with `training.input: file` the manifest of the shards."""
 
     version: Literal[1] = 1
     uri: str = Field(pattern=r"^s3://")
+    manifest: str = Field(default="", pattern=r"^(s3://.*)?$")

@@ -44,6 +44,9 @@ EVALUATED_CONFIG_TAG = "judged-config"
 # Tag of the model package group: the version whose first deployment failed, so that its endpoint was deleted. Empty
 # after another version has created the endpoint.
 NEVER_SERVED_TAG = "never-served-version"
+# Tag of the model package group: the version that served on an endpoint that has failed since, to be deployed again.
+# Empty after that.
+RESTORED_TAG = "version-to-restore"
 # Verdicts. A version that was rolled back is deployed again only after another approval.
 PENDING = "pending"
 ACCEPTED = "accepted"
@@ -57,6 +60,10 @@ MODEL_SHA256, GOLDEN_SHA256, EVALUATION_SHA256 = "model_sha256", "golden_sha256"
 # Variable of a serving container: the ARN of its model package. The deployed model is a copy, so that the model has no
 # ModelPackageName.
 PACKAGE_VARIABLE = "MODEL_PACKAGE_ARN"
+
+# The project's metrics in CloudWatch, and the deploy function's metric for an endpoint that has failed.
+METRICS_NAMESPACE = "BinCounting"
+FAILURES_METRIC = "EndpointFailures"
 
 # Channels of a training job.
 INDEX_CHANNEL = "index"

@@ -15,11 +15,14 @@ from steps.deploy.settings import Clients, DeployError, Settings
 Record = Callable[[Decision], None]
 
 
-def conclude(aws: Clients, settings: Settings, change: EndpointChange, record: Record) -> Decision:
+def conclude(
+    aws: Clients, settings: Settings, change: EndpointChange, record: Record, seconds_left: Callable[[], float]
+) -> Decision:
     """Evaluate the version of the last attempt, if that is pending; then deploy what is due.
 
-    Every decision is passed to `record` when it is taken; the last one is returned. A version is not tried twice,
-    whether it serves, was rolled back or never came up: otherwise this would repeat without end.
+    `seconds_left` is the rest of the function's time. Every decision is passed to `record` when it is taken; the last
+    one is returned. A version is not tried twice, whether it serves, was rolled back or never came up: otherwise this
+    would repeat without end.
 
     Raises DeployError so that Lambda invokes the function again with the same event.
     """
@@ -33,7 +36,7 @@ def conclude(aws: Clients, settings: Settings, change: EndpointChange, record: R
         reason = f"the endpoint is {endpoint.status}; the end of this change is another event"
         return _recorded(record, Decision("unchanged", reason, name))
     tried = endpoint.tags.get(names.VERSION_TAG, "")
-    verdict = _evaluate(aws, settings, endpoint, record)
+    verdict = _evaluate(aws, settings, endpoint, record, seconds_left)
     if verdict is not None and verdict.decision == "rolling-back":
         return verdict
     is_deleting = verdict is not None and verdict.decision == "cleaned-up"
@@ -41,24 +44,32 @@ def conclude(aws: Clients, settings: Settings, change: EndpointChange, record: R
     return due or verdict or _recorded(record, Decision("unchanged", "no version is due", name, tried))
 
 
-def settle(aws: Clients, settings: Settings, record: Record) -> None:
+def settle(aws: Clients, settings: Settings, record: Record, seconds_left: Callable[[], float]) -> None:
     """Evaluate a version that is in service and waits for its event, before another version replaces it.
 
     Otherwise the configuration to roll back to would be that of an untested version.
     """
     endpoint = endpoints.describe(aws.sagemaker, settings.endpoint_name)
     if endpoint is not None and endpoint.status == "InService" and endpoint.verdict == names.PENDING:
-        _evaluate(aws, settings, endpoint, record)
+        _evaluate(aws, settings, endpoint, record, seconds_left)
 
 
 def _after_deletion(aws: Clients, settings: Settings, endpoint: Endpoint | None, record: Record) -> Decision:
-    """Create the endpoint again for a version that waited behind a first one that never served; else leave it."""
-    never = endpoints.tags_of(aws.sagemaker, _group_arn(aws, settings)).get(names.NEVER_SERVED_TAG, "")
+    """Create the endpoint again for the version that served before it failed, or for one that waited behind a first one
+    that never served; else leave it.
+    """
+    group = _group_arn(aws, settings)
+    tags = endpoints.tags_of(aws.sagemaker, group)
+    if restored := tags.get(names.RESTORED_TAG, ""):
+        return _restore(aws, settings, endpoint, restored, record)
+    never = tags.get(names.NEVER_SERVED_TAG, "")
     due = _deploy_due(aws, settings, never, record, is_deleting=endpoint is not None) if never else None
     return due or _recorded(record, Decision("unchanged", "the endpoint is deleted", settings.endpoint_name))
 
 
-def _evaluate(aws: Clients, settings: Settings, endpoint: Endpoint, record: Record) -> Decision | None:
+def _evaluate(
+    aws: Clients, settings: Settings, endpoint: Endpoint, record: Record, seconds_left: Callable[[], float]
+) -> Decision | None:
     """The verdict on the version of the last attempt; None where it has one already.
 
     An endpoint that stays gets the scaling of the settings in either case.
@@ -66,15 +77,15 @@ def _evaluate(aws: Clients, settings: Settings, endpoint: Endpoint, record: Reco
     tried = endpoint.tags.get(names.VERSION_TAG)
     if tried is None:
         return None  # not created by this function
-    if endpoint.status == "Failed":
-        return _delete(aws, settings, endpoint, f"version {tried} did not come up: {endpoint.failure}", record)
+    if endpoint.status in ("Failed", "UpdateRollbackFailed"):
+        return _after_failure(aws, settings, endpoint, tried, record)
     if not _is_back(endpoint) and endpoint.verdict != names.PENDING:
         scaling.follow(aws.scaling, settings)
         return None
     if not _is_back(endpoint):
         packages = _group_arn(aws, settings).replace(":model-package-group/", ":model-package/")
         try:
-            reason = smoke_test.run(aws, settings, Version.of(f"{packages}/{tried}"))
+            reason = smoke_test.run(aws, settings, Version.of(f"{packages}/{tried}"), seconds_left)
         except smoke_test.SmokeTestError as error:
             return _roll_back(aws, settings, endpoint, f"smoke test: {error}", record)
         decision = Decision("accepted", reason, endpoint.name, tried, endpoint.config)
@@ -85,6 +96,69 @@ def _evaluate(aws: Clients, settings: Settings, endpoint: Endpoint, record: Reco
     verdict = names.ACCEPTED if decision.decision == "accepted" else names.ROLLED_BACK
     _tag_verdict(aws, endpoint, verdict, decision.reason)
     return _recorded(record, decision)
+
+
+def _after_failure(aws: Clients, settings: Settings, endpoint: Endpoint, tried: str, record: Record) -> Decision:
+    if endpoint.status == "UpdateRollbackFailed":
+        return _repair(aws, settings, endpoint, record)
+    if endpoint.served is not None:
+        return _replace(aws, settings, endpoint, record)
+    return _delete(aws, settings, endpoint, f"version {tried} did not come up: {endpoint.failure}", record)
+
+
+def _replace(aws: Clients, settings: Settings, endpoint: Endpoint, record: Record) -> Decision:
+    """Delete an endpoint that has failed after it had served, to create it again with the version that served.
+
+    "Failed: Endpoint could not be created, updated, or re-scaled. ... DeleteEndpoint is the only operation that can be
+    performed on a failed endpoint": https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html
+    """
+    served = str(endpoint.served)
+    _count_failure(aws, endpoint)
+    tags = endpoints.as_tags({names.RESTORED_TAG: served})
+    aws.sagemaker.add_tags(ResourceArn=_group_arn(aws, settings), Tags=tags)
+    aws.sagemaker.delete_endpoint(EndpointName=endpoint.name)
+    reason = f"the endpoint has failed ({endpoint.failure or 'no reason given'}); version {served} is deployed again"
+    _recorded(record, Decision("replacing", reason, endpoint.name, served, endpoint.config))
+    # Lambda invokes the function again, once the endpoint is gone.
+    raise DeployError(f"endpoint {endpoint.name} is being deleted; deploy version {served} again after that")
+
+
+def _restore(aws: Clients, settings: Settings, endpoint: Endpoint | None, restored: str, record: Record) -> Decision:
+    """Deploy the version that served before the endpoint failed, or what is approved since that was rejected."""
+    if endpoint is not None:
+        raise DeployError(f"endpoint {endpoint.name} is being deleted; deploy version {restored} again after that")
+    group = _group_arn(aws, settings)
+    version = Version.of(f"{group.replace(':model-package-group/', ':model-package/')}/{restored}")
+    decision = deploy(aws, settings, DeployRequest(version, restores=True))
+    if decision.decision != "creating" and (latest := latest_approved(aws, settings.model_package_group)):
+        _recorded(record, decision)
+        decision = deploy(aws, settings, DeployRequest(latest))
+    aws.sagemaker.add_tags(ResourceArn=group, Tags=endpoints.as_tags({names.RESTORED_TAG: ""}))
+    return _recorded(record, decision)
+
+
+def _repair(aws: Clients, settings: Settings, endpoint: Endpoint, record: Record) -> Decision:
+    """Return to the version that served, from a mix of two configurations that an update and its rollback left.
+
+    "UpdateRollbackFailed: Both the rolling deployment and auto-rollback failed. Your endpoint is in service with a mix
+    of the old and new endpoint configurations":
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeEndpoint.html
+    """
+    tried, reason = endpoint.tags[names.VERSION_TAG], endpoint.failure or "neither the update nor its rollback ended"
+    if endpoint.verdict == names.PENDING:
+        _count_failure(aws, endpoint)
+        return _roll_back(aws, settings, endpoint, reason, record)
+    raise DeployError(
+        f"endpoint {endpoint.name} serves a mix of configurations, also after the return from version {tried}"
+        f" ({reason}); see it in SageMaker's console, and delete it if nothing else helps: it is created again"
+    )
+
+
+def _count_failure(aws: Clients, endpoint: Endpoint) -> None:
+    """Count the failure in a metric, which has an alarm: an endpoint that does not exist has no errors of its own."""
+    dimensions = [{"Name": "EndpointName", "Value": endpoint.name}]
+    data = {"MetricName": names.FAILURES_METRIC, "Dimensions": dimensions, "Value": 1.0, "Unit": "Count"}
+    aws.cloudwatch.put_metric_data(Namespace=names.METRICS_NAMESPACE, MetricData=[data])
 
 
 def _is_back(endpoint: Endpoint) -> bool:

@@ -59,7 +59,7 @@ def deploy(aws: Clients, settings: Settings, request: DeployRequest) -> Decision
     _check_group(settings, version)
     number, config_name = str(version.number), ""
     try:
-        refusal = _refusal(aws, settings, version)
+        refusal = _refusal(aws, settings, request)
         if refusal is None:
             released = release.ensure(aws, settings, version)
             config = requests.endpoint_config(settings, version, released)
@@ -126,13 +126,16 @@ def approved(aws: Clients, group: str) -> list[Version]:
     return [Version.of(package["ModelPackageArn"]) for page in pages for package in page["ModelPackageSummaryList"]]
 
 
-def _refusal(aws: Clients, settings: Settings, version: Version) -> tuple[str, str] | None:
+def _refusal(aws: Clients, settings: Settings, request: DeployRequest) -> tuple[str, str] | None:
     """Decision and reason for not deploying the version, from the registry; None where it may be deployed."""
+    version = request.version
     status = aws.sagemaker.describe_model_package(ModelPackageName=version.arn)["ModelApprovalStatus"]
     if status == "Rejected":
         return "rejected", f"version {version.number} is rejected"
     if status != "Approved":
         return "awaiting-approval", f"version {version.number} waits for approval"
+    if request.restores:
+        return None
     latest = latest_approved(aws, settings.model_package_group)
     if latest is not None and latest.number > version.number:
         return "superseded", f"version {latest.number} is approved too, and newer"
@@ -154,6 +157,10 @@ def _change(aws: Clients, settings: Settings, request: DeployRequest, plan: Plan
             # An earlier attempt ended between the change and its tags.
             _tag_attempt(aws, endpoint, request, name)
         return "unchanged", f"the endpoint is {endpoint.status} and on its way to this version"
+    if endpoint.status == "UpdateRollbackFailed":
+        raise DeployError(
+            f"endpoint {endpoint.name} is {endpoint.status}; deploy version {number} again after its repair"
+        )
     if endpoint.status == "Failed":
         # A failed first deployment has no previous configuration, and blocks the name.
         aws.sagemaker.delete_endpoint(EndpointName=endpoint.name)

@@ -7,8 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from steps.contracts.names import CONFIG_TAG, EVALUATED_CONFIG_TAG, PENDING, VERDICT_TAG, VERSION_TAG
+from steps.contracts.names import (
+    ACCEPTED,
+    CONFIG_TAG,
+    EVALUATED_CONFIG_TAG,
+    PENDING,
+    PREVIOUS_CONFIG_TAG,
+    VERDICT_TAG,
+    VERSION_TAG,
+)
 
+# Names of endpoint configurations (`requests.endpoint_config`).
+_VERSION = re.compile(r".*-v(?P<number>[0-9]+)-[0-9a-f]{8}")
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _NOT_FOR_TAGS = re.compile(r"[^A-Za-z0-9 _.:/=+@-]")
 
@@ -31,6 +41,13 @@ class Endpoint:
     def is_busy(self) -> bool:
         """Whether SageMaker refuses a change."""
         return self.status in BUSY
+
+    @property
+    def served(self) -> int | None:
+        """The version that served last: the accepted one, or else the one before the last attempt. None without one."""
+        tag = CONFIG_TAG if self.verdict == ACCEPTED else PREVIOUS_CONFIG_TAG
+        match = _VERSION.fullmatch(self.tags.get(tag, ""))
+        return int(match["number"]) if match else None
 
     @property
     def verdict(self) -> str:

@@ -45,6 +45,8 @@ class DeployRequest:
     """Time of the approval's event, ISO 8601 in UTC; empty for an event without an approval."""
     at_once: bool = False
     """A person moves the endpoint back to this version: without a canary, and alarms do not stop it."""
+    restores: bool = False
+    """The version served on an endpoint that has failed; a later one that is approved was rolled back from it."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,12 +18,13 @@ def handle(event: Any, context: Any) -> dict[str, str]:
 
     Each decision is a line of the log.
     """
-    aws, settings = Clients.connect(), Settings.from_environment()
+    settings = Settings.from_environment()
+    aws = Clients.connect(settings.mode)
     record = _recorder(context)
     if change := read_endpoint_change(event):
-        return conclude(aws, settings, change, record).as_output()
+        return conclude(aws, settings, change, record, _clock(context)).as_output()
     request = read_request(event)
-    settle(aws, settings, record)
+    settle(aws, settings, record, _clock(context))
     decision = deploy(aws, settings, request)
     record(decision)
     return decision.as_output()
@@ -33,11 +35,18 @@ def handle_rollback(event: Any, context: Any) -> dict[str, str]:
 
     Each decision is a line of the log.
     """
-    aws, settings = Clients.connect(), Settings.from_environment()
+    settings = Settings.from_environment()
+    aws = Clients.connect(settings.mode)
     record = _recorder(context)
     decision = roll_back(aws, settings, read_rollback(event), record)
     record(decision)
     return decision.as_output()
+
+
+def _clock(context: Any) -> Callable[[], float]:
+    """The seconds that are left of the function's time; without end outside Lambda."""
+    left = getattr(context, "get_remaining_time_in_millis", None)
+    return (lambda: left() / 1000) if left else lambda: math.inf
 
 
 def _recorder(context: Any) -> Callable[[Decision], None]:

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+# Seconds that an endpoint has for an answer. A serverless endpoint starts first, within SageMaker's 60 seconds:
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
+ANSWER_SECONDS, COLD_SECONDS = 8, 65
+
 
 class DeployError(Exception):
     """The event or the environment is wrong, or the endpoint is busy; the message states what to do."""
@@ -20,14 +24,20 @@ class Clients:
     runtime: Any
     s3: Any
     scaling: Any
+    cloudwatch: Any
 
     @classmethod
-    def connect(cls) -> Clients:
-        """Clients of the function's own account and region."""
+    def connect(cls, mode: str) -> Clients:
+        """Clients of the function's own account and region, for an endpoint of the mode."""
         import boto3
+        from botocore.config import Config
 
-        names = ("sagemaker", "sagemaker-runtime", "s3", "application-autoscaling")
-        return cls(*(boto3.client(name) for name in names))
+        # A model that hangs must leave the function time to roll back; a second attempt would hang as long.
+        seconds = COLD_SECONDS if mode == "serverless" else ANSWER_SECONDS
+        config = Config(connect_timeout=ANSWER_SECONDS, read_timeout=seconds, retries={"total_max_attempts": 1})
+        runtime = boto3.client("sagemaker-runtime", config=config)
+        names = ("s3", "application-autoscaling", "cloudwatch")
+        return cls(boto3.client("sagemaker"), runtime, *(boto3.client(name) for name in names))
 
 
 @dataclass(frozen=True, kw_only=True)

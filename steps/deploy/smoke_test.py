@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from steps.deploy import release
@@ -22,16 +23,19 @@ TOLERANCE = 0.05
 EXPECTATION_TOLERANCE = 0.1
 # The status of a busy container, how often a photo is sent, and the seconds between attempts.
 OVERLOADED, ATTEMPTS, RETRY_SECONDS = 503, 4, 1.0
+# Time for the rollback and for the attempts at one photo, after which no other photo is sent.
+RESERVED_SECONDS = 60.0
 
 
 class SmokeTestError(Exception):
     """The endpoint does not answer as the evaluation did, or the comparison is impossible."""
 
 
-def run(aws: Clients, settings: Settings, version: Version) -> str:
+def run(aws: Clients, settings: Settings, version: Version, seconds_left: Callable[[], float]) -> str:
     """Send the golden photos to the endpoint. Returns the reason why the version passes, or raises SmokeTestError.
 
-    A version with golden photos that cannot be tested does not pass: no later test would find its faults.
+    A version with golden photos that cannot be tested does not pass: no later test would find its faults. Neither does
+    a version so slow that `seconds_left`, the rest of the function's own time, is needed for its rollback.
     """
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -44,7 +48,9 @@ def run(aws: Clients, settings: Settings, version: Version) -> str:
     if not uri:
         return f"version {version.number} serves; it has no golden photos to test"
     photos = _photos(aws.s3, uri)
-    for photo in photos:
+    for count, photo in enumerate(photos):
+        if seconds_left() < RESERVED_SECONDS:
+            raise SmokeTestError(f"the endpoint is too slow: no time is left after {count} of {len(photos)} photos")
         try:
             difference = _difference(photo, _answer(aws, settings, photo), version)
         except (ClientError, BotoCoreError) as error:

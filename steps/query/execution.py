@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,18 +18,38 @@ log = logging.getLogger(__name__)
 # Seconds between two looks at a query: short at first, as most statements are DDL, then up to the usual second.
 FIRST_LOOK = 0.05
 LONGEST_PAUSE = 1.0
-# Errors of a query over data that the SerDe does not expect. Casts that fail inside a SerDe are internal errors of the
-# engine. https://docs.aws.amazon.com/athena/latest/ug/troubleshooting-athena.html
-DATA_ERRORS = ("HIVE_BAD_DATA", "HIVE_CURSOR_ERROR", "GENERIC_USER_ERROR", "GENERIC_INTERNAL_ERROR")
+# Seconds between two attempts to start a query that the account has no place for.
+FIRST_ATTEMPT = 2.0
+LONGEST_WAIT = 30.0
+# More queries than the account's quota of active ones, or more calls than its rate, after boto3's own repetitions:
+# https://docs.aws.amazon.com/athena/latest/ug/service-limits.html
+THROTTLED = ("TooManyRequestsException", "ThrottlingException")
+# Reasons of a failed query which hold for another reader, too, or which a person has to know: a refusal, a mistake in
+# the statement, and a person who cancelled it. Every other one may be of Athena alone: data that its SerDe does not
+# read, S3's "reduce your request rate", resources, a timeout, an internal error.
+# https://docs.aws.amazon.com/athena/latest/ug/troubleshooting-athena.html
+# https://docs.aws.amazon.com/athena/latest/ug/error-reference.html
+_FINAL = re.compile(
+    r"PERMISSION_DENIED|Access ?Denied|Insufficient .*Lake Formation|SYNTAX_ERROR|ParseException|cancell?ed by user",
+    re.IGNORECASE,
+)
 
 
 class QueryFailedError(Exception):
     """A query ended FAILED or CANCELLED; the text is the service's own reason."""
 
+    def __init__(self, reason: str, statement: str) -> None:
+        super().__init__(reason)
+        self.statement = statement
+
     @property
-    def is_about_data(self) -> bool:
-        """Whether the data caused the error, not the statement or the service."""
-        return str(self).startswith(DATA_ERRORS)
+    def is_final(self) -> bool:
+        """Whether the reason holds also without Athena."""
+        return _FINAL.search(str(self)) is not None
+
+
+class UnansweredError(StepError):
+    """Athena has not run a query within the time limit, or had no place for it."""
 
 
 @contextmanager
@@ -65,22 +86,14 @@ class Athena:
     def run(self, name: str, sql: str, parameters: Sequence[str] = ()) -> str:
         """Run a statement to its end; returns its query execution id.
 
-        Raises QueryFailedError with the service's reason, and StepError for a query that was stopped at the time limit
-        or could not be started.
+        Raises QueryFailedError with the service's reason, UnansweredError for a query that was stopped at the time
+        limit or for which the account had no place until then, and StepError for one that could not be started.
         """
-        import awswrangler as wr
-
+        deadline = time.monotonic() + self.timeout
         with service_errors(f"Athena, {name}, work group {self.workgroup}"):
-            query_id: str = wr.athena.start_query_execution(
-                sql,
-                database=self.database,
-                workgroup=self.workgroup,
-                s3_output=f"{self.results}/",
-                params=list(parameters) if parameters else None,
-                paramstyle="qmark" if parameters else "named",
-            )
+            query_id = self._start(name, sql, parameters, deadline)
             try:
-                final = self._wait(name, query_id)
+                final = self._wait(name, query_id, deadline)
             except BaseException:
                 # Nobody waits for the query any longer, so it must not run on and cost money.
                 _stop(query_id)
@@ -95,7 +108,7 @@ class Athena:
         )
         self.executions.append(execution)
         if execution.state != "SUCCEEDED":
-            raise QueryFailedError(status.get("StateChangeReason", f"the query is {execution.state}"))
+            raise QueryFailedError(status.get("StateChangeReason", f"the query is {execution.state}"), name)
         used = execution.engine_milliseconds, execution.data_scanned_bytes
         log.info("%s: %d ms, %d bytes scanned (query %s)", name, *used, query_id)
         return query_id
@@ -118,10 +131,39 @@ class Athena:
             for line in lines:
                 yield dict(zip(header, line, strict=True))
 
-    def _wait(self, name: str, query_id: str) -> dict[str, Any]:
+    def _start(self, name: str, sql: str, parameters: Sequence[str], deadline: float) -> str:
+        import awswrangler as wr
+        from botocore.exceptions import ClientError
+
+        pause = FIRST_ATTEMPT
+        while True:
+            try:
+                query_id: str = wr.athena.start_query_execution(
+                    sql,
+                    database=self.database,
+                    workgroup=self.workgroup,
+                    s3_output=f"{self.results}/",
+                    params=list(parameters) if parameters else None,
+                    paramstyle="qmark" if parameters else "named",
+                )
+            except ClientError as error:
+                problem = error.response.get("Error", {})
+                if problem.get("Code") not in THROTTLED:
+                    raise
+                if time.monotonic() + pause > deadline:
+                    raise UnansweredError(
+                        f"Athena, {name}: no query could be started for {self.timeout / 60:g} minutes:"
+                        f" {problem['Code']}: {problem.get('Message', error)}; raise the quota of active queries"
+                    ) from error
+                log.warning("%s: %s; again in %.0f s", name, problem["Code"], pause)
+                time.sleep(pause)
+                pause = min(pause * 1.5, LONGEST_WAIT)
+            else:
+                return query_id
+
+    def _wait(self, name: str, query_id: str, deadline: float) -> dict[str, Any]:
         import awswrangler as wr
 
-        deadline = time.monotonic() + self.timeout
         pause = FIRST_LOOK
         while True:
             execution: dict[str, Any] = wr.athena.get_query_execution(query_id)
@@ -129,7 +171,7 @@ class Athena:
                 return execution
             left = deadline - time.monotonic()
             if left <= 0:
-                raise StepError(
+                raise UnansweredError(
                     f"Athena, {name}: query {query_id} was stopped after {self.timeout / 60:g} minutes"
                     f" ({execution['Status']['State']}); raise data.query_minutes"
                 )

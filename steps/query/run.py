@@ -19,7 +19,7 @@ from steps.contracts.query_summary import EXAMPLES, LABELS, NAME, Refusal, Summa
 from steps.contracts.s3_uri import S3Uri
 from steps.query import direct, eda, labels, measures, page, statements
 from steps.query.eda import Counts, Findings
-from steps.query.execution import Athena, QueryFailedError, service_errors
+from steps.query.execution import Athena, QueryFailedError, UnansweredError, service_errors
 from steps.query.inventory import IMAGES, METADATA, Inventory, list_inventory
 from steps.query.metadata import Metadata, parse
 from steps.query.objects import upload
@@ -102,7 +102,7 @@ def run(settings: Settings) -> Summary:
             folder.mkdir()
             published = labels.publish(outputs.staged, outputs.labels, raw, folder)
         except QueryFailedError as error:
-            raise StepError(f"Athena, {athena.executions[-1].statement}: {error}") from error
+            raise StepError(f"Athena, {error.statement}: {error}") from error
         finally:
             drop(tables)
     clear(outputs.staged, raw)
@@ -185,16 +185,20 @@ def consolidate(
     try:
         athena.run("consolidate", statements.consolidate(tables, source.metadata, output, source.files))
     except QueryFailedError as error:
-        if not error.is_about_data:
+        if error.is_final:
             raise
+        reason = str(error)
+    except UnansweredError as error:
         reason = str(error)
     else:
         return "athena", ""
-    log.warning("Athena's SerDe cannot read the metadata (%s); reading the files directly", reason)
+    log.warning("Athena did not read the metadata (%s); reading the files directly", reason)
     clear(output, source.location)
-    malformed = direct.consolidate(source.metadata, source.inventory.metadata_ids(), output)
+    # Not where a query that was just stopped may still write.
+    folder = output.join("direct")
+    malformed = direct.consolidate(source.metadata, source.inventory.metadata_ids(), folder)
     log.info("%d files were read directly, %d of them are malformed or deleted", source.inventory.metadata, malformed)
-    athena.run("create metadata", statements.create_metadata(tables, output))
+    athena.run("create metadata", statements.create_metadata(tables, folder))
     return "direct", reason
 
 

@@ -230,6 +230,8 @@ def _finish(settings: Settings, layout: Layout, parts: list[Part], outputs: Outp
     place = outputs.indexes.join(index.key)
     # Also if it exists: its date is that of the last job with this index, which `dataset prune` uses.
     write_object(place.join(dataset.NAME), index.model_dump_json().encode())
+    manifest = place.join(dataset.MANIFEST)
+    write_object(manifest, dataset.manifest(index, str(outputs.shards)))
     written = sum(new.shard.samples for part in parts for shards in part.shards.values() for new in shards)
     summary = ShardSummary(
         index=str(place),
@@ -243,7 +245,7 @@ def _finish(settings: Settings, layout: Layout, parts: list[Part], outputs: Outp
     )
     folder = container.processing_output("summary")
     (folder / shard_summary.NAME).write_text(summary.model_dump_json(indent=2))
-    (folder / hand_over.NAME).write_text(HandOver(uri=str(place)).model_dump_json())
+    (folder / hand_over.NAME).write_text(HandOver(uri=str(place), manifest=str(manifest)).model_dump_json())
     log.info("data set %s: %d photos, %d of them in new shards", place, layout.selection.reused + written, written)
 
 

@@ -25,6 +25,7 @@ REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 ROLE = "arn:aws:iam::123456789012:role/test"
 # The tests of a module share a cloud, and leave endpoints in it.
 QUOTAS = {f"ml.c5.{size} for endpoint usage": 100 for size in ("large", "xlarge")}
+CREDENTIAL_SECONDS = 20
 TERMINAL = ("Completed", "Failed", "Stopped", "Succeeded", "InService")
 
 
@@ -42,14 +43,14 @@ class LocalCloud:
         self.client("s3").create_bucket(Bucket=name)
         return name
 
-    def image(self, source: str, program: str = "program.py") -> str:
+    def image(self, source: str, program: str = "program.py", repository: str = "test") -> str:
         """Publish an image that holds one program. Returns its URI."""
         tag = uuid.uuid4().hex[:12]
-        folder = self.settings.directory / "images" / "test" / tag
+        folder = self.settings.directory / "images" / repository / tag
         (folder / "containers" / "test").mkdir(parents=True)
         (folder / program).write_text(textwrap.dedent(source))
         (folder / "containers" / "test" / "Dockerfile").write_text(f'FROM x\nENTRYPOINT ["python3", "{program}"]\n')
-        return f"{REGISTRY}/test:{tag}"
+        return f"{REGISTRY}/{repository}:{tag}"
 
 
 @contextmanager
@@ -57,7 +58,9 @@ def running(directory: Path) -> Iterator[LocalCloud]:
     """A local cloud in this folder, on free ports; the environment points at it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIPELINE_LOCAL_DIR", str(directory))
-        started = cloud.up(directory, ACCOUNT.id, ACCOUNT.region, api_port=free_port(), s3_port=free_port())
+        ports = {"api_port": free_port(), "s3_port": free_port()}
+        # Short lives, so that whatever does not renew its credentials fails.
+        started = cloud.up(directory, ACCOUNT.id, ACCOUNT.region, **ports, credential_seconds=CREDENTIAL_SECONDS)
         quotas.write(directory, QUOTAS)
         try:
             for name in (*FOREIGN, "AWS_ENDPOINT_URL_S3"):

@@ -168,7 +168,7 @@ def registry(local_cloud):
     account.prepare(settings)
     sagemaker = local_cloud.client("sagemaker")
     sagemaker.create_model_package_group(ModelPackageGroupName=name)
-    made = Registry(local_cloud, settings, local_cloud.image(SERVE, "serve.py"))
+    made = Registry(local_cloud, settings, local_cloud.image(SERVE, "serve.py", f"{name}-inference"))
     yield made
     if description := made.describe():
         wait_until(lambda: made.describe()["EndpointStatus"] in ("InService", "Failed"))

@@ -15,7 +15,7 @@ from pipeline.local import cloud
 from pipeline.settings import Account
 from steps.contracts.errors import PipelineError
 from tests.conftest import free_port
-from tests.integration.conftest import ACCOUNT, wait_until
+from tests.integration.conftest import ACCOUNT, CREDENTIAL_SECONDS, wait_until
 
 
 def test_an_operation_that_it_does_not_know_is_an_error_and_not_pretended(sagemaker):
@@ -87,16 +87,16 @@ def test_a_port_in_use_is_named_with_the_option_that_changes_it(tmp_path):
 
 
 def test_a_running_cloud_does_not_change_the_life_of_its_credentials_unseen(local_cloud):
-    running = local_cloud.settings
-    assert running.credential_seconds == cloud.CREDENTIAL_SECONDS
-    with pytest.raises(PipelineError, match=r"credentials of 3600 seconds, but local.credential_seconds is 20; stop"):
-        cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=20)
+    running, now = local_cloud.settings, CREDENTIAL_SECONDS
+    assert running.credential_seconds == now
+    with pytest.raises(PipelineError, match=rf"credentials of {now} seconds, but local.credential_seconds is 30; stop"):
+        cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=30)
     cloud.down(running.directory)
     try:
-        assert cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=20).credential_seconds == 20
+        assert cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=30).credential_seconds == 30
     finally:
         cloud.down(running.directory)
-        cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=cloud.CREDENTIAL_SECONDS)
+        cloud.up(running.directory, ACCOUNT.id, ACCOUNT.region, credential_seconds=now)
 
 
 def test_a_folder_of_another_account_is_not_mixed_up(local_cloud):

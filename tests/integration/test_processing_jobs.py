@@ -220,3 +220,34 @@ def test_what_no_code_here_reads_is_refused_by_name(local_cloud, sagemaker, buck
     request["ExperimentConfig"] = {"ExperimentName": "bins"}
     with pytest.raises(ClientError, match="does not have ExperimentConfig of CreateProcessingJob"):
         sagemaker.create_processing_job(**request)
+
+
+@pytest.mark.parametrize("path", ["/opt/ml/input", "/opt/ml/processing", "/opt/ml/processing/../model"])
+@pytest.mark.parametrize("place", ["ProcessingInputs", "Outputs"])
+def test_paths_outside_of_the_processing_folder_are_refused(local_cloud, sagemaker, bucket, path, place):
+    request = job(local_cloud, bucket, local_cloud.image("print(1)"))
+    if place == "Outputs":
+        request["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["LocalPath"] = path
+    else:
+        request["ProcessingInputs"][0]["S3Input"]["LocalPath"] = path
+    with pytest.raises(ClientError, match=r"must begin with /opt/ml/processing/"):
+        sagemaker.create_processing_job(**request)
+
+
+def test_a_volume_larger_than_the_types_own_disks_is_refused(local_cloud, sagemaker, bucket):
+    request = job(local_cloud, bucket, local_cloud.image("print(1)"))
+    request["ProcessingResources"]["ClusterConfig"] |= {"InstanceType": "ml.g4dn.xlarge", "VolumeSizeInGB": 126}
+    with pytest.raises(ClientError, match=r"VolumeSizeInGB 126 exceeds .* of ml\.g4dn\.xlarge, 125 GB"):
+        sagemaker.create_processing_job(**request)
+
+
+def test_an_image_with_its_code_below_opt_ml_fails(local_cloud, sagemaker, bucket):
+    uri = local_cloud.image("print(1)")
+    folder = local_cloud.settings.directory / "images" / "test" / uri.rpartition(":")[2]
+    dockerfile = folder / "containers" / "test" / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("FROM x\n", "FROM x\nENV PYTHONPATH=/opt/ml/code\n"))
+    request = job(local_cloud, bucket, uri)
+    del request["ProcessingInputs"]
+    described = finish(sagemaker, request)
+    assert described["ProcessingJobStatus"] == "Failed"
+    assert "lies in /opt/ml/code, and /opt/ml with all its subdirectories is reserved" in described["FailureReason"]

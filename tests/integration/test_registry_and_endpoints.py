@@ -190,6 +190,8 @@ def test_a_containers_refusal_is_a_model_error_with_its_own_status(local_cloud, 
     endpoint = deploy(sagemaker, arn)
     settled(sagemaker, endpoint)
     runtime = local_cloud.client("sagemaker-runtime")
+    with pytest.raises(ClientError, match="does not have TargetVariant of InvokeEndpoint"):
+        runtime.invoke_endpoint(EndpointName=endpoint, Body=b"photo", TargetVariant="AllTraffic")
     with pytest.raises(runtime.exceptions.ModelError) as caught:
         runtime.invoke_endpoint(EndpointName=endpoint, Body=b"bad")
     assert caught.value.response["OriginalStatusCode"] == 400
@@ -331,3 +333,36 @@ def test_a_pipeline_is_created_once_per_token_and_listed_by_the_time_of_its_crea
     later = created + timedelta(seconds=1)
     assert sagemaker.list_pipelines(PipelineNamePrefix=name, CreatedAfter=later)["PipelineSummaries"] == []
     assert len(sagemaker.list_pipelines(PipelineNamePrefix=name, CreatedBefore=later)["PipelineSummaries"]) == 1
+
+
+def test_a_model_card_that_does_not_follow_the_schema_is_refused(package):
+    card = {"ModelCardStatus": "Draft", "ModelCardContent": json.dumps({"model_overview": {"inference": 3}})}
+    with pytest.raises(ClientError, match=r"does not follow the schema of model cards: .*model_overview"):
+        package(ModelCard=card)
+
+
+def test_an_image_that_does_not_run_as_root_is_named_in_the_endpoints_log(local_cloud, sagemaker, package):
+    arn = package(b"my model")
+    approve(sagemaker, arn)
+    (container,) = sagemaker.describe_model_package(ModelPackageName=arn)["InferenceSpecification"]["Containers"]
+    repository, _, tag = container["Image"].partition("/")[2].partition(":")
+    folder = local_cloud.settings.directory / "images" / repository / tag
+    (dockerfile,) = folder.glob("containers/*/Dockerfile")
+    before = dockerfile.read_text()
+    dockerfile.write_text(f"{before}USER 10001\n")
+    try:
+        endpoint = deploy(sagemaker, arn)
+        settled(sagemaker, endpoint)
+    finally:
+        dockerfile.write_text(before)
+    events = local_cloud.client("logs").filter_log_events(
+        logGroupName=f"/aws/sagemaker/Endpoints/{endpoint}", filterPattern="root"
+    )["events"]
+    assert "the image's USER is 10001" in events[0]["message"]
+
+
+def test_an_alarm_by_metric_math_is_refused(local_cloud):
+    expression = {"Id": "total", "Expression": "SUM(METRICS())", "ReturnData": True}
+    alarm = {"AlarmName": "math", "EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold", "Threshold": 1}
+    with pytest.raises(ClientError, match="does not have Metrics of PutMetricAlarm"):
+        local_cloud.client("cloudwatch").put_metric_alarm(**alarm, Metrics=[expression])

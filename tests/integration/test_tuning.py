@@ -505,6 +505,44 @@ def test_a_wait_time_that_does_not_fit_is_refused(sagemaker, local_cloud, bucket
         sagemaker.create_training_job(**request)
 
 
+LIST = """
+    import os, pathlib
+    base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+    names = sorted(path.relative_to(base / "input/data/listed").as_posix() for path in base.rglob("listed/**/*.tar"))
+    (base / "model/names").write_text(" ".join(names))
+"""
+
+
+def manifest_channel(local_cloud, bucket, *names):
+    """A channel of the shards that a manifest lists, and the shards a, b and c."""
+    s3 = local_cloud.client("s3")
+    for name in ("a", "b", "c"):
+        s3.put_object(Bucket=bucket, Key=f"shards/set/{name}.tar", Body=b"x")
+    s3.put_object(
+        Bucket=bucket, Key="set.json", Body=json.dumps([{"prefix": f"s3://{bucket}/shards/"}, *names]).encode()
+    )
+    source = {"S3DataType": "ManifestFile", "S3Uri": f"s3://{bucket}/set.json"}
+    return {"ChannelName": "listed", "DataSource": {"S3DataSource": source}}
+
+
+def test_a_channel_with_a_manifest_has_the_objects_that_it_lists(local_cloud, sagemaker, bucket):
+    request = definition(bucket, local_cloud.image(LIST, "train.py"))
+    request["InputDataConfig"].append(manifest_channel(local_cloud, bucket, "set/a.tar", "set/c.tar"))
+    described = finish_training(sagemaker, request)
+    assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
+    artifact = read(local_cloud.client("s3"), described["ModelArtifacts"]["S3ModelArtifacts"])
+    with tarfile.open(fileobj=io.BytesIO(artifact)) as archive:
+        assert archive.extractfile("names").read() == b"set/a.tar set/c.tar"
+
+
+def test_a_channel_whose_manifest_lists_a_missing_object_fails_the_job(local_cloud, sagemaker, bucket):
+    request = definition(bucket, local_cloud.image(LIST, "train.py"))
+    request["InputDataConfig"].append(manifest_channel(local_cloud, bucket, "set/d.tar"))
+    described = finish_training(sagemaker, request)
+    assert described["TrainingJobStatus"] == "Failed"
+    assert described["FailureReason"].startswith("ClientError: ")
+
+
 def test_a_sharded_channel_gives_each_instance_its_part_and_is_described_to_it(local_cloud, sagemaker, bucket):
     s3 = local_cloud.client("s3")
     for number in range(4):

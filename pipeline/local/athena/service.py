@@ -33,6 +33,11 @@ log = logging.getLogger(__name__)
 
 # Queries at the same time; others are QUEUED.
 CONCURRENCY = 4
+# Default quotas of us-east-1: a DML query runs for 30 minutes, and 200 of them may run or wait at once. For more, and
+# for the errors: https://docs.aws.amazon.com/athena/latest/ug/service-limits.html and
+# https://repost.aws/knowledge-center/athena-service-quota-errors
+DML_SECONDS = 1800.0
+ACTIVE_DML = 200
 FINAL = ("SUCCEEDED", "FAILED", "CANCELLED")
 MAXIMUM_ROWS = 1000
 MAXIMUM_EXECUTIONS = 50
@@ -71,6 +76,8 @@ class Athena:
         self._workgroups = WorkGroups(store)
         self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="athena")
         self._sessions: dict[str, Session] = {}
+        self._active: set[str] = set()
+        """Ids of DML queries that wait or run."""
         self._sessions_lock = threading.Lock()
         for document in store.list(_KIND):
             if document["execution"]["Status"]["State"] not in FINAL:
@@ -116,10 +123,13 @@ class Athena:
         except QueryError as error:
             statement = error  # the execution fails with it
         query_id = str(uuid.uuid4())
+        kind = statement.type if isinstance(statement, Statement) else "DML"
+        if kind == "DML":
+            self._claim(query_id)
         execution: Document = {
             "QueryExecutionId": query_id,
             "Query": text,
-            "StatementType": statement.type if isinstance(statement, Statement) else "DML",
+            "StatementType": kind,
             "ResultConfiguration": {"OutputLocation": output.location},
             "QueryExecutionContext": {key.capitalize(): value.lower() for key, value in context.items()},
             "Status": {"State": "QUEUED", "SubmissionDateTime": time.time()},
@@ -137,6 +147,18 @@ class Athena:
         job = QueryJob(query_id, as_folder(output.location), database, output.enforced)
         self._pool.submit(self._run, statement, job, self._connect().executor())
         return {"QueryExecutionId": query_id}
+
+    def _claim(self, query_id: str) -> None:
+        """Count a DML query until its end. Raises ServiceError above the quota of active ones."""
+        with self._sessions_lock:
+            if len(self._active) >= ACTIVE_DML:
+                raise ServiceError(
+                    "TooManyRequestsException",
+                    "You have exceeded the limit for the number of queries you can run concurrently. Please reduce the"
+                    " number of concurrent queries submitted by this account. Contact customer support to request a"
+                    " concurrent query limit increase.",
+                )
+            self._active.add(query_id)
 
     def workgroup_of(self, query_id: str) -> str:
         """The work group of a query, whose permissions its operations need. Raises ServiceError."""
@@ -195,9 +217,12 @@ class Athena:
 
     def _run(self, statement: Statement | QueryError, job: QueryJob, executor: Executor) -> None:
         started = time.time()
-        if not self._start(job.id):
-            return
+        limit = threading.Timer(DML_SECONDS, self._expire, (job.id, started))
         try:
+            if not self._start(job.id):
+                return
+            if job.id in self._active:
+                limit.start()
             if isinstance(statement, QueryError):
                 raise statement
             outcome = executor.run(statement, job, lambda session: self._watch(job.id, session))
@@ -210,8 +235,17 @@ class Athena:
         else:
             self._finish(job.id, "SUCCEEDED", None, started, outcome)
         finally:
+            limit.cancel()
             with self._sessions_lock:
                 self._sessions.pop(job.id, None)
+                self._active.discard(job.id)
+
+    def _expire(self, query_id: str, started: float) -> None:
+        """Fail a query at the end of its time."""
+        self._finish(query_id, "FAILED", "Query timeout", started)
+        with self._sessions_lock:
+            if session := self._sessions.get(query_id):
+                session.interrupt()
 
     def _start(self, query_id: str) -> bool:
         """Mark a queued query as running. Returns False if it was cancelled meanwhile."""

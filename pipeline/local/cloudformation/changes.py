@@ -57,6 +57,10 @@ def check(template: ResolvedTemplate, capabilities: list[str]) -> None:
     """Raise TemplateError for a template that CloudFormation, or the local cloud, would refuse."""
     resources = template.resources()
     types = {resource.get("Type", "") for resource in template.template["Resources"].values()}
+    if "Transform" in template.template:
+        raise TemplateError("The local cloud has no transforms of templates, which Transform names.")
+    if exports := sorted(name for name, output in template.template.get("Outputs", {}).items() if "Export" in output):
+        raise TemplateError(f"The local cloud has no exports of outputs: [{', '.join(exports)}]")
     if unknown := sorted(types - set(KINDS)):
         raise TemplateError(f"Template format error: Unrecognized resource types: [{', '.join(unknown)}]")
     for logical, resource in resources.items():

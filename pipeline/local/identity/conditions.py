@@ -153,6 +153,58 @@ def _cloudwatch(_operation: str, request: Mapping[str, Any], _account: Account) 
     }
 
 
+# Members of StartBuild by the part of the project that they take the place of; a key is the part's path.
+# https://docs.aws.amazon.com/codebuild/latest/userguide/action-context-keys.html
+_OVERRIDES = {
+    "artifactsOverride": "artifacts",
+    "autoRetryLimitOverride": "autoRetryLimit",
+    "buildStatusConfigOverride": "source.buildStatusConfig",
+    "buildspecOverride": "source.buildspec",
+    "cacheOverride": "cache",
+    "certificateOverride": "environment.certificate",
+    "computeTypeOverride": "environment.computeType",
+    "encryptionKeyOverride": "encryptionKey",
+    "environmentTypeOverride": "environment.type",
+    "environmentVariablesOverride": "environment.environmentVariables",
+    "fleetOverride": "environment.fleet",
+    "imageOverride": "environment.image",
+    "imagePullCredentialsTypeOverride": "environment.imagePullCredentialsType",
+    "insecureSslOverride": "source.insecureSsl",
+    "logsConfigOverride": "logsConfig",
+    "privilegedModeOverride": "environment.privilegedMode",
+    "registryCredentialOverride": "environment.registryCredential",
+    "secondaryArtifactsOverride": "secondaryArtifacts",
+    "secondarySourcesOverride": "secondarySources",
+    "serviceRoleOverride": "serviceRole",
+    "sourceAuthOverride": "source.auth",
+    "sourceLocationOverride": "source.location",
+}
+
+
+def _codebuild(_operation: str, request: Mapping[str, Any], _account: Account) -> Context:
+    values: Context = {}
+    for member, value in request.items():
+        _add_parts(values, f"codebuild:{_OVERRIDES.get(member, member)}", value)
+    return values
+
+
+def _add_parts(values: Context, key: str, value: Any) -> None:
+    """A value by its path; a structure is true where it exists, and its members follow; a list has those of all."""
+    if isinstance(value, Mapping):
+        values[key] = True
+        for name, part in value.items():
+            _add_parts(values, f"{key}.{name}", part)
+    elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+        values[key] = True
+        for name in dict.fromkeys(name for item in value for name in item):
+            values[f"{key}.{name}"] = [item[name] for item in value if name in item]
+        for item in value:
+            if "name" in item and "value" in item:
+                values[f"{key}/{item['name']}.value"] = item["value"]
+    else:
+        values[key] = value
+
+
 def _events(_operation: str, request: Mapping[str, Any], _account: Account) -> Context:
     return {
         "events:TargetArn": [target.get("Arn") for target in request.get("Targets", [])],
@@ -211,6 +263,7 @@ _READERS: dict[str, Callable[[str, Mapping[str, Any], Account], Context]] = {
     "application-autoscaling": _autoscaling,
     "cloudformation": _cloudformation,
     "cloudwatch": _cloudwatch,
+    "codebuild": _codebuild,
     "events": _events,
     "iam": _iam,
     "lambda": _lambda,

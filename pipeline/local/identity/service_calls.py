@@ -47,6 +47,13 @@ def image(uri: str) -> Iterator[Check]:
         yield from (Check(action, arn, {}) for action in _PULL)
 
 
+def looked_up(uri: str) -> Iterator[Check]:
+    """Looking up an image's digest in ECR, with requests that are signed and need no token of the registry: assumed."""
+    if match := _REPOSITORY.match(uri):
+        arn = f"arn:aws:ecr:{match['region']}:{match['account']}:repository/{match['name']}"
+        yield from (Check(action, arn, {}) for action in ("ecr:BatchGetImage", "ecr:DescribeImages"))
+
+
 def logs(account: Account, group: str) -> Iterator[Check]:
     """Writing a log stream of a group."""
     arn = f"arn:aws:logs:{account.region}:{account.id}:log-group:{group}:*"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -46,6 +47,36 @@ def download(s3: Any, uri: str, folder: Path, *, share: tuple[int, int] = (0, 1)
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(fetch, keys))
     return len(keys)
+
+
+def download_manifest(s3: Any, uri: str, folder: Path, *, share: tuple[int, int] = (0, 1)) -> int:
+    """Copy a `share` of the objects that a manifest lists into `folder`, at their paths below its prefix.
+
+    Returns their number. `share` is that of `download`.
+    Format: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html. The paths are assumed to be
+    those of a channel with that prefix. Raises ValueError for another format, and for a path that would leave the
+    folder.
+    """
+    place = S3Uri.parse(uri)
+    match json.loads(s3.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()):
+        case [{"prefix": str(prefix)}, *names] if names and all(isinstance(name, str) for name in names):
+            source = S3Uri.parse(prefix)
+        case _:
+            raise ValueError(f'{uri} is no manifest; write [{{"prefix": "s3://BUCKET/PREFIX/"}}, "NAME", ...]')
+    names = names[share[0] :: share[1]]
+    folder.mkdir(parents=True, exist_ok=True)
+    root = folder.resolve()
+
+    def fetch(name: str) -> None:
+        target = (root / name.lstrip("/")).resolve()
+        if root not in target.parents:
+            raise ValueError(f"{uri}: {name!r} leaves the folder it is copied to")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        s3.download_file(source.bucket, f"{source.key}{name}", str(target))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(fetch, names))
+    return len(names)
 
 
 def upload(s3: Any, folder: Path, uri: str, *, newer_than: float = 0.0) -> int:

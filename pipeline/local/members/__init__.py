@@ -1,6 +1,7 @@
 """The members of requests that the local cloud has; a request with another one is refused, never half carried out.
 
-SERVICE.yaml in this folder has a table per operation. A service without such a file is not held to one yet.
+SERVICE.yaml in this folder has a table per operation. A service without such a file, and an operation that it does not
+name, is not held to one yet.
 """
 
 from __future__ import annotations
@@ -56,10 +57,8 @@ def tables(service: str) -> dict[str, Table] | None:
 
 def problems(service: str, operation: str, request: dict[str, Any]) -> list[str]:
     """What a request asks for that the local cloud does not have, one sentence each."""
-    every = tables(service)
-    if every is None:
-        return []
-    return list(_problems(operation, every[operation], request, ""))
+    table = (tables(service) or {}).get(operation)
+    return [] if table is None else list(_problems(operation, table, request, ""))
 
 
 def _problems(operation: str, table: Table, value: object, path: str) -> Iterator[str]:

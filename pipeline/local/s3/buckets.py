@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.local.identity.policies import PolicyError, Statement, statements
 
 FILE = "buckets.json"
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/example-bucket-policies.html ("limited to 20 KB in size")
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-iam-policies.html ("limited to 20 KB in size")
 MAX_POLICY_BYTES = 20 * 1024
 
 

@@ -45,8 +45,8 @@ class Plan:
     """A complete request that is passed on in place of the client's."""
     method: str = ""
     """Method of `request`, where it is not the client's."""
-    after: Callable[[int, bytes], Answer | None] | None = None
-    """Called with the response's status; an answer takes the response's place."""
+    after: Callable[[int, bytes], Answer | Plan | None] | None = None
+    """Called with the response's status; an answer takes the response's place, and so does another plan's outcome."""
     reads: frozenset[int] = frozenset()
     """Statuses of responses whose body `after` needs; it gets an empty body for others."""
 
@@ -168,7 +168,7 @@ class ClientConnection(asyncio.Protocol):
         self._head, self._body, self._response_done = head, Body(head.length), False
         self._plan, self._document = None, b""
         if not self._judge.reads_body(head):
-            self._carry_out(self._judge.plan(head, b""))
+            self.carry_out(self._judge.plan(head, b""))
         elif self._body.done:
             self._decide()
         elif head.expects_continue:
@@ -183,7 +183,7 @@ class ClientConnection(asyncio.Protocol):
             self._document += piece
             if len(self._document) > MAX_DOCUMENT_BYTES:
                 self._document = b""
-                self._carry_out(Plan(error(400, "MaxMessageLengthExceeded", "Your request was too large.")))
+                self.carry_out(Plan(error(400, "MaxMessageLengthExceeded", "Your request was too large.")))
                 return
             if self._body.done:
                 self._decide()
@@ -196,9 +196,10 @@ class ClientConnection(asyncio.Protocol):
     def _decide(self) -> None:
         assert self._head is not None
         content = joined_chunks(self._document) if self._head.length < 0 else self._document
-        self._carry_out(self._judge.plan(self._head, content))
+        self.carry_out(self._judge.plan(self._head, content))
 
-    def _carry_out(self, plan: Plan) -> None:
+    def carry_out(self, plan: Plan) -> None:
+        """Answer the request in progress, or pass it on."""
         assert self._head is not None
         self._plan = plan
         if plan.answer is None:
@@ -342,7 +343,7 @@ class ClientConnection(asyncio.Protocol):
         except OSError:
             self._connecting = None
             self._unsent.clear()
-            self._carry_out(Plan(error(503, "ServiceUnavailable", "The object server does not answer.")))
+            self.carry_out(Plan(error(503, "ServiceUnavailable", "The object server does not answer.")))
             self.resume("connecting")
             return
         self._connecting = None
@@ -413,7 +414,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _begin(self, client: ClientConnection, status: int, body: Body, head_length: int) -> None:
         self._body, self._status, self._passes, self._kept = body, status, True, None
-        self._replacement: Answer | None = None
+        self._replacement: Answer | Plan | None = None
         plan = client.plan
         if plan.after is None:
             return
@@ -440,11 +441,13 @@ class UpstreamConnection(asyncio.Protocol):
             self._replacement = after(self._status, joined_chunks(content) if chunked and content else content)
             if self._replacement is None:
                 client.transport.write(response)
-        if self._replacement is not None:
-            replacement, self._replacement = self._replacement, None
+        replacement, self._replacement = self._replacement, None
+        if replacement is None:
+            client.finish_response()
+        elif isinstance(replacement, Answer):
             client.answer(replacement)
         else:
-            client.finish_response()
+            client.carry_out(replacement)
 
     def pause_writing(self) -> None:
         """The object server reads more slowly than the client sends."""

@@ -30,9 +30,11 @@ from pipeline.local.s3.signatures import (
     signed_request,
     verify,
 )
+from steps.contracts.errors import PipelineError
 
 log = logging.getLogger(__name__)
 
+FOLDER = "s3-door"
 # The region whose endpoint creates buckets in all regions, and whose name is not a location constraint:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
 _FIRST_REGION = "us-east-1"
@@ -83,18 +85,13 @@ class PolicyJudge:
 
     # --------------------------------------------------------------------------------------------------- entrance
     def reads_body(self, head: Head) -> bool:
-        """Whether the body has what the decision needs: keys, a policy, or a new bucket's region."""
-        if head.method not in ("POST", "PUT") or not head.has_body:
+        """Whether the body is that of a request about a bucket: keys, a policy, the region of a new one."""
+        if not head.has_body:
             return False
         try:
-            call = call_of(head)
+            return not call_of(head).key
         except InvalidCallError:
             return False
-        match head.method:
-            case "POST":
-                return call.asks("delete")
-            case _:
-                return call.asks("policy") or call.is_plain_bucket
 
     def plan(self, head: Head, body: bytes) -> Plan:
         """What is done with a request; `body` is empty unless `reads_body`."""
@@ -108,6 +105,14 @@ class PolicyJudge:
             answer = error(501, "NotImplemented", f"The local cloud does not have this operation: {unknown}")
         except PolicyError as malformed:
             answer = error(500, "InternalError", f"A policy cannot be evaluated: {malformed}")
+        except PipelineError as damaged:
+            answer = error(500, "InternalError", str(damaged))
+        except Exception:
+            # The query of a presigned URL has credentials, so that the log has the path only.
+            log.exception("the S3 door failed at %s %s", head.method, head.target.partition("?")[0])
+            answer = error(
+                500, "InternalError", f"The S3 door failed; see {FOLDER}/door.log in the local cloud's folder."
+            )
         return Plan(answer)
 
     def _plan(self, head: Head, body: bytes) -> Plan:
@@ -144,7 +149,7 @@ class PolicyJudge:
         if call.is_plain_bucket and call.method == "HEAD":
             return Plan(after=lambda status, _: self._head_bucket(bucket, status))
         if call.is_plain_bucket and call.method == "DELETE":
-            return Plan(after=lambda status, _: self._forget(bucket, status))
+            return self._delete_bucket(call)
         return _PASS
 
     # -------------------------------------------------------------------------------------------------- refusals
@@ -154,8 +159,9 @@ class PolicyJudge:
     def _elsewhere(self, signed: _Signed) -> Plan | None:
         """The redirection to the region of the bucket; clients sign again, since it has no Location.
 
-        Recorded: https://github.com/yanganto/s3rs/issues/18. GetBucketLocation is answered in any region (assumed; its
-        page says that the region us-east-1 answers for all).
+        Recorded: https://github.com/yanganto/s3rs/issues/18. GetBucketLocation is answered in other regions too:
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html ("In other Regions, the bucket policy
+        doesn't apply").
         """
         call = signed.call
         if not call.bucket or signed.signature.version != ALGORITHM:
@@ -202,9 +208,9 @@ class PolicyJudge:
         """
         operation, needed = needs_of(signed.call, signed.head, key)
         context = context_of(signed.call, signed.caller, signed.signature, signed.region, self._settings.account_id)
-        for action, resource, said in needed:
+        for action, resource, conditions in needed:
             request = Request(
-                signed.caller.principal, action, resource, {**context, **lowered(said)} if said else context
+                signed.caller.principal, action, resource, {**context, **lowered(conditions)} if conditions else context
             )
             decision = self._permissions.decide(request, signed.caller)
             self._record(request, decision, operation)
@@ -218,8 +224,9 @@ class PolicyJudge:
     def _hiding(self, signed: _Signed) -> Plan:
         """A missing object is AccessDenied for a caller who may not list the bucket.
 
-        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html, .../API_HeadObject.html; for the source of
-        a copy: https://repost.aws/knowledge-center/s3-troubleshoot-copy-between-buckets (assumed to be so).
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html, .../API_HeadObject.html; the message names
+        s3:ListBucket: https://github.com/schubergphilis/terraform-aws-mcaf-securityhub-findings-manager/pull/64.
+        Assumed: the source of a copy is hidden too, and no condition key of a listing (s3:prefix) has a value here.
         """
         call = signed.call
         bucket = call.bucket
@@ -241,9 +248,9 @@ class PolicyJudge:
 
     # --------------------------------------------------------------------------------------------------- buckets
     def _headers_of_refusal(self, call: Call) -> tuple[tuple[str, str], ...]:
-        """HeadBucket's refusals have the region too, as clients that look for it without credentials expect.
+        """HeadBucket has the region "whether access to the bucket is authorized or not".
 
-        https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html
         """
         return self._region_header(call.bucket) if call.method == "HEAD" and call.is_plain_bucket else ()
 
@@ -275,9 +282,30 @@ class PolicyJudge:
 
         return Plan(after=after)
 
-    def _forget(self, bucket: str, status: int) -> None:
-        if status == 204:
-            self._buckets.deleted(bucket)
+    def _delete_bucket(self, call: Call) -> Plan:
+        """DeleteBucket, if the bucket is empty: the object server would delete the objects too.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteBucket.html ("All objects (including all object
+        versions and delete markers) in the bucket must be deleted before the bucket itself can be deleted")
+        """
+        bucket = call.bucket
+
+        def forget(status: int, _: bytes) -> None:
+            if status == 204:
+                self._buckets.deleted(bucket)
+
+        def decide(status: int, listing: bytes) -> Answer | Plan:
+            if status == 200 and (b"<Version>" in listing or b"<DeleteMarker>" in listing):
+                return error(409, "BucketNotEmpty", "The bucket you tried to delete is not empty", BucketName=bucket)
+            return Plan(after=forget)
+
+        question = self._own_request(f"GET /{bucket}?max-keys=1&versions=", call)
+        return Plan(request=question, method="GET", after=decide, reads=frozenset((200,)))
+
+    def _own_request(self, line: str, call: Call) -> bytes:
+        """A question to the object server about a bucket, with the cloud's own key."""
+        keys = Keys(self._settings.access_key, self._settings.secret_key)
+        return signed_request(line, call.headers.get("host", ""), self._settings.region, keys)
 
     def _head_bucket(self, bucket: str, status: int) -> Answer | None:
         return Answer(200, headers=self._region_header(bucket)) if status == 200 else None
@@ -290,10 +318,6 @@ class PolicyJudge:
         text = "" if region == _FIRST_REGION else region
         return xml(f'<LocationConstraint xmlns="{NAMESPACE}">{text}</LocationConstraint>')
 
-    @property
-    def _root_keys(self) -> Keys:
-        return Keys(self._settings.access_key, self._settings.secret_key)
-
     def _bucket_policy(self, signed: _Signed, body: bytes) -> Plan:
         """Get, put or delete a bucket's policy; the object server is asked whether there is such a bucket."""
         self._verify(signed, body)
@@ -304,9 +328,7 @@ class PolicyJudge:
                 return error(404, "NoSuchBucket", "The specified bucket does not exist", BucketName=call.bucket)
             return self._change_policy(call, body)
 
-        question = signed_request(
-            f"HEAD /{call.bucket}", call.headers.get("host", ""), self._settings.region, self._root_keys
-        )
+        question = self._own_request(f"HEAD /{call.bucket}", call)
         return Plan(request=question, method="HEAD", after=after)
 
     def _change_policy(self, call: Call, body: bytes) -> Answer:
@@ -332,8 +354,8 @@ class PolicyJudge:
     def _delete_objects(self, signed: _Signed, body: bytes) -> Plan:
         """DeleteObjects, whose keys are allowed or denied one by one.
 
-        "if a delete operation fails for an object, the response has its key and the error":
-        https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
+        "For each key, Amazon S3 performs a delete operation and returns the result of that delete, success or failure,
+        in the response": https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
         """
         try:
             batch = deletions.read(body)
@@ -364,7 +386,7 @@ class PolicyJudge:
 
 
 def _illegal_constraint(constraint: str) -> Answer:
-    """Recorded: https://github.com/aws/aws-cli/issues/2603"""
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/ErrorCodeBilling.html; the message as SDKs show it."""
     return error(
         400,
         "IllegalLocationConstraintException",

@@ -42,7 +42,7 @@ def needs_of(call: Call, head: Head, key: Key | None) -> tuple[str, list[Need]]:
     if key is None and not call.query and call.bucket and head.headers.keys() <= _INDIFFERENT:
         resource = f"{_ARN}{call.bucket}/{call.key}" if call.key else f"{_ARN}{call.bucket}"
         operation, actions = _plain(call.method, bool(call.key))
-        return operation, [(action, resource, said) for action, said in actions]
+        return operation, [(action, resource, conditions) for action, conditions in actions]
     operation, request = objects.operation_of(head.method, head.target, head.headers)
     if key is not None:
         return operation, objects.deletions(f"{_ARN}{call.bucket}", [key])
@@ -57,5 +57,5 @@ def _plain(method: str, on_object: bool) -> tuple[str, list[tuple[str, dict[str,
         operation, request = objects.operation_of(method, target, {})
         needed = objects.needs(operation, request)
         assert {resource for _, resource, _ in needed} == {_ARN + target[1:]}
-        _PLAIN[form] = (operation, [(action, said) for action, _, said in needed])
+        _PLAIN[form] = (operation, [(action, conditions) for action, _, conditions in needed])
     return _PLAIN[form]

@@ -14,12 +14,11 @@ import psutil
 from pipeline.aws.waiting import wait_until
 from pipeline.local.machine import leftovers
 from pipeline.local.machine.ports import LOOPBACK, is_free
-from pipeline.local.s3.judge import Settings
+from pipeline.local.s3.judge import FOLDER, Settings
 from steps.contracts.errors import PipelineError
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
-FOLDER = "s3-door"
 _MODULE = "pipeline.local.s3.door"
 
 

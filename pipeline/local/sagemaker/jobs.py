@@ -22,6 +22,7 @@ from pipeline.local.machine import transfer
 from pipeline.local.machine.image_store import ImageNotFoundError, ImageRegistry
 from pipeline.local.sagemaker.quotas import Quotas
 from pipeline.local.sagemaker.resources import could_not_find, described, in_use, listing, selected, stored
+from steps.contracts.errors import StepError
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,11 @@ class JobServices:
         return self.identity.client(self.identity.as_role(role_arn), "s3")
 
     def log_writer(self, role_arn: str, group: str, stream: str) -> Callable[[str], None]:
-        """Writes lines to a log stream. Without the role's permission the lines are lost, as on AWS."""
+        """Writes lines to a log stream. Without the role's permission the lines are lost, as on AWS.
+
+        The instances' metrics, in a namespace of the group's name, need a permission of the role as well.
+        """
+        self._allows(role_arn, service_calls.metrics(group.partition("Endpoints/")[0].rstrip("/")))
         checks = service_calls.logs(self.identity.authorizer.account, group)
         if not self._allows(role_arn, checks):
             log.warning("%s may not write to the log group %s: the lines of %s are lost", role_arn, group, stream)
@@ -242,6 +247,13 @@ class Jobs:
         """Copy an input into `folder`; `share` is that of `transfer.download`. Raises JobFailedError if it is empty."""
         if not transfer.download(self._services.s3(role_arn), uri, folder, share=share):
             raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
+
+    def download_manifest(self, role_arn: str, uri: str, folder: Path, share: tuple[int, int]) -> None:
+        """Copy this share of what a manifest lists. Raises JobFailedError for a manifest that cannot be read."""
+        try:
+            transfer.download_manifest(self._services.s3(role_arn), uri, folder, share=share)
+        except (ValueError, StepError) as error:
+            raise JobFailedError(f"ClientError: {error}") from error
 
     def _run(self, name: str, request: Request) -> None:
         stop = self._stops[name]

@@ -10,13 +10,17 @@ import threading
 from pathlib import Path
 
 from pipeline.local.context import Request, now
-from pipeline.local.machine import transfer
+from pipeline.local.machine import dockerfile, transfer
 from pipeline.local.machine.containers import Container, inside
 from pipeline.local.sagemaker.hosts import check_statuses, host_names, run_instances, write_json
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs
-from pipeline.local.sagemaker.resources import invalid
+from pipeline.local.sagemaker.resources import check_volume, invalid
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
+# "LocalPath is an absolute path to the input data and must begin with /opt/ml/processing/" (ProcessingS3Input in
+# botocore's model). For outputs it is assumed: the rest of /opt/ml is reserved,
+# https://docs.aws.amazon.com/sagemaker/latest/dg/byoc-run-image.html
+PROCESSING_PATH = "/opt/ml/processing/"
 DEFAULT_SECONDS = 86_400  # StoppingCondition.MaxRuntimeInSeconds of a processing job
 
 
@@ -31,6 +35,11 @@ class ProcessingJobs(Jobs):
         for source in document.get("ProcessingInputs", []):
             if "S3Input" not in source:
                 raise invalid(f"The input {source['InputName']} has no S3Input.")
+        for place in (*_inputs(document), *_outputs(document)):
+            path = place.get("LocalPath", "")
+            if not path.startswith(PROCESSING_PATH) or ".." in path.split("/"):
+                raise invalid(f"LocalPath {path!r} must begin with {PROCESSING_PATH}.")
+        check_volume(document["ProcessingResources"]["ClusterConfig"])
         self._services.quotas.check_processing(document)
 
     def execute(self, name: str, request: Request, stop: threading.Event) -> Request:
@@ -42,6 +51,11 @@ class ProcessingJobs(Jobs):
         role = self.role_of(request)
         self.check_network(role, request.get("NetworkConfig", {}).get("VpcConfig"), processing=True)
         image = self.image(role, uri)
+        if (places := dockerfile.read(image)).is_hidden_by_processing:
+            raise JobFailedError(
+                f"AlgorithmError: the code of {uri} lies in {', '.join(places.code)}, and /opt/ml with all its"
+                " subdirectories is reserved for the processing job's own folders"
+            )
         entry_point = specification.get("ContainerEntrypoint") or self._services.images.entry_point(uri)
         folder = self._services.folder("processing", name)
         hosts = host_names(request["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
@@ -87,6 +101,10 @@ def _write_configuration(request: Request, base: Path, host: str, hosts: list[st
     write_json(base / "config" / "resourceconfig.json", {"current_host": host, "hosts": hosts})
     for output in _outputs(request):
         inside(base, output["LocalPath"]).mkdir(parents=True, exist_ok=True)
+
+
+def _inputs(request: Request) -> list[Request]:
+    return [source["S3Input"] for source in request.get("ProcessingInputs", [])]
 
 
 def _outputs(request: Request) -> list[Request]:

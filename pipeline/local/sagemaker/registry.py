@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from botocore.exceptions import ClientError
 
+from pipeline.aws.model_card import problems_of_model_card
 from pipeline.aws.responses import says_missing
 from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.events import Events
@@ -102,6 +103,7 @@ class ModelRegistry:
         self._group(group)
         for container in request.get("InferenceSpecification", {}).get("Containers", []):
             self._check_container(container)
+        _check_card(request)
         token = request.get("ClientToken")
         with self._versions:
             if token and (before := self._context.store.get(CLIENT_TOKEN, token)):
@@ -139,7 +141,7 @@ class ModelRegistry:
         image is looked up with them is assumed.
         """
         caller = current()
-        for check in service_calls.image(container["Image"]):
+        for check in service_calls.looked_up(container["Image"]):
             self._identity.authorizer.require(caller, check, "ecr", "BatchGetImage")
         if uri := container.get("ModelDataUrl"):
             data = location(uri)
@@ -175,6 +177,7 @@ class ModelRegistry:
     def _update(self, request: Request) -> Request:
         """Change a version. A rule deploys by the event of a changed approval status."""
         package = self._package(request["ModelPackageArn"])
+        _check_card(request)
         changes = chosen(request, _CHANGEABLE)
         removed = request.get("CustomerMetadataPropertiesToRemove", [])
 
@@ -200,3 +203,10 @@ class ModelRegistry:
         if updated:
             detail["UpdatedModelPackageFields"] = updated
         self._events.emit("SageMaker Model Package State Change", [package["ModelPackageArn"]], detail)
+
+
+def _check_card(request: Request) -> None:
+    """Raise ServiceError for a model card that does not follow AWS's schema."""
+    content = request.get("ModelCard", {}).get("ModelCardContent")
+    if content is not None and (problems := problems_of_model_card(content)):
+        raise invalid(f"ModelCardContent does not follow the schema of model cards: {'; '.join(problems)}")

@@ -7,6 +7,7 @@ import binascii
 import math
 from collections.abc import Iterable
 
+from pipeline.aws.instances import own_disk_gigabytes
 from pipeline.aws.validation.shapes import service_model
 from pipeline.local.context import Request, ServiceError
 from pipeline.local.store import Store
@@ -25,6 +26,15 @@ def location(uri: str) -> S3Uri:
         return S3Uri.parse(uri)
     except StepError as error:
         raise invalid(str(error)) from None
+
+
+def check_volume(resources: Request) -> None:
+    """Raise ServiceError for a storage volume larger than the type's own disks, which take its place."""
+    instance_type, wanted = resources.get("InstanceType", ""), resources.get("VolumeSizeInGB", 0)
+    size = own_disk_gigabytes(instance_type)
+    if size is not None and wanted > size:
+        # Assumed: AWS's own text is not in its documents; the condition is.
+        raise invalid(f"VolumeSizeInGB {wanted} exceeds the local instance storage of {instance_type}, {size} GB.")
 
 
 def not_found(message: str) -> ServiceError:

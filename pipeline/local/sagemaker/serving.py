@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipeline.aws.waiting import wait_until
 from pipeline.local.context import Request, now, random_id
-from pipeline.local.machine import transfer
+from pipeline.local.machine import dockerfile, transfer
 from pipeline.local.machine.containers import Container
 from pipeline.local.machine.ports import free_port
 from pipeline.local.sagemaker.jobs import JobServices
@@ -58,13 +58,20 @@ class Variant:
         base = self.base / f"{self.name}-{random_id(6)}"
         transfer.download_archive(self.services.s3(self.role_arn), self.definition["ModelDataUrl"], base / "model")
         stream = f"{self.name}/{base.name}-{int(now())}"
+        write = self.services.log_writer(self.role_arn, self.log_group, stream)
+        if not (built := dockerfile.read(image)).runs_as_root:
+            # https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
+            write(
+                f"warning: the image's USER is {built.user}. SageMaker expects all containers to run with root users:"
+                " users without root-level access can cause permissions issues"
+            )
         self._container = Container(
             context=self.services.context,
             base=base,
             image=image,
             # SageMaker runs `docker run IMAGE serve`.
             command=[*self.services.images.entry_point(self.definition["Image"]), "serve"],
-            on_line=self.services.log_writer(self.role_arn, self.log_group, stream),
+            on_line=write,
             environment={
                 **self.definition.get("Environment", {}),
                 **self.environment,

@@ -33,7 +33,7 @@ from pipeline.local.sagemaker.hosts import (
     write_json,
 )
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
-from pipeline.local.sagemaker.resources import invalid
+from pipeline.local.sagemaker.resources import check_volume, invalid
 from steps.contracts.names import LOCAL_CPU
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class TrainingJobs(Jobs):
                 )
         elif "MaxWaitTimeInSeconds" in stopping:
             raise invalid("Invalid MaxWaitTimeInSeconds. It must not be present without managed spot training.")
+        check_volume(document["ResourceConfig"])
         if "TuningJobArn" not in document:  # the trials of a tuning job are counted when it is created
             self._services.quotas.check_training(document)
         output = document["OutputDataConfig"]["S3OutputPath"].rstrip("/")
@@ -257,7 +258,10 @@ class TrainingJobs(Jobs):
             sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
             share = (hosts.index(host), len(hosts)) if sharded else (0, 1)
             folder = base / "input" / "data" / channel["ChannelName"]
-            self.download(self.role_of(request), source["S3Uri"], folder, share)
+            if source["S3DataType"] == "ManifestFile":
+                self.download_manifest(self.role_of(request), source["S3Uri"], folder, share)
+            else:
+                self.download(self.role_of(request), source["S3Uri"], folder, share)
         if checkpoint := request.get("CheckpointConfig"):
             local = inside(base, checkpoint.get("LocalPath", CHECKPOINT_PATH))
             transfer.download(self._services.s3(self.role_of(request)), checkpoint["S3Uri"], local)

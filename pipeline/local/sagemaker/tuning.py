@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from pipeline.local.context import Request, random_id
 from pipeline.local.sagemaker.jobs import TERMINAL, JobFailedError, Jobs, JobServices
-from pipeline.local.sagemaker.resources import chosen, invalid, listing, not_found, selected, stored
+from pipeline.local.sagemaker.resources import check_volume, chosen, invalid, listing, not_found, selected, stored
 from pipeline.local.sagemaker.search import Search, check
 from pipeline.local.sagemaker.training import TrainingJobs
 
@@ -52,6 +52,7 @@ class TuningJobs(Jobs):
 
     def prepare(self, document: Request) -> None:
         """Refuse strategies and settings that the local cloud does not have."""
+        check_volume(document["TrainingJobDefinition"]["ResourceConfig"])
         self._services.quotas.check_tuning(document)
         static = document["TrainingJobDefinition"].get("StaticHyperParameters", {})
         check(document["HyperParameterTuningJobConfig"], static)

@@ -21,6 +21,7 @@ from pipeline.local.context import ServiceError, random_id
 from pipeline.local.identity.caller import Caller
 from pipeline.local.identity.identity import CREDENTIALS_PATH
 from pipeline.local.identity.sessions import ExpiredTokenError, InvalidTokenError
+from pipeline.local.members import problems
 from pipeline.local.services import Services
 from pipeline.local.wire import query, requests
 from pipeline.local.wire import signature as signatures
@@ -92,6 +93,8 @@ class Application:
             call = self._parse(signing_name, request)
             if call.respond is None:
                 self._services.authorize(caller, call.service, call.operation, call.request)
+                if missing := problems(call.service, call.operation, call.request):
+                    raise ServiceError("ValidationError", " ".join(missing))
                 if call.service == "lambda":
                     self._configure_function(call)
                 return call
@@ -156,6 +159,8 @@ class Application:
     def _invoke_endpoint(self, members: dict[str, Any], request: Request, caller: Caller) -> Response:
         name = members["EndpointName"]
         self._services.authorize(caller, "sagemaker-runtime", "InvokeEndpoint", members)
+        if missing := problems("sagemaker-runtime", "InvokeEndpoint", members):
+            raise ServiceError("ValidationError", " ".join(missing))
         headers = {"Content-Type": request.content_type or "application/octet-stream"}
         if accept := request.headers.get("Accept"):
             headers["Accept"] = accept

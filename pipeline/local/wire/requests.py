@@ -58,11 +58,12 @@ def _headers(request: Request) -> dict[str, str]:
     """Members of InvokeEndpoint that are headers, besides the body's."""
     members = service_model("sagemaker-runtime").operation_model("InvokeEndpoint").input_shape.members
     located = {
-        shape.serialization["name"]: name
+        shape.serialization["name"].lower(): name
         for name, shape in members.items()
         if shape.serialization.get("location") == "header"
     }
-    return {located[name]: value for name, value in request.headers.items() if name in located}
+    # Header names arrive in the server's own capitals.
+    return {located[name.lower()]: value for name, value in request.headers.items() if name.lower() in located}
 
 
 def _json(request: Request) -> dict[str, Any]:

@@ -6,8 +6,8 @@ A tag is the hash of an image's source, and the repositories are immutable: an e
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -139,11 +139,26 @@ def push(settings: Settings, wanted: Sequence[StepImage], report: Report, *, by:
                 _build_with_docker(settings, image, report)
         for image in absent:
             _login(settings, image.uri)
-            docker.push(image.uri, report)
+            with _unless_pushed_meanwhile(settings, [image], report):
+                docker.push(image.uri, report)
     elif absent:
         # One build for all images: steps with the same Dockerfile share its layers.
-        codebuild.follow(settings, codebuild.start(settings, absent), report)
+        with _unless_pushed_meanwhile(settings, absent, report):
+            codebuild.follow(settings, codebuild.start(settings, absent), report)
     return [ImageResult(image.step, image.uri, "pushed" if image in absent else "unchanged") for image in wanted]
+
+
+@contextmanager
+def _unless_pushed_meanwhile(settings: Settings, wanted: Sequence[StepImage], report: Report) -> Iterator[None]:
+    """Ignore a failed push of images that are in the repositories now: an immutable repository refuses a tag that
+    somebody else has pushed meanwhile, and equal tags have equal sources.
+    """
+    try:
+        yield
+    except PipelineError as error:
+        if missing(settings, wanted):
+            raise
+        report(f"pushed by somebody else meanwhile: {', '.join(image.uri for image in wanted)} ({error})")
 
 
 def _build_with_docker(settings: Settings, image: StepImage, report: Report) -> None:

@@ -5,6 +5,7 @@ Reading is lenient: versions stay in the registry for years, and a figure that a
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,10 +68,11 @@ class Evaluation:
     problem: str = ""
 
 
-def read(s3: Any, uri: str) -> Evaluation:
+def read(s3: Any, uri: str, sha256: str = "") -> Evaluation:
     """The evaluation at `uri`; an empty one where it is damaged or no longer exists, or `uri` is empty.
 
-    Damage is reported in `problem` and not raised: other versions are still listed, and this one can be rejected.
+    `sha256` is the digest that the version notes; empty where it notes none. Damage and a change are reported in
+    `problem` and not raised: other versions are still listed, and this one can be rejected.
     """
     try:
         content = fetch(s3, uri) if uri else None
@@ -79,6 +81,8 @@ def read(s3: Any, uri: str) -> Evaluation:
     # Old runs are deleted; their versions stay in the registry.
     if content is None:
         return Evaluation()
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        return Evaluation(problem=f"{uri} was changed after the registration of the version; reject the version")
     try:
         return _parsed(json.loads(content))
     except json.JSONDecodeError as error:

@@ -16,6 +16,7 @@ from pipeline.operations.models.evaluations import Evaluation
 from pipeline.parallel import parallel_map
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.names import EVALUATION_SHA256
 
 LATEST = "latest"
 Decision = Literal["Approved", "Rejected"]
@@ -101,13 +102,16 @@ def no_versions(settings: Settings) -> str:
 def decide(settings: Settings, reference: str, decision: Decision, comment: str = "") -> Version:
     """Approve or reject a version; an approval starts the deployment.
 
-    Raises PipelineError where the version has that status already, or is not complete.
+    Raises PipelineError where the version has that status already, and for an approval of a version that is not
+    complete, or whose evaluation cannot be read or was changed.
     """
     version = resolve(settings, reference)
     if version.status == decision:
         raise PipelineError(f"{version.name} is {decision.lower()} already; nothing was changed")
     if decision == "Approved" and version.package_status != "Completed":
         raise PipelineError(f"{version.name} cannot be approved: its status is {version.package_status}, not Completed")
+    if decision == "Approved" and version.evaluation.problem:
+        raise PipelineError(f"{version.name} cannot be approved: {version.evaluation.problem}")
     request = {"ModelPackageArn": version.arn, "ModelApprovalStatus": decision}
     if comment:
         request["ApprovalDescription"] = comment
@@ -133,6 +137,7 @@ def _describe(sagemaker: Any, s3: Any, arn: str) -> Version:
     package = sagemaker.describe_model_package(ModelPackageName=arn)
     if "ModelPackageVersion" not in package:
         raise PipelineError(f"{arn} is no version of a group; see the versions: python -m pipeline models")
+    properties = package.get("CustomerMetadataProperties", {})
     uri = package.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri", "")
     return Version(
         arn=arn,
@@ -142,6 +147,6 @@ def _describe(sagemaker: Any, s3: Any, arn: str) -> Version:
         created=package["CreationTime"],
         comment=package.get("ApprovalDescription", ""),
         evaluation_uri=uri,
-        run=name_of(package.get("CustomerMetadataProperties", {}).get("pipeline_execution_arn", "")),
-        evaluation=evaluations.read(s3, uri),
+        run=name_of(properties.get("pipeline_execution_arn", "")),
+        evaluation=evaluations.read(s3, uri, properties.get(EVALUATION_SHA256, "")),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from pipeline.aws import errors as aws_errors
 from pipeline.aws.pages import items
 from pipeline.aws.responses import error_if_missing, exists
 from pipeline.aws.timetable import ExpressionError, Timetable, local_moment
@@ -124,15 +125,32 @@ def save(settings: Settings, schedule: Mapping[str, Any]) -> ScheduleResult:
 
 
 def schedules(settings: Settings) -> list[Schedule]:
-    """The pipeline's schedules by name: those in its group, and those elsewhere that start it."""
+    """The pipeline's schedules by name: those in its group, and those elsewhere that start it.
+
+    A schedule of another group that these credentials may not read is listed without its times.
+    """
     scheduler = client(settings, "scheduler")
     arn = pipeline_arn(settings)
-    names = sorted(
-        (summary["Name"], summary["GroupName"])
+    summaries = [
+        summary
         for summary in items(scheduler.get_paginator("list_schedules"), "Schedules")
         if summary["GroupName"] == settings.name or summary["Target"]["Arn"] == arn
-    )
-    return [_describe(scheduler, group, name) for name, group in names]
+    ]
+    ordered = sorted(summaries, key=lambda summary: (summary["Name"], summary["GroupName"]))
+    return [_described(scheduler, summary) for summary in ordered]
+
+
+def _described(scheduler: Any, summary: Mapping[str, Any]) -> Schedule:
+    from botocore.exceptions import ClientError
+
+    name, group = summary["Name"], summary["GroupName"]
+    try:
+        return _describe(scheduler, group, name)
+    except ClientError as error:
+        if not aws_errors.has_code(error, aws_errors.DENIED):
+            raise
+        expression = f"not readable (these credentials may not {aws_errors.denied_action(error)} in group {group})"
+        return Schedule(name, group, expression, "", summary["State"], summary["Target"]["Arn"], {}, arn=summary["Arn"])
 
 
 def remove(settings: Settings, name: str = "") -> Schedule:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from pipeline.aws.responses import CREATE_IT, error_if_missing
 from pipeline.clients import patient_client
 from pipeline.operations.models import registry
 from pipeline.operations.serving.endpoint import describe
@@ -52,7 +53,8 @@ def _invoke(settings: Settings, function: str, event: dict[str, str]) -> dict[st
     invoke it twice.
     """
     client = patient_client(settings, "lambda", FUNCTION_SECONDS)
-    response = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    with error_if_missing(f"there is no function {function}; {CREATE_IT}"):
+        response = client.invoke(FunctionName=function, Payload=json.dumps(event).encode())
     answer: dict[str, str] = json.loads(response["Payload"].read())
     if "FunctionError" in response:
         raise PipelineError(str(answer.get("errorMessage", answer)))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import help as help_benchmark
-from benchmarks import proxy, query, serve, server, shard, shard_add, shard_scale
+from benchmarks import proxy, query, s3_door, serve, server, shard, shard_add, shard_scale
 from benchmarks.bins import bins, upload_photos
 from benchmarks.child import ContenderError, measure, peak_bytes
 from benchmarks.contenders import sharding
@@ -42,6 +42,12 @@ def test_the_direct_reader_is_measured_beside_its_baseline_and_its_limit(options
     (case,) = query.cases(options)
     assert (case.name, case.unit) == ("query", "files/s")
     assert min(case.ours, case.baseline, case.limit) > 0
+
+
+def test_reading_through_the_s3_door_is_measured_beside_both_servers(options):
+    cases = {case.name: case for case in s3_door.cases(options)}
+    assert min(cases["s3-door"].ratio, cases["s3-door-and-sessions"].ratio) > 0
+    assert cases["s3-door-processor"].ours >= 0
 
 
 def test_the_help_is_measured_with_the_imports_that_it_needs(options):

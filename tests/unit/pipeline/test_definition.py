@@ -530,9 +530,15 @@ def test_shards_may_come_through_a_channel(setting: str, mode: str) -> None:
     job = steps_of(definition)["TuneModel"]["Arguments"]["TrainingJobDefinition"]
     channel = {channel["ChannelName"]: channel for channel in job["InputDataConfig"]}["shards"]
     assert channel["InputMode"] == mode
-    assert channel["DataSource"]["S3DataSource"]["S3Uri"] == {
-        "Get": "Steps.ShardImages.ProcessingOutputConfig.Outputs['shards'].S3Output.S3Uri"
-    }
+    source = channel["DataSource"]["S3DataSource"]
+    if setting == "fastfile":
+        assert source["S3DataType"] == "S3Prefix"
+        assert source["S3Uri"] == {"Get": "Steps.ShardImages.ProcessingOutputConfig.Outputs['shards'].S3Output.S3Uri"}
+    else:  # the prefix has the shards of all data sets, which would be copied to every instance of every trial
+        assert source["S3DataType"] == "ManifestFile"
+        assert source["S3Uri"] == {
+            "Std:JsonGet": {"PropertyFile": {"Get": "Steps.ShardImages.PropertyFiles.Index"}, "Path": "manifest"}
+        }
     (output,) = [
         output["S3Output"]["S3Uri"]
         for output in steps_of(definition)["ShardImages"]["Arguments"]["ProcessingOutputConfig"]["Outputs"]

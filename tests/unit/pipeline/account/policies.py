@@ -94,6 +94,8 @@ def _holds(operator: str, found: str | list[str] | None, wanted: list[str]) -> b
             return found is not None and all(any(_matches(one, value) for one in wanted) for value in values)
         case "ArnNotEquals":
             return not any(_matches(one, value) for one in wanted for value in values)
+        case "StringNotEquals":
+            return not any(value in wanted for value in values)
         case "ForAnyValue:StringNotEquals":
             return any(value not in wanted for value in values)
     raise AssertionError(f"teach this test the operator {operator}")

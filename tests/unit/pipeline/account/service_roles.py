@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.operations.runs import schedules
 from pipeline.operations.serving import monitoring
 from pipeline.settings import Settings
+from steps.contracts import names
 from tests.unit.pipeline.account.compiled import (
     EXECUTION,
     TRIAL,
@@ -289,6 +290,7 @@ def deploy_role(settings: Settings) -> Iterator[Need]:
     yield from each("s3:GetObjectVersion", *registered, source=COPYING)
     yield from each("s3:PutObject", f"{released}/golden.json", f"{released}/model.tar.gz", source=COPYING)
     yield from each("s3:ListBucket", account.bucket)
+    yield Need("cloudwatch:PutMetricData", "*", context={"cloudwatch:namespace": names.METRICS_NAMESPACE})
     yield passing(settings, "serving")
     target = account.arn("application-autoscaling", "scalable-target/1234abcd")
     scaling: Context = {

@@ -337,6 +337,21 @@ def test_ci_chooses_no_code_of_the_deploy_function_and_registers_nothing_whateve
         assert not anything.allow(action, account.version)
 
 
+def test_ci_builds_as_the_project_defines_it() -> None:
+    policies, builder = stack("plain").policies("CiPolicy"), stack("plain").resources["Builder"]
+    project = Account(PLAIN).arn("codebuild", f"project/{PLAIN.image_builder}")
+    source, image = builder["Source"]["BuildSpec"], builder["Environment"]["Image"]
+    own = {
+        "codebuild:source.buildspec": source,
+        "codebuild:environment.image": image,
+        "codebuild:serviceRole": PLAIN.role_arn("build"),
+    }
+    assert policies.allow("codebuild:StartBuild", project)
+    assert policies.allow("codebuild:StartBuild", project, own)
+    for key in own:
+        assert not policies.allow("codebuild:StartBuild", project, {**own, key: "another"})
+
+
 def test_an_operator_makes_no_model_that_an_approval_would_serve() -> None:
     account, policies = Account(PLAIN), stack("plain").policies("OperatorPolicy")
     assert PLAIN.name == PLAIN.endpoint.name

@@ -19,6 +19,7 @@ from pipeline.account.parameters import parameters
 from pipeline.account.stages import declared_values, first_stage_template
 from pipeline.aws import cloudformation as template
 from pipeline.operations.serving.deployment import FUNCTION_SECONDS
+from steps.contracts import names
 from steps.deploy.settings import Settings as FunctionSettings
 from tests.unit.pipeline.account.stacks import FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, alarms, settings
 
@@ -90,10 +91,11 @@ def test_the_first_stage_has_only_what_stays_when_the_stack_is_deleted() -> None
 
 
 # Findings that are right as they are: SageMaker requires "*" (`NetworkPolicy`), and the linter's reference, of April
-# 2025, has no key VolumeKmsKeyArn yet.
+# 2025, has neither the key VolumeKmsKeyArn nor CodeBuild's yet.
 KNOWN = {
     ("NetworkPolicy", "RESOURCE_STAR"),
     ("Guards", "UNKNOWN_CONDITION_FOR_ACTION"),
+    ("CiPolicy", "UNKNOWN_CONDITION_FOR_ACTION"),
 }
 
 
@@ -174,6 +176,13 @@ def test_a_service_takes_a_role_for_this_account_alone() -> None:
     }
 
 
+def test_jobs_of_a_github_environment_alone_take_the_role_where_the_settings_name_one() -> None:
+    chosen = settings(ci={"github_repository": "example/bins", "environment": "production"})
+    (statement,) = Stack(chosen).resources["RoleOfCi"]["AssumeRolePolicyDocument"]["Statement"]
+    subject = statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]
+    assert subject == "repo:example/bins:environment:production"
+
+
 # ------------------------------------------------------------------------------- one with the settings and the code
 
 
@@ -211,6 +220,12 @@ def test_each_rollback_raises_an_alarm() -> None:
     assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == ("AWS/Lambda", "Invocations", "Sum")
     assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": FULL.rollback_function}]
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+
+
+def test_an_endpoint_that_fails_raises_an_alarm_by_the_function_s_metric() -> None:
+    alarm = Stack(FULL).resources["EndpointFailed"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (names.METRICS_NAMESPACE, names.FAILURES_METRIC)
+    assert alarm["Dimensions"] == [{"Name": "EndpointName", "Value": FULL.endpoint.name}]
 
 
 # A ManagedPolicy's description can only be set at its creation; under a fixed name, CloudFormation refuses the
@@ -288,9 +303,9 @@ def test_alarms_go_to_whoever_is_to_be_told() -> None:
     told, silent = Stack(FULL).resources, Stack(PLAIN).resources
     alarms = [name for name, one in READ["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
     topic = f"arn:aws:sns:us-east-1:{PLAIN.account.id}:{PLAIN.alerts_topic}"
-    assert len(alarms) == 5
-    assert [told[name]["AlarmActions"] for name in alarms] == [[topic]] * 5
-    assert [silent[name]["AlarmActions"] for name in alarms] == [[]] * 5
+    assert len(alarms) == 6
+    assert [told[name]["AlarmActions"] for name in alarms] == [[topic]] * 6
+    assert [silent[name]["AlarmActions"] for name in alarms] == [[]] * 6
     assert told["Alerts"]["Subscription"] == [{"Protocol": "email", "Endpoint": "bins@example.com"}]
     assert told["Budget"]["Budget"]["BudgetLimit"] == {"Amount": "250.5", "Unit": "USD"}
     assert not {"Alerts", "Budget"} & set(silent)

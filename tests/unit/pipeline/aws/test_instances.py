@@ -111,3 +111,20 @@ def test_the_number_of_gpus_is_not_what_the_size_says(instance_type: str, gpus: 
 )
 def test_the_size_says_how_many_virtual_cpus_there_are(instance_type: str, vcpus: int) -> None:
     assert instances.vcpus(instance_type) == vcpus
+
+
+@pytest.mark.parametrize(
+    ("instance_type", "gigabytes"),
+    [
+        *(("ml.g4dn.xlarge", 125), ("ml.g5.48xlarge", 7600), ("ml.g6.12xlarge", 3760), ("ml.p4d.24xlarge", 8000)),
+        *(("ml.m5d.24xlarge", 3600), ("ml.c5d.9xlarge", 900), ("ml.m5.large", None), ("ml.g9.xlarge", None)),
+    ],
+)
+def test_the_size_of_a_types_own_disks(instance_type: str, gigabytes: int | None) -> None:
+    assert instances.own_disk_gigabytes(instance_type) == gigabytes
+
+
+def test_types_with_a_size_have_disks_of_their_own() -> None:
+    sized = {name for name in known_types() if instances.own_disk_gigabytes(name)}
+    assert len(sized) > 40
+    assert all(map(instances.has_own_disks, sized))

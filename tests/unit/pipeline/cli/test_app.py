@@ -192,6 +192,7 @@ def answer(code: str, message: str = "", operation: str = "CreatePipeline") -> e
         (answer("PermanentRedirect", "x", "PutObject"), "the bucket is in another region than account.region"),
         (answer("ThrottlingException"), "AWS throttled CreatePipeline; wait a little"),
         (answer("ResourceLimitExceeded", "ml.g5 is 0"), "raise it in Service Quotas. AWS's message: ml.g5 is 0"),
+        (answer("AccountLimitExceededException", "0 builds", "StartBuild"), "raise it in Service Quotas"),
         (answer("ValidationException", "a\n b"), "CreatePipeline failed (ValidationException): a b"),
         (answer("AccessDeniedException", "no"), "these credentials may not CreatePipeline; ask for that permission"),
         (

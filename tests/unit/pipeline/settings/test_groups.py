@@ -125,6 +125,11 @@ OLD = (
     ("text", "expected"),
     [
         (
+            "training:\n  instance_type: ml.g4dn.xlarge\n  volume_gigabytes: 126",
+            "10: training.volume_gigabytes: ml.g4dn.xlarge has disks of its own, 125 GB in all, and SageMaker refuses a"
+            " larger volume; set 125 or less, or take another type",
+        ),
+        (
             "network:\n  subnets: [subnet-01234567]",
             "9: network.subnets: subnets and security_groups go together; add security_groups",
         ),

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,13 +118,14 @@ class Account:
     def deploy(self, version: Version, **request: Any) -> Decision:
         return deploy(self.aws, self.settings, DeployRequest(version, **request))
 
-    def changed(self, status: str = "IN_SERVICE", name: str = ENDPOINT) -> Decision:
-        """An endpoint event reaches the function."""
-        return conclude(self.aws, self.settings, EndpointChange(name, status), self.recorded.append)
+    def changed(self, status: str = "IN_SERVICE", name: str = ENDPOINT, seconds_left: float = math.inf) -> Decision:
+        """An endpoint event reaches the function, which has `seconds_left`."""
+        change = EndpointChange(name, status)
+        return conclude(self.aws, self.settings, change, self.recorded.append, lambda: seconds_left)
 
     def approved(self, version: Version, **request: Any) -> Decision:
         """An approval reaches the function, as its handler takes it."""
-        settle(self.aws, self.settings, self.recorded.append)
+        settle(self.aws, self.settings, self.recorded.append, lambda: math.inf)
         return self.deploy(version, **request)
 
     def in_service(self, config: str | None = None) -> None:

@@ -35,7 +35,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 
     monkeypatch.setattr(SageMakerResponse, "update_endpoint", update_endpoint, raising=False)
     with moto.mock_aws():
-        aws = Clients.connect()
+        aws = Clients.connect("real-time")
         account = Account(aws, updates)
         account.aws = dataclasses.replace(aws, runtime=Runtime(account))
         aws.sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)

@@ -3,10 +3,11 @@
 import dataclasses
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from steps.deploy import endpoint as endpoints
 from steps.deploy.events import Version
-from steps.deploy.settings import DeployError
+from steps.deploy.settings import Clients, DeployError
 
 BROKE = "An error occurred (ModelError) when calling the InvokeEndpoint operation: it broke"
 
@@ -65,6 +66,35 @@ def test_a_version_whose_smoke_test_is_wrong_goes_back_at_once(account, fault, s
     # The end of going back is an event too, and nothing starts from the beginning.
     assert account.changed().decision == "unchanged"
     assert len(account.updates) == 2
+
+
+def test_a_model_that_hangs_is_asked_once_for_eight_seconds_and_goes_back(account, monkeypatch):
+    for mode, seconds in (("real-time", 8), ("serverless", 65)):
+        config = Clients.connect(mode).runtime.meta.config
+        assert (config.connect_timeout, config.read_timeout) == (8, seconds)
+        assert config.retries["total_max_attempts"] == 1
+    first = account.deploy(account.register(golden=True))
+    account.changed()
+    account.deploy(account.register(golden=True))
+
+    def hangs(*_, **__):
+        raise ReadTimeoutError(endpoint_url="https://runtime")
+
+    monkeypatch.setattr(type(account.aws.runtime), "invoke_endpoint", hangs)
+    decision = account.changed()
+    assert decision.decision == "rolling-back"
+    assert "Read timeout" in decision.reason
+    assert account.updates[-1]["EndpointConfigName"] == first.endpoint_config_name
+
+
+def test_a_slow_model_leaves_time_to_go_back(account):
+    first = account.deploy(account.register(golden=True))
+    account.changed()
+    account.deploy(account.register(golden=True))
+    decision = account.changed(seconds_left=59)
+    assert decision.decision == "rolling-back"
+    assert decision.reason == "version 2: smoke test: the endpoint is too slow: no time is left after 0 of 1 photos"
+    assert account.updates[-1]["EndpointConfigName"] == first.endpoint_config_name
 
 
 def test_a_version_that_answers_as_another_one_is_wrong(account, monkeypatch):
@@ -244,6 +274,92 @@ def test_a_version_waiting_behind_a_first_one_that_counts_wrong_makes_the_endpoi
     # A person who deletes the new endpoint wants none: what never served before does not count any more.
     account.sagemaker.delete_endpoint(EndpointName="counting")
     assert account.changed("DELETING").decision == "unchanged"
+
+
+def failures(account):
+    """Failures that the alarm counts."""
+    metrics = account.aws.cloudwatch.list_metrics(Namespace="BinCounting", MetricName="EndpointFailures")["Metrics"]
+    return [metric["Dimensions"] for metric in metrics]
+
+
+def test_an_endpoint_that_fails_after_it_has_served_is_created_again_with_its_version(account):
+    version = account.register(golden=True)
+    account.deploy(version)
+    account.changed()
+    account.endpoint.endpoint_status = "Failed"
+    account.endpoint.failure_reason = "the host was lost"
+    with pytest.raises(DeployError, match="deploy version 1 again after that"):
+        account.changed("FAILED")
+    assert account.recorded[-1].decision == "replacing"
+    assert "(the host was lost); version 1 is deployed again" in account.recorded[-1].reason
+    assert failures(account) == [[{"Name": "EndpointName", "Value": "counting"}]]
+    assert not account.exists()
+    # Lambda invokes it again with the same event; the next event of the deletion finds nothing to do.
+    assert account.changed("FAILED").decision == "creating"
+    account.in_service()
+    assert account.changed().decision == "accepted"
+    account.sagemaker.delete_endpoint(EndpointName="counting")
+    assert account.changed("DELETING").decision == "unchanged"
+
+
+def test_the_version_that_served_is_restored_and_not_the_one_that_was_rolled_back_from_it(account):
+    first = account.deploy(account.register(golden=True))
+    account.changed()
+    account.deploy(account.register(golden=True))
+    account.aws.runtime.error = True
+    assert account.changed().decision == "rolling-back"
+    account.aws.runtime.error = False
+    account.in_service(first.endpoint_config_name)
+    account.endpoint.endpoint_status = "Failed"
+    with pytest.raises(DeployError, match="deploy version 1 again after that"):
+        account.changed("FAILED")
+    decision = account.changed("FAILED")
+    assert (decision.decision, decision.model_package_version) == ("creating", "1")
+
+
+def test_a_version_that_was_rejected_meanwhile_is_not_restored(account):
+    first, second = account.register(), account.register()
+    account.deploy(second)
+    account.changed()
+    account.endpoint.endpoint_status = "Failed"
+    with pytest.raises(DeployError):
+        account.changed("FAILED")
+    account.set_status(second, "Rejected")
+    decision = account.changed("FAILED")
+    assert (decision.decision, decision.model_package_version) == ("creating", str(first.number))
+
+
+def test_a_failed_endpoint_that_is_still_being_deleted_is_waited_for(account):
+    account.deploy(account.register())
+    account.changed()
+    account.endpoint.endpoint_status = "Failed"
+    delete, account.aws.sagemaker.delete_endpoint = account.aws.sagemaker.delete_endpoint, lambda **_: None
+    with pytest.raises(DeployError):
+        account.changed("FAILED")
+    account.endpoint.endpoint_status = "Deleting"
+    with pytest.raises(DeployError, match="is being deleted; deploy version 1 again after that"):
+        account.changed("FAILED")
+    delete(EndpointName="counting")
+    assert account.changed("FAILED").decision == "creating"
+
+
+def test_a_mix_of_configurations_returns_to_the_version_before_once(account):
+    first = account.deploy(account.register(golden=True))
+    account.changed()
+    third = account.register(golden=True)
+    account.deploy(third)
+    account.endpoint.endpoint_status = "UpdateRollbackFailed"
+    account.endpoint.failure_reason = "no capacity"
+    with pytest.raises(DeployError, match="is UpdateRollbackFailed; deploy version 2 again after its repair"):
+        account.deploy(third)
+    decision = account.changed("UPDATE_ROLLBACK_FAILED")
+    assert (decision.decision, decision.reason) == ("rolling-back", "version 2: no capacity")
+    assert account.updates[-1]["EndpointConfigName"] == first.endpoint_config_name
+    assert len(failures(account)) == 1
+    account.endpoint.endpoint_status = "UpdateRollbackFailed"
+    with pytest.raises(DeployError, match="serves a mix of configurations, also after the return from version 2"):
+        account.changed("UPDATE_ROLLBACK_FAILED")
+    assert len(account.updates) == 2
 
 
 def test_an_endpoint_still_being_deleted_does_not_lose_the_version_that_waits(account):

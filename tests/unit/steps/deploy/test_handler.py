@@ -1,6 +1,7 @@
 """The Lambda handler: its events, its environment, its output and its log."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -95,7 +96,7 @@ def test_every_variable_is_required(name):
 def test_it_answers_flat_strings_and_logs_each_decision(account, monkeypatch, capsys):
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(Clients, "connect", lambda: account.aws)
+    monkeypatch.setattr(Clients, "connect", lambda _: account.aws)
     output = handler.handle({"model_package_arn": account.register().arn}, None)
     assert (output["decision"], output["model_package_version"]) == ("creating", "1")
     assert all(isinstance(value, str) for value in output.values())
@@ -108,7 +109,7 @@ def test_it_answers_flat_strings_and_logs_each_decision(account, monkeypatch, ca
 def test_a_rollback_logs_the_versions_that_it_rejects_and_its_decision(account, monkeypatch, capsys):
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(Clients, "connect", lambda: account.aws)
+    monkeypatch.setattr(Clients, "connect", lambda _: account.aws)
     first, second = account.register(), account.register()
     handler.handle({"model_package_arn": second.arn}, None)
     account.in_service()
@@ -119,3 +120,15 @@ def test_a_rollback_logs_the_versions_that_it_rejects_and_its_decision(account, 
     decided = [(line["decision"], line["model_package_version"]) for line in lines]
     assert decided == [("rejected", "2"), ("updating", "1")]
     assert lines[0]["reason"] == "dark photos"
+
+
+def test_the_time_that_lambda_leaves_is_the_smoke_test_s(account, monkeypatch, capsys):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(Clients, "connect", lambda _: account.aws)
+    handler.handle({"model_package_arn": account.register(golden=True).arn}, None)
+    detail = {"EndpointName": "counting", "EndpointStatus": "IN_SERVICE"}
+    context = SimpleNamespace(aws_request_id="1", get_remaining_time_in_millis=lambda: 59_000)
+    output = handler.handle({"detail-type": "SageMaker Endpoint State Change", "detail": detail}, context)
+    assert output["decision"] == "cleaned-up"
+    assert "the endpoint is too slow" in output["reason"]

@@ -1,5 +1,6 @@
 """The whole step: a packed model and shards in S3 in, evaluation, predictions and report out."""
 
+import hashlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import pytest
 
 from pipeline import ROOT
 from steps.contracts.errors import StepError
-from steps.contracts.evaluation import FILE, PREDICTIONS_SCHEMA
+from steps.contracts.evaluation import DIGESTS, FILE, GOLDEN, PREDICTIONS_SCHEMA
 from tests.unit.steps.arguments import EVALUATE, flags_of
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.evaluate.networks import pack, write_trainable_artifact
@@ -31,6 +32,17 @@ def test_the_gate_reads_what_the_predictions_say(job):
     }
     assert evaluation["multiclass_classification_metrics"]["accuracy_best_constant_classifier"]["value"] == 5 / 12
     assert evaluation["per_class"]["2"]["accuracy"] == 3 / 5
+
+
+def test_the_digests_are_those_of_the_model_that_was_evaluated_and_of_the_outputs(job):
+    job.store(photos(9, 100))
+    job.put_model()
+    job.run()
+    digests = json.loads((job.output / DIGESTS).read_text())
+    expected = {"model": job.model / "model.tar.gz", "golden": job.output / GOLDEN, "evaluation": job.output / FILE}
+    assert digests == {"version": 1} | {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in expected.items()
+    }
 
 
 def test_there_is_a_row_for_every_photo_of_the_test_split(job):

@@ -17,6 +17,7 @@ from PIL import Image
 
 from steps.contracts.dataset import SPLITS
 from steps.contracts.errors import StepError
+from steps.contracts.hand_over import HandOver
 from steps.shard import tar
 from steps.shard.assignments import Lineage
 from steps.shard.plan import ASSIGNMENTS
@@ -337,3 +338,20 @@ def test_hundreds_of_real_photos_reach_every_split_with_every_quantity(job: Job,
     share = index.splits["test"].samples / len(labels)
     assert share == pytest.approx(0.1, abs=0.02)
     assert all(min(Image.open(io.BytesIO(s.jpeg)).size) == 256 for s in iterate(index.splits["test"].shards))
+
+
+def test_the_manifest_lists_the_shards_of_this_data_set_that_trials_read(job: Job):
+    """With `training.input: file` a trial copies these, and not the shards of all data sets below the prefix."""
+    job.add_bins(60)
+    before = job.run()
+    job.add_bins(60, other=True)
+    index = job.run()
+    (path,) = (job.folder / f"{job.runs}").rglob("hand_over.json")
+    handed_on = HandOver.model_validate_json(path.read_bytes())
+    bucket, _, key = handed_on.manifest.removeprefix("s3://").partition("/")
+    assert handed_on.manifest == f"{handed_on.uri}/manifest.json"
+    first, *names = json.loads(job.s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    assert first == {"prefix": f"s3://{job.bucket}/out/shards/"}
+    uris = {first["prefix"] + name for name in names}
+    assert uris == {shard.uri for name in ("train", "validation") for shard in index.splits[name].shards}
+    assert not uris & {shard.uri for split in before.splits.values() for shard in split.shards}

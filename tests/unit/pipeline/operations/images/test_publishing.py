@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -338,6 +339,24 @@ def test_a_push_that_fails_is_a_line(
         operation.push(settings, [image(settings, "serve")], ignore, by="docker")
     assert str(caught.value).endswith(line)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("by", ["docker", "codebuild"])
+def test_a_tag_that_somebody_pushed_meanwhile_is_no_error(
+    docker: StandIn, repositories: None, settings: Settings, by: operation.Builder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(*_: Any) -> None:
+        put(settings, "serve")
+        raise PipelineError("tag invalid: immutable")
+
+    monkeypatch.setattr(operation.docker, "push", overtaken)
+    monkeypatch.setattr(operation.codebuild, "start", lambda *_: "build")
+    monkeypatch.setattr(operation.codebuild, "follow", overtaken)
+    lines: list[str] = []
+    serve = image(settings, "serve")
+    (done,) = operation.push(settings, [serve], lines.append, by=by)
+    assert (done.step, done.change) == ("serve", "pushed")
+    assert lines[-1] == f"pushed by somebody else meanwhile: {serve.uri} (tag invalid: immutable)"
 
 
 def test_a_push_without_repositories_says_how_to_make_them_and_builds_nothing(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
 import boto3
 import pytest
 
-from pipeline.operations.models import registry
+from pipeline.operations.models import evaluations, registry
 from pipeline.operations.models.evaluations import Evaluation
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
@@ -110,7 +111,19 @@ def test_an_evaluation_that_is_damaged_is_named_and_hides_no_other(
     assert damaged.evaluation.problem.startswith(f"s3://{settings.data.bucket}/damaged.json: {what}")
     assert damaged.evaluation.problem.endswith("; restore the file, or reject the version")
     assert good.evaluation.accuracy == 0.58
+    with pytest.raises(PipelineError, match=f"version 2 cannot be approved: s3://.*damaged.json: {what}"):
+        registry.decide(settings, "2", "Approved")
     assert registry.decide(settings, "2", "Rejected").status == "Rejected"
+
+
+def test_an_evaluation_that_was_changed_after_the_registration_is_none(sagemaker: Any, settings: Settings) -> None:
+    body = json.dumps(EVALUATION).encode()
+    register(sagemaker, settings, "a.json", body)
+    s3, uri = boto3.client("s3", region_name="us-east-1"), f"s3://{settings.data.bucket}/a.json"
+    assert evaluations.read(s3, uri, hashlib.sha256(body).hexdigest()).accuracy == 0.58
+    assert evaluations.read(s3, uri, hashlib.sha256(b"better").hexdigest()) == Evaluation(
+        problem=f"{uri} was changed after the registration of the version; reject the version"
+    )
 
 
 def test_a_version_is_found_by_latest_by_number_and_by_arn(sagemaker: Any, settings: Settings) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from pipeline.operations.runs import schedules
 from pipeline.settings import Settings
@@ -99,6 +100,27 @@ def test_only_schedules_of_this_pipeline_are_listed_and_removed(settings: Settin
     assert schedules.remove(settings).name == "bins-runs"
     assert [one.name for one in schedules.schedules(settings)] == ["drift"]
     assert scheduler.get_schedule(Name="theirs")["Name"] == "theirs"
+
+
+def test_a_colleagues_schedule_that_may_not_be_read_is_listed_without_its_times(
+    settings: Settings, scheduler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedules.put(settings, DAILY, {})
+    scheduler.create_schedule_group(Name="hers")
+    foreign(scheduler, "weekly", schedules.pipeline_arn(settings), "hers")
+    describe = schedules._describe
+
+    def denied(client: Any, group: str, name: str) -> schedules.Schedule:
+        if group == "hers":
+            message = "User: x is not authorized to perform: scheduler:GetSchedule on resource: y"
+            raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": message}}, "GetSchedule")
+        return describe(client, group, name)
+
+    monkeypatch.setattr(schedules, "_describe", denied)
+    own, hers = schedules.schedules(settings)
+    assert (own.name, own.expression) == ("bins-runs", DAILY)
+    assert (hers.name, hers.starts, hers.next_run) == ("weekly", "run", None)
+    assert hers.expression == "not readable (these credentials may not scheduler:GetSchedule in group hers)"
 
 
 def test_a_disabled_schedule_has_no_next_run(settings: Settings, scheduler: Any) -> None:
