@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from pipeline.connection import SESSION_KEYS
 from pipeline.definition import compile_definition
 from pipeline.operations.account import people
 from pipeline.operations.account.people import Person
+from pipeline.settings import Settings
 from tests.integration.test_deployments import GOOD, Registry
 from tests.integration.test_deployments import registry as registry  # a fixture  # noqa: PLC0414
 
@@ -71,6 +74,15 @@ def refused(call: Callable[..., Any], **request: Any) -> str:
     return str(error.value.response["Error"]["Message"])
 
 
+def refused_by_command_line(settings: Settings, person: Person, *arguments: str) -> None:
+    """AWS's own command line with the person's keys is refused too."""
+    command = Path(sys.executable).with_name("aws")
+    environment = {**os.environ, **people.sign_in(settings, person)}
+    done = subprocess.run([str(command), *arguments], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode != 0, done.stdout
+    assert "AccessDenied" in done.stderr
+
+
 def test_an_approver_approves_waits_and_does_nothing_else(
     registry: Registry, signed: Signed, command: Callable[..., Any]
 ) -> None:
@@ -92,6 +104,8 @@ def test_an_approver_approves_waits_and_does_nothing_else(
     refused(signed("approver", "lambda").invoke, FunctionName=settings.deploy_function, Payload=b"{}")
     refused(signed("approver", "sagemaker-runtime").invoke_endpoint, EndpointName=endpoint, Body=b"a photo")
     refused(signed("approver", "iam").list_roles)
+    start = ("sagemaker", "start-pipeline-execution", "--pipeline-name", settings.name)
+    refused_by_command_line(settings, "approver", *start)
 
 
 def test_an_operator_neither_approves_nor_changes_a_version_or_what_is_served(
@@ -138,6 +152,8 @@ def test_an_operator_neither_approves_nor_changes_a_version_or_what_is_served(
     refused(sagemaker.update_pipeline, PipelineName=settings.name, PipelineDefinition=text, RoleArn=role)
     function = signed("operator", "lambda")
     refused(function.update_function_code, FunctionName=settings.deploy_function, ZipFile=b"")
+    approve = ("--model-package-arn", pending, "--model-approval-status", "Approved")
+    refused_by_command_line(settings, "operator", "sagemaker", "update-model-package", *approve)
     refused(signed("operator", "iam").attach_role_policy, RoleName="r", PolicyArn=f"arn:aws:iam::{PLACE}:policy/p")
 
 
@@ -162,6 +178,8 @@ def test_continuous_integration_upserts_and_approves_nothing(
     refused(sagemaker.start_pipeline_execution, PipelineName=settings.name)
     refused(signed("ci", "lambda").invoke, FunctionName=settings.deploy_function, Payload=b"{}")
     refused(signed("ci", "s3").put_object, Bucket=settings.data.bucket, Key="x", Body=b"")
+    approve = ("--model-package-arn", pending, "--model-approval-status", "Approved")
+    refused_by_command_line(settings, "ci", "sagemaker", "update-model-package", *approve)
 
 
 def test_a_person_whose_session_has_ended_is_told_how_to_sign_in(

@@ -23,7 +23,7 @@ FLAGS = (
 )
 TIME_LIMIT = 480
 # Python loads it at its start, in torchrun, in each rank and in each loader process. What goes beyond this machine is
-# noted and refused. Python does not see the sockets of obstore, but a store asks for its bucket's region by boto3 first.
+# noted and refused. Python does not see the sockets of obstore, but a store's region is asked for by boto3 first.
 SITE = """
 import ipaddress, os, socket, sys
 OURS = {socket.gethostname(), "localhost", "", None}
