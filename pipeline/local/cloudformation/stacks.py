@@ -82,9 +82,13 @@ class Stacks:
         return [item for item in self._store.list(CHANGE_SET) if item["StackId"] == stack["StackId"]]
 
     def find_change_set(self, name: str, stack_name: str | None) -> Document | None:
-        """A change set by its ARN, or by its name and its stack. Raises ServiceError for a name without a stack."""
+        """A change set by its ARN, or by its name and its stack. Raises ServiceError for a name without a stack.
+
+        The permission is one on the stack: a stack that is not the change set's own has no such change set.
+        """
         if name.startswith("arn:"):
-            return self._store.get(CHANGE_SET, name)
+            item = self._store.get(CHANGE_SET, name)
+            return item if item is None or stack_name in (None, item["StackName"], item["StackId"]) else None
         if not stack_name:
             message = "StackName must be specified if ChangeSetName is not specified as an ARN."
             raise ServiceError("ValidationError", message)

@@ -209,6 +209,21 @@ def test_a_change_set_is_of_the_stack_as_it_was(cloud):
         cloud.client("cloudformation").execute_change_set(StackName="things", ChangeSetName="one")
 
 
+def test_a_change_set_by_its_arn_is_of_the_stack_that_the_call_names(cloud):
+    """The permission is asked about StackName: it cannot stand for the change set of another stack."""
+    make(cloud, Queue=QUEUE)
+    client = cloud.client("cloudformation")
+    change_set(cloud, {"Queue": queue(VisibilityTimeout=50)}, "UPDATE")
+    (item,) = client.list_change_sets(StackName="things")["Summaries"]
+    arn = item["ChangeSetId"]
+    for call in (client.execute_change_set, client.describe_change_set):
+        with pytest.raises(ClientError, match="ChangeSetNotFound"):
+            call(StackName="mine", ChangeSetName=arn)
+    client.delete_change_set(StackName="mine", ChangeSetName=arn)
+    for stack in ("things", item["StackId"]):
+        assert client.describe_change_set(StackName=stack, ChangeSetName=arn)["ChangeSetId"] == arn
+
+
 def budget(address, **name):
     subscribers = [{"SubscriptionType": "EMAIL", "Address": address}]
     notification = {
