@@ -208,6 +208,7 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     # (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html: "narrower scope").
     "cloudwatch:DescribeAlarms": (_ARN + "cloudwatch:${Region}:${Account}:alarm:${AlarmName=*}",),
     # The data sets that the reference has as optional are not part of these requests.
+    "cloudwatch:ListMetrics": ("*",),
     "cloudwatch:PutMetricData": ("*",),
     "cloudformation:DescribeStacks": (_ARN + "cloudformation:${Region}:${Account}:stack/${StackName=*}/*",),
     "cloudformation:ValidateTemplate": ("*",),
