@@ -70,16 +70,17 @@ def cloud_environment(running: Cloud) -> dict[str, str]:
 
 def _session_of(running: Cloud) -> dict[str, str]:
     """The keys of a person of this cloud, if the environment has them. Raises PipelineError for an ended session."""
-    from pipeline.local.identity.sessions import ExpiredTokenError, InvalidTokenError, Sessions
+    from pipeline.local.identity.sessions import ExpiredTokenError, InvalidTokenError, Sessions, is_local
 
     keys = {name: os.environ.get(name, "") for name in SESSION_KEYS}
     if not all(keys.values()):
         return {}
     try:
         Sessions(running.directory).verify(keys["AWS_ACCESS_KEY_ID"], keys["AWS_SESSION_TOKEN"])
-    except InvalidTokenError:
-        return {}  # another account's
-    except ExpiredTokenError:
+    except (InvalidTokenError, ExpiredTokenError):
+        if not is_local(keys["AWS_SESSION_TOKEN"]):
+            return {}  # an AWS account's
+        # Also after a reset of the cloud: a person must not become the root user unseen.
         raise PipelineError(
             "the session in AWS_SESSION_TOKEN has ended; sign in again: eval $(python -m pipeline local env --as ...)"
         ) from None
@@ -93,21 +94,21 @@ def session_variables(role_arn: str, name: str, seconds: float) -> dict[str, str
     return Sessions(_running().directory).issue(role_arn, name, seconds).environment()
 
 
-def act_as(session: dict[str, str]) -> None:
-    """Continue as a person of the running local cloud, with the variables of the person's session."""
-    _enter({**cloud_environment(_running()), **session})
-
-
 @contextlib.contextmanager
-def as_administrator() -> Iterator[None]:
-    """Act as the root user of the running local cloud for a while: its owner prepares the account."""
-    before = {name: os.environ[name] for name in SESSION_KEYS if name in os.environ}
+def act_as(session: dict[str, str]) -> Iterator[None]:
+    """Act as a person of the running local cloud for a while, with the variables of the person's session."""
     running = cloud_environment(_running())
-    _enter(running)
+    before = _session_of(_running())
+    _enter({**running, **session})
     try:
         yield
     finally:
         _enter({**running, **before})
+
+
+def as_administrator() -> contextlib.AbstractContextManager[None]:
+    """Act as the root user of the running local cloud for a while: its owner prepares the account."""
+    return act_as({})
 
 
 def _enter(variables: dict[str, str]) -> None:

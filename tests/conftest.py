@@ -97,8 +97,7 @@ def s3() -> Iterator[Any]:
         store = ObjectStore(Path(directory), free_port(), "test-access-key", "test-secret-key")
         store.start()
         try:
-            for name in FOREIGN:
-                patch.delenv(name, raising=False)
+            without(patch, *FOREIGN)
             for name, value in {**NOWHERE, **store.environment}.items():
                 patch.setenv(name, value)
             boto3.setup_default_session()

@@ -98,22 +98,21 @@ def run(settings: Settings, bins: Bins, console: Console, command: str) -> None:
         with as_administrator():
             account.prepare(settings)
     _report(console, "local cloud", f"runs, with its files in {running.directory}")
-    act_as(people.sign_in(settings, "admin"))
-    put_bins(settings, bins, console)
     # From here on as the people of an account would: each with the policies of the stack, and no others.
-    act_as(people.sign_in(settings, "ci"))
-    with console.status("compiling and checking the pipeline"):
+    with act_as(people.sign_in(settings, "admin")):
+        put_bins(settings, bins, console)
+    with act_as(people.sign_in(settings, "ci")), console.status("compiling and checking the pipeline"):
         upserted = upsert(settings)
     _report(console, "pipeline", f"{settings.name} {upserted.change}")
-    act_as(people.sign_in(settings, "operator"))
-    ended = _run_pipeline(settings, bins, console, command)
-    act_as(people.sign_in(settings, "approver"))
-    version = _approve(settings, ended, console)
-    with console.status("waiting for the endpoint"):
-        served = endpoint.wait(settings, version.arn, timeout=DEPLOYMENT_SECONDS, interval=0.5)
+    with act_as(people.sign_in(settings, "operator")):
+        ended = _run_pipeline(settings, bins, console, command)
+    with act_as(people.sign_in(settings, "approver")):
+        version = _approve(settings, ended, console)
+        with console.status("waiting for the endpoint"):
+            served = endpoint.wait(settings, version.arn, timeout=DEPLOYMENT_SECONDS, interval=0.5)
     _report(console, "endpoint", f"{served.name} is {served.status} with version {served.version}")
-    act_as(people.sign_in(settings, "operator"))
-    _show_results(settings, version, running.directory / "demo", console)
+    with act_as(people.sign_in(settings, "operator")):
+        _show_results(settings, version, running.directory / "demo", console)
     console.print(f"\nDone in {time.monotonic() - started:.0f} s. To see more:", highlight=False)
     for words in ("runs", "models", "endpoint", "logs TuneModel", "local down"):
         console.print(f"  {command} {words}", highlight=False)

@@ -136,6 +136,8 @@ def _start(cloud: Cloud) -> Cloud:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.local.server", str(cloud.directory)],
             cwd=Path(__file__).resolve().parents[2],  # where `pipeline` is importable
+            # Its jobs can read a parent's environment: no keys of the person who starts it.
+            env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

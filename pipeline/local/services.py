@@ -145,6 +145,14 @@ class Services:
         if throttled := self._faults.refusal(service, operation):
             raise throttled
 
+    def validate(self, service: str, operation: str, request: Request) -> None:
+        """Refuse a request for moto that the service's model refuses, before it is decided. Raises ServiceError.
+
+        EC2's lists have a form of their own in requests, which is not read; its calls here have no resources.
+        """
+        if service != "ec2":
+            _validate_request(service, operation, request)
+
     def call(self, service: str, operation: str, request: Request, caller: Caller) -> Request:
         """Answer a caller's request of an operation in the table. Raises ServiceError."""
         handler = self.table[service].get(operation)

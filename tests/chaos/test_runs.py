@@ -65,20 +65,19 @@ def carry_out(settings: Settings, directory: Path, plan: faults.Plan) -> Outcome
     with running(directory):
         with as_administrator():
             account.prepare(settings)
-        act_as(people.sign_in(settings, "admin"))
-        demo_run.put_bins(settings, BINS, Console(file=io.StringIO()))
+        with act_as(people.sign_in(settings, "admin")):
+            demo_run.put_bins(settings, BINS, Console(file=io.StringIO()))
         faults.write(directory, plan)
-        act_as(people.sign_in(settings, "ci"))
-        upsert(settings)
-        act_as(people.sign_in(settings, "operator"))
-        run = executions.start(settings, {"DataVersion": BINS.version})
-        *_, last = progress.follow(settings, run.arn, interval=1.0)
+        with act_as(people.sign_in(settings, "ci")):
+            upsert(settings)
+        with act_as(people.sign_in(settings, "operator")):
+            run = executions.start(settings, {"DataVersion": BINS.version})
+            *_, last = progress.follow(settings, run.arn, interval=1.0)
         assert last.execution.status == "Succeeded", last.execution.failure
         (arn,) = filter(None, (step.arn("RegisterModel") for step in last.steps))
-        act_as(people.sign_in(settings, "approver"))
-        version = registry.decide(settings, arn, "Approved", "after chaos")
-        served = endpoint.wait(settings, version.arn, timeout=600, interval=0.5)
-        act_as(people.sign_in(settings, "admin"))
+        with act_as(people.sign_in(settings, "approver")):
+            version = registry.decide(settings, arn, "Approved", "after chaos")
+            served = endpoint.wait(settings, version.arn, timeout=600, interval=0.5)
         injected = faults.counts(directory)
         faults.write(directory, faults.Plan())
         s3, sagemaker = client(settings, "s3"), client(settings, "sagemaker")

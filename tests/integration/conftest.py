@@ -18,7 +18,7 @@ import pytest
 from pipeline.local import cloud
 from pipeline.local.sagemaker import quotas
 from pipeline.settings import Account
-from tests.conftest import FOREIGN, NOWHERE, free_port
+from tests.conftest import FOREIGN, NOWHERE, free_port, without
 
 ACCOUNT = Account(target="local", id="123456789012", region="us-east-1")
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
@@ -63,8 +63,7 @@ def running(directory: Path) -> Iterator[LocalCloud]:
         started = cloud.up(directory, ACCOUNT.id, ACCOUNT.region, **ports, credential_seconds=CREDENTIAL_SECONDS)
         quotas.write(directory, QUOTAS)
         try:
-            for name in (*FOREIGN, "AWS_ENDPOINT_URL_S3"):
-                patch.delenv(name, raising=False)
+            without(patch, *FOREIGN, "AWS_ENDPOINT_URL_S3")
             # The commands set NO_PROXY for their process, which is this one.
             proxies = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
             for name, value in {**NOWHERE, **cloud.environment(started), **proxies}.items():

@@ -28,13 +28,27 @@ from pipeline.local.identity.policies import (
     message,
     statements,
 )
-from pipeline.local.identity.requirements import Account, Check, checks
+from pipeline.local.identity.requirements import Account, Check, UnresolvedError, checks
 
 # Protocols whose clients read `AccessDenied`; JSON services raise AccessDeniedException.
 _QUERY = ("iam", "sts", "cloudformation", "sns", "ec2", "cloudwatch")
 # REST services answer a refusal with 403, JSON services with 400: the services' models have the status of the error.
 _REST = ("lambda", "scheduler", "sagemaker-runtime")
 _SERVICE_SUFFIX = ".amazonaws.com"
+
+
+class _Policies:
+    """The policies of all roles at one moment, with their statements prepared when they are needed."""
+
+    def __init__(self, roles: dict[str, RolePolicies]) -> None:
+        self.roles = roles
+        self._statements: dict[str, list[Statement]] = {}
+
+    def identity(self, role: str) -> list[Statement]:
+        """The statements of a role's identity policies."""
+        if role not in self._statements:
+            self._statements[role] = statements(self.roles[role].identity) if role in self.roles else []
+        return self._statements[role]
 
 
 class Authorizer:
@@ -45,17 +59,25 @@ class Authorizer:
         self._directory = directory
         self._audit = audit
         self._lock = threading.Lock()
-        self._roles: dict[str, RolePolicies] | None = None
-        self._statements: dict[str, list[Statement]] = {}
+        self._policies: _Policies | None = None
         self._journal = Journal(directory / "decisions" / "api.jsonl")
         self._before = documents.read(directory)
 
     def changed(self) -> None:
         """Read the policies again: IAM has changed. The S3 door gets them too."""
-        roles = _roles(self.account.id)
         with self._lock:
-            self._roles, self._statements = roles, {}
-            documents.write(self._directory, roles)
+            self._read()
+
+    def _read(self) -> _Policies:
+        """Replace the policies as a whole: what was prepared from older ones goes with them."""
+        roles = _roles(self.account.id)
+        self._policies = _Policies(roles)
+        documents.write(self._directory, roles)
+        return self._policies
+
+    def _current(self) -> _Policies:
+        with self._lock:
+            return self._policies or self._read()
 
     def restore(self) -> None:
         """Create again the roles of the last start that no stack has created by now: moto keeps IAM in memory."""
@@ -67,11 +89,7 @@ class Authorizer:
 
     def role(self, arn: str) -> RolePolicies | None:
         """A role's policies, or None if there is no such role."""
-        with self._lock:
-            if self._roles is not None:
-                return self._roles.get(arn)
-        self.changed()
-        return self.role(arn)
+        return self._current().roles.get(arn)
 
     def roles(self) -> dict[str, RolePolicies]:
         """The policies of all roles, by ARN."""
@@ -79,7 +97,12 @@ class Authorizer:
 
     def authorize(self, caller: Caller, service: str, operation: str, request: Mapping[str, Any]) -> None:
         """Refuse a call that the caller's policies do not allow. Raises ServiceError."""
-        for check in checks(service, operation, request, self.account):
+        try:
+            needed = checks(service, operation, request, self.account)
+        except UnresolvedError as error:
+            message = f"The local cloud cannot decide about {service}:{operation}: {error}"
+            raise ServiceError("UnknownOperationException", message) from None
+        for check in needed:
             self.require(caller, check, service, operation)
 
     def require(self, caller: Caller, check: Check, service: str, operation: str) -> None:
@@ -109,11 +132,12 @@ class Authorizer:
         return self._decide(caller, asked, resource), asked
 
     def _decide(self, caller: Caller, asked: Request, resource: list[Statement], *, trust: bool = False) -> Decision:
-        policies = self.role(caller.role) or RolePolicies()
+        current = self._current()
+        policies = current.roles.get(caller.role) or RolePolicies()
         boundary = None if policies.boundary is None else statements({"boundary": policies.boundary})
         document = caller.session_document()
         session = None if document is None else statements({"session": document})
-        identity = self._identity_statements(caller.role, policies)
+        identity = current.identity(caller.role)
         return decide(asked, identity, resource, boundary, session, trust=trust)
 
     def may_assume(self, caller: Caller, role_arn: str) -> tuple[Decision, Request]:
@@ -157,12 +181,6 @@ class Authorizer:
             context["aws:calledvia"] = list(caller.called_via)
         return context
 
-    def _identity_statements(self, role: str, policies: RolePolicies) -> list[Statement]:
-        with self._lock:
-            if role not in self._statements:
-                self._statements[role] = statements(policies.identity)
-            return self._statements[role]
-
     def _resource_statements(self, check: Check) -> list[Statement]:
         """The policy of the function or the queue that an action is about."""
         document = None
@@ -205,25 +223,44 @@ def _roles(account_id: str) -> dict[str, RolePolicies]:
     backend = iam_backends[account_id]["aws"]
     roles = {}
     for role in list(backend.roles.values()):
-        inline = {name: _parsed(text) for name, text in role.policies.items()}
-        attached = {policy.name: _default_document(policy) for policy in role.managed_policies.values()}
-        boundary = role.permissions_boundary_arn
-        limit = _default_document(backend.managed_policies[boundary]) if boundary else None
-        trust = _parsed(role.assume_role_policy_document)
-        roles[role.arn] = RolePolicies({**attached, **inline}, limit, trust, int(role.max_session_duration or 3600))
+        attached = {policy.name: policy for policy in list(role.managed_policies.values())}
+        identity = {name: _default_document(policy) for name, policy in attached.items()}
+        for name, text in list(role.policies.items()):
+            # Both count where a policy of the role's own has the name of an attached one.
+            identity[f"{name} (inline)" if name in attached else name] = _parsed(text)
+        boundary = role.permissions_boundary_arn or ""
+        roles[role.arn] = RolePolicies(
+            identity,
+            _default_document(backend.managed_policies[boundary]) if boundary else None,
+            _parsed(role.assume_role_policy_document),
+            int(role.max_session_duration or 3600),
+            {name: policy.arn for name, policy in attached.items()},
+            boundary,
+        )
     return roles
 
 
 def _create_role(account_id: str, arn: str, policies: RolePolicies) -> None:
-    """A role of a last start; its attached policies become policies of its own, until they are attached again."""
+    """A role of a last start, with its policies and its boundary; managed policies that are missing are created."""
     from moto.iam.models import iam_backends
 
     backend = iam_backends[account_id]["aws"]
     path, _, name = arn.split(":role", 1)[1].rpartition("/")
+    managed = {policy_arn: policies.identity[policy] for policy, policy_arn in policies.attached.items()}
+    if policies.boundary_arn and policies.boundary is not None:
+        managed.setdefault(policies.boundary_arn, policies.boundary)
+    for policy_arn, document in managed.items():
+        if policy_arn not in backend.managed_policies:
+            policy_path, _, policy = policy_arn.split(":policy", 1)[1].rpartition("/")
+            backend.create_policy("", f"{policy_path}/", json.dumps(document), policy, {})
     seconds = str(policies.maximum_seconds)
-    backend.create_role(name, json.dumps(policies.trust), f"{path}/", None, "", [], seconds)
+    trust = json.dumps(policies.trust)
+    backend.create_role(name, trust, f"{path}/", policies.boundary_arn or None, "", [], seconds)
     for policy, document in policies.identity.items():
-        backend.put_role_policy(name, policy, json.dumps(document))
+        if policy in policies.attached:
+            backend.attach_role_policy(policies.attached[policy], name)
+        else:
+            backend.put_role_policy(name, policy.removesuffix(" (inline)"), json.dumps(document))
 
 
 def _default_document(policy: Any) -> Document:

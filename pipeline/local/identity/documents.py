@@ -24,6 +24,9 @@ class RolePolicies:
     trust: Document | None = None
     maximum_seconds: int = 3600
     """MaxSessionDuration."""
+    attached: dict[str, str] = field(default_factory=dict)
+    """ARNs of the attached policies by their name in `identity`."""
+    boundary_arn: str = ""
 
 
 def write(directory: Path, roles: Mapping[str, RolePolicies]) -> None:

@@ -9,6 +9,7 @@ import functools
 import hmac
 import secrets
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ SESSION_NAME = "SageMaker"
 CREDENTIALS_PATH = "/v2/credentials/"
 # Life of the credentials with which a service itself acts; they are renewed. AWS's own are not visible to anybody.
 SERVICE_SECONDS = 3600
+# Clients that are kept: a client costs more than a call.
+CLIENTS = 256
 
 
 class Identity:
@@ -34,7 +37,7 @@ class Identity:
         self.authorizer = Authorizer(context.directory, Account(context.account_id, context.region), audit=audit)
         self.root = root(context.account_id)
         self._lock = threading.Lock()
-        self._clients: dict[tuple[str, str, tuple[str, ...], str], Any] = {}
+        self._clients: OrderedDict[tuple[str, str, tuple[str, ...], str], Any] = OrderedDict()
         self._handles: dict[str, tuple[str, str]] = {}
 
     def secret_of(self, access_key: str, token: str) -> tuple[Caller, str]:
@@ -75,11 +78,16 @@ class Identity:
 
     def client(self, caller: Caller, service: str) -> Any:
         """A boto3 client that acts as the caller; its credentials are renewed."""
-        key = (caller.role, service, caller.called_via, caller.session_policy)
+        if caller.principal.service:
+            raise ValueError(f"{caller.principal.service} has no credentials of its own")
+        key = (caller.principal.arn, service, caller.called_via, caller.session_policy)
         with self._lock:
             if key not in self._clients:
                 session = self._context.session() if caller.is_root else self._session(caller)
                 self._clients[key] = self._context.client_of(session, service)
+            self._clients.move_to_end(key)
+            while len(self._clients) > CLIENTS:
+                self._clients.popitem(last=False)
             return self._clients[key]
 
     def _session(self, caller: Caller) -> Any:

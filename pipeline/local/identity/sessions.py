@@ -144,6 +144,15 @@ class Sessions:
         return hmac.new(self._key, text.encode(), hashlib.sha256).digest()
 
 
+def is_local(token: str) -> bool:
+    """Whether a token was issued by a local cloud, this one or another, as far as it says."""
+    try:
+        claims = json.loads(_decode(token.split(".")[1]))
+    except (ValueError, IndexError):
+        return False
+    return isinstance(claims, dict) and claims.get("iss") == ISSUER
+
+
 def _signing_key(path: Path) -> bytes:
     """The key in the file; a new one if there is none. Processes that start at once agree on one."""
     if not path.exists():

@@ -38,18 +38,29 @@ class Container:
     command: list[str]
     on_line: Callable[[str], None]
     environment: dict[str, str] = field(default_factory=dict)
+    credentials: Callable[[], dict[str, str]] = dict
+    """Called at the start: variables of the container's credentials."""
     on_end: Callable[[dict[str, str]], None] = lambda _: None
-    """Called with the environment once the process has ended."""
+    """Called with these variables once the process has ended, or could not start."""
 
     def start(self) -> None:
         """Start the process, and write its pid into the base folder for `end_leftovers`."""
         self.base.mkdir(parents=True, exist_ok=True)
+        self._credentials = self.credentials()
+        try:
+            self._start()
+        except BaseException:
+            self.on_end(self._credentials)
+            raise
+
+    def _start(self) -> None:
         environment = {
             **self.context.child_environment(),
             "SAGEMAKER_BASE_DIR": str(self.base),
             "PYTHONPATH": str(self.image),
             "PYTHONDONTWRITEBYTECODE": "1",
             **self.environment,
+            **self._credentials,
         }
         self._process = subprocess.Popen(
             self.command,
@@ -80,7 +91,7 @@ class Container:
         status = self._process.wait(timeout)
         self._pump.join(timeout=10)
         (self.base / "pid").unlink(missing_ok=True)
-        self.on_end(self.environment)
+        self.on_end(self._credentials)
         return status
 
     def terminate(self) -> None:

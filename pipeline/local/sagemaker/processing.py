@@ -6,6 +6,7 @@ outputs, `/opt/ml/config/processingjobconfig.json` and `resourceconfig.json`, an
 
 from __future__ import annotations
 
+import functools
 import threading
 from pathlib import Path
 
@@ -64,14 +65,14 @@ class ProcessingJobs(Jobs):
         for number, host in enumerate(hosts):
             _write_configuration(request, bases[host], host, hosts)
             self._download_inputs(request, bases[host], (number, len(hosts)))
-            credentials = self._services.identity.container_environment(role)
             instances[host] = Container(
                 context=self._context,
                 base=bases[host],
                 image=image,
                 command=[*entry_point, *specification.get("ContainerArguments", [])],
                 on_line=self._services.log_writer(role, LOG_GROUP, f"{name}/{host}-{int(now())}"),
-                environment={**request.get("Environment", {}), "PROCESSING_JOB_NAME": name, **credentials},
+                environment={**request.get("Environment", {}), "PROCESSING_JOB_NAME": name},
+                credentials=functools.partial(self._services.identity.container_environment, role),
                 on_end=self._services.identity.end_credentials,
             )
         limit = request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_SECONDS)

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.h
 
 from __future__ import annotations
 
+import functools
 import http.client
 import shutil
 from contextlib import closing
@@ -75,10 +76,10 @@ class Variant:
             environment={
                 **self.definition.get("Environment", {}),
                 **self.environment,
-                **self.services.identity.container_environment(self.role_arn),
                 "SAGEMAKER_BIND_TO_HOST": "127.0.0.1",
                 "SAGEMAKER_BIND_TO_PORT": str(self._port),
             },
+            credentials=functools.partial(self.services.identity.container_environment, self.role_arn),
             on_end=self.services.identity.end_credentials,
         )
         self._container.start()

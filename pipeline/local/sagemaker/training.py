@@ -6,6 +6,7 @@ files, channels, checkpoints, the model folder and `/opt/ml/output/failure`.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
@@ -220,10 +221,11 @@ class TrainingJobs(Jobs):
             LOCAL_CPU: "1",
             # Several instances are processes of one machine here: they meet on the loopback interface.
             "GLOO_SOCKET_IFNAME": _loopback(),
-            # A container without a network gets no credentials either:
-            # https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
-            **({} if request.get("EnableNetworkIsolation") else self._services.identity.container_environment(role)),
         }
+        # A container without a network gets no credentials either:
+        # https://docs.aws.amazon.com/sagemaker/latest/dg/mkt-algo-model-internet-free.html
+        isolated = request.get("EnableNetworkIsolation")
+        issue = functools.partial(self._services.identity.container_environment, role)
         return Container(
             context=self._context,
             base=base,
@@ -231,6 +233,7 @@ class TrainingJobs(Jobs):
             command=command,
             on_line=on_line,
             environment=environment,
+            credentials=dict if isolated else issue,
             on_end=self._services.identity.end_credentials,
         )
 

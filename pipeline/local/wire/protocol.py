@@ -17,6 +17,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
+from pipeline.aws.validation.shapes import service_model
 from pipeline.local.context import ServiceError, random_id
 from pipeline.local.identity.caller import Caller
 from pipeline.local.identity.identity import CREDENTIALS_PATH
@@ -42,6 +43,8 @@ _AUTHENTICATION_CODES = {
     "mismatch": ("SignatureDoesNotMatch", "InvalidSignatureException"),
     "expired": ("ExpiredToken", "ExpiredTokenException"),
 }
+# Services of no region, whose clients sign for us-east-1.
+_GLOBAL = ("iam", "sts", "budgets", "organizations")
 _READING = ("Get", "List", "Simulate", "Generate")
 
 
@@ -56,6 +59,7 @@ class Call:
     operation: str
     request: dict[str, Any]
     respond: Callable[[Caller], Response] | None
+    signing_name: str = ""
 
 
 class Application:
@@ -74,12 +78,49 @@ class Application:
         if isinstance(answer, Response):
             answer.headers["x-amzn-RequestId"] = random_id(32)
             return answer(environ, start_response)
-        # Its body has been read.
-        environ["wsgi.input"] = io.BytesIO(request.get_data())
-        body = self._moto(environ, start_response)
+        body = self._moto(self._environ_for_moto(answer, request), start_response)
         if answer.service == "iam" and not answer.operation.startswith(_READING):
             self._identity.authorizer.changed()
         return body
+
+    def _environ_for_moto(self, call: Call, request: Request) -> dict[str, Any]:
+        """A request that moto can read as the decided call only.
+
+        moto finds service, region, account and operation in many places (path, query string, body, headers, user
+        agent), in an order of its own. So it gets an environment with nothing but the parts that were decided on.
+        """
+        context, metadata = self._services.context, service_model(call.service).metadata
+        body, is_form, target = requests.body_of(request), request.mimetype == FORM, request.headers.get("X-Amz-Target")
+        is_rest = not is_form and not target and metadata["protocol"] == "rest-json"
+        content_type = request.content_type or ""
+        if target:
+            content_type = f"application/x-amz-json-{metadata.get('jsonVersion', '1.1')}"
+        elif is_rest:
+            content_type = "application/json"
+        # A named action keeps moto from looking for one in the body. A form has its own.
+        query_string = "" if is_form else f"Action={call.operation}"
+        if is_rest:
+            query_string = request.query_string.decode("latin-1")
+        scope = f"{context.environment['AWS_ACCESS_KEY_ID']}/20000101/{context.region}/{call.signing_name}/aws4_request"
+        path = request.environ["PATH_INFO"]
+        environ = {
+            name: value for name, value in request.environ.items() if name.startswith(("wsgi.", "SERVER_", "REMOTE_"))
+        }
+        environ |= {
+            "REQUEST_METHOD": request.method,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": path,
+            "QUERY_STRING": query_string,
+            "CONTENT_TYPE": content_type,
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_HOST": request.host,
+            "HTTP_AUTHORIZATION": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature={'0' * 64}",
+            "wsgi.input": io.BytesIO(body),
+        }
+        for header in ("X-Amz-Target", "X-Amz-Date", "Smithy-Protocol", "Accept"):
+            if value := request.headers.get(header):
+                environ[f"HTTP_{header.upper().replace('-', '_')}"] = value
+        return environ
 
     def _answer(self, request: Request) -> Response | Call:
         """The answer, or the call that moto answers."""
@@ -92,6 +133,7 @@ class Application:
             signing_name, caller = self._authenticate(request)
             call = self._parse(signing_name, request)
             if call.respond is None:
+                self._services.validate(call.service, call.operation, call.request)
                 self._services.authorize(caller, call.service, call.operation, call.request)
                 if missing := problems(call.service, call.operation, call.request):
                     raise ServiceError("ValidationError", " ".join(missing))
@@ -131,6 +173,9 @@ class Application:
             )
             raise SignatureError("unknown", message) from None
         signatures.verify(request, signature, secret_key)
+        region = self._services.context.region
+        if signature.region != region and signature.service not in _GLOBAL:
+            raise SignatureError("mismatch", f"Credential should be scoped to a valid region; this cloud is {region}.")
         return signature.service, caller
 
     def _parse(self, signing_name: str, request: Request) -> Call:
@@ -143,7 +188,7 @@ class Application:
             respond = functools.partial(self._invoke_function, members, request)
             return Call(service, operation, members, respond)
         if not self._services.owns(service, operation):
-            return Call(service, operation, members, None)
+            return Call(service, operation, members, None, signing_name)
         protocol = self._query_response if request.mimetype == FORM else self._json_response
         return Call(service, operation, members, functools.partial(protocol, service, operation, members))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import zlib
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -25,8 +26,17 @@ _CBOR = re.compile(r"/service/([^/]+)/operation/([^/]+)")
 _INVOKE_ENDPOINT = re.compile(r"/endpoints/([^/]+)/invocations")
 
 
+# A queue's URL is the address of old clients of SQS.
+_PATHS = {"sqs": re.compile(r"/(\d{12}/[A-Za-z0-9_.-]{1,80})?")}
+_ROOT = re.compile("/")
+_BODY_LIMIT = 64 * 1024 * 1024
+
+
 def parse(signing_name: str, request: Request) -> tuple[str, str, dict[str, Any]]:
-    """(service, operation, members) of a signed request. Raises ServiceError for one that is none of the service's."""
+    """(service, operation, members) of a signed request. Raises ServiceError for one that is none of the service's.
+
+    Requests that could be read in two ways are refused: moto reads them again.
+    """
     service = _SIGNING_NAMES.get(signing_name, signing_name)
     path = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
     if service == "sagemaker" and request.method == "POST" and (match := _INVOKE_ENDPOINT.fullmatch(path)):
@@ -41,17 +51,51 @@ def parse(signing_name: str, request: Request) -> tuple[str, str, dict[str, Any]
         raise ServiceError("UnknownOperationException", f"There is no service {service}.", 404) from None
     target = request.headers.get("X-Amz-Target", "")
     if target or (match := _CBOR.fullmatch(path)):
+        _require_plain(service, path, request, is_cbor=not target)
         prefix, _, operation = target.partition(".") if target else (match[1], "", match[2])  # type: ignore[index]
         if prefix != model.metadata["targetPrefix"] or operation not in model.operation_names:
             raise ServiceError("UnknownOperationException", f"{service} has no operation {prefix}.{operation}.", 404)
         return service, operation, _json(request) if target else _cbor(request)
     if request.mimetype == FORM:
-        form = dict(parse_qsl(request.get_data(as_text=True), keep_blank_values=True))
+        _require_plain(service, path, request)
+        pairs = parse_qsl(body_of(request).decode(errors="replace"), keep_blank_values=True)
+        form = dict(pairs)
+        if len(form) != len(pairs):
+            raise ServiceError("MalformedQueryString", "A member of the request is given twice.")
         return service, *query.parse(service, form)
     if model.metadata["protocol"] == "rest-json":
-        return service, *rest.parse(service, request.method, path, request.args, request.get_data())
+        if service != "scheduler" and "%2f" in path.lower():
+            # moto reads the decoded path.
+            raise ServiceError("ValidationException", f"A name has no slash: {path}")
+        return service, *rest.parse(service, request.method, path, request.args, body_of(request))
     message = f"The local cloud does not answer {request.method} {request.path} of {service}."
     raise ServiceError("UnknownOperationException", message, 404)
+
+
+def body_of(request: Request) -> bytes:
+    """The body, decompressed: boto3 compresses large metrics. Raises ServiceError."""
+    data = request.get_data()
+    encoding = request.headers.get("Content-Encoding", "")
+    if not encoding:
+        return data
+    if encoding != "gzip":
+        raise ServiceError("SerializationException", f"The local cloud reads no Content-Encoding {encoding}.")
+    decompressor = zlib.decompressobj(wbits=31)
+    try:
+        body = decompressor.decompress(data, _BODY_LIMIT)
+    except zlib.error as error:
+        raise ServiceError("SerializationException", f"The request is not valid gzip: {error}") from None
+    if not decompressor.eof or decompressor.unused_data:
+        raise ServiceError("SerializationException", f"The request is no gzip member of at most {_BODY_LIMIT} bytes.")
+    return body
+
+
+def _require_plain(service: str, path: str, request: Request, *, is_cbor: bool = False) -> None:
+    """Refuse a path or a query string that names another operation than the target or the form."""
+    if not is_cbor and not _PATHS.get(service, _ROOT).fullmatch(path):
+        raise ServiceError("UnknownOperationException", f"{service} has no path {path}.", 404)
+    if request.query_string:
+        raise ServiceError("UnknownOperationException", f"Requests of {service} have no query string.", 404)
 
 
 def _headers(request: Request) -> dict[str, str]:
@@ -68,7 +112,7 @@ def _headers(request: Request) -> dict[str, str]:
 
 def _json(request: Request) -> dict[str, Any]:
     try:
-        body = json.loads(request.get_data() or b"{}")
+        body = json.loads(body_of(request) or b"{}")
     except ValueError as error:
         raise ServiceError("SerializationException", f"The request is not valid JSON: {error}") from None
     if not isinstance(body, dict):
@@ -80,7 +124,7 @@ def _cbor(request: Request) -> dict[str, Any]:
     """https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html; botocore reads its data items."""
     from botocore.parsers import RpcV2CBORParser
 
-    body = request.get_data()
+    body = body_of(request)
     if not body:
         return {}
     try:

@@ -13,18 +13,21 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from werkzeug.datastructures import MultiDict
+
 from pipeline.aws.validation.shapes import service_model
 from pipeline.local.context import ServiceError
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
-def parse(service: str, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[str, dict[str, Any]]:
+def parse(service: str, method: str, path: str, query: MultiDict[str, str], body: bytes) -> tuple[str, dict[str, Any]]:
     """The operation and its request. `path` is still percent-encoded. Raises ServiceError."""
     for operation, wanted, pattern in _paths(service):
         if method == wanted and (match := pattern.fullmatch(path)):
             request = _body(body)
             members = service_model(service).operation_model(operation).input_shape.members
+            _check_query(query, members)
             for name, shape in members.items():
                 key = shape.serialization.get("name", name)
                 match shape.serialization.get("location"):
@@ -34,6 +37,19 @@ def parse(service: str, method: str, path: str, query: Mapping[str, str], body: 
                         request[name] = _typed(query[key], shape.type_name)
             return operation, request
     raise ServiceError("UnknownOperationException", f"The local cloud does not answer {method} {path}.", 404)
+
+
+def _check_query(query: MultiDict[str, str], members: Mapping[str, Any]) -> None:
+    """Refuse what is no member of the operation, and a member that is given twice."""
+    shapes = members.items()
+    names = {
+        shape.serialization.get("name", name)
+        for name, shape in shapes
+        if shape.serialization.get("location") == "querystring"
+    }
+    for key, values in query.lists():
+        if key not in names or len(values) > 1:
+            raise ServiceError("ValidationException", f"The query string has an unknown or repeated member: {key!r}")
 
 
 @functools.cache

@@ -73,6 +73,9 @@ def verify(request: Request, signature: Signature, secret_key: str) -> None:
         raise SignatureError("mismatch", f"Signature expired: {stamp} is more than 5 minutes from the server's time")
     if not stamp.startswith(signature.date):
         raise SignatureError("mismatch", "Date in Credential scope does not match YYYYMMDD from X-Amz-Date.")
+    unsigned = [name for name, _ in request.headers.items() if name.lower().startswith("x-amz-")]
+    if any(name.lower() not in signature.headers for name in unsigned):
+        raise SignatureError("mismatch", "There were headers present in the request which were not signed.")
     if "host" not in signature.headers:
         raise SignatureError("mismatch", "'Host' must be a 'SignedHeader' in the AWS Authorization.")
     if not hmac.compare_digest(_expected(request, signature, secret_key, stamp), signature.value):
@@ -102,7 +105,7 @@ class _Signer(SigV4Auth):  # type: ignore[misc]  # botocore has no types
 def _expected(request: Request, signature: Signature, secret_key: str, stamp: str) -> str:
     # The raw target: percent-encoding counts.
     target = str(request.environ.get("RAW_URI") or request.full_path.rstrip("?"))
-    url = target if "://" in target else f"http://{request.host}{target}"
+    url = target if target.startswith(("http://", "https://")) else f"http://{request.host}{target}"
     signed = AWSRequest(request.method, url, headers=dict(request.headers), data=request.get_data())
     signed.context["timestamp"] = stamp
     claimed = signed.headers.get("X-Amz-Content-SHA256", UNSIGNED)

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline import clients, connection
 from pipeline.local import cloud
+from pipeline.local.identity.sessions import Sessions
 from pipeline.settings.file import load_settings
 from steps.contracts.errors import PipelineError
 
@@ -50,6 +51,34 @@ def test_a_local_cloud_gets_every_client(running: cloud.Cloud, project: Path, mo
     assert clients.client(settings, "sagemaker").meta.endpoint_url == "http://127.0.0.1:1"
     assert clients.client(settings, "s3").meta.endpoint_url == "http://127.0.0.1:2"
     assert os.environ["AWS_ACCESS_KEY_ID"] == "LOCALKEY"
+
+
+def sign_in(monkeypatch: pytest.MonkeyPatch, directory: Path, seconds: float) -> dict[str, str]:
+    issued = Sessions(directory).issue("arn:aws:iam::123456789012:role/operator", "operator", seconds).environment()
+    for name, value in issued.items():
+        monkeypatch.setenv(name, value)
+    return issued
+
+
+def test_a_person_of_the_local_cloud_stays_that_person(
+    running: cloud.Cloud, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = sign_in(monkeypatch, running.directory, 600)
+    settings = load_settings(project / "pipeline.yaml", "local")
+    connection.connect(settings)
+    assert issued.items() <= os.environ.items()
+    with connection.as_administrator():
+        assert (os.environ["AWS_ACCESS_KEY_ID"], "AWS_SESSION_TOKEN" in os.environ) == ("LOCALKEY", False)
+    assert issued.items() <= os.environ.items()
+
+
+@pytest.mark.parametrize(("folder", "seconds"), [("cloud", -1), ("a-cloud-that-was-reset", 600)])
+def test_a_session_that_has_ended_is_never_the_root_users(
+    running: cloud.Cloud, project: Path, monkeypatch: pytest.MonkeyPatch, folder: str, seconds: float
+) -> None:
+    sign_in(monkeypatch, project / folder, seconds)
+    with pytest.raises(PipelineError, match="has ended; sign in again"):
+        connection.connect(load_settings(project / "pipeline.yaml", "local"))
 
 
 def test_what_is_set_for_another_account_does_not_reach_the_local_cloud(

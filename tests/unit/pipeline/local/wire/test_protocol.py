@@ -73,6 +73,7 @@ class Door:
             identity=self.identity,
             owns=lambda service, operation: operation in ("DescribeModel", "DescribeStacks"),
             authorize=self._authorize,
+            validate=lambda *_: None,
             call=self._call,
         )
         self.http = Client(Application(services, _moto))  # type: ignore[arg-type]

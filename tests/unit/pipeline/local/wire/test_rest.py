@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import boto3
 import pytest
+from werkzeug.datastructures import MultiDict
 
 from pipeline.local.context import ServiceError
 from pipeline.local.wire import rest
@@ -30,7 +31,7 @@ def as_sent(operation: str, **request: Any) -> tuple[str, dict[str, Any]]:
     with pytest.raises(InterruptedError):
         getattr(client, operation)(**request)
     url = urlsplit(sent["url"])
-    return rest.parse("scheduler", sent["method"], url.path, dict(parse_qsl(url.query)), sent["body"])
+    return rest.parse("scheduler", sent["method"], url.path, MultiDict(parse_qsl(url.query)), sent["body"])
 
 
 def test_a_name_is_in_the_path_and_the_rest_in_the_body() -> None:
@@ -76,5 +77,5 @@ def test_what_is_no_operation_and_no_json_object_is_refused() -> None:
         ("/schedules/x", b"[]", "SerializationException"),
     ):
         with pytest.raises(ServiceError) as error:
-            rest.parse("scheduler", "POST", path, {}, body)
+            rest.parse("scheduler", "POST", path, MultiDict(), body)
         assert error.value.code == code
