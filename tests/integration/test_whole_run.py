@@ -239,7 +239,7 @@ def counted(call, settings, tmp_path_factory):
 def test_the_commands_count_the_same_with_the_endpoint_and_in_a_batch_where_a_bad_photo_stops_no_other(
     call, counted, settings, local_cloud, tmp_path
 ):
-    s3, bucket, prefix = local_cloud.client("s3"), settings.data.bucket, "inbox"
+    s3, bucket, prefix = local_cloud.client("s3"), settings.data.bucket, f"{settings.data.prefix}/inbox"
     assert len(counted) == BINS.count
     chosen = sorted(counted)[:4]
     photos = {name: read(s3, f"{settings.data.image_location}/bin-images/{name}") for name in chosen}

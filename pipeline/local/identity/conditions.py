@@ -11,19 +11,47 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pipeline.local.identity.modelled import Entries
 from pipeline.local.identity.reference import Action
 from pipeline.local.identity.resources import Account
 
 Context = dict[str, Any]
 
 
-def context(action: Action, prefix: str, operation: str, request: Mapping[str, Any], account: Account) -> Context:
-    """Values by condition key, in the reference's spelling; texts and lists of texts."""
-    values = {**_tags(request), **_READERS.get(prefix, _nothing)(operation, request, account)}
+class _Each(list[Any]):
+    """The values that a request has of a key with one value in a context: of several channels, or variants."""
+
+
+def contexts(
+    action: Action, prefix: str, operation: str, request: Mapping[str, Any], account: Account
+) -> list[Context]:
+    """Values by condition key, in the reference's spelling; texts and lists of texts.
+
+    `request` has the members of the operation's model alone (modelled.py). A request with several values of a key that
+    has one in a context has a context for each, and all have to be allowed: AWS's pages do not say which value counts.
+    """
     pattern = re.compile("|".join(_key_expression(key) for key in action.keys), re.IGNORECASE)
-    return {
-        key: _texts(value) for key, value in values.items() if value not in (None, "", []) and pattern.fullmatch(key)
-    }
+    result: list[Context] = []
+    for part in _parts(request):
+        values = {**_tags(request), **_READERS.get(prefix, _nothing)(operation, part, account)}
+        values = {key: value for key, value in values.items() if value not in (None, "", []) and pattern.fullmatch(key)}
+        several = max((len(value) for value in values.values() if isinstance(value, _Each)), default=1)
+        result += [{key: _texts(_at(value, place)) for key, value in values.items()} for place in range(several)]
+    return [context for place, context in enumerate(result) if context not in result[:place]]
+
+
+def _parts(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A tuning job's request with each of its training jobs alone: what one leaves out, another does not say for it."""
+    definitions = request.get("TrainingJobDefinitions")
+    if not definitions:
+        return [request]
+    rest = {key: value for key, value in request.items() if not key.startswith("TrainingJobDefinition")}
+    jobs = [request["TrainingJobDefinition"]] if "TrainingJobDefinition" in request else []
+    return [{**rest, "TrainingJobDefinition": job} for job in (*jobs, *definitions)]
+
+
+def _at(value: Any, place: int) -> Any:
+    return value[min(place, len(value) - 1)] if isinstance(value, _Each) else value
 
 
 def _key_expression(key: str) -> str:
@@ -56,10 +84,13 @@ def _tags(request: Mapping[str, Any]) -> Context:
 
 
 def within(value: Any, *names: str) -> Iterator[Any]:
-    """Values of all members of these names, at any depth; the items of a list each."""
+    """Values of all members of these names, at any depth; the items of a list each.
+
+    A map's keys are the caller's words and no members: an environment variable InstanceType is no instance type.
+    """
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if key in names and not isinstance(item, Mapping):
+            if key in names and not isinstance(item, Mapping) and not isinstance(value, Entries):
                 yield from item if isinstance(item, list) else [item]
             else:
                 yield from within(item, *names)
@@ -68,51 +99,59 @@ def within(value: Any, *names: str) -> Iterator[Any]:
             yield from within(item, *names)
 
 
-def _first(values: Iterator[Any]) -> Any:
-    return next(values, None)
+def _each(values: Iterator[Any]) -> _Each:
+    """The different values, without empty ones."""
+    return _Each(dict.fromkeys(value for value in values if value not in (None, "")))
 
 
 # ------------------------------------------------------------------------------------------------------ SageMaker
-def _key_arns(keys: Iterator[Any], account: Account) -> str | None:
-    key = next((key for key in keys if key), None)
-    if key is None or str(key).startswith("arn:"):
-        return key
-    # The condition compares ARNs; a request may have the key's id or alias.
-    kind = key if str(key).startswith("alias/") else f"key/{key}"
-    return f"arn:aws:kms:{account.region}:{account.id}:{kind}"
+def _key_arns(keys: Iterator[Any], account: Account) -> _Each:
+    """The condition compares ARNs; a request may have the key's id or alias."""
+    place = f"arn:aws:kms:{account.region}:{account.id}"
+    return _each(
+        key if key.startswith("arn:") else f"{place}:{key if key.startswith('alias/') else f'key/{key}'}"
+        for key in map(str, filter(None, keys))
+    )
+
+
+# Where the key of a job's output is: a job has other members KmsKeyId too, such as those of a query for its input.
+_OUTPUTS = ("OutputDataConfig", "ProcessingOutputConfig", "TransformOutput")
 
 
 def _sagemaker(operation: str, request: Mapping[str, Any], account: Account) -> Context:
     # An endpoint configuration's key is the one of its volumes (API_CreateEndpointConfig).
-    volumes = "KmsKeyId" if operation == "CreateEndpointConfig" else "VolumeKmsKeyId"
-    top = {key: value for key, value in request.items() if key != volumes}
-    volume_keys = iter([request["KmsKeyId"]]) if volumes in request else within(request, "VolumeKmsKeyId")
-    output_keys = iter(()) if operation == "CreateEndpointConfig" else within(top, "KmsKeyId")
+    if operation == "CreateEndpointConfig":
+        volume_keys, output_keys = iter([request.get("KmsKeyId")]), iter(())
+    else:
+        volume_keys = within(request, "VolumeKmsKeyId")
+        output_keys = (key for output in _structures(request, *_OUTPUTS) for key in within(output, "KmsKeyId"))
+    conditions = _structures(request, "StoppingCondition")
+    runtimes = (seconds for condition in conditions for seconds in within(condition, "MaxRuntimeInSeconds"))
     lifecycle = request.get("ModelLifeCycle", {})
     metadata = request.get("CustomerMetadataProperties", {})
     return {
         "sagemaker:AcceleratorTypes": list(within(request, "AcceleratorType")),
         "sagemaker:CustomerMetadataPropertiesToRemove": request.get("CustomerMetadataPropertiesToRemove"),
         **{f"sagemaker:CustomerMetadataProperties/{key}": value for key, value in metadata.items()},
-        "sagemaker:DirectGatedModelAccess": _first(within(request, "AcceptEula")),
-        "sagemaker:EnableRemoteDebug": _first(within(request, "EnableRemoteDebug")),
-        "sagemaker:FileSystemAccessMode": _first(within(request, "FileSystemAccessMode")),
-        "sagemaker:FileSystemDirectoryPath": _first(within(request, "DirectoryPath")),
-        "sagemaker:FileSystemId": _first(within(request, "FileSystemId")),
-        "sagemaker:FileSystemType": _first(within(request, "FileSystemType")),
+        "sagemaker:DirectGatedModelAccess": _each(within(request, "AcceptEula")),
+        "sagemaker:EnableRemoteDebug": _each(within(request, "EnableRemoteDebug")),
+        "sagemaker:FileSystemAccessMode": _each(within(request, "FileSystemAccessMode")),
+        "sagemaker:FileSystemDirectoryPath": _each(within(request, "DirectoryPath")),
+        "sagemaker:FileSystemId": _each(within(request, "FileSystemId")),
+        "sagemaker:FileSystemType": _each(within(request, "FileSystemType")),
         "sagemaker:InstanceTypes": list(within(request, "InstanceType")),
-        "sagemaker:InterContainerTrafficEncryption": _first(within(request, "EnableInterContainerTrafficEncryption")),
-        "sagemaker:KeepAlivePeriod": _first(within(request, "KeepAlivePeriodInSeconds")),
-        "sagemaker:MaxRuntimeInSeconds": _first(within(request, "MaxRuntimeInSeconds")),
+        "sagemaker:InterContainerTrafficEncryption": _each(within(request, "EnableInterContainerTrafficEncryption")),
+        "sagemaker:KeepAlivePeriod": _each(within(request, "KeepAlivePeriodInSeconds")),
+        "sagemaker:MaxRuntimeInSeconds": _each(runtimes),
         "sagemaker:ModelApprovalStatus": request.get("ModelApprovalStatus"),
-        "sagemaker:ModelArn": _model_arn(request, account),
+        "sagemaker:ModelArn": _model_arns(request, account),
         "sagemaker:ModelLifeCycle:Stage": lifecycle.get("Stage"),
         "sagemaker:ModelLifeCycle:StageStatus": lifecycle.get("StageStatus"),
-        "sagemaker:NetworkIsolation": _first(within(request, "EnableNetworkIsolation")),
+        "sagemaker:NetworkIsolation": _each(within(request, "EnableNetworkIsolation")),
         "sagemaker:OutputKmsKeyArn": _key_arns(output_keys, account),
         "sagemaker:PipelineVersionId": request.get("PipelineVersionId"),
-        "sagemaker:ServerlessMaxConcurrency": _first(within(request, "MaxConcurrency")),
-        "sagemaker:ServerlessMemorySize": _first(within(request, "MemorySizeInMB")),
+        "sagemaker:ServerlessMaxConcurrency": _each(within(request, "MaxConcurrency")),
+        "sagemaker:ServerlessMemorySize": _each(within(request, "MemorySizeInMB")),
         "sagemaker:TargetModel": request.get("TargetModel"),
         "sagemaker:VolumeKmsKeyArn": _key_arns(volume_keys, account),
         "sagemaker:VpcSecurityGroupIds": list(within(request, "SecurityGroupIds")),
@@ -120,10 +159,24 @@ def _sagemaker(operation: str, request: Mapping[str, Any], account: Account) -> 
     }
 
 
-def _model_arn(request: Mapping[str, Any], account: Account) -> str | None:
-    """The model of a transform job, or of an endpoint configuration's first variant."""
-    name = request.get("ModelName") or _first(within(request.get("ProductionVariants", []), "ModelName"))
-    return f"arn:aws:sagemaker:{account.region}:{account.id}:model/{name}" if name else None
+def _structures(value: Any, *names: str) -> Iterator[Mapping[str, Any]]:
+    """The structures that are members of these names, at any depth."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if key in names and isinstance(item, Mapping) and not isinstance(value, Entries):
+                yield item
+            else:
+                yield from _structures(item, *names)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _structures(item, *names)
+
+
+def _model_arns(request: Mapping[str, Any], account: Account) -> _Each:
+    """The model of a transform job, or those of an endpoint configuration's variants."""
+    variants = [*request.get("ProductionVariants", []), *request.get("ShadowProductionVariants", [])]
+    names = [request.get("ModelName"), *within(variants, "ModelName")]
+    return _each(f"arn:aws:sagemaker:{account.region}:{account.id}:model/{name}" for name in names if name)
 
 
 # -------------------------------------------------------------------------------------------------- other services

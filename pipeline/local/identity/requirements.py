@@ -14,7 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.local.identity import objects
-from pipeline.local.identity.conditions import context, tags_of, within
+from pipeline.local.identity.conditions import contexts, tags_of, within
+from pipeline.local.identity.modelled import modelled
 from pipeline.local.identity.reference import action as reference
 from pipeline.local.identity.resources import Account, UnresolvedError, resources
 
@@ -104,8 +105,9 @@ _CREATING = ("Create", "Put", "Register")
 def checks(service: str, operation: str, request: Mapping[str, Any], account: Account) -> list[Check]:
     """All permissions that AWS asks of the caller; none if it asks nothing.
 
-    `service` is botocore's name, `request` has the members of botocore's model. Operations of Athena that name a query
-    need its workgroup besides, as a member WorkGroup. Raises UnresolvedError for a call that the tables do not cover.
+    `service` is botocore's name, `request` has the members of botocore's model, in any order; others do not count.
+    Operations of Athena that name a query need its workgroup besides, as a member WorkGroup. Raises UnresolvedError for
+    a call that the tables do not cover, or that names two resources where it is about one.
     """
     prefix = _PREFIXES.get(service, service)
     if prefix == "s3":
@@ -116,10 +118,11 @@ def checks(service: str, operation: str, request: Mapping[str, Any], account: Ac
     action = reference(prefix, name)
     if action is None:
         raise UnresolvedError(f"{service}:{operation}: the reference has no action {prefix}:{name}")
-    values = context(action, prefix, operation, request, account)
-    arns = resources(action, prefix, request, account)
-    needed = [Check(f"{prefix}:{action.name}", arn, values) for arn in arns]
-    needed += _passed_roles(prefix, operation, request, arns[0])
+    request, members = modelled(service, operation, request)
+    arns = resources(action, prefix, request, members, account)
+    values = contexts(action, prefix, operation, request, account)
+    needed = [Check(f"{prefix}:{action.name}", arn, context) for context in values for arn in arns]
+    needed += _passed_roles(prefix, operation, request, arns[0], account)
     needed += _tags(prefix, operation, request, arns[0])
     for further in _FURTHER.get(f"{prefix}:{operation}", ()):
         needed += further(request, account)
@@ -140,14 +143,19 @@ def s3_checks(
     return [Check(*need) for need in objects.needs_of_http(method, target, headers, keys)]
 
 
-def _passed_roles(prefix: str, operation: str, request: Mapping[str, Any], resource: str) -> Iterator[Check]:
-    """iam:PassRole for each role that the request passes to the service."""
+def _passed_roles(
+    prefix: str, operation: str, request: Mapping[str, Any], resource: str, account: Account
+) -> Iterator[Check]:
+    """iam:PassRole for each role that the request passes to the service, by its ARN or by its name.
+
+    A name: https://docs.aws.amazon.com/codebuild/latest/APIReference/API_StartBuild.html (serviceRoleOverride).
+    """
     if not operation.startswith(_PASSING) or prefix not in _PASSED_TO:
         return
     values = {"iam:PassedToService": _PASSED_TO[prefix], "iam:AssociatedResourceArn": resource}
-    roles = (role for role in within(request, *_ROLES) if isinstance(role, str) and ":role/" in role)
-    for role in dict.fromkeys(roles):
-        yield Check("iam:PassRole", role, values)
+    for role in dict.fromkeys(str(role) for role in within(request, *_ROLES) if role):
+        arn = role if role.startswith("arn:") else f"arn:aws:iam::{account.id}:role/{role}"
+        yield Check("iam:PassRole", arn, values)
 
 
 def _tags(prefix: str, operation: str, request: Mapping[str, Any], resource: str) -> Iterator[Check]:

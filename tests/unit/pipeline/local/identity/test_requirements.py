@@ -738,6 +738,7 @@ EXAMPLES = {
     "RoleArn": ROLE,
     "Layers": f"arn:aws:lambda:{PLACE}:layer:l:1",
     "TopicArn": f"arn:aws:sns:{PLACE}:t",
+    "TargetArn": f"arn:aws:sns:{PLACE}:t",
     "SubscriptionArn": f"arn:aws:sns:{PLACE}:t:1a",
     "ServiceNamespace": "sagemaker",
     "ResourceId": "endpoint/e/variant/v",
@@ -871,3 +872,302 @@ def test_every_condition_key_of_the_operations_in_use_is_read_or_explained(servi
 
 def test_checks_are_values() -> None:
     assert Check("a:B", "*") == Check("a:B", "*", {})
+
+
+# ----------------------------------------------------------------------------- who chooses what a call is decided about
+MINE = f"{SM}:model-package/mine/1"
+FUNCTION = f"arn:aws:lambda:{PLACE}:function"
+RULE = f"arn:aws:events:{PLACE}:rule"
+QUEUES = f"http://127.0.0.1:1/{ACCOUNT.id}"
+VICTIM_ROLE = "arn:aws:iam::123456789012:role/victim"
+# Requests whose caller wants to be judged by another resource than the one that the call is about, and that one.
+ATTACKS: list[tuple[str, str, dict[str, Any], list[str]]] = [
+    (
+        "sagemaker",
+        "UpdateModelPackage",
+        {"ApprovalDescription": MINE, "ModelPackageArn": f"{SM}:model-package/g/7"},
+        [f"{SM}:model-package/g/7"],
+    ),
+    (
+        "sagemaker",
+        "UpdatePipeline",
+        {"PipelineDescription": f"{SM}:pipeline/mine", "PipelineName": "victim"},
+        [f"{SM}:pipeline/victim"],
+    ),
+    ("sagemaker", "DeleteModelPackage", {"ModelPackageName": "g", "ModelPackageArn": MINE}, [f"{SM}:model-package/g"]),
+    ("sagemaker", "DeleteEndpoint", {"ResourceArn": f"{SM}:endpoint/mine", "EndpointName": "e"}, [f"{SM}:endpoint/e"]),
+    ("iam", "UpdateRole", {"Description": ROLE, "RoleName": "victim"}, [VICTIM_ROLE]),
+    ("iam", "PutRolePolicy", {"PolicyDocument": ROLE, "RoleName": "victim", "PolicyName": ROLE}, [VICTIM_ROLE]),
+    (
+        "lambda",
+        "UpdateFunctionConfiguration",
+        {"Description": f"{FUNCTION}:mine", "FunctionName": "victim"},
+        [f"{FUNCTION}:victim"],
+    ),
+    (
+        "lambda",
+        "AddPermission",
+        {"SourceArn": f"{FUNCTION}:mine", "FunctionName": "victim"},
+        [f"{FUNCTION}:victim"],
+    ),
+    # "function:" within a name is part of it.
+    ("lambda", "Invoke", {"FunctionName": "victim-function:mine"}, [f"{FUNCTION}:victim-function:mine"]),
+    ("lambda", "Invoke", {"FunctionName": f"{ACCOUNT.id}:function:f:live"}, [f"{FUNCTION}:f:live"]),
+    ("events", "DeleteRule", {"Description": f"{RULE}/mine", "Name": "victim"}, [f"{RULE}/victim"]),
+    ("events", "PutRule", {"Description": f"{RULE}/mine", "Name": "victim"}, [f"{RULE}/victim"]),
+    ("events", "DeleteRule", {"Rule": "mine", "Name": "victim"}, [f"{RULE}/victim"]),
+    (
+        "events",
+        "PutEvents",
+        {"EventBusName": "mine", "Entries": [{"EventBusName": "victim"}, {"Source": "s"}]},
+        [f"arn:aws:events:{PLACE}:event-bus/{bus}" for bus in ("victim", "default")],
+    ),
+    (
+        "glue",
+        "GetTable",
+        {"DatabaseName": "d", "TableName": "mine", "Name": "victim"},
+        [f"{GLUE}:{place}" for place in ("catalog", "database/d", "table/d/victim")],
+    ),
+    (
+        "glue",
+        "GetDatabase",
+        {"DatabaseName": "mine", "Name": "victim"},
+        [f"{GLUE}:{place}" for place in ("catalog", "database/victim")],
+    ),
+    (
+        "sqs",
+        "SendMessage",
+        {"QueueName": "mine", "QueueUrl": f"{QUEUES}/victim"},
+        [f"arn:aws:sqs:{PLACE}:victim"],
+    ),
+    (
+        "athena",
+        "DeleteWorkGroup",
+        {"Name": "mine", "WorkGroup": "victim"},
+        [f"arn:aws:athena:{PLACE}:workgroup/victim"],
+    ),
+    (
+        "athena",
+        "CreateWorkGroup",
+        {"WorkGroup": "mine", "Name": "victim"},
+        [f"arn:aws:athena:{PLACE}:workgroup/victim"],
+    ),
+    (
+        "codebuild",
+        "StartBuild",
+        {"name": "mine", "ids": ["mine:1"], "projectName": "victim"},
+        [f"arn:aws:codebuild:{PLACE}:project/victim"],
+    ),
+    (
+        "sns",
+        "Publish",
+        {"Message": f"arn:aws:sns:{PLACE}:mine", "Name": "mine", "TopicArn": f"arn:aws:sns:{PLACE}:victim"},
+        [f"arn:aws:sns:{PLACE}:victim"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "request_", "resources"), ATTACKS, ids=[f"{row[0]}:{row[1]}" for row in ATTACKS]
+)
+def test_a_caller_cannot_choose_the_resource_of_a_decision(
+    service: str, operation: str, request_: dict[str, Any], resources: list[str]
+) -> None:
+    for request in (request_, dict(reversed(request_.items()))):
+        needed = checks(service, operation, request, ACCOUNT)
+        assert sorted(check.resource for check in needed) == sorted(resources)
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "request_", "problem"),
+    [
+        ("sns", "Publish", {"TopicArn": f"arn:aws:sns:{PLACE}:a", "TargetArn": f"arn:aws:sns:{PLACE}:b"}, "differ"),
+        ("logs", "GetLogEvents", {"logGroupName": "a", "logGroupIdentifier": "b", "logStreamName": "s"}, "differ"),
+        ("glue", "UpdateDatabase", {"Name": "a", "DatabaseInput": {"Name": "b"}}, "differ"),
+        ("glue", "CreateTable", {"DatabaseName": "d", "Name": "a", "TableInput": {"Name": "b"}}, "differ"),
+        # The ARN of a table has two names: it is no name of a table in another database.
+        ("glue", "GetTable", {"DatabaseName": "d", "Name": f"{GLUE}:table/mine/t"}, "no name of the table"),
+        ("scheduler", "GetSchedule", {"Name": f"arn:aws:scheduler:{PLACE}:schedule/mine/n"}, "no name of the schedule"),
+        # The workgroup of a query is the local cloud's to add, and for a call that names a query.
+        ("athena", "GetQueryResults", {"QueryExecutionId": "", "WorkGroup": "mine"}, "no name of the workgroup"),
+        ("athena", "BatchGetQueryExecution", {"QueryExecutionIds": ["q"], "WorkGroup": "mine"}, "no name of"),
+        ("lambda", "Invoke", {"FunctionName": ["f"]}, "lambda:Invoke.FunctionName is no text"),
+        ("events", "PutTargets", {"Rule": "r", "Targets": {"Arn": "x"}}, "events:PutTargets.Targets is no list"),
+        ("sagemaker", "CreateModel", {"ModelName": "m", "VpcConfig": "v"}, "CreateModel.VpcConfig is no structure"),
+    ],
+)
+def test_a_request_that_names_two_resources_or_none_is_refused(
+    service: str, operation: str, request_: dict[str, Any], problem: str
+) -> None:
+    for request in (request_, dict(reversed(request_.items()))):
+        with pytest.raises(UnresolvedError, match=problem):
+            checks(service, operation, request, ACCOUNT)
+
+
+# Members by which a call names what it is about, by service; a path has members within.
+NAMING = {
+    "application-autoscaling": {"ResourceId", "ServiceNamespace"},
+    "athena": {"Name", "WorkGroup"},
+    "budgets": {"Budget.BudgetName", "BudgetName"},
+    "cloudformation": {"StackName", "TemplateURL"},
+    "cloudwatch": {"AlarmName", "AlarmNames"},
+    "codebuild": {"ids", "name", "names", "projectName"},
+    "ecr": {"repositoryName", "repositoryNames"},
+    "events": {"Entries.EventBusName", "EventBusName", "Name", "Rule"},
+    "glue": {"DatabaseInput.Name", "DatabaseName", "Name", "TableInput.Name"},
+    "iam": {
+        *("GroupName", "OpenIDConnectProviderArn", "Path", "PolicyArn", "PolicyName"),
+        *("PolicySourceArn", "RoleName", "Url"),
+    },
+    "kms": {"KeyId"},
+    "lambda": {"Code.S3Bucket", "Code.S3Key", "FunctionName", "Layers", "Qualifier", "S3Bucket", "S3Key"},
+    "logs": {"logGroupIdentifier", "logGroupName", "logStreamName"},
+    "sagemaker": {
+        *("DeploymentConfig.AutoRollbackConfiguration.Alarms.AlarmName", "EndpointConfigName", "EndpointName"),
+        *("ExperimentName", "HyperParameterTuningJobName", "ModelName", "ModelPackageArn", "ModelPackageGroupName"),
+        *("ModelPackageName", "PipelineExecutionArn", "PipelineName", "ProcessingJobName", "ProjectName"),
+        *("ResourceArn", "TrainingJobName", "TransformJobName", "TrialName"),
+    },
+    "sagemaker-runtime": {"EndpointName", "InferenceComponentName"},
+    "scheduler": {"GroupName", "Name"},
+    "secretsmanager": {"SecretId"},
+    "sns": {"Name", "SubscriptionArn", "TargetArn", "TopicArn"},
+    "sqs": {"QueueName", "QueueUrl"},
+}
+# The roles that a call passes.
+PASSED_ROLES = {
+    *("ExecutionRole", "ExecutionRoleArn", "Role", "RoleARN", "RoleArn"),
+    *("ValidationRole", "serviceRole", "serviceRoleOverride"),
+}
+# Members that no operation has, and aliases that others have.
+FOREIGN = ("Arn", "Comment", "Identifier", "Name", "ResourceArn", "Resource", "SourceArn", "TargetArn", "name")
+# Names of members that say something under a condition key, as keys of a map of the caller's.
+KEYS = (
+    *("InstanceType", "EnableNetworkIsolation", "KmsKeyId", "VolumeKmsKeyId", "Subnets", "SecurityGroupIds"),
+    *("MaxRuntimeInSeconds", "AcceptEula", "RoleArn", "ModelName", "AlarmName", "Source", "DetailType"),
+)
+TAG_MEMBERS = {"Tags", "tags"}
+
+
+def filled(value: Any, shape: Any, text: str, naming: set[str], path: str = "") -> Any:
+    """The value with a text in all its texts but those of naming members and roles; also in the keys of maps."""
+    name = path.rpartition(".")[2]
+    if path in naming or name in PASSED_ROLES or name in TAG_MEMBERS:
+        return value
+    match shape.type_name:
+        case "structure":
+            members = shape.members
+            return {
+                key: filled(item, members[key], text, naming, f"{path}.{key}".strip("."))
+                for key, item in value.items()
+                if key in members
+            }
+        case "list":
+            return [filled(item, shape.member, text, naming, path) for item in value]
+        case "map":
+            items = {key: filled(item, shape.value, text, naming, f"{path}.{key}") for key, item in value.items()}
+            return {**items, text: next(iter(items.values()), text)}
+        case "string":
+            return text
+    return value
+
+
+def other_resource(arn: str) -> str:
+    return arn.replace("name", "other") if "name" in arn else f"{arn}9"
+
+
+def named(needed: list[Check]) -> set[tuple[str, str]]:
+    return {(check.action, check.resource) for check in needed}
+
+
+JUDGED = [pair for pair in used() if pair[0] != "s3" and model(pair[0]).operation_model(pair[1]).input_shape]
+
+
+@pytest.mark.parametrize(("service", "operation"), JUDGED, ids=[":".join(pair) for pair in JUDGED])
+def test_no_other_member_of_a_request_changes_what_it_is_decided_about(service: str, operation: str) -> None:
+    """ARNs of other resources of the same types in all free texts, in front of the names and behind them."""
+    shape = model(service).operation_model(operation).input_shape
+    request = request_of(service, operation)
+    expected = checks(service, operation, request, ACCOUNT)
+    naming = NAMING.get(service, set())
+    own = {key: value for key, value in request.items() if key in naming or key == "WorkGroup"}
+    for arn in {other_resource(check.resource) for check in expected if check.resource != "*"}:
+        texts = filled({key: value for key, value in request.items() if key not in own}, shape, arn, naming)
+        for changed in ({**texts, **own}, {**own, **texts}):
+            assert named(checks(service, operation, changed, ACCOUNT)) == named(expected), arn
+        foreign = {name: arn for name in FOREIGN if name not in shape.members}
+        for changed in ({**foreign, **request}, {**request, **foreign}, dict(reversed(request.items()))):
+            assert checks(service, operation, changed, ACCOUNT) == expected, arn
+
+
+def maps(shape: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The maps of texts in a structure, apart from those that condition keys are about."""
+    for key, member in shape.members.items():
+        if member.type_name == "structure" and len(path) < 6:
+            yield from maps(member, (*path, key))
+        elif member.type_name == "map" and member.value.type_name == "string" and key not in TAG_MEMBERS:
+            yield (*path, key)
+
+
+def with_map(request: dict[str, Any], path: tuple[str, ...], entries: dict[str, str]) -> dict[str, Any]:
+    key, *rest = path
+    return {**request, key: with_map(request[key], tuple(rest), entries) if rest else {**entries, **request[key]}}
+
+
+def test_the_keys_of_a_map_say_nothing_under_condition_keys() -> None:
+    """Environment, HyperParameters and the like: {"InstanceType": ...} in them is the caller's word."""
+    tried = 0
+    for service, operation in JUDGED:
+        request = request_of(service, operation)
+        for path in maps(model(service).operation_model(operation).input_shape):
+            if path == ("CustomerMetadataProperties",):
+                continue  # a condition key for each of them
+            changed = with_map(request, path, dict.fromkeys(KEYS, ROLE))
+            assert checks(service, operation, changed, ACCOUNT) == checks(service, operation, request, ACCOUNT), path
+            tried += 1
+    assert tried > 20
+
+
+def context_of(operation: str, request: dict[str, Any], *actions: str) -> list[dict[str, Any]]:
+    needed = checks("sagemaker", operation, request, ACCOUNT)
+    return [check.context for check in needed if check.action in (actions or (f"sagemaker:{operation}",))]
+
+
+def test_a_context_value_is_of_the_member_that_the_key_is_about() -> None:
+    job = {
+        "ProcessingJobName": "p",
+        "ProcessingInputs": [{"DatasetDefinition": {"AthenaDatasetDefinition": {"KmsKeyId": "allowed"}}}],
+        "ProcessingOutputConfig": {"KmsKeyId": "used"},
+        "Environment": {"InstanceType": "ml.t3.medium", "EnableNetworkIsolation": "true", "VolumeKmsKeyId": "allowed"},
+    }
+    assert context_of("CreateProcessingJob", job) == [{"sagemaker:OutputKmsKeyArn": f"arn:aws:kms:{PLACE}:key/used"}]
+    tuning = {
+        "HyperParameterTuningJobName": "t",
+        "HyperParameterTuningJobConfig": {"ResourceLimits": {"MaxRuntimeInSeconds": 60}},
+        "TrainingJobDefinition": {
+            "StaticHyperParameters": {"InstanceType": "ml.t3.medium"},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
+        },
+    }
+    assert context_of("CreateHyperParameterTuningJob", tuning) == [{"sagemaker:MaxRuntimeInSeconds": "86400"}]
+
+
+def test_each_value_of_a_key_with_one_value_is_asked_about() -> None:
+    variants = [{"ModelName": name, "InstanceType": "ml.c5.large"} for name in ("allowed", "other")]
+    asked_about = context_of("CreateEndpointConfig", {"EndpointConfigName": "c", "ProductionVariants": variants})
+    assert [context["sagemaker:ModelArn"] for context in asked_about] == [f"{SM}:model/allowed", f"{SM}:model/other"]
+    # What the second training job leaves out, the first does not say for it.
+    jobs = [{"EnableNetworkIsolation": True, "RoleArn": ROLE}, {"RoleArn": VICTIM_ROLE}]
+    tuning = {"HyperParameterTuningJobName": "t", "TrainingJobDefinitions": jobs}
+    assert context_of("CreateHyperParameterTuningJob", tuning) == [{"sagemaker:NetworkIsolation": "true"}, {}]
+    passed = [check.resource for check in checks("sagemaker", "CreateHyperParameterTuningJob", tuning, ACCOUNT)][2:]
+    assert passed == [ROLE, VICTIM_ROLE]
+
+
+def test_a_role_by_its_name_is_passed_too() -> None:
+    request = {"projectName": "p", "serviceRoleOverride": "bins-job"}
+    assert [check.resource for check in checks("codebuild", "StartBuild", request, ACCOUNT)][1:] == [ROLE]
+    request = {"PipelineName": "p", "PipelineDescription": "x", "Environment": {"RoleArn": VICTIM_ROLE}}
+    assert [check.action for check in checks("sagemaker", "UpdatePipeline", request, ACCOUNT)] == [
+        "sagemaker:UpdatePipeline"
+    ]
