@@ -88,7 +88,7 @@ def rollback(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until the endpoint serves it.")] = True,
 ) -> None:
-    """Deploy an earlier version without a canary, and reject the approved versions after it."""
+    """Deploy an earlier version without a canary, and reject the approved versions after it. For approvers."""
     from pipeline.operations.serving import deployment as operation
 
     options = options_of(context)

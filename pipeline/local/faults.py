@@ -127,8 +127,8 @@ class Faults:
         except FileNotFoundError:
             changed = None
         if changed != self._changed:
-            self._changed = changed
             self._begin(_read(self._directory))
+            self._changed = changed  # not before: a damaged file fails every call until it is mended
         return self._plan
 
     def refusal(self, service: str, operation: str) -> ServiceError | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC
 from typing import Any
 
 from steps.contracts import names
@@ -58,8 +59,10 @@ def deploy(aws: Clients, settings: Settings, request: DeployRequest) -> Decision
     version = request.version
     _check_group(settings, version)
     number, config_name = str(version.number), ""
+    package = aws.sagemaker.describe_model_package(ModelPackageName=version.arn)
+    request = _bounded(request, package)
     try:
-        refusal = _refusal(aws, settings, request)
+        refusal = _refusal(aws, settings, request, package["ModelApprovalStatus"])
         if refusal is None:
             released = release.ensure(aws, settings, version)
             config = requests.endpoint_config(settings, version, released)
@@ -126,10 +129,20 @@ def approved(aws: Clients, group: str) -> list[Version]:
     return [Version.of(package["ModelPackageArn"]) for page in pages for package in page["ModelPackageSummaryList"]]
 
 
-def _refusal(aws: Clients, settings: Settings, request: DeployRequest) -> tuple[str, str] | None:
+def _bounded(request: DeployRequest, package: Mapping[str, Any]) -> DeployRequest:
+    """The request, with an approval no later than the last change of the version.
+
+    Every caller of the function writes its own event. A later time would try a version again that was rolled back, and
+    make each approval that follows an old one. Events have whole seconds.
+    """
+    changed = package.get("LastModifiedTime", package["CreationTime"])
+    latest = changed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return replace(request, approved_at=min(request.approved_at, latest))
+
+
+def _refusal(aws: Clients, settings: Settings, request: DeployRequest, status: str) -> tuple[str, str] | None:
     """Decision and reason for not deploying the version, from the registry; None where it may be deployed."""
     version = request.version
-    status = aws.sagemaker.describe_model_package(ModelPackageName=version.arn)["ModelApprovalStatus"]
     if status == "Rejected":
         return "rejected", f"version {version.number} is rejected"
     if status != "Approved":

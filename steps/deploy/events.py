@@ -78,7 +78,7 @@ def read_endpoint_change(event: Any) -> EndpointChange | None:
 def read_request(event: Any) -> DeployRequest:
     """The request in `{"model_package_arn": ARN}` or in an event with `detail.ModelPackageArn`.
 
-    Never one at once: the pipeline's role may invoke this function, and only operators may roll back.
+    Never one at once: the pipeline's role may invoke this function, and only approvers may roll back.
     """
     if isinstance(event, dict):
         if "model_package_arn" in event:

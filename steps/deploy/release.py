@@ -19,6 +19,9 @@ from steps.deploy.settings import Clients, Settings
 
 ARCHIVE = "model.tar.gz"
 CHUNK_BYTES = 1024 * 1024
+# "You create a copy of your object up to 5 GB in size in a single atomic action using this API":
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+LARGEST_COPY = 5 * 1024**3
 
 
 class ReleaseError(Exception):
@@ -60,7 +63,8 @@ def describe(aws: Clients, settings: Settings, version: Version) -> Release:
 def ensure(aws: Clients, settings: Settings, version: Version) -> Release:
     """Copy the version's objects unless they are copied already.
 
-    Raises ChangedError where an object is not the registered one, and ReleaseError where the version notes no digest.
+    Raises ChangedError where an object is not the registered one, and ReleaseError where the version notes no digest
+    or an object is too large for a copy.
     """
     release, objects = _read(aws, settings, version)
     for registered in objects:
@@ -115,6 +119,12 @@ def _copy(s3: Any, registered: _Registered, version: Version) -> None:
         if error.response["Error"]["Code"] not in ("NoSuchKey", "NoSuchBucket"):
             raise
         raise ChangedError(f"{registered.source} of version {version.number} does not exist any more") from error
+    if answer["ContentLength"] > LARGEST_COPY:
+        answer["Body"].close()
+        raise ReleaseError(
+            f"{registered.source} of version {version.number} has {answer['ContentLength']:,} bytes, and S3 copies at"
+            f" most {LARGEST_COPY:,} in one request; register a smaller model"
+        )
     digest = hashlib.sha256()
     for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
         digest.update(chunk)

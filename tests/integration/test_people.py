@@ -157,6 +157,25 @@ def test_an_operator_neither_approves_nor_changes_a_version_or_what_is_served(
     refused(signed("operator", "iam").attach_role_policy, RoleName="r", PolicyArn=f"arn:aws:iam::{PLACE}:policy/p")
 
 
+def test_an_approver_rolls_back_and_an_operator_cannot(
+    registry: Registry, signed: Signed, command: Callable[..., Any]
+) -> None:
+    first = registry.approve(GOOD, golden=GOOD)
+    registry.evaluated(first, "accepted")
+    second = registry.approve(GOOD, golden=GOOD)
+    registry.evaluated(second, "accepted")
+    settings, event = registry.settings, f'{{"model_package_arn": "{first}"}}'.encode()
+    refused(signed("operator", "lambda").invoke, FunctionName=settings.rollback_function, Payload=event)
+    attempt = command("operator", "rollback", "--yes")
+    assert (attempt.exit_code, "lambda:InvokeFunction" in attempt.output) == (1, True), attempt.output
+    again = command("operator", "deploy", "1")
+    assert "superseded: version 2 is approved too, and newer" in again.output
+    assert registry.tags()["model-package-version"] == "2"
+    done = command("approver", "rollback", "--yes", "-m", "it counts boxes")
+    assert done.exit_code == 0, done.output
+    assert f"{registry.endpoint} is InService with version 1" in done.output
+
+
 def test_continuous_integration_upserts_and_approves_nothing(
     registry: Registry, signed: Signed, command: Callable[..., Any]
 ) -> None:

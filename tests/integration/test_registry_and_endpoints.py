@@ -315,6 +315,17 @@ def test_a_request_that_is_sent_again_registers_no_second_version(sagemaker, pac
     assert package(ClientToken="twice") != first
 
 
+def test_a_client_token_is_of_its_group(sagemaker, package):
+    first = package(ClientToken="same")
+    described = sagemaker.describe_model_package(ModelPackageName=first)
+    other = f"g-{uuid.uuid4().hex[:10]}"
+    sagemaker.create_model_package_group(ModelPackageGroupName=other)
+    second = sagemaker.create_model_package(
+        ModelPackageGroupName=other, ClientToken="same", InferenceSpecification=described["InferenceSpecification"]
+    )["ModelPackageArn"]
+    assert second.endswith(f"model-package/{other}/1")
+
+
 def test_a_pipeline_is_created_once_per_token_and_listed_by_the_time_of_its_creation(sagemaker):
     name = f"m-{uuid.uuid4().hex[:10]}"
     definition = json.dumps(

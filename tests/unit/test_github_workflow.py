@@ -91,8 +91,24 @@ def test_the_bases_are_tested_each_night_and_for_a_label_and_reach_no_account(ba
     assert checkout["with"]["persist-credentials"] == "false"
 
 
+def test_faults_are_tried_each_night_and_reach_no_account() -> None:
+    text = (FOLDER / "nightly.yml").read_text()
+    nightly = yaml.load(text, Loader=yaml.BaseLoader)
+    assert commands(nightly, "chaos") == ["make test-chaos"]
+    assert "test-chaos" in re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", nightly["on"]["schedule"][0]["cron"])
+    assert set(nightly["on"]) == {"schedule", "workflow_dispatch"}
+    assert nightly["permissions"] == {"contents": "read"}
+    assert "permissions" not in nightly["jobs"]["chaos"]
+    assert "secrets." not in text
+    used = [step for step in steps(nightly, "chaos") if "uses" in step]
+    assert all(re.fullmatch(r"actions/[a-z-]+@v[0-9]+", step["uses"]) for step in used)
+    (checkout,) = [step for step in used if "checkout" in step["uses"]]
+    assert checkout["with"]["persist-credentials"] == "false"
+
+
 def test_every_workflow_has_its_tests_here() -> None:
-    assert {path.name for path in FOLDER.iterdir()} == {"pipeline.yml", "bases.yml"}
+    assert {path.name for path in FOLDER.iterdir()} == {"pipeline.yml", "bases.yml", "nightly.yml"}
 
 
 def test_the_default_profile_is_one_of_the_settings(workflow: Any) -> None:

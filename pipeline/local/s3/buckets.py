@@ -37,8 +37,14 @@ class Buckets:
         return self._read().get(bucket, {}).get("region", self._own_region)
 
     def created(self, bucket: str, region: str) -> None:
-        """Record the region of a new bucket."""
-        self._write({**self._read(), bucket: {"region": region}})
+        """Record the region of a new bucket; one that exists keeps its region and its policy.
+
+        In us-east-1, CreateBucket also succeeds for a bucket that the caller owns:
+        https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html (BucketAlreadyOwnedByYou)
+        """
+        entries = self._read()
+        if bucket not in entries:
+            self._write({**entries, bucket: {"region": region}})
 
     def deleted(self, bucket: str) -> None:
         """Forget a bucket."""

@@ -25,6 +25,8 @@ class Caller:
     expires: float
     session: list[Statement] | None
     """The statements of the session policy; None without one."""
+    called_via: tuple[str, ...] = ()
+    """The services, such as athena.amazonaws.com, that forward the caller's request (aws:CalledVia)."""
 
 
 class Callers:
@@ -74,7 +76,7 @@ class Callers:
             except (PolicyError, ValueError, KeyError) as error:
                 raise SignatureError("InvalidToken", 400, f"The session policy cannot be evaluated: {error}") from None
         principal = Principal(session.arn, session.role_arn)
-        caller = Caller(principal, self._sessions.secret_key(session), session.expires, limits)
+        caller = Caller(principal, self._sessions.secret_key(session), session.expires, limits, session.called_via)
         if len(self._callers) >= _MAX_CALLERS:
             self._callers.clear()
         self._callers[key] = caller

@@ -101,12 +101,14 @@ def context_of(call: Call, caller: Caller, signature: Signature, region: str, ac
         "aws:principalarn": principal.role or principal.arn,
         "aws:principaltype": "AssumedRole" if principal.role else "Account",
         "aws:principalisawsservice": "false",
-        "aws:viaawsservice": "false",
+        "aws:viaawsservice": "true" if caller.called_via else "false",
         "aws:resourceaccount": account_id,
         "s3:resourceaccount": account_id,
         "s3:authtype": "REST-QUERY-STRING" if signature.presigned else "REST-HEADER",
         "s3:signatureversion": signature.version,
     }
+    if caller.called_via:
+        context["aws:calledvia"] = list(caller.called_via)
     if agent := call.headers.get("user-agent"):
         context["aws:useragent"] = agent
     if payload := call.headers.get("x-amz-content-sha256"):

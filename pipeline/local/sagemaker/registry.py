@@ -96,7 +96,10 @@ class ModelRegistry:
         return {}
 
     def create(self, request: Request) -> Request:
-        """Register the next version of a group; a request that is sent again, by its ClientToken, registers nothing."""
+        """Register the next version of a group; a request that is sent again, by its ClientToken, registers nothing.
+
+        A token is of its group (assumed): the page of CreateModelPackage says nothing of it.
+        """
         if "ModelPackageGroupName" not in request:
             raise invalid("The local cloud registers versions of a ModelPackageGroup only.")
         group = name_of(request["ModelPackageGroupName"])
@@ -104,7 +107,7 @@ class ModelRegistry:
         for container in request.get("InferenceSpecification", {}).get("Containers", []):
             self._check_container(container)
         _check_card(request)
-        token = request.get("ClientToken")
+        token = f"{group}/{request['ClientToken']}" if "ClientToken" in request else ""
         with self._versions:
             if token and (before := self._context.store.get(CLIENT_TOKEN, token)):
                 return {"ModelPackageArn": before["ModelPackageArn"]}

@@ -23,6 +23,8 @@ _POLICIES: dict[Person, tuple[str, ...]] = {
     "operator": ("check", "operator"),
     "approver": ("approver",),
 }
+# Who starts jobs, creates models, or writes the definition of both.
+_GUARDED: tuple[Person, ...] = ("ci", "operator")
 # The longest session of a role.
 SESSION_SECONDS = 12 * 3600
 _EVERYTHING = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
@@ -42,8 +44,15 @@ def ensure(settings: Settings) -> None:
         if person == "admin":
             iam.put_role_policy(RoleName=name, PolicyName="everything", PolicyDocument=json.dumps(_EVERYTHING))
         for suffix in _POLICIES[person]:
-            arn = f"arn:aws:iam::{settings.account.id}:policy/{settings.name}-{suffix}"
-            iam.attach_role_policy(RoleName=name, PolicyArn=arn)
+            iam.attach_role_policy(RoleName=name, PolicyArn=_policy(settings, suffix))
+        if person in _GUARDED:
+            # The stack has it only with a network or a key in the settings, and detaches it when it deletes it.
+            with contextlib.suppress(iam.exceptions.NoSuchEntityException):
+                iam.attach_role_policy(RoleName=name, PolicyArn=_policy(settings, "guards"))
+
+
+def _policy(settings: Settings, suffix: str) -> str:
+    return f"arn:aws:iam::{settings.account.id}:policy/{settings.name}-{suffix}"
 
 
 def _create(iam: Any, settings: Settings, name: str) -> None:

@@ -57,7 +57,7 @@ class Database(Kind):
 
 
 class Role(Kind):
-    """An IAM role with its inline and managed policies. No policy is enforced."""
+    """An IAM role with its inline and managed policies."""
 
     def request(self, account: Account, name: str, properties: Properties) -> dict[str, Any]:
         """With the trust policy as UpdateAssumeRolePolicy names it."""

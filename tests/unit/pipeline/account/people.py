@@ -72,7 +72,8 @@ def approver_policy(settings: Settings) -> Iterator[Need]:
     for status in ("Approved", "Rejected"):
         yield Need("sagemaker:UpdateModelPackage", account.version, context={"sagemaker:ModelApprovalStatus": status})
     # pipeline/operations/serving/endpoint.py; its commands for operators call more.
-    waiting = "approve --wait"
+    waiting = "approve --wait and rollback"
+    yield from each("lambda:InvokeFunction", account.rollback, source="rollback")
     yield from each("sagemaker:DescribeEndpoint sagemaker:ListTags", account.endpoint, source=waiting)
     yield from each("sagemaker:DescribeEndpointConfig", account.config, source=waiting)
     yield from each("sagemaker:DescribeModel", account.model, source=waiting)
@@ -88,7 +89,7 @@ def operator_policy(settings: Settings) -> Iterator[Need]:
     account = Account(settings)
     yield from _runs(account)
     yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)
-    yield from each("lambda:InvokeFunction", settings.deploy_function_arn, account.rollback)
+    yield from each("lambda:InvokeFunction", settings.deploy_function_arn)
     yield from each("sagemaker:DescribeEndpoint sagemaker:InvokeEndpoint sagemaker:ListTags", account.endpoint)
     yield from each("sagemaker:DescribeEndpointConfig", account.config)
     yield from each("sagemaker:DescribeModel", account.model)

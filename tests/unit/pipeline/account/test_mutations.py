@@ -6,6 +6,7 @@ a command or a service uses it, or AWS's page. A statement that denies has a req
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,6 +47,7 @@ GITHUB = "https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_create_for-i
 VPC = "https://docs.aws.amazon.com/sagemaker/latest/dg/host-vpc.html"
 ROLES_TESTS = "tests/unit/pipeline/account/test_roles.py"
 DEPLOYMENTS = "tests/integration/test_deployments.py"
+PEOPLE_TESTS = "tests/integration/test_people.py"
 UNUSED: dict[str, str] = {
     "RoleOfPipeline/run/Trials": needs.PIPELINES,
     "RoleOfPipeline/run/Key": needs.S3_KMS,
@@ -97,6 +99,7 @@ UNUSED: dict[str, str] = {
     "CheckPolicy/Key": needs.S3_KMS,
     "ApproverPolicy/Missing": needs.MISSING_OBJECTS,
     "ApproverPolicy/Key": needs.S3_KMS,
+    "ApproverPolicy/RollBack": f"{PEOPLE_TESTS}::test_an_approver_rolls_back_and_an_operator_cannot",
     "OperatorPolicy/DeployAgain": f"{DEPLOYMENTS}::test_settings_of_the_endpoint_that_have_changed_come_with_the"
     "_next_deployment",
     "OperatorPolicy/OtherSchedules": f"{ROLES_TESTS}::test_the_needs_of_code_are_the_calls_that_it_makes",
@@ -155,7 +158,19 @@ def test_no_statement_has_a_reason_that_it_does_not_need() -> None:
 def test_a_reason_is_a_page_or_a_test(reason: str) -> None:
     if not reason.startswith("https://docs.aws.amazon.com/"):
         place, _, name = reason.partition("::")
-        assert name in (ROOT / place).read_text(), "the test has moved"
+        assert name in names_of_tests(ROOT / place), "the test has moved"
+
+
+def names_of_tests(path: Path) -> set[str]:
+    """Names of the test functions of a module."""
+    functions = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+    return {name for name in functions if name.startswith("test_")}
+
+
+def test_only_a_test_function_is_a_test() -> None:
+    names = names_of_tests(ROOT / ROLES_TESTS)
+    assert "test_a_role_may_do_what_is_asked_of_it" in names
+    assert not names & {"", "test_", "definition", "needs_of"}
 
 
 @pytest.mark.parametrize("name", sorted(name for name in UNUSED if not name.endswith("/trust/0")))

@@ -279,7 +279,7 @@ def test_nobody_but_the_deploy_function_writes_what_the_endpoint_reads() -> None
         assert not serving.allow("s3:GetObject", f"{account.root}/{writable}")
 
 
-def test_only_operators_deploy_at_once() -> None:
+def test_only_approvers_roll_back_and_operators_deploy_the_approved_version_again() -> None:
     account = Account(PLAIN)
     deploy, rollback = PLAIN.deploy_function_arn, account.rollback
     may = {
@@ -289,7 +289,8 @@ def test_only_operators_deploy_at_once() -> None:
     }
     assert {role: calls for role, calls in may.items() if any(calls)} == {
         "RoleOfPipeline": (True, False),
-        "OperatorPolicy": (True, True),
+        "ApproverPolicy": (False, True),
+        "OperatorPolicy": (True, False),
     }
 
 

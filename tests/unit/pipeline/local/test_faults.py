@@ -116,6 +116,10 @@ def test_settings_without_faults_leave_those_of_the_command(tmp_path: Path) -> N
 
 
 def test_a_damaged_plan_is_named_with_its_remedy(tmp_path: Path) -> None:
+    cloud = Faults(tmp_path)
     (tmp_path / faults.FILE).write_text('{"id": "x", "origin": "command", "storms": 3}')
-    with pytest.raises(PipelineError, match=r"faults\.json.*storms.*chaos --off"):
-        Faults(tmp_path).refusal("sagemaker", "ListModels")
+    for _ in range(2):  # each call, not the first one alone
+        with pytest.raises(PipelineError, match=r"faults\.json.*storms.*chaos --off"):
+            cloud.refusal("sagemaker", "ListModels")
+    (tmp_path / faults.FILE).unlink()
+    assert cloud.refusal("sagemaker", "ListModels") is None

@@ -109,7 +109,7 @@ class Account:
         return [entry["Key"] for entry in self.aws.s3.list_objects_v2(Bucket="bins", Prefix=prefix).get("Contents", [])]
 
     def roll_back(self, version: Version, comment: str = "") -> Decision:
-        """An operator's call of the rollback function."""
+        """An approver's call of the rollback function."""
         return roll_back(self.aws, self.settings, RollbackRequest(version, comment), self.recorded.append)
 
     def set_status(self, version: Version, status: str) -> None:

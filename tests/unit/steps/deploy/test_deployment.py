@@ -1,10 +1,11 @@
 """The deploy function's decisions against moto's registry and endpoints: botocore checks each request."""
 
 import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 
-from steps.deploy.events import Version
+from steps.deploy.events import Version, read_request
 from steps.deploy.settings import DeployError
 from tests.unit.steps.deploy.account import ROLE
 
@@ -44,7 +45,7 @@ def test_an_approval_deploys_what_was_waiting(account):
     version = account.register("PendingManualApproval")
     assert account.deploy(version).decision == "awaiting-approval"
     account.set_status(version, "Approved")
-    assert account.deploy(version, approved_at="2026-11-23T10:00:00Z").decision == "creating"
+    assert account.deploy(version, approved_at="2020-11-23T10:00:00Z").decision == "creating"
 
 
 def test_a_later_version_goes_behind_a_canary_that_the_alarms_watch_and_is_noted(account):
@@ -121,11 +122,49 @@ def test_a_version_that_was_rolled_back_is_tried_again_only_for_a_new_approval(a
     account.changed()
     before = account.endpoint.endpoint_config_name
     second = account.register()
-    account.deploy(second, approved_at="2026-11-23T10:00:00Z")
+    account.deploy(second, approved_at="2020-11-23T10:00:00Z")
     account.in_service(before)
     assert account.changed().decision == "rolled-back"
-    assert account.deploy(second, approved_at="2026-11-23T10:00:00Z").decision == "unchanged"
-    assert account.deploy(second, approved_at="2026-11-23T11:00:00Z").decision == "updating"
+    assert account.deploy(second, approved_at="2020-11-23T10:00:00Z").decision == "unchanged"
+    assert account.deploy(second, approved_at="2020-11-23T11:00:00Z").decision == "updating"
+
+
+def test_no_time_in_an_event_makes_an_approval_that_the_registry_has_not(account, monkeypatch):
+    account.deploy(account.register())
+    account.changed()
+    before = account.endpoint.endpoint_config_name
+    second = account.register()
+    account.deploy(second, approved_at="9999-01-01T00:00:00Z")
+    account.in_service(before)
+    assert account.changed().decision == "rolled-back"
+    for time in ("9999-01-01T00:00:00Z", "~"):
+        assert account.deploy(second, approved_at=time).decision == "unchanged"
+
+    describe = account.sagemaker.describe_model_package
+    again = datetime(2100, 1, 1, tzinfo=UTC)
+
+    def approved_again(**request):
+        return {**describe(**request), "LastModifiedTime": again}
+
+    monkeypatch.setattr(account.sagemaker, "describe_model_package", approved_again)
+    assert account.deploy(second, approved_at="2100-01-01T00:00:00Z").decision == "updating"
+
+
+@pytest.mark.parametrize("extra", [{}, {"at_once": True}, {"restores": True}, {"comment": "x"}])
+def test_no_event_of_the_deploy_function_brings_another_version_than_the_latest_approved(account, extra):
+    first, second, pending = account.register(), account.register(), account.register("PendingManualApproval")
+    rejected = account.register("Rejected")
+    account.deploy(second)
+    account.changed()
+    config = account.endpoint.endpoint_config_name
+    for version in (first, pending, rejected):
+        for event in (
+            {"model_package_arn": version.arn, **extra},
+            {"detail": {"ModelPackageArn": version.arn, "ModelApprovalStatus": "Approved"}, "time": "9999", **extra},
+        ):
+            decision = account.deploy(**vars(read_request(event))).decision
+            assert decision in ("superseded", "awaiting-approval", "rejected")
+    assert (account.updates, account.endpoint.endpoint_config_name) == ([], config)
 
 
 def test_a_person_goes_back_at_once_whatever_the_alarms_say(account):

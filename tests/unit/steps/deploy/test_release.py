@@ -160,3 +160,16 @@ def test_a_rollback_during_a_change_has_rejected_the_later_versions_already(acco
     with pytest.raises(DeployError, match="is Updating; deploy version 1 again after that"):
         account.roll_back(first)
     assert status(account, second)["ModelApprovalStatus"] == "Rejected"
+
+
+def test_an_object_that_s3_does_not_copy_in_one_request_is_refused_and_its_version_stays_approved(account, monkeypatch):
+    monkeypatch.setattr(release, "LARGEST_COPY", len(b"model 1") - 1)
+    version = account.register()
+    decision = account.deploy(version)
+    assert (decision.decision, decision.reason) == (
+        "refused",
+        f"s3://bins/{MODEL.format(1)} of version 1 has 7 bytes, and S3 copies at most 6 in one request; register a"
+        " smaller model",
+    )
+    assert status(account, version)["ModelApprovalStatus"] == "Approved"
+    assert account.keys("bin-counting/released/") == []

@@ -46,6 +46,14 @@ def test_a_policy_stays_with_the_region_and_goes_with_the_bucket(buckets: Bucket
     assert buckets.policy("bucket") is None
 
 
+def test_a_bucket_that_is_created_again_keeps_its_region_and_policy(buckets: Buckets):
+    buckets.created("bucket", "eu-west-1")
+    text = policy()
+    buckets.set_policy("bucket", text)
+    buckets.created("bucket", "us-east-1")
+    assert (buckets.policy("bucket"), buckets.region("bucket")) == (text, "eu-west-1")
+
+
 def test_a_replaced_policy_replaces_its_statements(buckets: Buckets):
     buckets.set_policy("bucket", policy(statement(Sid="A")))
     assert [prepared.name for prepared in buckets.statements("bucket")] == ["bucket/A"]

@@ -83,6 +83,23 @@ def test_an_explicit_deny_wins_and_is_named(gate: Gate, bucket: str):
     )
 
 
+def test_a_service_that_forwards_a_request_is_a_value_of_conditions(gate: Gate, bucket: str):
+    """https://docs.aws.amazon.com/athena/latest/ug/security-iam-athena-calledvia.html"""
+    athena = "athena.amazonaws.com"
+    via_athena = {"ForAnyValue:StringEquals": {"aws:CalledVia": athena}, "Bool": {"aws:ViaAWSService": "true"}}
+    role = gate.role(allow("s3:GetObject", Condition=via_athena))
+    forwarded = gate.client(gate.sessions.issue(role, "session", 3600, called_via=(athena,)))
+    assert forwarded.get_object(Bucket=bucket, Key="open/a")["Body"].read()
+    for others in ((), ("cloudformation.amazonaws.com",)):
+        s3 = gate.client(gate.sessions.issue(role, "session", 3600, called_via=others))
+        denied(s3.get_object, "GetObject", Bucket=bucket, Key="open/a")
+    direct = gate.role(allow("s3:GetObject", Condition={"Bool": {"aws:ViaAWSService": "false"}}))
+    denied(
+        gate.client(gate.sessions.issue(direct, "session", 3600, called_via=(athena,))).get_object, "GetObject",
+        Bucket=bucket, Key="open/a",
+    )  # fmt: skip
+
+
 def test_conditions_have_the_values_of_the_request(gate: Gate, bucket: str):
     listing = allow("s3:ListBucket", on=arn(bucket), Condition={"StringLike": {"s3:prefix": "open/*"}})
     encrypted = allow(
