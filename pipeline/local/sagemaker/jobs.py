@@ -59,9 +59,10 @@ class JobServices:
     def log_writer(self, role_arn: str, group: str, stream: str) -> Callable[[str], None]:
         """Writes lines to a log stream. Without the role's permission the lines are lost, as on AWS.
 
-        The instances' metrics, in a namespace of the group's name, need a permission of the role as well.
+        The instances' metrics need a permission of the role as well; their namespaces are the groups' first three parts:
+        https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
         """
-        self._allows(role_arn, service_calls.metrics(group.partition("Endpoints/")[0].rstrip("/")))
+        self._allows(role_arn, service_calls.metrics("/".join(group.split("/")[:4])))
         checks = service_calls.logs(self.identity.authorizer.account, group)
         if not self._allows(role_arn, checks):
             log.warning("%s may not write to the log group %s: the lines of %s are lost", role_arn, group, stream)
