@@ -59,7 +59,7 @@ class JobServices:
     def log_writer(self, role_arn: str, group: str, stream: str) -> Callable[[str], None]:
         """Writes lines to a log stream. Without the role's permission the lines are lost, as on AWS.
 
-        The instances' metrics need a permission of the role as well; their namespaces are the groups' first three parts:
+        The instances' metrics need a permission as well, in a namespace that begins the group's name:
         https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
         """
         self._allows(role_arn, service_calls.metrics("/".join(group.split("/")[:4])))
