@@ -2,6 +2,7 @@
 
     Exception
     ├── StepError           steps.contracts.errors      input of a step that is wrong, or a broken contract
+    │   └── UnansweredError steps.query.execution       a query that Athena has not run within its time limit
     └── PipelineError       steps.contracts.errors      an operation of the command line that fails
         ├── DemoError       pipeline.cli.demo_run       a command of the demo fails
         ├── ExpressionError pipeline.aws.cron           a schedule's expression that EventBridge would refuse

@@ -44,6 +44,12 @@ def environment(gate: Gate, credentials: Credentials | None) -> dict[str, str]:
     }
 
 
+@pytest.fixture(autouse=True)
+def own_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """obstore prefers the endpoint of the environment, of another test's server, to its argument."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+
+
 def store(gate: Gate, bucket: str, credentials: Credentials, **options) -> S3Store:
     return S3Store(
         bucket,
