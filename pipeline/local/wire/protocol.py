@@ -26,7 +26,7 @@ from pipeline.local.members import problems
 from pipeline.local.services import Services
 from pipeline.local.wire import query, requests
 from pipeline.local.wire import signature as signatures
-from pipeline.local.wire.requests import FORM
+from pipeline.local.wire.requests import FORM, Protocol
 from pipeline.local.wire.signature import SignatureError
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,8 @@ class Call:
     operation: str
     request: dict[str, Any]
     respond: Callable[[Caller], Response] | None
-    signing_name: str = ""
+    signing_name: str
+    protocol: Protocol
 
 
 class Application:
@@ -90,17 +91,14 @@ class Application:
         agent), in an order of its own. So it gets an environment with nothing but the parts that were decided on.
         """
         context, metadata = self._services.context, service_model(call.service).metadata
-        body, is_form, target = requests.body_of(request), request.mimetype == FORM, request.headers.get("X-Amz-Target")
-        is_rest = not is_form and not target and metadata["protocol"] == "rest-json"
-        content_type = request.content_type or ""
-        if target:
-            content_type = f"application/x-amz-json-{metadata.get('jsonVersion', '1.1')}"
-        elif is_rest:
-            content_type = "application/json"
-        # A named action keeps moto from looking for one in the body. A form has its own.
-        query_string = "" if is_form else f"Action={call.operation}"
-        if is_rest:
-            query_string = request.query_string.decode("latin-1")
+        body = requests.body_of(request)
+        content_type, query_string = {
+            # A named action keeps moto from looking for one in the body. A form has its own.
+            "json": (f"application/x-amz-json-{metadata.get('jsonVersion', '1.1')}", f"Action={call.operation}"),
+            "cbor": ("application/cbor", f"Action={call.operation}"),
+            "form": (FORM, ""),
+            "rest": ("application/json", request.query_string.decode("latin-1")),
+        }[call.protocol]
         scope = f"{context.environment['AWS_ACCESS_KEY_ID']}/20000101/{context.region}/{call.signing_name}/aws4_request"
         path = request.environ["PATH_INFO"]
         environ = {
@@ -117,7 +115,8 @@ class Application:
             "HTTP_AUTHORIZATION": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature={'0' * 64}",
             "wsgi.input": io.BytesIO(body),
         }
-        for header in ("X-Amz-Target", "X-Amz-Date", "Smithy-Protocol", "Accept"):
+        headers = ("X-Amz-Date", "Smithy-Protocol", "Accept", *(("X-Amz-Target",) if call.protocol == "json" else ()))
+        for header in headers:
             if value := request.headers.get(header):
                 environ[f"HTTP_{header.upper().replace('-', '_')}"] = value
         return environ
@@ -180,17 +179,17 @@ class Application:
 
     def _parse(self, signing_name: str, request: Request) -> Call:
         """The call in a request. Raises ServiceError for an unknown operation."""
-        service, operation, members = requests.parse(signing_name, request)
+        parsed = requests.parse(signing_name, request)
+        service, operation, members = parsed.service, parsed.operation, parsed.members
+        respond: Callable[[Caller], Response] | None = None
         if service == "sagemaker-runtime":
             respond = functools.partial(self._invoke_endpoint, members, request)
-            return Call(service, operation, members, respond)
-        if service == "lambda" and operation == "Invoke":
+        elif service == "lambda" and operation == "Invoke":
             respond = functools.partial(self._invoke_function, members, request)
-            return Call(service, operation, members, respond)
-        if not self._services.owns(service, operation):
-            return Call(service, operation, members, None, signing_name)
-        protocol = self._query_response if request.mimetype == FORM else self._json_response
-        return Call(service, operation, members, functools.partial(protocol, service, operation, members))
+        elif self._services.owns(service, operation):
+            answer = self._query_response if parsed.protocol == "form" else self._json_response
+            respond = functools.partial(answer, service, operation, members)
+        return Call(service, operation, members, respond, signing_name, parsed.protocol)
 
     def _json_response(self, service: str, operation: str, body: dict[str, Any], caller: Caller) -> Response:
         answer = self._services.call(service, operation, body, caller)

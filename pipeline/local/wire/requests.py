@@ -9,7 +9,8 @@ import io
 import json
 import re
 import zlib
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote
 
 from botocore.exceptions import UnknownServiceError
@@ -19,6 +20,7 @@ from pipeline.aws.validation.shapes import service_model
 from pipeline.local.context import ServiceError
 from pipeline.local.wire import query, rest
 
+Protocol = Literal["json", "cbor", "form", "rest"]
 FORM = "application/x-www-form-urlencoded"
 # Botocore's names of services that sign as another name.
 _SIGNING_NAMES = {"monitoring": "cloudwatch", "servicequotas": "service-quotas", "tagging": "resourcegroupstaggingapi"}
@@ -32,15 +34,26 @@ _ROOT = re.compile("/")
 _BODY_LIMIT = 64 * 1024 * 1024
 
 
-def parse(signing_name: str, request: Request) -> tuple[str, str, dict[str, Any]]:
-    """(service, operation, members) of a signed request. Raises ServiceError for one that is none of the service's.
+@dataclass(frozen=True)
+class Parsed:
+    """A request: botocore's name of the service, the operation, its members, and the protocol that it was read by."""
+
+    service: str
+    operation: str
+    members: dict[str, Any]
+    protocol: Protocol
+
+
+def parse(signing_name: str, request: Request) -> Parsed:
+    """Read a signed request. Raises ServiceError for one that is none of the service's.
 
     Requests that could be read in two ways are refused: moto reads them again.
     """
     service = _SIGNING_NAMES.get(signing_name, signing_name)
     path = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
     if service == "sagemaker" and request.method == "POST" and (match := _INVOKE_ENDPOINT.fullmatch(path)):
-        return "sagemaker-runtime", "InvokeEndpoint", {"EndpointName": unquote(match[1]), **_headers(request)}
+        members = {"EndpointName": unquote(match[1]), **_headers(request)}
+        return Parsed("sagemaker-runtime", "InvokeEndpoint", members, "rest")
     if service == "s3":
         raise ServiceError("InvalidRequest", "Requests to S3 go to its own port: AWS_ENDPOINT_URL_S3.", 400)
     if not re.fullmatch(r"[a-z0-9-]{1,64}", service):
@@ -53,21 +66,24 @@ def parse(signing_name: str, request: Request) -> tuple[str, str, dict[str, Any]
     if target or (match := _CBOR.fullmatch(path)):
         _require_plain(service, path, request, is_cbor=not target)
         prefix, _, operation = target.partition(".") if target else (match[1], "", match[2])  # type: ignore[index]
-        if prefix != model.metadata["targetPrefix"] or operation not in model.operation_names:
+        if prefix != model.metadata.get("targetPrefix") or operation not in model.operation_names:
             raise ServiceError("UnknownOperationException", f"{service} has no operation {prefix}.{operation}.", 404)
-        return service, operation, _json(request) if target else _cbor(request)
-    if request.mimetype == FORM:
+        if target:
+            return Parsed(service, operation, _json(request), "json")
+        return Parsed(service, operation, _cbor(request), "cbor")
+    # Each service has protocols of its own, and moto would read a form of another's.
+    if request.mimetype == FORM and not {"query", "ec2"}.isdisjoint(model.metadata["protocols"]):
         _require_plain(service, path, request)
         pairs = parse_qsl(body_of(request).decode(errors="replace"), keep_blank_values=True)
         form = dict(pairs)
         if len(form) != len(pairs):
             raise ServiceError("MalformedQueryString", "A member of the request is given twice.")
-        return service, *query.parse(service, form)
+        return Parsed(service, *query.parse(service, form), "form")
     if model.metadata["protocol"] == "rest-json":
         if service != "scheduler" and "%2f" in path.lower():
             # moto reads the decoded path.
             raise ServiceError("ValidationException", f"A name has no slash: {path}")
-        return service, *rest.parse(service, request.method, path, request.args, body_of(request))
+        return Parsed(service, *rest.parse(service, request.method, path, request.args, body_of(request)), "rest")
     message = f"The local cloud does not answer {request.method} {request.path} of {service}."
     raise ServiceError("UnknownOperationException", message, 404)
 
