@@ -32,6 +32,8 @@ GRACE_SECONDS = 110.0
 # After SIGTERM. If nobody has killed the container by then, nobody will: it was not SageMaker that sent it.
 LAST_SECONDS = 180.0
 _POLL_SECONDS = 0.1
+# Launchers that pass SIGTERM on too late.
+_LATE = ("mpirun", "orterun")
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -85,8 +87,10 @@ def signal_session(session: int, number: int) -> None:
     """Send a signal to a session: SIGTERM to those that handle it, any other to every process.
 
     SIGTERM would end a shell and the toolkit at once, and the toolkit relays the log: the training's messages while it
-    saves would be lost. So it goes to the first process of each branch with a handler (torchrun, mpirun, or a program),
-    which ends its children; without any handler it goes to all.
+    saves would be lost. So it goes to the first process of each branch with a handler (torchrun, or a program), which
+    ends its children; without any handler it goes to all. mpirun counts as without one: it sends SIGCONT first, and
+    SIGTERM only after odls_base_sigkill_timeout (measured with Open MPI 4.1.4), so its ranks get the signal from here.
+    The ranks agree before each step, so those of other hosts stop with them.
 
     Not to a process group: `bash -m`, which runs AWS's start script, starts each command in a group of its own.
     torchrun starts its workers even in sessions of their own, and passes the signal on to them itself.
@@ -115,7 +119,8 @@ def _members(session: int, number: int) -> dict[int, _Member]:
                     lines = (entry / "status").read_text().splitlines()
                     status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
                     handled = int(status["SigCgt"], 16) >> (number - 1) & 1
-                    members[int(entry.name)] = _Member(int(status["PPid"]), bool(handled))
+                    handles = bool(handled) and status["Name"] not in _LATE
+                    members[int(entry.name)] = _Member(int(status["PPid"]), handles)
             except (ProcessLookupError, FileNotFoundError):
                 continue  # it has just ended
     return members
