@@ -31,8 +31,8 @@ SMDDP = SMDDP_INSTANCES
 # https://github.com/pytorch/pytorch/blob/main/RELEASE.md#pytorch-cuda-support-matrix
 _BEFORE_CUDA_13 = re.compile(r"ml\.p[23][a-z]*\.")
 
-# Total size of the NVMe disks that a type has of its own, in GB, by
-# https://docs.aws.amazon.com/ec2/latest/instancetypes/gp.html, co.html, mo.html and ac.html (instance store).
+# Total size of the NVMe disks that a type has of its own, in GB: InstanceStorageInfo of EC2's DescribeInstanceTypes, as
+# moto has recorded it (a test compares both). SageMaker's ml types are assumed to have the disks of EC2's.
 _D_DISKS = {
     **{"large": 75, "xlarge": 150, "2xlarge": 300, "4xlarge": 600, "8xlarge": 1200},
     **{"12xlarge": 1800, "16xlarge": 2400, "24xlarge": 3600},
@@ -46,13 +46,13 @@ _G5_DISKS = {
     **{"12xlarge": 3800, "24xlarge": 3800, "48xlarge": 7600},
 }
 _G6_DISKS = {**_G5_DISKS, "12xlarge": 3760, "16xlarge": 1880, "24xlarge": 3760, "48xlarge": 7520}
-_P4_DISKS, _P5_DISKS = {"24xlarge": 8000}, {"48xlarge": 30_720}
+_P4_DISKS, _P5_DISKS = {"24xlarge": 8000}, {"4xlarge": 3800, "48xlarge": 30_400}
 _OWN_DISKS = {
     **{"m5d": _D_DISKS, "r5d": _D_DISKS, "c5d": _C5D_DISKS},
     "g4dn": {"xlarge": 125, "2xlarge": 225, "4xlarge": 225, "8xlarge": 900, "12xlarge": 900, "16xlarge": 900},
     **{"g5": _G5_DISKS, "g6": _G6_DISKS, "g6e": _G5_DISKS},
     **{"p3dn": {"24xlarge": 1800}, "p4d": _P4_DISKS, "p4de": _P4_DISKS},
-    **{"p5": _P5_DISKS, "p5e": _P5_DISKS, "p5en": _P5_DISKS},
+    **{"p5": _P5_DISKS, "p5e": {"48xlarge": 30_400}, "p5en": {"48xlarge": 30_400}},
 }
 
 CPU = (

@@ -220,4 +220,5 @@ def test_a_role_outlives_a_restart_of_its_cloud(registry: Registry, signed: Sign
     refused(
         sagemaker.create_pipeline, PipelineName="x", PipelineDefinition="{}", RoleArn=registry.settings.role_arn("job")
     )
-    assert sagemaker.list_model_packages(ModelPackageGroupName=registry.settings.registry.group) is not None
+    listed = sagemaker.list_model_packages(ModelPackageGroupName=registry.settings.registry.group)
+    assert listed["ModelPackageSummaryList"] == []

@@ -33,9 +33,8 @@ log = logging.getLogger(__name__)
 
 # Queries at the same time; others are QUEUED.
 CONCURRENCY = 4
-# Default quotas of us-east-1: a DML query runs for 30 minutes, and 200 of them may run or wait at once. For more, and
-# for the errors: https://docs.aws.amazon.com/athena/latest/ug/service-limits.html and
-# https://repost.aws/knowledge-center/athena-service-quota-errors
+# Quotas: a DML query's longest time, and how many may run or wait at once; more get TooManyRequestsException.
+# https://docs.aws.amazon.com/athena/latest/ug/service-limits.html. The second one differs by region; 200 is assumed.
 DML_SECONDS = 1800.0
 ACTIVE_DML = 200
 FINAL = ("SUCCEEDED", "FAILED", "CANCELLED")

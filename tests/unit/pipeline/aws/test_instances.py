@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
+
+import moto
 import pytest
 
 from pipeline.aws import instances
 from pipeline.aws.validation.shapes import service_model
+
+RECORDED = "ec2/resources/instance_types.json.gz"
 
 
 def known_types() -> set[str]:
@@ -135,3 +142,16 @@ def test_types_whose_disks_are_smaller_than_the_volume_are_no_alternatives():
     assert "ml.g4dn.xlarge" not in names
     assert all((instances.own_disk_gigabytes(name) or 300) >= 300 for name in names)
     assert "ml.g5.4xlarge" in names
+
+
+def test_own_disks_are_those_that_ec2_describes() -> None:
+    """By the answer of DescribeInstanceTypes that moto has recorded; SageMaker has no metal types."""
+    recorded = json.loads(gzip.decompress((Path(moto.__file__).parent / RECORDED).read_bytes()))
+    described = {
+        name: kind["InstanceStorageInfo"]["TotalSizeInGB"]
+        for name, kind in recorded.items()
+        if "InstanceStorageInfo" in kind and not name.endswith(".metal")
+    }
+    ours = {f"{family}.{size}": gb for family, sizes in instances._OWN_DISKS.items() for size, gb in sizes.items()}
+    families = tuple(f"{family}." for family in instances._OWN_DISKS)
+    assert ours == {name: gb for name, gb in described.items() if name.startswith(families)}
