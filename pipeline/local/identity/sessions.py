@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import json
@@ -161,12 +162,10 @@ def _signing_key(path: Path) -> bytes:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(32))
-        try:
+        # Another process may have been first: its key is read then.
+        with contextlib.suppress(FileExistsError):
             os.link(partial, path)
-        except FileExistsError:
-            pass
-        finally:
-            partial.unlink()
+        partial.unlink()
     return path.read_bytes()
 
 
