@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from pipeline.local.context import ServiceError
 from pipeline.local.identity import documents
 from pipeline.local.identity.caller import Caller
 from pipeline.local.identity.documents import Document, RolePolicies
+from pipeline.local.identity.global_keys import global_context
 from pipeline.local.identity.journal import Journal
 from pipeline.local.identity.policies import (
     Decision,
@@ -159,27 +159,9 @@ class Authorizer:
         policies = self.role(role_arn)
         return [] if policies is None or policies.trust is None else statements({"trust": policies.trust})
 
-    def global_context(self, caller: Caller) -> dict[str, str | list[str]]:
-        """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html.
-
-        Loopback stands for TLS: no other machine reads it.
-        """
-        context: dict[str, str | list[str]] = {
-            "aws:securetransport": "true",
-            "aws:requestedregion": self.account.region,
-            "aws:sourceip": "127.0.0.1",
-            "aws:currenttime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "aws:epochtime": str(int(time.time())),
-            "aws:viaawsservice": "true" if caller.called_via else "false",
-            "aws:principalisawsservice": "true" if caller.principal.service else "false",
-        }
-        if not caller.principal.service:
-            context["aws:principalarn"] = caller.role or caller.principal.arn
-            context["aws:principalaccount"] = self.account.id
-            context["aws:principaltype"] = "AssumedRole" if caller.role else "Account"
-        if caller.called_via:
-            context["aws:calledvia"] = list(caller.called_via)
-        return context
+    def global_context(self, caller: Caller) -> dict[str, Any]:
+        """The global condition keys of a caller's request."""
+        return global_context(caller.principal, caller.called_via, self.account, self.account.region)
 
     def _resource_statements(self, check: Check) -> list[Statement]:
         """The policy of the function or the queue that an action is about."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pipeline.local.identity import documents
+from pipeline.local.identity.global_keys import global_context
 from pipeline.local.identity.policies import Decision, Request, Statement, decide, message, statements
+from pipeline.local.identity.requirements import Account
 from pipeline.local.s3.buckets import Buckets, WatchedFile
 from pipeline.local.s3.callers import Caller
 from pipeline.local.s3.calls import Call
@@ -84,46 +84,20 @@ class Permissions:
 def context_of(call: Call, caller: Caller, signature: Signature, region: str, account_id: str) -> dict[str, Any]:
     """Values of the global condition keys, and of S3's keys about the signature, by the keys in lower case.
 
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
     https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html
     """
-    now = time.time()
-    principal = caller.principal
-    context: dict[str, Any] = {
-        # On the loopback interface nothing leaves the machine, so it stands for TLS: policies that demand it would
-        # otherwise refuse everything, and leaving their statements out would leave them untested.
-        "aws:securetransport": "true",
-        "aws:sourceip": "127.0.0.1",
-        "aws:currenttime": _iso(int(now)),
-        "aws:epochtime": str(int(now)),
-        "aws:requestedregion": region,
-        "aws:principalaccount": account_id,
-        "aws:principalarn": principal.role or principal.arn,
-        "aws:principaltype": "AssumedRole" if principal.role else "Account",
-        "aws:principalisawsservice": "false",
-        "aws:viaawsservice": "true" if caller.called_via else "false",
+    context = {
+        **global_context(caller.principal, caller.called_via, Account(account_id, region), region),
         "aws:resourceaccount": account_id,
         "s3:resourceaccount": account_id,
         "s3:authtype": "REST-QUERY-STRING" if signature.presigned else "REST-HEADER",
         "s3:signatureversion": signature.version,
     }
-    if caller.called_via:
-        context["aws:calledvia"] = list(caller.called_via)
     if agent := call.headers.get("user-agent"):
         context["aws:useragent"] = agent
     if payload := call.headers.get("x-amz-content-sha256"):
         context["s3:x-amz-content-sha256"] = payload
     return context
-
-
-_LATEST: tuple[int, str] = (0, "")
-
-
-def _iso(second: int) -> str:
-    global _LATEST  # noqa: PLW0603  # many requests of one second have the same text
-    if _LATEST[0] != second:
-        _LATEST = (second, datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
-    return _LATEST[1]
 
 
 def refusal(request: Request, decision: Decision) -> str:
