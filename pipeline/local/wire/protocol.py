@@ -24,14 +24,13 @@ from pipeline.local.identity.identity import CREDENTIALS_PATH
 from pipeline.local.identity.sessions import ExpiredTokenError, InvalidTokenError
 from pipeline.local.members import problems
 from pipeline.local.services import Services
-from pipeline.local.wire import query, requests
+from pipeline.local.wire import errors, query, requests
 from pipeline.local.wire import signature as signatures
 from pipeline.local.wire.requests import FORM, Protocol
 from pipeline.local.wire.signature import SignatureError
 
 log = logging.getLogger(__name__)
 
-JSON = "application/x-amz-json-1.1"
 _BODY_LIMIT = 64 * 1024 * 1024
 Wsgi = Callable[..., Iterable[bytes]]
 # AWS's codes of requests that are not signed, or not as they should be: by the Query protocol, and by the others.
@@ -63,6 +62,20 @@ class Call:
     protocol: Protocol
 
 
+def moto_application() -> Wsgi:
+    """Moto's server, which raises what it fails with instead of answering with a page in HTML."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+
+    def create(service: str | None) -> Any:
+        if service is None:
+            raise NotImplementedError("there is no such service here")
+        backend = create_backend_app(service)
+        backend.config["PROPAGATE_EXCEPTIONS"] = True
+        return backend
+
+    return DomainDispatcherApplication(create)  # type: ignore[no-any-return]
+
+
 class Application:
     """The WSGI application. A request is authenticated, parsed into a Call, decided, and answered."""
 
@@ -79,10 +92,28 @@ class Application:
         if isinstance(answer, Response):
             answer.headers["x-amzn-RequestId"] = random_id(32)
             return answer(environ, start_response)
-        body = self._moto(self._environ_for_moto(answer, request), start_response)
+        try:
+            response = self._ask_moto(answer, request)
+        except ServiceError as error:
+            response = errors.response(request, error)
         if answer.service == "iam" and not answer.operation.startswith(_READING):
             self._identity.authorizer.changed()
-        return body
+        return response(environ, start_response)
+
+    def _ask_moto(self, call: Call, request: Request) -> Response:
+        """Moto's answer. Raises ServiceError for what moto does not have, and for a request on which it fails."""
+        try:
+            answer = Response.from_app(self._moto, self._environ_for_moto(call, request), buffered=True)
+        except NotImplementedError as error:
+            # An action that moto lacks ends with these words; the other ones name a part of the request.
+            reason = "" if str(error).endswith("action has not been implemented") else str(error)
+            raise errors.unknown(call.service, call.operation, reason) from None
+        except Exception as error:
+            log.exception("moto fails on %s:%s", call.service, call.operation)
+            raise errors.failed(call.service, call.operation, error) from error
+        if errors.is_foreign(answer):
+            raise errors.unknown(call.service, call.operation)
+        return answer
 
     def _environ_for_moto(self, call: Call, request: Request) -> dict[str, Any]:
         """A request that moto can read as the decided call only.
@@ -123,9 +154,6 @@ class Application:
 
     def _answer(self, request: Request) -> Response | Call:
         """The answer, or the call that moto answers."""
-        # Clients of the Query protocol send forms, and read errors in XML.
-        is_form = request.mimetype == FORM
-        error_response = _query_error if is_form else _error
         try:
             if request.path.startswith(CREDENTIALS_PATH):
                 return self._container_credentials(request)
@@ -141,13 +169,13 @@ class Application:
                 return call
             return call.respond(caller)
         except SignatureError as error:
-            code = _AUTHENTICATION_CODES[error.kind][0 if is_form else 1]
-            return error_response(ServiceError(code, str(error), 403))
+            code = _AUTHENTICATION_CODES[error.kind][0 if request.mimetype == FORM else 1]
+            return errors.response(request, ServiceError(code, str(error), 403))
         except ServiceError as error:
-            return error_response(error)
+            return errors.response(request, error)
         except Exception as error:
             log.exception("%s %s %s", request.method, request.path, request.headers.get("X-Amz-Target", ""))
-            return error_response(ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+            return errors.response(request, ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
 
     def _container_credentials(self, request: Request) -> Response:
         """Credentials of a container's role, for who knows the container's token."""
@@ -193,7 +221,7 @@ class Application:
 
     def _json_response(self, service: str, operation: str, body: dict[str, Any], caller: Caller) -> Response:
         answer = self._services.call(service, operation, body, caller)
-        content_type = "application/json" if service == "scheduler" else JSON
+        content_type = "application/json" if service == "scheduler" else errors.JSON
         return Response(json.dumps(answer), content_type=content_type)
 
     def _query_response(self, service: str, operation: str, body: dict[str, Any], caller: Caller) -> Response:
@@ -221,7 +249,7 @@ class Application:
                 "OriginalMessage": text,
                 "LogStreamArn": self._services.context.arn("logs", f"log-group:{group}"),
             }
-            return _error(ServiceError("ModelError", message, 424), detail)
+            return errors.response(request, ServiceError("ModelError", message, 424), detail)
         response = Response(answer.body, content_type=answer.content_type)
         response.headers["x-Amzn-Invoked-Production-Variant"] = variant
         return response
@@ -252,15 +280,3 @@ class Application:
         if call.operation in ("CreateFunction", "UpdateFunctionConfiguration"):
             created = call.operation == "CreateFunction"
             self._services.functions.configure(call.request["FunctionName"], call.request, created=created)
-
-
-def _query_error(error: ServiceError) -> Response:
-    body = query.error(error.code, error.message, error.status, random_id(32))
-    return Response(body, status=error.status, content_type=query.CONTENT_TYPE)
-
-
-def _error(error: ServiceError, detail: dict[str, Any] | None = None) -> Response:
-    body = {"__type": error.code, "message": error.message, "Message": error.message, **(detail or {})}
-    response = Response(json.dumps(body), status=error.status, content_type=JSON)
-    response.headers["x-amzn-ErrorType"] = error.code
-    return response
