@@ -23,6 +23,7 @@ from pipeline.local.identity.caller import Caller
 from pipeline.local.identity.identity import CREDENTIALS_PATH
 from pipeline.local.identity.sessions import ExpiredTokenError, InvalidTokenError
 from pipeline.local.members import problems
+from pipeline.local.sagemaker.serving import CUSTOM_ATTRIBUTES
 from pipeline.local.services import Services
 from pipeline.local.wire import errors, query, requests
 from pipeline.local.wire import signature as signatures
@@ -233,10 +234,7 @@ class Application:
         self._services.authorize(caller, "sagemaker-runtime", "InvokeEndpoint", members)
         if missing := problems("sagemaker-runtime", "InvokeEndpoint", members):
             raise ServiceError("ValidationError", " ".join(missing))
-        headers = {"Content-Type": request.content_type or "application/octet-stream"}
-        if accept := request.headers.get("Accept"):
-            headers["Accept"] = accept
-        variant, answer = self._services.endpoints.invoke(name, request.get_data(), headers)
+        variant, answer = self._services.endpoints.invoke(name, request.get_data(), members)
         if answer.status >= 400:
             text = answer.body.decode(errors="replace")
             group = f"/aws/sagemaker/Endpoints/{name}"
@@ -252,6 +250,9 @@ class Application:
             return errors.response(request, ServiceError("ModelError", message, 424), detail)
         response = Response(answer.body, content_type=answer.content_type)
         response.headers["x-Amzn-Invoked-Production-Variant"] = variant
+        if "CustomAttributes" in members or answer.custom_attributes:
+            # "If your code does not set this value in the response, an empty value is returned" (botocore's model).
+            response.headers[CUSTOM_ATTRIBUTES] = answer.custom_attributes
         return response
 
     def _invoke_function(self, members: dict[str, Any], request: Request, caller: Caller) -> Response:
