@@ -11,6 +11,9 @@ import pytest
 from pipeline.local.context import Context
 from pipeline.local.services import Services
 from pipeline.local.store import Store
+from tests.unit.pipeline.local.sagemaker.machine import machine
+
+__all__ = ["machine"]
 
 ACCOUNT = "123456789012"
 ARN = f"arn:aws:sagemaker:us-east-1:{ACCOUNT}"
