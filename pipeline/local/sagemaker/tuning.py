@@ -174,8 +174,7 @@ class TuningJobs(Jobs):
         objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
         job = f"{name}-{number:03d}-{random_id(8)}"
         static = definition.pop("StaticHyperParameters", {})
-        for member in ("HyperParameterRanges", "DefinitionName"):
-            definition.pop(member, None)
+        definition.pop("DefinitionName", None)
         hyperparameters = {**static, **values}
         definition |= {"TrainingJobName": job, "HyperParameters": hyperparameters}
 

@@ -46,7 +46,7 @@ def operations() -> list[tuple[str, str]]:
 def test_every_member_of_the_model_has_one_place(service: str, operation: str) -> None:
     table = (members.tables(service) or {})[operation]
     every = list(paths(service_model(service).operation_model(operation).input_shape))
-    groups = (table.read, set(table.only), set(table.without_effect), table.refused)
+    groups = (table.read, table.described, set(table.only), set(table.without_effect), table.refused)
     assert sum(map(len, groups)) == len(set().union(*groups)), "a member in two places"
     listed = set().union(*groups)
     assert sorted(listed - {path for path, _ in every}) == [], "not in botocore's model"
