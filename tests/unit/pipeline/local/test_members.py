@@ -101,13 +101,13 @@ def environment() -> dict[str, str]:
         ("DescribePipeline", {"PipelineName": "bins", "PipelineVersionId": 3}, "PipelineVersionId of DescribePipeline"),
         (
             "CreateTransformJob",
-            {"TransformJobName": "j", "DataProcessing": {"InputFilter": "$"}},
-            "DataProcessing of CreateTransformJob",
+            {"TransformJobName": "j", "DataCaptureConfig": {"DestinationS3Uri": "s3://bucket/captures"}},
+            "DataCaptureConfig of CreateTransformJob",
         ),
         (
             "CreateTransformJob",
-            {"TransformJobName": "j", "TransformInput": {"SplitType": "Line"}},
-            "TransformInput.SplitType None of CreateTransformJob only, not Line",
+            {"TransformJobName": "j", "TransformInput": {"SplitType": "RecordIO"}},
+            "TransformInput.SplitType None or Line of CreateTransformJob only, not RecordIO",
         ),
         (
             "CreateHyperParameterTuningJob",
