@@ -162,6 +162,8 @@ class Services:
             self.functions.configure(request["FunctionName"], request, created=operation == "CreateFunction")
         elif service == "events":
             self.events.check(operation, request)
+        elif service == "cloudwatch":
+            self._cloudwatch.check(operation, request)
 
     def call(self, service: str, operation: str, request: Request, caller: Caller) -> Request:
         """Answer a caller's request of an operation in the table. Raises ServiceError."""

@@ -76,7 +76,7 @@ def test_the_tables_are_those_of_the_operations_that_are_answered(tmp_path: Path
     try:
         answered = {**services.table, "sagemaker-runtime": {"InvokeEndpoint": None}, "lambda": {"Invoke": None}}
         # Every service that answers here has a table, and cloudwatch, which is moto's, for what alarms may be.
-        assert set(answered) | {"cloudwatch"} == set(SERVICES)
+        assert set(answered) | {"cloudwatch"} == {*SERVICES}
         # Moto stores rules and targets, which are fired here.
         stored = {"events": {"PutRule", "PutTargets"}}
         for service, operations_ in answered.items():
