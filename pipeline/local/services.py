@@ -153,6 +153,18 @@ class Services:
         if service != "ec2":
             _validate_request(service, operation, request)
 
+    def prepare(self, service: str, operation: str, request: Request) -> None:
+        """What comes of a request that moto answers next: settings that it does not store. Raises ServiceError.
+
+        A request is refused here if moto would take what nothing in the local cloud carries out.
+        """
+        if service == "lambda" and operation in ("CreateFunction", "UpdateFunctionConfiguration"):
+            self.functions.configure(request["FunctionName"], request, created=operation == "CreateFunction")
+        elif service == "events":
+            self.events.check(operation, request)
+        elif service == "cloudwatch":
+            self._cloudwatch.check(operation, request)
+
     def call(self, service: str, operation: str, request: Request, caller: Caller) -> Request:
         """Answer a caller's request of an operation in the table. Raises ServiceError."""
         handler = self.table[service].get(operation)
@@ -172,6 +184,7 @@ class Services:
         self._cloudformation.restore()
         self.identity.authorizer.restore()
         self.endpoints.restore()
+        self.events.start()
         self._scheduler.start()
 
     def close(self) -> None:

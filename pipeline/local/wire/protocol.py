@@ -7,6 +7,7 @@ operations that `Services` does not own are passed to moto, in this process.
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import json
@@ -165,8 +166,7 @@ class Application:
                 self._services.authorize(caller, call.service, call.operation, call.request)
                 if missing := problems(call.service, call.operation, call.request):
                     raise ServiceError("ValidationError", " ".join(missing))
-                if call.service == "lambda":
-                    self._configure_function(call)
+                self._services.prepare(call.service, call.operation, call.request)
                 return call
             return call.respond(caller)
         except SignatureError as error:
@@ -214,7 +214,7 @@ class Application:
         if service == "sagemaker-runtime":
             respond = functools.partial(self._invoke_endpoint, members, request)
         elif service == "lambda" and operation == "Invoke":
-            respond = functools.partial(self._invoke_function, members, request)
+            respond = functools.partial(self._invoke_function, members)
         elif self._services.owns(service, operation):
             answer = self._query_response if parsed.protocol == "form" else self._json_response
             respond = functools.partial(answer, service, operation, members)
@@ -255,29 +255,49 @@ class Application:
             response.headers[CUSTOM_ATTRIBUTES] = answer.custom_attributes
         return response
 
-    def _invoke_function(self, members: dict[str, Any], request: Request, caller: Caller) -> Response:
-        name = members["FunctionName"].rsplit(":function:", 1)[-1]
+    def _invoke_function(self, members: dict[str, Any], caller: Caller) -> Response:
         self._services.authorize(caller, "lambda", "Invoke", members)
-        payload = request.get_data() or b"null"
-        match request.headers.get("X-Amz-Invocation-Type", "RequestResponse"):
+        if missing := problems("lambda", "Invoke", members):
+            raise ServiceError("InvalidParameterValueException", " ".join(missing))
+        functions, name = self._services.functions, members["FunctionName"]
+        qualifier, payload = members.get("Qualifier", ""), members.get("Payload") or b"null"
+        client = _client_context(members.get("ClientContext"))
+        try:
+            json.loads(payload)
+        except ValueError as error:
+            message = f"Could not parse request body into json: {error}"
+            raise ServiceError("InvalidRequestContentException", message) from None
+        match members.get("InvocationType", "RequestResponse"):
             case "Event":
-                self._services.functions.invoke_later(name, payload)
+                functions.invoke_later(name, payload, qualifier, client)
                 return Response(status=202)
             case "DryRun":
-                self._services.functions.check(name)
+                functions.check(name, qualifier)
                 return Response(status=204)
             case "RequestResponse":
-                result = self._services.functions.invoke(name, payload)
+                result = functions.invoke(name, payload, qualifier=qualifier, client=client)
             case unknown:
                 raise ServiceError("InvalidParameterValueException", f"There is no invocation type {unknown}.")
         response = Response(result.payload, content_type="application/json")
-        response.headers["X-Amz-Executed-Version"] = "$LATEST"
+        response.headers["X-Amz-Executed-Version"] = result.version
+        if members.get("LogType") == "Tail":
+            response.headers["X-Amz-Log-Result"] = base64.b64encode(result.tail).decode()
         if result.error is not None:
             response.headers["X-Amz-Function-Error"] = result.error
         return response
 
-    def _configure_function(self, call: Call) -> None:
-        """Read a function's dead-letter queue from a request to moto, which does not store it."""
-        if call.operation in ("CreateFunction", "UpdateFunctionConfiguration"):
-            created = call.operation == "CreateFunction"
-            self._services.functions.configure(call.request["FunctionName"], call.request, created=created)
+
+def _client_context(text: str | None) -> dict[str, Any] | None:
+    """The JSON of a ClientContext. Raises ServiceError."""
+    if text is None:
+        return None
+    try:
+        context = json.loads(base64.b64decode(text, validate=True))
+    except ValueError:
+        context = None
+    if not isinstance(context, dict):
+        # The error is Lambda's for a malformed body; that it is the same for this header is assumed.
+        raise ServiceError(
+            "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object."
+        )
+    return context

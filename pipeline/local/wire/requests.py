@@ -94,7 +94,8 @@ def parse(signing_name: str, request: Request) -> Parsed:
         if service != "scheduler" and "%2f" in path.lower():
             # moto reads the decoded path.
             raise ServiceError("ValidationException", f"A name has no slash: {path}")
-        return Parsed(service, *rest.parse(service, request.method, path, request.args, body_of(request)), "rest")
+        parsed = rest.parse(service, request.method, path, request.args, body_of(request), headers=request.headers)
+        return Parsed(service, *parsed, "rest")
     raise ServiceError("UnknownOperationException", _unanswered(service, request, path), 404)
 
 

@@ -57,7 +57,8 @@ class Door:
             identity=self.identity,
             context=context,
             owns=lambda *_: False,
-            functions=SimpleNamespace(configure=lambda *_, **__: None),
+            functions=SimpleNamespace(),
+            prepare=lambda *_: None,
             authorize=self.identity.authorizer.authorize,
             validate=lambda *call: Services.validate(None, *call),  # type: ignore[arg-type]
         )
