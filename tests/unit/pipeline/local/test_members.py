@@ -115,8 +115,12 @@ def environment() -> dict[str, str]:
         ),
         (
             "CreateHyperParameterTuningJob",
-            {"HyperParameterTuningJobConfig": {"TuningJobCompletionCriteria": {"TargetObjectiveMetricValue": 0.9}}},
-            "HyperParameterTuningJobConfig.TuningJobCompletionCriteria of",
+            {
+                "HyperParameterTuningJobConfig": {
+                    "ParameterRanges": {"AutoParameters": [{"Name": "rate", "ValueHint": "1"}]}
+                }
+            },
+            "HyperParameterTuningJobConfig.ParameterRanges.AutoParameters of",
         ),
         (
             "CreateHyperParameterTuningJob",
@@ -127,6 +131,21 @@ def environment() -> dict[str, str]:
             "CreateHyperParameterTuningJob",
             {"HyperParameterTuningJobConfig": {"Strategy": "Grid"}},
             "Strategy Bayesian or Random or Hyperband of CreateHyperParameterTuningJob only, not Grid",
+        ),
+        (
+            "CreateTrainingJob",
+            {"InputDataConfig": [{"DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-0123456789abcdef0"}}}]},
+            "InputDataConfig.DataSource.FileSystemDataSource of CreateTrainingJob",
+        ),
+        (
+            "CreateTrainingJob",
+            {"InputDataConfig": [{"DataSource": {"S3DataSource": {"S3DataType": "AugmentedManifestFile"}}}]},
+            "S3DataType S3Prefix or ManifestFile of CreateTrainingJob only, not AugmentedManifestFile",
+        ),
+        (
+            "CreateProcessingJob",
+            {"ProcessingInputs": [{"S3Input": {"S3InputMode": "Pipe"}}]},
+            "ProcessingInputs.S3Input.S3InputMode File of CreateProcessingJob only, not Pipe",
         ),
         (
             "UpdateEndpoint",

@@ -49,7 +49,6 @@ ELSEWHERE = {
     "CreateEndpoint": {"DeploymentConfig"},
     "CreateEndpointConfig": {"EnableNetworkIsolation", "ExecutionRoleArn"},
     "CreateHyperParameterTuningJob": {
-        "HyperParameterTuningJobConfig.ResourceLimits.MaxRuntimeInSeconds",
         "TrainingJobDefinition.ResourceConfig.TrainingPlanArn",
         "TrainingJobDefinition.TuningObjective",
     },
