@@ -101,9 +101,9 @@ class Variant:
             return False
         return self._send("GET", "/ping", None, {}, 2).status == 200 or None
 
-    def invoke(self, body: bytes, headers: dict[str, str]) -> Answer:
+    def invoke(self, body: bytes, headers: dict[str, str], seconds: float = INVOKE_SECONDS) -> Answer:
         """Forward one request."""
-        return self._send("POST", "/invocations", body, headers, INVOKE_SECONDS)
+        return self._send("POST", "/invocations", body, headers, seconds)
 
     def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str], seconds: float) -> Answer:
         """The container's answer; an answer with status 500 if it does not answer within `seconds`."""
