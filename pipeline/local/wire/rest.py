@@ -54,6 +54,12 @@ def parse(
     raise ServiceError("UnknownOperationException", f"The local cloud does not answer {method} {path}.", 404)
 
 
+def operation_of(service: str, method: str, path: str) -> str | None:
+    """Name of the operation with this method and path; None if there is none."""
+    names = (name for name, wanted, pattern in _paths(service) if method == wanted and pattern.fullmatch(path))
+    return next(names, None)
+
+
 def _check_query(query: MultiDict[str, str], members: Mapping[str, Any]) -> None:
     """Refuse what is no member of the operation, and a member that is given twice."""
     shapes = members.items()

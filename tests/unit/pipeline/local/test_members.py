@@ -120,8 +120,8 @@ def environment() -> dict[str, str]:
         ),
         (
             "CreateHyperParameterTuningJob",
-            {"TrainingJobDefinition": {"InputDataConfig": [{"InputMode": "Pipe"}]}},
-            "TrainingJobDefinition.InputDataConfig.InputMode File or FastFile of",
+            {"TrainingJobDefinition": {"OutputDataConfig": {"CompressionType": "NONE"}}},
+            "TrainingJobDefinition.OutputDataConfig.CompressionType GZIP of",
         ),
         (
             "CreateHyperParameterTuningJob",
