@@ -7,14 +7,15 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from pipeline.local import threads
 from pipeline.local.context import Context, ServiceError, send_dead_letter
 from pipeline.local.identity.identity import Identity
 from pipeline.local.machine.functions import Functions
@@ -31,7 +32,7 @@ class Events:
         self._context = context
         self._identity = identity
         self._functions = functions
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="event")
+        self._pool = threads.Workers(4, "event")
 
     def operations(self) -> dict[str, Callable[[Event], Event]]:
         """PutEvents; moto has EventBridge's other operations."""
@@ -43,7 +44,7 @@ class Events:
 
     def close(self) -> None:
         """Wait for deliveries that run."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.close()
 
     def _put(self, request: Event) -> Event:
         entries = []
@@ -74,7 +75,7 @@ class Events:
             "detail": detail,
         }
         for rule, target in self._matching(event):
-            self._pool.submit(self._send, rule, target, event)
+            self._pool.submit(functools.partial(self._send, rule, target, event), threads.nothing_depends)
         return event
 
     def _matching(self, event: Event) -> list[tuple[str, Event]]:

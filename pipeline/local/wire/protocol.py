@@ -147,7 +147,7 @@ class Application:
             return error_response(error)
         except Exception as error:
             log.exception("%s %s %s", request.method, request.path, request.headers.get("X-Amz-Target", ""))
-            return error_response(ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+            return error_response(ServiceError("InternalFailure", self._services.context.reason(error), 500))
 
     def _container_credentials(self, request: Request) -> Response:
         """Credentials of a container's role, for who knows the container's token."""
