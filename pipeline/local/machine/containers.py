@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from pipeline.local.machine import processes
 log = logging.getLogger(__name__)
 
 OPT_ML = "/opt/ml"
+# /opt/ml as the beginning of a path, also within a word: `--data=/opt/ml/input`, `sh -c "ls /opt/ml"`.
+_PATH = re.compile(rf"(?<![\w./-]){OPT_ML}(?=/|[^\w.-]|$)")
 # Between SIGTERM and SIGKILL, as for StopTrainingJob and a spot interruption:
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopTrainingJob.html
 STOP_SECONDS = 120
@@ -30,6 +33,14 @@ def inside(base: Path, path: str) -> Path:
     if ".." in path.split("/"):
         raise ValueError(f"{path} leaves {OPT_ML}")
     return base / path[len(OPT_ML) + 1 :]
+
+
+def moved(base: Path, words: list[str]) -> list[str]:
+    """The words of a command that a request has, its paths below /opt/ml replaced by those on this machine.
+
+    Two jobs at a time have a folder of their own each, so there is no /opt/ml here.
+    """
+    return [_PATH.sub(lambda _: str(base), word) for word in words]
 
 
 @dataclass
@@ -102,6 +113,11 @@ class Container:
         """End a process whose output cannot be read any more."""
         self.output_error = error
         _signal_group(self._process.pid, signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
 
     def poll(self) -> int | None:
         """Exit status, or None while it runs."""
