@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.app import RELEASE, app, options_of
-from pipeline.cli.output import AsJson, complain, show, status, write_json
+from pipeline.cli.output import AsJson, complain, goes_on, show, status, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +48,11 @@ def monitor(
         typer.echo(f"{done.change}: {done.schedule.arn}")
         typer.echo(f"to delete it: {options.command()} unschedule {done.schedule.name}")
         return
-    with status(f"comparing the photos of the last {settings.monitoring.hours} hours"):
-        watch = monitoring.wait(settings, monitoring.start(settings, retrain=retrain))
+    job = monitoring.start(settings, retrain=retrain)
+    hint = f"to stop it: aws sagemaker stop-processing-job --processing-job-name {job.job}"
+    waiting = status(f"comparing the photos of the last {settings.monitoring.hours} hours")
+    with goes_on(f"the job {job.job}", f"its report: {job.output}/report.html", hint), waiting:
+        watch = monitoring.wait(settings, job)
     if as_json:
         write_json(watch)
     elif watch.drift:
