@@ -16,7 +16,7 @@ from pathlib import Path
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from pipeline.local import cloud
+from pipeline.local import cloud, threads
 from pipeline.local.context import Context
 from pipeline.local.identity.sessions import Sessions
 from pipeline.local.machine.objects import ObjectStore
@@ -83,10 +83,8 @@ def start_s3(settings: cloud.Cloud) -> ExitStack:
 
 
 def _serve_api(settings: cloud.Cloud, stop: threading.Event) -> None:
-    from moto.server import DomainDispatcherApplication, create_backend_app
-
     from pipeline.local.services import Services
-    from pipeline.local.wire.protocol import Application
+    from pipeline.local.wire.protocol import Application, moto_application
 
     store = Store(settings.directory / "cloud.sqlite")
     context = Context(
@@ -98,13 +96,12 @@ def _serve_api(settings: cloud.Cloud, stop: threading.Event) -> None:
         settings.credential_seconds,
     )
     services = Services(context, audit=settings.audit)
-    application = Application(services, DomainDispatcherApplication(create_backend_app))
+    application = Application(services, moto_application())
     try:
         server = make_server("127.0.0.1", settings.api_port, application, threaded=True, request_handler=QuietHandler)
     except (OSError, SystemExit) as error:
         raise PipelineError(f"port {settings.api_port} is in use; pass another one with --port") from error
-    thread = threading.Thread(target=server.serve_forever, name="api", daemon=True)
-    thread.start()
+    threads.start("api", server.serve_forever, lambda _: stop.set())
     services.restore()
     cloud.mark_ready(settings, os.getpid())
     log.info("ready: APIs on port %d, S3 on port %d", settings.api_port, settings.s3_port)

@@ -8,6 +8,7 @@ IAM's SimulatePrincipalPolicy are answered here, and their services' other opera
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 
 # Services with other operations in moto.
 _SHARED = ("events", "ecr", "iam")
+# Operations that begin nothing, or end something.
+_WITHOUT_SPACE = ("Describe", "List", "Get", "BatchGet", "Filter", "Stop", "Delete", "AssumeRole")
 Handler = Callable[[Request], Request]
 
 
@@ -58,15 +61,15 @@ class Services:
         self.functions = Functions(context, self.logs, self.identity)
         self.events = Events(context, self.functions, self.identity)
         images = ImageRegistry(context.directory / "images")
-        job_services = JobServices(context, self.logs, images, self.identity)
+        self._cloudwatch = CloudWatch(context)
+        self._cloudwatch.start()
+        job_services = JobServices(context, self.logs, images, self.identity, self._cloudwatch)
         self._faults = job_services.faults
         self._tags = Tags(context.store)
         self._registry = ModelRegistry(context, self.events, self.identity)
         self._processing = ProcessingJobs(job_services)
         self._training = TrainingJobs(job_services)
         self._tuning = TuningJobs(job_services, self._training)
-        self._cloudwatch = CloudWatch(context)
-        self._cloudwatch.start()
         self._models = Models(context, self._registry, self.identity)
         self.endpoints = Endpoints(job_services, self._models, self.events, self._cloudwatch)
         self._transform = TransformJobs(job_services, self._models)
@@ -153,6 +156,18 @@ class Services:
         if service != "ec2":
             _validate_request(service, operation, request)
 
+    def prepare(self, service: str, operation: str, request: Request) -> None:
+        """What comes of a request that moto answers next: settings that it does not store. Raises ServiceError.
+
+        A request is refused here if moto would take what nothing in the local cloud carries out.
+        """
+        if service == "lambda" and operation in ("CreateFunction", "UpdateFunctionConfiguration"):
+            self.functions.configure(request["FunctionName"], request, created=operation == "CreateFunction")
+        elif service == "events":
+            self.events.check(operation, request)
+        elif service == "cloudwatch":
+            self._cloudwatch.check(operation, request)
+
     def call(self, service: str, operation: str, request: Request, caller: Caller) -> Request:
         """Answer a caller's request of an operation in the table. Raises ServiceError."""
         handler = self.table[service].get(operation)
@@ -160,6 +175,7 @@ class Services:
             raise ServiceError("UnknownOperationException", f"The local cloud does not answer {service}:{operation}.")
         _validate_request(service, operation, request)
         self.authorize(caller, service, operation, request)
+        self._need_space(operation)
         with acting(caller):
             response = handler(request)
         if service == "sagemaker" and operation.startswith("Create"):
@@ -167,11 +183,19 @@ class Services:
         _validate_response(service, operation, response)
         return response
 
+    def _need_space(self, operation: str) -> None:
+        """Begin nothing new while the disk is too full for the end of what has begun. Raises ServiceError."""
+        if not self.context.store.write_kept() and not operation.startswith(_WITHOUT_SPACE):
+            raise ServiceError("InternalFailure", self.context.reason(OSError(errno.ENOSPC, "changes wait there")), 500)
+
     def restore(self) -> None:
-        """Restore stacks and endpoints after a restart, and start the scheduler."""
+        """Restore stacks, endpoints and invocations after a restart, and start the scheduler."""
         self._cloudformation.restore()
         self.identity.authorizer.restore()
+        self._pipelines.restore()
         self.endpoints.restore()
+        self.functions.restore()
+        self.events.start()
         self._scheduler.start()
 
     def close(self) -> None:

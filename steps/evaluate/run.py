@@ -147,7 +147,7 @@ def evaluate(
                 item_count=results.photos,
                 sha256=index.sha256,
                 split=index.sharding.split,
-                same_bin=sharding.leakage.split.same_bin if sharding else None,
+                same_bin=sharding.leakage.same_bin if sharding else None,
                 rejected=sum(each.photos for each in refused),
                 left_out=[Refused(step=each.step, reason=each.reason, photos=each.photos) for each in refused],
             ),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from pipeline.local import faults
+from pipeline.local import faults, threads
+from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.identity import service_calls
 from pipeline.local.identity.identity import Identity
@@ -33,6 +35,10 @@ REASON_LIMIT = 1024
 CLOSE_SECONDS = 130
 
 
+# FailureReason of what ran when the cloud ended.
+STOPPED = "The local cloud was stopped."
+
+
 class JobFailedError(Exception):
     """The job failed; the message is its FailureReason, `exit_message` the text that its container left."""
 
@@ -44,13 +50,16 @@ class JobFailedError(Exception):
 class JobServices:
     """The parts of the cloud that jobs and endpoints use."""
 
-    def __init__(self, context: Context, logs: Logs, images: ImageRegistry, identity: Identity) -> None:
+    def __init__(
+        self, context: Context, logs: Logs, images: ImageRegistry, identity: Identity, cloudwatch: CloudWatch
+    ) -> None:
         self.context = context
         self.logs = logs
         self.images = images
         self.faults = faults.of(context.directory)
         self.quotas = Quotas(context)
         self.identity = identity
+        self._cloudwatch = cloudwatch
 
     def s3(self, role_arn: str) -> Any:
         """An S3 client with the rights of a role: SageMaker copies inputs, outputs and checkpoints with the job's."""
@@ -62,12 +71,28 @@ class JobServices:
         The instances' metrics need a permission as well, in a namespace that begins the group's name:
         https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
         """
-        self._allows(role_arn, service_calls.metrics("/".join(group.split("/")[:4])))
+        self._allows(role_arn, service_calls.metrics(_namespace(group)))
         checks = service_calls.logs(self.identity.authorizer.account, group)
         if not self._allows(role_arn, checks):
             log.warning("%s may not write to the log group %s: the lines of %s are lost", role_arn, group, stream)
             return lambda _: None
         return lambda line: self.logs.write(group, stream, line)
+
+    def metric_writer(
+        self, role_arn: str, group: str
+    ) -> Callable[[Mapping[str, str], Mapping[str, Sequence[float]]], None]:
+        """Publishes values by metric under dimensions, in the namespace of a log group, if the role may put them."""
+        namespace = _namespace(group)
+        if not self._allows(role_arn, service_calls.metrics(namespace)):
+            log.warning("%s may not put metrics into %s: they are lost", role_arn, namespace)
+            return lambda *_: None
+
+        def publish(dimensions: Mapping[str, str], values: Mapping[str, Sequence[float]]) -> None:
+            for metric, observed in values.items():
+                for value in observed:
+                    self._cloudwatch.observe(namespace, dimensions, {metric: value})
+
+        return publish
 
     def pull(self, role_arn: str, uri: str) -> Path:
         """The folder of an image that the role may read. Raises ImageNotFoundError or ServiceError."""
@@ -98,6 +123,11 @@ class JobServices:
         shutil.rmtree(self.context.directory / "jobs" / kind / name, ignore_errors=True)
 
 
+def _namespace(group: str) -> str:
+    """`/aws/sagemaker/Endpoints` of the log group `/aws/sagemaker/Endpoints/NAME`."""
+    return "/".join(group.split("/")[:4])
+
+
 class Jobs:
     """Jobs of one kind. A kind states its names, prepares a new job's description and executes a job."""
 
@@ -120,7 +150,7 @@ class Jobs:
         self._threads: dict[str, threading.Thread] = {}
         for document in self._context.store.list(self.kind):
             if document[self.status_member] not in TERMINAL:
-                self.finish(document[self.name_member], "Failed", FailureReason="The local cloud was stopped.")
+                self.finish(document[self.name_member], "Failed", FailureReason=STOPPED)
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Handlers by operation."""
@@ -157,8 +187,9 @@ class Jobs:
             if not self._context.store.create(self.kind, name, document):
                 raise in_use(f"{self.prefix} job", arn)
         self._stops[name] = threading.Event()
-        self._threads[name] = threading.Thread(target=self._run, args=(name, document), name=name, daemon=True)
-        self._threads[name].start()
+        self._threads[name] = threads.start(
+            name, functools.partial(self._run, name, document), functools.partial(self._fail, name)
+        )
         return {self.arn_member: arn}
 
     def describe(self, request: Request) -> Request:
@@ -244,16 +275,29 @@ class Jobs:
         except ServiceError as error:
             raise JobFailedError(f"ClientError: {error}") from error
 
-    def download(self, role_arn: str, uri: str, folder: Path, share: tuple[int, int] = (0, 1)) -> None:
-        """Copy an input into `folder`; `share` is that of `transfer.download`. Raises JobFailedError if it is empty."""
-        if not transfer.download(self._services.s3(role_arn), uri, folder, share=share):
-            raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
+    def sources(self, role_arn: str, source: Request, place: tuple[int, int]) -> list[transfer.Source]:
+        """The objects of an S3 source that the instance `place` = (number, of how many) gets.
 
-    def download_manifest(self, role_arn: str, uri: str, folder: Path, share: tuple[int, int]) -> None:
-        """Copy this share of what a manifest lists. Raises JobFailedError for a manifest that cannot be read."""
+        `source` is an S3DataSource or S3Input, with S3Uri, S3DataType and S3DataDistributionType. Raises JobFailedError
+        for a prefix without objects and for a manifest that cannot be read.
+        """
+        s3, uri = self._services.s3(role_arn), source["S3Uri"]
+        share = place if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
         try:
-            transfer.download_manifest(self._services.s3(role_arn), uri, folder, share=share)
+            if source["S3DataType"] == "ManifestFile":
+                return transfer.manifest_sources(s3, uri, share=share)
+            sources = transfer.prefix_sources(s3, uri, share=share)
         except (ValueError, StepError) as error:
+            raise JobFailedError(f"ClientError: {error}") from error
+        if not sources:
+            raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
+        return sources
+
+    def download(self, role_arn: str, sources: list[transfer.Source], folder: Path) -> None:
+        """Copy the objects of an input into `folder`. Raises JobFailedError for a path that would leave it."""
+        try:
+            transfer.copy(self._services.s3(role_arn), sources, folder)
+        except ValueError as error:
             raise JobFailedError(f"ClientError: {error}") from error
 
     def _run(self, name: str, request: Request) -> None:
@@ -270,7 +314,10 @@ class Jobs:
             self.finish(name, "Failed", FailureReason=str(error)[:REASON_LIMIT], **message)
         except Exception as error:
             log.exception("%s %s", self.job, name)
-            reason = f"InternalServerError: {type(error).__name__}: {error}"
-            self.finish(name, "Failed", FailureReason=reason[:REASON_LIMIT])
+            self._fail(name, error)
         finally:
             self._stops.pop(name, None)
+
+    def _fail(self, name: str, error: Exception) -> None:
+        reason = f"InternalServerError: {self._context.reason(error)}"
+        self.finish(name, "Failed", FailureReason=reason[:REASON_LIMIT])

@@ -9,13 +9,23 @@ from typing import Any
 
 from pipeline.aws.validation.definition import all_steps, validate_definition
 from pipeline.aws.validation.steps import REQUESTS
-from pipeline.local import members
+from pipeline.local import members, threads
 from pipeline.local.context import Context, Request, ServiceError, now, random_id
 from pipeline.local.events import Events
 from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker.execution import KIND as EXECUTION
 from pipeline.local.sagemaker.execution import Execution
-from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, not_found, page, stored
+from pipeline.local.sagemaker.resources import (
+    chosen,
+    described,
+    invalid,
+    listing,
+    name_of,
+    not_found,
+    page,
+    selected,
+    stored,
+)
 from pipeline.local.sagemaker.steps import StepRunners
 from pipeline.local.sagemaker.tags import delete_tagged
 
@@ -31,9 +41,11 @@ class Pipelines:
         self._runners = runners
         self._events = events
         self._executions: dict[str, tuple[Execution, threading.Thread]] = {}
-        for document in context.store.list(EXECUTION):
-            if document["PipelineExecutionStatus"] in ("Executing", "Stopping"):
-                context.store.update(EXECUTION, document["ExecutionId"], _interrupted)
+        self._interrupted = [
+            context.store.update(EXECUTION, document["ExecutionId"], _interrupted)
+            for document in context.store.list(EXECUTION)
+            if document["PipelineExecutionStatus"] in ("Executing", "Stopping")
+        ]
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Handlers by operation."""
@@ -126,13 +138,7 @@ class Pipelines:
         return described("DescribePipeline", document)
 
     def _list_pipelines(self, request: Request) -> Request:
-        prefix = request.get("PipelineNamePrefix", "")
-        earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
-        pipelines = [
-            document
-            for document in self._context.store.list(PIPELINE)
-            if document["PipelineName"].startswith(prefix) and earliest <= document["CreationTime"] <= latest
-        ]
+        pipelines = selected(request, self._context.store.list(PIPELINE), "PipelineName")
         return listing("ListPipelines", request, pipelines, {"Name": "PipelineName", "CreationTime": "CreationTime"})
 
     def _delete(self, request: Request) -> Request:
@@ -180,10 +186,9 @@ class Pipelines:
         }
         self._context.store.create(EXECUTION, execution_id, document)
         execution = Execution(self._context, execution_id, self._runners, self._emit, self._identity)
-        thread = threading.Thread(target=execution.run, name=execution_id, daemon=True)
-        self._executions[execution_id] = (execution, thread)
         self._emit(document)
-        thread.start()
+        thread = threads.start(execution_id, execution.run, execution.conclude)
+        self._executions[execution_id] = (execution, thread)
         return {"PipelineExecutionArn": arn}
 
     def _stop(self, request: Request) -> Request:
@@ -195,6 +200,11 @@ class Pipelines:
         self._emit(self._context.store.update(EXECUTION, document["ExecutionId"], lambda stored: stored.update(change)))
         self._executions[document["ExecutionId"]][0].stop()
         return {"PipelineExecutionArn": document["PipelineExecutionArn"]}
+
+    def restore(self) -> None:
+        """After a restart: send the events of executions that the end of the cloud before has failed."""
+        for document in self._interrupted:
+            self._emit(document)
 
     def close(self) -> None:
         """Stop every execution that runs."""
@@ -221,11 +231,9 @@ class Pipelines:
 
     def _list_executions(self, request: Request) -> Request:
         pipeline = self._pipeline(request["PipelineName"])
-        earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
         runs = [
             {**run, "StartTime": run["CreationTime"], "PipelineExecutionFailureReason": run.get("FailureReason")}
-            for run in self._runs(pipeline["PipelineName"])
-            if earliest <= run["CreationTime"] <= latest
+            for run in selected(request, self._runs(pipeline["PipelineName"]), "PipelineName")
         ]
         keys = {"CreationTime": "StartTime", "PipelineExecutionArn": "PipelineExecutionArn"}
         return listing("ListPipelineExecutions", request, runs, keys)

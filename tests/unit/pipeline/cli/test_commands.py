@@ -167,7 +167,10 @@ def test_a_version_is_approved_once(call: Call) -> None:
 def test_what_is_no_jpeg_is_refused_before_anything_is_sent(call: Call, project: Path) -> None:
     (project / "notes.jpg").write_text("no photo")
     outcome = call("predict", "notes.jpg")
-    assert (outcome.code, outcome.error) == (1, "notes.jpg: not a JPEG; the endpoint accepts JPEG photos only\n")
+    assert (outcome.code, outcome.error) == (
+        1,
+        "notes.jpg: not a JPEG; the endpoint accepts JPEG photos only; to convert: python -m pipeline import\n",
+    )
 
 
 @pytest.mark.usefixtures("account")
