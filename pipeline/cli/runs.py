@@ -24,7 +24,12 @@ def start(
     *,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Parameter of this run; repeat it for several."),
+        typer.Option(
+            "--parameter",
+            "-p",
+            metavar="NAME=VALUE",
+            help="Parameter of this run; repeat it for several. Names: {parameters}.",
+        ),
     ] = None,
     fresh: Annotated[
         list[str] | None,
@@ -54,7 +59,7 @@ def start(
     settings = options.prepared()
     definition = executions.definition(client(settings, "sagemaker"), settings)
     freshness.check(again, definition.get("Parameters", []), settings.name)
-    parameters.checked(definition, values)
+    parameters.checked(settings, definition, values)
     expected, problem = _forecast(settings, Planned(definition, values, again.steps))
     if not as_json:
         _show_forecast(settings, expected, problem)
