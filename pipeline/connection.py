@@ -157,7 +157,8 @@ def _load_credentials() -> None:
     from pipeline.aws import credentials, errors
 
     try:
-        boto3.setup_default_session()
+        if boto3.DEFAULT_SESSION is None:
+            boto3.setup_default_session()
     except BotoCoreError as error:  # a profile that is not there, a config file that cannot be read
         raise PipelineError(errors.explained(error)) from None
     credentials.load(boto3.DEFAULT_SESSION)

@@ -218,7 +218,6 @@ FAILURES: dict[str, list[Entry]] = {
     "query.execution:Athena._start": [SERVICE],
     "query.execution:Athena._wait": [SERVICE],
     "query.inventory:list_inventory": [Checked("raw photos")],
-    "query.inventory:_without_dot": [DATA],
     "query.labels:_read": [DAMAGE],
     "query.listing:in_order": [DATA],
     "query.objects:store_errors": [SERVICE],
