@@ -1,18 +1,10 @@
 """`python -m pipeline`, with one line where Python is too old or a package is missing."""
 
 import sys
-from pathlib import Path
+
+from pipeline.interpreter import remedy
 
 LEAST = (3, 11)
-
-
-def remedy(problem: str) -> str:
-    """`problem`, and how to get an environment that has what is missing."""
-    root = Path(__file__).resolve().parent.parent
-    return (
-        f"{problem}; run `make setup` in {root}, and then {root}/.venv/bin/python -m pipeline in place of"
-        f" {sys.executable} -m pipeline"
-    )
 
 
 def start() -> None:

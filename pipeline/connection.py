@@ -159,7 +159,7 @@ def _load_credentials() -> None:
     try:
         if boto3.DEFAULT_SESSION is None:
             boto3.setup_default_session()
-    except BotoCoreError as error:  # a profile that is not there, a config file that cannot be read
+    except BotoCoreError as error:  # an unknown profile, a config file that cannot be read
         raise PipelineError(errors.explained(error)) from None
     credentials.load(boto3.DEFAULT_SESSION)
 

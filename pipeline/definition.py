@@ -163,12 +163,9 @@ def _within(parameter: Any, limits: Limits) -> list[Condition]:
 
 def check_parameters_failed(checked: list[tuple[Any, Limits]]) -> FailStep:
     """0a. The run fails with every number and its limits: a message in a definition cannot leave out those that fit."""
-    values = [
-        text
-        for parameter, limits in checked
-        for text in (f"; {parameter.name} ", parameter.to_string(), f" (must be {limits})")
-    ]
-    message = ["A parameter of this run is out of its limits; start again with another value", *values]
+    message = ["A parameter is out of its limits: "]
+    for number, (parameter, limits) in enumerate(checked):
+        message += [f"{', ' if number else ''}{parameter.name} ", parameter.to_string(), f" ({limits})"]
     return FailStep(name="CheckParametersFailed", error_message=Join(on="", values=message))
 
 

@@ -16,7 +16,7 @@ def explained(error: Exception) -> str | None:
     if isinstance(error, PipelineError | StepError):
         return str(error)
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] not in ("pipeline", "steps"):
-        from pipeline.__main__ import remedy
+        from pipeline.interpreter import remedy
 
         return remedy(f"the package {error.name} is missing in this Python")
     # By name: importing botocore for an error that is not its own would take time.

@@ -72,6 +72,19 @@ def declarations() -> Mapping[str, Declaration]:
     }
 
 
+def replaced(settings: Settings, values: Mapping[str, str]) -> Settings:
+    """The settings with values of parameters in their places, not validated. Raises ValueError for another type.
+
+    Parameters of another pipeline are left out.
+    """
+    for name, text in values.items():
+        if (parameter := declarations().get(name)) is not None:
+            value = text == "yes" if parameter.field.annotation is bool else typed(parameter.kind, text)
+            group = getattr(settings, parameter.group).model_copy(update={parameter.key: value})
+            settings = settings.model_copy(update={parameter.group: group})
+    return settings
+
+
 def problems(settings: Settings, values: Mapping[str, str]) -> Iterator[str]:
     """A line per value that the settings would refuse in its setting's place, other settings being equal.
 
@@ -86,14 +99,8 @@ def problems(settings: Settings, values: Mapping[str, str]) -> Iterator[str]:
                 wrong.add(name)
                 yield f"{name} is {_shown(values[name])}: it must be {limits}"
     rest = {name: parameter for name, parameter in chosen.items() if name not in wrong}
-    document = settings.model_dump()
-    for name, parameter in rest.items():
-        value = typed(parameter.kind, values[name])
-        if parameter.field.annotation is bool:
-            value = values[name] == "yes"
-        document[parameter.group][parameter.key] = value
     try:
-        Settings.model_validate(document)
+        Settings.model_validate(replaced(settings, {name: values[name] for name in rest}).model_dump())
     except ValidationError as error:
         yield from dict.fromkeys(_problem(rest, values, mistake) for mistake in error.errors())
 

@@ -95,7 +95,7 @@ def test_every_door_says_the_same_of_a_number(tmp_path: Path, name: str, text: s
     if not passes:
         assert f"{declarations()[name].place}: must be {limits} (it is" in loaded
         assert started == f"{name} is '{text}': it must be {limits}"
-    assert f"; {name} {typed(declarations()[name].kind, text)} (must be {limits})" in message
+    assert f" {name} {typed(declarations()[name].kind, text)} ({limits})" in message
 
 
 def test_the_doors_say_no_to_what_was_paid_for_and_failed() -> None:
