@@ -65,6 +65,8 @@ class Attempt:
     step: Step
     arguments: dict[str, Any]
     announce: Announce
+    job_name: str
+    """Name of the job or model that the step creates."""
 
 
 @dataclass
@@ -114,10 +116,10 @@ class StepRunners:
             stop()
 
     def _processing(self, attempt: Attempt) -> StepResult:
-        return self._run_job(attempt, self.processing, "ProcessingJob", _generated_name(attempt))
+        return self._run_job(attempt, self.processing, "ProcessingJob", attempt.job_name)
 
     def _training(self, attempt: Attempt) -> StepResult:
-        return self._run_job(attempt, self.training, "TrainingJob", _generated_name(attempt))
+        return self._run_job(attempt, self.training, "TrainingJob", attempt.job_name)
 
     def _tuning(self, attempt: Attempt) -> StepResult:
         # At most 32 characters: the trials' names add to it.
@@ -163,7 +165,7 @@ class StepRunners:
         return StepResult({"RegisterModel": {"Arn": arn}}, described)
 
     def _model(self, attempt: Attempt) -> StepResult:
-        request = {"ModelName": _generated_name(attempt), **attempt.arguments}
+        request = {"ModelName": attempt.job_name, **attempt.arguments}
         arn = self._sagemaker(attempt, "CreateModel", request)["ModelArn"]
         return StepResult({"Model": {"Arn": arn}}, {**request, "ModelArn": arn})
 
@@ -217,7 +219,7 @@ def holds(condition: dict[str, Any]) -> bool:
     """
     kind = condition["Type"]
     if kind == "Not":
-        return not holds(condition["Expression"])
+        return not holds(condition["Condition"])
     if kind == "Or":
         return any(holds(inner) for inner in condition["Conditions"])
     if kind == "In":
@@ -240,5 +242,6 @@ def holds(condition: dict[str, Any]) -> bool:
     return comparisons[kind]
 
 
-def _generated_name(attempt: Attempt) -> str:
-    return f"pipelines-{attempt.execution}-{attempt.step['Name'][:22]}-{random_id(10)}"
+def job_name(execution: str, step: str) -> str:
+    """The name of a step's new job."""
+    return f"pipelines-{execution}-{step[:22]}-{random_id(10)}"

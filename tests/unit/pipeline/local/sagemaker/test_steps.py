@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.local.context import ServiceError
 from pipeline.local.sagemaker.execution import _retry_delay
-from pipeline.local.sagemaker.steps import Attempt, StepFailedError, StepRunners, holds
+from pipeline.local.sagemaker.steps import Attempt, StepFailedError, StepRunners, holds, job_name
 from tests.unit.pipeline.local.identities import Permissive
 
 
@@ -36,7 +36,7 @@ def test_nan_passes_no_gate(kind):
 def test_conditions_combine():
     true, false = ({"Type": "Equals", "LeftValue": 1, "RightValue": right} for right in (1, 2))
     assert holds({"Type": "Or", "Conditions": [false, true]})
-    assert holds({"Type": "Not", "Expression": false})
+    assert holds({"Type": "Not", "Condition": false})
     assert holds({"Type": "In", "QueryValue": "a", "Values": ["a", "b"]})
 
 
@@ -62,7 +62,7 @@ def runners(call):
 
 def attempt(kind, arguments=None):
     step = {"Name": "Step", "Type": kind}
-    return Attempt("run", ROLE, step, arguments or {}, lambda metadata: None)
+    return Attempt("run", ROLE, step, arguments or {}, lambda metadata: None, job_name("run", "Step"))
 
 
 def failure(runners, kind="Model"):
