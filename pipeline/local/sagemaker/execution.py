@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.aws import expressions, step_cache
 from pipeline.aws.validation.references import JOB_NAMES
+from pipeline.aws.validation.steps import REQUESTS
 from pipeline.local.context import Context, ServiceError, now
 from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker.jobs import REASON_LIMIT
@@ -167,7 +168,7 @@ class Execution:
         shown = {f"Step{key}": value for key, value in chosen(step, ("DisplayName", "Description")).items()}
         self._set(name, StepName=name, **shown, StepStatus="Executing", StartTime=now(), AttemptCount=1)
         try:
-            resolved = self._resolved(step, job := job_name(self._id, name))
+            resolved, job = self._resolved(step)
             if not self._reuse(step, resolved["Arguments"]):
                 self._execute(step, resolved, job)
         except StepStoppedError:
@@ -180,18 +181,20 @@ class Execution:
             self._set(name, StepStatus="Failed", EndTime=now(), FailureReason=reason[:REASON_LIMIT])
             self._fail(f"Step {name} failed: {reason}")
 
-    def _resolved(self, step: Step, job: str) -> Step:
-        """The step with the values of its expressions; `job` is the name of its job."""
+    def _resolved(self, step: Step) -> tuple[Step, str]:
+        """The step with the values of its expressions, and the name of its job."""
         arguments = step.get("Arguments", {})
         if step["Type"] == "Condition":
             # The branches are steps of their own; the values that they refer to may not exist yet.
             arguments = {"Conditions": arguments["Conditions"]}
+        _, member = REQUESTS.get(step["Type"], ("", ""))
+        job = job_name(self._id, step, expressions.resolve(arguments.get(member), self._values({})))
         variables = {JOB_NAMES[step["Type"]]: job} if step["Type"] in JOB_NAMES else {}
         values = self._values(variables)
         resolved = {"Arguments": expressions.resolve(arguments, values)}
         if "FunctionArn" in step:
             resolved["FunctionArn"] = expressions.resolve(step["FunctionArn"], values)
-        return {**step, **resolved}
+        return {**step, **resolved}, job
 
     def _reuse(self, step: Step, arguments: dict[str, Any]) -> bool:
         """Use an earlier execution's result if the step's cache has one. Returns whether it has."""
@@ -229,7 +232,7 @@ class Execution:
                     raise
                 attempt += 1
                 self._set(name, AttemptCount=attempt)
-                resolved = self._resolved(step, job := job_name(self._id, name))
+                resolved, job = self._resolved(step)
         self._set(name, StepStatus="Succeeded", EndTime=now(), Metadata=result.metadata, Properties=result.properties)
 
     def _announce(self, name: str, metadata: dict[str, Any]) -> None:

@@ -122,8 +122,7 @@ class StepRunners:
         return self._run_job(attempt, self.training, "TrainingJob", attempt.job_name)
 
     def _tuning(self, attempt: Attempt) -> StepResult:
-        # At most 32 characters: the trials' names add to it.
-        name = f"{attempt.execution}-{attempt.step['Name'][:8]}-{random_id(10)}"
+        name = attempt.job_name
         result = self._run_job(attempt, self.tuning, "TuningJob", name)
         listed = {self.tuning.name_member: name, "SortBy": "FinalObjectiveMetricValue"}
         self._patiently(attempt, "ListTrainingJobsForHyperParameterTuningJob", listed)
@@ -132,7 +131,7 @@ class StepRunners:
 
     def _run_job(self, attempt: Attempt, jobs: Jobs, kind: str, name: str) -> StepResult:
         named = {jobs.name_member: name}
-        created = self._sagemaker(attempt, f"Create{jobs.job}", {**named, **attempt.arguments})
+        created = self._sagemaker(attempt, f"Create{jobs.job}", {**attempt.arguments, **named})
         metadata = {kind: {"Arn": created[jobs.arn_member]}}
         attempt.announce(metadata)
         with self._lock:
@@ -165,7 +164,7 @@ class StepRunners:
         return StepResult({"RegisterModel": {"Arn": arn}}, described)
 
     def _model(self, attempt: Attempt) -> StepResult:
-        request = {"ModelName": attempt.job_name, **attempt.arguments}
+        request = {**attempt.arguments, "ModelName": attempt.job_name}
         arn = self._sagemaker(attempt, "CreateModel", request)["ModelArn"]
         return StepResult({"Model": {"Arn": arn}}, {**request, "ModelArn": arn})
 
@@ -242,6 +241,14 @@ def holds(condition: dict[str, Any]) -> bool:
     return comparisons[kind]
 
 
-def job_name(execution: str, step: str) -> str:
-    """The name of a step's new job."""
-    return f"pipelines-{execution}-{step[:22]}-{random_id(10)}"
+def job_name(execution: str, step: Step, prefix: str | None = None) -> str:
+    """The name of a step's new job or model; `prefix` is the name in its arguments, if it has one.
+
+    The SDK leaves a name there with PipelineDefinitionConfig(use_custom_job_prefix=True):
+    https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-access.html. The form of the whole name is assumed.
+    A tuning job's has at most 32 characters, since the names of its trials add to it; another job's has 63.
+    """
+    if step["Type"] == "Tuning":
+        return f"{execution}-{(prefix or step['Name'])[:8].rstrip('-')}-{random_id(10)}"
+    start = f"{prefix[:39].rstrip('-')}-{execution}" if prefix else f"pipelines-{execution}-{step['Name'][:22]}"
+    return f"{start}-{random_id(10)}"

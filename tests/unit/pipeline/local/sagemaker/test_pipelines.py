@@ -438,6 +438,15 @@ def test_a_pipeline_of_an_earlier_release_has_its_definition_as_the_first_versio
     assert account.wait(account.start())["PipelineExecutionStatus"] == "Succeeded"
 
 
+def test_a_name_in_the_arguments_is_the_beginning_of_a_new_name_each_time(account: Account) -> None:
+    step = model("A")
+    step["Arguments"]["ModelName"] = "a-b-mine"
+    account.create(step)
+    for _ in range(2):
+        assert account.wait(account.start())["PipelineExecutionStatus"] == "Succeeded"
+    assert account.created == ["mine", "mine"]
+
+
 # ----------------------------------------------------------------------------------------- members of other requests
 
 

@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -62,7 +63,19 @@ def runners(call):
 
 def attempt(kind, arguments=None):
     step = {"Name": "Step", "Type": kind}
-    return Attempt("run", ROLE, step, arguments or {}, lambda metadata: None, job_name("run", "Step"))
+    return Attempt("run", ROLE, step, arguments or {}, lambda metadata: None, job_name("run", step))
+
+
+@pytest.mark.parametrize(("kind", "longest"), [("Tuning", 32), ("Training", 63), ("Processing", 63), ("Model", 63)])
+@pytest.mark.parametrize("prefix", [None, "mine", "a" * 63, "abcdefg-" * 7])
+def test_a_job_s_name_is_new_and_begins_with_the_name_in_its_arguments(kind, longest, prefix):
+    step = {"Name": "A-step-with-a-very-long-name-of-some-fifty-characters", "Type": kind}
+    names = {job_name("a1b2c3d4e5f6", step, prefix) for _ in range(3)}
+    assert len(names) == 3
+    for name in names:
+        assert len(name) <= longest
+        assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", name)
+        assert prefix is None or prefix[:4] in name
 
 
 def failure(runners, kind="Model"):
