@@ -83,10 +83,8 @@ def start_s3(settings: cloud.Cloud) -> ExitStack:
 
 
 def _serve_api(settings: cloud.Cloud, stop: threading.Event) -> None:
-    from moto.server import DomainDispatcherApplication, create_backend_app
-
     from pipeline.local.services import Services
-    from pipeline.local.wire.protocol import Application
+    from pipeline.local.wire.protocol import Application, moto_application
 
     store = Store(settings.directory / "cloud.sqlite")
     context = Context(
@@ -98,7 +96,7 @@ def _serve_api(settings: cloud.Cloud, stop: threading.Event) -> None:
         settings.credential_seconds,
     )
     services = Services(context, audit=settings.audit)
-    application = Application(services, DomainDispatcherApplication(create_backend_app))
+    application = Application(services, moto_application())
     try:
         server = make_server("127.0.0.1", settings.api_port, application, threaded=True, request_handler=QuietHandler)
     except (OSError, SystemExit) as error:

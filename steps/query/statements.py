@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from steps.contracts.errors import StepError
+from steps.contracts.photo_files import SEVERAL_PHOTOS, UNUSABLE_ID
 from steps.contracts.s3_uri import S3Uri
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,127}")
@@ -32,6 +33,8 @@ _RAW_COLUMNS = """bin_fcsku_data map<string,struct<asin:string,name:string,quant
 _INVENTORY_COLUMNS = """image_id string,
   has_image boolean,
   has_metadata boolean,
+  image_name string,
+  usable_id boolean,
   image_etag string,
   image_bytes bigint"""
 _METADATA_COLUMNS = """image_id string,
@@ -157,19 +160,18 @@ WHERE documents = 1 AND path = concat('{folder(metadata)}', image_id, '.json')""
 
 
 def _evaluated(tables: Tables) -> str:
-    """Every listed id with its quantity, its items and, if it cannot be a label, the first reason that applies.
-
-    An id is a photo's file name and a WebDataset key, in which a dot would end the key.
-    """
+    """Every listed id with its quantity, its items and, if it cannot be a label, the first reason that applies."""
     return f"""(
   SELECT
     listed.image_id AS image_id,
     document.quantity AS quantity,
     document.items AS items,
+    listed.image_name AS image_name,
     listed.image_etag AS image_etag,
     listed.image_bytes AS image_bytes,
     CASE
-      WHEN NOT regexp_like(listed.image_id, '^[A-Za-z0-9_-]+$') THEN 'unusable-id'
+      WHEN NOT listed.usable_id THEN '{UNUSABLE_ID}'
+      WHEN listed.has_image AND listed.image_name IS NULL THEN '{SEVERAL_PHOTOS}'
       WHEN NOT listed.has_metadata THEN 'image-without-metadata'
       WHEN NOT listed.has_image THEN 'metadata-without-image'
       WHEN document.image_id IS NULL THEN 'malformed-metadata'
@@ -232,7 +234,7 @@ SELECT
     array_sort(array_distinct(filter(transform(map_values(items), item -> item.asin), asin -> asin IS NOT NULL))),
     CAST(ARRAY[] AS array(varchar))
   ) AS asins,
-  concat('bin-images/', image_id, '.jpg') AS image_key,
+  concat('bin-images/', image_name) AS image_key,
   image_etag,
   image_bytes
 FROM {_evaluated(tables)} AS evaluated

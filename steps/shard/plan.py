@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from steps.contracts.dataset import SPLITS, Sharding, SplitName
 from steps.contracts.errors import StepError
+from steps.contracts.photo_files import ID
 from steps.contracts.shard_summary import Leakage
 from steps.runtime.container import Instance
 from steps.shard.groups import Integers, alike_pairs, item_sets
@@ -35,9 +36,7 @@ FORMAT = 2
 # Image ids with their splits.
 ASSIGNMENTS = pa.schema([("image_id", pa.string()), ("split", pa.string())])
 
-# An id becomes a member name in a tar, where a dot ends the sample's key and a slash separates folders; with `.jpg` it
-# must fit into the 100 bytes of a ustar name.
-_SAFE_ID = r"\A[A-Za-z0-9_][A-Za-z0-9_-]{0,95}\z"
+_SAFE_ID = rf"\A{ID}\z"
 # S3 accepts any key, but clients resolve these segments and would request another object.
 _UNSAFE_KEY = r"(\A|/)\.{0,2}(/|\z)"
 # Rows of the labels that are converted to Python objects at a time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -14,6 +15,8 @@ from pathlib import Path
 from pipeline.local.context import Context
 
 OPT_ML = "/opt/ml"
+# /opt/ml as the beginning of a path, also within a word: `--data=/opt/ml/input`, `sh -c "ls /opt/ml"`.
+_PATH = re.compile(rf"(?<![\w./-]){OPT_ML}(?=/|[^\w.-]|$)")
 # Between SIGTERM and SIGKILL, as for StopTrainingJob and a spot interruption:
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopTrainingJob.html
 STOP_SECONDS = 120
@@ -26,6 +29,14 @@ def inside(base: Path, path: str) -> Path:
     if ".." in path.split("/"):
         raise ValueError(f"{path} leaves {OPT_ML}")
     return base / path[len(OPT_ML) + 1 :]
+
+
+def moved(base: Path, words: list[str]) -> list[str]:
+    """The words of a command that a request has, its paths below /opt/ml replaced by those on this machine.
+
+    Two jobs at a time have a folder of their own each, so there is no /opt/ml here.
+    """
+    return [_PATH.sub(lambda _: str(base), word) for word in words]
 
 
 @dataclass
@@ -81,6 +92,11 @@ class Container:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.on_line(line.rstrip("\n"))
+
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
 
     def poll(self) -> int | None:
         """Exit status, or None while it runs."""

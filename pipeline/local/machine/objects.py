@@ -22,7 +22,7 @@ import psutil
 
 from pipeline.aws.waiting import wait_until
 from pipeline.local.identity.sessions import ISSUER, Sessions
-from pipeline.local.machine import leftovers
+from pipeline.local.machine import inner_keys, leftovers
 from pipeline.local.machine.ports import LOOPBACK, free_ports, is_free
 from steps.contracts.errors import PipelineError
 
@@ -48,6 +48,8 @@ _FLAGS = (
     "-webdav=false",
     "-s3.port.iceberg=0",
     "-s3.port.lance=0",
+    # Master and filer answer each other and S3 by gRPC, which wants a certificate; a web page can send neither.
+    "-disableHttp",
     # As S3: a write to a bucket that does not exist fails.
     "-s3.autoCreateBucket=false",
     # Each bucket has a volume of its own; by default their number is limited by the free disk space in gigabytes.
@@ -166,6 +168,7 @@ class ObjectStore:
             *(f"-{flag}={port}" for flag, port in ports.items()),
             *self._session_flags(),
         ]
+        inner_keys.write(self.directory)
         with self.log_file.open("wb") as output:
             # A session of its own: Ctrl-C in a terminal must not end it before the processes that write to it.
             self._process = psutil.Popen(
@@ -243,13 +246,14 @@ class ObjectStore:
     def _has_volumes(self) -> bool:
         """Whether the volume server has registered with the master.
 
-        Before that, up to five seconds after S3 answers, the server lists its objects but fails to read them.
+        Before that, up to five seconds after S3 answers, the server lists its objects but fails to read them. The
+        master's page is the only place that names the volume server without a key.
         """
         with closing(http.client.HTTPConnection(LOOPBACK, self._inner["master.port"], timeout=5)) as connection:
             try:
-                connection.request("GET", "/dir/status")
-                return bool(json.load(connection.getresponse())["Topology"]["DataCenters"])
-            except (OSError, http.client.HTTPException, json.JSONDecodeError):
+                connection.request("GET", "/")
+                return f"{LOOPBACK}:{self._inner['volume.port']}".encode() in connection.getresponse().read()
+            except (OSError, http.client.HTTPException):
                 return False
 
     def _answers(self, access_key: str, secret_key: str, token: str | None = None) -> bool:

@@ -14,7 +14,17 @@ from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker import selection
 from pipeline.local.sagemaker.execution import KIND, Execution, execution_variables
 from pipeline.local.sagemaker.plan import plan
-from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, not_found, page, stored
+from pipeline.local.sagemaker.resources import (
+    chosen,
+    described,
+    invalid,
+    listing,
+    name_of,
+    not_found,
+    page,
+    selected,
+    stored,
+)
 from pipeline.local.sagemaker.steps import StepRunners
 from pipeline.local.sagemaker.versions import Versions
 
@@ -120,8 +130,8 @@ class Executions:
             source = self._execution(arn)
             if source["PipelineName"] != pipeline["PipelineName"]:
                 raise invalid(f"Invalid SourcePipelineExecutionArn: {arn} is no execution of this pipeline.")
-        selected = list(dict.fromkeys(step["StepName"] for step in config["SelectedSteps"]))
-        return selection.reused(plan(definition["Steps"]), selected, source)
+        names = list(dict.fromkeys(step["StepName"] for step in config["SelectedSteps"]))
+        return selection.reused(plan(definition["Steps"]), names, source)
 
     def _run(self, document: Request) -> None:
         """Begin to run an execution."""
@@ -213,7 +223,6 @@ class Executions:
 
     def _list(self, request: Request) -> Request:
         pipeline = self._versions.pipeline(request["PipelineName"])
-        earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
         runs = self.of(pipeline["PipelineName"])
         if "PipelineVersionAlias" in request:
             number = self._versions.requested(pipeline, request)["PipelineVersionId"]
@@ -225,8 +234,7 @@ class Executions:
                 "StartTime": run["CreationTime"],
                 "PipelineExecutionFailureReason": run.get("FailureReason"),
             }
-            for run in runs
-            if earliest <= run["CreationTime"] <= latest
+            for run in selected(request, runs, "PipelineName")
         ]
         keys = {"CreationTime": "StartTime", "PipelineExecutionArn": "PipelineExecutionArn"}
         return listing("ListPipelineExecutions", request, shown, keys)

@@ -15,7 +15,7 @@ from pipeline.local.events import Events
 from pipeline.local.identity.caller import current
 from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker.executions import Executions
-from pipeline.local.sagemaker.resources import chosen, described, invalid, listing
+from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, selected
 from pipeline.local.sagemaker.steps import StepRunners
 from pipeline.local.sagemaker.tags import delete_tagged
 from pipeline.local.sagemaker.versions import PIPELINE, Versions
@@ -148,15 +148,12 @@ class Pipelines:
         return described("DescribePipeline", {**document, **self._versions.members(version)})
 
     def _list_pipelines(self, request: Request) -> Request:
-        prefix = request.get("PipelineNamePrefix", "")
-        earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
         # None of the pipelines here is one that AWS manages.
         stored = [] if request.get("ManagedBy") == "AWS" else self._context.store.list(PIPELINE)
         last = {run["PipelineName"]: run["CreationTime"] for run in self._executions.all()}
         pipelines = [
             {**document, "LastExecutionTime": last.get(document["PipelineName"])}
-            for document in stored
-            if document["PipelineName"].startswith(prefix) and earliest <= document["CreationTime"] <= latest
+            for document in selected(request, stored, "PipelineName")
         ]
         return listing("ListPipelines", request, pipelines, {"Name": "PipelineName", "CreationTime": "CreationTime"})
 
@@ -174,7 +171,6 @@ class Pipelines:
 
     def _list_versions(self, request: Request) -> Request:
         pipeline = self._versions.pipeline(request["PipelineName"])
-        earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
         last = {
             run.get("PipelineVersionId"): run["PipelineExecutionArn"]
             for run in self._executions.of(pipeline["PipelineName"])
@@ -185,8 +181,7 @@ class Pipelines:
                 **self._versions.members(version),
                 "LastExecutionPipelineExecutionArn": last.get(version["PipelineVersionId"]),
             }
-            for version in self._versions.of(pipeline)
-            if earliest <= version["CreationTime"] <= latest
+            for version in selected(request, self._versions.of(pipeline), "PipelineName")
         ]
         return listing("ListPipelineVersions", request, versions, {"Id": "PipelineVersionId"}, default="Id")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -14,7 +15,7 @@ from pipeline.local.context import Request, random_id
 from pipeline.local.sagemaker.jobs import TERMINAL, JobFailedError, Jobs, JobServices
 from pipeline.local.sagemaker.resources import check_volume, chosen, invalid, listing, not_found, selected, stored
 from pipeline.local.sagemaker.search import Search, check
-from pipeline.local.sagemaker.training import TrainingJobs
+from pipeline.local.sagemaker.training import TrainingJobs, check_channels, complete
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +53,16 @@ class TuningJobs(Jobs):
 
     def prepare(self, document: Request) -> None:
         """Refuse strategies and settings that the local cloud does not have."""
-        check_volume(document["TrainingJobDefinition"]["ResourceConfig"])
-        self._services.quotas.check_tuning(document)
-        static = document["TrainingJobDefinition"].get("StaticHyperParameters", {})
-        check(document["HyperParameterTuningJobConfig"], static)
+        definition, config = document["TrainingJobDefinition"], document["HyperParameterTuningJobConfig"]
+        check_channels(definition)
+        check_volume(_resources(definition))
+        self._services.quotas.check_tuning({**document, "TrainingJobDefinition": _of_trial(definition)})
+        static = definition.get("StaticHyperParameters", {})
+        check(config, static)
+        complete(definition)
+        # As every recorded description has it; the SDKs' attach reads the objective there.
+        objective = config["HyperParameterTuningJobObjective"]["MetricName"]
+        definition["StaticHyperParameters"] = {**static, "_tuning_objective_metric": objective}
         document["Trials"] = []
 
     def role_of(self, document: Request) -> str:
@@ -84,10 +91,11 @@ class TuningJobs(Jobs):
         counts = dict.fromkeys(_COUNTERS, 0)
         for trial in trials:
             counts[_COUNTER_OF_STATUS.get(trial["TrainingJobStatus"], "InProgress")] += 1
-        evaluated = sum(_VALUE in trial for trial in trials)
-        failed = len(trials) - evaluated - counts["InProgress"]
-        objectives = {"Succeeded": evaluated, "Pending": counts["InProgress"], "Failed": failed}
-        return {"TrainingJobStatusCounters": counts, "ObjectiveStatusCounters": objectives}
+        objectives = Counter(trial["ObjectiveStatus"] for trial in trials)
+        return {
+            "TrainingJobStatusCounters": counts,
+            "ObjectiveStatusCounters": {status: objectives[status] for status in ("Succeeded", "Pending", "Failed")},
+        }
 
     def list_training_jobs(self, request: Request) -> Request:
         """Summaries of the trials. By FinalObjectiveMetricValue only trials with a value are listed."""
@@ -119,11 +127,13 @@ class TuningJobs(Jobs):
         for trial in document["Trials"]:
             job = self._training.describe({"TrainingJobName": trial["name"]})
             summary = {**chosen(job, _TRIAL), "TunedHyperParameters": trial["values"]}
-            if (value := _objective(job, objective["MetricName"])) is not None:
-                summary |= {_VALUE: {**objective, "Value": value}, "ObjectiveStatus": "Succeeded"}
-            else:
-                running = job["TrainingJobStatus"] not in TERMINAL
-                summary["ObjectiveStatus"] = "Pending" if running else "Failed"
+            value = _objective(job, objective["MetricName"])
+            if value is not None:
+                summary[_VALUE] = {**objective, "Value": value}
+            # "The training job is in progress and evaluation of its final objective metric is pending" (Pending, on
+            # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_HyperParameterTrainingJobSummary.html).
+            running = job["TrainingJobStatus"] not in TERMINAL
+            summary["ObjectiveStatus"] = "Pending" if running else "Failed" if value is None else "Succeeded"
             summaries.append(summary)
         return summaries
 
@@ -160,13 +170,13 @@ class TuningJobs(Jobs):
         self, name: str, request: Request, search: Search, number: int, values: dict[str, str], *, stop: threading.Event
     ) -> float | None:
         """Run one training job. Returns its objective value, None if it has none."""
-        definition = dict(request["TrainingJobDefinition"])
+        definition = _of_trial(request["TrainingJobDefinition"])
         objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
         job = f"{name}-{number:03d}-{random_id(8)}"
         static = definition.pop("StaticHyperParameters", {})
         for member in ("HyperParameterRanges", "DefinitionName"):
             definition.pop(member, None)
-        hyperparameters = {**static, **values, "_tuning_objective_metric": objective}
+        hyperparameters = {**static, **values}
         definition |= {"TrainingJobName": job, "HyperParameters": hyperparameters}
 
         def observe(metrics: dict[str, list[float]]) -> None:
@@ -181,6 +191,34 @@ class TuningJobs(Jobs):
         if stop.is_set():
             self._training.stop({"TrainingJobName": job})
         return _objective(self._training.wait(job), objective)
+
+
+def _resources(definition: Request) -> Request:
+    """The ResourceConfig of the trials. Raises ServiceError for a definition with two or none.
+
+    Of HyperParameterTuningResourceConfig's InstanceConfigs the first is used, which has the highest priority; capacity
+    never lacks for it alone here. That both or neither are refused is assumed; the rules of InstanceConfigs are in
+    botocore's model.
+    """
+    flexible = definition.get("HyperParameterTuningResourceConfig")
+    if (flexible is None) == ("ResourceConfig" not in definition):
+        raise invalid("A training job definition has either a ResourceConfig or a HyperParameterTuningResourceConfig.")
+    if flexible is None:
+        return dict(definition["ResourceConfig"])
+    single = ("InstanceType", "InstanceCount", "VolumeSizeInGB")
+    configs = flexible.get("InstanceConfigs")
+    if configs and any(member in flexible for member in single):
+        raise invalid(f"If you use InstanceConfigs, do not provide values for {', '.join(single)}.")
+    resources = chosen(configs[0] if configs else flexible, single)
+    if missing := [member for member in single[:2] if member not in resources]:
+        raise invalid(f"HyperParameterTuningResourceConfig has no {' and no '.join(missing)}.")
+    return {**resources, **chosen(flexible, ("VolumeKmsKeyId",))}
+
+
+def _of_trial(definition: Request) -> Request:
+    """The definition with the resources of its trials as their ResourceConfig."""
+    own = {name: value for name, value in definition.items() if name != "HyperParameterTuningResourceConfig"}
+    return {**own, "ResourceConfig": _resources(definition)}
 
 
 def _objective(job: Request, metric: str) -> float | None:

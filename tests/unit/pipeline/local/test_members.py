@@ -74,9 +74,13 @@ def test_the_tables_are_those_of_the_operations_that_are_answered(tmp_path: Path
     context = Context(tmp_path, "123456789012", "us-east-1", Store(tmp_path / "s"), environment())
     services = Services(context)
     try:
-        answered = {**services.table, "sagemaker-runtime": {"InvokeEndpoint": None}}
-        for service in sorted({*SERVICES} - {"cloudwatch"}):  # moto's, but for what alarms may be
-            assert set(members.tables(service) or {}) == set(answered[service])
+        answered = {**services.table, "sagemaker-runtime": {"InvokeEndpoint": None}, "lambda": {"Invoke": None}}
+        # Every service that answers here has a table, and cloudwatch, which is moto's, for what alarms may be.
+        assert set(answered) | {"cloudwatch"} == {*SERVICES}
+        # Moto stores rules and targets, which are fired here.
+        stored = {"events": {"PutRule", "PutTargets"}}
+        for service, operations_ in answered.items():
+            assert set(members.tables(service) or {}) == set(operations_) | stored.get(service, set())
     finally:
         services.close()
 
@@ -111,8 +115,8 @@ def environment() -> dict[str, str]:
         ),
         (
             "CreateHyperParameterTuningJob",
-            {"TrainingJobDefinition": {"InputDataConfig": [{"InputMode": "Pipe"}]}},
-            "TrainingJobDefinition.InputDataConfig.InputMode File or FastFile of",
+            {"TrainingJobDefinition": {"OutputDataConfig": {"CompressionType": "NONE"}}},
+            "TrainingJobDefinition.OutputDataConfig.CompressionType GZIP of",
         ),
         (
             "CreateHyperParameterTuningJob",
@@ -148,8 +152,32 @@ def test_alarms_by_metric_math_are_refused() -> None:
 
 
 def test_a_service_without_a_table_is_not_held_to_one() -> None:
-    assert members.tables("scheduler") is None
-    assert members.problems("scheduler", "CreateSchedule", {"Name": "x"}) == []
+    assert members.tables("glue") is None
+    assert members.problems("glue", "CreateDatabase", {"DatabaseInput": {"Name": "x"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "request_", "named"),
+    [
+        ("athena", "StartQueryExecution", {"QueryString": "x", "EngineConfiguration": {}}, "EngineConfiguration"),
+        ("athena", "GetQueryResults", {"QueryExecutionId": "i", "QueryResultType": "DATA_MANIFEST"}, "DATA_ROWS"),
+        ("cloudformation", "CreateChangeSet", {"StackName": "s", "Tags": [{"Key": "k", "Value": "v"}]}, "have Tags of"),
+        ("cloudformation", "CreateChangeSet", {"StackName": "s", "Tags": []}, None),
+        ("ecr", "DescribeImages", {"filter": {"imageStatus": "ARCHIVED"}}, "filter.imageStatus"),
+        ("events", "PutEvents", {"EndpointId": "e"}, "EndpointId"),
+        ("events", "PutTargets", {"Targets": [{"Id": "1", "SqsParameters": {"MessageGroupId": "g"}}]}, "SqsParameters"),
+        ("lambda", "Invoke", {"FunctionName": "f", "TenantId": "t"}, "TenantId"),
+        ("logs", "CreateLogGroup", {"logGroupName": "g", "logGroupClass": "INFREQUENT_ACCESS"}, "STANDARD"),
+        ("scheduler", "CreateSchedule", {"Name": "n", "Target": {"SqsParameters": {"MessageGroupId": "g"}}}, "Sqs"),
+        ("sts", "AssumeRole", {"RoleArn": "r", "SourceIdentity": "me"}, "SourceIdentity"),
+    ],
+)
+def test_the_other_services_refuse_by_name_too(
+    service: str, operation: str, request_: dict[str, Any], named: str | None
+) -> None:
+    problems = members.problems(service, operation, request_)
+    assert [named in problem for problem in problems if named] == ([True] if named else [])
+    assert bool(problems) == bool(named)
 
 
 def steps(listed: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -135,7 +135,10 @@ class Runs:
         definition: dict[str, Any] | None = None,
         **parameters: str,
     ) -> None:
-        """A run whose three steps took ten minutes each and ended so long ago; `cached` and `copied` name their sources."""
+        """A run whose three steps took ten minutes each and ended so long ago.
+
+        `cached` and `copied` are the runs that results came from.
+        """
         ended = NOW - timedelta(hours=hours_ago)
         steps = {}
         for step in ("QueryMetadata", "ShardImages", "TuneModel"):

@@ -1,12 +1,15 @@
 """The local cloud's S3 server: where it listens, whom it answers, and what is left when it stops."""
 
+import http.client
 import json
 import os
 import signal
 import socket
+import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
@@ -15,7 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pipeline.local.identity.sessions import Credentials, Sessions
-from pipeline.local.machine import objects
+from pipeline.local.machine import inner_keys, objects
 from pipeline.local.machine.objects import ObjectStore
 from pipeline.local.machine.ports import LOOPBACK
 from steps.contracts.errors import PipelineError
@@ -87,6 +90,94 @@ def test_requests_without_the_right_keys_are_refused(running: ObjectStore):
         client(running, secret="another-secret").list_buckets()
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(running.endpoint)
+
+
+# What a page of another origin can send without asking first (GET, POST, an image's address), and what it asks for.
+REQUESTS = [
+    ("GET", "/"),
+    ("GET", "/buckets/kind/"),
+    ("GET", "/buckets/kind/secret.txt"),
+    ("POST", "/buckets/kind/evil.txt"),
+    ("PUT", "/buckets/kind/secret.txt"),
+    ("DELETE", "/buckets/kind?recursive=true"),
+    ("DELETE", "/buckets/kind/secret.txt"),
+    ("OPTIONS", "/buckets/kind/secret.txt"),
+    ("GET", "/dir/status"),
+    ("GET", "/dir/assign"),
+    ("GET", "/col/delete?collection=kind"),
+    ("GET", "/vol/grow?count=1"),
+    ("POST", "/submit"),
+]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "rebound.example"])
+def test_an_inner_port_is_closed_to_pages_of_other_origins(running: ObjectStore, host: str):
+    """The kind: a port behind the door that answers whoever reaches loopback, such as a web page's script."""
+    content = b"not for pages" * 20_000
+    boto = client(running)
+    boto.create_bucket(Bucket="kind")
+    boto.put_object(Bucket="kind", Key="secret.txt", Body=content)
+    (volume,) = (port for name, port in running._inner.items() if name == "volume.port")
+    pieces = [
+        (method, f"/{volume_id},{file}") for volume_id in (1, 2) for file in ("01", "02637037d6") for method in METHODS
+    ]
+    try:
+        for port in running._inner.values():
+            for method, path in [*REQUESTS, *(pieces if port == volume else [])]:
+                answer = ask(port, method, path, host)
+                assert answer is None or answer.status not in range(200, 300) or answer.is_bare, (port, method, path)
+        assert [entry["Key"] for entry in boto.list_objects_v2(Bucket="kind")["Contents"]] == ["secret.txt"]
+        assert boto.get_object(Bucket="kind", Key="secret.txt")["Body"].read() == content
+    finally:
+        boto.delete_object(Bucket="kind", Key="secret.txt")
+        boto.delete_bucket(Bucket="kind")
+
+
+METHODS = ("GET", "POST", "PUT", "DELETE")
+
+
+@dataclass(frozen=True)
+class PageAnswer:
+    """An answer to a page: bare where it has no content, or where the browser keeps it from the page."""
+
+    status: int
+    is_bare: bool
+
+
+def ask(port: int, method: str, path: str, host: str) -> PageAnswer | None:
+    """The answer of a port to a page of another origin; None from a port that does not speak HTTP/1."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=20)
+    headers = {"Origin": "https://page.example", "Host": f"{host}:{port}"}
+    if method == "OPTIONS":
+        headers["Access-Control-Request-Method"] = "DELETE"
+    try:
+        connection.request(method, path, body=b"evil" if method in ("POST", "PUT") else None, headers=headers)
+        response = connection.getresponse()
+        content = response.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    readable = response.getheader("Access-Control-Allow-Origin") is not None
+    return PageAnswer(response.status, not content or (method == "GET" and path == "/" and not readable))
+
+
+def test_the_keys_of_the_inner_ports_are_for_their_owner_only_and_new_at_each_start(tmp_path: Path):
+    inner_keys.write(tmp_path)
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+    inner_keys.write(tmp_path)
+    assert all(path.read_bytes() != first[path.name] for path in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["with blank", 'with "quotes"', "with \\ and ü", "it's"])
+def test_a_folder_of_any_name_can_have_the_keys(tmp_path: Path, name: str):
+    folder = tmp_path / name
+    folder.mkdir()
+    inner_keys.write(folder)
+    settings = tomllib.loads((folder / inner_keys.FILE).read_text())
+    assert Path(settings["grpc"]["master"]["key"]).parent == folder
+    assert len({settings["jwt"]["signing"]["key"], settings["jwt"]["filer_signing"]["key"]}) == 2
 
 
 def test_a_write_to_a_bucket_that_does_not_exist_fails(running: ObjectStore):

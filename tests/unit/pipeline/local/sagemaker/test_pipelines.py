@@ -375,6 +375,23 @@ def test_each_change_of_the_definition_creates_a_version_that_can_be_described_a
     assert account.call("DescribePipeline", PipelineName="bins")["PipelineDefinition"] == changed
 
 
+def test_versions_are_filtered_by_time_and_paged(account: Account) -> None:
+    account.create(model("A"))
+    for name in "BC":
+        time.sleep(0.005)
+        account.call("UpdatePipeline", PipelineName="bins", PipelineDefinition=definition(model(name)))
+
+    def numbers(**request: Any) -> list[int]:
+        return [version["PipelineVersionId"] for version in versions(account, **request)]
+
+    second = versions(account)[1]["CreationTime"]
+    assert numbers(CreatedAfter=second + 0.001) == [3]
+    assert numbers(CreatedBefore=second - 0.001) == [1]
+    assert numbers(CreatedAfter=second, CreatedBefore=second) == [2]
+    first = account.call("ListPipelineVersions", PipelineName="bins", MaxResults=2)
+    assert numbers(MaxResults=2, NextToken=first["NextToken"]) == [1]
+
+
 def test_a_version_that_is_not_there_is_not_found_and_a_version_cannot_be_named_twice(account: Account) -> None:
     account.create(model("A"))
     for operation in ("DescribePipeline", "StartPipelineExecution"):
