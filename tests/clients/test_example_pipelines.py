@@ -11,6 +11,7 @@ import io
 import json
 import uuid
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -352,6 +353,16 @@ def test_selected_steps_of_a_pipeline_run_again_with_other_parameters(workshop: 
     unconnected = SelectiveExecutionConfig(selected_steps=["Train", "MseGate"])
     with pytest.raises(workshop.sagemaker.exceptions.ClientError, match=r"\[Evaluate\] are not"):
         pipeline.start(selective_execution_config=unconnected)
+
+
+def test_one_token_of_sixteen_clients_starts_one_execution(workshop: Workshop) -> None:
+    pipeline = workshop.pipeline([FailStep(name="Refused", error_message="nothing to do")])
+    request = {"PipelineName": pipeline.name, "ClientRequestToken": uuid.uuid4().hex}
+    clients = [workshop.cloud.client("sagemaker") for _ in range(16)]
+    with ThreadPoolExecutor(len(clients)) as pool:
+        started = pool.map(lambda client: client.start_pipeline_execution(**request)["PipelineExecutionArn"], clients)
+        assert len(set(started)) == 1
+    assert len(pipeline.list_executions()["PipelineExecutionSummaries"]) == 1
 
 
 def function_of(cloud: LocalCloud) -> str:

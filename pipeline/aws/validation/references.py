@@ -162,7 +162,10 @@ class References:
                 problems.append(Problem(path, f"{what}: the step has no such output"))
                 return None
             return str(declared[match[1]])
-        if kind not in _PROPERTIES or rest.startswith(".PropertyFiles."):
+        is_file = rest.startswith(".PropertyFiles")
+        if is_file:
+            problems.append(Problem(path, f"{what}: a property file has no value by itself: read it by Std:JsonGet"))
+        if is_file or kind not in _PROPERTIES:
             return None
         summaries = kind == "Tuning" and rest.startswith(".TrainingJobSummaries")
         operation = "ListTrainingJobsForHyperParameterTuningJob" if summaries else _PROPERTIES[kind]

@@ -123,6 +123,7 @@ class Execution:
         except Exception as error:
             log.exception("execution %s", self._id)
             self._fail(f"InternalServerError: {type(error).__name__}: {error}")
+        self._runners.forget(self._id)
         status = "Stopped" if self._stop.is_set() else "Failed" if self._failure else "Succeeded"
         changes = {"PipelineExecutionStatus": status, "LastModifiedTime": now(), "EndTime": now()}
         if status == "Failed":

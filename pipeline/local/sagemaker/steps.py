@@ -84,6 +84,7 @@ class StepRunners:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[str, list[Callable[[], Any]]] = {}
+        self._stopped: set[str] = set()
         self._types: dict[str, Callable[[Attempt], StepResult]] = {
             "Processing": self._processing,
             "Training": self._training,
@@ -109,11 +110,18 @@ class StepRunners:
             raise StepFailedError(f"ClientError: {error.code}: {error.message}", kind) from error
 
     def stop(self, execution: str) -> None:
-        """Stop the jobs of an execution."""
+        """Stop the jobs of an execution, and those whose creation is under way, as soon as they exist."""
         with self._lock:
+            self._stopped.add(execution)
             stops = list(self._jobs.get(execution, []))
         for stop in stops:
             stop()
+
+    def forget(self, execution: str) -> None:
+        """Drop what is known of an execution that has ended; a retry begins anew."""
+        with self._lock:
+            self._stopped.discard(execution)
+            self._jobs.pop(execution, None)
 
     def _processing(self, attempt: Attempt) -> StepResult:
         return self._run_job(attempt, self.processing, "ProcessingJob", attempt.job_name)
@@ -137,6 +145,9 @@ class StepRunners:
         with self._lock:
             stop = functools.partial(self._patiently, attempt, f"Stop{jobs.job}", named)
             self._jobs.setdefault(attempt.execution, []).append(stop)
+            is_stopped = attempt.execution in self._stopped
+        if is_stopped:
+            stop()
         jobs.wait(name)
         job = self._patiently(attempt, f"Describe{jobs.job}", named)
         status, reason = job[jobs.status_member], job.get("FailureReason", "")

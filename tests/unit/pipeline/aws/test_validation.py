@@ -270,6 +270,13 @@ MISTAKES = {
         "QualityGate.Conditions[0].LeftValue",
         "is no text",
     ),
+    "a property file as a value": (
+        lambda d: step(d, "QualityGate")["Arguments"]["Conditions"][0].update(
+            LeftValue={"Get": "Steps.EvaluateModel.PropertyFiles.Evaluation"}
+        ),
+        "QualityGate.Conditions[0].LeftValue",
+        "read it by Std:JsonGet",
+    ),
     "a JSON file of two kinds": (
         lambda d: step(d, "QualityGate")["Arguments"]["Conditions"][0].update(
             LeftValue={

@@ -45,9 +45,9 @@ class Account:
         self.files: dict[str, bytes] = {}
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, functions: Any = None) -> None:
         nothing: Any = SimpleNamespace()
-        runners = StepRunners(nothing, nothing, nothing, nothing, self.answer, lambda *_: None)
+        runners = StepRunners(nothing, nothing, nothing, functions, self.answer, lambda *_: None)
         events: Any = SimpleNamespace(emit=lambda kind, resources, detail: self.events.append(detail))
         identity: Any = Permissive(s3=SimpleNamespace(get_object=self.read))
         self.pipelines = Pipelines(self.context, runners, events, identity)
@@ -489,6 +489,20 @@ def test_a_role_is_refused_as_aws_refuses_it_and_never_described(account: Accoun
         "ValidationException", account, "StartPipelineExecution", **request
     )
     assert "RoleArn" not in account.wait(account.start())
+
+
+def test_a_function_may_be_a_parameter_of_the_run(account: Account) -> None:
+    """Kind: a placeholder that is taken at creation has its value in the run."""
+    invoked = []
+    functions = SimpleNamespace(
+        invoke=lambda name, event: invoked.append((name, event)) or SimpleNamespace(error=None, payload=b"{}")
+    )
+    account.restart(functions)
+    step = {"Name": "F", "Type": "Lambda", "FunctionArn": {"Get": "Parameters.Function"}, "Arguments": {"a": 1}}
+    account.create(step, Parameters=[{"Name": "Function", "Type": "String"}])
+    arn = "arn:aws:lambda:us-east-1:123456789012:function:notify"
+    account.wait(account.start(PipelineParameters=[{"Name": "Function", "Value": arn}]))
+    assert invoked == [(arn, b'{"a": 1}')]
 
 
 def test_steps_show_their_names_and_descriptions(account: Account) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.local.context import ServiceError
 from pipeline.local.sagemaker.execution import _retry_delay
-from pipeline.local.sagemaker.steps import Attempt, StepFailedError, StepRunners, holds, job_name
+from pipeline.local.sagemaker.steps import Attempt, StepFailedError, StepRunners, StepStoppedError, holds, job_name
 from tests.unit.pipeline.local.identities import Permissive
 
 
@@ -93,6 +93,33 @@ def test_a_step_calls_the_service_as_its_pipelines_role():
 
     runners(call).run(attempt("Model"))
     assert calls == [("sagemaker", "CreateModel", "pipelines-run-Step", ROLE.role)]
+
+
+def test_a_job_whose_creation_is_under_way_is_stopped_as_soon_as_it_exists():
+    """Kind: a stop at any moment of a step stops its job."""
+    calls, stopped = [], {"TrainingJobStatus": "Stopped"}
+
+    def call(service, operation, request, caller):
+        calls.append(operation)
+        if operation == "CreateTrainingJob":
+            steps.stop("run")
+        return stopped if operation.startswith("Describe") else {"TrainingJobArn": "arn"}
+
+    steps = runners(call)
+    names = {"name_member": "TrainingJobName", "arn_member": "TrainingJobArn", "status_member": "TrainingJobStatus"}
+    steps.training = SimpleNamespace(job="TrainingJob", wait=lambda name: None, **names)
+    with pytest.raises(StepStoppedError):
+        steps.run(attempt("Training"))
+    assert calls == ["CreateTrainingJob", "StopTrainingJob", "DescribeTrainingJob"]
+    steps.forget("run")
+    calls.clear()
+    steps.stop("other")
+    stopped["TrainingJobStatus"] = "Completed"
+    steps.call = lambda service, operation, request, caller: (
+        calls.append(operation) or {"TrainingJobArn": "a", **stopped}
+    )
+    steps.run(attempt("Training"))
+    assert calls == ["CreateTrainingJob", "DescribeTrainingJob"]
 
 
 def test_a_registration_creates_the_group_that_may_exist_and_is_patient_with_its_description():
