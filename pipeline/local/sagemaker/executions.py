@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.aws import expressions
+from pipeline.local import threads
 from pipeline.local.context import Context, Request, ServiceError, now, random_id
 from pipeline.local.events import Events
 from pipeline.local.identity.identity import Identity
@@ -45,9 +46,11 @@ class Executions:
         self.lock = threading.RLock()
         """Held while an execution or a pipeline is created, changed or deleted."""
         self._running: dict[str, tuple[Execution, threading.Thread]] = {}
-        for document in context.store.list(KIND):
-            if document["PipelineExecutionStatus"] in _ACTIVE:
-                context.store.update(KIND, document["ExecutionId"], _interrupted)
+        self._interrupted = [
+            context.store.update(KIND, document["ExecutionId"], _interrupted)
+            for document in context.store.list(KIND)
+            if document["PipelineExecutionStatus"] in _ACTIVE
+        ]
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Handlers by operation."""
@@ -136,10 +139,9 @@ class Executions:
     def _run(self, document: Request) -> None:
         """Begin to run an execution."""
         execution = Execution(self._context, document["ExecutionId"], self._runners, self._emit, self._identity)
-        thread = threading.Thread(target=execution.run, name=document["ExecutionId"], daemon=True)
-        self._running[document["ExecutionId"]] = (execution, thread)
         self._emit(document)
-        thread.start()
+        thread = threads.start(document["ExecutionId"], execution.run, execution.conclude)
+        self._running[document["ExecutionId"]] = (execution, thread)
 
     def _retry(self, request: Request) -> Request:
         """Run an execution again, without the steps that have succeeded, under the same ARN.
@@ -193,6 +195,11 @@ class Executions:
         changes = {**chosen(request, members), "LastModifiedTime": now()}
         self._context.store.update(KIND, document["ExecutionId"], lambda stored: stored.update(changes))
         return {"PipelineExecutionArn": document["PipelineExecutionArn"]}
+
+    def restore(self) -> None:
+        """After a restart: send the events of executions that the end of the cloud before has failed."""
+        for document in self._interrupted:
+            self._emit(document)
 
     def close(self) -> None:
         """Stop every execution that runs."""

@@ -189,6 +189,10 @@ class Pipelines:
         with self._executions.lock:
             return self._versions.change(request)
 
+    def restore(self) -> None:
+        """After a restart: send the events of executions that the end of the cloud before has failed."""
+        self._executions.restore()
+
     def close(self) -> None:
         """Stop every execution that runs."""
         self._executions.close()
