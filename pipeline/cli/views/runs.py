@@ -94,7 +94,7 @@ def _note(step: StepRun) -> Text:
 
 
 def _cached(step: StepRun) -> str:
-    source = f"from the cache of run {_id(step.cached_from)}"
+    source = f"{'copied from' if step.copied else 'from the cache of'} run {_id(step.cached_from)}"
     return source if step.saving is None else f"{source}; saved {saving_text(step.saving)}"
 
 

@@ -64,6 +64,11 @@ def test_a_cached_step_has_no_duration() -> None:
     assert lines_of(Progress(EXECUTION, (cached,), ()))[1].endswith("Query: Succeeded (from the cache of run run0)")
 
 
+def test_a_step_that_was_not_selected_has_its_source() -> None:
+    copied = replace(QUERY, status="Succeeded", ended=after(1), cached_from="arn/run0", copied=True)
+    assert lines_of(Progress(EXECUTION, (copied,), ()))[1].endswith("Query: Succeeded (copied from run run0)")
+
+
 def test_in_a_terminal_the_steps_and_trials_stand_in_a_table() -> None:
     tuning = StepRun("Tune", "Executing", after(4), metadata={"TuningJob": {"Arn": "t"}})
     done = replace(EXECUTION, status="Succeeded")
