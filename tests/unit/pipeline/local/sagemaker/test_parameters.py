@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.local.context import ServiceError
-from pipeline.local.sagemaker.pipelines import _given, _no_json, _parameters
+from pipeline.local.sagemaker.executions import _given, _parameters
+from pipeline.local.sagemaker.pipelines import _no_json
 
 DECLARED: list[dict[str, Any]] = [
     {"Name": "Epochs", "Type": "Integer", "DefaultValue": 30},
