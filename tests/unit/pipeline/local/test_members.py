@@ -157,6 +157,21 @@ def test_what_the_local_cloud_does_not_have_is_refused_by_name(
     assert named in problem
 
 
+@pytest.mark.parametrize(
+    ("operation", "off"),
+    [
+        ("CreateTrainingJob", {"RemoteDebugConfig": {"EnableRemoteDebug": False}}),
+        ("CreateTrainingJob", {"InfraCheckConfig": {"EnableInfraCheck": False}, "DebugRuleConfigurations": []}),
+        ("CreateTrainingJob", {"SessionChainingConfig": {"EnableSessionTagChaining": False}}),
+        ("CreateTrainingJob", {"AlgorithmSpecification": {"EnableSageMakerMetricsTimeSeries": False}}),
+        ("UpdateEndpoint", {"RetainDeploymentConfig": False}),
+        ("CreateEndpointConfig", {"ProductionVariants": [{"EnableSSMAccess": False}]}),
+    ],
+)
+def test_what_is_switched_off_is_no_request_for_it(operation: str, off: dict[str, Any]) -> None:
+    assert members.problems("sagemaker", operation, off) == []
+
+
 def test_a_placeholder_of_a_definition_is_judged_with_its_value() -> None:
     request = {"TransformInput": {"SplitType": {"Get": "Parameters.Split"}}}
     assert members.problems("sagemaker", "CreateTransformJob", request) == []
