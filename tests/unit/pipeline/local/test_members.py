@@ -14,8 +14,10 @@ from pipeline.aws.validation.shapes import service_model
 from pipeline.aws.validation.steps import REQUESTS
 from pipeline.local import members
 from pipeline.local.context import Context
+from pipeline.local.identity.requirements import checks
 from pipeline.local.services import Services
 from pipeline.local.store import Store
+from tests.unit.pipeline.local.identity.test_requirements import ACCOUNT, request_of
 
 SERVICES = sorted(path.stem for path in Path(members.__file__).parent.glob("*.yaml"))
 
@@ -81,6 +83,17 @@ def test_the_tables_are_those_of_the_operations_that_are_answered(tmp_path: Path
         stored = {"events": {"PutRule", "PutTargets"}}
         for service, operations_ in answered.items():
             assert set(members.tables(service) or {}) == set(operations_) | stored.get(service, set())
+    finally:
+        services.close()
+
+
+def test_every_operation_that_is_answered_can_be_decided(tmp_path: Path) -> None:
+    """The kind: an operation with a handler that the tables of permissions refuse before it is reached."""
+    context = Context(tmp_path, "123456789012", "us-east-1", Store(tmp_path / "s"), environment())
+    services = Services(context)
+    try:
+        for service, operation in ((name, key) for name, table in services.table.items() for key in table):
+            assert checks(service, operation, request_of(service, operation), ACCOUNT) or service == "sts"
     finally:
         services.close()
 
