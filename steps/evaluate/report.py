@@ -105,7 +105,7 @@ def gate_checks(evaluation: Evaluation, settings: Settings) -> list[Check]:
         elif evaluation.champion.this_model:
             text = f"champion: {evaluation.gate.champion}, so no loss is counted"
         else:
-            change = f"{100 * loss:.1f} points of accuracy lost" if loss > 0 else f"{-100 * loss:.1f} points gained"
+            change = f"{100 * loss:.1f} points of accuracy lost" if loss > 0 else f"{-100 * loss:z.1f} points gained"
             text = f"{change} against {evaluation.gate.champion}, required: a loss of at most {100 * most:.1f}"
         checks.append(Check(loss <= most, text))
     return checks
@@ -142,9 +142,9 @@ def _intervals(evaluation: Evaluation) -> str:
         better = "more" if accuracy.value > 0 else "less"
         meaning = f"On photos like these, this model is {better} accurate than version {champion.version}."
     return (
-        f"This model less version {champion.version}: accuracy {100 * accuracy.value:+.1f} points"
-        f" (95% interval {100 * accuracy.lower:+.1f} to {100 * accuracy.upper:+.1f}),"
-        f" RMSE {rmse.value:+.3f} (95% interval {rmse.lower:+.3f} to {rmse.upper:+.3f}). {meaning}"
+        f"This model less version {champion.version}: accuracy {100 * accuracy.value:+z.1f} points"
+        f" (95% interval {100 * accuracy.lower:+z.1f} to {100 * accuracy.upper:+z.1f}),"
+        f" RMSE {rmse.value:+z.3f} (95% interval {rmse.lower:+z.3f} to {rmse.upper:+z.3f}). {meaning}"
     )
 
 

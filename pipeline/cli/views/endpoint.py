@@ -82,7 +82,8 @@ def _alarm(alarm: Alarm) -> Text:
 
 def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int] | None = None) -> Table:
     """The endpoint's counts by photo, next to the true ones where `truth` has them by the photo's source."""
-    truth = truth or {}
+    truth, predictions = truth or {}, list(predictions)
+    is_timed = any(prediction.milliseconds is not None for prediction in predictions)
     true_count = [Column("truth", "number", 2)] if truth else []
     table = Table(
         Column("photo", "uri"),
@@ -90,14 +91,15 @@ def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int
         *true_count,
         Column("confidence", "number"),
         Column("expected", "number"),
-        Column("time", "number", 0),
+        *([Column("time", "number", 0)] if is_timed else []),
     )
     for prediction in predictions:
         cells: list[Cell] = [prediction.source, str(prediction.count)]
         if truth:
             right = truth.get(prediction.source) == prediction.count
             cells.append(Text(str(truth.get(prediction.source, "-")), style="green" if right else "yellow"))
-        cells += [f"{prediction.confidence:.0%}", f"{prediction.expected:.2f}", f"{prediction.milliseconds:.0f} ms"]
+        cells += [f"{prediction.confidence:.0%}", f"{prediction.expected:.2f}"]
+        cells += [] if prediction.milliseconds is None else [f"{prediction.milliseconds:.0f} ms"]
         table.add_row(*cells)
     return table
 

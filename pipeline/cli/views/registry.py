@@ -62,7 +62,8 @@ def _metric_cells(field: str, versions: Sequence[Version]) -> Callable[[Version]
     """The cell of a metric for each version; the best of several is marked."""
     _, better = METRICS[field]
     values = [value for version in versions if (value := getattr(version.evaluation, field)) is not None]
-    best = better(values) if len(values) > 1 else None
+    # Where all are equal none is better than another.
+    best = better(values) if len(set(values)) > 1 else None
 
     def cell(version: Version) -> Text:
         value = getattr(version.evaluation, field)
@@ -76,7 +77,7 @@ def _champion(version: Version) -> Text:
     if champion is None:
         return Text("none" if version.evaluation.accuracy is not None else "-", style="dim")
     difference = champion.accuracy
-    return Text(f"{difference.value:+.3f} to {champion.version}", style=_colour(difference.value, difference.certain))
+    return Text(f"{difference.value:+z.3f} to {champion.version}", style=_colour(difference.value, difference.certain))
 
 
 def _data(version: Version) -> str:
@@ -125,7 +126,7 @@ def _difference(comparison: Comparison, value: float | None, more_is_better: boo
         return Text("-", style="dim")
     # Figures on different data do not compare, so they get no colour.
     style = "dim" if comparison.other_data else _colour(value if more_is_better else -value, True)
-    return Text(f"{value:+.4f}", style=style)
+    return Text(f"{value:+z.4f}", style=style)
 
 
 def _shared(comparison: Comparison) -> Iterator[RenderableType]:
@@ -138,8 +139,8 @@ def _shared(comparison: Comparison) -> Iterator[RenderableType]:
     for heading, difference, sign in (("accuracy", shared.accuracy, 1), ("RMSE", shared.rmse, -1)):
         cells: list[Cell] = [
             heading,
-            f"{difference.value:+.4f}",
-            f"{difference.lower:+.4f} to {difference.upper:+.4f}",
+            f"{difference.value:+z.4f}",
+            f"{difference.lower:+z.4f} to {difference.upper:+z.4f}",
             Text(
                 _verdict(comparison.second.name, difference, sign),
                 style=_colour(difference.value * sign, difference.certain),
