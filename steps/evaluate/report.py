@@ -14,6 +14,7 @@ from steps.contracts.evaluation import Evaluation, Score
 from steps.contracts.left_out import left_out
 from steps.contracts.query_summary import Summary
 from steps.contracts.shard_summary import ShardSummary
+from steps.contracts.wording import count_of
 from steps.evaluate import figures
 from steps.evaluate.artifact import read_history
 from steps.evaluate.photo_samples import Miscounts
@@ -186,7 +187,7 @@ def _provenance(outputs: EvaluationOutputs) -> list[Row]:
     facts = {
         "architecture": f"{outputs.model.architecture}, input of {outputs.model.image_size} pixels",
         "ONNX Runtime against PyTorch": (
-            f"{agreement.same_counts:,} of {agreement.photos:,} photos with the same count, "
+            f"{agreement.same_counts:,} of {count_of(agreement.photos, 'photo')} with the same count, "
             f"probabilities differ by at most {agreement.largest_difference:.1g}"
         ),
         "pipeline run": provenance.run,

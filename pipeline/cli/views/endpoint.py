@@ -13,6 +13,7 @@ from pipeline.cli.views.cost import hourly_text
 from pipeline.operations.cost.before import HourlyCost
 from pipeline.operations.serving.endpoint import TRAFFIC_MINUTES, Alarm, Endpoint, Health, Traffic
 from pipeline.operations.serving.predictions import Prediction
+from steps.contracts.wording import count_of
 
 _ALARM_STYLES = {"OK": "green", "ALARM": "bold red", "INSUFFICIENT_DATA": "dim"}
 _DECISION_STYLES = {"accepted": "green", "rolled-back": "red", "rolling-back": "red", "cleaned-up": "red"}
@@ -67,7 +68,7 @@ def _facts(endpoint: Endpoint, health: Health, costs: str) -> Iterator[tuple[str
 def _traffic(traffic: Traffic) -> str:
     if not traffic.requests:
         return f"no requests in the last {TRAFFIC_MINUTES} minutes"
-    parts = [f"{traffic.requests:,} requests in the last {TRAFFIC_MINUTES} minutes"]
+    parts = [f"{count_of(traffic.requests, 'request')} in the last {TRAFFIC_MINUTES} minutes"]
     parts += [f"{traffic.refused:,} refused"] if traffic.refused else []
     parts += [f"{traffic.failed:,} failed"] if traffic.failed else []
     if traffic.mean_milliseconds is not None:

@@ -8,10 +8,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Cell, Column, Table
-from pipeline.cli.views.cells import count_of, minute, status_text
+from pipeline.cli.views.cells import minute, status_text
 from pipeline.operations.models.comparison import Comparison, class_accuracy
 from pipeline.operations.models.evaluations import Difference
 from pipeline.operations.models.registry import Version
+from steps.contracts.wording import count_of
 
 # Metrics by their field: their name, and whether the best value is the highest or the lowest.
 METRICS = {"accuracy": ("accuracy", max), "rmse": ("RMSE", min), "mae": ("MAE", min), "within_one": ("off by 1", max)}
