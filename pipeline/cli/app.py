@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PROFILE = "local"
 DEFAULT_FILE = Path("pipeline.yaml")
-<<<<<<< HEAD
-=======
-INTERRUPTED = 130
 # What messages name; `pasted` puts what was really started in its place.
->>>>>>> values
 PROGRAM = "python -m pipeline"
 DEMO = "demo"
 _HINT = re.compile(r"(?<![\w./\\-])python -m pipeline\b(?P<options> --(?:profile|settings)\b)?")

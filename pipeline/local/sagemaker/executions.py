@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.aws import expressions
+from pipeline.aws.parameter_values import typed
 from pipeline.local import threads
 from pipeline.local.context import Context, Request, ServiceError, now, random_id
 from pipeline.local.events import Events
@@ -106,7 +107,7 @@ class Executions:
         """A new execution."""
         version = self._versions.requested(pipeline, request)
         definition = json.loads(version["PipelineDefinition"])
-        given = {entry["Name"]: entry["Value"] for entry in request.get("PipelineParameters", [])}
+        given = _given(request.get("PipelineParameters", []))
         execution_id, created = random_id(12), now()
         return {
             **chosen(pipeline, ("PipelineArn", "PipelineName", "RoleArn", "ParallelismConfiguration")),
@@ -305,6 +306,16 @@ def _nothing(*_: str) -> Any:
     raise KeyError("steps")
 
 
+def _given(entries: list[Request]) -> dict[str, str]:
+    """The values of a request by name. That SageMaker refuses a name given twice is assumed; its words are ours."""
+    values: dict[str, str] = {}
+    for entry in entries:
+        if entry["Name"] in values:
+            raise invalid(f"Parameter [{entry['Name']}] is given twice")
+        values[entry["Name"]] = entry["Value"]
+    return values
+
+
 def _parameters(declared: list[Request], given: dict[str, str]) -> dict[str, Any]:
     """Values by name, of their declared types. Raises ServiceError for values that the definition does not allow."""
     unknown = sorted(set(given) - {parameter["Name"] for parameter in declared})
@@ -313,27 +324,23 @@ def _parameters(declared: list[Request], given: dict[str, str]) -> dict[str, Any
     values = {}
     for parameter in declared:
         name, kind = parameter["Name"], parameter["Type"]
-        value = given.get(name, parameter.get("DefaultValue"))
+        value: Any = parameter.get("DefaultValue")
+        if kind == "Float" and value is not None:
+            value = float(value)
+        if name in given:
+            value = given[name]
+            try:
+                # Text may be empty here; `start` refuses it.
+                value = typed(kind, value) if kind != "String" else value
+            except ValueError:
+                raise invalid(f"Parameter [{name}] is no {kind}: {value!r}") from None
         if value is None:
             raise invalid(f"Parameter [{name}] has no value and no default")
-        try:
-            typed = _TYPES[kind](value)
-        except ValueError:
-            raise invalid(f"Parameter [{name}] is no {kind}: {value!r}") from None
         allowed = parameter.get("EnumValues")
-        if allowed and typed not in allowed:
+        if allowed and value not in allowed:
             raise invalid(f"Parameter [{name}] must be one of {allowed}, not {value!r}")
-        values[name] = typed
+        values[name] = value
     return values
-
-
-def _as_boolean(value: Any) -> bool:
-    if str(value).lower() not in ("true", "false"):
-        raise ValueError(value)
-    return str(value).lower() == "true"
-
-
-_TYPES: dict[str, Callable[[Any], Any]] = {"String": str, "Integer": int, "Float": float, "Boolean": _as_boolean}
 
 
 def _interrupted(document: Request) -> None:

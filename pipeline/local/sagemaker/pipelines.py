@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from botocore.exceptions import ClientError
 
-from pipeline.aws.parameter_values import typed
 from pipeline.aws.validation.definition import all_steps, validate_definition
 from pipeline.aws.validation.steps import REQUESTS
 from pipeline.local import members
@@ -170,39 +169,11 @@ class Pipelines:
             delete_tagged(self._context.store, PIPELINE, document["PipelineName"], document["PipelineArn"])
         return {"PipelineArn": document["PipelineArn"]}
 
-<<<<<<< HEAD
-    def _start(self, request: Request) -> Request:
-        pipeline = self._pipeline(request["PipelineName"])
-        definition = json.loads(pipeline["PipelineDefinition"])
-        given = _given(request.get("PipelineParameters", []))
-        if token := request.get("ClientRequestToken"):
-            for run in self._runs(pipeline["PipelineName"]):
-                if run.get("ClientRequestToken") == token:
-                    return {"PipelineExecutionArn": run["PipelineExecutionArn"]}
-        execution_id = random_id(12)
-        arn = f"{pipeline['PipelineArn']}/execution/{execution_id}"
-        created = now()
-        document = {
-            **chosen(
-                pipeline, ("PipelineArn", "PipelineName", "PipelineDefinition", "RoleArn", "ParallelismConfiguration")
-            ),
-            **chosen(request, ("PipelineExecutionDescription", "ParallelismConfiguration", "ClientRequestToken")),
-            "ExecutionId": execution_id,
-            "PipelineExecutionArn": arn,
-            "PipelineExecutionDisplayName": f"execution-{int(created * 1000)}",
-            **chosen(request, ("PipelineExecutionDisplayName",)),
-            "PipelineExecutionStatus": "Executing",
-            "Parameters": _parameters(definition.get("Parameters", []), given),
-            "CreationTime": created,
-            "LastModifiedTime": created,
-            "Steps": {},
-=======
     def _list_versions(self, request: Request) -> Request:
         pipeline = self._versions.pipeline(request["PipelineName"])
         last = {
             run.get("PipelineVersionId"): run["PipelineExecutionArn"]
             for run in self._executions.of(pipeline["PipelineName"])
->>>>>>> pipelines
         }
         versions = [
             {
@@ -224,126 +195,9 @@ class Pipelines:
 
     def close(self) -> None:
         """Stop every execution that runs."""
-<<<<<<< HEAD
-        for execution, thread in list(self._executions.values()):
-            if thread.is_alive():
-                execution.stop()
-        for _, thread in list(self._executions.values()):
-            thread.join(130)
-
-    def _execution(self, arn: str) -> Request:
-        missing = not_found(f"Pipeline execution with arn {arn} does not exist.")
-        document = stored(self._context.store, EXECUTION, name_of(arn), missing)
-        if document["PipelineExecutionArn"] != arn:
-            raise missing
-        return document
-
-    def _runs(self, pipeline: str) -> list[Request]:
-        return [run for run in self._context.store.list(EXECUTION) if run["PipelineName"] == pipeline]
-
-    def _describe_execution(self, request: Request) -> Request:
-        document = self._execution(request["PipelineExecutionArn"])
-        experiment = {"ExperimentName": document["PipelineName"].lower(), "TrialName": document["ExecutionId"]}
-        return {**described("DescribePipelineExecution", document), "PipelineExperimentConfig": experiment}
-
-    def _list_executions(self, request: Request) -> Request:
-        pipeline = self._pipeline(request["PipelineName"])
-        runs = [
-            {**run, "StartTime": run["CreationTime"], "PipelineExecutionFailureReason": run.get("FailureReason")}
-            for run in selected(request, self._runs(pipeline["PipelineName"]), "PipelineName")
-        ]
-        keys = {"CreationTime": "StartTime", "PipelineExecutionArn": "PipelineExecutionArn"}
-        return listing("ListPipelineExecutions", request, runs, keys)
-
-    def _list_steps(self, request: Request) -> Request:
-        """The steps that have started; in AWS's default order the newest comes first."""
-        steps = self._execution(request["PipelineExecutionArn"])["Steps"].values()
-        return listing("ListPipelineExecutionSteps", request, steps, {"StartTime": "StartTime"}, default="StartTime")
-
-    def _list_parameters(self, request: Request) -> Request:
-        document = self._execution(request["PipelineExecutionArn"])
-        items = [{"Name": name, "Value": str(value)} for name, value in document["Parameters"].items()]
-        return page(request, items, "PipelineParameters")
-
-    def _describe_definition(self, request: Request) -> Request:
-        document = self._execution(request["PipelineExecutionArn"])
-        return described("DescribePipelineDefinitionForExecution", document)
-
-    def _emit(self, document: Request) -> None:
-        """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html."""
-        detail = {
-            "pipelineArn": document["PipelineArn"],
-            "pipelineExecutionArn": document["PipelineExecutionArn"],
-            "pipelineExecutionDisplayName": document["PipelineExecutionDisplayName"],
-        }
-        resources = [document["PipelineArn"], document["PipelineExecutionArn"]]
-        if name := document.get("ChangedStep"):
-            step = document["Steps"][name]
-            detail |= {"stepName": name, "currentStepStatus": step["StepStatus"]}
-            detail |= {"failureReason": step.get("FailureReason", ""), "metadata": step.get("Metadata", {})}
-            self._events.emit("SageMaker Model Building Pipeline Execution Step Status Change", resources, detail)
-        else:
-            detail |= {"currentPipelineExecutionStatus": document["PipelineExecutionStatus"]}
-            detail |= {"executionStartTime": document["CreationTime"]}
-            self._events.emit("SageMaker Model Building Pipeline Execution Status Change", resources, detail)
-
-
-def _definition_text(request: Request) -> str:
-    if "PipelineDefinition" not in request:
-        raise invalid("A pipeline needs a PipelineDefinition.")
-    return str(request["PipelineDefinition"])
-
-
-def _given(entries: list[Request]) -> dict[str, str]:
-    """The values of a request by name. That SageMaker refuses a name given twice is assumed; its words are ours."""
-    values: dict[str, str] = {}
-    for entry in entries:
-        if entry["Name"] in values:
-            raise invalid(f"Parameter [{entry['Name']}] is given twice")
-        values[entry["Name"]] = entry["Value"]
-    return values
+        self._executions.close()
 
 
 def _no_json(constant: str) -> float:
     """NaN and Infinity, which Python reads, are no JSON: https://www.rfc-editor.org/rfc/rfc8259#section-6."""
     raise ValueError(f"{constant} is no JSON number")
-
-
-def _parameters(declared: list[Request], given: dict[str, str]) -> dict[str, Any]:
-    """Values by name, of their declared types. Raises ServiceError for values that the definition does not allow."""
-    unknown = sorted(set(given) - {parameter["Name"] for parameter in declared})
-    if unknown:
-        raise invalid(f"Unknown parameters: {', '.join(unknown)}")
-    values = {}
-    for parameter in declared:
-        name, kind = parameter["Name"], parameter["Type"]
-        value: Any = parameter.get("DefaultValue")
-        if kind == "Float" and value is not None:
-            value = float(value)
-        if name in given:
-            value = given[name]
-            try:
-                # Text may be empty here; `start` refuses it.
-                value = typed(kind, value) if kind != "String" else value
-            except ValueError:
-                raise invalid(f"Parameter [{name}] is no {kind}: {value!r}") from None
-        if value is None:
-            raise invalid(f"Parameter [{name}] has no value and no default")
-        allowed = parameter.get("EnumValues")
-        if allowed and value not in allowed:
-            raise invalid(f"Parameter [{name}] must be one of {allowed}, not {value!r}")
-        values[name] = value
-    return values
-
-
-def _interrupted(document: Request) -> None:
-    """Fail an execution that ran when the local cloud was stopped."""
-    at = now()
-    reason = "The local cloud was stopped while this ran. Start it again: finished steps come from the cache."
-    for step in document["Steps"].values():
-        if step["StepStatus"] == "Executing":
-            step.update(StepStatus="Failed", EndTime=at, FailureReason=reason)
-    document.update(PipelineExecutionStatus="Failed", FailureReason=reason, LastModifiedTime=at, EndTime=at)
-=======
-        self._executions.close()
->>>>>>> pipelines
