@@ -29,7 +29,8 @@ MOST_FILES = 100
 # the column has another type. So the items' measures (mostly decimals; some, like 5e-05, are floats) are not columns.
 # https://github.com/amazon-ion/ion-hive-serde/blob/master/docs/type-mapping.md
 _RAW_COLUMNS = """bin_fcsku_data map<string,struct<asin:string,name:string,quantity:int>>,
-  expected_quantity decimal(20,10)"""
+  expected_quantity decimal(20,10),
+  `group` string"""
 _INVENTORY_COLUMNS = """image_id string,
   has_image boolean,
   has_metadata boolean,
@@ -41,6 +42,7 @@ _METADATA_COLUMNS = """image_id string,
   quantity double,
   quantity_kind string,
   items map<string,struct<asin:string,name:string,quantity:int>>,
+  bin_group string,
   path string"""
 
 
@@ -145,13 +147,14 @@ def consolidate(tables: Tables, metadata: S3Uri, location: S3Uri, files: int) ->
     """
     return f"""CREATE TABLE {tables.metadata}
 {_parquet(location, files)} AS
-SELECT image_id, quantity, quantity_kind, items, path
+SELECT image_id, quantity, quantity_kind, items, bin_group, path
 FROM (
   SELECT
     regexp_extract("$path", '([^/]+)\\.json$', 1) AS image_id,
     CAST(expected_quantity AS double) AS quantity,
     CASE WHEN expected_quantity IS NULL THEN 'null' ELSE 'number' END AS quantity_kind,
     bin_fcsku_data AS items,
+    nullif(trim("group"), '') AS bin_group,
     "$path" AS path,
     count(*) OVER (PARTITION BY "$path") AS documents
   FROM {tables.raw}
@@ -166,6 +169,7 @@ def _evaluated(tables: Tables) -> str:
     listed.image_id AS image_id,
     document.quantity AS quantity,
     document.items AS items,
+    document.bin_group AS bin_group,
     listed.image_name AS image_name,
     listed.image_etag AS image_etag,
     listed.image_bytes AS image_bytes,
@@ -236,7 +240,8 @@ SELECT
   ) AS asins,
   concat('bin-images/', image_name) AS image_key,
   image_etag,
-  image_bytes
+  image_bytes,
+  bin_group
 FROM {_evaluated(tables)} AS evaluated
 WHERE reason IS NULL AND quantity <= ?"""  # noqa: S608
 

@@ -167,7 +167,8 @@ def test_a_version_is_approved_once(call: Call) -> None:
 def test_what_is_no_jpeg_is_refused_before_anything_is_sent(call: Call, project: Path) -> None:
     (project / "notes.jpg").write_text("no photo")
     outcome = call("predict", "notes.jpg")
-    assert (outcome.code, outcome.error) == (1, "notes.jpg: not a JPEG; the endpoint accepts JPEG photos only\n")
+    hint = "; to convert: python -m pipeline import"
+    assert (outcome.code, outcome.error) == (1, f"notes.jpg: not a JPEG; the endpoint accepts JPEG photos only{hint}\n")
 
 
 @pytest.mark.usefixtures("account")

@@ -156,6 +156,7 @@ EVENT = "event"
 Entry = str | Refused | Checked
 LOCATION = setting("data.image_location", "s3://a..b/x")
 FAILURES: dict[str, list[Entry]] = {
+    "contracts.artifact:check_file": [DAMAGE, DAMAGE],
     "contracts.artifact:read_description": [DAMAGE],
     "contracts.dataset:check": [DAMAGE, DATA, DATA],
     "contracts.dataset:manifest": [CODE],
@@ -191,7 +192,7 @@ FAILURES: dict[str, list[Entry]] = {
     "evaluate.artifact:find_archive": [DAMAGE],
     "evaluate.artifact:unpack": [DAMAGE],
     "evaluate.artifact:read_history": [DAMAGE],
-    "evaluate.artifact:load_network": [DAMAGE, DAMAGE],
+    "evaluate.artifact:load_network": [DAMAGE],
     "evaluate.artifact:AgreementCheck.add": [DAMAGE],
     "evaluate.champion:load_champion": [DAMAGE],
     "evaluate.champion:_fetch": [SERVICE],
@@ -205,7 +206,7 @@ FAILURES: dict[str, list[Entry]] = {
         setting("training.architecture", "resnet33"),
         setting("training.image_size", 100, training__architecture="vit_b_16"),
     ],
-    "model.predictor:Predictor.load": [DAMAGE, DAMAGE],
+    "model.predictor:Predictor.load": [DAMAGE],
     "model.predictor:Predictor.probabilities": [DAMAGE],
     "model.predictor:_check_signature": [DAMAGE],
     "monitor.alert:retrain": [SERVICE],
