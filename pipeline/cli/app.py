@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.help import Application, Group
-from pipeline.cli.output import complain, status, warn
+from pipeline.cli.output import INTERRUPTED, complain, status, warn
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 DEFAULT_PROFILE = "local"
 DEFAULT_FILE = Path("pipeline.yaml")
-INTERRUPTED = 130
 # What messages name; `pasted` puts what was really started in its place.
 PROGRAM = "python -m pipeline"
 DEMO = "demo"

@@ -70,6 +70,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
     "monitor": {
         **{name: f"monitoring.{name}" for name in ("hours", "level", "minimum_psi", "minimum_photos", "cooldown_days")},
+        "minimum_tail": "monitoring.minimum_tail",
         **dict.fromkeys(("captures", "endpoint", "until", "namespace", "retrain"), COMPILED),
         **dict.fromkeys(("variant", "baseline", "maximum_photos"), UNSET),
     },
@@ -170,6 +171,8 @@ FAILURES: dict[str, list[Entry]] = {
         setting("data.image_location", "s3://bins-raw/../x"),
         setting("training.weights", "s3://bins-raw/my weights.pth"),
     ],
+    "contracts.text_tables:decoded": [DATA],
+    "contracts.text_tables:separator": [DATA],
     "deploy.conclusion:conclude": [EVENT],
     "deploy.conclusion:_replace": [EVENT],
     "deploy.conclusion:_restore": [EVENT],
