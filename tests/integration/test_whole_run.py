@@ -375,10 +375,12 @@ def test_a_second_run_of_a_cached_model_registers_nothing_though_its_gate_asks_f
     assert document["gate"]["accuracy_loss"] == -0.01
     status, out, _ = call("watch", run.id)
     assert status == 0
-    assert out.splitlines()[-1] == (
+    registration, report = out.splitlines()[-2:]
+    assert registration == (
         "nothing was registered: version 1 (Approved) is this model already;"
         " to register it again: registry.register_again, or RegisterAgain=yes for one run"
     )
+    assert report.startswith("its report: ")
     [row] = [line for line in call("runs")[1].splitlines() if line.startswith(run.id)]
     assert row.rstrip().endswith("is version 1 already")
 
