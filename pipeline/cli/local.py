@@ -75,7 +75,7 @@ def down() -> None:
 
 
 @local.command(name="status")
-def show_status(as_json: AsJson = False) -> None:
+def show_status(context: typer.Context, as_json: AsJson = False) -> None:
     """Report whether the local cloud runs. Exit status 0 if it does, else 1."""
     from pipeline.connection import local_directory
     from pipeline.local import cloud
@@ -87,7 +87,7 @@ def show_status(as_json: AsJson = False) -> None:
         process = {"pid": running.pid, "api_port": running.api_port, "s3_port": running.s3_port} if running else {}
         write_json({"running": running is not None, "directory": str(directory), **process})
     elif running is None:
-        typer.echo("not running; start it: python -m pipeline local up")
+        typer.echo(f"not running; start it: {options_of(context).command()} local up")
     else:
         typer.echo(_running_line(running))
         typer.echo(f"account {running.account_id}, {running.region}; its files are in {directory}")
@@ -113,6 +113,7 @@ def reset(
 
 @local.command()
 def chaos(  # noqa: PLR0917  # a command's options
+    context: typer.Context,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Begin to inject faults, chosen by this seed.", show_default=False)
     ] = None,
@@ -150,9 +151,10 @@ def chaos(  # noqa: PLR0917  # a command's options
             {"plan": asdict(plan_now) if plan_now else None, "injected": {kind: counts[kind] for kind in faults.KINDS}}
         )
     elif plan_now is None:
-        typer.echo("no faults are injected; begin: python -m pipeline local chaos --seed 1")
+        typer.echo(f"no faults are injected; begin: {options_of(context).command()} local chaos --seed 1")
     else:
-        typer.echo(f"faults are injected by seed {plan_now.seed}; end them: python -m pipeline local chaos --off")
+        ending = f"{options_of(context).command()} local chaos --off"
+        typer.echo(f"faults are injected by seed {plan_now.seed}; end them: {ending}")
         for kind in faults.KINDS:
             typer.echo(f"  {kind}: {counts[kind]} so far")
 
