@@ -26,6 +26,7 @@ CHECKS: dict[str, Callable[[Account], Finding | Iterator[Finding]]] = {
     "images": deployment.check_images,
     "bucket": data.check_bucket,
     "raw photos": data.check_raw,
+    "split file": data.check_split,
     "workgroup": data.check_workgroup,
     "database": data.check_database,
     "deploy function": deployment.check_function,
