@@ -186,7 +186,12 @@ def env(
         typer.Option("--as", help="Act with the policies of this kind of person. Default: the account's root user."),
     ] = None,
 ) -> None:
-    """Print the variables for AWS clients to use the local cloud: eval $(python -m pipeline local env)"""
+    """Print the variables for AWS clients to use the local cloud: eval $(python -m pipeline local env)
+
+    Two clients name AWS's own addresses all the same. For the aws CLI 1, add --endpoint-url $AWS_ENDPOINT_URL to
+    its sqs commands. The SageMaker SDKs ask AWS for the account where they choose a bucket or a role themselves:
+    pass default_bucket to Session, and the role's ARN instead of get_execution_role().
+    """
     from pipeline.connection import foreign_variables, local_directory
     from pipeline.local import cloud
     from pipeline.operations.account import people

@@ -140,7 +140,13 @@ class Execution:
             self._fail(f"ClientError: {error}")
         except Exception as error:
             log.exception("execution %s", self._id)
-            self._fail(f"InternalServerError: {type(error).__name__}: {error}")
+            self._fail(f"InternalServerError: {self._context.reason(error)}")
+        self.conclude()
+
+    def conclude(self, error: Exception | None = None) -> None:
+        """Bring the execution into its last status; with an error of its thread, it has failed."""
+        if error is not None:
+            self._fail(f"InternalServerError: {self._context.reason(error)}")
         status = "Stopped" if self._stop.is_set() else "Failed" if self._failure else "Succeeded"
         changes = {"PipelineExecutionStatus": status, "LastModifiedTime": now(), "EndTime": now()}
         if status == "Failed":
@@ -179,7 +185,7 @@ class Execution:
             reason = str(error)
             if not isinstance(error, StepFailedError | expressions.ResolutionError):
                 log.exception("step %s of execution %s", name, self._id)
-                reason = f"InternalServerError: {type(error).__name__}: {error}"
+                reason = f"InternalServerError: {self._context.reason(error)}"
             self._set(name, StepStatus="Failed", EndTime=now(), FailureReason=reason[:REASON_LIMIT])
             self._fail(f"Step {name} failed: {reason}")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.aws.validation.definition import all_steps, validate_definition
 from pipeline.aws.validation.steps import REQUESTS
-from pipeline.local import members
+from pipeline.local import members, threads
 from pipeline.local.context import Context, Request, ServiceError, now, random_id
 from pipeline.local.events import Events
 from pipeline.local.identity.identity import Identity
@@ -41,9 +41,11 @@ class Pipelines:
         self._runners = runners
         self._events = events
         self._executions: dict[str, tuple[Execution, threading.Thread]] = {}
-        for document in context.store.list(EXECUTION):
-            if document["PipelineExecutionStatus"] in ("Executing", "Stopping"):
-                context.store.update(EXECUTION, document["ExecutionId"], _interrupted)
+        self._interrupted = [
+            context.store.update(EXECUTION, document["ExecutionId"], _interrupted)
+            for document in context.store.list(EXECUTION)
+            if document["PipelineExecutionStatus"] in ("Executing", "Stopping")
+        ]
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Handlers by operation."""
@@ -184,10 +186,9 @@ class Pipelines:
         }
         self._context.store.create(EXECUTION, execution_id, document)
         execution = Execution(self._context, execution_id, self._runners, self._emit, self._identity)
-        thread = threading.Thread(target=execution.run, name=execution_id, daemon=True)
-        self._executions[execution_id] = (execution, thread)
         self._emit(document)
-        thread.start()
+        thread = threads.start(execution_id, execution.run, execution.conclude)
+        self._executions[execution_id] = (execution, thread)
         return {"PipelineExecutionArn": arn}
 
     def _stop(self, request: Request) -> Request:
@@ -199,6 +200,11 @@ class Pipelines:
         self._emit(self._context.store.update(EXECUTION, document["ExecutionId"], lambda stored: stored.update(change)))
         self._executions[document["ExecutionId"]][0].stop()
         return {"PipelineExecutionArn": document["PipelineExecutionArn"]}
+
+    def restore(self) -> None:
+        """After a restart: send the events of executions that the end of the cloud before has failed."""
+        for document in self._interrupted:
+            self._emit(document)
 
     def close(self) -> None:
         """Stop every execution that runs."""

@@ -29,6 +29,7 @@ _CHANGEABLE = (
     *("ModelCard", "InferenceSpecification", "SourceUri", "ModelLifeCycle"),
 )
 ADDITIONAL = "AdditionalInferenceSpecifications"
+ADDED = "AdditionalInferenceSpecificationsToAdd"
 # The default order, by https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListModelPackages.html and the
 # page of ListModelPackageGroups.
 _OLDEST_FIRST = "Ascending"
@@ -143,7 +144,7 @@ class ModelRegistry:
         A container goes by the name of its specification (InferenceSpecificationName of CreateModel), so that the names
         of a version differ is assumed. Raises ServiceError.
         """
-        added = request.get(ADDITIONAL, []) + request.get(f"{ADDITIONAL}ToAdd", [])
+        added = request.get(ADDITIONAL, []) + request.get(ADDED, [])
         for specification in (request.get("InferenceSpecification", {}), *added):
             for container in specification.get("Containers", []):
                 self._check_container(container)
@@ -203,7 +204,7 @@ class ModelRegistry:
         """Change a version. A rule deploys by the event of a changed approval status."""
         package = self._package(request["ModelPackageArn"])
         _check_card(request)
-        added = request.get(f"{ADDITIONAL}ToAdd", [])
+        added = request.get(ADDED, [])
         self._check_specifications(request, package.get(ADDITIONAL, []))
         changes = chosen(request, _CHANGEABLE)
         removed = request.get("CustomerMetadataPropertiesToRemove", [])

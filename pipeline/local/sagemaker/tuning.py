@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from pipeline.local.context import Request, random_id
+from pipeline.local.context import Request, now, random_id
+from pipeline.local.sagemaker.completion import Completion, not_improving
 from pipeline.local.sagemaker.jobs import TERMINAL, JobFailedError, Jobs, JobServices
 from pipeline.local.sagemaker.resources import check_volume, chosen, invalid, listing, not_found, selected, stored
 from pipeline.local.sagemaker.search import Search, check
@@ -19,6 +20,7 @@ from pipeline.local.sagemaker.training import TrainingJobs, check_channels, comp
 
 log = logging.getLogger(__name__)
 
+POLL_SECONDS = 0.5  # between two looks at the time of a job that has a limit of it
 _VALUE = "FinalHyperParameterTuningJobObjectiveMetric"
 _COUNTERS = ("Completed", "InProgress", "RetryableError", "NonRetryableError", "Stopped")
 # The counters of the statuses of trials that have ended; all others are in progress.
@@ -78,6 +80,13 @@ class TuningJobs(Jobs):
         """The job's description, with counters and the best trial."""
         document = self.document(request[self.name_member])
         description = super().describe(request) | self._counters(document)
+        values = [_value(trial) for trial in self._trials(document) if trial["ObjectiveStatus"] == "Succeeded"]
+        config = document["HyperParameterTuningJobConfig"]
+        maximize = config["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
+        details = {"NumberOfTrainingJobsObjectiveNotImproving": not_improving(values, maximize=maximize)}
+        ended = document.get("HyperParameterTuningEndTime", now())
+        consumed = {"RuntimeInSeconds": round(ended - document["CreationTime"])}
+        description |= {"TuningJobCompletionDetails": details, "ConsumedResources": consumed}
         if ranked := _ranked(document, self._trials(document)):
             description["BestTrainingJob"] = ranked[0]
         return description
@@ -111,9 +120,12 @@ class TuningJobs(Jobs):
     def stop(self, request: Request) -> Request:
         """Stop the job and its trials."""
         super().stop(request)
-        for trial in self.document(request[self.name_member])["Trials"]:
-            self._training.stop({"TrainingJobName": trial["name"]})
+        self._stop_trials(request[self.name_member])
         return {}
+
+    def _stop_trials(self, name: str) -> None:
+        for trial in self.document(name)["Trials"]:
+            self._training.stop({"TrainingJobName": trial["name"]})
 
     def ranked(self, name: str) -> list[Request]:
         """Summaries of the trials that have an objective value, best first."""
@@ -149,22 +161,28 @@ class TuningJobs(Jobs):
     def _search(self, name: str, request: Request, stop: threading.Event) -> None:
         config = request["HyperParameterTuningJobConfig"]
         search = Search(config, request["TrainingJobDefinition"].get("StaticHyperParameters", {}))
-        limits = config["ResourceLimits"]
+        limits, completion = config["ResourceLimits"], Completion(config)
         waiting: dict[Future[float | None], int] = {}
-        started = 0
+        started, over, values_of = 0, False, list[float]()
         with ThreadPoolExecutor(limits["MaxParallelTrainingJobs"]) as pool:
             while waiting or started < limits["MaxNumberOfTrainingJobs"]:
                 free = limits["MaxParallelTrainingJobs"] - len(waiting)
-                while free and started < limits["MaxNumberOfTrainingJobs"] and not stop.is_set():
+                while free and started < limits["MaxNumberOfTrainingJobs"] and not stop.is_set() and not over:
                     started += 1
                     free -= 1
                     values = search.propose(started)
                     waiting[pool.submit(self._trial, name, request, search, started, values, stop=stop)] = started
                 if not waiting:
                     break
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                seconds = POLL_SECONDS if completion.is_limited and not over else None
+                done, _ = wait(waiting, seconds, return_when=FIRST_COMPLETED)
                 for future in sorted(done, key=waiting.__getitem__):
-                    search.conclude(waiting.pop(future), future.result())
+                    search.conclude(waiting.pop(future), value := future.result())
+                    values_of += [] if value is None else [value]
+                if not over and (reason := completion.reason(values_of)):
+                    log.info("tuning job %s ends: %s", name, reason)
+                    over = True
+                    self._stop_trials(name)
 
     def _trial(
         self, name: str, request: Request, search: Search, number: int, values: dict[str, str], *, stop: threading.Event
@@ -174,8 +192,7 @@ class TuningJobs(Jobs):
         objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
         job = f"{name}-{number:03d}-{random_id(8)}"
         static = definition.pop("StaticHyperParameters", {})
-        for member in ("HyperParameterRanges", "DefinitionName"):
-            definition.pop(member, None)
+        definition.pop("DefinitionName", None)
         hyperparameters = {**static, **values}
         definition |= {"TrainingJobName": job, "HyperParameters": hyperparameters}
 

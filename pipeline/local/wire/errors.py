@@ -64,7 +64,7 @@ def response(request: Request, error: ServiceError, detail: Mapping[str, Any] | 
     if match and not request.headers.get("X-Amz-Target"):
         protocol = _protocol(service_of(match[1]), protocol)
     if protocol in ("query", "ec2", "rest-xml"):
-        return Response(_xml(protocol, error), status=error.status, content_type=XML)
+        return Response(xml(protocol, error), status=error.status, content_type=XML)
     members = {"__type": error.code, "message": error.message, "Message": error.message, **(detail or {})}
     answer = Response(json.dumps(members), status=error.status, content_type=JSON)
     answer.headers["x-amzn-ErrorType"] = error.code
@@ -80,7 +80,8 @@ def _protocol(service: str, otherwise: str) -> str:
     return protocol if protocol in ("ec2", "rest-xml") else otherwise
 
 
-def _xml(protocol: str, error: ServiceError) -> str:
+def xml(protocol: str, error: ServiceError) -> str:
+    """The body of an error of a service of the protocol `query`, `ec2` or `rest-xml`."""
     code = _UNKNOWN_OF_FORMS if error.code == UNKNOWN and protocol != "rest-xml" else error.code
     text = f"<Code>{escape(code)}</Code><Message>{escape(error.message)}</Message>"
     if protocol == "ec2":

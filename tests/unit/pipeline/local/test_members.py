@@ -46,7 +46,7 @@ def operations() -> list[tuple[str, str]]:
 def test_every_member_of_the_model_has_one_place(service: str, operation: str) -> None:
     table = (members.tables(service) or {})[operation]
     every = list(paths(service_model(service).operation_model(operation).input_shape))
-    groups = (table.read, set(table.only), set(table.without_effect), table.refused)
+    groups = (table.read, table.described, set(table.only), set(table.without_effect), table.refused)
     assert sum(map(len, groups)) == len(set().union(*groups)), "a member in two places"
     listed = set().union(*groups)
     assert sorted(listed - {path for path, _ in every}) == [], "not in botocore's model"
@@ -105,18 +105,22 @@ def environment() -> dict[str, str]:
         ("DescribePipeline", {"PipelineName": "bins", "PipelineVersionId": 3}, "PipelineVersionId of DescribePipeline"),
         (
             "CreateTransformJob",
-            {"TransformJobName": "j", "DataProcessing": {"InputFilter": "$"}},
-            "DataProcessing of CreateTransformJob",
+            {"TransformJobName": "j", "DataCaptureConfig": {"DestinationS3Uri": "s3://bucket/captures"}},
+            "DataCaptureConfig of CreateTransformJob",
         ),
         (
             "CreateTransformJob",
-            {"TransformJobName": "j", "TransformInput": {"SplitType": "Line"}},
-            "TransformInput.SplitType None of CreateTransformJob only, not Line",
+            {"TransformJobName": "j", "TransformInput": {"SplitType": "RecordIO"}},
+            "TransformInput.SplitType None or Line of CreateTransformJob only, not RecordIO",
         ),
         (
             "CreateHyperParameterTuningJob",
-            {"HyperParameterTuningJobConfig": {"TuningJobCompletionCriteria": {"TargetObjectiveMetricValue": 0.9}}},
-            "HyperParameterTuningJobConfig.TuningJobCompletionCriteria of",
+            {
+                "HyperParameterTuningJobConfig": {
+                    "ParameterRanges": {"AutoParameters": [{"Name": "rate", "ValueHint": "1"}]}
+                }
+            },
+            "HyperParameterTuningJobConfig.ParameterRanges.AutoParameters of",
         ),
         (
             "CreateHyperParameterTuningJob",
@@ -127,6 +131,21 @@ def environment() -> dict[str, str]:
             "CreateHyperParameterTuningJob",
             {"HyperParameterTuningJobConfig": {"Strategy": "Grid"}},
             "Strategy Bayesian or Random or Hyperband of CreateHyperParameterTuningJob only, not Grid",
+        ),
+        (
+            "CreateTrainingJob",
+            {"InputDataConfig": [{"DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-0123456789abcdef0"}}}]},
+            "InputDataConfig.DataSource.FileSystemDataSource of CreateTrainingJob",
+        ),
+        (
+            "CreateTrainingJob",
+            {"InputDataConfig": [{"DataSource": {"S3DataSource": {"S3DataType": "AugmentedManifestFile"}}}]},
+            "S3DataType S3Prefix or ManifestFile of CreateTrainingJob only, not AugmentedManifestFile",
+        ),
+        (
+            "CreateProcessingJob",
+            {"ProcessingInputs": [{"S3Input": {"S3InputMode": "Pipe"}}]},
+            "ProcessingInputs.S3Input.S3InputMode File of CreateProcessingJob only, not Pipe",
         ),
         (
             "UpdateEndpoint",

@@ -49,7 +49,8 @@ class Machine:
         self.bucket, self.metrics = bucket, Metrics()
         self.logs = Logs(directory / "logs", lambda service, resource: f"arn:{service}:{resource}")
         context = Context(directory, "123456789012", "us-east-1", Store(directory / "s"), {})
-        images = ImageRegistry(directory / "images")
+        self.images = directory / "images"
+        images = ImageRegistry(self.images)
         source = directory / "source"
         for path, text in (
             ("program.py", textwrap.dedent(PROGRAM)),
