@@ -14,6 +14,7 @@ from pipeline.cli import schedules
 from pipeline.cli import dataset
 from pipeline.cli import prune
 from pipeline.cli import trials
+from pipeline.cli import pages
 from pipeline.cli import cost
 from pipeline.cli import registry
 from pipeline.cli import endpoint
@@ -36,6 +37,7 @@ __all__ = [
     "local",
     "main",
     "monitor",
+    "pages",
     "predict",
     "prune",
     "registry",

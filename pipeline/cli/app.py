@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.help import Application, Group
-from pipeline.cli.output import complain, status, warn
+from pipeline.cli.output import INTERRUPTED, complain, status, warn
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 DEFAULT_PROFILE = "local"
 DEFAULT_FILE = Path("pipeline.yaml")
-INTERRUPTED = 130
 PROGRAM = "python -m pipeline"
 DISTRIBUTION = "bin-counting-pipeline"
 # The sections of commands in the help, in the order of the imports in `pipeline.cli`.

@@ -88,7 +88,7 @@ def approve(
     approved = registry.decide(settings, chosen.arn, "Approved", comment)
     typer.echo(f"approved: {approved.arn}")
     if wait:
-        typer.echo(serving_line(settings, approved.arn))
+        typer.echo(serving_line(settings, approved.arn, options.command()))
     else:
         typer.echo(f"next: {options.command()} endpoint")
 

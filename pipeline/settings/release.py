@@ -112,6 +112,9 @@ class Monitoring(Group):
     minimum_psi: float = field(
         "Population stability index below which a difference is not drift, however significant", 0.1, ge=0, le=10
     )
+    minimum_tail: float = field(
+        "Share of photos beyond the baseline's 1st or 99th percentile below which a tail is not drift", 0.03, gt=0, le=1
+    )
     minimum_photos: PositiveInt = field(
         "Photos that a window, and the baseline, must have to be compared", 200, unit="photos"
     )

@@ -102,6 +102,32 @@ def test_a_run_that_succeeded_ends_with_one_line() -> None:
     assert outcome(done, status="Succeeded") == ["Run run1 succeeded in 1 min 02 s."]
 
 
+EVALUATED = StepRun("EvaluateModel", "Succeeded", START, after(5))
+REGISTERED = StepRun("RegisterModel", "Succeeded", START, after(6), metadata={"RegisterModel": {"Arn": "arn:x/bins/7"}})
+
+
+def deployed(decision: str) -> StepRun:
+    parameters = [{"Name": "decision", "Value": decision}] if decision else []
+    return StepRun("DeployModel", "Succeeded", START, metadata={"Lambda": {"OutputParameters": parameters}})
+
+
+@pytest.mark.parametrize(
+    ("steps", "lines"),
+    [
+        ((QUERY,), []),
+        ((replace(EVALUATED, status="Failed"),), []),
+        ((EVALUATED,), ["its report: pipeline report run1 --open"]),
+        ((EVALUATED, REGISTERED), ["its report: pipeline report run1 --open", "next: pipeline approve 7"]),
+        ((REGISTERED, deployed("awaiting-approval")), ["next: pipeline approve 7"]),
+        ((REGISTERED, deployed("")), ["next: pipeline approve 7"]),
+        ((REGISTERED, deployed("creating")), ["next: pipeline endpoint"]),
+        ((REGISTERED, deployed("updating")), ["next: pipeline endpoint"]),
+    ],
+)
+def test_a_run_ends_with_its_report_and_the_next_step(steps: tuple[StepRun, ...], lines: list[str]) -> None:
+    assert runs_view.next_lines(Progress(EXECUTION, steps, ()), "pipeline") == lines
+
+
 WITHHELD = Registration(
     wanted=False,
     version=3,
