@@ -273,7 +273,7 @@ FAILURES: dict[str, list[Entry]] = {
     "train.initial_weights:_fetch": [
         setting("training.weights", "s3://bins-raw/weights.bin"),
         DATA,
-        Checked("files"),
+        Checked("weights"),
     ],
     "train.loader:_Ring.batch": [CODE],
     "train.loader:Loader.batches": [CODE, SERVICE],
