@@ -118,7 +118,7 @@ class StepRunners:
             stop()
 
     def forget(self, execution: str) -> None:
-        """Drop what is known of an execution that has ended; a retry begins anew."""
+        """Drop what is known of an execution that has ended; a retry begins without it."""
         with self._lock:
             self._stopped.discard(execution)
             self._jobs.pop(execution, None)

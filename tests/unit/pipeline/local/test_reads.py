@@ -215,5 +215,11 @@ def test_a_refused_member_that_were_called_read_would_be_reported(
     assert [path for path in wanted if path not in reported and not under(path, ELSEWHERE.get(operation, set()))] == []
 
 
+def test_the_members_that_are_read_elsewhere_are_refused_ones() -> None:
+    for service, operation in operations():
+        refused = (members.tables(service) or {})[operation].refused
+        assert [path for path in ELSEWHERE.get(operation, set()) if not under(path, refused)] == []
+
+
 def under(path: str, listed: set[str]) -> bool:
     return bool(listed & set(ancestors(path)))
