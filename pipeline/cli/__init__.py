@@ -8,6 +8,7 @@ from pipeline.cli import local
 from pipeline.cli import definition
 from pipeline.cli import bootstrap
 from pipeline.cli import images
+from pipeline.cli import importing
 from pipeline.cli import runs
 from pipeline.cli import schedules
 from pipeline.cli import dataset
@@ -32,6 +33,7 @@ __all__ = [
     "demo",
     "endpoint",
     "images",
+    "importing",
     "local",
     "main",
     "monitor",

@@ -25,7 +25,12 @@ def start(
     *,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Parameter of this run; repeat it for several."),
+        typer.Option(
+            "--parameter",
+            "-p",
+            metavar="NAME=VALUE",
+            help="Parameter of this run; repeat it for several. Names: {parameters}.",
+        ),
     ] = None,
     fresh: Annotated[
         list[str] | None,
@@ -59,7 +64,7 @@ def start(
     settings = options.prepared()
     definition = executions.definition(client(settings, "sagemaker"), settings)
     freshness.check(again, definition.get("Parameters", []), settings.name)
-    parameters.checked(definition, values)
+    parameters.checked(settings, definition, values)
     expected, problem = _forecast(settings, Planned(definition, values, again.steps))
     cost, cost_problem = _cost(settings, Planned(definition, values), expected)
     if not as_json:

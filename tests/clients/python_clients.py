@@ -140,7 +140,7 @@ def _resources() -> Any:
 
 SDK_V3: Calls = {
     "Pipeline.get": (lambda _: _resources().Pipeline.get(pipeline_name=PIPELINE).pipeline_status, "Active"),
-    "Pipeline.get_all": (lambda _: [item.pipeline_name for item in _resources().Pipeline.get_all()], [PIPELINE]),
+    "Pipeline.get_all": (lambda _: PIPELINE in [item.pipeline_name for item in _resources().Pipeline.get_all()], True),
     "PipelineExecution.get": (
         lambda scene: (
             _resources()
@@ -166,7 +166,7 @@ SDK_V3: Calls = {
     ),
     "TrainingJob.get_all": (
         lambda scene: (
-            [item.training_job_name for item in _resources().TrainingJob.get_all()] == [scene.values["training_job"]]
+            scene.values["training_job"] in [item.training_job_name for item in _resources().TrainingJob.get_all()]
         ),
         True,
     ),
@@ -217,7 +217,8 @@ SDK_V3: Calls = {
 
 def backwards(scene: Scene) -> list[str]:
     logs, group = scene.client("logs"), "/aws/sagemaker/TrainingJobs"
-    [stream] = logs.describe_log_streams(logGroupName=group)["logStreams"]
+    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{scene.values['training_job']}/")
+    [stream] = streams["logStreams"]
     messages, token = [], {}
     for _ in range(100):
         answer = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], limit=1, **token)

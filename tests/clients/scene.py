@@ -74,6 +74,7 @@ class Scene:
         }
         self._put_data()
         self._function()
+        self._rule()
         self._run()
         self._endpoint()
 
@@ -86,6 +87,7 @@ class Scene:
 
         s3 = self.client("s3")
         s3.put_object(Bucket=self.bucket, Key="input/rows.csv", Body=b"1,2\n")
+        s3.put_object(Bucket=self.bucket, Key="kms", Body=b"x", ServerSideEncryption="aws:kms")
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w:gz") as tar:
             info = tarfile.TarInfo("model.json")
@@ -111,6 +113,15 @@ class Scene:
             Code={"ZipFile": code.getvalue()},
             Timeout=60,
             Publish=True,
+        )
+
+    def _rule(self) -> None:
+        events = self.client("events")
+        arn = f"arn:aws:lambda:us-east-1:{self.values['account']}:function:{FUNCTION}"
+        events.put_rule(Name=NAME, EventPattern=json.dumps({"source": ["nobody"]}))
+        events.put_targets(Rule=NAME, Targets=[{"Id": "1", "Arn": arn, "Input": "{}"}])
+        self.client("athena").create_prepared_statement(
+            StatementName=NAME, WorkGroup=WORKGROUP, QueryStatement="SELECT 1 AS a"
         )
 
     def _run(self) -> None:

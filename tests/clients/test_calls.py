@@ -1,6 +1,7 @@
 """Clients of others call a local cloud that has runs in it: each answer is honoured, or refused as documented.
 
-The kind: an answer that one client cannot read, or reads as a success that it is not. The tables have one row per call.
+The kind: an answer that one client cannot read, or reads as a success that it is not. The tables have one row per call;
+no row needs another one, and none is about what another one adds.
 `make test-clients` also runs SDK v2 and PyAthena, in an environment of their own.
 """
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.aws.parameter_values import typed
 from pipeline.aws.validation.definition import all_steps, validate_definition
 from pipeline.aws.validation.steps import REQUESTS
 from pipeline.local import members, threads
@@ -100,7 +101,7 @@ class Pipelines:
     def _check(self, text: str) -> None:
         """Raise ServiceError for a definition that SageMaker would refuse, and for one that cannot run here."""
         try:
-            definition = json.loads(text)
+            definition = json.loads(text, parse_constant=_no_json)
         except ValueError as error:
             raise invalid(f"Unable to parse pipeline definition: {error}") from None
         if not isinstance(definition, dict):
@@ -161,7 +162,7 @@ class Pipelines:
     def _start(self, request: Request) -> Request:
         pipeline = self._pipeline(request["PipelineName"])
         definition = json.loads(pipeline["PipelineDefinition"])
-        given = {entry["Name"]: entry["Value"] for entry in request.get("PipelineParameters", [])}
+        given = _given(request.get("PipelineParameters", []))
         if token := request.get("ClientRequestToken"):
             for run in self._runs(pipeline["PipelineName"]):
                 if run.get("ClientRequestToken") == token:
@@ -277,6 +278,21 @@ def _definition_text(request: Request) -> str:
     return str(request["PipelineDefinition"])
 
 
+def _given(entries: list[Request]) -> dict[str, str]:
+    """The values of a request by name. That SageMaker refuses a name given twice is assumed; its words are ours."""
+    values: dict[str, str] = {}
+    for entry in entries:
+        if entry["Name"] in values:
+            raise invalid(f"Parameter [{entry['Name']}] is given twice")
+        values[entry["Name"]] = entry["Value"]
+    return values
+
+
+def _no_json(constant: str) -> float:
+    """NaN and Infinity, which Python reads, are no JSON: https://www.rfc-editor.org/rfc/rfc8259#section-6."""
+    raise ValueError(f"{constant} is no JSON number")
+
+
 def _parameters(declared: list[Request], given: dict[str, str]) -> dict[str, Any]:
     """Values by name, of their declared types. Raises ServiceError for values that the definition does not allow."""
     unknown = sorted(set(given) - {parameter["Name"] for parameter in declared})
@@ -285,27 +301,23 @@ def _parameters(declared: list[Request], given: dict[str, str]) -> dict[str, Any
     values = {}
     for parameter in declared:
         name, kind = parameter["Name"], parameter["Type"]
-        value = given.get(name, parameter.get("DefaultValue"))
+        value: Any = parameter.get("DefaultValue")
+        if kind == "Float" and value is not None:
+            value = float(value)
+        if name in given:
+            value = given[name]
+            try:
+                # Text may be empty here; `start` refuses it.
+                value = typed(kind, value) if kind != "String" else value
+            except ValueError:
+                raise invalid(f"Parameter [{name}] is no {kind}: {value!r}") from None
         if value is None:
             raise invalid(f"Parameter [{name}] has no value and no default")
-        try:
-            typed = _TYPES[kind](value)
-        except ValueError:
-            raise invalid(f"Parameter [{name}] is no {kind}: {value!r}") from None
         allowed = parameter.get("EnumValues")
-        if allowed and typed not in allowed:
+        if allowed and value not in allowed:
             raise invalid(f"Parameter [{name}] must be one of {allowed}, not {value!r}")
-        values[name] = typed
+        values[name] = value
     return values
-
-
-def _as_boolean(value: Any) -> bool:
-    if str(value).lower() not in ("true", "false"):
-        raise ValueError(value)
-    return str(value).lower() == "true"
-
-
-_TYPES: dict[str, Callable[[Any], Any]] = {"String": str, "Integer": int, "Float": float, "Boolean": _as_boolean}
 
 
 def _interrupted(document: Request) -> None:

@@ -231,12 +231,12 @@ MISTAKES = {
     ),
     "a step whose arguments are no object": (
         lambda d: step(d, "TuneModel").update(Arguments=[]),
-        "Steps[2].Arguments",
+        "Steps[3].Arguments",
         "must be a mapping",
     ),
     "a misspelt member of a step": (
         lambda d: step(d, "TuneModel").update(CachConfig={}),
-        "Steps[2].CachConfig",
+        "Steps[3].CachConfig",
         "unknown",
     ),
     "a misspelt member in a branch": (

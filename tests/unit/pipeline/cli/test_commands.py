@@ -184,7 +184,7 @@ def test_check_prints_the_steps_and_that_all_is_well(call: Call) -> None:
     outcome = call("check", "--profile", "aws")
     assert outcome.code == 0, outcome.error
     names = [line.split()[0] for line in outcome.out.splitlines()[2:11]]
-    assert names[:4] == ["QueryMetadata", "ShardImages", "TuneModel", "EvaluateModel"]
+    assert names[:4] == ["CheckParameters", "CheckParametersFailed", "QueryMetadata", "ShardImages"]
     assert "parameters  ImageLocation, DataVersion, ShardVersion, TrainingVersion" in outcome.out
     assert "\nok  " in outcome.out
 
