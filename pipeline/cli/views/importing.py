@@ -9,6 +9,7 @@ from rich.console import RenderableType
 
 from pipeline.cli.tables import Column, Facts, Table
 from pipeline.operations.importing.work import Result
+from steps.contracts.wording import count_of
 
 
 def page(result: Result, destination: str, *, dry: bool) -> Iterator[RenderableType]:
@@ -33,14 +34,17 @@ def page(result: Result, destination: str, *, dry: bool) -> Iterator[RenderableT
 
 def _facts(result: Result, destination: str, *, dry: bool) -> Iterator[tuple[str, str]]:
     verb = "to import" if dry else "imported"
-    yield verb, f"{result.imported:,} photos, {result.bytes / 1e6:,.1f} MB, {'into' if dry else 'in'} {destination}"
+    yield (
+        verb,
+        f"{count_of(result.imported, 'photo')}, {result.bytes / 1e6:,.1f} MB, {'into' if dry else 'in'} {destination}",
+    )
     if result.converted:
         formats = ", ".join(f"{total:,} {name}" for name, total in sorted(result.converted.items()))
         yield "converted to JPEG", formats
     if result.relabelled:
-        yield "new labels", f"{result.relabelled:,} photos that exist there"
+        yield "new labels", f"{count_of(result.relabelled, 'photo')} there already"
     if result.existing:
-        yield "unchanged", f"{result.existing:,} photos that exist there"
+        yield "unchanged", f"{count_of(result.existing, 'photo')} there already"
 
 
 def next_step(destination: str) -> str:

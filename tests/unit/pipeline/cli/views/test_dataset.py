@@ -43,5 +43,5 @@ def test_photos_without_items_among_others_are_counted() -> None:
 
 def test_copies_are_counted_and_their_leak_is_measured_without_items_too() -> None:
     shown = page(photos=30, unknown=30, copies=12)
-    assert "12 photos have the same bytes as another one" in shown
+    assert "12 photos with the same bytes as another one" in shown
     assert "0 (0.0%)" in shown
