@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.local.environment import inherited
 from pipeline.local.store import Store
 
 log = logging.getLogger(__name__)
@@ -73,20 +74,15 @@ class Context:
 
         It has no credentials: those of the child's role are added to it.
         """
-        inherited = {
-            name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ
-        }
         return {
-            **inherited,
+            **inherited(),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
             "AWS_EC2_METADATA_DISABLED": "true",
             # As the images set it: without it ONNX Runtime reports its use to Microsoft.
             "ORT_DISABLE_TELEMETRY": "1",
-            **{name: value for name, value in self.environment.items() if name not in _KEYS},
             # The child has its role's credentials, and not those of the person who started the local cloud.
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_CONFIG_FILE": os.devnull,
+            **{name: value for name, value in self.environment.items() if name not in _KEYS},
         }
 
 
