@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from steps.contracts.archives import unpack
 from steps.contracts.s3_uri import S3Uri
 
 THREADS = 16
@@ -121,5 +122,5 @@ def download_archive(s3: Any, uri: str, folder: Path) -> None:
     scratch = folder.with_suffix(".tar.gz")
     s3.download_file(source.bucket, source.key, str(scratch))
     with tarfile.open(scratch, "r:gz") as archive:
-        archive.extractall(folder, filter="data")
+        unpack(archive, folder)
     scratch.unlink()
