@@ -81,6 +81,7 @@ def upload_photos(distinct: Sequence[Bin], count: int, location: S3Uri) -> Uploa
             "image_key": key,
             "image_etag": str(answer["e_tag"]).strip('"'),
             "image_bytes": len(sample.jpeg),
+            "bin_group": None,
         }
 
     rows = asyncio.run(_all(put, location.bucket, count))

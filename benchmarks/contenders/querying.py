@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.child import Work
 from benchmarks.contenders.fetching import fetch_and_drop
+from steps.contracts.photo_files import LeftOut, document_id
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.s3 import open_store
 
@@ -29,7 +30,7 @@ def direct_reader(location: str, target: str, count: int) -> Work:
     folder, output = S3Uri.parse(location), S3Uri.parse(target)
 
     def work() -> None:
-        ids = [entry.image_id for entry in list_files(folder, SUFFIX)]
+        ids = [entry.image_id for entry in list_files(folder, document_id, LeftOut(0))]
         assert len(ids) == count, f"{len(ids)} of {count} files are listed"
         refused = direct.consolidate(folder, ids, output)
         assert not refused, f"{refused} files were refused"

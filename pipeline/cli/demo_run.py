@@ -149,7 +149,7 @@ def put_bins(settings: Settings, bins: Bins, console: Console) -> None:
     body = {"version": bins.version, "count": uploaded.count, "source": bins.title}
     s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(body).encode(), ContentType="application/json")
     text = f"{uploaded.count:,} of {bins.title}" if bins.source else bins.title
-    skipped = ", ".join(f"{number:,} {reason}" for reason, number in sorted(uploaded.skipped.items()))
+    skipped = uploaded.skipped.sentence()
     size = f"{uploaded.bytes / 1e6:,.0f} MB" + (f"; left out: {skipped}" if skipped else "")
     _report(console, "bins", f"{text} in {settings.data.image_location} ({size})")
 

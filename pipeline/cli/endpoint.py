@@ -29,23 +29,46 @@ def serving_line(settings: Settings, package: str, timeout: float = DEPLOY_SECON
     return f"{served.name} is {served.status} with version {served.version}"
 
 
+def show_hourly_cost(settings: Settings, command: str, *, stderr: bool = False) -> None:
+    """Say what the endpoint of the settings costs per hour, and how to end that."""
+    from pipeline.cli.views.cost import hourly_text
+    from pipeline.operations.cost import before
+    from pipeline.operations.cost.prices import FILE, Prices
+
+    hourly = before.of_endpoint(settings, Prices(FILE, settings.account.region))
+    costs = hourly_text(hourly, local=settings.account.target == "local")
+    text = f"the endpoint {settings.endpoint.name} costs {costs}, until it is deleted: {command} delete"
+    show(text, stderr=stderr)
+
+
 @app.command(rich_help_panel=RELEASE)
 def endpoint(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show the endpoint: version, traffic, alarms, latest decisions of the deploy function, and latest errors."""
+    """Show the endpoint: version, cost, traffic, alarms, decisions of the deploy function, and latest errors."""
+    from pipeline.cli.views.cost import hourly_document
+    from pipeline.operations.cost import standing
+    from pipeline.operations.cost.prices import FILE, Prices
     from pipeline.operations.serving import endpoint as operation
 
     settings = options_of(context).connected()
     with status("reading the endpoint"):
         described = operation.describe(settings)
         health = operation.health(settings)
+    hourly = standing.of_serving(described, Prices(FILE, settings.account.region))
     if as_json:
         import dataclasses
 
-        write_json({"version": described.version, **dataclasses.asdict(described), "health": health})
+        write_json(
+            {
+                "version": described.version,
+                **dataclasses.asdict(described),
+                "cost_per_hour": hourly_document(hourly),
+                "health": health,
+            }
+        )
         return
     from pipeline.cli.views.endpoint import endpoint_page
 
-    show(*endpoint_page(described, health))
+    show(*endpoint_page(described, health, hourly, local=settings.account.target == "local"))
 
 
 @app.command(rich_help_panel=RELEASE)
@@ -64,6 +87,7 @@ def deploy(
     options = options_of(context)
     settings = options.prepared()
     chosen = registry.resolve(settings, version) if version else registry.latest_approved(settings)
+    show_hourly_cost(settings, options.command(), stderr=as_json)
     done = deployment.deploy(settings, chosen)
     if as_json:
         write_json(done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,6 +51,16 @@ def warn(text: str) -> None:
 def complain(text: str) -> None:
     """Print an error, on stderr."""
     typer.secho(text, err=True, fg="red")
+
+
+def may_ask() -> bool:
+    """Whether a person can answer a question: in a terminal, and not in a CI system, which sets CI.
+
+    https://docs.github.com/en/actions/reference/workflows-and-actions/variables and
+    https://docs.gitlab.com/ci/variables/predefined_variables/ (CI)
+    """
+    is_ci = os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")
+    return not is_ci and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def status(text: str) -> Status:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.app import RELEASE, app, options_of
-from pipeline.cli.output import AsJson, complain, show, status, write_json
+from pipeline.cli.output import AsJson, complain, show, status, warn, write_json
 
 if TYPE_CHECKING:
     from pipeline.operations.serving.predictions import Answer
@@ -39,6 +39,8 @@ def predict(
     settings = options_of(context).connected()
     reader = Reader(settings)
     names = reader.names(photos)
+    if left_out := reader.left_out.sentence():
+        warn(f"left out: {left_out}")
     answers = _with_progress(predictions.predict(settings, reader, names, concurrency=concurrency), len(names))
     _show(answers, csv_file, as_json)
 

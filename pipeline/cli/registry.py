@@ -76,16 +76,18 @@ def approve(
     comment: Comment = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the endpoint serves it.")] = False,
 ) -> None:
-    """Approve a version; the endpoint is created with it, or updated to it."""
+    """Approve a version; the endpoint is created with it, or updated to it. First say what that costs per hour."""
     from pipeline.operations.models import registry
 
     options = options_of(context)
     settings = options.prepared()
-    approved = registry.decide(settings, version, "Approved", comment)
+    from pipeline.cli.endpoint import serving_line, show_hourly_cost
+
+    chosen = registry.check(settings, version, "Approved")
+    show_hourly_cost(settings, options.command())
+    approved = registry.decide(settings, chosen.arn, "Approved", comment)
     typer.echo(f"approved: {approved.arn}")
     if wait:
-        from pipeline.cli.endpoint import serving_line
-
         typer.echo(serving_line(settings, approved.arn))
     else:
         typer.echo(f"next: {options.command()} endpoint")

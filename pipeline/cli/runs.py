@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.app import INTERRUPTED, RUN, Options, app, options_of
-from pipeline.cli.output import AsJson, note, show, status, warn, write_json
+from pipeline.cli.output import AsJson, may_ask, note, show, status, warn, write_json
 
 if TYPE_CHECKING:
     from pipeline.operations.caching.reuse import Expectation, Planned
+    from pipeline.operations.cost.before import RunCost
     from pipeline.operations.runs.executions import Execution
     from pipeline.operations.runs.logs import Line
     from pipeline.settings import Settings
@@ -36,12 +37,16 @@ def start(
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run, for the list of runs.", show_default=False)] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask. A pipe, CI and the local cloud never ask.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start a run. First list the steps that will come from the cache, and what that saves."""
+    """Start a run. First list the steps that will come from the cache, and what the run costs; in a terminal, ask."""
     import dataclasses
     from datetime import UTC, datetime
 
+    from pipeline.cli.views.cost import run_cost_document
     from pipeline.clients import client
     from pipeline.operations.caching import freshness
     from pipeline.operations.caching.reuse import Planned
@@ -56,14 +61,26 @@ def start(
     freshness.check(again, definition.get("Parameters", []), settings.name)
     parameters.checked(definition, values)
     expected, problem = _forecast(settings, Planned(definition, values, again.steps))
+    cost, cost_problem = _cost(settings, Planned(definition, values), expected)
     if not as_json:
         _show_forecast(settings, expected, problem)
+        _show_cost(options, settings, cost, cost_problem)
         for line in freshness.explanation(again, options.command()):
             typer.echo(line)
+        # A run of the local cloud costs nothing.
+        if not yes and settings.account.target != "local" and may_ask():
+            typer.confirm("Start it?", abort=True, err=True)
     execution = executions.start(settings, values, name=name)
     if as_json:
         write_json(
-            {**dataclasses.asdict(execution), "set": again.values, "expected": expected, "forecast_problem": problem}
+            {
+                **dataclasses.asdict(execution),
+                "set": again.values,
+                "expected": expected,
+                "forecast_problem": problem,
+                "cost": None if cost is None else run_cost_document(cost),
+                "cost_problem": cost_problem,
+            }
         )
     else:
         typer.echo(f"started: {execution.arn}", err=watch)
@@ -107,6 +124,40 @@ def _forecast(settings: Settings, planned: Planned) -> tuple[tuple[Expectation, 
         return (), f"a definition has an unknown form ({type(error).__name__}: {error})"
     except Exception as error:  # an error of AWS or the network is no reason not to start
         return (), (explained(error) or str(error)).split(";")[0]
+
+
+def _cost(settings: Settings, planned: Planned, expected: tuple[Expectation, ...]) -> tuple[RunCost | None, str]:
+    """What the run will cost; None, and why, where that is unknown. Without a forecast no step counts as cached."""
+    from pipeline.cli.errors import explained
+    from pipeline.operations.caching.reuse import Outcome
+    from pipeline.operations.cost import before
+    from pipeline.operations.cost.prices import FILE, Prices
+
+    steps = {
+        outcome: {expectation.step for expectation in expected if expectation.outcome == outcome}
+        for outcome in (Outcome.CACHED, Outcome.UNSURE)
+    }
+    try:
+        with status("estimating the cost"):
+            return before.of_run(
+                settings,
+                planned.definition,
+                planned.values,
+                Prices(FILE, settings.account.region),
+                cached=steps[Outcome.CACHED],
+                unsure=steps[Outcome.UNSURE],
+            ), ""
+    except Exception as error:  # an error of AWS or the network is no reason not to start
+        return None, (explained(error) or str(error)).split(";")[0]
+
+
+def _show_cost(options: Options, settings: Settings, cost: RunCost | None, problem: str) -> None:
+    from pipeline.cli.views.cost import run_cost_lines
+
+    if cost is None:
+        warn(f"no estimate of the cost: {problem}")
+        return
+    show(*run_cost_lines(cost, local=settings.account.target == "local"), f"its basis: {options.command()} cost")
 
 
 def _show_forecast(settings: Settings, expected: tuple[Expectation, ...], problem: str) -> None:
@@ -157,20 +208,31 @@ def runs(
     limit: Annotated[int, typer.Option(min=1, help="Number of runs.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """List the newest runs, the latest first."""
+    """List the newest runs, the latest first, and what goes on costing."""
     from pipeline.operations.models import registrations
     from pipeline.operations.runs import executions
 
-    settings = options_of(context).connected()
+    options = options_of(context)
+    settings = options.connected()
     newest = executions.runs(settings, limit)
     if as_json:
         write_json(newest)
-    elif newest:
-        from pipeline.cli.views.runs import runs_table
+        return
+    from rich.text import Text
 
+    from pipeline.cli.views.cost import standing_lines
+    from pipeline.cli.views.runs import runs_table
+    from pipeline.operations.cost import standing
+    from pipeline.operations.cost.prices import FILE, Prices
+
+    if newest:
         show(runs_table(newest, registrations.of_runs(settings, newest)))
     else:
         typer.echo("no runs yet")
+    with status("reading what goes on costing"):
+        costs = standing.read(settings, newest, Prices(FILE, settings.account.region))
+    lines = standing_lines(costs, options.command(), local=settings.account.target == "local")
+    show(*(Text(line, style="dim") for line in lines))
 
 
 @app.command(rich_help_panel=RUN)

@@ -19,7 +19,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from pipeline.local.context import Context
+from pipeline.local.context import Context, ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,13 @@ RETAINED_SECONDS = 15 * 60
 RETAINED_VALUES = 100_000
 UNITS = {"ModelLatency": "Microseconds"}
 _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,10})?)")
+_NAMED: dict[str, Callable[[Sequence[float]], float]] = {
+    "Sum": math.fsum,
+    "Average": statistics.fmean,
+    "Minimum": min,
+    "Maximum": max,
+    "SampleCount": len,
+}
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "GreaterThanThreshold": operator.gt,
     "GreaterThanOrEqualToThreshold": operator.ge,
@@ -53,8 +60,71 @@ class CloudWatch:
         self._thread = threading.Thread(target=self._run, name="cloudwatch", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, and answer moto's GetMetricData."""
+        self._backend().get_metric_data = self._metric_data
         self._thread.start()
+
+    def check(self, operation: str, request: Mapping[str, Any]) -> None:
+        """Refuse a statistic that does not exist here. Raises ServiceError."""
+        for query in request.get("MetricDataQueries", []) if operation == "GetMetricData" else []:
+            statistic = query.get("MetricStat", {}).get("Stat", "Sum")
+            if statistic not in _NAMED and not _PERCENTILE.fullmatch(statistic):
+                raise ServiceError("ValidationError", f"The local cloud has no statistic {statistic}.")
+
+    def _metric_data(
+        self,
+        queries: Sequence[Mapping[str, Any]],
+        start_time: datetime.datetime,
+        end_time: datetime.datetime,
+        scan_by: str = "TimestampDescending",
+    ) -> list[dict[str, Any]]:
+        """The results of GetMetricData, in the form of moto's backend.
+
+        https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html. Periods begin at their
+        multiples.
+        """
+        from moto.cloudwatch.exceptions import ValidationError
+
+        start, end = _seconds(start_time), _seconds(end_time)
+        if start >= end:
+            raise ValidationError("The parameter EndTime must be greater than StartTime.")
+        results = []
+        for query in (query for query in queries if query.get("ReturnData", True)):
+            stat = query["MetricStat"]
+            metric, period, statistic = stat["Metric"], int(stat["Period"]), stat["Stat"]
+            dimensions = sorted((item["Name"], item["Value"]) for item in metric.get("Dimensions", []))
+            key = (metric["Namespace"], metric["MetricName"], tuple(dimensions))
+            points = self._points(key, statistic, stat.get("Unit"), (start, end, period))
+            order = sorted(points, reverse=scan_by == "TimestampDescending")
+            result = {
+                "id": query["Id"],
+                "label": query.get("Label") or f"{metric['MetricName']} {statistic}",
+                "timestamps": [datetime.datetime.fromtimestamp(at, datetime.UTC).replace(tzinfo=None) for at in order],
+                "values": [points[at] for at in order],
+                "status_code": "Complete",
+            }
+            results.append(result)
+        return results
+
+    def _points(
+        self, key: Key, statistic: str, unit: str | None, times: tuple[float, float, int]
+    ) -> dict[float, float]:
+        """A statistic per beginning of a period, of `times`: from, to, and seconds per period."""
+        start, end, period = times
+        sets: dict[float, list[Any]] = defaultdict(list)
+        for datum in list(self._backend().metric_data):
+            at = _seconds(datum.timestamp)
+            if _key(datum) == key and start <= at < end and unit in (None, datum.unit):
+                sets[at - at % period].append(datum)
+        with self._lock:
+            recent = list(self._recent.get(key, ()))
+        points = {}
+        for begin, data in sets.items():
+            observed = [value for at, value in recent if begin <= at < begin + period]
+            value = _statistic_of_sets(data, observed, statistic)
+            if value is not None:
+                points[begin] = value
+        return points
 
     def close(self) -> None:
         """End the thread."""
@@ -153,14 +223,47 @@ class CloudWatch:
         with self._lock:
             if key in self._recent:
                 return list(self._recent[key])
-        namespace, metric, dimensions = key
         return [
-            (datum.timestamp.replace(tzinfo=datetime.UTC).timestamp(), datum.value)
+            (_seconds(datum.timestamp), datum.value)
             for datum in list(self._backend().metric_data)
-            if (datum.namespace, datum.name) == (namespace, metric)
-            and tuple(sorted((dimension.name, dimension.value) for dimension in datum.dimensions)) == dimensions
-            and hasattr(datum, "value")
+            if _key(datum) == key and hasattr(datum, "value")
         ]
+
+
+def _seconds(time: datetime.datetime) -> float:
+    """Seconds since the epoch of a time that is in UTC if it names no zone."""
+    return (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)).timestamp()
+
+
+def _key(datum: Any) -> Key:
+    dimensions = sorted((dimension.name, dimension.value) for dimension in datum.dimensions)
+    return datum.namespace, datum.name, tuple(dimensions)
+
+
+def _statistic_of_sets(data: Sequence[Any], observed: Sequence[float], statistic: str) -> float | None:
+    """A statistic of moto's single values and sets of statistics; `observed` are the values in the sets, if known.
+
+    Percentiles "are not available" for sets of statistics, unless a set has one sample, or one value only:
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_concepts.html#Percentiles
+    """
+    single: list[float] = [datum.value for datum in data if hasattr(datum, "value")]
+    sets = [datum for datum in data if not hasattr(datum, "value")]
+    in_sets = sum(int(datum.sample_count) for datum in sets)
+    if statistic not in _NAMED:
+        if len(observed) < in_sets:
+            if any(datum.min != datum.max for datum in sets):
+                return None
+            observed = [datum.min for datum in sets for _ in range(int(datum.sample_count))]
+        return statistic_of([*single, *observed], statistic)
+    count, total = len(single) + in_sets, math.fsum([*single, *(datum.sum for datum in sets)])
+    values: dict[str, float] = {
+        "SampleCount": count,
+        "Sum": total,
+        "Average": total / count if count else 0.0,
+        "Minimum": min([*single, *(datum.min for datum in sets)]),
+        "Maximum": max([*single, *(datum.max for datum in sets)]),
+    }
+    return values[statistic]
 
 
 def datapoints(
@@ -180,15 +283,8 @@ def statistic_of(values: Sequence[float], statistic: str) -> float:
 
     Raises ValueError for another.
     """
-    named: dict[str, Callable[[Sequence[float]], float]] = {
-        "Sum": math.fsum,
-        "Average": statistics.fmean,
-        "Minimum": min,
-        "Maximum": max,
-        "SampleCount": len,
-    }
-    if statistic in named:
-        return named[statistic](values)
+    if statistic in _NAMED:
+        return _NAMED[statistic](values)
     if not (percentile := _PERCENTILE.fullmatch(statistic)):
         raise ValueError(f"the local cloud has no statistic {statistic}")
     rank = math.ceil(float(percentile[1]) / 100 * len(values))

@@ -54,9 +54,11 @@ class ContainerRegistry:
             raise ServiceError("InvalidParameterException", "Invalid parameter: nextToken")
         return int(token)
 
-    @staticmethod
-    def _tag(identifier: Request, repository: str, published: dict[str, Path]) -> str:
-        if (tag := identifier.get("imageTag")) not in published:
+    def _tag(self, identifier: Request, repository: str, published: dict[str, Path]) -> str:
+        tag, digest = identifier.get("imageTag"), identifier.get("imageDigest")
+        if tag is None and digest is not None:
+            tag = next((name for name, folder in published.items() if _digest(folder) == digest), None)
+        if tag not in published or digest not in (None, _digest(published[str(tag)])):
             raise ServiceError(
                 "ImageNotFoundException",
                 f"The image with imageId {identifier} does not exist within the repository with name '{repository}'",
@@ -64,15 +66,23 @@ class ContainerRegistry:
         return str(tag)
 
     def _detail(self, repository: str, tag: str, folder: Path) -> Request:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        digest = hashlib.sha256()
-        for path in files:
-            digest.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes())
         return {
             "registryId": self._context.account_id,
             "repositoryName": repository,
-            "imageDigest": f"sha256:{digest.hexdigest()}",
+            "imageDigest": _digest(folder),
             "imageTags": [tag],
-            "imageSizeInBytes": sum(path.stat().st_size for path in files),
+            "imageSizeInBytes": sum(path.stat().st_size for path in _files(folder)),
             "imagePushedAt": round(folder.stat().st_mtime, 3),
         }
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _digest(folder: Path) -> str:
+    """The digest of a published image: that of its files and their names."""
+    digest = hashlib.sha256()
+    for path in _files(folder):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes())
+    return f"sha256:{digest.hexdigest()}"

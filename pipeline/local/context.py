@@ -69,14 +69,17 @@ class Context:
         endpoint = self.environment["AWS_ENDPOINT_URL_S3" if service == "s3" else "AWS_ENDPOINT_URL"]
         return session.client(service, endpoint_url=endpoint)
 
-    def child_environment(self) -> dict[str, str]:
+    def child_environment(self, commands: Path) -> dict[str, str]:
         """The environment of a child process: this cloud's addresses, and the few variables that every process needs.
 
+        `commands` is the folder of its own Python (`pipeline.local.machine.layer`).
         It has no credentials: those of the child's role are added to it.
         """
         return {
             **inherited(),
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PATH": os.pathsep.join(
+                (str(commands), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))
+            ),
             "PYTHONUNBUFFERED": "1",
             "AWS_EC2_METADATA_DISABLED": "true",
             # As the images set it: without it ONNX Runtime reports its use to Microsoft.

@@ -74,10 +74,8 @@ def s3_servers(settings: cloud.Cloud) -> S3Servers:
 
 
 def _serve_api(settings: cloud.Cloud, stop: threading.Event, lock: int) -> None:
-    from moto.server import DomainDispatcherApplication, create_backend_app
-
     from pipeline.local.services import Services
-    from pipeline.local.wire.protocol import Application
+    from pipeline.local.wire.protocol import Application, moto_application
 
     store = Store(settings.directory / "cloud.sqlite")
     context = Context(
@@ -89,7 +87,7 @@ def _serve_api(settings: cloud.Cloud, stop: threading.Event, lock: int) -> None:
         settings.credential_seconds,
     )
     services = Services(context, audit=settings.audit)
-    application = Application(services, DomainDispatcherApplication(create_backend_app))
+    application = Application(services, moto_application())
     try:
         server = make_server("127.0.0.1", settings.api_port, application, threaded=True, request_handler=QuietHandler)
     except (OSError, SystemExit) as error:

@@ -58,15 +58,15 @@ class Services:
         self.functions = Functions(context, self.logs, self.identity)
         self.events = Events(context, self.functions, self.identity)
         images = ImageRegistry(context.directory / "images")
-        job_services = JobServices(context, self.logs, images, self.identity)
+        self._cloudwatch = CloudWatch(context)
+        self._cloudwatch.start()
+        job_services = JobServices(context, self.logs, images, self.identity, self._cloudwatch)
         self._faults = job_services.faults
         self._tags = Tags(context.store)
         self._registry = ModelRegistry(context, self.events, self.identity)
         self._processing = ProcessingJobs(job_services)
         self._training = TrainingJobs(job_services)
         self._tuning = TuningJobs(job_services, self._training)
-        self._cloudwatch = CloudWatch(context)
-        self._cloudwatch.start()
         self._models = Models(context, self._registry, self.identity)
         self.endpoints = Endpoints(job_services, self._models, self.events, self._cloudwatch)
         self._transform = TransformJobs(job_services, self._models)
@@ -153,6 +153,18 @@ class Services:
         if service != "ec2":
             _validate_request(service, operation, request)
 
+    def prepare(self, service: str, operation: str, request: Request) -> None:
+        """What comes of a request that moto answers next: settings that it does not store. Raises ServiceError.
+
+        A request is refused here if moto would take what nothing in the local cloud carries out.
+        """
+        if service == "lambda" and operation in ("CreateFunction", "UpdateFunctionConfiguration"):
+            self.functions.configure(request["FunctionName"], request, created=operation == "CreateFunction")
+        elif service == "events":
+            self.events.check(operation, request)
+        elif service == "cloudwatch":
+            self._cloudwatch.check(operation, request)
+
     def call(self, service: str, operation: str, request: Request, caller: Caller) -> Request:
         """Answer a caller's request of an operation in the table. Raises ServiceError."""
         handler = self.table[service].get(operation)
@@ -172,6 +184,7 @@ class Services:
         self._cloudformation.restore()
         self.identity.authorizer.restore()
         self.endpoints.restore()
+        self.events.start()
         self._scheduler.start()
 
     def close(self) -> None:

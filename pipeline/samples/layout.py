@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from steps.contracts import photo_files
+from steps.contracts.photo_files import MAX_BYTES, LeftOut
 
 Kind = Literal["image", "metadata"]
 IMAGES = "bin-images"
 METADATA = "metadata"
 
-# An id becomes part of an object's key and of a file's name. `..` cannot match: an id starts with a letter or digit.
-_ID = "[A-Za-z0-9][A-Za-z0-9_-]{0,127}"
-_MEMBER = re.compile(rf"bin-images/(?P<image>{_ID})\.jpg|metadata/(?P<metadata>{_ID})\.json")
-
-# A photo of the real data set has 200 KB at most. A larger file is no photo of a bin and would only use memory.
-MAX_BYTES = 32 * 1024 * 1024
-
-NO_METADATA = "image without metadata"
-NO_IMAGE = "metadata without image"
-TOO_LARGE = f"larger than {MAX_BYTES // 1024**2} MiB"
-OTHER_FILE = "file that is neither"
+# Reasons to leave out a file, besides those of its name.
+NO_METADATA = "image-without-metadata"
+NO_IMAGE = "metadata-without-image"
+TOO_LARGE = "too-large"
+# Names of files that are shown per reason.
+EXAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -52,18 +48,32 @@ def metadata_key(image_id: str) -> str:
 
 def parse(name: str) -> tuple[Kind, str] | None:
     """The kind and the id of the file `name` (relative to the root); None for a file of another name."""
-    match = _MEMBER.fullmatch(name)
-    if match is None:
-        return None
-    return ("image", match["image"]) if match["image"] else ("metadata", match["metadata"])
+    folder, _, file = name.partition("/")
+    kind, image_id = _member(folder, file)
+    return (kind, image_id) if image_id is not None and photo_files.is_usable_id(image_id) else None
+
+
+def reason_of(name: str) -> str:
+    """The reason why `parse` returns None."""
+    folder, _, file = name.partition("/")
+    if _member(folder, file)[1] is not None:
+        return photo_files.UNUSABLE_ID
+    return photo_files.reason_of(file) if folder in (IMAGES, METADATA) else photo_files.OTHER_FILE
+
+
+def _member(folder: str, file: str) -> tuple[Kind, str | None]:
+    if folder == IMAGES:
+        return "image", photo_files.photo_id(file)
+    return "metadata", photo_files.document_id(file) if folder == METADATA else None
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A file of a listing: the id of its bin, and its size in bytes."""
+    """A file of a listing: the id of its bin, its size in bytes, and its name relative to the root."""
 
     image_id: str
     size: int
+    name: str
 
     @property
     def order(self) -> str:
@@ -71,19 +81,33 @@ class Listed:
         return self.image_id + "."
 
 
-def pairs(images: Iterable[Listed], metadata: Iterable[Listed], skipped: Counter[str]) -> Iterator[str]:
-    """The ids with both a photo and metadata, in order.
+@dataclass(frozen=True)
+class Pair:
+    """The files of a bin, by their names relative to the root."""
 
-    Both listings are sorted by `Listed.order`, with each id once. `skipped` counts the files without a counterpart and
-    those that are too large.
+    image_id: str
+    image: str
+    metadata: str
+
+
+def pairs(images: Iterable[Listed], metadata: Iterable[Listed], skipped: LeftOut) -> Iterator[Pair]:
+    """The bins with both a photo and metadata, in the order of their ids.
+
+    Both listings are sorted by `Listed.order`. `skipped` counts the files without a counterpart, those that are too
+    large, and photos that share an id, such as `1.jpg` and `1.JPG`.
     """
     listings = ((file, NO_METADATA) for file in images), ((file, NO_IMAGE) for file in metadata)
     merged = heapq.merge(*listings, key=lambda entry: entry[0].order)
     for _, group in itertools.groupby(merged, key=lambda entry: entry[0].order):
-        (file, missing), *others = group
-        if not others:
-            skipped[missing] += 1
-        elif max(file.size, others[0][0].size) > MAX_BYTES:
-            skipped[TOO_LARGE] += 1
+        members = list(group)
+        photos = [file for file, missing in members if missing == NO_METADATA]
+        documents = [file for file, missing in members if missing == NO_IMAGE]
+        first = members[0][0]
+        if len(photos) > 1:
+            skipped.add(photo_files.SEVERAL_PHOTOS, first.name)
+        elif not photos or not documents:
+            skipped.add(members[0][1], first.name)
+        elif max(photos[0].size, documents[0].size) > MAX_BYTES:
+            skipped.add(TOO_LARGE, first.name)
         else:
-            yield file.image_id
+            yield Pair(first.image_id, photos[0].name, documents[0].name)

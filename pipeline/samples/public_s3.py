@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from pipeline.parallel import bounded_map
-from pipeline.samples.layout import IMAGES, METADATA, OTHER_FILE, Bin, Listed, image_key, metadata_key, pairs, parse
+from pipeline.samples.layout import (
+    IMAGES,
+    METADATA,
+    Bin,
+    Listed,
+    Pair,
+    image_key,
+    metadata_key,
+    pairs,
+    parse,
+    reason_of,
+)
 from steps.contracts.errors import PipelineError
+from steps.contracts.photo_files import LeftOut, is_folder
 from steps.contracts.s3_uri import S3Uri
 
 # The region of AWS's open data. Buckets of other regions redirect to their own.
@@ -17,7 +28,7 @@ WORKERS = 16
 WINDOW = 64
 
 
-def read(root: S3Uri, skipped: Counter[str], endpoint: str | None = None) -> Iterator[Bin]:
+def read(root: S3Uri, skipped: LeftOut, endpoint: str | None = None) -> Iterator[Bin]:
     """The bins below `root`, in key order, several at a time; `endpoint` None is AWS.
 
     Raises PipelineError when the bucket does not exist, is not public, cannot be reached, or has no bins there.
@@ -27,8 +38,8 @@ def read(root: S3Uri, skipped: Counter[str], endpoint: str | None = None) -> Ite
     client = _client(endpoint)
     is_empty = True
     try:
-        ids = pairs(_listed(client, root, IMAGES, skipped), _listed(client, root, METADATA, skipped), skipped)
-        for sample in bounded_map(lambda image_id: _get(client, root, image_id), ids, workers=WORKERS, window=WINDOW):
+        bins = pairs(_listed(client, root, IMAGES, skipped), _listed(client, root, METADATA, skipped), skipped)
+        for sample in bounded_map(lambda pair: _get(client, root, pair), bins, workers=WORKERS, window=WINDOW):
             is_empty = False
             yield sample
     except (ClientError, BotoCoreError) as error:
@@ -56,23 +67,24 @@ def _client(endpoint: str | None) -> Any:
     return boto3.client("s3", config=config, endpoint_url=endpoint)
 
 
-def _listed(client: Any, root: S3Uri, folder: str, skipped: Counter[str]) -> Iterator[Listed]:
+def _listed(client: Any, root: S3Uri, folder: str, skipped: LeftOut) -> Iterator[Listed]:
     prefix = f"{root.join(folder).key}/"
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=root.bucket, Prefix=prefix):
         for entry in page.get("Contents", []):
-            member = parse(f"{folder}/{entry['Key'].removeprefix(prefix)}")
-            if member is None:
-                skipped[OTHER_FILE] += 1
-            else:
-                yield Listed(member[1], entry["Size"])
+            name = f"{folder}/{entry['Key'].removeprefix(prefix)}"
+            member = parse(name)
+            if member is not None:
+                yield Listed(member[1], entry["Size"], name)
+            elif not is_folder(name):
+                skipped.add(reason_of(name), name)
 
 
-def _get(client: Any, root: S3Uri, image_id: str) -> Bin:
+def _get(client: Any, root: S3Uri, pair: Pair) -> Bin:
     jpeg, metadata = (
         client.get_object(Bucket=root.bucket, Key=root.join(key).key)["Body"].read()
-        for key in (image_key(image_id), metadata_key(image_id))
+        for key in (pair.image, pair.metadata)
     )
-    return Bin(image_id, jpeg, metadata)
+    return Bin(pair.image_id, jpeg, metadata)
 
 
 def _name(root: S3Uri) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.samples import files, layout, public_s3, synthetic
 from pipeline.samples.files import Files
-from pipeline.samples.layout import IMAGES, METADATA, Bin, Kind, Listed, image_key, metadata_key, pairs
+from pipeline.samples.layout import EXAMPLES, IMAGES, METADATA, Bin, Kind, Listed, image_key, metadata_key, pairs
 from steps.contracts.errors import PipelineError
+from steps.contracts.photo_files import LeftOut
 from steps.contracts.s3_uri import S3Uri
 
 
@@ -23,9 +23,9 @@ class Source:
     """
 
     def __init__(
-        self, read: Callable[[Counter[str]], Iterator[Bin]], count: int | None = None, limit: int | None = None
+        self, read: Callable[[LeftOut], Iterator[Bin]], count: int | None = None, limit: int | None = None
     ) -> None:
-        self.skipped: Counter[str] = Counter()
+        self.skipped = LeftOut(EXAMPLES)
         self.count = min((number for number in (count, limit) if number is not None), default=None)
         self._bins = itertools.islice(read(self.skipped), limit)
 
@@ -59,22 +59,22 @@ def open_source(
 
 def _from_files(path: Path, content: Files, limit: int | None) -> Source:
     listed: dict[Kind, list[Listed]] = {"image": [], "metadata": []}
-    others = 0
-    for name, size in content.sizes.items():
+    others = LeftOut(EXAMPLES)
+    for name, size in sorted(content.sizes.items()):
         member = layout.parse(name)
         if member is None:
-            others += 1
+            others.add(layout.reason_of(name), name)
         else:
-            listed[member[0]].append(Listed(member[1], size))
+            listed[member[0]].append(Listed(member[1], size, name))
     if not listed["image"] or not listed["metadata"]:
         missing = image_key("ID") if not listed["image"] else metadata_key("ID")
-        raise PipelineError(f"{path}: has no {missing}; photos belong in {IMAGES}/, metadata in {METADATA}/")
+        left_out = f"; left out: {others.sentence()}" if others.totals else ""
+        raise PipelineError(f"{path}: has no {missing}; photos belong in {IMAGES}/, metadata in {METADATA}/{left_out}")
     images, metadata = (sorted(side, key=lambda file: file.order) for side in listed.values())
 
-    def read(skipped: Counter[str]) -> Iterator[Bin]:
-        if others:
-            skipped[layout.OTHER_FILE] += others
-        for image_id in pairs(images, metadata, skipped):
-            yield Bin(image_id, content.load(image_key(image_id)), content.load(metadata_key(image_id)))
+    def read(skipped: LeftOut) -> Iterator[Bin]:
+        skipped.add_all(others)
+        for pair in pairs(images, metadata, skipped):
+            yield Bin(pair.image_id, content.load(pair.image), content.load(pair.metadata))
 
-    return Source(read, sum(1 for _ in pairs(images, metadata, Counter())), limit)
+    return Source(read, sum(1 for _ in pairs(images, metadata, LeftOut(0))), limit)

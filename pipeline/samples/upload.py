@@ -11,6 +11,7 @@ from pipeline.parallel import bounded_map
 from pipeline.samples.layout import Bin, image_key, metadata_key
 from pipeline.samples.sources import Source
 from steps.contracts.errors import PipelineError
+from steps.contracts.photo_files import LeftOut
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.s3 import open_store, send
 
@@ -30,7 +31,7 @@ class Uploaded:
 
     count: int
     bytes: int
-    skipped: dict[str, int]
+    skipped: LeftOut
 
 
 def upload(source: Source, destination: str, progress: Callable[[int], None]) -> Uploaded:
@@ -50,7 +51,7 @@ def upload(source: Source, destination: str, progress: Callable[[int], None]) ->
     for uploaded in bounded_map(lambda sample: _put(store, root, sample), source, workers=WORKERS, window=WINDOW):
         count, size = count + 1, size + uploaded
         progress(1)
-    return Uploaded(count, size, dict(source.skipped))
+    return Uploaded(count, size, source.skipped)
 
 
 def _put(store: S3Store, root: S3Uri, sample: Bin) -> int:

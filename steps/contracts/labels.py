@@ -12,7 +12,8 @@ from steps.contracts.errors import StepError
 
 # image_id is the photo's file name without .jpg, always a string: "1" and "00001" are two photos.
 # asins are the item ids in the bin, sorted; image_key is the object's key below the raw image location; image_etag (no
-# quotes) and image_bytes are those of the object in the listing, so that a replaced photo is detected.
+# quotes) and image_bytes are those of the object in the listing, so that a replaced photo is detected. bin_group is the
+# `group` of own metadata: photos with the same one belong together; null where the metadata name none.
 SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -21,6 +22,7 @@ SCHEMA = pa.schema(
         pa.field("image_key", pa.string(), nullable=False),
         pa.field("image_etag", pa.string(), nullable=False),
         pa.field("image_bytes", pa.int64(), nullable=False),
+        pa.field("bin_group", pa.string()),
     ]
 )
 

@@ -25,7 +25,10 @@ class Execution(Contract):
 
 
 class Refusal(Contract):
-    """Photos without a label for one reason: their number, and the first ids."""
+    """Photos without a label, or files that are none by their names, for one reason: their number, and the first ids.
+
+    A file without an id has its name, `FOLDER/NAME`.
+    """
 
     photos: int
     examples: list[str]

@@ -26,10 +26,36 @@ class Overlap(Contract):
 
 
 class Leakage(Contract):
-    """Overlap of held-out photos with training, for this split and for a random split of the same photos."""
+    """Overlap of held-out photos with training, for this split and for a random split of the same photos.
+
+    Of the `photos` of bins that are not empty, the metadata of `unknown` name neither items nor a group, so that
+    nobody knows which other photos show the same bin. `copies` are photos with the same bytes as another one.
+    """
 
     split: Overlap
     random: Overlap
+    photos: int = Field(default=0, ge=0)
+    unknown: int = Field(default=0, ge=0)
+    copies: int = Field(default=0, ge=0)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the metadata of any photo name its bin."""
+        return not self.photos or self.unknown < self.photos
+
+    @property
+    def same_bin(self) -> int | None:
+        """Held-out photos that show a bin of the training photos; None where nobody knows."""
+        return self.split.same_bin if self.is_known or self.split.same_bin else None
+
+    @property
+    def caveat(self) -> str:
+        """A sentence about the photos whose bin is unknown; empty where there are none."""
+        if not self.unknown:
+            return ""
+        if not self.is_known:
+            return "not known: the metadata name no items and no group, so nobody knows which photos show the same bin"
+        return f"not known for {self.unknown:,} of {self.photos:,} photos, whose metadata name no items and no group"
 
 
 class Photos(Contract):

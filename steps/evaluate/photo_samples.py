@@ -12,19 +12,25 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from steps.contracts import photo_files
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import ImageError
 from steps.photos.statistics import measure, row, write_baseline
 from steps.runtime.s3 import open_store, send
 from steps.shards.reading import Sample
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
 
 log = logging.getLogger(__name__)
 
@@ -176,15 +182,20 @@ class Baseline:
         An endpoint receives the originals; the photos in the shards are resized. Photos that were deleted since or
         cannot be decoded are left out. Raises StepError when no photo can be measured.
         """
-        import obstore
-
         root = S3Uri.parse(image_location)
         store = open_store(root.bucket)
 
+        def original(image_id: str) -> bytes:
+            # The suffix is not recorded with a sample; nearly all have the first one.
+            for name in photo_files.names(image_id):
+                key = root.join("bin-images", name).key
+                with suppress(FileNotFoundError):
+                    return bytes(send(partial(_content, store, key)))
+            raise FileNotFoundError(f"there is no {root.join('bin-images', photo_files.names(image_id)[0])}")
+
         def measurements(photo: _CountedPhoto) -> dict[str, Any] | None:
-            key = root.join("bin-images", f"{photo.image_id}.jpg").key
             try:
-                return row(*photo, measure(bytes(send(lambda: obstore.get(store, key).bytes()))))
+                return row(*photo, measure(original(photo.image_id)))
             except (FileNotFoundError, ImageError) as error:
                 log.info("baseline: photo %s is left out: %s", photo.image_id, error)
                 return None
@@ -197,3 +208,9 @@ class Baseline:
                 " run the pipeline with the image location of these photos"
             )
         write_baseline(path, sorted(rows, key=lambda measured: str(measured["image_id"])))
+
+
+def _content(store: S3Store, key: str) -> bytes:
+    import obstore
+
+    return bytes(obstore.get(store, key).bytes())

@@ -142,7 +142,7 @@ def evaluate(
                 item_count=results.photos,
                 sha256=index.sha256,
                 split=index.sharding.split,
-                same_bin=sharding.leakage.split.same_bin if sharding else None,
+                same_bin=sharding.leakage.same_bin if sharding else None,
                 rejected=sharding.rejected if sharding else 0,
             ),
             multiclass_classification_metrics=metrics.classification(in_force),

@@ -8,10 +8,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-# A larger photo is refused before it is decoded: it would cost memory and add no information.
-MAX_PIXELS = 50_000_000
-# A larger file is refused before it is read. JPEGs of MAX_PIXELS are smaller at any usual quality.
-MAX_BYTES = 32 * 1024 * 1024
+from steps.contracts.photo_files import MAX_PIXELS
+
 # Every scan of a progressive JPEG passes over the whole picture again, and an empty one has about 75 bytes: without a
 # limit a small file takes minutes to decode. libjpeg writes 10 scans of a colour photo, 18 of one in CMYK
 # (jpeg_simple_progression of https://github.com/libjpeg-turbo/libjpeg-turbo/blob/main/src/jcparam.c).
@@ -22,6 +20,7 @@ _LEADING_SEGMENTS = frozenset([*range(0xE0, 0xF0), 0xFE])
 # (ITU-T T.81, section B.1.1).
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _START_OF_SCAN, _END_OF_IMAGE, _WITHOUT_LENGTH = 0xDA, 0xD9, 0x01
+_END, _USUAL_TAIL = bytes([0xFF, _END_OF_IMAGE]), 64
 # Decoding at half the size or less is faster, but not in between: libjpeg-turbo has no vector code for fractions
 # between a half and the whole.
 _SMALLEST_SCALING = 2
@@ -41,6 +40,7 @@ class ImageError(Exception):
 def check_jpeg(data: bytes) -> tuple[int, int]:
     """The height and width in pixels of data with a JPEG's beginning and end. Nothing is decoded, so this is cheap.
 
+    Bytes behind the end are no fault: cameras pad files, and append videos, maps of depth and data of their own.
     Raises ImageError with reason `not-jpeg`, `truncated`, `too-large` or `undecodable`.
     """
     import simplejpeg
@@ -57,7 +57,7 @@ def check_jpeg(data: bytes) -> tuple[int, int]:
         raise ImageError(
             "too-large", f"more than {MAX_SCANS} scans of {width}x{height} pixels; at most {MAX_SCANS} are decoded"
         )
-    if b"\xff\xd9" not in data[-1024:]:
+    if not _has_end(data):
         raise ImageError("truncated", "the JPEG ends before its end marker")
     return height, width
 
@@ -139,6 +139,20 @@ def shrink_jpeg(data: bytes, shorter_side: int, quality: int) -> bytes:
     pixels = resize(pixels, round(width * scale), round(height * scale))
     encoded: bytes = simplejpeg.encode_jpeg(pixels, quality, "RGB", "420")
     return encoded
+
+
+def _has_end(data: bytes) -> bool:
+    """Whether the end marker of the picture is in `data`, where a decoder finds it, with anything behind it."""
+    if _END in data[-_USUAL_TAIL:]:
+        return True  # nearly all photos, without a walk over the segments
+    position = 2
+    while match := _MARKER.search(data, position):
+        marker, position = match[1][0], match.end()
+        if marker == _END_OF_IMAGE:
+            return True
+        if marker != _WITHOUT_LENGTH:
+            position += max(2, int.from_bytes(data[position : position + 2], "big"))
+    return False
 
 
 def _has_too_many_scans(data: bytes) -> bool:

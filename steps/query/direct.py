@@ -46,6 +46,7 @@ SCHEMA = pa.schema(
         pa.field("quantity", pa.float64()),
         pa.field("quantity_kind", pa.string()),
         pa.field("items", pa.map_(pa.string(), _ITEM)),
+        pa.field("bin_group", pa.string()),
         pa.field("path", pa.string()),
     ]
 )
@@ -133,6 +134,7 @@ def _batch(rows: list[tuple[str, Metadata]], folder: S3Uri) -> pa.RecordBatch:
         "quantity": [metadata.quantity for metadata in documents],
         "quantity_kind": [metadata.kind for metadata in documents],
         "items": items,
+        "bin_group": [metadata.group for metadata in documents],
         "path": [f"{folder}/{image_id}{DOCUMENT}" for image_id, _ in rows],
     }
     return pa.record_batch(columns, schema=SCHEMA)

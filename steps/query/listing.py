@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from steps.contracts.errors import StepError
+from steps.contracts.photo_files import LeftOut, is_folder, reason_of
 from steps.contracts.s3_uri import S3Uri
-from steps.query.objects import store_errors
-from steps.runtime.s3 import open_store
+from steps.query.execution import service_errors
+from steps.runtime.s3 import StoredObject, listed_pages
 
 # Keys per request of S3.
 PAGE = 1_000
@@ -17,32 +18,35 @@ T = TypeVar("T")
 
 
 class Entry(NamedTuple):
-    """A listed file: its name without suffix, its ETag without quotes, and its size in bytes."""
+    """A listed file: its id, its name, its ETag without quotes, and its size in bytes."""
 
     image_id: str
+    name: str
     etag: str
     size: int
 
 
-def list_files(folder: S3Uri, suffix: str) -> Iterator[Entry]:
-    """The files directly in `folder` whose name ends with `suffix`, in S3's order; the next page is read ahead.
+def list_files(folder: S3Uri, id_of: Callable[[str], str | None], left_out: LeftOut) -> Iterator[Entry]:
+    """The files directly in `folder` that have an id by `id_of`, in S3's order; the next page is read ahead.
 
-    Files in folders below it have another layout and are no ids. Raises StepError if the folder cannot be listed.
+    The other ones, and those in folders below, are counted in `left_out`, as `FOLDER/NAME`. Raises StepError if the
+    folder cannot be listed.
     """
     prefix = f"{folder.key}/"
+    title = folder.key.rpartition("/")[2]
     for page in _ahead(_pages(folder, prefix)):
         for entry in page:
-            path = entry["path"]
-            name = path[len(prefix) :]
-            if path.startswith(prefix) and name.endswith(suffix) and "/" not in name:
-                yield Entry(name[: -len(suffix)], (entry["e_tag"] or "").strip('"'), entry["size"])
+            name = entry.key.removeprefix(prefix)
+            image_id = id_of(name)
+            if image_id is not None:
+                yield Entry(image_id, name, entry.etag, entry.size)
+            elif not is_folder(name):
+                left_out.add(reason_of(name), f"{title}/{name}")
 
 
-def _pages(folder: S3Uri, prefix: str) -> Iterator[list[dict[str, Any]]]:
-    import obstore
-
-    with store_errors(f"listing {folder}/"):
-        yield from obstore.list(open_store(folder.bucket), prefix, chunk_size=PAGE)
+def _pages(folder: S3Uri, prefix: str) -> Iterator[list[StoredObject]]:
+    with service_errors(f"listing {folder}/"):
+        yield from listed_pages(S3Uri(folder.bucket, prefix), PAGE)
 
 
 def _ahead(items: Iterable[T]) -> Iterator[T]:
@@ -56,14 +60,17 @@ def _ahead(items: Iterable[T]) -> Iterator[T]:
 
 
 def in_order(entries: Iterable[Entry], folder: str) -> Iterator[Entry]:
-    """The entries, checked to be in ascending order of id + ".", the order of their keys. Raises StepError."""
-    before = ""
+    """The entries, checked to be in ascending order of id + ".", the order of their keys. Raises StepError.
+
+    Photos with the same id and other suffixes are next to each other, in the order of their names.
+    """
+    before, name = "", ""
     for entry in entries:
         key = f"{entry.image_id}."
-        if key <= before:
+        if (key, entry.name) <= (before, name):
             raise StepError(
                 f"the listing of {folder}/ contains {key[:-1]!r} after {before[:-1]!r}, which is not the order of keys;"
                 " directory buckets have no order: copy the data to a general purpose bucket"
             )
-        before = key
+        before, name = key, entry.name
         yield entry

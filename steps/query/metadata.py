@@ -24,11 +24,15 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """One bin's metadata. `kind` is the type of EXPECTED_QUANTITY: `number`, or another one."""
+    """One bin's metadata. `kind` is the type of EXPECTED_QUANTITY: `number`, or another one.
+
+    `group` is the name of own metadata for photos that belong together; None where it is missing or blank.
+    """
 
     quantity: float | None
     kind: str
     items: list[Item] | None
+    group: str | None = None
 
 
 def parse(data: bytes) -> Metadata:
@@ -37,7 +41,8 @@ def parse(data: bytes) -> Metadata:
     kind = quantity_kind(fields["expected_quantity"]) if "expected_quantity" in fields else "missing"
     quantity = float(fields["expected_quantity"]) if kind == "number" else None
     contents = items(fields)
-    return Metadata(quantity, kind, None if contents is None else [_item(*pair) for pair in contents.items()])
+    listed = None if contents is None else [_item(*pair) for pair in contents.items()]
+    return Metadata(quantity, kind, listed, group_name(fields))
 
 
 def document(data: bytes) -> dict[str, Any]:
@@ -62,6 +67,16 @@ def items(fields: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
     if not isinstance(value, dict) or not all(isinstance(item, dict | None) for item in value.values()):
         raise MalformedError("BIN_FCSKU_DATA is not an object of objects")
     return {key: item or {} for key, item in value.items()}
+
+
+def group_name(fields: dict[str, Any]) -> str | None:
+    """The `group` of a `document`, a string or an integer; None where it names none. Raises MalformedError."""
+    value = fields.get("group")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise MalformedError("group is not a string")
+    return str(value).strip(" ") or None
 
 
 def quantity_kind(value: object) -> str:

@@ -139,6 +139,9 @@ def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maxi
     above = sum(counts.quantities.values()) - sum(counts.labels.values())
     if above:
         refused[ABOVE_MAXIMUM] = Refusal(photos=above, examples=[])
+    others = source.inventory.left_out
+    for reason, total in others.totals.items():
+        refused[reason] = Refusal(photos=total, examples=others.examples[reason])
     if not counts.labels:
         reasons = ", ".join(f"{reason}: {refusal.photos}" for reason, refusal in refused.items())
         raise StepError(f"no photo below {source.location} has a quantity of 0 to {maximum_quantity} ({reasons})")

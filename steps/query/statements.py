@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from steps.contracts.errors import StepError
+from steps.contracts.photo_files import SEVERAL_PHOTOS, UNUSABLE_ID
 from steps.contracts.s3_uri import S3Uri
 
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,127}")
@@ -28,16 +29,20 @@ MOST_FILES = 100
 # the column has another type. So the items' measures (mostly decimals; some, like 5e-05, are floats) are not columns.
 # https://github.com/amazon-ion/ion-hive-serde/blob/master/docs/type-mapping.md
 _RAW_COLUMNS = """bin_fcsku_data map<string,struct<asin:string,name:string,quantity:int>>,
-  expected_quantity decimal(20,10)"""
+  expected_quantity decimal(20,10),
+  `group` string"""
 _INVENTORY_COLUMNS = """image_id string,
   has_image boolean,
   has_metadata boolean,
+  image_name string,
+  usable_id boolean,
   image_etag string,
   image_bytes bigint"""
 _METADATA_COLUMNS = """image_id string,
   quantity double,
   quantity_kind string,
   items map<string,struct<asin:string,name:string,quantity:int>>,
+  bin_group string,
   path string"""
 
 
@@ -142,13 +147,14 @@ def consolidate(tables: Tables, metadata: S3Uri, location: S3Uri, files: int) ->
     """
     return f"""CREATE TABLE {tables.metadata}
 {_parquet(location, files)} AS
-SELECT image_id, quantity, quantity_kind, items, path
+SELECT image_id, quantity, quantity_kind, items, bin_group, path
 FROM (
   SELECT
     regexp_extract("$path", '([^/]+)\\.json$', 1) AS image_id,
     CAST(expected_quantity AS double) AS quantity,
     CASE WHEN expected_quantity IS NULL THEN 'null' ELSE 'number' END AS quantity_kind,
     bin_fcsku_data AS items,
+    nullif(trim("group"), '') AS bin_group,
     "$path" AS path,
     count(*) OVER (PARTITION BY "$path") AS documents
   FROM {tables.raw}
@@ -157,19 +163,19 @@ WHERE documents = 1 AND path = concat('{folder(metadata)}', image_id, '.json')""
 
 
 def _evaluated(tables: Tables) -> str:
-    """Every listed id with its quantity, its items and, if it cannot be a label, the first reason that applies.
-
-    An id is a photo's file name and a WebDataset key, in which a dot would end the key.
-    """
+    """Every listed id with its quantity, its items and, if it cannot be a label, the first reason that applies."""
     return f"""(
   SELECT
     listed.image_id AS image_id,
     document.quantity AS quantity,
     document.items AS items,
+    document.bin_group AS bin_group,
+    listed.image_name AS image_name,
     listed.image_etag AS image_etag,
     listed.image_bytes AS image_bytes,
     CASE
-      WHEN NOT regexp_like(listed.image_id, '^[A-Za-z0-9_-]+$') THEN 'unusable-id'
+      WHEN NOT listed.usable_id THEN '{UNUSABLE_ID}'
+      WHEN listed.has_image AND listed.image_name IS NULL THEN '{SEVERAL_PHOTOS}'
       WHEN NOT listed.has_metadata THEN 'image-without-metadata'
       WHEN NOT listed.has_image THEN 'metadata-without-image'
       WHEN document.image_id IS NULL THEN 'malformed-metadata'
@@ -232,9 +238,10 @@ SELECT
     array_sort(array_distinct(filter(transform(map_values(items), item -> item.asin), asin -> asin IS NOT NULL))),
     CAST(ARRAY[] AS array(varchar))
   ) AS asins,
-  concat('bin-images/', image_id, '.jpg') AS image_key,
+  concat('bin-images/', image_name) AS image_key,
   image_etag,
-  image_bytes
+  image_bytes,
+  bin_group
 FROM {_evaluated(tables)} AS evaluated
 WHERE reason IS NULL AND quantity <= ?"""  # noqa: S608
 

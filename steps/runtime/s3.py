@@ -159,20 +159,35 @@ def write_object(uri: S3Uri, content: bytes, *, replace: bool = True) -> bool:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as S3 lists it: size in bytes, and the time of its last change."""
+    """An object as S3 lists it: size in bytes, the time of its last change, and its ETag without quotes."""
 
     key: str
     size: int
     modified: datetime
+    etag: str
 
 
 def stored_objects(uri: S3Uri) -> Iterator[StoredObject]:
     """Every object below the prefix `uri`, page by page, in key order."""
+    for page in listed_pages(uri):
+        yield from page
+
+
+def listed_pages(uri: S3Uri, page_size: int | None = None) -> Iterator[list[StoredObject]]:
+    """The pages of the listing below the prefix `uri`. Raises botocore's errors.
+
+    By boto3, which lists every key that S3 stores: obstore refuses keys with empty segments (`a//b`), and boto3 asks
+    for encoded keys, without which control characters are no XML (EncodingType of
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html).
+    """
     client = _credentials().session.client("s3")
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key)
+    options = {"PaginationConfig": {"PageSize": page_size}} if page_size else {}
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key, **options)
     for page in pages:
-        for entry in page.get("Contents", []):
-            yield StoredObject(entry["Key"], entry["Size"], entry["LastModified"])
+        yield [
+            StoredObject(entry["Key"], entry["Size"], entry["LastModified"], entry.get("ETag", "").strip('"'))
+            for entry in page.get("Contents", [])
+        ]
 
 
 def list_objects(uri: S3Uri) -> Iterator[tuple[str, int]]:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from steps.contracts.errors import StepError
+from steps.contracts.photo_files import MAX_BYTES
 from steps.contracts.s3_uri import S3Uri
-from steps.photos.jpeg import MAX_BYTES, ImageError, check_jpeg, shrink_jpeg
+from steps.photos.jpeg import ImageError, check_jpeg, shrink_jpeg
 from steps.runtime.s3 import open_store, s3_errors, send_async
 from steps.shard.plan import Photo
 

@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from steps.contracts.dataset import SPLITS, Sharding, SplitName
 from steps.contracts.errors import StepError
+from steps.contracts.photo_files import ID
 from steps.contracts.shard_summary import Leakage
 from steps.runtime.container import Instance
-from steps.shard.groups import Integers, alike_pairs, item_sets
+from steps.shard.groups import Integers, item_sets
 from steps.shard.leakage import measure
+from steps.shard.links import copies_of, groups_of, link
 from steps.shard.rejects import by_reason
 from steps.shard.settings import Settings
 from steps.shard.splits import NEW, SET_ASIDE, Grouped, QuantityCounts, assign, join_earlier, shuffle_key
@@ -35,9 +37,7 @@ FORMAT = 2
 # Image ids with their splits.
 ASSIGNMENTS = pa.schema([("image_id", pa.string()), ("split", pa.string())])
 
-# An id becomes a member name in a tar, where a dot ends the sample's key and a slash separates folders; with `.jpg` it
-# must fit into the 100 bytes of a ustar name.
-_SAFE_ID = r"\A[A-Za-z0-9_][A-Za-z0-9_-]{0,95}\z"
+_SAFE_ID = rf"\A{ID}\z"
 # S3 accepts any key, but clients resolve these segments and would request another object.
 _UNSAFE_KEY = r"(\A|/)\.{0,2}(/|\z)"
 # Rows of the labels that are converted to Python objects at a time.
@@ -122,10 +122,11 @@ def make_plan(labels: pa.Table, settings: Settings, earlier: pa.Table | None = N
     usable[list(reasons)] = False
     sets = item_sets(labels["asins"])
     sets.of_photo[~usable] = -1  # photos that are left out connect no others
-    pairs = alike_pairs(sets)
+    groups, copies = groups_of(labels, usable), copies_of(labels, usable)
+    links = link(sets, groups, copies)
     group = np.arange(len(labels))
     if settings.split == "grouped":
-        splits, group = join_earlier(np.where(usable, given, NEW), sets, pairs)
+        splits, group = join_earlier(np.where(usable, given, NEW), links)
     if settings.split != "file":
         splits = _assign(splits, usable, group, labels, settings)
     reasons |= dict.fromkeys(np.flatnonzero(usable & (splits == SET_ASIDE)).tolist(), "between-two-splits")
@@ -138,7 +139,15 @@ def make_plan(labels: pa.Table, settings: Settings, earlier: pa.Table | None = N
     keys = np.zeros(len(labels), np.uint64)
     keys[used] = _shuffle_keys(ids.take(used), settings.seed)
     _check_splits(splits[used], quantities[used])
-    leakage = measure(splits, sets, pairs, keys, _fractions(settings, splits))
+    by_plan, by_chance = measure(splits, sets, links, keys, _fractions(settings, splits))
+    filled = (splits >= 0) & (quantities > 0)
+    leakage = Leakage(
+        split=by_plan,
+        random=by_chance,
+        photos=int(np.count_nonzero(filled)),
+        unknown=int(np.count_nonzero(filled & (sets.of_photo < 0) & (groups < 0))),
+        copies=int(np.count_nonzero((splits >= 0) & (copies >= 0))),
+    )
     decided = np.flatnonzero((splits >= 0) & (given == NEW)) if settings.split != "file" else used[:0]
     return Plan(
         labels=labels.select(["image_id", "image_key", "quantity", "image_etag", "image_bytes"]),

@@ -201,6 +201,8 @@ def _among(listed: Catalog, keys: Iterable[str]) -> list[StoredShard]:
 
 
 def _log_leakage(leakage: Leakage) -> None:
+    if leakage.caveat:
+        log.warning("leakage between the splits is %s", leakage.caveat)
     for kind, overlap in (("this split", leakage.split), ("a random split", leakage.random)):
         log.info(
             "%s: of %d validation and test photos %d show a bin and %d an item that is in training too",

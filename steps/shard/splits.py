@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from steps.contracts.dataset import SPLITS, SplitName
-from steps.shard.groups import Integers, ItemSets, connect
+from steps.shard.groups import Integers, connect
+from steps.shard.links import Links
 
 # A split is its position in SPLITS. These stand for a photo without a split, and for one between two splits.
 NEW, SET_ASIDE = -1, -2
@@ -26,33 +27,38 @@ Profile = tuple[tuple[int, int], ...]
 QuantityCounts = Mapping[SplitName, Counter[int]]
 
 
-def join_earlier(earlier: Integers, sets: ItemSets, pairs: Integers) -> tuple[Integers, Integers]:
+def join_earlier(earlier: Integers, links: Links) -> tuple[Integers, Integers]:
     """Each photo's split as far as it follows from photos of earlier runs, and each photo's group.
 
-    `earlier` is each photo's split in an earlier run, or NEW; `pairs` are the alike sets. New photos that are alike
-    form a group, named by the position of its first photo. A group that is alike to earlier photos of one split joins
-    that split; a group that is alike to earlier photos of two splits is SET_ASIDE. An earlier photo never moves.
+    `earlier` is each photo's split in an earlier run, or NEW. New photos that are linked form a group, named by the
+    position of its first photo. A group that is linked to earlier photos of one split joins that split; a group that
+    is linked to earlier photos of two splits is SET_ASIDE. An earlier photo never moves.
     """
-    bits = np.zeros(len(sets), np.int64)
-    filled = sets.of_photo >= 0
-    has_split = filled & (earlier != NEW)
-    np.bitwise_or.at(bits, sets.of_photo[has_split], 1 << earlier[has_split])
+    bits = np.zeros(links.count, np.int64)
+    has_split = earlier[links.photos] != NEW
+    np.bitwise_or.at(bits, links.nodes[has_split], 1 << earlier[links.photos[has_split]])
     fresh = bits == 0
-    root = connect(len(sets), pairs[fresh[pairs].all(axis=1)])
+    shared = links.shared(earlier == NEW)
+    # A photo in two earlier nodes is between them, and nobody else in them.
+    pairs = np.concatenate([links.alike, shared[fresh[shared].any(axis=1)]])
+    root = connect(links.count, pairs[fresh[pairs].all(axis=1)])
     near = bits.copy()
     for side, other in ((0, 1), (1, 0)):
         edges = pairs[~fresh[pairs[:, other]]]
         np.bitwise_or.at(near, root[edges[:, side]], bits[edges[:, other]])
 
+    of_photo = np.zeros(len(earlier), np.int64)
+    np.bitwise_or.at(of_photo, links.photos, near[root[links.nodes]])
     split_of_bits = np.full(1 << len(SPLITS), SET_ASIDE)
     split_of_bits[[0, *(1 << place for place in range(len(SPLITS)))]] = [NEW, *range(len(SPLITS))]
+    filled = links.of_photo >= 0
     splits = earlier.copy()
     joining = filled & (earlier == NEW)
-    splits[joining] = split_of_bits[near[root[sets.of_photo[joining]]]]
-    first = np.full(len(sets), len(earlier))
-    np.minimum.at(first, root[sets.of_photo[filled]], np.flatnonzero(filled))
+    splits[joining] = split_of_bits[of_photo[joining]]
+    first = np.full(links.count, len(earlier))
+    np.minimum.at(first, root[links.of_photo[filled]], np.flatnonzero(filled))
     group = np.arange(len(earlier))
-    group[filled] = first[root[sets.of_photo[filled]]]
+    group[filled] = first[root[links.of_photo[filled]]]
     return splits, group
 
 

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 
 from steps.contracts.dataset import Shard
 from steps.contracts.errors import StepError
+from steps.contracts.photo_files import MAX_BYTES
 from steps.contracts.s3_uri import S3Uri
-from steps.photos.jpeg import MAX_BYTES
 from steps.runtime.s3 import open_store, send
 
 if TYPE_CHECKING:

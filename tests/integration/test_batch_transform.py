@@ -29,7 +29,7 @@ def model(local_cloud, sagemaker):
     return name, bucket
 
 
-def transform(sagemaker, model, bucket, **more):
+def transform(sagemaker, model, bucket, source_more=None, output_more=None, **more):
     """Run a job over `in/` to its end. Returns its description."""
     name = f"t-{uuid.uuid4().hex[:10]}"
     source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/in/"}}
@@ -37,8 +37,13 @@ def transform(sagemaker, model, bucket, **more):
         TransformJobName=name,
         ModelName=model,
         **{"MaxConcurrentTransforms": 4, **more},
-        TransformInput={"DataSource": source, "ContentType": "image/jpeg"},
-        TransformOutput={"S3OutputPath": f"s3://{bucket}/out", "Accept": "application/json", "KmsKeyId": "key"},
+        TransformInput={"DataSource": source, "ContentType": "image/jpeg", **(source_more or {})},
+        TransformOutput={
+            "S3OutputPath": f"s3://{bucket}/out",
+            "Accept": "application/json",
+            "KmsKeyId": "key",
+            **(output_more or {}),
+        },
         TransformResources={"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeKmsKeyId": "key"},
     )
 
@@ -59,6 +64,26 @@ def test_every_object_below_the_prefix_has_its_answer(local_cloud, sagemaker, mo
     answers = keys(s3, bucket, "out/")
     assert sorted(answers) == sorted(f"out/{number % 3}/{number}.jpg.out" for number in range(30))
     assert json.loads(read(s3, f"s3://{bucket}/out/1/7.jpg.out")) == {"model": "mine", "bytes": 7, "version": "5"}
+
+
+def test_lines_are_records_that_are_filtered_and_joined_with_their_answers(local_cloud, sagemaker, model):
+    name, bucket = model
+    s3 = local_cloud.client("s3")
+    s3.put_object(Bucket=bucket, Key="in/a.jsonl", Body=b'{"id": 1, "x": "ab"}\n{"id": 2, "x": "abc"}\n')
+    processing = {"InputFilter": "$.x", "JoinSource": "Input", "OutputFilter": "$['id','SageMakerOutput']"}
+    job = transform(
+        sagemaker,
+        name,
+        bucket,
+        {"ContentType": "application/jsonlines", "SplitType": "Line"},
+        {"AssembleWith": "Line"},
+        BatchStrategy="SingleRecord",
+        DataProcessing=processing,
+    )
+    assert (job["TransformJobStatus"], job["DataProcessing"]) == ("Completed", processing), job.get("FailureReason")
+    lines = read(s3, f"s3://{bucket}/out/a.jsonl.out").splitlines()
+    joined = [(line["id"], line["SageMakerOutput"]["bytes"]) for line in map(json.loads, lines)]
+    assert joined == [(1, 4), (2, 5)]  # JSON texts, with their quotes
 
 
 def test_a_network_and_keys_are_kept_and_shown(local_cloud, sagemaker, model):

@@ -20,8 +20,10 @@ SERVE = """
     import http.server, json, os, pathlib
     model = (pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"]) / "model/model.json").read_text()
     class Handler(http.server.BaseHTTPRequestHandler):
-        def answer(self, status, body):
+        def answer(self, status, body, attributes=None):
             self.send_response(status)
+            if attributes:
+                self.send_header("X-Amzn-SageMaker-Custom-Attributes", "seen:" + attributes)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -33,7 +35,9 @@ SERVE = """
             if body == b"bad":
                 return self.answer(400, b'{"error": "not a JPEG"}')
             answer = {"model": model, "bytes": len(body), "version": os.environ.get("MODEL_VERSION")}
-            self.answer(200, json.dumps(answer).encode())
+            if attributes := self.headers.get("X-Amzn-SageMaker-Custom-Attributes"):
+                answer["attributes"] = attributes
+            self.answer(200, json.dumps(answer).encode(), attributes)
         def log_message(self, *_):
             pass
     address = (os.environ["SAGEMAKER_BIND_TO_HOST"], int(os.environ["SAGEMAKER_BIND_TO_PORT"]))
@@ -190,8 +194,15 @@ def test_a_containers_refusal_is_a_model_error_with_its_own_status(local_cloud, 
     endpoint = deploy(sagemaker, arn)
     settled(sagemaker, endpoint)
     runtime = local_cloud.client("sagemaker-runtime")
-    with pytest.raises(ClientError, match="does not have TargetVariant of InvokeEndpoint"):
-        runtime.invoke_endpoint(EndpointName=endpoint, Body=b"photo", TargetVariant="AllTraffic")
+    with pytest.raises(ClientError, match="no production variant Shadow"):
+        runtime.invoke_endpoint(EndpointName=endpoint, Body=b"photo", TargetVariant="Shadow")
+    with pytest.raises(ClientError, match="does not have TargetModel of InvokeEndpoint"):
+        runtime.invoke_endpoint(EndpointName=endpoint, Body=b"photo", TargetModel="m.tar.gz")
+    answer = runtime.invoke_endpoint(
+        EndpointName=endpoint, Body=b"photo", TargetVariant="AllTraffic", CustomAttributes="trace=1"
+    )
+    assert answer["CustomAttributes"] == "seen:trace=1"
+    assert json.loads(answer["Body"].read())["attributes"] == "trace=1"
     with pytest.raises(runtime.exceptions.ModelError) as caught:
         runtime.invoke_endpoint(EndpointName=endpoint, Body=b"bad")
     assert caught.value.response["OriginalStatusCode"] == 400

@@ -10,9 +10,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Column, Table
-from pipeline.cli.views.cells import time_text
+from pipeline.cli.views.cells import count_of, time_text
+from pipeline.operations.cost.before import HourlyCost, RunCost
 from pipeline.operations.cost.money import Bill, Item, Price, Range
 from pipeline.operations.cost.rates import Assumption
+from pipeline.operations.cost.standing import Standing
 
 _CENT, _MILLIONTH = Decimal("0.01"), Decimal("0.000001")
 
@@ -20,6 +22,71 @@ _CENT, _MILLIONTH = Decimal("0.01"), Decimal("0.000001")
 def usd(amount: Range) -> str:
     """`1.20`, `1.20 to 3.40`, or `< 0.01` for less than half a cent that is not zero."""
     return _span(_money(amount.low), _money(amount.high))
+
+
+def dollars(amount: Range) -> str:
+    """`$1.20`, `$1.20 to $3.40`, or `< $0.01`, for a sentence."""
+    return _span(*(_dollars(end) for end in (amount.low, amount.high)))
+
+
+def _dollars(amount: Decimal) -> str:
+    text = _money(amount)
+    return f"< ${text.removeprefix('< ')}" if text.startswith("<") else f"${text}"
+
+
+def run_cost_lines(cost: RunCost, *, local: bool) -> list[str]:
+    """What a run that is about to start will cost and how long it takes, and what that rests on."""
+    bill = cost.estimate.run
+    where = "this run costs nothing here; on AWS: " if local else "this run: "
+    least = "at least " if bill.missing else ""
+    photos = f"{cost.photos.total:,} photos, {cost.photos.origin.split(';', maxsplit=1)[0]}"
+    lines = [f"{where}{least}{dollars(bill.total)} and {duration(cost.estimate.seconds)}; for {photos}"]
+    lines += bill.missing
+    if cost.endpoint is not None:
+        lines.append(f"then its version is deployed: {hourly_text(cost.endpoint, local=local)}")
+    return lines
+
+
+def standing_lines(standing: Standing, command: str, *, local: bool) -> list[str]:
+    """What goes on costing, besides storage; `command` is the command line before a command's name."""
+    lines = []
+    if standing.endpoint is not None and standing.hourly is not None:
+        costs = hourly_text(standing.hourly, local=local)
+        lines.append(f"the endpoint {standing.endpoint.name} ({standing.endpoint.status}) costs {costs}")
+    lines += [f"the run {run} goes on costing; so far: {command} cost {run}" for run in standing.runs]
+    if standing.schedules:
+        number = count_of(len(standing.schedules), "schedule")
+        lines.append(f"{number} will start more: {', '.join(standing.schedules)}; see: {command} schedules")
+    if not lines and not standing.problems:
+        lines.append("nothing goes on costing, besides storage")
+    return [*lines, *standing.problems]
+
+
+def hourly_text(cost: HourlyCost, *, local: bool) -> str:
+    """`$0.20 an hour and $148.92 a month (ml.c5.xlarge)`; for the local cloud with what AWS would bill."""
+    month = cost.month
+    if cost.per_request:
+        text = "nothing without requests (serverless)"
+    elif cost.usd is None or month is None:
+        text = f"an amount that is not known ({cost.missing})"
+    else:
+        text = f"{dollars(cost.usd)} an hour, {dollars(month)} a month ({cost.machines})"
+    return f"nothing here; on AWS {text}" if local else text
+
+
+def run_cost_document(cost: RunCost) -> dict[str, Any]:
+    """What a run will cost, as JSON: the bill, seconds, photos, and what its own deployment costs per hour."""
+    return {
+        **bill_document(cost.estimate.run),
+        "seconds": range_document(cost.estimate.seconds),
+        "photos": vars(cost.photos),
+        "endpoint": None if cost.endpoint is None else hourly_document(cost.endpoint),
+    }
+
+
+def hourly_document(cost: HourlyCost) -> dict[str, Any]:
+    """What an endpoint costs per hour, as JSON; `usd` is null where the price is missing."""
+    return {"machines": cost.machines, "usd": None if cost.usd is None else range_document(cost.usd)}
 
 
 def quantity(amount: Range) -> str:

@@ -27,7 +27,11 @@ def dataset_page(data: DataSet) -> Iterator[RenderableType]:
         yield ""
         yield _rejects(data.summary)
         yield ""
-        yield _leakage_table(data.summary)
+        leakage = data.summary.leakage
+        if leakage.caveat:
+            yield f"leakage between the splits is {leakage.caveat}"
+        if leakage.is_known or leakage.copies:
+            yield _leakage_table(data.summary)
 
 
 def _facts(data: DataSet) -> Iterator[tuple[str, str]]:
@@ -43,6 +47,8 @@ def _facts(data: DataSet) -> Iterator[tuple[str, str]]:
         yield "kept their split", f"{summary.kept:,} photos ({summary.assignments})"
         yield "written by this run", f"{summary.photos.written:,} photos"
         yield "in earlier shards", f"{summary.photos.reused:,} photos"
+        if summary.leakage.copies:
+            yield "copies", f"{summary.leakage.copies:,} photos have the same bytes as another one"
 
 
 def _splits_table(index: DatasetIndex) -> Table:

@@ -9,6 +9,8 @@ from rich.text import Text
 
 from pipeline.cli.tables import Cell, Column, Facts, Table
 from pipeline.cli.views.cells import moment, shortened, status_text
+from pipeline.cli.views.cost import hourly_text
+from pipeline.operations.cost.before import HourlyCost
 from pipeline.operations.serving.endpoint import TRAFFIC_MINUTES, Alarm, Endpoint, Health, Traffic
 from pipeline.operations.serving.predictions import Prediction
 
@@ -16,12 +18,14 @@ _ALARM_STYLES = {"OK": "green", "ALARM": "bold red", "INSUFFICIENT_DATA": "dim"}
 _DECISION_STYLES = {"accepted": "green", "rolled-back": "red", "rolling-back": "red", "cleaned-up": "red"}
 
 
-def endpoint_page(endpoint: Endpoint, health: Health) -> Iterator[RenderableType]:
+def endpoint_page(
+    endpoint: Endpoint, health: Health, hourly: HourlyCost, *, local: bool = False
+) -> Iterator[RenderableType]:
     """The endpoint's state, then the decisions of the deploy function and the latest errors."""
     yield Text.assemble(
         (endpoint.name, "bold"), "  ", status_text(endpoint.status), f"  since {moment(endpoint.changed)}"
     )
-    yield Facts(_facts(endpoint, health))
+    yield Facts(_facts(endpoint, health, hourly_text(hourly, local=local)))
     if endpoint.failure:
         yield Text(shortened(endpoint.failure), style="red")
     if health.decisions:
@@ -39,7 +43,7 @@ def endpoint_page(endpoint: Endpoint, health: Health) -> Iterator[RenderableType
         yield table
 
 
-def _facts(endpoint: Endpoint, health: Health) -> Iterator[tuple[str, Cell]]:
+def _facts(endpoint: Endpoint, health: Health, costs: str) -> Iterator[tuple[str, Cell]]:
     yield "version", str(endpoint.version or "-")
     yield "package", endpoint.package
     if coming := endpoint.pending:
@@ -51,6 +55,7 @@ def _facts(endpoint: Endpoint, health: Health) -> Iterator[tuple[str, Cell]]:
             f"version {attempt.version} {attempt.verdict}" + (f": {attempt.reason}" if attempt.reason else ""),
         )
     yield "instances", f"{endpoint.instances} x {endpoint.on}" if endpoint.instances else endpoint.on
+    yield "cost", costs
     yield "configuration", endpoint.config
     yield "traffic", _traffic(health.traffic)
     for alarm in health.alarms:

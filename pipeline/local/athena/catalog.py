@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,17 +13,22 @@ from pipeline.aws.responses import exists
 from pipeline.local.athena.serdes import ION, PARQUET
 from pipeline.local.athena.statements import QueryError, TableName
 
-_FORMATS = {
+FORMATS = {
     ION: ("com.amazon.ionhiveserde.formats.IonInputFormat", "com.amazon.ionhiveserde.formats.IonOutputFormat"),
     PARQUET: (
         "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
         "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
     ),
 }
-_TEXT_FORMATS = (
+TEXT_FORMATS = (
     "org.apache.hadoop.mapred.TextInputFormat",
     "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
 )
+
+
+# A view in Glue as Presto stores it, whose engine is Athena's: encodeViewData in HiveUtil.java of
+# https://github.com/prestodb/presto ("/* Presto View: " and the definition in base64). That Athena does so is assumed.
+_VIEW, _VIEW_BEGIN, _VIEW_END = "VIRTUAL_VIEW", "/* Presto View: ", " */"
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,9 @@ class Table:
     partition_columns: dict[str, str] = field(default_factory=dict)
     bucket_columns: tuple[str, ...] = ()
     buckets: int = 0
+    view: str = ""
+    """The query of a view, whose unnamed database is `view_database`; a view has no location."""
+    view_database: str | None = None
 
 
 class Catalog:
@@ -90,7 +101,66 @@ class Catalog:
             {column["Name"]: column["Type"] for column in table.get("PartitionKeys", [])},
             tuple(storage.get("BucketColumns", ())),
             storage.get("NumberOfBuckets", 0),
+            *_view(table),
         )
+
+    def views(self, database: str) -> list[str]:
+        """The views of a database, by name."""
+        self._require_database(database)
+        paginator = self._glue.get_paginator("get_tables")
+        tables = items(paginator, "TableList", DatabaseName=database)
+        return sorted(table["Name"] for table in tables if table.get("TableType") == _VIEW)
+
+    def create_view(self, view: Table, *, replace: bool) -> None:
+        """Register a view. Raises QueryError if the name is taken, by a view that is not replaced or by a table."""
+        database, name = str(view.name.database), view.name.name
+        self._require_database(database)
+        existing = self.find(view.name)
+        if existing is not None and not (replace and existing.view):
+            kind = "View" if existing.view else "Table"
+            raise QueryError(f"{kind.upper()}_ALREADY_EXISTS: {kind} 'awsdatacatalog.{database}.{name}' already exists")
+        columns = _columns(view.columns)
+        definition = {
+            "originalSql": view.view,
+            "catalog": "awsdatacatalog",
+            "schema": view.view_database,
+            "columns": [{"name": column, "type": kind} for column, kind in view.columns.items()],
+        }
+        request = {
+            "Name": name,
+            "TableType": _VIEW,
+            "Parameters": {"presto_view": "true", "comment": "Presto View"},
+            "PartitionKeys": [],
+            "StorageDescriptor": {"Columns": columns, "Location": "", "SerdeInfo": {}},
+            "ViewOriginalText": f"{_VIEW_BEGIN}{base64.b64encode(json.dumps(definition).encode()).decode()}{_VIEW_END}",
+            "ViewExpandedText": "/* Presto View */",
+        }
+        change = self._glue.create_table if existing is None else self._glue.update_table
+        change(DatabaseName=database, TableInput=request)
+
+    def drop_view(self, name: TableName, *, if_exists: bool) -> None:
+        """Remove a view. Raises QueryError if there is none, or for a table."""
+        existing = self.find(name)
+        if existing is not None and existing.view:
+            self._glue.delete_table(DatabaseName=name.database, Name=name.name)
+        elif existing is not None or not if_exists:
+            raise QueryError(f"TABLE_NOT_FOUND: View 'awsdatacatalog.{name.database}.{name.name}' does not exist")
+
+    def partitions(self, name: TableName) -> set[tuple[str, ...]]:
+        """The values of the partitions that the catalog has."""
+        names = {"DatabaseName": name.database, "TableName": name.name}
+        paginator = self._glue.get_paginator("get_partitions")
+        return {tuple(partition["Values"]) for partition in items(paginator, "Partitions", **names)}
+
+    def add_partitions(self, table: Table, locations: Iterable[tuple[tuple[str, ...], str]]) -> None:
+        """Register partitions by their values and locations."""
+        names = {"DatabaseName": table.name.database, "Name": table.name.name}
+        storage = self._glue.get_table(**names)["Table"]["StorageDescriptor"]
+        for values, location in locations:
+            partition = {"Values": list(values), "StorageDescriptor": {**storage, "Location": location}}
+            self._glue.create_partition(
+                DatabaseName=table.name.database, TableName=table.name.name, PartitionInput=partition
+            )
 
     def get(self, name: TableName) -> Table:
         """The table of a query. Raises QueryError if it or its database is missing."""
@@ -104,7 +174,7 @@ class Catalog:
     def create(self, table: Table) -> None:
         """Register a table. Raises QueryError if the database is missing or the name is taken."""
         self._require_database(str(table.name.database))
-        input_format, output_format = _FORMATS.get(table.serde, _TEXT_FORMATS)
+        input_format, output_format = FORMATS.get(table.serde, TEXT_FORMATS)
         storage = {
             "Columns": _columns(table.columns),
             "Location": table.location,
@@ -142,3 +212,15 @@ class Catalog:
 
 def _columns(columns: dict[str, str]) -> list[dict[str, str]]:
     return [{"Name": name, "Type": kind} for name, kind in columns.items()]
+
+
+def _view(table: dict[str, Any]) -> tuple[str, str | None]:
+    """The query and the database of a view; of a table none. Raises QueryError for a view of another program."""
+    if table.get("TableType") != _VIEW:
+        return "", None
+    text = str(table.get("ViewOriginalText", ""))
+    try:
+        definition = json.loads(base64.b64decode(text.removeprefix(_VIEW_BEGIN).removesuffix(_VIEW_END), validate=True))
+        return str(definition["originalSql"]), definition.get("schema")
+    except (ValueError, KeyError, TypeError):
+        raise QueryError(f"INVALID_VIEW: {table['Name']}: its definition is none of Athena's") from None

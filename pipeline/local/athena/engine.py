@@ -90,6 +90,14 @@ class Session:
             self._load(target, whole, batches)
         return sum(stored.size for stored in objects)
 
+    def add_view(self, view: Table, sql: str) -> None:
+        """Add a view by its query for DuckDB, after the tables that it reads."""
+        self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_quoted(str(view.name.database))}")
+        target = f"{_quoted(str(view.name.database))}.{_quoted(view.name.name)}"
+        # A star leaves the path out: translation.py.
+        columns = f'*, NULL::VARCHAR AS "{PATH_COLUMN}"'
+        self._execute(f"CREATE VIEW {target} AS SELECT {columns} FROM ({self._with_athena_columns(sql)})")  # noqa: S608
+
     def _load(self, target: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
         """Load the batches into a table: a reader can be read once only, and a query may name its table twice."""
         failures: list[QueryError] = []

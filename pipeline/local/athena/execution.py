@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
 from pipeline.local.athena import results, serdes, statements
-from pipeline.local.athena.catalog import Catalog, Table
+from pipeline.local.athena.catalog import FORMATS, TEXT_FORMATS, Catalog, Table
 from pipeline.local.athena.engine import Session, failure
+from pipeline.local.athena.parsing import parse
 from pipeline.local.athena.statements import Export, QueryError, Statement, TableName, unsupported
 from pipeline.local.athena.storage import Storage, as_folder, location_of
 from pipeline.local.athena.translation import is_named, output_columns, translate
@@ -60,6 +62,8 @@ class Executor:
                 return self._create_table_as(statement, job, watch)
             case statements.Unload():
                 return self._unload(statement, job, watch)
+            case statements.CreateView():
+                return self._create_view(statement, job, watch)
             case _:
                 return self._catalog_statement(statement, job)
 
@@ -67,6 +71,7 @@ class Executor:
         """Execute a statement that uses the catalog only."""
         names: list[str] = []
         lines: list[str] = []
+        within = job.database
         match statement:
             case statements.CreateDatabase():
                 self._catalog.create_database(statement.name, if_not_exists=statement.if_not_exists)
@@ -81,10 +86,20 @@ class Executor:
                 names, lines = ["tab_name"], self._catalog.tables(str(database))
             case statements.DescribeTable():
                 names, lines = ["col_name", "data_type", "comment"], self._description(statement, job)
+            case statements.DropView():
+                self._catalog.drop_view(statement.view.within(within), if_exists=statement.if_exists)
+            case statements.ShowViews():
+                database = TableName("", statement.database).within(within).database
+                names, lines = ["views"], self._catalog.views(str(database))
+            case statements.ShowCreate():
+                names, lines = ["createtab_stmt"], self._creation(statement, job)
+            case statements.RepairTable():
+                lines = self._repair(statement, job)
+            case statements.Prepare() | statements.Deallocate():
+                pass  # the service has carried it out
             case _:
                 raise AssertionError(f"no way to run {type(statement).__name__}")
-        # The result of DDL and utility statements is a text file.
-        location = f"{job.output_folder}{job.id}.txt"
+        location = result_location(statement, job.output_folder, job.id)
         self._storage.put(location, "".join(f"{line}\n" for line in lines).encode())
         columns = [{"Name": name, "Label": name, "Type": "string", "Precision": 0, "Scale": 0} for name in names]
         return Outcome(location, columns=columns)
@@ -105,7 +120,7 @@ class Executor:
         return columns + partitions + (heading + partitions if partitions else [])
 
     def _select(self, statement: statements.Select, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
-        location = f"{job.output_folder}{job.id}.csv"
+        location = result_location(statement, job.output_folder, job.id)
         with self._session(statement.query, job, watch) as (session, sql, scanned):
             try:
                 file, columns = results.write_csv(session.rows(sql))
@@ -127,7 +142,7 @@ class Executor:
                 "to an Athena Workgroup that enforces a centralized output location for all queries. Please remove the "
                 "'external_location' property and resubmit the query."
             )
-        outcome = Outcome(f"{job.output_folder}tables/{job.id}")
+        outcome = Outcome(result_location(statement, job.output_folder, job.id))
         export = replace(statement.export, location=as_folder(statement.export.location or outcome.output_location))
         if self._catalog.find(name) is not None:
             if statement.if_not_exists:
@@ -144,10 +159,81 @@ class Executor:
         return outcome
 
     def _unload(self, statement: statements.Unload, job: QueryJob, watch: Callable[[Session], None]) -> Outcome:
-        outcome = Outcome(f"{job.output_folder}{job.id}")
+        outcome = Outcome(result_location(statement, job.output_folder, job.id))
         with self._session(statement.query, job, watch) as (session, sql, outcome.bytes_scanned):
             self._export(session, sql, statement.export, outcome)
         return outcome
+
+    def _create_view(
+        self, statement: statements.CreateView, job: QueryJob, watch: Callable[[Session], None]
+    ) -> Outcome:
+        """Register a view with the columns of its query, which has to be a valid one now."""
+        name = statement.view.within(job.database)
+        _require_column_names(statement.query)
+        with self._session(statement.query, job, watch) as (session, sql, _):
+            columns = {column.name: to_hive(column.type) for column in session.describe(sql)}
+        view = Table(name, columns, "", "", view=statement.text, view_database=job.database)
+        self._catalog.create_view(view, replace=statement.replace)
+        location = result_location(statement, job.output_folder, job.id)
+        self._storage.put(location, b"")
+        return Outcome(location)
+
+    def _creation(self, statement: statements.ShowCreate, job: QueryJob) -> list[str]:
+        """https://docs.aws.amazon.com/athena/latest/ug/show-create-table.html, in the form of Hive's."""
+        table = self._catalog.get(statement.table.within(job.database))
+        if statement.is_view != bool(table.view):
+            raise QueryError(
+                f"FAILED: {table.name.database}.{table.name.name} is a {'view' if table.view else 'table'}"
+            )
+        if table.view:
+            return f"CREATE VIEW {table.name.database}.{table.name.name} AS\n{table.view}".splitlines()
+        formats = FORMATS.get(table.serde, TEXT_FORMATS)
+        return [
+            f"CREATE EXTERNAL TABLE `{table.name.database}.{table.name.name}`(",
+            *_enclosed([f"`{name}` {kind}" for name, kind in table.columns.items()]),
+            *(["PARTITIONED BY ( "] if table.partition_columns else []),
+            *_enclosed([f"`{name}` {kind}" for name, kind in table.partition_columns.items()]),
+            *(
+                [f"CLUSTERED BY ( {', '.join(table.bucket_columns)}) ", f"INTO {table.buckets} BUCKETS"]
+                * bool(table.buckets)
+            ),
+            "ROW FORMAT SERDE ",
+            f"  '{table.serde}' ",
+            *(["WITH SERDEPROPERTIES ( "] if table.serde_parameters else []),
+            *_enclosed([f"'{name}'='{value}'" for name, value in table.serde_parameters.items()]),
+            "STORED AS INPUTFORMAT ",
+            f"  '{formats[0]}' ",
+            "OUTPUTFORMAT ",
+            f"  '{formats[1]}'",
+            "LOCATION",
+            f"  '{table.location}'",
+            *(["TBLPROPERTIES ("] if table.properties else []),
+            *_enclosed([f"'{name}'='{value}'" for name, value in table.properties.items() if name != "EXTERNAL"]),
+        ]
+
+    def _repair(self, statement: statements.RepairTable, job: QueryJob) -> list[str]:
+        """Add the partitions of Hive's folders (`color=red/`) that the catalog lacks.
+
+        https://docs.aws.amazon.com/athena/latest/ug/msck-repair-table.html
+        """
+        table = self._catalog.get(statement.table.within(job.database))
+        if table.view or not table.location:
+            raise QueryError(f"FAILED: {table.name.database}.{table.name.name} is a view")
+        keys, folder = list(table.partition_columns), as_folder(table.location)
+        present = self._catalog.partitions(table.name) if keys else set()
+        absent: dict[tuple[str, ...], str] = {}
+        for stored in self._storage.objects(table.location) if keys else []:
+            parts = stored.uri.removeprefix(folder).split("/")[: len(keys)]
+            pairs = [part.partition("=") for part in parts]
+            if [name.lower() for name, _, _ in pairs] == keys and all(equals for _, equals, _ in pairs):
+                values = tuple(unquote(value) for _, _, value in pairs)
+                if values not in present:
+                    absent[values] = f"{folder}{'/'.join(parts)}/"
+        self._catalog.add_partitions(table, absent.items())
+        names = ["/".join(f"{key}={value}" for key, value in zip(keys, values, strict=True)) for values in absent]
+        full = f"{table.name.database}.{table.name.name}"
+        missing = [f"Partitions not in metastore:\t{full}:{' '.join(names)}"] if names else []
+        return missing + [f"Repair: Added partition to metastore {full}:{name}" for name in names]
 
     @contextmanager
     def _session(
@@ -157,11 +243,33 @@ class Executor:
         with closing(Session(self._storage.access, self._storage)) as session:
             watch(session)
             translated = translate(query, job.database)
-            tables = [self._catalog.get(name) for name in sorted(translated.tables, key=str)]
             # Athena counts the bytes that it reads; here small data is read whole, and the tables' bytes are counted.
-            scanned = sum(session.add(table) for table in tables)
+            scanned = self._add(session, translated.tables, set(), ())
             session.seal()
             yield session, translated.sql, scanned
+
+    def _add(
+        self, session: Session, names: Iterable[TableName], added: set[TableName], within: tuple[TableName, ...]
+    ) -> int:
+        """Add tables, and views after what they read, which are `within` others. Returns the tables' bytes."""
+        scanned = 0
+        for name in sorted(names, key=str):
+            if name in added:
+                continue
+            if name in within:
+                raise QueryError(f"INVALID_VIEW: View '{name.database}.{name.name}' is recursive")
+            table = self._catalog.get(name)
+            if table.view:
+                statement = parse(table.view)
+                if not isinstance(statement, statements.Select):
+                    raise QueryError(f"INVALID_VIEW: View '{name.database}.{name.name}' has no query")
+                translated = translate(statement.query, table.view_database)
+                scanned += self._add(session, translated.tables, added, (*within, name))
+                session.add_view(table, translated.sql)
+            else:
+                scanned += session.add(table)
+            added.add(name)
+        return scanned
 
     def _export(self, session: Session, sql: str, export: Export, outcome: Outcome) -> None:
         """Write Parquet and the manifest that lists its files. As in Athena, the objects have no suffix `.parquet`."""
@@ -184,6 +292,27 @@ class Executor:
                 f"HIVE_PATH_ALREADY_EXISTS: Target directory for table already exists: {location}. "
                 "Location used for query results must be empty"
             )
+
+
+def result_location(statement: Statement | QueryError, folder: str, query_id: str) -> str:
+    """Where a statement's result is, from the beginning of its execution: `folder` ends with a slash.
+
+    https://docs.aws.amazon.com/athena/latest/ug/querying-finding-output-files.html. The result of DDL and of utility
+    statements is a text file. What is no statement of the local Athena counts as a query.
+    """
+    match statement:
+        case statements.CreateTableAs():
+            return f"{folder}tables/{query_id}"
+        case statements.Unload():
+            return f"{folder}{query_id}"
+        case statements.Select() | QueryError():
+            return f"{folder}{query_id}.csv"
+    return f"{folder}{query_id}.txt"
+
+
+def _enclosed(lines: list[str]) -> list[str]:
+    """Lines of a list in parentheses, of which the first one is open already."""
+    return [f"  {line}, " for line in lines[:-1]] + [f"  {line})" for line in lines[-1:]]
 
 
 def _described(name: str, kind: str) -> str:

@@ -26,6 +26,18 @@ _IDENTIFIER = r"[`\"]?(?P<{}>[A-Za-z_][A-Za-z0-9_]*)[`\"]?"
 _SHOW_TABLES = re.compile(
     r"show\s+tables(?:\s+(?:in|from)\s+" + _IDENTIFIER.format("database") + r")?\s*;?", re.IGNORECASE
 )
+_NAMED = r"(?:" + _IDENTIFIER.format("database") + r"\s*\.\s*)?" + _IDENTIFIER.format("name")
+_SHOW_VIEWS = re.compile(
+    r"show\s+views(?:\s+(?:in|from)\s+" + _IDENTIFIER.format("database") + r")?\s*;?", re.IGNORECASE
+)
+_SHOW_CREATE = re.compile(r"show\s+create\s+(?P<kind>table|view)\s+" + _NAMED + r"\s*;?", re.IGNORECASE)
+_MSCK = re.compile(r"msck\s+repair\s+table\s+" + _NAMED + r"\s*;?", re.IGNORECASE)
+_STATEMENT_NAME = r"[`\"]?(?P<name>[A-Za-z_][A-Za-z0-9_@:]{0,255})[`\"]?"
+_PREPARE = re.compile(r"prepare\s+" + _STATEMENT_NAME + r"\s+from\s+(?P<text>.+)", re.IGNORECASE | re.DOTALL)
+_DEALLOCATE = re.compile(r"deallocate\s+prepare\s+" + _STATEMENT_NAME + r"\s*;?", re.IGNORECASE)
+_EXECUTE = re.compile(
+    r"execute\s+" + _STATEMENT_NAME + r"(?:\s+using\s+(?P<values>.+?))?\s*;?", re.IGNORECASE | re.DOTALL
+)
 _SHOW_DATABASES = re.compile(r"show\s+(?:databases|schemas)\s*;?", re.IGNORECASE)
 _UNLOAD = re.compile(r"\s*unload\b", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9_]{1,255}")
@@ -51,12 +63,50 @@ def parse(text: str, parameters: Sequence[str] = ()) -> Statement:
     tokens = _tokens(text)
     if _UNLOAD.match(text):
         return _unload(text, tokens, parameters)
+    if (prepared := _prepared(text.strip(), parameters)) is not None:
+        return prepared
     bound = _bind(text, tokens, parameters)
     if show := _SHOW_TABLES.fullmatch(text.strip()):
         return statements.ShowTables(_checked(show["database"]) if show["database"] else None)
     if _SHOW_DATABASES.fullmatch(text.strip()):
         return statements.ShowDatabases()
-    return _parsed(bound, tokens)
+    return _of_catalog(text.strip()) or _parsed(bound, tokens)
+
+
+def _of_catalog(text: str) -> Statement | None:
+    """A statement about the catalog that sqlglot reads as an opaque command; None for another one."""
+    if show := _SHOW_VIEWS.fullmatch(text):
+        return statements.ShowViews(_checked(show["database"]) if show["database"] else None)
+    if show := _SHOW_CREATE.fullmatch(text):
+        return statements.ShowCreate(_matched(show), show["kind"].lower() == "view")
+    if repair := _MSCK.fullmatch(text):
+        return statements.RepairTable(_matched(repair))
+    return None
+
+
+def _matched(match: re.Match[str]) -> TableName:
+    return TableName(_checked(match["name"]), _checked(match["database"]) if match["database"] else None)
+
+
+def _prepared(text: str, parameters: Sequence[str]) -> Statement | None:
+    """PREPARE, EXECUTE or DEALLOCATE PREPARE; None for another statement."""
+    if match := _PREPARE.fullmatch(text):
+        inner = match["text"].strip().rstrip(";")
+        _tokens(inner)  # refuses a text that is not one statement
+        return statements.Prepare(match["name"], inner)
+    if match := _DEALLOCATE.fullmatch(text):
+        return statements.Deallocate(match["name"])
+    if match := _EXECUTE.fullmatch(text):
+        return statements.Execute(match["name"], _values(match["values"]) if match["values"] else tuple(parameters))
+    return None
+
+
+def _values(text: str) -> tuple[str, ...]:
+    """The literals of a USING, as they were written."""
+    commas = [token for token in _tokens(text) if token.token_type == TokenType.COMMA]
+    starts = [0, *(comma.end + 1 for comma in commas)]
+    ends = [*(comma.start for comma in commas), len(text)]
+    return tuple(text[start:end].strip() for start, end in zip(starts, ends, strict=True))
 
 
 def _tokens(text: str) -> list[Token]:
@@ -103,8 +153,13 @@ def _parsed(text: str, tokens: list[Token]) -> Statement:
         case exp.Drop() if root.args.get("kind") == "TABLE":
             (table,) = root.args["tables"]
             return statements.DropTable(table_name(table), bool(root.args.get("exists")))
+        case exp.Drop() if root.args.get("kind") == "VIEW":
+            (table,) = root.args["tables"]
+            return statements.DropView(table_name(table), bool(root.args.get("exists")))
         case exp.Describe() if isinstance(root.this, exp.Table):
             return statements.DescribeTable(table_name(root.this))
+        case exp.Create() if root.args.get("kind") == "VIEW":
+            return _view(text, root)
         case exp.Create():
             return _create(root)
     raise unsupported(f"the statement {' '.join(token.text.upper() for token in tokens[:2])}")
@@ -135,6 +190,18 @@ def _create(root: exp.Create) -> Statement:
         assert isinstance(root.this, exp.Table)
         return statements.CreateTableAs(table_name(root.this), exists, root.expression, export, with_data)
     return _external_table(root, listed, exists)
+
+
+def _view(text: str, root: exp.Create) -> statements.CreateView:
+    """CREATE VIEW name AS query. Raises QueryError for one with a list of columns or properties."""
+    if not isinstance(root.expression, exp.Query) or not isinstance(root.this, exp.Table):
+        raise unsupported("CREATE VIEW with a list of columns")
+    if root.args.get("properties") is not None or root.args.get("exists"):
+        raise unsupported("CREATE VIEW with properties or IF NOT EXISTS")
+    # The query is all that follows the first AS.
+    mark = next(token for token in _tokens(text) if token.token_type == TokenType.ALIAS)
+    query = text[mark.end + 1 :].strip().rstrip(";").strip()
+    return statements.CreateView(table_name(root.this), bool(root.args.get("replace")), root.expression, query)
 
 
 def _external_table(root: exp.Create, listed: list[exp.Expression], exists: bool) -> statements.CreateExternalTable:

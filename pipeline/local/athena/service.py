@@ -18,14 +18,16 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from pipeline.local.athena import results
+from pipeline.local.athena import results, statements
 from pipeline.local.athena.catalog import Catalog
 from pipeline.local.athena.engine import Session
-from pipeline.local.athena.execution import Executor, Outcome, QueryJob
+from pipeline.local.athena.execution import Executor, Outcome, QueryJob, result_location
+from pipeline.local.athena.metadata import Metadata
 from pipeline.local.athena.parsing import parse
+from pipeline.local.athena.prepared import PreparedStatements
 from pipeline.local.athena.statements import QueryError, Statement
 from pipeline.local.athena.storage import S3Access, Storage, as_folder
-from pipeline.local.athena.workgroups import ENGINE_VERSION, WorkGroups, page
+from pipeline.local.athena.workgroups import ENGINE_VERSION, PRIMARY, WorkGroups, page
 from pipeline.local.context import ServiceError
 from pipeline.local.store import Document, Store
 
@@ -73,6 +75,8 @@ class Athena:
         self._store = store
         self._connect = connect
         self._workgroups = WorkGroups(store)
+        self._prepared = PreparedStatements(store, self._workgroups)
+        self._metadata = Metadata(lambda: connect().glue)
         self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="athena")
         self._sessions: dict[str, Session] = {}
         self._active: set[str] = set()
@@ -96,7 +100,9 @@ class Athena:
             "ListWorkGroups": self._workgroups.list,
             "CreateWorkGroup": self._workgroups.create,
             "UpdateWorkGroup": self._workgroups.update,
-            "DeleteWorkGroup": self._workgroups.delete,
+            "DeleteWorkGroup": self._delete_work_group,
+            **self._prepared.operations(),
+            **self._metadata.operations(),
         }
 
     def close(self) -> None:
@@ -118,10 +124,11 @@ class Athena:
             return {"QueryExecutionId": started}
         statement: Statement | QueryError
         try:
-            statement = parse(text, request.get("ExecutionParameters", []))
+            statement = self._parse(text, request.get("ExecutionParameters", []), output.workgroup)
         except QueryError as error:
             statement = error  # the execution fails with it
         query_id = str(uuid.uuid4())
+        folder = as_folder(output.location)
         kind = statement.type if isinstance(statement, Statement) else "DML"
         if kind == "DML":
             self._claim(query_id)
@@ -129,7 +136,7 @@ class Athena:
             "QueryExecutionId": query_id,
             "Query": text,
             "StatementType": kind,
-            "ResultConfiguration": {"OutputLocation": output.location},
+            "ResultConfiguration": {"OutputLocation": result_location(statement, folder, query_id)},
             "QueryExecutionContext": {key.capitalize(): value.lower() for key, value in context.items()},
             "Status": {"State": "QUEUED", "SubmissionDateTime": time.time()},
             "Statistics": {},
@@ -143,9 +150,34 @@ class Athena:
         self._store.put(_KIND, query_id, {"execution": execution, "columns": [], "rows_written": 0})
         self._store_token(request, query_id)
         database = context.get("Database", "").strip('`"').lower() or None
-        job = QueryJob(query_id, as_folder(output.location), database, output.enforced)
+        job = QueryJob(query_id, folder, database, output.enforced)
         self._pool.submit(self._run, statement, job, self._connect().executor())
         return {"QueryExecutionId": query_id}
+
+    def _parse(self, text: str, parameters: list[str], workgroup: str) -> Statement:
+        """The statement of a text; that of an EXECUTE is the prepared one. Raises QueryError and ServiceError."""
+        statement = parse(text, parameters)
+        if not isinstance(statement, statements.Execute):
+            return statement
+        prepared = parse(self._prepared.text(statement.name, workgroup), statement.parameters)
+        if isinstance(prepared, statements.Execute):
+            raise QueryError("SYNTAX_ERROR: a prepared statement is no EXECUTE")
+        return prepared
+
+    def _delete_work_group(self, request: dict[str, Any]) -> dict[str, Any]:
+        """DeleteWorkGroup; its queries are retained.
+
+        With RecursiveDeleteOption also a group with content, "even if the workgroup contains any named queries, query
+        executions, or notebooks": https://docs.aws.amazon.com/athena/latest/APIReference/API_DeleteWorkGroup.html
+        """
+        name = self._workgroups.name_in(request)
+        executions = (document["execution"]["WorkGroup"] for document in self._store.list(_KIND))
+        is_whole = request.get("RecursiveDeleteOption") or name == PRIMARY  # which is never deleted
+        if not is_whole and (name in executions or self._prepared.has_any(name)):
+            raise ServiceError("InvalidRequestException", f"WorkGroup {name} is not empty")
+        answer = self._workgroups.delete(request)
+        self._prepared.delete_all(name)
+        return answer
 
     def _claim(self, query_id: str) -> None:
         """Count a DML query until its end. Raises ServiceError above the quota of active ones."""
@@ -224,6 +256,8 @@ class Athena:
                 limit.start()
             if isinstance(statement, QueryError):
                 raise statement
+            if isinstance(statement, statements.Prepare | statements.Deallocate):
+                self._prepared.apply(statement, self.workgroup_of(job.id))
             outcome = executor.run(statement, job, lambda session: self._watch(job.id, session))
         except (QueryError, ClientError) as error:
             # A ClientError is Glue's: the caller lacks a permission.

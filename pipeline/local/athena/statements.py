@@ -141,3 +141,76 @@ class DescribeTable(Statement):
     type: ClassVar[str] = "UTILITY"
     substatement: ClassVar[str] = "DESCRIBE_TABLE"
     table: TableName
+
+
+@dataclass(frozen=True)
+class CreateView(Statement):
+    """CREATE [OR REPLACE] VIEW; `text` is the query as it was written."""
+
+    substatement: ClassVar[str] = "CREATE_VIEW"
+    view: TableName
+    replace: bool
+    query: exp.Query
+    text: str
+
+
+@dataclass(frozen=True)
+class DropView(Statement):
+    """DROP VIEW."""
+
+    substatement: ClassVar[str] = "DROP_VIEW"
+    view: TableName
+    if_exists: bool
+
+
+@dataclass(frozen=True)
+class ShowViews(Statement):
+    """SHOW VIEWS."""
+
+    type: ClassVar[str] = "UTILITY"
+    substatement: ClassVar[str] = "SHOW_VIEWS"
+    database: str | None
+
+
+@dataclass(frozen=True)
+class ShowCreate(Statement):
+    """SHOW CREATE TABLE, or SHOW CREATE VIEW."""
+
+    type: ClassVar[str] = "UTILITY"
+    substatement: ClassVar[str] = "SHOW_CREATE_TABLE"
+    table: TableName
+    is_view: bool
+
+
+@dataclass(frozen=True)
+class RepairTable(Statement):
+    """MSCK REPAIR TABLE: adds the partitions of Hive's folders to the catalog."""
+
+    substatement: ClassVar[str] = "MSCK_REPAIR_TABLE"
+    table: TableName
+
+
+@dataclass(frozen=True)
+class Prepare(Statement):
+    """PREPARE name FROM statement."""
+
+    substatement: ClassVar[str] = "PREPARE"
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Deallocate(Statement):
+    """DEALLOCATE PREPARE name."""
+
+    substatement: ClassVar[str] = "DEALLOCATE"
+    name: str
+
+
+@dataclass(frozen=True)
+class Execute(Statement):
+    """EXECUTE name [USING literals], which stands for the prepared statement with these values."""
+
+    substatement: ClassVar[str] = "EXECUTE"
+    name: str
+    parameters: tuple[str, ...]

@@ -126,6 +126,7 @@ class CloudFormation:
             "Template": template,
             "Parameters": parameters,
             "Capabilities": capabilities,
+            "Description": request.get("Description", ""),
             "Imported": imported,
             "Removed": [change.logical for change in listed if change.action == "Remove"],
             "Changes": [change.description() for change in listed],
@@ -162,7 +163,9 @@ class CloudFormation:
     def _describe_change_set(self, request: Request) -> Request:
         change_set = self._stacks.change_set(request["ChangeSetName"], request.get("StackName"))
         keys = (*_CHANGE_SET_SUMMARY, "StatusReason", "Capabilities", "Changes")
-        return {**{key: change_set[key] for key in keys}, "Parameters": _listed(change_set["Parameters"])}
+        description = {"Description": change_set["Description"]} if change_set.get("Description") else {}
+        parameters = _listed(change_set["Parameters"])
+        return {**{key: change_set[key] for key in keys}, **description, "Parameters": parameters}
 
     def _list_change_sets(self, request: Request) -> Request:
         stack = self._stacks.get(request["StackName"])
@@ -207,21 +210,25 @@ class CloudFormation:
         return {"StackSummaries": [{key: stack[key] for key in _SUMMARY if key in stack} for stack in stacks[::-1]]}
 
     def _describe_events(self, request: Request) -> Request:
-        return {"StackEvents": self._stacks.get(request["StackName"])["Events"][::-1]}
+        return {"StackEvents": self._stacks.get(_stack_name(request))["Events"][::-1]}
 
     def _list_resources(self, request: Request) -> Request:
         resources = self._stacks.get(request["StackName"])["Resources"].values()
         return {"StackResourceSummaries": [_resource(item, "LastUpdatedTimestamp") for item in resources]}
 
     def _describe_resources(self, request: Request) -> Request:
-        stack = self._stacks.get(request["StackName"])
+        stack = self._stacks.get(_stack_name(request))
         wanted = request.get("LogicalResourceId")
         names = {"StackId": stack["StackId"], "StackName": stack["StackName"]}
         resources = [item for name, item in stack["Resources"].items() if wanted in (None, name)]
         return {"StackResources": [names | _resource(item, "Timestamp") for item in resources]}
 
     def _get_template(self, request: Request) -> Request:
-        return {"TemplateBody": self._stacks.get(request["StackName"])["Template"], "StagesAvailable": ["Original"]}
+        if "ChangeSetName" in request:
+            template = self._stacks.change_set(request["ChangeSetName"], request.get("StackName"))["Template"]
+        else:
+            template = self._stacks.get(_stack_name(request))["Template"]
+        return {"TemplateBody": template, "StagesAvailable": ["Original"]}
 
     def _delete_stack(self, request: Request) -> Request:
         with self._lock:
@@ -239,6 +246,13 @@ class CloudFormation:
 
 def _invalid(message: str) -> ServiceError:
     return ServiceError("ValidationError", message)
+
+
+def _stack_name(request: Request) -> str:
+    """The stack that a request names. Raises ServiceError if it names none, which its model allows."""
+    if not request.get("StackName"):
+        raise _invalid("StackName must be specified.")
+    return str(request["StackName"])
 
 
 def _own_template(stack: Document, request: Request) -> str:

@@ -55,8 +55,10 @@ def _only(values: list[Any], names: str) -> None:
         raise UnresolvedError(f"the request names several resources: {names} differ")
 
 
-def _athena(request: Mapping[str, Any], _members: frozenset[str]) -> Values:
-    return {"WorkGroupName": request.get("WorkGroup")}
+def _athena(request: Mapping[str, Any], members: frozenset[str]) -> Values:
+    # GetDataCatalog has the catalog's name as Name, CreateWorkGroup the group's.
+    catalog = request.get("CatalogName") or (None if "Configuration" in members else request.get("Name"))
+    return {"WorkGroupName": request.get("WorkGroup"), "DataCatalogName": catalog}
 
 
 def _budgets(request: Mapping[str, Any], _members: frozenset[str]) -> Values:
@@ -208,6 +210,7 @@ _ACTIONS: dict[str, tuple[str, ...]] = {
     # (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html: "narrower scope").
     "cloudwatch:DescribeAlarms": (_ARN + "cloudwatch:${Region}:${Account}:alarm:${AlarmName=*}",),
     # The data sets that the reference has as optional are not part of these requests.
+    "cloudwatch:GetMetricData": ("*",),
     "cloudwatch:ListMetrics": ("*",),
     "cloudwatch:PutMetricData": ("*",),
     "cloudformation:DescribeStacks": (_ARN + "cloudformation:${Region}:${Account}:stack/${StackName=*}/*",),

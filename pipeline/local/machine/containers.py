@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -12,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.local.context import Context
+from pipeline.local.machine import layer
 
 OPT_ML = "/opt/ml"
+# /opt/ml as the beginning of a path, also within a word: `--data=/opt/ml/input`, `sh -c "ls /opt/ml"`.
+_PATH = re.compile(rf"(?<![\w./-]){OPT_ML}(?=/|[^\w.-]|$)")
 # Between SIGTERM and SIGKILL, as for StopTrainingJob and a spot interruption:
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StopTrainingJob.html
 STOP_SECONDS = 120
@@ -26,6 +31,14 @@ def inside(base: Path, path: str) -> Path:
     if ".." in path.split("/"):
         raise ValueError(f"{path} leaves {OPT_ML}")
     return base / path[len(OPT_ML) + 1 :]
+
+
+def moved(base: Path, words: list[str]) -> list[str]:
+    """The words of a command that a request has, its paths below /opt/ml replaced by those on this machine.
+
+    Two jobs at a time have a folder of their own each, so there is no /opt/ml here.
+    """
+    return [_PATH.sub(lambda _: str(base), word) for word in words]
 
 
 @dataclass
@@ -53,9 +66,15 @@ class Container:
             self.on_end(self._credentials)
             raise
 
+    @property
+    def _python(self) -> Path:
+        """The folder of the container's own Python environment, which is not a part of its /opt/ml."""
+        return self.base.with_name(f"{self.base.name}.python")
+
     def _start(self) -> None:
+        shutil.rmtree(self._python, ignore_errors=True)  # a killed cloud's
         environment = {
-            **self.context.child_environment(),
+            **self.context.child_environment(layer.create(self._python)),
             "SAGEMAKER_BASE_DIR": str(self.base),
             "PYTHONPATH": str(self.image),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -82,6 +101,11 @@ class Container:
         for line in self._process.stdout:
             self.on_line(line.rstrip("\n"))
 
+    @property
+    def pid(self) -> int:
+        """Id of the process."""
+        return self._process.pid
+
     def poll(self) -> int | None:
         """Exit status, or None while it runs."""
         return self._process.poll()
@@ -91,6 +115,7 @@ class Container:
         status = self._process.wait(timeout)
         self._pump.join(timeout=10)
         (self.base / "pid").unlink(missing_ok=True)
+        shutil.rmtree(self._python, ignore_errors=True)
         self.on_end(self._credentials)
         return status
 

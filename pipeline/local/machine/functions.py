@@ -10,9 +10,10 @@ import hashlib
 import io
 import json
 import logging
+import re
 import subprocess
-import sys
 import threading
+import time
 import uuid
 import zipfile
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from pipeline.local.context import Context, ServiceError, now, send_dead_letter
 from pipeline.local.identity import service_calls
 from pipeline.local.identity.identity import Identity
 from pipeline.local.logs import Logs
+from pipeline.local.machine import layer
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,11 @@ SPARE_SECONDS = 60
 # Error code of a dead letter: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 FAILED, ERROR_LENGTH = "200", 1024
 RUNTIME = Path(__file__).with_name("function_runtime.py")
+# "the last 4 KB of the execution log": https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+TAIL_BYTES = 4096
+LATEST = "$LATEST"
+# A name, a partial ARN or an ARN, each perhaps with a version or an alias (the same page).
+_NAME = re.compile(r"(?:arn:[^:]+:lambda:[^:]*:\d+:|\d+:)?(?:function:)?([^:]+)(?::([^:]+))?")
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,37 @@ class Result:
 
     payload: bytes
     error: str | None = None
+    version: str = LATEST
+    log: str = ""
+    """The lines of the invocation's log."""
+
+    @property
+    def tail(self) -> bytes:
+        """The end of the log, as LogType=Tail has it."""
+        return self.log.encode()[-TAIL_BYTES:]
+
+
+@dataclass(frozen=True)
+class FunctionName:
+    """A function, and the version or alias that a caller names; empty without one."""
+
+    name: str
+    qualifier: str = ""
+
+    @classmethod
+    def parse(cls, text: str, qualifier: str = "") -> FunctionName:
+        """Read a name or an ARN, with a qualifier next to it. Raises ServiceError if the two name different ones."""
+        match = _NAME.fullmatch(text)
+        if match is None:
+            raise ServiceError("InvalidParameterValueException", f"{text} is no name of a function.")
+        own = match[2] or ""
+        if own and qualifier and own != qualifier:
+            message = "The derived qualifier from the function name does not match the specified qualifier."
+            raise ServiceError("InvalidParameterValueException", message)
+        return cls(match[1], own or qualifier)
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.qualifier}" if self.qualifier else self.name
 
 
 class Functions:
@@ -65,93 +103,123 @@ class Functions:
         if config is not None and created != self._exists(name):
             self._queues[name] = config.get("TargetArn", "")
 
-    def check(self, name: str) -> Any:
-        """The function as moto has it. Raises ServiceError if there is none."""
+    def check(self, name: str, qualifier: str = "") -> Any:
+        """The function as moto has it, by its name or ARN. Raises ServiceError if there is none."""
         from moto.awslambda.models import lambda_backends
         from werkzeug.exceptions import HTTPException
 
+        named = FunctionName.parse(name, qualifier)
         backend = lambda_backends[self._context.account_id][self._context.region]
         try:
-            return backend.get_function(name)
+            return backend.get_function(named.name, named.qualifier or None)
         except (HTTPException, ValueError):
-            arn = self._context.arn("lambda", f"function:{name}")
+            arn = self._context.arn("lambda", f"function:{named}")
             raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}", 404) from None
 
-    def invoke_later(self, name: str, payload: bytes) -> None:
+    def invoke_later(self, name: str, payload: bytes, qualifier: str = "", client: Any = None) -> None:
         """Run the function in the background, with retries. Raises ServiceError if there is no such function."""
-        self.check(name)
-        self._pool.submit(self._attempt, name, payload)
+        self.check(name, qualifier)
+        self._pool.submit(self._attempt, FunctionName.parse(name, qualifier), payload, client)
 
     def close(self) -> None:
         """Wait for invocations that run; no retry follows."""
         self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _attempt(self, name: str, payload: bytes) -> None:
+    def _attempt(self, named: FunctionName, payload: bytes, client: Any) -> None:
         request_id = str(uuid.uuid4())
         answer = ""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                result = self.invoke(name, payload, request_id)
+                result = self.invoke(named.name, payload, request_id, qualifier=named.qualifier, client=client)
             except Exception:
-                log.exception("%s, attempt %d of %d", name, attempt, ATTEMPTS)
+                log.exception("%s, attempt %d of %d", named, attempt, ATTEMPTS)
                 return
             if result.error is None:
                 return
             answer = result.payload.decode(errors="replace")
-            log.warning("%s failed (attempt %d of %d): %s", name, attempt, ATTEMPTS, answer)
+            log.warning("%s failed (attempt %d of %d): %s", named, attempt, ATTEMPTS, answer)
             if attempt < ATTEMPTS and self._closing.wait(RETRY_SECONDS * attempt):
                 return
-        if queue := self._queues.get(name):
+        if queue := self._queues.get(named.name):
             attributes = {"RequestID": request_id, "ErrorCode": FAILED, "ErrorMessage": answer[:ERROR_LENGTH]}
-            client = self._identity.client(self._identity.as_role(self.check(name).role, name), "sqs")
-            send_dead_letter(client, queue, payload.decode(errors="replace"), attributes)
+            sender = self._identity.as_role(self.check(named.name).role, named.name)
+            send_dead_letter(self._identity.client(sender, "sqs"), queue, payload.decode(errors="replace"), attributes)
 
-    def invoke(self, name: str, payload: bytes, request_id: str = "") -> Result:
-        """Run the function once and wait. Raises ServiceError if there is no such function."""
-        function = self.check(name)
+    def invoke(
+        self, name: str, payload: bytes, request_id: str = "", *, qualifier: str = "", client: Any = None
+    ) -> Result:
+        """Run the function once and wait; `client` is the JSON of a ClientContext.
+
+        Raises ServiceError if there is no such function, version or alias.
+        """
+        function, named = self.check(name, qualifier), FunctionName.parse(name, qualifier)
         request_id = request_id or str(uuid.uuid4())
-        arn = self._context.arn("lambda", f"function:{name}")
+        arn = self._context.arn("lambda", f"function:{named.name}")
         try:
             self._identity.assume(function.role, "lambda", arn)
         except ServiceError:
             # https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html
             message = "The role defined for the function cannot be assumed by Lambda."
             raise ServiceError("AccessDeniedException", message, 403) from None
-        seconds = function.timeout or 3
-        write = self._log_writer(function.role, f"/aws/lambda/{name}", f"local/[$LATEST]{request_id[:8]}")
+        seconds, version = function.timeout or 3, str(function.version or LATEST)
+        group, stream = f"/aws/lambda/{named.name}", f"local/[{version}]{request_id[:8]}"
+        store = self._log_writer(function.role, group, stream)
+        lines: list[str] = []
+
+        def write(line: str) -> None:
+            store(line)
+            lines.append(f"{line}\n")
+
+        def result(content: bytes, error: str | None = None) -> Result:
+            return Result(content, error, version, "".join(lines))
+
+        code, commands = self._code(function)
         environment = {
-            **self._context.child_environment(),
+            **self._context.child_environment(commands),
             **self._identity.function_environment(function.role, seconds + SPARE_SECONDS),
             **function.environment_vars,
-            "AWS_LAMBDA_FUNCTION_NAME": name,
+            # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+            "AWS_LAMBDA_FUNCTION_NAME": named.name,
+            "AWS_LAMBDA_FUNCTION_VERSION": version,
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
+            "AWS_LAMBDA_LOG_GROUP_NAME": group,
+            "AWS_LAMBDA_LOG_STREAM_NAME": stream,
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        write(f"START RequestId: {request_id}")
+        context = {
+            "request_id": request_id,
+            "arn": self._context.arn("lambda", f"function:{named}"),
+            "deadline": time.time() + seconds,
+            "client": client,
+        }
+        write(f"START RequestId: {request_id} Version: {version}")
         try:
             done = subprocess.run(
                 # -P: this package's modules must not be found before the standard library's.
-                [sys.executable, "-P", str(RUNTIME), function.handler, request_id],
-                cwd=self._code(function),
+                [str(commands / "python3"), "-P", str(RUNTIME), function.handler, json.dumps(context)],
+                cwd=code,
                 env=environment,
                 input=payload,
                 capture_output=True,
                 timeout=seconds,
                 check=False,
             )
-        except subprocess.TimeoutExpired:
+        except subprocess.TimeoutExpired as expired:
+            for line in (expired.stderr or b"").decode(errors="replace").splitlines():
+                write(line)
             message = f"{request_id} Task timed out after {seconds}.00 seconds"
             write(message)
-            return Result(json.dumps({"errorMessage": message}).encode(), "Unhandled")
+            return result(json.dumps({"errorMessage": message}).encode(), "Unhandled")
         for line in done.stderr.decode(errors="replace").splitlines():
             write(line)
         write(f"END RequestId: {request_id}")
         if done.returncode == 0:
-            return Result(done.stdout)
+            return result(done.stdout)
         if done.stdout:
-            return Result(done.stdout, "Unhandled")
+            return result(done.stdout, "Unhandled")
         message = f"RequestId: {request_id} Error: Runtime exited with status {done.returncode}"
-        return Result(json.dumps({"errorMessage": message, "errorType": "Runtime.ExitError"}).encode(), "Unhandled")
+        return result(json.dumps({"errorMessage": message, "errorType": "Runtime.ExitError"}).encode(), "Unhandled")
 
     def _log_writer(self, role: str, group: str, stream: str) -> Callable[[str], None]:
         """Writes lines to the function's log stream; without its role's permission they are lost, as on AWS."""
@@ -171,8 +239,8 @@ class Functions:
             return False
         return True
 
-    def _code(self, function: Any) -> Path:
-        """The unpacked zip, in a folder named by its hash."""
+    def _code(self, function: Any) -> tuple[Path, Path]:
+        """The unpacked zip, in a folder named by its hash, and the commands of its own Python environment."""
         content: bytes = function.code_bytes
         folder = self._context.directory / "functions" / hashlib.sha256(content).hexdigest()[:16]
         with self._unpacking:
@@ -182,4 +250,5 @@ class Functions:
                     # ZipFile drops absolute paths and `..` from member names.
                     archive.extractall(partial)
                 partial.rename(folder)
-        return folder
+            commands = layer.create(folder.with_name(f"{folder.name}.python"))
+        return folder, commands

@@ -55,6 +55,11 @@ def command(hyperparameters: dict[str, str], image: Path, cluster: Cluster) -> l
     return ["python3", *arguments]
 
 
+def chosen(hyperparameters: dict[str, str]) -> bool:
+    """Whether the hyperparameters name a program for the toolkit; without one the image is not the toolkit's."""
+    return bool({"sagemaker_program", "sagemaker_submit_directory"} & hyperparameters.keys())
+
+
 def _arguments(hyperparameters: dict[str, str]) -> list[str]:
     names = sorted(hyperparameters.keys() - {"_tuning_objective_metric"})
     return [part for name in names if not name.startswith(OWN) for part in (f"--{name}", hyperparameters[name])]

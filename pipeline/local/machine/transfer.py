@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,19 @@ def list_keys(s3: Any, uri: str) -> list[str]:
     return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
 
-def download(s3: Any, uri: str, folder: Path, *, share: tuple[int, int] = (0, 1)) -> int:
-    """Copy the objects below an S3 prefix, or the one object of that name, into `folder`. Returns their number.
+@dataclass(frozen=True)
+class Source:
+    """An object of an input, and its path below the input's folder."""
 
-    `share` = (i, n) copies every n-th key from the i-th on: ShardedByS3Key. Raises ValueError for a key that would
-    leave the folder.
+    bucket: str
+    key: str
+    path: str
+
+
+def prefix_sources(s3: Any, uri: str, *, share: tuple[int, int] = (0, 1)) -> list[Source]:
+    """The objects below an S3 prefix, or the one object of that name, in the order of their keys.
+
+    `share` = (i, n) selects every n-th key from the i-th on: ShardedByS3Key.
     """
     source = S3Uri.parse(uri)
     prefix = source.key
@@ -33,30 +42,17 @@ def download(s3: Any, uri: str, folder: Path, *, share: tuple[int, int] = (0, 1)
     # A prefix without a slash at its end excludes its neighbours: `labels` is not `labels-old/`.
     if prefix and not prefix.endswith("/"):
         keys = [key for key in keys if key == prefix or key.startswith(f"{prefix}/")]
-    keys = keys[share[0] :: share[1]]
-    folder.mkdir(parents=True, exist_ok=True)
-    root = folder.resolve()
-
-    def fetch(key: str) -> None:
-        name = key[len(prefix) :].lstrip("/") or key.rsplit("/", 1)[-1]
-        target = (root / name).resolve()
-        if root not in target.parents:
-            raise ValueError(f"the key {key!r} leaves the folder it is copied to")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        s3.download_file(source.bucket, key, str(target))
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(fetch, keys))
-    return len(keys)
+    return [
+        Source(source.bucket, key, key[len(prefix) :].lstrip("/") or key.rsplit("/", 1)[-1])
+        for key in keys[share[0] :: share[1]]
+    ]
 
 
-def download_manifest(s3: Any, uri: str, folder: Path, *, share: tuple[int, int] = (0, 1)) -> int:
-    """Copy a `share` of the objects that a manifest lists into `folder`, at their paths below its prefix.
+def manifest_sources(s3: Any, uri: str, *, share: tuple[int, int] = (0, 1)) -> list[Source]:
+    """A `share` of the objects that a manifest lists, in its order, at their paths below its prefix.
 
-    Returns their number. `share` is that of `download`.
     Format: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html. The paths are assumed to be
-    those of a channel with that prefix. Raises ValueError for another format, and for a path that would leave the
-    folder.
+    those of a channel with that prefix. Raises ValueError for another format.
     """
     place = S3Uri.parse(uri)
     match json.loads(s3.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()):
@@ -64,20 +60,30 @@ def download_manifest(s3: Any, uri: str, folder: Path, *, share: tuple[int, int]
             source = S3Uri.parse(prefix)
         case _:
             raise ValueError(f'{uri} is no manifest; write [{{"prefix": "s3://BUCKET/PREFIX/"}}, "NAME", ...]')
-    names = names[share[0] :: share[1]]
+    return [Source(source.bucket, f"{source.key}{name}", name.lstrip("/")) for name in names[share[0] :: share[1]]]
+
+
+def copy(s3: Any, sources: list[Source], folder: Path) -> None:
+    """Copy objects to their paths below `folder`. Raises ValueError for a path that would leave it."""
     folder.mkdir(parents=True, exist_ok=True)
     root = folder.resolve()
 
-    def fetch(name: str) -> None:
-        target = (root / name.lstrip("/")).resolve()
+    def fetch(source: Source) -> None:
+        target = (root / source.path).resolve()
         if root not in target.parents:
-            raise ValueError(f"{uri}: {name!r} leaves the folder it is copied to")
+            raise ValueError(f"s3://{source.bucket}/{source.key} leaves the folder it is copied to")
         target.parent.mkdir(parents=True, exist_ok=True)
-        s3.download_file(source.bucket, f"{source.key}{name}", str(target))
+        s3.download_file(source.bucket, source.key, str(target))
 
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(fetch, names))
-    return len(names)
+        list(pool.map(fetch, sources))
+
+
+def download(s3: Any, uri: str, folder: Path) -> int:
+    """Copy the objects below an S3 prefix into `folder`. Returns their number."""
+    sources = prefix_sources(s3, uri)
+    copy(s3, sources, folder)
+    return len(sources)
 
 
 def upload(s3: Any, folder: Path, uri: str, *, newer_than: float = 0.0) -> int:

@@ -22,17 +22,19 @@ class Table:
     """The members of one operation's request, by their paths: `TransformInput.SplitType`. Lists have no index."""
 
     read: set[str] = field(default_factory=set)
+    described: set[str] = field(default_factory=set)
     only: dict[str, list[object]] = field(default_factory=dict)
     without_effect: dict[str, str] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
 
     def accepts(self, path: str) -> bool:
         """Whether a member has a place other than `refused`, by itself."""
-        return path in self.read or path in self.only or path in self.without_effect
+        return path in self.read | self.described or path in self.only or path in self.without_effect
 
     def add(self, block: dict[str, Any], prefix: str) -> None:
         """Add a block of the file, with its paths below `prefix`."""
         self.read |= {prefix + path for path in block.get("read", [])}
+        self.described |= {prefix + path for path in block.get("described", [])}
         self.refused |= {prefix + path for path in block.get("refused", [])}
         # YAML has no plain text `None`: the value of that name is written without quotes, and is text there too.
         self.only |= {prefix + path: list(values) for path, values in block.get("only", {}).items()}

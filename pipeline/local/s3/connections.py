@@ -51,6 +51,10 @@ class Plan:
     """Method of `request`, where it is not the client's."""
     after: Callable[[int, bytes], Answer | Plan | None] | None = None
     """Called with the response's status; an answer takes the response's place, and so does another plan's outcome."""
+    head: bytes | None = None
+    """A head that is passed on in place of the client's, with the client's body."""
+    amend: Callable[[bytes], bytes] | None = None
+    """Changes the head of the response."""
     reads: frozenset[int] = frozenset()
     """Statuses of responses whose body `after` needs; it gets an empty body for others."""
 
@@ -207,7 +211,8 @@ class ClientConnection(asyncio.Protocol):
         assert self._head is not None
         self._plan = plan
         if plan.answer is None:
-            self._start(plan.request if plan.request is not None else self._head.raw + self._document)
+            head = plan.head if plan.head is not None else self._head.raw
+            self._start(plan.request if plan.request is not None else head + self._document)
         elif not self._body.done and self._head.expects_continue:
             # The client sends the body after status 100 or after a second, or not at all: the connection cannot be
             # used again.
@@ -417,6 +422,9 @@ class UpstreamConnection(asyncio.Protocol):
                 if not client.sent_continue:
                     client.transport.write(data[:start])
                 return data[start:]
+            if client.plan.amend is not None:
+                amended = client.plan.amend(data[:start])
+                data, start = amended + data[start:], len(amended)
             self._begin(client, head.status, Body(head.length), start)
         assert self._body is not None
         end = self._body.measure(data, start)

@@ -12,7 +12,7 @@ from pipeline.local.identity.objects import Key
 from pipeline.local.identity.policies import Decision, PolicyError, Request, lowered
 from pipeline.local.identity.resources import UnresolvedError
 from pipeline.local.identity.sessions import Sessions
-from pipeline.local.s3 import deletions
+from pipeline.local.s3 import deletions, encryption
 from pipeline.local.s3.answers import NAMESPACE, Answer, error, xml
 from pipeline.local.s3.buckets import Buckets, MalformedPolicyError
 from pipeline.local.s3.callers import Caller, Callers
@@ -101,6 +101,8 @@ class PolicyJudge:
             answer = error(400, "InvalidURI", str(invalid))
         except SignatureError as wrong:
             answer = error(wrong.status, wrong.code, wrong.message)
+        except encryption.UnsupportedEncryptionError as unsupported:
+            answer = error(501, "NotImplemented", f"The local cloud does not have {unsupported}.")
         except UnresolvedError as unknown:
             answer = error(501, "NotImplemented", f"The local cloud does not have this operation: {unknown}")
         except PolicyError as malformed:
@@ -132,11 +134,24 @@ class PolicyJudge:
         denied = self._denial(signed)
         if denied is not None:
             return denied
-        if call.key:
-            reads = call.method in ("GET", "HEAD") or "x-amz-copy-source" in call.headers
-            return self._hiding(signed) if reads else _PASS
+        return self._of_object(signed) if call.key else self._of_bucket(signed, body)
+
+    def _of_object(self, signed: _Signed) -> Plan:
+        call = signed.call
+        if encryption.wants_kms(call):
+            return self._described_as_encrypted(signed)
+        reads = call.method in ("GET", "HEAD") or "x-amz-copy-source" in call.headers
+        return self._hiding(signed) if reads else _PASS
+
+    def _of_bucket(self, signed: _Signed, body: bytes) -> Plan:
+        call = signed.call
         if call.asks("policy"):
             return self._bucket_policy(signed, body)
+        if call.asks("encryption") and call.method == "PUT" and b"aws:kms" in body:
+            message = (
+                "a bucket's default encryption by KMS; nothing is encrypted here, and an object's own is described"
+            )
+            raise encryption.UnsupportedEncryptionError(message)
         changes = {"PUT": self._create_bucket, "DELETE": self._delete_bucket}
         if call.is_plain_bucket and call.method in changes:
             return changes[call.method](signed, body)
@@ -243,7 +258,14 @@ class PolicyJudge:
                 return None
             return error(403, "AccessDenied", refusal(request, decision))
 
-        return Plan(after=after, reads=frozenset((404,)))
+        return Plan(after=after, amend=encryption.restored, reads=frozenset((404,)))
+
+    def _described_as_encrypted(self, signed: _Signed) -> Plan:
+        """An object with KMS encryption: stored without it, and described with it."""
+        self._verify(signed, None)
+        keys = Keys(signed.signature.access_key, signed.caller.secret, signed.signature.token)
+        head = encryption.without_kms(signed.call, signed.head, signed.region, keys)
+        return Plan(head=head, amend=encryption.described(signed.call))
 
     # --------------------------------------------------------------------------------------------------- buckets
     def _headers_of_refusal(self, call: Call) -> tuple[tuple[str, str], ...]:

@@ -151,6 +151,27 @@ def signed_request(line: str, host: str, region: str, keys: Keys, body: bytes = 
     return f"{line} HTTP/1.1\r\n{fields}\r\n".encode("latin-1") + body
 
 
+def resigned(head: Head, headers: Mapping[str, str], region: str, keys: Keys) -> bytes:
+    """The head of a request with other headers, signed in the header; its body stays as it is."""
+    path, _, query = head.target.partition("?")
+    parameters = parse_qsl(query, keep_blank_values=True, errors="surrogateescape")
+    kept = "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in parameters if not name.startswith("X-Amz-"))
+    line = f"{head.method} {path}{'?' if kept else ''}{kept}"
+    moment = time.strftime(_TIME, time.gmtime())
+    payload = head.headers.get("x-amz-content-sha256", _UNSIGNED)
+    fields = {**headers, "x-amz-content-sha256": payload, "x-amz-date": moment}
+    fields = {name: value for name, value in fields.items() if name not in ("authorization", "x-amz-security-token")}
+    if keys.token:
+        fields["x-amz-security-token"] = keys.token
+    credential = f"{keys.access_key}/{moment[:8]}/{region}/s3/aws4_request"
+    names = ";".join(sorted(name for name in fields if name == "host" or name.startswith("x-amz-")))
+    signature = Signature(keys.access_key, region, keys.token, False, ALGORITHM, credential, names, "", moment)
+    value = _value(keys.secret, signature, line, fields, payload)
+    fields["authorization"] = f"{ALGORITHM} Credential={credential}, SignedHeaders={names}, Signature={value}"
+    lines = [f"{line} HTTP/1.1", *(f"{name}: {text}" for name, text in fields.items()), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
 def _value(secret: str, signature: Signature, line: str, headers: Mapping[str, str], payload: str) -> str:
     """The signature that a request should have, in hexadecimal digits."""
     method, _, target = line.partition(" ")

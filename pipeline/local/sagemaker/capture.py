@@ -39,8 +39,12 @@ class Capture:
         self._lines: list[str] = []
         self._oldest = 0.0
 
-    def record(self, sent: tuple[str, bytes], received: tuple[str, bytes]) -> None:
-        """Keep a request and its answer, each (content type, body), if they are in the sample."""
+    def record(self, sent: tuple[str, bytes], received: tuple[str, bytes], inference_id: str | None = None) -> None:
+        """Keep a request and its answer, each (content type, body), if they are in the sample.
+
+        An id of the request is "added to the captured data" (InferenceId in botocore's model), as inferenceId:
+        https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-model-quality-merge.html
+        """
         if random.random() >= self._share:  # noqa: S311
             return
         at = time.time()
@@ -51,6 +55,8 @@ class Capture:
                 data[f"endpoint{mode}"] = {**description, **self._encoded(content_type, body)}
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
         metadata = {"eventId": str(uuid.uuid4()), "inferenceTime": stamp}
+        if inference_id is not None:
+            metadata["inferenceId"] = inference_id
         line = json.dumps({"captureData": data, "eventMetadata": metadata, "eventVersion": "0"})
         with self._lock:
             self._oldest = self._oldest or at

@@ -23,7 +23,7 @@ from pipeline.local.sagemaker.jobs import REASON_LIMIT, JobServices
 from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.resources import chosen, could_not_find, invalid, listing, selected, stored
 from pipeline.local.sagemaker.rollout import Policy, Traffic, roll_out
-from pipeline.local.sagemaker.serving import Answer, ServingError, Variant
+from pipeline.local.sagemaker.serving import CUSTOM_ATTRIBUTES, Answer, ServingError, Variant
 from pipeline.local.sagemaker.tags import delete_tagged
 
 log = logging.getLogger(__name__)
@@ -151,8 +151,11 @@ class Endpoints:
             self._stop(live)
         return {}
 
-    def invoke(self, name: str, body: bytes, headers: dict[str, str]) -> tuple[str, Answer]:
-        """Send a request to the endpoint. Returns the variant's name and the container's answer."""
+    def invoke(self, name: str, body: bytes, members: Request) -> tuple[str, Answer]:
+        """Send a request to the endpoint. Returns the variant's name and the container's answer.
+
+        `members` are those of InvokeEndpoint besides the body.
+        """
         live = self._live.get(name)
         if live is None:
             missing = f"Endpoint {name} of account {self._context.account_id} not found."
@@ -162,7 +165,11 @@ class Endpoints:
         if len(body) > live.payload_limit:
             message = f"The body has {len(body)} bytes; at most {live.payload_limit} are accepted."
             raise ServiceError("ValidationError", message)
-        with live.traffic.variant() as variant:
+        headers = {"Content-Type": members.get("ContentType", "application/octet-stream")}
+        for member, header in (("Accept", "Accept"), ("CustomAttributes", CUSTOM_ATTRIBUTES)):
+            if member in members:
+                headers[header] = members[member]
+        with live.traffic.variant(members.get("TargetVariant")) as variant:
             started = time.perf_counter()
             answer = variant.invoke(body, headers)
             microseconds = (time.perf_counter() - started) * 1e6
@@ -177,7 +184,8 @@ class Endpoints:
             },
         )
         if live.capture and answer.status < 400:
-            live.capture.record((headers["Content-Type"], body), (answer.content_type, answer.body))
+            sent = (headers["Content-Type"], body)
+            live.capture.record(sent, (answer.content_type, answer.body), members.get("InferenceId"))
         return variant.name, answer
 
     def restore(self) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.local.machine.containers import STOP_SECONDS, Container
 from pipeline.local.sagemaker.jobs import JobFailedError
+
+USAGE_SECONDS = 5.0
+# Records values by metric for a resource, by its dimensions.
+Publish = Callable[[Mapping[str, str], Mapping[str, Sequence[float]]], None]
 
 
 class SpotInterruptionError(Exception):
@@ -22,12 +27,12 @@ def run_instances(
     instances: dict[str, Container],
     stop: threading.Event,
     max_seconds: float,
-    tick: Callable[[], None] = lambda: None,
+    ticks: Sequence[Callable[[], None]] = (),
     interrupt: Callable[[], float | None] = lambda: None,
 ) -> dict[str, int]:
     """Start a job's instances by host, and wait. Returns the exit status by host; none if `stop` is set before.
 
-    When `stop` is set or one instance fails, all are ended: a distributed job cannot continue without a member. `tick`
+    When `stop` is set or one instance fails, all are ended: a distributed job cannot continue without a member. `ticks`
     and `interrupt` are called about five times per second. Raises TimeoutError after `max_seconds`, once all have
     ended, and SpotInterruptionError when `interrupt` returns the seconds of its notice.
     """
@@ -46,12 +51,54 @@ def run_instances(
         if (notice := interrupt()) is not None:
             _end(list(instances.values()), notice)
             raise SpotInterruptionError
-        tick()
+        for tick in ticks:
+            tick()
         stop.wait(0.2)
     statuses = {host: container.wait(30) for host, container in instances.items()}
     if late:
         raise TimeoutError
     return statuses
+
+
+class Usage:
+    """What a job's instances use, as measured, under the names of SageMaker's own metrics.
+
+    CPUUtilization is the sum over the cores, in percent of one; MemoryUtilization is in percent of the memory:
+    https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html. SageMaker measures once per minute,
+    longer than most jobs here last.
+    """
+
+    def __init__(self, job: str, instances: Mapping[str, Container], publish: Publish) -> None:
+        self._job, self._instances, self._publish = job, instances, publish
+        self._seconds: dict[tuple[int, float], float] = {}
+        self._measured = time.monotonic()
+
+    def tick(self) -> None:
+        """Measure and publish, if the last time was long enough ago."""
+        elapsed = time.monotonic() - self._measured
+        if elapsed < USAGE_SECONDS:
+            return
+        self._measured = time.monotonic()
+        for host, container in self._instances.items():
+            seconds, memory = self._read(container)
+            values = {"CPUUtilization": 100 * seconds / elapsed, "MemoryUtilization": memory}
+            self._publish({"Host": f"{self._job}/{host}"}, {name: [value] for name, value in values.items()})
+
+    def _read(self, container: Container) -> tuple[float, float]:
+        """Seconds of CPU since the last look and percent of memory, of a container's processes."""
+        import psutil
+
+        used, memory = 0.0, 0.0
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(container.pid)
+            for member in (process, *process.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):
+                    key, times = (member.pid, member.create_time()), member.cpu_times()
+                    seconds = times.user + times.system
+                    used += seconds - self._seconds.get(key, 0.0)
+                    self._seconds[key] = seconds
+                    memory += member.memory_percent()
+        return used, memory
 
 
 def _end(containers: list[Container], grace: float) -> None:

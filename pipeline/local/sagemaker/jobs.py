@@ -6,13 +6,14 @@ import logging
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
 from pipeline.local import faults
+from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.identity import service_calls
 from pipeline.local.identity.identity import Identity
@@ -44,13 +45,16 @@ class JobFailedError(Exception):
 class JobServices:
     """The parts of the cloud that jobs and endpoints use."""
 
-    def __init__(self, context: Context, logs: Logs, images: ImageRegistry, identity: Identity) -> None:
+    def __init__(
+        self, context: Context, logs: Logs, images: ImageRegistry, identity: Identity, cloudwatch: CloudWatch
+    ) -> None:
         self.context = context
         self.logs = logs
         self.images = images
         self.faults = faults.of(context.directory)
         self.quotas = Quotas(context)
         self.identity = identity
+        self._cloudwatch = cloudwatch
 
     def s3(self, role_arn: str) -> Any:
         """An S3 client with the rights of a role: SageMaker copies inputs, outputs and checkpoints with the job's."""
@@ -62,12 +66,28 @@ class JobServices:
         The instances' metrics need a permission as well, in a namespace that begins the group's name:
         https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html
         """
-        self._allows(role_arn, service_calls.metrics("/".join(group.split("/")[:4])))
+        self._allows(role_arn, service_calls.metrics(_namespace(group)))
         checks = service_calls.logs(self.identity.authorizer.account, group)
         if not self._allows(role_arn, checks):
             log.warning("%s may not write to the log group %s: the lines of %s are lost", role_arn, group, stream)
             return lambda _: None
         return lambda line: self.logs.write(group, stream, line)
+
+    def metric_writer(
+        self, role_arn: str, group: str
+    ) -> Callable[[Mapping[str, str], Mapping[str, Sequence[float]]], None]:
+        """Publishes values by metric under dimensions, in the namespace of a log group, if the role may put them."""
+        namespace = _namespace(group)
+        if not self._allows(role_arn, service_calls.metrics(namespace)):
+            log.warning("%s may not put metrics into %s: they are lost", role_arn, namespace)
+            return lambda *_: None
+
+        def publish(dimensions: Mapping[str, str], values: Mapping[str, Sequence[float]]) -> None:
+            for metric, observed in values.items():
+                for value in observed:
+                    self._cloudwatch.observe(namespace, dimensions, {metric: value})
+
+        return publish
 
     def pull(self, role_arn: str, uri: str) -> Path:
         """The folder of an image that the role may read. Raises ImageNotFoundError or ServiceError."""
@@ -96,6 +116,11 @@ class JobServices:
     def discard(self, kind: str, name: str) -> None:
         """Remove the folder of a job that has not failed: its results are in S3. A failed job's folder is retained."""
         shutil.rmtree(self.context.directory / "jobs" / kind / name, ignore_errors=True)
+
+
+def _namespace(group: str) -> str:
+    """`/aws/sagemaker/Endpoints` of the log group `/aws/sagemaker/Endpoints/NAME`."""
+    return "/".join(group.split("/")[:4])
 
 
 class Jobs:
@@ -244,16 +269,29 @@ class Jobs:
         except ServiceError as error:
             raise JobFailedError(f"ClientError: {error}") from error
 
-    def download(self, role_arn: str, uri: str, folder: Path, share: tuple[int, int] = (0, 1)) -> None:
-        """Copy an input into `folder`; `share` is that of `transfer.download`. Raises JobFailedError if it is empty."""
-        if not transfer.download(self._services.s3(role_arn), uri, folder, share=share):
-            raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
+    def sources(self, role_arn: str, source: Request, place: tuple[int, int]) -> list[transfer.Source]:
+        """The objects of an S3 source that the instance `place` = (number, of how many) gets.
 
-    def download_manifest(self, role_arn: str, uri: str, folder: Path, share: tuple[int, int]) -> None:
-        """Copy this share of what a manifest lists. Raises JobFailedError for a manifest that cannot be read."""
+        `source` is an S3DataSource or S3Input, with S3Uri, S3DataType and S3DataDistributionType. Raises JobFailedError
+        for a prefix without objects and for a manifest that cannot be read.
+        """
+        s3, uri = self._services.s3(role_arn), source["S3Uri"]
+        share = place if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
         try:
-            transfer.download_manifest(self._services.s3(role_arn), uri, folder, share=share)
+            if source["S3DataType"] == "ManifestFile":
+                return transfer.manifest_sources(s3, uri, share=share)
+            sources = transfer.prefix_sources(s3, uri, share=share)
         except (ValueError, StepError) as error:
+            raise JobFailedError(f"ClientError: {error}") from error
+        if not sources:
+            raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
+        return sources
+
+    def download(self, role_arn: str, sources: list[transfer.Source], folder: Path) -> None:
+        """Copy the objects of an input into `folder`. Raises JobFailedError for a path that would leave it."""
+        try:
+            transfer.copy(self._services.s3(role_arn), sources, folder)
+        except ValueError as error:
             raise JobFailedError(f"ClientError: {error}") from error
 
     def _run(self, name: str, request: Request) -> None:

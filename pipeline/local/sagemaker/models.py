@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from pipeline.local.context import Context, Request, now
 from pipeline.local.identity.identity import Identity
-from pipeline.local.sagemaker.registry import ModelRegistry
+from pipeline.local.sagemaker.registry import ADDITIONAL, ModelRegistry
 from pipeline.local.sagemaker.resources import could_not_find, invalid, listing, location, selected, stored
 from pipeline.local.sagemaker.tags import delete_tagged
 
@@ -87,7 +87,7 @@ class Models:
             described = self._registry.describe({"ModelPackageName": package})
             if described["ModelApprovalStatus"] != "Approved":
                 raise invalid(f"Cannot create Model for ModelPackage {package}: it is not approved for deployment")
-            registered = described["InferenceSpecification"]["Containers"][0]
+            registered = _specification(described, container.get("InferenceSpecificationName"))["Containers"][0]
             environment = {**registered.get("Environment", {}), **container.get("Environment", {})}
             definition = {**registered, "Environment": environment}
         for field in ("Image", "ModelDataUrl"):
@@ -125,6 +125,16 @@ class Models:
         if not self._context.store.create(kind, name, {**document, arn_field: arn, "CreationTime": now()}):
             raise invalid(f'Cannot create already existing {kind.replace("-", " ")} "{arn}".')
         return arn
+
+
+def _specification(package: Request, name: str | None) -> Request:
+    """A version's inference specification, or the additional one of that name. Raises ServiceError."""
+    if name is None:
+        return dict(package["InferenceSpecification"])
+    for specification in package.get(ADDITIONAL, []):
+        if specification["Name"] == name:
+            return dict(specification)
+    raise invalid(f"The model package {package['ModelPackageArn']} has no inference specification {name!r}.")
 
 
 def _check_serverless(model: Request, config: Request) -> None:

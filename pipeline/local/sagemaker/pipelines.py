@@ -15,7 +15,17 @@ from pipeline.local.events import Events
 from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker.execution import KIND as EXECUTION
 from pipeline.local.sagemaker.execution import Execution
-from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, name_of, not_found, page, stored
+from pipeline.local.sagemaker.resources import (
+    chosen,
+    described,
+    invalid,
+    listing,
+    name_of,
+    not_found,
+    page,
+    selected,
+    stored,
+)
 from pipeline.local.sagemaker.steps import StepRunners
 from pipeline.local.sagemaker.tags import delete_tagged
 
@@ -126,13 +136,7 @@ class Pipelines:
         return described("DescribePipeline", document)
 
     def _list_pipelines(self, request: Request) -> Request:
-        prefix = request.get("PipelineNamePrefix", "")
-        earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
-        pipelines = [
-            document
-            for document in self._context.store.list(PIPELINE)
-            if document["PipelineName"].startswith(prefix) and earliest <= document["CreationTime"] <= latest
-        ]
+        pipelines = selected(request, self._context.store.list(PIPELINE), "PipelineName")
         return listing("ListPipelines", request, pipelines, {"Name": "PipelineName", "CreationTime": "CreationTime"})
 
     def _delete(self, request: Request) -> Request:
@@ -221,11 +225,9 @@ class Pipelines:
 
     def _list_executions(self, request: Request) -> Request:
         pipeline = self._pipeline(request["PipelineName"])
-        earliest, latest = request.get("CreatedAfter", 0), request.get("CreatedBefore", float("inf"))
         runs = [
             {**run, "StartTime": run["CreationTime"], "PipelineExecutionFailureReason": run.get("FailureReason")}
-            for run in self._runs(pipeline["PipelineName"])
-            if earliest <= run["CreationTime"] <= latest
+            for run in selected(request, self._runs(pipeline["PipelineName"]), "PipelineName")
         ]
         keys = {"CreationTime": "StartTime", "PipelineExecutionArn": "PipelineExecutionArn"}
         return listing("ListPipelineExecutions", request, runs, keys)

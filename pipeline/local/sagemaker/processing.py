@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pipeline.local.context import Request, now
 from pipeline.local.machine import dockerfile, transfer
-from pipeline.local.machine.containers import Container, inside
-from pipeline.local.sagemaker.hosts import check_statuses, host_names, run_instances, write_json
+from pipeline.local.machine.containers import Container, inside, moved
+from pipeline.local.sagemaker.hosts import Usage, check_statuses, host_names, run_instances, write_json
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs
 from pipeline.local.sagemaker.resources import check_volume, invalid
 
@@ -57,7 +57,8 @@ class ProcessingJobs(Jobs):
                 f"AlgorithmError: the code of {uri} lies in {', '.join(places.code)}, and /opt/ml with all its"
                 " subdirectories is reserved for the processing job's own folders"
             )
-        entry_point = specification.get("ContainerEntrypoint") or self._services.images.entry_point(uri)
+        entry_point = specification.get("ContainerEntrypoint")
+        arguments = specification.get("ContainerArguments", [])
         folder = self._services.folder("processing", name)
         hosts = host_names(request["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
         bases = {host: folder / host for host in hosts}
@@ -69,7 +70,10 @@ class ProcessingJobs(Jobs):
                 context=self._context,
                 base=bases[host],
                 image=image,
-                command=[*entry_point, *specification.get("ContainerArguments", [])],
+                command=[
+                    *(moved(bases[host], entry_point) if entry_point else self._services.images.entry_point(uri)),
+                    *moved(bases[host], arguments),
+                ],
                 on_line=self._services.log_writer(role, LOG_GROUP, f"{name}/{host}-{int(now())}"),
                 environment={**request.get("Environment", {}), "PROCESSING_JOB_NAME": name},
                 credentials=functools.partial(self._services.identity.container_environment, role),
@@ -77,7 +81,8 @@ class ProcessingJobs(Jobs):
             )
         limit = request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_SECONDS)
         try:
-            statuses = run_instances(instances, stop, limit)
+            usage = Usage(name, instances, self._services.metric_writer(role, LOG_GROUP))
+            statuses = run_instances(instances, stop, limit, (usage.tick,))
         except TimeoutError:
             raise JobFailedError(f"ClientError: the job ran longer than {limit} seconds") from None
         if stop.is_set():
@@ -93,8 +98,8 @@ class ProcessingJobs(Jobs):
     def _download_inputs(self, request: Request, base: Path, place: tuple[int, int]) -> None:
         for source in request.get("ProcessingInputs", []):
             s3 = source["S3Input"]
-            share = place if s3.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
-            self.download(self.role_of(request), s3["S3Uri"], inside(base, s3["LocalPath"]), share)
+            sources = self.sources(self.role_of(request), s3, place)
+            self.download(self.role_of(request), sources, inside(base, s3["LocalPath"]))
 
 
 def _write_configuration(request: Request, base: Path, host: str, hosts: list[str]) -> None:

@@ -26,8 +26,10 @@ PACKAGE = "model-package"
 CLIENT_TOKEN = "model-package-token"  # noqa: S105  # a kind of document
 _CHANGEABLE = (
     *("ModelApprovalStatus", "ApprovalDescription", "CustomerMetadataProperties"),
-    *("ModelCard", "InferenceSpecification", "SourceUri"),
+    *("ModelCard", "InferenceSpecification", "SourceUri", "ModelLifeCycle"),
 )
+ADDITIONAL = "AdditionalInferenceSpecifications"
+ADDED = "AdditionalInferenceSpecificationsToAdd"
 # The default order, by https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListModelPackages.html and the
 # page of ListModelPackageGroups.
 _OLDEST_FIRST = "Ascending"
@@ -104,8 +106,7 @@ class ModelRegistry:
             raise invalid("The local cloud registers versions of a ModelPackageGroup only.")
         group = name_of(request["ModelPackageGroupName"])
         self._group(group)
-        for container in request.get("InferenceSpecification", {}).get("Containers", []):
-            self._check_container(container)
+        self._check_specifications(request, [])
         _check_card(request)
         token = f"{group}/{request['ClientToken']}" if "ClientToken" in request else ""
         with self._versions:
@@ -136,6 +137,20 @@ class ModelRegistry:
         self._context.store.create(PACKAGE, name, document)
         self._emit(document, [])
         return {"ModelPackageArn": arn}
+
+    def _check_specifications(self, request: Request, present: list[Request]) -> None:
+        """Refuse containers that the caller cannot read, and a name that two additional specifications have.
+
+        A container goes by the name of its specification (InferenceSpecificationName of CreateModel), so that the names
+        of a version differ is assumed. Raises ServiceError.
+        """
+        added = request.get(ADDITIONAL, []) + request.get(ADDED, [])
+        for specification in (request.get("InferenceSpecification", {}), *added):
+            for container in specification.get("Containers", []):
+                self._check_container(container)
+        names = [specification["Name"] for specification in (*present, *added)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise invalid(f"Additional inference specifications have the same name: {', '.join(twice)}.")
 
     def _check_container(self, container: Request) -> None:
         """Refuse model data or an image that the caller cannot read. Raises ServiceError.
@@ -168,10 +183,18 @@ class ModelRegistry:
         return [package for package in self._context.store.list(PACKAGE) if package["ModelPackageGroupName"] == group]
 
     def _list_packages(self, request: Request) -> Request:
+        """Versions of a group; without one, packages of the type Unversioned, by default.
+
+        "This is the default value if no ModelPackageType is specified" (botocore's model). With a group its versions
+        are listed: the filter by a group "returns only model versions".
+        """
         packages = self._context.store.list(PACKAGE)
-        if group := request.get("ModelPackageGroupName"):
+        group = request.get("ModelPackageGroupName")
+        if group:
             self._group(group)
             packages = self._packages(name_of(group))
+        if request.get("ModelPackageType", "Versioned" if group else "Unversioned") == "Unversioned":
+            packages = [package for package in packages if "ModelPackageVersion" not in package]
         filters = {**request, "StatusEquals": request.get("ModelApprovalStatus")}
         packages = selected(filters, packages, "ModelPackageName", "ModelApprovalStatus")
         keys = {"Name": "ModelPackageVersion", "CreationTime": "CreationTime"}
@@ -181,6 +204,8 @@ class ModelRegistry:
         """Change a version. A rule deploys by the event of a changed approval status."""
         package = self._package(request["ModelPackageArn"])
         _check_card(request)
+        added = request.get(ADDED, [])
+        self._check_specifications(request, package.get(ADDITIONAL, []))
         changes = chosen(request, _CHANGEABLE)
         removed = request.get("CustomerMetadataPropertiesToRemove", [])
 
@@ -189,8 +214,10 @@ class ModelRegistry:
             document.update(changes, LastModifiedTime=now())
             if remaining := {key: value for key, value in properties.items() if key not in removed}:
                 document["CustomerMetadataProperties"] = remaining
+            if added:
+                document[ADDITIONAL] = document.get(ADDITIONAL, []) + added
 
-        fields = sorted(key for key in changes if package.get(key) != changes[key])
+        fields = sorted([key for key in changes if package.get(key) != changes[key]] + [ADDITIONAL] * bool(added))
         package = self._context.store.update(PACKAGE, package["ModelPackageName"], change)
         self._emit(package, fields)
         return {"ModelPackageArn": package["ModelPackageArn"]}

@@ -102,23 +102,32 @@ def page(request: Request, items: list[Request], key: str) -> Request:
     return response
 
 
+# Members of List requests, or what they begin with, and the documents' members that they filter by.
+_EQUAL = {"WarmPoolStatusEquals": "WarmPoolStatus", "TrainingPlanArnEquals": "TrainingPlanArn"}  # no job has them here
+_TIMES = {"CreationTime": "CreationTime", "Created": "CreationTime", "LastModifiedTime": "LastModifiedTime"}
+
+
 def selected(request: Request, items: Iterable[Request], name: str, status: str = "") -> list[Request]:
-    """Filter by NameContains, StatusEquals and the times of creation and of the last change, as List operations do."""
-    contained, wanted = request.get("NameContains", "").lower(), request.get("StatusEquals") if status else None
+    """Filter by a part of the name, a status and times, as all List operations do.
+
+    `name` and `status` are the documents' members. A document that was not changed has the time of its creation.
+    """
+    contained, begin = request.get("NameContains", "").lower(), request.get("PipelineNamePrefix", "")
+    wanted = request.get("StatusEquals") if status else None
     return [
         item
         for item in items
         if contained in item[name].lower()
+        and item[name].startswith(begin)
         and (not wanted or item[status] == wanted)
-        and _within(request, item, "CreationTime")
-        and _within(request, item, "LastModifiedTime")
+        and all(item.get(member) == request[filter_] for filter_, member in _EQUAL.items() if filter_ in request)
+        and all(_within(request, prefix, item.get(member) or item["CreationTime"]) for prefix, member in _TIMES.items())
     ]
 
 
-def _within(request: Request, item: Request, member: str) -> bool:
-    """Whether a time of an item is between the request's `MEMBERAfter` and `MEMBERBefore`, if it has them."""
-    at = item.get(member, item["CreationTime"])
-    return bool(request.get(f"{member}After", 0) <= at <= request.get(f"{member}Before", math.inf))
+def _within(request: Request, prefix: str, at: float) -> bool:
+    """Whether a time is between the request's `PREFIXAfter` and `PREFIXBefore`, if it has them."""
+    return bool(request.get(f"{prefix}After", 0) <= at <= request.get(f"{prefix}Before", math.inf))
 
 
 def chosen(document: Request, fields: Iterable[str]) -> Request:

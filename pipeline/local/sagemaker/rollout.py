@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pipeline.local.cloudwatch import CloudWatch
-from pipeline.local.context import Request
+from pipeline.local.context import Request, ServiceError
 from pipeline.local.sagemaker.resources import invalid
 from pipeline.local.sagemaker.serving import INVOKE_SECONDS, Variant
 
@@ -38,10 +38,19 @@ class Traffic:
         self._in_flight: Counter[int] = Counter()
 
     @contextmanager
-    def variant(self) -> Iterator[Variant]:
-        """The variant for one request. It is not stopped before it has answered."""
+    def variant(self, target: str | None = None) -> Iterator[Variant]:
+        """The variant for one request, of the name `target` if there is one. It is not stopped before it has answered.
+
+        Raises ServiceError if no variant has this name.
+        """
         with self._lock:
             chosen = self._new if random.random() < self.share else self.in_service  # noqa: S311
+            if target is not None and chosen.name != target:
+                others = [variant for variant in (self.in_service, self._new) if variant.name == target]
+                if not others:
+                    # Assumed: AWS's own text is not in its documents.
+                    raise ServiceError("ValidationError", f"The endpoint has no production variant {target}.")
+                chosen = others[0]
             self._in_flight[id(chosen)] += 1
         try:
             yield chosen

@@ -168,8 +168,12 @@ def _study(config: Request, limits: HyperbandLimits | None) -> optuna.Study:
 def _values(trial: optuna.trial.Trial, ranges: Request) -> dict[str, str]:
     """Values for one trial; hyperparameters are text."""
     values: dict[str, Any] = {}
-    for kind, suggest, number in (("Continuous", trial.suggest_float, float), ("Integer", trial.suggest_int, int)):
-        for parameter in ranges.get(f"{kind}ParameterRanges", []):
+    kinds = (
+        ("ContinuousParameterRanges", trial.suggest_float, float),
+        ("IntegerParameterRanges", trial.suggest_int, int),
+    )
+    for kind, suggest, number in kinds:
+        for parameter in ranges.get(kind, []):
             low, high = number(parameter["MinValue"]), number(parameter["MaxValue"])
             logarithmic = parameter.get("ScalingType") == "Logarithmic"
             values[parameter["Name"]] = repr(suggest(parameter["Name"], low, high, log=logarithmic))

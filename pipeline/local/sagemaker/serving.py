@@ -22,6 +22,9 @@ from pipeline.local.sagemaker.jobs import JobServices
 PING_SECONDS = 240  # a container has to answer /ping within this time after its start
 INVOKE_SECONDS = 60  # a container has to answer a request within this time
 STOP_SECONDS = 30
+# The header of a request's CustomAttributes, "forwarded verbatim", and of those that the container answers (botocore's
+# model of InvokeEndpoint).
+CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 
 class ServingError(Exception):
@@ -35,6 +38,7 @@ class Answer:
     status: int
     body: bytes
     content_type: str
+    custom_attributes: str = ""
 
 
 @dataclass
@@ -97,9 +101,9 @@ class Variant:
             return False
         return self._send("GET", "/ping", None, {}, 2).status == 200 or None
 
-    def invoke(self, body: bytes, headers: dict[str, str]) -> Answer:
+    def invoke(self, body: bytes, headers: dict[str, str], seconds: float = INVOKE_SECONDS) -> Answer:
         """Forward one request."""
-        return self._send("POST", "/invocations", body, headers, INVOKE_SECONDS)
+        return self._send("POST", "/invocations", body, headers, seconds)
 
     def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str], seconds: float) -> Answer:
         """The container's answer; an answer with status 500 if it does not answer within `seconds`."""
@@ -107,7 +111,8 @@ class Variant:
             try:
                 connection.request(method, path, body=body, headers=headers)
                 answer = connection.getresponse()
-                return Answer(answer.status, answer.read(), answer.getheader("Content-Type", ""))
+                attributes = answer.getheader(CUSTOM_ATTRIBUTES, "")
+                return Answer(answer.status, answer.read(), answer.getheader("Content-Type", ""), attributes)
             except (OSError, http.client.HTTPException) as error:
                 return Answer(500, f"{type(error).__name__}: {error}".encode(), "text/plain")
 

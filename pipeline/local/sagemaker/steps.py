@@ -171,7 +171,7 @@ class StepRunners:
         """https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html#step-type-lambda."""
         function = attempt.step["FunctionArn"]
         self.authorize(attempt.caller, "lambda", "Invoke", {"FunctionName": function})
-        result = self.functions.invoke(function.rsplit(":", 1)[-1], json.dumps(attempt.arguments).encode())
+        result = self.functions.invoke(function, json.dumps(attempt.arguments).encode())
         if result.error is not None:
             message = json.loads(result.payload).get("errorMessage", "")
             raise StepFailedError(f"ClientError: Lambda function {function} failed: {message}")

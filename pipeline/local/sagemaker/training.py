@@ -23,11 +23,14 @@ from pipeline.aws import instances as instance_types
 from pipeline.local import faults
 from pipeline.local.context import Request, now
 from pipeline.local.faults import Faults
-from pipeline.local.machine import toolkit, transfer
-from pipeline.local.machine.containers import Container, inside
+from pipeline.local.machine import streams, toolkit, transfer
+from pipeline.local.machine.containers import Container, inside, moved
+from pipeline.local.machine.image_store import ImageNotFoundError
+from pipeline.local.machine.pipes import Pipe
 from pipeline.local.machine.ports import free_port
 from pipeline.local.sagemaker.hosts import (
     SpotInterruptionError,
+    Usage,
     check_statuses,
     host_names,
     run_instances,
@@ -78,6 +81,8 @@ class TrainingJobs(Jobs):
         elif "MaxWaitTimeInSeconds" in stopping:
             raise invalid("Invalid MaxWaitTimeInSeconds. It must not be present without managed spot training.")
         check_volume(document["ResourceConfig"])
+        check_channels(document)
+        complete(document)
         if "TuningJobArn" not in document:  # the trials of a tuning job are counted when it is created
             self._services.quotas.check_training(document)
         output = document["OutputDataConfig"]["S3OutputPath"].rstrip("/")
@@ -160,10 +165,10 @@ class TrainingJobs(Jobs):
         hosts = host_names(request["ResourceConfig"]["InstanceCount"])
         bases = {host: folder / host for host in hosts}
         self._enter(name, "Downloading")
-        instances = {}
+        instances, pipes = {}, list[Pipe]()
         port = free_port()
         for number, host in enumerate(hosts):
-            self._prepare_folder(request, bases[host], host, hosts)
+            pipes += self._prepare_folder(request, bases[host], host, hosts)
             cluster = toolkit.Cluster(
                 node_rank=number,
                 nodes=len(hosts),
@@ -171,10 +176,7 @@ class TrainingJobs(Jobs):
                 master_address="127.0.0.1",
                 master_port=port,
             )
-            try:
-                command = toolkit.command(request.get("HyperParameters", {}), image, cluster)
-            except toolkit.LauncherError as error:
-                raise JobFailedError(f"ClientError: {error}") from error
+            command = self._command(request, bases[host], image, cluster)
             instances[host] = self._container(job, bases[host], image=image, command=command)
         self._enter(name, "Training")
         self._context.store.update(self.kind, name, lambda document: document.setdefault("TrainingStartTime", now()))
@@ -182,7 +184,10 @@ class TrainingJobs(Jobs):
         interrupt = job.interrupt(self._services.faults)
         started = time.monotonic()
         try:
-            statuses = run_instances(instances, job.stop, job.seconds_left(), checkpoints.tick, interrupt)
+            for pipe in pipes:
+                pipe.start()
+            usage = Usage(name, instances, self._services.metric_writer(role, LOG_GROUP))
+            statuses = run_instances(instances, job.stop, job.seconds_left(), (checkpoints.tick, usage.tick), interrupt)
         except TimeoutError:
             checkpoints.send()
             raise _OutOfTimeError(job.limit_reached(), bases[hosts[0]]) from None
@@ -191,22 +196,49 @@ class TrainingJobs(Jobs):
             self._services.faults.interrupted(name)
             return None
         finally:
+            for pipe in pipes:
+                pipe.stop()
             job.ran += time.monotonic() - started
             self.update(name, BillableTimeInSeconds=max(1, round(job.ran)))
         checkpoints.send()
+        if broken := next((pipe.error for pipe in pipes if pipe.error), None):
+            raise JobFailedError(f"ClientError: a channel in Pipe mode cannot be read: {broken}")
         if not job.stop.is_set():
             check_statuses(statuses, bases, "failure")
         return bases[hosts[0]]
+
+    def _command(self, request: Request, base: Path, image: Path, cluster: toolkit.Cluster) -> list[str]:
+        """The command of one host. Raises JobFailedError.
+
+        "docker run IMAGE train", unless the request has an entry point or arguments: they take the place of the image's
+        own and of `train`. An image with AWS's toolkit then starts the program that the hyperparameters name.
+        https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-dockerfile.html. That an entry
+        point without arguments gets none is assumed.
+        """
+        specification, hyperparameters = request["AlgorithmSpecification"], request.get("HyperParameters", {})
+        entry_point = specification.get("ContainerEntrypoint", [])
+        arguments = specification.get("ContainerArguments", [])
+        try:
+            if entry_point:
+                return moved(base, [*entry_point, *arguments])
+            if arguments or not toolkit.chosen(hyperparameters):
+                own = self._services.images.entry_point(specification["TrainingImage"])
+                return [*own, *(moved(base, arguments) or ["train"])]
+            return toolkit.command(hyperparameters, image, cluster)
+        except (toolkit.LauncherError, ImageNotFoundError) as error:
+            raise JobFailedError(f"ClientError: {error}") from error
 
     def _container(self, job: _Job, base: Path, *, image: Path, command: list[str]) -> Container:
         name, request, host, metrics = job.name, job.request, base.name, job.metrics
         role = self.role_of(request)
         write = self._services.log_writer(role, LOG_GROUP, f"{name}/{host}-{int(now())}")
+        publish = self._services.metric_writer(role, LOG_GROUP)
 
         def on_line(line: str) -> None:
             write(line)
             if values := metrics.read(line):
                 job.lines += 1
+                publish({"TrainingJobName": name}, values)
                 self.update(name, FinalMetricDataList=metrics.latest())
                 if observer := self._observers.get(name):
                     observer(values)
@@ -237,7 +269,8 @@ class TrainingJobs(Jobs):
             on_end=self._services.identity.end_credentials,
         )
 
-    def _prepare_folder(self, request: Request, base: Path, host: str, hosts: list[str]) -> None:
+    def _prepare_folder(self, request: Request, base: Path, host: str, hosts: list[str]) -> list[Pipe]:
+        """Write a host's configuration and copy its channels. Returns the pipes of those that are streamed."""
         config = base / "input" / "config"
         group, instance_type = "homogeneousCluster", request["ResourceConfig"]["InstanceType"]
         resources = {
@@ -256,18 +289,19 @@ class TrainingJobs(Jobs):
         write_json(config / "inputdataconfig.json", described)
         for folder in ("model", "output/data", "checkpoints"):
             (base / folder).mkdir(parents=True, exist_ok=True)
+        pipes = []
         for channel in channels:
-            source = channel["DataSource"]["S3DataSource"]
-            sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
-            share = (hosts.index(host), len(hosts)) if sharded else (0, 1)
+            role, place = self.role_of(request), (hosts.index(host), len(hosts))
+            sources = self.sources(role, channel["DataSource"]["S3DataSource"], place)
             folder = base / "input" / "data" / channel["ChannelName"]
-            if source["S3DataType"] == "ManifestFile":
-                self.download_manifest(self.role_of(request), source["S3Uri"], folder, share)
+            if channel.get("InputMode", mode) == "Pipe":
+                pipes.append(Pipe(folder, streams.of(channel, self._services.s3(role), sources)))
             else:
-                self.download(self.role_of(request), source["S3Uri"], folder, share)
+                self.download(role, sources, folder)
         if checkpoint := request.get("CheckpointConfig"):
             local = inside(base, checkpoint.get("LocalPath", CHECKPOINT_PATH))
             transfer.download(self._services.s3(self.role_of(request)), checkpoint["S3Uri"], local)
+        return pipes
 
     def _upload(self, name: str, request: Request, base: Path) -> None:
         output = f"{request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}/output"
@@ -287,9 +321,35 @@ def _channel_description(channel: Request, mode: str) -> Request:
     return {
         "TrainingInputMode": channel.get("InputMode", mode),
         "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
-        "RecordWrapperType": "None",
+        "RecordWrapperType": channel.get("RecordWrapperType", "None"),
         **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
     }
+
+
+def check_channels(definition: Request) -> None:
+    """Raise ServiceError for members of a channel that exist in Pipe mode only.
+
+    "In File mode, leave this field unset or set it to None" (CompressionType and RecordWrapperType in botocore's
+    model); that SageMaker refuses it when the job is created is assumed, and so is the text.
+    """
+    mode = definition["AlgorithmSpecification"]["TrainingInputMode"]
+    for channel in definition.get("InputDataConfig", []):
+        if channel.get("InputMode", mode) == "Pipe":
+            continue
+        for member in ("CompressionType", "RecordWrapperType"):
+            if channel.get(member, "None") != "None":
+                name = channel["ChannelName"]
+                raise invalid(f"{member} {channel[member]} of channel {name} is supported in Pipe mode only.")
+
+
+def complete(definition: Request) -> None:
+    """Add the members that a description has without being in the request.
+
+    By the example of `aws sagemaker describe-training-job help`; the SDKs' attach reads them.
+    """
+    definition["OutputDataConfig"] = {"KmsKeyId": "", **definition["OutputDataConfig"]}
+    for flag in ("EnableNetworkIsolation", "EnableInterContainerTrafficEncryption", "EnableManagedSpotTraining"):
+        definition.setdefault(flag, False)
 
 
 class _OutOfTimeError(Exception):

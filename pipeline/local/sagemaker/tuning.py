@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from pipeline.local.context import Request, random_id
+from pipeline.local.context import Request, now, random_id
+from pipeline.local.sagemaker.completion import Completion, not_improving
 from pipeline.local.sagemaker.jobs import TERMINAL, JobFailedError, Jobs, JobServices
 from pipeline.local.sagemaker.resources import check_volume, chosen, invalid, listing, not_found, selected, stored
 from pipeline.local.sagemaker.search import Search, check
-from pipeline.local.sagemaker.training import TrainingJobs
+from pipeline.local.sagemaker.training import TrainingJobs, check_channels, complete
 
 log = logging.getLogger(__name__)
 
+POLL_SECONDS = 0.5  # between two looks at the time of a job that has a limit of it
 _VALUE = "FinalHyperParameterTuningJobObjectiveMetric"
 _COUNTERS = ("Completed", "InProgress", "RetryableError", "NonRetryableError", "Stopped")
 # The counters of the statuses of trials that have ended; all others are in progress.
@@ -52,10 +55,16 @@ class TuningJobs(Jobs):
 
     def prepare(self, document: Request) -> None:
         """Refuse strategies and settings that the local cloud does not have."""
-        check_volume(document["TrainingJobDefinition"]["ResourceConfig"])
-        self._services.quotas.check_tuning(document)
-        static = document["TrainingJobDefinition"].get("StaticHyperParameters", {})
-        check(document["HyperParameterTuningJobConfig"], static)
+        definition, config = document["TrainingJobDefinition"], document["HyperParameterTuningJobConfig"]
+        check_channels(definition)
+        check_volume(_resources(definition))
+        self._services.quotas.check_tuning({**document, "TrainingJobDefinition": _of_trial(definition)})
+        static = definition.get("StaticHyperParameters", {})
+        check(config, static)
+        complete(definition)
+        # As every recorded description has it; the SDKs' attach reads the objective there.
+        objective = config["HyperParameterTuningJobObjective"]["MetricName"]
+        definition["StaticHyperParameters"] = {**static, "_tuning_objective_metric": objective}
         document["Trials"] = []
 
     def role_of(self, document: Request) -> str:
@@ -71,6 +80,13 @@ class TuningJobs(Jobs):
         """The job's description, with counters and the best trial."""
         document = self.document(request[self.name_member])
         description = super().describe(request) | self._counters(document)
+        values = [_value(trial) for trial in self._trials(document) if trial["ObjectiveStatus"] == "Succeeded"]
+        config = document["HyperParameterTuningJobConfig"]
+        maximize = config["HyperParameterTuningJobObjective"]["Type"] == "Maximize"
+        details = {"NumberOfTrainingJobsObjectiveNotImproving": not_improving(values, maximize=maximize)}
+        ended = document.get("HyperParameterTuningEndTime", now())
+        consumed = {"RuntimeInSeconds": round(ended - document["CreationTime"])}
+        description |= {"TuningJobCompletionDetails": details, "ConsumedResources": consumed}
         if ranked := _ranked(document, self._trials(document)):
             description["BestTrainingJob"] = ranked[0]
         return description
@@ -84,10 +100,11 @@ class TuningJobs(Jobs):
         counts = dict.fromkeys(_COUNTERS, 0)
         for trial in trials:
             counts[_COUNTER_OF_STATUS.get(trial["TrainingJobStatus"], "InProgress")] += 1
-        evaluated = sum(_VALUE in trial for trial in trials)
-        failed = len(trials) - evaluated - counts["InProgress"]
-        objectives = {"Succeeded": evaluated, "Pending": counts["InProgress"], "Failed": failed}
-        return {"TrainingJobStatusCounters": counts, "ObjectiveStatusCounters": objectives}
+        objectives = Counter(trial["ObjectiveStatus"] for trial in trials)
+        return {
+            "TrainingJobStatusCounters": counts,
+            "ObjectiveStatusCounters": {status: objectives[status] for status in ("Succeeded", "Pending", "Failed")},
+        }
 
     def list_training_jobs(self, request: Request) -> Request:
         """Summaries of the trials. By FinalObjectiveMetricValue only trials with a value are listed."""
@@ -103,9 +120,12 @@ class TuningJobs(Jobs):
     def stop(self, request: Request) -> Request:
         """Stop the job and its trials."""
         super().stop(request)
-        for trial in self.document(request[self.name_member])["Trials"]:
-            self._training.stop({"TrainingJobName": trial["name"]})
+        self._stop_trials(request[self.name_member])
         return {}
+
+    def _stop_trials(self, name: str) -> None:
+        for trial in self.document(name)["Trials"]:
+            self._training.stop({"TrainingJobName": trial["name"]})
 
     def ranked(self, name: str) -> list[Request]:
         """Summaries of the trials that have an objective value, best first."""
@@ -119,11 +139,13 @@ class TuningJobs(Jobs):
         for trial in document["Trials"]:
             job = self._training.describe({"TrainingJobName": trial["name"]})
             summary = {**chosen(job, _TRIAL), "TunedHyperParameters": trial["values"]}
-            if (value := _objective(job, objective["MetricName"])) is not None:
-                summary |= {_VALUE: {**objective, "Value": value}, "ObjectiveStatus": "Succeeded"}
-            else:
-                running = job["TrainingJobStatus"] not in TERMINAL
-                summary["ObjectiveStatus"] = "Pending" if running else "Failed"
+            value = _objective(job, objective["MetricName"])
+            if value is not None:
+                summary[_VALUE] = {**objective, "Value": value}
+            # "The training job is in progress and evaluation of its final objective metric is pending" (Pending, on
+            # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_HyperParameterTrainingJobSummary.html).
+            running = job["TrainingJobStatus"] not in TERMINAL
+            summary["ObjectiveStatus"] = "Pending" if running else "Failed" if value is None else "Succeeded"
             summaries.append(summary)
         return summaries
 
@@ -139,34 +161,39 @@ class TuningJobs(Jobs):
     def _search(self, name: str, request: Request, stop: threading.Event) -> None:
         config = request["HyperParameterTuningJobConfig"]
         search = Search(config, request["TrainingJobDefinition"].get("StaticHyperParameters", {}))
-        limits = config["ResourceLimits"]
+        limits, completion = config["ResourceLimits"], Completion(config)
         waiting: dict[Future[float | None], int] = {}
-        started = 0
+        started, over, values_of = 0, False, list[float]()
         with ThreadPoolExecutor(limits["MaxParallelTrainingJobs"]) as pool:
             while waiting or started < limits["MaxNumberOfTrainingJobs"]:
                 free = limits["MaxParallelTrainingJobs"] - len(waiting)
-                while free and started < limits["MaxNumberOfTrainingJobs"] and not stop.is_set():
+                while free and started < limits["MaxNumberOfTrainingJobs"] and not stop.is_set() and not over:
                     started += 1
                     free -= 1
                     values = search.propose(started)
                     waiting[pool.submit(self._trial, name, request, search, started, values, stop=stop)] = started
                 if not waiting:
                     break
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                seconds = POLL_SECONDS if completion.is_limited and not over else None
+                done, _ = wait(waiting, seconds, return_when=FIRST_COMPLETED)
                 for future in sorted(done, key=waiting.__getitem__):
-                    search.conclude(waiting.pop(future), future.result())
+                    search.conclude(waiting.pop(future), value := future.result())
+                    values_of += [] if value is None else [value]
+                if not over and (reason := completion.reason(values_of)):
+                    log.info("tuning job %s ends: %s", name, reason)
+                    over = True
+                    self._stop_trials(name)
 
     def _trial(
         self, name: str, request: Request, search: Search, number: int, values: dict[str, str], *, stop: threading.Event
     ) -> float | None:
         """Run one training job. Returns its objective value, None if it has none."""
-        definition = dict(request["TrainingJobDefinition"])
+        definition = _of_trial(request["TrainingJobDefinition"])
         objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
         job = f"{name}-{number:03d}-{random_id(8)}"
         static = definition.pop("StaticHyperParameters", {})
-        for member in ("HyperParameterRanges", "DefinitionName"):
-            definition.pop(member, None)
-        hyperparameters = {**static, **values, "_tuning_objective_metric": objective}
+        definition.pop("DefinitionName", None)
+        hyperparameters = {**static, **values}
         definition |= {"TrainingJobName": job, "HyperParameters": hyperparameters}
 
         def observe(metrics: dict[str, list[float]]) -> None:
@@ -181,6 +208,34 @@ class TuningJobs(Jobs):
         if stop.is_set():
             self._training.stop({"TrainingJobName": job})
         return _objective(self._training.wait(job), objective)
+
+
+def _resources(definition: Request) -> Request:
+    """The ResourceConfig of the trials. Raises ServiceError for a definition with two or none.
+
+    Of HyperParameterTuningResourceConfig's InstanceConfigs the first is used, which has the highest priority; capacity
+    never lacks for it alone here. That both or neither are refused is assumed; the rules of InstanceConfigs are in
+    botocore's model.
+    """
+    flexible = definition.get("HyperParameterTuningResourceConfig")
+    if (flexible is None) == ("ResourceConfig" not in definition):
+        raise invalid("A training job definition has either a ResourceConfig or a HyperParameterTuningResourceConfig.")
+    if flexible is None:
+        return dict(definition["ResourceConfig"])
+    single = ("InstanceType", "InstanceCount", "VolumeSizeInGB")
+    configs = flexible.get("InstanceConfigs")
+    if configs and any(member in flexible for member in single):
+        raise invalid(f"If you use InstanceConfigs, do not provide values for {', '.join(single)}.")
+    resources = chosen(configs[0] if configs else flexible, single)
+    if missing := [member for member in single[:2] if member not in resources]:
+        raise invalid(f"HyperParameterTuningResourceConfig has no {' and no '.join(missing)}.")
+    return {**resources, **chosen(flexible, ("VolumeKmsKeyId",))}
+
+
+def _of_trial(definition: Request) -> Request:
+    """The definition with the resources of its trials as their ResourceConfig."""
+    own = {name: value for name, value in definition.items() if name != "HyperParameterTuningResourceConfig"}
+    return {**own, "ResourceConfig": _resources(definition)}
 
 
 def _objective(job: Request, metric: str) -> float | None:

@@ -7,6 +7,7 @@ operations that `Services` does not own are passed to moto, in this process.
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import json
@@ -23,15 +24,15 @@ from pipeline.local.identity.caller import Caller
 from pipeline.local.identity.identity import CREDENTIALS_PATH
 from pipeline.local.identity.sessions import ExpiredTokenError, InvalidTokenError
 from pipeline.local.members import problems
+from pipeline.local.sagemaker.serving import CUSTOM_ATTRIBUTES
 from pipeline.local.services import Services
-from pipeline.local.wire import query, requests
+from pipeline.local.wire import errors, query, requests
 from pipeline.local.wire import signature as signatures
 from pipeline.local.wire.requests import FORM, Protocol
 from pipeline.local.wire.signature import SignatureError
 
 log = logging.getLogger(__name__)
 
-JSON = "application/x-amz-json-1.1"
 _BODY_LIMIT = 64 * 1024 * 1024
 Wsgi = Callable[..., Iterable[bytes]]
 # AWS's codes of requests that are not signed, or not as they should be: by the Query protocol, and by the others.
@@ -63,6 +64,20 @@ class Call:
     protocol: Protocol
 
 
+def moto_application() -> Wsgi:
+    """Moto's server, which raises what it fails with instead of answering with a page in HTML."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+
+    def create(service: str | None) -> Any:
+        if service is None:
+            raise NotImplementedError("there is no such service here")
+        backend = create_backend_app(service)
+        backend.config["PROPAGATE_EXCEPTIONS"] = True
+        return backend
+
+    return DomainDispatcherApplication(create)  # type: ignore[no-any-return]
+
+
 class Application:
     """The WSGI application. A request is authenticated, parsed into a Call, decided, and answered."""
 
@@ -79,10 +94,28 @@ class Application:
         if isinstance(answer, Response):
             answer.headers["x-amzn-RequestId"] = random_id(32)
             return answer(environ, start_response)
-        body = self._moto(self._environ_for_moto(answer, request), start_response)
+        try:
+            response = self._ask_moto(answer, request)
+        except ServiceError as error:
+            response = errors.response(request, error)
         if answer.service == "iam" and not answer.operation.startswith(_READING):
             self._identity.authorizer.changed()
-        return body
+        return response(environ, start_response)
+
+    def _ask_moto(self, call: Call, request: Request) -> Response:
+        """Moto's answer. Raises ServiceError for what moto does not have, and for a request on which it fails."""
+        try:
+            answer = Response.from_app(self._moto, self._environ_for_moto(call, request), buffered=True)
+        except NotImplementedError as error:
+            # An action that moto lacks ends with these words; the other ones name a part of the request.
+            reason = "" if str(error).endswith("action has not been implemented") else str(error)
+            raise errors.unknown(call.service, call.operation, reason) from None
+        except Exception as error:
+            log.exception("moto fails on %s:%s", call.service, call.operation)
+            raise errors.failed(call.service, call.operation, error) from error
+        if errors.is_foreign(answer):
+            raise errors.unknown(call.service, call.operation)
+        return answer
 
     def _environ_for_moto(self, call: Call, request: Request) -> dict[str, Any]:
         """A request that moto can read as the decided call only.
@@ -123,9 +156,6 @@ class Application:
 
     def _answer(self, request: Request) -> Response | Call:
         """The answer, or the call that moto answers."""
-        # Clients of the Query protocol send forms, and read errors in XML.
-        is_form = request.mimetype == FORM
-        error_response = _query_error if is_form else _error
         try:
             if request.path.startswith(CREDENTIALS_PATH):
                 return self._container_credentials(request)
@@ -136,18 +166,17 @@ class Application:
                 self._services.authorize(caller, call.service, call.operation, call.request)
                 if missing := problems(call.service, call.operation, call.request):
                     raise ServiceError("ValidationError", " ".join(missing))
-                if call.service == "lambda":
-                    self._configure_function(call)
+                self._services.prepare(call.service, call.operation, call.request)
                 return call
             return call.respond(caller)
         except SignatureError as error:
-            code = _AUTHENTICATION_CODES[error.kind][0 if is_form else 1]
-            return error_response(ServiceError(code, str(error), 403))
+            code = _AUTHENTICATION_CODES[error.kind][0 if request.mimetype == FORM else 1]
+            return errors.response(request, ServiceError(code, str(error), 403))
         except ServiceError as error:
-            return error_response(error)
+            return errors.response(request, error)
         except Exception as error:
             log.exception("%s %s %s", request.method, request.path, request.headers.get("X-Amz-Target", ""))
-            return error_response(ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+            return errors.response(request, ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
 
     def _container_credentials(self, request: Request) -> Response:
         """Credentials of a container's role, for who knows the container's token."""
@@ -185,7 +214,7 @@ class Application:
         if service == "sagemaker-runtime":
             respond = functools.partial(self._invoke_endpoint, members, request)
         elif service == "lambda" and operation == "Invoke":
-            respond = functools.partial(self._invoke_function, members, request)
+            respond = functools.partial(self._invoke_function, members)
         elif self._services.owns(service, operation):
             answer = self._query_response if parsed.protocol == "form" else self._json_response
             respond = functools.partial(answer, service, operation, members)
@@ -193,7 +222,7 @@ class Application:
 
     def _json_response(self, service: str, operation: str, body: dict[str, Any], caller: Caller) -> Response:
         answer = self._services.call(service, operation, body, caller)
-        content_type = "application/json" if service == "scheduler" else JSON
+        content_type = "application/json" if service == "scheduler" else errors.JSON
         return Response(json.dumps(answer), content_type=content_type)
 
     def _query_response(self, service: str, operation: str, body: dict[str, Any], caller: Caller) -> Response:
@@ -205,10 +234,7 @@ class Application:
         self._services.authorize(caller, "sagemaker-runtime", "InvokeEndpoint", members)
         if missing := problems("sagemaker-runtime", "InvokeEndpoint", members):
             raise ServiceError("ValidationError", " ".join(missing))
-        headers = {"Content-Type": request.content_type or "application/octet-stream"}
-        if accept := request.headers.get("Accept"):
-            headers["Accept"] = accept
-        variant, answer = self._services.endpoints.invoke(name, request.get_data(), headers)
+        variant, answer = self._services.endpoints.invoke(name, request.get_data(), members)
         if answer.status >= 400:
             text = answer.body.decode(errors="replace")
             group = f"/aws/sagemaker/Endpoints/{name}"
@@ -221,46 +247,57 @@ class Application:
                 "OriginalMessage": text,
                 "LogStreamArn": self._services.context.arn("logs", f"log-group:{group}"),
             }
-            return _error(ServiceError("ModelError", message, 424), detail)
+            return errors.response(request, ServiceError("ModelError", message, 424), detail)
         response = Response(answer.body, content_type=answer.content_type)
         response.headers["x-Amzn-Invoked-Production-Variant"] = variant
+        if "CustomAttributes" in members or answer.custom_attributes:
+            # "If your code does not set this value in the response, an empty value is returned" (botocore's model).
+            response.headers[CUSTOM_ATTRIBUTES] = answer.custom_attributes
         return response
 
-    def _invoke_function(self, members: dict[str, Any], request: Request, caller: Caller) -> Response:
-        name = members["FunctionName"].rsplit(":function:", 1)[-1]
+    def _invoke_function(self, members: dict[str, Any], caller: Caller) -> Response:
         self._services.authorize(caller, "lambda", "Invoke", members)
-        payload = request.get_data() or b"null"
-        match request.headers.get("X-Amz-Invocation-Type", "RequestResponse"):
+        if missing := problems("lambda", "Invoke", members):
+            raise ServiceError("InvalidParameterValueException", " ".join(missing))
+        functions, name = self._services.functions, members["FunctionName"]
+        qualifier, payload = members.get("Qualifier", ""), members.get("Payload") or b"null"
+        client = _client_context(members.get("ClientContext"))
+        try:
+            json.loads(payload)
+        except ValueError as error:
+            message = f"Could not parse request body into json: {error}"
+            raise ServiceError("InvalidRequestContentException", message) from None
+        match members.get("InvocationType", "RequestResponse"):
             case "Event":
-                self._services.functions.invoke_later(name, payload)
+                functions.invoke_later(name, payload, qualifier, client)
                 return Response(status=202)
             case "DryRun":
-                self._services.functions.check(name)
+                functions.check(name, qualifier)
                 return Response(status=204)
             case "RequestResponse":
-                result = self._services.functions.invoke(name, payload)
+                result = functions.invoke(name, payload, qualifier=qualifier, client=client)
             case unknown:
                 raise ServiceError("InvalidParameterValueException", f"There is no invocation type {unknown}.")
         response = Response(result.payload, content_type="application/json")
-        response.headers["X-Amz-Executed-Version"] = "$LATEST"
+        response.headers["X-Amz-Executed-Version"] = result.version
+        if members.get("LogType") == "Tail":
+            response.headers["X-Amz-Log-Result"] = base64.b64encode(result.tail).decode()
         if result.error is not None:
             response.headers["X-Amz-Function-Error"] = result.error
         return response
 
-    def _configure_function(self, call: Call) -> None:
-        """Read a function's dead-letter queue from a request to moto, which does not store it."""
-        if call.operation in ("CreateFunction", "UpdateFunctionConfiguration"):
-            created = call.operation == "CreateFunction"
-            self._services.functions.configure(call.request["FunctionName"], call.request, created=created)
 
-
-def _query_error(error: ServiceError) -> Response:
-    body = query.error(error.code, error.message, error.status, random_id(32))
-    return Response(body, status=error.status, content_type=query.CONTENT_TYPE)
-
-
-def _error(error: ServiceError, detail: dict[str, Any] | None = None) -> Response:
-    body = {"__type": error.code, "message": error.message, "Message": error.message, **(detail or {})}
-    response = Response(json.dumps(body), status=error.status, content_type=JSON)
-    response.headers["x-amzn-ErrorType"] = error.code
-    return response
+def _client_context(text: str | None) -> dict[str, Any] | None:
+    """The JSON of a ClientContext. Raises ServiceError."""
+    if text is None:
+        return None
+    try:
+        context = json.loads(base64.b64decode(text, validate=True))
+    except ValueError:
+        context = None
+    if not isinstance(context, dict):
+        # The error is Lambda's for a malformed body; that it is the same for this header is assumed.
+        raise ServiceError(
+            "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object."
+        )
+    return context

@@ -38,15 +38,6 @@ def answer(service: str, operation: str, response: Mapping[str, Any], request_id
     )
 
 
-def error(code: str, message: str, status: int, request_id: str) -> str:
-    """The XML of an error."""
-    side = "Receiver" if status >= 500 else "Sender"
-    return (
-        f"<ErrorResponse><Error><Type>{side}</Type><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
-        f"</Error><RequestId>{request_id}</RequestId></ErrorResponse>"
-    )
-
-
 def _structure(shape: Any, form: Mapping[str, str]) -> dict[str, Any]:
     structure = {}
     for name, member in shape.members.items():

@@ -24,7 +24,13 @@ Protocol = Literal["json", "cbor", "form", "rest"]
 FORM = "application/x-www-form-urlencoded"
 # Botocore's names of services that sign as another name.
 _SIGNING_NAMES = {"monitoring": "cloudwatch", "servicequotas": "service-quotas", "tagging": "resourcegroupstaggingapi"}
+CBOR_PROTOCOL = "rpc-v2-cbor"
 _CBOR = re.compile(r"/service/([^/]+)/operation/([^/]+)")
+# Services of SageMaker that sign as it; their requests have no target.
+_OF_SAGEMAKER = (
+    *("sagemaker-runtime", "sagemaker-featurestore-runtime", "sagemaker-metrics", "sagemaker-a2i-runtime"),
+    *("sagemaker-edge", "sagemaker-geospatial"),
+)
 _INVOKE_ENDPOINT = re.compile(r"/endpoints/([^/]+)/invocations")
 
 
@@ -44,12 +50,17 @@ class Parsed:
     protocol: Protocol
 
 
+def service_of(signing_name: str) -> str:
+    """Botocore's name of a service that signs under this name."""
+    return _SIGNING_NAMES.get(signing_name, signing_name)
+
+
 def parse(signing_name: str, request: Request) -> Parsed:
     """Read a signed request. Raises ServiceError for one that is none of the service's.
 
     Requests that could be read in two ways are refused: moto reads them again.
     """
-    service = _SIGNING_NAMES.get(signing_name, signing_name)
+    service = service_of(signing_name)
     path = str(request.environ.get("RAW_URI", request.path)).partition("?")[0]
     if service == "sagemaker" and request.method == "POST" and (match := _INVOKE_ENDPOINT.fullmatch(path)):
         members = {"EndpointName": unquote(match[1]), **_headers(request)}
@@ -83,9 +94,17 @@ def parse(signing_name: str, request: Request) -> Parsed:
         if service != "scheduler" and "%2f" in path.lower():
             # moto reads the decoded path.
             raise ServiceError("ValidationException", f"A name has no slash: {path}")
-        return Parsed(service, *rest.parse(service, request.method, path, request.args, body_of(request)), "rest")
-    message = f"The local cloud does not answer {request.method} {request.path} of {service}."
-    raise ServiceError("UnknownOperationException", message, 404)
+        parsed = rest.parse(service, request.method, path, request.args, body_of(request), headers=request.headers)
+        return Parsed(service, *parsed, "rest")
+    raise ServiceError("UnknownOperationException", _unanswered(service, request, path), 404)
+
+
+def _unanswered(service: str, request: Request, path: str) -> str:
+    """What the local cloud does not answer, by its operation if it is one of SageMaker's other services."""
+    for other in _OF_SAGEMAKER if service == "sagemaker" else ():
+        if operation := rest.operation_of(other, request.method, path):
+            return f"The local cloud does not answer {other}:{operation}."
+    return f"The local cloud does not answer {request.method} {path} of {service}."
 
 
 def body_of(request: Request) -> bytes:

@@ -1,7 +1,8 @@
 """AWS's REST-JSON protocol: the operation of a method and a path, and its request as one object.
 
 https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html. Botocore's model of the service has the paths, and the
-members that are in the path, in the query or in the body.
+members that are in the path, in the query, in headers or in the body; where one member is the whole body, as the
+payload of Lambda's Invoke, the body's own members are none of the request's.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import functools
 import json
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
-from werkzeug.datastructures import MultiDict
+from werkzeug.datastructures import Headers, MultiDict
 
 from pipeline.aws.validation.shapes import service_model
 from pipeline.local.context import ServiceError
@@ -21,12 +23,23 @@ from pipeline.local.context import ServiceError
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
-def parse(service: str, method: str, path: str, query: MultiDict[str, str], body: bytes) -> tuple[str, dict[str, Any]]:
+def parse(
+    service: str,
+    method: str,
+    path: str,
+    query: MultiDict[str, str],
+    body: bytes,
+    *,
+    headers: Mapping[str, str] | Headers = MappingProxyType({}),
+) -> tuple[str, dict[str, Any]]:
     """The operation and its request. `path` is still percent-encoded. Raises ServiceError."""
     for operation, wanted, pattern in _paths(service):
         if method == wanted and (match := pattern.fullmatch(path)):
-            request = _body(body)
-            members = service_model(service).operation_model(operation).input_shape.members
+            shape_of_input = service_model(service).operation_model(operation).input_shape
+            payload, members = shape_of_input.serialization.get("payload"), shape_of_input.members
+            is_blob = payload is not None and members[payload].type_name == "blob"
+            content: Any = body if is_blob else _body(body)
+            request: dict[str, Any] = content if payload is None else {payload: content}
             _check_query(query, members)
             for name, shape in members.items():
                 key = shape.serialization.get("name", name)
@@ -35,8 +48,16 @@ def parse(service: str, method: str, path: str, query: MultiDict[str, str], body
                         request[name] = unquote(match[key])
                     case "querystring" if key in query:
                         request[name] = _typed(query[key], shape.type_name)
+                    case "header" if key in headers:
+                        request[name] = _typed(headers[key], shape.type_name)
             return operation, request
     raise ServiceError("UnknownOperationException", f"The local cloud does not answer {method} {path}.", 404)
+
+
+def operation_of(service: str, method: str, path: str) -> str | None:
+    """Name of the operation with this method and path; None if there is none."""
+    names = (name for name, wanted, pattern in _paths(service) if method == wanted and pattern.fullmatch(path))
+    return next(names, None)
 
 
 def _check_query(query: MultiDict[str, str], members: Mapping[str, Any]) -> None:

@@ -6,7 +6,8 @@ cache.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from pipeline.aws import instances
@@ -25,18 +26,43 @@ NOT_INCLUDED = (
 
 @dataclass(frozen=True)
 class Estimate:
-    """The bill of a run with the seconds from its start to its end, the endpoint's bill per month, and their basis."""
+    """The bill of a run with the seconds of each step, the endpoint's bill per month, and their basis."""
 
     run: Bill
-    seconds: Range
+    step_seconds: Mapping[str, Range]
     endpoint: Bill
     assumptions: tuple[Assumption, ...]
     notes: tuple[str, ...]
 
     @property
+    def seconds(self) -> Range:
+        """The seconds from a run's start to its end: its steps run one after another."""
+        return sum(self.step_seconds.values(), ZERO)
+
+    @property
     def bill(self) -> Bill:
         """All lines: a run and a month of the endpoint."""
         return Bill((*self.run.items, *self.endpoint.items))
+
+    def with_cache(self, cached: Collection[str], unsure: Collection[str]) -> Estimate:
+        """The estimate of a run whose steps `cached` come from the step cache, and possibly those of `unsure` too."""
+        items = [
+            replace(item, quantity=_or_nothing(item.quantity), note=item.note or "0 if cached")
+            if item.part in unsure
+            else item
+            for item in self.run.items
+            if item.part not in cached
+        ]
+        step_seconds = {
+            step: _or_nothing(taken) if step in unsure else taken
+            for step, taken in self.step_seconds.items()
+            if step not in cached
+        }
+        return replace(self, run=Bill(tuple(items)), step_seconds=step_seconds)
+
+
+def _or_nothing(amount: Range) -> Range:
+    return Range(ZERO.low, amount.high)
 
 
 def estimate(settings: Settings, photos: Photos, prices: Prices, photos_per_second: Range | None = None) -> Estimate:
@@ -48,7 +74,7 @@ def estimate(settings: Settings, photos: Photos, prices: Prices, photos_per_seco
     estimator.evaluate_model()
     run = Bill(tuple(estimator.items))
     endpoint = Bill(tuple(estimator.endpoint()))
-    return Estimate(run, estimator.seconds, endpoint, tuple(estimator.assumptions), tuple(estimator.notes))
+    return Estimate(run, estimator.step_seconds, endpoint, tuple(estimator.assumptions), tuple(estimator.notes))
 
 
 class _Estimator:
@@ -57,7 +83,7 @@ class _Estimator:
     def __init__(self, settings: Settings, photos: Photos, prices: Prices) -> None:
         self._settings, self._photos, self._prices = settings, photos, prices
         self.items: list[Item] = []
-        self.seconds = ZERO
+        self.step_seconds: dict[str, Range] = {}
         self.assumptions: dict[Assumption, None] = {}
         self.notes: list[str] = []
 
@@ -97,7 +123,7 @@ class _Estimator:
             )
             trial = trial.at_most(limit)
         rounds = -(-tuning.trials // tuning.parallel)
-        self.seconds += trial * rounds + self._assume(rates.WAIT)
+        self.step_seconds["TuneModel"] = trial * rounds + self._assume(rates.WAIT)
         billed = trial * self._assume(rates.SPOT_BILLED) if training.spot else trial
         machines = Machines(training.instance_type, tuning.trials * training.instance_count, training.volume_gigabytes)
         note = f"{tuning.trials} trials{', spot' if training.spot else ''}"
@@ -131,7 +157,7 @@ class _Estimator:
         duration = work + self._assume(rates.STARTUP)
         machines = Machines(instance_type, count, rates.PROCESSING_GIGABYTES)
         self.items += self._prices.job_items(step, machines, "processing_volume", duration)
-        self.seconds += duration + self._assume(rates.WAIT)
+        self.step_seconds[step] = duration + self._assume(rates.WAIT)
 
     def _reads(self, step: str) -> None:
         thousands = Range.of(Decimal(self._photos.total) / 1000)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from pipeline.aws.pages import items
 from pipeline.aws.responses import reason_unavailable
 from pipeline.clients import client
 from pipeline.operations.cost import rates
@@ -16,9 +17,12 @@ from pipeline.operations.models import trials
 from pipeline.operations.models.trials import Trial
 from pipeline.settings import Choices, Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.s3_uri import S3Uri
 
 # More trials of the latest run make the range no better.
 TRIALS = 5
+# Metadata files that are counted before a first run: ten requests. More of them are not worth the wait.
+COUNTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -41,24 +45,44 @@ def unanswered() -> tuple[type[Exception], ...]:
     return BotoCoreError, ClientError, ResponseParserError, PipelineError
 
 
-def photos(settings: Settings, number: int | None, kilobytes: Decimal | None, not_asked: str = "") -> Photos:
-    """The photos of the latest run's data set, or `number` where given; else as many as the public data set has.
+def photos(
+    settings: Settings, number: int | None, kilobytes: Decimal | None, not_asked: str = "", *, is_new: bool = False
+) -> Photos:
+    """The photos of the latest run's data set, or `number` where given.
 
-    `not_asked` is why the account is not to be asked; empty asks it.
+    Without a data set, or where the image location `is_new`, they are its metadata files, up to COUNTED; else as many
+    as the public data set has. `not_asked` is why the account is not to be asked; empty asks it.
     """
     size = rates.PHOTO_KILOBYTES if kilobytes is None else kilobytes
     if number is not None:
         return split(settings, number, size, "as given by --photos")
     try:
-        if not_asked:
-            raise PipelineError(not_asked)
+        if not_asked or is_new:
+            raise PipelineError(not_asked or f"no run had the photos of {settings.data.image_location}")
         data = dataset.find(settings, "latest")
     except unanswered() as error:
-        origin = f"as many as the public data set has ({reason(error)}); set the number: --photos N"
+        why = reason(error)
+        # An account without an answer about its runs would have none about its photos.
+        if not not_asked and isinstance(error, PipelineError) and (number := listed(settings)) is not None:
+            return split(settings, number, size, f"as many as metadata files below {settings.data.image_location}")
+        origin = f"as many as the public data set has ({why}); set the number: --photos N"
         return split(settings, rates.PUBLIC_PHOTOS, size, origin)
     train, validation, test = (data.index.splits[name].samples for name in ("train", "validation", "test"))
     total = train + validation + test + (data.summary.rejected if data.summary else 0)
     return Photos(total, train, validation, test, size, f"the latest run's data set, {data.uri}")
+
+
+def listed(settings: Settings) -> int | None:
+    """Metadata files of the image location; None for no file, more than COUNTED, and where S3 does not list them."""
+    folder = S3Uri.parse(settings.data.image_location).join("metadata")
+    paginator = client(settings, "s3").get_paginator("list_objects_v2")
+    request = {"Bucket": folder.bucket, "Prefix": f"{folder.key}/", "PaginationConfig": {"MaxItems": COUNTED + 1}}
+    try:
+        number = sum(1 for _ in items(paginator, "Contents", **request))
+    except unanswered() as error:  # the bucket of another account may let the job's role alone list it
+        reason(error)
+        return None
+    return number if 0 < number <= COUNTED else None
 
 
 def split(settings: Settings, number: int, kilobytes: Decimal, origin: str) -> Photos:

@@ -99,8 +99,8 @@ def no_versions(settings: Settings) -> str:
     return f"no versions in the group {group} yet; a run that passes its gate registers one: python -m pipeline start"
 
 
-def decide(settings: Settings, reference: str, decision: Decision, comment: str = "") -> Version:
-    """Approve or reject a version; an approval starts the deployment.
+def check(settings: Settings, reference: str, decision: Decision) -> Version:
+    """The version that `reference` refers to, if it can be approved or rejected.
 
     Raises PipelineError where the version has that status already, and for an approval of a version that is not
     complete, or whose evaluation cannot be read or was changed.
@@ -112,6 +112,12 @@ def decide(settings: Settings, reference: str, decision: Decision, comment: str 
         raise PipelineError(f"{version.name} cannot be approved: its status is {version.package_status}, not Completed")
     if decision == "Approved" and version.evaluation.problem:
         raise PipelineError(f"{version.name} cannot be approved: {version.evaluation.problem}")
+    return version
+
+
+def decide(settings: Settings, reference: str, decision: Decision, comment: str = "") -> Version:
+    """Approve or reject a version; an approval starts the deployment. Raises PipelineError as `check` does."""
+    version = check(settings, reference, decision)
     request = {"ModelPackageArn": version.arn, "ModelApprovalStatus": decision}
     if comment:
         request["ApprovalDescription"] = comment

@@ -46,6 +46,11 @@ class Schedule:
     arn: str = ""
 
     @property
+    def is_due(self) -> bool:
+        """Whether it will start something more."""
+        return self.state == "ENABLED" and self.next_run is not None
+
+    @property
     def starts(self) -> str:
         """What the schedule starts: `run`, or the API's operation."""
         return "run" if ":pipeline/" in self.target else self.target.rsplit(":", 1)[-1]

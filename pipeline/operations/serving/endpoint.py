@@ -121,11 +121,19 @@ class Health:
 
 def describe(settings: Settings) -> Endpoint:
     """The endpoint of the settings. Raises PipelineError where there is none."""
+    described = find(settings)
+    if described is None:
+        raise PipelineError(_missing(settings))
+    return described
+
+
+def find(settings: Settings) -> Endpoint | None:
+    """The endpoint of the settings; None where there is none."""
     sagemaker = client(settings, "sagemaker")
     name = settings.endpoint.name
     answer = exists(sagemaker.describe_endpoint, EndpointName=name)
     if answer is None:
-        raise PipelineError(_missing(settings))
+        return None
     config = sagemaker.describe_endpoint_config(EndpointConfigName=answer["EndpointConfigName"])
     production = config["ProductionVariants"][0]
     serving = (answer.get("ProductionVariants") or [{}])[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,19 @@ from pipeline.aws.pages import items
 from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.settings import Settings
+from steps.contracts import photo_files
 from steps.contracts.errors import PipelineError
+from steps.contracts.photo_files import LeftOut
 from steps.contracts.s3_uri import S3Uri
 
 # InvokeEndpoint's limits in bytes: the maximum of BodyBlob in botocore's model, and
 # https://docs.aws.amazon.com/sagemaker/latest/dg/serverless-endpoints.html#serverless-endpoints-how-it-works-containers
 PAYLOAD_LIMITS = {"real-time": 6_291_456, "serverless": 4 * 1024 * 1024}
-SUFFIXES = (".jpg", ".jpeg")
-_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-# Cameras add bytes after the end marker; the steps search the same number of bytes.
-_JPEG_TAIL = 1024
+_JPEG_START = b"\xff\xd8\xff"
+# Names of files that are left out, per reason.
+_EXAMPLES = 3
 _S3 = "s3://"
+IMPORT = "python -m pipeline import"
 
 
 @dataclass(frozen=True)
@@ -34,21 +36,29 @@ class Photo:
 
 
 class Reader:
-    """Reads photos by name; safe to use from several threads."""
+    """Reads photos by name; safe to use from several threads.
+
+    `left_out` are the files of the folders and prefixes that `names` listed, and that are no photos by their names.
+    """
 
     def __init__(self, settings: Settings) -> None:
+        self.left_out = LeftOut(_EXAMPLES)
         self._s3 = client(settings, "s3")
         self._mode = settings.endpoint.mode
 
     def names(self, sources: Iterable[str]) -> list[str]:
         """The photos of files, folders (their JPEGs, sorted) and S3 URIs (an object, or a prefix ending in /).
 
+        A file or an object that is named itself is taken whatever its name is.
+
         Raises PipelineError for a folder or prefix without photos.
         """
         return [name for source in sources for name in self._expand(source)]
 
     def read(self, name: str) -> Photo:
-        """A photo. Raises PipelineError for a missing one, and for one that is no complete JPEG within the limits.
+        """A photo. Raises PipelineError for a missing one, and for one that is no JPEG within the limits.
+
+        The model decides whether the JPEG is complete.
 
         Raises botocore's ClientError when S3 refuses for another reason.
         """
@@ -62,10 +72,22 @@ class Reader:
         path = Path(source)
         if not path.is_dir():
             return [source]
-        files = sorted(str(file) for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        files = [str(path / name) for name in self._photos(sorted(file.name for file in path.iterdir()))]
         if not files:
-            raise PipelineError(f"{path}: no .jpg files in this folder")
+            raise PipelineError(f"{path}: no .jpg files in this folder{self._others()}")
         return files
+
+    def _photos(self, names: Iterable[str]) -> Iterator[str]:
+        """The names (or keys) of photos; the others are counted."""
+        for name in names:
+            file = name.rpartition("/")[2]
+            if photo_files.photo_id(file) is not None:
+                yield name
+            elif not photo_files.is_folder(name):
+                self.left_out.add(photo_files.reason_of(file), file)
+
+    def _others(self) -> str:
+        return f"; left out: {sentence}" if (sentence := self.left_out.sentence()) else ""
 
     def _in_s3(self, uri: str) -> list[str]:
         location = S3Uri.parse(uri)
@@ -74,9 +96,9 @@ class Reader:
         paginator = self._s3.get_paginator("list_objects_v2")
         listed = items(paginator, "Contents", Bucket=location.bucket, Prefix=location.key)
         with error_if_missing(f"{uri}: there is no such bucket"):
-            keys = [entry["Key"] for entry in listed if entry["Key"].lower().endswith(SUFFIXES)]
+            keys = list(self._photos(entry["Key"] for entry in listed))
         if not keys:
-            raise PipelineError(f"{uri}: no .jpg objects below this prefix")
+            raise PipelineError(f"{uri}: no .jpg objects below this prefix{self._others()}")
         return [str(S3Uri(location.bucket, key)) for key in keys]
 
 
@@ -93,11 +115,9 @@ def _content(s3: Any, name: str) -> bytes:
 
 
 def check_jpeg(photo: Photo, mode: str) -> None:
-    """Raise PipelineError unless the photo is a complete JPEG within the limit of an endpoint of this mode."""
+    """Raise PipelineError unless the photo begins as a JPEG and is within the limit of an endpoint of this mode."""
     if not photo.data.startswith(_JPEG_START):
-        raise PipelineError(f"{photo.source}: not a JPEG; the endpoint accepts JPEG photos only")
-    if _JPEG_END not in photo.data[-_JPEG_TAIL:]:
-        raise PipelineError(f"{photo.source}: the JPEG has no end marker; it is incomplete, copy it again")
+        raise PipelineError(f"{photo.source}: not a JPEG; the endpoint accepts JPEG photos only; to convert: {IMPORT}")
     most = PAYLOAD_LIMITS[mode]
     if len(photo.data) > most:
         raise PipelineError(f"{photo.source}: {len(photo.data):,} bytes; a {mode} endpoint accepts at most {most:,}")

@@ -16,7 +16,7 @@ from pipeline.aws.validation import validate_request, validate_response
 from pipeline.local.cloudformation.service import CloudFormation
 from pipeline.local.context import Context, ServiceError
 from pipeline.local.store import Store
-from pipeline.local.wire import query
+from pipeline.local.wire import errors, query
 from tests.unit.pipeline.operations.conftest import no_account
 
 __all__ = ["no_account"]
@@ -76,7 +76,7 @@ class Cloud:
             assert validate_response("cloudformation", operation, response) == []
             body = query.answer("cloudformation", operation, response, "0")
         except ServiceError as error:
-            status, body = error.status, query.error(error.code, error.message, error.status, "0")
+            status, body = error.status, errors.xml("query", error)
         return AWSResponse(request.url, status, {"Content-Type": query.CONTENT_TYPE}, Raw(body.encode()))
 
 

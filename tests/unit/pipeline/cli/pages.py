@@ -14,9 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from pipeline.cli.output import print_parts
 from pipeline.cli.views.check import check_page
+from pipeline.cli.views.cost import standing_lines
 from pipeline.cli.views.dataset import dataset_page
 from pipeline.cli.views.endpoint import endpoint_page
 from pipeline.cli.views.lineage import lineage_page
@@ -26,6 +28,9 @@ from pipeline.cli.views.runs import runs_table
 from pipeline.cli.views.trials import trials_page
 from pipeline.operations.account.permissions import Refusal, RoleUse, StatementUse
 from pipeline.operations.check import StepSummary, Summary
+from pipeline.operations.cost.before import HourlyCost
+from pipeline.operations.cost.money import Range
+from pipeline.operations.cost.standing import Standing
 from pipeline.operations.dataset.description import DataSet
 from pipeline.operations.models.curves import Epoch
 from pipeline.operations.models.evaluations import Champion, Difference, Evaluation
@@ -123,7 +128,7 @@ def endpoint() -> Iterator[RenderableType]:
         (),
         (DeployDecision(NOW, "accepted", "7", "version 7 counts in 6 golden photos as its evaluation did"),),
     )
-    yield from endpoint_page(described, health)
+    yield from endpoint_page(described, health, HourlyCost("2 x ml.c5.xlarge", Range.of("0.408")))
 
 
 def runs() -> Iterator[RenderableType]:
@@ -135,6 +140,11 @@ def runs() -> Iterator[RenderableType]:
         Execution(f"{arn}mn34op56qr78", "Succeeded", NOW, NOW),
     ]
     yield runs_table(each, {"mn34op56qr78": Registration(wanted=False, version=3, reason="is this model already")})
+    package = "arn:aws:sagemaker:us-east-1:123456789012:model-package/bins/7"
+    serving = Endpoint("bins", "InService", "bins-v7-0123abcd", package, NOW, "", 2, "ml.c5.xlarge")
+    hourly = HourlyCost("2 x ml.c5.xlarge", Range.of("0.408"))
+    costs = Standing(serving, hourly, ("ab12cd34ef56",), ("bins-runs", "bins-monitor"), ())
+    yield from map(Text, standing_lines(costs, "python -m pipeline", local=False))
 
 
 def dataset() -> Iterator[RenderableType]:

@@ -49,7 +49,7 @@ def upserted(account: None) -> None:
 @pytest.mark.usefixtures("upserted")
 def test_a_started_run_is_printed_with_what_to_do_next(call: Call) -> None:
     outcome = call("start", "-p", "Epochs=3")
-    [started, following] = outcome.out.splitlines()
+    [_, _, started, following] = outcome.out.splitlines()
     assert started.startswith("started: arn:aws:sagemaker:us-east-1:123456789012:pipeline/bins/execution/")
     assert following == f"next: python -m pipeline --profile aws watch {started.rsplit('/', 1)[-1]}"
 
@@ -93,7 +93,7 @@ def test_a_run_that_registered_nothing_is_listed_with_the_version_that_its_model
     run = json.loads(call("start", "--json").out)["arn"].rsplit("/", 1)[-1]
     assert "version 3" not in call("runs").out
     withheld(run)
-    assert call("runs").out.splitlines()[-1].rstrip().endswith("is version 3 already")
+    assert call("runs").out.splitlines()[1].rstrip().endswith("is version 3 already")
 
 
 @pytest.mark.usefixtures("upserted")
@@ -127,7 +127,7 @@ def test_a_run_that_registered_a_version_has_no_line_about_another(call: Call, m
 @pytest.mark.usefixtures("upserted")
 def test_no_runs_and_no_models_are_reported(call: Call) -> None:
     boto3.client("sagemaker", region_name="us-east-1").create_model_package_group(ModelPackageGroupName="bins")
-    assert call("runs").out == "no runs yet\n"
+    assert call("runs").out.startswith("no runs yet\n")
     assert call("models").out == (
         "no versions in the group bins yet; a run that passes its gate registers one:"
         " python -m pipeline --profile aws start\n"
@@ -149,8 +149,15 @@ def test_a_version_is_approved_once(call: Call) -> None:
         },
     )
     first = call("approve", "latest", "-m", "good enough")
-    assert (first.code, first.out.split(":")[0]) == (0, "approved")
+    cost, approved, following = first.out.splitlines()
+    assert cost == (
+        "the endpoint bins costs $0.20 an hour, $148.92 a month (ml.c5.xlarge), until it is deleted:"
+        " python -m pipeline --profile aws delete"
+    )
+    assert (first.code, approved.split(":")[0]) == (0, "approved")
+    assert following == "next: python -m pipeline --profile aws endpoint"
     second = call("approve", "1")
+    assert second.out == ""
     assert (second.code, second.error) == (1, "version 1 is approved already; nothing was changed\n")
     [version] = json.loads(call("models", "--json").out)
     assert (version["status"], version["comment"]) == ("Approved", "good enough")
@@ -336,7 +343,10 @@ def test_following_a_run_that_succeeds_ends_with_0(call: Call, monkeypatch: pyte
     following(monkeypatch, state("Executing", "Executing"), state("Succeeded", "Succeeded"))
     outcome = call("start", "--watch")
     assert outcome.code == 0
-    assert [line.split(" ", 1)[1] for line in outcome.out.splitlines()] == [
+    cost, basis, *lines = outcome.out.splitlines()
+    assert cost.startswith("this run: $")
+    assert basis.startswith("its basis: ")
+    assert [line.split(" ", 1)[1] for line in lines] == [
         "run run1",
         "QueryMetadata: Executing",
         "QueryMetadata: Succeeded in 0.0 s",

@@ -1,20 +1,26 @@
-"""`start`: what it says of the cache before it starts a run, and what `--fresh` sets and refuses."""
+"""`start`: what it says of the cache and of the cost before it starts a run, and what `--fresh` sets and refuses."""
 
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
 
+from pipeline.cli import output, runs
 from pipeline.operations.caching import reuse
+from pipeline.operations.cost import before
 from pipeline.operations.runs import progress
 from pipeline.operations.runs.executions import Execution
 from pipeline.operations.runs.progress import Progress, Saving, StepRun
+from steps.contracts.errors import PipelineError
 from tests.answers import Answers
 from tests.unit.pipeline.cli.test_commands import following
 from tests.unit.pipeline.conftest import Call
@@ -54,7 +60,7 @@ def started(sagemaker: Any) -> list[dict[str, str]]:
         sagemaker.list_pipeline_parameters_for_execution(PipelineExecutionArn=run["PipelineExecutionArn"])
         for run in runs
     ]
-    return [{entry["Name"]: entry["Value"] for entry in answer["PipelineParameters"]} for answer in listed]
+    return [{entry["Name"]: entry["Value"] for entry in answer.get("PipelineParameters", [])} for answer in listed]
 
 
 def test_without_an_earlier_run_the_table_says_that_all_of_it_runs(call: Call, sagemaker: Any) -> None:
@@ -77,7 +83,7 @@ def test_a_denied_request_is_a_warning_and_the_run_starts(call: Call, sagemaker:
     assert outcome.code == 0
     [line] = outcome.error.splitlines()
     assert line == (f"no forecast of the steps from the cache: access denied: these credentials may not {action}")
-    assert outcome.out.startswith("started: ")
+    assert "started: " in outcome.out
 
 
 def test_a_definition_that_is_of_another_form_is_a_line_and_the_run_starts(call: Call, sagemaker: Any) -> None:
@@ -165,6 +171,83 @@ def test_json_holds_the_run_what_was_set_and_what_is_expected(call: Call, sagema
         ["QueryMetadata", "ShardImages", "TuneModel", "EvaluateModel", "QualityGate", "RegisterModel"], "runs"
     )
     assert document["forecast_problem"] == ""
+
+
+# --------------------------------------------------------------------------- the kind: money is spent unannounced
+
+
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal in which somebody can answer."""
+    monkeypatch.setattr(output, "may_ask", lambda: True)
+    monkeypatch.setattr(runs, "may_ask", lambda: True)
+
+
+def test_the_range_and_the_time_come_before_the_start(call: Call, sagemaker: Any) -> None:
+    lines = call("start").out.splitlines()
+    [place] = [place for place, line in enumerate(lines) if line.startswith("this run: $")]
+    assert re.match(r"this run: \$[\d.,]+ to \$[\d.,]+ and .+ to .+; for 535,234 photos, ", lines[place])
+    assert lines[place + 1] == "its basis: python -m pipeline --profile aws cost"
+    assert lines[place + 2].startswith("started: ")
+
+
+@pytest.mark.usefixtures("person")
+@pytest.mark.parametrize(("answer", "runs_started"), [("y\n", 1), ("n\n", 0), ("\n", 0), ("", 0)])
+def test_in_a_terminal_only_a_yes_starts(call: Call, sagemaker: Any, answer: str, runs_started: int) -> None:
+    outcome = call("start", stdin=answer)
+    assert "Start it? [y/N]" in outcome.error
+    assert len(started(sagemaker)) == runs_started
+    assert outcome.code == (0 if runs_started else 1)
+
+
+@pytest.mark.usefixtures("person")
+@pytest.mark.parametrize("arguments", [["--yes"], ["-y"], ["--json"], ["--yes", "--fresh", "all"]])
+def test_yes_and_json_are_never_asked(call: Call, sagemaker: Any, arguments: list[str]) -> None:
+    outcome = call("start", *arguments, stdin="n\n")
+    assert (outcome.code, "Start it?" in outcome.error, len(started(sagemaker))) == (0, False, 1)
+
+
+@pytest.mark.parametrize(
+    ("stdin", "stderr", "ci", "asks"),
+    [
+        (True, True, None, True),
+        (True, True, "false", True),
+        (True, True, "", True),
+        (True, True, "true", False),
+        (True, True, "1", False),
+        (False, True, None, False),
+        (True, False, None, False),
+    ],
+)
+def test_only_a_terminal_outside_of_ci_is_asked(
+    monkeypatch: pytest.MonkeyPatch, stdin: bool, stderr: bool, ci: str | None, asks: bool
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    if ci is not None:
+        monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: stdin))
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: stderr))
+    assert output.may_ask() is asks
+
+
+def test_an_estimate_that_fails_is_a_warning_and_the_run_starts(
+    call: Call, sagemaker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise PipelineError("no such price; add it")
+
+    monkeypatch.setattr(before, "of_run", fail)
+    outcome = call("start")
+    assert (outcome.code, outcome.error) == (0, "no estimate of the cost: no such price\n")
+    assert len(started(sagemaker)) == 1
+
+
+def test_the_cost_is_part_of_the_json(call: Call, sagemaker: Any) -> None:
+    cost = json.loads(call("start", "--json").out)["cost"]
+    assert 0 < cost["usd"]["low"] < cost["usd"]["high"]
+    assert 0 < cost["seconds"]["low"] < cost["seconds"]["high"]
+    assert cost["photos"]["total"] == 535_234
+    assert cost["endpoint"] is None
 
 
 # --------------------------------------------------------------------------------------------------- following it

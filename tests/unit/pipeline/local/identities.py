@@ -39,5 +39,8 @@ class Permissive:
     def container_environment(self, role_arn: str) -> dict[str, str]:
         return {}
 
+    def end_credentials(self, credentials: dict[str, str]) -> None:
+        return None
+
     def allows_by_resource(self, *_: str) -> bool:
         return True

@@ -1,5 +1,6 @@
 """Alarms: periods that end now, statistics, missing data, states."""
 
+import datetime
 from types import SimpleNamespace
 
 import boto3
@@ -7,6 +8,7 @@ import moto
 import pytest
 
 from pipeline.local.cloudwatch import CloudWatch, datapoints, state_of, statistic_of
+from pipeline.local.context import ServiceError
 
 
 def test_values_fall_into_periods_that_end_now_the_oldest_first():
@@ -95,3 +97,74 @@ def test_an_alarm_that_cannot_be_evaluated_stops_no_other_and_is_logged_once(clo
     [line] = [record.getMessage() for record in caplog.records if "not evaluated" in record.getMessage()]
     assert line.startswith("alarm a is not evaluated: ")
     assert message in line
+
+
+# ------------------------------------------------------------------------------------- statistics of GetMetricData
+# The kind: a statistic, or a part of a query, that is asked for and not what the answer has.
+
+
+def query(statistic="Sum", name="M", **more):
+    metric = {"Namespace": "N", "MetricName": name, **more}
+    return [{"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": statistic}}]
+
+
+def values(queries, **more):
+    now = datetime.datetime.now(datetime.UTC)
+    times = {"StartTime": now - datetime.timedelta(minutes=5), "EndTime": now + datetime.timedelta(minutes=5)}
+    client = boto3.client("cloudwatch", region_name="us-east-1")
+    [result] = client.get_metric_data(MetricDataQueries=queries, **times, **more)["MetricDataResults"]
+    return result["Values"]
+
+
+@pytest.fixture
+def started(cloudwatch):
+    cloudwatch.start()
+    yield cloudwatch
+    cloudwatch.close()
+
+
+@pytest.mark.parametrize(
+    ("statistic", "expected"),
+    [("p99", 99.0), ("p50", 50.0), ("p99.9", 100.0), ("Average", 50.5), ("Sum", 5050.0), ("SampleCount", 100.0)],
+)
+@pytest.mark.parametrize("way", ["single", "values", "observed"])
+def test_every_statistic_is_of_all_values_however_they_came(started, statistic, expected, way):
+    client, numbers = boto3.client("cloudwatch", region_name="us-east-1"), [float(n) for n in range(1, 101)]
+    if way == "single":
+        client.put_metric_data(Namespace="N", MetricData=[{"MetricName": "M", "Value": n} for n in numbers])
+    elif way == "values":
+        client.put_metric_data(Namespace="N", MetricData=[{"MetricName": "M", "Values": numbers}])
+    else:
+        for number in numbers:
+            started.observe("N", {}, {"M": number})
+        started._send()
+    # The values of one test may be in two periods of a minute.
+    counts, results = values(query("SampleCount")), values(query(statistic))
+    assert sum(counts) == 100
+    if len(counts) == 1:
+        assert results == [expected]
+
+
+def test_a_percentile_of_statistics_alone_is_not_there_unless_they_are_of_one_value(started):
+    client = boto3.client("cloudwatch", region_name="us-east-1")
+    same = {"SampleCount": 3, "Sum": 12.0, "Minimum": 4.0, "Maximum": 4.0}
+    client.put_metric_data(Namespace="N", MetricData=[{"MetricName": "Same", "StatisticValues": same}])
+    many = {"SampleCount": 3, "Sum": 12.0, "Minimum": 1.0, "Maximum": 9.0}
+    client.put_metric_data(Namespace="N", MetricData=[{"MetricName": "Many", "StatisticValues": many}])
+    assert values(query("p99", "Same")) == [4.0]
+    assert values(query("p99", "Many")) == []
+    assert values(query("Maximum", "Many")) == [9.0]
+
+
+def test_a_metric_has_its_own_dimensions_and_no_others(started):
+    started.observe("N", {"EndpointName": "a"}, {"M": 1.0})
+    started.observe("N", {"EndpointName": "b"}, {"M": 2.0})
+    started._send()
+    assert values(query()) == []
+    assert sum(values(query(Dimensions=[{"Name": "EndpointName", "Value": "b"}]))) == 2.0
+
+
+@pytest.mark.parametrize("statistic", ["TM(10%:90%)", "IQM", "p", "pr50"])
+def test_a_statistic_that_is_not_there_is_refused(cloudwatch, statistic):
+    with pytest.raises(ServiceError, match="has no statistic"):
+        cloudwatch.check("GetMetricData", {"MetricDataQueries": query(statistic)})

@@ -1,3 +1,5 @@
+"""Reading logs as clients do: in both directions, by any name of a group, page by page, filtered by terms."""
+
 import pytest
 
 from pipeline.local.context import ServiceError
@@ -46,9 +48,109 @@ def test_events_are_filtered_by_terms(logs):
     assert [event["message"] for event in answer["events"]] == ["another job's line"]
 
 
-def test_a_pattern_that_is_more_than_terms_is_refused_rather_than_misread(logs):
-    with pytest.raises(ServiceError, match="words and quoted phrases"):
-        call(logs, "FilterLogEvents", logGroupName=GROUP, filterPattern="{ $.x = 1 }")
+FILTERED = ["ERROR one", "ERROR two: a b", "WARN one", "done [3]"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fitting"),
+    [
+        ("", FILTERED),
+        ("ERROR", FILTERED[:2]),
+        ("ERROR -one", FILTERED[1:2]),
+        ("-ERROR", FILTERED[2:]),
+        ('-"two: a" ERROR', FILTERED[:1]),
+        ("?ERROR ?WARN", FILTERED[:3]),
+        ('?"two: a" ?WARN', FILTERED[1:3]),
+        ('"[3]"', FILTERED[3:]),
+        ("nothing", []),
+    ],
+)
+def test_a_filter_has_terms_that_must_may_or_must_not_be_there(logs, pattern, fitting):
+    for line in FILTERED:
+        logs.write("/filtered", "stream", line)
+    answer = call(logs, "FilterLogEvents", logGroupName="/filtered", filterPattern=pattern)
+    assert [event["message"] for event in answer["events"]] == fitting
+
+
+@pytest.mark.parametrize("pattern", ["{ $.x = 1 }", "[ip, user]", "%E.R%", '"open', "?ERROR one", "?a -b", '"a"b'])
+def test_a_pattern_that_is_more_than_terms_is_refused_rather_than_misread(logs, pattern):
+    with pytest.raises(ServiceError, match=r"pattern|words and quoted phrases") as caught:
+        call(logs, "FilterLogEvents", logGroupName=GROUP, filterPattern=pattern)
+    assert caught.value.code == "InvalidParameterException"
+
+
+def test_events_are_read_backwards_to_the_head_which_gives_its_own_token_again(logs):
+    request = {"logGroupName": GROUP, "logStreamName": STREAM, "limit": 2}
+    pages, token = [], {}
+    while True:
+        answer = call(logs, "GetLogEvents", **request, **token)
+        if answer["nextBackwardToken"] == token.get("nextToken"):
+            break
+        token = {"nextToken": answer["nextBackwardToken"]}
+        pages.append([event["message"][-1] for event in answer["events"]])
+    assert pages == [["3", "4"], ["1", "2"], ["0"]]
+    assert answer["events"] == []
+    forward = call(logs, "GetLogEvents", **request, nextToken=answer["nextForwardToken"])
+    assert [event["message"] for event in forward["events"]] == ["line 0", "line 1"]
+
+
+@pytest.mark.parametrize("token", ["f/99", "b/x", "3", "f/-1"])
+def test_a_token_that_was_never_given_is_refused(logs, token):
+    with pytest.raises(ServiceError, match="nextToken is invalid"):
+        call(logs, "GetLogEvents", logGroupName=GROUP, logStreamName=STREAM, nextToken=token)
+
+
+def test_a_group_may_be_named_by_its_arn(logs):
+    by_arn = {"logGroupIdentifier": f"arn:logs:log-group:{GROUP}"}
+    assert len(call(logs, "GetLogEvents", **by_arn, logStreamName=STREAM)["events"]) == 5
+    assert len(call(logs, "FilterLogEvents", **by_arn)["events"]) == 6
+    assert len(call(logs, "DescribeLogStreams", **by_arn)["logStreams"]) == 2
+    groups = call(logs, "DescribeLogGroups", logGroupIdentifiers=[by_arn["logGroupIdentifier"], "/none"])["logGroups"]
+    assert [group["logGroupName"] for group in groups] == [GROUP]
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({}, "InvalidParameterException"),
+        ({"logGroupName": GROUP, "logGroupIdentifier": GROUP}, "InvalidParameterException"),
+        ({"logGroupIdentifier": f"arn:aws:logs:us-east-1:999999999999:log-group:{GROUP}"}, "ResourceNotFoundException"),
+    ],
+)
+def test_a_group_is_named_in_one_way_and_in_this_account(logs, request_, code):
+    with pytest.raises(ServiceError) as caught:
+        call(logs, "DescribeLogStreams", **request_)
+    assert caught.value.code == code
+
+
+def test_all_groups_and_streams_are_listed_page_by_page(logs):
+    for number in range(120):
+        logs.write(f"/many/{number:03}", "s", "line")
+        logs.write("/streams", f"{number:03}", "line")
+    for operation, key, request in [
+        ("DescribeLogGroups", "logGroups", {"logGroupNamePrefix": "/many"}),
+        ("DescribeLogStreams", "logStreams", {"logGroupName": "/streams"}),
+    ]:
+        sizes, token = [], {}
+        while not sizes or token:
+            answer = call(logs, operation, **request, **token)
+            sizes.append(len(answer[key]))
+            token = {"nextToken": answer["nextToken"]} if "nextToken" in answer else {}
+        assert sizes == [50, 50, 20]
+
+
+def test_groups_are_found_by_a_part_of_their_name_in_the_right_case(logs):
+    logs.write("/aws/lambda/register", "s", "line")
+    for pattern, count in [("sagemaker", 1), ("aws", 2), ("Lambda", 0)]:
+        assert len(call(logs, "DescribeLogGroups", logGroupNamePattern=pattern)["logGroups"]) == count
+    with pytest.raises(ServiceError, match="mutually exclusive"):
+        call(logs, "DescribeLogGroups", logGroupNamePattern="a", logGroupNamePrefix="/aws")
+
+
+def test_streams_by_time_have_no_prefix(logs):
+    assert len(call(logs, "DescribeLogStreams", logGroupName=GROUP, orderBy="LastEventTime")["logStreams"]) == 2
+    with pytest.raises(ServiceError, match="LastEventTime"):
+        call(logs, "DescribeLogStreams", logGroupName=GROUP, orderBy="LastEventTime", logStreamNamePrefix="job")
 
 
 @pytest.mark.parametrize("request_", [{"logGroupName": "/none"}, {"logGroupName": GROUP, "logStreamName": "none"}])

@@ -46,7 +46,7 @@ def operations() -> list[tuple[str, str]]:
 def test_every_member_of_the_model_has_one_place(service: str, operation: str) -> None:
     table = (members.tables(service) or {})[operation]
     every = list(paths(service_model(service).operation_model(operation).input_shape))
-    groups = (table.read, set(table.only), set(table.without_effect), table.refused)
+    groups = (table.read, table.described, set(table.only), set(table.without_effect), table.refused)
     assert sum(map(len, groups)) == len(set().union(*groups)), "a member in two places"
     listed = set().union(*groups)
     assert sorted(listed - {path for path, _ in every}) == [], "not in botocore's model"
@@ -74,9 +74,13 @@ def test_the_tables_are_those_of_the_operations_that_are_answered(tmp_path: Path
     context = Context(tmp_path, "123456789012", "us-east-1", Store(tmp_path / "s"), environment())
     services = Services(context)
     try:
-        answered = {**services.table, "sagemaker-runtime": {"InvokeEndpoint": None}}
-        for service in sorted({*SERVICES} - {"cloudwatch"}):  # moto's, but for what alarms may be
-            assert set(members.tables(service) or {}) == set(answered[service])
+        answered = {**services.table, "sagemaker-runtime": {"InvokeEndpoint": None}, "lambda": {"Invoke": None}}
+        # Every service that answers here has a table, and cloudwatch, which is moto's, for what alarms may be.
+        assert set(answered) | {"cloudwatch"} == {*SERVICES}
+        # Moto stores rules and targets, which are fired here.
+        stored = {"events": {"PutRule", "PutTargets"}}
+        for service, operations_ in answered.items():
+            assert set(members.tables(service) or {}) == set(operations_) | stored.get(service, set())
     finally:
         services.close()
 
@@ -101,28 +105,47 @@ def environment() -> dict[str, str]:
         ("DescribePipeline", {"PipelineName": "bins", "PipelineVersionId": 3}, "PipelineVersionId of DescribePipeline"),
         (
             "CreateTransformJob",
-            {"TransformJobName": "j", "DataProcessing": {"InputFilter": "$"}},
-            "DataProcessing of CreateTransformJob",
+            {"TransformJobName": "j", "DataCaptureConfig": {"DestinationS3Uri": "s3://bucket/captures"}},
+            "DataCaptureConfig of CreateTransformJob",
         ),
         (
             "CreateTransformJob",
-            {"TransformJobName": "j", "TransformInput": {"SplitType": "Line"}},
-            "TransformInput.SplitType None of CreateTransformJob only, not Line",
+            {"TransformJobName": "j", "TransformInput": {"SplitType": "RecordIO"}},
+            "TransformInput.SplitType None or Line of CreateTransformJob only, not RecordIO",
         ),
         (
             "CreateHyperParameterTuningJob",
-            {"HyperParameterTuningJobConfig": {"TuningJobCompletionCriteria": {"TargetObjectiveMetricValue": 0.9}}},
-            "HyperParameterTuningJobConfig.TuningJobCompletionCriteria of",
+            {
+                "HyperParameterTuningJobConfig": {
+                    "ParameterRanges": {"AutoParameters": [{"Name": "rate", "ValueHint": "1"}]}
+                }
+            },
+            "HyperParameterTuningJobConfig.ParameterRanges.AutoParameters of",
         ),
         (
             "CreateHyperParameterTuningJob",
-            {"TrainingJobDefinition": {"InputDataConfig": [{"InputMode": "Pipe"}]}},
-            "TrainingJobDefinition.InputDataConfig.InputMode File or FastFile of",
+            {"TrainingJobDefinition": {"OutputDataConfig": {"CompressionType": "NONE"}}},
+            "TrainingJobDefinition.OutputDataConfig.CompressionType GZIP of",
         ),
         (
             "CreateHyperParameterTuningJob",
             {"HyperParameterTuningJobConfig": {"Strategy": "Grid"}},
             "Strategy Bayesian or Random or Hyperband of CreateHyperParameterTuningJob only, not Grid",
+        ),
+        (
+            "CreateTrainingJob",
+            {"InputDataConfig": [{"DataSource": {"FileSystemDataSource": {"FileSystemId": "fs-0123456789abcdef0"}}}]},
+            "InputDataConfig.DataSource.FileSystemDataSource of CreateTrainingJob",
+        ),
+        (
+            "CreateTrainingJob",
+            {"InputDataConfig": [{"DataSource": {"S3DataSource": {"S3DataType": "AugmentedManifestFile"}}}]},
+            "S3DataType S3Prefix or ManifestFile of CreateTrainingJob only, not AugmentedManifestFile",
+        ),
+        (
+            "CreateProcessingJob",
+            {"ProcessingInputs": [{"S3Input": {"S3InputMode": "Pipe"}}]},
+            "ProcessingInputs.S3Input.S3InputMode File of CreateProcessingJob only, not Pipe",
         ),
         (
             "UpdateEndpoint",
@@ -153,8 +176,32 @@ def test_alarms_by_metric_math_are_refused() -> None:
 
 
 def test_a_service_without_a_table_is_not_held_to_one() -> None:
-    assert members.tables("scheduler") is None
-    assert members.problems("scheduler", "CreateSchedule", {"Name": "x"}) == []
+    assert members.tables("glue") is None
+    assert members.problems("glue", "CreateDatabase", {"DatabaseInput": {"Name": "x"}}) == []
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "request_", "named"),
+    [
+        ("athena", "StartQueryExecution", {"QueryString": "x", "EngineConfiguration": {}}, "EngineConfiguration"),
+        ("athena", "GetQueryResults", {"QueryExecutionId": "i", "QueryResultType": "DATA_MANIFEST"}, "DATA_ROWS"),
+        ("cloudformation", "CreateChangeSet", {"StackName": "s", "Tags": [{"Key": "k", "Value": "v"}]}, "have Tags of"),
+        ("cloudformation", "CreateChangeSet", {"StackName": "s", "Tags": []}, None),
+        ("ecr", "DescribeImages", {"filter": {"imageStatus": "ARCHIVED"}}, "filter.imageStatus"),
+        ("events", "PutEvents", {"EndpointId": "e"}, "EndpointId"),
+        ("events", "PutTargets", {"Targets": [{"Id": "1", "SqsParameters": {"MessageGroupId": "g"}}]}, "SqsParameters"),
+        ("lambda", "Invoke", {"FunctionName": "f", "TenantId": "t"}, "TenantId"),
+        ("logs", "CreateLogGroup", {"logGroupName": "g", "logGroupClass": "INFREQUENT_ACCESS"}, "STANDARD"),
+        ("scheduler", "CreateSchedule", {"Name": "n", "Target": {"SqsParameters": {"MessageGroupId": "g"}}}, "Sqs"),
+        ("sts", "AssumeRole", {"RoleArn": "r", "SourceIdentity": "me"}, "SourceIdentity"),
+    ],
+)
+def test_the_other_services_refuse_by_name_too(
+    service: str, operation: str, request_: dict[str, Any], named: str | None
+) -> None:
+    problems = members.problems(service, operation, request_)
+    assert [named in problem for problem in problems if named] == ([True] if named else [])
+    assert bool(problems) == bool(named)
 
 
 def steps(listed: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from pipeline.samples import layout
 from pipeline.samples.layout import Bin, image_key, metadata_key, parse
 from pipeline.samples.sources import Source, open_source
 from pipeline.samples.synthetic import generate
+from steps.contracts import photo_files
 from steps.contracts.errors import PipelineError, StepError
 
 BINS = list(generate(8, seed=3))
@@ -69,7 +70,7 @@ def test_a_folder_gives_its_bins_in_order_and_says_how_many(folder: Path) -> Non
     source = open_(folder)
     assert source.count == len(BINS)
     assert list(source) == BINS
-    assert source.skipped == {}
+    assert source.skipped.totals == {}
 
 
 def test_a_tar_gives_the_same_bins_as_the_folder(archive: Path) -> None:
@@ -112,7 +113,28 @@ def test_bins_without_a_counterpart_are_left_out_and_counted(which: str, tmp_pat
     source = open_(tmp_path / "data" if which == "folder" else make_tar(tmp_path / "b.tar", files))
     assert source.count == 5
     assert [sample.image_id for sample in source] == ["00001", "00004", "00006", "00007", "00008"]
-    assert source.skipped == {layout.NO_IMAGE: 1, layout.NO_METADATA: 2, layout.OTHER_FILE: 2}
+    left_out = {layout.NO_IMAGE: 1, layout.NO_METADATA: 2, photo_files.OTHER_FILE: 1, photo_files.HIDDEN: 1}
+    assert source.skipped.totals == left_out
+    assert source.skipped.examples[layout.NO_METADATA] == ["bin-images/00003.jpg", "bin-images/00005.jpg"]
+
+
+@pytest.mark.parametrize("which", ["folder", "archive"])
+def test_a_photo_is_one_by_the_same_names_as_in_a_run(which: str, tmp_path: Path) -> None:
+    """The kind: a file that is passed over in silence, or taken by one command and not by another."""
+    files = contents(BINS[:3])
+    for image_id, suffix in (("00001", ".JPG"), ("00002", ".jpeg")):
+        files[f"bin-images/{image_id}{suffix}"] = files.pop(image_key(image_id))
+    others = ("4.png", "5.HEIC", "6.webp", "._00001.jpg", ".DS_Store", "Thumbs.db", "an id.jpg", "00003.JPEG")
+    files |= {f"bin-images/{name}": b"x" for name in others}
+    for name, data in files.items():
+        put(tmp_path / "data", name, data)
+    source = open_(tmp_path / "data" if which == "folder" else make_tar(tmp_path / "b.tar", files))
+    assert list(source) == BINS[:2]
+    assert source.skipped.sentence() == (
+        "2 hidden-file (bin-images/.DS_Store, bin-images/._00001.jpg); 1 other-file (bin-images/Thumbs.db); "
+        "3 other-format (bin-images/4.png, bin-images/5.HEIC, bin-images/6.webp); "
+        "1 several-photos (bin-images/00003.JPEG); 1 unusable-id (bin-images/an id.jpg)"
+    )
 
 
 # ---------------------------------------------------------------------------------------- what is refused
@@ -166,7 +188,7 @@ def test_a_link_in_a_tar_is_not_followed(tmp_path: Path) -> None:
         archive.addfile(link)
     source = open_(path)
     assert [sample.image_id for sample in source] == ["00001", "00002"]
-    assert source.skipped == {layout.NO_IMAGE: 1}
+    assert source.skipped.totals == {layout.NO_IMAGE: 1}
 
 
 def test_a_compressed_tar_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -254,7 +276,7 @@ def test_a_public_bucket_is_read_without_credentials(text: str, public: str, mon
     source = open_(text, endpoint=public)
     assert source.count is None
     assert list(source) == BINS
-    assert source.skipped == {layout.NO_METADATA: 1, layout.OTHER_FILE: 1}
+    assert source.skipped.totals == {layout.NO_METADATA: 1, photo_files.OTHER_FILE: 1}
 
 
 def test_the_limit_ends_the_reading_of_a_bucket(public: str) -> None:

@@ -10,6 +10,7 @@ from pipeline.samples.layout import Bin, image_key, metadata_key
 from pipeline.samples.sources import Source, open_source
 from pipeline.samples.upload import WINDOW, upload
 from steps.contracts.errors import PipelineError, StepError
+from steps.contracts.photo_files import LeftOut
 
 MANY = 150
 
@@ -65,12 +66,12 @@ def test_no_more_bins_are_in_memory_than_a_window(s3, bucket: str) -> None:
 
 
 def test_what_the_source_left_out_is_reported(s3, bucket: str) -> None:
-    def read(skipped: Counter[str]) -> Iterator[Bin]:
+    def read(skipped: LeftOut) -> Iterator[Bin]:
         yield from small_bins(2)
-        skipped["image without metadata"] += 4
+        skipped.add("image-without-metadata", "bin-images/7.jpg")
 
     uploaded = upload(Source(read), f"s3://{bucket}/raw", lambda _: None)
-    assert uploaded.skipped == {"image without metadata": 4}
+    assert uploaded.skipped.sentence() == "1 image-without-metadata (bin-images/7.jpg)"
 
 
 def test_a_missing_bucket_is_an_error_with_the_remedy(s3) -> None:

@@ -38,7 +38,13 @@ class Job:
         self.model = base / "processing/input/model"
         self.output = base / "processing/output/evaluation"
 
-    def store(self, test: list[Photo], rejects: dict[str, list[str]] | None = None, shards: int = 2) -> None:
+    def store(
+        self,
+        test: list[Photo],
+        rejects: dict[str, list[str]] | None = None,
+        shards: int = 2,
+        leakage: Leakage | None = None,
+    ) -> None:
         """Put the test split into the bucket, its index and what it leaves out into the job's inputs."""
         index = DatasetIndex(
             sharding=Sharding(
@@ -62,7 +68,7 @@ class Job:
                 dataset_sha256=index.sha256,
                 photos=Photos(reused=0, written=12 + len(test), excluded=0),
                 rejects=rejects,
-                leakage=Leakage(split=overlap, random=overlap),
+                leakage=leakage or Leakage(split=overlap, random=overlap),
                 kept=0,
                 assignments=f"s3://{self.bucket}/assignments",
             )

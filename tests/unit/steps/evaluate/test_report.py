@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 import simplejpeg
 
+from steps.contracts.shard_summary import Leakage, Overlap
 from steps.train.history import EpochRecord, History
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.train.photos import photos
@@ -109,3 +110,15 @@ def test_a_model_without_mistakes_or_history_has_a_report_too(job):
     job.run()
     assert "every count is correct" in job.report()
     assert "contains no training history" in job.report()
+
+
+def test_where_no_metadata_name_a_bin_the_report_and_the_evaluation_say_that_leakage_is_unknown(job):
+    """The kind: an unknown value that is shown as a measured zero."""
+    overlap = Overlap(photos=9, same_bin=0, same_item=0)
+    leakage = Leakage(split=overlap, random=overlap, photos=9, unknown=9)
+    job.store([*photos(6, 100)], rejects={}, leakage=leakage)
+    job.put_model(history=HISTORY.model_dump_json())
+    evaluation = job.run()
+    assert "Leakage is not known: the metadata name no items and no group" in job.report()
+    assert "in a random split" not in job.report()
+    assert evaluation["dataset"]["same_bin"] is None

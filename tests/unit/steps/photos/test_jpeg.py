@@ -114,6 +114,40 @@ def test_what_is_not_a_whole_jpeg_is_refused_with_its_reason(data: bytes, reason
     assert caught.value.reason == reason
 
 
+def motion_photo() -> bytes:
+    """A second, smaller picture and a video, as phones append them."""
+    return jpeg(picture(64, 48)) + b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 40
+
+
+@pytest.mark.parametrize(
+    "tail", [bytes(1025), bytes(200_000), b"\xff" * 5000, b"SEFH" + bytes(3000) + b"SEFT", motion_photo()]
+)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 4}])
+def test_bytes_behind_the_end_of_a_photo_are_no_fault_and_change_no_pixel(tail: bytes, options: dict[str, object]):
+    """The kind: a check of our own that refuses what every decoder reads. Only missing data are a fault."""
+    plain = jpeg(picture(), **options)
+
+    assert check_jpeg(plain + tail) == check_jpeg(plain)
+    assert np.array_equal(decode_rgb(plain + tail), decode_rgb(plain))
+
+
+@pytest.mark.parametrize("tail", [b"", bytes(5000), b"\xff\x00" * 3000])
+@pytest.mark.parametrize("read", [check_jpeg, decode_rgb])
+def test_a_photo_that_is_cut_off_is_so_with_bytes_behind_it_too(tail: bytes, read):
+    data = jpeg(picture())
+    for end in (len(data) // 2, len(data) - 2):
+        with pytest.raises(ImageError) as caught:
+            read(data[:end] + tail)
+        assert caught.value.reason == "truncated"
+
+
+def test_the_end_of_a_thumbnail_is_not_that_of_the_photo():
+    small, data = jpeg(picture(64, 48)), jpeg(picture())
+    exif = b"\xff\xe1" + (len(small) + 8).to_bytes(2, "big") + b"Exif\0\0" + small
+    with pytest.raises(ImageError, match="ends before its end marker"):
+        check_jpeg((data[:2] + exif + data[2:])[:-500])
+
+
 def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch):
     bomb = jpeg(Image.new("RGB", (4000, 3000)))
     monkeypatch.setattr(images, "MAX_PIXELS", 4000 * 3000 - 1)

@@ -19,7 +19,8 @@ RAW = S3Uri("raw", "photos")
 
 
 def row(number: int, **changes: Any) -> dict[str, Any]:
-    values = (f"{number:05d}", number % 4, [f"B{number}", "C"], f"bin-images/{number:05d}.jpg", f"etag-{number}", 1_000)
+    image_id = f"{number:05d}"
+    values = (image_id, number % 4, [f"B{number}", "C"], f"bin-images/{image_id}.jpg", f"etag-{number}", 1_000, None)
     return {**dict(zip(SCHEMA.names, values, strict=True)), **changes}
 
 

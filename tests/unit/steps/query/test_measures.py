@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from steps.contracts.photo_files import LeftOut
 from steps.contracts.s3_uri import S3Uri
 from steps.query import measures
 from steps.query.inventory import Inventory, merge, write
@@ -25,7 +26,8 @@ def inventory(s3: Any, bucket: str, tmp_path: Path) -> Inventory:
     for number, image_id in enumerate(ids, start=1):
         body = json.dumps({"BIN_FCSKU_DATA": {"A": item(weight=number)}}) if number < 20 else "{"
         s3.put_object(Bucket=bucket, Key=f"metadata/{image_id}.json", Body=body.encode())
-    return write(merge([], [Entry(image_id, "e", 1) for image_id in ids]), tmp_path / "inventory.parquet")
+    entries = [Entry(image_id, f"{image_id}.json", "e", 1) for image_id in ids]
+    return write(merge([], entries), tmp_path / "inventory.parquet", LeftOut(0))
 
 
 def weights(sample: measures.MeasureSample) -> list[float]:

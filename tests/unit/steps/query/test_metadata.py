@@ -67,3 +67,16 @@ def test_items_keep_their_keys_and_lose_values_of_another_type() -> None:
         Item("K2", None, None, None),
         Item("K3", None, "n", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "group"), [('"a"', "a"), ('" a b "', "a b"), ('""', None), ('"  "', None), ("null", None), ("17", "17")]
+)
+def test_a_group_is_a_name_or_a_number(text: str, group: str | None) -> None:
+    assert parse(f'{{"EXPECTED_QUANTITY": 1, "group": {text}}}'.encode()).group == group
+
+
+@pytest.mark.parametrize("text", ["true", "1.5", "[]", '{"a": 1}'])
+def test_another_group_is_malformed(text: str) -> None:
+    with pytest.raises(MalformedError, match="group is not a string"):
+        parse(f'{{"EXPECTED_QUANTITY": 1, "group": {text}}}'.encode())

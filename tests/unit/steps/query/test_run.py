@@ -50,7 +50,7 @@ def finished(aws: Front, s3: Any, tmp_path_factory: pytest.TempPathFactory) -> I
 def test_labels_are_written_and_every_other_id_is_counted_by_reason(finished: tuple[Job, Summary]) -> None:
     job, summary = finished
     assert summary.reader == "athena"
-    photo = {"image_etag": hashlib.md5(PHOTO).hexdigest(), "image_bytes": len(PHOTO)}
+    photo = {"image_etag": hashlib.md5(PHOTO).hexdigest(), "image_bytes": len(PHOTO), "bin_group": None}
     assert job.written("labels").to_pylist() == [
         {"image_id": "00001", "quantity": 2, "asins": ["B1", "B2"], "image_key": "bin-images/00001.jpg", **photo},
         {"image_id": "1", "quantity": 1, "asins": ["B2"], "image_key": "bin-images/1.jpg", **photo},
@@ -62,6 +62,39 @@ def test_labels_are_written_and_every_other_id_is_counted_by_reason(finished: tu
     assert summary.labels == {0: 1, 1: 1, 2: 2}
     assert (summary.metadata_files, summary.images) == (13, 13)
     assert summary.labelled + sum(refused(summary).values()) == 14
+
+
+@pytest.mark.parametrize("with_a_fault", [False, True])
+def test_a_group_of_own_metadata_reaches_the_labels_by_either_reader(job: Job, with_a_fault: bool) -> None:
+    for image_id, group in (("1", "shelf 7, bin 3"), ("2", " b "), ("3", ""), ("4", None), ("5", "gr\u00fcn")):
+        job.add(image_id, bin_metadata(1) | {"group": group})
+    job.add("6", bin_metadata(2, "B1") | {"GROUP": "7"})
+    job.add("7", bin_metadata(2, "B1"))
+    if with_a_fault:
+        job.add("8", b"not JSON")
+    summary = job.run()
+    assert summary.reader == ("direct" if with_a_fault else "athena")
+    groups = ["shelf 7, bin 3", "b", None, None, "gr\u00fcn", "7", None]
+    assert job.written("labels")["bin_group"].to_pylist() == groups
+
+
+def test_files_that_are_no_photos_by_their_names_are_counted_with_the_refused_ones(job: Job) -> None:
+    """The kind: a file that is passed over in silence, or taken by one command and not by another."""
+    for image_id, name in (("1", "1.JPG"), ("2", "2.jpeg"), ("3", "3.png"), ("4", "4.jpg"), ("4", "4.JPG")):
+        job.add(image_id, bin_metadata(1, "B1"), photo=False)
+        job.s3.put_object(Bucket=job.bucket, Key=f"raw/bin-images/{name}", Body=PHOTO)
+    for key in ("bin-images/._1.jpg", "bin-images/.DS_Store", "bin-images/5.HEIC", "metadata/5.JSON"):
+        job.s3.put_object(Bucket=job.bucket, Key=f"raw/{key}", Body=b"{}")
+    summary = job.run()
+    assert job.written("labels")["image_key"].to_pylist() == ["bin-images/1.JPG", "bin-images/2.jpeg"]
+    assert refused(summary) == {
+        "hidden-file": 2,
+        "metadata-without-image": 1,
+        "other-file": 1,
+        "other-format": 2,
+        "several-photos": 1,
+    }
+    assert summary.refused["other-format"].examples == ["bin-images/3.png", "bin-images/5.HEIC"]
 
 
 def test_the_summary_is_left_for_the_job_to_upload(finished: tuple[Job, Summary]) -> None:
@@ -135,7 +168,8 @@ def test_both_readers_consolidate_to_the_same_rows(finished: tuple[Job, Summary]
     # A column is NULL for a missing key and for a null; the step reads those files again.
     for row in directly:
         row["quantity_kind"] = row["quantity_kind"].replace("missing", "null")
-    assert by_athena == directly
+    # Files with an unusable id are not read directly.
+    assert [row for row in by_athena if "." not in row["image_id"]] == directly
 
 
 def test_a_second_try_of_a_job_replaces_its_output_and_its_tables(

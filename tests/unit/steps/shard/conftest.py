@@ -38,13 +38,15 @@ class Job:
         self.rows: list[dict] = []
         self.runs = 0
 
-    def add(self, image_id: str, quantity: int, asins: list[str], photo: bytes | None) -> None:
+    def add(
+        self, image_id: str, quantity: int, asins: list[str], photo: bytes | None, group: str | None = None
+    ) -> None:
         """A labelled photo; None is one that S3 does not have."""
         key, etag, size = f"{image_id}.jpg", "none", 0
         if photo is not None:
             etag = self.s3.put_object(Bucket=self.bucket, Key=f"raw/{key}", Body=photo)["ETag"].strip('"')
             size = len(photo)
-        values = (image_id, quantity, asins, key, etag, size)
+        values = (image_id, quantity, asins, key, etag, size, group)
         self.rows.append(dict(zip(SCHEMA.names, values, strict=True)))
 
     def add_bins(self, count: int, *, other: bool = False) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from steps.shard import groups
 from steps.shard.groups import alike_pairs, connect, item_sets
+from steps.shard.links import link
 from steps.shard.splits import NEW, join_earlier
 
 bins = st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=6), min_size=1, max_size=25)
@@ -20,7 +21,7 @@ bins = st.lists(st.lists(st.sampled_from("abcdefghij"), max_size=6), min_size=1,
 def group_photos(items: list[list[str] | None]) -> list[int]:
     """The first photo of each photo's group, when none is known."""
     sets = item_sets(pa.chunked_array([pa.array(items, pa.list_(pa.string()))]))
-    _, group = join_earlier(np.full(len(items), NEW), sets, alike_pairs(sets))
+    _, group = join_earlier(np.full(len(items), NEW), link(sets))
     return group.tolist()
 
 

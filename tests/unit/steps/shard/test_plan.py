@@ -26,7 +26,7 @@ def settings(**changes) -> Settings:
 
 
 def labels(*rows: tuple) -> pa.Table:
-    rows = [(*row, "etag", 1_000)[: len(SCHEMA)] for row in rows]
+    rows = [(*row, *(f"etag-{row[0]}", 1_000, None)[len(row) - 4 :]) for row in rows]
     return pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA).sort_by("image_id")
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from steps.contracts.dataset import SPLITS
-from steps.shard.groups import alike_pairs, item_sets
+from steps.shard.groups import item_sets
+from steps.shard.links import link
 from steps.shard.splits import NEW, SET_ASIDE, Grouped, assign, join_earlier
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -107,7 +108,7 @@ def test_what_is_held_already_counts_towards_the_fractions():
 
 def joined(items: list[list[str]], known: list[int]) -> list[int]:
     sets = item_sets(pa.chunked_array([pa.array(items, pa.list_(pa.string()))]))
-    return join_earlier(np.array(known), sets, alike_pairs(sets))[0].tolist()
+    return join_earlier(np.array(known), link(sets))[0].tolist()
 
 
 @pytest.mark.parametrize(

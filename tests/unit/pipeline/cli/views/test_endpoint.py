@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from pipeline.cli.views.endpoint import counts_table, endpoint_page
+from pipeline.operations.cost.before import HourlyCost
+from pipeline.operations.cost.money import ZERO, Range
 from pipeline.operations.runs.logs import Line
 from pipeline.operations.serving.endpoint import Alarm, Attempt, DeployDecision, Endpoint, Health, Pending, Traffic
 
@@ -18,9 +20,12 @@ QUIET = Health(Traffic(0, 0, 0, None, None), (), (), ())
 PLAIN = Endpoint("bins", "InService", "bins-v7-abc", PACKAGE, NOW, instances=2, on="ml.c5.xlarge")
 
 
-def shown(endpoint: Endpoint, health: Health) -> list[str]:
+HOURLY = HourlyCost("2 x ml.c5.xlarge", Range.of("0.408"))
+
+
+def shown(endpoint: Endpoint, health: Health, hourly: HourlyCost = HOURLY, *, local: bool = False) -> list[str]:
     console = Console(file=io.StringIO(), width=150)
-    for part in endpoint_page(endpoint, health):
+    for part in endpoint_page(endpoint, health, hourly, local=local):
         console.print(part)
     return [" ".join(line.split()) for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 
@@ -32,9 +37,25 @@ def test_an_endpoint_without_requests_has_its_version_and_instances() -> None:
         "version 7",
         f"package {PACKAGE}",
         "instances 2 x ml.c5.xlarge",
+        "cost $0.41 an hour, $297.84 a month (2 x ml.c5.xlarge)",
         "configuration bins-v7-abc",
         "traffic no requests in the last 60 minutes",
     ]
+
+
+def cost_line(hourly: HourlyCost, *, local: bool = False) -> str:
+    [line] = [line for line in shown(PLAIN, QUIET, hourly, local=local) if line.startswith("cost ")]
+    return line
+
+
+def test_the_cost_of_an_endpoint_is_said_for_every_kind_of_one() -> None:
+    assert (
+        cost_line(HOURLY, local=True) == "cost nothing here; on AWS $0.41 an hour, $297.84 a month (2 x ml.c5.xlarge)"
+    )
+    assert cost_line(HourlyCost("serverless", ZERO)) == "cost nothing without requests (serverless)"
+    assert cost_line(HourlyCost("1 to 4 x ml.m5.large", Range.of(1, 4))).startswith("cost $1.00 to $4.00 an hour, ")
+    unknown = HourlyCost("ml.x9.large", None, "no price for ml.x9.large: add it")
+    assert cost_line(unknown) == "cost an amount that is not known (no price for ml.x9.large: add it)"
 
 
 def test_a_deployment_in_progress_and_failures_are_shown() -> None:

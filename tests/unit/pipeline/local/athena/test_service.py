@@ -178,6 +178,47 @@ def test_a_deleted_work_group_is_gone_and_the_primary_one_stays(aws: Front) -> N
         client.delete_work_group(WorkGroup="primary")
 
 
+def test_a_work_group_with_content_is_deleted_only_with_all_of_it(aws: Front, bucket: str) -> None:
+    client = aws.client("athena")
+    for fill in ("query", "statement"):
+        group = f"g{uuid.uuid4().hex[:8]}"
+        client.create_work_group(Name=group)
+        if fill == "query":
+            wait_for(aws, start(aws, bucket, "SELECT 1", WorkGroup=group), "SUCCEEDED")
+        else:
+            client.create_prepared_statement(StatementName="s", WorkGroup=group, QueryStatement="SELECT 1")
+        with pytest.raises(client.exceptions.InvalidRequestException, match="is not empty"):
+            client.delete_work_group(WorkGroup=group)
+        client.delete_work_group(WorkGroup=group, RecursiveDeleteOption=True)
+        client.create_work_group(Name=group)
+        assert client.list_prepared_statements(WorkGroup=group)["PreparedStatements"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("SELECT 1", "{}.csv"),
+        ("SELECT 1 / 0 + 'a'", "{}.csv"),
+        ("SHOW DATABASES", "{}.txt"),
+        ("INSERT INTO t SELECT 1", "{}.csv"),
+        ("UNLOAD (SELECT 1 AS a) TO 's3://BUCKET/FOLDER/' WITH (format = 'PARQUET')", "{}"),
+        ("CREATE TABLE @DATABASE.t AS SELECT 1 AS a", "tables/{}"),
+    ],
+)
+def test_the_file_of_a_result_is_named_from_the_beginning_however_the_query_ends(
+    aws: Front, bucket: str, database: str, text: str, end: str
+) -> None:
+    folder = uuid.uuid4().hex
+    text = text.replace("BUCKET", bucket).replace("FOLDER", folder).replace("@DATABASE", database)
+    query_id = start(aws, bucket, text)
+    client = aws.client("athena")
+    for _ in range(2):
+        execution = client.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+        location = execution["ResultConfiguration"]["OutputLocation"]
+        assert location == f"s3://{bucket}/results/{end.format(query_id)}"
+        wait_for(aws, query_id, "SUCCEEDED", "FAILED")
+
+
 def test_an_unknown_work_group_or_no_output_location_is_refused(aws: Front, bucket: str) -> None:
     client = aws.client("athena")
     with pytest.raises(client.exceptions.InvalidRequestException, match="absent is not found"):

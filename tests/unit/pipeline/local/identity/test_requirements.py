@@ -842,6 +842,7 @@ NOT_IN_A_REQUEST = {
     "sagemaker:CurrentModelLifeCycleStageStatus": "of the existing package",
     "sagemaker:SearchVisibilityCondition/${FilterKey}": "a key of Search, which the local cloud does not answer",
     "sagemaker:TaggingAction": "of a creation's AddTags alone",
+    "cloudwatch:HasAccessGrant": "of the data sets of a GetMetricData, which no member names",
     "cloudwatch:AlarmTagsPropagationEnabled": "a member that botocore's model does not have",
     "RemovePermission lambda:FunctionUrlAuthType": "of the existing statement",
     "RemovePermission lambda:Principal": "of the existing statement",
@@ -1007,14 +1008,14 @@ def test_a_request_that_names_two_resources_or_none_is_refused(
 # Members by which a call names what it is about, by service; a path has members within.
 NAMING = {
     "application-autoscaling": {"ResourceId", "ServiceNamespace"},
-    "athena": {"Name", "WorkGroup"},
+    "athena": {"CatalogName", "Name", "WorkGroup"},
     "budgets": {"Budget.BudgetName", "BudgetName"},
     "cloudformation": {"StackName", "TemplateURL"},
     "cloudwatch": {"AlarmName", "AlarmNames"},
     "codebuild": {"ids", "name", "names", "projectName"},
     "ecr": {"repositoryName", "repositoryNames"},
     "events": {"Entries.EventBusName", "EventBusName", "Name", "Rule"},
-    "glue": {"DatabaseInput.Name", "DatabaseName", "Name", "TableInput.Name"},
+    "glue": {"DatabaseInput.Name", "DatabaseName", "Name", "TableInput.Name", "TableName"},
     "iam": {
         *("GroupName", "OpenIDConnectProviderArn", "Path", "PolicyArn", "PolicyName"),
         *("PolicySourceArn", "RoleName", "Url"),

@@ -143,3 +143,99 @@ def test_closing_does_not_wait_for_a_retrys_time(account: Account, monkeypatch: 
     account.functions.close()
     assert time.monotonic() - began < 30
     assert len(account.calls) == 1
+
+
+# The members of a function's context: every member that AWS documents for Python, whatever the function is called by.
+SHOWING = """
+import json
+def handle(event, context):
+    print("a line")
+    client = context.client_context
+    return {
+        "name": context.function_name,
+        "version": context.function_version,
+        "arn": context.invoked_function_arn,
+        "memory": context.memory_limit_in_mb,
+        "request": context.aws_request_id,
+        "group": context.log_group_name,
+        "stream": context.log_stream_name,
+        "left": context.get_remaining_time_in_millis(),
+        "identity": context.identity.cognito_identity_id,
+        "custom": client.custom if client else None,
+        "app": client.client.app_title if client else None,
+    }
+"""
+
+
+@pytest.fixture
+def showing(account: Account) -> Account:
+    """A function `shown` with a version 1 and an alias `live` for it, which returns its context."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("app.py", SHOWING)
+    client = boto3.Session(region_name="us-east-1").client("lambda")
+    client.create_function(
+        FunctionName="shown",
+        Runtime="python3.12",
+        Role="arn:aws:iam::123456789012:role/r",
+        Handler="app.handle",
+        Code={"ZipFile": code.getvalue()},
+        Timeout=60,
+        MemorySize=256,
+        Publish=True,
+    )
+    client.create_alias(FunctionName="shown", Name="live", FunctionVersion="1")
+    return account
+
+
+ARN = "arn:aws:lambda:us-east-1:123456789012:function:shown"
+
+
+@pytest.mark.parametrize(
+    ("name", "qualifier", "version", "arn"),
+    [
+        ("shown", "", "$LATEST", ARN),
+        ("shown", "$LATEST", "$LATEST", f"{ARN}:$LATEST"),
+        ("shown", "1", "1", f"{ARN}:1"),
+        ("shown:live", "", "1", f"{ARN}:live"),
+        (f"{ARN}:live", "live", "1", f"{ARN}:live"),
+        ("123456789012:function:shown", "1", "1", f"{ARN}:1"),
+    ],
+)
+def test_a_function_is_invoked_by_every_name_and_shown_which_one_it_was(
+    showing: Account, name: str, qualifier: str, version: str, arn: str
+) -> None:
+    client = {"custom": {"who": "me"}, "client": {"app_title": "app"}}
+    result = showing.functions.invoke(name, b"{}", "id-1", qualifier=qualifier, client=client)
+    shown = json.loads(result.payload)
+    assert (result.error, result.version, shown["version"], shown["arn"]) == (None, version, version, arn)
+    assert (shown["name"], shown["memory"], shown["request"]) == ("shown", "256", "id-1")
+    assert shown["group"] == "/aws/lambda/shown"
+    assert shown["stream"] == f"local/[{version}]id-1"
+    assert 0 < shown["left"] <= 60_000
+    assert (shown["identity"], shown["custom"], shown["app"]) == (None, {"who": "me"}, "app")
+    lines = result.log.splitlines()
+    assert lines == [f"START RequestId: id-1 Version: {version}", "a line", "END RequestId: id-1"]
+    assert result.tail.decode() == result.log
+
+
+@pytest.mark.parametrize(
+    ("name", "qualifier", "code"),
+    [
+        ("shown", "2", "ResourceNotFoundException"),
+        ("shown:dead", "", "ResourceNotFoundException"),
+        ("shown:live", "1", "InvalidParameterValueException"),
+        ("shown:live:more", "", "InvalidParameterValueException"),
+    ],
+)
+def test_a_version_that_is_not_there_is_not_replaced_by_the_latest_one(
+    showing: Account, name: str, qualifier: str, code: str
+) -> None:
+    for call in (showing.functions.invoke, showing.functions.invoke_later):
+        with pytest.raises(ServiceError) as caught:
+            call(name, b"{}", qualifier=qualifier)
+        assert caught.value.code == code
+
+
+def test_a_function_without_a_client_has_no_client_context(showing: Account) -> None:
+    assert json.loads(showing.functions.invoke("shown", b"null").payload)["custom"] is None

@@ -5,8 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local.machine.transfer import download_manifest
+from pipeline.local.machine.transfer import copy, manifest_sources
 from steps.contracts.errors import StepError
+
+
+def download_manifest(s3, uri: str, folder: Path) -> int:
+    sources = manifest_sources(s3, uri)
+    copy(s3, sources, folder)
+    return len(sources)
 
 
 @pytest.fixture

@@ -46,6 +46,16 @@ def test_a_request_and_its_answer_are_a_line_of_their_hours_folder(s3, bucket):
     assert set(line["eventMetadata"]) == {"eventId", "inferenceTime"}
 
 
+def test_the_id_that_a_request_has_is_in_its_line(s3, bucket):
+    capture = Capture(s3, config(bucket), "bins", "AllTraffic")
+    for inference_id in ("photo-1", None):
+        capture.record((JPEG, b"p"), (JSON, b"{}"), inference_id)
+    capture.flush()
+    first, second = lines(s3, bucket)[1]
+    assert first["eventMetadata"]["inferenceId"] == "photo-1"
+    assert "inferenceId" not in second["eventMetadata"]
+
+
 def test_only_the_sample_and_the_modes_that_are_asked_for_are_kept(s3, bucket):
     outputs = [{"CaptureMode": "Output"}]
     half = Capture(s3, config(bucket, InitialSamplingPercentage=50, CaptureOptions=outputs), "bins", "v")

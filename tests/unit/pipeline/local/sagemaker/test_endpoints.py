@@ -11,7 +11,8 @@ from pipeline.local.sagemaker import endpoints as module
 from pipeline.local.sagemaker.endpoints import Endpoints
 from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.quotas import Quotas
-from pipeline.local.sagemaker.rollout import Policy
+from pipeline.local.sagemaker.rollout import Policy, Traffic
+from pipeline.local.sagemaker.serving import Answer
 from pipeline.local.store import Store
 from tests.unit.pipeline.local.identities import Permissive
 
@@ -130,3 +131,44 @@ def test_what_serverless_endpoints_exclude_is_refused_there_alone(cloud, asked, 
     with pytest.raises(ServiceError, match=f"{feature} is not supported for serverless endpoints"):
         cloud.config("serverless", SERVERLESS, **asked)
     cloud.config("instances", INSTANCES, **asked)
+
+
+class Container:
+    """A variant that notes the headers it is asked with."""
+
+    name = "AllTraffic"
+
+    def __init__(self):
+        self.headers = []
+
+    def invoke(self, body, headers):
+        self.headers.append(headers)
+        return Answer(200, body, "text/plain")
+
+
+@pytest.mark.parametrize(
+    ("members", "headers", "inference_id"),
+    [
+        ({}, {"Content-Type": "application/octet-stream"}, None),
+        (
+            {"ContentType": "image/jpeg", "Accept": "text/csv", "InferenceId": "a-1"},
+            {"Content-Type": "image/jpeg", "Accept": "text/csv"},
+            "a-1",
+        ),
+        (
+            {"CustomAttributes": "trace=1", "TargetVariant": "AllTraffic"},
+            {"Content-Type": "application/octet-stream", "X-Amzn-SageMaker-Custom-Attributes": "trace=1"},
+            None,
+        ),
+    ],
+)
+def test_every_member_of_an_invocation_reaches_its_reader(cloud, members, headers, inference_id):
+    container, captured = Container(), []
+    capture = SimpleNamespace(record=lambda *parts: captured.append(parts[-1]), flush=list, flush_when_due=list)
+    cloud.endpoints._cloudwatch = SimpleNamespace(observe=lambda *_: None)
+    cloud.endpoints._live["e"] = module._Live(Traffic(container), capture, 100)
+    assert cloud.endpoints.invoke("e", b"photo", members)[1].body == b"photo"
+    assert (container.headers, captured) == ([headers], [inference_id])
+    with pytest.raises(ServiceError, match="no production variant Other"):
+        cloud.endpoints.invoke("e", b"photo", {**members, "TargetVariant": "Other"})
+    del cloud.endpoints._live["e"]

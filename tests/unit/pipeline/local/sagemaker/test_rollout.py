@@ -50,6 +50,21 @@ def test_a_canary_gets_its_share_of_the_requests():
     assert shares(traffic) == {"new": 1.0}
 
 
+def test_a_request_for_a_variant_goes_there_whatever_the_weights_are():
+    old, new = Fleet("old"), Fleet("new")
+    traffic = Traffic(old)
+    traffic.send(0.5, new)
+    for name in ("old", "new") * 20:
+        with traffic.variant(name) as fleet:
+            assert fleet.name == name
+    traffic.settle(new)
+    for name in ("old", "other", ""):
+        with pytest.raises(ServiceError, match="no production variant"), traffic.variant(name):
+            pass
+    traffic.retire(old)
+    assert old.stopped
+
+
 def test_a_fleet_ends_only_when_it_has_answered_what_it_has():
     old = Fleet("old")
     traffic = Traffic(old)

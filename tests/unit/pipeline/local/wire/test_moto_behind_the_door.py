@@ -19,14 +19,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from moto.backends import get_backend
 from moto.core.models import botocore_stubber
-from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import Client, TestResponse
 
 from pipeline.local.context import Context
 from pipeline.local.identity.identity import Identity
 from pipeline.local.services import Services
 from pipeline.local.store import Store
-from pipeline.local.wire.protocol import Application
+from pipeline.local.wire.protocol import Application, moto_application
 
 ACCOUNT, HOST = "123456789012", "127.0.0.1:8770"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/reader"
@@ -58,11 +57,12 @@ class Door:
             identity=self.identity,
             context=context,
             owns=lambda *_: False,
-            functions=SimpleNamespace(configure=lambda *_, **__: None),
+            functions=SimpleNamespace(),
+            prepare=lambda *_: None,
             authorize=self.identity.authorizer.authorize,
             validate=lambda *call: Services.validate(None, *call),  # type: ignore[arg-type]
         )
-        moto = DomainDispatcherApplication(create_backend_app)
+        moto = moto_application()
         self.http = Client(Application(services, moto))  # type: ignore[arg-type]
         self.iam.create_role("reader", json.dumps(TRUST), "/", None, "", [], "3600")
         self.iam.put_role_policy("reader", "read", json.dumps(READING))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import functools
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,6 +22,7 @@ from pipeline.local.identity import identity
 from pipeline.local.identity.caller import Caller
 from pipeline.local.identity.identity import Identity
 from pipeline.local.machine.functions import Result
+from pipeline.local.services import Services
 from pipeline.local.store import Store
 from pipeline.local.wire import signature
 from pipeline.local.wire.protocol import Application
@@ -39,17 +42,17 @@ class Functions:
     def configure(self, name: str, request: dict[str, Any], *, created: bool) -> None:
         self.asked.append(("configure", name, request.get("DeadLetterConfig"), created))
 
-    def invoke_later(self, name: str, payload: bytes) -> None:
+    def invoke_later(self, name: str, payload: bytes, qualifier: str = "", client: Any = None) -> None:
         if name == "none-such":
             raise ServiceError("ResourceNotFoundException", "Function not found", 404)
-        self.asked.append(("later", name, payload))
+        self.asked.append(("later", name, payload, qualifier, client))
 
-    def check(self, name: str) -> None:
-        self.asked.append(("check", name))
+    def check(self, name: str, qualifier: str = "") -> None:
+        self.asked.append(("check", name, qualifier))
 
-    def invoke(self, name: str, payload: bytes) -> Result:
-        self.asked.append(("now", name, payload))
-        return Result(b'"done"')
+    def invoke(self, name: str, payload: bytes, *, qualifier: str = "", client: Any = None) -> Result:
+        self.asked.append(("now", name, payload, qualifier, client))
+        return Result(b'"done"', version=qualifier or "$LATEST", log="x" * 5000 + "END")
 
 
 class Door:
@@ -74,6 +77,7 @@ class Door:
             owns=lambda service, operation: operation in ("DescribeModel", "DescribeStacks"),
             authorize=self._authorize,
             validate=lambda *_: None,
+            prepare=functools.partial(Services.prepare, SimpleNamespace(functions=self.functions)),
             call=self._call,
         )
         self.http = Client(Application(services, _moto))  # type: ignore[arg-type]
@@ -241,9 +245,9 @@ def test_an_operation_of_another_service_is_refused(door: Door, service: str, ta
 @pytest.mark.parametrize(
     ("kind", "status", "asked"),
     [
-        ("Event", 202, ("later", "f", b"{}")),
-        ("DryRun", 204, ("check", "f")),
-        ("RequestResponse", 200, ("now", "f", b"{}")),
+        ("Event", 202, ("later", "f", b"{}", "", None)),
+        ("DryRun", 204, ("check", "f", "")),
+        ("RequestResponse", 200, ("now", "f", b"{}", "", None)),
     ],
 )
 def test_an_invocation_is_of_the_type_that_is_asked_for(
@@ -251,6 +255,46 @@ def test_an_invocation_is_of_the_type_that_is_asked_for(
 ) -> None:
     answer = door.send("lambda", f"{FUNCTIONS}/f/invocations", b"{}", X_Amz_Invocation_Type=kind)
     assert (answer.status_code, door.functions.asked) == (status, [asked])
+
+
+# What is honoured of an invocation, wherever it stands: in the query, in headers, and never in the event itself.
+CLIENT = {"custom": {"who": "tester"}}
+
+
+@pytest.mark.parametrize("event", [b'{"Qualifier": "other", "TenantId": "t"}', b"[1]", b'"text"', b"null", b"3"])
+def test_an_event_is_no_part_of_the_request_whatever_its_members_are_called(door: Door, event: bytes) -> None:
+    answer = door.send("lambda", f"{FUNCTIONS}/f/invocations?Qualifier=3", event)
+    assert answer.status_code == 200, answer.data
+    assert door.functions.asked == [("now", "f", event, "3", None)]
+    assert answer.headers["X-Amz-Executed-Version"] == "3"
+    assert "X-Amz-Log-Result" not in answer.headers
+
+
+def test_the_tail_of_the_log_and_the_clients_context_are_asked_for_in_headers(door: Door) -> None:
+    context = base64.b64encode(json.dumps(CLIENT).encode()).decode()
+    headers = {"X_Amz_Log_Type": "Tail", "X_Amz_Client_Context": context}
+    answer = door.send("lambda", f"{FUNCTIONS}/f/invocations", b"{}", **headers)
+    assert door.functions.asked == [("now", "f", b"{}", "", CLIENT)]
+    tail = base64.b64decode(answer.headers["X-Amz-Log-Result"])
+    assert (len(tail), tail[-4:]) == (4096, b"xEND")
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "code"),
+    [
+        (b"{", {}, "InvalidRequestContentException"),
+        (b"{}", {"X_Amz_Client_Context": "no base64"}, "InvalidRequestContentException"),
+        (b"{}", {"X_Amz_Client_Context": "WzFd"}, "InvalidRequestContentException"),
+        (b"{}", {"X_Amz_Tenant_Id": "t"}, "InvalidParameterValueException"),
+        (b"{}", {"X_Amz_Durable_Execution_Name": "d"}, "InvalidParameterValueException"),
+    ],
+)
+def test_what_an_invocation_cannot_honour_is_refused(
+    door: Door, body: bytes, headers: dict[str, str], code: str
+) -> None:
+    answer = door.send("lambda", f"{FUNCTIONS}/f/invocations", body, **headers)
+    assert answer.headers["x-amzn-ErrorType"] == code
+    assert door.functions.asked == []
 
 
 def test_an_invocation_is_decided_before_it_begins(door: Door) -> None:

@@ -59,10 +59,3 @@ def test_a_value_of_another_type_is_an_error():
     form = {"Action": "CreateChangeSet", "IncludeNestedStacks": "perhaps"}
     with pytest.raises(ServiceError, match="'perhaps' is no boolean"):
         query.parse("cloudformation", form)
-
-
-def test_an_error_is_read_by_the_client_with_its_code():
-    text = query.error("ValidationError", "Stack <bins> does not exist", 400, "id-2")
-    response = {"status_code": 400, "headers": {}, "body": text.encode()}
-    parsed = create_parser("query").parse(response, MODEL.operation_model("DescribeStacks").output_shape)
-    assert (parsed["Error"]["Code"], parsed["Error"]["Message"]) == ("ValidationError", "Stack <bins> does not exist")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,6 +96,32 @@ def test_without_a_run_the_public_data_set_counts_and_the_reason_is_given(
     assert photos.total == rates.PUBLIC_PHOTOS
     assert reason in photos.origin
     assert photos.origin.endswith("set the number: --photos N")
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+@pytest.mark.parametrize(
+    ("files", "total"),
+    [(3, 3), (2_500, 2_500), (measured.COUNTED, measured.COUNTED), (measured.COUNTED + 1, rates.PUBLIC_PHOTOS)],
+)
+def test_without_a_data_set_the_metadata_files_are_counted_up_to_a_limit(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, files: int, total: int, is_new: bool
+) -> None:
+    class Paginator:
+        def paginate(self, PaginationConfig: dict[str, int], **request: str) -> list[dict[str, Any]]:
+            assert request == {"Bucket": "photos", "Prefix": "metadata/"}
+            return [{"Contents": [{"Key": "metadata/1.json"}] * min(files, PaginationConfig["MaxItems"])}]
+
+    def find(settings: Settings, reference: str) -> DataSet:
+        assert not is_new, "the latest run's photos are of another location"
+        raise PipelineError("the pipeline bins has no runs yet; start one")
+
+    s3 = SimpleNamespace(get_paginator=lambda name: Paginator())
+    monkeypatch.setattr(measured, "client", lambda settings, name: s3)
+    monkeypatch.setattr(dataset, "find", find)
+    there = settings.model_copy(update={"data": settings.data.model_copy(update={"image_location": "s3://photos"})})
+    photos = measured.photos(there, None, None, is_new=is_new)
+    assert photos.total == photos.train + photos.validation + photos.test == total
+    assert ("s3://photos" in photos.origin) is (files <= measured.COUNTED or is_new)
 
 
 def test_where_the_account_is_not_to_be_asked_it_is_not(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,6 @@ def test_files_and_folders_are_read_in_order(tmp_path: Path, settings: Settings)
     [
         (b"\x89PNG\r\n\x1a\n" + b"0" * 100, "not a JPEG"),
         (b"", "not a JPEG"),
-        (jpeg()[:-20], "the JPEG has no end marker"),
         (jpeg()[:-2] + b"0" * 6_291_456 + b"\xff\xd9", "a real-time endpoint accepts at most 6,291,456"),
     ],
 )
@@ -64,10 +63,26 @@ def test_a_serverless_endpoint_takes_less(tmp_path: Path, settings: Settings) ->
         read(settings.model_copy(update={"endpoint": serverless}), [str(path)])
 
 
-def test_bytes_that_a_camera_pads_behind_the_end_are_taken(tmp_path: Path, settings: Settings) -> None:
+@pytest.mark.parametrize("tail", [b"\0" * 100_000, b"ftypmp42" * 400, jpeg()[:100] * 30])
+def test_bytes_that_a_camera_adds_behind_the_end_are_taken(tmp_path: Path, settings: Settings, tail: bytes) -> None:
     path = tmp_path / "x.jpg"
-    path.write_bytes(jpeg() + b"\0" * 100)
+    path.write_bytes(jpeg() + tail)
     assert len(read(settings, [str(path)])) == 1
+
+
+def test_files_that_are_no_photos_by_their_names_are_counted_and_named(tmp_path: Path, settings: Settings) -> None:
+    """The kind: a file that is passed over in silence, or taken by one command and not by another."""
+    for name in ("a.jpg", "b.JPG", "c.jpeg", "d.png", "e.heic", "f.HEIF", "._a.jpg", ".DS_Store", "notes.txt"):
+        (tmp_path / name).write_bytes(jpeg())
+    reader = Reader(settings)
+    assert [Path(name).name for name in reader.names([str(tmp_path)])] == ["a.jpg", "b.JPG", "c.jpeg"]
+    assert reader.left_out.sentence() == (
+        "2 hidden-file (.DS_Store, ._a.jpg); 1 other-file (notes.txt); 3 other-format (d.png, e.heic, f.HEIF)"
+    )
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "x.webp").write_bytes(b"RIFF")
+    with pytest.raises(PipelineError, match=r"no \.jpg files in this folder; left out: 1 other-format \(x\.webp\)"):
+        Reader(settings).names([str(tmp_path / "only")])
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, settings: Settings) -> None:

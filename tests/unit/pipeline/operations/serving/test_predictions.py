@@ -139,7 +139,7 @@ def test_a_photo_without_an_answer_says_why_and_the_others_go_on(
     answers = ask(settings, tmp_path, {"a.jpg": jpeg(), "b.jpg": b"no photo", "c.jpg": jpeg()})
     assert [type(one) for one in answers] == [Prediction, NotCounted, Prediction]
     assert isinstance(answers[1], NotCounted)
-    assert answers[1].reason == "not a JPEG; the endpoint accepts JPEG photos only"
+    assert answers[1].reason.startswith("not a JPEG; the endpoint accepts JPEG photos only")
 
 
 @pytest.fixture
