@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DEFAULT_PROFILE = "local"
 DEFAULT_FILE = Path("pipeline.yaml")
 INTERRUPTED = 130
+# Synthetic bins of the demo; a model of fewer may fail the quality gate of its profile.
+DEMO_BINS = 1800
 PROGRAM = "python -m pipeline"
 DISTRIBUTION = "bin-counting-pipeline"
 # The sections of commands in the help, in the order of the imports in `pipeline.cli`.

@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.aws.responses import says_missing
-from pipeline.cli.app import PROGRAM
-from pipeline.cli.demo import BINS
+from pipeline.cli.app import DEMO_BINS, PROGRAM
 from pipeline.cli.output import print_parts
 from pipeline.cli.tables import Column, Table
 from pipeline.cli.views import runs as runs_view
@@ -78,7 +77,7 @@ class Bins:
         """Why a model of these bins cannot be expected to pass the profile's gate; empty where it can."""
         if self.source is not None:
             return "Real photos need a longer training"
-        return f"A model of fewer than {BINS:,} bins learns too little" if self.count < BINS else ""
+        return f"A model of fewer than {DEMO_BINS:,} bins learns too little" if self.count < DEMO_BINS else ""
 
     @property
     def title(self) -> str:
