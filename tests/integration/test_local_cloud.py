@@ -63,6 +63,23 @@ def test_a_request_without_credentials_is_refused(local_cloud):
     assert connection.getresponse().status == 403
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("POST", "/"), ("OPTIONS", "/"), ("POST", "/moto-api/reset"), ("GET", "/moto-api/data.json")],
+)
+def test_a_page_of_another_origin_gets_nothing_from_the_ports_of_aws(local_cloud, method, path):
+    """The kind: a port of loopback that answers the pages in this machine's browsers."""
+    headers = {"Origin": "https://page.example", "Access-Control-Request-Method": "DELETE"}
+    for port in (local_cloud.settings.api_port, local_cloud.settings.s3_port):
+        for host in (f"127.0.0.1:{port}", f"rebound.example:{port}"):
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            connection.request(method, path, headers={**headers, "Host": host})
+            response = connection.getresponse()
+            assert response.status == 403
+            assert response.getheader("Access-Control-Allow-Origin") is None
+            connection.close()
+
+
 def test_it_listens_on_loopback_only(local_cloud):
     process = psutil.Process(cloud.find(local_cloud.settings.directory).pid)
     family = [process, *process.children(recursive=True)]
