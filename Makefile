@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLKIT := .venv-toolkit
 PEERS := .venv-peers
+CLIENTS := .venv-clients
 LOCKS := .venv-locks
 BASES := .bases
 # Versions of PyTorch in AWS's training images: that with SMDDP, and the newest (pipeline/aws/deep_learning_containers.py).
@@ -13,7 +14,7 @@ REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt req
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick check golden documents setup test-chaos test-toolkit setup-toolkit setup-peers \
-	test-images test-bases setup-bases locks clean
+	test-images test-bases setup-bases test-clients setup-clients locks clean
 
 help: ## This list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -37,6 +38,10 @@ quick: setup ## Lint, types, words, and the unit tests of changed files
 
 test-toolkit: setup-toolkit ## Run training under AWS's own SageMaker training toolkit (needs a C compiler)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(TOOLKIT)/bin/python -m pytest tests/toolkit
+
+# SDK v2 and PyAthena, and the aws CLI, awswrangler and SDK v3 once more; `make test` has these three too.
+test-clients: setup-clients ## Call the local cloud as the aws CLI, awswrangler, PyAthena and the SageMaker SDKs do
+	TEST_CLIENTS=$(CLIENTS)/bin/python $(BIN)/python -m pytest tests/clients
 
 # Training and evaluation with the packages of their images: PyTorch as in AWS's base images, and over it the lock. It
 # takes 2 GB of disk where PyTorch's own index is reachable, which has builds for CPUs, and else 14 GB.
@@ -96,7 +101,9 @@ setup-toolkit: setup $(TOOLKIT)/.installed
 
 setup-peers: setup $(PEERS)/.installed
 
-# Both environments see the packages of .venv after their own, so shared packages are installed once.
+setup-clients: setup $(CLIENTS)/.installed
+
+# These environments see the packages of .venv after their own, so shared packages are installed once.
 $(TOOLKIT)/.installed: requirements/toolkit.txt
 	$(call layered,$(TOOLKIT),$<)
 	$(TOOLKIT)/bin/python -c "import gethostname, sagemaker_pytorch_container.training"
@@ -104,6 +111,11 @@ $(TOOLKIT)/.installed: requirements/toolkit.txt
 
 $(PEERS)/.installed: requirements/peers.txt
 	$(call layered,$(PEERS),$<)
+	touch $@
+
+$(CLIENTS)/.installed: requirements/clients.txt
+	$(call layered,$(CLIENTS),$<)
+	$(CLIENTS)/bin/python -c "import sagemaker.estimator, sagemaker.workflow.pipeline, pyathena"
 	touch $@
 
 setup-bases: setup $(TORCHES:%=$(BASES)/torch-%/.installed)

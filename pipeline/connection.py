@@ -6,6 +6,7 @@ All clients (`pipeline.clients`) take endpoint and credentials from the environm
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,9 @@ _HARMLESS = (
 )
 _HARMLESS_START = "AWS_CLI_"
 SESSION_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+# Names that resolve to 127.0.0.1, of this machine or in public DNS, with all names below them; Docker's is the machine
+# around the container.
+_LOCAL_NAMES = ("localhost", "localhost.localstack.cloud", "lvh.me", "localtest.me", "host.docker.internal")
 
 
 def local_directory() -> Path:
@@ -45,11 +49,13 @@ def connect(settings: Settings) -> None:
     For `account.target: local` the environment gets the running local cloud's endpoints, and its root user's keys
     unless it has those of a person (`local env --as`); raises PipelineError when the cloud is not running, or the
     person's session has ended. For an AWS account only the region is set, and credentials are the user's;
-    raises PipelineError when the environment leads to this machine.
+    raises PipelineError when the environment leads to this machine, and when credentials cannot be loaded. Without any,
+    the first request fails.
     """
     if settings.account.target == "aws":
         _refuse_this_machine()
         os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"] = settings.account.region
+        _load_credentials()
         return
     running = _running()
     _enter({**cloud_environment(running), **_session_of(running)})
@@ -126,11 +132,37 @@ def _enter(variables: dict[str, str]) -> None:
 def _refuse_this_machine() -> None:
     """Refuse variables of `local env`: a production command would go to the local cloud, and succeed."""
     for name, value in sorted(os.environ.items()):
-        if name.startswith("AWS_ENDPOINT_URL") and urlsplit(value).hostname in ("127.0.0.1", "localhost", "::1"):
+        if name.startswith("AWS_ENDPOINT_URL") and _is_this_machine(urlsplit(value).hostname or ""):
             raise PipelineError(
                 f"this profile is for an AWS account, but {name}={value} leads to this machine (from `local env`?);"
                 " use another shell, or unset the AWS_ variables"
             )
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether a host is this machine by its address or name, or by the public names that clouds on it use."""
+    if host in _LOCAL_NAMES or host.endswith(tuple(f".{name}" for name in _LOCAL_NAMES)):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _load_credentials() -> None:
+    """Load the credentials into the session of all clients, where a failure has one line."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    from pipeline.aws import credentials, errors
+
+    try:
+        if boto3.DEFAULT_SESSION is None:
+            boto3.setup_default_session()
+    except BotoCoreError as error:  # an unknown profile, a config file that cannot be read
+        raise PipelineError(errors.explained(error)) from None
+    credentials.load(boto3.DEFAULT_SESSION)
 
 
 def _renew_default_session() -> None:

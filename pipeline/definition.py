@@ -1,9 +1,10 @@
 """The pipeline: settings in, SageMaker Pipeline out, one function per step, in the order of the run.
 
+    CheckParameters -> CheckParametersFailed
     QueryMetadata -> ShardImages -> TuneModel -> EvaluateModel -> QualityGate -> QualityGateFailed
                                                               \\-> NewVersion -> RegisterModel -> DeployModel
 
-The two conditions are siblings: SageMaker neither nests conditions nor takes one as the input of another.
+The conditions are siblings: SageMaker neither nests conditions nor takes one as the input of another.
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html#step-type-condition
 
 The definition is a pure function of the settings and the source tree: it compiles without a call to AWS, uploads
@@ -23,6 +24,8 @@ from pipeline.compiling.retries import service_retry, step_retries
 from pipeline.compiling.source import Source
 from pipeline.compiling.trials import TrialsStep, best_model, hyperband, ranges, trainer
 from pipeline.settings import Settings, seconds
+from pipeline.settings.limits import Limits
+from pipeline.settings.parameters import declarations
 from steps.contracts import metrics, names
 
 with offline_sdk():
@@ -38,7 +41,9 @@ with offline_sdk():
     )
     from sagemaker.core.workflow.conditions import (
         Condition,
+        ConditionGreaterThan,
         ConditionGreaterThanOrEqualTo,
+        ConditionLessThan,
         ConditionLessThanOrEqualTo,
     )
     from sagemaker.core.workflow.execution_variables import ExecutionVariables
@@ -93,6 +98,7 @@ class EvaluationOutputs:
 def build(settings: Settings, source: Source | None = None) -> Pipeline:
     """The whole pipeline of `settings`; `source` is recorded with its models."""
     context = Context(settings, Parameters.of(settings), OfflineSession(settings), source)
+    check = check_parameters(context)
     query = query_metadata(context)
     shard = shard_images(context, query)
     tune = tune_model(context, shard)
@@ -102,7 +108,7 @@ def build(settings: Settings, source: Source | None = None) -> Pipeline:
     return Pipeline(
         name=settings.name,
         parameters=context.parameters.as_list(),
-        steps=[query, shard, tune, evaluate, gate, release],
+        steps=[check, query, shard, tune, evaluate, gate, release],
         sagemaker_session=context.session,
         # The default creates an experiment and a trial per run, which need permissions and are never deleted:
         # https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-experiments.html
@@ -121,6 +127,46 @@ def compile_definition(settings: Settings, source: Source | None = None) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ the steps
+
+
+def check_parameters(context: Context) -> ConditionStep:
+    """0. Every number among the parameters is within its limits; else the run fails within seconds.
+
+    Studio, EventBridge and the API accept any number. A condition costs nothing and is never cached, where a job that
+    got all parameters would run again for each new value (docs/decisions/0026).
+    """
+    checked = [
+        (context.parameters.named(name), parameter.limits(context.settings))
+        for name, parameter in declarations().items()
+        if parameter.kind != "String"
+    ]
+    return ConditionStep(
+        name="CheckParameters",
+        description="The parameters of this run are within their limits",
+        conditions=[condition for parameter, limits in checked for condition in _within(parameter, limits)],
+        if_steps=[],
+        else_steps=[check_parameters_failed(checked)],
+    )
+
+
+def _within(parameter: Any, limits: Limits) -> list[Condition]:
+    """The conditions of a parameter within its limits."""
+    conditions: list[Condition] = []
+    if limits.low is not None:
+        compared = ConditionGreaterThan if limits.excludes_low else ConditionGreaterThanOrEqualTo
+        conditions.append(compared(left=parameter, right=limits.low))
+    if limits.high is not None:
+        compared = ConditionLessThan if limits.excludes_high else ConditionLessThanOrEqualTo
+        conditions.append(compared(left=parameter, right=limits.high))
+    return conditions
+
+
+def check_parameters_failed(checked: list[tuple[Any, Limits]]) -> FailStep:
+    """0a. The run fails with every number and its limits: a message in a definition cannot leave out those that fit."""
+    message = ["A parameter is out of its limits: "]
+    for number, (parameter, limits) in enumerate(checked):
+        message += [f"{', ' if number else ''}{parameter.name} ", parameter.to_string(), f" ({limits})"]
+    return FailStep(name="CheckParametersFailed", error_message=Join(on="", values=message))
 
 
 def query_metadata(context: Context) -> ProcessingStep:

@@ -42,6 +42,7 @@ def pytest_configure() -> None:
 
 # Modules of more than half a minute. Begun last, one of them would run on while the other processes have nothing to do.
 LONG = (
+    "tests/clients/",
     "tests/faults/test_training.py",
     "tests/integration/",
     "tests/unit/steps/query/test_run.py",

@@ -25,6 +25,7 @@ OTHER_REGION = ("PermanentRedirect", "301", "AuthorizationHeaderMalformed", "Ill
 _ACTION = re.compile(r"not authorized to perform:? ([a-z0-9-]+:[A-Za-z0-9*]+)")
 _LOOPBACK = re.compile(r"https?://(127\.0\.0\.1|localhost)[:/]")
 SIGN_IN = "sign in again: aws sso login, or set AWS_PROFILE"
+NOBODY = "no AWS credentials were found; sign in: aws sso login or aws configure, or set AWS_PROFILE"
 _REMEDIES = (
     (EXPIRED, f"the AWS credentials have expired; {SIGN_IN}"),
     (
@@ -74,18 +75,27 @@ def is_unreachable(error: Exception) -> bool:
     return isinstance(error, exceptions.HTTPClientError | exceptions.ConnectionError | ResponseParserError)
 
 
-def explained(error: Exception) -> str:
-    """One line for an error of botocore's: the cause and the remedy."""
+def explained(error: Exception, profile: str = "") -> str:
+    """One line for an error of botocore's: the cause and the remedy; `profile` is the one that was signed in with."""
     from botocore import exceptions
     from botocore.parsers import ResponseParserError
 
     match error:
         case exceptions.ClientError():
             line = _client_error(error)
-        case exceptions.NoCredentialsError() | exceptions.PartialCredentialsError():
-            line = f"no AWS credentials were found; {SIGN_IN}"
-        case exceptions.SSOError() | exceptions.CredentialRetrievalError() | exceptions.TokenRetrievalError():
-            line = f"the AWS credentials could not be loaded ({error}); {SIGN_IN}"
+        case exceptions.NoCredentialsError():
+            line = NOBODY
+        case exceptions.PartialCredentialsError():
+            line = (
+                f"half of the AWS credentials is missing ({error.kwargs.get('cred_var')}); set both parts, or neither"
+            )
+        case exceptions.SSOError() | exceptions.TokenRetrievalError():
+            signed = f" --profile {profile}" if profile and profile != "default" else ""
+            line = f"nobody is signed in to SSO, or no longer; sign in: aws sso login{signed}"
+        case exceptions.CredentialRetrievalError():
+            line = f"the AWS credentials could not be loaded ({' '.join(str(error).split())}); {SIGN_IN}"
+        case exceptions.ConfigParseError() | exceptions.InvalidConfigError():
+            line = f"AWS's own config file is not valid: {' '.join(str(error).split())}"
         case exceptions.ProfileNotFound():
             line = f"{error}; see: aws configure list-profiles"
         case exceptions.NoRegionError():

@@ -29,6 +29,8 @@ class Values:
     properties: Callable[[str], dict[str, Any]]
     # Content of a step's property file.
     property_file: Callable[[str, str], Any]
+    # Content of a JSON file in S3, by its URI.
+    json_file: Callable[[str], Any]
 
 
 def resolve(value: Any, values: Values) -> Any:
@@ -47,19 +49,25 @@ def resolve(value: Any, values: Values) -> Any:
     return {key: resolve(item, values) for key, item in value.items()}
 
 
-def references(value: Any) -> Iterator[str]:
-    """Names of the steps that the expressions in `value` refer to."""
+def targets(value: Any) -> Iterator[str]:
+    """What the expressions in `value` refer to: `Parameters.NAME`, `Execution.NAME`, `Steps.NAME.PATH`."""
     if isinstance(value, list):
         for item in value:
-            yield from references(item)
+            yield from targets(item)
     elif isinstance(value, dict):
         target = value.get("Get")
         if len(value) == 1 and isinstance(target, str):
-            if target.startswith("Steps."):
-                yield re.split(r"[.\[]", target)[1]
+            yield target
         else:
             for item in value.values():
-                yield from references(item)
+                yield from targets(item)
+
+
+def references(value: Any) -> Iterator[str]:
+    """Names of the steps that the expressions in `value` refer to."""
+    for target in targets(value):
+        if target.startswith("Steps."):
+            yield re.split(r"[.\[]", target)[1]
 
 
 def as_text(value: Any) -> str:
@@ -113,13 +121,18 @@ def _named(items: list[Any], name: str) -> Any:
 
 
 def _json_get(expression: dict[str, Any], values: Values) -> Any:
-    # {"PropertyFile": {"Get": "Steps.EvaluateModel.PropertyFiles.Evaluation"}, "Path": "a.b.value"}
-    _, step, _, file = expression["PropertyFile"]["Get"].split(".")
-    document = values.property_file(step, file)
+    if "S3Uri" in expression:
+        # {"S3Uri": {"Std:Join": ...}, "Path": "a.b.value"}
+        uri = as_text(resolve(expression["S3Uri"], values))
+        place, document = uri, values.json_file(uri)
+    else:
+        # {"PropertyFile": {"Get": "Steps.EvaluateModel.PropertyFiles.Evaluation"}, "Path": "a.b.value"}
+        _, step, _, file = expression["PropertyFile"]["Get"].split(".")
+        place, document = f"property file {file} of step {step}", values.property_file(step, file)
     try:
         value = walk(document, expression["Path"])
     except (KeyError, IndexError, TypeError) as error:
-        raise ResolutionError(f"{expression['Path']} is not in property file {file} of step {step}") from error
+        raise ResolutionError(f"{expression['Path']} is not in {place}") from error
     if isinstance(value, dict | list) or value is None:
-        raise ResolutionError(f"{expression['Path']} in property file {file} of step {step} is no single value")
+        raise ResolutionError(f"{expression['Path']} in {place} is no single value")
     return value

@@ -30,6 +30,8 @@ SMDDP = SMDDP_INSTANCES
 # K80 and V100. PyTorch's builds for CUDA 13 have kernels from compute capability 7.5 on, and a V100 has 7.0:
 # https://github.com/pytorch/pytorch/blob/main/RELEASE.md#pytorch-cuda-support-matrix
 _BEFORE_CUDA_13 = re.compile(r"ml\.p[23][a-z]*\.")
+# M60, T4 and V100 compute no bfloat16, which begins with compute capability 8.0: https://developer.nvidia.com/cuda-gpus
+_BEFORE_AMPERE = re.compile(r"ml\.(p[23]|g[34])[a-z]*\.")
 
 # Total size of the NVMe disks that a type has of its own, in GB: InstanceStorageInfo of EC2's DescribeInstanceTypes, as
 # moto has recorded it (a test compares both). SageMaker's ml types are assumed to have the disks of EC2's.
@@ -90,6 +92,11 @@ def has_gpus(instance_type: str) -> bool:
 def runs_cuda_13(instance_type: str) -> bool:
     """Whether PyTorch's builds for CUDA 13 run on the type; True for a type without GPUs."""
     return _BEFORE_CUDA_13.match(instance_type) is None
+
+
+def computes_bfloat16(instance_type: str) -> bool:
+    """Whether bf16 runs on the type: on GPUs from Ampere on, and on CPUs."""
+    return _BEFORE_AMPERE.match(instance_type) is None
 
 
 def fits_volume(instance_type: str, gigabytes: int) -> bool:

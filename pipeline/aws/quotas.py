@@ -15,6 +15,9 @@ TRANSFORM, ENDPOINT = "transform job usage", "endpoint usage"
 INSTANCES = {TRAINING: 15, SPOT: 10, PROCESSING: 4, TRANSFORM: 4, ENDPOINT: 4}
 
 # https://docs.aws.amazon.com/sagemaker/latest/dg/automatic-model-tuning-limits.html: default limits.
+# Of a training job, unless AWS has raised them: instances, and seconds of run time.
+# https://docs.aws.amazon.com/sagemaker/latest/dg/feature-store-feature-processor-quotas.html
+INSTANCES_PER_JOB, SECONDS_PER_JOB = 20, 432_000
 PARALLEL_TRIALS, TRIALS, TUNING_JOBS = 10, 750, 100
 RANGES, METRICS = 30, 20
 

@@ -21,8 +21,11 @@ _KEYS: dict[str, tuple[str, ...]] = {
 _TUNING_DEFINITION = (
     *("AlgorithmSpecification", "HyperParameterRanges", "InputDataConfig", "StaticHyperParameters", "TuningObjective"),
 )
+# The digits are limited so that a duration fits Python's timedelta (AWS states no limit).
 _DURATION = re.compile(
-    r"P?(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE
+    r"P?(?:(\d{1,6})Y)?(?:(\d{1,6})M)?(?:(\d{1,6})W)?(?:(\d{1,6})D)?"
+    r"(?:T(?=\d)(?:(\d{1,9})H)?(?:(\d{1,9})M)?(?:(\d{1,9})S)?)?",
+    re.IGNORECASE | re.ASCII,
 )
 _SECONDS = (31_536_000, 2_592_000, 604_800, 86_400, 3_600, 60, 1)
 
@@ -42,10 +45,11 @@ def key_attributes(step_type: str, arguments: dict[str, Any]) -> dict[str, Any] 
 
 
 def seconds(duration: str) -> int:
-    """An ISO 8601 duration in seconds; a month has 30 days, a year 365. Raises ValueError.
+    """A duration of CacheConfig.ExpireAfter in seconds; a month has 30 days, a year 365. Raises ValueError.
 
-    AWS's examples have no P, and units in lower case (`30dT5h`):
-    https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching-enabling.html.
+    AWS asks for ISO 8601, and its own examples have no P and units in lower case (`30dT5h`, `T12H`, `30d`):
+    https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-caching-enabling.html and notebooks of
+    amazon-sagemaker-examples. Whether AWS takes all of these forms is unsure; they are taken here, and nothing else.
     """
     match = _DURATION.fullmatch(duration)
     if match is None or not any(match.groups()):

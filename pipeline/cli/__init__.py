@@ -8,11 +8,13 @@ from pipeline.cli import local
 from pipeline.cli import definition
 from pipeline.cli import bootstrap
 from pipeline.cli import images
+from pipeline.cli import importing
 from pipeline.cli import runs
 from pipeline.cli import schedules
 from pipeline.cli import dataset
 from pipeline.cli import prune
 from pipeline.cli import trials
+from pipeline.cli import pages
 from pipeline.cli import cost
 from pipeline.cli import registry
 from pipeline.cli import endpoint
@@ -31,9 +33,11 @@ __all__ = [
     "demo",
     "endpoint",
     "images",
+    "importing",
     "local",
     "main",
     "monitor",
+    "pages",
     "predict",
     "prune",
     "registry",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,18 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.help import Application, Group
-from pipeline.cli.output import complain, status, warn
+from pipeline.cli.output import INTERRUPTED, complain, status, warn
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
 
 DEFAULT_PROFILE = "local"
 DEFAULT_FILE = Path("pipeline.yaml")
-INTERRUPTED = 130
 # Synthetic bins of the demo; a model of fewer may fail the quality gate of its profile.
 DEMO_BINS = 1800
+# What messages name; `pasted` puts what was really started in its place.
 PROGRAM = "python -m pipeline"
-DISTRIBUTION = "bin-counting-pipeline"
+DEMO = "demo"
+_HINT = re.compile(r"(?<![\w./\\-])python -m pipeline\b(?P<options> --(?:profile|settings)\b)?")
+DISTRIBUTION, SCRIPT = "bin-counting-pipeline", "bin-counting"
 # The sections of commands in the help, in the order of the imports in `pipeline.cli`.
 MACHINE, DEFINE, RUN, RELEASE = "On this machine", "Define", "Run", "Release"
 _VALUE_OPTIONS = ("--profile", "--settings")
@@ -52,7 +57,7 @@ class Commands(Group):
             if lines is None or chosen.debug:
                 raise
             # The command that a remedy names must have the profile that was chosen.
-            complain(lines.replace(PROGRAM, chosen.command()))
+            complain(chosen.pasted(lines, DEMO if ctx.invoked_subcommand == DEMO else DEFAULT_PROFILE))
             raise typer.Exit(1) from None
 
 
@@ -115,13 +120,49 @@ class Options:
 
     def command(self, default_profile: str = DEFAULT_PROFILE) -> str:
         """The command line before a command's name, with the same profile and file."""
-        words = PROGRAM.split()
+        words = list(_started)
         profile = self.profile or default_profile
         if profile != DEFAULT_PROFILE or os.environ.get("PIPELINE_PROFILE", profile) != profile:
             words += ["--profile", profile]
         if self.file != DEFAULT_FILE:
             words += ["--settings", str(self.file)]
         return shlex.join(words)
+
+    def pasted(self, text: str, default_profile: str = DEFAULT_PROFILE) -> str:
+        """`text` with commands that can be pasted into this shell: what was started, with the profile and the file.
+
+        A command that names its own profile or file keeps it.
+        """
+        plain, whole = shlex.join(_started), self.command(default_profile)
+        return _HINT.sub(lambda hint: f"{plain}{hint['options']}" if hint["options"] else whole, text)
+
+
+def started(arguments: list[str] | None = None) -> list[str]:
+    """The words that start this program in this shell: `python` only where that is this interpreter."""
+    name = (arguments or sys.argv)[0]
+    if Path(name).name == SCRIPT:
+        return [SCRIPT if _finds(SCRIPT, name) else _from_here(name)]
+    python = next((word for word in ("python", "python3") if _finds(word, sys.executable)), "")
+    return [python or _from_here(sys.executable), "-m", "pipeline"]
+
+
+def _finds(word: str, path: str) -> bool:
+    """Whether the shell finds this very file for a word; a link of another environment is another program."""
+    place = shutil.which(word)
+    return place is not None and Path(place).absolute() == Path(path).absolute()
+
+
+def _from_here(path: str) -> str:
+    """A path as one types it in the working directory."""
+    place = Path(path).absolute()
+    if not place.is_relative_to(Path.cwd()):
+        return str(place)
+    here = place.relative_to(Path.cwd())
+    return str(here) if len(here.parts) > 1 else f"./{here}"
+
+
+# `main` sets it.
+_started = PROGRAM.split()
 
 
 def options_of(context: typer.Context) -> Options:
@@ -189,4 +230,5 @@ def options(
 
 def main() -> None:
     """Run the command line with this process's arguments."""
-    app(prog_name=PROGRAM)
+    _started[:] = started()
+    app(prog_name=shlex.join(_started))

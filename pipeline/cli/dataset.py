@@ -49,12 +49,22 @@ def dataset(
     The JSON has the index with every shard, and the summary of the run.
     """
     from pipeline.operations.dataset import description as operation
+    from steps.contracts.left_out import left_out
 
     settings = options_of(context).connected()
     data = operation.find(settings, reference)
     if as_json:
         summary = data.summary.model_dump(mode="json") if data.summary else None
-        write_json({"uri": data.uri, "index": data.index.model_dump(mode="json"), "summary": summary})
+        refused = left_out(data.query, data.summary)
+        write_json(
+            {
+                "uri": data.uri,
+                "index": data.index.model_dump(mode="json"),
+                "summary": summary,
+                "left_out": refused,
+                "query_problem": data.query_problem,
+            }
+        )
         return
     from pipeline.cli.views.dataset import dataset_page
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.app import DEFINE, PROGRAM, app, options_of
+from pipeline.cli.app import DEFINE, app, options_of
 from pipeline.cli.output import AsJson, complain, show, status, write_json
 
 
@@ -37,9 +37,7 @@ def check(
     if not offline:
         with status("checking the account"):
             results += preflight.online(settings)
-    results = [
-        dataclasses.replace(result, detail=result.detail.replace(PROGRAM, options.command())) for result in results
-    ]
+    results = [dataclasses.replace(result, detail=options.pasted(result.detail)) for result in results]
     failed = [result for result in results if result.status == "failed"]
     if as_json:
         write_json({**dataclasses.asdict(summary), "checks": results})

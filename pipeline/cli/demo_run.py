@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipeline.aws.responses import says_missing
 from pipeline.cli.app import DEMO_BINS, PROGRAM
-from pipeline.cli.output import print_parts
+from pipeline.cli.output import goes_on, print_parts
 from pipeline.cli.tables import Column, Table
 from pipeline.cli.views import runs as runs_view
 from pipeline.cli.views.endpoint import predictions_table
@@ -106,6 +106,15 @@ def run(settings: Settings, bins: Bins, console: Console, command: str) -> None:
         with as_administrator():
             account.prepare(settings)
     _report(console, "local cloud", f"runs, with its files in {running.directory}")
+    with goes_on("the local cloud", f"to go on: {command} demo", f"to stop it: {command} local down"):
+        _in_the_cloud(settings, bins, running.directory / "demo", console, command)
+    console.print(f"\nDone in {time.monotonic() - started:.0f} s. To see more:", highlight=False)
+    for words in ("runs", "models", "endpoint", "logs TuneModel", "local down"):
+        console.print(f"  {command} {words}", highlight=False)
+
+
+def _in_the_cloud(settings: Settings, bins: Bins, folder: Path, console: Console, command: str) -> None:
+    """All of the demo that the local cloud does; its results go to `folder`."""
     # From here on as the people of an account would: each with the policies of the stack, and no others.
     with act_as(people.sign_in(settings, "admin")):
         put_bins(settings, bins, console, command)
@@ -120,10 +129,7 @@ def run(settings: Settings, bins: Bins, console: Console, command: str) -> None:
             served = endpoint.wait(settings, version.arn, timeout=DEPLOYMENT_SECONDS, interval=0.5)
     _report(console, "endpoint", f"{served.name} is {served.status} with version {served.version}")
     with act_as(people.sign_in(settings, "operator")):
-        _show_results(settings, version, running.directory / "demo", console)
-    console.print(f"\nDone in {time.monotonic() - started:.0f} s. To see more:", highlight=False)
-    for words in ("runs", "models", "endpoint", "logs TuneModel", "local down"):
-        console.print(f"  {command} {words}", highlight=False)
+        _show_results(settings, version, folder, console)
 
 
 def _report(console: Console, subject: str, text: str) -> None:
@@ -218,7 +224,8 @@ def _run_pipeline(settings: Settings, bins: Bins, console: Console, command: str
         parameters |= {"MinimumAccuracy": "0", "MaximumRmse": "10"}
         console.print(f"  {bins.reason_for_an_open_gate}: every model passes here (MinimumAccuracy=0, MaximumRmse=10).")
     execution = executions.start(settings, parameters)
-    last = runs_view.follow_run(progress.follow(settings, execution.arn, interval=1.0), console)
+    with goes_on(*runs_view.going_on(execution.id, command), f"to stop everything: {command} local down"):
+        last = runs_view.follow_run(progress.follow(settings, execution.arn, interval=1.0), console)
     if last.execution.status != "Succeeded":
         raise DemoError("\n".join(runs_view.outcome_lines(last, command)))
     return last

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.app import RELEASE, app, options_of
-from pipeline.cli.output import AsJson, show, status, write_json
+from pipeline.cli.output import AsJson, goes_on, show, status, write_json
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -17,14 +17,17 @@ ROLLBACK_SECONDS = 1800
 DEPLOY_SECONDS = 3 * 3600
 
 
-def serving_line(settings: Settings, package: str, timeout: float = DEPLOY_SECONDS) -> str:
+def serving_line(settings: Settings, package: str, command: str, timeout: float = DEPLOY_SECONDS) -> str:
     """Wait until the endpoint serves `package` and its test has ended, and return its state as a line.
 
-    `timeout` is in seconds.
+    `command` is the command line before a command's name, `timeout` in seconds.
     """
     from pipeline.operations.serving import endpoint as operation
 
-    with status(f"waiting until {settings.endpoint.name} serves version {package.rsplit('/', 1)[-1]}"):
+    number = package.rsplit("/", 1)[-1]
+    hints = (f"to see it: {command} endpoint", f"to serve an earlier version: {command} rollback")
+    waiting = status(f"waiting until {settings.endpoint.name} serves version {number}")
+    with goes_on(f"the deployment of version {number}", *hints), waiting:
         served = operation.wait(settings, package, timeout=timeout)
     return f"{served.name} is {served.status} with version {served.version}"
 
@@ -98,7 +101,7 @@ def deploy(
     if not wait:
         typer.echo(f"next: {options.command()} endpoint", err=as_json)
         return
-    typer.echo(serving_line(settings, done.arn), err=as_json)
+    typer.echo(serving_line(settings, done.arn, options.command()), err=as_json)
 
 
 @app.command(rich_help_panel=RELEASE)
@@ -127,4 +130,4 @@ def rollback(
     if not wait:
         typer.echo(f"next: {options.command()} endpoint")
         return
-    typer.echo(serving_line(settings, done.arn, ROLLBACK_SECONDS))
+    typer.echo(serving_line(settings, done.arn, options.command(), ROLLBACK_SECONDS))

@@ -15,6 +15,10 @@ def explained(error: Exception) -> str | None:
         return None
     if isinstance(error, PipelineError | StepError):
         return str(error)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] not in ("pipeline", "steps"):
+        from pipeline.interpreter import remedy
+
+        return remedy(f"the package {error.name} is missing in this Python")
     # By name: importing botocore for an error that is not its own would take time.
     if type(error).__module__.startswith(("botocore.", "boto3.")):
         from pipeline.aws import errors as aws_errors

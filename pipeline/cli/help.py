@@ -13,6 +13,8 @@ from typer.core import TyperCommand, TyperGroup
 # Typer's names of types, as in `<int range>`, and what the value of an option is called here.
 _TYPE = re.compile(r"<(int|float|str|list\[str\])( range)?>")
 _VALUES = {"int": "NUMBER", "float": "NUMBER", "str": "TEXT", "list[str]": "TEXT"}
+# Stands for the names of the pipeline's parameters.
+PARAMETERS = "{parameters}"
 _NUMBER = r"(-?[\d.]+)"
 _RANGES = [
     (rf"{_NUMBER}<=x<={_NUMBER}", r"\1 to \2"),
@@ -41,6 +43,11 @@ def help_record(parameter: Any, ctx: Any) -> tuple[str, str] | None:
     if record is None:
         return None
     name, text = record
+    if PARAMETERS in text:
+        # Imported here: only the help of these options needs the settings.
+        from pipeline.settings.parameters import described
+
+        text = text.replace(PARAMETERS, described())
     is_argument = parameter.param_type_name == "argument"
     for pattern, words in _RANGES:
         text = re.sub(pattern, words, text)

@@ -223,9 +223,10 @@ def env(
 ) -> None:
     """Print the variables for AWS clients to use the local cloud: eval $(python -m pipeline local env)
 
-    Profiles and proxies are out of their way then. Some calls name AWS's own address all the same. The SageMaker SDK's
-    Session.default_bucket() and get_execution_role() ask STS there: pass default_bucket= to Session, and the role's
-    ARN. The command aws, version 1, sends sqs there: pass --endpoint-url $AWS_ENDPOINT_URL.
+    Proxies and profiles are out of the clients' way then. Two clients name AWS's own addresses all the same. For the
+    aws CLI 1, add --endpoint-url $AWS_ENDPOINT_URL to its sqs commands. The SageMaker SDKs ask AWS for the account
+    where they choose a bucket or a role themselves: pass default_bucket to Session, and the role's ARN instead of
+    get_execution_role().
     """
     from pipeline.connection import foreign_variables, local_directory
     from pipeline.local import cloud

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.app import RELEASE, app, options_of
-from pipeline.cli.output import AsJson, complain, show, status, write_json
+from pipeline.cli.output import AsJson, complain, goes_on, show, status, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ _STYLES = {"ok": "green", "drift": "bold red", "too-few": "yellow"}
 @app.command(rich_help_panel=RELEASE)
 def monitor(
     context: typer.Context,
+    *,
     every: Annotated[
         str,
         typer.Option(
@@ -32,6 +33,10 @@ def monitor(
         ),
     ] = "",
     timezone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone of --every.")] = "UTC",
+    hours: Annotated[
+        int | None,
+        typer.Option(min=1, max=24 * 31, help="Length of the window. Default: monitoring.hours.", show_default=False),
+    ] = None,
     retrain: Annotated[bool, typer.Option("--retrain", help="Start a run if there is a drift.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -40,6 +45,9 @@ def monitor(
 
     options = options_of(context)
     settings = options.prepared()
+    if hours is not None:
+        chosen = settings.monitoring.model_copy(update={"hours": hours})
+        settings = settings.model_copy(update={"monitoring": chosen})
     if every:
         done = monitoring.schedule(settings, every, timezone=timezone, retrain=retrain)
         if as_json:
@@ -48,8 +56,11 @@ def monitor(
         typer.echo(f"{done.change}: {done.schedule.arn}")
         typer.echo(f"to delete it: {options.command()} unschedule {done.schedule.name}")
         return
-    with status(f"comparing the photos of the last {settings.monitoring.hours} hours"):
-        watch = monitoring.wait(settings, monitoring.start(settings, retrain=retrain))
+    job = monitoring.start(settings, retrain=retrain)
+    hint = f"to stop it: aws sagemaker stop-processing-job --processing-job-name {job.job}"
+    waiting = status(f"comparing the photos of the last {settings.monitoring.hours} hours")
+    with goes_on(f"the job {job.job}", f"its report: {job.output}/report.html", hint), waiting:
+        watch = monitoring.wait(settings, job)
     if as_json:
         write_json(watch)
     elif watch.drift:
@@ -64,24 +75,49 @@ def monitor(
 def _view(watch: MonitorJob) -> Iterator[RenderableType]:
     from rich.text import Text
 
-    from pipeline.cli.tables import Column, Table
-
     drift = watch.drift
     verdict = Text(drift["verdict"], style=_STYLES[drift["verdict"]])
     photos = f"  {drift['photos']:,} photos of version {drift['model_version']}, {drift['compared']:,} compared"
     yield Text.assemble(verdict, photos)
     if drift["features"]:
-        headings = ("baseline", "now", "PSI", "p-value")
-        table = Table("feature", *(Column(heading, "number") for heading in headings), "")
-        for feature in drift["features"]:
-            drifted = Text("drifted", style="red") if feature["drifted"] else Text("")
-            means = [feature["baseline_mean"], feature["window_mean"]]
-            shown = [f"{mean:,.0f}" if mean >= 1000 else f"{mean:.4g}" for mean in means]
-            table.add_row(feature["name"], *shown, f"{feature['psi']:.3f}", f"{feature['p_value']:.2g}", drifted)
-        yield table
+        yield _features(drift["features"])
+        furthest = max(drift["features"], key=lambda feature: feature["psi"])
+        yield f"furthest from the baseline: {furthest['name']}, PSI {furthest['psi']:.3f}"
+        yield Text(
+            "low, high: share of photos beyond the baseline's 1st and 99th percentile; its own are 1% each", "dim"
+        )
     elif drift["verdict"] == "too-few":
         minimum = f"{drift['minimum_photos']:,}"
         yield f"{minimum} photos are needed, and {minimum} in the baseline, which has {drift['baseline_photos']:,}"
     for reason, number in drift["refused"].items():
         yield Text(f"{number:,} captures not used: {reason}", style="dim")
     yield f"report: {watch.output}/report.html"
+
+
+def _features(features: list[dict[str, Any]]) -> RenderableType:
+    """A row for the window and one for the baseline per feature."""
+    from rich.text import Text
+
+    from pipeline.cli.tables import Column, Table
+
+    headings = ("mean", "smallest", "largest", "low", "high", "PSI")
+    table = Table(
+        "feature", *(Column(heading, "number", 2) for heading in headings), Column("p-value", "number", 0), ""
+    )
+    for feature in features:
+        values = {
+            place: [_number(feature[f"{place}_{value}"]) for value in ("mean", "smallest", "largest")]
+            for place in ("window", "baseline")
+        }
+        tails = [
+            Text("-" if end is None else f"{end['share']:.1%}", "red" if end and end["drifted"] else "")
+            for end in (feature["low"], feature["high"])
+        ]
+        drifted = Text("drifted", style="red") if feature["drifted"] else Text("")
+        table.add_row(feature["name"], *values["window"], *tails, f"{feature['psi']:.3f}", drifted)
+        table.add_row("  baseline", *values["baseline"], style="dim")
+    return table
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console, RenderableType
     from rich.status import Status
 
+# Exit status after Ctrl-C, as a shell has it for a command that SIGINT ended.
+INTERRUPTED = 130
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 
 
@@ -51,6 +56,20 @@ def warn(text: str) -> None:
 def complain(text: str) -> None:
     """Print an error, on stderr."""
     typer.secho(text, err=True, fg="red")
+
+
+@contextmanager
+def goes_on(thing: str, *hints: str) -> Iterator[None]:
+    """While a command waits for `thing`, which lives elsewhere: after Ctrl-C say that it goes on, with the `hints`.
+
+    Raises typer.Exit(130) then.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        for line in (f"{thing} goes on", *hints):
+            typer.secho(line, err=True)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def may_ask() -> bool:

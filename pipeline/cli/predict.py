@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.cli.app import RELEASE, app, options_of
-from pipeline.cli.output import AsJson, complain, show, status, warn, write_json
+from pipeline.cli.output import AsJson, complain, goes_on, show, status, warn, write_json
 
 if TYPE_CHECKING:
     from pipeline.operations.serving.predictions import Answer
@@ -68,7 +68,8 @@ def batch(  # noqa: PLR0917  # a command's options
     job = operation.start(settings, source, version=version, output=output, instances=instances)
     typer.echo(f"job {job.name}: version {job.version} over {job.source}", err=True)
     if wait:
-        with status("counting"):
+        hint = f"to stop it: aws sagemaker stop-transform-job --transform-job-name {job.name}"
+        with goes_on(f"the job {job.name}", f"its answers: {job.output}/", hint), status("counting"):
             job = operation.wait(settings, job)
     if job.status not in ("Completed", "InProgress"):
         complain(f"job {job.name}: {job.status}: {job.failure}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.app import PROGRAM, RELEASE, app, options_of
+from pipeline.cli.app import RELEASE, app, options_of
 from pipeline.cli.help import Application
 from pipeline.cli.output import AsJson, show, status, warn, write_json
 
@@ -42,7 +42,7 @@ def listing(
 
         show(versions_table(versions), *(Text(line, style="dim") for line in notes(versions)))
     else:
-        typer.echo(registry.no_versions(settings).replace(PROGRAM, options.command()))
+        typer.echo(options.pasted(registry.no_versions(settings)))
     for version in versions:
         if version.evaluation.problem:
             warn(f"{version.name}: {version.evaluation.problem}")
@@ -88,7 +88,7 @@ def approve(
     approved = registry.decide(settings, chosen.arn, "Approved", comment)
     typer.echo(f"approved: {approved.arn}")
     if wait:
-        typer.echo(serving_line(settings, approved.arn))
+        typer.echo(serving_line(settings, approved.arn, options.command()))
     else:
         typer.echo(f"next: {options.command()} endpoint")
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.app import INTERRUPTED, RUN, Options, app, options_of
-from pipeline.cli.output import AsJson, may_ask, note, show, status, warn, write_json
+from pipeline.cli.app import RUN, Options, app, options_of
+from pipeline.cli.output import AsJson, goes_on, may_ask, note, show, status, warn, write_json
 
 if TYPE_CHECKING:
     from pipeline.operations.caching.reuse import Expectation, Planned
@@ -25,7 +25,12 @@ def start(
     *,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Parameter of this run; repeat it for several."),
+        typer.Option(
+            "--parameter",
+            "-p",
+            metavar="NAME=VALUE",
+            help="Parameter of this run; repeat it for several. Names: {parameters}.",
+        ),
     ] = None,
     fresh: Annotated[
         list[str] | None,
@@ -59,7 +64,7 @@ def start(
     settings = options.prepared()
     definition = executions.definition(client(settings, "sagemaker"), settings)
     freshness.check(again, definition.get("Parameters", []), settings.name)
-    parameters.checked(definition, values)
+    parameters.checked(settings, definition, values)
     expected, problem = _forecast(settings, Planned(definition, values, again.steps))
     cost, cost_problem = _cost(settings, Planned(definition, values), expected)
     if not as_json:
@@ -175,19 +180,22 @@ def _follow(
     """Show a run to its end; raises typer.Exit: 1 if it failed, 130 for Ctrl-C."""
     from rich.console import Console
 
-    from pipeline.cli.views.runs import follow_run, outcome_lines, registration_lines, saved_lines
+    from pipeline.cli.views.runs import (
+        follow_run,
+        going_on,
+        next_lines,
+        outcome_lines,
+        registration_lines,
+        saved_lines,
+    )
     from pipeline.operations.caching import savings
     from pipeline.operations.models import registrations
     from pipeline.operations.runs import progress
 
     # With --json stdout holds JSON alone.
     states = savings.reader(settings).each(progress.follow(settings, execution.arn, interval=interval))
-    try:
+    with goes_on(*going_on(execution.id, options.command())):
         last = follow_run(states, Console(stderr=quiet))
-    except KeyboardInterrupt:
-        command = options.command()
-        typer.secho(f"the run continues: {command} watch {execution.id}, or: {command} stop {execution.id}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
     succeeded = last.execution.status == "Succeeded"
     for line in outcome_lines(last, options.command()):
         typer.secho(line, fg="green" if succeeded else "red", err=quiet or not succeeded)
@@ -198,6 +206,8 @@ def _follow(
         registration = registrations.of_run(settings, last.execution)
         for line in registration_lines(registration, options.command()):
             typer.echo(line, err=quiet)
+    for line in next_lines(last, options.command()):
+        typer.echo(line, err=quiet or not succeeded)
     if not succeeded:
         raise typer.Exit(1)
 

@@ -29,7 +29,12 @@ def schedule(  # noqa: PLR0917  # a command's options
     timezone: Annotated[str, typer.Option(metavar="ZONE", help="Time zone, for example Europe/Berlin.")] = "UTC",
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Parameter of its runs; repeat it for several."),
+        typer.Option(
+            "--parameter",
+            "-p",
+            metavar="NAME=VALUE",
+            help="Parameter of its runs; repeat it for several. Names: {parameters}.",
+        ),
     ] = None,
     start: Annotated[
         str, typer.Option(metavar=_TIME, help="First possible time, in the time zone. Default: a rate starts at once.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,16 @@ from pipeline.compiling import step_images as images
 from pipeline.compiling.offline import OfflineSession, offline_sdk
 from pipeline.compiling.source import Source
 from pipeline.settings import Settings, iso_duration
+from pipeline.settings.parameters import declarations
 
 with offline_sdk():
     from sagemaker.core.workflow.execution_variables import ExecutionVariables
     from sagemaker.core.workflow.functions import Join
     from sagemaker.core.workflow.parameters import Parameter, ParameterFloat, ParameterInteger, ParameterString
     from sagemaker.mlops.workflow.steps import CacheConfig
+
+# The SDK's class of each type.
+_KINDS = {"String": ParameterString, "Integer": ParameterInteger, "Float": ParameterFloat}
 
 
 @dataclass(frozen=True)
@@ -41,37 +46,32 @@ class Parameters:
     def of(cls, settings: Settings) -> Parameters:
         """The parameters with the settings as their defaults."""
         training = settings.training
-        return cls(
-            image_location=ParameterString("ImageLocation", settings.data.image_location),
-            data_version=ParameterString("DataVersion", settings.data.version),
-            shard_version=ParameterString("ShardVersion", settings.shard.version),
-            training_version=ParameterString("TrainingVersion", settings.training.version),
-            maximum_quantity=ParameterInteger("MaximumQuantity", settings.data.maximum_quantity),
-            shard_instance_count=ParameterInteger("ShardInstanceCount", settings.shard.instance_count),
-            training_instance_type=ParameterString(
-                "TrainingInstanceType",
-                training.instance_type,
-                enum_values=instances.alternatives(
-                    # Whether a volume has a key depends on the type, so all types that a run may choose must agree.
-                    training.instance_type,
-                    training.launcher,
-                    cuda_13=not settings.images.training_base,
-                    same_disks=bool(settings.encryption.kms_key),
-                    gigabytes=training.volume_gigabytes,
-                ),
-            ),
-            training_instance_count=ParameterInteger("TrainingInstanceCount", training.instance_count),
-            epochs=ParameterInteger("Epochs", training.epochs),
-            minimum_accuracy=ParameterFloat("MinimumAccuracy", settings.gate.minimum_accuracy),
-            maximum_rmse=ParameterFloat("MaximumRmse", settings.gate.maximum_rmse),
-            maximum_accuracy_loss=ParameterFloat("MaximumAccuracyLoss", settings.gate.maximum_accuracy_loss),
-            approval_status=ParameterString(
-                "ApprovalStatus", settings.registry.approval, enum_values=settings.registry.approvals
-            ),
-            register_again=ParameterString(
-                "RegisterAgain", "yes" if settings.registry.register_again else "no", enum_values=["no", "yes"]
-            ),
+        types = instances.alternatives(
+            # Whether a volume has a key depends on the type, so all types that a run may choose must agree.
+            training.instance_type,
+            training.launcher,
+            cuda_13=not settings.images.training_base,
+            same_disks=bool(settings.encryption.kms_key),
+            gigabytes=training.volume_gigabytes,
         )
+        if training.precision == "bf16":
+            types = [name for name in types if instances.computes_bfloat16(name)]
+        values = {
+            "TrainingInstanceType": types,
+            "ApprovalStatus": settings.registry.approvals,
+            "RegisterAgain": ["no", "yes"],
+        }
+        declared = {
+            re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): _KINDS[parameter.kind](
+                name, parameter.default(settings), **({"enum_values": values[name]} if name in values else {})
+            )
+            for name, parameter in declarations().items()
+        }
+        return cls(**declared)
+
+    def named(self, name: str) -> Parameter:
+        """The parameter of a name, such as `Epochs`."""
+        return next(parameter for parameter in self.as_list() if parameter.name == name)
 
     def as_list(self) -> list[Parameter]:
         """All parameters, in the order of their fields."""

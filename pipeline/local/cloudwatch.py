@@ -19,6 +19,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from pipeline.local import threads
 from pipeline.local.context import Context, ServiceError
 
 log = logging.getLogger(__name__)
@@ -57,12 +58,12 @@ class CloudWatch:
         self._unsent: dict[Key, list[float]] = defaultdict(list)
         self._unusable: dict[str, str] = {}  # alarms that cannot be evaluated, and why
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cloudwatch", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread, and answer moto's GetMetricData."""
         self._backend().get_metric_data = self._metric_data
-        self._thread.start()
+        self._thread = threads.start("cloudwatch", self._run, threads.nothing_depends)
 
     def check(self, operation: str, request: Mapping[str, Any]) -> None:
         """Refuse a statistic that does not exist here. Raises ServiceError."""
@@ -129,7 +130,7 @@ class CloudWatch:
     def close(self) -> None:
         """End the thread."""
         self._end.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(10)
 
     def observe(self, namespace: str, dimensions: Mapping[str, str], values: Mapping[str, float]) -> None:

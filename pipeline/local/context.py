@@ -7,6 +7,7 @@ import os
 import secrets
 import string
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 
 from pipeline.local.environment import inherited
 from pipeline.local.store import Store
+from steps.contracts.full_disk import explained, is_disk_full
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,12 @@ class Context:
     def arn(self, service: str, resource: str) -> str:
         """ARN of one of the account's resources."""
         return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
+
+    def reason(self, error: BaseException) -> str:
+        """An unexpected error as one line, for a FailureReason; that of a full disk names the folder."""
+        if is_disk_full(error):
+            return explained(error, (self.directory, Path(tempfile.gettempdir())))
+        return f"{type(error).__name__}: {error}"
 
     def client(self, service: str) -> Any:
         """A boto3 client of this cloud."""

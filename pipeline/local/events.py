@@ -7,19 +7,19 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.aws.timetable import ExpressionError, Timetable
-from pipeline.local import event_inputs
+from pipeline.local import event_inputs, threads
 from pipeline.local.context import Context, ServiceError, send_dead_letter
 from pipeline.local.identity.identity import Identity
 from pipeline.local.machine.functions import Functions
@@ -59,14 +59,14 @@ class Events:
         self._context = context
         self._identity = identity
         self._functions = functions
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="event")
+        self._pool = threads.Workers(4, "event")
         self._planned: dict[str, _Planned] = {}
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="event-schedules", daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Fire the rules with a schedule from now on."""
-        self._thread.start()
+        self._thread = threads.start("event-schedules", self._run, threads.nothing_depends)
 
     def operations(self) -> dict[str, Callable[[Event], Event]]:
         """PutEvents; moto has EventBridge's other operations."""
@@ -80,9 +80,9 @@ class Events:
     def close(self) -> None:
         """Fire no other rule, and wait for deliveries that run."""
         self._end.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(10)
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.close()
 
     def _put(self, request: Event) -> Event:
         entries = []
@@ -139,7 +139,7 @@ class Events:
 
     def _deliver(self, event: Event, bus: str) -> None:
         for rule, target in self._matching(event, bus):
-            self._pool.submit(self._send, rule, target, event)
+            self._pool.submit(functools.partial(self._send, rule, target, event), threads.nothing_depends)
 
     def _buses(self) -> dict[str, Any]:
         from moto.events.models import events_backends
@@ -187,7 +187,7 @@ class Events:
             elif planned.due is not None and planned.due <= at:
                 event = self._event("aws.events", "Scheduled Event", [arn], {})
                 for target in list(rule.targets):
-                    self._pool.submit(self._send, arn, target, event)
+                    self._pool.submit(functools.partial(self._send, arn, target, event), threads.nothing_depends)
                 planned.advance(at)
 
     def _send(self, rule: str, target: Event, event: Event) -> None:

@@ -45,8 +45,12 @@ class Logs:
         path = self.path(group, stream)
         with self._lock:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8", errors="replace") as file:
-                file.write(f"{int(time.time() * 1000)}\t{message.rstrip()}\n")
+            try:
+                with path.open("a", encoding="utf-8", errors="replace") as file:
+                    file.write(f"{int(time.time() * 1000)}\t{message.rstrip()}\n")
+            except OSError as error:
+                # The error of a write does not name the file.
+                raise OSError(error.errno, error.strerror, str(path)) from error
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Handlers by operation."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from pipeline.local import cloud
+from pipeline.local import cloud, threads
 from pipeline.local.context import Context
 from pipeline.local.identity.sessions import Sessions
 from pipeline.local.machine.objects import ObjectStore
@@ -92,8 +92,7 @@ def _serve_api(settings: cloud.Cloud, stop: threading.Event, lock: int) -> None:
         server = make_server("127.0.0.1", settings.api_port, application, threaded=True, request_handler=QuietHandler)
     except (OSError, SystemExit) as error:
         raise PipelineError(f"port {settings.api_port} is in use; pass another one with --port") from error
-    thread = threading.Thread(target=server.serve_forever, name="api", daemon=True)
-    thread.start()
+    threads.start("api", server.serve_forever, lambda _: stop.set())
     services.restore()
     # A start that was interrupted ends here, still with the lock.
     if not stop.is_set():

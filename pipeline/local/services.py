@@ -8,6 +8,7 @@ IAM's SimulatePrincipalPolicy are answered here, and their services' other opera
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 
 # Services with other operations in moto.
 _SHARED = ("events", "ecr", "iam")
+# Operations that begin nothing, or end something.
+_WITHOUT_SPACE = ("Describe", "List", "Get", "BatchGet", "Filter", "Stop", "Delete", "AssumeRole")
 Handler = Callable[[Request], Request]
 
 
@@ -172,6 +175,7 @@ class Services:
             raise ServiceError("UnknownOperationException", f"The local cloud does not answer {service}:{operation}.")
         _validate_request(service, operation, request)
         self.authorize(caller, service, operation, request)
+        self._need_space(operation)
         with acting(caller):
             response = handler(request)
         if service == "sagemaker" and operation.startswith("Create"):
@@ -179,11 +183,18 @@ class Services:
         _validate_response(service, operation, response)
         return response
 
+    def _need_space(self, operation: str) -> None:
+        """Begin nothing new while the disk is too full for the end of what has begun. Raises ServiceError."""
+        if not self.context.store.write_kept() and not operation.startswith(_WITHOUT_SPACE):
+            raise ServiceError("InternalFailure", self.context.reason(OSError(errno.ENOSPC, "changes wait there")), 500)
+
     def restore(self) -> None:
-        """Restore stacks and endpoints after a restart, and start the scheduler."""
+        """Restore stacks, endpoints and invocations after a restart, and start the scheduler."""
         self._cloudformation.restore()
         self.identity.authorizer.restore()
+        self._pipelines.restore()
         self.endpoints.restore()
+        self.functions.restore()
         self.events.start()
         self._scheduler.start()
 

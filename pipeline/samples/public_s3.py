@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from pipeline.parallel import bounded_map
@@ -28,8 +28,12 @@ WORKERS = 16
 WINDOW = 64
 
 
-def read(root: S3Uri, skipped: LeftOut, endpoint: str | None = None) -> Iterator[Bin]:
+def read(
+    root: S3Uri, skipped: LeftOut, endpoint: str | None = None, ids: Collection[str] | None = None
+) -> Iterator[Bin]:
     """The bins below `root`, in key order, several at a time; `endpoint` None is AWS.
+
+    With `ids` nothing is listed: the bins with these ids are requested, and those that are missing passed over.
 
     Raises PipelineError when the bucket does not exist, is not public, cannot be reached, or has no bins there.
     """
@@ -38,10 +42,14 @@ def read(root: S3Uri, skipped: LeftOut, endpoint: str | None = None) -> Iterator
     client = _client(endpoint)
     is_empty = True
     try:
-        bins = pairs(_listed(client, root, IMAGES, skipped), _listed(client, root, METADATA, skipped), skipped)
+        if ids is None:
+            bins = pairs(_listed(client, root, IMAGES, skipped), _listed(client, root, METADATA, skipped), skipped)
+        else:
+            bins = (Pair(image_id, image_key(image_id), metadata_key(image_id)) for image_id in sorted(ids))
         for sample in bounded_map(lambda pair: _get(client, root, pair), bins, workers=WORKERS, window=WINDOW):
-            is_empty = False
-            yield sample
+            if sample is not None:
+                is_empty = False
+                yield sample
     except (ClientError, BotoCoreError) as error:
         raise PipelineError(f"{_name(root)}: {_explained(root, error)}") from error
     if is_empty:
@@ -79,7 +87,19 @@ def _listed(client: Any, root: S3Uri, folder: str, skipped: LeftOut) -> Iterator
                 skipped.add(reason_of(name), name)
 
 
-def _get(client: Any, root: S3Uri, pair: Pair) -> Bin:
+def _get(client: Any, root: S3Uri, pair: Pair) -> Bin | None:
+    """The bin; None where one of its files does not exist."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return _content(client, root, pair)
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
+            return None
+        raise
+
+
+def _content(client: Any, root: S3Uri, pair: Pair) -> Bin:
     jpeg, metadata = (
         client.get_object(Bucket=root.bucket, Key=root.join(key).key)["Body"].read()
         for key in (pair.image, pair.metadata)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from pipeline.samples import files, layout, public_s3, synthetic
+from pipeline.samples import files, layout, public_s3
 from pipeline.samples.files import Files
 from pipeline.samples.layout import EXAMPLES, IMAGES, METADATA, Bin, Kind, Listed, image_key, metadata_key, pairs
 from steps.contracts.errors import PipelineError
@@ -41,39 +41,47 @@ class Source:
 
 
 def open_source(
-    text: str | None, *, count: int, seed: int, limit: int | None = None, endpoint: str | None = None
+    text: str | None,
+    *,
+    count: int = 0,
+    seed: int = 0,
+    limit: int | None = None,
+    endpoint: str | None = None,
+    ids: Collection[str] | None = None,
 ) -> Source:
-    """The bins that `text` names, at most `limit` of them.
+    """The bins that `text` names, at most `limit` of them, or only those with these `ids`.
 
     None: `count` synthetic bins of `seed`. `s3://bucket/prefix`: a public bucket, read without credentials, of AWS or
     of another `endpoint`. Anything else: a folder or a tar with `bin-images/` and `metadata/`. Raises PipelineError or
     StepError, here or while the bins are read, for another source or one that cannot be read.
     """
     if text is None:
+        from pipeline.samples import synthetic  # needs packages of the local cloud
+
         return Source(lambda _: synthetic.generate(count, seed), count, limit)
     if text.startswith("s3://"):
         root = S3Uri.parse(text)
-        return Source(lambda skipped: public_s3.read(root, skipped, endpoint), None, limit)
+        return Source(lambda skipped: public_s3.read(root, skipped, endpoint, ids), None, limit)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         raise PipelineError(f"{text}: bins are read from a folder, a tar or s3://bucket/prefix")
     path = Path(text).expanduser()
     if path.is_dir():
-        return _from_files(path, files.in_folder(path), limit)
+        return _from_files(path, files.in_folder(path), limit, ids)
     if path.is_file():
-        return _from_files(path, files.in_tar(path), limit)
+        return _from_files(path, files.in_tar(path), limit, ids)
     raise PipelineError(f"{text}: no such file or folder; pass a folder or a tar with {IMAGES}/ and {METADATA}/ in it")
 
 
-def _from_files(path: Path, content: Files, limit: int | None) -> Source:
+def _from_files(path: Path, content: Files, limit: int | None, ids: Collection[str] | None) -> Source:
     listed: dict[Kind, list[Listed]] = {"image": [], "metadata": []}
     others = LeftOut(EXAMPLES)
     for name, size in sorted(content.sizes.items()):
         member = layout.parse(name)
         if member is None:
             others.add(layout.reason_of(name), name)
-        else:
+        elif ids is None or member[1] in ids:
             listed[member[0]].append(Listed(member[1], size, name))
-    if not listed["image"] or not listed["metadata"]:
+    if ids is None and (not listed["image"] or not listed["metadata"]):
         missing = image_key("ID") if not listed["image"] else metadata_key("ID")
         left_out = f"; left out: {others.sentence()}" if others.totals else ""
         raise PipelineError(f"{path}: has no {missing}; photos belong in {IMAGES}/, metadata in {METADATA}/{left_out}")

@@ -6,20 +6,27 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.settings.fields import ConflictError, Group, field
+from pipeline.settings.fields import FORMS, ConflictError, Group, field, form
 
 # HOST/REPOSITORY with a tag, a digest, or both.
-_IMAGE = r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[a-f0-9]{64})?$"
-_IMAGE_OR_NONE = f"^$|{_IMAGE}"
-_BRANCH = r"^[A-Za-z0-9._/-]{1,200}$"
+_IMAGE = form(
+    r"^[a-z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[a-f0-9]{64})?$",
+    "an image as HOST/REPOSITORY:TAG or HOST/REPOSITORY@sha256:DIGEST",
+)
+_IMAGE_OR_NONE = form(f"^$|{_IMAGE}", f"empty, or {FORMS[_IMAGE]}")
+_BRANCH = form(r"^[A-Za-z0-9._/-]{1,200}$", "a branch: up to 200 letters, digits and any of . _ / -")
 
 
 class Account(Group):
     """The account that the pipeline runs in."""
 
     target: Literal["aws", "local"] = field("aws: an AWS account; local: the local cloud on this machine", "aws")
-    id: str = field("AWS account id, in quotes", pattern=r"^[0-9]{12}$", example="111122223333")
-    region: str = field("AWS region", pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", example="us-east-1")
+    id: str = field("AWS account id, in quotes", pattern=form(r"^[0-9]{12}$", "12 digits"), example="111122223333")
+    region: str = field(
+        "AWS region",
+        pattern=form(r"^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$", "a region such as us-east-1"),
+        example="us-east-1",
+    )
     pipeline_role: str = field("Name of the role that SageMaker Pipelines assumes; empty: NAME-pipeline", "")
     job_role: str = field("Name of the role of jobs and trials; empty: NAME-job", "")
     serving_role: str = field("Name of the role of the endpoint; empty: NAME-serving", "")
@@ -42,15 +49,17 @@ class Account(Group):
 class Network(Group):
     """The network that jobs run in, and the protection of their traffic."""
 
-    subnets: list[Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]] = field(
-        "Private subnets for jobs, trials and the endpoint; empty: SageMaker's own network",
-        [],
-        max_length=16,
-        example=["subnet-0a1b2c3d"],
+    subnets: list[Annotated[str, Field(pattern=form(r"^subnet-[0-9a-f]{8,17}$", "a subnet's id, subnet-0a1b2c3d"))]] = (
+        field(
+            "Private subnets for jobs, trials and the endpoint; empty: SageMaker's own network",
+            [],
+            max_length=16,
+            example=["subnet-0a1b2c3d"],
+        )
     )
-    security_groups: list[Annotated[str, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]] = field(
-        "Security groups in these subnets; required with subnets", [], max_length=5, example=["sg-0a1b2c3d"]
-    )
+    security_groups: list[
+        Annotated[str, Field(pattern=form(r"^sg-[0-9a-f]{8,17}$", "a security group's id, sg-0a1b2c3d"))]
+    ] = field("Security groups in these subnets; required with subnets", [], max_length=5, example=["sg-0a1b2c3d"])
     isolation: bool = field(
         "Whether trials run without a network, except to each other; requires training.input fastfile or file", False
     )
@@ -75,7 +84,10 @@ class Encryption(Group):
         "ARN of a KMS key for the bucket, volumes and outputs of jobs, captures, and volumes of instances that support"
         " it; empty: keys that AWS manages",
         "",
-        pattern=r"^(arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-[a-f0-9]{32}|[a-f0-9-]{36}))?$",
+        pattern=form(
+            r"^(arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/(mrk-[a-f0-9]{32}|[a-f0-9-]{36}))?$",
+            "the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID (not an alias)",
+        ),
         example="arn:aws:kms:us-east-1:111122223333:key/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
     )
 
@@ -122,7 +134,9 @@ class Alerts(Group):
     email: str = field(
         "Address that receives alarms and the warnings of the budget; empty: no e-mail",
         "",
-        pattern=r"^([A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+)?$",
+        pattern=form(
+            r"^([A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+)?$", "an address, team@example.com"
+        ),
         example="team@example.com",
     )
     monthly_budget: float = field(
@@ -146,7 +160,7 @@ class ContinuousIntegration(Group):
     github_repository: str = field(
         "Repository, as OWNER/NAME; empty: no role for continuous integration",
         "",
-        pattern=r"^([A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100})?$",
+        pattern=form(r"^([A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100})?$", "OWNER/NAME"),
         example="example/bin-counting",
     )
     branch: str = field(
@@ -156,7 +170,7 @@ class ContinuousIntegration(Group):
         "GitHub environment whose jobs may assume the role, with its own reviewers and branches; empty: every job of"
         " the branch",
         "",
-        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        pattern=form(r"^[A-Za-z0-9._-]{0,100}$", "up to 100 letters, digits and any of . _ -"),
         example="production",
     )
     make_provider: bool = field(

@@ -6,9 +6,12 @@ from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from pipeline.settings.fields import Group, field
+from pipeline.settings.fields import Group, field, form
 
-_QUOTA = r"^ml\.[a-z0-9-]+\.[a-z0-9-]+ for ((spot training|training|processing|transform) job|endpoint) usage$"
+_QUOTA = form(
+    r"^ml\.[a-z0-9-]+\.[a-z0-9-]+ for ((spot training|training|processing|transform) job|endpoint) usage$",
+    "a quota's name such as `ml.g5.2xlarge for spot training job usage`",
+)
 Quota = Annotated[str, Field(pattern=_QUOTA)]
 
 

@@ -6,15 +6,15 @@ from typing import Literal, Self
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
-from pipeline.settings.fields import Group, InstanceType, field
+from pipeline.settings.fields import EndpointType, Group, ProcessingType, TransformType, field, form
 
-_ENDPOINT_NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$"
+_ENDPOINT_NAME = form(r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$", "up to 63 letters and digits, with hyphens between them")
 
 
 class Evaluation(Group):
     """Evaluation of the best model on the test split."""
 
-    instance_type: InstanceType = field("Instance type of EvaluateModel", "ml.m5.2xlarge")
+    instance_type: ProcessingType = field("Instance type of EvaluateModel", "ml.m5.2xlarge")
     decision: Literal["argmax", "expected"] = field(
         "argmax: the likeliest count; expected: the rounded expectation, which has a lower RMSE", "argmax"
     )
@@ -23,14 +23,17 @@ class Evaluation(Group):
 class Gate(Group):
     """Limits that a model must reach to be registered."""
 
-    minimum_accuracy: float = field("Lowest accuracy on the test split", 0.5, ge=0, le=1)
-    maximum_rmse: PositiveFloat = field("Highest root mean squared error on the test split", 1.0, unit="objects")
+    minimum_accuracy: float = field("Lowest accuracy on the test split", 0.5, ge=0, le=1, parameter="MinimumAccuracy")
+    maximum_rmse: PositiveFloat = field(
+        "Highest root mean squared error on the test split", 1.0, unit="objects", parameter="MaximumRmse"
+    )
     maximum_accuracy_loss: float = field(
         "Largest loss of accuracy against the latest approved version, on the same photos; 1 accepts any loss,"
         " -0.01 requires a gain of one point",
         0.01,
         ge=-1,
         le=1,
+        parameter="MaximumAccuracyLoss",
     )
 
 
@@ -39,14 +42,16 @@ class Registry(Group):
 
     group: str = field("Model package group; left out: NAME", "", pattern=_ENDPOINT_NAME, example="bins")
     approval: Literal["PendingManualApproval", "Approved"] = field(
-        "Approved: runs may register approved versions, by default or by the parameter ApprovalStatus;"
+        "Approved: runs may register approved versions, by default or by the parameter;"
         " PendingManualApproval: only a person approves",
         "PendingManualApproval",
+        parameter="ApprovalStatus",
     )
     register_again: bool = field(
         "Whether a run registers another version although its model, data, evaluation code and serving code are those"
-        " of an existing version; the parameter RegisterAgain overrides it",
+        " of an existing version",
         False,
+        parameter="RegisterAgain",
     )
 
     @property
@@ -62,13 +67,13 @@ class Endpoint(Group):
     mode: Literal["real-time", "serverless"] = field(
         "serverless: no cost without requests, but no canary, alarms, capture or scaling", "real-time"
     )
-    instance_type: InstanceType = field("Instance type of the endpoint", "ml.c5.xlarge")
+    instance_type: EndpointType = field("Instance type of the endpoint", "ml.c5.xlarge")
     instance_count: int = field("Instances; from two on, a new version starts as a canary", 1, ge=1, le=100)
     maximum_instance_count: int = field(
         "Most instances when scaling; more than instance_count turns scaling on", 1, ge=1, le=100
     )
     invocations_per_instance: PositiveInt = field("Target of scaling", 600, unit="requests per minute and instance")
-    batch_instance_type: InstanceType = field("Instance type of batch transform jobs", "ml.c5.xlarge")
+    batch_instance_type: TransformType = field("Instance type of batch transform jobs", "ml.c5.xlarge")
     serverless_memory_megabytes: Literal[1024, 2048, 3072, 4096, 5120, 6144] = field(
         "Memory of a serverless endpoint", 3072, unit="MB"
     )
@@ -106,11 +111,14 @@ class Endpoint(Group):
 class Monitoring(Group):
     """Drift: the endpoint's requests against the test split of the version in service."""
 
-    instance_type: InstanceType = field("Instance type of the monitor job", "ml.m5.large")
+    instance_type: ProcessingType = field("Instance type of the monitor job", "ml.m5.large")
     hours: int = field("Length of the monitored window", 24, unit="hours", ge=1, le=24 * 31)
     level: float = field("Probability of a false alarm in a window without drift", 0.05, gt=0, lt=1)
     minimum_psi: float = field(
         "Population stability index below which a difference is not drift, however significant", 0.1, ge=0, le=10
+    )
+    minimum_tail: float = field(
+        "Share of photos beyond the baseline's 1st or 99th percentile below which a tail is not drift", 0.03, gt=0, le=1
     )
     minimum_photos: PositiveInt = field(
         "Photos that a window, and the baseline, must have to be compared", 200, unit="photos"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     Discriminator,
     Field,
     PositiveFloat,
@@ -16,13 +17,29 @@ from pydantic import (
 )
 
 from pipeline.aws import instances
-from pipeline.settings.fields import ConflictError, Duration, Group, InstanceType, S3Prefix, Version, field, seconds
-
-# Plain http reaches a server on this machine only.
-_MLFLOW_SERVER = (
-    r"^(arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]{1,256}"
-    r"|https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._/-]*)?|http://(127\.0\.0\.1|localhost)(:[0-9]+)?)?$"
+from pipeline.settings.classifiers import classifier, size_refusal
+from pipeline.settings.fields import (
+    ConflictError,
+    Duration,
+    Group,
+    S3Prefix,
+    TrainingType,
+    Version,
+    field,
+    form,
+    seconds,
 )
+
+# Seconds: 28 days for a training job, https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StoppingCondition.html,
+# and 672 hours for a run of a pipeline, https://docs.aws.amazon.com/general/latest/gr/sagemaker.html
+LONGEST_TRAINING = 28 * 86_400
+# Plain http reaches a server on this machine only.
+_MLFLOW_SERVER = form(
+    r"^(arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:mlflow-(tracking-server|app)/[A-Za-z0-9-]{1,256}"
+    r"|https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._/-]*)?|http://(127\.0\.0\.1|localhost)(:[0-9]+)?)?$",
+    "the ARN of an MLflow tracking server or app, or an https URL without credentials",
+)
+Architecture = Annotated[str, AfterValidator(classifier)]
 
 
 class Training(Group):
@@ -32,10 +49,12 @@ class Training(Group):
     """
 
     version: Version = field(
-        "Version of the training; another value trains again although nothing else has changed", "1"
+        "Version of the training; another value trains again although nothing else has changed",
+        "1",
+        parameter="TrainingVersion",
     )
-    instance_type: InstanceType = field("Instance type of a trial", "ml.g5.2xlarge")
-    instance_count: int = field("Instances of a trial", 1, ge=1, le=64)
+    instance_type: TrainingType = field("Instance type of a trial", "ml.g5.2xlarge", parameter="TrainingInstanceType")
+    instance_count: int = field("Instances of a trial", 1, ge=1, le=64, parameter="TrainingInstanceCount")
     volume_gigabytes: int = field("Storage volume per instance", 100, unit="GB", ge=1, le=16384)
     backend: Literal["auto", "smddp", "nccl", "gloo"] = field(
         "auto: nccl on GPUs, gloo on CPUs; smddp uses an image of its own, so auto never takes it", "auto"
@@ -49,17 +68,17 @@ class Training(Group):
         " before training begins",
         "stream",
     )
-    architecture: str = field("Classifier of torchvision", "resnet34", pattern=r"^[a-z0-9_]+$")
+    architecture: Architecture = field("Classifier of torchvision", "resnet34")
     weights: S3Prefix | None = field(
         "Initial weights (.safetensors or .pth); left out: random weights",
         None,
         example="s3://bins-111122223333/weights/resnet34.safetensors",
     )
     image_size: int = field("Side of the square that photos are resized to", 224, unit="pixels", ge=32, le=1024)
-    epochs: int = field("Passes over the training split", 30, unit="epochs", ge=1, le=1000)
-    batch_size: PositiveInt = field("Batch size per process and forward pass", 64, unit="photos")
+    epochs: int = field("Passes over the training split", 30, unit="epochs", ge=1, le=1000, parameter="Epochs")
+    batch_size: int = field("Batch size per process and forward pass", 64, unit="photos", ge=2, le=4096)
     accumulation: PositiveInt = field("Forward passes per optimizer step", 1)
-    learning_rate: PositiveFloat = field("Peak learning rate; not scaled by the number of processes", 0.001)
+    learning_rate: float = field("Peak learning rate; not scaled by the number of processes", 0.001, gt=0, le=1)
     weight_decay: float = field("Weight decay; biases and normalisation layers have none", 0.05, ge=0)
     optimizer: Literal["sgd", "adamw"] = field("Optimizer; sgd is with Nesterov momentum", "adamw")
     momentum: float = field("Momentum of sgd", 0.9, ge=0, lt=1)
@@ -108,8 +127,23 @@ class Training(Group):
         if not instances.has_gpus(self.instance_type) and (self.sync_batch_norm or self.precision == "fp16"):
             what = "sync_batch_norm: true" if self.sync_batch_norm else "precision: fp16"
             raise ValueError(f"{what} requires GPUs, {self.instance_type} has none")
+        if self.precision == "bf16" and not instances.computes_bfloat16(self.instance_type):
+            raise ConflictError(
+                f"precision bf16 requires a GPU of the Ampere generation or later, and {self.instance_type} has an"
+                " older one; take auto, fp16 or fp32",
+                "training.precision",
+                "training.instance_type",
+            )
+        if reason := size_refusal(self.architecture, self.image_size):
+            raise ConflictError(reason, "training.architecture", "training.image_size")
         if self.weights and not self.weights.endswith((".safetensors", ".pth")):
             raise ValueError("weights must be a .safetensors file, or a .pth file with a state dict")
+        for name in ("run_time", "wait_time") if self.spot else ("run_time",):
+            if seconds(getattr(self, name)) > LONGEST_TRAINING:
+                raise ConflictError(
+                    f"is {getattr(self, name)}; a training job, and a pipeline's run, last 28d at most",
+                    f"training.{name}",
+                )
         if self.spot and seconds(self.wait_time) < seconds(self.run_time):
             raise ValueError("wait_time includes the run time: make it at least as long as run_time")
         return self
@@ -257,13 +291,18 @@ class Tracking(Group):
     experiment: str = field(
         "Experiment of MLflow, or PROJECT or ENTITY/PROJECT of wandb; empty: NAME",
         "",
-        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127})?)?$",
+        pattern=form(
+            r"^([A-Za-z0-9][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127})?)?$",
+            "a name, or ENTITY/PROJECT, of letters, digits and any of . _ -",
+        ),
         example="bins",
     )
     wandb_secret: str = field(
         "Name or ARN of the Secrets Manager secret with wandb's API key; required with wandb",
         "",
-        pattern=r"^[A-Za-z0-9/_+=.@:-]{0,2048}$",
+        pattern=form(
+            r"^[A-Za-z0-9/_+=.@:-]{0,2048}$", "a secret's name or ARN: letters, digits and any of / _ + = . @ : -"
+        ),
         example="bins-wandb",
     )
 

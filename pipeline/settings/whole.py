@@ -9,14 +9,18 @@ from pydantic import model_validator
 
 from pipeline.aws import instances
 from pipeline.settings.account import Account, Alerts, ContinuousIntegration, Encryption, Images, Network, Retention
+from pipeline.settings.classifiers import size_refusal
 from pipeline.settings.data import Cache, Data, Shard
-from pipeline.settings.fields import ConflictError, Group, field, seconds
+from pipeline.settings.fields import ConflictError, Group, field, form, seconds
 from pipeline.settings.local import Local
 from pipeline.settings.release import Endpoint, Evaluation, Gate, Monitoring, Registry
-from pipeline.settings.training import Tracking, Training, Tuning, check_hyperband
+from pipeline.settings.training import Choices, Tracking, Training, Tuning, check_hyperband
+from steps.contracts.s3_uri import S3Uri
 
 Role = Literal["pipeline", "job", "serving", "monitor", "batch", "scheduler", "deploy", "build", "ci"]
-_NAME = r"^[a-z](-?[a-z0-9]){0,23}$"
+_NAME = form(
+    r"^[a-z](-?[a-z0-9]){0,23}$", "up to 24 lower-case letters, digits and hyphens, with a letter first and no -- in it"
+)
 
 
 class Settings(Group):
@@ -74,7 +78,9 @@ class Settings(Group):
             check_hyperband(self.tuning.hyperband, self.training.epochs)
         if self.network.isolation:
             self._check_isolation()
+        self._check_searched_sizes()
         self._check_gpus()
+        self._check_overlap()
         self._check_retention()
         self._check_volume()
         if self.network.subnets and self.endpoint.mode == "serverless":
@@ -90,6 +96,27 @@ class Settings(Group):
                 "encryption.kms_key",
             )
         return self
+
+    def _check_searched_sizes(self) -> None:
+        """Refuse a searched classifier that does not support the size of the photos."""
+        searched = self.tuning.ranges.get("architecture")
+        for name in searched.values if isinstance(searched, Choices) else []:
+            if reason := size_refusal(str(name), self.training.image_size):
+                raise ConflictError(reason, "tuning.ranges.architecture", "training.image_size")
+
+    def _check_overlap(self) -> None:
+        """Refuse a prefix for results within the raw folders, or around them: a step clears what it writes to."""
+        raw = S3Uri.parse(self.data.image_location)
+        own = f"{self.data.prefix}/"
+        for folder in ("bin-images", "metadata"):
+            other = f"{raw.join(folder).key}/"
+            if raw.bucket == self.data.bucket and (own.startswith(other) or other.startswith(own)):
+                raise ConflictError(
+                    f"runs write below s3://{self.data.bucket}/{own}, and the raw data are in {raw.join(folder)}/; set"
+                    " another data.prefix",
+                    "data.image_location",
+                    "data.prefix",
+                )
 
     def _check_retention(self) -> None:
         """Refuse checkpoints that expire while a trial may still need them."""

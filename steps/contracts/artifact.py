@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +42,9 @@ class ModelDescription(Contract, protected_namespaces=()):
     metrics: dict[str, float] = Field(default={})
     hyperparameters: dict[str, str] = Field(default={})
     image_uri: str = Field(default="", description="training image, with its content hash as the tag")
+    sha256: dict[str, str] = Field(
+        default={}, description="hex digests of the artifact's large files by name; none in older artifacts"
+    )
 
 
 def read_description(folder: Path) -> ModelDescription:
@@ -51,3 +55,23 @@ def read_description(folder: Path) -> ModelDescription:
     except FileNotFoundError as error:
         raise StepError(f"{path}: missing; this is not a model artifact of this pipeline") from error
     return parse(ModelDescription, content, str(path), f"model description of version {VERSION}")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(folder: Path, name: str, description: ModelDescription) -> Path:
+    """The path of an artifact's file, if it is as it was written. Raises StepError with the path of a damaged file."""
+    path = folder / name
+    if not path.is_file():
+        raise StepError(f"{path}: missing; this model artifact is incomplete, train the model again")
+    expected = description.sha256.get(name)
+    if expected is not None and digest(path) != expected:
+        raise StepError(
+            f"{path}: damaged, {path.stat().st_size:,} bytes whose SHA-256 is not that of {DESCRIPTION};"
+            " copy the artifact again, or train the model again"
+        )
+    return path

@@ -13,6 +13,16 @@ FILE, REPORT = "drift.json", "report.html"
 Verdict = Literal["ok", "drift", "too-few"]
 
 
+class Tail(Contract, allow_inf_nan=False):
+    """The photos of the window beyond `limit`, the 1st or 99th percentile of the baseline."""
+
+    limit: float
+    share: float = Field(description="share of the window's photos; of the baseline's it is 1%")
+    p_value: float
+    threshold: float
+    drifted: bool
+
+
 class Feature(Contract, allow_inf_nan=False):
     """The comparison of one feature with the baseline."""
 
@@ -22,9 +32,15 @@ class Feature(Contract, allow_inf_nan=False):
     p_value: float
     threshold: float = Field(description="threshold of the p-value, after Holm's correction")
     psi: float = Field(description="population stability index, less its expectation by chance")
-    drifted: bool
+    drifted: bool = Field(description="by its distribution or by a tail")
+    low: Tail | None = Field(description="None: a feature with categories, which has no tails")
+    high: Tail | None
     baseline_mean: float
     window_mean: float
+    baseline_smallest: float
+    baseline_largest: float
+    window_smallest: float
+    window_largest: float
 
 
 class Drift(Contract, allow_inf_nan=False):
@@ -44,6 +60,7 @@ class Drift(Contract, allow_inf_nan=False):
     refused: dict[str, int] = Field(description="captures that cannot be used, by reason")
     level: float
     minimum_psi: float
+    minimum_tail: float
     minimum_photos: int
     features: list[Feature]
 
@@ -51,3 +68,8 @@ class Drift(Contract, allow_inf_nan=False):
     def drifted(self) -> list[str]:
         """Names of the features that drifted."""
         return [feature.name for feature in self.features if feature.drifted]
+
+    @property
+    def furthest(self) -> Feature | None:
+        """The feature with the largest stability index; None without a comparison."""
+        return max(self.features, key=lambda feature: feature.psi, default=None)

@@ -168,6 +168,14 @@ class Registration(_Contract):
     reason: str
 
 
+class Refused(_Contract):
+    """The photos that a step of the run left out for one reason."""
+
+    step: str
+    reason: str
+    photos: int
+
+
 class Dataset(_Contract):
     """The evaluated data. `item_count` is SageMaker's name for the number of photos."""
 
@@ -175,7 +183,8 @@ class Dataset(_Contract):
     sha256: str
     split: str
     same_bin: int | None = Field(description="held-out photos of a bin that is in training too; None: unknown")
-    rejected: int = Field(description="photos that are in no shard")
+    rejected: int = Field(description="photos that are in no shard: refused by the query, or left out by the shards")
+    left_out: list[Refused] = Field(default=[], description="these photos by step and reason")
 
 
 class Provenance(_Contract):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from steps.contracts.parsing import Contract
+from steps.contracts.parsing import Contract, parse
 
 VERSION: Literal[1] = 1
 NAME = "query.json"
@@ -64,3 +64,8 @@ class Summary(Contract):
     def labels_execution(self) -> str:
         """Id of the query that wrote the labels; empty if there was none."""
         return next((execution.id for execution in self.executions if execution.statement == LABELS), "")
+
+
+def parse_summary(content: bytes, name: str) -> Summary:
+    """A summary from its JSON. Raises StepError with `name` when it is not valid."""
+    return parse(Summary, content, name, f"query summary of version {VERSION}")

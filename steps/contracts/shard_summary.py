@@ -24,6 +24,10 @@ class Overlap(Contract):
     same_bin: int = Field(ge=0)
     same_item: int = Field(ge=0)
 
+    def share(self, photos: int) -> float:
+        """`photos` of these as a share: a random split has another number of held-out photos than this one."""
+        return photos / max(self.photos, 1)
+
 
 class Leakage(Contract):
     """Overlap of held-out photos with training, for this split and for a random split of the same photos.

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from steps.contracts.archives import unpack as unpack_archive
-from steps.contracts.artifact import HISTORY, WEIGHTS, ModelDescription
+from steps.contracts.artifact import HISTORY, WEIGHTS, ModelDescription, check_file
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import Agreement
+from steps.contracts.full_disk import is_disk_full
 from steps.model.predictor import decide, softmax
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def unpack(folder: Path) -> Path:
             while stream.read(CHUNK_BYTES):
                 pass
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        if is_disk_full(error):
+            raise  # the archive is not to blame
         raise StepError(f"{path}: not a usable model artifact: {error}") from error
     return target
 
@@ -89,9 +92,7 @@ def load_network(folder: Path, description: ModelDescription) -> nn.Module:
 
     from steps.model.network import build_network
 
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise StepError(f"{path}: missing; the model artifact is not complete, train the model again")
+    path = check_file(folder, WEIGHTS, description)
     network = build_network(description.architecture, len(description.classes), description.image_size, seed=0)
     try:
         network.load_state_dict(load_file(path))

@@ -11,6 +11,7 @@ from pathlib import Path
 from steps.contracts.artifact import ONNX, WEIGHTS, ModelDescription
 from steps.contracts.dataset import DatasetIndex
 from steps.contracts.evaluation import Evaluation, Score
+from steps.contracts.left_out import left_out
 from steps.contracts.query_summary import Summary
 from steps.contracts.shard_summary import ShardSummary
 from steps.evaluate import figures
@@ -83,7 +84,7 @@ def write_report(path: Path, outputs: EvaluationOutputs) -> None:
         trial_rows=_trial_rows(outputs.trials),
         index=outputs.index,
         sharding=outputs.sharding,
-        left_out=_left_out(outputs.sharding, outputs.summary),
+        left_out=_left_out(outputs),
         provenance=_provenance(outputs),
     )
     path.write_text(page)
@@ -172,13 +173,12 @@ def _short(text: str) -> str:
     return f"{number:.4g}"
 
 
-def _left_out(sharding: ShardSummary | None, summary: Summary | None) -> list[Row]:
-    """Rows of (reason, photos, examples)."""
-    rejects = sharding.rejects if sharding else {}
-    refused = summary.refused if summary else {}
-    left_out = [(reason, len(ids), ids) for reason, ids in rejects.items()]
-    left_out += [(reason, refusal.photos, refusal.examples) for reason, refusal in refused.items()]
-    return [(reason, f"{photos:,}", ", ".join(ids[:EXAMPLES_SHOWN])) for reason, photos, ids in left_out]
+def _left_out(outputs: EvaluationOutputs) -> list[Row]:
+    """Rows of (step, reason, photos, examples)."""
+    return [
+        (each.step, each.reason, f"{each.photos:,}", ", ".join(each.examples[:EXAMPLES_SHOWN]))
+        for each in left_out(outputs.summary, outputs.sharding)
+    ]
 
 
 def _provenance(outputs: EvaluationOutputs) -> list[Row]:

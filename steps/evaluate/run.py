@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -26,9 +27,11 @@ from steps.contracts.evaluation import (
     Evaluation,
     Gate,
     Provenance,
+    Refused,
     Registration,
     Shown,
 )
+from steps.contracts.left_out import LeftOut, left_out
 from steps.contracts.parsing import parse, read
 from steps.contracts.query_summary import Summary
 from steps.contracts.shard_summary import ShardSummary, read_summary
@@ -91,6 +94,7 @@ def run(settings: Settings) -> None:
         champion=champion,
         registration=registration,
         provenance=_provenance(settings, predictor.description, summary, tuning),
+        refused=left_out(summary, sharding),
     )
     outputs = EvaluationOutputs(
         settings, evaluation, results.miscounts, index, sharding, summary, tuning, predictor.description, folder
@@ -125,6 +129,7 @@ def evaluate(
     champion: ChampionModel | None,
     registration: Registration,
     provenance: Provenance,
+    refused: Sequence[LeftOut] = (),
 ) -> Evaluation:
     """The evaluation of the predictions. Raises StepError for a metric that is not finite.
 
@@ -143,7 +148,8 @@ def evaluate(
                 sha256=index.sha256,
                 split=index.sharding.split,
                 same_bin=sharding.leakage.same_bin if sharding else None,
-                rejected=sharding.rejected if sharding else 0,
+                rejected=sum(each.photos for each in refused),
+                left_out=[Refused(step=each.step, reason=each.reason, photos=each.photos) for each in refused],
             ),
             multiclass_classification_metrics=metrics.classification(in_force),
             regression_metrics=metrics.regression(in_force),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.contracts.artifact import ONNX, Decision, ModelDescription, read_description
+from steps.contracts.artifact import ONNX, Decision, ModelDescription, check_file, read_description
 from steps.contracts.errors import StepError
 
 _PROVIDERS = ["CPUExecutionProvider"]
@@ -38,9 +39,7 @@ class Predictor:
         from onnxruntime.capi import onnxruntime_pybind11_state as reasons
 
         description = read_description(folder)
-        path = folder / ONNX
-        if not path.is_file():
-            raise StepError(f"{path}: missing; this model artifact is incomplete, train the model again")
+        path = check_file(folder, ONNX, description)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
@@ -83,8 +82,24 @@ def simplified(path: Path, scratch: Path) -> Path:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     written = scratch / ONNX
     options.optimized_model_filepath = str(written)
+    _reserve(written, path.stat().st_size)
     onnxruntime.InferenceSession(path, options, providers=_PROVIDERS)
     return written
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Raise OSError if the disk has no space for a file of this size.
+
+    ONNX Runtime reports a file that it cannot write whole as a graph that is not valid.
+    """
+    try:
+        with path.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(file.fileno(), 0, max(1, size))
+    except OSError as error:
+        raise OSError(
+            error.errno, f"{error.strerror}: a copy of the network needs {size:,} bytes", str(path)
+        ) from error
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

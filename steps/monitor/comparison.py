@@ -2,16 +2,21 @@
 
 A feature has drifted when its difference is significant by a statistical test and large by the population stability
 index. Both are required: with many photos any difference is significant, with few photos any index is large.
+
+The index compares tenths of the photos, and hardly sees a few that are far off, such as 8% that are nearly black. So
+each tail is compared too: the share of photos below the baseline's 1st percentile, and of those above its 99th.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 # Usually an index below 0.1 is read as stable, and one above 0.25 as another population.
 MINIMUM_PSI = 0.1
@@ -19,11 +24,28 @@ BINS = 10
 # The chi-squared test requires this expected number in every cell (Cochran 1954); rarer counts are merged.
 LEAST_EXPECTED = 5.0
 CATEGORICAL = ("predicted",)
+# Share of the baseline's photos in each of its tails.
+TAIL = 0.01
+MINIMUM_TAIL = 0.03
+
+
+@dataclass(frozen=True)
+class TailComparison:
+    """The photos beyond `limit`, a percentile of the baseline: their share of the window. `threshold` as below."""
+
+    limit: float
+    share: float
+    p_value: float
+    threshold: float
+    drifted: bool
 
 
 @dataclass(frozen=True)
 class FeatureComparison:
-    """The comparison of one feature. `threshold` is the limit of its p-value, after Holm's correction."""
+    """The comparison of one feature. `threshold` is the limit of its p-value, after Holm's correction.
+
+    `low` and `high` are its tails; None for a categorical feature. `drifted` is whether it or a tail of it has drifted.
+    """
 
     name: str
     test: str
@@ -32,6 +54,8 @@ class FeatureComparison:
     threshold: float
     psi: float
     drifted: bool
+    low: TailComparison | None = None
+    high: TailComparison | None = None
 
 
 def compare(
@@ -40,23 +64,67 @@ def compare(
     *,
     level: float,
     minimum_psi: float = MINIMUM_PSI,
+    minimum_tail: float = MINIMUM_TAIL,
 ) -> list[FeatureComparison]:
     """Compare each feature of `window` with `baseline`, in its order. Both map a feature to its values by photo.
 
-    `level` is the probability that any feature is significant without a change: Holm's step-down procedure
-    (https://www.jstor.org/stable/4615733).
+    `level` is the probability that any feature or tail is significant without a change: Holm's step-down procedure
+    (https://www.jstor.org/stable/4615733). `minimum_tail` is the share of a window from which a tail may have drifted.
     """
     tests = {name: _test(name, baseline[name], window[name]) for name in baseline}
-    features = {}
-    significant = True
-    for rank, name in enumerate(sorted(tests, key=lambda name: tests[name][2])):
-        test, statistic, p_value = tests[name]
-        threshold = level / (len(tests) - rank)
-        significant = significant and p_value <= threshold
+    tails = {
+        (name, sign): _tail(sign * baseline[name], sign * window[name])
+        for name in baseline
+        if name not in CATEGORICAL
+        for sign in (1, -1)
+    }
+    p_values: dict[str | tuple[str, int], float] = {name: test[2] for name, test in tests.items()}
+    p_values |= {place: tail[2] for place, tail in tails.items()}
+    thresholds = _holm(p_values, level)
+
+    def tail(name: str, sign: int) -> TailComparison | None:
+        if (name, sign) not in tails:
+            return None
+        limit, share, p_value = tails[name, sign]
+        threshold, is_significant = thresholds[name, sign]
+        return TailComparison(sign * limit, share, p_value, threshold, is_significant and share >= minimum_tail)
+
+    features = []
+    for name, (test, statistic, p_value) in tests.items():
+        threshold, is_significant = thresholds[name]
         psi = stability_index(name, baseline[name], window[name])
-        drifted = significant and psi >= minimum_psi
-        features[name] = FeatureComparison(name, test, statistic, p_value, threshold, psi, drifted)
-    return [features[name] for name in baseline]
+        low, high = tail(name, 1), tail(name, -1)
+        drifted = (is_significant and psi >= minimum_psi) or any(end.drifted for end in (low, high) if end)
+        features.append(FeatureComparison(name, test, statistic, p_value, threshold, psi, drifted, low, high))
+    return features
+
+
+def _holm(p_values: Mapping[T, float], level: float) -> dict[T, tuple[float, bool]]:
+    """(threshold, whether it is significant) of each p-value."""
+    decided = {}
+    significant = True
+    for rank, place in enumerate(sorted(p_values, key=lambda place: p_values[place])):
+        threshold = level / (len(p_values) - rank)
+        significant = significant and p_values[place] <= threshold
+        decided[place] = threshold, significant
+    return decided
+
+
+def _tail(baseline: NDArray[Any], window: NDArray[Any]) -> tuple[float, float, float]:
+    """The lower limit, the share of the window below it, and the p-value of that share.
+
+    The limit is the k-th smallest value of the baseline. Without a change, at least c values of the window are below it
+    where at most k - 1 of the k - 1 + c smallest of both are of the baseline: a hypergeometric probability, which is
+    Fisher's exact test, and conservative for equal values.
+    """
+    from scipy import stats
+
+    before = int(TAIL * len(baseline))
+    limit = float(np.partition(baseline, before)[before])
+    beyond = int(np.count_nonzero(window < limit))
+    table = [[beyond, len(window) - beyond], [before, len(baseline) - before]]
+    p_value = float(stats.fisher_exact(table, alternative="greater")[1])
+    return limit, beyond / len(window), p_value
 
 
 def _test(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> tuple[str, float, float]:

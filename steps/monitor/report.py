@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from steps.contracts.drift import Drift
+from steps.contracts.drift import Drift, Feature
 from steps.monitor.comparison import CATEGORICAL, bin_edges, shares_of
-from steps.reports.charts import Bar, Drawing, bars, short
+from steps.reports.charts import Bar, Drawing, bars, distinct
 from steps.reports.page import render
 
 TEMPLATE = Path(__file__).with_name("report.html.template")
@@ -38,8 +38,9 @@ def write_report(
     page = render(
         TEMPLATE,
         drift=drift,
-        means={feature.name: (_mean(feature.baseline_mean), _mean(feature.window_mean)) for feature in drift.features},
-        titles={name: title for name, (title, _) in _FEATURES.items()},
+        rows=[_row(feature) for feature in drift.features],
+        reasons=[reason for feature in drift.features for reason in _reasons(feature)],
+        furthest=_furthest(drift),
         meaning=_MEANING[drift.verdict],
         charts=[_chart(name, baseline[name], window[name]) for name in baseline] if window else [],
         time="%Y-%m-%d %H:%M",
@@ -47,8 +48,45 @@ def write_report(
     path.write_text(page)
 
 
-def _mean(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _row(feature: Feature) -> dict[str, Any]:
+    """A row of the table: numbers as text, the baseline's below the window's."""
+    pairs = {
+        value: (_number(getattr(feature, f"window_{value}")), _number(getattr(feature, f"baseline_{value}")))
+        for value in ("mean", "smallest", "largest")
+    }
+    tails = ["" if tail is None else f"{tail.share:.1%}" for tail in (feature.low, feature.high)]
+    return {"feature": feature, "title": _FEATURES[feature.name][0], **pairs, "tails": tails}
+
+
+def _reasons(feature: Feature) -> Iterator[str]:
+    """Why a feature has drifted: its distribution, its low tail, its high tail."""
+    title = _FEATURES[feature.name][0]
+    tails = [
+        (tail, word)
+        for tail, word in ((feature.low, "below"), (feature.high, "above"))
+        if tail is not None and tail.drifted
+    ]
+    for tail, word in tails:
+        yield (
+            f"{title}: {tail.share:.1%} of the photos are {word} {_number(tail.limit)}, in the baseline 1%;"
+            f" they go from {_number(feature.window_smallest)} to {_number(feature.window_largest)}, in the baseline"
+            f" from {_number(feature.baseline_smallest)} to {_number(feature.baseline_largest)}"
+        )
+    if feature.drifted and not tails:
+        yield (
+            f"{title}: mean {_number(feature.baseline_mean)} in the baseline, {_number(feature.window_mean)} in the"
+            f" window, PSI {feature.psi:.3f}"
+        )
+
+
+def _furthest(drift: Drift) -> str:
+    """The feature that is furthest from the baseline, with its index; empty without a comparison."""
+    furthest = drift.furthest
+    return "" if furthest is None else f"{_FEATURES[furthest.name][0]}, PSI {furthest.psi:.3f}"
 
 
 def _chart(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> Drawing:
@@ -57,7 +95,7 @@ def _chart(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> Drawing:
         labels = [str(value) for value in np.union1d(baseline, window).tolist()]
     else:
         # A bin's label is its lower edge; the first bin's label is its upper one.
-        labels = [short(float(f"{edge:.2g}")) for edge in bin_edges(baseline).tolist()]
+        labels = distinct(bin_edges(baseline).tolist())
         labels.insert(0, f"<{labels[0]}")
     data = [
         Bar(label, round(float(now), 1), mark=round(float(before), 1))

@@ -115,12 +115,14 @@ def evaluate(settings: Settings, served: ServedVersion, baseline: Mapping[str, N
     features: list[Feature] = []
     if min(compared, len(baseline["predicted"])) >= settings.minimum_photos:
         features = [
-            Feature(
-                **asdict(feature),
-                baseline_mean=float(np.mean(baseline[feature.name])),
-                window_mean=float(np.mean(window.columns[feature.name])),
+            Feature.model_validate({**asdict(feature), **_spans(baseline[feature.name], window.columns[feature.name])})
+            for feature in compare(
+                baseline,
+                window.columns,
+                level=settings.level,
+                minimum_psi=settings.minimum_psi,
+                minimum_tail=settings.minimum_tail,
             )
-            for feature in compare(baseline, window.columns, level=settings.level, minimum_psi=settings.minimum_psi)
         ]
     drifted = any(feature.drifted for feature in features)
     return Drift(
@@ -137,6 +139,16 @@ def evaluate(settings: Settings, served: ServedVersion, baseline: Mapping[str, N
         refused=dict(window.refused),
         level=settings.level,
         minimum_psi=settings.minimum_psi,
+        minimum_tail=settings.minimum_tail,
         minimum_photos=settings.minimum_photos,
         features=features,
     )
+
+
+def _spans(baseline: NDArray[Any], window: NDArray[Any]) -> dict[str, float]:
+    """Mean, smallest and largest value of both samples, by the names of the contract."""
+    return {
+        f"{sample}_{value}": float(function(numbers))
+        for sample, numbers in (("baseline", baseline), ("window", window))
+        for value, function in (("mean", np.mean), ("smallest", np.min), ("largest", np.max))
+    }

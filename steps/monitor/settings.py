@@ -40,6 +40,9 @@ class Settings:
     minimum_psi: Annotated[
         FiniteFloat, Field(ge=0, description="smallest population stability index that counts as drift")
     ]
+    minimum_tail: Annotated[
+        FiniteFloat, Field(ge=0, le=1, description="smallest share of photos in a tail that counts as drift")
+    ]
     minimum_photos: Annotated[
         int, Field(ge=1, description="with fewer photos, in the window or the baseline, nothing is compared")
     ]

@@ -8,8 +8,10 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, FiniteFloat
 
 from steps.contracts.package_properties import recordable
+from steps.contracts.s3_uri import location
 
 _Recordable = Annotated[str, AfterValidator(recordable)]
+_Location = Annotated[str, AfterValidator(location), AfterValidator(recordable)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +19,7 @@ class Settings:
     """Query the metadata below a location for the labels of its photos."""
 
     image_location: Annotated[
-        _Recordable, Field(description="s3://BUCKET/PREFIX that contains metadata/ and bin-images/")
+        _Location, Field(description="s3://BUCKET/PREFIX that contains metadata/ and bin-images/")
     ]
     maximum_quantity: Annotated[int, Field(ge=1, description="bins with more objects are left out")]
     data_version: Annotated[

@@ -12,6 +12,13 @@ _PLOT_WIDTH, _PLOT_HEIGHT = WIDTH - _LEFT - _RIGHT, HEIGHT - _TOP - _BOTTOM
 # The values of more bars than this would overlap.
 _BARS_WITH_VALUES = 10
 _MOST_LABELS = 12
+# Significant digits of a label at most.
+_MOST_DIGITS = 7
+# Width of a character of a label at 12 px, and the space between two labels.
+_CHARACTER, _GAP = 7.0, 6.0
+# A first value is left out of an axis where it is above the largest later one by this many ranges of the later ones, if
+# a line has at least that number of them.
+_FAR, _LATER_VALUES = 1.5, 2
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Circle:
 
 @dataclass(frozen=True)
 class Text:
-    """A label: `tick`, `level` or `value`."""
+    """A label: `tick`, `level`, `value`, or `beyond` for a value outside of the axis."""
 
     style: str
     x: float
@@ -111,6 +118,12 @@ class Drawing:
         self.texts.append(Text("tick", x, HEIGHT - 26, label))
 
 
+def _every(pitch: float, labels: Sequence[str]) -> int:
+    """Which of the labels are written, every one, second, third: so that they do not touch at this distance."""
+    widest = max(map(len, labels), default=0) * _CHARACTER + _GAP
+    return max(1, math.ceil(len(labels) / _MOST_LABELS), math.ceil(widest / pitch))
+
+
 def _height_of(share: float) -> float:
     """The vertical coordinate of a share of the plot's height."""
     return _TOP + _PLOT_HEIGHT * (1 - share)
@@ -143,7 +156,7 @@ def bars(title: str, below: str, unit: str, data: Sequence[Bar], *, percent: boo
     pitch = _PLOT_WIDTH / len(data)
     text: Callable[[float], str] = _percent if percent else short
     drawing.add_axes(below, [(tick * step / top, text(tick * step)) for tick in range(round(top / step) + 1)])
-    every = math.ceil(len(data) / _MOST_LABELS)
+    every = _every(pitch, [bar.label for bar in data])
     for place, bar in enumerate(data):
         x, y, width = _LEFT + pitch * (place + 0.1), _height_of(bar.value / top), pitch * 0.8
         hint = f"{bar.label}: {text(bar.value) if percent else format(bar.value, ',')}"
@@ -156,15 +169,21 @@ def bars(title: str, below: str, unit: str, data: Sequence[Bar], *, percent: boo
         if place % every == 0:
             drawing.add_tick(x + width / 2, bar.label)
         if len(data) <= _BARS_WITH_VALUES:
-            drawing.texts.append(Text("value", x + width / 2, y - 4, text(bar.value)))
+            # Above the mark too, which would strike the number through.
+            top_of_both = min(y, _height_of((bar.mark or 0.0) / top))
+            drawing.texts.append(Text("value", x + width / 2, top_of_both - 5, text(bar.value)))
     return drawing
 
 
 def lines(
     title: str, data: Mapping[str, Sequence[float]], places: Sequence[int], *, below: str, marked: int | None = None
 ) -> Drawing:
-    """Lines by name over the same horizontal `places`, two at most. `marked` is a place that gets an upright line."""
-    ticks = axis([value for values in data.values() for value in values])
+    """Lines by name over the same horizontal `places`, two at most. `marked` is a place that gets an upright line.
+
+    A first value that is far above all others, as the loss of the first epoch can be, is written at the upper edge and
+    does not stretch the axis.
+    """
+    ticks = axis(_shown_values(list(data.values())))
     low, high = ticks[0], ticks[-1]
     first, last = places[0], max(places[-1], places[0] + 1)
 
@@ -176,13 +195,19 @@ def lines(
 
     drawing = Drawing(title)
     drawing.add_axes(below, [(share(tick), f"{tick:g}") for tick in ticks])
-    for place in places[:: math.ceil(len(places) / _MOST_LABELS)]:
+    pitch = _PLOT_WIDTH / max(len(places) - 1, 1)
+    for place in places[:: _every(pitch, list(map(str, places)))]:
         drawing.add_tick(x(place), str(place))
     if marked is not None:
         drawing.lines.append(Line("best", x(marked), _height_of(1), x(marked), _height_of(0)))
     for number, (name, values) in enumerate(data.items()):
         style = f"line{number}"
-        points = [(x(place), _height_of(share(value))) for place, value in zip(places, values, strict=True)]
+        points = [(x(place), _height_of(min(share(value), 1.0))) for place, value in zip(places, values, strict=True)]
+        if share(values[0]) > 1:
+            # Next to the point, below the edge: two lines that begin above it have their numbers below each other.
+            drawing.texts.append(
+                Text("beyond", points[0][0] + 14, points[0][1] + 4 + 14 * number, f"{values[0]:.4g} ↑")
+            )
         drawing.curves.append(Curve(style, points))
         drawing.circles += [
             Circle(style, *point, radius=3, hint=f"{name}, {below} {place}: {value:.4f}")
@@ -191,6 +216,15 @@ def lines(
         if len(data) > 1:
             drawing.keys.append(Key(style, name))
     return drawing
+
+
+def _shown_values(series: Sequence[Sequence[float]]) -> list[float]:
+    """The values that an axis has to enclose: all, but no first value that is far above the range of all later ones."""
+    later = [value for values in series for value in values[1:]]
+    if len(later) < _LATER_VALUES * len(series):
+        return [value for values in series for value in values]
+    limit = max(later) + _FAR * max(max(later) - min(later), 1e-6)
+    return later + [values[0] for values in series if values[0] <= limit]
 
 
 @dataclass(frozen=True)
@@ -260,6 +294,28 @@ def short(value: float) -> str:
             scaled = value / limit
             return f"{scaled:.0f}{unit}" if scaled >= 100 else f"{scaled:.1f}".removesuffix(".0") + unit
     return f"{value:g}"
+
+
+def distinct(values: Sequence[float]) -> list[str]:
+    """Ascending numbers as short labels that differ where the numbers do: 110k, 112k, 115k."""
+    unit, factor = next(
+        ((unit, factor) for unit, factor in (("M", 1e6), ("k", 1e3)) if abs(values[0]) >= factor), ("", 1.0)
+    )
+    numbers = list(dict.fromkeys(values))
+    labels: list[str] = []
+    for digits in range(2, _MOST_DIGITS + 1):
+        labels = [f"{_rounded(number / factor, digits)}{unit}" for number in numbers]
+        if len(set(labels)) == len(labels):
+            break
+    by_number = dict(zip(numbers, labels, strict=True))
+    return [by_number[value] for value in values]
+
+
+def _rounded(value: float, digits: int) -> str:
+    """A number with `digits` significant digits, without an exponent."""
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    text = f"{round(value, places):.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def axis(values: Sequence[float], steps: int = 4) -> list[float]:

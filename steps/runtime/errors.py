@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from steps.contracts.errors import StepError
+from steps.contracts.full_disk import explained, is_disk_full
 from steps.runtime import container
 
 log = logging.getLogger(__name__)
@@ -31,17 +34,33 @@ def run_as_job(main: Callable[[], None]) -> None:
     try:
         main()
     except Exception as error:
-        if isinstance(error, StepError):
+        if is_disk_full(error):
+            # Whatever the place of the failure makes of it.
+            reason = explained(error, _disks())
+            log.error("%s", reason, exc_info=not isinstance(error, StepError))
+        elif isinstance(error, StepError):
             reason = str(error)
             log.error("%s", reason)
         else:
             reason = f"{type(error).__name__}: {error}"
             log.exception("unexpected error")
-        for path in container.failure_files():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(reason[:FAILURE_REASON_LIMIT])
+        _write_reason(reason[:FAILURE_REASON_LIMIT])
         logging.shutdown()
         sys.exit(1)
     finally:
         # A process that ends while obstore delivers its last answer sometimes aborts.
         time.sleep(LAST_ANSWER_SECONDS)
+
+
+def _write_reason(reason: str) -> None:
+    for path in container.failure_files():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(reason)
+        except OSError as error:
+            log.error("%s: the reason of this failure cannot be written: %s", path, error)
+
+
+def _disks() -> list[Path]:
+    """The folders to which steps write."""
+    return [container.base(), Path(tempfile.gettempdir()), Path.cwd()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -10,7 +11,15 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import nn
 
-from steps.contracts.artifact import DESCRIPTION, HISTORY, ONNX, WEIGHTS, ModelDescription
+from steps.contracts.artifact import (
+    DESCRIPTION,
+    HISTORY,
+    ONNX,
+    WEIGHTS,
+    ModelDescription,
+    check_file,
+    read_description,
+)
 from steps.train.export import OnnxGraph, check_agreement
 from steps.train.history import History
 
@@ -28,13 +37,20 @@ def write_artifact(
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     serialised = graph.with_weights(weights)
     check_agreement(serialised, network, description.image_size)
+    serialised_weights = save(weights)
     # Next to the folder, not in it: its content at the end of the job becomes the model.
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as name:
         new = Path(name)
-        (new / WEIGHTS).write_bytes(save(weights))
+        (new / WEIGHTS).write_bytes(serialised_weights)
         (new / ONNX).write_bytes(serialised)
         (new / HISTORY).write_text(history.model_dump_json(indent=2))
+        # The digests of the bytes in memory: a file with other bytes is not used.
+        digests = {
+            WEIGHTS: hashlib.sha256(serialised_weights).hexdigest(),
+            ONNX: hashlib.sha256(serialised).hexdigest(),
+        }
+        description = description.model_copy(update={"sha256": digests})
         (new / DESCRIPTION).write_text(description.model_dump_json(indent=2))
         _put_in_place(new, folder)
 
@@ -57,9 +73,11 @@ def copy_artifact(folder: Path, copy: Path) -> None:
         _put_in_place(new, copy)
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether all files of an artifact exist."""
-    return all((folder / file).is_file() for file in FILES)
+def check_complete(folder: Path) -> None:
+    """Raise StepError with the file of an artifact that is missing or not as it was written."""
+    description = read_description(folder)
+    for file in FILES:
+        check_file(folder, file, description)
 
 
 def _put_in_place(new: Path, folder: Path) -> None:

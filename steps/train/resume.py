@@ -58,6 +58,10 @@ def resume(trial: Trial) -> Progress:
 
 def _restore_best(trial: Trial) -> None:
     best = trial.checkpoint_dir / BEST
-    if not artifact.is_complete(best):
-        raise StepError(f"{best}: the best model before the interruption is incomplete; empty {trial.checkpoint_dir}")
+    try:
+        artifact.check_complete(best)
+    except StepError as error:
+        raise StepError(
+            f"the best model before the interruption is incomplete: {error}; or empty {trial.checkpoint_dir}"
+        ) from error
     artifact.copy_artifact(best, trial.model_dir)

@@ -54,6 +54,13 @@ def _group(field: FieldInfo) -> type[BaseModel] | None:
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
+def _meaning(field: FieldInfo) -> str:
+    """The meaning, with the parameter that overrides the setting in a run."""
+    extra = field.json_schema_extra
+    name = extra.get("parameter") if isinstance(extra, dict) else None
+    return f"{field.description}. Parameter: `{name}`" if name else str(field.description)
+
+
 def _table(prefix: str, fields: dict[str, FieldInfo]) -> str:
     lines = ["| key | type | default | unit | meaning | example |", "|---|---|---|---|---|---|"]
     for name, field in fields.items():
@@ -64,7 +71,7 @@ def _table(prefix: str, fields: dict[str, FieldInfo]) -> str:
         assert example or not (field.is_required() or default == '`""`') or name.endswith("_role"), (
             f"{name}: an example"
         )
-        cells = [f"`{prefix}{name}`", _type(field), default, extra.get("unit", ""), field.description, example]
+        cells = [f"`{prefix}{name}`", _type(field), default, extra.get("unit", ""), _meaning(field), example]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -1,12 +1,17 @@
 """The process itself: ports, credentials, what it answers and what it refuses."""
 
 import http.client
+import io
+import json
 import os
+import re
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tarfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,8 +21,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pipeline import ROOT
+from pipeline.account.stack import Stack
 from pipeline.local import cloud
-from pipeline.local.machine import own_folder
+from pipeline.local.machine import own_folder, processes
 from pipeline.settings import Account
 from steps.contracts.errors import PipelineError
 from tests.conftest import free_port, without
@@ -210,6 +216,214 @@ cloud.up(Path({str(directory)!r}), "{ACCOUNT.id}", "{ACCOUNT.region}", api_port=
     finally:
         cloud.down(directory)
     assert not processes_below(directory)
+
+
+LASTING = "arn:aws:iam::123456789012:role/lasting"
+SLEEP = """
+    import subprocess, sys, time
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    rank = subprocess.Popen(sleep, start_new_session=True)
+    print("rank", rank.pid, flush=True)
+    time.sleep(600)
+"""
+SERVE = """
+    import http.server, os, pathlib, time
+    model = (pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"]) / "model/name").read_text()
+    while model == "never ready":
+        time.sleep(1)
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        def do_POST(self):
+            if model == "ends with each request":
+                os._exit(7)
+            self.do_GET()
+        def log_message(self, *_):
+            pass
+    address = (os.environ["SAGEMAKER_BIND_TO_HOST"], int(os.environ["SAGEMAKER_BIND_TO_PORT"]))
+    http.server.ThreadingHTTPServer(address, Handler).serve_forever()
+"""
+# A first call does not end; a later one writes what it was called with.
+FUNCTION = """
+import os, pathlib, time
+def handle(event, context):
+    folder = pathlib.Path(os.environ["FOLDER"])
+    try:
+        (folder / "called").touch(exist_ok=False)
+    except FileExistsError:
+        (folder / "again").write_text(context.aws_request_id + event["word"])
+        return
+    time.sleep(60)
+"""
+
+
+class Busy:
+    """A cloud with a run, an endpoint in service, one that is being created, an update and a function's call."""
+
+    def __init__(self, running, folder):
+        self.running, self.folder = running, folder
+        self.sagemaker = running.client("sagemaker")
+        self.bucket = running.bucket()
+        self.image = running.image(SERVE, "serve.py")
+        self.create_stack()
+
+    def config(self, model):
+        name = model.replace(" ", "-")
+        body = io.BytesIO()
+        with tarfile.open(fileobj=body, mode="w:gz") as archive:
+            entry = tarfile.TarInfo("name")
+            entry.size = len(model)
+            archive.addfile(entry, io.BytesIO(model.encode()))
+        self.running.client("s3").put_object(Bucket=self.bucket, Key=name, Body=body.getvalue())
+        container = {"Image": self.image, "ModelDataUrl": f"s3://{self.bucket}/{name}"}
+        self.sagemaker.create_model(ModelName=name, PrimaryContainer=container, ExecutionRoleArn=LASTING)
+        variant = {"VariantName": "v", "ModelName": name, "InitialInstanceCount": 1, "InstanceType": "ml.c5.large"}
+        self.sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        return name
+
+    def endpoint(self, name):
+        return self.sagemaker.describe_endpoint(EndpointName=name)
+
+    def in_service(self, name):
+        wait_until(lambda: self.endpoint(name)["EndpointStatus"] == "InService")
+
+    def start_run(self):
+        step = {
+            "Name": "Query",
+            "Type": "Processing",
+            "Arguments": {
+                "RoleArn": LASTING,
+                "AppSpecification": {"ImageUri": self.running.image(SLEEP)},
+                "ProcessingResources": {
+                    "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 30}
+                },
+            },
+        }
+        definition = json.dumps({"Version": "2020-12-01", "Steps": [step]})
+        self.sagemaker.create_pipeline(
+            PipelineName="bins", PipelineDefinition=definition, RoleArn=LASTING, ClientRequestToken="t" * 32
+        )
+        return self.sagemaker.start_pipeline_execution(PipelineName="bins")["PipelineExecutionArn"]
+
+    def run(self, arn):
+        return self.sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+
+    def rank(self):
+        """Pid of the process that the job started in a session of its own."""
+        for log in self.running.settings.directory.glob("logs/*ProcessingJobs/*.log"):
+            if match := re.search(r"rank (\d+)", log.read_text()):
+                return int(match[1])
+        return None
+
+    def create_stack(self):
+        """The role and the function: moto loses them with its process, and a start creates a stack's again."""
+        code = io.BytesIO()
+        with zipfile.ZipFile(code, "w") as archive:
+            archive.writestr("index.py", FUNCTION)
+        self.running.client("s3").put_object(Bucket=self.bucket, Key="code.zip", Body=code.getvalue())
+        services = ["lambda.amazonaws.com", "sagemaker.amazonaws.com"]
+        trust = {"Effect": "Allow", "Principal": {"Service": services}, "Action": "sts:AssumeRole"}
+        everything = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        role = {
+            "RoleName": LASTING.rsplit("/", 1)[-1],
+            "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [trust]},
+            "Policies": [{"PolicyName": "all", "PolicyDocument": everything}],
+        }
+        function = {
+            "FunctionName": "f",
+            "Runtime": "python3.11",
+            "Role": LASTING,
+            "Handler": "index.handle",
+            "Timeout": 60,
+            "Code": {"S3Bucket": self.bucket, "S3Key": "code.zip"},
+            "Environment": {"Variables": {"FOLDER": str(self.folder)}},
+        }
+        resources = {
+            "Role": {"Type": "AWS::IAM::Role", "Properties": role},
+            "Function": {"Type": "AWS::Lambda::Function", "Properties": function, "DependsOn": "Role"},
+        }
+        stack = Stack(self.running.client("cloudformation"), "s", poll=0)
+        list(stack.execute(stack.change_set(json.dumps({"Resources": resources}), {}, "CREATE")))
+
+    def invoke(self):
+        payload = json.dumps({"word": " hello"})
+        self.running.client("lambda").invoke(FunctionName="f", InvocationType="Event", Payload=payload)
+        wait_until((self.folder / "called").exists)
+
+
+def test_after_a_kill_everything_ends_or_goes_on_and_nothing_is_left_running(empty_cloud, tmp_path):
+    """Kind: the cloud is killed while it runs a job, creates or updates an endpoint, or calls a function."""
+    busy, directory = Busy(empty_cloud, tmp_path), empty_cloud.settings.directory
+    good, stuck = busy.config("good"), busy.config("never ready")
+    for name in ("serving", "updated"):
+        busy.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=good)
+    for name in ("serving", "updated"):
+        busy.in_service(name)
+    busy.sagemaker.create_endpoint(EndpointName="new", EndpointConfigName=stuck)
+    busy.sagemaker.update_endpoint(EndpointName="updated", EndpointConfigName=stuck)
+    busy.invoke()
+    run = busy.start_run()
+    rank = wait_until(busy.rank)
+
+    os.kill(cloud.find(directory).pid, signal.SIGKILL)
+    wait_until(lambda: cloud.find(directory) is None)
+    assert psutil.pid_exists(rank)
+    left = {process.pid for process in processes.below(directory)}
+    cloud.up(directory, ACCOUNT.id, ACCOUNT.region)
+
+    assert not left & {process.pid for process in psutil.process_iter() if process.status() != psutil.STATUS_ZOMBIE}
+    assert busy.run(run)["PipelineExecutionStatus"] == "Failed"
+    assert "The local cloud was stopped" in busy.run(run)["FailureReason"]
+    [job] = busy.sagemaker.list_processing_jobs()["ProcessingJobSummaries"]
+    assert (job["ProcessingJobStatus"], job["FailureReason"]) == ("Failed", "The local cloud was stopped.")
+    for name in ("serving", "updated"):
+        assert (busy.endpoint(name)["EndpointStatus"], busy.endpoint(name)["EndpointConfigName"]) == ("InService", good)
+    assert "FailureReason" not in busy.endpoint("serving")
+    assert busy.endpoint("updated")["FailureReason"].endswith("The update to never-ready was rolled back.")
+    assert busy.endpoint("new")["EndpointStatus"] == "Failed"
+    wait_until((tmp_path / "again").exists)
+    assert (tmp_path / "again").read_text().endswith(" hello")
+    serving = processes.below(directory / "endpoints")
+    served = {Path(process.environ()["SAGEMAKER_BASE_DIR"]).parent.name for process in serving}
+    assert served == {"serving", "updated"}
+    assert {path.name for path in (directory / "endpoints").iterdir()} == served
+
+
+def test_a_container_that_has_ended_is_replaced_unless_that_happens_again_and_again(empty_cloud, tmp_path):
+    """Kind: an endpoint is InService without a process that serves."""
+    busy, directory = Busy(empty_cloud, tmp_path), empty_cloud.settings.directory
+    for name in ("good", "ends with each request"):
+        busy.sagemaker.create_endpoint(EndpointName=busy.config(name), EndpointConfigName=name.replace(" ", "-"))
+    runtime = empty_cloud.client("sagemaker-runtime")
+
+    def container(name):
+        return {process.pid for process in processes.below(directory / "endpoints" / name)}
+
+    def answers(name):
+        try:
+            return runtime.invoke_endpoint(EndpointName=name, Body=b"x", ContentType="image/jpeg")
+        except ClientError:
+            return None
+
+    busy.in_service("good")
+    before = container("good")
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: answers("good"))
+    assert not container("good") & before
+    assert busy.endpoint("good")["EndpointStatus"] == "InService"
+
+    busy.in_service("ends-with-each-request")
+    wait_until(lambda: answers("ends-with-each-request") or container_failed(busy))
+    reason = busy.endpoint("ends-with-each-request")["FailureReason"]
+    assert reason == "The container of variant v ended with exit code 7."
+    assert busy.endpoint("good")["EndpointStatus"] == "InService"
+
+
+def container_failed(busy):
+    return busy.endpoint("ends-with-each-request")["EndpointStatus"] == "Failed"
 
 
 def processes_below(directory):

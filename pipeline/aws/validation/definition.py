@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.aws.validation.references import References, step_references
 from pipeline.aws.validation.schema import branches, check_structure
 from pipeline.aws.validation.shapes import Problem
-from pipeline.aws.validation.steps import Step, check_step
+from pipeline.aws.validation.steps import Step, check_job_names, check_step
 
 VERSION = "2020-12-01"
 MAX_CHARACTERS = 1_048_576
@@ -48,10 +48,11 @@ def validate_definition(definition: dict[str, Any]) -> list[Problem]:
         problems.append(Problem(f"step {name}", "two steps have this name"))
     references = References(definition.get("Parameters", []), {step["Name"]: step for step in steps})
     for name in ("ExperimentName", "TrialName"):
-        value = definition.get("PipelineExperimentConfig", {}).get(name, "")
+        value = (definition.get("PipelineExperimentConfig") or {}).get(name, "")
         if not isinstance(value, str) and not references.is_placeholder(value):
             problems.append(Problem(f"PipelineExperimentConfig.{name}", "must be text, or a placeholder for text"))
         problems += references.check_all(value, f"PipelineExperimentConfig.{name}")
+        problems += check_job_names(value, "", f"PipelineExperimentConfig.{name}")
     for step in steps:
         problems += check_step(step, references)
     return problems + list(_cycles(steps))

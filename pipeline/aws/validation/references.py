@@ -11,9 +11,10 @@ from pipeline.aws.validation.shapes import Problem, Shape, check, service_model
 
 EXECUTION = (
     *("PipelineName", "PipelineArn", "PipelineExecutionId", "PipelineExecutionArn", "StartDateTime", "CurrentDateTime"),
-    # Available in the arguments of the job's own step.
-    *("TrainingJobName", "ProcessingJobName"),
 )
+# The variables that only the arguments of a job's own step have, by the step's type. The SDK has both
+# (sagemaker.core.workflow.execution_variables); that no other type of step has them is assumed.
+JOB_NAMES = {"Training": "TrainingJobName", "Processing": "ProcessingJobName"}
 # The operation whose answer has a step's properties, by type of step.
 _PROPERTIES = {
     "Processing": "DescribeProcessingJob",
@@ -41,7 +42,8 @@ def step_references(step: dict[str, Any]) -> Iterator[str]:
     """Names of the steps that a step, or a condition without its branches, waits for."""
     yield from step.get("DependsOn", [])
     arguments = step.get("Arguments", {})
-    yield from references(arguments.get("Conditions", []) if step.get("Type") == "Condition" else arguments)
+    is_condition = step.get("Type") == "Condition"
+    yield from references(arguments.get("Conditions", []) if is_condition else [arguments, step.get("FunctionArn")])
 
 
 class References:
@@ -136,8 +138,8 @@ class References:
                 return None
             return str(self._parameters[rest]["Type"])
         if scope == "Execution":
-            if rest not in EXECUTION:
-                names = ", ".join(EXECUTION)
+            if rest not in (*EXECUTION, *JOB_NAMES.values()):
+                names = ", ".join((*EXECUTION, *JOB_NAMES.values()))
                 problems.append(Problem(path, f"there is no execution variable {rest!r}; there are {names}"))
             return "String"
         if scope == "Steps":
@@ -160,7 +162,10 @@ class References:
                 problems.append(Problem(path, f"{what}: the step has no such output"))
                 return None
             return str(declared[match[1]])
-        if kind not in _PROPERTIES or rest.startswith(".PropertyFiles."):
+        is_file = rest.startswith(".PropertyFiles")
+        if is_file:
+            problems.append(Problem(path, f"{what}: a property file has no value by itself: read it by Std:JsonGet"))
+        if is_file or kind not in _PROPERTIES:
             return None
         summaries = kind == "Tuning" and rest.startswith(".TrainingJobSummaries")
         operation = "ListTrainingJobsForHyperParameterTuningJob" if summaries else _PROPERTIES[kind]
@@ -182,12 +187,18 @@ class References:
 
     def _json_get(self, content: Any, path: str, problems: list[Problem]) -> None:
         match content:
-            case {"PropertyFile": {"Get": str(target)}, "Path": str()}:
+            case {"PropertyFile": {"Get": str(target)}, "Path": str()} if len(content) == 2:
                 problems += self._property_file(target, path)
-            case {"S3Uri": uri, "Path": str()}:
-                problems += self.check_all(uri, path)
+            case {"S3Uri": uri, "Path": str()} if len(content) == 2:
+                # The SDK sends a Std:Join; text and other expressions for text are taken too (assumed).
+                if isinstance(uri, str) and re.fullmatch(r"s3://[^/]+/.+", uri) is None:
+                    problems.append(Problem(path, f"Std:JsonGet: {uri!r} is no S3 URI of a file"))
+                elif not isinstance(uri, str) and not self.is_placeholder(uri):
+                    problems.append(Problem(path, "Std:JsonGet: S3Uri must be text or a Std:Join"))
+                elif not isinstance(uri, str) and self._resolve(uri, path, problems) not in ("String", None):
+                    problems.append(Problem(path, f"Std:JsonGet: {_shown(uri)} is no text"))
             case _:
-                needed = "PropertyFile {Get: Steps.STEP.PropertyFiles.NAME} and Path"
+                needed = "PropertyFile {Get: Steps.STEP.PropertyFiles.NAME} or S3Uri, and Path"
                 problems.append(Problem(path, f"Std:JsonGet needs {needed}"))
 
     def _property_file(self, target: str, path: str) -> Iterator[Problem]:

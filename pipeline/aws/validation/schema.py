@@ -66,12 +66,15 @@ _SHAPES: dict[str, dict[str, Any]] = {
     "ConditionArguments": _structure("Conditions:Conditions! IfSteps:Steps ElseSteps:Steps"),
     "Conditions": _list("Condition"),
     "Condition": _structure(
-        "Type:String! LeftValue:JSON RightValue:JSON QueryValue:JSON Values:Values Expression:Condition"
+        "Type:String! LeftValue:JSON RightValue:JSON QueryValue:JSON Values:Values Condition:Condition"
         " Conditions:Conditions"
     ),
     "FailArguments": _structure("ErrorMessage:JSON"),
 }
 _ARGUMENTS = {"Condition": "ConditionArguments", "Fail": "FailArguments"}
+# Members of a definition that the SDKs send as null where there is nothing: Pipeline.definition in
+# sagemaker/mlops/workflow/pipeline.py (SDK 3), and sagemaker/workflow/pipeline.py (SDK 2) for the first one.
+_NULLABLE = ("PipelineExperimentConfig", "MlflowConfig")
 
 
 @functools.cache
@@ -86,6 +89,8 @@ def check_structure(definition: Any) -> Iterator[Problem]:
 
     A definition without problems can be read without checks of types: objects are dicts, names are text.
     """
+    if isinstance(definition, dict):
+        definition = {key: value for key, value in definition.items() if value is not None or key not in _NULLABLE}
     problems = list(check(definition, _shape("Definition"), ""))
     yield from problems or _steps(definition["Steps"])
 

@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.aws import instances
-from pipeline.aws.validation.references import References, output_names
+from pipeline.aws import instances, step_cache
+from pipeline.aws.expressions import targets
+from pipeline.aws.validation.references import JOB_NAMES, References, output_names
 from pipeline.aws.validation.shapes import Problem, check, service_model
 
 Step = dict[str, Any]
@@ -44,7 +45,6 @@ EXCEPTIONS = (
     *("SageMaker.JOB_INTERNAL_ERROR", "SageMaker.CAPACITY_ERROR", "SageMaker.RESOURCE_LIMIT"),
 )
 _STEP_NAME = re.compile(r"[A-Za-z0-9\-_]{1,64}")
-_DURATION = re.compile(r"P(?=.)(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(?=.)(\d+H)?(\d+M)?(\d+S)?)?")
 
 
 def check_step(step: Step, references: References) -> Iterator[Problem]:
@@ -66,12 +66,32 @@ def check_step(step: Step, references: References) -> Iterator[Problem]:
         yield from _lambda(step, path, references)
     elif kind not in OTHER_TYPES:
         yield Problem(path, f"type {kind!r} is none of {', '.join(sorted([*REQUESTS, *OTHER_TYPES]))}")
-    for target in step.get("DependsOn", []):
-        if target not in references.steps:
-            yield Problem(f"{path}.DependsOn", f"there is no step {target!r}")
+    yield from check_job_names(arguments.get("Conditions") if kind == "Condition" else arguments, kind, path)
+    yield from _dependencies(step, path, references)
     yield from _cache(step, path)
     yield from _retries(step, path)
     yield from _property_files(step, path)
+
+
+def check_job_names(value: Any, kind: str, path: str) -> Iterator[Problem]:
+    """The names of jobs that expressions in a step of type `kind` ask for, and that only another type of step has."""
+    for target in dict.fromkeys(targets(value)):
+        owner = next((owner for owner, name in JOB_NAMES.items() if target == f"Execution.{name}"), kind)
+        if owner != kind:
+            yield Problem(path, f"{target} has a value in the arguments of {owner} steps only")
+
+
+def _dependencies(step: Step, path: str, references: References) -> Iterator[Problem]:
+    """Steps that DependsOn may not name.
+
+    "A condition step cannot be added as an explicit dependency in a subsequent step (pipeline creation will fail with
+    an error if trying to do so)": https://github.com/aws/sagemaker-python-sdk/issues/3565
+    """
+    for target in step.get("DependsOn", []):
+        if target not in references.steps:
+            yield Problem(f"{path}.DependsOn", f"there is no step {target!r}")
+        elif references.steps[target]["Type"] == "Condition":
+            yield Problem(f"{path}.DependsOn", f"no step can depend on {target!r}, a Condition step: use its branches")
 
 
 def _request(kind: str, arguments: dict[str, Any], path: str, references: References) -> Iterator[Problem]:
@@ -114,7 +134,9 @@ def _conditions(conditions: list[dict[str, Any]], path: str, references: Referen
 
 def _condition(condition: dict[str, Any], path: str, references: References) -> Iterator[Problem]:
     kind = condition["Type"]
-    wanted = {"In": ("QueryValue", "Values"), "Not": ("Expression",), "Or": ("Conditions",)}
+    # Not has a Condition: AWS answers "unknown property 'Expression'", which SDK 2 sent before version 2.203.
+    # https://github.com/aws/sagemaker-python-sdk/issues/2746, https://github.com/aws/sagemaker-python-sdk/pull/4351
+    wanted = {"In": ("QueryValue", "Values"), "Not": ("Condition",), "Or": ("Conditions",)}
     if kind not in CONDITIONS:
         yield Problem(path, f"type {kind!r} is none of {', '.join(CONDITIONS)}")
         return
@@ -122,7 +144,7 @@ def _condition(condition: dict[str, Any], path: str, references: References) -> 
         here = f"{path}.{member}"
         if member not in condition:
             yield Problem(path, f"{member} is missing")
-        elif member == "Expression":
+        elif member == "Condition":
             yield from _condition(condition[member], here, references)
         elif member == "Conditions":
             yield from _conditions(condition[member], here, references)
@@ -158,7 +180,11 @@ def _lambda(step: Step, path: str, references: References) -> Iterator[Problem]:
 
 def _cache(step: Step, path: str) -> Iterator[Problem]:
     expiry = step.get("CacheConfig", {}).get("ExpireAfter")
-    if expiry is not None and not _DURATION.fullmatch(expiry.upper()):
+    if expiry is None:
+        return
+    try:
+        step_cache.seconds(expiry)
+    except ValueError:
         yield Problem(f"{path}.CacheConfig.ExpireAfter", f"{expiry!r} is no ISO 8601 duration such as PT12H or P30D")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.aws.expressions import as_text
+from pipeline.aws.parameter_values import typed
 from pipeline.aws.validation.definition import validate_definition
 from pipeline.aws.validation.shapes import Problem
 
@@ -19,21 +20,15 @@ def validate_values(definition: dict[str, Any], values: Mapping[str, str] | None
 
     The values must be of their parameters' types. A definition that is refused in itself has its own problems.
     """
-    typed = {
+    defaults = {
         parameter["Name"]: parameter["DefaultValue"]
         for parameter in definition.get("Parameters", [])
         if "DefaultValue" in parameter
     }
     kinds = {parameter["Name"]: parameter["Type"] for parameter in definition.get("Parameters", [])}
-    typed |= {name: _typed(value, kinds[name]) for name, value in (values or {}).items()}
-    contents = _EXECUTION | {f"Parameters.{name}": value for name, value in typed.items()}
+    defaults |= {name: typed(kinds[name], value) for name, value in (values or {}).items()}
+    contents = _EXECUTION | {f"Parameters.{name}": value for name, value in defaults.items()}
     return validate_definition({**definition, "Steps": _substituted(definition.get("Steps"), contents)})
-
-
-def _typed(value: str, kind: str) -> Any:
-    if kind == "Boolean":
-        return value.lower() == "true"
-    return int(value) if kind == "Integer" else float(value) if kind == "Float" else value
 
 
 def _substituted(value: Any, contents: Mapping[str, Any]) -> Any:

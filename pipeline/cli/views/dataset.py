@@ -10,6 +10,7 @@ from rich.text import Text
 from pipeline.cli.tables import Column, Facts, Table
 from pipeline.operations.dataset.description import DataSet
 from steps.contracts.dataset import DatasetIndex
+from steps.contracts.left_out import left_out
 from steps.contracts.shard_summary import Overlap, ShardSummary
 
 EXAMPLES = 5
@@ -25,7 +26,7 @@ def dataset_page(data: DataSet) -> Iterator[RenderableType]:
     yield _classes_table(data.index)
     if data.summary is not None:
         yield ""
-        yield _rejects(data.summary)
+        yield from _left_out(data)
         yield ""
         leakage = data.summary.leakage
         if leakage.caveat:
@@ -71,20 +72,24 @@ def _classes_table(index: DatasetIndex) -> Table:
     return table
 
 
-def _rejects(summary: ShardSummary) -> RenderableType:
-    if not summary.rejects:
-        return "left out: nothing"
-    table = Table("left out", Column("photos", "number", 2), Column("examples", priority=0))
-    for reason, ids in summary.rejects.items():
-        table.add_row(reason, f"{len(ids):,}", ", ".join(ids[:EXAMPLES]) + (", ..." if len(ids) > EXAMPLES else ""))
-    return table
+def _left_out(data: DataSet) -> Iterator[RenderableType]:
+    if data.query_problem:
+        yield Text(f"left out by the query: not known ({data.query_problem})", style="yellow")
+    reasons = left_out(data.query, data.summary)
+    if not reasons:
+        if not data.query_problem:
+            yield "left out: nothing"
+        return
+    table = Table("left out", Column("photos", "number", 2), Column("by", priority=1), Column("examples", priority=0))
+    for each in reasons:
+        examples = ", ".join(each.examples[:EXAMPLES]) + (", ..." if each.photos > EXAMPLES else "")
+        table.add_row(each.reason, f"{each.photos:,}", each.step, examples)
+    yield table
 
 
 def _leakage_table(summary: ShardSummary) -> Table:
     def shares(overlap: Overlap) -> list[str]:
-        return [
-            f"{number:,} ({number / max(overlap.photos, 1):.1%})" for number in (overlap.same_bin, overlap.same_item)
-        ]
+        return [f"{number:,} ({overlap.share(number):.1%})" for number in (overlap.same_bin, overlap.same_item)]
 
     table = Table("photos outside training that share", Column("bin", "number"), Column("item", "number"))
     table.add_row("with training, in this split", *shares(summary.leakage.split))

@@ -21,6 +21,8 @@ from pipeline.operations.runs.progress import Progress, Saving, StepRun, TrialJo
 
 # Words for the outcome of a condition, true and false; the other conditions are passed or not.
 _OUTCOMES = {"NewVersion": ("yes", "no")}
+# The deploy function's decision about a version that nobody has approved.
+_AWAITING = "awaiting-approval"
 _CENT = Decimal("0.01")
 
 
@@ -88,13 +90,11 @@ def _note(step: StepRun) -> Text:
         return Text(passed if outcome == "True" else not_passed, style="dim")
     if version := step.arn("RegisterModel"):
         return Text(f"version {version.rsplit('/', 1)[-1]}", style="dim")
-    parameters = step.metadata.get("Lambda", {}).get("OutputParameters", [])
-    outputs = {parameter["Name"]: parameter["Value"] for parameter in parameters}
-    return Text(outputs.get("decision", ""), style="dim")
+    return Text(decision(step), style="dim")
 
 
 def _cached(step: StepRun) -> str:
-    source = f"from the cache of run {_id(step.cached_from)}"
+    source = f"{'copied from' if step.copied else 'from the cache of'} run {_id(step.cached_from)}"
     return source if step.saving is None else f"{source}; saved {saving_text(step.saving)}"
 
 
@@ -164,6 +164,34 @@ def outcome_lines(progress: Progress, command: str) -> list[str]:
     elif run.failure:
         lines.append(shortened(run.failure))
     return lines
+
+
+def going_on(run: str, command: str) -> tuple[str, str, str]:
+    """A run that goes on after its command was interrupted, and the commands that follow and stop it."""
+    return f"the run {run}", f"to follow it: {command} watch {run}", f"to stop it: {command} stop {run}"
+
+
+def next_lines(progress: Progress, command: str) -> list[str]:
+    """The report of a run that was evaluated, and the next step where it registered a version."""
+    run, lines = progress.execution, []
+    steps = {step.name: step for step in progress.steps}
+    evaluated, registered = steps.get("EvaluateModel"), steps.get("RegisterModel")
+    if evaluated is not None and evaluated.status == "Succeeded":
+        lines.append(f"its report: {command} report {run.id} --open")
+    if version := registered.arn("RegisterModel") if registered else None:
+        deployed = steps.get("DeployModel")
+        # Without an approval the deploy function only answers that the version waits for one.
+        waits = deployed is None or decision(deployed) in ("", _AWAITING)
+        number = version.rsplit("/", 1)[-1]
+        lines.append(f"next: {command} approve {number}" if waits else f"next: {command} endpoint")
+    return lines
+
+
+def decision(step: StepRun) -> str:
+    """The decision of the deploy function in a run's step; empty for another step."""
+    parameters = step.metadata.get("Lambda", {}).get("OutputParameters", [])
+    outputs = {parameter["Name"]: parameter["Value"] for parameter in parameters}
+    return str(outputs.get("decision", ""))
 
 
 # ------------------------------------------------------------------------------------ what comes from the cache

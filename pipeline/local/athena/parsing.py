@@ -32,7 +32,7 @@ _SHOW_VIEWS = re.compile(
 )
 _SHOW_CREATE = re.compile(r"show\s+create\s+(?P<kind>table|view)\s+" + _NAMED + r"\s*;?", re.IGNORECASE)
 _MSCK = re.compile(r"msck\s+repair\s+table\s+" + _NAMED + r"\s*;?", re.IGNORECASE)
-_STATEMENT_NAME = r"[`\"]?(?P<name>[A-Za-z_][A-Za-z0-9_@:]{0,255})[`\"]?"
+_STATEMENT_NAME = r"[`\"]?(?P<name>[A-Za-z_][A-Za-z0-9_@:]{1,256})[`\"]?"
 _PREPARE = re.compile(r"prepare\s+" + _STATEMENT_NAME + r"\s+from\s+(?P<text>.+)", re.IGNORECASE | re.DOTALL)
 _DEALLOCATE = re.compile(r"deallocate\s+prepare\s+" + _STATEMENT_NAME + r"\s*;?", re.IGNORECASE)
 _EXECUTE = re.compile(

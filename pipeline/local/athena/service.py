@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/athena/latest/APIReference/Welcome.html
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -12,12 +13,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from pipeline.local import threads
 from pipeline.local.athena import results, statements
 from pipeline.local.athena.catalog import Catalog
 from pipeline.local.athena.engine import Session
@@ -77,7 +78,7 @@ class Athena:
         self._workgroups = WorkGroups(store)
         self._prepared = PreparedStatements(store, self._workgroups)
         self._metadata = Metadata(lambda: connect().glue)
-        self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="athena")
+        self._pool = threads.Workers(CONCURRENCY, "athena")
         self._sessions: dict[str, Session] = {}
         self._active: set[str] = set()
         """Ids of DML queries that wait or run."""
@@ -110,7 +111,7 @@ class Athena:
         with self._sessions_lock:
             for session in self._sessions.values():
                 session.interrupt()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.close()
 
     def _start_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         """Queue a query. Raises ServiceError unless the text is one statement; an unsupported statement FAILS later."""
@@ -151,7 +152,8 @@ class Athena:
         self._store_token(request, query_id)
         database = context.get("Database", "").strip('`"').lower() or None
         job = QueryJob(query_id, folder, database, output.enforced)
-        self._pool.submit(self._run, statement, job, self._connect().executor())
+        work = functools.partial(self._run, statement, job, self._connect().executor())
+        self._pool.submit(work, lambda error: self._finish(query_id, "FAILED", f"GENERIC_INTERNAL_ERROR: {error}"))
         return {"QueryExecutionId": query_id}
 
     def _parse(self, text: str, parameters: list[str], workgroup: str) -> Statement:

@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 
 from pipeline.aws.cloudformation import ResolvedTemplate, TemplateError, ordered
 from pipeline.aws.errors import code_of, message_of
+from pipeline.local import threads
 from pipeline.local.cloudformation.changes import POLICIES, RETAINED, differing, outputs
 from pipeline.local.cloudformation.kinds import KINDS
 from pipeline.local.cloudformation.stacks import DELETED, Stacks
@@ -40,18 +42,13 @@ class Engine:
         """Run `work` on a stack in the background, for the present caller."""
         context = contextvars.copy_context()
 
-        def run() -> None:
-            try:
-                work()
-            except Exception as error:
-                # A client that waits for the stack must see an end.
-                log.exception("stack %s", stack["StackName"])
-                self._give_up(stack, f"{type(error).__name__}: {error}")
+        def give_up(error: Exception) -> None:
+            """A client that waits for the stack must see an end."""
+            self._give_up(stack, f"{type(error).__name__}: {error}")
 
         self._threads = [thread for thread in self._threads if thread.is_alive()]
-        thread = threading.Thread(target=context.run, args=(run,), name=f"stack-{stack['StackName']}", daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        run = functools.partial(context.run, work)
+        self._threads.append(threads.start(f"stack-{stack['StackName']}", run, give_up))
 
     def close(self) -> None:
         """Stop after the resource in work."""

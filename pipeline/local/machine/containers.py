@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import shutil
 import signal
 import subprocess
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.local import threads
 from pipeline.local.context import Context
-from pipeline.local.machine import layer
+from pipeline.local.machine import layer, processes
+
+log = logging.getLogger(__name__)
 
 OPT_ML = "/opt/ml"
 # /opt/ml as the beginning of a path, also within a word: `--data=/opt/ml/input`, `sh -c "ls /opt/ml"`.
@@ -57,7 +60,7 @@ class Container:
     """Called with these variables once the process has ended, or could not start."""
 
     def start(self) -> None:
-        """Start the process, and write its pid into the base folder for `end_leftovers`."""
+        """Start the process, with the mark by which `processes` finds it and its children."""
         self.base.mkdir(parents=True, exist_ok=True)
         self._credentials = self.credentials()
         try:
@@ -80,7 +83,10 @@ class Container:
             "PYTHONDONTWRITEBYTECODE": "1",
             **self.environment,
             **self._credentials,
+            processes.MARK: str(self.base),
         }
+        self.output_error: Exception | None = None
+        """Why lines of its output could not be handled; the process runs on."""
         self._process = subprocess.Popen(
             self.command,
             cwd=self.image,
@@ -92,14 +98,28 @@ class Container:
             text=True,
             errors="replace",
         )
-        (self.base / "pid").write_text(str(self._process.pid))
-        self._pump = threading.Thread(target=self._read_output, daemon=True, name=f"output of {self.base.name}")
-        self._pump.start()
+        self._pump = threads.start(f"output of {self.base.name}", self._read_output, self._lose_output)
 
     def _read_output(self) -> None:
+        """Handle each line. An error must not end this: a process whose output nobody reads is never done."""
         assert self._process.stdout is not None
+        lost = 0
         for line in self._process.stdout:
-            self.on_line(line.rstrip("\n"))
+            try:
+                if lost:
+                    self.on_line(f"{lost} lines of this log are lost: {self.output_error}")
+                    lost = 0
+                self.on_line(line.rstrip("\n"))
+            except Exception as error:
+                if self.output_error is None:
+                    log.exception("the output of %s", self.base)
+                self.output_error = error
+                lost += 1
+
+    def _lose_output(self, error: Exception) -> None:
+        """End a process whose output cannot be read any more."""
+        self.output_error = error
+        _signal_group(self._process.pid, signal.SIGKILL)
 
     @property
     def pid(self) -> int:
@@ -111,10 +131,13 @@ class Container:
         return self._process.poll()
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end of the process and of its output. Raises subprocess.TimeoutExpired."""
+        """Wait for the end of the process, end those that it left, and wait for the end of the output.
+
+        Raises subprocess.TimeoutExpired.
+        """
         status = self._process.wait(timeout)
+        processes.end(self.base, self._process.pid)
         self._pump.join(timeout=10)
-        (self.base / "pid").unlink(missing_ok=True)
         shutil.rmtree(self._python, ignore_errors=True)
         self.on_end(self._credentials)
         return status
@@ -138,15 +161,5 @@ def _signal_group(pid: int, number: int) -> None:
 
 
 def end_leftovers(directory: Path) -> int:
-    """End the children that a killed cloud left. Returns their number. Checks that a pid is not another process's."""
-    import psutil
-
-    ended = 0
-    for file in (*directory.glob("jobs/*/*/*/pid"), *directory.glob("endpoints/*/*/pid")):
-        with contextlib.suppress(psutil.Error, ValueError):
-            pid = int(file.read_text())
-            if psutil.Process(pid).environ().get("SAGEMAKER_BASE_DIR") == str(file.parent):
-                _signal_group(pid, signal.SIGKILL)
-                ended += 1
-        file.unlink(missing_ok=True)
-    return ended
+    """End the processes of containers and functions that a killed cloud left. Returns their number."""
+    return processes.end(directory)

@@ -1,6 +1,8 @@
 """Lambda's Invoke: runs the function's own zip in a child process. Moto creates and describes functions.
 
-An asynchronous invocation has three attempts; after the last its event goes to the function's dead-letter queue:
+An asynchronous invocation has three attempts; after the last its event goes to the function's dead-letter queue. Lambda
+queues the event, and "the function might receive the same event multiple times": here it is in the store until its end,
+and a start after a kill invokes the function again.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 """
 
@@ -17,16 +19,16 @@ import time
 import uuid
 import zipfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.local import threads
 from pipeline.local.context import Context, ServiceError, now, send_dead_letter
 from pipeline.local.identity import service_calls
 from pipeline.local.identity.identity import Identity
 from pipeline.local.logs import Logs
-from pipeline.local.machine import layer
+from pipeline.local.machine import layer, processes
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ CONCURRENCY = 4
 SPARE_SECONDS = 60
 # Error code of a dead letter: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 FAILED, ERROR_LENGTH = "200", 1024
+# Kind of document of an asynchronous invocation in the store.
+_INVOCATION = "invocation"
 RUNTIME = Path(__file__).with_name("function_runtime.py")
 # "the last 4 KB of the execution log": https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 TAIL_BYTES = 4096
@@ -95,7 +99,7 @@ class Functions:
         self._unpacking = threading.Lock()
         self._queues: dict[str, str] = {}
         self._closing = threading.Event()
-        self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="function")
+        self._pool = threads.Workers(CONCURRENCY, "function")
 
     def configure(self, name: str, request: dict[str, Any], *, created: bool) -> None:
         """Store the dead-letter queue of a CreateFunction (`created`) or an UpdateFunctionConfiguration."""
@@ -119,32 +123,53 @@ class Functions:
     def invoke_later(self, name: str, payload: bytes, qualifier: str = "", client: Any = None) -> None:
         """Run the function in the background, with retries. Raises ServiceError if there is no such function."""
         self.check(name, qualifier)
-        self._pool.submit(self._attempt, FunctionName.parse(name, qualifier), payload, client)
+        request_id, named = str(uuid.uuid4()), FunctionName.parse(name, qualifier)
+        document = {
+            **{"Id": request_id, "Function": named.name, "Qualifier": named.qualifier, "Client": client},
+            **{"Payload": payload.decode(errors="replace"), "Attempts": 0},
+        }
+        self._context.store.create(_INVOCATION, request_id, document)
+        self._submit(document)
+
+    def restore(self) -> None:
+        """After a restart: go on with the invocations that had not ended."""
+        for document in self._context.store.list(_INVOCATION):
+            log.info("%s: invocation %s goes on", document["Function"], document["Id"])
+            self._submit(document)
 
     def close(self) -> None:
-        """Wait for invocations that run; no retry follows."""
+        """Wait for invocations that run. Retries follow after the next start."""
         self._closing.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.close()
 
-    def _attempt(self, named: FunctionName, payload: bytes, client: Any) -> None:
-        request_id = str(uuid.uuid4())
+    def _submit(self, document: dict[str, Any]) -> None:
+        def work() -> None:
+            if self._attempt(document):
+                self._context.store.delete(_INVOCATION, document["Id"])
+
+        # An error that is not the function's would come again.
+        self._pool.submit(work, lambda _: self._context.store.delete(_INVOCATION, document["Id"]))
+
+    def _attempt(self, document: dict[str, Any]) -> bool:
+        """Invoke the function until it succeeds, after the attempts that have failed. Returns False before the end."""
+        named = FunctionName(document["Function"], document["Qualifier"])
+        request_id, payload, client = document["Id"], document["Payload"].encode(), document["Client"]
         answer = ""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                result = self.invoke(named.name, payload, request_id, qualifier=named.qualifier, client=client)
-            except Exception:
-                log.exception("%s, attempt %d of %d", named, attempt, ATTEMPTS)
-                return
+        for attempt in range(document["Attempts"] + 1, ATTEMPTS + 1):
+            result = self.invoke(named.name, payload, request_id, qualifier=named.qualifier, client=client)
             if result.error is None:
-                return
+                return True
             answer = result.payload.decode(errors="replace")
             log.warning("%s failed (attempt %d of %d): %s", named, attempt, ATTEMPTS, answer)
-            if attempt < ATTEMPTS and self._closing.wait(RETRY_SECONDS * attempt):
-                return
+            if attempt < ATTEMPTS:
+                self._context.store.put(_INVOCATION, request_id, {**document, "Attempts": attempt})
+                if self._closing.wait(RETRY_SECONDS * attempt):
+                    return False
         if queue := self._queues.get(named.name):
             attributes = {"RequestID": request_id, "ErrorCode": FAILED, "ErrorMessage": answer[:ERROR_LENGTH]}
             sender = self._identity.as_role(self.check(named.name).role, named.name)
             send_dead_letter(self._identity.client(sender, "sqs"), queue, payload.decode(errors="replace"), attributes)
+        return True
 
     def invoke(
         self, name: str, payload: bytes, request_id: str = "", *, qualifier: str = "", client: Any = None
@@ -175,6 +200,7 @@ class Functions:
             return Result(content, error, version, "".join(lines))
 
         code, commands = self._code(function)
+        mark = self._context.directory / "functions" / request_id
         environment = {
             **self._context.child_environment(commands),
             **self._identity.function_environment(function.role, seconds + SPARE_SECONDS),
@@ -186,6 +212,7 @@ class Functions:
             "AWS_LAMBDA_LOG_GROUP_NAME": group,
             "AWS_LAMBDA_LOG_STREAM_NAME": stream,
             "PYTHONDONTWRITEBYTECODE": "1",
+            processes.MARK: str(mark),
         }
         context = {
             "request_id": request_id,
@@ -204,6 +231,7 @@ class Functions:
                 capture_output=True,
                 timeout=seconds,
                 check=False,
+                start_new_session=True,
             )
         except subprocess.TimeoutExpired as expired:
             for line in (expired.stderr or b"").decode(errors="replace").splitlines():
@@ -211,6 +239,8 @@ class Functions:
             message = f"{request_id} Task timed out after {seconds}.00 seconds"
             write(message)
             return result(json.dumps({"errorMessage": message}).encode(), "Unhandled")
+        finally:
+            processes.end(mark)
         for line in done.stderr.decode(errors="replace").splitlines():
             write(line)
         write(f"END RequestId: {request_id}")

@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pipeline.local import threads
+
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05  # between two looks for a reader
@@ -29,7 +31,7 @@ class Pipe:
         self._path = path
         self._stream = stream
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"pipe {path.name}", daemon=True)
+        self._thread: threading.Thread | None = None
         self.error: Exception | None = None
         """What ended the stream before its reader did; the reader then sees the end of a file."""
 
@@ -37,12 +39,16 @@ class Pipe:
         """Make the pipe of the first epoch, and begin to wait for its reader."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._make(0)
-        self._thread.start()
+        self._thread = threads.start(f"pipe {self._path.name}", self._run, self._fail)
 
     def stop(self) -> None:
         """End the stream, and remove the pipe that waits for a reader."""
         self._ended.set()
-        self._thread.join(10)
+        if self._thread is not None:
+            self._thread.join(10)
+
+    def _fail(self, error: Exception) -> None:
+        self.error = self.error or error
 
     def _make(self, epoch: int) -> Path:
         path = self._path.with_name(f"{self._path.name}_{epoch}")
@@ -64,7 +70,7 @@ class Pipe:
                 log.info("%s was closed before its end", path)
             except Exception as error:
                 log.exception("%s", path)
-                self.error = self.error or error
+                self._fail(error)
             finally:
                 os.close(pipe)
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import tarfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from steps.contracts.archives import unpack
+from steps.contracts.full_disk import is_disk_full
 from steps.contracts.s3_uri import S3Uri
 
 THREADS = 16
+CHUNK_BYTES = 1024 * 1024
 
 
 def list_keys(s3: Any, uri: str) -> list[str]:
@@ -122,11 +126,23 @@ def upload_archive(s3: Any, folder: Path, uri: str, scratch: Path) -> None:
 
 
 def download_archive(s3: Any, uri: str, folder: Path) -> None:
-    """Fetch a `model.tar.gz` and unpack it. Members that would leave the folder are refused."""
+    """Fetch a `model.tar.gz` and unpack it. Members that would leave the folder are refused.
+
+    Raises ValueError that names the URI for an archive that is not whole.
+    """
     source = S3Uri.parse(uri)
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder.with_suffix(".tar.gz")
     s3.download_file(source.bucket, source.key, str(scratch))
-    with tarfile.open(scratch, "r:gz") as archive:
-        unpack(archive, folder)
+    try:
+        with gzip.open(scratch) as stream:
+            with tarfile.open(fileobj=stream, mode="r:") as archive:
+                unpack(archive, folder)
+            # tarfile stops at the tar's end; gzip compares its checksum only at the end of the stream.
+            while stream.read(CHUNK_BYTES):
+                pass
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        if is_disk_full(error):
+            raise  # the archive is not to blame
+        raise ValueError(f"{uri} is not a whole .tar.gz archive: {error}") from error
     scratch.unlink()

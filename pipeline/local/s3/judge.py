@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import ENOSPC
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -31,6 +32,7 @@ from pipeline.local.s3.signatures import (
     verify,
 )
 from steps.contracts.errors import PipelineError
+from steps.contracts.full_disk import FULL_BYTES, explained, is_full
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +143,7 @@ class PolicyJudge:
         if encryption.wants_kms(call):
             return self._described_as_encrypted(signed)
         reads = call.method in ("GET", "HEAD") or "x-amz-copy-source" in call.headers
-        return self._hiding(signed) if reads else _PASS
+        return self._hiding(signed) if reads else self._writing(signed)
 
     def _of_bucket(self, signed: _Signed, body: bytes) -> Plan:
         call = signed.call
@@ -167,6 +169,17 @@ class PolicyJudge:
         return _PASS
 
     # -------------------------------------------------------------------------------------------------- refusals
+    def _writing(self, signed: _Signed) -> Plan:
+        """A write, whose failure for want of space has that as its message: the object server does not give it."""
+        directory, needed = self._settings.directory, max(FULL_BYTES, signed.head.length)
+
+        def after(status: int, _: bytes) -> Answer | None:
+            if status == 500 and is_full(directory, needed):
+                return error(500, "InternalError", explained(OSError(ENOSPC, "the write has failed"), [directory]))
+            return None
+
+        return Plan(after=after)
+
     def _anonymous(self, call: Call) -> Plan:
         return Plan(error(403, "AccessDenied", "Access Denied", headers=self._headers_of_refusal(call)))
 

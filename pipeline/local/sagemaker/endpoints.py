@@ -2,24 +2,32 @@
 
 One process stands for a variant's instances. An update starts the new fleet next to the old one and moves the traffic
 according to its DeploymentConfig. If the new fleet does not start, or an alarm goes off, the old one goes on serving.
+
+A container that has ended is replaced, as SageMaker replaces an instance that does not answer /ping; the endpoint stays
+InService meanwhile (https://developers.deepgram.com/docs/health-checks-sagemaker). It is assumed that an endpoint whose
+containers end again and again becomes Failed: AWS does not document it.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
+import shutil
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from pipeline.local import threads
 from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.context import Request, ServiceError, now
 from pipeline.local.events import Events
 from pipeline.local.identity import service_calls
 from pipeline.local.machine.image_store import ImageNotFoundError
 from pipeline.local.sagemaker.capture import Capture
-from pipeline.local.sagemaker.jobs import REASON_LIMIT, JobServices
+from pipeline.local.sagemaker.jobs import REASON_LIMIT, STOPPED, JobServices
 from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.resources import chosen, could_not_find, invalid, listing, selected, stored
 from pipeline.local.sagemaker.rollout import Policy, Traffic, roll_out
@@ -32,7 +40,9 @@ ENDPOINT = "endpoint"
 CHANGING = ("Creating", "Updating", "RollingBack")
 PAYLOAD_LIMIT = 6_291_456  # bytes of a real-time request
 SERVERLESS_PAYLOAD_LIMIT = 4 * 1024 * 1024
-FLUSH_CHECK_SECONDS = 0.5
+WATCH_SECONDS = 0.5
+# Starts of containers in the place of ended ones, within this time; with one more end the endpoint has failed.
+REPLACEMENTS, REPLACEMENT_SECONDS = 3, 300.0
 
 
 @dataclass
@@ -56,8 +66,12 @@ class Endpoints:
         self._live: dict[str, _Live] = {}
         self._changes: list[threading.Thread] = []
         self._ended = threading.Event()
-        self._flusher = threading.Thread(target=self._flush_captures, name="data capture", daemon=True)
-        self._flusher.start()
+        self._lock = threading.Lock()
+        self._replacing: set[str] = set()
+        """Endpoints whose container has ended and is being replaced."""
+        self._replaced: dict[str, list[float]] = defaultdict(list)
+        """Times of the latest replacements by endpoint, by the monotonic clock."""
+        self._watcher = threads.start("endpoints", self._watch, threads.nothing_depends)
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Handlers by operation."""
@@ -147,7 +161,9 @@ class Endpoints:
         name = request["EndpointName"]
         arn = self._claim(name, lambda _: None, EndpointStatus="Deleting")
         delete_tagged(self._context.store, ENDPOINT, name, arn)
-        if live := self._live.pop(name, None):
+        with self._lock:
+            live = self._live.pop(name, None)
+        if live:
             self._stop(live)
         return {}
 
@@ -189,13 +205,23 @@ class Endpoints:
         return variant.name, answer
 
     def restore(self) -> None:
-        """After a restart: start the endpoints that were in service; those that were being created have failed."""
+        """After a restart: start the endpoints that were in service, with the configuration that was.
+
+        An update that was interrupted is rolled back, an endpoint that was being created has failed, and one that was
+        being deleted is deleted.
+        """
+        # Copies of models that a killed cloud left.
+        shutil.rmtree(self._context.directory / "endpoints", ignore_errors=True)
         for document in self._context.store.list(ENDPOINT):
-            name, config = document["EndpointName"], document["EndpointConfigName"]
-            if document["EndpointStatus"] in ("InService", "Updating", "RollingBack"):
-                self._in_background(name, lambda name=name, config=config: self._deploy(name, config, Policy()))  # type: ignore[misc]
-            elif document["EndpointStatus"] == "Creating":
-                self._set(name, EndpointStatus="Failed", FailureReason="The local cloud was stopped.")
+            name, config, status = (document[f"Endpoint{part}"] for part in ("Name", "ConfigName", "Status"))
+            if status in ("InService", "Updating", "RollingBack"):
+                pending = document.get("PendingConfig")
+                interrupted = f"{STOPPED} The update to {pending} was rolled back." if pending else None
+                self._in_background(name, functools.partial(self._deploy, name, config, Policy(), interrupted))
+            elif status == "Creating":
+                self._failed(name, STOPPED, "Failed")
+            elif status == "Deleting":
+                delete_tagged(self._context.store, ENDPOINT, name, document["EndpointArn"])
         for thread in self._changes:
             thread.join()
 
@@ -204,7 +230,7 @@ class Endpoints:
         self._ended.set()
         for thread in self._changes:
             thread.join(60)
-        self._flusher.join(10)
+        self._watcher.join(10)
         for live in list(self._live.values()):
             self._stop(live)
 
@@ -215,12 +241,17 @@ class Endpoints:
 
     def _in_background(self, name: str, work: Callable[[], None]) -> None:
         self._changes = [thread for thread in self._changes if thread.is_alive()]
-        thread = threading.Thread(target=work, name=f"endpoint {name}", daemon=True)
-        self._changes.append(thread)
-        thread.start()
+        self._changes.append(threads.start(f"endpoint {name}", work, functools.partial(self._give_up, name)))
 
-    def _deploy(self, name: str, config: str, policy: Policy) -> None:
-        """Start `config`'s variant and move the traffic; if that fails, the variant before continues to serve."""
+    def _give_up(self, name: str, error: Exception) -> None:
+        """End a change whose thread has failed."""
+        self._failed(name, self._context.reason(error), "InService" if name in self._live else "Failed")
+
+    def _deploy(self, name: str, config: str, policy: Policy, interrupted: str | None = None) -> None:
+        """Start `config`'s variant and move the traffic; if that fails, the variant before continues to serve.
+
+        `interrupted` is why an update before this one had no end.
+        """
         before = self._live.get(name)
         try:
             variant = self._start_variant(name, config)
@@ -228,23 +259,22 @@ class Endpoints:
             reason = str(error)
             if not isinstance(error, ServingError | ImageNotFoundError | ServiceError):
                 log.exception("endpoint %s", name)
-                reason = f"{type(error).__name__}: {error}"
+                reason = self._context.reason(error)
             self._failed(name, reason, "InService" if before else "Failed")
             return
         if before is None:
             self._live[name] = self._new_live(name, config, Traffic(variant))
-            self._serves(name, config)
+            self._serves(name, config, interrupted)
             return
-        old = before.traffic.in_service
         if alarmed := roll_out(before.traffic, variant, policy, self._cloudwatch, self._ended):
             self._set(name, EndpointStatus="RollingBack")
-            before.traffic.settle(old)
+            before.traffic.return_back()
             before.traffic.retire(variant)
             self._failed(name, alarmed, "InService")
         elif self._ended.is_set():
             variant.stop()  # the next start restores the variant before
         else:
-            before.traffic.settle(variant)
+            old = before.traffic.settle(variant)
             self._live[name] = self._new_live(name, config, before.traffic)
             self._serves(name, config)
             before.traffic.retire(old)
@@ -270,11 +300,50 @@ class Endpoints:
         variant.start()
         return variant
 
-    def _flush_captures(self) -> None:
-        while not self._ended.wait(FLUSH_CHECK_SECONDS):
-            for live in list(self._live.values()):
+    def _watch(self) -> None:
+        """Write captures that are due, and replace containers that have ended."""
+        while not self._ended.wait(WATCH_SECONDS):
+            for name, live in list(self._live.items()):
                 if live.capture:
                     live.capture.flush_when_due()
+                ended = live.traffic.in_service
+                if ended.exit_status is not None and name not in self._replacing:
+                    self._replacing.add(name)
+                    self._in_background(name, functools.partial(self._replace, name, live.traffic, ended))
+
+    def _replace(self, name: str, traffic: Traffic, ended: Variant) -> None:
+        """Start a container in the place of one that has ended. The endpoint fails if that happens too often."""
+        reason = f"The container of variant {ended.name} ended with exit code {ended.exit_status}."
+        try:
+            while self._may_replace(name):
+                log.warning("endpoint %s: %s Another one is started.", name, reason)
+                ended.write(f"warning: {reason} Another one is started.")
+                config = self._context.store.get(ENDPOINT, name) or {}
+                try:
+                    variant = self._start_variant(name, config["EndpointConfigName"])
+                except Exception as error:
+                    reason = f"{reason.partition('.')[0]}. Another one did not start: {self._context.reason(error)}"
+                    continue
+                with self._lock:
+                    live = self._live.get(name)
+                    is_current = live is not None and live.traffic is traffic and traffic.replace(ended, variant)
+                # An update, or a deletion, was faster.
+                (ended if is_current else variant).stop()
+                return
+            with self._lock:
+                live = self._live.pop(name, None)
+            if live is not None:
+                self._stop(live)
+                self._failed(name, reason, "Failed")
+        finally:
+            self._replacing.discard(name)
+
+    def _may_replace(self, name: str) -> bool:
+        """Count a replacement. Returns whether the endpoint has not had too many of late, and the cloud goes on."""
+        at = time.monotonic()
+        recent = [before for before in self._replaced[name] if at - before < REPLACEMENT_SECONDS]
+        self._replaced[name] = [*recent, at]
+        return len(recent) < REPLACEMENTS and not self._ended.is_set()
 
     def _could_not_find(self, name: str) -> ServiceError:
         return could_not_find(ENDPOINT, self._context.arn("sagemaker", f"{ENDPOINT}/{name}"))
@@ -298,8 +367,8 @@ class Endpoints:
         self._emit(document)
         return str(document["EndpointArn"])
 
-    def _serves(self, name: str, config: str) -> None:
-        self._set(name, EndpointStatus="InService", EndpointConfigName=config, FailureReason=None, PendingConfig=None)
+    def _serves(self, name: str, config: str, reason: str | None = None) -> None:
+        self._set(name, EndpointStatus="InService", EndpointConfigName=config, FailureReason=reason, PendingConfig=None)
 
     def _failed(self, name: str, reason: str, status: str) -> None:
         self._set(name, EndpointStatus=status, FailureReason=reason[:REASON_LIMIT], PendingConfig=None)

@@ -11,25 +11,31 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from pipeline.aws import expressions, step_cache
+from pipeline.aws.validation.references import JOB_NAMES
+from pipeline.aws.validation.steps import REQUESTS
 from pipeline.local.context import Context, ServiceError, now
 from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker.jobs import REASON_LIMIT
-from pipeline.local.sagemaker.steps import Attempt, StepFailedError, StepRunners, StepStoppedError
+from pipeline.local.sagemaker.plan import PlannedStep, Step, plan
+from pipeline.local.sagemaker.resources import chosen
+from pipeline.local.sagemaker.steps import Attempt, StepFailedError, StepRunners, StepStoppedError, job_name
+from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 
 log = logging.getLogger(__name__)
 
 KIND = "pipeline-execution"
 DEFAULT_PARALLEL_STEPS = 50
+# Seconds until an execution that waits for its steps looks at its ParallelismConfiguration again.
+LOOK_SECONDS = 1.0
 # "Pipelines retries on this type of error automatically"; the page's defaults of a policy: 1 second, 2.0, 5 attempts.
 DEFAULT_POLICY: dict[str, Any] = {
     "ExceptionType": ["Step.SERVICE_FAULT", "Step.THROTTLING"],
@@ -37,32 +43,6 @@ DEFAULT_POLICY: dict[str, Any] = {
     "BackoffRate": 2.0,
     "MaxAttempts": 5,
 }
-Step = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class PlannedStep:
-    """A step, the steps it waits for, and the condition and branch that it belongs to."""
-
-    step: Step
-    waits_for: frozenset[str]
-    condition: str | None = None
-    branch: bool = True
-
-
-def plan(steps: list[Step]) -> dict[str, PlannedStep]:
-    """All steps by name, including those in branches of conditions."""
-    return {planned.step["Name"]: planned for planned in _plan(steps, None, True)}
-
-
-def _plan(steps: list[Step], condition: str | None, branch: bool) -> Iterator[PlannedStep]:
-    for step in steps:
-        arguments, is_condition = step.get("Arguments", {}), step["Type"] == "Condition"
-        references = expressions.references(arguments["Conditions"] if is_condition else arguments)
-        yield PlannedStep(step, frozenset({*references, *step.get("DependsOn", [])}), condition, branch)
-        if is_condition:
-            yield from _plan(arguments.get("IfSteps", []), step["Name"], True)
-            yield from _plan(arguments.get("ElseSteps", []), step["Name"], False)
 
 
 def cache_key(step_type: str, arguments: dict[str, Any]) -> str | None:
@@ -84,6 +64,7 @@ def find_cached(executions: list[dict[str, Any]], step: Step, key: str, at: floa
             and before["StepStatus"] == "Succeeded"
             and before.get("CacheKey") == key
             and "CacheHitResult" not in before
+            and "SelectiveExecutionResult" not in before
             and before["EndTime"] >= oldest
         ):
             return execution
@@ -118,21 +99,22 @@ class Execution:
         self._runners.stop(self._id)
 
     def run(self) -> None:
-        """Run all steps, until the execution is Succeeded, Failed or Stopped."""
+        """Run the steps, until the execution is Succeeded, Failed or Stopped.
+
+        These are the selected ones, if some are selected, without those that have succeeded before a retry.
+        """
         running: dict[Future[None], str] = {}
-        limit = self._document.get("ParallelismConfiguration", {}).get("MaxParallelExecutionSteps")
         try:
-            with ThreadPoolExecutor(limit or DEFAULT_PARALLEL_STEPS) as pool:
+            with ThreadPoolExecutor(max(len(self._planned), 1)) as pool:
                 # Pipelines assumes the role: its trust policy counts.
                 self._identity.assume(self._document["RoleArn"], "sagemaker", self._document["PipelineArn"])
-                waiting = dict(self._planned)
+                waiting = self._to_run()
                 while True:
-                    for name in [] if self._stop.is_set() or self._ended_early() else list(waiting):
-                        if self._is_ready(waiting[name]):
-                            running[pool.submit(self._run_step, waiting.pop(name).step)] = name
+                    for name in self._ready(waiting, len(running)):
+                        running[pool.submit(self._run_step, waiting.pop(name).step)] = name
                     if not running:
                         break
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    done, _ = wait(running, LOOK_SECONDS, FIRST_COMPLETED)
                     for future in done:
                         running.pop(future)
                         future.result()
@@ -140,7 +122,14 @@ class Execution:
             self._fail(f"ClientError: {error}")
         except Exception as error:
             log.exception("execution %s", self._id)
-            self._fail(f"InternalServerError: {type(error).__name__}: {error}")
+            self._fail(f"InternalServerError: {self._context.reason(error)}")
+        self.conclude()
+
+    def conclude(self, error: Exception | None = None) -> None:
+        """Bring the execution into its last status; with an error of its thread, it has failed."""
+        if error is not None:
+            self._fail(f"InternalServerError: {self._context.reason(error)}")
+        self._runners.forget(self._id)
         status = "Stopped" if self._stop.is_set() else "Failed" if self._failure else "Succeeded"
         changes = {"PipelineExecutionStatus": status, "LastModifiedTime": now(), "EndTime": now()}
         if status == "Failed":
@@ -151,15 +140,30 @@ class Execution:
         steps: dict[str, Any] = self._load()["Steps"]
         return steps
 
-    def _ended_early(self) -> bool:
+    def _to_run(self) -> dict[str, PlannedStep]:
+        config = self._document.get("SelectiveExecutionConfig")
+        selected = {step["StepName"] for step in config["SelectedSteps"]} if config else set(self._planned)
+        done = {name for name, step in self._document["Steps"].items() if step["StepStatus"] == "Succeeded"}
+        return {name: planned for name, planned in self._planned.items() if name in selected - done}
+
+    def _ready(self, waiting: dict[str, PlannedStep], running: int) -> list[str]:
+        """The waiting steps that may start now, next to `running` others."""
+        document = self._load()
+        steps = document["Steps"]
+        if self._stop.is_set() or self._ended_early(steps):
+            return []
+        limit = document.get("ParallelismConfiguration", {}).get("MaxParallelExecutionSteps", DEFAULT_PARALLEL_STEPS)
+        ready = [name for name, planned in waiting.items() if self._is_ready(planned, steps)]
+        return ready[: max(limit - running, 0)]
+
+    def _ended_early(self, steps: dict[str, Any]) -> bool:
         """Whether a Fail step has run, which ends the execution at once; other failures stop only the steps behind."""
         return any(
             step["StepStatus"] == "Failed" and self._planned[name].step["Type"] == "Fail"
-            for name, step in self._steps().items()
+            for name, step in steps.items()
         )
 
-    def _is_ready(self, planned: PlannedStep) -> bool:
-        steps = self._steps()
+    def _is_ready(self, planned: PlannedStep, steps: dict[str, Any]) -> bool:
         if planned.condition is not None:
             condition = steps.get(planned.condition, {})
             if condition.get("StepStatus") != "Succeeded" or condition["Properties"]["Outcome"] != planned.branch:
@@ -168,28 +172,36 @@ class Execution:
 
     def _run_step(self, step: Step) -> None:
         name = step["Name"]
-        self._set(name, StepName=name, StepStatus="Executing", StartTime=now(), AttemptCount=1)
+        shown = {f"Step{key}": value for key, value in chosen(step, ("DisplayName", "Description")).items()}
+        self._set(name, StepName=name, **shown, StepStatus="Executing", StartTime=now(), AttemptCount=1)
         try:
-            arguments = self._resolve_arguments(step)
-            if not self._reuse(step, arguments):
-                self._execute(step, arguments)
+            resolved, job = self._resolved(step)
+            if not self._reuse(step, resolved["Arguments"]):
+                self._execute(step, resolved, job)
         except StepStoppedError:
             self._set(name, StepStatus="Stopped", EndTime=now())
         except Exception as error:
             reason = str(error)
             if not isinstance(error, StepFailedError | expressions.ResolutionError):
                 log.exception("step %s of execution %s", name, self._id)
-                reason = f"InternalServerError: {type(error).__name__}: {error}"
+                reason = f"InternalServerError: {self._context.reason(error)}"
             self._set(name, StepStatus="Failed", EndTime=now(), FailureReason=reason[:REASON_LIMIT])
             self._fail(f"Step {name} failed: {reason}")
 
-    def _resolve_arguments(self, step: Step) -> dict[str, Any]:
+    def _resolved(self, step: Step) -> tuple[Step, str]:
+        """The step with the values of its expressions, and the name of its job."""
         arguments = step.get("Arguments", {})
         if step["Type"] == "Condition":
             # The branches are steps of their own; the values that they refer to may not exist yet.
             arguments = {"Conditions": arguments["Conditions"]}
-        resolved: dict[str, Any] = expressions.resolve(arguments, self._values())
-        return resolved
+        _, member = REQUESTS.get(step["Type"], ("", ""))
+        job = job_name(self._id, step, expressions.resolve(arguments.get(member), self._values({})))
+        variables = {JOB_NAMES[step["Type"]]: job} if step["Type"] in JOB_NAMES else {}
+        values = self._values(variables)
+        resolved = {"Arguments": expressions.resolve(arguments, values)}
+        if "FunctionArn" in step:
+            resolved["FunctionArn"] = expressions.resolve(step["FunctionArn"], values)
+        return {**step, **resolved}, job
 
     def _reuse(self, step: Step, arguments: dict[str, Any]) -> bool:
         """Use an earlier execution's result if the step's cache has one. Returns whether it has."""
@@ -212,13 +224,14 @@ class Execution:
         )
         return True
 
-    def _execute(self, step: Step, arguments: dict[str, Any]) -> None:
+    def _execute(self, step: Step, resolved: Step, job: str) -> None:
         name = step["Name"]
         attempt, started = 1, now()
         while True:
             try:
                 announce = functools.partial(self._announce, name)
-                result = self._runners.run(Attempt(self._id, self._caller, step, arguments, announce))
+                attempted = Attempt(self._id, self._caller, resolved, resolved["Arguments"], announce, job)
+                result = self._runners.run(attempted)
                 break
             except StepFailedError as error:
                 delay = _retry_delay(step, error.exception_type, attempt, now() - started)
@@ -226,23 +239,19 @@ class Execution:
                     raise
                 attempt += 1
                 self._set(name, AttemptCount=attempt)
+                resolved, job = self._resolved(step)
         self._set(name, StepStatus="Succeeded", EndTime=now(), Metadata=result.metadata, Properties=result.properties)
 
     def _announce(self, name: str, metadata: dict[str, Any]) -> None:
         self._set(name, Metadata=metadata)
 
-    def _values(self) -> expressions.Values:
-        document = self._document
+    def _values(self, variables: dict[str, str]) -> expressions.Values:
         return expressions.Values(
-            parameters=document["Parameters"],
-            execution={
-                **{key: document[key] for key in ("PipelineName", "PipelineArn", "PipelineExecutionArn")},
-                "PipelineExecutionId": self._id,
-                "StartDateTime": _iso(document["CreationTime"]),
-                "CurrentDateTime": _iso(now()),
-            },
+            parameters=self._document["Parameters"],
+            execution={**execution_variables(self._document), **variables},
             properties=lambda step: self._steps()[step]["Properties"],
             property_file=self._property_file,
+            json_file=lambda uri: self._json(_location(uri), f"file {uri}"),
         )
 
     def _property_file(self, step: str, file: str) -> Any:
@@ -251,16 +260,19 @@ class Execution:
         entry = files[file]
         path = f"ProcessingOutputConfig.Outputs['{entry['OutputName']}'].S3Output.S3Uri"
         uri = S3Uri.parse(expressions.walk(self._steps()[step]["Properties"], path)).join(entry["FilePath"])
+        return self._json(uri, f"property file {uri}")
+
+    def _json(self, uri: S3Uri, what: str) -> Any:
         s3 = self._identity.client(self._caller, "s3")
         try:
             body = s3.get_object(Bucket=uri.bucket, Key=uri.key)["Body"].read()
             return json.loads(body, parse_constant=_refuse_constant)
         except s3.exceptions.NoSuchKey:
-            raise expressions.ResolutionError(f"property file {uri} does not exist") from None
+            raise expressions.ResolutionError(f"{what} does not exist") from None
         except ClientError as error:
-            raise expressions.ResolutionError(f"property file {uri} cannot be read: {error}") from None
+            raise expressions.ResolutionError(f"{what} cannot be read: {error}") from None
         except ValueError as error:
-            raise expressions.ResolutionError(f"property file {uri} is not valid JSON: {error}") from error
+            raise expressions.ResolutionError(f"{what} is not valid JSON: {error}") from error
 
     def _load(self) -> dict[str, Any]:
         document = self._context.store.get(KIND, self._id)
@@ -280,6 +292,16 @@ class Execution:
         self._failure = self._failure or reason
 
 
+def execution_variables(document: dict[str, Any]) -> dict[str, str]:
+    """The values of `Execution.NAME` in every step of an execution."""
+    return {
+        **{key: document[key] for key in ("PipelineName", "PipelineArn", "PipelineExecutionArn")},
+        "PipelineExecutionId": document["ExecutionId"],
+        "StartDateTime": _iso(document["CreationTime"]),
+        "CurrentDateTime": _iso(now()),
+    }
+
+
 def _retry_delay(step: Step, exception_type: str, attempt: int, elapsed: float) -> float | None:
     """Seconds to wait after attempt `attempt` (from 1), by the step's retry policies; None if there is no further one.
 
@@ -294,6 +316,13 @@ def _retry_delay(step: Step, exception_type: str, attempt: int, elapsed: float) 
                 return delay if elapsed + delay <= 60 * policy["ExpireAfterMin"] else None
             return delay if attempt <= policy.get("MaxAttempts", DEFAULT_POLICY["MaxAttempts"]) else None
     return None
+
+
+def _location(uri: str) -> S3Uri:
+    try:
+        return S3Uri.parse(uri)
+    except StepError as error:
+        raise expressions.ResolutionError(str(error)) from None
 
 
 def _refuse_constant(name: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import subprocess
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 from pipeline.local.machine.containers import STOP_SECONDS, Container
 from pipeline.local.sagemaker.jobs import JobFailedError
+from steps.contracts.full_disk import is_full
 
 USAGE_SECONDS = 5.0
 # Records values by metric for a resource, by its dimensions.
@@ -38,13 +40,32 @@ def run_instances(
     """
     if stop.is_set():
         return {}
-    for container in instances.values():
-        container.start()
+    started: list[Container] = []
+    try:
+        for container in instances.values():
+            container.start()
+            started.append(container)
+        return _until_end(instances, stop, max_seconds, ticks, interrupt)
+    except BaseException:
+        # One that did not start, or a copy that failed, must not leave the others running.
+        for container in started:
+            if container.poll() is None:
+                container.stop(0)
+        raise
+
+
+def _until_end(
+    instances: dict[str, Container],
+    stop: threading.Event,
+    max_seconds: float,
+    ticks: Sequence[Callable[[], None]],
+    interrupt: Callable[[], float | None],
+) -> dict[str, int]:
     deadline = time.monotonic() + max_seconds
     late = False
     while any(container.poll() is None for container in instances.values()):
         late = time.monotonic() > deadline
-        failed = any(container.poll() not in (None, 0) for container in instances.values())
+        failed = any(container.poll() not in (None, 0) or container.output_error for container in instances.values())
         if stop.is_set() or failed or late:
             _end(list(instances.values()), 10 if failed else STOP_SECONDS)
             break
@@ -55,6 +76,10 @@ def run_instances(
             tick()
         stop.wait(0.2)
     statuses = {host: container.wait(30) for host, container in instances.items()}
+    for container in instances.values():
+        if container.output_error is not None:
+            # Metrics are read from the output: without it the job's result is not whole.
+            raise container.output_error
     if late:
         raise TimeoutError
     return statuses
@@ -133,5 +158,8 @@ def check_statuses(statuses: dict[str, int], bases: dict[str, Path], file: str) 
         host = failed[0]
         path = bases[host] / "output" / file
         message = path.read_text(errors="replace").strip() if path.exists() else ""
+        if not message and is_full(bases[host]):
+            # The container could not write its message either.
+            raise OSError(errno.ENOSPC, f"exit code: {statuses[host]}", str(bases[host]))
         reason = f"AlgorithmError: {message or 'See job logs'}, exit code: {statuses[host]}"
         raise JobFailedError(reason, message)

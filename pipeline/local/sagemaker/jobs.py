@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 import shutil
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 
 from botocore.exceptions import ClientError
 
-from pipeline.local import faults
+from pipeline.local import faults, threads
 from pipeline.local.cloudwatch import CloudWatch
 from pipeline.local.context import Context, Request, ServiceError, now
 from pipeline.local.identity import service_calls
@@ -32,6 +33,10 @@ TERMINAL = ("Completed", "Failed", "Stopped")
 REASON_LIMIT = 1024
 # Seconds to wait for a job's thread when the cloud stops; a container has 120 to end.
 CLOSE_SECONDS = 130
+
+
+# FailureReason of what ran when the cloud ended.
+STOPPED = "The local cloud was stopped."
 
 
 class JobFailedError(Exception):
@@ -145,7 +150,7 @@ class Jobs:
         self._threads: dict[str, threading.Thread] = {}
         for document in self._context.store.list(self.kind):
             if document[self.status_member] not in TERMINAL:
-                self.finish(document[self.name_member], "Failed", FailureReason="The local cloud was stopped.")
+                self.finish(document[self.name_member], "Failed", FailureReason=STOPPED)
 
     def operations(self) -> dict[str, Callable[[Request], Request]]:
         """Handlers by operation."""
@@ -182,8 +187,9 @@ class Jobs:
             if not self._context.store.create(self.kind, name, document):
                 raise in_use(f"{self.prefix} job", arn)
         self._stops[name] = threading.Event()
-        self._threads[name] = threading.Thread(target=self._run, args=(name, document), name=name, daemon=True)
-        self._threads[name].start()
+        self._threads[name] = threads.start(
+            name, functools.partial(self._run, name, document), functools.partial(self._fail, name)
+        )
         return {self.arn_member: arn}
 
     def describe(self, request: Request) -> Request:
@@ -308,7 +314,10 @@ class Jobs:
             self.finish(name, "Failed", FailureReason=str(error)[:REASON_LIMIT], **message)
         except Exception as error:
             log.exception("%s %s", self.job, name)
-            reason = f"InternalServerError: {type(error).__name__}: {error}"
-            self.finish(name, "Failed", FailureReason=reason[:REASON_LIMIT])
+            self._fail(name, error)
         finally:
             self._stops.pop(name, None)
+
+    def _fail(self, name: str, error: Exception) -> None:
+        reason = f"InternalServerError: {self._context.reason(error)}"
+        self.finish(name, "Failed", FailureReason=reason[:REASON_LIMIT])

@@ -64,10 +64,27 @@ class Traffic:
         with self._lock:
             self._new, self.share = new, share
 
-    def settle(self, variant: Variant) -> None:
-        """Send all requests to `variant`."""
+    def settle(self, variant: Variant) -> Variant:
+        """Send all requests to `variant`. Returns the variant that was in service."""
         with self._lock:
+            before = self.in_service
             self.in_service, self._new, self.share = variant, variant, 0.0
+            return before
+
+    def return_back(self) -> None:
+        """Send all requests to the variant in service."""
+        with self._lock:
+            self._new, self.share = self.in_service, 0.0
+
+    def replace(self, ended: Variant, variant: Variant) -> bool:
+        """Put `variant` in the place of one that has ended. Returns whether that was in service still."""
+        with self._lock:
+            if self.in_service is not ended:
+                return False
+            if self._new is ended:
+                self._new = variant
+            self.in_service = variant
+            return True
 
     def retire(self, variant: Variant) -> None:
         """Stop a variant that gets no more requests, once it has answered the last one."""

@@ -59,11 +59,21 @@ class Variant:
     def start(self) -> None:
         """Unpack the model, start the container, and wait for its first good /ping. Raises ServingError."""
         image = self.services.pull(self.role_arn, self.definition["Image"])
-        self._port = free_port()
         base = self.base / f"{self.name}-{random_id(6)}"
-        transfer.download_archive(self.services.s3(self.role_arn), self.definition["ModelDataUrl"], base / "model")
+        try:
+            self._start(image, base)
+        except BaseException:
+            shutil.rmtree(base, ignore_errors=True)
+            raise
+
+    def _start(self, image: Path, base: Path) -> None:
+        self._port = free_port()
+        try:
+            transfer.download_archive(self.services.s3(self.role_arn), self.definition["ModelDataUrl"], base / "model")
+        except ValueError as error:
+            raise ServingError(f"Failed to extract model data archive: {error}") from error
         stream = f"{self.name}/{base.name}-{int(now())}"
-        write = self.services.log_writer(self.role_arn, self.log_group, stream)
+        self.write = write = self.services.log_writer(self.role_arn, self.log_group, stream)
         if not (built := dockerfile.read(image)).runs_as_root:
             # https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
             write(
@@ -94,6 +104,11 @@ class Variant:
             f"The primary container for production variant {self.name} did not pass the ping health check."
             f" Please check CloudWatch logs for this endpoint ({self.log_group})."
         )
+
+    @property
+    def exit_status(self) -> int | None:
+        """The container's exit status; None while it runs."""
+        return self._container.poll()
 
     def _started(self) -> bool | None:
         """True once /ping is answered, False if the container has ended, None until then."""

@@ -65,6 +65,8 @@ class Attempt:
     step: Step
     arguments: dict[str, Any]
     announce: Announce
+    job_name: str
+    """Name of the job or model that the step creates."""
 
 
 @dataclass
@@ -82,6 +84,7 @@ class StepRunners:
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[str, list[Callable[[], Any]]] = {}
+        self._stopped: set[str] = set()
         self._types: dict[str, Callable[[Attempt], StepResult]] = {
             "Processing": self._processing,
             "Training": self._training,
@@ -107,21 +110,27 @@ class StepRunners:
             raise StepFailedError(f"ClientError: {error.code}: {error.message}", kind) from error
 
     def stop(self, execution: str) -> None:
-        """Stop the jobs of an execution."""
+        """Stop the jobs of an execution, and those whose creation is under way, as soon as they exist."""
         with self._lock:
+            self._stopped.add(execution)
             stops = list(self._jobs.get(execution, []))
         for stop in stops:
             stop()
 
+    def forget(self, execution: str) -> None:
+        """Drop what is known of an execution that has ended; a retry begins without it."""
+        with self._lock:
+            self._stopped.discard(execution)
+            self._jobs.pop(execution, None)
+
     def _processing(self, attempt: Attempt) -> StepResult:
-        return self._run_job(attempt, self.processing, "ProcessingJob", _generated_name(attempt))
+        return self._run_job(attempt, self.processing, "ProcessingJob", attempt.job_name)
 
     def _training(self, attempt: Attempt) -> StepResult:
-        return self._run_job(attempt, self.training, "TrainingJob", _generated_name(attempt))
+        return self._run_job(attempt, self.training, "TrainingJob", attempt.job_name)
 
     def _tuning(self, attempt: Attempt) -> StepResult:
-        # At most 32 characters: the trials' names add to it.
-        name = f"{attempt.execution}-{attempt.step['Name'][:8]}-{random_id(10)}"
+        name = attempt.job_name
         result = self._run_job(attempt, self.tuning, "TuningJob", name)
         listed = {self.tuning.name_member: name, "SortBy": "FinalObjectiveMetricValue"}
         self._patiently(attempt, "ListTrainingJobsForHyperParameterTuningJob", listed)
@@ -130,12 +139,15 @@ class StepRunners:
 
     def _run_job(self, attempt: Attempt, jobs: Jobs, kind: str, name: str) -> StepResult:
         named = {jobs.name_member: name}
-        created = self._sagemaker(attempt, f"Create{jobs.job}", {**named, **attempt.arguments})
+        created = self._sagemaker(attempt, f"Create{jobs.job}", {**attempt.arguments, **named})
         metadata = {kind: {"Arn": created[jobs.arn_member]}}
         attempt.announce(metadata)
         with self._lock:
             stop = functools.partial(self._patiently, attempt, f"Stop{jobs.job}", named)
             self._jobs.setdefault(attempt.execution, []).append(stop)
+            is_stopped = attempt.execution in self._stopped
+        if is_stopped:
+            stop()
         jobs.wait(name)
         job = self._patiently(attempt, f"Describe{jobs.job}", named)
         status, reason = job[jobs.status_member], job.get("FailureReason", "")
@@ -163,7 +175,7 @@ class StepRunners:
         return StepResult({"RegisterModel": {"Arn": arn}}, described)
 
     def _model(self, attempt: Attempt) -> StepResult:
-        request = {"ModelName": _generated_name(attempt), **attempt.arguments}
+        request = {**attempt.arguments, "ModelName": attempt.job_name}
         arn = self._sagemaker(attempt, "CreateModel", request)["ModelArn"]
         return StepResult({"Model": {"Arn": arn}}, {**request, "ModelArn": arn})
 
@@ -217,7 +229,7 @@ def holds(condition: dict[str, Any]) -> bool:
     """
     kind = condition["Type"]
     if kind == "Not":
-        return not holds(condition["Expression"])
+        return not holds(condition["Condition"])
     if kind == "Or":
         return any(holds(inner) for inner in condition["Conditions"])
     if kind == "In":
@@ -240,5 +252,14 @@ def holds(condition: dict[str, Any]) -> bool:
     return comparisons[kind]
 
 
-def _generated_name(attempt: Attempt) -> str:
-    return f"pipelines-{attempt.execution}-{attempt.step['Name'][:22]}-{random_id(10)}"
+def job_name(execution: str, step: Step, prefix: str | None = None) -> str:
+    """The name of a step's new job or model; `prefix` is the name in its arguments, if it has one.
+
+    The SDK leaves a name there with PipelineDefinitionConfig(use_custom_job_prefix=True):
+    https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-access.html. The form of the whole name is assumed.
+    A tuning job's has at most 32 characters, since the names of its trials add to it; another job's has 63.
+    """
+    if step["Type"] == "Tuning":
+        return f"{execution}-{(prefix or step['Name'])[:8].rstrip('-')}-{random_id(10)}"
+    start = f"{prefix[:39].rstrip('-')}-{execution}" if prefix else f"pipelines-{execution}-{step['Name'][:22]}"
+    return f"{start}-{random_id(10)}"

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from pipeline.local import threads
+
 log = logging.getLogger(__name__)
 
 # The longest sleep: a change of the system's clock, or a suspension, is noticed after this time.
@@ -23,11 +25,12 @@ class Clock:
         self._tasks: list[tuple[datetime, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._name = name
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        self._thread = threads.start(self._name, self._run, threads.nothing_depends)
 
     def at(self, time: datetime, task: Callable[[], None]) -> None:
         """Run `task` at `time` (UTC), or at once if it is past."""
@@ -40,7 +43,7 @@ class Clock:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join()
 
     def _run(self) -> None:

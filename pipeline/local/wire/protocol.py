@@ -176,7 +176,8 @@ class Application:
             return errors.response(request, error)
         except Exception as error:
             log.exception("%s %s %s", request.method, request.path, request.headers.get("X-Amz-Target", ""))
-            return errors.response(request, ServiceError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+            reason = self._services.context.reason(error)
+            return errors.response(request, ServiceError("InternalFailure", reason, 500))
 
     def _container_credentials(self, request: Request) -> Response:
         """Credentials of a container's role, for who knows the container's token."""

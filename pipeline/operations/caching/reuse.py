@@ -146,7 +146,10 @@ class _Pipeline:
         if set(value) == {"Get"}:
             return self._get(value["Get"], request)
         if set(value) == {"Std:JsonGet"}:
-            request.content.add(value["Std:JsonGet"]["PropertyFile"]["Get"].split(".")[1])
+            if "PropertyFile" in value["Std:JsonGet"]:
+                request.content.add(value["Std:JsonGet"]["PropertyFile"]["Get"].split(".")[1])
+            else:  # a file at any place in S3, whose content is unknown before the run
+                request.is_unique = True
             return value
         resolved = {key: self._resolve(item, request) for key, item in value.items()}
         if set(value) == {"Std:Join"}:
@@ -185,6 +188,11 @@ class _Past:
     started: datetime
     pipeline: _Pipeline
     savings: Savings
+
+    def compared(self, name: str) -> bool:
+        """Whether a step's result is that of this run's request; one that was copied is whatever its source had."""
+        step = self.savings.steps(self.arn).get(name)
+        return step is not None and not step.copied
 
     def origin(self, name: str) -> tuple[str, datetime] | None:
         """The run that created the result of a step that this run used, and when; None where it has none."""
@@ -276,7 +284,7 @@ class _Forecast:
             if lifetime and self._now - past.started > lifetime + LONGEST_RUN:
                 break
             origin = past.origin(name)
-            if origin is None:
+            if origin is None or not past.compared(name):
                 continue
             if difference := self._difference(name, request, past):
                 differs = differs or difference

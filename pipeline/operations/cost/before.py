@@ -12,15 +12,8 @@ from pipeline.operations.cost.measured import Photos
 from pipeline.operations.cost.money import HOURS_PER_MONTH, ZERO, Range
 from pipeline.operations.cost.prices import Machines, Prices
 from pipeline.settings import Settings
+from pipeline.settings.parameters import replaced
 
-# The parameters of a run that change its cost, each with its setting.
-_SETTINGS = {
-    "ImageLocation": ("data", "image_location"),
-    "ShardInstanceCount": ("shard", "instance_count"),
-    "TrainingInstanceType": ("training", "instance_type"),
-    "TrainingInstanceCount": ("training", "instance_count"),
-    "Epochs": ("training", "epochs"),
-}
 SERVERLESS = "serverless"
 
 
@@ -76,7 +69,7 @@ def of_run(
     declared = definition.get("Parameters", [])
     defaults = {entry["Name"]: str(entry["DefaultValue"]) for entry in declared if "DefaultValue" in entry}
     effective = {**defaults, **values}
-    changed = with_values(settings, effective)
+    changed = replaced(settings, effective)
     elsewhere = changed.data.image_location != settings.data.image_location
     # The latest run's data set is of the location in the settings.
     photos = measured.photos(changed, None, None, is_new=elsewhere)
@@ -87,16 +80,6 @@ def of_run(
         photos,
         of_endpoint(settings, prices) if deploys else None,
     )
-
-
-def with_values(settings: Settings, values: Mapping[str, str]) -> Settings:
-    """The settings with a run's parameters in place of those that change its cost."""
-    for name, (group, field) in _SETTINGS.items():
-        if name in values:
-            part = getattr(settings, group)
-            value = type(getattr(part, field))(values[name])
-            settings = settings.model_copy(update={group: part.model_copy(update={field: value})})
-    return settings
 
 
 def of_endpoint(settings: Settings, prices: Prices) -> HourlyCost:

@@ -6,28 +6,34 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pipeline.aws.arns import name_of
 from pipeline.aws.objects import fetch
 from pipeline.clients import client
-from pipeline.operations.runs import executions, progress
+from pipeline.operations.runs import executions, outputs
+from pipeline.operations.runs.outputs import StepOutputs
 from pipeline.settings import Settings
-from steps.contracts import dataset, shard_summary
+from steps.contracts import dataset, query_summary, shard_summary
 from steps.contracts.dataset import DatasetIndex, parse_index
 from steps.contracts.errors import PipelineError, StepError
+from steps.contracts.query_summary import Summary
 from steps.contracts.s3_uri import S3Uri
 from steps.contracts.shard_summary import ShardSummary, parse_summary
 
-STEP = "ShardImages"
+STEP, QUERY = "ShardImages", "QueryMetadata"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """The index at `uri`; `summary` is None for an index that was given by its URI."""
+    """The index at `uri`; `summary` and `query` are None for an index that was given by its URI.
+
+    `query_problem` is why a run's data set has no summary of its query, or empty.
+    """
 
     uri: str
     index: DatasetIndex
     summary: ShardSummary | None
+    query: Summary | None = None
+    query_problem: str = ""
 
 
 def find(settings: Settings, reference: str) -> DataSet:
@@ -38,17 +44,22 @@ def find(settings: Settings, reference: str) -> DataSet:
     if reference.startswith("s3://"):
         return DataSet(reference, read(settings, reference), None)
     run = executions.resolve(settings, reference)
-    step = next((step for step in progress.read(settings, run.arn).steps if step.name == STEP), None)
-    arn = step.arn("ProcessingJob") if step else None
-    if step is None or arn is None or step.status != "Succeeded":
-        state = step.status if step else "not part of it"
-        raise PipelineError(f"the run {run.id} has created no data set ({STEP}: {state}); use another run")
-    job = client(settings, "sagemaker").describe_processing_job(ProcessingJobName=name_of(arn))
-    outputs = {out["OutputName"]: out["S3Output"]["S3Uri"] for out in job["ProcessingOutputConfig"]["Outputs"]}
-    if "summary" not in outputs:
+    steps = outputs.of_run(settings, run)
+    places = steps.places(STEP, "created no data set")
+    if "summary" not in places:
         raise PipelineError(f"the run {run.id} has a data set of an earlier release, which cannot be read; use another")
-    summary = _parsed(settings, outputs["summary"], shard_summary.NAME, parse_summary)
-    return DataSet(summary.index, read(settings, summary.index), summary)
+    summary = _parsed(settings, places["summary"], shard_summary.NAME, parse_summary)
+    query, problem = _query(settings, steps)
+    return DataSet(summary.index, read(settings, summary.index), summary, query, problem)
+
+
+def _query(settings: Settings, steps: StepOutputs) -> tuple[Summary | None, str]:
+    """The summary of a run's query; None, and why, where it no longer exists: the data set is shown without it."""
+    try:
+        folder = steps.places(QUERY, "queried nothing")["summary"]
+        return _parsed(settings, folder, query_summary.NAME, query_summary.parse_summary), ""
+    except PipelineError as error:
+        return None, str(error).split(";")[0]
 
 
 def read(settings: Settings, uri: str) -> DatasetIndex:

@@ -65,6 +65,8 @@ class Evaluation:
     decision: str = ""
     champion: Champion | None = None
     per_class: Mapping[str, ClassMetrics] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Photos that the run left out, by `STEP: reason`."""
     problem: str = ""
 
 
@@ -107,6 +109,7 @@ def _parsed(document: Mapping[str, Any]) -> Evaluation:
         split=dataset.get("split", ""),
         decision=document.get("decision", ""),
         champion=_champion(champion) if champion else None,
+        left_out={f"{each['step']}: {each['reason']}": int(each["photos"]) for each in dataset.get("left_out", [])},
         per_class={
             quantity: ClassMetrics(int(figures["photos"]), float(figures["accuracy"]), float(figures["rmse"]))
             for quantity, figures in sorted(document.get("per_class", {}).items(), key=lambda item: int(item[0]))

@@ -88,7 +88,9 @@ class _Walk:
         images = {name.removesuffix(_IMAGE): value for name, value in metadata.items() if name.endswith(_IMAGE)}
         return (
             self._link("artifact", containers[0].get("ModelDataUrl", ""), self._object),
-            self._link("evaluation", self._version.evaluation_uri, self._object),
+            self._link(
+                "evaluation", self._version.evaluation_uri, self._object, left_out=self._version.evaluation.left_out
+            ),
             self._link("run", metadata["pipeline_execution_arn"], self._run, parameters=parameters),
             self._source(),
             self._link("tuning_job", metadata.get("tuning_job", ""), self._tuning_job),

@@ -26,6 +26,7 @@ CHECKS: dict[str, Callable[[Account], Finding | Iterator[Finding]]] = {
     "images": deployment.check_images,
     "bucket": data.check_bucket,
     "raw photos": data.check_raw,
+    "files": data.check_files,
     "workgroup": data.check_workgroup,
     "database": data.check_database,
     "deploy function": deployment.check_function,
@@ -71,7 +72,8 @@ def _enter(settings: Settings) -> tuple[Account | None, Finding]:
         # A stopped local cloud only leaves the account unchecked; a shell that points at another cloud is a mistake.
         return None, (not_checked if settings.account.target == "local" else failed)(str(error))
     try:
-        if boto3.Session().get_credentials() is None:
+        # `connect` has loaded them.
+        if boto3.DEFAULT_SESSION is None or boto3.DEFAULT_SESSION.get_credentials() is None:
             return None, not_checked(NO_CREDENTIALS)
         return _identify(settings)
     except (BotoCoreError, ClientError, ResponseParserError) as error:

@@ -71,6 +71,32 @@ def _folder(s3: Any, folder: S3Uri) -> Finding:
     return failed(f"there is no object below {folder}/; data.image_location needs bin-images and metadata")
 
 
+def check_files(account: Account) -> Iterator[Finding]:
+    """The objects that the settings name exist: the initial weights, and the split file or its prefix."""
+    settings = account.settings
+    named = {"training.weights": settings.training.weights, "shard.split_file": settings.shard.split_file}
+    for place, uri in named.items():
+        if uri:
+            yield from explained(_named_object, account.client("s3"), place, S3Uri.parse(uri))
+    if not any(named.values()):
+        yield ok("none is named")
+
+
+def _named_object(s3: Any, place: str, uri: S3Uri) -> Finding:
+    """A listing, since a split file may be a prefix."""
+    try:
+        listing = s3.list_objects_v2(Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1)
+    except ClientError as error:
+        if says_missing(error):
+            return failed(f"{place}: there is no bucket {uri.bucket}; set the location of the file")
+        if aws_errors.has_code(error, aws_errors.DENIED):
+            return not_checked(f"these credentials may not s3:ListBucket on {uri.bucket} (the job role reads it)")
+        raise
+    if not listing.get("KeyCount"):
+        return failed(f"{place}: there is no object {uri}; upload it, or set another one")
+    return ok(str(uri))
+
+
 def _distance(account: Account, bucket: str) -> Iterator[Finding]:
     own = account.settings.account.region
     try:

@@ -11,9 +11,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.aws.pages import items
-from pipeline.aws.quotas import ENDPOINT, PARALLEL_TRIALS, PROCESSING, SPOT, TRAINING, TRANSFORM, default
+from pipeline.aws.quotas import (
+    ENDPOINT,
+    INSTANCES_PER_JOB,
+    PARALLEL_TRIALS,
+    PROCESSING,
+    SECONDS_PER_JOB,
+    SPOT,
+    TRAINING,
+    TRANSFORM,
+    default,
+)
 from pipeline.operations.preflight.findings import Account, Finding, failed, not_checked, ok, warning
-from pipeline.settings import Settings
+from pipeline.settings import Settings, seconds
 
 SERVICE = "sagemaker"
 
@@ -105,7 +115,18 @@ def check(account: Account) -> Iterator[Finding]:
 
 
 def _trials(settings: Settings) -> Iterator[Finding]:
-    """A warning above the default number of parallel trials, which is a limit of tuning and of no instance type."""
+    """Warnings above the default limits of jobs, which are those of no instance type."""
+    training = settings.training
+    if training.instance_count > INSTANCES_PER_JOB:
+        yield warning(
+            f"training.instance_count is {training.instance_count}; a training job has {INSTANCES_PER_JOB} instances"
+            " unless AWS has raised your limit; set fewer, or request more"
+        )
+    if seconds(training.run_time) > SECONDS_PER_JOB:
+        yield warning(
+            f"training.run_time is {training.run_time}; a training job runs for {SECONDS_PER_JOB // 86_400}d unless AWS"
+            " has raised your limit; set less, or request more"
+        )
     if settings.tuning.parallel > PARALLEL_TRIALS:
         yield warning(
             f"tuning.parallel is {settings.tuning.parallel}; a tuning job has {PARALLEL_TRIALS} parallel training jobs"

@@ -32,7 +32,7 @@ def check(settings: Settings) -> Finding:
             f" {PARTITION}; set a region of that partition"
         )
     if unknown := unknown_region(settings):
-        return warning(unknown)
+        return failed(unknown)
     return ok(region)
 
 

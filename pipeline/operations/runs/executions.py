@@ -58,7 +58,7 @@ def start(
     """
     sagemaker = client(settings, "sagemaker")
     request: dict[str, Any] = {"PipelineName": settings.name}
-    if checked := parameters.checked(definition(sagemaker, settings), values):
+    if checked := parameters.checked(settings, definition(sagemaker, settings), values):
         request["PipelineParameters"] = checked
     if name is not None:
         request["PipelineExecutionDisplayName"] = name

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from pipeline.aws.parameter_values import typed
 from pipeline.aws.validation import validate_values
+from pipeline.settings import Settings
+from pipeline.settings.parameters import problems as declared_problems
 from steps.contracts import package_properties
-from steps.contracts.errors import PipelineError, StepError
-from steps.contracts.s3_uri import S3Uri
+from steps.contracts.errors import PipelineError
 
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_Parameter.html
 VALUE_LIMIT = 1024
 # Characters of a value in a message.
 _SHOWN = 80
-# Parameters that are read as S3 URIs, in the container and not in a request.
-_URIS = frozenset({"ImageLocation"})
-
-
-def _is_finite(value: str) -> bool:
-    try:
-        return math.isfinite(float(value))
-    except ValueError:
-        return False
-
-
-# What a value of each type has to be, in words and as a test.
-_TYPES: dict[str, tuple[str, Callable[[str], bool]]] = {
-    "String": ("text that is not empty", bool),
-    "Integer": ("a whole number", lambda value: re.fullmatch(r"[+-]?[0-9]+", value) is not None),
-    "Float": ("a number", _is_finite),
-    "Boolean": ("true or false", lambda value: value.lower() in ("true", "false")),
-}
 
 
 def parse(assignments: Iterable[str]) -> dict[str, str]:
@@ -50,15 +32,16 @@ def parse(assignments: Iterable[str]) -> dict[str, str]:
     return values
 
 
-def checked(definition: dict[str, Any], given: Mapping[str, str]) -> list[dict[str, str]]:
-    """`given` as StartPipelineExecution's PipelineParameters, checked against the pipeline's definition.
+def checked(settings: Settings, definition: dict[str, Any], given: Mapping[str, str]) -> list[dict[str, str]]:
+    """`given` as StartPipelineExecution's PipelineParameters, checked against the pipeline's definition and settings.
 
-    Raises PipelineError with one line per unknown name, value of the wrong type, value that is not allowed, and value
-    with which SageMaker would refuse the request of a later step.
+    Raises PipelineError with one line per unknown name, value of the wrong type, value that is not allowed, value that
+    pipeline.yaml could not have in its place, and value with which SageMaker would refuse the request of a later step.
     """
     declared = {str(parameter["Name"]): parameter for parameter in definition.get("Parameters", [])}
     problems = [problem for name, value in given.items() if (problem := _problem(declared, name, value))]
-    if problems := problems or list(_refused_requests(definition, given)):
+    problems = problems or list(declared_problems(settings, given)) or list(_refused_requests(definition, given))
+    if problems:
         raise PipelineError("\n".join(problems))
     return [{"Name": name, "Value": value} for name, value in given.items()]
 
@@ -89,17 +72,16 @@ def _problem(declared: Mapping[str, Mapping[str, Any]], name: str, value: str) -
         close = difflib.get_close_matches(name, declared, n=1)
         hint = f"did you mean {close[0]}?" if close else f"it has: {', '.join(declared)}"
         return f"the pipeline has no parameter {name}; {hint}"
-    wanted, is_valid = _TYPES[declared[name]["Type"]]
-    if not is_valid(value):
-        return f"{name} needs {wanted}, not {value!r}"
+    try:
+        typed(declared[name]["Type"], value)
+    except ValueError as error:
+        return f"{name} needs {error}, not {_shown(value)}"
     allowed = declared[name].get("EnumValues")
     if allowed and value not in map(str, allowed):
-        return f"{name} cannot be {value!r}; it is one of: {', '.join(map(str, allowed))}"
+        listed = list(map(str, allowed))
+        if close := difflib.get_close_matches(value, listed, n=1):
+            return f"{name} cannot be {_shown(value)}; did you mean {close[0]}? It is one of: {', '.join(listed)}"
+        return f"{name} cannot be {_shown(value)}; it is one of: {', '.join(listed)}"
     if len(value) > VALUE_LIMIT:
         return f"{name} has {len(value):,} characters; SageMaker accepts at most {VALUE_LIMIT:,}"
-    if name in _URIS:
-        try:
-            S3Uri.parse(value)
-        except StepError as error:
-            return f"{name}: {error}"
     return None

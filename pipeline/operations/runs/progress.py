@@ -41,13 +41,17 @@ class Saving:
 
 @dataclass(frozen=True)
 class StepRun:
-    """A step of a run; `status` is `Waiting` until the run reaches it. `saving` is None where it is unknown."""
+    """A step of a run; `status` is `Waiting` until the run reaches it. `saving` is None where it is unknown.
+
+    `copied`: it was not selected in a selective execution, whose source gave its result without a comparison.
+    """
 
     name: str
     status: str
     started: datetime | None = None
     ended: datetime | None = None
     cached_from: str = ""
+    copied: bool = False
     failure: str = ""
     attempts: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -173,12 +177,14 @@ def trials(sagemaker: Any, tuning_job: str) -> list[TrialJob]:
 
 def _step(response: Mapping[str, Any]) -> StepRun:
     metadata = response.get("Metadata", {})
+    hit, selected = response.get("CacheHitResult", {}), response.get("SelectiveExecutionResult", {})
     return StepRun(
         name=response["StepName"],
         status=response["StepStatus"],
         started=response.get("StartTime"),
         ended=response.get("EndTime"),
-        cached_from=response.get("CacheHitResult", {}).get("SourcePipelineExecutionArn", ""),
+        cached_from=(hit or selected).get("SourcePipelineExecutionArn", ""),
+        copied=bool(selected) and not hit,
         failure=metadata.get("Fail", {}).get("ErrorMessage") or response.get("FailureReason", ""),
         attempts=response.get("AttemptCount", 0),
         metadata=metadata,

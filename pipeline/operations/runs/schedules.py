@@ -88,7 +88,7 @@ def put(
     if _NAME.fullmatch(name) is None:
         raise PipelineError(f"{name!r} is no name for a schedule; use up to 64 letters, digits and any of - _ .")
     window = check_times(expression, timezone, start, end)
-    chosen = parameters.checked(definition(client(settings, "sagemaker"), settings), values)
+    chosen = parameters.checked(settings, definition(client(settings, "sagemaker"), settings), values)
     pipeline_parameters = {"SageMakerPipelineParameters": {"PipelineParameterList": chosen}} if chosen else {}
     request = {
         "Name": name,

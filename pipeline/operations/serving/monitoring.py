@@ -51,6 +51,7 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
         "hours": str(chosen.hours),
         "level": str(chosen.level),
         "minimum-psi": str(chosen.minimum_psi),
+        "minimum-tail": str(chosen.minimum_tail),
         "minimum-photos": str(chosen.minimum_photos),
         "cooldown-days": str(chosen.cooldown_days),
         "namespace": NAMESPACE,

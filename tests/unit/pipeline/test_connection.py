@@ -108,3 +108,35 @@ def test_what_is_set_for_another_account_does_not_reach_the_local_cloud(
     assert set(foreign) & set(os.environ) == set()
     assert clients.client(settings, "s3").meta.endpoint_url == "http://127.0.0.1:2"
     assert (os.environ["NO_PROXY"], os.environ["AWS_MAX_ATTEMPTS"]) == ("example.com,127.0.0.1", "7")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "http://localhost.localstack.cloud:4566",
+            "https://s3.localhost.localstack.cloud:4566",
+            "http://127.0.0.2:80",
+        ),
+        *(
+            "http://0.0.0.0:5000",
+            "http://[::1]:9000",
+            "http://minio.localhost:9000",
+            "http://host.docker.internal:4566",
+        ),
+        *("http://LOCALHOST:4566", "http://app.localtest.me"),
+    ],
+)
+def test_a_name_that_leads_to_this_machine_is_no_aws_account(
+    project: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """Kind: another cloud on this machine that passes for AWS."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", url)
+    with pytest.raises(PipelineError, match="leads to this machine"):
+        connection.connect(load_settings(project / "pipeline.yaml", "aws"))
+
+
+@pytest.mark.parametrize("url", ["https://vpce-0a1b.api.sagemaker.us-east-1.vpce.amazonaws.com", "http://10.0.0.7:443"])
+def test_an_endpoint_elsewhere_is_the_users(project: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", url)
+    connection.connect(load_settings(project / "pipeline.yaml", "aws"))

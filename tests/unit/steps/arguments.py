@@ -75,6 +75,7 @@ MONITOR: dict[str, Any] = {
     "hours": 24,
     "level": 0.05,
     "minimum_psi": 0.1,
+    "minimum_tail": 0.03,
     "minimum_photos": 200,
     "namespace": "BinCounting",
     "cooldown_days": 7,

@@ -19,7 +19,9 @@ VALUES = Values(
     execution={"PipelineExecutionId": "abc"},
     properties=STEPS.__getitem__,
     property_file=lambda step, file: FILES[(step, file)],
+    json_file={"s3://b/abc/result.json": {"Result": 0.25, "Nothing": None}}.__getitem__,
 )
+RESULT = {"Std:Join": {"On": "/", "Values": ["s3://b", {"Get": "Execution.PipelineExecutionId"}, "result.json"]}}
 
 
 def json_get(path):
@@ -38,6 +40,8 @@ def json_get(path):
             "a/3/0.4",
         ),
         (json_get("metrics.accuracy.value"), 0.5),
+        ({"Std:JsonGet": {"S3Uri": RESULT, "Path": "Result"}}, 0.25),
+        ({"Std:JsonGet": {"S3Uri": "s3://b/abc/result.json", "Path": "Result"}}, 0.25),
         ({"Image": "x", "Inputs": [{"Uri": {"Get": "Parameters.Epochs"}}]}, {"Image": "x", "Inputs": [{"Uri": 3}]}),
     ],
 )
@@ -54,6 +58,8 @@ def test_an_expression_has_the_value_it_refers_to(expression, value):
         ({"Get": "Steps.Tune.TrainingJobSummaries[7].TrainingJobName"}, r"TrainingJobSummaries\[7\]"),
         (json_get("metrics.rmse.value"), "metrics.rmse.value"),
         (json_get("metrics.accuracy"), "no single value"),
+        ({"Std:JsonGet": {"S3Uri": RESULT, "Path": "Other"}}, "Other is not in s3://b/abc/result.json"),
+        ({"Std:JsonGet": {"S3Uri": RESULT, "Path": "Nothing"}}, "no single value"),
     ],
 )
 def test_an_expression_without_a_value_is_an_error_that_names_it(expression, named):

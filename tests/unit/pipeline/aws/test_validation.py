@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import ROOT
+from pipeline.aws import step_cache
 from pipeline.aws.validation import validate_definition, validate_request, validate_response, validate_values
 from pipeline.aws.validation.shapes import _compiled, service_model
 
@@ -209,10 +210,85 @@ MISTAKES = {
     ),
     "a mistake within a negated condition": (
         lambda d: step(d, "QualityGate")["Arguments"].update(
-            Conditions=[{"Type": "Not", "Expression": {"Type": "In", "QueryValue": 1, "Values": [{"a": 1}]}}]
+            Conditions=[{"Type": "Not", "Condition": {"Type": "In", "QueryValue": 1, "Values": [{"a": 1}]}}]
         ),
-        "QualityGate.Conditions[0].Expression.Values",
+        "QualityGate.Conditions[0].Condition.Values",
         "flat values only",
+    ),
+    "a negation in the words of an old SDK": (
+        lambda d: step(d, "QualityGate")["Arguments"].update(
+            Conditions=[{"Type": "Not", "Expression": {"Type": "Equals", "LeftValue": 1, "RightValue": 1}}]
+        ),
+        "QualityGate.Conditions[0].Expression",
+        "unknown",
+    ),
+    "a negation of nothing": (
+        lambda d: step(d, "QualityGate")["Arguments"].update(Conditions=[{"Type": "Not"}]),
+        "QualityGate.Conditions[0]",
+        "Condition is missing",
+    ),
+    "a step after a condition": (
+        lambda d: step(d, "TuneModel").update(DependsOn=["QualityGate"]),
+        "TuneModel.DependsOn",
+        "no step can depend on 'QualityGate', a Condition step",
+    ),
+    "a step of a branch after another condition": (
+        lambda d: step(d, "DeployModel").update(DependsOn=["NewVersion"]),
+        "DeployModel.DependsOn",
+        "no step can depend on 'NewVersion'",
+    ),
+    "the job name of a type that the step is not": (
+        lambda d: step(d, "TuneModel")["Arguments"]["TrainingJobDefinition"]["StaticHyperParameters"].update(
+            job={"Get": "Execution.TrainingJobName"}
+        ),
+        "step TuneModel",
+        "has a value in the arguments of Training steps only",
+    ),
+    "the job name of a step in the arguments of a function": (
+        lambda d: step(d, "DeployModel")["Arguments"].update(job={"Get": "Execution.ProcessingJobName"}),
+        "step DeployModel",
+        "has a value in the arguments of Processing steps only",
+    ),
+    "a job name in a joined text of a condition": (
+        lambda d: step(d, "QualityGate")["Arguments"]["Conditions"][0].update(
+            LeftValue={"Std:Join": {"On": "", "Values": [{"Get": "Execution.TrainingJobName"}]}}
+        ),
+        "step QualityGate",
+        "has a value in the arguments of Training steps only",
+    ),
+    "a JSON file at no place": (
+        lambda d: step(d, "QualityGate")["Arguments"]["Conditions"][0].update(
+            LeftValue={"Std:JsonGet": {"S3Uri": "result.json", "Path": "a"}}
+        ),
+        "QualityGate.Conditions[0].LeftValue",
+        "'result.json' is no S3 URI of a file",
+    ),
+    "a JSON file at the place of a number": (
+        lambda d: step(d, "QualityGate")["Arguments"]["Conditions"][0].update(
+            LeftValue={"Std:JsonGet": {"S3Uri": {"Get": "Parameters.MinimumAccuracy"}, "Path": "a"}}
+        ),
+        "QualityGate.Conditions[0].LeftValue",
+        "is no text",
+    ),
+    "a property file as a value": (
+        lambda d: step(d, "QualityGate")["Arguments"]["Conditions"][0].update(
+            LeftValue={"Get": "Steps.EvaluateModel.PropertyFiles.Evaluation"}
+        ),
+        "QualityGate.Conditions[0].LeftValue",
+        "read it by Std:JsonGet",
+    ),
+    "a JSON file of two kinds": (
+        lambda d: step(d, "QualityGate")["Arguments"]["Conditions"][0].update(
+            LeftValue={
+                "Std:JsonGet": {
+                    "S3Uri": "s3://b/k.json",
+                    "PropertyFile": {"Get": "Steps.EvaluateModel.PropertyFiles.Evaluation"},
+                    "Path": "a",
+                }
+            }
+        ),
+        "QualityGate.Conditions[0].LeftValue",
+        "PropertyFile {Get: Steps.STEP.PropertyFiles.NAME} or S3Uri, and Path",
     ),
     "retries of a step that has none": (
         lambda d: step(d, "DeployModel").update(RetryPolicies=step(d, "RegisterModel")["RetryPolicies"]),
@@ -231,12 +307,12 @@ MISTAKES = {
     ),
     "a step whose arguments are no object": (
         lambda d: step(d, "TuneModel").update(Arguments=[]),
-        "Steps[2].Arguments",
+        "Steps[3].Arguments",
         "must be a mapping",
     ),
     "a misspelt member of a step": (
         lambda d: step(d, "TuneModel").update(CachConfig={}),
-        "Steps[2].CachConfig",
+        "Steps[3].CachConfig",
         "unknown",
     ),
     "a misspelt member in a branch": (
@@ -294,6 +370,52 @@ def test_a_mistake_is_found_named_and_explained(definition, mistake):
     problems = [str(problem) for problem in validate_definition(definition)]
     assert any(place in problem.split(": ")[0] and message in problem for problem in problems), problems
     assert all("\n" not in problem for problem in problems)
+
+
+@pytest.mark.parametrize("name", ["PipelineExperimentConfig", "MlflowConfig"])
+def test_what_the_sdks_send_as_null_is_left_out(definition, name):
+    """Kind: a definition by another program has what its SDK writes by default."""
+    assert validate_definition({**definition, name: None}) == []
+    assert validate_definition({**definition, "Parameters": None}) != []
+
+
+@pytest.mark.parametrize("expiry", ["30d", "T12H", "p30d", "30dT5h", "PT1H", "P1Y2M", "1W", "pt90m"])
+def test_a_time_that_the_cache_can_read_is_taken(definition, expiry):
+    """Kind: what passes at creation has a meaning in the run, since one function reads both."""
+    step(definition, "QueryMetadata")["CacheConfig"] = {"Enabled": True, "ExpireAfter": expiry}
+    assert validate_definition(definition) == []
+    assert step_cache.seconds(expiry) > 0
+
+
+@pytest.mark.parametrize("expiry", ["", "P", "12H", "1 day", "P1D ", "PT", "T", "30"])
+def test_a_time_that_the_cache_cannot_read_is_refused_at_creation(definition, expiry):
+    step(definition, "QueryMetadata")["CacheConfig"] = {"Enabled": True, "ExpireAfter": expiry}
+    (problem,) = validate_definition(definition)
+    assert str(problem).startswith("step QueryMetadata.CacheConfig.ExpireAfter: ")
+
+
+GOOD = {
+    "a negation": lambda d: step(d, "QualityGate")["Arguments"].update(
+        Conditions=[{"Type": "Not", "Condition": {"Type": "Or", "Conditions": [{"Type": "Not", "Condition": EQUAL}]}}]
+    ),
+    "a processing job's own name": lambda d: step(d, "QueryMetadata")["Arguments"].update(
+        Environment={"JOB": {"Get": "Execution.ProcessingJobName"}}
+    ),
+    "a JSON file of a step": lambda d: step(d, "QualityGate")["Arguments"].update(
+        Conditions=[{**EQUAL, "LeftValue": {"Std:JsonGet": {"S3Uri": JOINED, "Path": "Result"}}}]
+    ),
+    "a condition in a branch after another step of it": lambda d: step(d, "RegisterModel").update(
+        DependsOn=["EvaluateModel"]
+    ),
+}
+EQUAL = {"Type": "Equals", "LeftValue": 1, "RightValue": 1}
+JOINED = {"Std:Join": {"On": "/", "Values": ["s3://b", {"Get": "Execution.PipelineExecutionId"}, "result.json"]}}
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_what_the_sdks_compile_is_taken(definition, case):
+    GOOD[case](definition)
+    assert validate_definition(definition) == []
 
 
 JUNK = [None, -1, 1.5, "x", [], [None], {}, {"a": 1}, {"Get": 1}, {"Get": "Steps."}, {"Std:Join": {"Values": 3}}]

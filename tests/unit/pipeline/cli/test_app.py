@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 import tomllib
@@ -13,11 +14,13 @@ import pytest
 from botocore import exceptions
 
 from pipeline import ROOT
-from pipeline.cli.app import hoisted
+from pipeline.cli.app import DEFAULT_FILE, Options, hoisted
 from pipeline.cli.errors import explained
 from steps.contracts.errors import PipelineError, StepError
 from tests.unit.pipeline.conftest import Call
 
+# The module, which the package hides behind its application.
+application = sys.modules["pipeline.cli.app"]
 HEAVY = ("boto3", "botocore", "pydantic", "sagemaker", "yaml", "pipeline.settings", "pipeline.definition")
 
 
@@ -180,9 +183,9 @@ def answer(code: str, message: str = "", operation: str = "CreatePipeline") -> e
 @pytest.mark.parametrize(
     ("error", "part"),
     [
-        (exceptions.NoCredentialsError(), "no AWS credentials were found; sign in again: aws sso login"),
-        (exceptions.UnauthorizedSSOTokenError(), "sign in again: aws sso login"),
-        (exceptions.TokenRetrievalError(provider="sso", error_msg="expired"), "sign in again"),
+        (exceptions.NoCredentialsError(), "no AWS credentials were found; sign in: aws sso login"),
+        (exceptions.UnauthorizedSSOTokenError(), "nobody is signed in to SSO, or no longer; sign in: aws sso login"),
+        (exceptions.TokenRetrievalError(provider="sso", error_msg="expired"), "sign in: aws sso login"),
         (exceptions.ProfileNotFound(profile="work"), "(work) could not be found; see: aws configure list-profiles"),
         (exceptions.NoRegionError(), "set account.region in pipeline.yaml"),
         (answer("ExpiredTokenException", "expired"), "the AWS credentials have expired; sign in again"),
@@ -249,3 +252,99 @@ class Identity:
 
     def get_caller_identity(self) -> dict[str, str]:
         return {"Account": "999999999999"}
+
+
+# ------------------------------------------------------------------------------------------------ hints
+
+
+@pytest.mark.parametrize(
+    ("text", "pasted"),
+    [
+        ("start it: python -m pipeline local up", "start it: PROGRAM --profile demo local up"),
+        ("python -m pipeline --profile demo stop x", "PROGRAM --profile demo stop x"),
+        ("python -m pipeline --settings a.yaml check", "PROGRAM --settings a.yaml check"),
+        (".venv/bin/python -m pipeline --profile demo up", ".venv/bin/python -m pipeline --profile demo up"),
+        ("python -m pipelines", "python -m pipelines"),
+        (
+            "python -m pipeline stop a; python -m pipeline stop b",
+            "PROGRAM --profile demo stop a; PROGRAM --profile demo stop b",
+        ),
+    ],
+)
+def test_a_hint_can_be_pasted(monkeypatch: pytest.MonkeyPatch, text: str, pasted: str) -> None:
+    """Kind: a hint that fails as printed. It names what was started, and the profile once."""
+    monkeypatch.setattr(application, "_started", ["env/bin/python", "-m", "pipeline"])
+    options = Options("demo", DEFAULT_FILE)
+    shown = options.pasted(text)
+    assert shown == pasted.replace("PROGRAM", "env/bin/python -m pipeline")
+    assert options.pasted(shown) == shown
+
+
+def test_an_error_of_the_demo_names_the_demos_profile(call: Call, project: Path) -> None:
+    outcome = call("--profile", "local", "start")
+    assert outcome.error == "the local cloud is not running; start it: python -m pipeline local up\n"
+    text = (project / "pipeline.yaml").read_text().replace("local: {account: {target: local}}", "demo: {}")
+    (project / "pipeline.yaml").write_text(text)
+    assert "use --profile demo" in call("demo").error
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_python_is_named_only_where_the_shell_finds_this_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: bool
+) -> None:
+    folder = tmp_path / "env" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "python").symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PATH", str(folder) if link else os.defpath)
+    monkeypatch.chdir(tmp_path)
+    words = application.started(["/checkout/pipeline/__main__.py"])
+    assert words == ["python" if link else "env/bin/python", "-m", "pipeline"]
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert application.started(["x"])[0] == ("python" if link else f"{folder}/python")
+
+
+def test_the_installed_command_is_named_as_it_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "bin-counting"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", os.defpath)
+    assert application.started([str(script)]) == ["./bin-counting"]
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert application.started([str(script)]) == [str(script)]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert application.started([str(script)]) == ["bin-counting"]
+
+
+def test_a_python_without_the_packages_is_told_how_to_get_them() -> None:
+    """`-S` and `-I` leave the packages out, as a system's Python has none."""
+    code = f"import runpy, sys; sys.path.insert(0, {str(ROOT)!r}); runpy.run_module('pipeline', run_name='__main__')"
+    result = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"the package typer is missing in {sys.executable}; run `make setup` in {ROOT}")
+
+
+def test_a_python_that_is_too_old_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline import __main__ as entry
+
+    monkeypatch.setattr(sys, "version_info", (3, 9, 2))
+    with pytest.raises(SystemExit, match=r"Python 3.9 is too old, 3.11 is required; run `make setup`"):
+        entry.start()
+
+
+def test_a_package_that_a_command_lacks_has_the_same_remedy() -> None:
+    line = explained(ModuleNotFoundError("No module named 'sagemaker'", name="sagemaker"))
+    assert (line or "").startswith("the package sagemaker is missing in this Python; run `make setup`")
+    assert (explained(ModuleNotFoundError("x", name="pipeline.nothing")) or "").startswith("unexpected")
+
+
+@pytest.mark.parametrize("command", ["start", "schedule"])
+def test_the_help_names_the_parameters_and_their_limits(call: Call, command: str) -> None:
+    text = " ".join(call(command, "--help").out.split())
+    assert "ImageLocation, DataVersion, MaximumQuantity (1 to 1000)" in text
+    assert "MaximumRmse (above 0)" in text
+    assert "{parameters}" not in text

@@ -168,7 +168,10 @@ def test_a_version_is_approved_once(call: Call) -> None:
 def test_what_is_no_jpeg_is_refused_before_anything_is_sent(call: Call, project: Path) -> None:
     (project / "notes.jpg").write_text("no photo")
     outcome = call("predict", "notes.jpg")
-    assert (outcome.code, outcome.error) == (1, "notes.jpg: not a JPEG; the endpoint accepts JPEG photos only\n")
+    assert (outcome.code, outcome.error) == (
+        1,
+        "notes.jpg: not a JPEG; the endpoint accepts JPEG photos only; to convert: python -m pipeline import\n",
+    )
 
 
 @pytest.mark.usefixtures("account")
@@ -182,7 +185,7 @@ def test_check_prints_the_steps_and_that_all_is_well(call: Call) -> None:
     outcome = call("check", "--profile", "aws")
     assert outcome.code == 0, outcome.error
     names = [line.split()[0] for line in outcome.out.splitlines()[2:11]]
-    assert names[:4] == ["QueryMetadata", "ShardImages", "TuneModel", "EvaluateModel"]
+    assert names[:4] == ["CheckParameters", "CheckParametersFailed", "QueryMetadata", "ShardImages"]
     assert "parameters  ImageLocation, DataVersion, ShardVersion, TrainingVersion" in outcome.out
     assert "\nok  " in outcome.out
 
@@ -369,11 +372,22 @@ def test_following_a_run_that_fails_ends_with_1_the_reason_and_the_log(
 
 
 @pytest.mark.usefixtures("upserted")
-def test_an_interrupted_watch_reports_that_the_run_continues(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    following(monkeypatch, state("Executing", "Executing"), KeyboardInterrupt())
-    outcome = call("start", "--watch")
+@pytest.mark.parametrize("states", [[], [state("Executing", "Executing")]])
+@pytest.mark.parametrize("words", [["start", "--watch"], ["watch"], ["start", "--watch", "--json"]])
+def test_an_interrupted_watch_reports_that_the_run_goes_on(
+    call: Call, monkeypatch: pytest.MonkeyPatch, states: list[Progress], words: list[str]
+) -> None:
+    call("start")
+    following(monkeypatch, *states, KeyboardInterrupt())
+    outcome = call(*words)
     assert outcome.code == 130
-    assert "the run continues: python -m pipeline --profile aws watch " in outcome.error
+    lines = outcome.error.splitlines()[-3:]
+    run = lines[0].split()[2]
+    assert lines == [
+        f"the run {run} goes on",
+        f"to follow it: python -m pipeline --profile aws watch {run}",
+        f"to stop it: python -m pipeline --profile aws stop {run}",
+    ]
 
 
 @pytest.mark.usefixtures("upserted")
@@ -394,7 +408,7 @@ def test_a_data_set_is_tables_for_people_and_json_for_machines(call: Call, monke
     rows = [line.split() for line in seen.splitlines()]
     assert ["train", "30", "83.3%", "80.0%", "1", "1.0", "1.0", "MB"] in rows
     assert ["1", "10", "3", "0", "1.500"] in rows
-    assert ["truncated", "1", "7"] in rows
+    assert ["truncated", "1", "ShardImages", "7"] in rows
     assert ["with", "training,", "in", "a", "random", "split", "6", "(100.0%)", "3", "(50.0%)"] in rows
     assert "written by this run  6 photos" in seen
     document = json.loads(call("dataset", "latest", "--json").out)

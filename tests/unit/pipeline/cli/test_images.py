@@ -46,7 +46,7 @@ def test_without_credentials_the_list_says_every_image_and_that_it_is_not_checke
     assert [line.split()[0] for line in lines[1:7]] == list(images.STEPS)
     assert all(line.rstrip().endswith("not checked") for line in lines[1:7])
     assert lines[7] == "query, shard, serve, monitor: built on public.ecr.aws/docker/library/python:3.11-slim-bookworm"
-    assert outcome.error.startswith("not checked: no AWS credentials were found; sign in again")
+    assert outcome.error.startswith("not checked: no AWS credentials were found; sign in")
 
 
 def test_without_a_local_cloud_the_list_says_how_to_start_it(call: Call) -> None:

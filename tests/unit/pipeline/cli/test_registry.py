@@ -177,7 +177,7 @@ def test_without_credentials_the_line_says_how_to_sign_in(
 ) -> None:
     outcome = call(*arguments, "--profile", "aws")
     assert outcome.error.splitlines()[-1] == (
-        "no AWS credentials were found; sign in again: aws sso login, or set AWS_PROFILE"
+        "no AWS credentials were found; sign in: aws sso login or aws configure, or set AWS_PROFILE"
     )
     assert outcome.code == 1
 

@@ -97,12 +97,7 @@ def environment() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("operation", "request_", "named"),
     [
-        (
-            "StartPipelineExecution",
-            {"PipelineName": "bins", "SelectiveExecutionConfig": {"SelectedSteps": [{"StepName": "Train"}]}},
-            "does not have SelectiveExecutionConfig of StartPipelineExecution",
-        ),
-        ("DescribePipeline", {"PipelineName": "bins", "PipelineVersionId": 3}, "PipelineVersionId of DescribePipeline"),
+        ("StartPipelineExecution", {"PipelineName": "bins", "MlflowExperimentName": "x"}, "MlflowExperimentName of"),
         (
             "CreateTransformJob",
             {"TransformJobName": "j", "DataCaptureConfig": {"DestinationS3Uri": "s3://bucket/captures"}},

@@ -27,7 +27,7 @@ from pipeline.local.context import Context
 from pipeline.local.services import Services
 from pipeline.local.store import Store
 from pipeline.local.wire.protocol import Application
-from tests.unit.pipeline.local.test_members import ancestors, environment, paths
+from tests.unit.pipeline.local.test_members import SERVICES, ancestors, environment, paths
 
 # Parts of the local cloud through which every module reaches every other one.
 OUTSIDE = ("pipeline.local.services", "pipeline.local.members", "pipeline.local.identity", "pipeline.local.wire.query")
@@ -39,13 +39,21 @@ USED_BY = {
     "CreateModelPackage": {f"{SAGEMAKER}models"},
     "UpdateModelPackage": {f"{SAGEMAKER}models"},
     "InvokeEndpoint": {f"{SAGEMAKER}endpoints"},
+    "CreateSchedule": {f"{SAGEMAKER}pipelines"},
+    "UpdateSchedule": {f"{SAGEMAKER}pipelines"},
+    "SimulatePrincipalPolicy": {"pipeline.local.identity.simulation"},
+    "AssumeRole": {"pipeline.local.identity.conditions"},
 }
 # The body of an invocation is no member of a document.
 BODIES = {("InvokeEndpoint", "Body")}
 # Names of members in the answer that describes the resource, where they are not those of the request.
 RENAMED = {"AdditionalInferenceSpecificationsToAdd": "AdditionalInferenceSpecifications"}
+# Members that are read by the beginning of their names.
+BY_BEGIN = {"UpdateWorkGroup": "Remove"}
 # Refused members all of whose names are read, in another place: the lookup cannot tell them apart.
+# The modules of the last two read the members of all services, for the conditions of policies.
 ELSEWHERE = {
+    "CreateChangeSet": {"Tags"},
     "CreateEndpoint": {"DeploymentConfig"},
     "CreateEndpointConfig": {"EnableNetworkIsolation", "ExecutionRoleArn"},
     "CreateHyperParameterTuningJob": {
@@ -54,7 +62,23 @@ ELSEWHERE = {
     },
     "CreateModelPackage": {"ModelPackageName"},
     "CreateTrainingJob": {"ResourceConfig.TrainingPlanArn"},
+    "DescribeStackResources": {"PhysicalResourceId"},
     "StartPipelineExecution": {"RoleArn"},
+    "UpdateWorkGroup": {
+        "ConfigurationUpdates.ResultConfigurationUpdates.RemoveExpectedBucketOwner",
+        "ConfigurationUpdates.RemoveCustomerContentEncryptionConfiguration",
+    },
+    "AssumeRole": {"PolicyArns", "Tags", "TransitiveTagKeys", "SerialNumber", "TokenCode", "SourceIdentity"},
+    "SimulatePrincipalPolicy": {"PolicyExclusionList", "ResourcePolicy", "CallerArn", "ResourceHandlingOption"},
+}
+# Operations that moto answers and others read from its backends, and one that the protocol's module answers.
+OF_MOTO = {
+    ("cloudwatch", "PutMetricAlarm"),
+    ("cloudwatch", "GetMetricData"),
+    ("cloudwatch", "GetMetricStatistics"),
+    ("events", "PutRule"),
+    ("events", "PutTargets"),
+    ("lambda", "Invoke"),
 }
 PARTS = ("ListPipelineExecutionSteps", "ListPipelineParametersForExecution", "ListTags")
 
@@ -110,7 +134,8 @@ def sources(operation: str, handler: Callable[..., Any]) -> set[str]:
     values += [cell.cell_contents for cell in getattr(handler, "__closure__", None) or ()]
     classes = {base.__module__ for value in values for base in type(value).__mro__}
     names = {name for name in {handler.__module__, *classes} if name.startswith("pipeline.local.")}
-    tags = {f"{SAGEMAKER}tags"} if operation.startswith("Create") else set()
+    is_creation = operation.startswith("Create") and any(name.startswith(SAGEMAKER) for name in names)
+    tags = {f"{SAGEMAKER}tags"} if is_creation else set()
     return names | tags | USED_BY.get(operation, set())
 
 
@@ -125,16 +150,20 @@ def unread(service: str, operation: str, handler: Callable[..., Any], listed: It
     texts = read_by(sources(operation, handler))
     # Jobs put the names of their members together from a kind's prefix.
     texts.add(getattr(getattr(handler, "__self__", None), "name_member", ""))
+    if (begin := BY_BEGIN.get(operation)) and begin in texts:
+        every = paths(service_model(service).operation_model(operation).input_shape)
+        texts |= {name for path, _ in every if (name := path.rpartition(".")[2]).startswith(begin)}
     return [path for path in leaves(service, operation, listed) if not texts.issuperset(path.split("."))]
 
 
 def operations() -> list[tuple[str, str]]:
-    """All operations with a table, but for lists with filters, and for moto's in CloudWatch."""
+    """All operations with a table that are answered here, but for SageMaker's lists with filters."""
     return [
         (service, operation)
-        for service in ("sagemaker", "sagemaker-runtime")
+        for service in SERVICES
         for operation in members.tables(service) or {}
-        if not operation.startswith("List") or operation in PARTS
+        if (service, operation) not in OF_MOTO
+        and not (service == "sagemaker" and operation.startswith("List") and operation not in PARTS)
     ]
 
 
@@ -145,7 +174,8 @@ def handlers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Cal
     context = Context(folder, "123456789012", "us-east-1", Store(folder / "s"), environment())
     services = Services(context)
     application = Application(services, lambda *_: [])
-    yield {**services.table["sagemaker"], "InvokeEndpoint": application._invoke_endpoint}
+    by_operation = {name: handler for table in services.table.values() for name, handler in table.items()}
+    yield {**by_operation, "InvokeEndpoint": application._invoke_endpoint}
     services.close()
 
 

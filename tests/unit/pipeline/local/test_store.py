@@ -1,3 +1,6 @@
+"""Documents in a file; on a full disk, what has begun can end, and nothing new begins."""
+
+import sqlite3
 import threading
 
 import pytest
@@ -50,3 +53,54 @@ def test_what_is_not_there_cannot_be_changed_or_deleted(store):
     assert not store.delete("a", "b")
     with pytest.raises(KeyError):
         store.update("a", "b", lambda _: None)
+
+
+@pytest.fixture
+def full(store):
+    """A function that makes the store's disk full, or not: SQLite fails as on a full disk at its number of pages."""
+
+    def full(is_full):
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages if is_full else 1_000_000}")
+
+    return full
+
+
+LONG = "x" * 100_000
+
+
+def test_on_a_full_disk_a_change_is_kept_in_memory_until_there_is_space(store, tmp_path, full):
+    store.put("job", "a", {"status": "InProgress"})
+    store.put("job", "b", {"status": "InProgress"})
+    full(True)
+    store.update("job", "a", lambda document: document.update(status="Failed", reason=LONG))
+    store.put("job", "b", {"status": "Completed", "log": LONG})
+    assert [document["status"] for document in store.list("job")] == ["Failed", "Completed"]
+    assert store.get("job", "a")["reason"] == LONG
+    assert not store.write_kept()
+    full(False)
+    assert store.write_kept()
+    store.close()
+    assert [document["status"] for document in Store(tmp_path / "cloud.sqlite").list("job")] == ["Failed", "Completed"]
+
+
+def test_on_a_full_disk_nothing_is_created(store, full):
+    full(True)
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.put("job", "a", {"log": LONG})
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store.create("job", "a", {"log": LONG})
+    assert store.get("job", "a") is None
+    assert store.write_kept()
+
+
+def test_the_end_writes_what_is_kept_and_a_deleted_document_does_not_come_back(store, tmp_path, full):
+    for name in ("a", "b"):
+        store.put("job", name, {})
+    full(True)
+    for name in ("a", "b"):
+        store.update("job", name, lambda document: document.update(log=LONG))
+    store.delete("job", "b")
+    full(False)
+    store.close()
+    assert Store(tmp_path / "cloud.sqlite").list("job") == [{"log": LONG}]

@@ -130,11 +130,15 @@ class Runs:
         *,
         hours_ago: float = 1,
         cached: dict[str, str] | None = None,
+        copied: dict[str, str] | None = None,
         failed: tuple[str, ...] = (),
         definition: dict[str, Any] | None = None,
         **parameters: str,
     ) -> None:
-        """A run whose three steps took ten minutes each and ended so long ago; `cached` says from which run."""
+        """A run whose three steps took ten minutes each and ended so long ago.
+
+        `cached` and `copied` are the runs that results came from.
+        """
         ended = NOW - timedelta(hours=hours_ago)
         steps = {}
         for step in ("QueryMetadata", "ShardImages", "TuneModel"):
@@ -142,6 +146,8 @@ class Runs:
             answer["StepStatus"] = "Failed" if step in failed else "Succeeded"
             if source := (cached or {}).get(step):
                 answer["CacheHitResult"] = {"SourcePipelineExecutionArn": arn(source)}
+            if source := (copied or {}).get(step):
+                answer["SelectiveExecutionResult"] = {"SourcePipelineExecutionArn": arn(source)}
             steps[step] = answer
         started = ended - timedelta(minutes=10)
         self.by_name[name] = Run(name, started, steps, copy.deepcopy(definition or DEFINITION), parameters)

@@ -72,24 +72,24 @@ def test_nothing_of_it_is_on_unless_it_is_asked_for(tmp_path: Path) -> None:
     [
         ("network", "isolation", "yes", "valid boolean"),
         ("network", "subnets", [f"subnet-{n:08x}" for n in range(17)], "at most 16 items"),
-        ("network", "security_groups", ["sg-0123"], "'sg-0123' does not match"),
-        ("encryption", "kms_key", "alias/bins", "'alias/bins' does not match"),
-        ("encryption", "kms_key", "1234abcd-12ab-34cd-56ef-1234567890ab", "does not match"),
-        ("images", "builder", "podman", "'auto', 'docker' or 'codebuild'"),
-        ("images", "python_base", "", "'' does not match"),
-        ("images", "python_base", "python:3.11; rm -rf /", "does not match"),
-        ("images", "training_base", "https://example.com/image", "does not match"),
-        ("images", "training_base", f"public.ecr.aws/x/y@{DIGEST[:-1]}", "does not match"),
-        ("retention", "checkpoint_days", 0, "greater than or equal to 1"),
-        ("retention", "capture_days", 3651, "less than or equal to 3650"),
+        ("network", "security_groups", ["sg-0123"], "must be a security group's id, sg-0a1b2c3d, not 'sg-0123'"),
+        ("encryption", "kms_key", "alias/bins", "(not an alias), not 'alias/bins'"),
+        ("encryption", "kms_key", "1234abcd-12ab-34cd-56ef-1234567890ab", "must be the ARN of a key"),
+        ("images", "builder", "podman", "must be auto, docker or codebuild, not 'podman'"),
+        ("images", "python_base", "", "must be an image as HOST/REPOSITORY:TAG"),
+        ("images", "python_base", "python:3.11; rm -rf /", "must be an image as HOST/REPOSITORY:TAG"),
+        ("images", "training_base", "https://example.com/image", "must be empty, or an image"),
+        ("images", "training_base", f"public.ecr.aws/x/y@{DIGEST[:-1]}", "must be empty, or an image"),
+        ("retention", "checkpoint_days", 0, "must be 1 to 3650 (it is 0)"),
+        ("retention", "capture_days", 3651, "must be 1 to 3650 (it is 3651)"),
         ("retention", "superseded_days", 1.5, "valid integer"),
-        ("alerts", "email", "ml-team", "'ml-team' does not match"),
-        ("alerts", "email", "a@example.com, b@example.com", "does not match"),
-        ("alerts", "monthly_budget", -1, "greater than or equal to 0"),
-        ("ci", "github_repository", "https://github.com/owner/name", "does not match"),
-        ("ci", "github_repository", "owner/*", "'owner/*' does not match"),
-        ("ci", "branch", "main:*", "'main:*' does not match"),
-        ("ci", "branch", "", "'' does not match"),
+        ("alerts", "email", "ml-team", "must be an address, team@example.com, not 'ml-team'"),
+        ("alerts", "email", "a@example.com, b@example.com", "must be an address"),
+        ("alerts", "monthly_budget", -1, "must be at least 0 (it is -1)"),
+        ("ci", "github_repository", "https://github.com/owner/name", "must be OWNER/NAME"),
+        ("ci", "github_repository", "owner/*", "must be OWNER/NAME, not 'owner/*'"),
+        ("ci", "branch", "main:*", "must be a branch"),
+        ("ci", "branch", "", "must be a branch"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_line_and_key(
@@ -110,7 +110,7 @@ def test_an_unknown_key_is_answered_with_the_known_ones(tmp_path: Path, group: s
 def test_a_wrong_entry_of_a_list_has_its_own_line(tmp_path: Path) -> None:
     text = beside(f"network:\n  security_groups: {GROUPS}\n  subnets:\n    - subnet-01234567\n    - vpc-01234567")
     (line,) = mistakes(tmp_path, text)
-    assert line.startswith("12: network.subnets.1: 'vpc-01234567' does not match")
+    assert line.startswith("12: network.subnets.1: must be a subnet's id, subnet-0a1b2c3d, not 'vpc-01234567'")
 
 
 # ------------------------------------------------------------------------------------------------ what conflicts

@@ -7,8 +7,12 @@ from html.parser import HTMLParser
 import pytest
 import simplejpeg
 
+from steps.contracts import evaluation as evaluation_contract
+from steps.contracts import query_summary, shard_summary
 from steps.contracts.shard_summary import Leakage, Overlap
+from steps.evaluate import photo_samples
 from steps.train.history import EpochRecord, History
+from tests.unit.pipeline.operations.dataset.test_description import queried
 from tests.unit.steps.evaluate.conftest import mislabelled
 from tests.unit.steps.train.photos import photos
 
@@ -90,6 +94,44 @@ def test_the_worst_mistake_comes_first_and_names_are_escaped(report):
 def test_it_names_the_photos_left_out(report):
     assert "not-jpeg" in report
     assert "9001, &lt;script&gt;alert(1)&lt;/script&gt;" in report
+
+
+def test_what_the_query_and_the_shards_left_out_is_one_truth(job, monkeypatch):
+    """The kind: two places that say different things; the report, the evaluation and the model card have one sum."""
+    job.store(photos(6, 100), rejects={"not-jpeg": ["9001"], "truncated": ["7", "8"]})
+    # The originals, which the monitor's baseline measures, are in no bucket of this test.
+    monkeypatch.setattr(photo_samples.Baseline, "write", lambda self, path, image_location: None)
+    job.put("summary", query_summary.NAME, queried(malformed=286, **{"above-maximum": 40}))
+    job.put_model()
+    evaluation = job.run()
+    assert evaluation["dataset"]["rejected"] == 286 + 40 + 3
+    assert {each["reason"]: each["photos"] for each in evaluation["dataset"]["left_out"]} == {
+        "malformed": 286,
+        "above-maximum": 40,
+        "truncated": 2,
+        "not-jpeg": 1,
+    }
+    card = (job.output / evaluation_contract.CARD).read_text()
+    assert "329 photos could not be used" in card
+    report = job.report()
+    for cells in (["QueryMetadata", "malformed", "286"], ["ShardImages", "truncated", "2"]):
+        assert "".join(f"<td>{cell}</td>" for cell in cells) in report
+
+
+@pytest.mark.parametrize(("ours", "at_random"), [((100, 5), (50, 25)), ((3, 0), (8, 8)), ((0, 0), (10, 1))])
+def test_each_split_is_a_share_of_its_own_photos(job, ours, at_random):
+    """The kind: a share whose denominator is another thing's count. A random split has held-out photos of its own."""
+    job.store(photos(6, 100), rejects={})
+    path = job.base / "processing/input/sharding" / shard_summary.NAME
+    summary = shard_summary.read_summary(path.parent)
+    splits = [Overlap(photos=photos, same_bin=shared, same_item=shared) for photos, shared in (ours, at_random)]
+    leakage = Leakage(split=splits[0], random=splits[1])
+    path.write_text(summary.model_copy(update={"leakage": leakage}).model_dump_json())
+    job.put_model()
+    job.run()
+    row = job.report().partition("<td>same bin</td>")[2].partition("</tr>")[0]
+    expected = [f"{shared} ({shared / photos:.1%})" if photos else str(shared) for photos, shared in (ours, at_random)]
+    assert re.findall(r"<td>(.*?)</td>", row) == expected
 
 
 def test_a_curve_has_a_point_for_every_epoch(report):

@@ -75,9 +75,67 @@ def test_the_thresholds_are_holms():
     baseline = {name: chance.normal(size=400) for name in "abc"}
     window = {"a": baseline["a"][:300] + 3, "b": chance.normal(size=300), "c": baseline["c"][:300] + 2}
     a, b, c = compare(baseline, window, level=0.05)
-    assert sorted([a.threshold, b.threshold, c.threshold]) == pytest.approx([0.05 / 3, 0.05 / 2, 0.05])
-    assert b.threshold == pytest.approx(0.05)
+    # Three features, each with two tails.
+    tests = [test for feature in (a, b, c) for test in (feature, feature.low, feature.high)]
+    assert sorted(test.threshold for test in tests) == pytest.approx(sorted(0.05 / rank for rank in range(1, 10)))
+    assert sorted(tests, key=lambda test: test.p_value) == sorted(tests, key=lambda test: test.threshold)
     assert [a.drifted, b.drifted, c.drifted] == [True, False, True]
+
+
+# ------------------------------------------------------------------ the kind: a mean and tenths hide what is far off
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "number", "end"),
+    [
+        ("brightness", 0.01, 150, "low"),
+        ("brightness", 0.99, 120, "high"),
+        ("sharpness", 0.0, 100, "low"),
+        ("confidence", 0.05, 100, "low"),
+        ("bytes", 5_000_000, 90, "high"),
+        ("pixels", 64 * 64, 80, "low"),
+    ],
+)
+def test_a_few_photos_that_are_far_off_are_a_drift_of_a_tail(name, value, number, end):
+    """150 photos of 1,959 that are nearly black hardly change a mean, and no tenth of the photos by much."""
+    chance = np.random.default_rng(3)
+    baseline, window = draw(population(), 2000, chance), draw(population(), 1959, chance)
+    calm = compare(baseline, window, level=0.05)
+    assert not any(feature.drifted for feature in calm)
+    odd = {**window, name: np.concatenate([np.full(number, value), window[name][number:]])}
+    feature = next(feature for feature in compare(baseline, odd, level=0.05) if feature.name == name)
+    assert feature.drifted
+    tail = getattr(feature, end)
+    assert tail.drifted
+    assert tail.share == pytest.approx(number / 1959, abs=0.015)
+    assert not (feature.high if end == "low" else feature.low).drifted
+
+
+@pytest.mark.parametrize("number", [1, 10, 25])
+def test_fewer_photos_than_the_least_share_are_no_drift(number):
+    chance = np.random.default_rng(3)
+    baseline, window = draw(population(), 2000, chance), draw(population(), 1959, chance)
+    odd = {**window, "brightness": np.concatenate([np.zeros(number), window["brightness"][number:]])}
+    feature = next(each for each in compare(baseline, odd, level=0.05) if each.name == "brightness")
+    assert not feature.low.drifted
+    assert compared(baseline["brightness"], odd["brightness"], minimum_tail=1.0).low.drifted is False
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_test_of_a_tail_keeps_its_level_whatever_the_sizes(sign):
+    chance = np.random.default_rng(5)
+    for sizes in ((200, 200), (2000, 300), (300, 2000)):
+        p_values = []
+        for _ in range(400):
+            baseline, window = (sign * chance.exponential(size=size) for size in sizes)
+            feature = compared(baseline, window)
+            p_values.append((feature.low if sign == 1 else feature.high).p_value)
+        assert np.mean(np.array(p_values) <= 0.05) <= 0.08
+
+
+def test_counts_have_no_tails():
+    feature = compared(np.full(300, 2, np.int32), np.full(300, 2, np.int32), "predicted")
+    assert (feature.low, feature.high) == (None, None)
 
 
 def test_rare_counts_are_taken_together_and_none_is_lost():

@@ -14,7 +14,9 @@ from tests.unit.steps.arguments import QUERY, flags_of
 )
 def test_a_value_that_no_model_package_records_is_refused_before_anything_is_paid(name: str, value: str) -> None:
     flag = "--" + name.replace("_", "-")
-    with pytest.raises(StepError, match=rf"^python3 -m steps.query: {flag}: .*model packages, which record it, accept"):
+    with pytest.raises(
+        StepError, match=rf"^python3 -m steps.query: {flag}: .*(model packages, which record it,|the registry) accept"
+    ):
         parse(Settings, flags_of({**QUERY, name: value}))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from steps.reports.charts import Bar, Point, axis, bars, diagonal, histogram, lines, nice_step, short
+from steps.reports.charts import Bar, Point, axis, bars, diagonal, distinct, histogram, lines, nice_step, short
 from steps.reports.page import render
 
 TEMPLATE = """{% extends "page.html.template" %}
@@ -130,3 +131,77 @@ def test_bars_are_as_high_as_their_values() -> None:
 )
 def test_counts_are_short(value: float, text: str) -> None:
     assert short(value) == text
+
+
+# -------------------------------------------------------------- the kind: a chart or table hides what it should show
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([110_000.0, 112_000.0, 115_000.0], ["110k", "112k", "115k"]),
+        ([110_100.0, 110_200.0, 110_300.0], ["110.1k", "110.2k", "110.3k"]),
+        ([0.301, 0.302, 0.44], ["0.301", "0.302", "0.44"]),
+        ([17_074.0, 52_000.0, 1_194_499.0], ["17k", "52k", "1194k"]),
+        ([2_000_000.0, 2_500_000.0], ["2M", "2.5M"]),
+        ([0.0, 5.0, 12.0], ["0", "5", "12"]),
+        ([640.0, 640.0], ["640", "640"]),
+        ([9.996, 99.96], ["10", "100"]),
+    ],
+)
+def test_labels_differ_where_their_numbers_do(values: list[float], labels: list[str]) -> None:
+    if labels[-1] == "1194k":
+        assert len(set(distinct(values))) == len(values)
+    else:
+        assert distinct(values) == labels
+
+
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=12, unique=True).map(sorted))
+def test_no_two_numbers_share_a_label(numbers: list[int]) -> None:
+    assert len(set(distinct([float(number) for number in numbers]))) == len(numbers)
+
+
+@pytest.mark.parametrize("count", [2, 6, 10, 12, 30])
+@pytest.mark.parametrize("length", [1, 4, 7, 12])
+def test_labels_below_an_axis_do_not_touch(count: int, length: int) -> None:
+    drawing = bars("t", "x", "u", [Bar(f"{place:0{length}d}", place + 1) for place in range(count)])
+    ticks = [text.x for text in drawing.texts if text.style == "tick" and text.text != "x"]
+    assert ticks
+    assert all(after - before >= 6.5 * length for before, after in pairwise(ticks))
+
+
+@pytest.mark.parametrize(("value", "mark"), [(10.0, 10.4), (10.0, 10.0), (10.0, 9.9), (1.0, 14.0), (0.0, 3.0)])
+def test_no_mark_strikes_a_number_through(value: float, mark: float) -> None:
+    drawing = bars("t", "x", "u", [Bar("a", value, mark=mark), Bar("b", 15.0, mark=1.0)], marks="before")
+    number = next(text for text in drawing.texts if text.style == "value")
+    # A number of 12 px reaches from about 9 px above its baseline to its baseline.
+    assert not number.y - 9 <= drawing.lines[0].y1 <= number.y
+
+
+@pytest.mark.parametrize(
+    ("first", "others", "is_beyond"),
+    [
+        (48.0, [2.0, 1.2, 0.9, 0.8], True),
+        (1e9, [2.0, 1.9], True),
+        (2.6, [2.0, 1.2, 0.9, 0.8], False),
+        (0.1, [0.5, 0.7, 0.9], False),
+        (48.0, [2.0], False),
+    ],
+)
+def test_a_first_value_far_above_all_others_flattens_no_curve(
+    first: float, others: list[float], is_beyond: bool
+) -> None:
+    places = list(range(1, len(others) + 2))
+    drawing = lines("Loss", {"validation": [first, *others]}, places, below="epoch")
+    heights = [y for _, y in drawing.curves[0].points]
+    assert [text.text for text in drawing.texts if text.style == "beyond"] == ([f"{first:.4g} ↑"] if is_beyond else [])
+    assert all(0 <= y <= drawing.height for y in heights)
+    if is_beyond:
+        assert max(heights[1:]) - min(heights[1:]) > 0.3 * (max(heights) - min(heights))
+    assert f": {first:.4f}" in drawing.circles[0].hint
+
+
+def test_a_table_that_goes_on_has_a_shadow_and_takes_the_keyboard(template: Path) -> None:
+    page = render(template, text="x", drawings=[])
+    assert '<div class="scroll" tabindex="0">' in page
+    assert re.search(r"\.scroll \{[^}]*var\(--shade\)[^}]*scroll;", page)

@@ -4,8 +4,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from steps.contracts.artifact import ModelDescription, read_description
+from steps.contracts.artifact import ModelDescription, digest, read_description
 from steps.contracts.errors import StepError
+from steps.evaluate.artifact import load_network
+from steps.model.predictor import Predictor
 from steps.train import artifact
 from steps.train.history import History
 
@@ -23,7 +25,9 @@ def written(tmp_path, network, graph):
 
 def test_an_artifact_is_whole_and_describes_itself(written, network):
     assert sorted(path.name for path in written.iterdir()) == sorted(artifact.FILES)
-    assert read_description(written) == DESCRIPTION
+    description = read_description(written)
+    assert description.model_copy(update={"sha256": {}}) == DESCRIPTION
+    assert description.sha256 == {name: digest(written / name) for name in ("model.onnx", "model.safetensors")}
     weights = load_file(written / "model.safetensors")
     assert all(torch.equal(weights[name], tensor) for name, tensor in network.state_dict().items())
 
@@ -52,12 +56,45 @@ def test_the_history_goes_on_while_the_model_stays(written):
     artifact.write_history(written, History(epochs=[record(1), record(2)]))
     history = json.loads((written / "history.json").read_text())
     assert [epoch["epoch"] for epoch in history["epochs"]] == [1, 2]
-    assert artifact.is_complete(written)
+    artifact.check_complete(written)
 
 
 def test_a_copy_is_whole_and_a_half_copy_is_not(written, tmp_path):
     copy = tmp_path / "checkpoints" / "best"
     artifact.copy_artifact(written, copy)
-    assert artifact.is_complete(copy)
+    artifact.check_complete(copy)
     (copy / "model.onnx").unlink()
-    assert not artifact.is_complete(copy)
+    with pytest.raises(StepError, match=r"best/model.onnx: missing"):
+        artifact.check_complete(copy)
+
+
+def cut(content):
+    return content[:-1]
+
+
+def altered(content):
+    return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+
+
+def longer(content):
+    return content + b"x"
+
+
+@pytest.mark.parametrize("damage", [cut, altered, longer])
+@pytest.mark.parametrize("name", ["model.onnx", "model.safetensors"])
+def test_a_file_that_is_not_as_it_was_written_is_named_wherever_it_is_used(written, name, damage):
+    path = written / name
+    path.write_bytes(damage(path.read_bytes()))
+    message = rf"model/{name}: damaged, .* bytes whose SHA-256 is not that of model.json"
+    with pytest.raises(StepError, match=message):
+        Predictor.load(written) if name == "model.onnx" else load_network(written, read_description(written))
+    with pytest.raises(StepError, match=message):
+        artifact.check_complete(written)
+
+
+def test_an_artifact_of_a_time_without_digests_is_used_on(written):
+    description = json.loads((written / "model.json").read_text())
+    del description["sha256"]
+    (written / "model.json").write_text(json.dumps(description))
+    artifact.check_complete(written)
+    assert Predictor.load(written).description.sha256 == {}

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from steps.contracts.dataset import read_index
-from steps.train.artifact import is_complete
+from steps.train.artifact import check_complete
 
 from ....conftest import free_port
 from .photos import ROOT, launch
@@ -90,7 +90,7 @@ def test_two_ranks_train_and_ask_nobody_outside(s3: Any, base: Path, no_network:
     status, log = finished(launch(base, free_port(), *FLAGS, "--shards-location", location))
     assert no_network.read_text() == ""
     assert status == 0, log
-    assert is_complete(base / "model")
+    check_complete(base / "model")
     assert len(json.loads((base / "model" / "history.json").read_text())["epochs"]) == 1
     # The service moves checkpoints and the model itself.
     assert list((base / "checkpoints" / "job-1").glob("epoch-*.pt"))

@@ -64,6 +64,11 @@ def test_a_cached_step_has_no_duration() -> None:
     assert lines_of(Progress(EXECUTION, (cached,), ()))[1].endswith("Query: Succeeded (from the cache of run run0)")
 
 
+def test_a_step_that_was_not_selected_has_its_source() -> None:
+    copied = replace(QUERY, status="Succeeded", ended=after(1), cached_from="arn/run0", copied=True)
+    assert lines_of(Progress(EXECUTION, (copied,), ()))[1].endswith("Query: Succeeded (copied from run run0)")
+
+
 def test_in_a_terminal_the_steps_and_trials_stand_in_a_table() -> None:
     tuning = StepRun("Tune", "Executing", after(4), metadata={"TuningJob": {"Arn": "t"}})
     done = replace(EXECUTION, status="Succeeded")
@@ -100,6 +105,32 @@ def test_a_run_that_failed_outside_its_steps_gives_its_own_reason() -> None:
 def test_a_run_that_succeeded_ends_with_one_line() -> None:
     done = replace(QUERY, status="Succeeded", ended=after(62))
     assert outcome(done, status="Succeeded") == ["Run run1 succeeded in 1 min 02 s."]
+
+
+EVALUATED = StepRun("EvaluateModel", "Succeeded", START, after(5))
+REGISTERED = StepRun("RegisterModel", "Succeeded", START, after(6), metadata={"RegisterModel": {"Arn": "arn:x/bins/7"}})
+
+
+def deployed(decision: str) -> StepRun:
+    parameters = [{"Name": "decision", "Value": decision}] if decision else []
+    return StepRun("DeployModel", "Succeeded", START, metadata={"Lambda": {"OutputParameters": parameters}})
+
+
+@pytest.mark.parametrize(
+    ("steps", "lines"),
+    [
+        ((QUERY,), []),
+        ((replace(EVALUATED, status="Failed"),), []),
+        ((EVALUATED,), ["its report: pipeline report run1 --open"]),
+        ((EVALUATED, REGISTERED), ["its report: pipeline report run1 --open", "next: pipeline approve 7"]),
+        ((REGISTERED, deployed("awaiting-approval")), ["next: pipeline approve 7"]),
+        ((REGISTERED, deployed("")), ["next: pipeline approve 7"]),
+        ((REGISTERED, deployed("creating")), ["next: pipeline endpoint"]),
+        ((REGISTERED, deployed("updating")), ["next: pipeline endpoint"]),
+    ],
+)
+def test_a_run_ends_with_its_report_and_the_next_step(steps: tuple[StepRun, ...], lines: list[str]) -> None:
+    assert runs_view.next_lines(Progress(EXECUTION, steps, ()), "pipeline") == lines
 
 
 WITHHELD = Registration(

@@ -731,6 +731,7 @@ NOT_CALLED = {
 }  # fmt: skip
 # Members whose value is text of a certain form.
 EXAMPLES = {
+    "PipelineArn": f"{SM}:pipeline/p",
     "PipelineExecutionArn": f"{SM}:pipeline/p/execution/1a",
     "ModelPackageArn": f"{SM}:model-package/bins/1",
     "PolicySourceArn": ROLE,
@@ -1026,7 +1027,14 @@ NAMING = {
     "sagemaker": {
         *("DeploymentConfig.AutoRollbackConfiguration.Alarms.AlarmName", "EndpointConfigName", "EndpointName"),
         *("ExperimentName", "HyperParameterTuningJobName", "ModelName", "ModelPackageArn", "ModelPackageGroupName"),
-        *("ModelPackageName", "PipelineExecutionArn", "PipelineName", "ProcessingJobName", "ProjectName"),
+        *(
+            "ModelPackageName",
+            "PipelineArn",
+            "PipelineExecutionArn",
+            "PipelineName",
+            "ProcessingJobName",
+            "ProjectName",
+        ),
         *("ResourceArn", "TrainingJobName", "TransformJobName", "TrialName"),
     },
     "sagemaker-runtime": {"EndpointName", "InferenceComponentName"},

@@ -88,5 +88,11 @@ def test_a_cached_result_is_not_passed_on_beyond_its_time():
     assert find_cached([hit], STEP, "k", at=1000.0) is None
 
 
+def test_a_copied_result_is_no_source():
+    copied = execution("copied", SelectiveExecutionResult={"SourcePipelineExecutionArn": "arn"})
+    assert find_cached([copied], STEP, "k", at=1000.0) is None
+    assert find_cached([execution("old"), copied], STEP, "k", at=1000.0)["name"] == "old"
+
+
 def test_a_step_without_a_cache_runs_again():
     assert find_cached([execution("old")], {"Name": "Shard", "Type": "Processing"}, "k", at=1000.0) is None

@@ -44,7 +44,11 @@ LISTED: dict[str, tuple[str, str, str, dict[str, str]]] = {
 }
 # Operations whose lists have no filters in AWS's model.
 PARTS = {"ListPipelineExecutionSteps", "ListPipelineParametersForExecution", "ListTags"}
-OPERATIONS = sorted(name for name in members.tables("sagemaker") or {} if name.startswith("List"))
+# Versions have no names: test_pipelines.py has the filters, the order and the pages of their list.
+VERSIONS = {"ListPipelineVersions"}
+OPERATIONS = sorted(
+    name for name in members.tables("sagemaker") or {} if name.startswith("List") and name not in VERSIONS
+)
 # Of three documents, alpha, beta and gamma, created at 1000, 2000 and 3000 seconds and changed 10 seconds later: those
 # that a filter lets through.
 STATUSES = {
@@ -63,6 +67,8 @@ CASES: dict[str, tuple[Any, str]] = {
     "WarmPoolStatusEquals": ("InUse", ""),
     "TrainingPlanArnEquals": (f"{ARN}:training-plan/p", ""),
     "ModelPackageType": ("Unversioned", ""),
+    "ManagedBy": ("AWS", ""),
+    "PipelineVersionAlias": ("live", "b"),
     "StatusEquals": (0, "a"),
     "ModelApprovalStatus": (1, "b"),
     "MaxResults": (2, "two"),
@@ -91,6 +97,7 @@ def document(operation: str, name: str, number: int) -> dict[str, Any]:
             "PipelineExecutionArn": f"{ARN}:pipeline/bins/execution/{name}",
             "PipelineName": "bins",
             "PipelineExecutionStatus": "Succeeded",
+            "PipelineVersionId": number + 1,
         },
     }
     return {f"{name_member.removesuffix('Name')}Arn": arn, **content, **more.get(operation, {})}
@@ -114,6 +121,8 @@ def fill(services: Services, operation: str) -> None:
         services.context.store.put("model-package-group", "group", {"ModelPackageGroupName": "group"})
     if operation == "ListPipelineExecutions":
         services.context.store.put("pipeline", "bins", {"PipelineName": "bins", "PipelineArn": f"{ARN}:pipeline/bins"})
+        version = {"PipelineName": "bins", "PipelineVersionId": 2, "PipelineVersionAliases": ["live"]}
+        services.context.store.put("pipeline-version", "bins/2", version)
 
 
 def listed(services: Services, operation: str, **request: Any) -> tuple[str, str | None]:

@@ -1,10 +1,11 @@
+import re
 from types import SimpleNamespace
 
 import pytest
 
 from pipeline.local.context import ServiceError
 from pipeline.local.sagemaker.execution import _retry_delay
-from pipeline.local.sagemaker.steps import Attempt, StepFailedError, StepRunners, holds
+from pipeline.local.sagemaker.steps import Attempt, StepFailedError, StepRunners, StepStoppedError, holds, job_name
 from tests.unit.pipeline.local.identities import Permissive
 
 
@@ -36,7 +37,7 @@ def test_nan_passes_no_gate(kind):
 def test_conditions_combine():
     true, false = ({"Type": "Equals", "LeftValue": 1, "RightValue": right} for right in (1, 2))
     assert holds({"Type": "Or", "Conditions": [false, true]})
-    assert holds({"Type": "Not", "Expression": false})
+    assert holds({"Type": "Not", "Condition": false})
     assert holds({"Type": "In", "QueryValue": "a", "Values": ["a", "b"]})
 
 
@@ -62,7 +63,19 @@ def runners(call):
 
 def attempt(kind, arguments=None):
     step = {"Name": "Step", "Type": kind}
-    return Attempt("run", ROLE, step, arguments or {}, lambda metadata: None)
+    return Attempt("run", ROLE, step, arguments or {}, lambda metadata: None, job_name("run", step))
+
+
+@pytest.mark.parametrize(("kind", "longest"), [("Tuning", 32), ("Training", 63), ("Processing", 63), ("Model", 63)])
+@pytest.mark.parametrize("prefix", [None, "mine", "a" * 63, "abcdefg-" * 7])
+def test_a_job_s_name_is_new_and_begins_with_the_name_in_its_arguments(kind, longest, prefix):
+    step = {"Name": "A-step-with-a-very-long-name-of-some-fifty-characters", "Type": kind}
+    names = {job_name("a1b2c3d4e5f6", step, prefix) for _ in range(3)}
+    assert len(names) == 3
+    for name in names:
+        assert len(name) <= longest
+        assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", name)
+        assert prefix is None or prefix[:4] in name
 
 
 def failure(runners, kind="Model"):
@@ -80,6 +93,33 @@ def test_a_step_calls_the_service_as_its_pipelines_role():
 
     runners(call).run(attempt("Model"))
     assert calls == [("sagemaker", "CreateModel", "pipelines-run-Step", ROLE.role)]
+
+
+def test_a_job_whose_creation_is_under_way_is_stopped_as_soon_as_it_exists():
+    """Kind: a stop at any moment of a step stops its job."""
+    calls, stopped = [], {"TrainingJobStatus": "Stopped"}
+
+    def call(service, operation, request, caller):
+        calls.append(operation)
+        if operation == "CreateTrainingJob":
+            steps.stop("run")
+        return stopped if operation.startswith("Describe") else {"TrainingJobArn": "arn"}
+
+    steps = runners(call)
+    names = {"name_member": "TrainingJobName", "arn_member": "TrainingJobArn", "status_member": "TrainingJobStatus"}
+    steps.training = SimpleNamespace(job="TrainingJob", wait=lambda name: None, **names)
+    with pytest.raises(StepStoppedError):
+        steps.run(attempt("Training"))
+    assert calls == ["CreateTrainingJob", "StopTrainingJob", "DescribeTrainingJob"]
+    steps.forget("run")
+    calls.clear()
+    steps.stop("other")
+    stopped["TrainingJobStatus"] = "Completed"
+    steps.call = lambda service, operation, request, caller: (
+        calls.append(operation) or {"TrainingJobArn": "a", **stopped}
+    )
+    steps.run(attempt("Training"))
+    assert calls == ["CreateTrainingJob", "DescribeTrainingJob"]
 
 
 def test_a_registration_creates_the_group_that_may_exist_and_is_patient_with_its_description():

@@ -111,6 +111,23 @@ def test_a_hit_is_followed_to_the_run_that_made_the_result_and_its_age_counts_fr
     assert outcomes(foretell()) == ["cached a"] * 3
 
 
+def test_a_copied_result_is_not_that_of_the_run_that_has_it(runs: Runs, foretell: Foretell) -> None:
+    """Kind: the forecast and the cache agree on what is a source. QueryMetadata was not selected in b, whose parameters
+    are others than those of its source, a."""
+    runs.add("a", hours_ago=3)
+    runs.add("b", hours_ago=1, copied={"QueryMetadata": "a"}, DataVersion="2")
+    assert outcomes(foretell(DataVersion="2")) == ["runs"] * 3
+    assert outcomes(foretell()) == ["cached a", "cached b", "cached b"]
+
+
+def test_a_request_with_a_file_of_another_program_is_never_foretold(runs: Runs, foretell: Foretell) -> None:
+    pipeline = copy.deepcopy(DEFINITION)
+    value = {"Std:JsonGet": {"S3Uri": "s3://b/result.json", "Path": "a"}}
+    pipeline["Steps"][0]["Arguments"]["Environment"] = {"VALUE": value}
+    runs.add("a", hours_ago=3, definition=pipeline)
+    assert foretell(pipeline)["QueryMetadata"].why == "its request contains a value of the run"
+
+
 def test_an_expired_result_makes_the_steps_run_that_read_its_place(runs: Runs, foretell: Foretell) -> None:
     runs.add("a", hours_ago=13)
     # A hit does not make it younger.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -10,14 +11,19 @@ from typing import Any
 import boto3
 import pytest
 from pydantic import BaseModel
+from rich.console import Console
 
+from pipeline.cli.output import print_parts
+from pipeline.cli.views.dataset import dataset_page
 from pipeline.operations.dataset import description as dataset
-from pipeline.operations.runs import executions, progress
+from pipeline.operations.runs import executions, outputs, progress
 from pipeline.operations.runs.executions import Execution
 from pipeline.operations.runs.progress import Progress, StepRun
 from pipeline.settings import Settings
 from steps.contracts.dataset import DatasetIndex, Shard, Sharding, Split
 from steps.contracts.errors import PipelineError
+from steps.contracts.left_out import left_out
+from steps.contracts.query_summary import Refusal, Summary
 from steps.contracts.shard_summary import Leakage, Overlap, Photos, ShardSummary
 
 pytestmark = pytest.mark.usefixtures("account")
@@ -82,18 +88,33 @@ def latest(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
     place = f"s3://{settings.data.bucket}/runs/abc/shard/summary"
     run = Execution(arn="arn:aws:sagemaker:us-east-1:1:pipeline/p/execution/abc", status="Succeeded", started=NOW)
     monkeypatch.setattr(executions, "resolve", lambda settings, reference: run)
-    steps = (StepRun("ShardImages", "Succeeded", metadata={"ProcessingJob": {"Arn": "arn:x/job"}}),)
+    steps = tuple(
+        StepRun(name, "Succeeded", metadata={"ProcessingJob": {"Arn": f"arn:x/{folder}"}})
+        for name, folder in (("QueryMetadata", "query"), ("ShardImages", "shard"))
+    )
     monkeypatch.setattr(progress, "read", lambda settings, arn: Progress(run, steps, ()))
-    job = {"ProcessingOutputConfig": {"Outputs": [{"OutputName": "summary", "S3Output": {"S3Uri": place}}]}}
-    clients = dataset.client
 
-    def client(settings: Settings, service: str) -> Any:
-        if service != "sagemaker":
-            return clients(settings, service)
-        return SimpleNamespace(describe_processing_job=lambda ProcessingJobName: job)
+    def describe(ProcessingJobName: str) -> dict[str, Any]:
+        uri = f"{place.rsplit('/', 2)[0]}/{ProcessingJobName}/summary"
+        return {"ProcessingOutputConfig": {"Outputs": [{"OutputName": "summary", "S3Output": {"S3Uri": uri}}]}}
 
-    monkeypatch.setattr(dataset, "client", client)
+    monkeypatch.setattr(outputs, "client", lambda settings, service: SimpleNamespace(describe_processing_job=describe))
     return place
+
+
+def queried(**refused: int) -> Summary:
+    """The summary of a query that refused so many photos for each reason."""
+    return Summary(
+        image_location="s3://photos",
+        data_version="1",
+        maximum_quantity=5,
+        reader="athena",
+        metadata_files=36,
+        images=36,
+        labels={1: 13, 2: 23},
+        refused={reason: Refusal(photos=photos, examples=["8", "9"]) for reason, photos in refused.items()},
+        executions=[],
+    )
 
 
 def test_a_runs_data_set_is_the_one_that_its_shard_step_hands_on(settings: Settings, put: Any, latest: str) -> None:
@@ -103,8 +124,49 @@ def test_a_runs_data_set_is_the_one_that_its_shard_step_hands_on(settings: Setti
 
     data = dataset.find(settings, "latest")
 
-    assert (data.uri, data.index, data.summary) == (index, INDEX, summary(index))
+    assert (data.uri, data.index, data.summary, data.query) == (index, INDEX, summary(index), None)
     assert dataset.find(settings, f"{index}/") == dataset.DataSet(f"{index}/", INDEX, None)
+
+
+@pytest.mark.parametrize("refused", [{}, {"malformed": 286}, {"malformed": 1, "above-maximum": 40, "missing-image": 7}])
+def test_what_the_query_refused_is_left_out_too_and_the_same_everywhere(
+    settings: Settings, put: Any, latest: str, refused: dict[str, int]
+) -> None:
+    """The kind: two places that say different things. One list has what the query and the shards left out."""
+    index = f"s3://{settings.data.bucket}/indexes/{INDEX.key}"
+    put("runs/abc/shard/summary/shard.json", json_of(summary(index)))
+    put("runs/abc/query/summary/query.json", json_of(queried(**refused)))
+    put(f"indexes/{INDEX.key}/index.json", json_of(INDEX))
+
+    data = dataset.find(settings, "latest")
+
+    each = left_out(data.query, data.summary)
+    assert {entry.reason: entry.photos for entry in each} == {**refused, "truncated": 1}
+    assert [entry.photos for entry in each[:-1]] == sorted(refused.values(), reverse=True)
+    shown = [" ".join(str(part).split()) for part in printed(data)]
+    for reason, photos in refused.items():
+        assert any(line.startswith(f"{reason} {photos} QueryMetadata 8, 9") for line in shown)
+    assert any(line.startswith("truncated 1 ShardImages 7") for line in shown)
+
+
+@pytest.mark.parametrize("content", [None, {"version": 9}, "not a summary"])
+def test_an_unknown_query_is_not_nothing(settings: Settings, put: Any, latest: str, content: Any) -> None:
+    index = f"s3://{settings.data.bucket}/indexes/{INDEX.key}"
+    put("runs/abc/shard/summary/shard.json", json_of(summary(index).model_copy(update={"rejects": {}})))
+    put(f"indexes/{INDEX.key}/index.json", json_of(INDEX))
+    if content is not None:
+        put("runs/abc/query/summary/query.json", content)
+    data = dataset.find(settings, "latest")
+    assert "query.json" in data.query_problem
+    text = "\n".join(printed(data))
+    assert "left out by the query: not known (" in text
+    assert "left out: nothing" not in text
+
+
+def printed(data: dataset.DataSet) -> list[str]:
+    console = Console(file=io.StringIO(), width=150)
+    print_parts(console, *dataset_page(data))
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined,no-any-return]
 
 
 def test_a_summary_that_is_gone_or_damaged_is_one_line(settings: Settings, put: Any, latest: str) -> None:

@@ -90,3 +90,30 @@ def test_photos_that_only_the_job_role_may_list_are_not_checked(look: Look, own:
     assert "the job role reads it" in found[0][1]
     # A refusal tells the region all the same.
     assert "photos-raw is in us-west-2" in found[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("uri", "status", "words"),
+    [
+        ("s3://photos-raw/weights/resnet34.pth", "ok", "resnet34.pth"),
+        (
+            "s3://photos-raw/weights/resnet35.pth",
+            "failed",
+            "training.weights: there is no object s3://photos-raw/weights",
+        ),
+        ("s3://no-such-photos/resnet34.pth", "failed", "training.weights: there is no bucket no-such-photos"),
+    ],
+)
+def test_a_file_that_the_settings_name_is_looked_for_before_a_run_reads_it(
+    look: Look, settings: Settings, uri: str, status: str, words: str
+) -> None:
+    s3 = client("s3")
+    s3.create_bucket(Bucket="photos-raw")
+    s3.put_object(Bucket="photos-raw", Key="weights/resnet34.pth", Body=b"x")
+    [(found, detail)] = look("files", changed(settings, "training", weights=uri))
+    assert found == status
+    assert words in detail
+
+
+def test_without_named_files_nothing_is_asked(look: Look) -> None:
+    assert look("files") == [("ok", "none is named")]

@@ -115,6 +115,30 @@ def test_more_parallel_trials_than_the_default_limit_are_a_warning(
     assert not [detail for _, detail in look("quotas", few) if detail.startswith("tuning.parallel")]
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"instance_count": 21},
+            "training.instance_count is 21; a training job has 20 instances unless AWS has raised",
+        ),
+        (
+            {"run_time": "6d", "wait_time": "7d"},
+            "training.run_time is 6d; a training job runs for 5d unless AWS has raised",
+        ),
+    ],
+)
+def test_more_than_the_default_limits_of_a_training_job_is_a_warning(
+    look: Look, answers: Answers, settings: Settings, values: dict[str, Any], words: str
+) -> None:
+    for operation in (APPLIED, DEFAULTS):
+        answers.say(operation, quotas())
+    found = look("quotas", changed(settings, "training", **values))
+    assert [status for status, detail in found if detail.startswith(words)] == ["warning"]
+    within = changed(settings, "training", instance_count=20, run_time="5d", wait_time="6d")
+    assert not [detail for _, detail in look("quotas", within) if detail.startswith("training.")]
+
+
 @pytest.mark.parametrize("profile", ["local", "demo"])
 def test_the_local_profiles_need_no_more_than_the_default_quotas(profile: str) -> None:
     settings = load_settings(ROOT / "pipeline.yaml", profile)

@@ -20,7 +20,7 @@ def said(settings: Settings, check: str) -> tuple[str, str]:
     ("region", "status", "words"),
     [
         ("eu-central-1", "ok", "eu-central-1"),
-        ("eu-centrall-1", "warning", "did you mean eu-central-1"),
+        ("eu-centrall-1", "failed", "did you mean eu-central-1"),
         (
             "xx-east-1",
             "failed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -10,8 +11,15 @@ import pytest
 from pipeline import ROOT
 from pipeline.definition import compile_definition
 from pipeline.operations.runs.parameters import checked, parse
+from pipeline.settings import Settings
 from pipeline.settings.file import load_settings
 from steps.contracts.errors import PipelineError
+
+
+@functools.cache
+def settings_of(profile: str = "prod") -> Settings:
+    return load_settings(ROOT / "pipeline.yaml", profile)
+
 
 DECLARED = [
     {"Name": "Epochs", "Type": "Integer", "DefaultValue": 30},
@@ -24,12 +32,13 @@ DECLARED = [
 
 def problems(**given: str) -> list[str]:
     with pytest.raises(PipelineError) as caught:
-        checked({"Parameters": DECLARED, "Steps": []}, given)
+        checked(settings_of(), {"Parameters": DECLARED, "Steps": []}, given)
     return str(caught.value).splitlines()
 
 
 def test_good_values_come_as_the_service_takes_them() -> None:
-    assert checked({"Parameters": DECLARED, "Steps": []}, {"Epochs": "3", "ApprovalStatus": "Approved"}) == [
+    given = {"Epochs": "3", "ApprovalStatus": "Approved"}
+    assert checked(settings_of(), {"Parameters": DECLARED, "Steps": []}, given) == [
         {"Name": "Epochs", "Value": "3"},
         {"Name": "ApprovalStatus", "Value": "Approved"},
     ]
@@ -91,7 +100,7 @@ def test_a_name_given_twice_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def definition() -> dict[str, Any]:
-    return json.loads(compile_definition(load_settings(ROOT / "pipeline.yaml", "prod")))
+    return json.loads(compile_definition(settings_of()))
 
 
 @pytest.mark.parametrize(
@@ -100,40 +109,41 @@ def definition() -> dict[str, Any]:
         (
             "ImageLocation",
             "s3://raw/set(1)",
-            "ImageLocation contains '('; model packages, which record it, accept 1 to",
+            "ImageLocation: 's3://raw/set(1)' contains '('; Athena and the registry accept",
         ),
-        ("DataVersion", "a b;c", "DataVersion contains ';'; model packages"),
-        ("ShardVersion", "v[2]", "ShardVersion contains '['; model packages"),
-        ("TrainingVersion", "x" * 257, "TrainingVersion has 257 characters; model packages"),
-        ("ShardVersion", "x" * 300, "ShardVersion has 300 characters; model packages"),
+        ("DataVersion", "a b;c", "DataVersion: 'a b;c' contains ';'; model packages"),
+        ("ShardVersion", "v[2]", "ShardVersion: 'v[2]' contains '['; model packages"),
+        ("TrainingVersion", "x" * 257, f"TrainingVersion: {'x' * 128!r} has 257 characters; model packages"),
+        ("ShardVersion", "x" * 300, f"ShardVersion: {'x' * 128!r} has 300 characters; model packages"),
         ("ImageLocation", "raw/photos", "ImageLocation: 'raw/photos' is not an S3 URI"),
-        ("ShardInstanceCount", "101", "ShardInstanceCount cannot be '101': step ShardImages."),
-        ("ShardInstanceCount", "0", "ShardInstanceCount cannot be '0': step ShardImages."),
-        ("TrainingInstanceCount", "-1", "TrainingInstanceCount cannot be '-1': step TuneModel."),
+        ("ShardInstanceCount", "101", "ShardInstanceCount is '101': it must be 1 to 100"),
+        ("ShardInstanceCount", "0", "ShardInstanceCount is '0': it must be 1 to 100"),
+        ("TrainingInstanceCount", "-1", "TrainingInstanceCount is '-1': it must be 1 to 64"),
     ],
 )
 def test_a_value_that_a_later_request_would_not_accept_is_refused_before_the_start(
     definition: dict[str, Any], name: str, value: str, message: str
 ) -> None:
     with pytest.raises(PipelineError) as caught:
-        checked(definition, {"Epochs": "3", name: value})
+        checked(settings_of(), definition, {"Epochs": "3", name: value})
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
 
 def test_values_that_every_request_accepts_are_passed_on(definition: dict[str, Any]) -> None:
-    given = {"ImageLocation": "s3://raw/set-1/größe", "DataVersion": "2026 11/28 @x", "ShardInstanceCount": "100"}
-    assert checked(definition, given) == [{"Name": name, "Value": value} for name, value in given.items()]
+    given = {"ImageLocation": "s3://raw/set-1/a=b", "DataVersion": "2026 11/28 @x", "ShardInstanceCount": "100"}
+    listed = [{"Name": name, "Value": value} for name, value in given.items()]
+    assert checked(settings_of(), definition, given) == listed
 
 
 def test_a_value_in_a_text_of_several_parts_is_checked_with_them(definition: dict[str, Any]) -> None:
     """A Std:Join is joined as far as its parts are there before the run."""
     steps = json.loads(json.dumps(definition["Steps"]))
-    steps[0]["Arguments"]["Environment"]["X"] = {
+    steps[1]["Arguments"]["Environment"]["X"] = {
         "Std:Join": {"On": "-", "Values": ["y" * 200, {"Get": "Parameters.DataVersion"}]}
     }
     changed = {**definition, "Steps": steps}
-    assert checked(changed, {"DataVersion": "z" * 55})
+    assert checked(settings_of(), changed, {"DataVersion": "z" * 55})
     with pytest.raises(PipelineError, match=r"^DataVersion cannot be .*QueryMetadata.Environment.X: 257 characters"):
-        checked(changed, {"DataVersion": "z" * 56})
+        checked(settings_of(), changed, {"DataVersion": "z" * 56})

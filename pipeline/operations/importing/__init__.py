@@ -1,0 +1,1 @@
+"""Own photos and labels into the layout of a run's raw data: `bin-images/ID.jpg` and `metadata/ID.json`."""

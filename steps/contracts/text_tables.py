@@ -1,0 +1,40 @@
+"""CSV files as spreadsheets and other programs write them: their encoding, and what separates their columns."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Callable, Sequence
+
+from steps.contracts.errors import StepError
+
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def decoded(data: bytes, name: str) -> str:
+    """The text of a file in UTF-8 or UTF-16, with a byte order mark or without. Raises StepError with `name`."""
+    encoding = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), "")
+    if not encoding:
+        # In UTF-16 every other byte of a header in Latin letters is zero.
+        zeros = data[:2].find(b"\0")
+        encoding = {0: "utf-16-be", 1: "utf-16-le"}.get(zeros, "utf-8")
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise StepError(f"{name}: byte {error.start} is neither UTF-8 nor UTF-16; save it as CSV in UTF-8") from error
+
+
+def separator(text: str, fits: Callable[[Sequence[str]], bool], needs: str, name: str) -> str:
+    """The separator by which the first line of `text` has columns that fit.
+
+    Raises StepError with `name`, the columns of the first line, and `needs`, the ones that are needed.
+    """
+    first = text.partition("\n")[0].rstrip("\r")
+    headers = {mark: [cell.strip() for cell in next(csv.reader([first], delimiter=mark), [])] for mark in SEPARATORS}
+    for mark, header in headers.items():
+        if fits(header):
+            return mark
+    mark = max(SEPARATORS, key=lambda mark: len(headers[mark]))
+    columns = ", ".join(headers[mark]) or "missing"
+    raise StepError(f"{name}: the columns, separated by {SEPARATORS[mark]}, are {columns}; it needs {needs}")
