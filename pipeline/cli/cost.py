@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.app import RUN, Options, app, options_of
 from pipeline.cli.output import AsJson, show, status, write_json
 from steps.contracts.errors import PipelineError
+from steps.contracts.wording import count_of
 
 if TYPE_CHECKING:
     from pipeline.operations.cost.money import Bill
@@ -105,7 +106,7 @@ def _estimate(
         )
         return
     show(
-        f"{photos.total:,} photos of {photos.kilobytes.normalize():f} KB: {photos.origin}\n",
+        f"{count_of(photos.total, 'photo')} of {photos.kilobytes.normalize():f} KB: {photos.origin}\n",
         view.bill_table({"a run": result.run, "a month": result.endpoint}),
         f"\na run takes {view.duration(result.seconds)} without cached steps",
         *view.basis(result.bill, result.assumptions, notes),

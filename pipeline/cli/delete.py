@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli.app import RELEASE, app, options_of
 from pipeline.cli.output import AsJson, show, status, write_json
+from steps.contracts.wording import count_of
 
 if TYPE_CHECKING:
     from pipeline.operations.delete import DeletionPlan, Outcome
@@ -73,7 +74,7 @@ def _show(settings: Settings, plan: DeletionPlan) -> None:
 def _ask(settings: Settings, plan: DeletionPlan, *, packages: bool) -> None:
     if not packages:
         number = len(plan.resources)
-        typer.confirm(f"Delete {number} resource{'' if number == 1 else 's'}?", abort=True, err=True)
+        typer.confirm(f"Delete {count_of(number, 'resource')}?", abort=True, err=True)
         return
     group = settings.registry.group
     typed = typer.prompt(f"Model versions cannot be restored. Type the group's name, {group}, to delete", err=True)

@@ -35,6 +35,7 @@ from pipeline.samples.sources import open_source
 from pipeline.samples.upload import upload
 from steps.contracts.errors import PipelineError
 from steps.contracts.s3_uri import S3Uri
+from steps.contracts.wording import count_of
 
 if TYPE_CHECKING:
     from pipeline.operations.models.registry import Version
@@ -83,8 +84,9 @@ class Bins:
     def title(self) -> str:
         """A short description of the bins."""
         if self.source is None:
-            return f"{self.count:,} synthetic bins (seed {self.seed})"
-        return f"{f'the first {self.limit:,} bins' if self.limit else 'the bins'} of {self.source}"
+            return f"{count_of(self.count, 'synthetic bin')} (seed {self.seed})"
+        bins = f"the first {count_of(self.limit, 'bin')}" if self.limit else "the bins"
+        return f"{bins} of {self.source}"
 
 
 class DemoError(PipelineError):

@@ -78,7 +78,7 @@ def down() -> None:
 
 
 @local.command(name="status")
-def show_status(as_json: AsJson = False) -> None:
+def show_status(context: typer.Context, as_json: AsJson = False) -> None:
     """Report whether the local cloud runs and both its ports answer. Exit status 0 if so, else 1."""
     from pipeline.connection import local_directory
     from pipeline.local import cloud
@@ -90,11 +90,12 @@ def show_status(as_json: AsJson = False) -> None:
     elif state.running is None:
         by = f"process {state.starting} " if state.starting else ""
         changing = f"{by}starts or stops it now; wait, and ask again"
-        typer.echo(f"not running; {changing if state.changing else 'start it: python -m pipeline local up'}")
+        start = f"start it: {options_of(context).command()} local up"
+        typer.echo(f"not running; {changing if state.changing else start}")
     else:
         typer.echo(_running_line(state.running))
         typer.echo(f"account {state.running.account_id}, {state.running.region}; its files are in {directory}")
-        for line in _troubles(state):
+        for line in _troubles(state, options_of(context).command()):
             typer.echo(line)
     if not state.answers:
         raise typer.Exit(1)
@@ -115,7 +116,7 @@ def _state_values(state: State, directory: Path) -> dict[str, Any]:
     }
 
 
-def _troubles(state: State) -> Iterator[str]:
+def _troubles(state: State, command: str) -> Iterator[str]:
     """What a person should know besides that it runs."""
     for restart in state.health.restarts:
         yield f"{restart.at}: the {restart.part} had ended by {restart.reason}; it was started again"
@@ -124,7 +125,7 @@ def _troubles(state: State) -> Iterator[str]:
     if state.running and state.running.stopping:
         yield "it is about to end"
     elif state.silent:
-        yield f"no answer from: {' and '.join(state.silent)}; mend it: python -m pipeline local up"
+        yield f"no answer from: {' and '.join(state.silent)}; mend it: {command} local up"
 
 
 @local.command()
@@ -148,6 +149,7 @@ def reset(
 
 @local.command()
 def chaos(  # noqa: PLR0917  # a command's options
+    context: typer.Context,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Begin to inject faults, chosen by this seed.", show_default=False)
     ] = None,
@@ -185,9 +187,10 @@ def chaos(  # noqa: PLR0917  # a command's options
             {"plan": asdict(plan_now) if plan_now else None, "injected": {kind: counts[kind] for kind in faults.KINDS}}
         )
     elif plan_now is None:
-        typer.echo("no faults are injected; begin: python -m pipeline local chaos --seed 1")
+        typer.echo(f"no faults are injected; begin: {options_of(context).command()} local chaos --seed 1")
     else:
-        typer.echo(f"faults are injected by seed {plan_now.seed}; end them: python -m pipeline local chaos --off")
+        ending = f"{options_of(context).command()} local chaos --off"
+        typer.echo(f"faults are injected by seed {plan_now.seed}; end them: {ending}")
         for kind in faults.KINDS:
             typer.echo(f"  {kind}: {counts[kind]} so far")
 

@@ -8,6 +8,7 @@ import typer
 
 from pipeline.cli.app import RELEASE, app, options_of
 from pipeline.cli.output import AsJson, complain, goes_on, show, status, write_json
+from steps.contracts.wording import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +78,9 @@ def _view(watch: MonitorJob) -> Iterator[RenderableType]:
 
     drift = watch.drift
     verdict = Text(drift["verdict"], style=_STYLES[drift["verdict"]])
-    photos = f"  {drift['photos']:,} photos of version {drift['model_version']}, {drift['compared']:,} compared"
+    photos = (
+        f"  {count_of(drift['photos'], 'photo')} of version {drift['model_version']}, {drift['compared']:,} compared"
+    )
     yield Text.assemble(verdict, photos)
     if drift["features"]:
         yield _features(drift["features"])
@@ -88,9 +91,9 @@ def _view(watch: MonitorJob) -> Iterator[RenderableType]:
         )
     elif drift["verdict"] == "too-few":
         minimum = f"{drift['minimum_photos']:,}"
-        yield f"{minimum} photos are needed, and {minimum} in the baseline, which has {drift['baseline_photos']:,}"
+        yield f"{minimum} photos at least are needed, and in the baseline, which has {drift['baseline_photos']:,}"
     for reason, number in drift["refused"].items():
-        yield Text(f"{number:,} captures not used: {reason}", style="dim")
+        yield Text(f"{count_of(number, 'capture')} not used: {reason}", style="dim")
     yield f"report: {watch.output}/report.html"
 
 

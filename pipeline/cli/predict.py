@@ -10,6 +10,7 @@ import typer
 
 from pipeline.cli.app import RELEASE, app, options_of
 from pipeline.cli.output import AsJson, complain, goes_on, show, status, warn, write_json
+from steps.contracts.errors import PipelineError
 
 if TYPE_CHECKING:
     from pipeline.operations.serving.predictions import Answer
@@ -36,6 +37,7 @@ def predict(
     from pipeline.operations.serving import predictions
     from pipeline.operations.serving.photos import Reader
 
+    _check_writable(csv_file)
     settings = options_of(context).connected()
     reader = Reader(settings)
     names = reader.names(photos)
@@ -48,7 +50,7 @@ def predict(
 @app.command(rich_help_panel=RELEASE)
 def batch(  # noqa: PLR0917  # a command's options
     context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="S3-PREFIX", help="Prefix of the photos: s3://BUCKET/PREFIX.")],
+    source: Annotated[str, typer.Argument(metavar="S3-FOLDER", help="Folder of the photos: s3://BUCKET/FOLDER.")],
     version: Annotated[str, typer.Option(help="Number or ARN of an approved version. Default: the latest.")] = "",
     output: Annotated[
         str,
@@ -64,6 +66,7 @@ def batch(  # noqa: PLR0917  # a command's options
 
     if csv_file and not wait:
         raise typer.BadParameter("--csv needs the counts, which --no-wait does not wait for; leave one of them out")
+    _check_writable(csv_file)
     settings = options_of(context).prepared()
     job = operation.start(settings, source, version=version, output=output, instances=instances)
     typer.echo(f"job {job.name}: version {job.version} over {job.source}", err=True)
@@ -79,6 +82,19 @@ def batch(  # noqa: PLR0917  # a command's options
         _show(operation.results(settings, job), csv_file, as_json)
     elif as_json:
         write_json(job)
+
+
+def _check_writable(csv_file: Path | None) -> None:
+    """Raise PipelineError for a file that cannot be written, before anything is counted or paid for."""
+    if csv_file is None:
+        return
+    is_new = not csv_file.exists()
+    try:
+        csv_file.open("a").close()
+        if is_new:
+            csv_file.unlink()
+    except OSError as error:
+        raise PipelineError(f"--csv {csv_file} cannot be written ({error.strerror}); name another file") from error
 
 
 def _show(answers: Iterator[Answer], csv_file: Path | None, as_json: bool) -> None:
@@ -142,7 +158,7 @@ def _written(answers: Iterable[Answer], csv_file: Path | None) -> Iterator[Answe
     if csv_file is None:
         yield from answers
         return
-    with csv_file.open("w", newline="", encoding="utf-8") as file:
+    with csv_file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(["photo", "count", "expected", "confidence", "model_version", "error"])
         for answer in answers:

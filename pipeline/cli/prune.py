@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.app import options_of
 from pipeline.cli.dataset import datasets
 from pipeline.cli.output import AsJson, complain, show, status, write_json
+from steps.contracts.wording import count_of
 
 if TYPE_CHECKING:
     from pipeline.operations.dataset.prune_plan import PrunePlan
@@ -70,13 +71,13 @@ def _remove(settings: Settings, plan: PrunePlan, *, as_json: bool) -> None:
             for removed in deletion.carry_out(settings, plan):
                 objects, size = objects + removed.objects, size + removed.size
                 refused += removed.refused
-                spinner.update(f"[dim]deleting: {objects:,} objects deleted[/dim]")
+                spinner.update(f"[dim]deleting: {count_of(objects, 'object')} deleted[/dim]")
     finally:
         # Also after an error: report what was deleted before it.
         if as_json:
             write_json(prune_view.flat(plan, objects, size, refused))
         elif objects:
-            typer.echo(f"deleted: {objects:,} objects, {prune_view.gigabytes(size)} GB")
+            typer.echo(f"deleted: {count_of(objects, 'object')}, {prune_view.gigabytes(size)} GB")
     for refusal in refused:
         complain(f"remains: s3://{settings.data.bucket}/{refusal.key}: {refusal.reason}")
     if refused:

@@ -257,7 +257,10 @@ def stop(context: typer.Context, run: RunArgument = "latest") -> None:
 @app.command(rich_help_panel=RUN)
 def logs(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="STEP", help="Name of a step, or 'endpoint', or 'deploy'.")],
+    what: Annotated[
+        str,
+        typer.Argument(metavar="STEP", help="Name of a step, 'endpoint' or 'deploy'. Without it: list them."),
+    ] = "",
     run: Annotated[str, typer.Option(metavar="RUN", help="Id or ARN of a run, or 'latest'.")] = "latest",
     trial: Annotated[
         int | None,
@@ -269,7 +272,14 @@ def logs(
     from pipeline.operations.runs import executions, progress
     from pipeline.operations.runs import logs as operation
 
-    settings = options_of(context).connected()
+    options = options_of(context)
+    settings = options.connected()
+    if not what:
+        from pipeline.cli.views.runs import logs_table
+
+        state = progress.read(settings, executions.resolve(settings, run).arn)
+        show(logs_table(state, [operation.DEPLOY, operation.ENDPOINT], options.command()))
+        return
     if what in (operation.ENDPOINT, operation.DEPLOY):
         source = (operation.endpoint_source if what == operation.ENDPOINT else operation.deploy_source)(settings)
 

@@ -142,7 +142,12 @@ class Services:
         """Refuse a request that the caller's policies do not allow. Raises ServiceError."""
         if service == "athena" and (query_id := request.get("QueryExecutionId")):
             request = {**request, "WorkGroup": self._athena.workgroup_of(query_id)}
-        self.identity.authorizer.authorize(caller, service, operation, request)
+        if service == "athena" and (ids := request.get("QueryExecutionIds")):
+            # The permission of each query's work group.
+            for workgroup in self._athena.workgroups_of(ids):
+                self.identity.authorizer.authorize(caller, service, operation, {**request, "WorkGroup": workgroup})
+        else:
+            self.identity.authorizer.authorize(caller, service, operation, request)
         if service == "iam":
             check_documents(request)
         if throttled := self._faults.refusal(service, operation):

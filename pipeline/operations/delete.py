@@ -21,6 +21,7 @@ from pipeline.operations.runs import executions
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 from steps.contracts.names import SCALABLE_DIMENSION
+from steps.contracts.wording import count_of
 
 # SageMaker takes minutes to delete an endpoint.
 ENDPOINT_SECONDS = 900.0
@@ -79,7 +80,7 @@ def plan(settings: Settings, *, packages: bool = False) -> DeletionPlan:
     if packages:
         resources += versions
     elif versions:
-        group = f"the group {settings.registry.group} with {len(versions) - 1} model version(s)"
+        group = f"the group {settings.registry.group} with {count_of(len(versions) - 1, 'model version')}"
         retained.insert(0, f"{group}; --packages deletes them")
     if foreign:
         retained.insert(0, foreign)

@@ -16,6 +16,7 @@ from pipeline.operations.runs.schedules import schedules
 from pipeline.operations.serving.endpoint import package_of
 from pipeline.settings import Settings
 from steps.contracts.names import SCALABLE_DIMENSION, VARIANT, endpoint_config_name, model_name
+from steps.contracts.wording import count_of
 
 Kind = Literal[
     "schedule",
@@ -147,7 +148,9 @@ def pipeline_resources(settings: Settings) -> Iterator[Resource]:
     sagemaker = client(settings, "sagemaker")
     if exists(sagemaker.describe_pipeline, PipelineName=settings.name):
         number = sum(1 for _ in executions.summaries(sagemaker, settings))
-        yield Resource("pipeline", settings.name, f"and the history of its {number} runs" if number else "no runs")
+        yield Resource(
+            "pipeline", settings.name, f"and the history of {count_of(number, 'run')}" if number else "no runs"
+        )
 
 
 def registry_resources(settings: Settings) -> Iterator[Resource]:

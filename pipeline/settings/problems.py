@@ -54,8 +54,14 @@ def _broken_limit(context: dict[str, Any]) -> Limits:
 
 def close_to(value: str, names: Any) -> str:
     """`; did you mean NAME?` for the name that is nearest to a value; empty if none is near."""
-    close = difflib.get_close_matches(value, list(names), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    close = nearest(value, names)
+    return f"; did you mean {close}?" if close else ""
+
+
+def nearest(value: str, names: Any) -> str:
+    """The name that is nearest to a value; empty if none is near. Letters in another order are the likeliest slip."""
+    close = difflib.get_close_matches(value, list(names), n=5)
+    return min(close, key=lambda name: sorted(name) != sorted(value), default="")
 
 
 def _meant(error: ErrorDetails) -> str:

@@ -36,7 +36,8 @@ def explained(error: BaseException, folders: Iterable[Path]) -> str:
         existing = [folder for folder in folders if folder.exists()]
         places = [folder for folder in existing if is_full(folder)] or existing
     where = " and ".join(dict.fromkeys(f"{place} ({_free(place)})" for place in places)) or "the disk"
-    return f"no space left on the disk of {where}: {error}; free some, or take a larger disk"
+    text = str(error).replace(f": {str(named[0])!r}", "") if named else str(error)
+    return f"no space left on the disk of {where}: {text}; free some, or take a larger disk"
 
 
 def is_full(folder: Path, needed: int = FULL_BYTES) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from steps.contracts.artifact import ModelDescription
 from steps.contracts.dataset import DatasetIndex
 from steps.contracts.evaluation import Evaluation, Metric
+from steps.contracts.wording import count_of
 
 # Characters that CreateModelPackage accepts.
 LIMIT = 100_000
@@ -60,8 +61,8 @@ def _training(evaluation: Evaluation, model: ModelDescription, index: DatasetInd
     return {
         "objective_function": {"function": {"function": "Maximize", "facet": "Accuracy"}},
         "training_observations": (
-            f"{model.architecture} trained on {train.samples:,} photos, selected by accuracy on {validation.samples:,} "
-            f"others; split {index.sharding.split}, seed {index.sharding.seed}."
+            f"{model.architecture} trained on {count_of(train.samples, 'photo')}, selected by accuracy on "
+            f"{validation.samples:,} others; split {index.sharding.split}, seed {index.sharding.seed}."
         ),
         "training_job_details": {
             "training_datasets": _present(evaluation.provenance.index),
@@ -96,7 +97,7 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
     if charts:
         groups.append({"name": "by count", "metric_data": charts})
     observation = (
-        f"{evaluation.dataset.item_count:,} photos that were not used for training; "
+        f"{count_of(evaluation.dataset.item_count, 'photo')} that were not used for training; "
         f"decision {evaluation.decision}; champion: {evaluation.gate.champion}."
     )
     counts = len(classification.confusion_matrix)
@@ -147,7 +148,7 @@ def _caveats(evaluation: Evaluation, index: DatasetIndex) -> str:
             f"{evaluation.dataset.same_bin:,} held-out photos show a bin of the training photos: metrics are too good."
         )
     if left_out:
-        caveats.append(f"{left_out:,} photos could not be used and are in no metric.")
+        caveats.append(f"{count_of(left_out, 'photo')} left out, which are in no metric.")
     return " ".join(caveats)
 
 

@@ -6,6 +6,7 @@ import base64
 from collections import Counter
 
 from steps.contracts.evaluation import Calibration, ClassReport
+from steps.contracts.wording import count_of
 from steps.evaluate.artifact import Epoch
 from steps.photos.jpeg import ImageError, decode_rgb, resize
 from steps.reports.charts import Bar, Drawing, Point, bars, diagonal, lines
@@ -48,7 +49,7 @@ def reliability(calibration: Calibration) -> Drawing:
     """Accuracy against confidence, one point per bin."""
     points = []
     for each in calibration.bins:
-        text = f"{each.photos:,} photos: confidence {each.confidence:.1%}, accuracy {each.accuracy:.1%}"
+        text = f"{count_of(each.photos, 'photo')}: confidence {each.confidence:.1%}, accuracy {each.accuracy:.1%}"
         points.append(Point(each.confidence, each.accuracy, each.photos, text))
     return diagonal("Reliability diagram", "confidence", "accuracy", points)
 

@@ -22,7 +22,7 @@ from steps.evaluate.metrics import Reliability
 from steps.evaluate.photo_samples import Baseline, Golden, Miscount, Miscounts
 from steps.model.predictor import Predictor, decide, expectation
 from steps.photos.jpeg import ImageError, network_input
-from steps.shards.reading import Sample
+from steps.shards.reading import ALL_AGAIN, Sample
 
 Photos = NDArray[np.uint8]
 
@@ -156,6 +156,6 @@ def _decoded(batch: Sequence[Sample], sizes: Iterable[int], threads: ThreadPoolE
         try:
             return network_input(sample.jpeg, size)
         except ImageError as error:
-            raise StepError(f"photo {sample.image_id} of the test split: {error}; shard the photos again") from error
+            raise StepError(f"photo {sample.image_id} of the test split: {error}; {ALL_AGAIN}") from error
 
     return {size: np.stack(list(threads.map(decode, batch, itertools.repeat(size)))) for size in sizes}

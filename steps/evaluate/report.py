@@ -14,6 +14,7 @@ from steps.contracts.evaluation import Evaluation, Score
 from steps.contracts.left_out import left_out
 from steps.contracts.query_summary import Summary
 from steps.contracts.shard_summary import ShardSummary
+from steps.contracts.wording import count_of
 from steps.evaluate import figures
 from steps.evaluate.artifact import read_history
 from steps.evaluate.photo_samples import Miscounts
@@ -105,7 +106,7 @@ def gate_checks(evaluation: Evaluation, settings: Settings) -> list[Check]:
         elif evaluation.champion.this_model:
             text = f"champion: {evaluation.gate.champion}, so no loss is counted"
         else:
-            change = f"{100 * loss:.1f} points of accuracy lost" if loss > 0 else f"{-100 * loss:.1f} points gained"
+            change = f"{100 * loss:.1f} points of accuracy lost" if loss > 0 else f"{-100 * loss:z.1f} points gained"
             text = f"{change} against {evaluation.gate.champion}, required: a loss of at most {100 * most:.1f}"
         checks.append(Check(loss <= most, text))
     return checks
@@ -142,9 +143,9 @@ def _intervals(evaluation: Evaluation) -> str:
         better = "more" if accuracy.value > 0 else "less"
         meaning = f"On photos like these, this model is {better} accurate than version {champion.version}."
     return (
-        f"This model less version {champion.version}: accuracy {100 * accuracy.value:+.1f} points"
-        f" (95% interval {100 * accuracy.lower:+.1f} to {100 * accuracy.upper:+.1f}),"
-        f" RMSE {rmse.value:+.3f} (95% interval {rmse.lower:+.3f} to {rmse.upper:+.3f}). {meaning}"
+        f"This model less version {champion.version}: accuracy {100 * accuracy.value:+z.1f} points"
+        f" (95% interval {100 * accuracy.lower:+z.1f} to {100 * accuracy.upper:+z.1f}),"
+        f" RMSE {rmse.value:+z.3f} (95% interval {rmse.lower:+z.3f} to {rmse.upper:+z.3f}). {meaning}"
     )
 
 
@@ -186,7 +187,7 @@ def _provenance(outputs: EvaluationOutputs) -> list[Row]:
     facts = {
         "architecture": f"{outputs.model.architecture}, input of {outputs.model.image_size} pixels",
         "ONNX Runtime against PyTorch": (
-            f"{agreement.same_counts:,} of {agreement.photos:,} photos with the same count, "
+            f"{agreement.same_counts:,} of {count_of(agreement.photos, 'photo')} with the same count, "
             f"probabilities differ by at most {agreement.largest_difference:.1g}"
         ),
         "pipeline run": provenance.run,

@@ -181,7 +181,6 @@ def evaluate(
 
 
 def _gate(in_force: Confusion, comparison: Champion | None, settings: Settings) -> Gate:
-    # Not the negative of zero, which is written "-0.0000".
     lost = 0.0 - comparison.accuracy.value if comparison else 0.0
     counted, name = lost, NO_CHAMPION if settings.group else NOT_COMPARED
     if comparison is not None:
@@ -195,7 +194,7 @@ def _gate(in_force: Confusion, comparison: Champion | None, settings: Settings) 
         shown=Shown(
             accuracy=f"{metrics.accuracy(in_force):.4f}",
             rmse=f"{metrics.rmse(in_force):.4f}",
-            accuracy_loss=f"{lost:.4f}",
+            accuracy_loss=f"{lost:z.4f}",
         ),
     )
 

@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-data-capture-endpo
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import logging
 from collections import Counter
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from steps.contracts.invocation import JPEG_TYPES, JSON_TYPE, jpeg_of_text, media_type
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.s3 import list_objects, open_store, send
 
@@ -116,17 +116,14 @@ def _content(side: dict[str, Any]) -> bytes:
 
 
 def _photos(content_type: str, body: bytes) -> list[bytes]:
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind in ("image/jpeg", "application/x-image"):
+    kind = media_type(content_type)
+    if kind in JPEG_TYPES:
         return [body]
-    if kind != "application/json":
+    if kind != JSON_TYPE:
         raise _OtherContentError
     document = json.loads(body)
     encoded = document["images"] if "images" in document else [document["image"]]
-    try:
-        return [base64.b64decode(photo, validate=True) for photo in encoded]
-    except binascii.Error as error:
-        raise ValueError("not base64") from error
+    return [jpeg_of_text(photo) for photo in encoded]
 
 
 def _answers(body: bytes) -> list[tuple[int, float, str]]:

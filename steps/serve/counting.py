@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from steps.contracts.invocation import JSON_TYPE
 from steps.model.predictor import Predictor, decide, expectation
 from steps.photos.jpeg import ImageError, network_input
 from steps.serve.batching import Batcher, Photo, Probabilities, StoppedError
 from steps.serve.decoding import Decoders
-from steps.serve.payload import JSON_TYPE, Payload, RefusedError, read_payload
+from steps.serve.payload import Payload, RefusedError, read_payload
 from steps.serve.settings import ServingSettings
 
 TOO_LARGE = "too-large"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
+import re
 from dataclasses import dataclass
 
-JPEG_TYPES = ("image/jpeg", "application/x-image")
-JSON_TYPE = "application/json"
+from steps.contracts import invocation
+from steps.contracts.invocation import JPEG_TYPES, JSON_TYPE, jpeg_of_text
+
 MAX_BYTES = 6 * 1024 * 1024  # an endpoint's own limit (a batch job has another); base64 in JSON decodes to less
 MAX_PHOTOS = 64
+# The quality of a type that a client excludes: https://www.rfc-editor.org/rfc/rfc9110#name-quality-values
+_NEVER = re.compile(r"(?:^|;)\s*q\s*=\s*0(?:\.0*)?\s*(?:;|$)", re.IGNORECASE)
 _SHOWN = 60  # characters of a client's header that an error repeats
 
 
@@ -33,14 +35,16 @@ class Payload:
 
 def check_accept(accept: str) -> None:
     """Raise RefusedError 406 when a client does not accept JSON; without the header it accepts anything."""
-    accepted = [kind.partition(";")[0].strip().lower() for kind in accept.split(",")]
-    if accept.strip() and not {JSON_TYPE, "application/*", "*/*"} & set(accepted):
+    kinds = {kind: parameters for kind, _, parameters in (part.partition(";") for part in accept.split(","))}
+    accepted = {kind.strip().lower() for kind, parameters in kinds.items() if not _NEVER.search(parameters)}
+    # Some clients write * for */*, as Java's own does.
+    if accept.strip() and not {JSON_TYPE, "application/*", "*/*", "*"} & accepted:
         raise RefusedError(406, f"Accept is {accept[:_SHOWN]!r}; answers are {JSON_TYPE}")
 
 
 def media_type(content_type: str) -> str:
     """The type in a Content-Type header, without its parameters. Raises RefusedError 415 for an unsupported one."""
-    kind = content_type.partition(";")[0].strip().lower()
+    kind = invocation.media_type(content_type)
     if kind not in (*JPEG_TYPES, JSON_TYPE):
         raise RefusedError(
             415, f"content type {kind[:_SHOWN] or 'none'!r}; send {', '.join(JPEG_TYPES)} or {JSON_TYPE}"
@@ -73,6 +77,6 @@ def _decode(name: str, image: object) -> bytes:
     if not isinstance(image, str):
         raise RefusedError(400, f"{name} is not a string; send a JPEG in base64")
     try:
-        return base64.b64decode(image, validate=True)
-    except (binascii.Error, ValueError):
-        raise RefusedError(400, f"{name} is not base64") from None
+        return jpeg_of_text(image)
+    except ValueError as error:
+        raise RefusedError(400, f"{name} {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -13,6 +14,7 @@ import uvicorn
 from steps.model.predictor import Predictor
 from steps.runtime import container
 from steps.serve.app import Application
+from steps.serve.connections import Connection, Limits, Open, Sparing, raise_file_limit
 from steps.serve.counting import warm_up
 from steps.serve.rights import drop_rights
 from steps.serve.settings import ServingSettings
@@ -22,11 +24,9 @@ log = logging.getLogger(__name__)
 # SageMaker sends SIGKILL 30 seconds after SIGTERM: seconds for the answers, then for connections that do not end.
 DRAIN_SECONDS = 20
 GRACE_SECONDS = 3
-# Connections at a time, far above what SageMaker opens: a limit for idle and broken clients. Beyond it uvicorn answers
-# 503 itself, also to /ping.
-MAX_CONNECTIONS = 4096
 KEEP_ALIVE_SECONDS = 75  # longer than clients keep theirs, so that no request meets a connection that is being closed
 MAX_HEADER_BYTES = 16 * 1024
+WAITING_CONNECTIONS = 2048  # connections that the system keeps until they are accepted
 
 
 class JsonLines(logging.Formatter):
@@ -66,6 +66,12 @@ class Server(uvicorn.Server):
         self._application = application
         self._stop: asyncio.Task[None] | None = None
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, with room for clients that wait while the event loop accepts `backlog` of them at a time."""
+        await super().startup(sockets)
+        for listening in sockets or []:
+            listening.listen(WAITING_CONNECTIONS)
+
     async def main_loop(self) -> None:
         """Run until the end; keeps the event loop for the signal handler."""
         self._loop = asyncio.get_running_loop()
@@ -100,8 +106,14 @@ def run() -> None:
     description = predictor.description
     log.info("serving %s for quantities %s with %s", description.architecture, description.classes, settings)
     application = Application(predictor, settings)
+    limits = Limits.of(raise_file_limit())
+    Connection.open, Connection.head_seconds = Open(limits.connections), settings.body_seconds
+    for name in ("asyncio", "uvicorn.error"):
+        logging.getLogger(name).addFilter(Sparing())
     config = uvicorn.Config(
         application,
+        http=Connection,
+        backlog=limits.backlog,
         host=settings.host,
         port=settings.port,
         lifespan="on",
@@ -111,10 +123,9 @@ def run() -> None:
         log_level="warning",
         server_header=False,
         date_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
-    Server(config, application).run()
+    Server(config, application).run(sockets=[config.bind_socket()])
     log.info("stopped")

@@ -6,7 +6,7 @@
 | SERVING_DECODERS | the same, at most 4 | threads that decode photos |
 | SERVING_MAX_BATCH | 8 | photos that are computed at a time |
 | SERVING_MAX_QUEUE | 256 | photos that are accepted and not yet answered; further requests are refused with 503 |
-| SERVING_BODY_SECONDS | 20 | seconds for a request's body to arrive |
+| SERVING_BODY_SECONDS | 20 | seconds for a request's head to arrive, and again for its body |
 | SAGEMAKER_BIND_TO_PORT, SAGEMAKER_BIND_TO_HOST | 8080, all addresses | the address to listen on |
 | SAGEMAKER_BATCH | false | set by SageMaker, true in a batch transform job: a refused photo gets its reason with status
   200, because any other status ends the whole job |

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from steps.contracts.errors import StepError
+from steps.contracts.wording import count_of
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Rejects:
         count = sum(len(ids) for ids in self.by_reason.values())
         if count > self._maximum_share * self._total:
             raise StepError(
-                f"{count} of {self._total} photos cannot be used so far, more than the share"
+                f"{count:,} of {count_of(self._total, 'photo')} cannot be used so far, more than the share"
                 f" {self._maximum_share:g} of --maximum-rejects: {self._summary()}"
             )
 

@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 8 * 1024 * 1024
 # The first one is small, as its reader waits for it.
 FIRST_CHUNK_BYTES = 1024 * 1024
-# Without another version the step comes from the cache.
-AGAIN = "set another shard.version in pipeline.yaml, then: python -m pipeline upsert, start"
+# A run that is just started again has the step's result from the cache.
+AGAIN = "python -m pipeline start --fresh ShardImages"
+# A step that runs again keeps the shards that exist.
+ALL_AGAIN = "to write all of them again set another shard.compact, then: python -m pipeline upsert, start"
 # A tar ends in two empty blocks of 512 bytes.
 _TRAILER_BYTES = 1024
 _MEMBERS = frozenset({"jpg", "cls"})

@@ -26,7 +26,7 @@ from webdataset.tariterators import url_opener
 from steps.contracts.dataset import Shard
 from steps.contracts.errors import StepError
 from steps.photos.jpeg import ImageError, write_network_input
-from steps.shards.reading import Mount, Sample, register_webdataset_scheme, samples_in
+from steps.shards.reading import ALL_AGAIN, Mount, Sample, register_webdataset_scheme, samples_in
 from steps.train import assignment
 from steps.train.assignment import Piece, RankPlan, WorkerPlan
 
@@ -108,11 +108,11 @@ class Reading:
                     write_network_input(sample.jpeg, photos[row])
                     targets[row] = quantities[sample.quantity]
                 except ImageError as error:
-                    raise StepError(f"{shard.uri}: photo {sample.image_id}: {error}; shard the photos again") from error
+                    raise StepError(f"{shard.uri}: photo {sample.image_id}: {error}; {ALL_AGAIN}") from error
                 except KeyError as error:
                     raise StepError(
                         f"{shard.uri}: photo {sample.image_id} has quantity {sample.quantity}, which the index does "
-                        "not contain in training; shard the photos again"
+                        f"not contain in training; {ALL_AGAIN}"
                     ) from error
             yield size
 

@@ -92,6 +92,11 @@ ANSWERED: tuple[tuple[str, str, Any], ...] = (
         "TableMetadata.PartitionKeys[].Name",
         ["color"],
     ),
+    (
+        "athena batch-get-query-execution --query-execution-ids {query} 11111111-1111-1111-1111-111111111111",
+        "[QueryExecutions[].WorkGroup, UnprocessedQueryExecutionIds[].QueryExecutionId]",
+        [["primary"], ["11111111-1111-1111-1111-111111111111"]],
+    ),
     ("athena list-data-catalogs", "DataCatalogsSummary[].CatalogName", ["AwsDataCatalog"]),
     ("athena list-work-groups", "contains(WorkGroups[].Name, 'primary')", True),
     ("athena get-work-group --work-group primary", "WorkGroup.State", "ENABLED"),
@@ -156,6 +161,13 @@ ANSWERED: tuple[tuple[str, str, Any], ...] = (
         True,
     ),
     (
+        "cloudwatch get-metric-statistics --namespace /aws/sagemaker/TrainingJobs --metric-name loss"
+        " --statistics Minimum --dimensions Name=TrainingJobName,Value={training_job} --period 3600"
+        " --start-time {earlier} --end-time {later}",
+        "min(Datapoints[].Minimum)",
+        0.25,
+    ),
+    (
         "cloudwatch list-metrics --namespace AWS/SageMaker --metric-name ModelLatency",
         "Metrics[0].MetricName",
         "ModelLatency",
@@ -205,6 +217,7 @@ REFUSED: tuple[tuple[str, str], ...] = (
         "Validation",
     ),
     ("s3api get-object --bucket {bucket} --key absent /dev/null", "NoSuchKey"),
+    ("s3 cp s3://{bucket}/input/rows.csv s3://{bucket}/copy --sse aws:kms", "NotImplemented"),
     (
         "s3api put-bucket-encryption --bucket {bucket} --server-side-encryption-configuration"
         " Rules=[{{ApplyServerSideEncryptionByDefault={{SSEAlgorithm=aws:kms}}}}]",
@@ -213,6 +226,15 @@ REFUSED: tuple[tuple[str, str], ...] = (
     (f"athena get-database {CATALOG} --database-name absent", "MetadataException"),
     ("athena list-named-queries", "UnknownOperationException"),
     ("athena create-work-group --name g --tags Key=k,Value=v", "ValidationException"),
+    (
+        "cloudwatch get-metric-statistics --namespace N --metric-name M --extended-statistics p99 --period 60"
+        " --start-time {earlier} --end-time {later}",
+        "ValidationException",
+    ),
+    (
+        "logs put-log-events --log-group-name /a --log-stream-name s --log-events timestamp=1,message=x",
+        "UnknownOperation",
+    ),
     ("logs describe-log-streams --log-group-name /absent", "ResourceNotFoundException"),
     ("logs start-query --log-group-name /a --start-time 0 --end-time 1 --query-string x", "UnknownOperationException"),
     (

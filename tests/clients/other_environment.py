@@ -186,6 +186,13 @@ def _training_status(values: Values) -> Any:
     return _session(values).describe_training_job(values["training_job"])["TrainingJobStatus"]
 
 
+def _analytics(values: Values) -> Any:
+    from sagemaker.analytics import TrainingJobAnalytics
+
+    analytics = TrainingJobAnalytics(values["training_job"], ["loss"], sagemaker_session=_session(values), period=3600)
+    return sorted(analytics.dataframe()["value"])
+
+
 def _logs(values: Values) -> Any:
     _session(values).logs_for_job(values["training_job"], wait=False)
     return True
@@ -264,6 +271,7 @@ def _tables(values: Values) -> Any:
 CALLS: dict[str, tuple[Callable[[Values], Any], Any]] = {
     "v2: Session.describe_training_job": (_training_status, "Completed"),
     "v2: Session.logs_for_job": (_logs, True),
+    "v2: TrainingJobAnalytics": (_analytics, [0.375]),
     "v2: Session.upload_data with KMS": (_upload, "aws:kms"),
     "v2: Session.download_data": (_download, 1),
     "v2: S3Uploader with KMS": (_s3_uploader, "text"),

@@ -120,9 +120,11 @@ class Scene:
         arn = f"arn:aws:lambda:us-east-1:{self.values['account']}:function:{FUNCTION}"
         events.put_rule(Name=NAME, EventPattern=json.dumps({"source": ["nobody"]}))
         events.put_targets(Rule=NAME, Targets=[{"Id": "1", "Arn": arn, "Input": "{}"}])
-        self.client("athena").create_prepared_statement(
-            StatementName=NAME, WorkGroup=WORKGROUP, QueryStatement="SELECT 1 AS a"
-        )
+        athena = self.client("athena")
+        athena.create_prepared_statement(StatementName=NAME, WorkGroup=WORKGROUP, QueryStatement="SELECT 1 AS a")
+        output = {"OutputLocation": f"s3://{self.bucket}/results/"}
+        query = athena.start_query_execution(QueryString="SELECT 1 AS a", ResultConfiguration=output)
+        self.values["query"] = query["QueryExecutionId"]
 
     def _run(self) -> None:
         """Run the pipeline once, to its end."""

@@ -3,6 +3,7 @@ import json
 import re
 import tarfile
 import uuid
+from datetime import UTC, datetime, timedelta
 from statistics import median
 
 import pytest
@@ -170,6 +171,30 @@ def test_trials_are_ranked_by_the_latest_value_of_the_objective(local_cloud, sag
     assert rates == sorted(rates, reverse=True)
     assert values == pytest.approx(rates, abs=1e-4)
     assert described["BestTrainingJob"]["TrainingJobName"] == ranked[0]["TrainingJobName"]
+    curve = metrics_of(local_cloud, ranked[0]["TrainingJobName"], "validation:accuracy")
+    assert curve["SampleCount"] == 3
+    assert curve["Maximum"] == pytest.approx(rates[0], abs=1e-4)
+
+
+def metrics_of(local_cloud, job, metric):
+    """Statistics of a training job's metric, in the request of the SDK's TrainingJobAnalytics."""
+    now = datetime.now(UTC)
+
+    def measured():
+        points = local_cloud.client("cloudwatch").get_metric_statistics(
+            Namespace="/aws/sagemaker/TrainingJobs",
+            MetricName=metric,
+            Dimensions=[{"Name": "TrainingJobName", "Value": job}],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(hours=1),
+            Period=24 * 3600,
+            Statistics=["SampleCount", "Maximum"],
+        )["Datapoints"]
+        # A period may end between two values.
+        count = sum(point["SampleCount"] for point in points)
+        return {"SampleCount": count, "Maximum": max(point["Maximum"] for point in points)} if count >= 3 else None
+
+    return wait_until(measured)
 
 
 def test_hyperband_stops_losing_trials_which_leave_their_model_and_still_rank(local_cloud, sagemaker, bucket):

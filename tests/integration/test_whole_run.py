@@ -96,6 +96,7 @@ def test_the_demo_says_what_came_of_it(whole_run):
 def test_all_steps_ran_and_the_gate_was_passed(execution, steps):
     assert execution["PipelineExecutionStatus"] == "Succeeded"
     assert set(steps) == {
+        "CheckParameters",
         "QueryMetadata",
         "ShardImages",
         "TuneModel",
@@ -363,7 +364,7 @@ def test_a_second_run_of_a_cached_model_registers_nothing_though_its_gate_asks_f
 ):
     run, steps, cached = followed(settings, MaximumAccuracyLoss="-0.01")
     assert (run.status, cached) == ("Succeeded", CACHED)
-    assert set(steps) == CACHED | {"EvaluateModel", "QualityGate", "NewVersion"}
+    assert set(steps) == CACHED | {"CheckParameters", "EvaluateModel", "QualityGate", "NewVersion"}
     outcomes = [steps[name].metadata["Condition"]["Outcome"] for name in ("QualityGate", "NewVersion")]
     assert outcomes == ["True", "False"]
     assert len(registry.versions(settings, 10)) == 1
@@ -374,10 +375,12 @@ def test_a_second_run_of_a_cached_model_registers_nothing_though_its_gate_asks_f
     assert document["gate"]["accuracy_loss"] == -0.01
     status, out, _ = call("watch", run.id)
     assert status == 0
-    assert out.splitlines()[-1] == (
+    registration, report = out.splitlines()[-2:]
+    assert registration == (
         "nothing was registered: version 1 (Approved) is this model already;"
         " to register it again: registry.register_again, or RegisterAgain=yes for one run"
     )
+    assert report.startswith("its report: ")
     [row] = [line for line in call("runs")[1].splitlines() if line.startswith(run.id)]
     assert row.rstrip().endswith("is version 1 already")
 

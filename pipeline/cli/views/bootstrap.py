@@ -14,6 +14,7 @@ from pipeline.cli.tables import Column, Facts, Table
 from pipeline.operations.account.bootstrap import BootstrapPlan, BootstrapResult
 from pipeline.operations.account.teardown import RetainedData, StackResource, Teardown, erased
 from pipeline.settings import Settings
+from steps.contracts.wording import count_of
 
 _ACTIONS = {"Add": ("add", "green"), "Import": ("import", "cyan"), "Remove": ("remove", "red")}
 # Content that is lost with a resource.
@@ -163,7 +164,7 @@ def _resource_table(resources: list[StackResource]) -> Table:
 
 
 def _counts(data: RetainedData) -> list[str]:
-    return [f"{name} ({count} images)" for name, count in data.repositories.items()]
+    return [f"{name} ({count_of(count, 'image')})" for name, count in data.repositories.items()]
 
 
 def count_versions(counts: Iterator[int], *, quiet: bool) -> None:

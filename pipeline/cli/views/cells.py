@@ -70,8 +70,3 @@ def shortened(text: str) -> str:
 def reason(text: str) -> Text:
     """The reason of a failure."""
     return Text(shortened(text), style="red")
-
-
-def count_of(number: int, noun: str) -> str:
-    """`1 shard` or `1,200 shards`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

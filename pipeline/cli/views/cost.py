@@ -10,11 +10,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Column, Table
-from pipeline.cli.views.cells import count_of, time_text
+from pipeline.cli.views.cells import time_text
 from pipeline.operations.cost.before import HourlyCost, RunCost
 from pipeline.operations.cost.money import Bill, Item, Price, Range
 from pipeline.operations.cost.rates import Assumption
 from pipeline.operations.cost.standing import Standing
+from steps.contracts.wording import count_of
 
 _CENT, _MILLIONTH = Decimal("0.01"), Decimal("0.000001")
 
@@ -39,7 +40,7 @@ def run_cost_lines(cost: RunCost, *, local: bool) -> list[str]:
     bill = cost.estimate.run
     where = "this run costs nothing here; on AWS: " if local else "this run: "
     least = "at least " if bill.missing else ""
-    photos = f"{cost.photos.total:,} photos, {cost.photos.origin.split(';', maxsplit=1)[0]}"
+    photos = f"{count_of(cost.photos.total, 'photo')}, {cost.photos.origin.split(';', maxsplit=1)[0]}"
     lines = [f"{where}{least}{dollars(bill.total)} and {duration(cost.estimate.seconds)}; for {photos}"]
     lines += bill.missing
     if cost.endpoint is not None:

@@ -12,6 +12,7 @@ from pipeline.operations.dataset.description import DataSet
 from steps.contracts.dataset import DatasetIndex
 from steps.contracts.left_out import left_out
 from steps.contracts.shard_summary import Overlap, ShardSummary
+from steps.contracts.wording import count_of
 
 EXAMPLES = 5
 
@@ -43,13 +44,13 @@ def _facts(data: DataSet) -> Iterator[tuple[str, str]]:
     yield "photos", size or "original files"
     excluded = sum(len(shard.excluded) for split in index.splits.values() for shard in split.shards)
     if excluded:
-        yield "excluded", f"{excluded:,} photos in these shards, which were removed or written again since"
+        yield "excluded", f"{count_of(excluded, 'photo')} in these shards, removed or written again since"
     if summary is not None:
-        yield "kept their split", f"{summary.kept:,} photos ({summary.assignments})"
-        yield "written by this run", f"{summary.photos.written:,} photos"
-        yield "in earlier shards", f"{summary.photos.reused:,} photos"
+        yield "kept their split", f"{count_of(summary.kept, 'photo')} ({summary.assignments})"
+        yield "written by this run", count_of(summary.photos.written, "photo")
+        yield "in earlier shards", count_of(summary.photos.reused, "photo")
         if summary.leakage.copies:
-            yield "copies", f"{summary.leakage.copies:,} photos have the same bytes as another one"
+            yield "copies", f"{count_of(summary.leakage.copies, 'photo')} with the same bytes as another one"
 
 
 def _splits_table(index: DatasetIndex) -> Table:

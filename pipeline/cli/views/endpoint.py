@@ -13,6 +13,7 @@ from pipeline.cli.views.cost import hourly_text
 from pipeline.operations.cost.before import HourlyCost
 from pipeline.operations.serving.endpoint import TRAFFIC_MINUTES, Alarm, Endpoint, Health, Traffic
 from pipeline.operations.serving.predictions import Prediction
+from steps.contracts.wording import count_of
 
 _ALARM_STYLES = {"OK": "green", "ALARM": "bold red", "INSUFFICIENT_DATA": "dim"}
 _DECISION_STYLES = {"accepted": "green", "rolled-back": "red", "rolling-back": "red", "cleaned-up": "red"}
@@ -67,7 +68,7 @@ def _facts(endpoint: Endpoint, health: Health, costs: str) -> Iterator[tuple[str
 def _traffic(traffic: Traffic) -> str:
     if not traffic.requests:
         return f"no requests in the last {TRAFFIC_MINUTES} minutes"
-    parts = [f"{traffic.requests:,} requests in the last {TRAFFIC_MINUTES} minutes"]
+    parts = [f"{count_of(traffic.requests, 'request')} in the last {TRAFFIC_MINUTES} minutes"]
     parts += [f"{traffic.refused:,} refused"] if traffic.refused else []
     parts += [f"{traffic.failed:,} failed"] if traffic.failed else []
     if traffic.mean_milliseconds is not None:
@@ -82,7 +83,8 @@ def _alarm(alarm: Alarm) -> Text:
 
 def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int] | None = None) -> Table:
     """The endpoint's counts by photo, next to the true ones where `truth` has them by the photo's source."""
-    truth = truth or {}
+    truth, predictions = truth or {}, list(predictions)
+    is_timed = any(prediction.milliseconds is not None for prediction in predictions)
     true_count = [Column("truth", "number", 2)] if truth else []
     table = Table(
         Column("photo", "uri"),
@@ -90,14 +92,15 @@ def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int
         *true_count,
         Column("confidence", "number"),
         Column("expected", "number"),
-        Column("time", "number", 0),
+        *([Column("time", "number", 0)] if is_timed else []),
     )
     for prediction in predictions:
         cells: list[Cell] = [prediction.source, str(prediction.count)]
         if truth:
             right = truth.get(prediction.source) == prediction.count
             cells.append(Text(str(truth.get(prediction.source, "-")), style="green" if right else "yellow"))
-        cells += [f"{prediction.confidence:.0%}", f"{prediction.expected:.2f}", f"{prediction.milliseconds:.0f} ms"]
+        cells += [f"{prediction.confidence:.0%}", f"{prediction.expected:.2f}"]
+        cells += [] if prediction.milliseconds is None else [f"{prediction.milliseconds:.0f} ms"]
         table.add_row(*cells)
     return table
 

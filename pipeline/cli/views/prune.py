@@ -12,13 +12,13 @@ from rich.text import Text
 
 from pipeline.cli.tables import Column, Table
 from pipeline.cli.views import cost as cost_view
-from pipeline.cli.views.cells import count_of
 from pipeline.clients import client
 from pipeline.operations.cost import prices
 from pipeline.operations.cost.money import GIGABYTE, Range
 from pipeline.operations.dataset.prune_deletion import Refused
 from pipeline.operations.dataset.prune_plan import Amount, PrunePlan
 from pipeline.settings import Settings
+from steps.contracts.wording import count_of
 
 
 def plan_page(settings: Settings, plan: PrunePlan, today: date) -> Iterator[RenderableType]:
@@ -141,7 +141,7 @@ def _staying(settings: Settings, plan: PrunePlan) -> Iterator[str]:
         yield f"{count_of(staying.label_sets, 'label set')}: written in {days}, or the newest one"
     if plan.references.indexes:
         count = len(plan.references.indexes)
-        yield f"{count:,} index{'' if count == 1 else 'es'}: small, and the record of what a model was trained on"
+        yield f"{count_of(count, 'index', 'indexes')}: small, and the record of what a model was trained on"
     if (foreign := plan.foreign).objects:
         place = f"s3://{settings.data.bucket}/{foreign.example}"
         amount = f"{count_of(foreign.objects, 'object')}, {gigabytes(foreign.size)} GB"

@@ -8,10 +8,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Cell, Column, Table
-from pipeline.cli.views.cells import count_of, minute, status_text
+from pipeline.cli.views.cells import minute, status_text
 from pipeline.operations.models.comparison import Comparison, class_accuracy
 from pipeline.operations.models.evaluations import Difference
 from pipeline.operations.models.registry import Version
+from steps.contracts.wording import count_of
 
 # Metrics by their field: their name, and whether the best value is the highest or the lowest.
 METRICS = {"accuracy": ("accuracy", max), "rmse": ("RMSE", min), "mae": ("MAE", min), "within_one": ("off by 1", max)}
@@ -62,7 +63,8 @@ def _metric_cells(field: str, versions: Sequence[Version]) -> Callable[[Version]
     """The cell of a metric for each version; the best of several is marked."""
     _, better = METRICS[field]
     values = [value for version in versions if (value := getattr(version.evaluation, field)) is not None]
-    best = better(values) if len(values) > 1 else None
+    # Where all are equal none is better than another.
+    best = better(values) if len(set(values)) > 1 else None
 
     def cell(version: Version) -> Text:
         value = getattr(version.evaluation, field)
@@ -76,7 +78,7 @@ def _champion(version: Version) -> Text:
     if champion is None:
         return Text("none" if version.evaluation.accuracy is not None else "-", style="dim")
     difference = champion.accuracy
-    return Text(f"{difference.value:+.3f} to {champion.version}", style=_colour(difference.value, difference.certain))
+    return Text(f"{difference.value:+z.3f} to {champion.version}", style=_colour(difference.value, difference.certain))
 
 
 def _data(version: Version) -> str:
@@ -125,7 +127,7 @@ def _difference(comparison: Comparison, value: float | None, more_is_better: boo
         return Text("-", style="dim")
     # Figures on different data do not compare, so they get no colour.
     style = "dim" if comparison.other_data else _colour(value if more_is_better else -value, True)
-    return Text(f"{value:+.4f}", style=style)
+    return Text(f"{value:+z.4f}", style=style)
 
 
 def _shared(comparison: Comparison) -> Iterator[RenderableType]:
@@ -138,8 +140,8 @@ def _shared(comparison: Comparison) -> Iterator[RenderableType]:
     for heading, difference, sign in (("accuracy", shared.accuracy, 1), ("RMSE", shared.rmse, -1)):
         cells: list[Cell] = [
             heading,
-            f"{difference.value:+.4f}",
-            f"{difference.lower:+.4f} to {difference.upper:+.4f}",
+            f"{difference.value:+z.4f}",
+            f"{difference.lower:+z.4f} to {difference.upper:+z.4f}",
             Text(
                 _verdict(comparison.second.name, difference, sign),
                 style=_colour(difference.value * sign, difference.certain),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from rich.console import Console, Group, RenderableType
@@ -21,6 +21,8 @@ from pipeline.operations.runs.progress import Progress, Saving, StepRun, TrialJo
 
 # Words for the outcome of a condition, true and false; the other conditions are passed or not.
 _OUTCOMES = {"NewVersion": ("yes", "no")}
+# What a step runs that writes a log.
+_LOGGING = ("ProcessingJob", "TrainingJob", "TuningJob", "Lambda")
 # The deploy function's decision about a version that nobody has approved.
 _AWAITING = "awaiting-approval"
 _CENT = Decimal("0.01")
@@ -69,6 +71,23 @@ def progress_table(progress: Progress) -> RenderableType:
         "run ", (run.id, "bold"), "  ", status_text(run.status), "  ", duration(run.started, _end(progress))
     )
     return Group(heading, table)
+
+
+def logs_table(progress: Progress, others: Iterable[str], command: str) -> Table:
+    """The command that prints each log of a run: those of its steps, and the `others`, which belong to no run."""
+    run = progress.execution.id
+    table = Table("log", "status", Column("command", priority=2))
+    for step in progress.steps:
+        if step.cached:
+            source = f"--run {_id(step.cached_from)}"
+        elif any(step.arn(kind) for kind in _LOGGING):
+            source = f"--run {run}"
+        else:
+            continue
+        table.add_row(step.name, status_text(step.status), f"{command} logs {step.name} {source}")
+    for name in others:
+        table.add_row(name, "", f"{command} logs {name}")
+    return table
 
 
 def _end(progress: Progress) -> datetime | None:
@@ -129,16 +148,21 @@ def _changes(before: Progress | None, now: Progress) -> list[tuple[datetime, str
     old_trials = {trial.name: trial.status for trial in before.trials} if before else {}
     for step in now.steps:
         if step.status not in ("Waiting", old_steps.get(step.name)):
-            time = step.ended or step.started or run.started
+            time = step.ended or _begun(step.status, step.started or run.started)
             note = _note(step).plain
             took = "" if step.cached else _took(step.started, step.ended)
             changes.append((time, _line(step.name, step.status, took, note)))
     for number, trial in enumerate(now.trials, 1):
         if trial.status != old_trials.get(trial.name):
-            time = trial.ended or trial.started or trial.created
+            time = trial.ended or _begun(trial.status, trial.started or trial.created)
             took = _took(trial.started, trial.ended)
             changes.append((time, _line(f"trial {number}", trial.status, took, _trial_note(trial).plain)))
     return sorted(changes, key=lambda change: change[0])
+
+
+def _begun(status: str, started: datetime) -> datetime:
+    """The time of a status without an end: SageMaker has none for the beginning of a stop, which is seen now."""
+    return datetime.now(UTC) if status == "Stopping" else started
 
 
 def _took(started: datetime | None, ended: datetime | None) -> str:
@@ -159,7 +183,7 @@ def outcome_lines(progress: Progress, command: str) -> list[str]:
     failed = progress.failed
     if failed is not None:
         lines.append(f"{failed.name}: {shortened(failed.failure or run.failure or 'no reason was reported')}")
-        if any(failed.arn(kind) for kind in ("ProcessingJob", "TrainingJob", "TuningJob", "Lambda")):
+        if any(failed.arn(kind) for kind in _LOGGING):
             lines.append(f"Its log: {command} logs {failed.name} --run {run.id}")
     elif run.failure:
         lines.append(shortened(run.failure))

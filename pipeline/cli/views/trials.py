@@ -9,9 +9,10 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Cell, Column, Table
-from pipeline.cli.views.cells import count_of, duration, reason, status_text
+from pipeline.cli.views.cells import duration, reason, status_text
 from pipeline.operations.models.curves import Epoch
 from pipeline.operations.models.trials import Trial, TuningJob
+from steps.contracts.wording import count_of
 from steps.reports.charts import lines
 from steps.reports.page import render
 

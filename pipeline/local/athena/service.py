@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -196,6 +196,12 @@ class Athena:
     def workgroup_of(self, query_id: str) -> str:
         """The work group of a query, whose permissions its operations need. Raises ServiceError."""
         return str(self._document(query_id)["execution"]["WorkGroup"])
+
+    def workgroups_of(self, query_ids: Iterable[str]) -> list[str]:
+        """The work groups of several queries, without those that do not exist; the primary one if none does."""
+        documents = (self._store.get(_KIND, query_id) for query_id in query_ids)
+        groups = {str(document["execution"]["WorkGroup"]) for document in documents if document is not None}
+        return sorted(groups) or [PRIMARY]
 
     def _get_query_execution(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"QueryExecution": self._document(request["QueryExecutionId"])["execution"]}

@@ -34,8 +34,9 @@ def modelled(service: str, operation: str, request: Mapping[str, Any]) -> tuple[
         raise UnresolvedError(f"{service}:{operation}: botocore's model has no such operation") from None
     members = frozenset(shape.members) if shape is not None else frozenset()
     reduced: dict[str, Any] = _reduced(request, shape, f"{service}:{operation}") if shape is not None else {}
-    if service == "athena" and request.get("QueryExecutionId") and "QueryExecutionId" in members:
-        # The workgroup of the query, which the local cloud looks up: no member of the request.
+    queries = members & {"QueryExecutionId", "QueryExecutionIds"}
+    if service == "athena" and any(request.get(name) for name in queries):
+        # The workgroup of the queries, which the local cloud looks up: no member of the request.
         return {**reduced, **{key: request[key] for key in ("WorkGroup",) if key in request}}, members | {"WorkGroup"}
     return reduced, members
 

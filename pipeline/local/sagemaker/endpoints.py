@@ -31,7 +31,7 @@ from pipeline.local.sagemaker.jobs import REASON_LIMIT, STOPPED, JobServices
 from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.resources import chosen, could_not_find, invalid, listing, selected, stored
 from pipeline.local.sagemaker.rollout import Policy, Traffic, roll_out
-from pipeline.local.sagemaker.serving import CUSTOM_ATTRIBUTES, Answer, ServingError, Variant
+from pipeline.local.sagemaker.serving import CUSTOM_ATTRIBUTES, PING_SECONDS, Answer, ServingError, Variant
 from pipeline.local.sagemaker.tags import delete_tagged
 
 log = logging.getLogger(__name__)
@@ -296,7 +296,8 @@ class Endpoints:
         base = self._context.directory / "endpoints" / name
         group = f"/aws/sagemaker/Endpoints/{name}"
         role = self._models.role(production["ModelName"])
-        variant = Variant(self._services, production["VariantName"], container, role, base, group)
+        seconds = production.get("ContainerStartupHealthCheckTimeoutInSeconds", PING_SECONDS)
+        variant = Variant(self._services, production["VariantName"], container, role, base, group, ping_seconds=seconds)
         variant.start()
         return variant
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.aws import expressions
-from pipeline.aws.parameter_values import typed
 from pipeline.local import threads
 from pipeline.local.context import Context, Request, ServiceError, now, random_id
 from pipeline.local.events import Events
 from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker import selection
 from pipeline.local.sagemaker.execution import KIND, Execution, execution_variables
+from pipeline.local.sagemaker.parameters import given_values, typed_values
 from pipeline.local.sagemaker.plan import plan
 from pipeline.local.sagemaker.resources import (
     chosen,
@@ -107,7 +107,7 @@ class Executions:
         """A new execution."""
         version = self._versions.requested(pipeline, request)
         definition = json.loads(version["PipelineDefinition"])
-        given = _given(request.get("PipelineParameters", []))
+        given = given_values(request.get("PipelineParameters", []))
         execution_id, created = random_id(12), now()
         return {
             **chosen(pipeline, ("PipelineArn", "PipelineName", "RoleArn", "ParallelismConfiguration")),
@@ -119,7 +119,7 @@ class Executions:
             "PipelineExecutionDisplayName": f"execution-{int(created * 1000)}",
             **chosen(request, ("PipelineExecutionDisplayName",)),
             "PipelineExecutionStatus": "Executing",
-            "Parameters": _parameters(definition.get("Parameters", []), given),
+            "Parameters": typed_values(definition.get("Parameters", []), given),
             "CreationTime": created,
             "LastModifiedTime": created,
             "Steps": self._reused(pipeline, definition, request.get("SelectiveExecutionConfig")),
@@ -304,43 +304,6 @@ def _experiment(document: Request) -> Request:
 
 def _nothing(*_: str) -> Any:
     raise KeyError("steps")
-
-
-def _given(entries: list[Request]) -> dict[str, str]:
-    """The values of a request by name. That SageMaker refuses a name given twice is assumed; its words are ours."""
-    values: dict[str, str] = {}
-    for entry in entries:
-        if entry["Name"] in values:
-            raise invalid(f"Parameter [{entry['Name']}] is given twice")
-        values[entry["Name"]] = entry["Value"]
-    return values
-
-
-def _parameters(declared: list[Request], given: dict[str, str]) -> dict[str, Any]:
-    """Values by name, of their declared types. Raises ServiceError for values that the definition does not allow."""
-    unknown = sorted(set(given) - {parameter["Name"] for parameter in declared})
-    if unknown:
-        raise invalid(f"Unknown parameters: {', '.join(unknown)}")
-    values = {}
-    for parameter in declared:
-        name, kind = parameter["Name"], parameter["Type"]
-        value: Any = parameter.get("DefaultValue")
-        if kind == "Float" and value is not None:
-            value = float(value)
-        if name in given:
-            value = given[name]
-            try:
-                # Text may be empty here; `start` refuses it.
-                value = typed(kind, value) if kind != "String" else value
-            except ValueError:
-                raise invalid(f"Parameter [{name}] is no {kind}: {value!r}") from None
-        if value is None:
-            raise invalid(f"Parameter [{name}] has no value and no default")
-        allowed = parameter.get("EnumValues")
-        if allowed and value not in allowed:
-            raise invalid(f"Parameter [{name}] must be one of {allowed}, not {value!r}")
-        values[name] = value
-    return values
 
 
 def _interrupted(document: Request) -> None:

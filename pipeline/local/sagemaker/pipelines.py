@@ -15,6 +15,7 @@ from pipeline.local.events import Events
 from pipeline.local.identity.caller import current
 from pipeline.local.identity.identity import Identity
 from pipeline.local.sagemaker.executions import Executions
+from pipeline.local.sagemaker.parameters import refuse_constant
 from pipeline.local.sagemaker.resources import chosen, described, invalid, listing, selected
 from pipeline.local.sagemaker.steps import StepRunners
 from pipeline.local.sagemaker.tags import delete_tagged
@@ -116,7 +117,7 @@ class Pipelines:
     def _check(self, text: str) -> None:
         """Raise ServiceError for a definition that SageMaker would refuse, and for one that cannot run here."""
         try:
-            definition = json.loads(text, parse_constant=_no_json)
+            definition = json.loads(text, parse_constant=refuse_constant)
         except ValueError as error:
             raise invalid(f"Unable to parse pipeline definition: {error}") from None
         if not isinstance(definition, dict):
@@ -196,8 +197,3 @@ class Pipelines:
     def close(self) -> None:
         """Stop every execution that runs."""
         self._executions.close()
-
-
-def _no_json(constant: str) -> float:
-    """NaN and Infinity, which Python reads, are no JSON: https://www.rfc-editor.org/rfc/rfc8259#section-6."""
-    raise ValueError(f"{constant} is no JSON number")

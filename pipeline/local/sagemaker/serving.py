@@ -55,6 +55,7 @@ class Variant:
     base: Path
     log_group: str
     environment: dict[str, str] = field(default_factory=dict)
+    ping_seconds: float = PING_SECONDS
 
     def start(self) -> None:
         """Unpack the model, start the container, and wait for its first good /ping. Raises ServingError."""
@@ -97,7 +98,7 @@ class Variant:
             on_end=self.services.identity.end_credentials,
         )
         self._container.start()
-        if wait_until(self._started, PING_SECONDS, 0.1):
+        if wait_until(self._started, self.ping_seconds, 0.1):
             return
         self.stop()
         raise ServingError(

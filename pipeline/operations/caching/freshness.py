@@ -19,7 +19,10 @@ ALL = "all"
 VERSIONS = {"QueryMetadata": "DataVersion", "ShardImages": "ShardVersion", "TuneModel": "TrainingVersion"}
 # The setting with the default of each.
 SETTINGS = {"DataVersion": "data.version", "ShardVersion": "shard.version", "TrainingVersion": "training.version"}
-_ALWAYS = ("EvaluateModel", "QualityGate", "QualityGateFailed", "NewVersion", "RegisterModel", "DeployModel")
+_ALWAYS = (
+    *("CheckParameters", "CheckParametersFailed", "EvaluateModel", "QualityGate", "QualityGateFailed"),
+    *("NewVersion", "RegisterModel", "DeployModel"),
+)
 
 
 @dataclass(frozen=True)

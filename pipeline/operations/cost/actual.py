@@ -29,6 +29,7 @@ from steps.contracts import query_summary
 from steps.contracts.errors import StepError
 from steps.contracts.parsing import parse
 from steps.contracts.s3_uri import S3Uri
+from steps.contracts.wording import count_of
 
 NOT_INCLUDED = "S3 requests and storage, logs, metrics, the deploy function, the endpoint, taxes, discounts"
 QUERY = "QueryMetadata"
@@ -71,7 +72,7 @@ def queries_item(part: str, scanned: Iterable[int], prices: Prices) -> Item:
     """
     billed = [max(ATHENA_LEAST_MEGABYTES, math.ceil(size / ATHENA_MEGABYTE)) for size in scanned if size]
     quantity = Range.of(sum(billed) * ATHENA_MEGABYTE / ATHENA_TERABYTE)
-    what = f"Athena, {len(billed)} quer{'y' if len(billed) == 1 else 'ies'}"
+    what = f"Athena, {count_of(len(billed), 'query', 'queries')}"
     return prices.service_item(part, what, "athena_scan", quantity)
 
 

@@ -17,6 +17,7 @@ from pipeline.operations.cost.money import HOURS_PER_MONTH, KILOBYTE, ZERO, Bill
 from pipeline.operations.cost.prices import Machines, Prices
 from pipeline.operations.cost.rates import Assumption
 from pipeline.settings import Settings, seconds
+from steps.contracts.wording import count_of
 
 NOT_INCLUDED = (
     "S3 storage and writes, S3 reads of trials, the endpoint's requests, captures and monitoring, logs, metrics, the"
@@ -126,7 +127,7 @@ class _Estimator:
         self.step_seconds["TuneModel"] = trial * rounds + self._assume(rates.WAIT)
         billed = trial * self._assume(rates.SPOT_BILLED) if training.spot else trial
         machines = Machines(training.instance_type, tuning.trials * training.instance_count, training.volume_gigabytes)
-        note = f"{tuning.trials} trials{', spot' if training.spot else ''}"
+        note = f"{count_of(tuning.trials, 'trial')}{', spot' if training.spot else ''}"
         self.items += self._prices.job_items("TuneModel", machines, "training_volume", billed, note)
 
     def evaluate_model(self) -> None:

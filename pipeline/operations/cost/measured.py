@@ -18,6 +18,7 @@ from pipeline.operations.models.trials import Trial
 from pipeline.settings import Choices, Settings
 from steps.contracts.errors import PipelineError
 from steps.contracts.s3_uri import S3Uri
+from steps.contracts.wording import count_of
 
 # More trials of the latest run make the range no better.
 TRIALS = 5
@@ -117,7 +118,7 @@ def training_rate(settings: Settings) -> tuple[Range | None, str]:
     if not measured:
         return None, "the training rate is assumed: no trial of the latest run completed on such instances and network"
     rate = Range(min(trial.low for trial in measured), max(trial.high for trial in measured))
-    count = f"{len(measured)} trial{'' if len(measured) == 1 else 's'}"
+    count = count_of(len(measured), "trial")
     return rate, f"training rate: {rate.low:,.0f} to {rate.high:,.0f} photos/s, measured in {count} of run {job.run}"
 
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from pipeline.aws import errors as aws_errors
+from pipeline.aws.objects import fetch
+from pipeline.aws.pages import items
 from pipeline.aws.responses import CREATE_IT, exists, says_missing
 from pipeline.operations.preflight.findings import Account, Finding, explained, failed, not_checked, ok, warning
+from steps.contracts import split_table
+from steps.contracts.errors import StepError
+from steps.contracts.photo_files import LeftOut, document_id, is_folder, photo_id, reason_of
 from steps.contracts.s3_uri import S3Uri
 
-FOLDERS = ("bin-images", "metadata")
+# The folders of the raw data, and the function that returns the id of a file there, None for a file that is none.
+FOLDERS = {"bin-images": photo_id, "metadata": document_id}
+# Metadata files that are read to see whether they name the bin.
+_SAMPLE = 20
+_EXAMPLES = 3
 # Data transfer from S3 to another region: https://aws.amazon.com/s3/pricing/
+_IMPORT = "for other formats: python -m pipeline import"
 _TRANSFER = "0.01 to 0.02 USD from regions of the USA and Europe, more from others, billed to the bucket's owner"
 
 
@@ -52,48 +63,120 @@ def _no_bucket(account: Account, error: ClientError) -> Finding:
 def check_raw(account: Account) -> Iterator[Finding]:
     """The raw photos exist, in the region of the account."""
     location = S3Uri.parse(account.settings.data.image_location)
-    for folder in FOLDERS:
-        yield from explained(_folder, account.client("s3"), location.join(folder))
+    for folder, id_of in FOLDERS.items():
+        yield from explained(_folder, account.client("s3"), location.join(folder), id_of)
     yield from explained(_distance, account, location.bucket)
 
 
-def _folder(s3: Any, folder: S3Uri) -> Finding:
+def _folder(s3: Any, folder: S3Uri, id_of: Callable[[str], str | None]) -> Iterator[Finding]:
+    """What the first page of the listing shows, and for metadata a sample of the files."""
+    prefix = f"{folder.key}/"
     try:
-        listing = s3.list_objects_v2(Bucket=folder.bucket, Prefix=f"{folder.key}/", MaxKeys=1)
+        listing = s3.list_objects_v2(Bucket=folder.bucket, Prefix=prefix)
     except ClientError as error:
         if says_missing(error):
-            return failed(f"there is no bucket {folder.bucket}; set data.image_location to the photos' prefix")
+            yield failed(f"there is no bucket {folder.bucket}; set data.image_location to the photos' prefix")
+            return
         if aws_errors.has_code(error, aws_errors.DENIED):
-            return not_checked(f"these credentials may not s3:ListBucket on {folder.bucket} (the job role reads it)")
+            yield not_checked(f"these credentials may not s3:ListBucket on {folder.bucket} (the job role reads it)")
+            return
         raise
-    if listing.get("KeyCount"):
-        return ok(f"{folder}/")
-    return failed(f"there is no object below {folder}/; data.image_location needs bin-images and metadata")
+    names = [entry["Key"].removeprefix(prefix) for entry in listing.get("Contents", [])]
+    names = [name for name in names if not is_folder(name)]
+    left_out = LeftOut(_EXAMPLES)
+    for name in names:
+        if id_of(name) is None:
+            left_out.add(reason_of(name), name)
+    usable = [name for name in names if id_of(name) is not None]
+    if not names:
+        yield failed(f"there is no object below {folder}/; data.image_location needs bin-images and metadata")
+    elif not usable and not listing.get("IsTruncated"):
+        yield failed(f"no object below {folder}/ has the name of a run's files: {left_out.sentence()}; {_IMPORT}")
+    else:
+        yield ok(f"{folder}/")
+        if left_out.totals:
+            first = f"the first {len(names):,} objects" if listing.get("IsTruncated") else f"{len(names):,} objects"
+            yield warning(f"of {first} below {folder}/ a run leaves out {left_out.sentence()}; {_IMPORT}")
+        if id_of is document_id:
+            yield from explained(_names_bins, s3, folder, usable[:_SAMPLE])
 
 
-def check_files(account: Account) -> Iterator[Finding]:
-    """The objects that the settings name exist: the initial weights, and the split file or its prefix."""
-    settings = account.settings
-    named = {"training.weights": settings.training.weights, "shard.split_file": settings.shard.split_file}
-    for place, uri in named.items():
-        if uri:
-            yield from explained(_named_object, account.client("s3"), place, S3Uri.parse(uri))
-    if not any(named.values()):
-        yield ok("none is named")
+def _names_bins(s3: Any, folder: S3Uri, names: list[str]) -> Iterator[Finding]:
+    """A warning where none of these metadata files names items or a group: then leakage cannot be measured."""
+    filled = named = 0
+    for name in names:
+        try:
+            content = fetch(s3, str(folder.join(name)))
+        except ClientError as error:
+            if not aws_errors.has_code(error, aws_errors.DENIED):
+                raise
+            yield not_checked(f"these credentials may not s3:GetObject in {folder}/: do the metadata name items?")
+            return
+        fields = _fields(content or b"")
+        if fields.get("expected_quantity"):
+            filled += 1
+            named += bool(fields.get("bin_fcsku_data") or fields.get("group"))
+    if filled and not named:
+        yield warning(
+            f"the first {filled} metadata files in {folder}/ name neither items nor a group, so that nobody knows which"
+            " photos show the same bin: leakage is not known; add `group`, see docs/own-photos.md"
+        )
 
 
-def _named_object(s3: Any, place: str, uri: S3Uri) -> Finding:
-    """A listing, since a split file may be a prefix."""
+def _fields(content: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return {key.lower(): value for key, value in document.items()} if isinstance(document, dict) else {}
+
+
+def check_split(account: Account) -> Iterator[Finding]:
+    """The given split can be read, as ShardImages reads it after the query was paid for."""
+    settings = account.settings.shard
+    if settings.split_file is None:
+        yield ok(f"none is needed: shard.split is {settings.split}")
+        return
+    location, s3 = S3Uri.parse(settings.split_file), account.client("s3")
+    try:
+        listed = items(s3.get_paginator("list_objects_v2"), "Contents", Bucket=location.bucket, Prefix=location.key)
+        uris = split_table.files(location, ((entry["Key"], entry["Size"]) for entry in listed))
+        contents = ((str(uri), fetch(s3, str(uri))) for uri in uris)
+        tables = [split_table.parse(content or b"", name) for name, content in contents]
+        split = split_table.combined(tables, settings.split_file)
+    except StepError as error:
+        yield failed(f"{error}; set another shard.split_file")
+    except ClientError as error:
+        if says_missing(error):
+            yield failed(f"there is no bucket {location.bucket}; set another shard.split_file")
+        elif aws_errors.has_code(error, aws_errors.DENIED):
+            yield not_checked(f"these credentials may not read {location} (the job role reads it)")
+        else:
+            raise
+    else:
+        yield ok(f"{location} assigns {len(split):,} photos")
+
+
+def check_weights(account: Account) -> Iterator[Finding]:
+    """The initial weights that the settings name exist."""
+    uri = account.settings.training.weights
+    if not uri:
+        yield ok("none are named")
+        return
+    yield from explained(_weights, account.client("s3"), S3Uri.parse(uri))
+
+
+def _weights(s3: Any, uri: S3Uri) -> Finding:
     try:
         listing = s3.list_objects_v2(Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1)
     except ClientError as error:
         if says_missing(error):
-            return failed(f"{place}: there is no bucket {uri.bucket}; set the location of the file")
+            return failed(f"training.weights: there is no bucket {uri.bucket}; set the location of the file")
         if aws_errors.has_code(error, aws_errors.DENIED):
             return not_checked(f"these credentials may not s3:ListBucket on {uri.bucket} (the job role reads it)")
         raise
-    if not listing.get("KeyCount"):
-        return failed(f"{place}: there is no object {uri}; upload it, or set another one")
+    if [entry["Key"] for entry in listing.get("Contents", [])] != [uri.key]:
+        return failed(f"training.weights: there is no object {uri}; upload it, or set another one")
     return ok(str(uri))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from pipeline.aws import instances
 from pipeline.operations.preflight.findings import Finding, failed, ok, warning
 from pipeline.settings import Settings
+from pipeline.settings.problems import nearest
 
 PARTITION = "aws"
 # The newest PyTorch with SMDDP; AWS's images from 2.6 on contain none.
@@ -44,8 +44,8 @@ def unknown_region(settings: Settings) -> str:
     regions = boto3.Session(region_name=region).get_available_regions("sagemaker")
     if region in regions:
         return ""
-    close = difflib.get_close_matches(region, regions, 1)
-    meant = f"did you mean {close[0]}" if close else "correct it"
+    close = nearest(region, regions)
+    meant = f"did you mean {close}" if close else "correct it"
     return f"account.region {region}: this version of boto3 lists no SageMaker there; {meant}, or update boto3"
 
 

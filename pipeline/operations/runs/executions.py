@@ -16,6 +16,7 @@ from pipeline.clients import client
 from pipeline.operations.runs import parameters
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.wording import count_of
 
 FINAL = ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
 LATEST = "latest"
@@ -85,7 +86,7 @@ def refuse_while_running(settings: Settings, consequence: str) -> None:
     """Raise PipelineError with the consequence while runs are in progress, and with the commands that stop them."""
     if runs := running(settings):
         stop = "; ".join(f"python -m pipeline stop {run}" for run in runs)
-        raise PipelineError(f"{len(runs)} run(s) in progress {consequence}: {stop}")
+        raise PipelineError(f"{count_of(len(runs), 'run')} in progress {consequence}: {stop}")
 
 
 def summaries(sagemaker: Any, settings: Settings, **paging: int) -> Iterator[dict[str, Any]]:

@@ -63,6 +63,8 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
     if chosen.status != "Approved":
         raise PipelineError(f"{chosen.name} is {chosen.status}; approve it first: python -m pipeline approve")
     s3 = client(settings, "s3")
+    # A prefix without a slash at its end would also be that of `photos-old/` and `photos.jpg`.
+    source = f"{source.rstrip('/')}/"
     _check_objects(s3, source)
     # Unlike the deploy function's models: a role that creates batches must not create models that an approval serves.
     name = f"{settings.name}-batch-v{chosen.version}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
@@ -110,7 +112,7 @@ def _check_objects(s3: Any, source: str) -> None:
                     " the whole batch job: move it elsewhere, or make it smaller"
                 )
     if is_empty:
-        raise PipelineError(f"{source}: no objects below this prefix")
+        raise PipelineError(f"{source}: no objects in this folder; for a single photo: python -m pipeline predict")
 
 
 def _objects(s3: Any, prefix: S3Uri) -> Iterator[dict[str, Any]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import fmean
@@ -32,6 +35,10 @@ from steps.contracts.names import (
 )
 
 TRAFFIC_MINUTES = 60
+# Lambda's attempts at an event, and how often the log is asked about them.
+ATTEMPTS, LOG_SECONDS = 3, 15.0
+_STARTED = re.compile(r"^START RequestId: (\S+)")
+_ENDED = re.compile(r"^END RequestId: (\S+)|(\S+) Task timed out after ")
 ERRORS_SHOWN, DECISIONS_SHOWN = 5, 5
 DECISION_DAYS = 14
 DECISION_MINUTES = DECISION_DAYS * 24 * 60
@@ -225,10 +232,11 @@ def wait(settings: Settings, package: str, *, timeout: float, interval: float = 
 
     Raises PipelineError when the deployment fails, is rolled back or takes longer.
     """
-    state = "it does not exist yet"
+    state, died = "it does not exist yet", _DeadFunction(settings, package)
 
     def look() -> Endpoint | None:
         nonlocal state
+        died.check()
         try:
             endpoint = describe(settings)
         except PipelineError as error:
@@ -250,6 +258,63 @@ def wait(settings: Settings, package: str, *, timeout: float, interval: float = 
             " see: python -m pipeline logs deploy"
         )
     return endpoint
+
+
+class _DeadFunction:
+    """Notices in the deploy function's log that it died at each attempt, after which nobody deploys any more.
+
+    Lambda invokes a function for an event again, twice, when it fails:
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html. That all attempts have one
+    request id in the log is assumed.
+    """
+
+    def __init__(self, settings: Settings, package: str) -> None:
+        self._settings, self._package = settings, package
+        self._since, self._next = time.time() - LOG_SECONDS, time.monotonic() + LOG_SECONDS
+
+    def check(self) -> None:
+        """Raise PipelineError once the last attempt has ended without a decision; it asks every LOG_SECONDS."""
+        from botocore.exceptions import ClientError
+
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + LOG_SECONDS
+        try:
+            lines = [line.message for line in _recent_lines(self._settings, self._since)]
+        except ClientError as error:
+            if not refusal(error):
+                raise
+            self._next = math.inf  # these credentials may not read the log: the deployment is waited for without it
+            return
+        if reason := dead(lines):
+            raise PipelineError(
+                f"the deploy function failed {ATTEMPTS} times and is not invoked again: {reason}; see: python -m"
+                f" pipeline logs deploy; after the repair: python -m pipeline deploy {_number(self._package)}"
+            )
+
+
+def _recent_lines(settings: Settings, since: float) -> Iterator[logs.Line]:
+    return logs.matching(settings, logs.deploy_source(settings), "", since)
+
+
+def dead(lines: Iterable[str]) -> str:
+    """The last line of an event's last attempt, where each of its ATTEMPTS ended without a decision; else empty."""
+    attempts: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
+    last = ""
+    for line in lines:
+        if match := _STARTED.search(line):
+            attempts[match[1]] += 1
+        elif match := _ENDED.search(line):
+            ended[match[1] or match[2]] += 1
+            last = line.strip() if "timed out" in line else last
+        elif '"decision"' in line:
+            attempts.clear()
+            ended.clear()
+        elif line.strip() and not line.startswith("REPORT "):
+            last = line.strip()
+    is_dead = any(number >= ATTEMPTS and ended[request] >= ATTEMPTS for request, number in attempts.items())
+    return (last or "no reason in its log") if is_dead else ""
 
 
 def health(settings: Settings) -> Health:

@@ -72,7 +72,11 @@ class Reader:
         path = Path(source)
         if not path.is_dir():
             return [source]
-        files = [str(path / name) for name in self._photos(sorted(file.name for file in path.iterdir()))]
+        entries = sorted(path.iterdir())
+        for folder in filter(Path.is_dir, entries):
+            self.left_out.add(photo_files.FOLDER_BELOW, f"{folder.name}/")
+        names = [entry.name for entry in entries if not entry.is_dir()]
+        files = [str(path / name) for name in self._photos(names)]
         if not files:
             raise PipelineError(f"{path}: no .jpg files in this folder{self._others()}")
         return files

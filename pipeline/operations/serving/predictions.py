@@ -20,14 +20,17 @@ from steps.contracts.errors import PipelineError
 
 @dataclass(frozen=True)
 class Prediction:
-    """The endpoint's answer to a photo: the count, its expected value, and the probability of each count."""
+    """The model's answer to a photo: the count, its expected value, and the probability of each count.
+
+    `milliseconds` are from the request to the answer; None for an answer of a batch, which nobody has timed.
+    """
 
     source: str
     count: int
     expected: float
     probabilities: Mapping[int, float]
     model_version: str
-    milliseconds: float
+    milliseconds: float | None
 
     @property
     def confidence(self) -> float:
@@ -57,13 +60,14 @@ def predict(settings: Settings, reader: Reader, names: Iterable[str], *, concurr
 
     runtime = client(settings, "sagemaker-runtime")
 
-    def answer(source: str) -> Answer:
+    def answer(name: str) -> Answer:
+        source = printable(name)
         try:
-            photo = reader.read(source)
+            photo = reader.read(name)
         except PipelineError as error:
-            return NotCounted(source, str(error).removeprefix(f"{source}: "))
+            return NotCounted(source, printable(str(error)).removeprefix(f"{source}: "))
         except (HTTPClientError, ConnectTimeoutError, IncompleteReadError) as error:
-            return NotCounted(source, f"cannot be read: {error}")
+            return NotCounted(source, f"cannot be read: {printable(str(error))}")
         try:
             return _invoke(settings, runtime, source, photo.data)
         except (HTTPClientError, ConnectTimeoutError, IncompleteReadError) as error:
@@ -72,6 +76,11 @@ def predict(settings: Settings, reader: Reader, names: Iterable[str], *, concurr
 
     # Only a few photos are read ahead: a folder may be larger than the memory.
     return bounded_map(answer, names, workers=concurrency, window=2 * concurrency)
+
+
+def printable(name: str) -> str:
+    """A file's name as text that can be written: bytes that are not UTF-8 become `\\udcXX`."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _invoke(settings: Settings, runtime: Any, source: str, data: bytes) -> Answer:
@@ -88,7 +97,7 @@ def _invoke(settings: Settings, runtime: Any, source: str, data: bytes) -> Answe
     return parse(source, body, milliseconds=(time.perf_counter() - started) * 1000)
 
 
-def parse(source: str, body: bytes, milliseconds: float = 0.0) -> Answer:
+def parse(source: str, body: bytes, milliseconds: float | None = None) -> Answer:
     """The container's answer about a photo: a Prediction, or NotCounted for an error and for any other content."""
     try:
         answer = json.loads(body)

@@ -126,7 +126,7 @@ def endpoint() -> Iterator[RenderableType]:
         Traffic(1234, 5, 6, 30.4, 99.6),
         (Alarm("bins-5xx", "ALARM", "Threshold Crossed: 1 datapoint [5.0] was greater than the threshold (0.0)."),),
         (),
-        (DeployDecision(NOW, "accepted", "7", "version 7 counts in 6 golden photos as its evaluation did"),),
+        (DeployDecision(NOW, "accepted", "7", "version 7 counts as its evaluation did in all golden photos (6)"),),
     )
     yield from endpoint_page(described, health, HourlyCost("2 x ml.c5.xlarge", Range.of("0.408")))
 

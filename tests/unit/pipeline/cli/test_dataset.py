@@ -100,12 +100,12 @@ def test_what_was_deleted_is_reported_though_a_later_request_fails(
 ) -> None:
     def broken_off(*_: Any) -> Iterator[Removed]:
         yield Removed(3, 3_000_000_000)
-        raise PipelineError("1 run(s) are under way")
+        raise PipelineError("1 run is under way")
 
     monkeypatch.setattr(deletion, "carry_out", broken_off)
     outcome = call("dataset", "prune", "--yes")
     assert (outcome.code, outcome.out.splitlines()[-1]) == (1, "deleted: 3 objects, 2.79 GB")
-    assert outcome.error == "1 run(s) are under way\n"
+    assert outcome.error == "1 run is under way\n"
 
 
 def test_machines_get_the_plan_and_with_yes_what_was_done(call: Call, data: Data) -> None:

@@ -41,7 +41,7 @@ def test_what_goes_and_what_stays_is_shown_before_it_asks(call: Call) -> None:
     outcome = call("delete", stdin="n\n")
     assert (outcome.code, "deleted" in outcome.out) == (1, False)
     assert "pipeline   bins   no runs" in outcome.error
-    assert "the group bins with 0 model version(s); --packages deletes them" in outcome.error
+    assert "the group bins with 0 model versions; --packages deletes them" in outcome.error
     assert "Delete 1 resource? [y/N]" in outcome.error
     assert pipelines() == ["bins"]
 

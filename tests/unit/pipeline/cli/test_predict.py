@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.operations.serving import predictions
+from pipeline.operations.serving import batch, predictions
 from pipeline.operations.serving.predictions import Answer, NotCounted, Prediction
 from tests.unit.pipeline.conftest import Call
 from tests.unit.pipeline.operations.serving.test_photos import jpeg
@@ -87,3 +88,60 @@ def test_a_file_of_counts_that_are_not_waited_for_is_refused(call: Call) -> None
     outcome = call("batch", "s3://photos/", "--no-wait", "--csv", "counts.csv")
     assert outcome.code == 2
     assert "--csv needs the counts" in outcome.error
+
+
+# ------------------------------------------------------------- the kind: an answer is lost behind what was paid for it
+
+
+@pytest.mark.usefixtures("answered")
+@pytest.mark.parametrize("file", ["nowhere/counts.csv", "a.jpg/counts.csv", "nowhere/deeper/counts.csv"])
+@pytest.mark.parametrize("words", [["predict", "a.jpg"], ["batch", "s3://photos/"]])
+def test_a_file_that_cannot_be_written_is_refused_before_anything_starts(
+    call: Call, monkeypatch: pytest.MonkeyPatch, words: list[str], file: str
+) -> None:
+    monkeypatch.delattr(batch, "start")
+    monkeypatch.delattr(predictions, "predict")
+    outcome = call(*words, "--csv", file)
+    assert outcome.code == 1
+    assert outcome.error.startswith(f"--csv {file} cannot be written (")
+    assert outcome.error.count("\n") == 1
+
+
+def test_a_file_that_exists_is_not_emptied_by_the_look(call: Call, answered: list[Answer], project: Path) -> None:
+    (project / "counts.csv").write_text("mine")
+    answered.append(GOOD)
+    assert call("predict", "a.jpg", "--csv", "counts.csv").code == 0
+    assert rows(project / "counts.csv") == WRITTEN[:2]
+
+
+@pytest.mark.parametrize("name", [b"\xff.jpg", b"caf\xe9.jpg", b"\xc3\x28.jpg"])
+@pytest.mark.parametrize("words", [[], ["--json"], ["--csv", "counts.csv"]])
+def test_a_name_that_is_not_utf8_is_written_escaped(
+    call: Call, project: Path, monkeypatch: pytest.MonkeyPatch, name: bytes, words: list[str]
+) -> None:
+    monkeypatch.setenv("PIPELINE_PROFILE", "aws")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    text = os.fsdecode(name)
+    Path(text).write_text("no photo")
+    outcome = call("predict", text, *words)
+    shown = text.encode("utf-8", "backslashreplace").decode()
+    assert outcome.code == 1
+    assert "unexpected" not in outcome.error
+    if words == ["--json"]:
+        assert json.loads(outcome.out)[0]["source"] == shown
+    elif words:
+        assert rows(project / "counts.csv")[1][0] == shown
+    else:
+        assert outcome.error.startswith(f"{shown}: not a JPEG")
+
+
+def test_a_time_that_nobody_measured_is_not_shown(call: Call, answered: list[Answer]) -> None:
+    """A batch's answers have no time: a column of "0 ms" would be a measurement."""
+    answered.append(predictions.parse("a.jpg", b'{"count": 3, "expected": 2.75, "probabilities": {"3": 0.8}}'))
+    lines = call("predict", "a.jpg").out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["photo", "count", "confidence", "expected"],
+        ["a.jpg", "3", "80%", "2.75"],
+    ]
+    assert json.loads(call("predict", "a.jpg", "--json").out)[0]["milliseconds"] is None

@@ -11,8 +11,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from pipeline.cli.views import registry as views
 from pipeline.operations.models import lineage
-from pipeline.operations.models.evaluations import Evaluation
+from pipeline.operations.models.evaluations import Champion, Difference, Evaluation
 from pipeline.operations.models.lineage import Lineage, Link
 from pipeline.operations.models.registry import Version
 from pipeline.settings import Settings
@@ -224,3 +225,34 @@ def test_a_lineage_is_an_object_of_links_for_machines(call: Call) -> None:
     assert document["links"]["run"]["parameters"] == {"Epochs": "3"}
     assert document["links"]["run"]["started"] == "2026-01-02T03:04:00+00:00"
     assert document["links"]["training_job"]["hyperparameters"]["sagemaker_region"] == "x"
+
+
+def test_where_all_versions_are_equal_none_is_the_best(
+    call: Call, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kind: a mark or sign without a meaning, as a star in every row and "-0.000"."""
+    monkeypatch.setenv("COLUMNS", "200")
+    for digest in "abc":
+        register(settings, digest, TRUTH, GOOD)
+    assert "0.7500*" not in call("models").out
+    register(settings, "d", TRUTH, BAD)
+    assert call("models").out.count("0.7500*") == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-1e-9, "+0.000"), (-0.0004, "+0.000"), (0.0, "+0.000"), (-0.0006, "-0.001")]
+)
+def test_a_difference_of_nothing_has_no_minus(value: float, text: str) -> None:
+    version = Version(
+        "arn",
+        2,
+        "Approved",
+        "Completed",
+        datetime(2026, 1, 2, tzinfo=UTC),
+        "",
+        "",
+        "",
+        Evaluation(accuracy=0.5, champion=Champion(1, Difference(value, -0.1, 0.1), Difference(value, -0.1, 0.1))),
+    )
+    assert views._champion(version).plain == f"{text} to 1"
+    assert views.number(0.5).plain == "0.5000"

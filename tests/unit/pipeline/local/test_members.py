@@ -14,8 +14,10 @@ from pipeline.aws.validation.shapes import service_model
 from pipeline.aws.validation.steps import REQUESTS
 from pipeline.local import members
 from pipeline.local.context import Context
+from pipeline.local.identity.requirements import checks
 from pipeline.local.services import Services
 from pipeline.local.store import Store
+from tests.unit.pipeline.local.identity.test_requirements import ACCOUNT, request_of
 
 SERVICES = sorted(path.stem for path in Path(members.__file__).parent.glob("*.yaml"))
 
@@ -81,6 +83,17 @@ def test_the_tables_are_those_of_the_operations_that_are_answered(tmp_path: Path
         stored = {"events": {"PutRule", "PutTargets"}}
         for service, operations_ in answered.items():
             assert set(members.tables(service) or {}) == set(operations_) | stored.get(service, set())
+    finally:
+        services.close()
+
+
+def test_every_operation_that_is_answered_can_be_decided(tmp_path: Path) -> None:
+    """The kind: an operation with a handler that the tables of permissions refuse before it is reached."""
+    context = Context(tmp_path, "123456789012", "us-east-1", Store(tmp_path / "s"), environment())
+    services = Services(context)
+    try:
+        for service, operation in ((name, key) for name, table in services.table.items() for key in table):
+            assert checks(service, operation, request_of(service, operation), ACCOUNT) or service == "sts"
     finally:
         services.close()
 
@@ -155,6 +168,21 @@ def test_what_the_local_cloud_does_not_have_is_refused_by_name(
 ) -> None:
     (problem,) = members.problems("sagemaker", operation, request_)
     assert named in problem
+
+
+@pytest.mark.parametrize(
+    ("operation", "off"),
+    [
+        ("CreateTrainingJob", {"RemoteDebugConfig": {"EnableRemoteDebug": False}}),
+        ("CreateTrainingJob", {"InfraCheckConfig": {"EnableInfraCheck": False}, "DebugRuleConfigurations": []}),
+        ("CreateTrainingJob", {"SessionChainingConfig": {"EnableSessionTagChaining": False}}),
+        ("CreateTrainingJob", {"AlgorithmSpecification": {"EnableSageMakerMetricsTimeSeries": False}}),
+        ("UpdateEndpoint", {"RetainDeploymentConfig": False}),
+        ("CreateEndpointConfig", {"ProductionVariants": [{"EnableSSMAccess": False}]}),
+    ],
+)
+def test_what_is_switched_off_is_no_request_for_it(operation: str, off: dict[str, Any]) -> None:
+    assert members.problems("sagemaker", operation, off) == []
 
 
 def test_a_placeholder_of_a_definition_is_judged_with_its_value() -> None:

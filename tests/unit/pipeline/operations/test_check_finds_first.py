@@ -70,6 +70,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
     "monitor": {
         **{name: f"monitoring.{name}" for name in ("hours", "level", "minimum_psi", "minimum_photos", "cooldown_days")},
+        "minimum_tail": "monitoring.minimum_tail",
         **dict.fromkeys(("captures", "endpoint", "until", "namespace", "retrain"), COMPILED),
         **dict.fromkeys(("variant", "baseline", "maximum_photos"), UNSET),
     },
@@ -156,6 +157,7 @@ EVENT = "event"
 Entry = str | Refused | Checked
 LOCATION = setting("data.image_location", "s3://a..b/x")
 FAILURES: dict[str, list[Entry]] = {
+    "contracts.artifact:check_file": [DAMAGE, DAMAGE],
     "contracts.artifact:read_description": [DAMAGE],
     "contracts.dataset:check": [DAMAGE, DATA, DATA],
     "contracts.dataset:manifest": [CODE],
@@ -169,6 +171,8 @@ FAILURES: dict[str, list[Entry]] = {
         setting("data.image_location", "s3://bins-raw/../x"),
         setting("training.weights", "s3://bins-raw/my weights.pth"),
     ],
+    "contracts.text_tables:decoded": [DATA],
+    "contracts.text_tables:separator": [DATA],
     "deploy.conclusion:conclude": [EVENT],
     "deploy.conclusion:_replace": [EVENT],
     "deploy.conclusion:_restore": [EVENT],
@@ -191,7 +195,7 @@ FAILURES: dict[str, list[Entry]] = {
     "evaluate.artifact:find_archive": [DAMAGE],
     "evaluate.artifact:unpack": [DAMAGE],
     "evaluate.artifact:read_history": [DAMAGE],
-    "evaluate.artifact:load_network": [DAMAGE, DAMAGE],
+    "evaluate.artifact:load_network": [DAMAGE],
     "evaluate.artifact:AgreementCheck.add": [DAMAGE],
     "evaluate.champion:load_champion": [DAMAGE],
     "evaluate.champion:_fetch": [SERVICE],
@@ -205,7 +209,7 @@ FAILURES: dict[str, list[Entry]] = {
         setting("training.architecture", "resnet33"),
         setting("training.image_size", 100, training__architecture="vit_b_16"),
     ],
-    "model.predictor:Predictor.load": [DAMAGE, DAMAGE],
+    "model.predictor:Predictor.load": [DAMAGE],
     "model.predictor:Predictor.probabilities": [DAMAGE],
     "model.predictor:_check_signature": [DAMAGE],
     "monitor.alert:retrain": [SERVICE],
@@ -269,7 +273,7 @@ FAILURES: dict[str, list[Entry]] = {
     "train.initial_weights:_fetch": [
         setting("training.weights", "s3://bins-raw/weights.bin"),
         DATA,
-        Checked("files"),
+        Checked("weights"),
     ],
     "train.loader:_Ring.batch": [CODE],
     "train.loader:Loader.batches": [CODE, SERVICE],

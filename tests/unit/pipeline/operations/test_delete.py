@@ -153,7 +153,7 @@ def test_versions_stay_unless_they_are_asked_for(settings: Settings) -> None:
     register()
     plan = delete.plan(settings)
     assert plan.resources == ()
-    assert "the group bins with 2 model version(s); --packages deletes them" in plan.retained
+    assert "the group bins with 2 model versions; --packages deletes them" in plan.retained
     assert f"all data below {settings.root_uri}" in plan.retained
 
 
@@ -219,7 +219,7 @@ def test_runs_under_way_have_to_be_stopped_first(settings: Settings, answers: An
     run = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:pipeline/bins/execution/abc123"
     summary = {"PipelineExecutionArn": run, "PipelineExecutionStatus": "Executing"}
     answers.say("sagemaker.ListPipelineExecutions", {"PipelineExecutionSummaries": [summary]})
-    with pytest.raises(PipelineError, match=r"1 run\(s\) in progress would be lost.*python -m pipeline stop abc123"):
+    with pytest.raises(PipelineError, match=r"1 run in progress would be lost.*python -m pipeline stop abc123"):
         delete.plan(settings)
 
 

@@ -45,7 +45,7 @@ def first_condition(name: str, text: str, compiled: dict[str, Any] | None = None
     values = {parameter["Name"]: parameter["DefaultValue"] for parameter in document["Parameters"]}
     values[name] = typed(declarations()[name].kind, text)
     arguments = next(step for step in document["Steps"] if step["Name"] == "CheckParameters")["Arguments"]
-    known = expressions.Values(values, {}, lambda step: {}, lambda step, file: {})
+    known = expressions.Values(values, {}, lambda step: {}, lambda step, file: {}, lambda uri: {})
     resolved = expressions.resolve(arguments, known)
     message = resolved["ElseSteps"][0]["Arguments"]["ErrorMessage"]
     return all(map(holds, resolved["Conditions"])), message

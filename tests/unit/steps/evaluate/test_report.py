@@ -112,7 +112,7 @@ def test_what_the_query_and_the_shards_left_out_is_one_truth(job, monkeypatch):
         "not-jpeg": 1,
     }
     card = (job.output / evaluation_contract.CARD).read_text()
-    assert "329 photos could not be used" in card
+    assert "329 photos left out" in card
     report = job.report()
     for cells in (["QueryMetadata", "malformed", "286"], ["ShardImages", "truncated", "2"]):
         assert "".join(f"<td>{cell}</td>" for cell in cells) in report

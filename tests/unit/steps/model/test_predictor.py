@@ -1,6 +1,9 @@
 """The network in ONNX Runtime, and the rule that makes a count of its probabilities."""
 
+import errno
+import os
 import re
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -12,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from steps.contracts.artifact import DESCRIPTION, ONNX
 from steps.contracts.errors import StepError
+from steps.contracts.full_disk import is_disk_full
 from steps.model.predictor import Predictor, decide, expectation, simplified, softmax
 from tests.unit.steps.evaluate.networks import DARK, IMAGE_SIZE, SQUARE, brightness_network, write_artifact
 
@@ -136,3 +140,16 @@ def test_a_count_is_the_likeliest_or_the_rounded_expectation(probabilities, like
 def test_a_count_is_always_one_of_the_classes():
     assert decide(np.array([[0.5, 0.5]], np.float32), (0, 5), "expected").tolist() == [5]
     assert decide(np.array([[0.7, 0.3]], np.float32), (0, 5), "expected").tolist() == [0]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="only Linux reserves space for a file")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_folder_for_temporary_files_is_not_the_networks_fault(tmp_path, monkeypatch, number):
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="a copy of the network needs") as raised:
+        Predictor.load(write_artifact(tmp_path, CLASSES))
+    assert is_disk_full(raised.value)
+    assert raised.value.filename.startswith(tempfile.gettempdir())

@@ -100,13 +100,13 @@ def status_of(connection):
         return answer.status
 
 
-def start(base, **settings):
-    """Serve a network that counts by the red of a photo."""
+def start(base, files=None, **settings):
+    """Serve a network that counts by the red of a photo, in a process with at most this many open `files`."""
     write_model(base / "model")
-    return serve(base, **settings)
+    return serve(base, files, **settings)
 
 
-def serve(base, **settings):
+def serve(base, files=None, **settings):
     """Serve the model in `base/model`."""
     port = free_port()
     environment = {
@@ -119,6 +119,8 @@ def serve(base, **settings):
         **settings,
     }
     command = [sys.executable, "-m", "steps.serve", "serve"]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -n {files} && exec "$@"', "sh", *command]
     with (base / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     server = Server(port, process, base / "log")

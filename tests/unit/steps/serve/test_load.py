@@ -1,5 +1,7 @@
 """The container when it has too much to do, with clients that do not behave, and when it is told to stop."""
 
+import contextlib
+import socket
 import threading
 import time
 
@@ -54,6 +56,77 @@ def test_a_body_that_does_not_come_in_time_is_given_up(tmp_path):
     assert time.monotonic() - started > 0.8
     assert server.send(GOOD)[0] == 200
     assert server.stop() == 0
+
+
+HALF = b"POST /invocations HTTP/1.1\r\nHost: x\r\n"
+WHOLE = b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def connect(server, data):
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    connection.sendall(data)
+    return connection
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    """A server with a second for a head, and few files: a tenth of the connections that are opened here."""
+    server = start(tmp_path_factory.mktemp("strict"), files=256, SERVING_BODY_SECONDS="1")
+    yield server
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("data", [HALF, b"P", HALF + b"X: " + b"a" * 8000, HALF + b"Content-Length"])
+def test_a_head_that_does_not_come_in_time_is_given_up(strict, data):
+    assert status_of(connect(strict, data)) == 408
+    assert strict.send(GOOD)[0] == 200
+
+
+def test_a_head_that_comes_byte_by_byte_is_given_up_too(strict):
+    with connect(strict, HALF) as connection:
+        connection.settimeout(0.2)
+        answer, deadline = b"", time.monotonic() + 60
+        while not answer and time.monotonic() < deadline:
+            with contextlib.suppress(TimeoutError):
+                connection.sendall(b"x")
+                answer = connection.recv(100)
+        assert answer.startswith(b"HTTP/1.1 408")
+
+
+def test_the_second_request_of_a_connection_has_the_same_time_and_silence_is_not_a_head(strict):
+    with connect(strict, WHOLE) as connection, connect(strict, b"") as silent:
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(1000)
+        connection.sendall(HALF)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 408")
+        silent.sendall(WHOLE)
+        assert silent.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("data", [b"", HALF, HALF + b"Content-Type: image/jpeg\r\nContent-Length: 9\r\n\r\n", WHOLE])
+def test_with_more_connections_than_files_pings_and_photos_are_answered_and_the_log_is_short(strict, data):
+    before = strict.log.stat().st_size
+    connections = []
+    try:
+        for _ in range(2):
+            for _ in range(300):
+                with contextlib.suppress(OSError):
+                    connections.append(connect(strict, data))
+            assert strict.send(method="GET", path="/ping")[0] == 200
+            assert strict.send(GOOD)[0] == 200
+    finally:
+        for connection in connections:
+            connection.close()
+    assert len(connections) > 400
+    assert strict.log.stat().st_size - before < 1_000_000
+
+
+def test_requests_that_are_broken_fill_no_log(strict):
+    before = len(strict.lines())
+    for _ in range(200):
+        status_of(connect(strict, b"\0\r\n\r\n"))
+    assert len(strict.lines()) - before <= 10
 
 
 def test_clients_that_go_away_leave_their_places_to_others(server):

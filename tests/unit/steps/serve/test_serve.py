@@ -1,5 +1,6 @@
 """The serving container over HTTP: what it answers, and what it says of what it does not take."""
 
+import base64
 import json
 import os
 import subprocess
@@ -40,6 +41,32 @@ def test_several_photos_are_answered_in_their_order(server):
     status, answer, _ = server.send(json.dumps({"images": images}), "application/json")
     assert status == 200
     assert [prediction["count"] for prediction in answer["predictions"]] == [2, 0, 1] * 7
+
+
+@pytest.mark.parametrize("content_type", ["image/jpg", "image/pjpeg", "IMAGE/JPG; name=a.jpg"])
+def test_other_names_of_the_type_are_taken(server, content_type):
+    assert server.send(photo(250), content_type)[1]["count"] == 2
+
+
+FORMS = {
+    "lines of MIME": lambda b: base64.encodebytes(b).decode(),
+    "lines of Windows": lambda b: base64.encodebytes(b).decode().replace("\n", "\r\n"),
+    "spaces around": lambda b: f"  {text(b)}\t ",
+    "no padding": lambda b: text(b).rstrip("="),
+    "for URLs": lambda b: base64.urlsafe_b64encode(b).decode(),
+    "for URLs, no padding": lambda b: base64.urlsafe_b64encode(b).decode().rstrip("="),
+    "data URI": lambda b: f"data:image/jpeg;base64,{text(b)}",
+    "data URI of image/jpg, in lines": lambda b: f"data:image/jpg;base64,{base64.encodebytes(b).decode()}",
+    "data URI with a parameter": lambda b: f"DATA:Image/JPEG;name=a.jpg;base64,{text(b)}",
+    "data URI without a type": lambda b: f"data:;base64,{text(b)}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_base64_in_any_form_that_leaves_no_doubt_is_that_photo(server, form):
+    photos = [photo(250) + bytes([0, 0xFB, 0xFF][:tail]) for tail in range(3)]  # with each length of padding
+    answer = server.send(many(*map(FORMS[form], photos)), "application/json")[1]
+    assert [prediction["count"] for prediction in answer["predictions"]] == [2, 2, 2]
 
 
 def many(*images):
@@ -83,6 +110,11 @@ SCANS = bombs.scans(200)
         (single(None), "application/json", 400, "image is not a string"),
         (single("not base64!"), "application/json", 400, "image is not base64"),
         (single("\u00e9"), "application/json", 400, "image is not base64"),
+        (single("-_+/"), "application/json", 400, "image is not base64"),
+        (single("eHg=eHg="), "application/json", 400, "image is not base64"),
+        (single("data:image/jpeg,eHg="), "application/json", 400, "image is not base64"),
+        (single("data:image/png;base64,eHg="), "application/json", 400, "image is a data URI of 'image/png'"),
+        (many("data:text/html;base64,eHg="), "application/json", 400, "images[0] is a data URI of 'text/html'"),
         (single(""), "application/json", 400, "image: not a JPEG"),
         (json.dumps({"image": "", "images": []}), "application/json", 400, "send {"),
         (many("not base64!"), "application/json", 400, "images[0] is not base64"),
@@ -110,6 +142,12 @@ def test_other_requests_are_refused(server, method, path, status):
         ("application/json", 200),
         ("*/*", 200),
         ("text/html, application/*;q=0.5", 200),
+        ("*", 200),
+        ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", 200),
+        ("Application/JSON; charset=utf-8", 200),
+        ("*/*;q=0", 406),
+        ("application/json; q=0.0, text/csv", 406),
+        ("*/json", 406),
         ("", 200),
         ("text/csv", 406),
         ("image/jpeg, text/plain", 406),

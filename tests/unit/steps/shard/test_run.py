@@ -270,7 +270,7 @@ def test_a_shard_that_is_not_what_its_record_says_is_named(job: Job):
     [
         ("image_id,split\n1,training\n", "image '1' has split 'training'; use train, validation, test"),
         ("image_id,split\n1,train\n1,test\n", "image '1' has two splits"),
-        ("id,split\n1,train\n", "no columns image_id and split"),
+        ("id,split\n1,train\n", "the columns, separated by commas, are id, split; it needs"),
     ],
 )
 def test_a_wrong_split_file_is_named(job: Job, content: str, message: str):

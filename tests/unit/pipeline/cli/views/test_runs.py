@@ -297,3 +297,35 @@ def test_a_trial_without_instances_shows_what_it_waits_for() -> None:
     waiting = replace(trial("InProgress"), waiting="Insufficient capacity error")
     lines = lines_of(Progress(EXECUTION, (QUERY, tuning), (waiting,)))
     assert lines[-1].endswith("trial 1: InProgress in 1 min 01 s (waiting: Insufficient capacity error)")
+
+
+@pytest.mark.parametrize("started", [START, None])
+def test_a_stop_has_the_time_at_which_it_is_seen_and_not_that_of_the_start(started: datetime | None) -> None:
+    """The kind: a time that belongs to something else."""
+    before = Progress(EXECUTION, (QUERY,), (replace(trial("InProgress"), started=started, ended=None),))
+    now = Progress(
+        EXECUTION, (replace(QUERY, status="Stopping"),), (replace(trial("Stopping"), started=started, ended=None),)
+    )
+    changes = runs_view._changes(before, now)
+    assert sorted(line.split(" (")[0] for _, line in changes) == ["Query: Stopping", "trial 1: Stopping"]
+    assert all((datetime.now(UTC) - time).total_seconds() < 60 for time, _ in changes)
+    ended = Progress(EXECUTION, (), (replace(trial("Stopped"), started=started, ended=after(5)),))
+    assert [time for time, _ in runs_view._changes(now, ended)] == [after(5)]
+
+
+def test_the_logs_of_a_run_are_listed_with_their_commands() -> None:
+    job = {"ProcessingJob": {"Arn": "arn:j"}}
+    steps = (
+        StepRun("QueryMetadata", "Succeeded", START, cached_from="arn:x/execution/old1", metadata=job),
+        StepRun("ShardImages", "Failed", START, metadata=job),
+        StepRun("QualityGate", "Waiting"),
+    )
+    console = Console(file=io.StringIO(), width=100)
+    console.print(runs_view.logs_table(Progress(EXECUTION, steps, ()), ["deploy", "endpoint"], "pipeline"))
+    rows = [line.split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert rows[1:] == [
+        ["QueryMetadata", "Succeeded", "pipeline", "logs", "QueryMetadata", "--run", "old1"],
+        ["ShardImages", "Failed", "pipeline", "logs", "ShardImages", "--run", "run1"],
+        ["deploy", "pipeline", "logs", "deploy"],
+        ["endpoint", "pipeline", "logs", "endpoint"],
+    ]

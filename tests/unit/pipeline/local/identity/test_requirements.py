@@ -722,7 +722,7 @@ SERVICES = (
 NOT_CALLED = {
     "events:CreateConnection",  # asyncio has a method of this name
     "ec2:CreateNetworkInterface",  # SageMaker's own call for a job: service_calls has it
-    "athena:BatchGetQueryExecution", "athena:GetDatabase", "athena:TagResource",
+    "athena:TagResource",
     "budgets:TagResource", "cloudwatch:TagResource", "ec2:DeleteTags", "ecr:TagResource",
     "events:CreateEndpoint", "events:DeleteEndpoint", "events:DescribeEndpoint", "events:TagResource",
     "events:UpdateEndpoint", "glue:TagResource", "lambda:ListTags", "lambda:TagResource", "logs:GetQueryResults",
@@ -990,9 +990,9 @@ def test_a_caller_cannot_choose_the_resource_of_a_decision(
         # The ARN of a table has two names: it is no name of a table in another database.
         ("glue", "GetTable", {"DatabaseName": "d", "Name": f"{GLUE}:table/mine/t"}, "no name of the table"),
         ("scheduler", "GetSchedule", {"Name": f"arn:aws:scheduler:{PLACE}:schedule/mine/n"}, "no name of the schedule"),
-        # The workgroup of a query is the local cloud's to add, and for a call that names a query.
+        # The workgroup of a query is the local cloud's to add, and for a call that has a query.
         ("athena", "GetQueryResults", {"QueryExecutionId": "", "WorkGroup": "mine"}, "no name of the workgroup"),
-        ("athena", "BatchGetQueryExecution", {"QueryExecutionIds": ["q"], "WorkGroup": "mine"}, "no name of"),
+        ("athena", "BatchGetQueryExecution", {"QueryExecutionIds": [], "WorkGroup": "mine"}, "no name of"),
         ("lambda", "Invoke", {"FunctionName": ["f"]}, "lambda:Invoke.FunctionName is no text"),
         ("events", "PutTargets", {"Rule": "r", "Targets": {"Arn": "x"}}, "events:PutTargets.Targets is no list"),
         ("sagemaker", "CreateModel", {"ModelName": "m", "VpcConfig": "v"}, "CreateModel.VpcConfig is no structure"),

@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -605,3 +606,18 @@ def test_an_audit_records_refusals_and_passes_requests_on(tmp_path):
         assert {(entry.action, entry.allowed) for entry in entries if entry.role == credentials.session.role_arn} == {
             (f"s3:{action}", False) for action in ("PutObject", "GetObject", "ListBucket", "DeleteObject")
         }
+
+
+def test_a_write_that_fails_for_want_of_space_says_so(tmp_path):
+    """Kind: a full disk ends what it hits with "no space left" and the folder; the object server says neither."""
+    door = SimpleNamespace(_settings=SimpleNamespace(directory=tmp_path))
+
+    def after(length, status):
+        plan = PolicyJudge._writing(door, SimpleNamespace(head=SimpleNamespace(length=length)))
+        return plan.after(status, b"")
+
+    answer = after(2**60, 500)
+    assert answer.status == 500
+    assert f"no space left on the disk of {tmp_path}" in answer.body.decode()
+    assert after(2**60, 200) is None
+    assert after(10, 500) is None  # there is space: the failure has another cause

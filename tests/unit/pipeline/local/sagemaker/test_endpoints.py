@@ -12,7 +12,7 @@ from pipeline.local.sagemaker.endpoints import Endpoints
 from pipeline.local.sagemaker.models import Models
 from pipeline.local.sagemaker.quotas import Quotas
 from pipeline.local.sagemaker.rollout import Policy, Traffic
-from pipeline.local.sagemaker.serving import Answer
+from pipeline.local.sagemaker.serving import Answer, Variant
 from pipeline.local.store import Store
 from tests.unit.pipeline.local.identities import Permissive
 
@@ -172,3 +172,12 @@ def test_every_member_of_an_invocation_reaches_its_reader(cloud, members, header
     with pytest.raises(ServiceError, match="no production variant Other"):
         cloud.endpoints.invoke("e", b"photo", {**members, "TargetVariant": "Other"})
     del cloud.endpoints._live["e"]
+
+
+@pytest.mark.parametrize(("more", "seconds"), [({}, 240), ({"ContainerStartupHealthCheckTimeoutInSeconds": 900}, 900)])
+def test_a_container_has_the_variants_time_to_answer_its_first_ping(cloud, monkeypatch, more, seconds):
+    waited = []
+    monkeypatch.setattr(Variant, "start", lambda variant: waited.append(variant.ping_seconds))
+    cloud.config("slow", {**INSTANCES, **more})
+    cloud.endpoints._start_variant("e", "slow")
+    assert waited == [seconds]

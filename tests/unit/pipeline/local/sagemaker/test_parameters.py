@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.local.context import ServiceError
-from pipeline.local.sagemaker.pipelines import _given, _no_json, _parameters
+from pipeline.local.sagemaker.parameters import given_values, refuse_constant, typed_values
 
 DECLARED: list[dict[str, Any]] = [
     {"Name": "Epochs", "Type": "Integer", "DefaultValue": 30},
@@ -19,7 +19,7 @@ DECLARED: list[dict[str, Any]] = [
 
 
 def values(**given: str) -> dict[str, Any]:
-    return _parameters(DECLARED, given)
+    return typed_values(DECLARED, given)
 
 
 @pytest.mark.parametrize(
@@ -41,10 +41,12 @@ def test_values_have_the_types_of_the_definition() -> None:
 
 def test_a_parameter_that_is_given_twice_is_refused() -> None:
     with pytest.raises(ServiceError, match=r"Parameter \[Epochs\] is given twice"):
-        _given([{"Name": "Epochs", "Value": "3"}, {"Name": "Limit", "Value": "1"}, {"Name": "Epochs", "Value": "3"}])
+        given_values(
+            [{"Name": "Epochs", "Value": "3"}, {"Name": "Limit", "Value": "1"}, {"Name": "Epochs", "Value": "3"}]
+        )
 
 
 @pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
 def test_a_definition_with_a_number_that_json_has_not_is_refused(constant: str) -> None:
     with pytest.raises(ValueError, match=f"{constant} is no JSON number"):
-        json.loads(f'{{"DefaultValue": {constant}}}', parse_constant=_no_json)
+        json.loads(f'{{"DefaultValue": {constant}}}', parse_constant=refuse_constant)

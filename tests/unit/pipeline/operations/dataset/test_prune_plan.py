@@ -191,7 +191,7 @@ def test_runs_under_way_have_to_end_first(settings: Settings, data: Data, status
     run = "arn:aws:sagemaker:us-east-1:111122223333:pipeline/bins/execution/abc123"
     summary = {"PipelineExecutionArn": run, "PipelineExecutionStatus": status}
     Answers().say("sagemaker.ListPipelineExecutions", {"PipelineExecutionSummaries": [summary]})
-    with pytest.raises(PipelineError, match=r"1 run\(s\) in progress.*wait.*python -m pipeline stop abc123"):
+    with pytest.raises(PipelineError, match=r"1 run in progress.*wait.*python -m pipeline stop abc123"):
         make(settings)
 
 

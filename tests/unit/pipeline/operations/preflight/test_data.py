@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pipeline.settings import Settings
@@ -71,8 +73,8 @@ def test_a_location_without_a_bucket_is_a_failure(look: Look, own: Settings) -> 
 def test_photos_in_another_region_cost_by_the_gigabyte(look: Look, own: Settings) -> None:
     s3 = client("s3")
     s3.create_bucket(Bucket="photos-raw", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    for folder in ("bin-images", "metadata"):
-        s3.put_object(Bucket="photos-raw", Key=f"2026/{folder}/1", Body=b"x")
+    for name in ("bin-images/1.jpg", "metadata/1.json"):
+        s3.put_object(Bucket="photos-raw", Key=f"2026/{name}", Body=b"x")
     *_, (status, detail) = look("raw photos", own)
     assert status == "warning"
     assert "photos-raw is in eu-west-1, not in us-east-1" in detail
@@ -110,10 +112,102 @@ def test_a_file_that_the_settings_name_is_looked_for_before_a_run_reads_it(
     s3 = client("s3")
     s3.create_bucket(Bucket="photos-raw")
     s3.put_object(Bucket="photos-raw", Key="weights/resnet34.pth", Body=b"x")
-    [(found, detail)] = look("files", changed(settings, "training", weights=uri))
+    [(found, detail)] = look("weights", changed(settings, "training", weights=uri))
     assert found == status
     assert words in detail
 
 
 def test_without_named_files_nothing_is_asked(look: Look) -> None:
-    assert look("files") == [("ok", "none is named")]
+    assert look("weights") == [("ok", "none are named")]
+
+
+# ------------------------------------------------------------------- what a run would fail on, or leave out in silence
+
+
+def put(*objects: tuple[str, object]) -> None:
+    s3 = client("s3")
+    s3.create_bucket(Bucket="photos-raw")
+    for key, content in objects:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        s3.put_object(Bucket="photos-raw", Key=f"2026/{key}", Body=body)
+
+
+def test_files_that_a_run_leaves_out_are_counted_and_named(look: Look, own: Settings) -> None:
+    names = ("1.JPG", "2.png", "3.HEIC", "._1.jpg", "sub/4.jpg")
+    put(*((f"bin-images/{name}", b"x") for name in names), ("metadata/1.json", {"group": "a", "EXPECTED_QUANTITY": 1}))
+    [(status, detail)] = [finding for finding in look("raw photos", own) if finding[0] != "ok"]
+    assert status == "warning"
+    assert "1 hidden-file (._1.jpg); 1 in-a-folder-below (sub/4.jpg); 2 other-format (2.png, 3.HEIC)" in detail
+
+
+@pytest.mark.parametrize("name", ["bin-images/1.png", "bin-images/.DS_Store", "metadata/1.txt", "metadata/1.jpg"])
+def test_a_folder_without_any_file_of_a_run_is_a_failure(look: Look, own: Settings, name: str) -> None:
+    other = "metadata/1.json" if name.startswith("bin") else "bin-images/1.jpg"
+    put((name, b"x"), (other, {"EXPECTED_QUANTITY": 0}))
+    [(_, detail)] = [finding for finding in look("raw photos", own) if finding[0] == "failed"]
+    assert "has the name of a run's files: 1 " in detail
+
+
+@pytest.mark.parametrize("fields", [{}, {"BIN_FCSKU_DATA": {}}, {"BIN_FCSKU_DATA": None, "group": ""}])
+def test_metadata_that_name_no_bin_are_a_warning(look: Look, own: Settings, fields: dict[str, object]) -> None:
+    put(("bin-images/1.jpg", b"x"), ("metadata/1.json", {"EXPECTED_QUANTITY": 2} | fields))
+    *_, (status, detail) = look("raw photos", own)
+    assert status == "warning"
+    assert "name neither items nor a group" in detail
+    assert "leakage is not known" in detail
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"EXPECTED_QUANTITY": 2, "group": "a"},
+        {"EXPECTED_QUANTITY": 2, "BIN_FCSKU_DATA": {"B1": {}}},
+        {"expected_quantity": 2, "Group": 7},
+        {"EXPECTED_QUANTITY": 0},
+        b"not JSON",
+    ],
+)
+def test_metadata_that_name_the_bin_and_empty_bins_are_fine(look: Look, own: Settings, document: object) -> None:
+    put(("bin-images/1.jpg", b"x"), ("metadata/1.json", document))
+    assert {status for status, _ in look("raw photos", own)} == {"ok"}
+
+
+def given(settings: Settings, location: str) -> Settings:
+    return changed(settings, "shard", split="file", split_file=location)
+
+
+def test_without_a_given_split_nothing_is_read(look: Look) -> None:
+    assert look("split file") == [("ok", "none is needed: shard.split is grouped")]
+
+
+def test_a_split_that_can_be_read_is_counted(look: Look, settings: Settings) -> None:
+    put(("split.csv", "image_id;split\r\n00001;train\r\n1;test\r\n".encode("utf-16")))
+    location = "s3://photos-raw/2026/split.csv"
+    assert look("split file", given(settings, location)) == [("ok", f"{location} assigns 2 photos")]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"image_id,split\n1,holdout\n", "image '1' has split 'holdout'"),
+        (b"id,split\n1,train\n", "the columns, separated by commas, are id, split; it needs image_id and split"),
+        (b"image_id,split\n1,train\n1,test\n", "image '1' has two splits"),
+        (b"", "no .parquet or .csv object with the split"),
+    ],
+)
+def test_a_split_that_shardimages_would_refuse_is_a_failure(
+    look: Look, settings: Settings, content: bytes, message: str
+) -> None:
+    put(("split.csv", content))
+    [(status, detail)] = look("split file", given(settings, "s3://photos-raw/2026/split.csv"))
+    assert status == "failed"
+    assert message in detail
+    assert detail.endswith("; set another shard.split_file")
+
+
+def test_a_split_in_no_bucket_and_one_that_may_not_be_read(look: Look, settings: Settings, answers: Answers) -> None:
+    [(status, detail)] = look("split file", given(settings, "s3://absent-bucket/split.csv"))
+    assert (status, detail.split(";")[0]) == ("failed", "there is no bucket absent-bucket")
+    answers.error("s3.ListObjectsV2", "AccessDenied", "Access Denied", status=403)
+    [(status, _)] = look("split file", given(settings, "s3://photos-raw/split.csv"))
+    assert status == "not checked"

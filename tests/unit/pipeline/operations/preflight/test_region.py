@@ -21,6 +21,9 @@ def said(settings: Settings, check: str) -> tuple[str, str]:
     [
         ("eu-central-1", "ok", "eu-central-1"),
         ("eu-centrall-1", "failed", "did you mean eu-central-1"),
+        ("us-esat-1", "failed", "did you mean us-east-1"),
+        ("eu-central-3", "failed", "did you mean eu-central-"),
+        ("ap-southeats-2", "failed", "did you mean ap-southeast-2"),
         (
             "xx-east-1",
             "failed",

@@ -101,6 +101,19 @@ def test_a_job_takes_photos_of_twelve_megabytes_within_the_limit_of_all_that_are
     assert made["MaxPayloadInMB"] * made["MaxConcurrentTransforms"] <= 100
 
 
+@pytest.mark.parametrize("source", ["photos", "photos/", "photos//"])
+@pytest.mark.parametrize("neighbour", ["photos-old/1.jpg", "photos.jpg", "photos2/deep/1.jpg"])
+def test_a_folder_is_a_folder_and_no_beginning_of_a_name(
+    s3: Any, settings: Settings, source: str, neighbour: str
+) -> None:
+    """The kind: a prefix that also means its neighbours, which are then counted and paid for."""
+    bucket = settings.data.bucket
+    s3.put_object(Bucket=bucket, Key=neighbour, Body=b"x" * 12_000_001)
+    batch.start(settings, f"s3://{bucket}/{source}")
+    [request] = transform_jobs()
+    assert request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"] == f"s3://{bucket}/photos/"
+
+
 def test_an_object_that_would_end_the_job_is_named_before_it_starts(s3: Any, settings: Settings) -> None:
     s3.put_object(Bucket=settings.data.bucket, Key="photos/large.tiff", Body=b"x" * 12_000_001)
     with pytest.raises(PipelineError, match=r"photos/large\.tiff has 12,000,001 bytes; an object above 12,000,000"):
@@ -121,7 +134,7 @@ def test_an_output_that_holds_something_is_refused_and_another_is_taken(s3: Any,
 @pytest.mark.parametrize(
     ("source", "output", "message"),
     [
-        ("photo", "", "s3://{bucket}/nothing/: no objects below this prefix"),
+        ("photo", "", "s3://{bucket}/nothing/: no objects in this folder"),
         ("nowhere", "", "s3://nowhere-at-all/: there is no such bucket"),
         ("photos", "s3://nowhere-at-all/x", "s3://nowhere-at-all/x: there is no such bucket"),
         ("photos", "folder", "'folder/' is not an S3 URI"),

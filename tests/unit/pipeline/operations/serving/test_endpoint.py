@@ -8,6 +8,7 @@ import boto3
 import pytest
 
 from pipeline.account import deploy_function as serving
+from pipeline.operations.runs.logs import Line
 from pipeline.operations.serving import endpoint
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
@@ -148,3 +149,41 @@ def test_the_deploy_function_reads_every_setting_of_the_endpoint(settings: Setti
     assert (read.subnets, read.security_groups) == (("subnet-01234567", "subnet-89abcdef"), ("sg-01234567",))
     assert read.alarms == settings.alarms
     assert read.capture_uri == settings.captures_uri
+
+
+# ---------------------------------------------------------------- the kind: waiting for what nobody will do any more
+
+
+def attempt(request: str, *lines: str, timed_out: bool = False, ended: bool = True) -> list[str]:
+    late = [f"{request} Task timed out after 300.00 seconds"] if timed_out else []
+    end = [f"END RequestId: {request}"] if ended else []
+    return [f"START RequestId: {request} Version: 1", *lines, *late, *end]
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        ([], ""),
+        (attempt("a", "boom") * 2, ""),
+        ([*attempt("a", "boom") * 2, *attempt("a", "boom", ended=False)], ""),
+        (attempt("a", "boom") * 3, "boom"),
+        (attempt("a", timed_out=True, ended=False) * 3, "a Task timed out after 300.00 seconds"),
+        ([*attempt("a", "one"), *attempt("b", "two"), *attempt("c", "three")], ""),
+        ([*attempt("a", "boom") * 2, *attempt("a", '{"decision": "creating"}')], ""),
+        ([*attempt("a", '{"decision": "unchanged"}'), *attempt("b", "boom", "REPORT x") * 3], "boom"),
+        (attempt("a") * 3, "no reason in its log"),
+    ],
+)
+def test_a_deployment_that_is_not_tried_again_is_noticed_in_the_log(lines: list[str], reason: str) -> None:
+    assert endpoint.dead(lines) == reason
+
+
+@pytest.mark.usefixtures("deployed")
+def test_waiting_for_a_dead_deploy_function_ends_with_what_helps(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "LOG_SECONDS", 0.0)
+    lines = [Line(datetime.now(UTC), "s", text) for text in attempt("a", "KeyError: 'image'") * 3]
+    monkeypatch.setattr(endpoint, "_recent_lines", lambda settings, since: iter(lines))
+    with pytest.raises(PipelineError, match=r"failed 3 times .*KeyError: 'image'; .*python -m pipeline deploy 4$"):
+        endpoint.wait(settings, PACKAGE.replace("/3", "/4"), timeout=60, interval=0.05)

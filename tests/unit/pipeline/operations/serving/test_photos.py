@@ -74,10 +74,12 @@ def test_files_that_are_no_photos_by_their_names_are_counted_and_named(tmp_path:
     """The kind: a file that is passed over in silence, or taken by one command and not by another."""
     for name in ("a.jpg", "b.JPG", "c.jpeg", "d.png", "e.heic", "f.HEIF", "._a.jpg", ".DS_Store", "notes.txt"):
         (tmp_path / name).write_bytes(jpeg())
+    (tmp_path / "below.jpg").mkdir()
     reader = Reader(settings)
     assert [Path(name).name for name in reader.names([str(tmp_path)])] == ["a.jpg", "b.JPG", "c.jpeg"]
     assert reader.left_out.sentence() == (
-        "2 hidden-file (.DS_Store, ._a.jpg); 1 other-file (notes.txt); 3 other-format (d.png, e.heic, f.HEIF)"
+        "2 hidden-file (.DS_Store, ._a.jpg); 1 in-a-folder-below (below.jpg/); "
+        "1 other-file (notes.txt); 3 other-format (d.png, e.heic, f.HEIF)"
     )
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "x.webp").write_bytes(b"RIFF")

@@ -1,0 +1,78 @@
+"""Kind: clients that connect and do not go on cost the others nothing."""
+
+import logging
+import resource
+from types import SimpleNamespace
+
+import pytest
+
+from steps.serve import connections
+from steps.serve.connections import MAX_CONNECTIONS, Limits, Open, Sparing, raise_file_limit
+
+
+@pytest.mark.parametrize("files", [64, 200, 256, 1024, 4096, 20_000, 1_048_576])
+def test_whatever_is_accepted_before_it_is_counted_has_a_file(files):
+    limits = Limits.of(files)
+    assert 1 <= limits.connections <= MAX_CONNECTIONS
+    if files >= 256:
+        assert limits.connections + connections.TURNS * limits.backlog + connections.OWN_FILES <= files
+    assert Limits.of(20_000).connections == MAX_CONNECTIONS
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "raised"),
+    [(1024, 4096, 4096), (1024, 1_000_000, 8256), (1024, resource.RLIM_INFINITY, 8256), (20_000, 20_000, 20_000)],
+)
+def test_the_limit_of_files_is_raised_as_far_as_it_may_be_and_never_lowered(monkeypatch, soft, hard, raised):
+    calls = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: calls.append(limits))
+    assert raise_file_limit() == raised
+    assert calls == ([(raised, hard)] if raised > soft else [])
+
+
+class Client:
+    def __init__(self, awaits_body=False):
+        self.awaits_body, self.closed = awaits_body, False
+        self.transport = SimpleNamespace(abort=lambda: setattr(self, "closed", True))
+
+
+def test_the_longest_without_a_head_makes_room_then_the_longest_without_a_body_then_the_new_one_itself():
+    served, sending, idle, kept, new = Client(), Client(awaits_body=True), Client(), Client(), Client()
+    open_ = Open(2)
+    for client in (served, sending):
+        open_.move(client, busy=True)
+    for client in (idle, kept, new):
+        open_.move(client, busy=False)
+    closed = []
+    for expected in (idle, kept, sending):
+        open_.make_room(new)
+        closed.append(expected.closed)
+    assert closed == [True] * 3
+    open_.make_room(new)
+    assert not new.closed  # two are within the limit
+    late = Client()
+    open_.move(new, busy=True)
+    open_.move(late, busy=False)
+    open_.make_room(late)
+    assert late.closed
+    assert not served.closed
+
+
+def test_a_log_has_some_of_the_records_that_are_alike_and_the_number_of_the_others(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    sparing, written = Sparing(), []
+
+    def log(message, *arguments):
+        record = logging.LogRecord("asyncio", logging.ERROR, "", 0, message, arguments, None)
+        if sparing.filter(record):
+            written.append(record.getMessage())
+
+    for number in range(1000):
+        log("broken request %d", number)
+    log("another message")
+    assert written == [f"broken request {number}" for number in range(10)] + ["another message"]
+    now[0] = 61.0
+    log("broken request %d", 1000)
+    assert written[-1] == "broken request 1000 (990 more before this)"
