@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from pipeline.local import threads
 from pipeline.local.context import Context
-from pipeline.local.machine import processes
+from pipeline.local.machine import layer, processes
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +69,15 @@ class Container:
             self.on_end(self._credentials)
             raise
 
+    @property
+    def _python(self) -> Path:
+        """The folder of the container's own Python environment, which is not a part of its /opt/ml."""
+        return self.base.with_name(f"{self.base.name}.python")
+
     def _start(self) -> None:
+        shutil.rmtree(self._python, ignore_errors=True)  # a killed cloud's
         environment = {
-            **self.context.child_environment(),
+            **self.context.child_environment(layer.create(self._python)),
             "SAGEMAKER_BASE_DIR": str(self.base),
             "PYTHONPATH": str(self.image),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -131,6 +138,7 @@ class Container:
         status = self._process.wait(timeout)
         processes.end(self.base, self._process.pid)
         self._pump.join(timeout=10)
+        shutil.rmtree(self._python, ignore_errors=True)
         self.on_end(self._credentials)
         return status
 

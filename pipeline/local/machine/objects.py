@@ -145,6 +145,10 @@ class ObjectStore:
             self._ports_file.unlink(missing_ok=True)
         raise PipelineError(f"the S3 server listens on other ports than its settings name; see {self.log_file}")
 
+    def how_it_ended(self) -> str | None:
+        """The signal or status that ended the server; None while it runs, and where it is stopped."""
+        return leftovers.how_it_ended(self._process)
+
     def stop(self) -> None:
         """Stop the server and return when its process has ended: SIGTERM first, SIGKILL after 15 seconds."""
         if self._process is not None:

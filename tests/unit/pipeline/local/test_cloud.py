@@ -1,0 +1,103 @@
+"""The kind: a cloud whose process runs while a part of it is dead, hangs, or ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pipeline.local import cloud, health
+from pipeline.local.s3.answers import error
+from pipeline.local.s3.connections import NO_OBJECT_SERVER
+from tests.conftest import free_port
+
+
+def running(directory: Path, **values: object) -> cloud.Cloud:
+    base = cloud.Cloud(directory, free_port(), free_port(), "KEY", "secret", "us-east-1", "123456789012", pid=1)
+    return dataclasses.replace(base, **values)
+
+
+@contextmanager
+def answering(port: int, status: int, body: bytes = b"") -> Iterator[None]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("apis", "s3", "silent"),
+    [
+        (403, (200, b"<ListAllMyBucketsResult/>"), []),
+        (None, (200, b""), ["AWS APIs"]),
+        (404, None, ["S3"]),
+        (None, None, ["AWS APIs", "S3"]),
+        (403, (503, NO_OBJECT_SERVER.encode()), ["S3"]),
+        # `local chaos` asks clients to slow down, and an old key is refused: both are answers.
+        (403, (503, b"SlowDown"), []),
+        (403, (403, b"SignatureDoesNotMatch"), []),
+    ],
+)
+def test_both_ports_are_asked_and_s3_for_its_objects(tmp_path: Path, apis, s3, silent):
+    asked = running(tmp_path)
+    with maybe_answering(asked.api_port, apis and (apis, b"")), maybe_answering(asked.s3_port, s3):
+        assert cloud.silent_parts(asked) == silent
+
+
+@contextmanager
+def maybe_answering(port: int, answer: tuple[int, bytes] | None) -> Iterator[None]:
+    if answer is None:
+        yield
+    else:
+        with answering(port, *answer):
+            yield
+
+
+def test_the_door_says_what_the_probe_reads():
+    assert NO_OBJECT_SERVER.encode() in error(503, "ServiceUnavailable", NO_OBJECT_SERVER).body
+
+
+@pytest.mark.parametrize(
+    ("values", "silent", "given_up", "kept"),
+    [
+        ({}, [], "", True),
+        ({}, ["S3"], "", False),
+        ({}, ["AWS APIs"], "", False),
+        ({}, ["S3"], "the object server has ended again", False),
+        ({"stopping": True}, [], "", False),
+    ],
+)
+def test_up_ends_what_does_not_answer_and_leaves_what_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, values, silent, given_up, kept
+):
+    now, stopped = running(tmp_path, **values), list[cloud.Cloud]()
+    monkeypatch.setattr(cloud, "RESTART_SECONDS", 0.0)
+    monkeypatch.setattr(cloud, "find", lambda _: now)
+    monkeypatch.setattr(cloud, "_stop", lambda which, must: stopped.append(which))
+    monkeypatch.setattr(cloud, "silent_parts", lambda *_: silent)
+    health.write(tmp_path, health.Health(given_up=given_up))
+    assert cloud._answering(tmp_path) == (now if kept else None)
+    assert stopped == ([] if kept else [now])
+
+
+def test_up_waits_while_the_server_starts_a_part_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    now, answers = running(tmp_path), iter([["S3"], ["S3"], []])
+    monkeypatch.setattr(cloud, "find", lambda _: now)
+    monkeypatch.setattr(cloud, "silent_parts", lambda *_: next(answers))
+    assert cloud._answering(tmp_path) == now
