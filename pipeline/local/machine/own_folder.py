@@ -96,17 +96,22 @@ def holder(directory: Path, name: str = LOCK) -> int | None:
 
 
 def remove(directory: Path) -> list[str]:
-    """Remove what is ours, and the folder if nothing else is in it. Returns the names of what is left."""
-    for path in sorted(directory.iterdir()):
-        if not any(path.match(pattern) for pattern in OWN):
-            continue
+    """Remove what is ours, and the folder if nothing else is in it. Returns the names of what is left.
+
+    Call it with the lock. A removal that is interrupted can be repeated, since the marker is last but for the locks;
+    and no other command has the lock before the end.
+    """
+    last = (MARKER, ACCOUNT_LOCK, LOCK)
+    own = sorted(path for path in directory.iterdir() if any(path.match(pattern) for pattern in OWN))
+    for path in sorted(own, key=lambda path: last.index(path.name) if path.name in last else -1):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
     left = sorted(path.name for path in directory.iterdir())
     if not left:
-        directory.rmdir()
+        with contextlib.suppress(OSError):  # another command has begun to use it
+            directory.rmdir()
     return left
 
 
@@ -125,5 +130,6 @@ def _lock(directory: Path, name: str) -> int | None:
         os.close(descriptor)
         return None
     os.ftruncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
+    with contextlib.suppress(OSError):  # a full disk: its number is unknown, and a cloud on it can be stopped
+        os.write(descriptor, str(os.getpid()).encode())
     return descriptor
