@@ -307,7 +307,7 @@ def _stop(cloud: Cloud, *, must: bool = True) -> None:
                 raise PipelineError(f"the local cloud (pid {cloud.pid}) does not end; see {log_file}")
             os.kill(cloud.pid, signal.SIGKILL)
             wait_until(ended, STOP_SECONDS, 0.05)
-    _write(dataclasses.replace(cloud, pid=0, stopping=False))
+    _note(dataclasses.replace(cloud, pid=0, stopping=False))
 
 
 def _end_leftovers(directory: Path) -> int:
@@ -345,7 +345,8 @@ def read(directory: Path) -> Cloud:
 
 def mark(cloud: Cloud, pid: int, *, stopping: bool = False) -> None:
     """Record that the process `pid` answers requests, or is about to end."""
-    _write(dataclasses.replace(cloud, pid=pid, stopping=stopping))
+    record = _note if stopping else _write
+    record(dataclasses.replace(cloud, pid=pid, stopping=stopping))
 
 
 def _file(directory: Path) -> Path:
@@ -360,6 +361,14 @@ def _write(cloud: Cloud) -> None:
     with os.fdopen(descriptor, "w") as file:
         json.dump(values, file)
     partial.replace(_file(cloud.directory))
+
+
+def _note(cloud: Cloud) -> None:
+    """Replace the file where that is possible: on a full disk a cloud must end, too."""
+    try:
+        _write(cloud)
+    except OSError as error:
+        log.warning("%s is not written: %s", _file(cloud.directory), error)
 
 
 def _is_ours(pid: int, directory: Path) -> bool:

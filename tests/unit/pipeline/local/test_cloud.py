@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import http.server
+import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,6 +97,21 @@ def test_up_ends_what_does_not_answer_and_leaves_what_does(
     health.write(tmp_path, health.Health(given_up=given_up))
     assert cloud._answering(tmp_path) == (now if kept else None)
     assert stopped == ([] if kept else [now])
+
+
+@pytest.mark.parametrize("end", [lambda now: cloud.mark(now, 1, stopping=True), cloud._stop], ids=["server", "down"])
+def test_a_full_disk_does_not_keep_a_cloud_from_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end):
+    now = running(tmp_path)
+    cloud._write(now)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "kill", lambda *_: None)
+    monkeypatch.setattr(cloud, "_is_ours", lambda *_: False)
+    monkeypatch.setattr(json, "dump", full)
+    end(now)
+    assert cloud.read(tmp_path) == now, "the record before is whole"
 
 
 def test_up_waits_while_the_server_starts_a_part_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
