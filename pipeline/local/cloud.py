@@ -379,6 +379,8 @@ def _is_ours(pid: int, directory: Path) -> bool:
         process = psutil.Process(pid)
         command = process.cmdline()
         running = bool(process.status() != psutil.STATUS_ZOMBIE)
-        return running and command[-3:-1] == ["pipeline.local.server", str(directory)]
+        server = ["pipeline.local.server", str(directory)]
+        # An earlier version has started it without a lock.
+        return running and server in (command[-3:-1], command[-2:])
     except psutil.Error:
         return False

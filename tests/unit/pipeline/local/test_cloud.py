@@ -7,6 +7,8 @@ import errno
 import http.server
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -97,6 +99,24 @@ def test_up_ends_what_does_not_answer_and_leaves_what_does(
     health.write(tmp_path, health.Health(given_up=given_up))
     assert cloud._answering(tmp_path) == (now if kept else None)
     assert stopped == ([] if kept else [now])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ours"),
+    [
+        (["pipeline.local.server", "DIRECTORY", "3"], True),
+        (["pipeline.local.server", "DIRECTORY"], True),  # as an earlier version started it
+        (["pipeline.local.server", "DIRECTORY-2", "3"], False),
+        (["pipeline.local.server", "/other"], False),
+        (["DIRECTORY"], False),
+    ],
+)
+def test_a_process_is_the_folders_cloud_by_its_command(tmp_path: Path, arguments, ours):
+    words = [word.replace("DIRECTORY", str(tmp_path)) for word in arguments]
+    with subprocess.Popen([sys.executable, "-c", "input()", *words], stdin=subprocess.PIPE) as process:
+        cloud._write(running(tmp_path, pid=process.pid))
+        assert (cloud.find(tmp_path) is not None) == ours
+        process.communicate(b"\n")
 
 
 @pytest.mark.parametrize("end", [lambda now: cloud.mark(now, 1, stopping=True), cloud._stop], ids=["server", "down"])
