@@ -354,12 +354,16 @@ def _file(directory: Path) -> Path:
 
 
 def _write(cloud: Cloud) -> None:
-    """Replace the file in one step, readable by its owner only: it contains the secret key."""
+    """Replace the file in one step, readable by its owner only: it contains the secret key. Raises OSError."""
     values = {key: value for key, value in dataclasses.asdict(cloud).items() if key != "directory"}
-    partial = _file(cloud.directory).with_suffix(".partial")
+    partial = cloud.directory / own_folder.PARTIAL
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(values, file)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(values, file)
+    except OSError as error:
+        # A full disk's error names no file.
+        raise OSError(error.errno, error.strerror, str(partial)) from error
     partial.replace(_file(cloud.directory))
 
 

@@ -14,6 +14,8 @@ from pipeline.aws.waiting import wait_until
 from steps.contracts.errors import PipelineError
 
 MARKER = "cloud.json"
+# The marker while it is written; a start on a full disk leaves it behind.
+PARTIAL = "cloud.partial"
 # The locks of starting and stopping, and of preparing the account.
 LOCK, ACCOUNT_LOCK = "cloud.lock", "cloud.account.lock"
 # Everything that the local cloud writes; `reset` removes nothing else.
@@ -44,7 +46,7 @@ def claim(directory: Path) -> None:
     """Create the folder. Raises PipelineError if it cannot be, or has files and is no local cloud's."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        names = {entry.name for entry in os.scandir(directory)} - {LOCK, ACCOUNT_LOCK, *_NOBODYS}
+        names = {entry.name for entry in os.scandir(directory)} - {PARTIAL, LOCK, ACCOUNT_LOCK, *_NOBODYS}
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:

@@ -7,6 +7,7 @@ import errno
 import http.server
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local import cloud, health
+from pipeline.local import cloud, health, server
+from pipeline.local.machine import own_folder
 from pipeline.local.s3.answers import error
 from pipeline.local.s3.connections import NO_OBJECT_SERVER
 from tests.conftest import free_port
@@ -132,6 +134,31 @@ def test_a_full_disk_does_not_keep_a_cloud_from_its_end(tmp_path: Path, monkeypa
     monkeypatch.setattr(json, "dump", full)
     end(now)
     assert cloud.read(tmp_path) == now, "the record before is whole"
+
+
+def test_a_start_on_a_full_disk_is_named_with_the_file_and_can_be_repeated(tmp_path: Path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dump", full)
+        with pytest.raises(OSError, match=str(tmp_path)):
+            cloud.up(tmp_path, "123456789012", "us-east-1", api_port=free_port(), s3_port=free_port())
+    own_folder.claim(tmp_path)
+
+
+def test_a_server_that_a_full_disk_ends_says_so_in_its_last_line(tmp_path: Path, monkeypatch, capsys):
+    cloud._write(running(tmp_path))
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(server, "serve", full)
+    monkeypatch.setattr(os, "set_inheritable", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["server", str(tmp_path), "3"])
+    with pytest.raises(SystemExit):
+        server.main()
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"no space left on the disk of {tmp_path}")
 
 
 def test_up_waits_while_the_server_starts_a_part_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -33,7 +33,9 @@ def test_a_folder_with_files_of_others_is_refused_and_left_as_it_is(tmp_path: Pa
     assert sorted(os.listdir(tmp_path)) == before
 
 
-@pytest.mark.parametrize("names", [(), ("lost+found",), (".DS_Store",), ("cloud.lock",), ("cloud.json", "mine.txt")])
+@pytest.mark.parametrize(
+    "names", [(), ("lost+found",), (".DS_Store",), ("cloud.lock", "cloud.partial"), ("cloud.json", "mine.txt")]
+)
 def test_a_folder_that_is_empty_or_ours_is_taken(tmp_path: Path, names: tuple[str, ...]):
     for name in names:
         (tmp_path / name).touch()
