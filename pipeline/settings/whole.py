@@ -105,12 +105,12 @@ class Settings(Group):
                 raise ConflictError(reason, "tuning.ranges.architecture", "training.image_size")
 
     def _check_overlap(self) -> None:
-        """Refuse a prefix for results within the raw folders, or around them: a step clears what it writes to."""
+        """Refuse a prefix for results within the raw folders: a run would read its results as photos or metadata."""
         raw = S3Uri.parse(self.data.image_location)
         own = f"{self.data.prefix}/"
         for folder in ("bin-images", "metadata"):
             other = f"{raw.join(folder).key}/"
-            if raw.bucket == self.data.bucket and (own.startswith(other) or other.startswith(own)):
+            if raw.bucket == self.data.bucket and own.startswith(other):
                 raise ConflictError(
                     f"runs write below s3://{self.data.bucket}/{own}, and the raw data are in {raw.join(folder)}/; set"
                     " another data.prefix",

@@ -115,7 +115,7 @@ def _names_bins(s3: Any, folder: S3Uri, names: list[str]) -> Iterator[Finding]:
         fields = _fields(content or b"")
         if fields.get("expected_quantity"):
             filled += 1
-            named += bool(fields.get("bin_fcsku_data") or fields.get("group"))
+            named += bool(fields.get("bin_fcsku_data")) or fields.get("group") not in (None, "")
     if filled and not named:
         yield warning(
             f"the first {filled} metadata files in {folder}/ name neither items nor a group, so that nobody knows which"

@@ -320,3 +320,19 @@ def test_a_region_of_another_partition_is_refused(tmp_path: Path, region: str) -
     (line,) = mistakes(tmp_path, BASE.replace("us-east-1", region))
     assert f"{region} is in another partition than `aws`" in line
     assert "GovCloud (US) and China regions are not supported" in line
+
+
+def test_results_are_not_written_where_a_run_reads_photos(tmp_path: Path) -> None:
+    raw = "s3://bins-111122223333/raw"
+    settings = settings_of(tmp_path, BASE)
+    data = settings.data.model_dump() | {"bucket": "bins-111122223333", "image_location": raw}
+
+    def whole(prefix: str) -> Settings:
+        return Settings.model_validate(settings.model_dump() | {"data": data | {"prefix": prefix}})
+
+    for prefix in ("raw/bin-images", "raw/metadata/results"):
+        with pytest.raises(ValueError, match="runs write below"):
+            whole(prefix)
+    # Beside the raw folders, and around them, a run clears nothing but its own results.
+    for prefix in ("raw", "raw/bin-images-results", "results"):
+        assert whole(prefix).data.prefix == prefix

@@ -124,7 +124,6 @@ def test_the_first_condition_ends_a_run_before_a_job_and_is_never_cached() -> No
         ("ImageLocation", "s3://bins..raw/x", "has two periods in a row"),
         ("ImageLocation", "s3://192.168.5.4/x", "is an IP address"),
         ("ImageLocation", "s3://bins-raw/größe", "contains 'ö'"),
-        ("ImageLocation", "s3://bins-111122223333/bin-counting", "runs write below"),
     ],
 )
 def test_text_is_refused_by_start_as_by_the_file(tmp_path: Path, name: str, text: str, words: str) -> None:

@@ -163,6 +163,7 @@ def test_metadata_that_name_no_bin_are_a_warning(look: Look, own: Settings, fiel
         {"EXPECTED_QUANTITY": 2, "group": "a"},
         {"EXPECTED_QUANTITY": 2, "BIN_FCSKU_DATA": {"B1": {}}},
         {"expected_quantity": 2, "Group": 7},
+        {"EXPECTED_QUANTITY": 2, "group": 0},
         {"EXPECTED_QUANTITY": 0},
         b"not JSON",
     ],
