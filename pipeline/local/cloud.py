@@ -307,7 +307,7 @@ def _stop(cloud: Cloud, *, must: bool = True) -> None:
                 raise PipelineError(f"the local cloud (pid {cloud.pid}) does not end; see {log_file}")
             os.kill(cloud.pid, signal.SIGKILL)
             wait_until(ended, STOP_SECONDS, 0.05)
-    _write(dataclasses.replace(cloud, pid=0, stopping=False))
+    _note(dataclasses.replace(cloud, pid=0, stopping=False))
 
 
 def _end_leftovers(directory: Path) -> int:
@@ -345,7 +345,8 @@ def read(directory: Path) -> Cloud:
 
 def mark(cloud: Cloud, pid: int, *, stopping: bool = False) -> None:
     """Record that the process `pid` answers requests, or is about to end."""
-    _write(dataclasses.replace(cloud, pid=pid, stopping=stopping))
+    record = _note if stopping else _write
+    record(dataclasses.replace(cloud, pid=pid, stopping=stopping))
 
 
 def _file(directory: Path) -> Path:
@@ -353,13 +354,25 @@ def _file(directory: Path) -> Path:
 
 
 def _write(cloud: Cloud) -> None:
-    """Replace the file in one step, readable by its owner only: it contains the secret key."""
+    """Replace the file in one step, readable by its owner only: it contains the secret key. Raises OSError."""
     values = {key: value for key, value in dataclasses.asdict(cloud).items() if key != "directory"}
-    partial = _file(cloud.directory).with_suffix(".partial")
+    partial = cloud.directory / own_folder.PARTIAL
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(values, file)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(values, file)
+    except OSError as error:
+        # A full disk's error names no file.
+        raise OSError(error.errno, error.strerror, str(partial)) from error
     partial.replace(_file(cloud.directory))
+
+
+def _note(cloud: Cloud) -> None:
+    """Replace the file where that is possible: on a full disk a cloud must end, too."""
+    try:
+        _write(cloud)
+    except OSError as error:
+        log.warning("%s is not written: %s", _file(cloud.directory), error)
 
 
 def _is_ours(pid: int, directory: Path) -> bool:
@@ -370,6 +383,8 @@ def _is_ours(pid: int, directory: Path) -> bool:
         process = psutil.Process(pid)
         command = process.cmdline()
         running = bool(process.status() != psutil.STATUS_ZOMBIE)
-        return running and command[-3:-1] == ["pipeline.local.server", str(directory)]
+        server = ["pipeline.local.server", str(directory)]
+        # An earlier version has started it without a lock.
+        return running and server in (command[-3:-1], command[-2:])
     except psutil.Error:
         return False

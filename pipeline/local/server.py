@@ -23,6 +23,7 @@ from pipeline.local.s3.judge import Settings
 from pipeline.local.s3.servers import S3Servers
 from pipeline.local.store import Store
 from steps.contracts.errors import PipelineError
+from steps.contracts.full_disk import explained, is_disk_full
 
 log = logging.getLogger("pipeline.local")
 
@@ -117,9 +118,14 @@ def main() -> None:
     os.set_inheritable(int(sys.argv[2]), False)
     try:
         serve(settings, int(sys.argv[2]))
-    except PipelineError as error:
+    except Exception as error:
         # The parent process reports the last line to the user.
-        sys.stderr.write(f"{error}\n")
+        if isinstance(error, PipelineError):
+            sys.stderr.write(f"{error}\n")
+        elif is_disk_full(error):
+            sys.stderr.write(f"{explained(error, (settings.directory,))}\n")
+        else:
+            raise
         sys.exit(1)
 
 

@@ -85,6 +85,7 @@ class Container:
             **self._credentials,
             processes.MARK: str(self.base),
         }
+        self._left_ended = False
         self.output_error: Exception | None = None
         """Why lines of its output could not be handled; the process runs on."""
         self._process = subprocess.Popen(
@@ -119,7 +120,7 @@ class Container:
     def _lose_output(self, error: Exception) -> None:
         """End a process whose output cannot be read any more."""
         self.output_error = error
-        _signal_group(self._process.pid, signal.SIGKILL)
+        self._signal_group(signal.SIGKILL)
 
     @property
     def pid(self) -> int:
@@ -127,8 +128,17 @@ class Container:
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Exit status, or None while it runs."""
-        return self._process.poll()
+        """Exit status, or None while it runs. The processes that it left are ended."""
+        status = self._process.poll()
+        if status is not None:
+            self._end_left()
+        return status
+
+    def _end_left(self) -> None:
+        """End the processes that it left, once, as soon as it has ended: later its id may be another process's."""
+        if not self._left_ended:
+            self._left_ended = True
+            processes.end(self.base, self._process.pid)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end of the process, end those that it left, and wait for the end of the output.
@@ -136,7 +146,7 @@ class Container:
         Raises subprocess.TimeoutExpired.
         """
         status = self._process.wait(timeout)
-        processes.end(self.base, self._process.pid)
+        self._end_left()
         self._pump.join(timeout=10)
         shutil.rmtree(self._python, ignore_errors=True)
         self.on_end(self._credentials)
@@ -144,20 +154,20 @@ class Container:
 
     def terminate(self) -> None:
         """Send SIGTERM to the process and its children."""
-        _signal_group(self._process.pid, signal.SIGTERM)
+        self._signal_group(signal.SIGTERM)
 
     def stop(self, seconds: float = STOP_SECONDS) -> int:
         """Send SIGTERM, and SIGKILL to the processes that still run after `seconds`. Returns the exit status."""
         self.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
-        _signal_group(self._process.pid, signal.SIGKILL)
+        self._signal_group(signal.SIGKILL)
         return self.wait(30)
 
-
-def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, number)
+    def _signal_group(self, number: int) -> None:
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
 
 
 def end_leftovers(directory: Path) -> int:

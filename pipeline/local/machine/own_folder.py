@@ -14,6 +14,8 @@ from pipeline.aws.waiting import wait_until
 from steps.contracts.errors import PipelineError
 
 MARKER = "cloud.json"
+# The marker while it is written; a start on a full disk leaves it behind.
+PARTIAL = "cloud.partial"
 # The locks of starting and stopping, and of preparing the account.
 LOCK, ACCOUNT_LOCK = "cloud.lock", "cloud.account.lock"
 # Everything that the local cloud writes; `reset` removes nothing else.
@@ -44,7 +46,7 @@ def claim(directory: Path) -> None:
     """Create the folder. Raises PipelineError if it cannot be, or has files and is no local cloud's."""
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        names = {entry.name for entry in os.scandir(directory)} - {LOCK, ACCOUNT_LOCK, *_NOBODYS}
+        names = {entry.name for entry in os.scandir(directory)} - {PARTIAL, LOCK, ACCOUNT_LOCK, *_NOBODYS}
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
@@ -96,17 +98,22 @@ def holder(directory: Path, name: str = LOCK) -> int | None:
 
 
 def remove(directory: Path) -> list[str]:
-    """Remove what is ours, and the folder if nothing else is in it. Returns the names of what is left."""
-    for path in sorted(directory.iterdir()):
-        if not any(path.match(pattern) for pattern in OWN):
-            continue
+    """Remove what is ours, and the folder if nothing else is in it. Returns the names of what is left.
+
+    Call it with the lock. A removal that is interrupted can be repeated, since the marker is last but for the locks;
+    and no other command has the lock before the end.
+    """
+    last = (MARKER, ACCOUNT_LOCK, LOCK)
+    own = sorted(path for path in directory.iterdir() if any(path.match(pattern) for pattern in OWN))
+    for path in sorted(own, key=lambda path: last.index(path.name) if path.name in last else -1):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
     left = sorted(path.name for path in directory.iterdir())
     if not left:
-        directory.rmdir()
+        with contextlib.suppress(OSError):  # another command has begun to use it
+            directory.rmdir()
     return left
 
 
@@ -125,5 +132,6 @@ def _lock(directory: Path, name: str) -> int | None:
         os.close(descriptor)
         return None
     os.ftruncate(descriptor, 0)
-    os.write(descriptor, str(os.getpid()).encode())
+    with contextlib.suppress(OSError):  # a full disk: its number is unknown, and a cloud on it can be stopped
+        os.write(descriptor, str(os.getpid()).encode())
     return descriptor

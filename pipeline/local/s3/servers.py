@@ -8,7 +8,7 @@ import time
 from collections import deque
 from datetime import UTC, datetime
 
-from pipeline.local import health
+from pipeline.local import health, threads
 from pipeline.local.machine.objects import ObjectStore
 from pipeline.local.s3.judge import Settings
 from pipeline.local.s3.process import Door
@@ -35,7 +35,7 @@ class S3Servers:
         """Why the last restart of a part failed."""
         self._attempts: deque[float] = deque(maxlen=RESTARTS)
         self._stopping = threading.Event()
-        self._watch = threading.Thread(target=self._watch_until_stopped, name="watch of S3", daemon=True)
+        self._watch: threading.Thread | None = None
 
     def start(self) -> None:
         """Start both, and watch them. Raises PipelineError where one does not start; then none runs."""
@@ -46,12 +46,12 @@ class S3Servers:
         except BaseException:
             self._stop_both()
             raise
-        self._watch.start()
+        self._watch = threads.start("watch of S3", self._watch_until_stopped, self._lose_watch)
 
     def stop(self) -> None:
         """Stop both and return when they have ended."""
         self._stopping.set()
-        if self._watch.is_alive():
+        if self._watch is not None:
             self._watch.join()
         self._stop_both()
 
@@ -96,6 +96,11 @@ class S3Servers:
         self._note()
         log.warning("the %s runs again", name)
         return True
+
+    def _lose_watch(self, error: Exception) -> None:
+        """Write down that nobody watches any more."""
+        self._health.given_up = f"the watch of S3 has ended by {type(error).__name__}: {error}"
+        self._note()
 
     def _note(self) -> None:
         try:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import http.server
+import json
+import os
+import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local import cloud, health
+from pipeline.local import cloud, health, server
+from pipeline.local.machine import own_folder
 from pipeline.local.s3.answers import error
 from pipeline.local.s3.connections import NO_OBJECT_SERVER
 from tests.conftest import free_port
@@ -94,6 +101,64 @@ def test_up_ends_what_does_not_answer_and_leaves_what_does(
     health.write(tmp_path, health.Health(given_up=given_up))
     assert cloud._answering(tmp_path) == (now if kept else None)
     assert stopped == ([] if kept else [now])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ours"),
+    [
+        (["pipeline.local.server", "DIRECTORY", "3"], True),
+        (["pipeline.local.server", "DIRECTORY"], True),  # as an earlier version started it
+        (["pipeline.local.server", "DIRECTORY-2", "3"], False),
+        (["pipeline.local.server", "/other"], False),
+        (["DIRECTORY"], False),
+    ],
+)
+def test_a_process_is_the_folders_cloud_by_its_command(tmp_path: Path, arguments, ours):
+    words = [word.replace("DIRECTORY", str(tmp_path)) for word in arguments]
+    with subprocess.Popen([sys.executable, "-c", "input()", *words], stdin=subprocess.PIPE) as process:
+        cloud._write(running(tmp_path, pid=process.pid))
+        assert (cloud.find(tmp_path) is not None) == ours
+        process.communicate(b"\n")
+
+
+@pytest.mark.parametrize("end", [lambda now: cloud.mark(now, 1, stopping=True), cloud._stop], ids=["server", "down"])
+def test_a_full_disk_does_not_keep_a_cloud_from_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end):
+    now = running(tmp_path)
+    cloud._write(now)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "kill", lambda *_: None)
+    monkeypatch.setattr(cloud, "_is_ours", lambda *_: False)
+    monkeypatch.setattr(json, "dump", full)
+    end(now)
+    assert cloud.read(tmp_path) == now, "the record before is whole"
+
+
+def test_a_start_on_a_full_disk_is_named_with_the_file_and_can_be_repeated(tmp_path: Path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "dump", full)
+        with pytest.raises(OSError, match=str(tmp_path)):
+            cloud.up(tmp_path, "123456789012", "us-east-1", api_port=free_port(), s3_port=free_port())
+    own_folder.claim(tmp_path)
+
+
+def test_a_server_that_a_full_disk_ends_says_so_in_its_last_line(tmp_path: Path, monkeypatch, capsys):
+    cloud._write(running(tmp_path))
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(server, "serve", full)
+    monkeypatch.setattr(os, "set_inheritable", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["server", str(tmp_path), "3"])
+    with pytest.raises(SystemExit):
+        server.main()
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"no space left on the disk of {tmp_path}")
 
 
 def test_up_waits_while_the_server_starts_a_part_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

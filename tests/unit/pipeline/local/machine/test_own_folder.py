@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -31,7 +33,9 @@ def test_a_folder_with_files_of_others_is_refused_and_left_as_it_is(tmp_path: Pa
     assert sorted(os.listdir(tmp_path)) == before
 
 
-@pytest.mark.parametrize("names", [(), ("lost+found",), (".DS_Store",), ("cloud.lock",), ("cloud.json", "mine.txt")])
+@pytest.mark.parametrize(
+    "names", [(), ("lost+found",), (".DS_Store",), ("cloud.lock", "cloud.partial"), ("cloud.json", "mine.txt")]
+)
 def test_a_folder_that_is_empty_or_ours_is_taken(tmp_path: Path, names: tuple[str, ...]):
     for name in names:
         (tmp_path / name).touch()
@@ -66,6 +70,40 @@ def test_a_removal_takes_what_is_ours_and_names_the_rest(tmp_path: Path):
     assert (elsewhere / "photo.jpg").exists()
     assert own_folder.remove(ours(tmp_path / "whole")) == []
     assert not (tmp_path / "whole").exists()
+
+
+@pytest.mark.parametrize("name", ["images", "jobs", "s3-door"])
+def test_a_removal_that_is_interrupted_is_still_ours_and_has_the_lock(tmp_path: Path, monkeypatch, name: str):
+    folder = ours(tmp_path / "cloud")
+    for other in ("images", "s3-door"):
+        (folder / other).mkdir()
+    remove = shutil.rmtree
+
+    def interrupted(path: Path) -> None:
+        if path.name == name:
+            with pytest.raises(PipelineError, match="has been starting"), own_folder.locked(folder, 0):
+                pass
+            raise KeyboardInterrupt
+        remove(path)
+
+    with own_folder.locked(folder, 1):
+        monkeypatch.setattr(shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            own_folder.remove(folder)
+    monkeypatch.undo()
+    own_folder.claim(folder)
+    assert own_folder.remove(folder) == []
+    assert not folder.exists()
+
+
+def test_the_lock_of_a_cloud_on_a_full_disk_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with own_folder.locked(tmp_path, 1):
+            assert own_folder.holder(tmp_path) == 0
 
 
 def test_of_two_commands_one_waits_for_the_other(tmp_path: Path):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.local import health
@@ -106,6 +107,18 @@ def test_what_dies_again_and_again_is_given_up_and_said(parts, tmp_path: Path):
     eventually(lambda: bool(health.read(tmp_path).given_up))
     assert objects.starts == 1 + servers.RESTARTS
     assert "object server has ended again by SIGKILL" in health.read(tmp_path).given_up
+
+
+def test_a_watch_that_ends_by_an_error_is_given_up_and_said(parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    _, objects, _, _ = parts
+
+    def refuse() -> None:
+        raise psutil.AccessDenied(1)
+
+    monkeypatch.setattr(objects, "stop", refuse)
+    objects.ended = "SIGKILL"
+    eventually(lambda: "AccessDenied" in health.read(tmp_path).given_up)
+    monkeypatch.undo()
 
 
 def test_a_stop_is_no_death(parts, tmp_path: Path):
