@@ -44,6 +44,7 @@ class Benchmark:
 
 BENCHMARKS = {
     "help": Benchmark(help.cases, "the help of the command line against the imports that it needs", count=1, rounds=15),
+    "listing": Benchmark(query.listing, "the listing of a raw folder, against boto3's own", count=10_441),
     "query": Benchmark(query.cases, "metadata files to Parquet, without Athena", count=10_441),
     "shard": Benchmark(shard.plain, "photos into shards, bytes kept", count=8_000, baseline_count=2_000),
     "shard-latency": Benchmark(shard.latency, "the same with 15 ms added to each GET", count=4_000, baseline_count=500),

@@ -16,6 +16,25 @@ from steps.contracts.s3_uri import S3Uri
 UNIT = "files/s"
 
 
+def listing(options: Options) -> Iterator[Case]:
+    """Files per second of the listing alone."""
+    with server.bucket() as bucket:
+        raw = S3Uri(bucket, "raw")
+        upload_metadata(bins(options.count), options.count, raw)
+
+        def rate(contender: Callable[..., Work]) -> float:
+            return (
+                options.count
+                / measure(contender, {"location": str(raw.join(METADATA)), "count": options.count}).seconds
+            )
+
+        contenders = {
+            "baseline": lambda: rate(querying.boto3_listing),
+            "ours": lambda: rate(querying.step_listing),
+        }
+        yield Case("listing", UNIT, **take_turns(contenders, options.rounds, UNIT))
+
+
 def cases(options: Options) -> Iterator[Case]:
     """Files per second, from the listing to the Parquet in S3."""
     with server.bucket() as bucket:

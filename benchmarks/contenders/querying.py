@@ -38,6 +38,32 @@ def direct_reader(location: str, target: str, count: int) -> Work:
     return work
 
 
+def step_listing(location: str, count: int) -> Work:
+    """The step's own listing of the files below `location`."""
+    import boto3
+
+    del boto3
+    from steps.query.listing import list_files
+
+    def work() -> None:
+        assert sum(1 for _ in list_files(S3Uri.parse(location), document_id, LeftOut(0))) == count
+
+    return work
+
+
+def boto3_listing(location: str, count: int) -> Work:
+    """boto3's paginator as it is."""
+    import boto3
+
+    folder = S3Uri.parse(location)
+
+    def work() -> None:
+        pages = boto3.client("s3").get_paginator("list_objects_v2").paginate(Bucket=folder.bucket, Prefix=folder.key)
+        assert sum(len(page["Contents"]) for page in pages) == count
+
+    return work
+
+
 def threads(location: str, target: str, count: int) -> Work:
     """boto3 on 16 threads, and one Parquet file by pyarrow."""
     import boto3

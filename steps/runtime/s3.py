@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -22,6 +22,7 @@ from steps.runtime import credentials
 from steps.runtime.credentials import RenewedCredentials
 
 if TYPE_CHECKING:
+    from boto3 import Session
     from obstore.store import S3Store
 
 Answer = TypeVar("Answer")
@@ -38,10 +39,33 @@ def _credentials() -> RenewedCredentials:
 
 @lru_cache(maxsize=4)
 def _create_credentials(process: int, settings: tuple[tuple[str, str], ...]) -> RenewedCredentials:
-    import boto3
-
     del process, settings
-    return RenewedCredentials(boto3.Session)
+    return RenewedCredentials(_session)
+
+
+def _session() -> Session:
+    """A boto3 session that reads the times in answers by Python's own parser.
+
+    botocore's default tries several formats for each object of a listing: without it a raw location, which has millions
+    of them, is listed 1.8 times as fast (`python -m benchmarks listing`).
+    """
+    import boto3
+    from botocore.session import get_session
+
+    session = get_session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+    return boto3.Session(botocore_session=session)
+
+
+def _time(value: Any) -> datetime:
+    """A time of an answer with its zone: ISO 8601 in listings; botocore reads the other formats."""
+    from botocore.utils import parse_timestamp
+
+    if isinstance(value, str) and value.endswith("Z"):
+        with suppress(ValueError):
+            return datetime.fromisoformat(value)
+    parsed: datetime = parse_timestamp(value)
+    return parsed
 
 
 def send(request: Callable[[], Answer]) -> Answer:

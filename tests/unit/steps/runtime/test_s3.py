@@ -6,12 +6,14 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
+from botocore.utils import parse_timestamp
 
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime.s3 import list_objects, open_store, read_object, write_object
+from steps.runtime.s3 import _time, list_objects, open_store, read_object, stored_objects, write_object
 
 SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/s3/aws4_request")
 
@@ -122,3 +124,15 @@ def test_a_public_bucket_in_another_region_is_read_without_a_signature(monkeypat
 def test_a_missing_bucket_is_reported_by_the_request_itself(monkeypatch) -> None:
     with serve(monkeypatch), pytest.raises(StepError, match=r"^s3://gone/photo: .*"):
         read_object(S3Uri("gone", "photo"))
+
+
+def test_times_of_a_listing_are_read_by_the_quick_parser(monkeypatch) -> None:
+    with serve(monkeypatch, near="eu-central-1"):
+        (entry,) = stored_objects(S3Uri("near", ""))
+    assert entry.modified == datetime(2026, 11, 23, 3, 16, 39, tzinfo=UTC)
+    assert entry.modified.tzinfo is UTC  # botocore's own parser has a zone of dateutil
+
+
+@pytest.mark.parametrize("text", ["Mon, 23 Nov 2026 03:16:39 GMT", "2026-11-23T03:16:39Z", "1795403799", 1795403799])
+def test_other_times_are_read_as_botocore_reads_them(text: str | int) -> None:
+    assert _time(text) == parse_timestamp(text)
