@@ -82,7 +82,7 @@ class Services:
             authorize=self.authorize,
         )
         self._pipelines = Pipelines(context, runners, self.events, self.identity)
-        self._athena = Athena(context.store, self._connect_athena)
+        self._athena = Athena(context.store, self._connect_athena, self._authorize_athena)
         self._cloudformation = CloudFormation(context, self._connect_cloudformation)
         self._scheduler = Scheduler(
             context, Targets(self.identity, self.call, self.authorize, self.functions.invoke_later)
@@ -123,6 +123,10 @@ class Services:
             keys, token = (issued.access_key, issued.secret_key), issued.token
         access = S3Access(environment["AWS_ENDPOINT_URL_S3"], *keys, self.context.region, token)
         return Connection(clients["glue"], clients["s3"], access)
+
+    def _authorize_athena(self, operation: str, request: Request) -> None:
+        """Refuse what a query of the present request's caller does besides, as the operation. Raises ServiceError."""
+        self.identity.authorizer.authorize(current(), "athena", operation, request)
 
     def _connect_cloudformation(self, service: str) -> Any:
         """A client of the caller whose stack is worked on; of the root user for a stack that a start restores."""

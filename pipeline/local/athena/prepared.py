@@ -37,6 +37,10 @@ class PreparedStatements:
             "DeletePreparedStatement": self._delete,
         }
 
+    def has(self, name: str, workgroup: str) -> bool:
+        """Whether the work group has a statement of this name."""
+        return self._store.get(_KIND, _key(workgroup, name)) is not None
+
     def text(self, name: str, workgroup: str) -> str:
         """The text of a statement that EXECUTE names. Raises QueryError if there is none."""
         document = self._store.get(_KIND, _key(workgroup, name))

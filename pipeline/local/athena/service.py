@@ -67,14 +67,17 @@ class Connection:
 # Connects for the caller of the present request: Athena calls Glue and S3 with the caller's permissions.
 # https://docs.aws.amazon.com/athena/latest/ug/security-iam-athena-calledvia.html
 Connect = Callable[[], Connection]
+# Raises ServiceError if the caller of the present request may not use an operation of Athena.
+Authorize = Callable[[str, dict[str, Any]], None]
 
 
 class Athena:
     """Athena's operations. Times are seconds since the epoch, as in the JSON protocol."""
 
-    def __init__(self, store: Store, connect: Connect) -> None:
+    def __init__(self, store: Store, connect: Connect, authorize: Authorize) -> None:
         self._store = store
         self._connect = connect
+        self._authorize = authorize
         self._workgroups = WorkGroups(store)
         self._prepared = PreparedStatements(store, self._workgroups)
         self._metadata = Metadata(lambda: connect().glue)
@@ -159,12 +162,31 @@ class Athena:
     def _parse(self, text: str, parameters: list[str], workgroup: str) -> Statement:
         """The statement of a text; that of an EXECUTE is the prepared one. Raises QueryError and ServiceError."""
         statement = parse(text, parameters)
+        self._authorize_prepared(statement, workgroup)
         if not isinstance(statement, statements.Execute):
             return statement
         prepared = parse(self._prepared.text(statement.name, workgroup), statement.parameters)
         if isinstance(prepared, statements.Execute):
             raise QueryError("SYNTAX_ERROR: a prepared statement is no EXECUTE")
+        self._authorize_prepared(prepared, workgroup)
         return prepared
+
+    def _authorize_prepared(self, statement: Statement, workgroup: str) -> None:
+        """The permissions of SQL about prepared statements, besides StartQueryExecution. Raises ServiceError.
+
+        https://docs.aws.amazon.com/athena/latest/ug/security-iam-athena-prepared-statements.html. Assumed: the start of
+        the query is refused, and not the query FAILED.
+        """
+        match statement:
+            case statements.Prepare(name=name):
+                operation = f"{'Update' if self._prepared.has(name, workgroup) else 'Create'}PreparedStatement"
+            case statements.Execute(name=name):
+                operation = "GetPreparedStatement"
+            case statements.Deallocate(name=name):
+                operation = "DeletePreparedStatement"
+            case _:
+                return
+        self._authorize(operation, {"StatementName": name, "WorkGroup": workgroup})
 
     def _delete_work_group(self, request: dict[str, Any]) -> dict[str, Any]:
         """DeleteWorkGroup; its queries are retained.

@@ -136,6 +136,13 @@ def _logs(request: Mapping[str, Any], _members: frozenset[str]) -> Values:
     return {"LogGroupName": _same(groups, *groups)}
 
 
+def _sagemaker(request: Mapping[str, Any], _members: frozenset[str]) -> Values:
+    # "The name or Amazon Resource Name (ARN) of the model package group" (botocore's model of CreateModelPackage): the
+    # versions' ARNs have the name alone.
+    group = request.get("ModelPackageGroupName")
+    return {} if group is None else {"ModelPackageGroupName": str(group).rsplit("/", 1)[-1]}
+
+
 def _secretsmanager(request: Mapping[str, Any], _members: frozenset[str]) -> Values:
     secret = _same(request, "SecretId", "Name")
     # Secrets Manager appends a hyphen and six characters to the name, which a request by name does not have
@@ -172,6 +179,7 @@ _VALUES: dict[str, Reader] = {
     "iam": _iam,
     "lambda": _lambda,
     "logs": _logs,
+    "sagemaker": _sagemaker,
     "secretsmanager": _secretsmanager,
     "sns": _sns,
     "sqs": _sqs,

@@ -55,10 +55,11 @@ def described(call: Call) -> Callable[[bytes], bytes]:
 def restored(head: bytes) -> bytes:
     """The head of a response, with the headers of encryption in place of the metadata."""
     match = _LINE.search(head)
-    if match is None:
+    headers = b"" if match is None else _headers(match[1].decode("latin-1"))
+    if match is None or not headers:
         return head
     rest = head[: match.start()] + head[match.end() :]
-    return rest[:-2] + _headers(match[1].decode("latin-1")) + rest[-2:]
+    return rest[:-2] + headers + rest[-2:]
 
 
 def _stored(headers: Mapping[str, str]) -> str:
@@ -68,6 +69,10 @@ def _stored(headers: Mapping[str, str]) -> str:
 
 
 def _headers(stored: str) -> bytes:
-    algorithm, *others = stored.split()
-    pairs = [(_PREFIX, algorithm), *((name, value) for name, _, value in (other.partition("=") for other in others))]
+    """The headers of a stored encryption. None for another value: whoever writes an object writes its metadata."""
+    algorithm, *others = stored.split() or [""]
+    named = [(name, value) for name, _, value in (other.partition("=") for other in others)]
+    if algorithm not in _ALGORITHMS or any(name not in (_KEY, _BUCKET_KEY) for name, _ in named):
+        return b""
+    pairs = [(_PREFIX, algorithm), *named]
     return "".join(f"{name}: {value}\r\n" for name, value in pairs).encode("latin-1")

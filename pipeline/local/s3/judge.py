@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import ENOSPC
 from pathlib import Path
 from xml.etree import ElementTree
@@ -278,7 +278,8 @@ class PolicyJudge:
         self._verify(signed, None)
         keys = Keys(signed.signature.access_key, signed.caller.secret, signed.signature.token)
         head = encryption.without_kms(signed.call, signed.head, signed.region, keys)
-        return Plan(head=head, amend=encryption.described(signed.call))
+        plan = self._hiding(signed) if "x-amz-copy-source" in signed.call.headers else self._writing(signed)
+        return replace(plan, head=head, amend=encryption.described(signed.call))
 
     # --------------------------------------------------------------------------------------------------- buckets
     def _headers_of_refusal(self, call: Call) -> tuple[tuple[str, str], ...]:

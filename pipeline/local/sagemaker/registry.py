@@ -81,8 +81,12 @@ class ModelRegistry:
         return {"ModelPackageGroupArn": arn}
 
     def _group(self, name: str) -> Request:
-        missing = invalid(f"ModelPackageGroup {name_of(name)} does not exist.")
-        return stored(self._context.store, GROUP, name_of(name), missing)
+        """A group by its name or ARN, of which no part may be another's: the caller's policies decide by it."""
+        key = name_of(name)
+        missing = invalid(f"ModelPackageGroup {key} does not exist.")
+        if name not in (key, self._context.arn("sagemaker", f"model-package-group/{key}")):
+            raise missing
+        return stored(self._context.store, GROUP, key, missing)
 
     def _list_groups(self, request: Request) -> Request:
         groups = selected(request, self._context.store.list(GROUP), "ModelPackageGroupName")
@@ -90,8 +94,8 @@ class ModelRegistry:
         return listing("ListModelPackageGroups", request, groups, keys, order=_OLDEST_FIRST)
 
     def _delete_group(self, request: Request) -> Request:
-        name = name_of(request["ModelPackageGroupName"])
-        arn = self._group(name)["ModelPackageGroupArn"]
+        group = self._group(request["ModelPackageGroupName"])
+        name, arn = group["ModelPackageGroupName"], group["ModelPackageGroupArn"]
         if self._packages(name):
             raise ServiceError("ConflictException", f"Model Package Group {name} has versions; delete them first.")
         delete_tagged(self._context.store, GROUP, name, arn)
@@ -104,8 +108,7 @@ class ModelRegistry:
         """
         if "ModelPackageGroupName" not in request:
             raise invalid("The local cloud registers versions of a ModelPackageGroup only.")
-        group = name_of(request["ModelPackageGroupName"])
-        self._group(group)
+        group = self._group(request["ModelPackageGroupName"])["ModelPackageGroupName"]
         self._check_specifications(request, [])
         _check_card(request)
         token = f"{group}/{request['ClientToken']}" if "ClientToken" in request else ""
@@ -173,7 +176,10 @@ class ModelRegistry:
     def _package(self, name: str) -> Request:
         # A version goes by its ARN or by GROUP/VERSION.
         key = name.split(":model-package/", 1)[-1]
-        return stored(self._context.store, PACKAGE, key, invalid(f"ModelPackage {name} does not exist."))
+        missing = invalid(f"ModelPackage {name} does not exist.")
+        if name not in (key, self._context.arn("sagemaker", f"model-package/{key}")):
+            raise missing
+        return stored(self._context.store, PACKAGE, key, missing)
 
     def describe(self, request: Request) -> Request:
         """The version."""
@@ -191,8 +197,7 @@ class ModelRegistry:
         packages = self._context.store.list(PACKAGE)
         group = request.get("ModelPackageGroupName")
         if group:
-            self._group(group)
-            packages = self._packages(name_of(group))
+            packages = self._packages(self._group(group)["ModelPackageGroupName"])
         if request.get("ModelPackageType", "Versioned" if group else "Unversioned") == "Unversioned":
             packages = [package for package in packages if "ModelPackageVersion" not in package]
         filters = {**request, "StatusEquals": request.get("ModelApprovalStatus")}

@@ -30,14 +30,18 @@ class Versions:
 
     def pipeline(self, name: str) -> Request:
         """The pipeline's document. Raises ServiceError if there is none."""
-        document = self._context.store.get(PIPELINE, name_of(name))
-        if document is None:
-            # An ARN has the name in lower case.
+        if name.startswith("arn:"):
+            # The whole ARN counts: the caller's policies were asked about it. Its own has the name in lower case.
             pipelines = self._context.store.list(PIPELINE)
-            document = next((pipeline for pipeline in pipelines if pipeline["PipelineArn"] == name), None)
+            document = next((pipeline for pipeline in pipelines if name in self._arns(pipeline)), None)
+        else:
+            document = self._context.store.get(PIPELINE, name)
         if document is None:
             raise not_found(f"Pipeline '{self._context.arn('sagemaker', f'pipeline/{name_of(name)}')}' does not exist.")
         return document
+
+    def _arns(self, pipeline: Request) -> tuple[str, str]:
+        return pipeline["PipelineArn"], self._context.arn("sagemaker", f"pipeline/{pipeline['PipelineName']}")
 
     def of(self, pipeline: Request) -> list[Request]:
         """A pipeline's versions, oldest first."""

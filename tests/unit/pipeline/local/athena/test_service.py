@@ -74,7 +74,7 @@ def test_executions_survive_a_restart_and_those_that_ran_have_failed(aws: Front,
     document["execution"] |= {"QueryExecutionId": lost, "Status": {"State": "RUNNING", "SubmissionDateTime": 1.0}}
     aws.store.put("athena-query-execution", lost, document)
 
-    again = Athena(aws.store, lambda: aws.connection)
+    again = Athena(aws.store, lambda: aws.connection, lambda *_: None)
     status = again.operations()["GetQueryExecution"]({"QueryExecutionId": lost})["QueryExecution"]["Status"]
     assert status["State"] == "FAILED"
     assert "stopped while the query ran" in status["StateChangeReason"]

@@ -107,3 +107,24 @@ def test_what_cannot_be_described_is_refused_by_name(gate: Gate) -> None:
     with pytest.raises(ClientError, match=r"NotImplemented.*default encryption by KMS"):
         client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
     client.put_object(Bucket=bucket, Key="k", Body=b"z")
+
+
+@pytest.mark.parametrize(
+    "value", ["", "mine", "aws:kms content-length=0", "aws:kms location=http://elsewhere", "aws:kms a"]
+)
+def test_metadata_of_that_name_puts_no_other_headers_into_a_response(gate: Gate, value: str) -> None:
+    client, bucket = gate.client(), gate.bucket()
+    client.put_object(Bucket=bucket, Key="k", Body=b"content", Metadata={"local-cloud-kms": value})
+    read = client.get_object(Bucket=bucket, Key="k")
+    assert read["Body"].read() == b"content"
+    assert not {"location", "a"} & set(read["ResponseMetadata"]["HTTPHeaders"])
+    assert read["Metadata"].get("local-cloud-kms", "") == value
+
+
+def test_a_copy_with_encryption_hides_a_missing_source_as_other_copies_do(gate: Gate) -> None:
+    bucket = gate.bucket()
+    client = gate.as_role(allow("s3:*"), deny("s3:ListBucket"))
+    copy = {"Bucket": bucket, "Key": "copy", "CopySource": {"Bucket": bucket, "Key": "absent"}}
+    for encryption in ({}, {"MetadataDirective": "REPLACE", **KMS}):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.copy_object(**copy, **encryption)
