@@ -172,4 +172,5 @@ class Container:
 
 def end_leftovers(directory: Path) -> int:
     """End the processes of containers and functions that a killed cloud left. Returns their number."""
-    return processes.end(directory)
+    # Not those of all folders below it: another cloud may be in one.
+    return sum(processes.end(directory / folder) for folder in ("jobs", "endpoints", "functions"))

@@ -70,8 +70,8 @@ def test_what_a_killed_launcher_left_is_found_after_the_cloud_was_killed_too(tmp
             container._process.kill()
             container._process.wait()
         assert runs(int(lines[0]))
-        assert containers.end_leftovers(tmp_path / "jobs" / "training" / "another") == 0
-        assert containers.end_leftovers(tmp_path / "jobs") >= 1
+        assert processes.end(tmp_path / "jobs" / "training" / "another") == 0
+        assert containers.end_leftovers(tmp_path) >= 1
         assert not runs(int(lines[0]))
         assert other.poll() is None, "another cloud's"
     finally:
