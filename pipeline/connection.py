@@ -20,16 +20,19 @@ from steps.contracts.errors import PipelineError
 if TYPE_CHECKING:
     from pipeline.local.cloud import Cloud
 
-# Variables of another account, which would override the local cloud's credentials or mix with them.
-_FOREIGN = (
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_SESSION_TOKEN",
-    "AWS_SECURITY_TOKEN",
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+# A variable of AWS's clients that is none of these leads them elsewhere, mixes with the local cloud's credentials, or
+# is refused together with an endpoint of one's own (FIPS, dual stack):
+# https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
+_HARMLESS = (
+    "AWS_CA_BUNDLE",
+    "AWS_DEFAULT_OUTPUT",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_PAGER",
+    "AWS_RETRY_MODE",
 )
+_HARMLESS_START = "AWS_CLI_"
 SESSION_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-_SERVICE_ENDPOINT = "AWS_ENDPOINT_URL_"
 # Names that resolve to 127.0.0.1, of this machine or in public DNS, with all names below them; Docker's is the machine
 # around the container.
 _LOCAL_NAMES = ("localhost", "localhost.localstack.cloud", "lvh.me", "localtest.me", "host.docker.internal")
@@ -123,8 +126,6 @@ def _enter(variables: dict[str, str]) -> None:
     for name in foreign_variables():
         if name not in variables:
             del os.environ[name]
-    hosts = [host for host in os.environ.get("NO_PROXY", "").split(",") if host]
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join(dict.fromkeys([*hosts, "127.0.0.1"]))
     _renew_default_session()
 
 
@@ -172,5 +173,6 @@ def _renew_default_session() -> None:
 
 
 def foreign_variables() -> list[str]:
-    """Variables of this environment that would lead a client away from the local cloud."""
-    return sorted(name for name in os.environ if name in _FOREIGN or name.startswith(_SERVICE_ENDPOINT))
+    """Variables of AWS's clients in this environment that are another account's, or lead away from the local cloud."""
+    names = (name for name in os.environ if name.startswith("AWS_") and not name.startswith(_HARMLESS_START))
+    return sorted(name for name in names if name not in _HARMLESS)

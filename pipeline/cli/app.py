@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEFAULT_PROFILE = "local"
 DEFAULT_FILE = Path("pipeline.yaml")
+# Synthetic bins of the demo; a model of fewer may fail the quality gate of its profile.
+DEMO_BINS = 1800
 # What messages name; `pasted` puts what was really started in its place.
 PROGRAM = "python -m pipeline"
 DEMO = "demo"

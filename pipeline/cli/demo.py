@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.app import MACHINE, app, options_of
+from pipeline.cli.app import DEMO_BINS, MACHINE, app, options_of
 
 PROFILE = "demo"
 
@@ -20,7 +20,7 @@ def demo(
             metavar="PATH|S3", help="Bins of your own: a folder, a tar file or s3://BUCKET/PREFIX.", show_default=False
         ),
     ] = None,
-    count: Annotated[int, typer.Option(min=100, help="Number of synthetic bins.")] = 1800,
+    count: Annotated[int, typer.Option(min=100, help="Number of synthetic bins.")] = DEMO_BINS,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the synthetic bins.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Number of bins to take from --bins. Default: all.")] = None,
 ) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.aws.responses import says_missing
+from pipeline.cli.app import DEMO_BINS, PROGRAM
 from pipeline.cli.output import goes_on, print_parts
 from pipeline.cli.tables import Column, Table
 from pipeline.cli.views import runs as runs_view
@@ -73,6 +74,13 @@ class Bins:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
     @property
+    def reason_for_an_open_gate(self) -> str:
+        """Why a model of these bins cannot be expected to pass the profile's gate; empty where it can."""
+        if self.source is not None:
+            return "Real photos need a longer training"
+        return f"A model of fewer than {DEMO_BINS:,} bins learns too little" if self.count < DEMO_BINS else ""
+
+    @property
     def title(self) -> str:
         """A short description of the bins."""
         if self.source is None:
@@ -111,7 +119,7 @@ def _in_the_cloud(settings: Settings, bins: Bins, folder: Path, console: Console
     """All of the demo that the local cloud does; its results go to `folder`."""
     # From here on as the people of an account would: each with the policies of the stack, and no others.
     with act_as(people.sign_in(settings, "admin")):
-        put_bins(settings, bins, console)
+        put_bins(settings, bins, console, command)
     with act_as(people.sign_in(settings, "ci")), console.status("compiling and checking the pipeline"):
         upserted = upsert(settings)
     _report(console, "pipeline", f"{settings.name} {upserted.change}")
@@ -133,33 +141,57 @@ def _report(console: Console, subject: str, text: str) -> None:
 # ------------------------------------------------------------------------------------------------ the bins
 
 
-def put_bins(settings: Settings, bins: Bins, console: Console) -> None:
-    """Upload the bins to `data.image_location` of the settings, unless an earlier demo uploaded the same."""
+def put_bins(settings: Settings, bins: Bins, console: Console, command: str = PROGRAM) -> None:
+    """Upload the bins to `data.image_location` of the settings, unless an earlier demo uploaded the same.
+
+    Bins of an earlier demo are deleted, once the new ones can be read. Raises PipelineError for a source without bins,
+    and where photos are that no demo uploaded; nothing is deleted then.
+    """
     s3 = client(settings, "s3")
     bucket, key = settings.data.bucket, f"{settings.data.prefix}/demo/bins.json"
     marker = _marker(s3, bucket, key)
     if marker.get("version") == bins.version:
         _report(console, "bins", f"{bins.title}: {marker['count']:,} in {settings.data.image_location} already")
         return
-    # Without its marker, an upload that was interrupted is repeated.
-    s3.delete_object(Bucket=bucket, Key=key)
+    # Before anything is deleted: the source may not be what the person means.
+    source = open_source(bins.source, count=bins.count, seed=bins.seed, limit=bins.limit)
+    if not source.has_bins():
+        raise PipelineError(_no_bins(bins))
+    location = settings.data.image_location.rstrip("/")
+    if not marker and any(_exists(s3, f"{location}/{folder}/") for folder in RAW_FOLDERS):
+        raise PipelineError(
+            f"{location} has photos that no demo uploaded, and which a demo would delete; run them:"
+            f" {command} start --watch, or delete them: python -m pipeline local reset"
+        )
+    if "source" in marker:
+        console.print(f"  {marker['count']:,} bins of the last demo ({marker['source']}) are deleted.", highlight=False)
+    # An upload that is interrupted is repeated.
+    s3.put_object(Bucket=bucket, Key=key, Body=json.dumps({"version": ""}).encode(), ContentType="application/json")
     # Bins of two sources must not mix, and photos must not keep the splits of others with the same ids.
     for folder in RAW_FOLDERS:
-        _clear(s3, f"{settings.data.image_location.rstrip('/')}/{folder}/")
+        _clear(s3, f"{location}/{folder}/")
     _clear(s3, f"{settings.root_uri}/assignments/")
-    source = open_source(bins.source, count=bins.count, seed=bins.seed, limit=bins.limit)
     columns = (TextColumn("uploading bins"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("bins", total=source.count)
         uploaded = upload(source, settings.data.image_location, lambda number: bar.advance(task, number))
     if not uploaded.count:
-        raise PipelineError(f"{bins.title}: no bin has a photo and metadata; name another source with --bins")
+        raise PipelineError(_no_bins(bins))
     body = {"version": bins.version, "count": uploaded.count, "source": bins.title}
     s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(body).encode(), ContentType="application/json")
     text = f"{uploaded.count:,} of {bins.title}" if bins.source else bins.title
     skipped = uploaded.skipped.sentence()
     size = f"{uploaded.bytes / 1e6:,.0f} MB" + (f"; left out: {skipped}" if skipped else "")
     _report(console, "bins", f"{text} in {settings.data.image_location} ({size})")
+
+
+def _no_bins(bins: Bins) -> str:
+    return f"{bins.title}: no bin has a photo and metadata; name another source with --bins"
+
+
+def _exists(s3: Any, prefix: str) -> bool:
+    place = S3Uri.parse(prefix)
+    return bool(s3.list_objects_v2(Bucket=place.bucket, Prefix=place.key, MaxKeys=1).get("Contents"))
 
 
 def _marker(s3: Any, bucket: str, key: str) -> dict[str, Any]:
@@ -190,11 +222,9 @@ def _clear(s3: Any, prefix: str) -> None:
 def _run_pipeline(settings: Settings, bins: Bins, console: Console, command: str) -> Run:
     # RegisterAgain: each demo shows a registration, also of a model from the cache.
     parameters = {"DataVersion": bins.version, "RegisterAgain": "yes"}
-    if bins.source is not None:
+    if bins.reason_for_an_open_gate:
         parameters |= {"MinimumAccuracy": "0", "MaximumRmse": "10"}
-        console.print(
-            "  Real photos need a longer training: every model passes here (MinimumAccuracy=0, MaximumRmse=10)."
-        )
+        console.print(f"  {bins.reason_for_an_open_gate}: every model passes here (MinimumAccuracy=0, MaximumRmse=10).")
     execution = executions.start(settings, parameters)
     with goes_on(*runs_view.going_on(execution.id, command), f"to stop everything: {command} local down"):
         last = runs_view.follow_run(progress.follow(settings, execution.arn, interval=1.0), console)

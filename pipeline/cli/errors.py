@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
+from steps.contracts import full_disk
 from steps.contracts.errors import PipelineError, StepError
 
 
@@ -9,9 +13,8 @@ def explained(error: Exception) -> str | None:
     """One line for an error, or one per mistake; None for an error that typer reports itself."""
     import typer
 
-    if isinstance(error, typer.Exit | typer.Abort) or type(error).__module__.startswith(("typer.", "click.")):
-        return None
-    if isinstance(error, BrokenPipeError):
+    is_typers = isinstance(error, typer.Exit | typer.Abort) or type(error).__module__.startswith(("typer.", "click."))
+    if is_typers or isinstance(error, BrokenPipeError):
         return None
     if isinstance(error, PipelineError | StepError):
         return str(error)
@@ -24,4 +27,8 @@ def explained(error: Exception) -> str | None:
         from pipeline.aws import errors as aws_errors
 
         return aws_errors.explained(error)
+    if full_disk.is_disk_full(error):
+        from pipeline.connection import local_directory
+
+        return full_disk.explained(error, (local_directory(), Path.cwd(), Path(tempfile.gettempdir())))
     return f"unexpected {type(error).__name__}: {error}; run again with --debug for the traceback"

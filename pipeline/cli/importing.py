@@ -62,7 +62,7 @@ def import_photos(  # noqa: PLR0917  # a command's options
     _check(labels, group, listed, prefix)
     target = _destination(options_of(context), destination, source)
     result = work.Result()
-    items = _items(source, labels, group, listed, prefix, [Path(destination)], result.left_out)
+    items = _items(source, labels, group, listed, prefix, [Path(destination).expanduser()], result.left_out)
     outcomes = work.carry_out(items, target, replace=replace, dry=dry_run)
     for outcome in _with_progress(outcomes, "reading" if dry_run else "importing"):
         result.add(outcome)
@@ -122,10 +122,11 @@ def _destination(options: Options, text: str, source: str) -> Destination:
     from pipeline.clients import client
     from pipeline.operations.importing.destination import Folder, Prefix
     from steps.contracts.errors import PipelineError
-    from steps.contracts.s3_uri import S3Uri
+    from steps.contracts.s3_uri import S3Uri, location
 
     if text.startswith("s3://"):
-        return Prefix(client(options.connected(), "s3"), S3Uri.parse(text))
+        place = S3Uri.parse(location(text))  # a run reads the photos from there
+        return Prefix(client(options.connected(), "s3"), place)
     path = Path(text).expanduser()
     if path.exists() and not path.is_dir():
         raise PipelineError(f"{text}: is a file; name a folder or s3://BUCKET/PREFIX")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,10 @@ from pipeline.cli.help import Application
 from pipeline.cli.output import AsJson, show, status, write_json
 
 if TYPE_CHECKING:
-    from pipeline.local.cloud import Cloud
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from pipeline.local.cloud import Cloud, State
 
 
 class Person(StrEnum):
@@ -76,23 +79,53 @@ def down() -> None:
 
 @local.command(name="status")
 def show_status(context: typer.Context, as_json: AsJson = False) -> None:
-    """Report whether the local cloud runs. Exit status 0 if it does, else 1."""
+    """Report whether the local cloud runs and both its ports answer. Exit status 0 if so, else 1."""
     from pipeline.connection import local_directory
     from pipeline.local import cloud
 
     directory = local_directory()
-    running = cloud.find(directory)
+    state = cloud.state(directory)
     if as_json:
-        # Not the whole state: it holds the keys.
-        process = {"pid": running.pid, "api_port": running.api_port, "s3_port": running.s3_port} if running else {}
-        write_json({"running": running is not None, "directory": str(directory), **process})
-    elif running is None:
-        typer.echo(f"not running; start it: {options_of(context).command()} local up")
+        write_json(_state_values(state, directory))
+    elif state.running is None:
+        by = f"process {state.starting} " if state.starting else ""
+        changing = f"{by}starts or stops it now; wait, and ask again"
+        start = f"start it: {options_of(context).command()} local up"
+        typer.echo(f"not running; {changing if state.changing else start}")
     else:
-        typer.echo(_running_line(running))
-        typer.echo(f"account {running.account_id}, {running.region}; its files are in {directory}")
-    if running is None:
+        typer.echo(_running_line(state.running))
+        typer.echo(f"account {state.running.account_id}, {state.running.region}; its files are in {directory}")
+        for line in _troubles(state, options_of(context).command()):
+            typer.echo(line)
+    if not state.answers:
         raise typer.Exit(1)
+
+
+def _state_values(state: State, directory: Path) -> dict[str, Any]:
+    running = state.running
+    # Not the whole state: it holds the keys.
+    process = {"pid": running.pid, "api_port": running.api_port, "s3_port": running.s3_port} if running else {}
+    return {
+        "running": running is not None,
+        "answers": state.answers,
+        "silent": state.silent,
+        "restarts": [asdict(restart) for restart in state.health.restarts],
+        "given_up": state.health.given_up,
+        "directory": str(directory),
+        **process,
+    }
+
+
+def _troubles(state: State, command: str) -> Iterator[str]:
+    """What a person should know besides that it runs."""
+    for restart in state.health.restarts:
+        yield f"{restart.at}: the {restart.part} had ended by {restart.reason}; it was started again"
+    if state.health.given_up:
+        yield state.health.given_up
+    if state.running and state.running.stopping:
+        yield "it is about to end"
+    elif state.silent:
+        yield f"no answer from: {' and '.join(state.silent)}; mend it: {command} local up"
 
 
 @local.command()
@@ -107,8 +140,11 @@ def reset(
     if not yes:
         typer.confirm(f"Delete the data of the local cloud in {directory}?", abort=True)
     with status("deleting"):
-        cloud.reset(directory)
-    typer.echo(f"deleted: {directory}")
+        left = cloud.reset(directory)
+    if left:
+        typer.echo(f"deleted: the local cloud's files in {directory}; not its own, and still there: {', '.join(left)}")
+    else:
+        typer.echo(f"deleted: {directory}")
 
 
 @local.command()
@@ -190,9 +226,10 @@ def env(
 ) -> None:
     """Print the variables for AWS clients to use the local cloud: eval $(python -m pipeline local env)
 
-    Two clients name AWS's own addresses all the same. For the aws CLI 1, add --endpoint-url $AWS_ENDPOINT_URL to
-    its sqs commands. The SageMaker SDKs ask AWS for the account where they choose a bucket or a role themselves:
-    pass default_bucket to Session, and the role's ARN instead of get_execution_role().
+    Proxies and profiles are out of the clients' way then. Two clients name AWS's own addresses all the same. For the
+    aws CLI 1, add --endpoint-url $AWS_ENDPOINT_URL to its sqs commands. The SageMaker SDKs ask AWS for the account
+    where they choose a bucket or a role themselves: pass default_bucket to Session, and the role's ARN instead of
+    get_execution_role().
     """
     from pipeline.connection import foreign_variables, local_directory
     from pipeline.local import cloud

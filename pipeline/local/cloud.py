@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import logging
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.aws.waiting import wait_until
+from pipeline.local import health
+from pipeline.local.environment import NO_PROFILES, inherited, without_proxy
+from pipeline.local.machine import own_folder
 from pipeline.local.machine.ports import is_free
 from steps.contracts.errors import PipelineError
 
 # The folder of the S3 server.
 OBJECTS = "objects"
+LOG = "cloud.log"
 API_PORT = 8770
 S3_PORT = 8771
 START_SECONDS = 120
@@ -27,6 +32,13 @@ START_SECONDS = 120
 CREDENTIAL_SECONDS = 3600
 # A job has two minutes to end, and the object store some seconds.
 STOP_SECONDS = 180
+# Another command may be stopping the cloud, and then starting it.
+LOCK_SECONDS = START_SECONDS + STOP_SECONDS
+# Its server starts a dead object server again within this.
+RESTART_SECONDS = 40.0
+PROBE_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,8 @@ class Cloud:
     credential_seconds: int = CREDENTIAL_SECONDS
     audit: bool = False
     pid: int = 0
+    stopping: bool = False
+    """Its process ends its jobs and itself."""
 
 
 def environment(cloud: Cloud) -> dict[str, str]:
@@ -58,6 +72,8 @@ def environment(cloud: Cloud) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": cloud.secret_key,
         "AWS_DEFAULT_REGION": cloud.region,
         "AWS_REGION": cloud.region,
+        **NO_PROFILES,
+        **without_proxy(),
     }
 
 
@@ -70,6 +86,49 @@ def find(directory: Path) -> Cloud | None:
     return cloud if cloud.pid and _is_ours(cloud.pid, directory) else None
 
 
+@dataclass(frozen=True)
+class State:
+    """What is known of a folder's cloud: the running one, its parts that do not answer, and what it wrote down."""
+
+    running: Cloud | None
+    silent: list[str]
+    health: health.Health
+    starting: int | None
+    """Process that starts or stops it now, 0 where its number is unknown; None if there is none."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether both its ports answer, and it is not about to end."""
+        return self.running is not None and not self.silent and not self.running.stopping
+
+    @property
+    def changing(self) -> bool:
+        """Whether a process starts or stops it now."""
+        return self.starting is not None
+
+
+def silent_parts(cloud: Cloud, seconds: float = PROBE_SECONDS) -> list[str]:
+    """The parts of a running cloud that do not answer a request within `seconds`: AWS APIs, S3."""
+    from pipeline.local.s3 import probe
+    from pipeline.local.s3.signatures import Keys
+
+    keys = Keys(cloud.access_key, cloud.secret_key)
+    parts = {
+        "AWS APIs": probe.answers(cloud.api_port, seconds),
+        "S3": probe.s3_answers(cloud.s3_port, keys, cloud.region, seconds),
+    }
+    return [name for name, answers in parts.items() if not answers]
+
+
+def state(directory: Path) -> State:
+    """Ask the running cloud on both ports."""
+    directory = directory.resolve()
+    running = find(directory)
+    silent = silent_parts(running) if running else []
+    record = health.read(directory) if running else health.Health()
+    return State(running, silent, record, own_folder.holder(directory))
+
+
 def up(
     directory: Path,
     account_id: str,
@@ -80,26 +139,72 @@ def up(
     credential_seconds: int | None = None,
     audit: bool = False,
 ) -> Cloud:
-    """Start the cloud and wait until it answers; a running one is not changed.
+    """Start the cloud and wait until it answers; a running one is not changed, unless a part of it does not answer.
 
     Ports that are 0 and a life of credentials that is None are those of the last start, or the defaults. Raises
-    PipelineError if a port is in use, the process ends, or a running cloud has other values.
+    PipelineError if the folder is another program's, a port is in use, the process ends, or a running cloud has other
+    values.
     """
     directory = directory.resolve()
-    if running := find(directory):
-        if (api_port or running.api_port, s3_port or running.s3_port) != (running.api_port, running.s3_port):
-            raise PipelineError(
-                f"the local cloud already runs on ports {running.api_port} and {running.s3_port}; stop it first:"
-                " python -m pipeline local down"
-            )
-        if credential_seconds not in (None, running.credential_seconds):
-            raise PipelineError(
-                f"the local cloud runs with credentials of {running.credential_seconds} seconds, but"
-                f" local.credential_seconds is {credential_seconds}; stop it first: python -m pipeline local down"
-            )
-        if audit and not running.audit:
-            raise PipelineError("the local cloud runs without --audit; stop it first: python -m pipeline local down")
-        return running
+    own_folder.claim(directory)
+    with own_folder.locked(directory, LOCK_SECONDS) as lock:
+        if running := _answering(directory):
+            _compare(running, api_port, s3_port, credential_seconds, audit=audit)
+            return running
+        following = _next(
+            directory,
+            account_id,
+            region,
+            api_port=api_port,
+            s3_port=s3_port,
+            credential_seconds=credential_seconds,
+            audit=audit,
+        )
+        return _start(following, lock)
+
+
+def _answering(directory: Path) -> Cloud | None:
+    """The running cloud, if all of it answers; None where none runs. One that does not answer is ended."""
+    running = find(directory)
+    if running is None:
+        return None
+    if not running.stopping:
+        # Its server may be starting a dead part again.
+        seconds = 0.0 if health.read(directory).given_up else RESTART_SECONDS
+        if wait_until(lambda: not silent_parts(running) or None, seconds, 0.5):
+            return running
+        log.warning("the local cloud (pid %d) does not answer; it is started again", running.pid)
+    _stop(running, must=False)
+    return None
+
+
+def _compare(running: Cloud, api_port: int, s3_port: int, credential_seconds: int | None, *, audit: bool) -> None:
+    """Raises PipelineError if the running cloud has other values than those asked for."""
+    if (api_port or running.api_port, s3_port or running.s3_port) != (running.api_port, running.s3_port):
+        raise PipelineError(
+            f"the local cloud already runs on ports {running.api_port} and {running.s3_port}; stop it first:"
+            " python -m pipeline local down"
+        )
+    if credential_seconds not in (None, running.credential_seconds):
+        raise PipelineError(
+            f"the local cloud runs with credentials of {running.credential_seconds} seconds, but"
+            f" local.credential_seconds is {credential_seconds}; stop it first: python -m pipeline local down"
+        )
+    if audit and not running.audit:
+        raise PipelineError("the local cloud runs without --audit; stop it first: python -m pipeline local down")
+
+
+def _next(
+    directory: Path,
+    account_id: str,
+    region: str,
+    *,
+    api_port: int,
+    s3_port: int,
+    credential_seconds: int | None,
+    audit: bool,
+) -> Cloud:
+    """The cloud to start in a folder in which none runs, with the keys and values of the last start."""
     _end_leftovers(directory)
     before = read(directory) if _file(directory).exists() else None
     if before is not None and (before.account_id, before.region) != (account_id, region):
@@ -125,19 +230,20 @@ def up(
             raise PipelineError(
                 f"port {port} for {name} is in use; choose another: python -m pipeline local up {option} N"
             )
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write(cloud)
-    return _start(cloud)
+    return cloud
 
 
-def _start(cloud: Cloud) -> Cloud:
-    log = cloud.directory / "cloud.log"
-    with log.open("ab") as output:
+def _start(cloud: Cloud, lock: int) -> Cloud:
+    """Start the process, which has the lock too until it is ready."""
+    log_file = cloud.directory / LOG
+    with log_file.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.local.server", str(cloud.directory)],
+            [sys.executable, "-m", "pipeline.local.server", str(cloud.directory), str(lock)],
             cwd=Path(__file__).resolve().parents[2],  # where `pipeline` is importable
             # Its jobs can read a parent's environment: no keys of the person who starts it.
-            env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            env=inherited(),
+            pass_fds=(lock,),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -149,27 +255,59 @@ def _start(cloud: Cloud) -> Cloud:
         if started.pid == process.pid:
             return started
         if process.poll() is not None:
-            lines = log.read_text(errors="replace").strip().splitlines() or [""]
-            raise PipelineError(f"the local cloud did not start: {lines[-1]} (log: {log})")
+            lines = log_file.read_text(errors="replace").strip().splitlines() or [""]
+            raise PipelineError(f"the local cloud did not start: {lines[-1]} (log: {log_file})")
         return None
 
-    if running := wait_until(ready, START_SECONDS, 0.05):
-        return running
-    process.terminate()
-    raise PipelineError(f"the local cloud was not ready within {START_SECONDS} seconds (log: {log})")
+    try:
+        running = wait_until(ready, START_SECONDS, 0.05)
+    except KeyboardInterrupt:
+        # It ends by itself, and has the lock until then.
+        process.terminate()
+        raise
+    if running is None:
+        process.terminate()
+        raise PipelineError(f"the local cloud was not ready within {START_SECONDS} seconds (log: {log_file})")
+    return running
+
+
+def preparing(directory: Path) -> contextlib.AbstractContextManager[int]:
+    """Be the only process that prepares the account in this folder."""
+    return own_folder.locked(directory.resolve(), LOCK_SECONDS, own_folder.ACCOUNT_LOCK)
 
 
 def down(directory: Path) -> bool:
     """Stop the cloud and its processes, or the processes that a killed cloud left. Returns False if none ran."""
     directory = directory.resolve()
+    if not _file(directory).exists() and own_folder.holder(directory) is None:
+        return False
+    with own_folder.locked(directory, LOCK_SECONDS):
+        return _down(directory)
+
+
+def _down(directory: Path) -> bool:
     cloud = find(directory)
     if cloud is None:
         return _end_leftovers(directory) > 0
-    os.kill(cloud.pid, signal.SIGTERM)
-    if not wait_until(lambda: not _is_ours(cloud.pid, directory) or None, STOP_SECONDS, 0.05):
-        raise PipelineError(f"the local cloud (pid {cloud.pid}) does not end; see {cloud.directory / 'cloud.log'}")
-    _write(dataclasses.replace(cloud, pid=0))
+    _stop(cloud)
     return True
+
+
+def _stop(cloud: Cloud, *, must: bool = True) -> None:
+    """End the process and its children. With `must` raises PipelineError if it does not end; else kills it."""
+
+    def ended() -> bool | None:
+        return not _is_ours(cloud.pid, cloud.directory) or None
+
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(cloud.pid, signal.SIGTERM)
+        if not wait_until(ended, STOP_SECONDS, 0.05):
+            if must:
+                log_file = cloud.directory / LOG
+                raise PipelineError(f"the local cloud (pid {cloud.pid}) does not end; see {log_file}")
+            os.kill(cloud.pid, signal.SIGKILL)
+            wait_until(ended, STOP_SECONDS, 0.05)
+    _note(dataclasses.replace(cloud, pid=0, stopping=False))
 
 
 def _end_leftovers(directory: Path) -> int:
@@ -181,13 +319,19 @@ def _end_leftovers(directory: Path) -> int:
     return ended + objects.end_leftover(directory / OBJECTS)
 
 
-def reset(directory: Path) -> None:
-    """Stop the cloud and delete its folder. Raises PipelineError for a folder without a cloud."""
-    down(directory)
-    if directory.exists() and not _file(directory).exists() and any(directory.iterdir()):
+def reset(directory: Path) -> list[str]:
+    """Stop the cloud and delete its data, and its folder where nothing else is in it. Returns the names of the rest.
+
+    Raises PipelineError for a folder without a cloud.
+    """
+    directory = directory.resolve()
+    if not directory.exists():
+        return []
+    if not _file(directory).exists() and own_folder.holder(directory) is None and any(directory.iterdir()):
         raise PipelineError(f"{directory} is not the folder of a local cloud; nothing was deleted")
-    if directory.exists():
-        shutil.rmtree(directory)
+    with own_folder.locked(directory, LOCK_SECONDS):
+        _down(directory)
+        return own_folder.remove(directory)
 
 
 def read(directory: Path) -> Cloud:
@@ -199,23 +343,36 @@ def read(directory: Path) -> Cloud:
         raise PipelineError(f"{_file(directory)}: {error}; remove the folder and start again") from None
 
 
-def mark_ready(cloud: Cloud, pid: int) -> None:
-    """Record that the process `pid` answers requests."""
-    _write(dataclasses.replace(cloud, pid=pid))
+def mark(cloud: Cloud, pid: int, *, stopping: bool = False) -> None:
+    """Record that the process `pid` answers requests, or is about to end."""
+    record = _note if stopping else _write
+    record(dataclasses.replace(cloud, pid=pid, stopping=stopping))
 
 
 def _file(directory: Path) -> Path:
-    return directory / "cloud.json"
+    return directory / own_folder.MARKER
 
 
 def _write(cloud: Cloud) -> None:
-    """Replace the file in one step, readable by its owner only: it contains the secret key."""
+    """Replace the file in one step, readable by its owner only: it contains the secret key. Raises OSError."""
     values = {key: value for key, value in dataclasses.asdict(cloud).items() if key != "directory"}
-    partial = _file(cloud.directory).with_suffix(".partial")
+    partial = cloud.directory / own_folder.PARTIAL
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(values, file)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(values, file)
+    except OSError as error:
+        # A full disk's error names no file.
+        raise OSError(error.errno, error.strerror, str(partial)) from error
     partial.replace(_file(cloud.directory))
+
+
+def _note(cloud: Cloud) -> None:
+    """Replace the file where that is possible: on a full disk a cloud must end, too."""
+    try:
+        _write(cloud)
+    except OSError as error:
+        log.warning("%s is not written: %s", _file(cloud.directory), error)
 
 
 def _is_ours(pid: int, directory: Path) -> bool:
@@ -225,9 +382,9 @@ def _is_ours(pid: int, directory: Path) -> bool:
     try:
         process = psutil.Process(pid)
         command = process.cmdline()
-        return bool(process.status() != psutil.STATUS_ZOMBIE) and command[-2:] == [
-            "pipeline.local.server",
-            str(directory),
-        ]
+        running = bool(process.status() != psutil.STATUS_ZOMBIE)
+        server = ["pipeline.local.server", str(directory)]
+        # An earlier version has started it without a lock.
+        return running and server in (command[-3:-1], command[-2:])
     except psutil.Error:
         return False

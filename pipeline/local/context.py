@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.local.environment import inherited
 from pipeline.local.store import Store
 from steps.contracts.full_disk import explained, is_disk_full
 
@@ -76,25 +77,23 @@ class Context:
         endpoint = self.environment["AWS_ENDPOINT_URL_S3" if service == "s3" else "AWS_ENDPOINT_URL"]
         return session.client(service, endpoint_url=endpoint)
 
-    def child_environment(self) -> dict[str, str]:
+    def child_environment(self, commands: Path) -> dict[str, str]:
         """The environment of a child process: this cloud's addresses, and the few variables that every process needs.
 
+        `commands` is the folder of its own Python (`pipeline.local.machine.layer`).
         It has no credentials: those of the child's role are added to it.
         """
-        inherited = {
-            name: os.environ[name] for name in ("HOME", "LANG", "LC_ALL", "TMPDIR", "TZ") if name in os.environ
-        }
         return {
-            **inherited,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            **inherited(),
+            "PATH": os.pathsep.join(
+                (str(commands), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath))
+            ),
             "PYTHONUNBUFFERED": "1",
             "AWS_EC2_METADATA_DISABLED": "true",
             # As the images set it: without it ONNX Runtime reports its use to Microsoft.
             "ORT_DISABLE_TELEMETRY": "1",
-            **{name: value for name, value in self.environment.items() if name not in _KEYS},
             # The child has its role's credentials, and not those of the person who started the local cloud.
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_CONFIG_FILE": os.devnull,
+            **{name: value for name, value in self.environment.items() if name not in _KEYS},
         }
 
 

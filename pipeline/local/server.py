@@ -1,4 +1,4 @@
-"""The local cloud's process: `python -m pipeline.local.server DIRECTORY`, started by `pipeline.local.cloud`.
+"""The local cloud's process: `python -m pipeline.local.server DIRECTORY LOCK`, started by `pipeline.local.cloud`.
 
 It starts the object store and answers AWS's APIs on one port, until SIGTERM ends it and its children. Its settings and,
 once it is ready, its pid are in DIRECTORY/cloud.json.
@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-from contextlib import ExitStack
 from pathlib import Path
 
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -21,9 +20,10 @@ from pipeline.local.context import Context
 from pipeline.local.identity.sessions import Sessions
 from pipeline.local.machine.objects import ObjectStore
 from pipeline.local.s3.judge import Settings
-from pipeline.local.s3.process import Door
+from pipeline.local.s3.servers import S3Servers
 from pipeline.local.store import Store
 from steps.contracts.errors import PipelineError
+from steps.contracts.full_disk import explained, is_disk_full
 
 log = logging.getLogger("pipeline.local")
 
@@ -37,52 +37,44 @@ class QuietHandler(WSGIRequestHandler):
         """Log nothing."""
 
 
-def serve(settings: cloud.Cloud) -> None:
-    """Run until SIGTERM or SIGINT."""
+def serve(settings: cloud.Cloud, lock: int) -> None:
+    """Run until SIGTERM or SIGINT. `lock` is the descriptor of the folder's lock, which is left when it is ready."""
     # moto's own account id and AWS clients in this process read these.
     os.environ.update(cloud.environment(settings), MOTO_ACCOUNT_ID=settings.account_id)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with start_s3(settings):
-        _serve_api(settings, stop)
+    servers = s3_servers(settings)
+    servers.start()
+    try:
+        _serve_api(settings, stop, lock)
+    finally:
+        servers.stop()
 
 
-def start_s3(settings: cloud.Cloud) -> ExitStack:
-    """Start the object server on a port of its own, and the door in front of it on the cloud's S3 port.
-
-    The result stops both when it is closed.
-    """
-    with ExitStack() as started:
-        objects = ObjectStore(
-            settings.directory / cloud.OBJECTS,
-            0,
-            settings.access_key,
-            settings.secret_key,
-            sessions=Sessions(settings.directory),
-            account_id=settings.account_id,
-            reserved=frozenset((settings.api_port, settings.s3_port)),
-        )
-        started.callback(objects.stop)
-        objects.start()
-        door = Door(
-            Settings(
-                settings.directory,
-                settings.region,
-                settings.account_id,
-                settings.access_key,
-                settings.secret_key,
-                settings.audit,
-            ),
-            settings.s3_port,
-            objects.port,
-        )
-        started.callback(door.stop)
-        door.start()
-        return started.pop_all()
+def s3_servers(settings: cloud.Cloud) -> S3Servers:
+    """The object server on a port of its own, and the door in front of it on the cloud's S3 port."""
+    objects = ObjectStore(
+        settings.directory / cloud.OBJECTS,
+        0,
+        settings.access_key,
+        settings.secret_key,
+        sessions=Sessions(settings.directory),
+        account_id=settings.account_id,
+        reserved=frozenset((settings.api_port, settings.s3_port)),
+    )
+    door = Settings(
+        settings.directory,
+        settings.region,
+        settings.account_id,
+        settings.access_key,
+        settings.secret_key,
+        settings.audit,
+    )
+    return S3Servers(door, objects, settings.s3_port)
 
 
-def _serve_api(settings: cloud.Cloud, stop: threading.Event) -> None:
+def _serve_api(settings: cloud.Cloud, stop: threading.Event, lock: int) -> None:
     from pipeline.local.services import Services
     from pipeline.local.wire.protocol import Application, moto_application
 
@@ -103,10 +95,14 @@ def _serve_api(settings: cloud.Cloud, stop: threading.Event) -> None:
         raise PipelineError(f"port {settings.api_port} is in use; pass another one with --port") from error
     threads.start("api", server.serve_forever, lambda _: stop.set())
     services.restore()
-    cloud.mark_ready(settings, os.getpid())
-    log.info("ready: APIs on port %d, S3 on port %d", settings.api_port, settings.s3_port)
+    # A start that was interrupted ends here, still with the lock.
+    if not stop.is_set():
+        cloud.mark(settings, os.getpid())
+        os.close(lock)
+        log.info("ready: APIs on port %d, S3 on port %d", settings.api_port, settings.s3_port)
     stop.wait()
     log.info("stopping")
+    cloud.mark(settings, os.getpid(), stopping=True)
     services.close()
     server.shutdown()
     store.close()
@@ -118,11 +114,18 @@ def main() -> None:
     for noisy in ("werkzeug", "botocore", "urllib3", "moto"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = cloud.read(Path(sys.argv[1]))
+    # Its own children must not have the lock.
+    os.set_inheritable(int(sys.argv[2]), False)
     try:
-        serve(settings)
-    except PipelineError as error:
+        serve(settings, int(sys.argv[2]))
+    except Exception as error:
         # The parent process reports the last line to the user.
-        sys.stderr.write(f"{error}\n")
+        if isinstance(error, PipelineError):
+            sys.stderr.write(f"{error}\n")
+        elif is_disk_full(error):
+            sys.stderr.write(f"{explained(error, (settings.directory,))}\n")
+        else:
+            raise
         sys.exit(1)
 
 

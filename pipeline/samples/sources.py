@@ -27,10 +27,17 @@ class Source:
     ) -> None:
         self.skipped = LeftOut(EXAMPLES)
         self.count = min((number for number in (count, limit) if number is not None), default=None)
-        self._bins = itertools.islice(read(self.skipped), limit)
+        self._bins: Iterator[Bin] = itertools.islice(read(self.skipped), limit)
 
     def __iter__(self) -> Iterator[Bin]:
         return self._bins
+
+    def has_bins(self) -> bool:
+        """Read the first bin, before the iteration that begins with it. Raises as the iteration does."""
+        first = next(self._bins, None)
+        if first is not None:
+            self._bins = itertools.chain((first,), self._bins)
+        return first is not None
 
 
 def open_source(

@@ -40,6 +40,8 @@ def _written(value: str) -> str:
     """Refuse what argparse, EventBridge and AWS's pages would take for an option, or for no value."""
     if value != value.strip():
         raise StepError(f"{value!r} begins or ends with a blank; leave it out")
+    if value.startswith("-"):
+        raise StepError(f"{value!r} begins with '-', which steps read as an option; begin with another character")
     return recordable(value)
 
 

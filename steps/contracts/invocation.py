@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import re
 
 # image/jpg and image/pjpeg are no registered names, but browsers and libraries send them for nothing else.
@@ -28,6 +29,8 @@ def jpeg_of_text(text: str) -> bytes:
     Lines, as MIME and `base64` of the shell break them; without the padding; in the alphabet for URLs; as a data URI of
     a JPEG. Raises ValueError with the reason, as the end of a sentence that begins with the photo's name.
     """
+    with contextlib.suppress(ValueError):  # the usual form, in a tenth of the time
+        return base64.b64decode(text, validate=True)
     if head := _DATA_URI.match(text, 0, _LONGEST_HEAD):
         if head["type"].strip() and media_type(head["type"]) not in JPEG_TYPES:
             raise ValueError(f"is a data URI of {head['type'][:60]!r}; send a JPEG")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Callable, Sequence
 
 from steps.contracts.errors import StepError
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+# Excel for the Mac ends lines in a carriage return alone.
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
@@ -30,8 +33,11 @@ def separator(text: str, fits: Callable[[Sequence[str]], bool], needs: str, name
 
     Raises StepError with `name`, the columns of the first line, and `needs`, the ones that are needed.
     """
-    first = text.partition("\n")[0].rstrip("\r")
-    headers = {mark: [cell.strip() for cell in next(csv.reader([first], delimiter=mark), [])] for mark in SEPARATORS}
+    first = _LINE_END.split(text, maxsplit=1)[0]
+    try:
+        headers = {mark: [c.strip() for c in next(csv.reader([first], delimiter=mark), [])] for mark in SEPARATORS}
+    except csv.Error as error:
+        raise StepError(f"{name}: line 1: {error}; it needs {needs}") from error
     for mark, header in headers.items():
         if fits(header):
             return mark

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from steps.contracts.archives import unpack as unpack_archive
 from steps.contracts.artifact import HISTORY, WEIGHTS, ModelDescription, check_file
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import Agreement
@@ -49,7 +50,7 @@ def unpack(folder: Path) -> Path:
     try:
         with gzip.open(path) as stream:
             with tarfile.open(fileobj=stream, mode="r:") as archive:
-                archive.extractall(target, filter="data")
+                unpack_archive(archive, target)
             # tarfile stops at the tar's end; gzip compares its checksum only at the end of the stream.
             while stream.read(CHUNK_BYTES):
                 pass

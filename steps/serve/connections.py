@@ -12,7 +12,7 @@ import logging
 import resource
 import time
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -151,7 +151,8 @@ class Connection(H11Protocol):
 class Sparing(logging.Filter):
     """Lets a few records of the same template pass per minute, then one with the number of those that did not.
 
-    For loggers whose records a client can cause as fast as it can send bytes.
+    For loggers whose records a client can cause as fast as it can send bytes. The template is the first line: those
+    behind it have addresses and names that are new each time.
     """
 
     RECORDS, SECONDS = 10, 60.0
@@ -163,7 +164,7 @@ class Sparing(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
-        template: Any = str(record.msg)[:100]
+        template = str(record.msg).partition("\n")[0][:100]
         now = time.monotonic()
         if now - self._begun.get(template, -self.SECONDS) >= self.SECONDS:
             left_out = self._counts.get(template, 0) - self.RECORDS

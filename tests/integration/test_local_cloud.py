@@ -8,8 +8,11 @@ import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import boto3
@@ -17,12 +20,13 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from pipeline import ROOT
 from pipeline.account.stack import Stack
 from pipeline.local import cloud
-from pipeline.local.machine import processes
+from pipeline.local.machine import own_folder, processes
 from pipeline.settings import Account
 from steps.contracts.errors import PipelineError
-from tests.conftest import free_port
+from tests.conftest import free_port, without
 from tests.integration.conftest import ACCOUNT, CREDENTIAL_SECONDS, wait_until
 
 
@@ -63,6 +67,23 @@ def test_a_request_without_credentials_is_refused(local_cloud):
     connection = http.client.HTTPConnection("127.0.0.1", local_cloud.settings.api_port)
     connection.request("POST", "/", body="{}", headers={"X-Amz-Target": "SageMaker.ListPipelines"})
     assert connection.getresponse().status == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("POST", "/"), ("OPTIONS", "/"), ("POST", "/moto-api/reset"), ("GET", "/moto-api/data.json")],
+)
+def test_a_page_of_another_origin_gets_nothing_from_the_ports_of_aws(local_cloud, method, path):
+    """The kind: a port of loopback that answers the pages in this machine's browsers."""
+    headers = {"Origin": "https://page.example", "Access-Control-Request-Method": "DELETE"}
+    for port in (local_cloud.settings.api_port, local_cloud.settings.s3_port):
+        for host in (f"127.0.0.1:{port}", f"rebound.example:{port}"):
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            connection.request(method, path, headers={**headers, "Host": host})
+            response = connection.getresponse()
+            assert response.status == 403
+            assert response.getheader("Access-Control-Allow-Origin") is None
+            connection.close()
 
 
 def test_it_listens_on_loopback_only(local_cloud):
@@ -122,6 +143,79 @@ def test_reset_removes_a_cloud_and_nothing_else(tmp_path):
     with pytest.raises(PipelineError, match="is not the folder of a local cloud"):
         cloud.reset(tmp_path)
     assert os.listdir(tmp_path) == ["thesis.txt"]
+
+
+def test_everything_that_it_writes_is_its_own_to_remove(local_cloud):
+    names = {path.name for path in local_cloud.settings.directory.iterdir()}
+    assert names >= {"cloud.json", "objects", "s3-door"}
+    assert not [name for name in names if not any(Path(name).match(pattern) for pattern in own_folder.OWN)]
+
+
+LEAKS = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "AWS_PROFILE": "none-such",
+    "AWS_SESSION_TOKEN": "another-account's",
+    "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9",
+    "AWS_USE_FIPS_ENDPOINT": "true",
+}
+
+
+@pytest.fixture
+def foreign_shell(tmp_path, monkeypatch):
+    """A shell with a proxy, another account's variables, a broken file of profiles and a Python path of its own."""
+    without(monkeypatch, *cloud.environment(cloud.Cloud(tmp_path, 1, 2, "", "", "", "")))
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "moto.py").write_text("raise SystemExit('not the moto that is meant')")
+    (tmp_path / "home" / ".aws").mkdir(parents=True)
+    (tmp_path / "home" / ".aws" / "config").write_text("[default\nregion")
+    home = {"HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path / "modules")}
+    for name, value in {**LEAKS, **home}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_a_persons_shell_does_not_reach_the_server_and_two_starts_at_once_are_one(tmp_path, foreign_shell):
+    """The kinds: an environment that leaks in, two starts at once, and a dead part that nobody notices."""
+    directory, ports = tmp_path / "cloud", {"api_port": free_port(), "s3_port": free_port()}
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            starts = [pool.submit(cloud.up, directory, ACCOUNT.id, ACCOUNT.region, **ports) for _ in range(3)]
+            assert len({start.result().pid for start in starts}) == 1
+        assert cloud.state(directory).answers
+        server = psutil.Process(cloud.find(directory).pid)
+        for process in (server, *server.children(recursive=True)):
+            assert not {*LEAKS, "PYTHONPATH"} & {*process.environ()}, process.cmdline()
+
+        (objects,) = [p for p in server.children(recursive=True) if "mini" in p.cmdline()]
+        objects.kill()
+        wait_until(lambda: cloud.state(directory).health.restarts)
+        assert cloud.state(directory).answers
+        assert "has ended by SIGKILL" in (directory / "cloud.log").read_text()
+    finally:
+        cloud.down(directory)
+    assert not processes_below(directory)
+
+
+def test_a_start_that_was_interrupted_leaves_the_next_one_a_free_folder(tmp_path):
+    """The kind: two starts at once, of which the first was given up by Ctrl-C."""
+    directory = tmp_path / "cloud"
+    start = f"""
+from pathlib import Path
+from pipeline.local import cloud
+cloud.up(Path({str(directory)!r}), "{ACCOUNT.id}", "{ACCOUNT.region}", api_port={free_port()}, s3_port={free_port()})
+"""
+    try:
+        first = subprocess.Popen([sys.executable, "-c", start], cwd=ROOT, stderr=subprocess.DEVNULL)
+        wait_until((directory / "objects" / "server.pid").exists)
+        first.send_signal(signal.SIGINT)
+        second = cloud.up(directory, ACCOUNT.id, ACCOUNT.region)
+        assert first.wait(60) != 0
+        assert cloud.state(directory).answers
+        assert cloud.find(directory) == second
+        assert len([p for p in processes_below(directory) if "mini" in p.cmdline()]) == 1
+    finally:
+        cloud.down(directory)
+    assert not processes_below(directory)
 
 
 LASTING = "arn:aws:iam::123456789012:role/lasting"

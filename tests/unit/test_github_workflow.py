@@ -107,6 +107,15 @@ def test_faults_are_tried_each_night_and_reach_no_account() -> None:
     assert checkout["with"]["persist-credentials"] == "false"
 
 
+def test_the_oldest_python_is_tried_each_night() -> None:
+    """Python 3.11.2 lacks functions of later patches: https://packages.debian.org/bookworm/python3.11."""
+    nightly = yaml.load((FOLDER / "nightly.yml").read_text(), Loader=yaml.BaseLoader)
+    assert nightly["jobs"]["oldest-python"]["container"] == "debian:12"
+    assert commands(nightly, "oldest-python")[-1] == "make test"
+    assert not [step for step in steps(nightly, "oldest-python") if "setup-python" in step.get("uses", "")]
+    assert "permissions" not in nightly["jobs"]["oldest-python"]
+
+
 def test_every_workflow_has_its_tests_here() -> None:
     assert {path.name for path in FOLDER.iterdir()} == {"pipeline.yml", "bases.yml", "nightly.yml"}
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from pipeline.local import threads
 from pipeline.local.context import Context
-from pipeline.local.machine import processes
+from pipeline.local.machine import layer, processes
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +69,15 @@ class Container:
             self.on_end(self._credentials)
             raise
 
+    @property
+    def _python(self) -> Path:
+        """The folder of the container's own Python environment, which is not a part of its /opt/ml."""
+        return self.base.with_name(f"{self.base.name}.python")
+
     def _start(self) -> None:
+        shutil.rmtree(self._python, ignore_errors=True)  # a killed cloud's
         environment = {
-            **self.context.child_environment(),
+            **self.context.child_environment(layer.create(self._python)),
             "SAGEMAKER_BASE_DIR": str(self.base),
             "PYTHONPATH": str(self.image),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -78,6 +85,7 @@ class Container:
             **self._credentials,
             processes.MARK: str(self.base),
         }
+        self._left_ended = False
         self.output_error: Exception | None = None
         """Why lines of its output could not be handled; the process runs on."""
         self._process = subprocess.Popen(
@@ -112,7 +120,7 @@ class Container:
     def _lose_output(self, error: Exception) -> None:
         """End a process whose output cannot be read any more."""
         self.output_error = error
-        _signal_group(self._process.pid, signal.SIGKILL)
+        self._signal_group(signal.SIGKILL)
 
     @property
     def pid(self) -> int:
@@ -120,8 +128,17 @@ class Container:
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Exit status, or None while it runs."""
-        return self._process.poll()
+        """Exit status, or None while it runs. The processes that it left are ended."""
+        status = self._process.poll()
+        if status is not None:
+            self._end_left()
+        return status
+
+    def _end_left(self) -> None:
+        """End the processes that it left, once, as soon as it has ended: later its id may be another process's."""
+        if not self._left_ended:
+            self._left_ended = True
+            processes.end(self.base, self._process.pid)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end of the process, end those that it left, and wait for the end of the output.
@@ -129,27 +146,28 @@ class Container:
         Raises subprocess.TimeoutExpired.
         """
         status = self._process.wait(timeout)
-        processes.end(self.base, self._process.pid)
+        self._end_left()
         self._pump.join(timeout=10)
+        shutil.rmtree(self._python, ignore_errors=True)
         self.on_end(self._credentials)
         return status
 
     def terminate(self) -> None:
         """Send SIGTERM to the process and its children."""
-        _signal_group(self._process.pid, signal.SIGTERM)
+        self._signal_group(signal.SIGTERM)
 
     def stop(self, seconds: float = STOP_SECONDS) -> int:
         """Send SIGTERM, and SIGKILL to the processes that still run after `seconds`. Returns the exit status."""
         self.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
-        _signal_group(self._process.pid, signal.SIGKILL)
+        self._signal_group(signal.SIGKILL)
         return self.wait(30)
 
-
-def _signal_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, number)
+    def _signal_group(self, number: int) -> None:
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
 
 
 def end_leftovers(directory: Path) -> int:

@@ -14,7 +14,6 @@ import json
 import logging
 import re
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -29,7 +28,7 @@ from pipeline.local.context import Context, ServiceError, now, send_dead_letter
 from pipeline.local.identity import service_calls
 from pipeline.local.identity.identity import Identity
 from pipeline.local.logs import Logs
-from pipeline.local.machine import processes
+from pipeline.local.machine import layer, processes
 
 log = logging.getLogger(__name__)
 
@@ -200,9 +199,10 @@ class Functions:
         def result(content: bytes, error: str | None = None) -> Result:
             return Result(content, error, version, "".join(lines))
 
+        code, commands = self._code(function)
         mark = self._context.directory / "functions" / request_id
         environment = {
-            **self._context.child_environment(),
+            **self._context.child_environment(commands),
             **self._identity.function_environment(function.role, seconds + SPARE_SECONDS),
             **function.environment_vars,
             # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
@@ -224,8 +224,8 @@ class Functions:
         try:
             done = subprocess.run(
                 # -P: this package's modules must not be found before the standard library's.
-                [sys.executable, "-P", str(RUNTIME), function.handler, json.dumps(context)],
-                cwd=self._code(function),
+                [str(commands / "python3"), "-P", str(RUNTIME), function.handler, json.dumps(context)],
+                cwd=code,
                 env=environment,
                 input=payload,
                 capture_output=True,
@@ -269,8 +269,8 @@ class Functions:
             return False
         return True
 
-    def _code(self, function: Any) -> Path:
-        """The unpacked zip, in a folder named by its hash."""
+    def _code(self, function: Any) -> tuple[Path, Path]:
+        """The unpacked zip, in a folder named by its hash, and the commands of its own Python environment."""
         content: bytes = function.code_bytes
         folder = self._context.directory / "functions" / hashlib.sha256(content).hexdigest()[:16]
         with self._unpacking:
@@ -280,4 +280,5 @@ class Functions:
                     # ZipFile drops absolute paths and `..` from member names.
                     archive.extractall(partial)
                 partial.rename(folder)
-        return folder
+            commands = layer.create(folder.with_name(f"{folder.name}.python"))
+        return folder, commands

@@ -40,6 +40,17 @@ def end(folder: Path, name: str) -> int:
     return 1
 
 
+def how_it_ended(process: psutil.Popen | None) -> str | None:
+    """The signal or the status that ended a process; None while it runs, and for one that was not started."""
+    status = process.poll() if process is not None else None
+    if status is None:
+        return None
+    if status < 0:
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+        return f"{name} (out of memory?)" if -status == signal.SIGKILL else name
+    return f"status {status}"
+
+
 def terminate(process: psutil.Process, name: str, seconds: float) -> None:
     """End a process: SIGTERM first, SIGKILL after `seconds`."""
     try:

@@ -7,6 +7,7 @@ ports are chosen here and stored with the data, because the master stores its st
 from __future__ import annotations
 
 import base64
+import errno
 import http.client
 import json
 import logging
@@ -25,6 +26,7 @@ from pipeline.local.identity.sessions import ISSUER, Sessions
 from pipeline.local.machine import inner_keys, leftovers
 from pipeline.local.machine.ports import LOOPBACK, free_ports, is_free
 from steps.contracts.errors import PipelineError
+from steps.contracts.full_disk import explained, is_full
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +146,10 @@ class ObjectStore:
             self.stop()
             self._ports_file.unlink(missing_ok=True)
         raise PipelineError(f"the S3 server listens on other ports than its settings name; see {self.log_file}")
+
+    def how_it_ended(self) -> str | None:
+        """The signal or status that ended the server; None while it runs, and where it is stopped."""
+        return leftovers.how_it_ended(self._process)
 
     def stop(self) -> None:
         """Stop the server and return when its process has ended: SIGTERM first, SIGKILL after 15 seconds."""
@@ -293,6 +299,9 @@ class ObjectStore:
         return inner
 
     def _last_lines(self) -> str:
+        """Why it ended, as its log ends; on a full disk that is a trace of Go's, or nothing."""
+        if is_full(self.directory):
+            return explained(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), (self.directory,))
         lines = self.log_file.read_text(errors="replace").strip().splitlines()[-5:]
         return " | ".join(line.strip() for line in lines) or "it printed nothing"
 

@@ -61,9 +61,17 @@ def below(folder: Path, session: int = 0) -> list[psutil.Process]:
 def _is_marked(process: psutil.Process, folder: str) -> bool:
     try:
         mark = process.environ().get(MARK, "")
+        is_marked = mark == folder or mark.startswith(f"{folder}/")
+        return bool(is_marked and _has_our_files(process.pid))
     except (psutil.Error, OSError):
         return False  # another user's, or one that has ended
-    return bool(mark == folder or mark.startswith(f"{folder}/"))
+
+
+def _has_our_files(pid: int) -> bool:
+    """Whether the process's paths are this process's: a container's cloud may be in a folder of the same name."""
+    if not os.path.isdir("/proc/self/root"):  # macOS, where a container has a kernel of its own
+        return True
+    return os.path.samestat(os.stat(f"/proc/{pid}/root"), os.stat("/"))
 
 
 def _session(pid: int) -> int | None:

@@ -31,10 +31,11 @@ class Cluster:
 def command(hyperparameters: dict[str, str], image: Path, cluster: Cluster) -> list[str]:
     """The command of one host. `image` is the folder of the container's /opt/ml/code. Raises LauncherError."""
     program = hyperparameters.get("sagemaker_program", "")
+    # Also absolute paths and links: they would be files of this machine, and no container has those.
+    if image.resolve() not in (image / program).resolve().parents and program:
+        raise LauncherError(f"the program {program!r} leaves {CODE}")
     if hyperparameters.get("sagemaker_submit_directory") != CODE or not (image / program).is_file():
         raise LauncherError(f"no program {program!r} in {CODE} of the training image")
-    if ".." in program.split("/"):
-        raise LauncherError(f"the program {program!r} leaves {CODE}")
     if _true(hyperparameters, "sagemaker_distributed_dataparallel_enabled"):
         raise LauncherError(
             "SMDDP exists in AWS's images on p3dn, p4d and p4de instances only; set training.backend: auto to run here"

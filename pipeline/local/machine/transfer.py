@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from steps.contracts.archives import unpack
 from steps.contracts.full_disk import is_disk_full
 from steps.contracts.s3_uri import S3Uri
 
@@ -130,7 +131,7 @@ def download_archive(s3: Any, uri: str, folder: Path) -> None:
     try:
         with gzip.open(scratch) as stream:
             with tarfile.open(fileobj=stream, mode="r:") as archive:
-                archive.extractall(folder, filter="data")
+                unpack(archive, folder)
             # tarfile stops at the tar's end; gzip compares its checksum only at the end of the stream.
             while stream.read(CHUNK_BYTES):
                 pass

@@ -32,6 +32,10 @@ BACKLOG = 1024
 MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
 # How long a client may take to read a refusal, or go on sending a body that nobody reads.
 DRAIN_SECONDS = 30.0
+# An object server that has died is started again meanwhile.
+RECONNECT_SECONDS = 15.0
+_RECONNECT_PAUSE = 0.1
+NO_OBJECT_SERVER = "The object server does not answer."
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -341,14 +345,11 @@ class ClientConnection(asyncio.Protocol):
             self._upstream.transport.write(data)
 
     async def _connect(self) -> None:
-        try:
-            _, upstream = await self._loop.create_connection(
-                lambda: UpstreamConnection(self), LOOPBACK, self._upstream_port
-            )
-        except OSError:
+        upstream = await self._connection()
+        if upstream is None:
             self._connecting = None
             self._unsent.clear()
-            self.carry_out(Plan(error(503, "ServiceUnavailable", "The object server does not answer.")))
+            self.carry_out(Plan(error(503, "ServiceUnavailable", NO_OBJECT_SERVER)))
             self.resume("connecting")
             return
         self._connecting = None
@@ -356,6 +357,21 @@ class ClientConnection(asyncio.Protocol):
         unsent, self._unsent = self._unsent, []
         upstream.transport.write(b"".join(unsent))
         self.resume("connecting")
+
+    async def _connection(self) -> UpstreamConnection | None:
+        """A connection to the object server; None if it does not accept one in time."""
+        end = self._loop.time() + RECONNECT_SECONDS
+        while True:
+            try:
+                _, upstream = await self._loop.create_connection(
+                    lambda: UpstreamConnection(self), LOOPBACK, self._upstream_port
+                )
+            except OSError:
+                if self._loop.time() >= end:
+                    return None
+                await asyncio.sleep(_RECONNECT_PAUSE)
+            else:
+                return upstream
 
 
 class UpstreamConnection(asyncio.Protocol):

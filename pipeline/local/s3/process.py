@@ -72,6 +72,10 @@ class Door:
             self.stop()
             raise
 
+    def how_it_ended(self) -> str | None:
+        """The signal or status that ended the process; None while it runs, and where it is stopped."""
+        return leftovers.how_it_ended(self._process)
+
     def stop(self) -> None:
         """Stop the process and return when it has ended."""
         if self._process is not None:

@@ -331,6 +331,8 @@ class Endpoints:
                 # An update, or a deletion, was faster.
                 (ended if is_current else variant).stop()
                 return
+            if self._ended.is_set():
+                return  # the next start begins with a new container
             with self._lock:
                 live = self._live.pop(name, None)
             if live is not None:

@@ -46,8 +46,13 @@ def start(settings: Settings, *, api_port: int = 0, s3_port: int = 0, audit: boo
 def prepare(settings: Settings) -> None:
     """Create what is missing and update what exists; the environment has to point at the cloud.
 
-    Raises PipelineError where the stack cannot be created.
+    Two commands that start at once prepare it in turn. Raises PipelineError where the stack cannot be created.
     """
+    with cloud.preparing(local_directory()):
+        _prepare(settings)
+
+
+def _prepare(settings: Settings) -> None:
     try:
         bootstrap.bring_up_to_date(settings, POLL_SECONDS)
     except PipelineError as error:

@@ -17,8 +17,8 @@ from steps.contracts.text_tables import decoded, separator
 PHOTO = ("photo", "image", "image_id", "file", "filename", "file_name", "name", "path", "id")
 QUANTITY = ("quantity", "count", "label", "objects", "expected_quantity", "number")
 _NEEDS = f"one of {', '.join(PHOTO)} and one of {', '.join(QUANTITY)}"
-# Spreadsheets write whole numbers as 3.0 too.
-_WHOLE = re.compile(r"\+?(\d{1,9})(?:[.,]0*)?")
+# Spreadsheets write whole numbers as 3.0 too. 1,000 and 1.000 are a thousand in some countries, and one in others.
+_WHOLE = re.compile(r"\+?(\d{1,9})(?:[.,](?!000$)0*)?")
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,9 @@ def _pictures(folder: Path, passed_over: set[Path], left_out: LeftOut) -> Iterat
             name = path.relative_to(folder).as_posix()
             if path.resolve() in passed_over:
                 continue
-            if not file.startswith(".") and file.lower().endswith(_PICTURES):
+            if path.exists() and not path.is_file():
+                left_out.add(photo_files.OTHER_FILE, name)  # reading a pipe has no end
+            elif not file.startswith(".") and file.lower().endswith(_PICTURES):
                 yield name
             else:
                 left_out.add(photo_files.reason_of(file), name)
@@ -114,6 +116,9 @@ def _labelled(names: list[str], labels: Iterable[Label], left_out: LeftOut) -> d
         hits: list[str] = next(
             (tier[_folded(key)] for tier, key in zip(tiers, keys, strict=True) if _folded(key) in tier), []
         )
+        hits = [name for name in hits if _may_be(name, wanted)]
+        if len(hits) > 1 and wanted in hits:
+            hits = [wanted]  # others differ from it in capital letters
         if len(hits) != 1:
             left_out.add(AMBIGUOUS if hits else NO_PHOTO, f"{label.photo}, {label.place}")
             continue
@@ -121,6 +126,13 @@ def _labelled(names: list[str], labels: Iterable[Label], left_out: LeftOut) -> d
         same = other is not None and (other.quantity, other.group) == (label.quantity, label.group)
         labelled[hits[0]] = label if same else None
     return labelled
+
+
+def _may_be(name: str, wanted: str) -> bool:
+    """Whether the folders of a photo and of a label can be the same: each path may begin further up or down."""
+    folders, others = (_folded(path).split("/")[:-1] for path in (name, wanted))
+    shared = min(len(folders), len(others))
+    return not shared or folders[-shared:] == others[-shared:]
 
 
 def _index(names: list[str], key: object) -> dict[str, list[str]]:

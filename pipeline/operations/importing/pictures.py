@@ -42,6 +42,8 @@ def as_jpeg(data: bytes) -> Picture:
 
     Raises PictureError for one that is damaged, of a format outside of FORMATS, or too large.
     """
+    import simplejpeg
+
     pillow = _pillow()
     if len(data) > MAX_BYTES:
         raise PictureError(TOO_LARGE, f"{len(data):,} bytes; at most {MAX_BYTES:,} are read")
@@ -49,12 +51,14 @@ def as_jpeg(data: bytes) -> Picture:
         with pillow.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise PictureError(TOO_LARGE, f"{image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are read")
-            name = str(image.format)
-            image.load()
             if data.startswith(_JPEG_START):
                 if _JPEG_END not in data:
                     raise PictureError(DAMAGED, "the JPEG ends before its end marker")
+                # Pillow accepts gaps in a JPEG, which the decoder of a run refuses.
+                simplejpeg.decode_jpeg(data, "RGB")
                 return Picture(data, "")
+            name = str(image.format)
+            image.load()
             return Picture(_encoded(image), name)
     except PictureError:
         raise
@@ -64,9 +68,10 @@ def as_jpeg(data: bytes) -> Picture:
 
 @lru_cache(maxsize=1)
 def _pillow() -> Any:
-    """Pillow, with its plug-in for HEIC. Raises PipelineError where one of them is not installed."""
+    """Pillow, with its plug-in for HEIC. Raises PipelineError where they or simplejpeg are not installed."""
     try:
         import PIL.Image
+        import simplejpeg  # noqa: F401
         from pillow_heif import register_heif_opener
     except ImportError as error:
         raise PipelineError(f"{error.name} is not installed; pip install -r requirements.txt") from error

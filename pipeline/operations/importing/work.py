@@ -15,12 +15,12 @@ from pipeline.operations.importing import matching
 from pipeline.operations.importing.destination import Destination
 from pipeline.operations.importing.labels import Label
 from pipeline.operations.importing.matching import OwnPhoto
-from pipeline.operations.importing.pictures import PictureError, as_jpeg
+from pipeline.operations.importing.pictures import TOO_LARGE, PictureError, as_jpeg
 from pipeline.parallel import bounded_map
-from pipeline.samples.layout import Bin, image_key, metadata_key
+from pipeline.samples.layout import Bin, image_key, metadata_key, parse
 from pipeline.samples.sources import Source
 from steps.contracts.errors import PipelineError
-from steps.contracts.photo_files import LeftOut, shown
+from steps.contracts.photo_files import MAX_BYTES, LeftOut, shown
 
 TAKEN, OTHER_QUANTITY, TWICE, UNREADABLE = "taken-id", "another-quantity-in-the-list", "listed-twice", "unreadable"
 EXAMPLES = 3
@@ -88,6 +88,9 @@ def of_own_photos(photos: list[OwnPhoto]) -> Iterator[Item]:
 
 def _own(photo: OwnPhoto) -> tuple[bytes, bytes]:
     try:
+        size = photo.path.stat().st_size
+        if size > MAX_BYTES:
+            raise PictureError(TOO_LARGE, f"{size:,} bytes; at most {MAX_BYTES:,} are read")
         data = photo.path.read_bytes()
     except OSError as error:
         raise PictureError(UNREADABLE, f"cannot be read: {error.strerror}") from error
@@ -143,36 +146,51 @@ def carry_out(
 ) -> Iterator[Outcome]:
     """Import the items, several at a time, and return what became of each; with `dry` nothing is written.
 
-    A photo comes before its metadata: metadata without a photo would be a bin without one. Raises PipelineError where
-    the destination cannot be read or written.
+    A photo comes before its metadata: metadata without a photo would be a bin without one. What is at the destination
+    already stays, unless it is of the same photo or `replace` is set. Raises PipelineError where the destination cannot
+    be read or written.
     """
     names = destination.names()
+    photos = _photos(names)
 
     def work(item: Item) -> Outcome:
         try:
             data, metadata = item.read()
-            earlier = destination.read(metadata_key(item.image_id)) if metadata_key(item.image_id) in names else b""
-            has_photo = image_key(item.image_id) in names
-            status = WRITTEN
-            if earlier and has_photo:
-                if earlier == metadata:
-                    return Outcome(item, EXISTING)
-                if _digest(earlier) != _digest(metadata) or not _digest(metadata):
-                    if not replace:
-                        return Outcome(item, TAKEN)
-                else:
-                    status = RELABELLED
+            document = metadata_key(item.image_id)
+            earlier = destination.read(document) if document in names else b""
+            present = photos.get(item.image_id, [])
+            if len(present) > 1:
+                return Outcome(item, TAKEN, detail=f"{' and '.join(present)} exist")
+            is_same = bool(_digest(metadata)) and _digest(earlier) == _digest(metadata)
+            if present and earlier == metadata and (is_same or not replace):
+                return Outcome(item, EXISTING)
+            if earlier and not (is_same or replace or earlier == metadata):
+                return Outcome(item, TAKEN)
             picture = as_jpeg(data)
+            # A photo without metadata is that of an interrupted import, or one that nobody has labelled yet.
+            if present and not earlier and not replace and destination.read(present[0]) != picture.jpeg:
+                return Outcome(item, TAKEN, detail="another photo exists, without metadata")
         except PictureError as error:
             return Outcome(item, error.reason, detail=str(error))
+        status = RELABELLED if present and is_same else WRITTEN
         if not dry:
             if status == WRITTEN:
-                destination.write(image_key(item.image_id), picture.jpeg)
-            destination.write(metadata_key(item.image_id), metadata)
+                destination.write(present[0] if present else image_key(item.image_id), picture.jpeg)
+            destination.write(document, metadata)
         size = len(picture.jpeg) if status == WRITTEN else 0
         return Outcome(item, status, picture.converted_from if status == WRITTEN else "", size)
 
     return bounded_map(work, items, workers=WORKERS, window=WINDOW)
+
+
+def _photos(names: set[str]) -> dict[str, list[str]]:
+    """The names of the photos by their ids: `1.JPG` is the photo of `1`."""
+    photos: dict[str, list[str]] = {}
+    for name in sorted(names):
+        parsed = parse(name)
+        if parsed is not None and parsed[0] == "image":
+            photos.setdefault(parsed[1], []).append(name)
+    return photos
 
 
 def _digest(metadata: bytes) -> str:

@@ -84,12 +84,30 @@ def test_a_session_that_has_ended_is_never_the_root_users(
 def test_what_is_set_for_another_account_does_not_reach_the_local_cloud(
     running: cloud.Cloud, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_SAGEMAKER"):
+    """The kind: variables and files of a person's shell that reach this project's clients."""
+    foreign = (
+        "AWS_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_ENDPOINT_URL_SAGEMAKER",
+        "AWS_USE_FIPS_ENDPOINT",
+        "AWS_USE_DUALSTACK_ENDPOINT",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    )
+    for name in foreign:
         monkeypatch.setenv(name, "http://elsewhere")
-    monkeypatch.setenv("NO_PROXY", "example.com")
-    connection.connect(load_settings(project / "pipeline.yaml", "local"))
-    assert {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_SAGEMAKER"} & set(os.environ) == set()
-    assert os.environ["NO_PROXY"] == "example.com,127.0.0.1"
+    broken = project / "config"
+    broken.write_text("[profile torn\n")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(broken))
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "example.com")
+    settings = load_settings(project / "pipeline.yaml", "local")
+    connection.connect(settings)
+    assert set(foreign) & set(os.environ) == set()
+    assert clients.client(settings, "s3").meta.endpoint_url == "http://127.0.0.1:2"
+    assert (os.environ["NO_PROXY"], os.environ["AWS_MAX_ATTEMPTS"]) == ("example.com,127.0.0.1", "7")
 
 
 @pytest.mark.parametrize(

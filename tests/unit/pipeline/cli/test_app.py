@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
+import sqlite3
 import subprocess
 import sys
 import tomllib
@@ -340,6 +342,23 @@ def test_a_package_that_a_command_lacks_has_the_same_remedy() -> None:
     line = explained(ModuleNotFoundError("No module named 'sagemaker'", name="sagemaker"))
     assert (line or "").startswith("the package sagemaker is missing in this Python; run `make setup`")
     assert (explained(ModuleNotFoundError("x", name="pipeline.nothing")) or "").startswith("unexpected")
+
+
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/data/cloud.json"), "/data/cloud.json"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), "cloud"),
+        (sqlite3.OperationalError("database or disk is full"), "cloud"),
+    ],
+)
+def test_a_full_disk_is_named_with_its_folder(monkeypatch, tmp_path: Path, error: Exception, place: str) -> None:
+    (tmp_path / "cloud").mkdir()
+    monkeypatch.setenv("PIPELINE_LOCAL_DIR", str(tmp_path / "cloud"))
+    line = explained(error) or ""
+    assert line.startswith("no space left on the disk of ")
+    assert place in line
+    assert "unexpected" not in line
 
 
 @pytest.mark.parametrize("command", ["start", "schedule"])

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from pipeline.local import cloud, health
 from pipeline.operations.dataset import description as dataset
 from pipeline.operations.runs.executions import Execution
 from pipeline.operations.runs.progress import Progress, StepRun
@@ -238,6 +239,63 @@ def test_the_local_cloud_is_not_for_a_profile_of_an_account(call: Call) -> None:
         1,
         "the profile aws is of an AWS account; start the local cloud with --profile local\n",
     )
+
+
+STATES = {
+    "well": ([], [], "", False, 0, "running: pid 7"),
+    "dead": (["S3"], [], "", False, 1, "no answer from: S3; mend it: python -m pipeline local up"),
+    "both": (["AWS APIs", "S3"], [], "", False, 1, "no answer from: AWS APIs and S3; mend it"),
+    "mended": ([], ["SIGKILL"], "", False, 0, "the object server had ended by SIGKILL; it was started again"),
+    "given up": (["S3"], ["SIGKILL"], "the S3 door has ended again", False, 1, "the S3 door has ended again"),
+    "ending": ([], [], "", True, 1, "it is about to end"),
+}
+
+
+@pytest.mark.parametrize(("silent", "restarts", "given_up", "stopping", "code", "line"), STATES.values(), ids=STATES)
+def test_status_says_what_is_dead_and_what_was_started_again(
+    call: Call, project: Path, monkeypatch: pytest.MonkeyPatch, silent, restarts, given_up, stopping, code, line
+) -> None:
+    """The kind: a dead part that nobody notices."""
+    running = cloud.Cloud(project, 1, 2, "KEY", "secret", "us-east-1", "123456789012", pid=7, stopping=stopping)
+    record = health.Health([health.Restart("2026-01-02T00:00:00Z", "object server", end) for end in restarts], given_up)
+    monkeypatch.setattr(cloud, "state", lambda _: cloud.State(running, silent, record, None))
+    outcome = call("local", "status")
+    assert outcome.code == code
+    assert line in outcome.out
+    values = json.loads(call("local", "status", "--json").out)
+    assert (values["answers"], values["silent"], len(values["restarts"])) == (code == 0, silent, len(restarts))
+    assert "secret" not in str(values)
+
+
+def test_status_names_the_process_that_starts_it_now(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud, "state", lambda _: cloud.State(None, [], health.Health(), 42))
+    outcome = call("local", "status")
+    assert (outcome.code, outcome.out) == (1, "not running; process 42 starts or stops it now; wait, and ask again\n")
+
+
+def test_variables_for_clients_lead_past_proxies_and_profiles(
+    call: Call, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kind: a shell's proxies and profiles, which would send requests and keys of the local cloud elsewhere."""
+    running = cloud.Cloud(project, 1, 2, "KEY", "secret", "us-east-1", "123456789012", pid=7)
+    monkeypatch.setattr(cloud, "find", lambda _: running)
+    monkeypatch.setenv("no_proxy", "corp.example")
+    for name in ("AWS_PROFILE", "AWS_USE_FIPS_ENDPOINT", "AWS_ENDPOINT_URL_STS"):
+        monkeypatch.setenv(name, "x")
+    lines = call("local", "env").out.splitlines()
+    assert {"export NO_PROXY=corp.example,127.0.0.1;", "export no_proxy=corp.example,127.0.0.1;"} <= set(lines)
+    assert {"unset AWS_PROFILE;", "unset AWS_USE_FIPS_ENDPOINT;", "unset AWS_ENDPOINT_URL_STS;"} <= set(lines)
+    assert f"export AWS_CONFIG_FILE={os.devnull};" in lines
+
+
+def test_a_reset_names_what_it_leaves(call: Call, project: Path) -> None:
+    folder = project / "cloud"
+    folder.mkdir()
+    values = {"api_port": 1, "s3_port": 2, "access_key": "", "secret_key": "", "region": "", "account_id": ""}
+    for name, text in (("cloud.json", json.dumps(values)), ("notes.md", "mine")):
+        (folder / name).write_text(text)
+    assert "not its own, and still there: notes.md" in call("local", "reset", "--yes").out
+    assert os.listdir(folder) == ["notes.md"]
 
 
 def test_status_of_no_local_cloud_is_1(call: Call) -> None:

@@ -100,3 +100,60 @@ def test_an_upload_that_was_cut_short_is_done_again(
             put(settings, Bins(None, 2, 1, None))
     put(settings, Bins(None, 2, 1, None))
     assert len(keys(s3, settings)) == 4
+
+
+def bins_below(folder: Path, *names: str) -> Bins:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"{}")
+    return Bins(str(folder), 4, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        ((), "has no folder bin-images/|has no bin-images"),
+        (("bin-images/1.jpg",), "has no folder metadata/"),
+        (("bin-images/1.jpg", "metadata/2.json"), "no bin has a photo and metadata"),
+    ],
+)
+def test_a_source_is_looked_into_before_the_bins_of_the_last_demo_are_deleted(
+    s3: Any, settings: Settings, tmp_path: Path, names: tuple[str, ...], problem: str
+) -> None:
+    """The kind: something is deleted before it is known that what takes its place can be read."""
+    put(settings, Bins(None, 4, 1, None))
+    (tmp_path / "other").mkdir()
+    with pytest.raises(PipelineError, match=problem):
+        put(settings, bins_below(tmp_path / "other", *names))
+    with pytest.raises(PipelineError, match="no such file or folder"):
+        put(settings, Bins(str(tmp_path / "nowhere"), 4, 1, None))
+    assert len(keys(s3, settings)) == 8
+    assert "already" in put(settings, Bins(None, 4, 1, None))
+
+
+def test_what_goes_is_said(settings: Settings) -> None:
+    put(settings, Bins(None, 4, 1, None))
+    assert "4 bins of the last demo (4 synthetic bins (seed 1)) are deleted." in put(settings, Bins(None, 2, 2, None))
+
+
+@pytest.mark.parametrize("key", ["bin-images/own.jpg", "metadata/own.json", "bin-images/folder/own.JPG"])
+def test_photos_that_no_demo_uploaded_are_not_deleted(s3: Any, settings: Settings, key: str) -> None:
+    s3.put_object(Bucket=settings.data.bucket, Key=f"raw/{key}", Body=b"own")
+    with pytest.raises(PipelineError, match="photos that no demo uploaded"):
+        put(settings, Bins(None, 4, 1, None))
+    assert keys(s3, settings) == [key]
+
+
+@pytest.mark.parametrize(
+    ("bins", "is_open"),
+    [
+        (Bins(None, 100, 1), True),
+        (Bins(None, 1799, 1), True),
+        (Bins(None, 1800, 1), False),
+        (Bins(None, 5000, 7), False),
+        (Bins("photos.tar", 1800, 1), True),
+    ],
+)
+def test_the_gate_of_the_demo_is_one_that_its_bins_can_pass(bins: Bins, is_open: bool) -> None:
+    """The kind: a stated minimum that what follows does not accept."""
+    assert bool(bins.reason_for_an_open_gate) == is_open

@@ -34,6 +34,12 @@ def test_an_import_is_counted_by_quantity_and_by_reason(call: Call, photos: Path
     assert again["left_out"] == {"other-format": {"files": 1, "examples": ["d.gif"]}}
 
 
+def test_a_destination_that_no_run_can_read_is_refused_before_anything_is_written(call: Call, photos: Path) -> None:
+    outcome = call("import", "photos", "s3://raw-photos/my photos", "--labels", "photos/labels.csv")
+    assert outcome.code == 1
+    assert outcome.error.startswith("'s3://raw-photos/my photos' contains ' '; Athena and the registry accept")
+
+
 def test_a_dry_run_writes_nothing_and_a_missing_group_is_reported(call: Call, photos: Path, project: Path) -> None:
     outcome = call("import", "photos", "raw", "--labels", "photos/labels.csv", "--dry-run")
     assert outcome.code == 0

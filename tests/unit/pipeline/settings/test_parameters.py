@@ -118,6 +118,7 @@ def test_the_first_condition_ends_a_run_before_a_job_and_is_never_cached() -> No
     [
         ("DataVersion", "v(2)", "contains '('"),
         ("ShardVersion", " 1", "begins or ends with a blank"),
+        ("DataVersion", "-x", "begins with '-', which steps read as an option"),
         ("TrainingVersion", "x" * 257, "257 characters"),
         ("ImageLocation", "s3://bins-raw/../x", "has a folder '..'"),
         ("ImageLocation", "s3://bins..raw/x", "has two periods in a row"),

@@ -76,3 +76,13 @@ def test_a_log_has_some_of_the_records_that_are_alike_and_the_number_of_the_othe
     now[0] = 61.0
     log("broken request %d", 1000)
     assert written[-1] == "broken request 1000 (990 more before this)"
+
+
+def test_records_that_differ_behind_their_first_line_are_of_one_kind():
+    """As asyncio writes them: with the connection's address, or a task's number."""
+    sparing, written = Sparing(), []
+    for number in range(1000):
+        message = f"Task exception was never retrieved\nfuture: <Task finished name='Task-{number}'>"
+        written += [number] * sparing.filter(logging.LogRecord("asyncio", logging.ERROR, "", 0, message, (), None))
+    assert written == list(range(10))
+    assert len(sparing._counts) == 1

@@ -267,6 +267,18 @@ def test_a_server_that_dies_at_once_is_reported_with_its_last_words(
         make_store().start()
 
 
+def test_a_server_that_dies_on_a_full_disk_is_reported_with_the_disk(
+    make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    broken = tmp_path / "weed"
+    broken.write_text("#!/bin/sh\necho 'goroutine 1 [running]: main.main()'\nexit 2\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(objects, "_executable", lambda: str(broken))
+    monkeypatch.setattr(objects, "is_full", lambda folder: folder == tmp_path)
+    with pytest.raises(PipelineError, match=f"status 2: no space left on the disk of {tmp_path}"):
+        make_store().start()
+
+
 def test_a_server_that_ignores_sigterm_is_killed(
     make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import psutil
 import pytest
@@ -93,6 +94,35 @@ def test_this_process_and_those_without_a_mark_are_left_alone(tmp_path):
             assert processes.end(tmp_path) == 0
             assert bystander.poll() is None
             assert os.getpid() not in [process.pid for process in processes.below(tmp_path)]
+        finally:
+            bystander.kill()
+
+
+def test_the_id_of_a_container_that_has_ended_may_be_another_processs(tmp_path):
+    container, _ = started(tmp_path, "print(1, flush=True)")
+    while container.poll() is None:
+        time.sleep(0.01)
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with subprocess.Popen(command, start_new_session=True) as bystander:
+        try:
+            container._process.pid = bystander.pid
+            container.terminate()
+            assert container.stop(0) == 0
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
+
+
+@pytest.mark.skipif(not hasattr(os, "chroot") or os.geteuid() != 0, reason="only root may change its root")
+def test_a_cloud_with_the_same_folder_in_a_container_is_another(tmp_path):
+    program = "import os, sys, time; os.chroot(sys.argv[1]); print(1, flush=True); time.sleep(600)"
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    environment = {processes.MARK: str(tmp_path / "jobs" / "a")}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, start_new_session=True) as bystander:
+        try:
+            assert bystander.stdout.readline() == b"1\n"
+            assert containers.end_leftovers(tmp_path) == 0
+            assert bystander.poll() is None
         finally:
             bystander.kill()
 

@@ -49,3 +49,24 @@ def test_one_host_without_a_launcher_runs_the_program(image):
 def test_a_program_that_is_not_in_the_image_is_refused(image, change):
     with pytest.raises(LauncherError):
         command({**BASE, **change}, image, CLUSTER)
+
+
+@pytest.mark.parametrize(
+    "program", ["/etc/passwd", "../outside.py", "a/../../outside.py", "link.py", "folder/outside.py", "."]
+)
+def test_a_program_of_this_machine_is_refused(image, program):
+    """The kind: a path in a request that names a file outside the container."""
+    outside = image.parent / "outside.py"
+    outside.write_text("")
+    (image / "a").mkdir()
+    (image / "link.py").symlink_to(outside)
+    (image / "folder").symlink_to(image.parent)
+    with pytest.raises(LauncherError, match="leaves /opt/ml/code"):
+        command({**BASE, "sagemaker_program": program}, image, CLUSTER)
+
+
+@pytest.mark.parametrize("program", ["", "none-such.py", "package"])
+def test_a_program_that_does_not_exist_is_named(image, program):
+    (image / "package").mkdir()
+    with pytest.raises(LauncherError, match="no program"):
+        command({**BASE, "sagemaker_program": program}, image, CLUSTER)

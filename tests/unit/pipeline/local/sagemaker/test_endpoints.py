@@ -181,3 +181,16 @@ def test_a_container_has_the_variants_time_to_answer_its_first_ping(cloud, monke
     cloud.config("slow", {**INSTANCES, **more})
     cloud.endpoints._start_variant("e", "slow")
     assert waited == [seconds]
+
+
+def test_a_container_that_ends_with_the_cloud_does_not_fail_its_endpoint(cloud, monkeypatch):
+    """The end of a machine ends the containers first: the next start has to bring the endpoint back."""
+    cloud.serve(INSTANCES)
+    ended = SimpleNamespace(name="AllTraffic", exit_status=-15, write=list, stop=list)
+    traffic = Traffic(ended)
+    cloud.endpoints._ended.set()
+    cloud.endpoints._watcher.join(30)
+    cloud.endpoints._live["e"] = module._Live(traffic, None, 100)
+    cloud.endpoints._replace("e", traffic, ended)
+    assert cloud.endpoints._live.pop("e").traffic is traffic
+    assert cloud.status == "InService"

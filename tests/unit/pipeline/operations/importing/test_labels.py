@@ -18,7 +18,7 @@ ROWS = [("a.jpg", "3"), ("b.jpg", "0")]
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_labels_are_read_in_any_usual_encoding_and_by_any_usual_separator(
     tmp_path: Path, mark: str, encoding: str, end: str
 ) -> None:
@@ -35,10 +35,10 @@ def test_a_whole_number_is_a_quantity(tmp_path: Path, text: str, quantity: int) 
     assert read_csv(path, "shelf") == [Label("a", quantity, "x", "labels.csv line 2")]
 
 
-@pytest.mark.parametrize("text", ["", "n/a", "-1", "2.5", "three", "1e3", "9" * 30])
+@pytest.mark.parametrize("text", ["", "n/a", "-1", "2.5", "three", "1e3", "1,000", "1.000", "9" * 30])
 def test_anything_else_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "labels.csv"
-    path.write_text(f"image,count\na,{text}\n")
+    path.write_text(f'image,count\na,"{text}"\n')
     assert read_csv(path)[0].quantity is None
 
 
@@ -49,6 +49,7 @@ def test_anything_else_is_none(tmp_path: Path, text: str) -> None:
         ("photo,file,count\na,b,1\n", "the columns photo, file can all be the photo; rename all but one of them"),
         ("photo,count,quantity\na,1,1\n", "the columns count, quantity can all be the quantity"),
         ("photo,count\n", "no labels"),
+        ("x" * 200_000, "line 1: field larger than field limit .*; it needs one of photo"),
         ("", "the columns, separated by commas, are missing"),
     ],
 )

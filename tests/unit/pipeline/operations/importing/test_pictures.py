@@ -109,6 +109,7 @@ def test_a_jpeg_keeps_its_bytes_with_anything_behind_its_end(tail: bytes) -> Non
         saved(picture(), "PNG")[:100],
         saved(picture(), "HEIF")[:-200],
         saved(picture(), "JPEG")[:-2],
+        saved(picture(), "JPEG")[:-300] + b"\xff\xd9",
     ],
 )
 def test_a_damaged_file_and_another_format_have_a_reason(data: bytes) -> None:

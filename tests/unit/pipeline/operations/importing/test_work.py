@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import boto3
@@ -99,6 +100,65 @@ def test_another_photo_of_the_same_id_is_not_overwritten(folder: Path, destinati
     assert destination.read(image_key("two-a")) == other
     assert run(folder, labels(*LABELS), destination, replace=True).imported == 1
     assert destination.read(image_key("a")) == other
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPEG"])
+def test_a_photo_that_has_no_metadata_yet_is_not_overwritten(folder: Path, destination: Destination, name: str) -> None:
+    other = saved(picture(64, 48), "JPEG")
+    destination.write(f"bin-images/{name}", other)
+    assert run(folder, labels(*LABELS[:1]), destination).left_out.totals["taken-id"] == 1
+    assert destination.names() == {f"bin-images/{name}"}
+    assert destination.read(f"bin-images/{name}") == other
+    assert run(folder, labels(*LABELS[:1]), destination, replace=True).imported == 1
+    assert destination.names() == {f"bin-images/{name}", metadata_key("a")}
+    assert destination.read(f"bin-images/{name}") == (folder / "a.JPG").read_bytes()
+
+
+def test_an_import_that_was_interrupted_between_a_photo_and_its_metadata_continues(
+    folder: Path, destination: Destination
+) -> None:
+    destination.write(image_key("a"), (folder / "a.JPG").read_bytes())
+    assert run(folder, labels(*LABELS[:1]), destination).imported == 1
+    assert json.loads(destination.read(metadata_key("a")))["EXPECTED_QUANTITY"] == 1
+
+
+def test_metadata_that_have_no_photo_yet_are_not_overwritten(folder: Path, destination: Destination) -> None:
+    destination.write(metadata_key("a"), b'{"EXPECTED_QUANTITY": 4}')
+    assert run(folder, labels(*LABELS[:1]), destination).left_out.totals["taken-id"] == 1
+    assert destination.read(metadata_key("a")) == b'{"EXPECTED_QUANTITY": 4}'
+    assert destination.names() == {metadata_key("a")}
+
+
+def test_an_import_into_the_folder_of_the_photos_loses_none(tmp_path: Path) -> None:
+    source = tmp_path / "bin-images"
+    source.mkdir()
+    photos = {"x y.jpg": saved(picture(), "JPEG"), "x-y.jpg": saved(picture(64, 48), "JPEG")}
+    for name, content in photos.items():
+        (source / name).write_bytes(content)
+    result = run(source, labels(("x y.jpg", 1, ""), ("x-y.jpg", 2, "")), Folder(tmp_path))
+    assert result.left_out.totals == {"taken-id": 1, "same-id-as-another": 1}
+    assert {name: (source / name).read_bytes() for name in photos} == photos
+
+
+def test_a_label_of_a_photo_in_another_folder_is_not_taken(tmp_path: Path) -> None:
+    for name in ("shelf8/1.jpg", "shelf9/1.jpg", "A.jpg", "a.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(saved(picture(), "JPEG"))
+    result = Result()
+    rows = [("shelf7/1.jpg", 3, ""), ("photos/shelf8/1.jpg", 4, ""), ("a.jpg", 5, ""), ("A.jpg", 6, "")]
+    photos = own_photos(tmp_path, labels(*rows), prefix="", passed_over=[], left_out=result.left_out)
+    assert {photo.name: photo.quantity for photo in photos} == {"shelf8/1.jpg": 4, "a.jpg": 5, "A.jpg": 6}
+    assert result.left_out.examples["label-without-photo"] == ["shelf7/1.jpg, line 2"]
+
+
+def test_a_pipe_and_a_huge_file_are_left_out_unread(tmp_path: Path) -> None:
+    source = tmp_path / "photos"
+    source.mkdir()
+    os.mkfifo(source / "pipe.jpg")
+    with (source / "huge.jpg").open("wb") as file:
+        file.truncate(1 << 40)
+    result = run(source, labels(("pipe.jpg", 1, ""), ("huge.jpg", 1, "")), Folder(tmp_path / "raw"))
+    assert result.left_out.totals == {"other-file": 1, "label-without-photo": 1, "too-large": 1}
 
 
 @pytest.mark.parametrize(
