@@ -38,7 +38,7 @@ class Logs:
 
     def path(self, group: str, stream: str) -> Path:
         """The file of a stream."""
-        return self._folder / quote(group, safe="") / f"{quote(stream, safe='')}.log"
+        return self._group(group) / f"{quote(stream, safe='')}.log"
 
     def write(self, group: str, stream: str, message: str) -> None:
         """Append one event."""
@@ -85,7 +85,9 @@ class Logs:
         return {"retentionInDays": int(path.read_text())} if path.exists() else {}
 
     def _group(self, name: str) -> Path:
-        return self._folder / quote(name, safe="")
+        folder = quote(name, safe="")
+        # A group may have the name `..`, which stays itself when it is quoted.
+        return self._folder / (folder if folder.strip(".") else folder.replace(".", "%2E"))
 
     def _existing(self, name: str) -> Path:
         folder = self._group(name)

@@ -105,7 +105,7 @@ class Functions:
         """Store the dead-letter queue of a CreateFunction (`created`) or an UpdateFunctionConfiguration."""
         config = request.get("DeadLetterConfig")
         if config is not None and created != self._exists(name):
-            self._queues[name] = config.get("TargetArn", "")
+            self._queues[FunctionName.parse(name).name] = config.get("TargetArn", "")
 
     def check(self, name: str, qualifier: str = "") -> Any:
         """The function as moto has it, by its name or ARN. Raises ServiceError if there is none."""

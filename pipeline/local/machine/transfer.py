@@ -35,25 +35,19 @@ class Source:
     path: str
 
 
-def prefix_sources(s3: Any, uri: str, *, share: tuple[int, int] = (0, 1)) -> list[Source]:
-    """The objects below an S3 prefix, or the one object of that name, in the order of their keys.
-
-    `share` = (i, n) selects every n-th key from the i-th on: ShardedByS3Key.
-    """
+def prefix_sources(s3: Any, uri: str) -> list[Source]:
+    """The objects below an S3 prefix, or the one object of that name, in the order of their keys."""
     source = S3Uri.parse(uri)
     prefix = source.key
     keys = [key for key in list_keys(s3, uri) if not key.endswith("/")]
     # A prefix without a slash at its end excludes its neighbours: `labels` is not `labels-old/`.
     if prefix and not prefix.endswith("/"):
         keys = [key for key in keys if key == prefix or key.startswith(f"{prefix}/")]
-    return [
-        Source(source.bucket, key, key[len(prefix) :].lstrip("/") or key.rsplit("/", 1)[-1])
-        for key in keys[share[0] :: share[1]]
-    ]
+    return [Source(source.bucket, key, key[len(prefix) :].lstrip("/") or key.rsplit("/", 1)[-1]) for key in keys]
 
 
-def manifest_sources(s3: Any, uri: str, *, share: tuple[int, int] = (0, 1)) -> list[Source]:
-    """A `share` of the objects that a manifest lists, in its order, at their paths below its prefix.
+def manifest_sources(s3: Any, uri: str) -> list[Source]:
+    """The objects that a manifest lists, in its order, at their paths below its prefix.
 
     Format: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_S3DataSource.html. The paths are assumed to be
     those of a channel with that prefix. Raises ValueError for another format.
@@ -64,7 +58,7 @@ def manifest_sources(s3: Any, uri: str, *, share: tuple[int, int] = (0, 1)) -> l
             source = S3Uri.parse(prefix)
         case _:
             raise ValueError(f'{uri} is no manifest; write [{{"prefix": "s3://BUCKET/PREFIX/"}}, "NAME", ...]')
-    return [Source(source.bucket, f"{source.key}{name}", name.lstrip("/")) for name in names[share[0] :: share[1]]]
+    return [Source(source.bucket, f"{source.key}{name}", name.lstrip("/")) for name in names]
 
 
 def copy(s3: Any, sources: list[Source], folder: Path) -> None:

@@ -69,7 +69,7 @@ def _stored(headers: Mapping[str, str]) -> str:
 
 
 def _headers(stored: str) -> bytes:
-    """The headers of a stored encryption. None for another value: the writer of an object writes its metadata."""
+    """The headers of a stored encryption. None for another value, as any client may write it."""
     algorithm, *others = stored.split() or [""]
     named = [(name, value) for name, _, value in (other.partition("=") for other in others)]
     if algorithm not in _ALGORITHMS or any(name not in (_KEY, _BUCKET_KEY) for name, _ in named):

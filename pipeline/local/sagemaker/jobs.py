@@ -279,19 +279,21 @@ class Jobs:
         """The objects of an S3 source that the instance `place` = (number, of how many) gets.
 
         `source` is an S3DataSource or S3Input, with S3Uri, S3DataType and S3DataDistributionType. Raises JobFailedError
-        for a prefix without objects and for a manifest that cannot be read.
+        for a prefix without objects and for a manifest that cannot be read. With ShardedByS3Key an instance gets every
+        n-th object, and none if there are fewer objects than instances: "some nodes won't get any data" (S3DataSource
+        in botocore's model).
         """
         s3, uri = self._services.s3(role_arn), source["S3Uri"]
-        share = place if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
+        first, step = place if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
         try:
             if source["S3DataType"] == "ManifestFile":
-                return transfer.manifest_sources(s3, uri, share=share)
-            sources = transfer.prefix_sources(s3, uri, share=share)
+                return transfer.manifest_sources(s3, uri)[first::step]
+            sources = transfer.prefix_sources(s3, uri)
         except (ValueError, StepError) as error:
             raise JobFailedError(f"ClientError: {error}") from error
         if not sources:
             raise JobFailedError(f"ClientError: No S3 objects found under S3 URL {uri!r} given in input data source")
-        return sources
+        return sources[first::step]
 
     def download(self, role_arn: str, sources: list[transfer.Source], folder: Path) -> None:
         """Copy the objects of an input into `folder`. Raises JobFailedError for a path that would leave it."""

@@ -52,8 +52,11 @@ class Tags:
         wanted = request["ResourceArn"]
         for kind, member in _ARNS.items():
             for document in self._store.list(kind) if f":{_PREFIXES.get(kind, kind)}/" in wanted else ():
-                if document[member].lower() == wanted.lower():
-                    return str(document[member])
+                own, name = str(document[member]), str(document.get(f"{member.removesuffix('Arn')}Name", ""))
+                # No other case: the caller's policies were asked about this ARN.
+                begin, _, last = own.rpartition("/")
+                if wanted == own or (name.lower() == last and wanted == f"{begin}/{name}"):
+                    return own
         raise invalid(f'Could not find resource with ARN "{wanted}".')
 
     def _tags(self, arn: str) -> dict[str, str]:

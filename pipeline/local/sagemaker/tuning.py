@@ -163,31 +163,42 @@ class TuningJobs(Jobs):
         search = Search(config, request["TrainingJobDefinition"].get("StaticHyperParameters", {}))
         limits, completion = config["ResourceLimits"], Completion(config)
         waiting: dict[Future[float | None], int] = {}
-        started, over, values_of = 0, False, list[float]()
+        started, over, values_of = 0, threading.Event(), list[float]()
         with ThreadPoolExecutor(limits["MaxParallelTrainingJobs"]) as pool:
             while waiting or started < limits["MaxNumberOfTrainingJobs"]:
                 free = limits["MaxParallelTrainingJobs"] - len(waiting)
-                while free and started < limits["MaxNumberOfTrainingJobs"] and not stop.is_set() and not over:
+                while free and started < limits["MaxNumberOfTrainingJobs"] and not (stop.is_set() or over.is_set()):
                     started += 1
                     free -= 1
                     values = search.propose(started)
-                    waiting[pool.submit(self._trial, name, request, search, started, values, stop=stop)] = started
+                    trial = pool.submit(self._trial, name, request, search, started, values, ends=(stop, over))
+                    waiting[trial] = started
                 if not waiting:
                     break
-                seconds = POLL_SECONDS if completion.is_limited and not over else None
+                seconds = POLL_SECONDS if completion.is_limited and not over.is_set() else None
                 done, _ = wait(waiting, seconds, return_when=FIRST_COMPLETED)
                 for future in sorted(done, key=waiting.__getitem__):
                     search.conclude(waiting.pop(future), value := future.result())
                     values_of += [] if value is None else [value]
-                if not over and (reason := completion.reason(values_of)):
+                if not over.is_set() and (reason := completion.reason(values_of)):
                     log.info("tuning job %s ends: %s", name, reason)
-                    over = True
+                    over.set()
                     self._stop_trials(name)
 
     def _trial(
-        self, name: str, request: Request, search: Search, number: int, values: dict[str, str], *, stop: threading.Event
+        self,
+        name: str,
+        request: Request,
+        search: Search,
+        number: int,
+        values: dict[str, str],
+        *,
+        ends: tuple[threading.Event, ...],
     ) -> float | None:
-        """Run one training job. Returns its objective value, None if it has none."""
+        """Run one training job. Returns its objective value, None if it has none.
+
+        After one of `ends` it is stopped at once: the stop of all trials does not see one that is being created.
+        """
         definition = _of_trial(request["TrainingJobDefinition"])
         objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
         job = f"{name}-{number:03d}-{random_id(8)}"
@@ -205,7 +216,7 @@ class TuningJobs(Jobs):
         self._training.create_trial(definition, observe, self.arn(name))
         trial = {"name": job, "values": values}
         self._context.store.update(self.kind, name, lambda document: document["Trials"].append(trial))
-        if stop.is_set():
+        if any(end.is_set() for end in ends):
             self._training.stop({"TrainingJobName": job})
         return _objective(self._training.wait(job), objective)
 

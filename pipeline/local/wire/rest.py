@@ -41,6 +41,8 @@ def parse(
             content: Any = body if is_blob else _body(body)
             request: dict[str, Any] = content if payload is None else {payload: content}
             _check_query(query, members)
+            if payload is None:
+                _check_body(content, members)
             for name, shape in members.items():
                 key = shape.serialization.get("name", name)
                 match shape.serialization.get("location"):
@@ -71,6 +73,12 @@ def _check_query(query: MultiDict[str, str], members: Mapping[str, Any]) -> None
     for key, values in query.lists():
         if key not in names or len(values) > 1:
             raise ServiceError("ValidationException", f"The query string has an unknown or repeated member: {key!r}")
+
+
+def _check_body(body: Mapping[str, Any], members: Mapping[str, Any]) -> None:
+    """Refuse a member in the body that is elsewhere in the model: moto would read it in one place or the other."""
+    if elsewhere := [name for name in body if name in members and "location" in members[name].serialization]:
+        raise ServiceError("ValidationException", f"The body has members of the path or query: {', '.join(elsewhere)}")
 
 
 @functools.cache

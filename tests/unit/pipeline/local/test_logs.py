@@ -177,3 +177,18 @@ def test_a_group_is_made_with_a_retention_and_deleted_with_its_streams(logs):
     assert call(logs, "DescribeLogGroups", logGroupNamePrefix="/aws/lambda/")["logGroups"] == []
     with pytest.raises(ServiceError, match="does not exist"):
         call(logs, "DeleteLogGroup", logGroupName="/aws/lambda/bins-deploy")
+
+
+@pytest.mark.parametrize("name", [".", "..", "..."])
+def test_a_group_of_dots_is_a_group_and_no_folder_above(tmp_path, name):
+    (tmp_path / "cloud.sqlite").write_text("kept")
+    logs = Logs(tmp_path / "logs", lambda service, resource: f"arn:{service}:{resource}")
+    logs.write(GROUP, STREAM, "kept")
+    with pytest.raises(ServiceError, match="does not exist"):
+        call(logs, "DeleteLogGroup", logGroupName=name)
+    call(logs, "CreateLogGroup", logGroupName=name)
+    logs.write(name, "stream", "line")
+    assert name in [group["logGroupName"] for group in call(logs, "DescribeLogGroups")["logGroups"]]
+    call(logs, "DeleteLogGroup", logGroupName=name)
+    assert (tmp_path / "cloud.sqlite").read_text() == "kept"
+    assert [group["logGroupName"] for group in call(logs, "DescribeLogGroups")["logGroups"]] == [GROUP]

@@ -121,6 +121,13 @@ def test_without_a_queue_the_event_is_gone_after_three_attempts(account: Account
     account.settled(calls=3, dead=0)
 
 
+@pytest.mark.parametrize("begin", ["arn:aws:lambda:us-east-1:123456789012:function:", "123456789012:function:"])
+def test_a_queue_that_is_set_by_the_functions_arn_is_its_queue(account: Account, begin: str) -> None:
+    account.functions.configure(f"{begin}f", dead_letter_config(QUEUE), created=False)
+    account.functions.invoke_later("f", event(9))
+    account.settled(calls=3, dead=1)
+
+
 def test_a_refused_creation_leaves_the_queue_of_the_function_that_is_there(account: Account) -> None:
     account.functions.configure("f", dead_letter_config(QUEUE), created=False)
     account.functions.configure("f", dead_letter_config("arn:other"), created=True)

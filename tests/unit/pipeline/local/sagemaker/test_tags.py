@@ -69,3 +69,12 @@ def test_every_kind_of_resource_has_tags(services: Services, kind: str, member: 
     services.context.store.put(kind, "x", {member: arn})
     call(services, "AddTags", ResourceArn=arn, Tags=TAGS)
     assert call(services, "ListTags", ResourceArn=arn)["Tags"] == TAGS
+
+
+def test_an_arn_in_another_case_is_another_resource(services: Services) -> None:
+    services.context.store.put("model", "Bins", {"ModelName": "Bins", "ModelArn": f"{ARN}:model/bins"})
+    for own in ("bins", "Bins"):
+        call(services, "AddTags", ResourceArn=f"{ARN}:model/{own}", Tags=TAGS)
+    for other in (f"{ARN}:model/BINS", f"{ARN}:model/bINS"):
+        with pytest.raises(ServiceError, match="Could not find resource"):
+            call(services, "AddTags", ResourceArn=other, Tags=TAGS)

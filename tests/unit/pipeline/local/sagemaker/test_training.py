@@ -94,6 +94,16 @@ def test_each_host_reads_what_the_channel_says(
         assert [line for line in machine.lines(host) if line.startswith("train")] == lines
 
 
+@pytest.mark.parametrize("mode", ["File", "Pipe"])
+def test_an_instance_without_an_object_of_its_own_runs_without_data(machine: Machine, mode: str) -> None:
+    source = channel(f"s3://{machine.bucket}/train/a", distribution="ShardedByS3Key", InputMode=mode)
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}
+    described = machine.run(InputDataConfig=[source], ResourceConfig=resources)
+    assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
+    read = [line.strip() for host in ("algo-1", "algo-2") for line in machine.lines(host) if line.startswith("train")]
+    assert read == (["train/a a"] if mode == "File" else ["train_0 a", "train_0"])
+
+
 def test_the_channels_description_has_what_the_request_says(machine: Machine) -> None:
     more = {"ContentType": "image/jpeg", "InputMode": "Pipe", "RecordWrapperType": "RecordIO"}
     source = channel(f"s3://{machine.bucket}/train", distribution="ShardedByS3Key", **more)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import textwrap
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -234,6 +235,28 @@ def test_a_job_ends_when_its_time_is_over(
     assert described["BestTrainingJob"]["FinalHyperParameterTuningJobObjectiveMetric"]["Value"] == pytest.approx(0.9)
     counters = described["TrainingJobStatusCounters"]
     assert (counters["Completed"], counters["InProgress"], sum(counters.values())) == (1, 0, 2)
+
+
+def test_a_trial_that_is_created_at_the_end_of_the_job_is_stopped_too(
+    machine: Machine, tuning: TuningJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped, create, stop = threading.Event(), machine.jobs.create_trial, tuning._stop_trials
+
+    def create_late(*arguments: Any) -> None:
+        assert stopped.wait(60)
+        create(*arguments)
+
+    def stop_all(name: str) -> None:
+        stop(name)
+        stopped.set()
+
+    monkeypatch.setattr(machine.jobs, "create_trial", create_late)
+    monkeypatch.setattr(tuning, "_stop_trials", stop_all)
+    monkeypatch.setattr(completion.Completion, "reason", lambda *_: "MaxRuntimeInSeconds is over")
+    request = series(machine, [0.9], trials=1, limits={"MaxRuntimeInSeconds": 120})
+    tuning.create(request)
+    counters = tuning.wait("tune")["TrainingJobStatusCounters"]
+    assert (counters["Completed"], counters["Stopped"]) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def test_a_functions_queue_is_kept_and_moto_gets_the_request_whole(
     door: Door, method: str, path: str, name: str, created: bool
 ) -> None:
     config = {"TargetArn": "arn:aws:sqs:us-east-1:123456789012:dead"}
-    body = json.dumps({"FunctionName": "f", "DeadLetterConfig": config}).encode()
+    body = json.dumps({**({"FunctionName": name} if created else {}), "DeadLetterConfig": config}).encode()
     answer = door.send("lambda", path, body, method)
     assert answer.data == b"moto:" + body
     assert door.functions.asked == [("configure", name, config, created)]

@@ -79,3 +79,9 @@ def test_what_is_no_operation_and_no_json_object_is_refused() -> None:
         with pytest.raises(ServiceError) as error:
             rest.parse("scheduler", "POST", path, MultiDict(), body)
         assert error.value.code == code
+
+
+@pytest.mark.parametrize("body", [b'{"Qualifier": "mine"}', b'{"FunctionName": "other"}'])
+def test_a_member_of_the_path_or_the_query_is_in_no_body(body: bytes) -> None:
+    with pytest.raises(ServiceError, match="The body has members of the path or query"):
+        rest.parse("lambda", "DELETE", "/2015-03-31/functions/f", MultiDict(), body)
