@@ -164,7 +164,9 @@ def put_bins(settings: Settings, bins: Bins, console: Console, command: str = PR
             f" {command} start --watch, or delete them: python -m pipeline local reset"
         )
     if "source" in marker:
-        console.print(f"  {marker['count']:,} bins of the last demo ({marker['source']}) are deleted.", highlight=False)
+        console.print(
+            f"  {count_of(marker['count'], 'bin')} of the last demo ({marker['source']}): deleted.", highlight=False
+        )
     # An upload that is interrupted is repeated.
     s3.put_object(Bucket=bucket, Key=key, Body=json.dumps({"version": ""}).encode(), ContentType="application/json")
     # Bins of two sources must not mix, and photos must not keep the splits of others with the same ids.

@@ -148,7 +148,7 @@ def _caveats(evaluation: Evaluation, index: DatasetIndex) -> str:
             f"{evaluation.dataset.same_bin:,} held-out photos show a bin of the training photos: metrics are too good."
         )
     if left_out:
-        caveats.append(f"{count_of(left_out, 'photo')} left out, which are in no metric.")
+        caveats.append(f"{count_of(left_out, 'photo')} left out of all metrics.")
     return " ".join(caveats)
 
 

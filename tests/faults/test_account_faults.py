@@ -173,8 +173,9 @@ def test_a_quota_that_is_used_up_is_told_in_awss_words(call: Call, answers: Answ
     call("upsert")
     message = "The account-level service limit 'ml.g5.2xlarge for spot training job usage' is 0 Instances"
     answers.error("sagemaker.StartPipelineExecution", "ResourceLimitExceeded", message)
-    line = line_of(call("start"))
-    assert line == f"a quota of the account is used up; raise it in Service Quotas. AWS's message: {message}"
+    outcome = call("start")
+    line = f"a quota of the account is used up; raise it in Service Quotas. AWS's message: {message}\n"
+    assert (outcome.code, outcome.error) == (1, line)
     assert sagemaker().list_pipeline_executions(PipelineName="bins")["PipelineExecutionSummaries"] == []
 
 

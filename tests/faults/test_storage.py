@@ -72,8 +72,8 @@ def test_a_shard_that_cannot_be_closed_takes_no_other_with_it_half_written(
     job: Job, monkeypatch: pytest.MonkeyPatch, impatient
 ):
     # One photo per shard, each of two parts.
-    large = jpeg(1)[:-2] + bytes(6_000_000) + jpeg(1)[-2:]
     for number in range(12):
+        large = jpeg(1)[:-2] + bytes(6_000_000) + bytes([number]) + jpeg(1)[-2:]
         job.add(f"{number}", number % 2, [f"B{number}"], large)
 
     def fault(method: str, path: str, n: int) -> str:

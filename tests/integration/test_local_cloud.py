@@ -199,9 +199,12 @@ def test_a_persons_shell_does_not_reach_the_server_and_two_starts_at_once_are_on
 def test_a_start_that_was_interrupted_leaves_the_next_one_a_free_folder(tmp_path):
     """The kind: two starts at once, of which the first was given up by Ctrl-C."""
     directory = tmp_path / "cloud"
+    # A shell without job control lets what it starts in the background ignore SIGINT.
     start = f"""
+import signal
 from pathlib import Path
 from pipeline.local import cloud
+signal.signal(signal.SIGINT, signal.default_int_handler)
 cloud.up(Path({str(directory)!r}), "{ACCOUNT.id}", "{ACCOUNT.region}", api_port={free_port()}, s3_port={free_port()})
 """
     try:

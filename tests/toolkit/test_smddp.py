@@ -23,7 +23,7 @@ import pytest
 
 from pipeline import ROOT
 from pipeline.aws import instances
-from steps.train.artifact import is_complete
+from steps.train.artifact import check_complete
 
 from ..conftest import free_port
 from .definition import Request, settings_of, training_job
@@ -161,7 +161,7 @@ def test_processes_that_mpirun_started_find_each_other_and_train(dataset: Path, 
     assert [rank.returncode for rank in ranks] == [0, 0], logs
     assert "backend smddp: requested" in logs[0]
     assert "2 processes on cpu" in logs[0]
-    assert is_complete(host.opt_ml / "model")
+    check_complete(host.opt_ml / "model")
 
 
 @pytest.mark.skipif(shutil.which("mpirun") is None, reason="needs mpirun: apt-get install openmpi-bin")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from steps.contracts.artifact import read_description
-from steps.train.artifact import is_complete
+from steps.train.artifact import check_complete
 from steps.train.recipe import read_recipe
 
 from ..unit.steps.train.photos import store_dataset
@@ -92,7 +92,7 @@ def test_four_processes_on_two_hosts_train_to_the_end(finished: Job) -> None:
 
 def test_the_first_host_leaves_a_whole_model_and_the_other_nothing(finished: Job) -> None:
     first, second = (host.opt_ml / "model" for host in finished.hosts)
-    assert is_complete(first)
+    check_complete(first)
     assert list(second.iterdir()) == []
     assert read_description(first).image_uri == finished.request["Environment"]["IMAGE_URI"]
 
@@ -150,7 +150,7 @@ def test_sigterm_stops_every_rank_at_one_step_of_the_epoch_and_saves_it(interrup
     assert int(epoch) == 2
     assert 0 < int(step) < STEPS
     assert positions(job)[-1] == (int(epoch) - 1, int(step))
-    assert is_complete(job.hosts[0].opt_ml / "checkpoints" / JOB / "best")
+    check_complete(job.hosts[0].opt_ml / "checkpoints" / JOB / "best")
 
 
 def test_the_job_on_new_instances_goes_on_at_that_step_as_if_nothing_had_happened(
@@ -160,7 +160,7 @@ def test_the_job_on_new_instances_goes_on_at_that_step_as_if_nothing_had_happene
     epoch, step = positions(interrupted.job)[-1]
     assert f"resumed at epoch {epoch + 1}, step {step}" in resumed.hosts[0].log
     assert without_times(resumed.epochs) == without_times(finished.epochs)
-    assert is_complete(resumed.hosts[0].opt_ml / "model")
+    check_complete(resumed.hosts[0].opt_ml / "model")
 
 
 def without_times(epochs: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from steps.contracts import split_table
 from steps.contracts.errors import StepError
 from steps.contracts.photo_files import LeftOut, document_id, is_folder, photo_id, reason_of
 from steps.contracts.s3_uri import S3Uri
+from steps.contracts.wording import count_of
 
 # The folders of the raw data, and the function that returns the id of a file there, None for a file that is none.
 FOLDERS = {"bin-images": photo_id, "metadata": document_id}
@@ -95,8 +96,9 @@ def _folder(s3: Any, folder: S3Uri, id_of: Callable[[str], str | None]) -> Itera
     else:
         yield ok(f"{folder}/")
         if left_out.totals:
-            first = f"the first {len(names):,} objects" if listing.get("IsTruncated") else f"{len(names):,} objects"
-            yield warning(f"of {first} below {folder}/ a run leaves out {left_out.sentence()}; {_IMPORT}")
+            first = "the first " if listing.get("IsTruncated") else ""
+            total = count_of(len(names), "object")
+            yield warning(f"of {first}{total} below {folder}/ a run leaves out {left_out.sentence()}; {_IMPORT}")
         if id_of is document_id:
             yield from explained(_names_bins, s3, folder, usable[:_SAMPLE])
 
@@ -118,8 +120,8 @@ def _names_bins(s3: Any, folder: S3Uri, names: list[str]) -> Iterator[Finding]:
             named += bool(fields.get("bin_fcsku_data")) or fields.get("group") not in (None, "")
     if filled and not named:
         yield warning(
-            f"the first {filled} metadata files in {folder}/ name neither items nor a group, so that nobody knows which"
-            " photos show the same bin: leakage is not known; add `group`, see docs/own-photos.md"
+            f"the metadata in {folder}/ ({count_of(filled, 'file')} of them read) name neither items nor a group, so"
+            " that nobody knows which photos show the same bin: leakage is not known; add `group`, see docs/own-photos.md"
         )
 
 
@@ -154,7 +156,7 @@ def check_split(account: Account) -> Iterator[Finding]:
         else:
             raise
     else:
-        yield ok(f"{location} assigns {len(split):,} photos")
+        yield ok(f"{location} assigns {count_of(len(split), 'photo')}")
 
 
 def check_weights(account: Account) -> Iterator[Finding]:

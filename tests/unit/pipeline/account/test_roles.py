@@ -48,6 +48,8 @@ OBJECTS = "pipeline/aws/objects.py"
 APPROVING = ("pipeline/operations/models/registry.py", OBJECTS)
 CHECKING = ("pipeline/operations/preflight",)
 # Commands that make, and unmake, what everybody else works in or on: an administrator's, who may do anything.
+# To a bucket that the account's template does not have: with the permissions of its owner.
+IMPORTING = ("pipeline/operations/importing/",)
 ADMINISTERING = (
     "pipeline/operations/account/",
     "pipeline/operations/dataset/prune_deletion.py",
@@ -187,7 +189,7 @@ def test_a_role_may_not_touch_what_another_pipeline_owns(role: str) -> None:
         ("CiPolicy", UPSERTING + IMAGES, ()),
         ("CheckPolicy", CHECKING, ()),
         ("ApproverPolicy", APPROVING, ()),
-        ("OperatorPolicy", ("pipeline/operations", OBJECTS), UPSERTING + IMAGES + CHECKING + ADMINISTERING),
+        ("OperatorPolicy", ("pipeline/operations", OBJECTS), UPSERTING + IMAGES + CHECKING + ADMINISTERING + IMPORTING),
     ],
 )
 def test_the_needs_of_code_are_the_calls_that_it_makes(

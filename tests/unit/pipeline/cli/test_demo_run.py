@@ -133,7 +133,7 @@ def test_a_source_is_looked_into_before_the_bins_of_the_last_demo_are_deleted(
 
 def test_what_goes_is_said(settings: Settings) -> None:
     put(settings, Bins(None, 4, 1, None))
-    assert "4 bins of the last demo (4 synthetic bins (seed 1)) are deleted." in put(settings, Bins(None, 2, 2, None))
+    assert "4 bins of the last demo (4 synthetic bins (seed 1)): deleted." in put(settings, Bins(None, 2, 2, None))
 
 
 @pytest.mark.parametrize("key", ["bin-images/own.jpg", "metadata/own.json", "bin-images/folder/own.JPG"])

@@ -72,7 +72,7 @@ def test_the_model_card_contains_the_evaluation(job, evaluation):
     assert values["RMSE"] == evaluation["regression_metrics"]["rmse"]["value"]
     assert by_count[1]["value"] == [[3, 0, 0], [0, 3, 0], [1, 0, 3]]
     assert content["intended_uses"]["purpose_of_model"]
-    assert "1 photos could not be used" in content["additional_information"]["caveats_and_recommendations"]
+    assert "1 photo left out of all metrics" in content["additional_information"]["caveats_and_recommendations"]
     hyperparameters = content["training_details"]["training_job_details"]["hyper_parameters"]
     assert hyperparameters == [{"name": "epochs", "value": "3"}]
 

@@ -17,7 +17,7 @@ from steps.contracts.artifact import read_description
 from steps.contracts.dataset import read_index
 from steps.contracts.errors import StepError
 from steps.train import checkpoint
-from steps.train.artifact import is_complete
+from steps.train.artifact import check_complete
 from steps.train.run import run
 from tests.unit.steps.arguments import recipe
 
@@ -98,7 +98,7 @@ def finished(dataset, tmp_path_factory) -> Job:
 def test_two_ranks_train_to_the_end_and_leave_a_whole_artifact(finished, dataset):
     assert finished.status == 0, finished.log
     model = finished.base / "model"
-    assert is_complete(model)
+    check_complete(model)
     assert sorted(path.name for path in finished.base.iterdir()) == ["input", "model"]
     description = read_description(model)
     assert description.classes == list(CLASSES)
