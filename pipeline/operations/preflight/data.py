@@ -121,7 +121,7 @@ def _names_bins(s3: Any, folder: S3Uri, names: list[str]) -> Iterator[Finding]:
     if filled and not named:
         yield warning(
             f"the metadata in {folder}/ ({count_of(filled, 'file')} of them read) name neither items nor a group, so"
-            " that nobody knows which photos show the same bin: leakage is not known; add `group`, see docs/own-photos.md"
+            " that nobody knows which photos show the same bin: leakage is not known; add `group` (docs/own-photos.md)"
         )
 
 
