@@ -30,6 +30,7 @@ def training_job(settings: Settings) -> Request:
         execution={"PipelineExecutionId": "execution"},
         properties=lambda _: {},
         property_file=lambda step, file: {"uri": "s3://bucket/indexes/0"},
+        json_file=lambda _: {},
     )
     job: Request = resolve(tuning["TrainingJobDefinition"], values)
     ranges = tuning["HyperParameterTuningJobConfig"]["ParameterRanges"]["ContinuousParameterRanges"]
