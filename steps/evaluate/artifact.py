@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import tarfile
 import zlib
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from steps.contracts.archives import unpack as unpack_archive
+from steps.contracts.archives import unpack_gzip
 from steps.contracts.artifact import HISTORY, WEIGHTS, ModelDescription, check_file
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import Agreement
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 ARCHIVE = "model.tar.gz"
-CHUNK_BYTES = 1024 * 1024
 # Photos that ONNX Runtime and PyTorch both predict.
 AGREEMENT_PHOTOS = 256
 # Largest accepted difference of two probabilities. Rounding explains a millionth; with another network's graph the
@@ -48,12 +46,7 @@ def unpack(folder: Path) -> Path:
     path = find_archive(folder)
     target = folder / "unpacked"
     try:
-        with gzip.open(path) as stream:
-            with tarfile.open(fileobj=stream, mode="r:") as archive:
-                unpack_archive(archive, target)
-            # tarfile stops at the tar's end; gzip compares its checksum only at the end of the stream.
-            while stream.read(CHUNK_BYTES):
-                pass
+        unpack_gzip(path, target)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         if is_disk_full(error):
             raise  # the archive is not to blame

@@ -205,12 +205,7 @@ class Functions:
             **self._context.child_environment(commands),
             **self._identity.function_environment(function.role, seconds + SPARE_SECONDS),
             **function.environment_vars,
-            # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
-            "AWS_LAMBDA_FUNCTION_NAME": named.name,
-            "AWS_LAMBDA_FUNCTION_VERSION": version,
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
-            "AWS_LAMBDA_LOG_GROUP_NAME": group,
-            "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+            **_reserved_variables(named.name, version, str(function.memory_size), group, stream),
             "PYTHONDONTWRITEBYTECODE": "1",
             processes.MARK: str(mark),
         }
@@ -282,3 +277,14 @@ class Functions:
                 partial.rename(folder)
             commands = layer.create(folder.with_name(f"{folder.name}.python"))
         return folder, commands
+
+
+def _reserved_variables(name: str, version: str, megabytes: str, group: str, stream: str) -> dict[str, str]:
+    """https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html (defined runtime variables)."""
+    return {
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_VERSION": version,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": megabytes,
+        "AWS_LAMBDA_LOG_GROUP_NAME": group,
+        "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+    }

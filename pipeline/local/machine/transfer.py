@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import tarfile
 import zlib
@@ -11,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from steps.contracts.archives import unpack
+from steps.contracts.archives import unpack_gzip
 from steps.contracts.full_disk import is_disk_full
 from steps.contracts.s3_uri import S3Uri
 
 THREADS = 16
-CHUNK_BYTES = 1024 * 1024
 
 
 def list_keys(s3: Any, uri: str) -> list[str]:
@@ -129,12 +127,7 @@ def download_archive(s3: Any, uri: str, folder: Path) -> None:
     scratch = folder.with_suffix(".tar.gz")
     s3.download_file(source.bucket, source.key, str(scratch))
     try:
-        with gzip.open(scratch) as stream:
-            with tarfile.open(fileobj=stream, mode="r:") as archive:
-                unpack(archive, folder)
-            # tarfile stops at the tar's end; gzip compares its checksum only at the end of the stream.
-            while stream.read(CHUNK_BYTES):
-                pass
+        unpack_gzip(scratch, folder)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         if is_disk_full(error):
             raise  # the archive is not to blame

@@ -16,6 +16,7 @@ from pipeline.local.s3.signatures import Keys, resigned
 
 _PREFIX = "x-amz-server-side-encryption"
 _KEY, _BUCKET_KEY = f"{_PREFIX}-aws-kms-key-id", f"{_PREFIX}-bucket-key-enabled"
+_CONTEXT = f"{_PREFIX}-context"
 _ALGORITHMS = ("aws:kms", "aws:kms:dsse")
 _METADATA = "x-amz-meta-local-cloud-kms"
 _LINE = re.compile(rb"\r\n" + _METADATA.encode() + rb":[ \t]*([^\r\n]*)", re.IGNORECASE)
@@ -38,6 +39,8 @@ def without_kms(call: Call, head: Head, region: str, keys: Keys) -> bytes:
         raise UnsupportedEncryptionError("KMS encryption of a body in signed chunks; sign the whole body, or none")
     if "x-amz-copy-source" in call.headers and call.headers.get("x-amz-metadata-directive", "").upper() != "REPLACE":
         raise UnsupportedEncryptionError("a copy with KMS encryption that keeps the metadata; replace them")
+    if _CONTEXT in call.headers:
+        raise UnsupportedEncryptionError("KMS encryption with an encryption context; leave the context out")
     headers = {name: value for name, value in head.headers.items() if not name.startswith(_PREFIX)}
     return resigned(head, {**headers, _METADATA: _stored(call.headers)}, region, keys)
 

@@ -139,4 +139,6 @@ def test_a_name_that_leads_to_this_machine_is_no_aws_account(
 @pytest.mark.parametrize("url", ["https://vpce-0a1b.api.sagemaker.us-east-1.vpce.amazonaws.com", "http://10.0.0.7:443"])
 def test_an_endpoint_elsewhere_is_the_users(project: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", url)
-    connection.connect(load_settings(project / "pipeline.yaml", "aws"))
+    settings = load_settings(project / "pipeline.yaml", "aws")
+    connection.connect(settings)
+    assert clients.client(settings, "sagemaker").meta.endpoint_url == url

@@ -63,7 +63,6 @@ ELSEWHERE = {
     "CreateModelPackage": {"ModelPackageName"},
     "CreateTrainingJob": {"ResourceConfig.TrainingPlanArn"},
     "DescribeStackResources": {"PhysicalResourceId"},
-    "StartPipelineExecution": {"RoleArn"},
     "UpdateWorkGroup": {
         "ConfigurationUpdates.ResultConfigurationUpdates.RemoveExpectedBucketOwner",
         "ConfigurationUpdates.RemoveCustomerContentEncryptionConfiguration",

@@ -103,6 +103,8 @@ def test_what_cannot_be_described_is_refused_by_name(gate: Gate) -> None:
         client.copy_object(Bucket=bucket, Key="copy", CopySource=source, **KMS)
     client.copy_object(Bucket=bucket, Key="copy", CopySource=source, MetadataDirective="REPLACE", **KMS)
     assert client.head_object(Bucket=bucket, Key="copy")["ServerSideEncryption"] == "aws:kms"
+    with pytest.raises(ClientError, match=r"NotImplemented.*an encryption context"):
+        client.put_object(Bucket=bucket, Key="k", Body=b"y", SSEKMSEncryptionContext="e30=", **KMS)
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}
     with pytest.raises(ClientError, match=r"NotImplemented.*default encryption by KMS"):
         client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
