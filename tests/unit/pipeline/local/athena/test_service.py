@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from pipeline.local.athena import Athena, service
 from tests.unit.pipeline.local.athena.front import Front
 
-# It takes a quarter of an hour on the fastest machine, and each test that starts it ends it.
+# It must outlast what a test does meanwhile: the first two alone take a second. Each test that starts it ends it.
 SLOW = (
     "SELECT count(*) FROM UNNEST(sequence(1, 40000)) AS a(x) CROSS JOIN UNNEST(sequence(1, 400000)) AS b(y)"
     " CROSS JOIN UNNEST(sequence(1, 1000)) AS c(z)"
