@@ -12,6 +12,7 @@ import http.client
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -61,6 +62,7 @@ _FLAGS = (
     "-volume.preStopSeconds=0",
 )
 _NAME = "S3 server"
+_TAKEN = re.compile(r"Port allocation failed: port (?P<port>\d+) ")
 # The release whose undocumented way of accepting sessions pipeline/local/identity/sessions.py follows; 4.44 derived the
 # secret key in another way.
 _SESSIONS_OF = "4.48"
@@ -228,7 +230,10 @@ class ObjectStore:
             )
 
     def _wait_until_ready(self) -> list[str]:
-        """Wait until every server listens and S3 answers. Returns the addresses besides those expected."""
+        """Wait until every server listens and S3 answers. Returns the addresses besides those expected.
+
+        A port that was free when it was chosen, and is not any more, ends the server; it is returned, too.
+        """
         expected = {(LOOPBACK, port) for flag, port in self._inner.items() if flag != _SILENT}
         expected.add((LOOPBACK, self.port))
         # At its start the server tests each port of its settings, this one too, by listening for a moment.
@@ -237,7 +242,10 @@ class ObjectStore:
         def misplaced() -> list[str] | None:
             assert self._process is not None
             if self._process.poll() is not None:
-                raise PipelineError(f"the S3 server ended with status {self._process.returncode}: {self._last_lines()}")
+                lines = self._last_lines()
+                if taken := _TAKEN.search(lines):
+                    return [f"not on {LOOPBACK}:{taken['port']}, which another process has taken meanwhile,"]
+                raise PipelineError(f"the S3 server ended with status {self._process.returncode}: {lines}")
             listening = _listening(self._process) - tried
             if others := listening - expected:
                 return sorted(f"{address}:{port}" for address, port in others)

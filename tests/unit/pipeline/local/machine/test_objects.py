@@ -255,6 +255,31 @@ def test_inner_ports_that_were_taken_meanwhile_are_replaced(make_store: MakeStor
         assert client(store).list_buckets()["Buckets"] == []
 
 
+@pytest.mark.parametrize("flag", ["filer.port", "master.port.grpc", "volume.port"])
+def test_a_port_that_is_taken_between_its_choice_and_the_start_is_replaced(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, flag: str
+):
+    """The kind: a server of another process that begins to listen at that very moment."""
+    store = make_store()
+    choose = store._choose_inner_ports
+    chosen: list[int] = []
+
+    with socket.socket() as other:
+
+        def choose_and_lose() -> dict[str, int]:
+            ports = choose()
+            chosen.append(ports[flag])
+            if len(chosen) == 1:
+                other.bind((LOOPBACK, ports[flag]))
+                other.listen()
+            return ports
+
+        monkeypatch.setattr(store, "_choose_inner_ports", choose_and_lose)
+        store.start()
+        assert chosen[0] != chosen[-1] == store._inner[flag]
+        assert client(store).list_buckets()["Buckets"] == []
+
+
 def test_a_server_that_dies_at_once_is_reported_with_its_last_words(
     make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
