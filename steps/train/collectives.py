@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import logging
 import os
@@ -27,6 +28,9 @@ _TORCH_BACKENDS = {"gloo": "gloo", "nccl": "cpu:gloo,cuda:nccl", "smddp": "smddp
 # Kept until the next group or the process's end. Otherwise DistributedDataParallel's reducer has the last reference: it
 # holds the interpreter's lock while it waits for the group's threads, which may be waiting for that lock.
 _last_group: list[dist.ProcessGroup] = []
+# A thread of the group's that asks for the lock once the interpreter has begun to end aborts the process, with a model
+# written and an exit status of 134: its threads end before.
+atexit.register(_last_group.clear)
 
 
 class Group:
