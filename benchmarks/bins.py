@@ -17,6 +17,8 @@ import pyarrow as pa
 
 from benchmarks.cases import say
 from benchmarks.child import ROOT
+from benchmarks.contenders.planning.groups import connect, item_sets
+from benchmarks.contenders.planning.links import copies_of, groups_of, link
 from pipeline.samples import synthetic
 from pipeline.samples.layout import Bin, image_key, metadata_key
 from pipeline.samples.sources import open_source
@@ -86,6 +88,17 @@ def upload_photos(distinct: Sequence[Bin], count: int, location: S3Uri) -> Uploa
 
     rows = asyncio.run(_all(put, location.bucket, count))
     return Uploaded(location, pa.Table.from_pylist(sorted(rows, key=lambda row: str(row["image_id"])), SCHEMA))
+
+
+def physical_bins(labels: pa.Table) -> dict[str, int]:
+    """A number per physical bin for each photo of the labels, by the rule of the grouped split."""
+    usable = np.ones(len(labels), bool)
+    links = link(item_sets(labels["asins"]), groups_of(labels, usable), copies_of(labels, usable))
+    every = np.ones(links.count, bool)
+    roots = connect(links.count, np.concatenate([links.alike.edges(every), links.shared(usable)]))
+    alone = links.count + np.arange(len(labels))
+    numbers = np.where(links.of_photo >= 0, roots[links.of_photo], alone)
+    return dict(zip(labels["image_id"].to_pylist(), numbers.tolist(), strict=True))
 
 
 def upload_metadata(distinct: Sequence[Bin], count: int, location: S3Uri) -> None:

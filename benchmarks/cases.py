@@ -6,7 +6,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 
@@ -25,7 +25,10 @@ class Bound:
 
 @dataclass(frozen=True)
 class Case:
-    """A figure of ours, with those of the baseline and the limit where there are any, all in `unit`."""
+    """A figure of ours, with those of the baseline and the limit where there are any, all in `unit`.
+
+    `facts` are further members of the line.
+    """
 
     name: str
     unit: str
@@ -33,6 +36,7 @@ class Case:
     baseline: float | None = None
     limit: float | None = None
     bounds: tuple[Bound, ...] = ()
+    facts: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float | None:
@@ -49,7 +53,7 @@ class Case:
         figures: dict[str, float | None] = {"ours": self.ours, "baseline": self.baseline, "ratio": self.ratio}
         figures |= {"limit": self.limit, "of_limit": self.of_limit}
         rounded = {name: None if value is None else float(f"{value:.4g}") for name, value in figures.items()}
-        return json.dumps({"name": self.name, **rounded, "unit": self.unit})
+        return json.dumps({"name": self.name, **rounded, "unit": self.unit, **self.facts})
 
     def verdicts(self) -> list[str]:
         """A line per promise: the measured figure, and whether the promise holds."""

@@ -46,7 +46,10 @@ def cases(options: Options) -> Iterator[Case]:
         ]
         # An index needs all splits; nothing reads these two.
         others = {
-            split: Split(shards=[shards.upload(content, size, bucket, f"{split}.tar")], class_counts=COUNTS)
+            split: Split(
+                shards=[shards.upload(shards.pack([(split, jpegs[0], 0)]), 1, bucket, f"{split}.tar")],
+                class_counts=COUNTS,
+            )
             for split in ("train", "validation")
         }
         artifact = _artifact(options.folder)

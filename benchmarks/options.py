@@ -21,8 +21,10 @@ class Options:
     peers: Path | None = None
     """load: Python of an environment with other loaders."""
     keep: Path | None = None
-    """accuracy: folder of finished trainings, to continue from."""
+    """accuracy*, recipes: folder of finished trainings, to continue from."""
     epochs: int | None = None
-    """accuracy: epochs per training; without it as many as take an hour or two."""
+    """accuracy*: epochs per training; without it as many as take an hour or two."""
     threads: int | None = None
-    """accuracy: threads per training; without it all cores."""
+    """accuracy*, recipes: threads per training; without it all cores."""
+    only: frozenset[str] = frozenset()
+    """recipes: names of the changes to try; without it all."""

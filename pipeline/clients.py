@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
 _CREATION = threading.Lock()
+# The clients so far, by their arguments, while they are shared.
+_clients: dict[tuple[Any, ...], Any] = {}
+_sharing = threading.Event()
 
 
 def verify_account(settings: Settings) -> None:
@@ -22,6 +27,20 @@ def verify_account(settings: Settings) -> None:
             f"the credentials are of account {account}, the settings name {settings.account.id};"
             " take another AWS_PROFILE, or another --profile"
         )
+
+
+@contextmanager
+def shared() -> Iterator[None]:
+    """Create each client once, and share it: for a process that serves many requests and keeps its environment.
+
+    Creating a client takes longer than many a request.
+    """
+    _sharing.set()
+    try:
+        yield
+    finally:
+        _sharing.clear()
+        _clients.clear()
 
 
 def client(settings: Settings, service: str) -> Any:
@@ -49,6 +68,11 @@ def _client(settings: Settings, service: str, *, total_max_attempts: int, **time
         max_pool_connections=32,
         **timeouts,
     )
+    key = (service, settings.account.region, total_max_attempts, tuple(timeouts.items()))
     # Threads may share a client, but not boto3's session, which creates it.
     with _CREATION:
-        return boto3.client(service, config=config)
+        if not _sharing.is_set():
+            return boto3.client(service, config=config)
+        if key not in _clients:
+            _clients[key] = boto3.client(service, config=config)
+        return _clients[key]

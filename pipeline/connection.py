@@ -70,6 +70,13 @@ def _running() -> Cloud:
     return running
 
 
+def is_running() -> bool:
+    """Whether the local cloud runs."""
+    from pipeline.local import cloud
+
+    return cloud.find(local_directory()) is not None
+
+
 def cloud_environment(running: Cloud) -> dict[str, str]:
     """The variables of the root user of a local cloud."""
     from pipeline.local import cloud

@@ -4,6 +4,9 @@
     QueryMetadata -> ShardImages -> TuneModel -> EvaluateModel -> QualityGate -> QualityGateFailed
                                                               \\-> NewVersion -> RegisterModel -> DeployModel
 
+Settings add two: ExploreData after QueryMetadata, which nothing depends on, and PlanShards before ShardImages, which
+else plans by itself (docs/decisions/0041).
+
 The conditions are siblings: SageMaker neither nests conditions nor takes one as the input of another.
 https://docs.aws.amazon.com/sagemaker/latest/dg/build-and-manage-steps-types.html#step-type-condition
 
@@ -17,7 +20,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.aws.tags import listed
 from pipeline.compiling.context import Context, Parameters
+from pipeline.compiling.display import described_parameters, display
 from pipeline.compiling.offline import OfflineSession, offline_sdk
 from pipeline.compiling.processing import handed_on, output_of, processing_step
 from pipeline.compiling.retries import service_retry, step_retries
@@ -66,10 +71,11 @@ if TYPE_CHECKING:
 
 EVALUATE = "EvaluateModel"
 # Property files with the URI of a step's result.
-LABELS, INDEX = "Labels", "Index"
+LABELS, PLAN, INDEX = "Labels", "Plan", "Index"
 ACCURACY = "multiclass_classification_metrics.accuracy.value"
 RMSE = "regression_metrics.rmse.value"
 ACCURACY_LOSS = "gate.accuracy_loss"
+SURE_ACCURACY = "gate.sure_accuracy"
 CHAMPION = "gate.champion"
 REGISTRATION_WANTED = "registration.wanted"
 
@@ -100,7 +106,9 @@ def build(settings: Settings, source: Source | None = None) -> Pipeline:
     context = Context(settings, Parameters.of(settings), OfflineSession(settings), source)
     check = check_parameters(context)
     query = query_metadata(context)
-    shard = shard_images(context, query)
+    explore = [explore_data(context, query)] if settings.explore.image else []
+    plan = [plan_shards(context, query)] if settings.shard.plan_image else []
+    shard = shard_images(context, query, *plan)
     tune = tune_model(context, shard)
     evaluate, outputs = evaluate_model(context, query, shard, tune)
     gate = quality_gate(context, outputs)
@@ -108,7 +116,7 @@ def build(settings: Settings, source: Source | None = None) -> Pipeline:
     return Pipeline(
         name=settings.name,
         parameters=context.parameters.as_list(),
-        steps=[check, query, shard, tune, evaluate, gate, release],
+        steps=[check, query, *explore, *plan, shard, tune, evaluate, gate, release],
         sagemaker_session=context.session,
         # The default creates an experiment and a trial per run, which need permissions and are never deleted:
         # https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-experiments.html
@@ -123,6 +131,7 @@ def compile_definition(settings: Settings, source: Source | None = None) -> str:
         definition = json.loads(build(settings, source).definition())
     # The SDK writes null for absent members.
     definition = {key: value for key, value in definition.items() if value is not None}
+    definition["Parameters"] = described_parameters(definition["Parameters"], settings)
     return json.dumps(definition, sort_keys=True, separators=(",", ":"))
 
 
@@ -142,7 +151,7 @@ def check_parameters(context: Context) -> ConditionStep:
     ]
     return ConditionStep(
         name="CheckParameters",
-        description="The parameters of this run are within their limits",
+        **display("CheckParameters"),
         conditions=[condition for parameter, limits in checked for condition in _within(parameter, limits)],
         if_steps=[],
         else_steps=[check_parameters_failed(checked)],
@@ -166,25 +175,31 @@ def check_parameters_failed(checked: list[tuple[Any, Limits]]) -> FailStep:
     message = ["A parameter is out of its limits: "]
     for number, (parameter, limits) in enumerate(checked):
         message += [f"{', ' if number else ''}{parameter.name} ", parameter.to_string(), f" ({limits})"]
-    return FailStep(name="CheckParametersFailed", error_message=Join(on="", values=message))
+    return FailStep(
+        name="CheckParametersFailed", **display("CheckParametersFailed"), error_message=Join(on="", values=message)
+    )
 
 
 def query_metadata(context: Context) -> ProcessingStep:
     """1. Athena over the metadata: consolidated Parquet and the labels."""
     data = context.settings.data
+    arguments = {
+        "image-location": context.parameters.image_location,
+        "data-version": context.parameters.data_version,
+        "maximum-quantity": context.parameters.maximum_quantity.to_string(),
+        "database": data.database,
+        "workgroup": data.workgroup,
+        "timeout-minutes": data.query_minutes,
+    }
+    if data.inventory:
+        arguments["inventory"] = data.inventory
     return processing_step(
         context,
         name="QueryMetadata",
         step="query",
         instance_type=data.instance_type,
-        arguments={
-            "image-location": context.parameters.image_location,
-            "data-version": context.parameters.data_version,
-            "maximum-quantity": context.parameters.maximum_quantity.to_string(),
-            "database": data.database,
-            "workgroup": data.workgroup,
-            "timeout-minutes": data.query_minutes,
-        },
+        volume_gigabytes=data.volume_gigabytes,
+        arguments=arguments,
         inputs={},
         outputs=("metadata", "summary"),
         lasting_outputs=("labels",),
@@ -193,8 +208,80 @@ def query_metadata(context: Context) -> ProcessingStep:
     )
 
 
-def shard_images(context: Context, query: ProcessingStep) -> ProcessingStep:
-    """2. Photos into WebDataset shards of a training, a validation and a test split, with an index."""
+def explore_data(context: Context, query: ProcessingStep) -> ProcessingStep:
+    """1a. Tables and plots of quantities, items, sizes and weights. No other step waits for it."""
+    explore = context.settings.explore
+    return processing_step(
+        context,
+        name="ExploreData",
+        step="explore",
+        instance_type=explore.instance_type,
+        instance_count=explore.instance_count,
+        arguments={
+            "maximum-quantity": context.parameters.maximum_quantity.to_string(),
+            "engine": explore.engine,
+        },
+        inputs={"metadata": output_of(query, "metadata"), "labels": handed_on(query, LABELS)},
+        shares_inputs=explore.instance_count > 1,
+        outputs=("exploration",),
+        cache=context.cache(context.settings.cache.keep_for),
+    )
+
+
+def plan_shards(context: Context, query: ProcessingStep) -> ProcessingStep:
+    """1b. The split of each photo and the photos of each shard, once for all instances of ShardImages."""
+    shard = context.settings.shard
+    return processing_step(
+        context,
+        name="PlanShards",
+        step="plan",
+        instance_type=shard.plan_type,
+        instance_count=shard.plan_instance_count,
+        volume_gigabytes=shard.plan_volume_gigabytes,
+        arguments={**_dataset_arguments(context), "planner": shard.planner},
+        environment={"SHARD_VERSION": context.parameters.shard_version},
+        run_seconds=seconds(shard.run_time),
+        inputs={"labels": handed_on(query, LABELS)},
+        # Instances read from S3 what they need; the copy of an input only has to stay small.
+        shares_inputs=shard.plan_instance_count > 1,
+        outputs=("summary",),
+        # Later runs continue from these: the splits of bins, and plans by content.
+        lasting_outputs=("assignments", "plans"),
+        hands_on=PLAN,
+        cache=context.cache(context.settings.cache.keep_for),
+    )
+
+
+def shard_images(context: Context, query: ProcessingStep, plan: ProcessingStep | None = None) -> ProcessingStep:
+    """2. Photos into WebDataset shards of a training, a validation and a test split, with an index.
+
+    Without a step that plans, its first instance does.
+    """
+    shard = context.settings.shard
+    return processing_step(
+        context,
+        name="ShardImages",
+        step="shard",
+        instance_type=shard.instance_type,
+        instance_count=context.parameters.shard_instance_count,
+        arguments={
+            **_dataset_arguments(context),
+            "maximum-rejects": shard.maximum_rejects,
+            "maximum-removed": shard.maximum_removed,
+        },
+        environment={"SHARD_VERSION": context.parameters.shard_version},
+        run_seconds=seconds(shard.run_time),
+        inputs={"labels": handed_on(query, LABELS)} if plan is None else {"plan": handed_on(plan, PLAN)},
+        outputs=("summary",),
+        # Later runs continue from these: shards that add up, the splits of bins, plans and indexes by content.
+        lasting_outputs=("shards", *(("assignments", "plans") if plan is None else ()), "indexes"),
+        hands_on=INDEX,
+        cache=context.cache(context.settings.cache.keep_for),
+    )
+
+
+def _dataset_arguments(context: Context) -> dict[str, Any]:
+    """What the photos of a data set, their splits and their shards depend on."""
     shard = context.settings.shard
     arguments = {
         "image-location": context.parameters.image_location,
@@ -204,29 +291,13 @@ def shard_images(context: Context, query: ProcessingStep) -> ProcessingStep:
         "seed": shard.seed,
         "validation-fraction": shard.validation_fraction,
         "test-fraction": shard.test_fraction,
+        "common-items": shard.common_items,
         "shard-megabytes": shard.megabytes,
-        "maximum-rejects": shard.maximum_rejects,
-        "maximum-removed": shard.maximum_removed,
         "compact": shard.compact,
     }
     if shard.split_file:
         arguments["split-file-location"] = shard.split_file
-    return processing_step(
-        context,
-        name="ShardImages",
-        step="shard",
-        instance_type=shard.instance_type,
-        instance_count=context.parameters.shard_instance_count,
-        arguments=arguments,
-        environment={"SHARD_VERSION": context.parameters.shard_version},
-        run_seconds=seconds(shard.run_time),
-        inputs={"labels": handed_on(query, LABELS)},
-        outputs=("summary",),
-        # Later runs continue from these: shards that add up, the splits of bins, and indexes by content.
-        lasting_outputs=("shards", "assignments", "indexes"),
-        hands_on=INDEX,
-        cache=context.cache(context.settings.cache.keep_for),
-    )
+    return arguments
 
 
 def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
@@ -245,6 +316,9 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
         early_stopping_type="Auto" if tuning.stops_early else "Off",
         random_seed=tuning.seed,
         base_tuning_job_name=context.settings.name,
+        # "Tags that you specify for the tuning job are also added to all training jobs that the tuning job launches":
+        # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateHyperParameterTuningJob.html
+        tags=listed(context.settings.tags) or None,
     )
     channels: list[Any] = [InputData(channel_name=names.INDEX_CHANNEL, data_source=handed_on(shard, INDEX))]
     if context.settings.training.input != "stream":
@@ -255,6 +329,7 @@ def tune_model(context: Context, shard: ProcessingStep) -> TuningStep:
         step_args=tuner.tune(inputs=channels),
         cache_config=context.cache(context.settings.cache.keep_for),
         retry_policies=step_retries(),
+        **display("TuneModel"),
     )
 
 
@@ -302,6 +377,8 @@ def evaluate_model(
             "minimum-accuracy": parameters.minimum_accuracy.to_string(),
             "maximum-rmse": parameters.maximum_rmse.to_string(),
             "maximum-accuracy-loss": parameters.maximum_accuracy_loss.to_string(),
+            "minimum-sure-accuracy": parameters.minimum_sure_accuracy.to_string(),
+            "sure-coverage": parameters.sure_coverage.to_string(),
             "evaluation-image": context.image_uri("evaluate"),
             "serving-image": context.image_uri("serve"),
             "register-again": parameters.register_again,
@@ -327,7 +404,7 @@ def quality_gate(context: Context, outputs: EvaluationOutputs) -> ConditionStep:
     """
     return ConditionStep(
         name="QualityGate",
-        description="Accuracy, RMSE and the loss against the champion are within the thresholds",
+        **display("QualityGate"),
         conditions=_passes(context, outputs),
         if_steps=[],
         else_steps=[quality_gate_failed(context, outputs)],
@@ -342,7 +419,7 @@ def new_version(context: Context, outputs: EvaluationOutputs, tune: TuningStep) 
     register = register_model(context, outputs, tune)
     return ConditionStep(
         name="NewVersion",
-        description="The gate is passed, and no registered version is this model already",
+        **display("NewVersion"),
         conditions=[
             *_passes(context, outputs),
             ConditionGreaterThanOrEqualTo(left=outputs.value(REGISTRATION_WANTED), right=1),
@@ -358,11 +435,16 @@ def _passes(context: Context, outputs: EvaluationOutputs) -> list[Condition]:
         ConditionGreaterThanOrEqualTo(left=outputs.value(ACCURACY), right=parameters.minimum_accuracy),
         ConditionLessThanOrEqualTo(left=outputs.value(RMSE), right=parameters.maximum_rmse),
         ConditionLessThanOrEqualTo(left=outputs.value(ACCURACY_LOSS), right=parameters.maximum_accuracy_loss),
+        ConditionGreaterThanOrEqualTo(left=outputs.value(SURE_ACCURACY), right=parameters.minimum_sure_accuracy),
     ]
 
 
 def register_model(context: Context, outputs: EvaluationOutputs, tune: TuningStep) -> ModelStep:
-    """7. A model package with its evaluation; a person approves it, unless the parameter is Approved."""
+    """7. A model package with its evaluation; a person approves it, unless the parameter is Approved.
+
+    A version "uses the tags associated with the model group. In this case, you cannot supply a tag argument":
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html
+    """
     settings = context.settings
     builder = ModelBuilder(
         s3_model_data_url=best_model(context, tune),
@@ -400,7 +482,7 @@ def register_model(context: Context, outputs: EvaluationOutputs, tune: TuningSte
         task="IMAGE_CLASSIFICATION",
         description="Counts the objects in a photo of a warehouse bin",
     )
-    return ModelStep("RegisterModel", step_args=arguments, retry_policies=[service_retry()])
+    return ModelStep("RegisterModel", step_args=arguments, retry_policies=[service_retry()], **display("RegisterModel"))
 
 
 def _lineage(context: Context, outputs: EvaluationOutputs) -> dict[str, Any]:
@@ -421,6 +503,7 @@ def _lineage(context: Context, outputs: EvaluationOutputs) -> dict[str, Any]:
         "index": outputs.value("provenance.index"),
         "query_execution_id": outputs.value("provenance.query_execution"),
         "query_image": context.image_uri("query"),
+        **({"plan_image": context.image_uri("plan")} if context.settings.shard.plan_image else {}),
         "shard_image": context.image_uri("shard"),
         "training_image": context.image_uri("train"),
         # The deploy function tests the endpoint with them.
@@ -438,6 +521,7 @@ def deploy_model(context: Context, register: ModelStep) -> LambdaStep:
     names = ("decision", "reason", "endpoint_name", "model_package_version", "endpoint_config_name")
     return LambdaStep(
         name="DeployModel",
+        **display("DeployModel"),
         lambda_func=function,
         inputs={"model_package_arn": register.properties.ModelPackageArn},
         outputs=[LambdaOutput(name, LambdaOutputTypeEnum.String) for name in names],
@@ -461,6 +545,8 @@ def quality_gate_failed(context: Context, outputs: EvaluationOutputs) -> FailSte
         "(at most",
         parameters.maximum_accuracy_loss.to_string(),
         "allowed; champion:",
-        Join(on="", values=[outputs.value(CHAMPION), ")"]),
+        Join(on="", values=[outputs.value(CHAMPION), "), accuracy of the surest"]),
+        # With its threshold, which is off by default: a message cannot leave out a part.
+        outputs.value("gate.shown.sure_accuracy"),
     ]
-    return FailStep(name="QualityGateFailed", error_message=Join(on=" ", values=message))
+    return FailStep(name=names.GATE_FAILED, **display(names.GATE_FAILED), error_message=Join(on=" ", values=message))

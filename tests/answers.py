@@ -14,7 +14,7 @@ import boto3
 from botocore.awsrequest import AWSResponse
 
 NOBODY = "https://nobody.invalid/"
-_XML = ("sts", "iam", "s3", "ec2")
+_XML = ("sts", "iam", "s3", "sns", "ec2")
 
 
 class _Raw(io.BytesIO):
@@ -40,10 +40,14 @@ class Answers:
         status: int = 400,
         times: int = 0,
         before: Callable[[], None] = lambda: None,
+        at: str = "",
     ) -> None:
-        """`service.Operation` fails, after `before` was called; with `times` so many times, and then it is let by."""
+        """`service.Operation` fails, after `before` was called; with `times` so many times, and then it is let by.
+
+        With `at` only requests fail whose address has this text.
+        """
         service = operation.split(".", maxsplit=1)[0]
-        self._answer(operation, status, _error(service, code, message), times, before=before)
+        self._answer(operation, status, _error(service, code, message), times, before=before, at=at)
 
     def say(self, operation: str, answer: dict[str, Any], *, times: int = 0) -> None:
         """`service.Operation` of a JSON protocol answers."""
@@ -78,8 +82,11 @@ class Answers:
         times: int,
         headers: dict[str, str] | None = None,
         before: Callable[[], None] = lambda: None,
+        at: str = "",
     ) -> None:
         def handler(request: Any, **_: Any) -> AWSResponse | None:
+            if at not in request.url:
+                return None
             self.asked[operation] += 1
             if times and self.asked[operation] > times:
                 return None

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline import ROOT
 from pipeline.aws.arns import name_of
@@ -28,37 +28,51 @@ from pipeline.local.identity.policies import Principal, Request
 FILE = ROOT / "tests" / "unit" / "pipeline" / "account" / "life.jsonl"
 PROFILE = "demo"
 FIRING_SECONDS = 75
-# Commands after the demo, by the person who calls them; the time is for a schedule to start a run.
-COMMANDS: tuple[tuple[str, str], ...] = (
-    ("ci", "check"),
-    ("ci", "upsert"),
-    ("approver", "models"),
-    ("operator", "check"),
-    ("operator", "runs"),
-    ("operator", "watch"),
-    ("operator", "logs ShardImages"),
-    ("operator", "logs TuneModel"),
-    ("operator", "logs endpoint"),
-    ("operator", "logs deploy"),
-    ("operator", "trials"),
-    ("operator", "cost latest"),
-    ("operator", "models"),
-    ("operator", "lineage 1"),
-    ("operator", "dataset"),
-    ("operator", "endpoint"),
-    ("operator", "batch s3://bins-raw/bin-images/0000"),
-    ("operator", "monitor"),
-    ("operator", "schedule 'rate(1 minute)'"),
-    ("operator", "monitor --every 'rate(1 minute)'"),
-    ("", str(FIRING_SECONDS)),
-    ("operator", "schedules"),
-    ("operator", "unschedule"),
-    ("operator", "unschedule bins-monitor"),
-    ("operator", "start --fresh all"),
-    ("operator", "stop"),
+
+
+class Command(NamedTuple):
+    """A command of a person, and its exit statuses; without a person, seconds to wait."""
+
+    person: str
+    words: str
+    statuses: tuple[int, ...] = (0,)
+
+
+# Commands after the demo; the time is for a schedule to start a run.
+COMMANDS = (
+    Command("ci", "check"),
+    Command("ci", "upsert"),
+    Command("approver", "models"),
+    Command("operator", "check"),
+    Command("operator", "runs"),
+    Command("operator", "watch"),
+    Command("operator", "logs ShardImages"),
+    Command("operator", "logs TuneModel"),
+    Command("operator", "logs endpoint"),
+    Command("operator", "logs deploy"),
+    Command("operator", "trials"),
+    Command("operator", "cost latest"),
+    Command("operator", "models"),
+    Command("operator", "lineage 1"),
+    Command("operator", "dataset"),
+    Command("operator", "endpoint"),
+    Command("operator", "batch s3://bins-raw/bin-images"),
+    # It exits with 3 if it finds a drift.
+    Command("operator", "monitor", (0, 3)),
+    Command("operator", "schedule 'rate(1 minute)'"),
+    Command("operator", "monitor --every 'rate(1 minute)'"),
+    Command("", str(FIRING_SECONDS)),
+    Command("operator", "schedules"),
+    Command("operator", "unschedule"),
+    Command("operator", "unschedule bins-monitor"),
+    Command("operator", "start --fresh all"),
+    Command("operator", "stop"),
+    # A run that fails, by its gate, and is continued: each failure is told.
+    Command("operator", "start -p MinimumAccuracy=1"),
+    Command("operator", "watch", (1,)),
+    Command("operator", "retry"),
+    Command("operator", "watch", (1,)),
 )
-# `monitor` exits with 3 if it finds a drift.
-SUCCESS = (0, 3)
 
 
 @dataclass(frozen=True)
@@ -112,24 +126,26 @@ def live(folder: Path) -> None:
     """Run the demo and the commands in a local cloud of its own. Raises RuntimeError if a command fails."""
     try:
         call(folder, "demo --count 900")
-        people = {person for person, _ in COMMANDS if person}
+        people = {command.person for command in COMMANDS if command.person}
         sessions = {person: session(call(folder, f"local env --as {person}")) for person in people}
-        for person, command in COMMANDS:
-            print(f"{person or 'wait'}: {command}", flush=True)
+        for person, words, statuses in COMMANDS:
+            print(f"{person or 'wait'}: {words}", flush=True)
             if person:
-                call(folder, command, sessions[person])
+                call(folder, words, sessions[person], statuses)
             else:
-                time.sleep(float(command))
+                time.sleep(float(words))
     finally:
         call(folder, "local down")
 
 
-def call(folder: Path, arguments: str, variables: Mapping[str, str] | None = None) -> str:
-    """A command's output."""
+def call(
+    folder: Path, arguments: str, variables: Mapping[str, str] | None = None, statuses: tuple[int, ...] = (0,)
+) -> str:
+    """A command's output. Raises RuntimeError where it ends with none of the `statuses`."""
     command = [sys.executable, "-m", "pipeline", "--profile", PROFILE, *shlex.split(arguments)]
     environment = {**os.environ, "PIPELINE_LOCAL_DIR": str(folder), **(variables or {})}
     answer = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-    if answer.returncode not in SUCCESS:
+    if answer.returncode not in statuses:
         raise RuntimeError(f"{arguments}: exit status {answer.returncode}")
     return answer.stdout
 

@@ -17,7 +17,7 @@ from pipeline import ROOT
 
 UNIT = "tests/unit"
 # Tests of a minute or more start clouds and servers; `make test` runs them.
-LONG = ("integration", "faults", "toolkit", "images", "bases")
+LONG = ("integration", "faults", "toolkit", "images", "bases", "browser", "spark")
 
 
 def main(commit: str = "HEAD") -> int:

@@ -1,12 +1,14 @@
 """The words of the project: which are not written, and what is written in their place. `python -m tests.words [PATH]`.
 
-It reads the strings, comments and names of Python files, and the text of documents, settings and build files.
+It reads the strings, comments and names of Python files and of the code in notebooks, and the text of documents,
+notebooks, settings, build files, and pages with their scripts.
 """
 
 from __future__ import annotations
 
 import ast
 import io
+import json
 import re
 import sys
 import tokenize
@@ -18,7 +20,7 @@ from pipeline import ROOT
 
 PLACES = ("pipeline", "steps", "benchmarks", "containers", "docs", "requirements", "README.md", "CONTRIBUTING.md")
 FILES = ("CHANGELOG.md", "pipeline.yaml", "Makefile", "requirements.txt", "pyproject.toml")
-TEXT = {".md", ".yaml", ".yml", ".txt", ".toml", ".css", ".template", ""}
+TEXT = {".md", ".yaml", ".yml", ".txt", ".toml", ".css", ".html", ".js", ".template", ".ipynb", ""}
 
 _UNITS = (
     "answer|batch|bin|call|class|command|core|day|decision|directory|endpoint|epoch|file|folder|function|GPU|host|hour|"
@@ -87,12 +89,34 @@ class Fault:
 
 def faults(path: Path) -> list[Fault]:
     """The faults of one file, by line."""
-    text = path.read_text()
-    texts = _python(text) if path.suffix == ".py" else iter([(1, text, False)])
-    collected = {fault for line, content, whole in texts for fault in _in_text(line, content, whole)}
-    if path.suffix == ".py":
-        collected |= {Fault(line, name, NAMES[name]) for line, name in _names(ast.parse(text)) if name in NAMES}
+    collected = {fault for line, text, is_code in _parts(path) for fault in _in_part(line, text, is_code)}
     return sorted(collected, key=lambda fault: (fault.line, fault.word))
+
+
+def _parts(path: Path) -> Iterator[tuple[int, str, bool]]:
+    """The file, or the cells of a notebook: number of the first line, text, and whether it is Python."""
+    content = path.read_text()
+    if path.suffix != ".ipynb":
+        yield 1, content, path.suffix == ".py"
+        return
+    lines, line = content.splitlines(), 0
+    for cell in json.loads(content)["cells"]:
+        source = cell["source"] or [""]
+        # A notebook has each line of a cell as a string in a line of its own.
+        line = next(
+            (number for number, text in enumerate(lines[line:], line) if json.dumps(source[0])[:-1] in text), line
+        )
+        yield line + 1, "".join(source), cell["cell_type"] == "code"
+
+
+def _in_part(first: int, text: str, is_code: bool) -> Iterator[Fault]:
+    texts = _python(text) if is_code else iter([(1, text, False)])
+    for line, content, whole in texts:
+        yield from _in_text(first + line - 1, content, whole)
+    if is_code:
+        yield from (
+            Fault(first + line - 1, name, NAMES[name]) for line, name in _names(ast.parse(text)) if name in NAMES
+        )
 
 
 def _in_text(line: int, text: str, whole: bool) -> Iterator[Fault]:

@@ -47,7 +47,7 @@ def ours(index: str, workers: int, batch_size: int) -> Work:
         plan = functools.partial(training_plan, [s.samples for s in shards], Share(0, 1, workers, batch_size), 1)
         reading = Reading(shards, CLASSES, SIDE, plan, shuffle_seed=1)
         with Loader(reading, workers=workers, pin_memory=False) as batches:
-            for _, targets in batches.batches():
+            for _, targets, _ in batches.batches():
                 yield len(targets)
 
     return timed(loader)

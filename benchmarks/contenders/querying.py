@@ -51,6 +51,23 @@ def step_listing(location: str, count: int) -> Work:
     return work
 
 
+def page_after_page(location: str, count: int) -> Work:
+    """The step's listing with one request at a time: what S3 asks of those who know no keys."""
+    import boto3
+
+    del boto3
+    from steps.query.listing import entries_of
+    from steps.runtime.s3 import listed_pages
+
+    folder = S3Uri.parse(location)
+
+    def work() -> None:
+        pages = listed_pages(S3Uri(folder.bucket, f"{folder.key}/"))
+        assert sum(1 for _ in entries_of(pages, folder, document_id, LeftOut(0))) == count
+
+    return work
+
+
 def boto3_listing(location: str, count: int) -> Work:
     """boto3's paginator as it is."""
     import boto3

@@ -14,7 +14,7 @@ from benchmarks.contenders.fetching import fetch_and_drop_awaited
 from benchmarks.job import LABELS
 from benchmarks.step_arguments import SHARD, flags_of
 from steps.contracts.s3_uri import S3Uri
-from steps.shard.plan import Photo
+from steps.shard.bucket import Photo
 
 
 def step(base: str, flags: list[str]) -> Work:
@@ -33,8 +33,20 @@ def step(base: str, flags: list[str]) -> Work:
     return lambda: main([*flags_of(SHARD), *flags])
 
 
+def step_in_processes(base: str, flags: list[str], processes: int) -> Work:
+    """The real step, whose buckets are written by this number of processes."""
+    from steps.shard import dealing
+
+    def chosen(cores: int, buckets: int, photos: int) -> int:
+        del cores, photos
+        return min(processes, buckets)
+
+    dealing.number_of_processes = chosen
+    return step(base, flags)
+
+
 def counted_step(base: str, flags: list[str]) -> Work:
-    """The real step, which also counts its GETs of photos."""
+    """The real step in a single process, which also counts its GETs of photos."""
     from steps.shard.photos import PhotoSource
 
     fetch, gets = PhotoSource._fetch, itertools.count()
@@ -44,7 +56,7 @@ def counted_step(base: str, flags: list[str]) -> Work:
         return await fetch(source, photo)
 
     PhotoSource._fetch = counted  # type: ignore[method-assign]
-    work = step(base, flags)
+    work = step_in_processes(base, flags, 1)
 
     def counting() -> dict[str, float]:
         work()

@@ -14,6 +14,8 @@ from benchmarks.step_arguments import TRAIN, flags_of
 if TYPE_CHECKING:
     import torch
 
+    from steps.train.loader import Batch
+
 CLASSES = range(6)
 WARM_UP = 5
 
@@ -27,11 +29,12 @@ def ours(architecture: str, size: int, batch_size: int, steps: int) -> Work:
     from steps.train.collectives import Group, process_group
     from steps.train.diagnostics import GpuWatch
     from steps.train.interruption import Interruption
+    from steps.train.loader import Batch
     from steps.train.loop import Training, train_epoch
     from steps.train.objective import Objective
     from steps.train.optimizer import build_optimizer
     from steps.train.precision import Precision
-    from steps.train.profiling import NoProfiler
+    from steps.train.profiling import step_profiler
     from steps.train.recipe import read_recipe
     from steps.train.world import BackendChoice, World
 
@@ -58,7 +61,7 @@ def ours(architecture: str, size: int, batch_size: int, steps: int) -> Work:
             steps=steps,
             checkpointed=time.monotonic(),
             average=None,
-            profiler=NoProfiler(),
+            profiler=step_profiler(0, device, is_leader=True),
             gpu=GpuWatch(device),
         )
 
@@ -69,7 +72,12 @@ def ours(architecture: str, size: int, batch_size: int, steps: int) -> Work:
 
             def run(count: int) -> None:
                 training.steps = count
-                train_epoch(training, _times((photos, targets), count), Progress(), lambda _: None)
+                train_epoch(
+                    training,
+                    _times(Batch(photos, targets, torch.full_like(targets, -1)), count),
+                    Progress(),
+                    lambda _: None,
+                )
 
             return _timed(run, batch_size, steps, device)()
 
@@ -166,7 +174,7 @@ def _timed(run: Callable[[int], None], photos: int, steps: int, device: torch.de
     return work
 
 
-def _times(batch: tuple[torch.Tensor, torch.Tensor], count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _times(batch: Batch, count: int) -> Iterator[Batch]:
     for _ in range(count):
         yield batch
 

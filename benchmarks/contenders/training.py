@@ -1,4 +1,4 @@
-"""Trainings with the same photos, split, network and epochs: by the training step, and by a usual recipe.
+"""Trainings with the same photos, split, network and processor time: by the training step, and by a usual recipe.
 
 Both write the probabilities of the test photos, in the order of the shards.
 """
@@ -6,14 +6,18 @@ Both write the probabilities of the test photos, in the order of the shards.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
-from benchmarks.child import Work
+from benchmarks.child import Work, cpu_seconds
 from benchmarks.step_arguments import TRAIN, flags_of
 
 
 def ours(base: str, flags: list[str], output: str) -> Work:
-    """The training step in the container's folder `base`, then its exported model on the test split."""
+    """The training step in the container's folder `base`, then its exported model on the test split.
+
+    Its probabilities are calibrated on validation bins, as in an endpoint's answers.
+    """
     import numpy as np
 
     from steps.contracts.dataset import read_index
@@ -25,21 +29,43 @@ def ours(base: str, flags: list[str], output: str) -> Work:
     os.environ["SAGEMAKER_BASE_DIR"] = base
 
     def work() -> None:
-        run(read_recipe([*flags_of(TRAIN), *flags]))
+        recipe = read_recipe([*flags_of(TRAIN), *flags])
+        run(recipe)
         predictor = Predictor.load(Path(base) / "model")
         index = read_index(Path(base) / "input" / "data" / "index")
-        jpegs, quantities = _photos(index, "test")
+        ids, jpegs, quantities = _photos(index, "test")
         size = predictor.description.image_size
         probabilities = [predictor.probabilities(network_input(jpeg, size)[None])[0] for jpeg in jpegs]
-        np.savez(output, probabilities=np.array(probabilities), quantities=quantities, classes=index.classes)
+        calibration = predictor.description.calibration
+        np.savez(
+            output,
+            probabilities=np.array(probabilities),
+            quantities=quantities,
+            classes=index.classes,
+            ids=ids,
+            epochs=recipe.epochs,
+            validated=predictor.description.metrics["validation:accuracy"],
+            calibration="" if calibration is None else calibration.model_dump_json(),
+        )
 
     return work
 
 
+def lite0(base: str, flags: list[str], output: str) -> Work:
+    """As `ours`, with EfficientNet-Lite0 among torchvision's classifiers."""
+    from benchmarks.contenders import lite0 as network
+
+    network.register()
+    return ours(base, flags, output)
+
+
 def naive(
-    base: str, output: str, *, architecture: str, size: int, epochs: int, batch_size: int, bf16: bool, seed: int
+    base: str, output: str, *, architecture: str, size: int, seconds: float, batch_size: int, bf16: bool, seed: int
 ) -> Work:
-    """Random crops, rotations and flips; AdamW with a rate that halves every six epochs; the last weights."""
+    """Random crops, rotations and flips; AdamW with a rate that halves every six epochs; the last weights.
+
+    It trains for whole epochs until it has had `seconds` of processor time, with its loaders; on a GPU by the clock.
+    """
     import io
 
     import numpy as np
@@ -84,7 +110,7 @@ def naive(
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         index = read_index(Path(base) / "input" / "data" / "index")
         place = {quantity: number for number, quantity in enumerate(index.classes)}
-        jpegs, quantities = _photos(index, "train")
+        _, jpegs, quantities = _photos(index, "train")
         train = Photos(jpegs, [place[quantity] for quantity in quantities], in_training)
         network = getattr(models, architecture)()
         network.fc = nn.Linear(network.fc.in_features, len(place))
@@ -93,7 +119,12 @@ def naive(
         criterion = nn.CrossEntropyLoss(torch.tensor(index.class_weights, dtype=torch.float32, device=device))
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=6, gamma=0.5)
-        for _ in range(epochs):
+        # A loader's processes count when they have ended, after each epoch.
+        clock = time.perf_counter if device.type == "cuda" else cpu_seconds
+        began, epochs = clock(), 0
+        # As near as whole epochs come.
+        while not epochs or (clock() - began) * (1 + 0.5 / epochs) < seconds:
+            epochs += 1
             for photos, targets in DataLoader(train, batch_size, shuffle=True, num_workers=2, drop_last=True):
                 with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                     output_ = network(photos.to(device, memory_format=torch.channels_last))
@@ -103,27 +134,30 @@ def naive(
                 optimizer.step()
             schedule.step()
         network.eval()
-        jpegs, quantities = _photos(index, "test")
+        ids, jpegs, quantities = _photos(index, "test")
         test = Photos(jpegs, [place[quantity] for quantity in quantities], in_testing)
         with torch.inference_mode():
             batches = [network(photos.to(device)).softmax(1).cpu().numpy() for photos, _ in DataLoader(test, 64)]
-        np.savez(output, probabilities=np.concatenate(batches), quantities=quantities, classes=index.classes)
+        probabilities = np.concatenate(batches)
+        written = {"probabilities": probabilities, "quantities": quantities, "classes": index.classes, "ids": ids}
+        np.savez(output, **written, epochs=epochs)
 
     return work
 
 
-def _photos(index: object, split: str) -> tuple[list[bytes], list[int]]:
-    """JPEGs and quantities of a split, read in a process that ends: obstore does not work after a fork."""
+def _photos(index: object, split: str) -> tuple[list[str], list[bytes], list[int]]:
+    """Ids, JPEGs and quantities of a split, read in a process that ends: obstore does not work after a fork."""
     import multiprocessing
 
     shards = [shard.model_dump_json() for shard in index.splits[split].shards]  # type: ignore[attr-defined]
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         samples = [sample for shard in pool.map(_read, shards) for sample in shard]
-    return [jpeg for jpeg, _ in samples], [quantity for _, quantity in samples]
+    ids, jpegs, quantities = zip(*samples, strict=True)
+    return list(ids), list(jpegs), list(quantities)
 
 
-def _read(shard: str) -> list[tuple[bytes, int]]:
+def _read(shard: str) -> list[tuple[str, bytes, int]]:
     from steps.contracts.dataset import Shard
     from steps.shards.reading import read_shard
 
-    return [(sample.jpeg, sample.quantity) for sample in read_shard(Shard.model_validate_json(shard))]
+    return [(sample.image_id, sample.jpeg, sample.quantity) for sample in read_shard(Shard.model_validate_json(shard))]

@@ -1,4 +1,4 @@
-"""The deploy function: its code, its environment, and the rules that invoke it."""
+"""The deploy function and the alert function: their code, their environment, and the rules that invoke them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pipeline.settings import Settings
 
 
 def function_zip(root: Path = ROOT) -> bytes:
-    """The function's code as a zip: `steps.deploy` and `steps.contracts.names`."""
+    """The functions' code as a zip: `steps.deploy`, `steps.alert` and `steps.contracts.names`."""
     steps = root / "steps"
     names = (steps / "contracts" / "__init__.py", steps / "contracts" / "names.py")
-    paths = (steps / "__init__.py", *names, *(steps / "deploy").rglob("*.py"))
+    own = (path for name in ("deploy", "alert") for path in (steps / name).rglob("*.py"))
+    paths = (steps / "__init__.py", *names, *own)
     return zip_of({path.relative_to(root).as_posix(): path for path in paths})
 
 
@@ -70,3 +71,23 @@ def deployment_rules(settings: Settings) -> tuple[str, str]:
     evaluates a change that has ended, and deploys a version that was approved while the endpoint was busy.
     """
     return f"{settings.name}-deploy-on-approval", f"{settings.name}-deploy-after-change"
+
+
+def alert_environment(settings: Settings) -> dict[str, str]:
+    """The alert function's environment; `steps.alert.settings` reads it."""
+    return {
+        "TOPIC_ARN": settings.alerts_topic_arn,
+        "PIPELINE_ARN": f"arn:aws:sagemaker:{settings.account.region}:{settings.account.id}:pipeline/{settings.name}",
+        "ENDPOINT_NAME": settings.endpoint.name,
+        "ROOT_URI": settings.root_uri,
+        "COMMAND": settings.command,
+    }
+
+
+def alert_rules(settings: Settings) -> tuple[str, str, str]:
+    """Names of the EventBridge rules that invoke the alert function.
+
+    The first matches the pipeline's failed runs, the second decisions of the deploy function that call for an alert,
+    the third the end of the monitor's jobs.
+    """
+    return tuple(f"{settings.name}-alert-{kind}" for kind in ("run", "deployment", "monitor"))  # type: ignore[return-value]

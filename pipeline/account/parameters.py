@@ -6,9 +6,12 @@ Names, environment and thresholds have the same source as in the rest of the cod
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Self
 
 from pipeline.account import deploy_function as serving
 from pipeline.settings import Settings
+from steps.contracts import truth_table
 from steps.contracts.s3_uri import S3Uri
 
 # The longest endpoint name that `steps.deploy.requests` does not shorten in a model's or endpoint configuration's name:
@@ -53,6 +56,7 @@ def _names(settings: Settings) -> dict[str, str]:
         "Workgroup": settings.data.workgroup,
         "Approvals": ",".join(settings.registry.approvals),
         "ProcessingRepository": settings.repository("processing").partition("/")[2],
+        "SparkRepository": settings.repository("spark").partition("/")[2],
         "TrainingRepository": settings.repository("training").partition("/")[2],
         "InferenceRepository": settings.repository("inference").partition("/")[2],
         "PipelineRole": settings.role_name("pipeline"),
@@ -62,13 +66,16 @@ def _names(settings: Settings) -> dict[str, str]:
         "BatchRole": settings.role_name("batch"),
         "SchedulerRole": settings.role_name("scheduler"),
         "DeployRole": settings.role_name("deploy"),
+        "AlertRole": settings.role_name("alert"),
         "BuildRole": settings.role_name("build"),
         "CiRole": settings.role_name("ci"),
         "DeployFunction": settings.deploy_function,
         "RollbackFunction": settings.rollback_function,
+        "AlertFunction": settings.alert_function,
         "DeadLetterQueue": settings.dead_letter_queue,
         "ImageBuilder": settings.image_builder,
         "AlertsTopic": settings.alerts_topic,
+        "Command": settings.command,
         "Deployed": _deployed(settings.endpoint.name),
     }
 
@@ -85,23 +92,54 @@ def _function(settings: Settings) -> dict[str, str]:
         "MaximumErrors": str(settings.endpoint.maximum_errors),
         # The metric is in microseconds.
         "MaximumLatency": str(settings.endpoint.maximum_latency_milliseconds * 1000),
+        # 0: no alarm.
+        "MinimumAccuracy": str(settings.monitoring.minimum_accuracy or 0),
+        "MinimumSetCoverage": str(settings.monitoring.minimum_set_coverage or 0),
+        "AccuracyAlarms": ",".join(settings.accuracy_alarms),
     }
 
 
 def _data(settings: Settings) -> dict[str, str]:
     """ARNs of the data outside the project's bucket that jobs read: buckets, and patterns of objects."""
     raw, raw_key = _bucket_and_key(settings.data.image_location)
+    inventory, inventory_key = _bucket_and_key(settings.data.inventory or "")
     split, split_key = _bucket_and_key(settings.shard.split_file or "")
-    weights, weights_key = _bucket_and_key(settings.training.weights or "")
+    weights, weights_key = _bucket_and_key(settings.training.weights_file)
+    truth = _TrueCounts.of(settings.monitoring.truth)
     return {
         "RawBucket": raw,
         "RawObjects": "/".join(part for part in (raw, raw_key, "*") if part),
+        "InventoryBucket": inventory,
+        # AWS's example has a configuration's manifests in its own folder, and the files next to that folder:
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory-location.html
+        "InventoryObjects": f"{inventory}/{inventory_key.rpartition('/')[0]}/*" if inventory else "",
         "SplitFileBucket": split,
         # One object, or all below a prefix.
         "SplitFileObjects": f"{split}/{split_key}*" if split else "",
         "Weights": f"{weights}/{weights_key}" if weights else "",
+        "TruthBucket": truth.bucket,
+        "TruthPrefix": truth.prefix,
+        "TruthObjects": truth.objects,
         "QueryBytes": str(settings.data.query_gigabytes * 10**9),
     }
+
+
+@dataclass(frozen=True)
+class _TrueCounts:
+    """ARNs of the bucket and the objects with true counts, and the prefix to list; all empty without a location."""
+
+    bucket: str = ""
+    prefix: str = ""
+    objects: str = ""
+
+    @classmethod
+    def of(cls, location: str | None) -> Self:
+        if location is None:
+            return cls()
+        place = S3Uri.parse(location)
+        prefix = truth_table.listed_prefix(place).key
+        bucket = f"arn:aws:s3:::{place.bucket}"
+        return cls(bucket, prefix, f"{bucket}/{prefix}" if truth_table.is_table(place) else f"{bucket}/{prefix}*")
 
 
 def _access(settings: Settings) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 from pipeline.account.events import Change, ChangeSet, Event, failure, one_line
 from pipeline.aws.pages import items
 from pipeline.aws.responses import exists
+from pipeline.aws.tags import tagged
 from pipeline.aws.waiting import wait_until
 from steps.contracts.errors import PipelineError
 
@@ -38,12 +39,19 @@ _CONSEQUENCES = ("Resource creation cancelled", "Resource update cancelled", "Th
 
 
 class Stack:
-    """The stack `name`, through a boto3 CloudFormation client; `poll` is the seconds between two looks."""
+    """The stack `name`, through a boto3 CloudFormation client; `poll` is the seconds between two looks.
 
-    def __init__(self, client: Any, name: str, poll: float = POLL_SECONDS) -> None:
+    Its change sets give the stack exactly `tags`, which CloudFormation passes to the resources that can have them, or
+    leave its tags where there are none.
+    """
+
+    def __init__(
+        self, client: Any, name: str, poll: float = POLL_SECONDS, tags: Mapping[str, str] | None = None
+    ) -> None:
         self._client = client
         self.name = name
         self._poll = poll
+        self._tags = tags or {}
         self._is_new = False
 
     def status(self) -> str:
@@ -103,6 +111,7 @@ class Stack:
             ("TemplateURL" if template.startswith("https://") else "TemplateBody"): template,
             "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
             "Capabilities": ["CAPABILITY_NAMED_IAM"],
+            **tagged(self._tags),
         }
         if imports:
             request["ResourcesToImport"] = imports
@@ -257,8 +266,13 @@ def _change(change: Mapping[str, Any]) -> Change:
         replacement=change.get("Replacement", "") if change["Action"] == "Modify" else "",
         physical=change.get("PhysicalResourceId", ""),
         retained=change.get("PolicyAction", "") in ("Retain", "ReplaceAndRetain"),
-        properties=tuple(dict.fromkeys(name for target in targets if (name := target.get("Name")))),
+        properties=tuple(dict.fromkeys(name for target in targets if (name := _target(target)))),
     )
+
+
+def _target(target: Mapping[str, Any]) -> str:
+    """The property that changes, or the tags: an attribute of the resource, without a name."""
+    return str(target.get("Name", "") or ("Tags" if target.get("Attribute") == "Tags" else ""))
 
 
 def _event(event: Mapping[str, Any]) -> Event:

@@ -6,8 +6,10 @@ from pipeline.cli.app import app, main
 from pipeline.cli import demo
 from pipeline.cli import local
 from pipeline.cli import definition
+from pipeline.cli import graph
 from pipeline.cli import bootstrap
 from pipeline.cli import images
+from pipeline.cli import weights
 from pipeline.cli import importing
 from pipeline.cli import runs
 from pipeline.cli import schedules
@@ -21,17 +23,20 @@ from pipeline.cli import endpoint
 from pipeline.cli import predict
 from pipeline.cli import monitor
 from pipeline.cli import delete
+from pipeline.cli import console
 # isort: on
 
 __all__ = [
     "app",
     "bootstrap",
+    "console",
     "cost",
     "dataset",
     "definition",
     "delete",
     "demo",
     "endpoint",
+    "graph",
     "images",
     "importing",
     "local",
@@ -44,4 +49,5 @@ __all__ = [
     "runs",
     "schedules",
     "trials",
+    "weights",
 ]

@@ -120,13 +120,16 @@ class Options:
 
     def command(self, default_profile: str = DEFAULT_PROFILE) -> str:
         """The command line before a command's name, with the same profile and file."""
-        words = list(_started)
         profile = self.profile or default_profile
-        if profile != DEFAULT_PROFILE or os.environ.get("PIPELINE_PROFILE", profile) != profile:
-            words += ["--profile", profile]
-        if self.file != DEFAULT_FILE:
-            words += ["--settings", str(self.file)]
-        return shlex.join(words)
+        is_default = profile == DEFAULT_PROFILE and os.environ.get("PIPELINE_PROFILE", profile) == profile
+        # Its file by an absolute path, as `words` names it, is the same file.
+        named = ["--settings", str(self.file)] if self.file.absolute() != DEFAULT_FILE.absolute() else []
+        return shlex.join([*_started, *([] if is_default else ["--profile", profile]), *named])
+
+    def words(self, default_profile: str = DEFAULT_PROFILE) -> list[str]:
+        """The global options for another process of this program in this folder, whose commands can be pasted here."""
+        named = ["--settings", str(self.file.absolute())] if self.file != DEFAULT_FILE else []
+        return ["--profile", self.profile or default_profile, *named]
 
     def pasted(self, text: str, default_profile: str = DEFAULT_PROFILE) -> str:
         """`text` with commands that can be pasted into this shell: what was started, with the profile and the file.
@@ -226,6 +229,9 @@ def options(
     # The SageMaker SDK configures logging when it is imported; then botocore's messages would mix with the output.
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     context.obj = Options(profile, settings, debug)
+    # As rich has it for tables; click itself looks at whether it writes to a terminal, and no further.
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
+        context.color = False
 
 
 def main() -> None:

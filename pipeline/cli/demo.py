@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.app import DEMO_BINS, MACHINE, app, options_of
+from pipeline.cli.background import start_console
 
 PROFILE = "demo"
 
@@ -33,4 +34,10 @@ def demo(
         raise typer.BadParameter("needs --bins; for synthetic bins use --count", param_hint="--limit")
     options = options_of(context)
     settings = options.settings(default_profile=PROFILE)
-    run(settings, Bins(bins, count, seed, limit), Console(), options.command(default_profile=PROFILE))
+    run(
+        settings,
+        Bins(bins, count, seed, limit),
+        Console(),
+        options.command(default_profile=PROFILE),
+        lambda: start_console(options, options.profile or PROFILE),
+    )

@@ -34,9 +34,9 @@ def serving_line(settings: Settings, package: str, command: str, timeout: float 
 
 def show_hourly_cost(settings: Settings, command: str, *, stderr: bool = False) -> None:
     """Say what the endpoint of the settings costs per hour, and how to end that."""
-    from pipeline.cli.views.cost import hourly_text
     from pipeline.operations.cost import before
     from pipeline.operations.cost.prices import FILE, Prices
+    from pipeline.operations.cost.words import hourly_text
 
     hourly = before.of_endpoint(settings, Prices(FILE, settings.account.region))
     costs = hourly_text(hourly, local=settings.account.target == "local")
@@ -48,6 +48,7 @@ def show_hourly_cost(settings: Settings, command: str, *, stderr: bool = False) 
 def endpoint(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the endpoint: version, cost, traffic, alarms, decisions of the deploy function, and latest errors."""
     from pipeline.cli.views.cost import hourly_document
+    from pipeline.operations import links
     from pipeline.operations.cost import standing
     from pipeline.operations.cost.prices import FILE, Prices
     from pipeline.operations.serving import endpoint as operation
@@ -57,6 +58,7 @@ def endpoint(context: typer.Context, as_json: AsJson = False) -> None:
         described = operation.describe(settings)
         health = operation.health(settings)
     hourly = standing.of_serving(described, Prices(FILE, settings.account.region))
+    pages = links.for_endpoint(settings)
     if as_json:
         import dataclasses
 
@@ -66,12 +68,15 @@ def endpoint(context: typer.Context, as_json: AsJson = False) -> None:
                 **dataclasses.asdict(described),
                 "cost_per_hour": hourly_document(hourly),
                 "health": health,
+                "links": pages,
             }
         )
         return
     from pipeline.cli.views.endpoint import endpoint_page
 
     show(*endpoint_page(described, health, hourly, local=settings.account.target == "local"))
+    for link in pages:
+        typer.echo(f"the endpoint {link.line}")
 
 
 @app.command(rich_help_panel=RELEASE)

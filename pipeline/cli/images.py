@@ -27,7 +27,10 @@ app.add_typer(images, name="images", rich_help_panel=DEFINE)
 
 Steps = Annotated[
     list[str] | None,
-    typer.Argument(metavar="STEP", help="query, shard, train, evaluate, serve or monitor. Default: all."),
+    typer.Argument(
+        metavar="STEP",
+        help="query, explore, plan, shard, train, evaluate, serve or monitor. Default: all that runs have.",
+    ),
 ]
 BuilderOption = Annotated[
     Literal["auto", "docker", "codebuild"] | None,
@@ -139,7 +142,7 @@ def _view(listing: Listing) -> Iterator[RenderableType]:
     from rich.text import Text
 
     from pipeline.cli.tables import Column, Table
-    from pipeline.cli.views.cells import moment
+    from pipeline.texts import moment
 
     table = Table("step", Column("image", "uri", 0), Column("MB", "number"), Column("pushed", "time"))
     bases: dict[str, list[str]] = {}

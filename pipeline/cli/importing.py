@@ -75,7 +75,7 @@ def import_photos(  # noqa: PLR0917  # a command's options
     if labels and not group:
         warn("without --group nobody knows which photos show the same bin; see docs/own-photos.md")
     if not as_json and not dry_run:
-        note(view.next_step(destination))
+        note(options_of(context).pasted(view.next_step(destination)))
 
 
 def _check(labels: Path | None, group: str, listed: Path | None, prefix: str) -> None:

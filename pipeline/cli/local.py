@@ -1,4 +1,4 @@
-"""Commands: local up, down, status, reset, chaos, permissions, env."""
+"""Commands: local up, down, status, reset, chaos, permissions, inbox, env."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.app import MACHINE, app, options_of
+from pipeline.cli.app import DEFAULT_PROFILE, MACHINE, app, options_of
+from pipeline.cli.background import start_console
 from pipeline.cli.help import Application
-from pipeline.cli.output import AsJson, show, status, write_json
+from pipeline.cli.output import AsJson, show, status, write_json, write_json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,8 @@ def up(
     # Creates the roles, the deploy function and the rules that invoke it.
     options.prepared()
     typer.echo(_running_line(running))
+    if address := start_console(options, options.profile or DEFAULT_PROFILE):
+        typer.echo(f"console: {address}")
     typer.echo(f"next: {options.command()} upsert")
 
 
@@ -71,8 +74,10 @@ def down() -> None:
     """Stop the local cloud and all that it started; its data stays on disk."""
     from pipeline.connection import local_directory
     from pipeline.local import cloud
+    from pipeline.operations.account import consoles
 
     with status("stopping the local cloud"):
+        consoles.end_all(local_directory())
         stopped = cloud.down(local_directory())
     typer.echo("stopped" if stopped else "the local cloud was not running")
 
@@ -82,6 +87,7 @@ def show_status(context: typer.Context, as_json: AsJson = False) -> None:
     """Report whether the local cloud runs and both its ports answer. Exit status 0 if so, else 1."""
     from pipeline.connection import local_directory
     from pipeline.local import cloud
+    from pipeline.operations.account import consoles
 
     directory = local_directory()
     state = cloud.state(directory)
@@ -95,6 +101,8 @@ def show_status(context: typer.Context, as_json: AsJson = False) -> None:
     else:
         typer.echo(_running_line(state.running))
         typer.echo(f"account {state.running.account_id}, {state.running.region}; its files are in {directory}")
+        for console in consoles.running(directory):
+            typer.echo(f"console: {console.address}")
         for line in _troubles(state, options_of(context).command()):
             typer.echo(line)
     if not state.answers:
@@ -135,11 +143,13 @@ def reset(
     """Stop the local cloud and delete its data: runs, models, endpoints, objects."""
     from pipeline.connection import local_directory
     from pipeline.local import cloud
+    from pipeline.operations.account import consoles
 
     directory = local_directory()
     if not yes:
         typer.confirm(f"Delete the data of the local cloud in {directory}?", abort=True)
     with status("deleting"):
+        consoles.end_all(directory)
         left = cloud.reset(directory)
     if left:
         typer.echo(f"deleted: the local cloud's files in {directory}; not its own, and still there: {', '.join(left)}")
@@ -214,6 +224,37 @@ def permissions(
         show(*permissions_page(uses))
     if check and any(use.denied for use in uses):
         raise typer.Exit(1)
+
+
+@local.command()
+def inbox(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new messages until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the messages of the account's topics, oldest first: alerts and alarms, which AWS sends as mail.
+
+    With --follow and --json: one object per line.
+    """
+    from pipeline.cli.views.inbox import message_page
+    from pipeline.connection import local_directory
+    from pipeline.operations.account import inbox as operation
+
+    directory = local_directory()
+    if follow:
+        for message in operation.follow(directory):
+            if as_json:
+                write_json_line(message)
+            else:
+                show(*message_page(message))
+        return
+    messages = operation.messages(directory)
+    if as_json:
+        write_json(messages)
+        return
+    for message in messages:
+        show(*message_page(message))
+    if not messages:
+        typer.echo("no messages yet: a failed run, a refused model, a deployment gone back and a drift send one")
 
 
 @local.command()

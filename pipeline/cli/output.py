@@ -91,18 +91,28 @@ def status(text: str) -> Status:
 
 def write_json(value: Any) -> None:
     """Write JSON to stdout: dataclasses as objects, times in ISO 8601, decimals as numbers."""
-    import dataclasses
     import json
-    from datetime import datetime
+
+    sys.stdout.write(json.dumps(value, indent=2, default=_encoded) + "\n")
+
+
+def write_json_line(value: Any) -> None:
+    """Write the same as one line, at once."""
+    import json
+
+    sys.stdout.write(json.dumps(value, default=_encoded) + "\n")
+    sys.stdout.flush()
+
+
+def _encoded(item: Any) -> Any:
+    import dataclasses
+    from datetime import date
     from decimal import Decimal
 
-    def encoded(item: Any) -> Any:
-        if isinstance(item, datetime):
-            return item.isoformat()
-        if isinstance(item, Decimal):
-            return float(item)
-        if dataclasses.is_dataclass(item) and not isinstance(item, type):
-            return dataclasses.asdict(item)
-        raise TypeError(f"{type(item).__name__} has no form in JSON")
-
-    sys.stdout.write(json.dumps(value, indent=2, default=encoded) + "\n")
+    if isinstance(item, date):  # and datetime
+        return item.isoformat()
+    if isinstance(item, Decimal):
+        return float(item)
+    if dataclasses.is_dataclass(item) and not isinstance(item, type):
+        return dataclasses.asdict(item)
+    raise TypeError(f"{type(item).__name__} has no form in JSON")

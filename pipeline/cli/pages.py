@@ -46,6 +46,10 @@ def report(
 def eda(
     context: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help="Id or ARN of a run, or 'latest'.")] = "latest",
+    explored: Annotated[
+        bool,
+        typer.Option("--explored", help="The page of ExploreData, where runs have that step, not of QueryMetadata."),
+    ] = False,
     to: To = None,
     open_it: Open = False,
 ) -> None:
@@ -54,7 +58,7 @@ def eda(
 
     settings = options_of(context).connected()
     with status("fetching the page"):
-        page = pages.eda(settings, run)
+        page = pages.exploration(settings, run) if explored else pages.eda(settings, run)
     _write(page, to, open_it=open_it)
 
 

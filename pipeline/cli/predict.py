@@ -10,10 +10,13 @@ import typer
 
 from pipeline.cli.app import RELEASE, app, options_of
 from pipeline.cli.output import AsJson, complain, goes_on, show, status, warn, write_json
-from steps.contracts.errors import PipelineError
+from pipeline.cli.recounting import Expected, Listed, Outputs, Page, show_recount
 
 if TYPE_CHECKING:
+    from pipeline.operations.serving.batch import BatchJob
     from pipeline.operations.serving.predictions import Answer
+    from pipeline.operations.serving.records import Records
+    from pipeline.settings import Settings
 
 Csv = Annotated[
     Path | None, typer.Option("--csv", metavar="FILE", dir_okay=False, help="Write the counts to this file.")
@@ -23,7 +26,7 @@ ROWS_SHOWN = 40
 
 
 @app.command(rich_help_panel=RELEASE)
-def predict(
+def predict(  # noqa: PLR0917  # a command's options
     context: typer.Context,
     photos: Annotated[
         list[str],
@@ -31,20 +34,29 @@ def predict(
     ],
     concurrency: Annotated[int, typer.Option(min=1, max=32, help="Number of photos sent at the same time.")] = 4,
     csv_file: Csv = None,
+    expected: Expected = "",
+    recount: Listed = None,
+    page: Page = None,
     as_json: AsJson = False,
 ) -> None:
     """Count the objects in photos with the endpoint. Exit status 1 if a photo has no count."""
     from pipeline.operations.serving import predictions
+    from pipeline.operations.serving import records as recording
     from pipeline.operations.serving.photos import Reader
 
-    _check_writable(csv_file)
+    outputs = Outputs(csv_file, recount, page, as_json)
+    outputs.check(expected)
     settings = options_of(context).connected()
     reader = Reader(settings)
     names = reader.names(photos)
     if left_out := reader.left_out.sentence():
         warn(f"left out: {left_out}")
+    records = recording.read(settings, expected, names[0]) if expected else None
     answers = _with_progress(predictions.predict(settings, reader, names, concurrency=concurrency), len(names))
-    _show(answers, csv_file, as_json)
+    if records:
+        show_recount(answers, records, outputs, name_of=lambda answer: answer.source, read=reader.content)
+    else:
+        _show(answers, csv_file, as_json)
 
 
 @app.command(rich_help_panel=RELEASE)
@@ -59,15 +71,24 @@ def batch(  # noqa: PLR0917  # a command's options
     instances: Annotated[int, typer.Option(min=1, max=100, help="Number of instances.")] = 1,
     csv_file: Csv = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the job, and show the counts.")] = True,
+    expected: Expected = "",
+    recount: Listed = None,
+    page: Page = None,
     as_json: AsJson = False,
 ) -> None:
     """Count the objects in all photos below an S3 prefix with a batch transform job; no endpoint is needed."""
     from pipeline.operations.serving import batch as operation
+    from pipeline.operations.serving import records as recording
 
-    if csv_file and not wait:
-        raise typer.BadParameter("--csv needs the counts, which --no-wait does not wait for; leave one of them out")
-    _check_writable(csv_file)
+    for option, is_set in (("--csv", csv_file), ("--expected", expected)):
+        if is_set and not wait:
+            raise typer.BadParameter(
+                f"{option} needs the counts, which --no-wait does not wait for; leave one of them out"
+            )
+    outputs = Outputs(csv_file, recount, page, as_json)
+    outputs.check(expected)
     settings = options_of(context).prepared()
+    records = recording.read(settings, expected, operation.first_photo(settings, source)) if expected else None
     job = operation.start(settings, source, version=version, output=output, instances=instances)
     typer.echo(f"job {job.name}: version {job.version} over {job.source}", err=True)
     if wait:
@@ -78,23 +99,26 @@ def batch(  # noqa: PLR0917  # a command's options
         complain(f"job {job.name}: {job.status}: {job.failure}")
         raise typer.Exit(1)
     typer.echo(f"answers: {job.output}/", err=True)
-    if wait:
+    if wait and records:
+        _show_recount(settings, job, records, outputs)
+    elif wait:
         _show(operation.results(settings, job), csv_file, as_json)
     elif as_json:
         write_json(job)
 
 
-def _check_writable(csv_file: Path | None) -> None:
-    """Raise PipelineError for a file that cannot be written, before anything is counted or paid for."""
-    if csv_file is None:
-        return
-    is_new = not csv_file.exists()
-    try:
-        csv_file.open("a").close()
-        if is_new:
-            csv_file.unlink()
-    except OSError as error:
-        raise PipelineError(f"--csv {csv_file} cannot be written ({error.strerror}); name another file") from error
+def _show_recount(settings: Settings, job: BatchJob, records: Records, outputs: Outputs) -> None:
+    from pipeline.operations.serving import batch as operation
+    from pipeline.operations.serving.photos import Reader
+
+    reader = Reader(settings)
+    show_recount(
+        operation.results(settings, job),
+        records,
+        outputs,
+        name_of=lambda answer: operation.photo_uri(job, answer.source),
+        read=lambda source: reader.content(operation.photo_uri(job, source)),
+    )
 
 
 def _show(answers: Iterator[Answer], csv_file: Path | None, as_json: bool) -> None:
@@ -150,24 +174,10 @@ def _collected(answers: Iterable[Answer], first: list[Answer]) -> Iterator[Answe
         yield answer
 
 
-def _written(answers: Iterable[Answer], csv_file: Path | None) -> Iterator[Answer]:
-    import csv
+def _written(answers: Iterator[Answer], csv_file: Path | None) -> Iterator[Answer]:
+    from pipeline.operations.serving.counts_file import write_counts
 
-    from pipeline.operations.serving.predictions import NotCounted
-
-    if csv_file is None:
-        yield from answers
-        return
-    with csv_file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.writer(file)
-        writer.writerow(["photo", "count", "expected", "confidence", "model_version", "error"])
-        for answer in answers:
-            if isinstance(answer, NotCounted):
-                writer.writerow([answer.source, "", "", "", "", answer.reason])
-            else:
-                numbers = [answer.count, f"{answer.expected:.6f}", f"{answer.confidence:.6f}", answer.model_version]
-                writer.writerow([answer.source, *numbers, ""])
-            yield answer
+    return answers if csv_file is None else write_counts(answers, csv_file)
 
 
 def _with_progress(answers: Iterator[Answer], number: int) -> Iterator[Answer]:

@@ -27,12 +27,15 @@ def listing(
     """List the newest versions of the model with their metrics; compare two of them."""
     if context.invoked_subcommand is not None:
         return
+    from pipeline.operations import links
     from pipeline.operations.models import registry
 
     options = options_of(context)
     settings = options.connected()
     with status("reading the registry"):
         versions = registry.versions(settings, limit)
+        # An array of versions has no place for them.
+        pages = () if as_json or not versions else links.for_models(settings)
     if as_json:
         write_json([version.flat() for version in versions])
     elif versions:
@@ -43,6 +46,8 @@ def listing(
         show(versions_table(versions), *(Text(line, style="dim") for line in notes(versions)))
     else:
         typer.echo(options.pasted(registry.no_versions(settings)))
+    for link in pages:
+        typer.echo(f"the versions {link.line}")
     for version in versions:
         if version.evaluation.problem:
             warn(f"{version.name}: {version.evaluation.problem}")

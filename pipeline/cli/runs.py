@@ -1,13 +1,13 @@
-"""Commands: start, watch, runs, stop, logs."""
+"""Commands: start, watch, runs, stop, retry, logs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.app import RUN, Options, app, options_of
-from pipeline.cli.output import AsJson, goes_on, may_ask, note, show, status, warn, write_json
+from pipeline.cli.output import AsJson, may_ask, note, show, status, warn, write_json
 
 if TYPE_CHECKING:
     from pipeline.operations.caching.reuse import Expectation, Planned
@@ -48,11 +48,10 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Start a run. First list the steps that will come from the cache, and what the run costs; in a terminal, ask."""
-    import dataclasses
     from datetime import UTC, datetime
 
-    from pipeline.cli.views.cost import run_cost_document
     from pipeline.clients import client
+    from pipeline.operations import links
     from pipeline.operations.caching import freshness
     from pipeline.operations.caching.reuse import Planned
     from pipeline.operations.runs import executions, parameters
@@ -72,27 +71,39 @@ def start(
         _show_cost(options, settings, cost, cost_problem)
         for line in freshness.explanation(again, options.command()):
             typer.echo(line)
-        # A run of the local cloud costs nothing.
-        if not yes and settings.account.target != "local" and may_ask():
-            typer.confirm("Start it?", abort=True, err=True)
+        if not yes:
+            _ask(settings)
     execution = executions.start(settings, values, name=name)
+    with status("looking for its pages"):
+        pages = links.for_run(settings, execution.arn)
     if as_json:
-        write_json(
-            {
-                **dataclasses.asdict(execution),
-                "set": again.values,
-                "expected": expected,
-                "forecast_problem": problem,
-                "cost": None if cost is None else run_cost_document(cost),
-                "cost_problem": cost_problem,
-            }
-        )
+        forecast = {"expected": expected, "forecast_problem": problem}
+        _write_started(execution, {"links": pages, "set": again.values, **forecast}, cost, cost_problem)
     else:
         typer.echo(f"started: {execution.arn}", err=watch)
+        for link in pages:
+            typer.echo(f"the run {link.line}", err=watch)
     if watch:
-        _follow(options, settings, execution, quiet=as_json)
+        from pipeline.cli.following import follow
+
+        follow(options, settings, execution, quiet=as_json)
     elif not as_json:
         typer.echo(f"next: {options.command()} watch {execution.id}")
+
+
+def _ask(settings: Settings) -> None:
+    """Ask before a run that costs; raises typer.Abort for no. A run of the local cloud costs nothing."""
+    if settings.account.target != "local" and may_ask():
+        typer.confirm("Start it?", abort=True, err=True)
+
+
+def _write_started(execution: Execution, more: dict[str, Any], cost: RunCost | None, cost_problem: str) -> None:
+    import dataclasses
+
+    from pipeline.cli.views.cost import run_cost_document
+
+    costs = {"cost": None if cost is None else run_cost_document(cost), "cost_problem": cost_problem}
+    write_json({**dataclasses.asdict(execution), **more, **costs})
 
 
 @app.command(rich_help_panel=RUN)
@@ -100,19 +111,22 @@ def watch(
     context: typer.Context,
     run: RunArgument = "latest",
     interval: Annotated[float, typer.Option(min=0.5, help="Seconds between two requests for its state.")] = 3.0,
-    as_json: AsJson = False,
+    once: Annotated[bool, typer.Option("--once", help="Show its present state, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object per line and change.")] = False,
 ) -> None:
-    """Follow a run until it ends. Exit status 0 if it succeeded, else 1. With --json: write its state once."""
-    from pipeline.operations.caching import savings
-    from pipeline.operations.runs import executions, progress
+    """Follow a run until it ends. Exit status 0 if it succeeded, else 1; with --once always 0."""
+    from pipeline.cli.following import follow, follow_json, show_once
+    from pipeline.operations.runs import executions
 
     options = options_of(context)
     settings = options.connected()
     execution = executions.resolve(settings, run)
-    if as_json:
-        write_json(savings.reader(settings).annotated(progress.read(settings, execution.arn)))
-        return
-    _follow(options, settings, execution, interval=interval)
+    if once:
+        show_once(settings, execution, as_json=as_json)
+    elif as_json:
+        follow_json(options, settings, execution, interval=interval)
+    else:
+        follow(options, settings, execution, interval=interval)
 
 
 def _forecast(settings: Settings, planned: Planned) -> tuple[tuple[Expectation, ...], str]:
@@ -120,40 +134,19 @@ def _forecast(settings: Settings, planned: Planned) -> tuple[tuple[Expectation, 
     from datetime import UTC, datetime
 
     from pipeline.cli.errors import explained
-    from pipeline.operations.caching import reuse, savings
+    from pipeline.operations.caching import starting
 
-    try:
-        with status("comparing with earlier runs"):
-            return reuse.forecast(settings, planned, savings.reader(settings), datetime.now(UTC)), ""
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        return (), f"a definition has an unknown form ({type(error).__name__}: {error})"
-    except Exception as error:  # an error of AWS or the network is no reason not to start
-        return (), (explained(error) or str(error)).split(";")[0]
+    with status("comparing with earlier runs"):
+        return starting.forecast(settings, planned, datetime.now(UTC), explained)
 
 
 def _cost(settings: Settings, planned: Planned, expected: tuple[Expectation, ...]) -> tuple[RunCost | None, str]:
-    """What the run will cost; None, and why, where that is unknown. Without a forecast no step counts as cached."""
+    """What the run will cost; None, and why, where that is unknown."""
     from pipeline.cli.errors import explained
-    from pipeline.operations.caching.reuse import Outcome
-    from pipeline.operations.cost import before
-    from pipeline.operations.cost.prices import FILE, Prices
+    from pipeline.operations.caching import starting
 
-    steps = {
-        outcome: {expectation.step for expectation in expected if expectation.outcome == outcome}
-        for outcome in (Outcome.CACHED, Outcome.UNSURE)
-    }
-    try:
-        with status("estimating the cost"):
-            return before.of_run(
-                settings,
-                planned.definition,
-                planned.values,
-                Prices(FILE, settings.account.region),
-                cached=steps[Outcome.CACHED],
-                unsure=steps[Outcome.UNSURE],
-            ), ""
-    except Exception as error:  # an error of AWS or the network is no reason not to start
-        return None, (explained(error) or str(error)).split(";")[0]
+    with status("estimating the cost"):
+        return starting.cost(settings, planned, expected, explained)
 
 
 def _show_cost(options: Options, settings: Settings, cost: RunCost | None, problem: str) -> None:
@@ -166,50 +159,12 @@ def _show_cost(options: Options, settings: Settings, cost: RunCost | None, probl
 
 
 def _show_forecast(settings: Settings, expected: tuple[Expectation, ...], problem: str) -> None:
-    from pipeline.cli.views.runs import forecast_lines, forecast_table
+    from pipeline.cli.views.savings import forecast_lines, forecast_table
 
     if problem:
         warn(f"no forecast of the steps from the cache: {problem}")
     if expected:
         show(forecast_table(expected), *forecast_lines(expected, local=settings.account.target == "local"))
-
-
-def _follow(
-    options: Options, settings: Settings, execution: Execution, *, interval: float = 3.0, quiet: bool = False
-) -> None:
-    """Show a run to its end; raises typer.Exit: 1 if it failed, 130 for Ctrl-C."""
-    from rich.console import Console
-
-    from pipeline.cli.views.runs import (
-        follow_run,
-        going_on,
-        next_lines,
-        outcome_lines,
-        registration_lines,
-        saved_lines,
-    )
-    from pipeline.operations.caching import savings
-    from pipeline.operations.models import registrations
-    from pipeline.operations.runs import progress
-
-    # With --json stdout holds JSON alone.
-    states = savings.reader(settings).each(progress.follow(settings, execution.arn, interval=interval))
-    with goes_on(*going_on(execution.id, options.command())):
-        last = follow_run(states, Console(stderr=quiet))
-    succeeded = last.execution.status == "Succeeded"
-    for line in outcome_lines(last, options.command()):
-        typer.secho(line, fg="green" if succeeded else "red", err=quiet or not succeeded)
-    for line in saved_lines(last, local=settings.account.target == "local"):
-        typer.echo(line, err=quiet)
-    # The line of a step that registered a version names that version.
-    if not any(step.arn("RegisterModel") for step in last.steps):
-        registration = registrations.of_run(settings, last.execution)
-        for line in registration_lines(registration, options.command()):
-            typer.echo(line, err=quiet)
-    for line in next_lines(last, options.command()):
-        typer.echo(line, err=quiet or not succeeded)
-    if not succeeded:
-        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=RUN)
@@ -230,10 +185,10 @@ def runs(
         return
     from rich.text import Text
 
-    from pipeline.cli.views.cost import standing_lines
     from pipeline.cli.views.runs import runs_table
     from pipeline.operations.cost import standing
     from pipeline.operations.cost.prices import FILE, Prices
+    from pipeline.operations.cost.words import standing_lines
 
     if newest:
         show(runs_table(newest, registrations.of_runs(settings, newest)))
@@ -255,11 +210,22 @@ def stop(context: typer.Context, run: RunArgument = "latest") -> None:
 
 
 @app.command(rich_help_panel=RUN)
+def retry(context: typer.Context, run: RunArgument = "latest") -> None:
+    """Continue a run that failed or was stopped: steps that have succeeded stay, the others run again."""
+    from pipeline.operations.runs import executions
+
+    options = options_of(context)
+    execution = executions.retry(options.connected(), run)
+    typer.echo(f"{execution.status}: {execution.arn}")
+    typer.echo(f"next: {options.command()} watch {execution.id}")
+
+
+@app.command(rich_help_panel=RUN)
 def logs(
     context: typer.Context,
     what: Annotated[
         str,
-        typer.Argument(metavar="STEP", help="Name of a step, 'endpoint' or 'deploy'. Without it: list them."),
+        typer.Argument(metavar="STEP", help="Name of a step, 'endpoint', 'deploy' or 'alert'. Without it: list them."),
     ] = "",
     run: Annotated[str, typer.Option(metavar="RUN", help="Id or ARN of a run, or 'latest'.")] = "latest",
     trial: Annotated[
@@ -268,7 +234,7 @@ def logs(
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the run ends.")] = False,
 ) -> None:
-    """Print the log of a step's job, of the endpoint or of the deploy function."""
+    """Print the log of a step's job, of the endpoint, of the deploy function or of the alert function."""
     from pipeline.operations.runs import executions, progress
     from pipeline.operations.runs import logs as operation
 
@@ -278,10 +244,10 @@ def logs(
         from pipeline.cli.views.runs import logs_table
 
         state = progress.read(settings, executions.resolve(settings, run).arn)
-        show(logs_table(state, [operation.DEPLOY, operation.ENDPOINT], options.command()))
+        show(logs_table(state, operation.OTHERS, options.command()))
         return
-    if what in (operation.ENDPOINT, operation.DEPLOY):
-        source = (operation.endpoint_source if what == operation.ENDPOINT else operation.deploy_source)(settings)
+    if what in operation.OTHERS:
+        source = operation.OTHERS[what](settings)
 
         def ended() -> bool:
             return False

@@ -53,7 +53,7 @@ def schedule(  # noqa: PLR0917  # a command's options
     if as_json:
         write_json(done)
         return
-    from pipeline.cli.views.cells import moment
+    from pipeline.texts import moment
 
     typer.echo(f"{done.change}: {done.schedule.arn}")
     if done.schedule.next_run is not None:
@@ -77,7 +77,7 @@ def listing(context: typer.Context, as_json: AsJson = False) -> None:
 
 def _table(schedules: Iterable[Schedule]) -> Table:
     from pipeline.cli.tables import Column, Table
-    from pipeline.cli.views.cells import moment
+    from pipeline.texts import moment
 
     table = Table("schedule", Column("due", "time"), Column("next", "time", 2), "starts")
     for schedule in schedules:

@@ -66,7 +66,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _failure(job: TuningJob) -> str:
-    from pipeline.cli.views.cells import shortened
+    from pipeline.texts import shortened
 
     run = job.cached_from or job.run
     failure = shortened(job.failure or "no reason was reported")

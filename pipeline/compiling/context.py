@@ -39,6 +39,8 @@ class Parameters:
     minimum_accuracy: Parameter
     maximum_rmse: Parameter
     maximum_accuracy_loss: Parameter
+    minimum_sure_accuracy: Parameter
+    sure_coverage: Parameter
     approval_status: Parameter
     register_again: Parameter
 

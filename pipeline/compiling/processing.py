@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.aws.tags import listed
 from pipeline.compiling import vpc
 from pipeline.compiling.context import Context, as_text
+from pipeline.compiling.display import display
 from pipeline.compiling.offline import offline_sdk
 from pipeline.compiling.retries import job_retries
 from pipeline.settings import Settings
+from pipeline.settings.fields import PROCESSING_GIGABYTES
 from steps.contracts import hand_over
 
 with offline_sdk():
@@ -35,6 +38,8 @@ def processing_step(
     lasting_outputs: tuple[str, ...] = (),
     hands_on: str = "",
     instance_count: Parameter | int = 1,
+    shares_inputs: bool = False,
+    volume_gigabytes: int = PROCESSING_GIGABYTES,
     cache: CacheConfig | None = None,
     property_files: list[PropertyFile] | None = None,
     run_seconds: int | None = None,
@@ -43,7 +48,8 @@ def processing_step(
 
     `outputs` belong to the run; `lasting_outputs` have the same prefix in all runs. `hands_on` is the name of the
     property file, in the step's summary, with the URI of the step's result. `run_seconds` limits the job's time;
-    without it the service does, to a day.
+    without it the service does, to a day. `shares_inputs` deals the objects of the inputs to the instances instead of
+    copying all to each.
     """
     places = {key: context.output_uri(step, key) for key in outputs}
     places |= {key: f"{context.settings.root_uri}/{key}" for key in lasting_outputs}
@@ -52,6 +58,7 @@ def processing_step(
         image_uri=context.image_uri(step),
         instance_count=instance_count,
         instance_type=instance_type,
+        volume_size_in_gb=volume_gigabytes,
         entrypoint=["python3", "-m", f"steps.{step}"],
         base_job_name=step,
         sagemaker_session=context.session,
@@ -60,16 +67,22 @@ def processing_step(
         network_config=_network(context.settings, several_instances=instance_count != 1),
         volume_kms_key=vpc.volume_key(context.settings, instance_type).get("VolumeKmsKeyId"),
         output_kms_key=context.settings.encryption.kms_key or None,
+        tags=listed(context.settings.tags) or None,
     )
     flags = [part for key, value in arguments.items() for part in (f"--{key}", as_text(value))]
     step_args = processor.run(
-        inputs=[_input(key, uri) for key, uri in inputs.items()],
+        inputs=[_input(key, uri, shared=shares_inputs) for key, uri in inputs.items()],
         outputs=[_declared_output(key, uri) for key, uri in places.items()],
         arguments=flags,
     )
     files = [*(property_files or []), *([_hand_over(hands_on)] if hands_on else [])]
     return ProcessingStep(
-        name, step_args=step_args, cache_config=cache, property_files=files, retry_policies=job_retries()
+        name,
+        step_args=step_args,
+        cache_config=cache,
+        property_files=files,
+        retry_policies=job_retries(),
+        **display(name),
     )
 
 
@@ -86,9 +99,14 @@ def _network(settings: Settings, *, several_instances: bool) -> NetworkConfig | 
     )
 
 
-def _input(name: str, uri: Any) -> ProcessingInput:
+def _input(name: str, uri: Any, *, shared: bool) -> ProcessingInput:
     s3 = ProcessingS3Input(
-        s3_uri=uri, local_path=f"/opt/ml/processing/input/{name}", s3_data_type="S3Prefix", s3_input_mode="File"
+        s3_uri=uri,
+        local_path=f"/opt/ml/processing/input/{name}",
+        s3_data_type="S3Prefix",
+        s3_input_mode="File",
+        # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProcessingS3Input.html
+        s3_data_distribution_type="ShardedByS3Key" if shared else "FullyReplicated",
     )
     return ProcessingInput(input_name=name, s3_input=s3)
 

@@ -22,10 +22,13 @@ from steps.contracts.errors import PipelineError
 if TYPE_CHECKING:
     from pipeline.settings import Settings
 
-Image = Literal["processing", "training", "inference"]
+Image = Literal["processing", "spark", "training", "inference"]
 
+# In the order of the run. PlanShards and ExploreData may have Spark's image instead (`image_of`).
 STEPS: dict[str, Image] = {
     "query": "processing",
+    "explore": "processing",
+    "plan": "processing",
     "shard": "processing",
     "train": "training",
     "evaluate": "training",
@@ -62,22 +65,37 @@ class StepImage:
 
 def step_image(step: str, settings: Settings, root: Path = ROOT) -> StepImage:
     """The image of `step` for the present source tree."""
-    image = STEPS[step]
+    image = image_of(step, settings)
     return StepImage(step, image, base(step, settings), settings.repository(image), tag(step, settings, root))
 
 
 def step_images(settings: Settings, root: Path = ROOT) -> list[StepImage]:
-    """The images of all steps."""
-    return [step_image(step, settings, root) for step in STEPS]
+    """The images of all steps that runs with these settings have."""
+    return [step_image(step, settings, root) for step in used_steps(settings)]
 
 
-def source_files(step: str, root: Path = ROOT) -> list[Path]:
+def used_steps(settings: Settings) -> list[str]:
+    """The steps whose image runs with these settings need, with the monitor's."""
+    unused = {
+        *([] if settings.shard.plan_image else ["plan"]),
+        *([] if settings.explore.image else ["explore"]),
+    }
+    return [step for step in STEPS if step not in unused]
+
+
+def image_of(step: str, settings: Settings) -> Image:
+    """The image of `step`: Spark's for a job that starts Spark, or may."""
+    chosen = {"plan": settings.shard.plan_image, "explore": settings.explore.image}.get(step)
+    return chosen or STEPS[step]
+
+
+def source_files(step: str, root: Path = ROOT, image: Image | None = None) -> list[Path]:
     """The content of the image of `step` as sorted paths relative to `root`: the folders of `steps` that the step
-    imports, and the folder of its container.
+    imports, and the folder of its container; `image` is STEPS's where none is given.
 
     Raises PipelineError for a file that is not Python.
     """
-    folders = [*(f"steps/{name}" for name in step_folders(step, root)), f"containers/{STEPS[step]}"]
+    folders = [*(f"steps/{name}" for name in step_folders(step, root)), f"containers/{image or STEPS[step]}"]
     files = [Path("steps/__init__.py")]
     for folder in folders:
         files += _files(root, folder)
@@ -145,7 +163,7 @@ def base(step: str, settings: Settings) -> str:
 def tag(step: str, settings: Settings, root: Path = ROOT) -> str:
     """`STEP-HASH`: the tag of the image of `step` for its base and the present source tree."""
     digest = hashlib.sha256(f"{base(step, settings)}\0".encode())
-    for path in source_files(step, root):
+    for path in source_files(step, root, image_of(step, settings)):
         content = (root / path).read_bytes()
         digest.update(f"{path.as_posix()}\0{len(content)}\0".encode())
         digest.update(content)

@@ -19,6 +19,7 @@ with offline_sdk():
         RetryStrategy,
         StoppingCondition,
     )
+    from sagemaker.core.workflow.execution_variables import ExecutionVariables
     from sagemaker.core.workflow.functions import Join
     from sagemaker.mlops.workflow.steps import TuningStep
     from sagemaker.train.configs import Compute
@@ -53,7 +54,7 @@ def trainer(context: Context) -> ModelTrainer:
             max_wait_time_in_seconds=seconds(training.wait_time) if training.spot else None,
         ),
         hyperparameters=_hyperparameters(context),
-        environment={"AWS_DEFAULT_REGION": settings.account.region, "IMAGE_URI": context.image_uri("train")},
+        environment=_environment(context),
         # No execution id: after a cache hit, a later run has only the name of the tuning job to locate the model.
         output_data_config=OutputDataConfig(
             s3_output_path=f"{settings.root_uri}/models", **({"kms_key_id": key} if key else {})
@@ -87,11 +88,21 @@ class TrialsStep(TuningStep):  # type: ignore[misc]  # the SDK carries no types
         return request
 
 
+def _environment(context: Context) -> dict[str, Any]:
+    """The environment of trials, which the step cache does not compare (pipeline/aws/step_cache.py)."""
+    values = {"AWS_DEFAULT_REGION": context.settings.account.region, "IMAGE_URI": context.image_uri("train")}
+    if context.settings.tracking.kind != "mlflow":
+        return values
+    # The run of MLflow that trials belong to.
+    return {**values, "PIPELINE_EXECUTION_ARN": ExecutionVariables.PIPELINE_EXECUTION_ARN}
+
+
 def _hyperparameters(context: Context) -> dict[str, Any]:
     training = context.settings.training
     values: dict[str, Any] = {
         "architecture": training.architecture,
         "image-size": training.image_size,
+        "progressive-resizing": training.progressive_resizing,
         "epochs": context.parameters.epochs.to_string(),
         "batch-size": training.batch_size,
         "learning-rate": training.learning_rate,
@@ -112,6 +123,8 @@ def _hyperparameters(context: Context) -> dict[str, Any]:
         "compile": training.compile,
         "backend": training.backend,
         "decision": context.settings.evaluation.decision,
+        "set-level": training.set_level,
+        "sure-accuracy": training.sure_accuracy,
         "checkpoint-minutes": training.checkpoint_minutes,
         "checkpoints-kept": training.checkpoints_kept,
         "seed": training.seed,
@@ -119,8 +132,8 @@ def _hyperparameters(context: Context) -> dict[str, Any]:
         "version": context.parameters.training_version,
         **_tracking(context.settings),
     }
-    if training.weights:
-        values["weights"] = training.weights
+    if weights := context.settings.weights_uri:
+        values["weights"] = weights
     if training.input != "stream":
         # The prefix that the channel mounts; the index names shards by their URIs.
         values["shards-location"] = f"{context.settings.root_uri}/shards"

@@ -9,8 +9,6 @@ import logging
 import os
 import secrets
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 from pipeline.aws.waiting import wait_until
 from pipeline.local import health
 from pipeline.local.environment import NO_PROFILES, inherited, without_proxy
-from pipeline.local.machine import own_folder
+from pipeline.local.machine import background, own_folder
 from pipeline.local.machine.ports import is_free
 from steps.contracts.errors import PipelineError
 
@@ -236,39 +234,22 @@ def _next(
 
 def _start(cloud: Cloud, lock: int) -> Cloud:
     """Start the process, which has the lock too until it is ready."""
-    log_file = cloud.directory / LOG
-    with log_file.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.local.server", str(cloud.directory), str(lock)],
-            cwd=Path(__file__).resolve().parents[2],  # where `pipeline` is importable
-            # Its jobs can read a parent's environment: no keys of the person who starts it.
-            env=inherited(),
-            pass_fds=(lock,),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
 
-    def ready() -> Cloud | None:
+    def ready(pid: int) -> Cloud | None:
         started = read(cloud.directory)
-        if started.pid == process.pid:
-            return started
-        if process.poll() is not None:
-            lines = log_file.read_text(errors="replace").strip().splitlines() or [""]
-            raise PipelineError(f"the local cloud did not start: {lines[-1]} (log: {log_file})")
-        return None
+        return started if started.pid == pid else None
 
-    try:
-        running = wait_until(ready, START_SECONDS, 0.05)
-    except KeyboardInterrupt:
-        # It ends by itself, and has the lock until then.
-        process.terminate()
-        raise
-    if running is None:
-        process.terminate()
-        raise PipelineError(f"the local cloud was not ready within {START_SECONDS} seconds (log: {log_file})")
-    return running
+    return background.start(
+        "the local cloud",
+        ["-m", "pipeline.local.server", str(cloud.directory), str(lock)],
+        cloud.directory / LOG,
+        ready,
+        seconds=START_SECONDS,
+        # Its jobs can read a parent's environment: no keys of the person who starts it.
+        env=inherited(),
+        cwd=Path(__file__).resolve().parents[2],  # where `pipeline` is importable
+        pass_fds=(lock,),
+    )
 
 
 def preparing(directory: Path) -> contextlib.AbstractContextManager[int]:

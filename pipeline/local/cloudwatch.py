@@ -1,4 +1,4 @@
-"""CloudWatch: metrics of endpoints, and the evaluation of alarms.
+"""CloudWatch: metrics of endpoints, the evaluation of alarms, and what these publish.
 
 Metrics and alarms are in moto, which never evaluates an alarm. Here each alarm on a single metric is evaluated once per
 second. CloudWatch's periods begin at full minutes, these end now: a rollback does not wait for a full minute.
@@ -19,7 +19,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from pipeline.local import threads
+from pipeline.local import alarm_messages, threads
 from pipeline.local.context import Context, ServiceError
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,8 @@ State = Literal["OK", "ALARM", "INSUFFICIENT_DATA"]
 Key = tuple[str, str, tuple[tuple[str, str], ...]]  # namespace, metric, dimensions
 Observation = tuple[float, float]  # seconds since the epoch, value
 INTERVAL_SECONDS = 1.0
-# Only alarms need single values; moto has the sums per second.
-RETAINED_SECONDS = 15 * 60
+# Only alarms and percentiles need single values; moto has the sums per second.
+RETAINED_SECONDS = 60 * 60
 RETAINED_VALUES = 100_000
 UNITS = {"ModelLatency": "Microseconds"}
 _PERCENTILE = re.compile(r"p(\d{1,3}(?:\.\d{1,10})?)")
@@ -51,8 +51,10 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 class CloudWatch:
     """Records observations at once; a thread sends and evaluates them every second."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, publish: alarm_messages.Publish) -> None:
         self._context = context
+        self._publish = publish
+        self._announced: dict[str, str] = {}  # the state of each alarm whose actions have been carried out
         self._lock = threading.Lock()
         self._recent: dict[Key, deque[Observation]] = defaultdict(lambda: deque(maxlen=RETAINED_VALUES))
         self._unsent: dict[Key, list[float]] = defaultdict(list)
@@ -66,7 +68,10 @@ class CloudWatch:
         self._thread = threads.start("cloudwatch", self._run, threads.nothing_depends)
 
     def check(self, operation: str, request: Mapping[str, Any]) -> None:
-        """Refuse a statistic that does not exist here. Raises ServiceError."""
+        """Refuse a statistic and an action of an alarm that do not exist here. Raises ServiceError."""
+        for action in alarm_messages.actions(request) if operation == "PutMetricAlarm" else []:
+            if not action.startswith("arn:aws:sns:"):
+                raise ServiceError("ValidationError", f"The local cloud's alarms publish to SNS only, not to {action}.")
         for query in request.get("MetricDataQueries", []) if operation == "GetMetricData" else []:
             statistic = query.get("MetricStat", {}).get("Stat", "Sum")
             if statistic not in _NAMED and not _PERCENTILE.fullmatch(statistic):
@@ -191,10 +196,12 @@ class CloudWatch:
 
     def _evaluate(self) -> None:
         for alarm in list(self._backend().alarms.values()):
+            self._announce(alarm)  # a client may set the state, too
             if alarm.metric_name is None:
                 continue  # metric math: docs/differences.md
             try:
-                state = self._state(alarm)
+                points = self._statistics(alarm)
+                state = self._state(alarm, points)
             except Exception as error:  # a broken alarm must not prevent the rollback by another
                 if self._unusable.get(alarm.name) != str(error):
                     log.warning("alarm %s is not evaluated: %s", alarm.name, error)
@@ -202,20 +209,36 @@ class CloudWatch:
                 continue
             self._unusable.pop(alarm.name, None)
             if state is not None and state != alarm.state_value:
-                reason = f"{alarm.metric_name} {alarm.comparison_operator} {alarm.threshold}: {state}"
+                values = ", ".join("no data" if point is None else f"{point:g}" for point in points)
+                reason = f"{alarm.metric_name} [{values}] {alarm.comparison_operator} {alarm.threshold}: {state}"
                 log.info("alarm %s: %s", alarm.name, reason)
                 self._backend().set_alarm_state(alarm.name, reason, "{}", state)
+                self._announce(alarm)
 
-    def _state(self, alarm: Any) -> State | None:
+    def _announce(self, alarm: Any) -> None:
+        """Carry out the actions of a state that is new; the state in which an alarm is first seen is not."""
+        before, state = self._announced.get(alarm.name, alarm.state_value), alarm.state_value
+        self._announced[alarm.name] = state
+        if state == before or not alarm.actions_enabled:
+            return
+        for topic in alarm_messages.of_state(alarm, state):
+            subject = alarm_messages.subject(alarm, state, self._context.region)
+            text = alarm_messages.text(alarm, before, self._context.account_id, self._context.region)
+            self._publish(topic, alarm.alarm_arn, subject, text)
+
+    def _statistics(self, alarm: Any) -> list[float | None]:
+        """The statistic of each of the alarm's last periods."""
         period, number = int(alarm.period or 60), int(alarm.evaluation_periods or 1)
         dimensions = {dimension.name: dimension.value for dimension in alarm.dimensions or []}
         values = self._values((alarm.namespace, alarm.metric_name, tuple(sorted(dimensions.items()))))
-        points = datapoints(values, alarm.extended_statistic or alarm.statistic, period, number, time.time())
+        return datapoints(values, alarm.extended_statistic or alarm.statistic, period, number, time.time())
+
+    def _state(self, alarm: Any, points: list[float | None]) -> State | None:
         return state_of(
             points,
             comparison=alarm.comparison_operator,
             threshold=float(alarm.threshold),
-            wanted=int(alarm.datapoints_to_alarm or number),
+            wanted=int(alarm.datapoints_to_alarm or alarm.evaluation_periods or 1),
             missing=alarm.treat_missing_data or "missing",
         )
 

@@ -78,11 +78,11 @@ class Events:
         self._deliver(event, DEFAULT_BUS)
 
     def close(self) -> None:
-        """Fire no other rule, and wait for deliveries that run."""
+        """Fire no other rule, and wait for the deliveries: an event that was accepted is not lost."""
         self._end.set()
         if self._thread is not None:
             self._thread.join(10)
-        self._pool.close()
+        self._pool.finish()
 
     def _put(self, request: Event) -> Event:
         entries = []
@@ -104,7 +104,7 @@ class Events:
                 continue
             event = self._event(entry["Source"], entry["DetailType"], entry.get("Resources", []), detail)
             if "Time" in entry:
-                event["time"] = _timestamp(float(entry["Time"]))
+                event["time"] = timestamp(float(entry["Time"]))
             self._deliver(event, bus)
             entries.append({"EventId": event["id"]})
         return {"FailedEntryCount": sum("ErrorCode" in entry for entry in entries), "Entries": entries}
@@ -131,7 +131,7 @@ class Events:
             "detail-type": detail_type,
             "source": source,
             "account": self._context.account_id,
-            "time": _timestamp(time.time()),
+            "time": timestamp(time.time()),
             "region": self._context.region,
             "resources": list(resources),
             "detail": detail,
@@ -223,7 +223,8 @@ class Events:
             raise ServiceError("AccessDeniedException", f"{function}: its policy does not allow events.amazonaws.com")
 
 
-def _timestamp(seconds: float) -> str:
+def timestamp(seconds: float) -> str:
+    """A time of an event, by seconds since the epoch: in UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 

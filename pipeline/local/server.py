@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import queue
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -37,13 +37,41 @@ class QuietHandler(WSGIRequestHandler):
         """Log nothing."""
 
 
+class Stop:
+    """The request to end, by a signal or a thread.
+
+    Not a `threading.Event`: a handler that runs while the main thread is within `Event.wait` needs the lock which that
+    call holds, and the process never ends. `SimpleQueue.put` is reentrant
+    (https://docs.python.org/3/library/queue.html#queue.SimpleQueue.put).
+    """
+
+    def __init__(self) -> None:
+        self._requests: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def handle(self, *numbers: signal.Signals) -> None:
+        """Take each of these signals as the request."""
+        for number in numbers:
+            signal.signal(number, lambda *_: self.request())
+
+    def request(self) -> None:
+        """Ask for the end; from any thread, or a signal's handler."""
+        self._requests.put(None)
+
+    def is_requested(self) -> bool:
+        """Whether the end was asked for and nobody has waited for it."""
+        return not self._requests.empty()
+
+    def wait(self) -> None:
+        """Return when the end is asked for."""
+        self._requests.get()
+
+
 def serve(settings: cloud.Cloud, lock: int) -> None:
     """Run until SIGTERM or SIGINT. `lock` is the descriptor of the folder's lock, which is left when it is ready."""
     # moto's own account id and AWS clients in this process read these.
     os.environ.update(cloud.environment(settings), MOTO_ACCOUNT_ID=settings.account_id)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = Stop()
+    stop.handle(signal.SIGTERM, signal.SIGINT)
     servers = s3_servers(settings)
     servers.start()
     try:
@@ -74,7 +102,7 @@ def s3_servers(settings: cloud.Cloud) -> S3Servers:
     return S3Servers(door, objects, settings.s3_port)
 
 
-def _serve_api(settings: cloud.Cloud, stop: threading.Event, lock: int) -> None:
+def _serve_api(settings: cloud.Cloud, stop: Stop, lock: int) -> None:
     from pipeline.local.services import Services
     from pipeline.local.wire.protocol import Application, moto_application
 
@@ -93,10 +121,11 @@ def _serve_api(settings: cloud.Cloud, stop: threading.Event, lock: int) -> None:
         server = make_server("127.0.0.1", settings.api_port, application, threaded=True, request_handler=QuietHandler)
     except (OSError, SystemExit) as error:
         raise PipelineError(f"port {settings.api_port} is in use; pass another one with --port") from error
-    threads.start("api", server.serve_forever, lambda _: stop.set())
+    # How long it goes on after its end was asked for.
+    threads.start("api", lambda: server.serve_forever(poll_interval=0.05), lambda _: stop.request())
     services.restore()
     # A start that was interrupted ends here, still with the lock.
-    if not stop.is_set():
+    if not stop.is_requested():
         cloud.mark(settings, os.getpid())
         os.close(lock)
         log.info("ready: APIs on port %d, S3 on port %d", settings.api_port, settings.s3_port)

@@ -1,14 +1,16 @@
 """The operations that the local cloud answers itself: handlers by service and operation. Moto answers all others.
 
 Other operations of SageMaker, its runtime, Athena, CloudFormation, CloudWatch Logs and EventBridge Scheduler are
-answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents, ECR's DescribeImages and
-IAM's SimulatePrincipalPolicy are answered here, and their services' other operations by moto.
+answered with the error for an unknown operation. Lambda's Invoke, EventBridge's PutEvents, ECR's DescribeImages,
+IAM's SimulatePrincipalPolicy, and SNS's Publish and PublishBatch are answered here, and their services' other
+operations by moto.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import errno
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -41,11 +43,12 @@ from pipeline.local.sagemaker.transform import TransformJobs
 from pipeline.local.sagemaker.tuning import TuningJobs
 from pipeline.local.scheduler import Scheduler
 from pipeline.local.scheduler.targets import Targets
+from pipeline.local.topics import Topics
 
 log = logging.getLogger(__name__)
 
 # Services with other operations in moto.
-_SHARED = ("events", "ecr", "iam")
+_SHARED = ("events", "ecr", "iam", "sns")
 # Operations that begin nothing, or end something.
 _WITHOUT_SPACE = ("Describe", "List", "Get", "BatchGet", "Filter", "Stop", "Delete", "AssumeRole")
 Handler = Callable[[Request], Request]
@@ -61,13 +64,14 @@ class Services:
         self.functions = Functions(context, self.logs, self.identity)
         self.events = Events(context, self.functions, self.identity)
         images = ImageRegistry(context.directory / "images")
-        self._cloudwatch = CloudWatch(context)
+        self._topics = Topics(context, self.identity)
+        self._cloudwatch = CloudWatch(context, functools.partial(self._topics.publish_as, "cloudwatch"))
         self._cloudwatch.start()
         job_services = JobServices(context, self.logs, images, self.identity, self._cloudwatch)
         self._faults = job_services.faults
         self._tags = Tags(context.store)
         self._registry = ModelRegistry(context, self.events, self.identity)
-        self._processing = ProcessingJobs(job_services)
+        self._processing = ProcessingJobs(job_services, self.events)
         self._training = TrainingJobs(job_services)
         self._tuning = TuningJobs(job_services, self._training)
         self._models = Models(context, self._registry, self.identity)
@@ -106,6 +110,7 @@ class Services:
             "ecr": ContainerRegistry(context, images).operations(),
             "iam": {"SimulatePrincipalPolicy": self._simulate},
             "scheduler": self._scheduler.operations(),
+            "sns": self._topics.operations(),
             "sts": Sts(self.identity, context.account_id).operations(),
         }
 
@@ -176,6 +181,8 @@ class Services:
             self.events.check(operation, request)
         elif service == "cloudwatch":
             self._cloudwatch.check(operation, request)
+        elif service == "sns":
+            self._topics.check(operation, request)
 
     def call(self, service: str, operation: str, request: Request, caller: Caller) -> Request:
         """Answer a caller's request of an operation in the table. Raises ServiceError."""

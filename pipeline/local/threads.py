@@ -38,6 +38,10 @@ class Workers:
         """Wait for the work that runs; what has not begun is dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def finish(self) -> None:
+        """Wait for all of the work, also what has not begun."""
+        self._pool.shutdown(wait=True)
+
 
 def _guarded(name: str, work: Callable[[], object], on_error: OnError) -> None:
     try:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.aws import errors as aws_errors
+from pipeline.aws.pages import items
 from pipeline.aws.responses import exists
+from pipeline.aws.tags import listed, tagged
 from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.compiling import source
+from pipeline.compiling.display import pipeline_display
 from pipeline.operations.check import checked_definition
+from pipeline.operations.weights import presence
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
@@ -27,38 +32,45 @@ class UpsertResult:
 
     arn: str
     change: Change
-    model_package_group: Literal["created", "unchanged"]
+    model_package_group: Change
 
 
 def upsert(settings: Settings, *, parallelism: int | None = None) -> UpsertResult:
-    """Create or update the pipeline, and create its model package group.
+    """Create or update the pipeline, create its model package group, and set the tags of both.
+
+    A tag that the settings do not have is left: it may be somebody else's.
 
     `parallelism` limits the steps that run at the same time; None leaves the pipeline's own limit. A new pipeline is
-    deleted again where its group cannot be created. Raises PipelineError where other changes keep conflicting.
+    deleted again where its group cannot be created. Raises PipelineError where other changes keep conflicting, and
+    where the initial weights of the trials do not exist.
     """
     definition = checked_definition(settings, source.find())
+    # A schedule may start a run at any time from here on.
+    presence.refuse_missing(settings, json.loads(definition))
     sagemaker = client(settings, "sagemaker")
     request: dict[str, Any] = {
         "PipelineName": settings.name,
         "PipelineDefinition": definition,
+        **pipeline_display(settings),
         "RoleArn": settings.role_arn("pipeline"),
     }
     if parallelism is not None:
         request["ParallelismConfiguration"] = {"MaxParallelExecutionSteps": parallelism}
     # Read first: missing permissions show before a change.
-    has_group = exists(sagemaker.describe_model_package_group, ModelPackageGroupName=settings.registry.group)
-    arn, change = _put(sagemaker, request)
-    if has_group:
-        return UpsertResult(arn, change, "unchanged")
+    group = exists(sagemaker.describe_model_package_group, ModelPackageGroupName=settings.registry.group)
+    arn, change = _put(sagemaker, request, settings.tags)
+    if group is not None:
+        is_tagged = _tag(sagemaker, group["ModelPackageGroupArn"], settings.tags)
+        return UpsertResult(arn, change, "updated" if is_tagged else "unchanged")
     try:
-        return UpsertResult(arn, change, _create_group(sagemaker, settings.registry.group))
+        return UpsertResult(arn, change, _create_group(sagemaker, settings.registry.group, settings.tags))
     except Exception as error:
         if change == "created":
             _delete_again(sagemaker, settings.name, error)
         raise
 
 
-def _put(sagemaker: Any, request: dict[str, Any]) -> tuple[str, Change]:
+def _put(sagemaker: Any, request: dict[str, Any], tags: Mapping[str, str]) -> tuple[str, Change]:
     """Create, update or leave the pipeline; try again where another upsert changed it between reading and writing."""
     from botocore.exceptions import ClientError
 
@@ -69,9 +81,10 @@ def _put(sagemaker: Any, request: dict[str, Any]) -> tuple[str, Change]:
         try:
             before = exists(sagemaker.describe_pipeline, PipelineName=request["PipelineName"])
             if before is None:
-                return sagemaker.create_pipeline(**request)["PipelineArn"], "created"
+                return sagemaker.create_pipeline(**request, **tagged(tags))["PipelineArn"], "created"
+            is_tagged = _tag(sagemaker, before["PipelineArn"], tags)
             if _same(before, request):
-                return before["PipelineArn"], "unchanged"
+                return before["PipelineArn"], "updated" if is_tagged else "unchanged"
             return sagemaker.update_pipeline(**request)["PipelineArn"], "updated"
         except ClientError as error:
             if not _is_conflict(error):
@@ -86,6 +99,18 @@ def _put(sagemaker: Any, request: dict[str, Any]) -> tuple[str, Change]:
             f" ({conflict})"
         )
     return result
+
+
+def _tag(sagemaker: Any, arn: str, tags: Mapping[str, str]) -> bool:
+    """Add the tags that an existing resource lacks; returns whether there were any."""
+    if not tags:
+        return False
+    present = items(sagemaker.get_paginator("list_tags"), "Tags", ResourceArn=arn)
+    before = {tag["Key"]: tag["Value"] for tag in present}
+    missing = {key: value for key, value in tags.items() if before.get(key) != value}
+    if missing:
+        sagemaker.add_tags(ResourceArn=arn, Tags=listed(missing))
+    return bool(missing)
 
 
 def _is_conflict(error: Any) -> bool:
@@ -121,12 +146,14 @@ def _same(before: dict[str, Any], request: dict[str, Any]) -> bool:
     return all(before.get(key) == value for key, value in request.items() if key != "PipelineDefinition")
 
 
-def _create_group(sagemaker: Any, name: str) -> Literal["created", "unchanged"]:
+def _create_group(sagemaker: Any, name: str, tags: Mapping[str, str]) -> Literal["created", "unchanged"]:
     from botocore.exceptions import ClientError
 
     try:
         sagemaker.create_model_package_group(
-            ModelPackageGroupName=name, ModelPackageGroupDescription="Models that count the objects in a bin"
+            ModelPackageGroupName=name,
+            ModelPackageGroupDescription="Models that count the objects in a bin",
+            **tagged(tags),
         )
     except ClientError as error:
         if not _is_taken(error):

@@ -7,9 +7,10 @@ values that change from run to run are Pipeline Parameters (`definition.paramete
 from pipeline.settings.account import Account, ContinuousIntegration
 from pipeline.settings.fields import ConflictError, iso_duration, seconds
 from pipeline.settings.training import Choices
-from pipeline.settings.whole import Role, Settings
+from pipeline.settings.whole import REPOSITORIES, Role, Settings
 
 __all__ = [
+    "REPOSITORIES",
     "Account",
     "Choices",
     "ConflictError",

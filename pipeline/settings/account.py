@@ -132,7 +132,7 @@ class Alerts(Group):
     """Notifications by e-mail."""
 
     email: str = field(
-        "Address that receives alarms and the warnings of the budget; empty: no e-mail",
+        "Address that receives alerts, alarms and the warnings of the budget; empty: no e-mail",
         "",
         pattern=form(
             r"^([A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+)?$", "an address, team@example.com"

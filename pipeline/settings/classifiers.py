@@ -93,7 +93,8 @@ NAMES = frozenset(
         "wide_resnet50_2",
     ]
 )
-# Smallest side of a photo in pixels; the others support all that `image_size` permits.
+# Smallest side of a photo in pixels: that `image_size` permits, and those of classifiers that need larger ones.
+SMALLEST = 32
 _SMALLEST = {"alexnet": 63, "inception_v3": 75}
 # A side is a multiple of the patch.
 _PATCHES = {"vit_b_16": 16, "vit_b_32": 32, "vit_l_16": 16, "vit_l_32": 32, "vit_h_14": 14}
@@ -120,4 +121,15 @@ def size_refusal(name: str, image_size: int) -> str:
     if image_size % patch:
         near = round(image_size / patch) * patch or patch
         return f"{name} supports multiples of {patch} pixels, as {near}; set image_size to one"
+    return ""
+
+
+def half_size_refusal(name: str, image_size: int) -> str:
+    """Why a classifier cannot be trained on photos of half this side at first; empty if it can."""
+    if name in _ONE_SIZE or name in _PATCHES:
+        return f"{name} is built for photos of one size; set progressive_resizing to 0"
+    if image_size // 2 < SMALLEST:
+        return f"progressive_resizing requires an image_size of {2 * SMALLEST} or more; set it to 0"
+    if reason := size_refusal(name, image_size // 2):
+        return f"{reason}, or progressive_resizing to 0: its first photos have half the side"
     return ""

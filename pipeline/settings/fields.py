@@ -24,7 +24,7 @@ def form(pattern: str, words: str) -> str:
     return pattern
 
 
-def _contract(check: Callable[[str], str]) -> AfterValidator:
+def contract(check: Callable[[str], str]) -> AfterValidator:
     """A contract of the steps as a rule of a setting."""
 
     def validated(value: str) -> str:
@@ -80,12 +80,14 @@ ProcessingType = Annotated[str, AfterValidator(_instance_type("ProcessingInstanc
 TrainingType = Annotated[str, AfterValidator(_instance_type("TrainingInstanceType"))]
 EndpointType = Annotated[str, AfterValidator(_instance_type("ProductionVariantInstanceType"))]
 TransformType = Annotated[str, AfterValidator(_instance_type("TransformInstanceType"))]
-# Where photos, a split file or weights are; the steps that read them check it by the same function.
-S3Prefix = Annotated[str, _contract(location)]
+# Where photos or a split file are; the steps that read them check it by the same function.
+S3Prefix = Annotated[str, contract(location)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Version = Annotated[str, _contract(_written)]
+Version = Annotated[str, contract(_written)]
 _DURATION = re.compile(r"([1-9][0-9]{0,6})(m|h|d)")
 LONGEST_DAYS = 3650
+# Gigabytes of the volume that the SDK's Processor asks for, unless it is given another size.
+PROCESSING_GIGABYTES = 30
 _ISO_UNITS = {"m": "PT{}M", "h": "PT{}H", "d": "P{}D"}
 _REQUIRED: Any = ...
 

@@ -47,7 +47,7 @@ def load_settings(path: Path, profile: str) -> Settings:
     if not isinstance(overlay, dict):
         raise SettingsError(f"{file.at((PROFILES, profile))}: profiles.{profile}: must be a mapping of settings")
     try:
-        settings = Settings.model_validate(_merge(document, overlay))
+        settings = Settings.model_validate(_merge(document, overlay)).of_profile(profile)
     except ValidationError as error:
         problems = sorted({_problem(file, profile, mistake) for mistake in error.errors()})
         raise SettingsError("\n".join(text for _, text in problems)) from None

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
-from pipeline.settings.fields import EndpointType, Group, ProcessingType, TransformType, field, form
+from pipeline.settings.fields import EndpointType, Group, ProcessingType, S3Prefix, TransformType, field, form
 
 _ENDPOINT_NAME = form(r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$", "up to 63 letters and digits, with hyphens between them")
 
@@ -34,6 +34,17 @@ class Gate(Group):
         ge=-1,
         le=1,
         parameter="MaximumAccuracyLoss",
+    )
+    minimum_sure_accuracy: float = field(
+        "Lowest accuracy of the counts with the highest confidence, on a share sure_coverage of the test split; 0: no"
+        " limit",
+        0.0,
+        ge=0,
+        le=1,
+        parameter="MinimumSureAccuracy",
+    )
+    sure_coverage: float = field(
+        "Share of the photos whose counts minimum_sure_accuracy is about", 0.5, gt=0, le=1, parameter="SureCoverage"
     )
 
 
@@ -109,7 +120,7 @@ class Endpoint(Group):
 
 
 class Monitoring(Group):
-    """Drift: the endpoint's requests against the test split of the version in service."""
+    """Drift: the endpoint's requests against the test split of its version, and its answers against true counts."""
 
     instance_type: ProcessingType = field("Instance type of the monitor job", "ml.m5.large")
     hours: int = field("Length of the monitored window", 24, unit="hours", ge=1, le=24 * 31)
@@ -126,3 +137,39 @@ class Monitoring(Group):
     cooldown_days: int = field(
         "Time after the start of any run in which drift starts no other run", 7, unit="days", ge=0, le=365
     )
+    truth: S3Prefix | None = field(
+        "True counts that arrive after the answers: a Parquet or CSV file with the columns image_id and quantity, or a"
+        " prefix with such files; left out: the monitor measures no accuracy",
+        None,
+        example="s3://bins-111122223333/truth",
+    )
+    truth_delay_hours: int = field(
+        "Time for true counts to arrive: they are compared with the answers of a window of the same length that ended"
+        " this long before the monitored one",
+        72,
+        unit="hours",
+        ge=0,
+        le=24 * 365,
+    )
+    minimum_true_photos: PositiveInt = field(
+        "Photos with a true count below which accuracy and coverage are no metrics and raise no alarm",
+        50,
+        unit="photos",
+    )
+    minimum_accuracy: float | None = field(
+        "Accuracy by true counts below which an alarm is raised; left out: no alarm", None, gt=0, le=1, example=0.8
+    )
+    minimum_set_coverage: float | None = field(
+        "Share of prediction sets with the true count below which an alarm is raised; left out: no alarm",
+        None,
+        gt=0,
+        le=1,
+        example=0.85,
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name in ("minimum_accuracy", "minimum_set_coverage"):
+            if self.truth is None and getattr(self, name) is not None:
+                raise ValueError(f"{name} needs true counts; set truth to their location, or leave {name} out")
+        return self

@@ -17,18 +17,19 @@ from pydantic import (
 )
 
 from pipeline.aws import instances
-from pipeline.settings.classifiers import classifier, size_refusal
+from pipeline.settings.classifiers import SMALLEST, classifier, half_size_refusal, size_refusal
 from pipeline.settings.fields import (
     ConflictError,
     Duration,
     Group,
-    S3Prefix,
     TrainingType,
     Version,
+    contract,
     field,
     form,
     seconds,
 )
+from steps.contracts.s3_uri import location
 
 # Seconds: 28 days for a training job, https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StoppingCondition.html,
 # and 672 hours for a run of a pipeline, https://docs.aws.amazon.com/general/latest/gr/sagemaker.html
@@ -40,6 +41,21 @@ _MLFLOW_SERVER = form(
     "the ARN of an MLflow tracking server or app, or an https URL without credentials",
 )
 Architecture = Annotated[str, AfterValidator(classifier)]
+IMAGENET, RANDOM = "imagenet", "none"
+
+
+def _weights(value: str) -> str:
+    """A word, or the location of a file. Raises ValueError, StepError for a location that no step reads."""
+    if value in (IMAGENET, RANDOM):
+        return value
+    if not value.startswith("s3://"):
+        raise ValueError(f"{value!r} are no initial weights; write {IMAGENET}, {RANDOM} or s3://bucket/file.pth")
+    if not value.endswith((".safetensors", ".pth")):
+        raise ValueError("weights must be a .safetensors file, or a .pth file with a state dict")
+    return location(value)
+
+
+Weights = Annotated[str, contract(_weights)]
 
 
 class Training(Group):
@@ -69,12 +85,21 @@ class Training(Group):
         "stream",
     )
     architecture: Architecture = field("Classifier of torchvision", "resnet34")
-    weights: S3Prefix | None = field(
-        "Initial weights (.safetensors or .pth); left out: random weights",
+    weights: Weights | None = field(
+        "Initial weights. imagenet: torchvision's published weights of the architecture, which `python -m pipeline"
+        " weights` puts into the bucket; none: random weights; or a .safetensors or .pth file in S3. Left out: imagenet"
+        " in an AWS account, none in the local cloud and with network.isolation",
         None,
-        example="s3://bins-111122223333/weights/resnet34.safetensors",
+        example=IMAGENET,
     )
-    image_size: int = field("Side of the square that photos are resized to", 224, unit="pixels", ge=32, le=1024)
+    image_size: int = field("Side of the square that photos are resized to", 224, unit="pixels", ge=SMALLEST, le=1024)
+    progressive_resizing: float = field(
+        "Share of the epochs, the first ones, in which the network sees photos of half the side, at a quarter of its"
+        " computing; photos are loaded as in the others",
+        0.0,
+        ge=0,
+        lt=1,
+    )
     epochs: int = field("Passes over the training split", 30, unit="epochs", ge=1, le=1000, parameter="Epochs")
     batch_size: int = field("Batch size per process and forward pass", 64, unit="photos", ge=2, le=4096)
     accumulation: PositiveInt = field("Forward passes per optimizer step", 1)
@@ -106,9 +131,18 @@ class Training(Group):
     )
     sync_batch_norm: bool = field("Whether batch statistics span all processes; requires GPUs", False)
     compile: bool = field("Whether the network is compiled by torch.compile; the first steps take minutes", False)
+    set_level: float = field("Share of bins whose count is in the model's prediction set", 0.9, gt=0, lt=1)
+    sure_accuracy: float = field(
+        "Accuracy of the counts that the model calls sure, and that no person checks", 0.9, gt=0, lt=1
+    )
     checkpoints_kept: PositiveInt = field("Newest checkpoints that are retained", 2)
     seed: int = field("Seed of initial weights, sample order and augmentation", 1, ge=0)
     profile_steps: int = field("Steps of a trial to profile into its output.tar.gz; 0: none", 0, ge=0, le=1000)
+
+    @property
+    def weights_file(self) -> str:
+        """URI of the file that the settings name as initial weights; empty for a word, and for none."""
+        return self.weights if self.weights and self.weights not in (IMAGENET, RANDOM) else ""
 
     @property
     def launcher(self) -> Literal["smddp", "torchrun"]:
@@ -136,8 +170,8 @@ class Training(Group):
             )
         if reason := size_refusal(self.architecture, self.image_size):
             raise ConflictError(reason, "training.architecture", "training.image_size")
-        if self.weights and not self.weights.endswith((".safetensors", ".pth")):
-            raise ValueError("weights must be a .safetensors file, or a .pth file with a state dict")
+        if self.progressive_resizing and (reason := half_size_refusal(self.architecture, self.image_size)):
+            raise ConflictError(reason, "training.architecture", "training.progressive_resizing")
         for name in ("run_time", "wait_time") if self.spot else ("run_time",):
             if seconds(getattr(self, name)) > LONGEST_TRAINING:
                 raise ConflictError(

@@ -23,6 +23,23 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
+class Calibration(Contract, allow_inf_nan=False):
+    """What the validation split's bins say of the network's probabilities; each bin counts once, by one photo.
+
+    The network's logits are divided by `temperature` before the softmax. A prediction set is the counts whose
+    probability is at least `least_probability`, the likeliest, and the count itself; it holds the truth in a share
+    `level` of new bins. A count is sure if its probability is at least `sure_confidence`: then it is right in a share
+    `sure_accuracy`.
+    """
+
+    temperature: float = Field(gt=0)
+    level: float = Field(gt=0, lt=1)
+    least_probability: float = Field(ge=0, le=1, description="0 where there are too few bins: each count is in the set")
+    sure_accuracy: float = Field(gt=0, lt=1)
+    sure_confidence: float | None = Field(ge=0, le=1, description="none: no count is sure")
+    bins: int = Field(gt=0, description="validation bins that these figures are from")
+
+
 class ModelDescription(Contract, protected_namespaces=()):
     """`model.json`: the data by which a photo becomes the network's input, and its output a count.
 
@@ -39,6 +56,7 @@ class ModelDescription(Contract, protected_namespaces=()):
     resize: Literal["stretch"] = "stretch"
     decision: Decision = "argmax"
     dataset_sha256: str
+    calibration: Calibration | None = Field(default=None, description="none in older artifacts: temperature 1, no sets")
     metrics: dict[str, float] = Field(default={})
     hyperparameters: dict[str, str] = Field(default={})
     image_uri: str = Field(default="", description="training image, with its content hash as the tag")

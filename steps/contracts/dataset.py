@@ -71,11 +71,16 @@ class Sharding(Contract):
 
 
 class DatasetIndex(Contract):
-    """The index of a data set."""
+    """The index of a data set.
+
+    `calibration` are the sorted ids of validation photos, one per physical bin, by which a model's confidence is
+    calibrated; at most `steps.contracts.shard_plan.CALIBRATION_BINS`. There are none in older indexes.
+    """
 
     version: Literal[2] = VERSION
     sharding: Sharding
     splits: dict[SplitName, Split]
+    calibration: list[str] = Field(default=[])
 
     @property
     def classes(self) -> list[int]:
@@ -95,7 +100,12 @@ class DatasetIndex(Contract):
     @property
     def sha256(self) -> str:
         """Hash of the content: every shard's own hash, location and used photos, and the settings."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def content(self) -> bytes:
+        """The index as JSON; one without photos that calibrate as earlier releases write and read it."""
+        return self.model_dump_json(exclude=None if self.calibration else {"calibration"}).encode()
 
     @property
     def key(self) -> str:
@@ -104,10 +114,23 @@ class DatasetIndex(Contract):
 
 
 def check(index: DatasetIndex) -> None:
-    """Raise StepError if two shards have the same URI, a split is empty, or a class is missing in training."""
+    """Raise StepError for a shard in two places, an empty split, or a class that is missing in training.
+
+    A shard with the same bytes in two splits is in two places, too: nothing may be learned from test photos. Single
+    photos in two splits are not noticed here: the plan of the data set puts each in one.
+    """
     uris = [shard.uri for split in index.splits.values() for shard in split.shards]
     if len(uris) != len(set(uris)):
         raise StepError("the dataset index contains a shard twice")
+    places: dict[str, tuple[str, str]] = {}
+    for name, split in index.splits.items():
+        for shard in split.shards:
+            first, uri = places.setdefault(shard.sha256, (name, shard.uri))
+            if first != name:
+                raise StepError(
+                    f"{shard.uri} of the {name} split has the same bytes as {uri} of the {first} split; shard the"
+                    " photos again"
+                )
     for name in SPLITS:
         split = index.splits.get(name, Split())
         if not split.samples:

@@ -1,12 +1,16 @@
 """The evaluation contract: `evaluation.json` in the Model Registry's format, and `predictions.parquet` next to it.
 
-SageMaker draws the metrics groups `multiclass_classification_metrics` and `regression_metrics` of this format:
+The groups `multiclass_classification_metrics` and `regression_metrics` have the form of SageMaker Model Monitor, which
+Studio draws for a version:
 https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-model-quality-metrics.html
+The monitor has a standard deviation from 200 samples on and the text "NaN" below; here it is a number for any split.
+AWS documents neither which of two groups Studio draws nor what it does with further keys.
 The whole file's JSON schema is `docs/evaluation.schema.json`.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import pyarrow as pa
@@ -26,7 +30,8 @@ DIGESTS = DIGESTS_FILE
 SHA256 = r"^[0-9a-f]{64}$"
 
 # quantity is the true count, predicted the count by the decision of the settings, expected the expected count, and
-# probabilities those of the model's classes in their order.
+# probabilities those of the model's classes in their order. confidence is the probability of the predicted count; sure
+# and prediction_set are null for a model without a calibration.
 PREDICTIONS_SCHEMA = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),
@@ -34,6 +39,9 @@ PREDICTIONS_SCHEMA = pa.schema(
         pa.field("predicted", pa.int32(), nullable=False),
         pa.field("expected", pa.float64(), nullable=False),
         pa.field("probabilities", pa.list_(pa.float32()), nullable=False),
+        pa.field("confidence", pa.float32(), nullable=False),
+        pa.field("sure", pa.bool_()),
+        pa.field("prediction_set", pa.list_(pa.int32())),
     ]
 )
 
@@ -109,6 +117,58 @@ class Calibration(_Contract):
     bins: list[ReliabilityBin]
 
 
+class Covered(_Contract):
+    """The photos whose counts have the highest confidence: their share of all, the lowest confidence, their errors."""
+
+    coverage: float
+    confidence: float
+    accuracy: float
+    rmse: float
+
+
+class SureCounts(_Contract):
+    """The counts that the model calls sure: their share of the photos, and their errors; None where there are none.
+
+    `wanted` is the accuracy for which the model's confidence was calibrated, and `confidence` the least of a sure
+    count; None where no confidence reaches that accuracy.
+    """
+
+    share: float
+    confidence: float | None
+    accuracy: float | None
+    rmse: float | None
+    wanted: float
+
+
+class PredictionSets(_Contract):
+    """The sets of counts that contain the truth in a share `level` of the bins: how often they do on the test split.
+
+    `coverage` counts photos: where bins have several, it may differ from the level for that reason alone.
+    """
+
+    level: float
+    coverage: float
+    mean_size: float
+    coverage_by_quantity: dict[str, float]
+    sizes: dict[str, int] = Field(description="photos by the number of counts in their set")
+
+
+class Selective(_Contract):
+    """What the model can count by itself, if a person counts the other bins.
+
+    `curve` is by descending confidence, at coverages up to 1. `sure` and `sets` are None for a model without a
+    calibration.
+    """
+
+    curve: list[Covered]
+    sure: SureCounts | None
+    sets: PredictionSets | None
+
+    def at(self, coverage: float) -> Covered:
+        """The point of the curve at this coverage, which it has. Raises StopIteration."""
+        return next(point for point in self.curve if math.isclose(point.coverage, coverage))
+
+
 class Agreement(_Contract):
     """Comparison of ONNX Runtime, which serves, with PyTorch, which trained, on photos of the test split."""
 
@@ -142,6 +202,7 @@ class Shown(_Contract):
     accuracy: str
     rmse: str
     accuracy_loss: str
+    sure_accuracy: str = Field(description="also the share of the photos, and the threshold where there is one")
 
 
 class Gate(_Contract):
@@ -152,6 +213,8 @@ class Gate(_Contract):
         " 0 or the allowed loss, whichever is less"
     )
     champion: str = Field(description="name of the champion, or a note that there is none")
+    sure_coverage: float = Field(description="share of the photos, those with the highest confidence")
+    sure_accuracy: float = Field(description="accuracy of these photos' counts")
     shown: Shown
 
 
@@ -211,6 +274,7 @@ class Evaluation(_Contract):
     within_one: Metric = Field(description="share of photos off by at most one")
     per_class: dict[str, ClassReport]
     calibration: Calibration
+    selective: Selective
     baselines: dict[Literal["largest_class", "random", "median"], Score]
     decisions: dict[Decision, Score] = Field(description="metrics of the model by each decision")
     decision: Decision = Field(description="decision of the settings, which the gate uses")

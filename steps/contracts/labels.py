@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,14 +27,31 @@ SCHEMA = pa.schema(
 )
 
 
+def is_labels_file(key: str, size: int) -> bool:
+    """Whether a file or object of this name and size (bytes) holds labels: Athena's have no suffix."""
+    return PurePosixPath(key).suffix in ("", ".parquet") and size > 0
+
+
+def label_files(folder: Path) -> list[Path]:
+    """The Parquet files of labels below `folder`, sorted. Raises StepError without any, or for a missing column."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and is_labels_file(p.name, p.stat().st_size))
+    if not files:
+        raise StepError(f"{folder}: no labels; the query step wrote no Parquet file there")
+    for file in files:
+        try:
+            schema = pq.read_schema(file)
+            schema.empty_table().select(SCHEMA.names).cast(SCHEMA)
+        except (pa.ArrowException, ValueError, KeyError) as error:
+            raise StepError(f"{file}: labels do not have the columns {', '.join(SCHEMA.names)}: {error}") from error
+    return files
+
+
 def read_labels(folder: Path) -> pa.Table:
     """All labels below `folder`, sorted by image_id, cast to SCHEMA.
 
     Raises StepError if there is no Parquet file, a column is missing or null, or an id occurs twice.
     """
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in ("", ".parquet") and p.stat().st_size)
-    if not files:
-        raise StepError(f"{folder}: no labels; the query step wrote no Parquet file there")
+    files = label_files(folder)
     try:
         columns = {
             field.name: pa.chunked_array([chunk for file in files for chunk in _read(file, field)], field.type)

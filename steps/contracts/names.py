@@ -47,6 +47,17 @@ NEVER_SERVED_TAG = "never-served-version"
 # Tag of the model package group: the version that served on an endpoint that has failed since, to be deployed again.
 # Empty after that.
 RESTORED_TAG = "version-to-restore"
+# The tags of the endpoint, and all tags in which the deploy function keeps its state.
+ENDPOINT_TAGS = (
+    VERSION_TAG,
+    CONFIG_TAG,
+    PREVIOUS_CONFIG_TAG,
+    APPROVED_AT_TAG,
+    VERDICT_TAG,
+    REASON_TAG,
+    EVALUATED_CONFIG_TAG,
+)
+STATE_TAGS = frozenset({*ENDPOINT_TAGS, NEVER_SERVED_TAG, RESTORED_TAG})
 # Verdicts. A version that was rolled back is deployed again only after another approval.
 PENDING = "pending"
 ACCEPTED = "accepted"
@@ -64,6 +75,18 @@ PACKAGE_VARIABLE = "MODEL_PACKAGE_ARN"
 # The project's metrics in CloudWatch, and the deploy function's metric for an endpoint that has failed.
 METRICS_NAMESPACE = "BinCounting"
 FAILURES_METRIC = "EndpointFailures"
+# The monitor's metrics with an alarm: accuracy by true counts, and coverage of the prediction sets.
+ACCURACY_METRIC, SET_COVERAGE_METRIC = "Accuracy", "SetCoverage"
+
+# The Fail step that ends a run whose model is below the quality gate's limits.
+GATE_FAILED = "QualityGateFailed"
+
+# The event of a decision of the deploy function that calls for an alert; the alert function makes the message.
+EVENT_SOURCE, DEPLOYMENT_EVENT = "bin-counting", "Bin Counting Deployment Decision"
+# In a message, what stands before the command to look.
+LOOK = "Look:"
+# Result of the monitor, in its output.
+DRIFT_FILE = "drift.json"
 
 # Channels of a training job.
 INDEX_CHANNEL = "index"

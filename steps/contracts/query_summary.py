@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from steps.contracts.parsing import Contract, parse
+from steps.contracts.s3_inventory import ListedBy
 
 VERSION: Literal[1] = 1
 NAME = "query.json"
@@ -39,7 +40,8 @@ class Summary(Contract):
 
     `reader` is the reader of the metadata files: `athena`, or `direct` with the reason of Athena's failure. `labels`
     maps a quantity to its number of photos. `refused` maps a reason to photos without a label; a photo has one reason,
-    the first that applies. `labels_location` is the folder of the labels' Parquet files.
+    the first that applies. `labels_location` is the folder of the labels' Parquet files. `listed_by` is the list of S3
+    Inventory that named the photos and metadata files, None where the bucket was listed.
     """
 
     version: Literal[1] = VERSION
@@ -50,6 +52,7 @@ class Summary(Contract):
     reader_reason: str = ""
     metadata_files: int
     images: int
+    listed_by: ListedBy | None = None
     labels_location: str = ""
     labels: dict[int, int]
     refused: dict[str, Refusal]

@@ -77,7 +77,8 @@ class ShardSummary(Contract):
     """The summary of a run.
 
     `index` is the URI of the index's folder. `rejects` maps a reason to the ids of labelled photos that are in no
-    shard. `kept` photos have the split of an earlier run, which is stored below `assignments`.
+    shard. `kept` photos had their split, which is stored below `assignments`, before the newest photos were added: they
+    are those of all waves of the plan but the newest.
     """
 
     version: Literal[1] = VERSION

@@ -15,15 +15,18 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
+def encoding_of(beginning: bytes) -> str:
+    """The encoding of a file by its first four bytes: UTF-8 or UTF-16, with a byte order mark or without."""
+    marked = next((encoding for mark, encoding in _MARKS.items() if beginning.startswith(mark)), "")
+    # In UTF-16 every other byte of a header in Latin letters is zero.
+    zeros = beginning[:2].find(b"\0")
+    return marked or {0: "utf-16-be", 1: "utf-16-le"}.get(zeros, "utf-8")
+
+
 def decoded(data: bytes, name: str) -> str:
     """The text of a file in UTF-8 or UTF-16, with a byte order mark or without. Raises StepError with `name`."""
-    encoding = next((encoding for mark, encoding in _MARKS.items() if data.startswith(mark)), "")
-    if not encoding:
-        # In UTF-16 every other byte of a header in Latin letters is zero.
-        zeros = data[:2].find(b"\0")
-        encoding = {0: "utf-16-be", 1: "utf-16-le"}.get(zeros, "utf-8")
     try:
-        return data.decode(encoding)
+        return data.decode(encoding_of(data[:4]))
     except UnicodeDecodeError as error:
         raise StepError(f"{name}: byte {error.start} is neither UTF-8 nor UTF-16; save it as CSV in UTF-8") from error
 

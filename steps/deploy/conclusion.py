@@ -91,7 +91,8 @@ def _evaluate(
         decision = Decision("accepted", reason, endpoint.name, tried, endpoint.config)
     else:
         reason = endpoint.failure or "SageMaker has rolled the endpoint back to the previous configuration"
-        decision = Decision("rolled-back", f"version {tried}: {reason}", endpoint.name, tried, endpoint.config)
+        reason = f"version {tried}: {reason}"
+        decision = Decision("rolled-back", reason, endpoint.name, tried, endpoint.config, _attempt(endpoint))
     scaling.follow(aws.scaling, settings)
     verdict = names.ACCEPTED if decision.decision == "accepted" else names.ROLLED_BACK
     _tag_verdict(aws, endpoint, verdict, decision.reason)
@@ -184,7 +185,8 @@ def _roll_back(aws: Clients, settings: Settings, endpoint: Endpoint, reason: str
     else:
         aws.sagemaker.update_endpoint(**request)
     _tag_verdict(aws, endpoint, names.ROLLED_BACK, reason)
-    return _recorded(record, Decision("rolling-back", f"version {tried}: {reason}", endpoint.name, tried, previous))
+    reason = f"version {tried}: {reason}"
+    return _recorded(record, Decision("rolling-back", reason, endpoint.name, tried, previous, _attempt(endpoint)))
 
 
 def _delete(aws: Clients, settings: Settings, endpoint: Endpoint, reason: str, record: Record) -> Decision:
@@ -193,7 +195,7 @@ def _delete(aws: Clients, settings: Settings, endpoint: Endpoint, reason: str, r
     tags = {names.NEVER_SERVED_TAG: tried, names.APPROVED_AT_TAG: endpoint.tags.get(names.APPROVED_AT_TAG, "")}
     aws.sagemaker.add_tags(ResourceArn=_group_arn(aws, settings), Tags=endpoints.as_tags(tags))
     aws.sagemaker.delete_endpoint(EndpointName=endpoint.name)
-    return _recorded(record, Decision("cleaned-up", reason, endpoint.name, tried, endpoint.config))
+    return _recorded(record, Decision("cleaned-up", reason, endpoint.name, tried, endpoint.config, _attempt(endpoint)))
 
 
 def _deploy_due(aws: Clients, settings: Settings, tried: str, record: Record, *, is_deleting: bool) -> Decision | None:
@@ -205,6 +207,11 @@ def _deploy_due(aws: Clients, settings: Settings, tried: str, record: Record, *,
         name = settings.endpoint_name
         raise DeployError(f"endpoint {name} is being deleted; deploy version {latest.number} after that")
     return _recorded(record, deploy(aws, settings, DeployRequest(latest)))
+
+
+def _attempt(endpoint: Endpoint) -> str:
+    """What makes an attempt another one of the same version: two events may come to its end at the same time."""
+    return f"tried {endpoint.tags.get(names.APPROVED_AT_TAG, '')}"
 
 
 def _group_arn(aws: Clients, settings: Settings) -> str:

@@ -25,18 +25,24 @@ class Decision:
     endpoint_name: str
     model_package_version: str = ""
     endpoint_config_name: str = ""
+    alert: str = ""
+    """What an alert is about, however often it is decided: a deployment that goes back or cannot be. Empty: none.
+
+    Another approval of the same version is something else.
+    """
 
     def as_output(self) -> dict[str, str]:
         """Flat strings, which a pipeline's Lambda step requires."""
-        return dict(vars(self))
+        return {name: value for name, value in vars(self).items() if name != "alert"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The release of a version and CreateEndpointConfig's request for it."""
+    """The release of a version, CreateEndpointConfig's request for it, and the tags of what is created."""
 
     release: Release
     config: dict[str, Any]
+    tags: list[dict[str, str]]
 
     @property
     def name(self) -> str:
@@ -58,24 +64,27 @@ def deploy(aws: Clients, settings: Settings, request: DeployRequest) -> Decision
     """
     version = request.version
     _check_group(settings, version)
-    number, config_name = str(version.number), ""
+    number, config_name, alert = str(version.number), "", ""
     package = aws.sagemaker.describe_model_package(ModelPackageName=version.arn)
-    request = _bounded(request, package)
+    changed = _changed(package)
+    # A later time would try a version again that was rolled back, and make each approval that follows an old one.
+    request = replace(request, approved_at=min(request.approved_at, changed))
     try:
         refusal = _refusal(aws, settings, request, package["ModelApprovalStatus"])
         if refusal is None:
             released = release.ensure(aws, settings, version)
             config = requests.endpoint_config(settings, version, released)
             config_name = config["EndpointConfigName"]
-            refusal = _change(aws, settings, request, Plan(released, config))
+            tags = endpoints.inherited_tags(aws.sagemaker, version.group_arn)
+            refusal = _change(aws, settings, request, Plan(released, config, tags))
         decision, reason = refusal
     except ChangedError as error:
         # Otherwise each event of the endpoint would lead here again.
         reject(aws, version, str(error))
-        decision, reason = "rejected", f"{error}; it is rejected"
+        decision, reason, alert = "rejected", f"{error}; it is rejected", changed
     except ReleaseError as error:
-        decision, reason = "refused", str(error)
-    return Decision(decision, reason, settings.endpoint_name, number, config_name)
+        decision, reason, alert = "refused", str(error), f"{changed} {error}"
+    return Decision(decision, reason, settings.endpoint_name, number, config_name, alert)
 
 
 def roll_back(
@@ -129,15 +138,13 @@ def approved(aws: Clients, group: str) -> list[Version]:
     return [Version.of(package["ModelPackageArn"]) for page in pages for package in page["ModelPackageSummaryList"]]
 
 
-def _bounded(request: DeployRequest, package: Mapping[str, Any]) -> DeployRequest:
-    """The request, with an approval no later than the last change of the version.
+def _changed(package: Mapping[str, Any]) -> str:
+    """Time of a version's last change, also of its approval, as in events: in whole seconds.
 
-    Every caller of the function writes its own event. A later time would try a version again that was rolled back, and
-    make each approval that follows an old one. Events have whole seconds.
+    No approval is later, whatever time an event has: every caller of the function writes its own.
     """
     changed = package.get("LastModifiedTime", package["CreationTime"])
-    latest = changed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return replace(request, approved_at=min(request.approved_at, latest))
+    return str(changed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 def _refusal(aws: Clients, settings: Settings, request: DeployRequest, status: str) -> tuple[str, str] | None:
@@ -168,7 +175,7 @@ def _change(aws: Clients, settings: Settings, request: DeployRequest, plan: Plan
             )
         if name == endpoint.pending_config and endpoint.tags.get(names.CONFIG_TAG) != name:
             # An earlier attempt ended between the change and its tags.
-            _tag_attempt(aws, endpoint, request, name)
+            _tag_attempt(aws, endpoint, request, plan)
         return "unchanged", f"the endpoint is {endpoint.status} and on its way to this version"
     if endpoint.status == "UpdateRollbackFailed":
         raise DeployError(
@@ -179,8 +186,9 @@ def _change(aws: Clients, settings: Settings, request: DeployRequest, plan: Plan
         aws.sagemaker.delete_endpoint(EndpointName=endpoint.name)
         raise DeployError(f"endpoint {endpoint.name} has failed and is being deleted; deploy again after that")
     if endpoint.config == name:
-        # Scaling is not part of the configuration, so its settings may have changed.
+        # Scaling and tags are not part of the configuration, so their settings may have changed.
         scaling.follow(aws.scaling, settings)
+        _tag(aws, endpoint, plan.tags)
         return "unchanged", f"version {number} serves already"
     rolled_back = endpoint.tags.get(names.CONFIG_TAG) == name and endpoint.verdict == names.ROLLED_BACK
     if rolled_back and not (request.at_once or _is_new(request, endpoint.tags)):
@@ -201,7 +209,7 @@ def _create(aws: Clients, settings: Settings, request: DeployRequest, plan: Plan
     aws.sagemaker.create_endpoint(
         EndpointName=settings.endpoint_name,
         EndpointConfigName=plan.name,
-        Tags=endpoints.as_tags(_attempt(request, plan.name, previous="")),
+        Tags=[*endpoints.as_tags(_attempt(request, plan.name, previous="")), *plan.tags],
     )
     return "creating", f"the endpoint is created with version {version.number}"
 
@@ -234,12 +242,20 @@ def _update(aws: Clients, settings: Settings, request: DeployRequest, endpoint: 
         # SageMaker refuses another instance type while a scaling target is registered.
         scaling.deregister(aws.scaling, endpoint.name)
     aws.sagemaker.update_endpoint(**update)
-    _tag_attempt(aws, endpoint, request, plan.name)
+    _tag_attempt(aws, endpoint, request, plan)
 
 
-def _tag_attempt(aws: Clients, endpoint: Endpoint, request: DeployRequest, config: str) -> None:
-    tags = endpoints.as_tags(_attempt(request, config, previous=endpoint.config))
+def _tag_attempt(aws: Clients, endpoint: Endpoint, request: DeployRequest, plan: Plan) -> None:
+    tags = endpoints.as_tags(_attempt(request, plan.name, previous=endpoint.config))
     aws.sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=tags)
+    _tag(aws, endpoint, plan.tags)
+
+
+def _tag(aws: Clients, endpoint: Endpoint, tags: list[dict[str, str]]) -> None:
+    """Add the tags that the endpoint lacks."""
+    missing = [tag for tag in tags if endpoint.tags.get(tag["Key"]) != tag["Value"]]
+    if missing:
+        aws.sagemaker.add_tags(ResourceArn=endpoint.arn, Tags=missing)
 
 
 def _attempt(request: DeployRequest, config: str, previous: str) -> dict[str, str]:
@@ -263,8 +279,9 @@ def _is_new(request: DeployRequest, tags: Mapping[str, str]) -> bool:
 
 def _ensure_config(aws: Clients, settings: Settings, plan: Plan) -> None:
     """Create the model and the endpoint configuration; both may exist from an earlier attempt."""
-    _create_if_missing(aws.sagemaker.create_model, requests.model(settings, plan.release, plan.name))
-    _create_if_missing(aws.sagemaker.create_endpoint_config, plan.config)
+    tagged = {"Tags": plan.tags} if plan.tags else {}
+    _create_if_missing(aws.sagemaker.create_model, {**requests.model(settings, plan.release, plan.name), **tagged})
+    _create_if_missing(aws.sagemaker.create_endpoint_config, {**plan.config, **tagged})
 
 
 def _create_if_missing(operation: Any, request: dict[str, Any]) -> None:

@@ -10,9 +10,11 @@ from typing import Any
 from steps.contracts.names import (
     ACCEPTED,
     CONFIG_TAG,
+    ENDPOINT_TAGS,
     EVALUATED_CONFIG_TAG,
     PENDING,
     PREVIOUS_CONFIG_TAG,
+    STATE_TAGS,
     VERDICT_TAG,
     VERSION_TAG,
 )
@@ -21,6 +23,9 @@ from steps.contracts.names import (
 _VERSION = re.compile(r".*-v(?P<number>[0-9]+)-[0-9a-f]{8}")
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
 _NOT_FOR_TAGS = re.compile(r"[^A-Za-z0-9 _.:/=+@-]")
+_RESERVED = ("aws:", "sagemaker:")
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_AddTags.html: at most 50 tags per resource.
+_MOST_TAGS = 50 - len(ENDPOINT_TAGS)
 
 
 @dataclass(frozen=True)
@@ -111,3 +116,17 @@ def tags_of(sagemaker: Any, arn: str) -> dict[str, str]:
 def as_tags(values: Mapping[str, str]) -> list[dict[str, str]]:
     """Tags of a request: values of at most 256 characters, with a hyphen for each character that SageMaker refuses."""
     return [{"Key": key, "Value": _NOT_FOR_TAGS.sub("-", value)[:256]} for key, value in values.items()]
+
+
+def inherited_tags(sagemaker: Any, group_arn: str) -> list[dict[str, str]]:
+    """The tags of the model package group for what is created from its versions, without the function's own.
+
+    They come from the group, and not from the environment: Lambda limits that to 4 KB, which 40 tags exceed.
+    https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+    """
+    own = {
+        key: value
+        for key, value in tags_of(sagemaker, group_arn).items()
+        if key not in STATE_TAGS and not key.lower().startswith(_RESERVED)
+    }
+    return [{"Key": key, "Value": value} for key, value in sorted(own.items())][:_MOST_TAGS]

@@ -25,6 +25,7 @@ class Clients:
     s3: Any
     scaling: Any
     cloudwatch: Any
+    events: Any
 
     @classmethod
     def connect(cls, mode: str) -> Clients:
@@ -36,7 +37,7 @@ class Clients:
         seconds = COLD_SECONDS if mode == "serverless" else ANSWER_SECONDS
         config = Config(connect_timeout=ANSWER_SECONDS, read_timeout=seconds, retries={"total_max_attempts": 1})
         runtime = boto3.client("sagemaker-runtime", config=config)
-        names = ("s3", "application-autoscaling", "cloudwatch")
+        names = ("s3", "application-autoscaling", "cloudwatch", "events")
         return cls(boto3.client("sagemaker"), runtime, *(boto3.client(name) for name in names))
 
 

@@ -17,7 +17,7 @@ from steps.contracts.artifact import HISTORY, WEIGHTS, ModelDescription, check_f
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import Agreement
 from steps.contracts.full_disk import is_disk_full
-from steps.model.predictor import decide, softmax
+from steps.model.predictor import decide, softmax, temperature
 
 if TYPE_CHECKING:
     from torch import nn
@@ -116,7 +116,7 @@ class AgreementCheck:
 
         photos, probabilities = photos[:left], probabilities[:left]
         with torch.inference_mode():
-            expected = softmax(self._network(torch.from_numpy(photos)).numpy())
+            expected = softmax(self._network(torch.from_numpy(photos)).numpy(), temperature(self._description))
         difference = float(np.abs(expected - probabilities).max())
         # Not `>`: a NaN has to fail too.
         if not difference <= TOLERANCE:

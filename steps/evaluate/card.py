@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from steps.contracts import imagenet_weights
 from steps.contracts.artifact import ModelDescription
 from steps.contracts.dataset import DatasetIndex
 from steps.contracts.evaluation import Evaluation, Metric
@@ -19,6 +20,8 @@ LIMIT = 100_000
 CHART_ITEMS = 20
 # Characters of a hyperparameter's value; SageMaker itself accepts 2,500.
 HYPERPARAMETER_LENGTH = 255
+# Characters of a custom detail.
+DETAIL_LENGTH = 1024
 PURPOSE = "Count the objects in a photo of a warehouse bin."
 INTENDED = (
     "Finding bins whose count differs from the inventory's, for review by a person or a second system. "
@@ -45,8 +48,8 @@ def write_card(evaluation: Evaluation, model: ModelDescription, index: DatasetIn
             "evaluation_details": [_evaluation(evaluation)],
             "additional_information": {
                 "ethical_considerations": ETHICS,
-                "caveats_and_recommendations": _caveats(evaluation, index),
-                "custom_details": _details(evaluation),
+                "caveats_and_recommendations": _caveats(evaluation, model, index),
+                "custom_details": _details(evaluation, model),
             },
         },
         allow_nan=False,
@@ -89,7 +92,14 @@ def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
     numbers = {
         "accuracy of always predicting the most frequent count": baseline.accuracy,
         "expected calibration error": evaluation.calibration.expected_calibration_error,
+        "accuracy of the surest half of the photos": evaluation.selective.at(0.5).accuracy,
     }
+    if sure := evaluation.selective.sure:
+        numbers["share of the photos that the model counts by itself"] = sure.share
+        if sure.accuracy is not None:
+            numbers["accuracy of these counts"] = sure.accuracy
+    if sets := evaluation.selective.sets:
+        numbers[f"share of prediction sets with the true count, at level {sets.level:g}"] = sets.coverage
     summary = [_number(name, metric) for name, metric in metrics.items()]
     summary += [{"name": name, "type": "number", "value": value} for name, value in numbers.items()]
     groups: list[dict[str, Any]] = [{"name": "summary", "metric_data": summary}]
@@ -140,7 +150,7 @@ def _number(name: str, metric: Metric) -> dict[str, Any]:
     return {"name": name, "type": "number", "value": metric.value, "notes": note}
 
 
-def _caveats(evaluation: Evaluation, index: DatasetIndex) -> str:
+def _caveats(evaluation: Evaluation, model: ModelDescription, index: DatasetIndex) -> str:
     left_out = evaluation.dataset.rejected
     caveats = [f"Evaluated on a {index.sharding.split} split: do not compare with metrics on another kind of split."]
     if evaluation.dataset.same_bin:
@@ -149,10 +159,17 @@ def _caveats(evaluation: Evaluation, index: DatasetIndex) -> str:
         )
     if left_out:
         caveats.append(f"{count_of(left_out, 'photo')} left out of all metrics.")
+    if imagenet_weights.published_at(_initial_weights(model)):
+        caveats.append(f"Training began with weights of torchvision: {imagenet_weights.LICENCE}")
     return " ".join(caveats)
 
 
-def _details(evaluation: Evaluation) -> dict[str, str]:
+def _initial_weights(model: ModelDescription) -> str:
+    """URI of the initial weights; empty for random ones."""
+    return model.hyperparameters.get("weights", "")
+
+
+def _details(evaluation: Evaluation, model: ModelDescription) -> dict[str, str]:
     provenance = evaluation.provenance
     details = {
         "pipeline_run": provenance.run,
@@ -161,8 +178,9 @@ def _details(evaluation: Evaluation) -> dict[str, str]:
         "image_location": provenance.image_location,
         "data_version": provenance.data_version,
         "dataset_sha256": evaluation.dataset.sha256,
+        "initial_weights": imagenet_weights.origin_of(_initial_weights(model)),
     }
-    return {name: value for name, value in details.items() if value}
+    return {name: _cut(value, DETAIL_LENGTH) for name, value in details.items() if value}
 
 
 def _cut(value: str, longest: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections import Counter
 
-from steps.contracts.evaluation import Calibration, ClassReport
+from steps.contracts.evaluation import Calibration, ClassReport, Selective
 from steps.contracts.wording import count_of
 from steps.evaluate.artifact import Epoch
 from steps.photos.jpeg import ImageError, decode_rgb, resize
@@ -52,6 +52,13 @@ def reliability(calibration: Calibration) -> Drawing:
         text = f"{count_of(each.photos, 'photo')}: confidence {each.confidence:.1%}, accuracy {each.accuracy:.1%}"
         points.append(Point(each.confidence, each.accuracy, each.photos, text))
     return diagonal("Reliability diagram", "confidence", "accuracy", points)
+
+
+def risk_coverage(selective: Selective) -> Drawing:
+    """Accuracy of the surest photos by their share."""
+    places = [round(100 * point.coverage) for point in selective.curve]
+    data = {"accuracy": [point.accuracy for point in selective.curve]}
+    return lines("Accuracy by coverage", data, places, below="surest photos, in percent", marked=None)
 
 
 def curves(epochs: list[Epoch]) -> list[Drawing]:

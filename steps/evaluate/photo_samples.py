@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from steps.contracts import photo_files
+from steps.contracts.artifact import Calibration
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
+from steps.model.calibration import is_sure
 from steps.photos.jpeg import ImageError
 from steps.photos.statistics import measure, row, write_baseline
 from steps.runtime.s3 import open_store, send
@@ -154,6 +156,7 @@ class _CountedPhoto(NamedTuple):
     image_id: str
     predicted: int
     confidence: float
+    sure: bool | None
 
 
 class Baseline:
@@ -167,14 +170,26 @@ class Baseline:
         self._random = random.Random(BASELINE_SEED)  # noqa: S311
         self._seen = 0
         self._sample: list[_CountedPhoto] = []
+        self._calibration: Calibration | None = None
 
-    def add(self, batch: Sequence[Sample], counts: NDArray[np.int32], probabilities: NDArray[np.float32]) -> None:
-        """Look at a batch of N photos, their counts (N,) and the probabilities of these counts (N,)."""
-        for sample, count, probability in zip(batch, counts.tolist(), probabilities.tolist(), strict=True):
+    def add(
+        self,
+        batch: Sequence[Sample],
+        counts: NDArray[np.int32],
+        probabilities: NDArray[np.float32],
+        calibration: Calibration | None = None,
+    ) -> None:
+        """Look at a batch of N photos, their counts (N,), and the probabilities of these counts (N,).
+
+        `calibration` is the model's, the same in all batches; None for a model without.
+        """
+        self._calibration = calibration
+        sure = is_sure(probabilities, calibration).tolist() if calibration else [None] * len(batch)
+        for sample, *answer in zip(batch, counts.tolist(), probabilities.tolist(), sure, strict=True):
             self._seen += 1
             place = len(self._sample) if len(self._sample) < self._limit else self._random.randrange(self._seen)
             if place < self._limit:
-                self._sample[place : place + 1] = [_CountedPhoto(sample.image_id, count, probability)]
+                self._sample[place : place + 1] = [_CountedPhoto(sample.image_id, *answer)]
 
     def write(self, path: Path, image_location: str) -> None:
         """Measure the sample's photos below `image_location` and write the baseline.
@@ -195,7 +210,8 @@ class Baseline:
 
         def measurements(photo: _CountedPhoto) -> dict[str, Any] | None:
             try:
-                return row(*photo, measure(original(photo.image_id)))
+                statistics = measure(original(photo.image_id))
+                return row(photo.image_id, photo.predicted, photo.confidence, statistics, photo.sure)
             except (FileNotFoundError, ImageError) as error:
                 log.info("baseline: photo %s is left out: %s", photo.image_id, error)
                 return None
@@ -207,7 +223,7 @@ class Baseline:
                 f"{image_location}: none of {len(self._sample)} test photos can be read for the monitor's baseline;"
                 " run the pipeline with the image location of these photos"
             )
-        write_baseline(path, sorted(rows, key=lambda measured: str(measured["image_id"])))
+        write_baseline(path, sorted(rows, key=lambda measured: str(measured["image_id"])), self._calibration)
 
 
 def _content(store: S3Store, key: str) -> bytes:

@@ -13,13 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from steps.contracts.artifact import Decision
+from steps.contracts.artifact import Decision, ModelDescription
 from steps.contracts.errors import StepError
 from steps.contracts.evaluation import PREDICTIONS_SCHEMA
 from steps.contracts.statistics.tally import Tally
 from steps.evaluate.artifact import AgreementCheck
 from steps.evaluate.metrics import Reliability
 from steps.evaluate.photo_samples import Baseline, Golden, Miscount, Miscounts
+from steps.evaluate.selective import Selection
+from steps.model.calibration import confidence_of, is_sure, prediction_sets
 from steps.model.predictor import Predictor, decide, expectation
 from steps.photos.jpeg import ImageError, network_input
 from steps.shards.reading import ALL_AGAIN, Sample
@@ -36,8 +38,9 @@ class PredictionResults:
     of the champion, each under its own decision.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, description: ModelDescription) -> None:
         self.decisions = Tally()
+        self.selection = Selection(description.calibration, description.classes)
         self.pairs = Tally()
         self.reliability = Reliability()
         self.miscounts = Miscounts()
@@ -85,7 +88,7 @@ def predict(
 
     Raises StepError for a photo that cannot be decoded, which it names, and for an empty test split.
     """
-    results = PredictionResults()
+    results = PredictionResults(predictor.description)
     sizes = {model.description.image_size for model in (predictor, champion) if model}
     classes = predictor.description.classes
     with ThreadPoolExecutor(os.cpu_count() or 1) as threads, _Table(path) as table:
@@ -96,6 +99,14 @@ def predict(
             probabilities = predictor.probabilities(own)
             agreement.add(own, probabilities)
             counts = decide(probabilities, classes, decision)
+            confidence = confidence_of(counts, probabilities, classes)
+            sure = sets = None
+            if calibration := predictor.description.calibration:
+                sure, sets = (
+                    is_sure(confidence, calibration),
+                    prediction_sets(probabilities, counts, classes, calibration),
+                )
+            results.selection.add(_truth(batch), counts, confidence, sure, sets)
             table.add(
                 {
                     "image_id": [sample.image_id for sample in batch],
@@ -103,11 +114,14 @@ def predict(
                     "predicted": counts,
                     "expected": expectation(probabilities, classes),
                     "probabilities": list(probabilities),
+                    "confidence": confidence,
+                    "sure": [None] * len(batch) if sure is None else sure,
+                    "prediction_set": [None] * len(batch) if sets is None else _members(sets, classes),
                 }
             )
             _count(results, batch, probabilities, counts, classes)
             results.golden.add(batch, counts, probabilities, classes)
-            results.baseline.add(batch, counts, _probability_of(counts, probabilities, classes))
+            results.baseline.add(batch, counts, confidence, predictor.description.calibration)
             if champion:
                 other = champion.description
                 answers = champion.probabilities(photos[other.image_size])
@@ -136,13 +150,9 @@ def _count(
     )
 
 
-def _probability_of(
-    counts: NDArray[np.int32], probabilities: NDArray[np.float32], classes: Sequence[int]
-) -> NDArray[np.float32]:
-    """The probability (N,) of each photo's count."""
-    places = {quantity: place for place, quantity in enumerate(classes)}
-    chosen: NDArray[np.float32] = probabilities[np.arange(len(counts)), [places[count] for count in counts.tolist()]]
-    return chosen
+def _members(sets: NDArray[np.bool_], classes: Sequence[int]) -> list[list[int]]:
+    """The counts in each set (N, classes)."""
+    return [[quantity for quantity, is_in in zip(classes, row, strict=True) if is_in] for row in sets]
 
 
 def _truth(batch: Sequence[Sample]) -> NDArray[np.int32]:

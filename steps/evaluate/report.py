@@ -10,7 +10,8 @@ from pathlib import Path
 
 from steps.contracts.artifact import ONNX, WEIGHTS, ModelDescription
 from steps.contracts.dataset import DatasetIndex
-from steps.contracts.evaluation import Evaluation, Score
+from steps.contracts.evaluation import Evaluation, Score, Selective
+from steps.contracts.imagenet_weights import LICENCE, origin_of, published_at
 from steps.contracts.left_out import left_out
 from steps.contracts.query_summary import Summary
 from steps.contracts.shard_summary import ShardSummary
@@ -72,6 +73,8 @@ def write_report(path: Path, outputs: EvaluationOutputs) -> None:
         regression=evaluation.regression_metrics,
         checks=checks,
         passed=all(check.passed for check in checks),
+        headline=headline(evaluation.selective),
+        risk_coverage=figures.risk_coverage(evaluation.selective),
         scores=_scores(evaluation),
         intervals=_intervals(evaluation),
         accuracy_by_quantity=figures.accuracy_by_quantity(evaluation.per_class),
@@ -109,7 +112,34 @@ def gate_checks(evaluation: Evaluation, settings: Settings) -> list[Check]:
             change = f"{100 * loss:.1f} points of accuracy lost" if loss > 0 else f"{-100 * loss:z.1f} points gained"
             text = f"{change} against {evaluation.gate.champion}, required: a loss of at most {100 * most:.1f}"
         checks.append(Check(loss <= most, text))
+    if least := settings.minimum_sure_accuracy:
+        gate = evaluation.gate
+        text = (
+            f"accuracy of the surest {gate.sure_coverage:.0%} {gate.sure_accuracy:.1%}, required: at least {least:.1%}"
+        )
+        checks.append(Check(gate.sure_accuracy >= least, text))
     return checks
+
+
+def headline(selective: Selective) -> str:
+    """What the model counts by itself, as the first sentence of the report."""
+    if selective.sure is None:
+        half = selective.at(0.5)
+        return (
+            f"The surest half of the photos is counted at {half.accuracy:.1%} right. This model has no calibration, so"
+            " it calls no count sure."
+        )
+    sure = selective.sure
+    if sure.accuracy is None:
+        reason = f"no confidence promises {sure.wanted:.0%} right"
+        if sure.confidence is not None:
+            reason = f"no photo has the confidence of {sure.confidence:.2f} that promises {sure.wanted:.0%} right"
+        half = selective.at(0.5)
+        return f"This model calls no count sure: {reason}. Its surest half is counted at {half.accuracy:.1%} right."
+    return (
+        f"Counts {sure.share:.1%} of the photos by itself at {sure.accuracy:.1%} right (wanted: {sure.wanted:.0%}); the"
+        " others are for a person."
+    )
 
 
 def _scores(evaluation: Evaluation) -> list[Row]:
@@ -190,6 +220,8 @@ def _provenance(outputs: EvaluationOutputs) -> list[Row]:
             f"{agreement.same_counts:,} of {count_of(agreement.photos, 'photo')} with the same count, "
             f"probabilities differ by at most {agreement.largest_difference:.1g}"
         ),
+        "initial weights": origin_of(weights := outputs.model.hyperparameters.get("weights", "")),
+        "terms of the initial weights": LICENCE if published_at(weights) else "",
         "pipeline run": provenance.run,
         "training job": provenance.training_job,
         "training image": provenance.training_image,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from steps.contracts.evaluation import (
     REPORT,
     Agreement,
     Champion,
+    Covered,
     Dataset,
     Digests,
     Evaluation,
@@ -48,7 +49,7 @@ from steps.evaluate.versions import Identity
 from steps.model.predictor import Predictor
 from steps.photos.statistics import BASELINE
 from steps.runtime import container
-from steps.shards.reading import iterate
+from steps.shards.reading import Sample, iterate
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def run(settings: Settings) -> None:
     log.info("evaluating %s on %s photos", predictor.description.architecture, test.samples)
     agreement = AgreementCheck(folder, predictor.description)
     results = predict(
-        iterate(test.shards),
+        _not_calibrated_on(iterate(test.shards), index),
         predictor,
         settings.decision,
         batch_size=settings.batch_size,
@@ -118,6 +119,18 @@ def run(settings: Settings) -> None:
     log.info("registry: %s", registration.reason)
 
 
+def _not_calibrated_on(samples: Iterable[Sample], index: DatasetIndex) -> Iterator[Sample]:
+    """The samples of the test split. Raises StepError for a photo by which models are calibrated."""
+    calibration = frozenset(index.calibration)
+    for sample in samples:
+        if sample.image_id in calibration:
+            raise StepError(
+                f"photo {sample.image_id} of the test split is among those by which models are calibrated, and"
+                " so no test; shard the photos again"
+            )
+        yield sample
+
+
 def evaluate(
     results: PredictionResults,
     settings: Settings,
@@ -156,6 +169,7 @@ def evaluate(
             within_one=metrics.spread(metrics.accuracy_within_one, in_force),
             per_class=metrics.per_class(in_force),
             calibration=results.reliability.result(),
+            selective=results.selection.result(),
             baselines={
                 "largest_class": metrics.score(in_force.always(metrics.largest_class(in_force))),
                 "random": metrics.random_guess(in_force),
@@ -164,7 +178,7 @@ def evaluate(
             decisions={decision: metrics.score(confusion) for decision, confusion in by_decision.items()},
             decision=settings.decision,
             champion=comparison,
-            gate=_gate(in_force, comparison, settings),
+            gate=_gate(in_force, comparison, settings, results.selection.at(settings.sure_coverage)),
             registration=registration,
             agreement=agreement,
             model={
@@ -180,7 +194,7 @@ def evaluate(
         raise StepError(f"the evaluation is not usable: {place}: {first['msg']}") from error
 
 
-def _gate(in_force: Confusion, comparison: Champion | None, settings: Settings) -> Gate:
+def _gate(in_force: Confusion, comparison: Champion | None, settings: Settings, surest: Covered) -> Gate:
     lost = 0.0 - comparison.accuracy.value if comparison else 0.0
     counted, name = lost, NO_CHAMPION if settings.group else NOT_COMPARED
     if comparison is not None:
@@ -188,13 +202,18 @@ def _gate(in_force: Confusion, comparison: Champion | None, settings: Settings) 
         if comparison.this_model:
             # A model cannot gain accuracy against itself, so a gate that requires a gain must not fail it.
             counted, name = min(0.0, settings.maximum_accuracy_loss or 0.0), f"{name}, which is this model"
+    least = settings.minimum_sure_accuracy
+    wanted = f"at least {least:g} wanted" if least else "no threshold"
     return Gate(
         accuracy_loss=counted,
         champion=name,
+        sure_coverage=surest.coverage,
+        sure_accuracy=surest.accuracy,
         shown=Shown(
             accuracy=f"{metrics.accuracy(in_force):.4f}",
             rmse=f"{metrics.rmse(in_force):.4f}",
             accuracy_loss=f"{lost:z.4f}",
+            sure_accuracy=f"{surest.coverage:.0%} of the photos {surest.accuracy:.4f} ({wanted})",
         ),
     )
 

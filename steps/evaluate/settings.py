@@ -24,6 +24,12 @@ class Settings:
     minimum_accuracy: Annotated[FiniteFloat, Field(description="threshold of the gate, for the report")]
     maximum_rmse: Annotated[FiniteFloat, Field(description="threshold of the gate, for the report")]
     maximum_accuracy_loss: Annotated[FiniteFloat, Field(description="threshold of the gate, for the report")]
+    sure_coverage: Annotated[
+        FiniteFloat, Field(gt=0, le=1, description="share of the photos, those with the highest confidence")
+    ]
+    minimum_sure_accuracy: Annotated[
+        FiniteFloat, Field(description="threshold of the gate for the accuracy of these, for the report; 0: none")
+    ]
     evaluation_image: Annotated[str, Field(description="URI of the image that this step runs in")]
     serving_image: Annotated[str, Field(description="URI of the image that serves the model")]
     register_again: Annotated[

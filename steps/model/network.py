@@ -79,6 +79,20 @@ def build_network(architecture: str, classes: int, image_size: int, seed: int) -
     return network.train()
 
 
+def check_half_size(network: CountClassifier, architecture: str, image_size: int) -> None:
+    """Raise StepError for a network that does not support photos of half the side `image_size` too."""
+    training, side = network.training, image_size // 2
+    try:
+        with torch.inference_mode():
+            network.eval()(torch.zeros(1, 3, side, side, dtype=torch.uint8))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise StepError(
+            f"--architecture {architecture} does not support photos of {side} pixels, half of the image size;"
+            f" set training.progressive_resizing to 0: {error}"
+        ) from error
+    network.train(training)
+
+
 def import_torchvision() -> Any:
     """Import torchvision's `models`, also where torchvision's compiled operators cannot be loaded.
 

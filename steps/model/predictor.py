@@ -57,14 +57,19 @@ class Predictor:
         return cls(description, session)
 
     def probabilities(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities (N, classes), float32, rows summing to 1, of uint8 photos (N, 3, image_size, image_size).
+        """Calibrated probabilities (N, classes), float32, rows summing to 1, of photos (N, 3, image_size, image_size).
 
         Raises StepError when the network's output is not finite.
         """
         (logits,) = self._session.run(None, {self._input: batch})
         if not np.isfinite(logits).all():
             raise StepError("the network's outputs are not finite; its weights are damaged, train it again")
-        return softmax(logits)
+        return softmax(logits, temperature(self.description))
+
+
+def temperature(description: ModelDescription) -> float:
+    """What the logits are divided by; 1 for an older artifact."""
+    return description.calibration.temperature if description.calibration else 1.0
 
 
 def simplified(path: Path, scratch: Path) -> Path:
@@ -102,9 +107,9 @@ def _reserve(path: Path, size: int) -> None:
         ) from error
 
 
-def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Softmax of each row; the row's largest logit is subtracted first, so that no exponential overflows."""
-    exponentials = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+def softmax(logits: NDArray[np.floating[Any]], temperature: float = 1.0) -> NDArray[np.float32]:
+    """Softmax of each row over the temperature; the largest logit is subtracted, so that no exponential overflows."""
+    exponentials = np.exp((logits.astype(np.float64) - logits.max(axis=1, keepdims=True)) / temperature)
     probabilities: NDArray[np.float32] = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
     return probabilities
 

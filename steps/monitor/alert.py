@@ -7,7 +7,8 @@ import logging
 from datetime import timedelta
 from typing import Any
 
-from steps.contracts.drift import Drift
+from steps.contracts import names
+from steps.contracts.drift import Drift, Truth
 from steps.contracts.errors import StepError
 
 log = logging.getLogger(__name__)
@@ -16,16 +17,38 @@ RUNNING = ("Executing", "Stopping")
 
 
 def put_metrics(cloudwatch: Any, namespace: str, drift: Drift) -> None:
-    """Put the metrics Drift (0 or 1), Photos, and the PSI of each feature, with the dimension EndpointName."""
+    """Put the metrics Drift (0 or 1), Photos, SureShare, the PSI of each feature, and those of the true counts.
+
+    All have the dimension EndpointName and the time of the window's end, the true counts of the earlier window too: an
+    alarm looks at the last hour.
+    """
     endpoint = {"Name": "EndpointName", "Value": drift.endpoint}
     photos = {"MetricName": "Photos", "Dimensions": [endpoint], "Value": drift.photos, "Unit": "Count"}
     data: list[dict[str, Any]] = [photos]
     if drift.verdict != "too-few":
         data.append({"MetricName": "Drift", "Dimensions": [endpoint], "Value": float(drift.verdict == "drift")})
+    if drift.sure_share is not None:
+        data.append({"MetricName": "SureShare", "Dimensions": [endpoint], "Value": drift.sure_share})
+    data += [{"Dimensions": [endpoint], **datum} for datum in _true_count_metrics(drift.truth)]
     for feature in drift.features:
         dimensions = [endpoint, {"Name": "Feature", "Value": feature.name}]
         data.append({"MetricName": "PopulationStabilityIndex", "Dimensions": dimensions, "Value": feature.psi})
     cloudwatch.put_metric_data(Namespace=namespace, MetricData=[{**datum, "Timestamp": drift.until} for datum in data])
+
+
+def _true_count_metrics(truth: Truth | None) -> list[dict[str, Any]]:
+    """TruePhotos, and with enough of them the figures that there are; RMSE is in objects."""
+    if truth is None:
+        return []
+    data: list[dict[str, Any]] = [{"MetricName": "TruePhotos", "Value": truth.photos, "Unit": "Count"}]
+    figures = (
+        (names.ACCURACY_METRIC, truth.accuracy, truth.photos),
+        ("RMSE", truth.rmse, truth.photos),
+        ("SureAccuracy", truth.sure_accuracy, truth.sure_photos),
+        (names.SET_COVERAGE_METRIC, truth.set_coverage, truth.set_photos),
+    )
+    enough = [(name, value) for name, value, photos in figures if value is not None and photos >= truth.minimum_photos]
+    return [*data, *({"MetricName": name, "Value": value} for name, value in enough)]
 
 
 def retrain(sagemaker: Any, pipeline: str, drift: Drift, cooldown_days: int) -> str:

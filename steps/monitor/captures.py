@@ -28,14 +28,29 @@ UNPAIRED = "different numbers of photos and answers"
 
 
 @dataclass(frozen=True)
-class CapturedPhoto:
-    """A photo and the endpoint's answer to it."""
+class Answer:
+    """The endpoint's answer to a photo; `sure` and `prediction_set` are None for a model without a calibration."""
 
-    event: str
-    jpeg: bytes = field(repr=False)
     count: int
     confidence: float
     model_version: str
+    sure: bool | None = None
+    prediction_set: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class CapturedPhoto:
+    """A photo and the endpoint's answer to it.
+
+    `inference_id` is the id that the caller gave the request, empty without; all `photos_in_request` share it.
+    """
+
+    event: str
+    at: datetime
+    jpeg: bytes = field(repr=False)
+    answer: Answer
+    inference_id: str = ""
+    photos_in_request: int = 1
 
 
 def hours_of(until: datetime, hours: int) -> list[str]:
@@ -86,8 +101,11 @@ def _lines(store: Any, key: str, refused: Counter[str]) -> Iterator[bytes]:
 def _photos_of(line: bytes, start: datetime, until: datetime, refused: Counter[str]) -> Iterator[CapturedPhoto]:
     try:
         document = json.loads(line)
-        event = str(document["eventMetadata"]["eventId"])
-        at = datetime.fromisoformat(document["eventMetadata"]["inferenceTime"])
+        metadata = document["eventMetadata"]
+        event, at = str(metadata["eventId"]), datetime.fromisoformat(metadata["inferenceTime"])
+        # "inferenceId" is the InferenceId of InvokeEndpoint, and absent where the caller gave none:
+        # https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-model-quality-merge.html
+        inference_id = str(metadata.get("inferenceId", ""))
         sent, received = document["captureData"]["endpointInput"], document["captureData"]["endpointOutput"]
         if not start <= at < until:
             return
@@ -102,8 +120,8 @@ def _photos_of(line: bytes, start: datetime, until: datetime, refused: Counter[s
     if len(photos) != len(answers):
         refused[UNPAIRED] += 1
         return
-    for jpeg, (count, confidence, version) in zip(photos, answers, strict=True):
-        yield CapturedPhoto(event, jpeg, count, confidence, version)
+    for jpeg, answer in zip(photos, answers, strict=True):
+        yield CapturedPhoto(event, at, jpeg, answer, inference_id, len(photos))
 
 
 class _OtherContentError(Exception):
@@ -126,10 +144,18 @@ def _photos(content_type: str, body: bytes) -> list[bytes]:
     return [jpeg_of_text(photo) for photo in encoded]
 
 
-def _answers(body: bytes) -> list[tuple[int, float, str]]:
+def _answers(body: bytes) -> list[Answer]:
     document = json.loads(body)
-    answers = []
-    for prediction in document.get("predictions", [document]):
-        count = int(prediction["count"])
-        answers.append((count, float(prediction["probabilities"][str(count)]), str(prediction["model_version"])))
-    return answers
+    return [_answer(prediction) for prediction in document.get("predictions", [document])]
+
+
+def _answer(prediction: dict[str, Any]) -> Answer:
+    count = int(prediction["count"])
+    sure, members = prediction.get("sure"), prediction.get("prediction_set")
+    return Answer(
+        count,
+        float(prediction["probabilities"][str(count)]),
+        str(prediction["model_version"]),
+        None if sure is None else bool(sure),
+        None if members is None else tuple(int(member) for member in members),
+    )

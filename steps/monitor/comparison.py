@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from steps.contracts.drift import Bin
+from steps.reports.scales import distinct
+
 T = TypeVar("T")
 
 # Usually an index below 0.1 is read as stable, and one above 0.25 as another population.
@@ -23,7 +26,9 @@ MINIMUM_PSI = 0.1
 BINS = 10
 # The chi-squared test requires this expected number in every cell (Cochran 1954); rarer counts are merged.
 LEAST_EXPECTED = 5.0
-CATEGORICAL = ("predicted",)
+CATEGORICAL = ("predicted", "sure")
+# Values of a category that are shown as words.
+_WORDS = {"sure": {"0": "unsure", "1": "sure"}}
 # Share of the baseline's photos in each of its tails.
 TAIL = 0.01
 MINIMUM_TAIL = 0.03
@@ -66,15 +71,17 @@ def compare(
     minimum_psi: float = MINIMUM_PSI,
     minimum_tail: float = MINIMUM_TAIL,
 ) -> list[FeatureComparison]:
-    """Compare each feature of `window` with `baseline`, in its order. Both map a feature to its values by photo.
+    """Compare each feature that both have, in the baseline's order. Both map a feature to its values by photo.
 
     `level` is the probability that any feature or tail is significant without a change: Holm's step-down procedure
     (https://www.jstor.org/stable/4615733). `minimum_tail` is the share of a window from which a tail may have drifted.
     """
-    tests = {name: _test(name, baseline[name], window[name]) for name in baseline}
+    # Older baselines, and answers of models without a calibration, are without `sure`.
+    names = [name for name in baseline if name in window]
+    tests = {name: _test(name, baseline[name], window[name]) for name in names}
     tails = {
         (name, sign): _tail(sign * baseline[name], sign * window[name])
-        for name in baseline
+        for name in names
         if name not in CATEGORICAL
         for sign in (1, -1)
     }
@@ -184,6 +191,23 @@ def shares_of(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> NDArra
     edges = bin_edges(baseline)
     places = [np.searchsorted(edges, sample, side="right") for sample in (baseline, window)]
     return np.stack([np.bincount(place, minlength=len(edges) + 1) / len(place) for place in places])
+
+
+def binned(name: str, baseline: NDArray[Any], window: NDArray[Any]) -> list[Bin]:
+    """The shares of both samples in each bin, with its label."""
+    if name in CATEGORICAL:
+        words = _WORDS.get(name, {})
+        values = [str(value) for value in np.union1d(baseline, window).tolist()]
+        labels = [words.get(value, value) for value in values]
+    else:
+        # A bin's label is its lower edge; the first bin's label is its upper one.
+        labels = distinct(bin_edges(baseline).tolist())
+        labels.insert(0, f"<{labels[0]}")
+    shares = shares_of(name, baseline, window)
+    return [
+        Bin(label=label, baseline=float(before), window=float(now))
+        for label, before, now in zip(labels, *shares, strict=True)
+    ]
 
 
 def bin_edges(baseline: NDArray[Any]) -> NDArray[Any]:

@@ -52,3 +52,17 @@ class Settings:
     cooldown_days: Annotated[
         int, Field(ge=0, description="days after the start of a run in which a drift starts no other run")
     ]
+    truth: Annotated[str, Field(description="S3 URI of tables with true counts; default: none")] = ""
+    truth_delay_hours: Annotated[
+        int, Field(ge=0, description="hours from the end of the window for true counts to the end of the window")
+    ] = 0
+    minimum_true_photos: Annotated[
+        int, Field(ge=1, description="with fewer true counts, their figures are no metrics, and below no minimum")
+    ] = 1
+    minimum_accuracy: Annotated[
+        FiniteFloat, Field(ge=0, le=1, description="accuracy by true counts below which a person has to look; 0: none")
+    ] = 0.0
+    minimum_set_coverage: Annotated[
+        FiniteFloat,
+        Field(ge=0, le=1, description="coverage of the prediction sets below which a person has to look; 0: none"),
+    ] = 0.0

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 
+from steps.contracts.bin_metadata import MalformedError
+from steps.contracts.consolidated import ITEM, MEASURE, SCHEMA
 from steps.contracts.errors import StepError
+from steps.contracts.exploration import MEASURES
 from steps.contracts.s3_uri import S3Uri
 from steps.query.inventory import DOCUMENT
-from steps.query.metadata import MalformedError, Metadata, parse
+from steps.query.metadata import Measure, Metadata, parse
 from steps.query.objects import ParquetFile, reason_of, upload
 from steps.runtime.s3 import open_store, send
 
@@ -39,17 +42,6 @@ BATCHES_AHEAD = 2 * IN_FLIGHT
 ROWS_PER_GROUP = 8_192
 ROWS_PER_FILE = 250_000
 
-_ITEM = pa.struct([("asin", pa.string()), ("name", pa.string()), ("quantity", pa.int32())])
-SCHEMA = pa.schema(
-    [
-        pa.field("image_id", pa.string()),
-        pa.field("quantity", pa.float64()),
-        pa.field("quantity_kind", pa.string()),
-        pa.field("items", pa.map_(pa.string(), _ITEM)),
-        pa.field("bin_group", pa.string()),
-        pa.field("path", pa.string()),
-    ]
-)
 Value = TypeVar("Value")
 
 
@@ -110,23 +102,28 @@ def consolidate(folder: S3Uri, ids: Iterable[str], output: S3Uri) -> int:
                 continue
             rows.append((image_id, metadata))
             if len(rows) == ROWS_PER_GROUP:
-                parts.write(_batch(rows, folder))
+                parts.write(record_batch(rows, folder))
                 rows = []
-        parts.write(_batch(rows, folder))
+        parts.write(record_batch(rows, folder))
         parts.close()
     return malformed
 
 
-def _batch(rows: list[tuple[str, Metadata]], folder: S3Uri) -> pa.RecordBatch:
+def record_batch(rows: list[tuple[str, Metadata]], folder: S3Uri) -> pa.RecordBatch:
     """(id, metadata) of files in `folder` as columns of SCHEMA."""
     documents = [metadata for _, metadata in rows]
     contents = [item for metadata in documents for item in metadata.items or ()]
     ends = itertools.accumulate((len(metadata.items or ()) for metadata in documents), initial=0)
-    values = [pa.array([getattr(item, field.name) for item in contents], field.type) for field in _ITEM]
+    values = [
+        pa.array([item.asin for item in contents], pa.string()),
+        pa.array([item.name for item in contents], pa.string()),
+        pa.array([item.quantity for item in contents], pa.int32()),
+        *(_measures([item.measures[place] for item in contents]) for place in range(len(MEASURES))),
+    ]
     items = pa.MapArray.from_arrays(
         pa.array(ends, pa.int32()),
         pa.array([item.key for item in contents], pa.string()),
-        pa.StructArray.from_arrays(values, fields=list(_ITEM)),
+        pa.StructArray.from_arrays(values, fields=list(ITEM)),
         mask=pa.array([metadata.items is None for metadata in documents], pa.bool_()),
     )
     columns = {
@@ -138,6 +135,14 @@ def _batch(rows: list[tuple[str, Metadata]], folder: S3Uri) -> pa.RecordBatch:
         "path": [f"{folder}/{image_id}{DOCUMENT}" for image_id, _ in rows],
     }
     return pa.record_batch(columns, schema=SCHEMA)
+
+
+def _measures(measures: list[Measure]) -> pa.StructArray:
+    columns = [
+        pa.array([measure.unit for measure in measures], pa.string()),
+        pa.array([measure.value for measure in measures], pa.float64()),
+    ]
+    return pa.StructArray.from_arrays(columns, fields=list(MEASURE))
 
 
 class _Parts:

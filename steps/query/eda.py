@@ -1,4 +1,4 @@
-"""Exploratory data analysis: aggregates that Athena computes, and measures of a sample of items."""
+"""Exploratory data analysis: aggregates that Athena computes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from steps.aggregates import results, statements
+from steps.aggregates.balance import balance
+from steps.aggregates.dialects import ATHENA
+from steps.aggregates.distributions import distributions
+from steps.contracts.exploration import Exploration, Frequencies
 from steps.contracts.query_summary import Refusal
-from steps.query import statements
 from steps.query.execution import Athena
-from steps.query.measures import MeasureSample
 from steps.query.statements import Tables
 
 FOLDER = "eda"
@@ -49,21 +53,33 @@ class Findings:
     units_per_item: Histogram
     photos_per_item: Histogram
     refused: dict[str, Refusal]
-    sample: MeasureSample
+    measures: pa.Table
+    other_units: pa.Table
 
 
-def collect(
-    athena: Athena, tables: Tables, counts: Counts, refused: dict[str, Refusal], sample: MeasureSample
-) -> Findings:
+def collect(athena: Athena, tables: Tables, counts: Counts, refused: dict[str, Refusal]) -> Findings:
     """Query Athena for the histograms of the labels and the consolidated metadata. Raises QueryFailedError."""
+    relations = tables.relations
+    measures = results.rounded(_rows(athena, "measures", statements.measures(relations, ATHENA), results.MEASURES))
+    others = pc.any(pc.equal(measures["state"], statements.OTHER_UNIT)).as_py()
     return Findings(
         counts,
-        _histogram(athena, "items per bin", statements.items_per_bin(tables, MOST)),
-        _histogram(athena, "units per item", statements.units_per_item(tables, MOST)),
-        _histogram(athena, "photos per item", statements.photos_per_item(tables, MOST)),
+        _histogram(athena, "items per bin", statements.items_per_bin(relations, ATHENA, MOST)),
+        _histogram(athena, "units per item", statements.units_per_item(relations, ATHENA, MOST)),
+        _histogram(athena, "photos per item", statements.photos_per_item(relations, ATHENA, MOST)),
         refused,
-        sample,
+        measures,
+        # A query is paid for, and most data has no other unit.
+        _rows(athena, "other units", statements.other_units(relations, ATHENA), results.OTHER_UNITS)
+        if others
+        else results.OTHER_UNITS.empty_table(),
     )
+
+
+def _rows(athena: Athena, name: str, sql: str, schema: pa.Schema) -> pa.Table:
+    rows = list(athena.rows(name, sql))
+    texts = {field.name: [row[field.name] for row in rows] for field in schema}
+    return pa.table({column: pa.array(values, pa.string()) for column, values in texts.items()}).cast(schema)
 
 
 def _histogram(athena: Athena, name: str, sql: str) -> Histogram:
@@ -71,42 +87,39 @@ def _histogram(athena: Athena, name: str, sql: str) -> Histogram:
     return {None if row["number"] is None else int(row["number"]): int(str(row["total"])) for row in rows}
 
 
+def exploration(findings: Findings) -> Exploration:
+    """The numbers that pages draw."""
+    return Exploration(
+        quantities=findings.counts.quantities,
+        items_per_bin=_frequencies(findings.items_per_bin),
+        units_per_item=_frequencies(findings.units_per_item),
+        photos_per_item=_frequencies(findings.photos_per_item),
+        measures=distributions(findings.measures, findings.other_units),
+    )
+
+
+def _frequencies(histogram: Histogram) -> Frequencies:
+    numbers = {number: total for number, total in histogram.items() if number is not None}
+    return Frequencies(numbers=numbers, unknown=histogram.get(None, 0))
+
+
 def write(findings: Findings, folder: Path) -> None:
     """Write the numbers of each chart as one Parquet file in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     refused = {reason: refusal.photos for reason, refusal in findings.refused.items()}
     tables = {
-        "quantities": quantities(findings.counts),
+        "quantities": balance(findings.counts.quantities, findings.counts.maximum_quantity),
         "items_per_bin": _table(findings.items_per_bin, "items", "photos"),
         "units_per_item": _table(findings.units_per_item, "units", "occurrences"),
         "photos_per_item": _table(findings.photos_per_item, "photos", "items"),
         "refused": pa.table(
             {"reason": pa.array(refused, pa.string()), "photos": pa.array(refused.values(), pa.int64())}
         ),
-        "measures": findings.sample.table,
+        "measures": findings.measures,
+        "other_units": findings.other_units,
     }
     for name, table in tables.items():
         pq.write_table(table, folder / f"{name}.parquet", compression="snappy")
-
-
-def quantities(counts: Counts) -> pa.Table:
-    """Photos by quantity, and for the classes the share of all labels and the balanced weight.
-
-    The weight is N / (k * n), as scikit-learn's `class_weight="balanced"`; training computes its own from its split.
-    """
-    labels = counts.labels
-    total, classes = sum(labels.values()), len(labels)
-    shares = [labels[quantity] / total if quantity in labels else None for quantity in counts.quantities]
-    weights = [total / (classes * labels[quantity]) if quantity in labels else None for quantity in counts.quantities]
-    return pa.table(
-        {
-            "quantity": pa.array(counts.quantities, pa.int64()),
-            "photos": pa.array(counts.quantities.values(), pa.int64()),
-            "labelled": pa.array([quantity in labels for quantity in counts.quantities], pa.bool_()),
-            "share": pa.array(shares, pa.float64()),
-            "balanced_weight": pa.array(weights, pa.float64()),
-        }
-    )
 
 
 def _table(histogram: Histogram, numbers: str, totals: str) -> pa.Table:

@@ -20,8 +20,9 @@ from steps.contracts.errors import StepError
 from steps.contracts.photo_files import LeftOut, document_id, is_usable_id, photo_id, shown
 from steps.contracts.query_summary import EXAMPLES
 from steps.contracts.s3_uri import S3Uri
-from steps.query.listing import Entry, in_order, list_files
+from steps.query.listing import Entry, entries_of, in_order, list_files
 from steps.query.objects import ParquetFile
+from steps.query.s3_inventory import S3Inventory
 
 IMAGES, PHOTO = "bin-images", ".jpg"
 METADATA, DOCUMENT = "metadata", ".json"
@@ -74,20 +75,31 @@ class Inventory:
                 yield from batch["image_id"].filter(usable).to_pylist()
 
 
-def list_inventory(location: S3Uri, scratch: Path) -> Inventory:
+def list_inventory(location: S3Uri, scratch: Path, written: S3Inventory | None = None) -> Inventory:
     """List `bin-images/{id}.jpg` and `metadata/{id}.json` below the location into a file in `scratch`.
 
-    Raises StepError if the bucket cannot be listed, or one of the folders contains no such file.
+    With `written` the objects are those of a list of S3 Inventory. Raises StepError if the bucket cannot be listed, the
+    list cannot be read, or one of the folders contains no such file.
     """
     left_out = LeftOut(EXAMPLES)
-    images = list_files(location.join(IMAGES), photo_id, left_out)
-    metadata = list_files(location.join(METADATA), document_id, left_out)
+    folders = (location.join(IMAGES), location.join(METADATA))
+    if written is None:
+        images, metadata = (
+            list_files(folder, id_of, left_out) for folder, id_of in zip(folders, (photo_id, document_id), strict=True)
+        )
+    else:
+        written.sort(folders, scratch)
+        images, metadata = (
+            entries_of(written.pages(folder, scratch), folder, id_of, left_out)
+            for folder, id_of in zip(folders, (photo_id, document_id), strict=True)
+        )
     inventory = write(merge(images, metadata), scratch / NAME, left_out)
     for count, folder, suffix in ((inventory.images, IMAGES, PHOTO), (inventory.metadata, METADATA, DOCUMENT)):
         if not count:
             others = f"; left out: {left_out.sentence()}" if left_out.totals else ""
+            listed = f" in {written.uri}" if written else ""
             raise StepError(
-                f"no {folder}/*{suffix} below {location}; set the location to the folder of {folder}/{others}"
+                f"no {folder}/*{suffix} below {location}{listed}; set the location to the folder of {folder}/{others}"
             )
     return inventory
 

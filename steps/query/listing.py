@@ -1,4 +1,4 @@
-"""Ids from a listing, page by page: two pages are in memory."""
+"""Ids from a listing, page by page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from steps.contracts.errors import StepError
 from steps.contracts.photo_files import LeftOut, is_folder, reason_of
 from steps.contracts.s3_uri import S3Uri
 from steps.query.execution import service_errors
-from steps.runtime.s3 import StoredObject, listed_pages
+from steps.runtime.listings import StoredObject
+from steps.runtime.s3 import listed_in_parallel
 
 # Keys per request of S3.
 PAGE = 1_000
@@ -32,9 +33,16 @@ def list_files(folder: S3Uri, id_of: Callable[[str], str | None], left_out: Left
     The other ones, and those in folders below, are counted in `left_out`, as `FOLDER/NAME`. Raises StepError if the
     folder cannot be listed.
     """
+    return entries_of(_pages(folder), folder, id_of, left_out)
+
+
+def entries_of(
+    pages: Iterable[list[StoredObject]], folder: S3Uri, id_of: Callable[[str], str | None], left_out: LeftOut
+) -> Iterator[Entry]:
+    """The files of `list_files` from pages of objects below `folder`, in their order; a thread gets the next page."""
     prefix = f"{folder.key}/"
     title = folder.key.rpartition("/")[2]
-    for page in _ahead(_pages(folder, prefix)):
+    for page in _ahead(pages):
         for entry in page:
             name = entry.key.removeprefix(prefix)
             image_id = id_of(name)
@@ -44,9 +52,9 @@ def list_files(folder: S3Uri, id_of: Callable[[str], str | None], left_out: Left
                 left_out.add(reason_of(name), f"{title}/{name}")
 
 
-def _pages(folder: S3Uri, prefix: str) -> Iterator[list[StoredObject]]:
+def _pages(folder: S3Uri) -> Iterator[list[StoredObject]]:
     with service_errors(f"listing {folder}/"):
-        yield from listed_pages(S3Uri(folder.bucket, prefix), PAGE)
+        yield from listed_in_parallel(S3Uri(folder.bucket, f"{folder.key}/"), page_size=PAGE)
 
 
 def _ahead(items: Iterable[T]) -> Iterator[T]:

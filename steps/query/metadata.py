@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+from steps.contracts.bin_metadata import MalformedError, document, expected_quantity, quantity_kind
+from steps.contracts.exploration import MEASURES
 
 
-class MalformedError(Exception):
-    """Not a metadata document."""
+class Measure(NamedTuple):
+    """A weight or a size, as in the file; None for a unit that is no text and a value that is no finite number."""
+
+    unit: str | None
+    value: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One product in a bin; a value that is missing or of another type is None."""
+    """One product in a bin; a value that is missing or of another type is None. `measures` are in order of MEASURES."""
 
     key: str
     asin: str | None
     name: str | None
     quantity: int | None
+    measures: tuple[Measure, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +44,10 @@ class Metadata:
 def parse(data: bytes) -> Metadata:
     """Read one metadata file. The case of keys is ignored, as by the SerDe. Raises MalformedError."""
     fields = document(data)
-    kind = quantity_kind(fields["expected_quantity"]) if "expected_quantity" in fields else "missing"
-    quantity = float(fields["expected_quantity"]) if kind == "number" else None
+    kind, quantity = expected_quantity(fields)
     contents = items(fields)
     listed = None if contents is None else [_item(*pair) for pair in contents.items()]
     return Metadata(quantity, kind, listed, group_name(fields))
-
-
-def document(data: bytes) -> dict[str, Any]:
-    """The file's JSON object, its keys in lower case. Raises MalformedError."""
-    try:
-        content = json.loads(data)
-        if b"\\ud" in data or b"\\uD" in data:
-            # Half of a surrogate pair is valid in a Python string only, and cannot be encoded.
-            json.dumps(content, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise MalformedError(str(error)) from error
-    if not isinstance(content, dict):
-        raise MalformedError("not a JSON object")
-    return {key.lower(): value for key, value in content.items()}
 
 
 def items(fields: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
@@ -79,23 +70,6 @@ def group_name(fields: dict[str, Any]) -> str | None:
     return str(value).strip(" ") or None
 
 
-def quantity_kind(value: object) -> str:
-    """`number` for a finite number, otherwise the value's type."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case str():
-            return "string"
-        case int() | float():
-            try:
-                return "number" if math.isfinite(value) else "nan"
-            except OverflowError:
-                return "nan"
-    return "composite"
-
-
 def _item(key: str, item: dict[str, Any]) -> Item:
     fields = {name.lower(): value for name, value in item.items()}
     asin, name, quantity = fields.get("asin"), fields.get("name"), fields.get("quantity")
@@ -103,5 +77,29 @@ def _item(key: str, item: dict[str, Any]) -> Item:
         key,
         asin if isinstance(asin, str) else None,
         name if isinstance(name, str) else None,
-        quantity if type(quantity) is int and abs(quantity) < 2**31 else None,
+        units(quantity),
+        tuple(_measure(fields.get(measure)) for measure in MEASURES),
     )
+
+
+_NOTHING = Measure(None, None)
+
+
+def _measure(field: object) -> Measure:
+    if not isinstance(field, dict):
+        return _NOTHING
+    if len(field) != 2 or "unit" not in field or "value" not in field:
+        field = {str(name).lower(): value for name, value in field.items()}
+    unit, value = field.get("unit"), field.get("value")
+    return Measure(unit if isinstance(unit, str) else None, _finite(value))
+
+
+def _finite(value: object) -> float | None:
+    if type(value) is float and math.isfinite(value):
+        return value
+    return float(value) if isinstance(value, int | float) and quantity_kind(value) == "number" else None
+
+
+def units(quantity: object) -> int | None:
+    """The units of an item by its `quantity`; None for what is no integer of 32 bits."""
+    return quantity if type(quantity) is int and abs(quantity) < 2**31 else None

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from steps.contracts import hand_over
+from steps.contracts import exploration, hand_over
 from steps.contracts.errors import StepError
 from steps.contracts.hand_over import HandOver
 from steps.contracts.query_summary import EXAMPLES, LABELS, NAME, Refusal, Summary
 from steps.contracts.s3_uri import S3Uri
-from steps.query import direct, eda, labels, measures, page, statements
+from steps.query import direct, eda, labels, page, s3_inventory, statements
 from steps.query.eda import Counts, Findings
 from steps.query.execution import Athena, QueryFailedError, UnansweredError, service_errors
 from steps.query.inventory import IMAGES, METADATA, Inventory, list_inventory
@@ -29,7 +29,6 @@ from steps.runtime import container
 
 log = logging.getLogger(__name__)
 
-ABOVE_MAXIMUM = "above-maximum"
 NULL_QUANTITY = "null-quantity"
 MALFORMED = "malformed-metadata"
 # All quantities from this one on are counted together: the largest of the real data is near 200.
@@ -87,7 +86,10 @@ def run(settings: Settings) -> Summary:
     athena = Athena(settings.database, workgroup, results, settings.timeout_minutes * 60)
 
     with tempfile.TemporaryDirectory() as scratch:
-        inventory = list_inventory(raw, Path(scratch))
+        written, listed_by = (
+            s3_inventory.read(S3Uri.parse(settings.inventory), raw.bucket) if settings.inventory else (None, None)
+        )
+        inventory = list_inventory(raw, Path(scratch), written)
         log.info("%s contains %d photos and %d metadata files", raw, inventory.images, inventory.metadata)
         for output in (outputs.metadata, outputs.summary):
             clear(output, raw)
@@ -115,6 +117,7 @@ def run(settings: Settings) -> Summary:
         reader_reason=reason,
         metadata_files=inventory.metadata,
         images=inventory.images,
+        listed_by=listed_by,
         labels=findings.counts.labels,
         refused=findings.refused,
         executions=athena.executions,
@@ -133,12 +136,9 @@ def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maxi
     folder = outputs.summary.join("inventory")
     upload(source.inventory.path, folder.join(source.inventory.path.name))
     athena.run("create inventory", statements.create_inventory(tables, folder))
-    refused = refusals(athena, tables, source)
+    refused = refusals(athena, tables, source, maximum_quantity)
     usable = quantities(athena, tables, maximum_quantity)
     counts = Counts(source.inventory.images, source.inventory.metadata, usable, maximum_quantity)
-    above = sum(counts.quantities.values()) - sum(counts.labels.values())
-    if above:
-        refused[ABOVE_MAXIMUM] = Refusal(photos=above, examples=[])
     others = source.inventory.left_out
     for reason, total in others.totals.items():
         refused[reason] = Refusal(photos=total, examples=others.examples[reason])
@@ -146,15 +146,16 @@ def query(athena: Athena, tables: Tables, source: Source, outputs: Outputs, maxi
         reasons = ", ".join(f"{reason}: {refusal.photos}" for reason, refusal in refused.items())
         raise StepError(f"no photo below {source.location} has a quantity of 0 to {maximum_quantity} ({reasons})")
     athena.run(LABELS, statements.write_labels(tables, outputs.staged, source.files), [str(maximum_quantity)])
-    sample = measures.sample(source.metadata, source.inventory)
-    return eda.collect(athena, tables, counts, refused, sample)
+    return eda.collect(athena, tables, counts, refused)
 
 
 def write_summary(summary: Summary, findings: Findings) -> None:
     """Write the output that the job uploads at its end."""
     folder = container.processing_output("summary")
     eda.write(findings, folder / eda.FOLDER)
-    page.write(folder / page.NAME, findings, summary.image_location)
+    explored = eda.exploration(findings)
+    (folder / exploration.NAME).write_text(explored.model_dump_json(indent=2))
+    page.write(folder / page.NAME, findings, explored, summary.image_location)
     (folder / NAME).write_text(summary.model_dump_json(indent=2))
     (folder / hand_over.NAME).write_text(HandOver(uri=summary.labels_location).model_dump_json())
 
@@ -205,11 +206,11 @@ def consolidate(
     return "direct", reason
 
 
-def refusals(athena: Athena, tables: Tables, source: Source) -> dict[str, Refusal]:
-    """The ids that cannot be labels, by reason."""
+def refusals(athena: Athena, tables: Tables, source: Source, maximum_quantity: int) -> dict[str, Refusal]:
+    """The ids that are no labels, by reason."""
     totals: Counter[str] = Counter()
     examples: defaultdict[str, list[str]] = defaultdict(list)
-    for row in athena.rows("count refused", statements.refused(tables, EXAMPLES)):
+    for row in athena.rows("count refused", statements.refused(tables, EXAMPLES, maximum_quantity)):
         reason = str(row["reason"])
         totals[reason] = int(str(row["total"]))
         examples[reason].append(str(row["image_id"]))

@@ -28,3 +28,6 @@ class Settings:
     database: Annotated[str, Field(description="Glue database")]
     workgroup: Annotated[str, Field(description="Athena workgroup")]
     timeout_minutes: Annotated[FiniteFloat, Field(gt=0, description="a query that takes longer is stopped")]
+    inventory: Annotated[
+        _Location, Field(description="s3://BUCKET/PREFIX/SOURCE-BUCKET/CONFIG-ID: list the photos by S3 Inventory")
+    ] = ""

@@ -11,10 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from steps.aggregates.statements import Relations, capped
 from steps.contracts.errors import StepError
+from steps.contracts.exploration import MEASURES
 from steps.contracts.photo_files import SEVERAL_PHOTOS, UNUSABLE_ID
 from steps.contracts.s3_uri import S3Uri
 
+ABOVE_MAXIMUM = "above-maximum"
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,127}")
 _WORKGROUP = re.compile(r"[A-Za-z0-9._-]{1,128}")
 # The characters that are allowed between the quotes of a LOCATION.
@@ -26,9 +29,12 @@ ROWS_PER_FILE = 250_000
 MOST_FILES = 100
 
 # Numbers with a point are read as decimals, not as doubles: 2.5 is a decimal in Ion, and its SerDe fails the query if
-# the column has another type. So the items' measures (mostly decimals; some, like 5e-05, are floats) are not columns.
+# the column has another type. So a measure with an exponent (5e-05, a float in Ion) ends in the direct reader:
+# docs/decisions/0043. Python writes a double below 1e-4 with an exponent, so that there are at most 20 digits after the
+# point.
 # https://github.com/amazon-ion/ion-hive-serde/blob/master/docs/type-mapping.md
-_RAW_COLUMNS = """bin_fcsku_data map<string,struct<asin:string,name:string,quantity:int>>,
+_DECIMAL_MEASURES = ",".join(f"{name}:struct<unit:string,value:decimal(38,20)>" for name in MEASURES)
+_RAW_COLUMNS = f"""bin_fcsku_data map<string,struct<asin:string,name:string,quantity:int,{_DECIMAL_MEASURES}>>,
   expected_quantity decimal(20,10),
   `group` string"""
 _INVENTORY_COLUMNS = """image_id string,
@@ -38,10 +44,11 @@ _INVENTORY_COLUMNS = """image_id string,
   usable_id boolean,
   image_etag string,
   image_bytes bigint"""
-_METADATA_COLUMNS = """image_id string,
+_MEASURES = ",".join(f"{name}:struct<unit:string,value:double>" for name in MEASURES)
+_METADATA_COLUMNS = f"""image_id string,
   quantity double,
   quantity_kind string,
-  items map<string,struct<asin:string,name:string,quantity:int>>,
+  items map<string,struct<asin:string,name:string,quantity:int,{_MEASURES}>>,
   bin_group string,
   path string"""
 
@@ -103,6 +110,11 @@ class Tables(NamedTuple):
     labels: Table
     """The labelled photos."""
 
+    @property
+    def relations(self) -> Relations:
+        """The tables of the aggregates."""
+        return Relations(str(self.metadata), str(self.labels))
+
 
 def tables_of(database: str, suffix: str) -> Tables:
     """The tables of the run in a database; `suffix` distinguishes runs that share it."""
@@ -153,13 +165,25 @@ FROM (
     regexp_extract("$path", '([^/]+)\\.json$', 1) AS image_id,
     CAST(expected_quantity AS double) AS quantity,
     CASE WHEN expected_quantity IS NULL THEN 'null' ELSE 'number' END AS quantity_kind,
-    bin_fcsku_data AS items,
+    {_items()} AS items,
     nullif(trim("group"), '') AS bin_group,
     "$path" AS path,
     count(*) OVER (PARTITION BY "$path") AS documents
   FROM {tables.raw}
 )
 WHERE documents = 1 AND path = concat('{folder(metadata)}', image_id, '.json')"""  # noqa: S608
+
+
+def _items() -> str:
+    """The items with their measures as doubles: by way of text, which is the double that is next to the decimal."""
+    values = [f"ROW(item.{name}.unit, CAST(CAST(item.{name}.value AS varchar) AS double))" for name in MEASURES]
+    types = [f"{name} ROW(unit varchar, value double)" for name in MEASURES]
+    item = f"ROW(item.asin, item.name, item.quantity, {', '.join(values)})"
+    kind = f"ROW(asin varchar, name varchar, quantity integer, {', '.join(types)})"
+    return f"""map(
+      map_keys(bin_fcsku_data),
+      transform(map_values(bin_fcsku_data), item -> CAST({item} AS {kind}))
+    )"""
 
 
 def _evaluated(tables: Tables) -> str:
@@ -188,8 +212,11 @@ def _evaluated(tables: Tables) -> str:
 )"""  # noqa: S608
 
 
-def refused(tables: Tables, examples: int) -> str:
-    """Per reason the number of ids that it refuses (`total`), and the first few of them."""
+def refused(tables: Tables, examples: int, maximum: int) -> str:
+    """Per reason the number of ids that it refuses (`total`), and the first few of them.
+
+    Photos of more than `maximum` objects could be labels, and are refused for that alone.
+    """
     return f"""SELECT reason, image_id, total
 FROM (
   SELECT
@@ -197,7 +224,12 @@ FROM (
     image_id,
     count(*) OVER (PARTITION BY reason) AS total,
     row_number() OVER (PARTITION BY reason ORDER BY image_id) AS place
-  FROM {_evaluated(tables)} AS evaluated
+  FROM (
+    SELECT
+      image_id,
+      coalesce(reason, CASE WHEN quantity > {maximum:d} THEN '{ABOVE_MAXIMUM}' END) AS reason
+    FROM {_evaluated(tables)} AS evaluated
+  ) AS judged
   WHERE reason IS NOT NULL
 ) AS refused
 WHERE place <= {examples:d}
@@ -214,17 +246,12 @@ def distribution(tables: Tables, largest: int) -> str:
 
     All quantities from `largest` on are one row, which limits the rows of the result.
     """
-    capped = _capped("quantity", largest)
-    return f"""SELECT CAST({capped} AS bigint) AS quantity, count(*) AS photos
+    quantity = capped("quantity", largest)
+    return f"""SELECT CAST({quantity} AS bigint) AS quantity, count(*) AS photos
 FROM {_evaluated(tables)} AS evaluated
 WHERE reason IS NULL
-GROUP BY {capped}
+GROUP BY {quantity}
 ORDER BY 1"""  # noqa: S608
-
-
-def _capped(value: str, most: int) -> str:
-    # Not least(): for a NULL and a number it is NULL in Trino and the number in other engines.
-    return f"CASE WHEN {value} > {most:d} THEN {most:d} ELSE {value} END"
 
 
 def write_labels(tables: Tables, location: S3Uri, files: int) -> str:
@@ -244,35 +271,3 @@ SELECT
   bin_group
 FROM {_evaluated(tables)} AS evaluated
 WHERE reason IS NULL AND quantity <= ?"""  # noqa: S608
-
-
-def items_per_bin(tables: Tables, most: int) -> str:
-    """Labelled photos by their number of different items; all numbers from `most` on are one row."""
-    return _histogram("cardinality(asins)", most, str(tables.labels))
-
-
-def units_per_item(tables: Tables, most: int) -> str:
-    """Occurrences of an item in a labelled bin by units; all numbers from `most` on are one row, NULL is unknown."""
-    bins = f"""(
-  SELECT transform(map_values(document.items), item -> item.quantity) AS quantities
-  FROM {tables.labels} AS labelled
-  JOIN {tables.metadata} AS document ON document.image_id = labelled.image_id
-) AS bins
-CROSS JOIN UNNEST(quantities) AS item(units)"""  # noqa: S608
-    return _histogram("units", most, bins)
-
-
-def photos_per_item(tables: Tables, most: int) -> str:
-    """Items by the number of labelled photos that show them; all numbers from `most` on are one row."""
-    shown = f"""(
-  SELECT asin, count(*) AS photos
-  FROM {tables.labels}
-  CROSS JOIN UNNEST(asins) AS item(asin)
-  GROUP BY asin
-) AS shown"""  # noqa: S608
-    return _histogram("photos", most, shown)
-
-
-def _histogram(value: str, most: int, source: str) -> str:
-    capped = _capped(value, most)
-    return f"SELECT {capped} AS number, count(*) AS total\nFROM {source}\nGROUP BY {capped}\nORDER BY 1"

@@ -21,16 +21,20 @@ FAILURE_REASON_LIMIT = 1024
 LAST_ANSWER_SECONDS = 0.1
 
 
+def log_to_stdout(process: str = "") -> None:
+    """Log to standard output, which is a job's log; `process` stands in each line of a process of several."""
+    line = f"%(asctime)s %(levelname)s %(name)s{process}: %(message)s"
+    logging.basicConfig(level=logging.INFO, format=line, stream=sys.stdout, force=True)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # it logs the source of credentials for each client
+
+
 def run_as_job(main: Callable[[], None]) -> None:
     """Run a step's `main` as the container's process.
 
     Any exception ends the process with status 1 and writes its message to the files in which SageMaker reads a job's
     failure reason (`container.failure_files`). The log gets one line for a StepError, a traceback for any other.
     """
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stdout, force=True
-    )
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # it logs the source of credentials for each client
+    log_to_stdout()
     try:
         main()
     except Exception as error:

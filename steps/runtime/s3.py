@@ -10,16 +10,16 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime import credentials
+from steps.runtime import credentials, listings
 from steps.runtime.credentials import RenewedCredentials
+from steps.runtime.listings import StoredObject
+from steps.runtime.parallel_listing import Page, in_key_order
 
 if TYPE_CHECKING:
     from boto3 import Session
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 _ENVIRONMENT = "AWS_"
 DEFAULT_REGION = "us-east-1"
+# Requests of a listing at a time.
+LISTING_REQUESTS = 16
 log = logging.getLogger(__name__)
 
 
@@ -53,19 +55,8 @@ def _session() -> Session:
     from botocore.session import get_session
 
     session = get_session()
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=listings.parse_time)
     return boto3.Session(botocore_session=session)
-
-
-def _time(value: Any) -> datetime:
-    """A time of an answer with its zone: ISO 8601 in listings; botocore reads the other formats."""
-    from botocore.utils import parse_timestamp
-
-    if isinstance(value, str) and value.endswith("Z"):
-        with suppress(ValueError):
-            return datetime.fromisoformat(value)
-    parsed: datetime = parse_timestamp(value)
-    return parsed
 
 
 def send(request: Callable[[], Answer]) -> Answer:
@@ -91,7 +82,7 @@ def open_store(bucket: str, *, anonymous: bool = False, retries: int | None = No
 
     provider = _credentials()
     region = _region(bucket, provider, anonymous=anonymous)
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint()
     if anonymous:
         return S3Store(bucket, region=region, skip_signature=True, virtual_hosted_style_request=endpoint is None)
     provider.require()
@@ -103,9 +94,18 @@ def open_store(bucket: str, *, anonymous: bool = False, retries: int | None = No
     if endpoint:
         options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
         # Plain HTTP is allowed for an endpoint on this machine only.
-        if re.match(r"http://(127\.0\.0\.1|localhost)[:/]", endpoint + "/"):
+        if is_on_this_machine():
             options["client_options"] = {"allow_http": True}
     return S3Store(bucket, **options)
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
+def is_on_this_machine() -> bool:
+    """Whether S3 is a server of this machine, which no other machine reaches at the same address."""
+    return re.match(r"http://(127\.0\.0\.1|localhost)[:/]", f"{_endpoint()}/") is not None
 
 
 def _region(bucket: str, provider: RenewedCredentials, *, anonymous: bool) -> str:
@@ -181,16 +181,6 @@ def write_object(uri: S3Uri, content: bytes, *, replace: bool = True) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class StoredObject:
-    """An object as S3 lists it: size in bytes, the time of its last change, and its ETag without quotes."""
-
-    key: str
-    size: int
-    modified: datetime
-    etag: str
-
-
 def stored_objects(uri: S3Uri) -> Iterator[StoredObject]:
     """Every object below the prefix `uri`, page by page, in key order."""
     for page in listed_pages(uri):
@@ -204,14 +194,50 @@ def listed_pages(uri: S3Uri, page_size: int | None = None) -> Iterator[list[Stor
     for encoded keys, without which control characters are no XML (EncodingType of
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html).
     """
-    client = _credentials().session.client("s3")
     options = {"PaginationConfig": {"PageSize": page_size}} if page_size else {}
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key, **options)
+    s3 = _listing_client(_credentials().session)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=uri.bucket, Prefix=uri.key, **options)
     for page in pages:
         yield [
             StoredObject(entry["Key"], entry["Size"], entry["LastModified"], entry.get("ETag", "").strip('"'))
             for entry in page.get("Contents", [])
         ]
+
+
+@lru_cache(maxsize=2)
+def _listing_client(session: Session) -> Any:
+    """A client per session: to create one takes longer than to list a page, and megabytes until it is collected."""
+    return session.client("s3")
+
+
+def client(**options: Any) -> Any:
+    """A boto3 client of S3 with these options, such as `config`."""
+    return _credentials().session.client("s3", **options)
+
+
+def listed_in_parallel(
+    uri: S3Uri, requests: int = LISTING_REQUESTS, page_size: int = 1_000
+) -> Iterator[list[StoredObject]]:
+    """As `listed_pages`, in the same order, with up to `requests` requests at a time. Raises botocore's errors."""
+    from botocore.config import Config
+
+    # S3 may answer "503 Slow Down" while it adapts to more requests:
+    # https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html
+    config = Config(max_pool_connections=requests, retries={"mode": "standard", "total_max_attempts": 10})
+    s3 = client(config=config)
+    s3.meta.events.register("before-parse.s3.ListObjectsV2", listings.parse_contents)
+    request = {"Bucket": uri.bucket, "Prefix": uri.key, "MaxKeys": page_size}
+
+    def fetch(after: str | None) -> Page[StoredObject]:
+        start = {} if after is None else {"StartAfter": uri.key + after}
+        answer = s3.list_objects_v2(**request, **start)
+        # A page may be empty though more follow, such as one of deleted objects.
+        while answer["IsTruncated"] and not answer[listings.OBJECTS]:
+            answer = s3.list_objects_v2(**request, ContinuationToken=answer["NextContinuationToken"])
+        objects = answer[listings.OBJECTS]
+        return Page([entry.key.removeprefix(uri.key) for entry in objects], objects, answer["IsTruncated"])
+
+    yield from in_key_order(fetch, requests)
 
 
 def list_objects(uri: S3Uri) -> Iterator[tuple[str, int]]:

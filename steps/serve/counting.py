@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from steps.contracts.invocation import JSON_TYPE
+from steps.model.calibration import confidence_of, is_sure, prediction_sets
 from steps.model.predictor import Predictor, decide, expectation
 from steps.photos.jpeg import ImageError, network_input
 from steps.serve.batching import Batcher, Photo, Probabilities, StoppedError
@@ -74,14 +75,22 @@ class Counter:
     def _answer(self, row: Probabilities) -> dict[str, Any]:
         classes = self._description.classes
         probabilities = row[np.newaxis]
-        return {
-            "count": int(decide(probabilities, classes, self._description.decision)[0]),
+        counts = decide(probabilities, classes, self._description.decision)
+        confidence = confidence_of(counts, probabilities, classes)
+        answer = {
+            "count": int(counts[0]),
             "probabilities": {
                 str(quantity): round(float(value), 6) for quantity, value in zip(classes, row, strict=True)
             },
             "expected": round(float(expectation(probabilities, classes)[0]), 6),
             "model_version": self._version,
+            "confidence": round(float(confidence[0]), 6),
         }
+        if calibration := self._description.calibration:
+            members = prediction_sets(probabilities, counts, classes, calibration)[0]
+            answer["sure"] = bool(is_sure(confidence, calibration)[0])
+            answer["prediction_set"] = [quantity for quantity, is_in in zip(classes, members, strict=True) if is_in]
+        return answer
 
 
 def warm_up(predictor: Predictor, max_batch: int) -> None:

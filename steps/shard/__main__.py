@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 
-import pyarrow as pa
-
 from steps.contracts.errors import StepError
 from steps.contracts.package_properties import recordable
 from steps.runtime.arguments import parse
 from steps.runtime.errors import run_as_job
+from steps.shard.memory import use_system_allocator
 from steps.shard.run import run
 from steps.shard.settings import Settings
 
@@ -19,8 +18,7 @@ VERSION = "SHARD_VERSION"
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the arguments (default: the process's own) and run the step."""
-    # Arrow's own allocator does not return freed memory to the system.
-    pa.set_memory_pool(pa.system_memory_pool())
+    use_system_allocator()
     settings = parse(Settings, arguments)
     if VERSION in os.environ:
         try:

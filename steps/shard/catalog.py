@@ -1,12 +1,12 @@
-"""The shards of earlier runs that a plan uses again, and the photos that remain to be written.
+"""The shards of earlier runs that a bucket uses again, and the photos that remain to be written.
 
-Below `shards/KEY/` each run with new photos adds a generation: a folder of shards, named by its number and the hash of
-its content. A photo counts as written if a shard holds it with the ETag, the quantity and the split of the plan. The
-index excludes the other photos of such a shard. A shard of which too many photos would be excluded is not used, and the
-rest of its photos are written again.
+Below `shards/DATASET/BUCKET/` each run with new photos adds a generation: a folder of shards, named by its number and
+the hash of its content. A photo counts as written if a shard holds it with the ETag, the quantity and the split of the
+plan. The index excludes the other photos of such a shard. A shard of which too many photos would be excluded is not
+used, and the rest of its photos are written again.
 
 A complete generation has a marker. An incomplete one belongs to a job that was interrupted or still runs. A job with
-the same plan continues it; a job with another plan uses its complete shards.
+the same photos continues it; a job with others uses its complete shards.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from steps.contracts.dataset import SPLITS, Shard, SplitName
 from steps.contracts.errors import StepError
 from steps.contracts.names import COMPLETE_MARKER, TAR_SUFFIX
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime.s3 import StoredObject, open_store, stored_objects
-from steps.shard.groups import Integers
+from steps.runtime.listings import StoredObject
+from steps.runtime.s3 import open_store, stored_objects
+from steps.shard.bucket import Integers, splits_of
 from steps.shard.ledger import Record, read_records, record_of
-from steps.shard.plan import Plan
 from steps.shard.rejects import by_reason
+from steps.shard.work import IndexedShard, Shards, no_shards
 
 # Digits of a generation's number.
 _NUMBER = 6
-# Records that are read at a time, and photos that are compared with a plan at a time: about 30 MB.
+# Records that are read at a time, and photos that are compared with a bucket at a time: about 10 MB.
 _RECORDS = 64
-_PHOTOS = 500_000
+_PHOTOS = 100_000
 # Reasons for a refusal that may no longer hold in a later run.
 _TEMPORARY = ("missing-image", "replaced")
 
@@ -52,7 +53,7 @@ class StoredShard:
 
 @dataclass(frozen=True)
 class Catalog:
-    """The shards below `folder` (`shards/KEY`), the oldest generation first, incomplete generations at the end."""
+    """The shards below `folder` (`shards/DATASET/BUCKET`): the oldest generation first, incomplete ones at the end."""
 
     folder: S3Uri
     shards: tuple[StoredShard, ...]
@@ -102,62 +103,43 @@ class Catalog:
 
 
 @dataclass(frozen=True)
-class ReusedShard:
-    """A shard that is used again, and the number of its used photos per quantity."""
-
-    split: SplitName
-    shard: Shard
-    class_counts: dict[int, int]
-
-
-@dataclass(frozen=True)
 class Selection:
-    """The shards that a plan uses again (`kept`), rejected photos by reason, and the rows to write (`missing`).
+    """The shards that a bucket uses again, rejected photos by reason, and the bucket's rows to write (`missing`).
 
     `overlapping`: a photo was in two shards, so that the order of the shards mattered.
     """
 
-    kept: list[ReusedShard]
+    reused: Shards
     rejects: dict[str, list[str]]
     missing: Integers
     overlapping: bool
 
-    @property
-    def reused(self) -> int:
-        """Photos in shards that are used again."""
-        return sum(kept.shard.samples for kept in self.kept)
 
-    @property
-    def excluded(self) -> int:
-        """Photos in these shards that are not used: removed, or written again since."""
-        return sum(len(kept.shard.excluded) for kept in self.kept)
-
-
-def select(plan: Plan, shards: Sequence[StoredShard], maximum_removed: float) -> Selection:
-    """The shards that a plan uses again: those of which at most the share `maximum_removed` would be excluded.
+def select(photos: pa.Table, shards: Sequence[StoredShard], maximum_removed: float) -> Selection:
+    """The shards that the photos of a bucket use again: those of which at most `maximum_removed` would be excluded.
 
     Where two shards hold a photo, the older generation is used, so that added shards never replace used ones; unless
     the younger generation leaves fewer photos to write, as after two jobs at a time, one of which had more photos.
     Raises StepError for a damaged shard or record.
     """
-    selection = _select(plan, shards, maximum_removed)
+    selection = _select(photos, shards, maximum_removed)
     if selection.overlapping and len(selection.missing):
         generations = [list(group) for _, group in itertools.groupby(shards, key=lambda shard: shard.generation)]
         youngest_first = [shard for group in reversed(generations) for shard in group]
-        other = _select(plan, youngest_first, maximum_removed)
+        other = _select(photos, youngest_first, maximum_removed)
         if len(other.missing) < len(selection.missing):
             return other
     return selection
 
 
-def _select(plan: Plan, shards: Sequence[StoredShard], maximum_removed: float) -> Selection:
+def _select(photos: pa.Table, shards: Sequence[StoredShard], maximum_removed: float) -> Selection:
     """Use `shards`, the first in the list with precedence."""
     reasons: dict[int, str] = {}
-    claimed = np.zeros(len(plan.labels), bool)
-    quantities = plan.labels["quantity"].to_numpy()
-    ids = plan.labels["image_id"]
-    kept, overlapping = [], False
-    for matched in _match_shards(plan, shards):
+    claimed = np.zeros(len(photos), bool)
+    quantities = photos["quantity"].to_numpy()
+    ids = photos["image_id"]
+    reused, overlapping = no_shards(), False
+    for matched in _match_shards(photos, shards):
         reasons.update(matched.refused)
         used_before = claimed[np.maximum(matched.rows, 0)]
         live = (matched.rows >= 0) & ~used_before
@@ -176,17 +158,18 @@ def _select(plan: Plan, shards: Sequence[StoredShard], maximum_removed: float) -
             sha256=matched.record.sha256,
             excluded=sorted(matched.held["image_id"].filter(pa.array(~live)).to_pylist()),
         )
-        kept.append(ReusedShard(matched.split, shard, dict(zip(*(side.tolist() for side in counts), strict=True))))
+        classes = dict(zip(*(side.tolist() for side in counts), strict=True))
+        reused[matched.split].append(IndexedShard(shard=shard, class_counts=classes))
     rejected = {row: reason for row, reason in sorted(reasons.items()) if not claimed[row]}
     settled = claimed.copy()
     settled[list(rejected)] = True
     rejects = by_reason((ids[row].as_py(), reason) for row, reason in rejected.items())
-    return Selection(kept, rejects, plan.order[~settled[plan.order]], overlapping)
+    return Selection(reused, rejects, np.flatnonzero(~settled), overlapping)
 
 
 @dataclass(frozen=True)
 class _Match:
-    """A record compared with a plan: the row of each photo in the shard, or -1, and the rows that it refused."""
+    """A record compared with a bucket: the row of each photo in the shard, or -1, and the rows that it refused."""
 
     record: Record
     split: SplitName
@@ -195,56 +178,55 @@ class _Match:
     refused: list[tuple[int, str]] = field(default_factory=list)
 
 
-def _match_shards(plan: Plan, shards: Sequence[StoredShard]) -> Iterator[_Match]:
+def _match_shards(photos: pa.Table, shards: Sequence[StoredShard]) -> Iterator[_Match]:
     if not shards:
         return
     store = open_store(shards[0].uri.bucket)
-    # Each batch hashes the ids of the whole plan, so there are few large ones, also for many small shards.
-    enough = max(_PHOTOS, len(plan.labels) // 4)
+    # Each batch hashes the ids of the whole bucket, so there are few large ones, also for many small shards.
     waiting: list[Record] = []
     for begin in range(0, len(shards), _RECORDS):
         places = [(shard.uri, shard.size) for shard in shards[begin : begin + _RECORDS]]
         waiting += asyncio.run(read_records(store, places))
-        if sum(len(record.photos) for record in waiting) >= enough:
-            yield from _match_all(plan, waiting)
+        if sum(len(record.photos) for record in waiting) >= _PHOTOS:
+            yield from _match_all(photos, waiting)
             waiting = []
-    yield from _match_all(plan, waiting)
+    yield from _match_all(photos, waiting)
 
 
-def _match_all(plan: Plan, records: Sequence[Record]) -> Iterator[_Match]:
+def _match_all(photos: pa.Table, records: Sequence[Record]) -> Iterator[_Match]:
     if not records:
         return
-    rows = _rows(plan, pa.concat_tables([record.photos for record in records]))
+    splits = splits_of(photos)
+    rows = _rows(photos, pa.concat_tables([record.photos for record in records]))
     end = 0
     for record in records:
         start, end = end, end + len(record.photos)
-        yield _match(plan, record, rows[start:end])
+        yield _match(splits, record, rows[start:end])
 
 
-def _rows(plan: Plan, photos: pa.Table) -> Integers:
-    """For each photo the row of the plan with the same photo and quantity, or -1."""
-    labels = plan.labels
-    places = pc.index_in(photos["image_id"], value_set=labels["image_id"].combine_chunks())
+def _rows(photos: pa.Table, recorded: pa.Table) -> Integers:
+    """For each recorded photo the row of the bucket with the same photo and quantity, or -1."""
+    places = pc.index_in(recorded["image_id"], value_set=photos["image_id"].combine_chunks())
     rows: Integers = np.asarray(places.combine_chunks().fill_null(-1), dtype=np.int64)
     present = np.flatnonzero(rows >= 0)
     same = np.ones(len(present), bool)
     for name in ("image_etag", "quantity"):
-        ours, theirs = labels[name].take(rows[present]), photos[name].take(present)
+        ours, theirs = photos[name].take(rows[present]), recorded[name].take(present)
         same &= np.asarray(pc.equal(ours, theirs.cast(ours.type)).combine_chunks())
     rows[present[~same]] = -1
     return rows
 
 
-def _match(plan: Plan, record: Record, rows: Integers) -> _Match:
+def _match(splits: Integers, record: Record, rows: Integers) -> _Match:
     reasons = record.photos["reason"]
     refused: NDArray[np.bool_] = np.asarray(pc.is_valid(reasons).combine_chunks())
     split = _split(record.uri)
     held = rows[~refused]
-    # -1 for photos with another split in the plan, or not in the plan.
-    held = np.where((held >= 0) & (plan.splits[np.maximum(held, 0)] == SPLITS.index(split)), held, -1)
+    # -1 for photos with another split in the bucket, or not in the bucket.
+    held = np.where((held >= 0) & (splits[np.maximum(held, 0)] == SPLITS.index(split)), held, -1)
     places = np.flatnonzero(refused & (rows >= 0))
     pairs = zip(rows[places].tolist(), reasons.take(places).to_pylist(), strict=True)
-    useless = [(row, reason) for row, reason in pairs if reason not in _TEMPORARY and plan.splits[row] >= 0]
+    useless = [(row, reason) for row, reason in pairs if reason not in _TEMPORARY]
     return _Match(record, split, record.held, held, useless)
 
 

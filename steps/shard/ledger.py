@@ -1,7 +1,8 @@
 """A record next to each shard, by which a rerun continues where another run ended, and later runs know written photos.
 
-`train-000-000003.parquet` is written after `train-000-000003.tar` is complete. Its rows are the photos that the shard
-settles, in the order of the plan: those in the shard, and those that were refused since the previous shard.
+`train-000003.parquet` is written after `train-000003.tar` is complete. Its rows are the photos that the shard settles,
+in the order of the bucket: those in the shard, and those that were refused since the previous
+shard.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pydantic import Field, ValidationError
 
 from steps.contracts.dataset import Shard, SplitName
 from steps.contracts.errors import StepError
-from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
+from steps.contracts.names import COMPLETE_MARKER, RECORD_SUFFIX, TAR_SUFFIX
 from steps.contracts.parsing import Contract
 from steps.contracts.s3_uri import S3Uri
 from steps.runtime.s3 import list_objects, s3_errors, send_async
@@ -29,7 +30,7 @@ from steps.shard.rejects import by_reason
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-    from steps.shard.plan import Photo
+    from steps.shard.bucket import Photo
 
 # Records read at once.
 IN_FLIGHT = 32
@@ -50,7 +51,7 @@ class _Header(Contract):
 
 @dataclass(frozen=True)
 class Record:
-    """A shard of `size` bytes, and the photos of the plan that it settles (a table of PHOTOS)."""
+    """A shard of `size` bytes, and the photos of the bucket that it settles (a table of PHOTOS)."""
 
     uri: S3Uri
     size: int
@@ -105,22 +106,18 @@ def photos_table(settled: Sequence[tuple[Photo, str | None]]) -> pa.Table:
 
 @dataclass(frozen=True)
 class Ledger:
-    """The shards of one instance below `target`, and their records."""
+    """The shards of a generation of one bucket, below `target`, and their records."""
 
     target: S3Uri
     store: S3Store
-    instance: int
 
     def place(self, split: SplitName, number: int) -> S3Uri:
         """The place of a shard."""
-        return self.target.join(split, f"{self._stem(split)}{number:06d}{TAR_SUFFIX}")
+        return self.target.join(split, f"{split}-{number:06d}{TAR_SUFFIX}")
 
     async def records(self, split: SplitName) -> list[Record]:
-        """The records of this instance's shards from the first to the first gap.
-
-        Raises StepError for a damaged record.
-        """
-        sizes = dict(list_objects(self.target.join(split, self._stem(split))))
+        """The records of a split's shards from the first to the first gap. Raises StepError for a damaged record."""
+        sizes = dict(list_objects(self.target.join(split, f"{split}-")))
         number = 0
         while {self.place(split, number).key, record_of(self.place(split, number)).key} <= sizes.keys():
             number += 1
@@ -136,8 +133,13 @@ class Ledger:
             content = record.content()
             await send_async(lambda: obstore.put_async(self.store, uri.key, content))
 
-    def _stem(self, split: SplitName) -> str:
-        return f"{split}-{self.instance:03d}-"
+    async def complete(self) -> None:
+        """Mark the generation as complete. Raises StepError when S3 fails."""
+        import obstore
+
+        uri = self.target.join(COMPLETE_MARKER)
+        with s3_errors(uri, "writing"):
+            await send_async(lambda: obstore.put_async(self.store, uri.key, b"{}\n"))
 
 
 async def read_records(store: S3Store, shards: Iterable[tuple[S3Uri, int]]) -> list[Record]:

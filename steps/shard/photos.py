@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from steps.contracts.photo_files import MAX_BYTES
 from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import ImageError, check_jpeg, shrink_jpeg
 from steps.runtime.s3 import open_store, s3_errors, send_async
-from steps.shard.plan import Photo
+from steps.shard.bucket import Photo
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -78,17 +77,17 @@ class PhotoSource:
 
 
 @asynccontextmanager
-async def open_source(location: S3Uri, shorter_side: int, quality: int) -> AsyncIterator[PhotoSource]:
-    """A source of the photos below `location`, with one thread per core."""
+async def open_source(location: S3Uri, shorter_side: int, quality: int, threads: int) -> AsyncIterator[PhotoSource]:
+    """A source of the photos below `location`, which resizes on `threads`."""
     import cv2
 
     cv2.setNumThreads(1)  # photos are resized in parallel already
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="resize") as threads:
-        yield PhotoSource(location, shorter_side, quality, open_store(location.bucket), threads)
+    with ThreadPoolExecutor(threads, thread_name_prefix="resize") as executor:
+        yield PhotoSource(location, shorter_side, quality, open_store(location.bucket), executor)
 
 
 async def in_order(
-    source: PhotoSource, photos: Iterable[Photo]
+    source: PhotoSource, photos: AsyncIterable[Photo]
 ) -> AsyncGenerator[tuple[Photo, bytes | ImageError], None]:
     """Every photo with its result, in the order of `photos`, while the following photos are being prepared.
 
@@ -97,7 +96,7 @@ async def in_order(
     window: deque[tuple[Photo, asyncio.Task[bytes | ImageError]]] = deque()
     in_flight = 0
     try:
-        for photo in photos:
+        async for photo in photos:
             while window and (len(window) >= IN_FLIGHT or in_flight + photo.size > BYTES_IN_FLIGHT):
                 first, task = window.popleft()
                 result = await task

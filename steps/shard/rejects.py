@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from steps.contracts.errors import StepError
 from steps.contracts.wording import count_of
-
-log = logging.getLogger(__name__)
 
 # Ids per reason in the error message; the summary contains all.
 EXAMPLES = 3
@@ -23,34 +20,43 @@ def by_reason(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 class Rejects:
-    """Image ids by the reason why they are left out, of `total` photos."""
+    """Photos that are left out, counted by reason, of `total` photos."""
 
     def __init__(self, total: int, maximum_share: float) -> None:
         self._total = total
         self._maximum_share = maximum_share
-        self.by_reason: dict[str, list[str]] = {}
+        self._counts: dict[str, int] = {}
+        self._examples: dict[str, list[str]] = {}
 
-    def add(self, image_id: str, reason: str, message: str = "") -> None:
-        """Count one photo. Raises StepError, with the reasons, when their share exceeds the maximum."""
-        self.by_reason.setdefault(reason, []).append(image_id)
-        if message:
-            log.warning("image %s left out (%s): %s", image_id, reason, message)
-        count = sum(len(ids) for ids in self.by_reason.values())
-        if count > self._maximum_share * self._total:
+    def add(self, reason: str, ids: Sequence[str]) -> None:
+        """Count photos. Raises StepError, with the reasons, when their share exceeds the maximum."""
+        self.add_counts({reason: len(ids)}, {reason: ids})
+
+    def add_all(self, ids_by_reason: Mapping[str, Sequence[str]]) -> None:
+        """Count photos of several reasons. Raises StepError as `add` does."""
+        self.add_counts({reason: len(ids) for reason, ids in ids_by_reason.items()}, ids_by_reason)
+
+    def add_counts(self, counts: Mapping[str, int], examples: Mapping[str, Sequence[str]]) -> None:
+        """Count photos whose ids are `examples`, all or the first ones. Raises StepError as `add` does."""
+        for reason, count in counts.items():
+            self._counts[reason] = self._counts.get(reason, 0) + count
+            shown = self._examples.setdefault(reason, [])
+            shown += examples.get(reason, ())[: EXAMPLES - len(shown)]
+        count = sum(self._counts.values())
+        if self.exceeds(count):
             raise StepError(
                 f"{count:,} of {count_of(self._total, 'photo')} cannot be used so far, more than the share"
                 f" {self._maximum_share:g} of --maximum-rejects: {self._summary()}"
             )
 
-    def add_all(self, by_reason: Mapping[str, Sequence[str]]) -> None:
-        """Count photos that were refused in an earlier attempt. Raises StepError as `add` does."""
-        for reason, ids in by_reason.items():
-            for image_id in ids:
-                self.add(image_id, reason)
+    def exceeds(self, count: int) -> bool:
+        """Whether `count` photos are too many."""
+        return count > self._maximum_share * self._total
 
     def _summary(self) -> str:
         parts = []
-        for reason, ids in sorted(self.by_reason.items(), key=lambda entry: -len(entry[1])):
-            examples = ", ".join(ids[:EXAMPLES]) + (", ..." if len(ids) > EXAMPLES else "")
-            parts.append(f"{reason} {len(ids)} ({examples})")
+        for reason, count in sorted(self._counts.items(), key=lambda entry: -entry[1]):
+            shown = self._examples[reason]
+            examples = ", ".join(shown) + (", ..." if len(shown) < count else "")
+            parts.append(f"{reason} {count} ({examples})" if shown else f"{reason} {count}")
         return "; ".join(parts)

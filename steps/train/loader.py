@@ -14,6 +14,7 @@ import signal
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,7 +32,15 @@ SLOTS = PREFETCH + 2
 
 _NO_EPOCH = -1
 
-Batch = tuple[Tensor, Tensor]
+
+class Batch(NamedTuple):
+    """Photos uint8 (n, 3, S, S), targets int64 (n,), and places int64 (n,) among the photos that calibrate, or -1."""
+
+    photos: Tensor
+    targets: Tensor
+    places: Tensor
+
+
 _rings: weakref.WeakValueDictionary[int, _Ring] = weakref.WeakValueDictionary()
 _ring_numbers = itertools.count()
 
@@ -58,8 +67,7 @@ class _Ticket:
 
     def pin_memory(self) -> Batch:
         """A copy in memory that a GPU reads directly; PyTorch calls this in a thread of its own."""
-        photos, targets = self.batch()
-        return photos.pin_memory(), targets.pin_memory()
+        return Batch(*(tensor.pin_memory() for tensor in self.batch()))
 
 
 class _Ring:
@@ -70,24 +78,31 @@ class _Ring:
         shape = (max(1, workers), SLOTS, batch_size)
         self.photos = torch.empty((*shape, 3, image_size, image_size), dtype=torch.uint8)
         self.targets = torch.empty(shape, dtype=torch.int64)
+        self.places = torch.empty(shape, dtype=torch.int64)
         # The number of the batch in each slot.
         self.holds = torch.full(shape[:2], -1, dtype=torch.int64)
         if workers:
-            for tensor in (self.photos, self.targets, self.holds):
+            for tensor in (self.photos, self.targets, self.places, self.holds):
                 tensor.share_memory_()  # type: ignore[no-untyped-call]
         _rings[self.number] = self
 
-    def claim(self, worker: int, number: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def claim(
+        self, worker: int, number: int, size: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
         """The slot for a loader process's batch `number`, as arrays over its memory."""
         slot = number % SLOTS
         self.holds[worker, slot] = number
-        return self.photos[worker, slot, :size].numpy(), self.targets[worker, slot, :size].numpy()
+        photos, targets, places = (
+            tensor[worker, slot, :size].numpy() for tensor in (self.photos, self.targets, self.places)
+        )
+        return photos, targets, places
 
     def batch(self, ticket: _Ticket) -> Batch:
         slot = ticket.number % SLOTS
         if self.holds[ticket.worker, slot] != ticket.number:
             raise StepError(f"loader process {ticket.worker} is more than {PREFETCH} batches ahead")
-        return self.photos[ticket.worker, slot, : ticket.photos], self.targets[ticket.worker, slot, : ticket.photos]
+        tensors = (self.photos, self.targets, self.places)
+        return Batch(*(tensor[ticket.worker, slot, : ticket.photos] for tensor in tensors))
 
 
 class _Stream(IterableDataset[_Ticket | _Failure]):
@@ -109,7 +124,7 @@ class _Stream(IterableDataset[_Ticket | _Failure]):
         info = get_worker_info()
         worker = info.id if info else 0
 
-        def place(size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        def place(size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
             return self._ring.claim(worker, self._filled, size)
 
         try:
@@ -164,7 +179,7 @@ class Loader:
                 process.kill()
 
     def batches(self, epoch: int = 0, first_step: int = 0) -> Iterator[Batch]:
-        """The epoch's batches from `first_step` on: photos uint8 (n, 3, S, S), targets int64 (n,).
+        """The epoch's batches from `first_step` on.
 
         A batch is valid until the next one is requested. Raises StepError when a shard or a loader process fails.
         """

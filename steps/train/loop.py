@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from steps.contracts.errors import StepError
@@ -101,7 +102,7 @@ def train_epoch(
                 settle()
                 save(progress)
         assert batch is not None
-        photos = batch[1].shape[0]
+        photos = batch.targets.shape[0]
         loss_sum += _step(training, batch, progress, norms) * photos
         progress.step += 1
         progress.photos += photos * training.group.world.size
@@ -110,6 +111,24 @@ def train_epoch(
             training.gpu.sample()
             watch.report(training, progress, before + float(loss_sum) * training.group.world.size)
     settle()
+
+
+def rehearse(training: Training) -> None:
+    """A pass over blank photos of the whole side, without effect on the training.
+
+    Before epochs of smaller photos, so that a batch that does not fit into memory fails at once and not after them.
+    """
+    network, recipe, device = training.network, training.recipe, training.precision.device
+    statistics = [buffer.clone() for buffer in network.buffers()]
+    photos = torch.zeros(recipe.batch_size, 3, recipe.image_size, recipe.image_size, device=device)
+    targets = torch.zeros(recipe.batch_size, dtype=torch.long, device=device)
+    with network.no_sync():
+        with training.precision.autocast():
+            logits = network(training.precision.laid_out(photos))
+        training.objective(logits, targets).backward()
+    training.optimizer.zero_grad(set_to_none=True)
+    for buffer, value in zip(network.buffers(), statistics, strict=True):
+        buffer.copy_(value)
 
 
 def _next(batches: Iterator[Batch]) -> tuple[Batch | None, StepError | None]:
@@ -138,14 +157,17 @@ def _step(training: Training, batch: Batch, progress: Progress, norms: GradientN
     # Seed augmentation and dropout by the position in the training, so that a resumed training draws the same.
     place = (recipe.seed, progress.epoch, progress.step, training.group.world.rank)
     torch.manual_seed(generator_of("step", *place).getrandbits(63))
-    photos, targets = (tensor.to(device, non_blocking=True) for tensor in batch)
+    photos, targets = (tensor.to(device, non_blocking=True) for tensor in (batch.photos, batch.targets))
     if number == 0:
         training.optimizer.zero_grad(set_to_none=True)
     last = number == passes - 1
     # Before the last pass the ranks do not exchange gradients.
     with nullcontext() if last else training.network.no_sync():
         with training.precision.autocast():
-            logits = training.network(training.precision.laid_out(augment(photos)))
+            augmented = augment(photos)
+            if progress.epoch < recipe.half_size_epochs:
+                augmented = halved(augmented)
+            logits = training.network(training.precision.laid_out(augmented))
         loss: Tensor = training.objective(logits, targets)
         training.scaler.scale(loss / passes).backward()  # type: ignore[no-untyped-call]
     if last:
@@ -194,6 +216,12 @@ def augment(photos: Tensor) -> Tensor:
     mean = values.mean(dim=(1, 2, 3), keepdim=True)
     # One multiply-add per pixel: (v - mean) * contrast + mean * brightness.
     return torch.addcmul(mean * (brightness - contrast), values, contrast).clamp_(0, 255)
+
+
+def halved(photos: Tensor) -> Tensor:
+    """Float (N, 3, S, S) to (N, 3, S // 2, S // 2): the means of areas of four pixels, or a few more if S is odd."""
+    side = photos.shape[-1] // 2
+    return functional.interpolate(photos, size=(side, side), mode="area")
 
 
 class _Stopwatch:

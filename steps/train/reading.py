@@ -10,8 +10,8 @@ within an epoch, and both take time from the decoder.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 # Imported before loader processes are forked; otherwise each would spend a third of a second on these imports.
@@ -34,20 +34,26 @@ from steps.train.assignment import Piece, RankPlan, WorkerPlan
 # only varies which photos share a batch; a larger one does not stay in a processor's cache.
 SHUFFLE_BUFFER = 500
 
-# Memory for a batch of n photos: photos uint8 (n, 3, S, S) and targets int64 (n,).
-Place = Callable[[int], tuple[NDArray[np.uint8], NDArray[np.int64]]]
+# Memory for a batch of n photos: photos uint8 (n, 3, S, S), targets int64 (n,), and places int64 (n,) in `calibration`.
+Place = Callable[[int], tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]]
+# The place of a photo by which nothing is calibrated.
+NOT_CALIBRATING = -1
 # A sample's number, from 0, among all of its loader process and epoch, its shard, and the sample.
 Arrival = tuple[int, "Shard", "Sample"]
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The data of all loader processes of a rank. `plan` returns the rank's plan of an epoch (from 0)."""
+    """The data of all loader processes of a rank. `plan` returns the rank's plan of an epoch (from 0).
+
+    `calibration` are the places of photos by which the model is calibrated, by their ids.
+    """
 
     shards: Sequence[Shard]
     classes: Sequence[int]
     image_size: int
     plan: Callable[[int], RankPlan]
+    calibration: Mapping[str, int] = field(default_factory=dict)
     shuffle_seed: int | None = None
     buffer: int = SHUFFLE_BUFFER
     mount: Mount | None = None
@@ -102,11 +108,12 @@ class Reading:
     def _batches(self, samples: Iterator[tuple[Shard, Sample]], sizes: Sequence[int], place: Place) -> Iterator[int]:
         quantities = {quantity: index for index, quantity in enumerate(self.classes)}
         for size in sizes:
-            photos, targets = place(size)
+            photos, targets, places = place(size)
             for row, (shard, sample) in zip(range(size), samples, strict=False):
                 try:
                     write_network_input(sample.jpeg, photos[row])
                     targets[row] = quantities[sample.quantity]
+                    places[row] = self.calibration.get(sample.image_id, NOT_CALIBRATING)
                 except ImageError as error:
                     raise StepError(f"{shard.uri}: photo {sample.image_id}: {error}; {ALL_AGAIN}") from error
                 except KeyError as error:

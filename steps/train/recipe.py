@@ -38,10 +38,17 @@ class Recipe:
 
     architecture: Annotated[str, Field(description="a torchvision classifier")]
     weights: Annotated[
-        str, Field(description="S3 URI of initial weights (.safetensors or .pth); default: random weights")
+        str,
+        Field(
+            description="S3 URI of initial weights (.safetensors or .pth), or of a folder (s3://.../) that contains"
+            " torchvision's published file of the architecture; default: random weights"
+        ),
     ] = ""
     image_size: Annotated[int, Field(gt=0, description="side in pixels of the square that photos are stretched to")]
     epochs: Annotated[int, Field(gt=0, description="passes over the training split")]
+    progressive_resizing: Annotated[
+        FiniteFloat, Field(ge=0, lt=1, description="share of the epochs, the first ones, with photos of half the side")
+    ]
     batch_size: Annotated[int, Field(gt=0, description="photos per process and forward pass")]
     accumulation: Annotated[int, Field(gt=0, description="forward passes per optimizer step")]
     learning_rate: Annotated[
@@ -80,6 +87,12 @@ class Recipe:
     compile: Annotated[bool, Field(description="compile by torch.compile; the first steps then take minutes")]
     backend: Annotated[Backend, Field(description="auto: nccl on GPUs, gloo on CPUs; smddp has a launcher of its own")]
     decision: Annotated[Decision, Field(description="a count is the likeliest class, or the rounded expectation")]
+    set_level: Annotated[
+        FiniteFloat, Field(gt=0, lt=1, description="share of bins whose count is in the model's prediction set")
+    ]
+    sure_accuracy: Annotated[
+        FiniteFloat, Field(gt=0, lt=1, description="accuracy of the counts that the model calls sure")
+    ]
     checkpoint_minutes: Annotated[FiniteFloat, Field(gt=0, description="minutes between checkpoints")]
     checkpoints_kept: Annotated[int, Field(gt=0, description="number of checkpoints to keep, the newest")]
     shards_location: Annotated[
@@ -95,6 +108,12 @@ class Recipe:
     tracking_secret: Annotated[
         str, Field(description="with wandb: name or ARN of the Secrets Manager secret with the API key")
     ] = ""
+
+    @property
+    def half_size_epochs(self) -> int:
+        """The number of first epochs in which photos have half the side; the last epoch is none of them."""
+        # A share of 0.29 of 100 epochs is 28.999...
+        return int(self.progressive_resizing * self.epochs + 1e-9)
 
     def as_text(self) -> dict[str, str]:
         """Every hyperparameter by its name, as `model.json` records it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gc
 import logging
@@ -10,10 +11,12 @@ import sys
 
 import torch
 
-from steps.contracts.artifact import ModelDescription
+from steps.contracts.artifact import Calibration, ModelDescription
 from steps.contracts.dataset import DatasetIndex, read_index
+from steps.contracts.imagenet_weights import file_for
 from steps.contracts.names import INDEX_CHANNEL
-from steps.model.network import build_network
+from steps.model.calibration import calibrate
+from steps.model.network import build_network, check_half_size
 from steps.runtime import container
 from steps.train import artifact
 from steps.train.checkpoint import Progress
@@ -24,7 +27,7 @@ from steps.train.history import EpochRecord, out_of_patience
 from steps.train.initial_weights import load_initial_weights
 from steps.train.interruption import EXIT_STATUS, InterruptedTrainingError, Interruption
 from steps.train.log_lines import epoch_line, resource_line
-from steps.train.loop import Training, train_epoch
+from steps.train.loop import Training, rehearse, train_epoch
 from steps.train.objective import class_weights
 from steps.train.optimizer import learning_rate
 from steps.train.precision import Precision
@@ -47,6 +50,8 @@ def run(recipe: Recipe) -> None:
     Writes the model of the best epoch to the container's model folder. After SIGTERM it saves a checkpoint and exits
     with status 143; the same job, started again, resumes from it.
     """
+    # Checkpoints and the model record the file.
+    recipe = dataclasses.replace(recipe, weights=file_for(recipe.weights, recipe.architecture))
     world = World.detect()
     device = _prepare_process(world)
     # Refuse wrong input before the ranks wait for each other.
@@ -55,8 +60,10 @@ def run(recipe: Recipe) -> None:
     # Before any threads start: see Loader.
     with readings.loaders(recipe.workers, pin_memory=device.type == "cuda") as loaders:
         network = build_network(recipe.architecture, len(index.classes), recipe.image_size, recipe.seed)
+        if recipe.half_size_epochs:
+            check_half_size(network, recipe.architecture, recipe.image_size)
         if recipe.weights:
-            load_initial_weights(network, recipe.weights)
+            load_initial_weights(network, recipe.weights, recipe.image_size)
         precision = Precision.choose(recipe.precision, device)
         choice = choose_backend(
             recipe.backend,
@@ -87,6 +94,8 @@ def _run(trial: Trial, tracker: Tracker) -> None:
     # A network that cannot be exported fails here, not after its first epoch.
     trial.group.on_rank_0(lambda: trial.graph)
     progress = resume(trial)
+    if progress.epoch < trial.recipe.half_size_epochs:
+        rehearse(trial.training)
     try:
         with trial.training.profiler:
             _train(trial, progress, tracker)
@@ -106,6 +115,7 @@ def _train(trial: Trial, progress: Progress, tracker: Tracker) -> None:
         result = validate(
             trial.evaluated,
             trial.loaders.validation.batches(),
+            calibrating=len(trial.index.calibration),
             classes=trial.index.classes,
             decision=recipe.decision,
             precision=training.precision,
@@ -113,11 +123,12 @@ def _train(trial: Trial, progress: Progress, tracker: Tracker) -> None:
             interruption=training.interruption,
         )
         history.epochs.append(_record(training, progress, result))
-        trial.group.on_rank_0(functools.partial(_keep_best, trial, progress))
+        trial.group.on_rank_0(functools.partial(_keep_best, trial, progress, result))
         log.info(epoch_line(history))
         _diagnose(trial, progress)
         tracker.epoch(history)
-        accuracies = [record.validation_accuracy for record in history.epochs]
+        # Validation is on photos of the whole side, for which a network of half-size epochs is not yet trained.
+        accuracies = [record.validation_accuracy for record in history.epochs[recipe.half_size_epochs :]]
         # All ranks together: one that stopped alone would leave the others waiting for its gradients.
         if trial.group.any(out_of_patience(accuracies, recipe.patience)):
             log.info("stopped: no better accuracy in %s epochs", recipe.patience)
@@ -167,7 +178,7 @@ def _diagnose(trial: Trial, progress: Progress) -> None:
             log.warning("%s", warning)
 
 
-def _keep_best(trial: Trial, progress: Progress) -> None:
+def _keep_best(trial: Trial, progress: Progress, result: Validation) -> None:
     """Write the artifact if the last epoch is the best, and the history in any case."""
     history = progress.history
     if not history.improved:
@@ -178,12 +189,34 @@ def _keep_best(trial: Trial, progress: Progress) -> None:
         classes=trial.index.classes,
         image_size=trial.recipe.image_size,
         decision=trial.recipe.decision,
+        calibration=_calibration(trial, result),
         dataset_sha256=trial.index.sha256,
         metrics=dict(artifact.metrics_of(history)),
         hyperparameters=trial.recipe.as_text(),
         image_uri=os.environ.get("IMAGE_URI", ""),
     )
     artifact.write_artifact(trial.model_dir, trial.exportable(), trial.graph, description, history)
+
+
+def _calibration(trial: Trial, result: Validation) -> Calibration | None:
+    """What the validation split's bins say of the network; none where the index names none."""
+    if not len(result.truths):
+        log.warning("the index names no photos by which to calibrate: no prediction sets; shard the photos again")
+        return None
+    recipe = trial.recipe
+    calibration = calibrate(
+        result.logits,
+        result.truths,
+        classes=trial.index.classes,
+        decision=recipe.decision,
+        level=recipe.set_level,
+        sure_accuracy=recipe.sure_accuracy,
+    )
+    sure = (
+        "no count is sure" if calibration.sure_confidence is None else f"sure from {calibration.sure_confidence:.2f} on"
+    )
+    log.info("temperature %.3f by %s bins; %s", calibration.temperature, calibration.bins, sure)
+    return calibration
 
 
 def _prepare_process(world: World) -> torch.device:

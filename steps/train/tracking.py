@@ -54,7 +54,13 @@ def open_tracker(recipe: Recipe, *, is_leader: bool, dataset_sha256: str, proces
         "training_job_arn": os.environ.get("TRAINING_JOB_ARN", ""),
         "image_uri": os.environ.get("IMAGE_URI", ""),
     }
-    run = Run(name=job, parameters=recipe.as_text(), facts={name: value for name, value in facts.items() if value})
+    run = Run(
+        name=job,
+        parameters=recipe.as_text(),
+        facts={name: value for name, value in facts.items() if value},
+        # Outside of the hyperparameters, which the step cache compares.
+        execution=os.environ.get("PIPELINE_EXECUTION_ARN", ""),
+    )
     service = Service(recipe.tracker, recipe.tracking_server, recipe.tracking_experiment, recipe.tracking_secret)
     return BackgroundTracker(service, run)
 

@@ -9,11 +9,16 @@ import importlib.util
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from steps.train.mlflow_parent import PARENT, ParentRun
 from steps.train.recipe import TrackerKind
+
+if TYPE_CHECKING:
+    from mlflow.exceptions import MlflowException
 
 Status = Literal["finished", "failed", "stopped"]
 
@@ -34,11 +39,15 @@ class Service:
 
 @dataclass(frozen=True)
 class Run:
-    """A training: its job's name (empty outside a job), its hyperparameters, and facts about its origin."""
+    """A training: its job's name (empty outside a job), its hyperparameters, and facts about its origin.
+
+    `execution` is the ARN of the pipeline's execution; empty outside a pipeline.
+    """
 
     name: str
     parameters: dict[str, str]
     facts: dict[str, str]
+    execution: str = ""
 
 
 def begin(service: Service, run: Run, keep_secret: Callable[[str], None]) -> MlflowRun | WandbRun:
@@ -53,6 +62,10 @@ def begin(service: Service, run: Run, keep_secret: Callable[[str], None]) -> Mlf
         keep_secret(key)
         os.environ["WANDB_API_KEY"] = key
     return WandbRun(service, run)
+
+
+class GroupingError(Exception):
+    """A run was logged to its end, but not grouped with the others of its execution."""
 
 
 class MlflowRun:
@@ -78,14 +91,24 @@ class MlflowRun:
         set_tracking_uri(service.server)
         self._client = MlflowClient(service.server)
         experiment = self._experiment(service.experiment)
+        self._parents = ParentRun(self._client, experiment, run.execution) if run.execution else None
+        self._parent = ""
+        self._ungrouped: MlflowException | None = None
+        with self._grouping():
+            self._parent = self._parents.find() if self._parents else ""
+        nested = {PARENT: self._parent} if self._parent else {}
         self._run_id = self._earlier(experiment, run.name)
         if self._run_id:
             self._client.update_run(self._run_id, "RUNNING")
+            self._client.log_batch(self._run_id, tags=[RunTag(name, value) for name, value in nested.items()])
         else:
-            self._run_id = self._client.create_run(experiment, run_name=run.name or None).info.run_id
+            self._run_id = self._client.create_run(experiment, tags=nested, run_name=run.name or None).info.run_id
             params = [Param(name, value) for name, value in run.parameters.items()]
             tags = [RunTag(name, value) for name, value in run.facts.items()]
             self._client.log_batch(self._run_id, params=params, tags=tags)
+        with self._grouping():
+            if self._parents and self._parent:
+                self._parents.open(self._parent)
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Send all metrics in one request, with the epoch as their step."""
@@ -96,10 +119,40 @@ class MlflowRun:
         self._client.log_batch(self._run_id, metrics=batch)
 
     def finish(self, best: Mapping[str, float], status: Status) -> None:
-        """Log the best epoch as `best/NAME`, and end the run."""
-        if best:
-            self.log(int(best["epoch"]), {f"best/{name}": value for name, value in best.items()})
-        self._client.set_terminated(self._run_id, self._STATUS[status])
+        """Log the best epoch as `best/NAME`, and end the run.
+
+        Raises GroupingError at last where the run could not be grouped with those of its execution.
+        """
+        try:
+            if best:
+                self.log(int(best["epoch"]), {f"best/{name}": value for name, value in best.items()})
+            with self._grouping():
+                self._nest()
+        finally:
+            self._client.set_terminated(self._run_id, self._STATUS[status])
+            with self._grouping():
+                if self._parents and self._parent:
+                    self._parents.close(self._parent)
+        if self._ungrouped:
+            raise GroupingError(f"the run is tracked, but not grouped with its execution: {self._ungrouped}")
+
+    @contextmanager
+    def _grouping(self) -> Iterator[None]:
+        """Keep a failure of the block until the run has ended, so that grouping does not cost a run its figures."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except MlflowException as error:
+            self._ungrouped = self._ungrouped or error
+
+    def _nest(self) -> None:
+        """Move the run below the execution's parent where that is another than at the beginning."""
+        from mlflow.entities import RunTag
+
+        if self._parents and (parent := self._parents.find()) != self._parent:
+            self._client.log_batch(self._run_id, tags=[RunTag(PARENT, parent)])
+            self._parent = parent
 
     def _experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException

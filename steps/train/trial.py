@@ -99,7 +99,14 @@ class Readings:
         mount = Mount(recipe.shards_location, channel) if recipe.shards_location else None
         return cls(
             Reading(train, index.classes, recipe.image_size, plan, shuffle_seed=recipe.seed, mount=mount),
-            Reading(validation, index.classes, recipe.image_size, lambda _: validation_plan, mount=mount),
+            Reading(
+                validation,
+                index.classes,
+                recipe.image_size,
+                lambda _: validation_plan,
+                calibration={image_id: place for place, image_id in enumerate(index.calibration)},
+                mount=mount,
+            ),
         )
 
     @contextmanager

@@ -251,7 +251,6 @@ REFUSED: tuple[tuple[str, str], ...] = (
     ("events put-rule --name at --schedule-expression 'at(2030-01-01T00:00:00)'", "ValidationException"),
     ("lambda invoke --function-name {name}:7 --payload '{{}}' /dev/null", "ResourceNotFoundException"),
     ("lambda invoke --function-name {name} --payload '{{' /dev/null", "InvalidRequestContentException"),
-    ("scheduler create-schedule-group --name g --tags Key=k,Value=v", "ValidationException"),
     ("cloudformation detect-stack-drift --stack-name s", "InvalidAction"),
     ("cloudformation describe-stacks --stack-name absent", "ValidationError"),
     ("sts assume-role --role-arn {role} --role-session-name person", "AccessDenied"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -12,6 +13,7 @@ import pytest
 from moto import mock_aws
 
 from pipeline.aws.validation.definition import MAX_CHARACTERS
+from pipeline.compiling.display import pipeline_display
 from pipeline.operations import upsert as upsert_module
 from tests.answers import Answers
 from tests.unit.pipeline.conftest import Call, Outcome, call, project
@@ -215,7 +217,9 @@ def other(definition: dict[str, Any]) -> Callable[[], None]:
     """Somebody else, whose upsert comes between our look and our change."""
 
     def create() -> None:
-        sagemaker().create_pipeline(PipelineName="bins", PipelineDefinition=json.dumps(definition), RoleArn=ROLE)
+        shown = pipeline_display(SimpleNamespace(name="bins"))
+        text = json.dumps(definition)
+        sagemaker().create_pipeline(PipelineName="bins", PipelineDefinition=text, RoleArn=ROLE, **shown)
         sagemaker().create_model_package_group(ModelPackageGroupName="bins")
 
     return create

@@ -57,11 +57,11 @@ def test_a_shard_that_cannot_be_written_ends_the_step_and_is_named(
     job.add_bins(60)
 
     def fault(method: str, path: str, n: int) -> str:
-        return "503" if method in {"PUT", "POST"} and path.endswith("validation-000-000000.tar") else ""
+        return "503" if method in {"PUT", "POST"} and path.endswith("validation-000000.tar") else ""
 
     with (
         spoiling(fault, monkeypatch),
-        pytest.raises(StepError, match=r"validation/validation-000-000000\.tar: writing it failed, with all retries"),
+        pytest.raises(StepError, match=r"validation/validation-000000\.tar: writing it failed, with all retries"),
     ):
         job.run()
     again = job.run()
@@ -78,14 +78,14 @@ def test_a_shard_that_cannot_be_closed_takes_no_other_with_it_half_written(
 
     def fault(method: str, path: str, n: int) -> str:
         # The first POST begins the upload, the second ends it.
-        return "503" if method == "POST" and path.endswith("train-000-000001.tar") and n > 1 else ""
+        return "503" if method == "POST" and path.endswith("train-000001.tar") and n > 1 else ""
 
     monkeypatch.setattr(writing, "PART_BYTES", 5 * 1024 * 1024)
     flags = ("--image-size", "0", "--shard-megabytes", "7")
-    with spoiling(fault, monkeypatch), pytest.raises(StepError, match=r"train-000-000001\.tar: writing it failed"):
+    with spoiling(fault, monkeypatch), pytest.raises(StepError, match=r"train-000001\.tar: writing it failed"):
         job.run(*flags)
     assert "Uploads" not in job.s3.list_multipart_uploads(Bucket=job.bucket)
-    assert [key.split("/", 2)[2] for key in tars(job, "out")] == ["train/train-000-000000.tar"]
+    assert [key.split("/", 3)[3] for key in tars(job, "out")] == ["train/train-000000.tar"]
     assert job.run(*flags).splits["train"].samples
 
 

@@ -33,9 +33,23 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "nccl-g5": {"training": {"backend": "nccl", "instance_type": "ml.g5.12xlarge", "instance_count": 2}},
     "nccl-g4dn": {"training": {"backend": "nccl", "instance_type": "ml.g4dn.xlarge"}},
     "gloo-c5": {"training": {"backend": "gloo", "instance_type": "ml.c5.4xlarge", "instance_count": 2}},
+    # The plan and the exploration as jobs of several instances.
+    "spark": {
+        "shard": {
+            "planner": "spark",
+            "plan_instance_type": "ml.m5.4xlarge",
+            "plan_instance_count": 4,
+            "plan_volume_gigabytes": 200,
+        },
+        "explore": {"enabled": True, "instance_type": "ml.m5.4xlarge", "instance_count": 2},
+    },
     "hyperband": {"tuning": {"strategy": "Hyperband"}},
     "secure-gpu": {**_SECURE, "training": {"input": "fastfile", "instance_count": 2}},
-    "secure-cpu": {**_SECURE, "training": {"input": "fastfile", "instance_type": "ml.m5.4xlarge"}},
+    "secure-cpu": {
+        **_SECURE,
+        "tags": {"team": "vision"},
+        "training": {"input": "fastfile", "instance_type": "ml.m5.4xlarge"},
+    },
 }
 NAMES = (*PROFILES, *VARIANTS)
 # Every change to a step's source changes its tag; what is reviewed here is what the definition asks for.

@@ -125,7 +125,7 @@ ANSWERS = {
     ),
     "AWS::ECR::Repository": lambda client, name: client("ecr").describe_repositories(repositoryNames=[name]),
     "AWS::Events::Rule": lambda client, name: in_list(
-        client("events").list_targets_by_rule(Rule=name)["Targets"], "Id", "deploy"
+        client("events").list_targets_by_rule(Rule=name)["Targets"], "Id", "alert" if "-alert-" in name else "deploy"
     ),
     "AWS::Glue::Database": lambda client, name: client("glue").get_database(Name=name),
     "AWS::IAM::ManagedPolicy": lambda client, name: client("iam").get_policy(PolicyArn=name),
@@ -135,7 +135,15 @@ ANSWERS = {
     "AWS::IAM::Role": lambda client, name: client("iam").get_role(RoleName=name),
     "AWS::Lambda::Function": lambda client, name: client("lambda").get_function(FunctionName=name),
     "AWS::Lambda::Permission": lambda client, name: in_list(
-        json.loads(client("lambda").get_policy(FunctionName=f"{NAME}-deploy")["Policy"])["Statement"], "Sid", name
+        [
+            statement
+            for function in ("deploy", "alert")
+            for statement in json.loads(client("lambda").get_policy(FunctionName=f"{NAME}-{function}")["Policy"])[
+                "Statement"
+            ]
+        ],
+        "Sid",
+        name,
     ),
     "AWS::Logs::LogGroup": lambda client, name: in_list(
         client("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"], "retentionInDays", 90

@@ -17,8 +17,8 @@ from pipeline import ROOT
 from pipeline.account import deploy_function as serving
 from pipeline.cli import app
 from pipeline.connection import SESSION_KEYS
+from pipeline.operations.account import inbox, people
 from pipeline.operations.account import local as account
-from pipeline.operations.account import people
 from pipeline.operations.models import registry as versions
 from pipeline.operations.serving import deployment
 from pipeline.operations.serving import endpoint as operation
@@ -136,6 +136,12 @@ class Registry:
             return description if description["EndpointStatus"] == "InService" else None
 
         return wait_until(done)
+
+    def alerts(self):
+        """The messages of the topic but for alarms', which the endpoint's own alarm sends too."""
+        topic = self.settings.alerts_topic_arn
+        messages = [item for item in inbox.messages(self.cloud.settings.directory) if item.topic == topic]
+        return [item for item in messages if item.publisher != "cloudwatch.amazonaws.com"]
 
     def decisions(self):
         logs = self.client("logs")
@@ -462,6 +468,10 @@ def test_a_bad_version_goes_back_and_the_old_one_never_stopped_answering(registr
     # Two events of the endpoint may be evaluated at the same time, to the same end.
     ((_, reason),) = {(decision["decision"], decision["reason"]) for decision in decided}
     assert message in reason
+    [alert] = wait_until(registry.alerts)
+    assert alert.subject == f"{registry.endpoint}: version {second} is rolled back"
+    assert message in alert.text
+    assert alert.text.endswith("Look: python -m pipeline --profile local endpoint")
     assert first in client.answers
     assert client.answers[settled:]
     assert set(client.answers[settled:]) == {first}

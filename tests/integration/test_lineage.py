@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 
@@ -42,6 +43,7 @@ def settings(local_cloud):
     values["registry"]["group"] = f"g-{uuid.uuid4().hex[:10]}"
     sagemaker = local_cloud.client("sagemaker")
     sagemaker.create_model_package_group(ModelPackageGroupName=values["registry"]["group"])
+    local_cloud.client("s3").put_object(Bucket=values["data"]["bucket"], Key="model.tar.gz", Body=b"model")
     return Settings.model_validate(values)
 
 
@@ -58,7 +60,6 @@ def made(local_cloud, settings):
     job = finish_tuning(sagemaker, tuning(bucket, local_cloud.image(TRAIN, "train.py"), trials=2))
     s3.put_object(Bucket=bucket, Key="data/index.json", Body=index().model_dump_json().encode())
     s3.put_object(Bucket=bucket, Key="raw/bin-images/1.jpg", Body=b"photo")
-    s3.put_object(Bucket=bucket, Key="model.tar.gz", Body=b"model")
     return {
         "pipeline_execution_arn": run,
         "parameter_Epochs": "3",
@@ -75,9 +76,18 @@ def made(local_cloud, settings):
 
 
 def index(seed: int = 1) -> DatasetIndex:
-    shard = {"bytes": 10, "sha256": "0" * 64}
     splits = {
-        name: Split(shards=[Shard(uri=f"s3://b/{name}.tar", samples=samples, **shard)], class_counts={1: samples})
+        name: Split(
+            shards=[
+                Shard(
+                    uri=f"s3://b/{name}.tar",
+                    samples=samples,
+                    bytes=10,
+                    sha256=hashlib.sha256(name.encode()).hexdigest(),
+                )
+            ],
+            class_counts={1: samples},
+        )
         for name, samples in (("train", 8), ("validation", 3), ("test", 2))
     }
     sharding = Sharding(

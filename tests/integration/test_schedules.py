@@ -204,8 +204,9 @@ def test_what_is_disabled_does_not_fire_and_what_the_model_forbids_is_refused(
         assert error.value.response["Error"]["Code"] == code
     with pytest.raises(scheduler.exceptions.ResourceNotFoundException):
         scheduler.get_schedule(Name="none-such")
-    with pytest.raises(ClientError, match="does not answer"):
-        scheduler.tag_resource(ResourceArn="arn:aws:scheduler:x", Tags=[{"Key": "a", "Value": "b"}])
+    group = "arn:aws:scheduler:us-east-1:123456789012:schedule-group/none-such"
+    with pytest.raises(scheduler.exceptions.ResourceNotFoundException):
+        scheduler.tag_resource(ResourceArn=group, Tags=[{"Key": "a", "Value": "b"}])
 
 
 @pytest.fixture

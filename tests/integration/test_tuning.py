@@ -53,7 +53,7 @@ PAUSE = """
         with rates.open("a") as file:
             file.write(f"{rate}\\n")
         before = [other for other in map(float, rates.read_text().split()) if other != rate]
-        return 60 if before and rate < statistics.median(before) else 0.4
+        return 60 if before and rate < statistics.median(before) else 0.1
 """
 DISTRIBUTED = """
     import os, pathlib, torch.distributed as distributed, torch
@@ -424,7 +424,8 @@ RESUMED = """
         (folder / f"{step:04d}").write_text("state")
         if step > 2:
             (folder / f"{step - 2:04d}").unlink()
-        time.sleep(0.1 if STUBBORN or not resumed else 0)
+        print(f"validation:best={step / 1000}", flush=True)
+        time.sleep(0 if resumed else SECONDS)
     while STUBBORN and stopping:
         time.sleep(1)
     if stopping:
@@ -432,6 +433,12 @@ RESUMED = """
     print("validation:best=0.5", flush=True)
     (base / "model/model.json").write_text(str(step))
 """
+
+
+def resumed(local_cloud, seconds, stubborn=False):
+    """The image of RESUMED, with so many seconds per step before it resumes; a stubborn one outlives SIGTERM."""
+    source = RESUMED.replace("STUBBORN", str(stubborn)).replace("SECONDS", str(seconds))
+    return local_cloud.image(source, "train.py")
 
 
 @pytest.fixture
@@ -459,8 +466,9 @@ def messages(local_cloud, name, pattern):
 
 
 def test_a_spot_job_resumes_on_an_empty_machine_from_its_checkpoints(local_cloud, sagemaker, bucket, interrupted):
-    interrupted(spot_interruptions=1, spot_after_seconds=3, notice_seconds=30)
-    request = definition(bucket, local_cloud.image(RESUMED.replace("STUBBORN", "False"), "train.py"))
+    # After 10 to 30 steps: a machine that is busy takes longer for as many.
+    interrupted(spot_interruptions=1, spot_after_lines=20, notice_seconds=30)
+    request = definition(bucket, resumed(local_cloud, 0.1))
     described = finish_training(sagemaker, spot(request))
     name = described["TrainingJobName"]
     assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
@@ -479,16 +487,16 @@ def test_a_spot_job_resumes_on_an_empty_machine_from_its_checkpoints(local_cloud
 
 
 def test_an_instance_that_does_not_end_in_time_is_taken_away(local_cloud, sagemaker, bucket, interrupted):
-    interrupted(spot_interruptions=1, spot_after_seconds=2, notice_seconds=1)
-    image = local_cloud.image(RESUMED.replace("STUBBORN", "True"), "train.py")
+    interrupted(spot_interruptions=1, spot_after_lines=4, notice_seconds=1)
+    image = resumed(local_cloud, 0.04, stubborn=True)
     described = finish_training(sagemaker, spot(definition(bucket, image)))
     assert described["TrainingJobStatus"] == "Completed", described.get("FailureReason")
     assert len(messages(local_cloud, described["TrainingJobName"], "resumed")) == 2
 
 
 def test_a_job_that_asks_for_no_spot_instances_is_not_interrupted(local_cloud, sagemaker, bucket, interrupted):
-    interrupted(spot_interruptions=1, spot_after_seconds=0.5)
-    image = local_cloud.image(RESUMED.replace("STUBBORN", "False"), "train.py")
+    interrupted(spot_interruptions=1, spot_after_lines=4)
+    image = resumed(local_cloud, 0.02)
     described = finish_training(sagemaker, definition(bucket, image))
     assert "Interrupted" not in [entry["Status"] for entry in described["SecondaryStatusTransitions"]]
 

@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jsonschema
+import nbformat
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from nbclient import NotebookClient
 from rich.console import Console
 from sklearn import metrics
 from typer.testing import CliRunner
@@ -23,7 +25,8 @@ from pipeline import ROOT
 from pipeline.cli import app
 from pipeline.cli import demo_run as demo
 from pipeline.cli.monitor import DRIFTED
-from pipeline.connection import as_administrator
+from pipeline.connection import as_administrator, local_directory
+from pipeline.operations.account.inbox import messages
 from pipeline.operations.dataset import description as dataset
 from pipeline.operations.models import lineage, registrations, registry
 from pipeline.operations.runs import executions, progress
@@ -33,6 +36,8 @@ from pipeline.settings.file import load_settings
 from tests.integration.conftest import CREDENTIAL_SECONDS, keys, read, wait_until
 
 BINS = demo.Bins(source=None, count=160, seed=3)
+PAGES = "http://127.0.0.1:1/?key=k"
+TAGS = {"team": "vision", "cost-center": "4711"}
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +47,10 @@ def settings():
     values["tuning"].update(trials=2, parallel=1)
     values["gate"].update(minimum_accuracy=0.0, maximum_rmse=10.0)
     values["local"].update(credential_seconds=CREDENTIAL_SECONDS)
+    values["tags"] = TAGS
+    # The monitor's role may read them there by this setting alone.
+    truth = f"s3://{values['data']['bucket']}/labels/counts"
+    values["monitoring"].update(truth=truth, truth_delay_hours=0, minimum_accuracy=1.0)
     return Settings.model_validate(values)
 
 
@@ -49,7 +58,7 @@ def settings():
 def whole_run(local_cloud, settings):
     """What the demo printed."""
     console = Console(file=io.StringIO(), width=160)
-    demo.run(settings, BINS, console, "python -m pipeline")
+    demo.run(settings, BINS, console, "python -m pipeline", lambda: PAGES)
     return console.file.getvalue()
 
 
@@ -91,6 +100,9 @@ def test_the_demo_says_what_came_of_it(whole_run):
         "report.html",
     ):
         assert words in whole_run, whole_run
+    # The address of the pages comes first, to watch the run there, and last, since the pages go on.
+    first, last = whole_run.index(PAGES), whole_run.rindex(PAGES)
+    assert first < whole_run.index("✓ bins") < whole_run.index("Done in") < last
 
 
 def test_all_steps_ran_and_the_gate_was_passed(execution, steps):
@@ -130,6 +142,39 @@ def test_the_trials_were_distributed_over_two_instances_and_the_best_is_named(st
         "processes",
     )["events"]
     assert any("2 processes on cpu" in event["message"] for event in events)
+
+
+# Lists of resources, with the list and the ARN in the answer.
+MADE = [
+    ("list_pipelines", "PipelineSummaries", "PipelineArn"),
+    ("list_processing_jobs", "ProcessingJobSummaries", "ProcessingJobArn"),
+    ("list_hyper_parameter_tuning_jobs", "HyperParameterTuningJobSummaries", "HyperParameterTuningJobArn"),
+    ("list_training_jobs", "TrainingJobSummaries", "TrainingJobArn"),
+    ("list_transform_jobs", "TransformJobSummaries", "TransformJobArn"),
+    ("list_models", "Models", "ModelArn"),
+    ("list_endpoint_configs", "EndpointConfigs", "EndpointConfigArn"),
+    ("list_endpoints", "Endpoints", "EndpointArn"),
+    ("list_model_package_groups", "ModelPackageGroupSummaryList", "ModelPackageGroupArn"),
+]
+
+
+def test_everything_that_was_made_has_the_tags_of_the_settings(whole_run, local_cloud):
+    sagemaker = local_cloud.client("sagemaker")
+    arns = {member: [item[member] for item in getattr(sagemaker, list_)()[key]] for list_, key, member in MADE}
+    arns["ModelPackageArn"] = [
+        item["ModelPackageArn"]
+        for item in sagemaker.list_model_packages(ModelPackageGroupName="bins")["ModelPackageSummaryList"]
+    ]
+    assert [member for member in arns if not arns[member]] in ([], ["TransformJobArn"])
+    for arn in (arn for listed in arns.values() for arn in listed):
+        tags = {tag["Key"]: tag["Value"] for tag in sagemaker.list_tags(ResourceArn=arn)["Tags"]}
+        assert tags.items() >= TAGS.items(), arn
+    [stack] = local_cloud.client("cloudformation").describe_stacks(StackName="bins-account")["Stacks"]
+    assert {tag["Key"]: tag["Value"] for tag in stack["Tags"]} == TAGS
+    function = local_cloud.client("lambda").get_function(FunctionName="bins-deploy")
+    assert function["Tags"].items() >= TAGS.items()
+    roles = local_cloud.client("iam").list_role_tags(RoleName="bins-job")["Tags"]
+    assert {tag["Key"]: tag["Value"] for tag in roles} == TAGS
 
 
 def test_the_query_ran_in_athena(steps, local_cloud):
@@ -210,10 +255,11 @@ def test_the_endpoint_counts_for_the_aws_command_line(whole_run, local_cloud, tm
 
 
 @pytest.fixture(scope="module")
-def call(whole_run, tmp_path_factory):
+def call(whole_run, settings, tmp_path_factory):
     """The command line, with settings that judge few photos. Returns status, stdout and stderr."""
     values = yaml.safe_load((ROOT / "pipeline.yaml").read_text())
-    values["profiles"]["demo"]["monitoring"] = {"minimum_photos": 10}
+    by_truth = {name: getattr(settings.monitoring, name) for name in ("truth", "truth_delay_hours", "minimum_accuracy")}
+    values["profiles"]["demo"] |= {"monitoring": {"minimum_photos": 10, **by_truth}, "tags": TAGS}
     file = tmp_path_factory.mktemp("settings") / "pipeline.yaml"
     file.write_text(yaml.safe_dump(values))
 
@@ -263,8 +309,54 @@ def test_the_commands_count_the_same_with_the_endpoint_and_in_a_batch_where_a_ba
     assert all(name in out for name in wanted)
 
 
-def test_a_schedule_makes_the_monitors_job_over_what_the_endpoint_saw(call, counted, settings, local_cloud):
-    s3, sagemaker = local_cloud.client("s3"), local_cloud.client("sagemaker")
+def test_bins_that_disagree_with_the_metadata_next_to_their_photos_are_listed(call, counted, settings, local_cloud):
+    s3 = local_cloud.client("s3")
+    names = sorted(counted)
+    recorded = {
+        name: json.loads(read(s3, f"{settings.data.image_location}/metadata/{name[:-4]}.json"))["EXPECTED_QUANTITY"]
+        for name in names
+    }
+    status, out, error = call(
+        "predict", f"{settings.data.image_location}/bin-images/", "--expected", "metadata", "--json"
+    )
+    assert status == 0, error
+    compared = json.loads(out)
+    classes = {int(count) for count in counted[names[0]]["probabilities"]}
+    usable = [name for name in names if recorded[name] in classes]
+    wrong = {name: recorded[name] for name in usable if counted[name]["count"] != recorded[name]}
+    listed = {row["photo"].rsplit("/", 1)[-1]: row["recorded"] for row in compared["recount"]}
+    assert (compared["photos"], compared["compared"]) == (len(names), len(usable))
+    assert listed == wrong
+    assert wrong
+
+
+def test_a_batch_lists_the_bins_that_disagree_with_a_file_in_s3(call, counted, settings, local_cloud, tmp_path):
+    s3, bucket, prefix = local_cloud.client("s3"), settings.data.bucket, f"{settings.data.prefix}/recount"
+    right, wrong, unrecorded = sorted(counted)[:3]
+    for name in (right, wrong, unrecorded):
+        body = read(s3, f"{settings.data.image_location}/bin-images/{name}")
+        s3.put_object(Bucket=bucket, Key=f"{prefix}/photos/shelf/{name}", Body=body)
+    counts = {name: counted[name]["count"] for name in (right, wrong)}
+    other = next(int(count) for count in counted[wrong]["probabilities"] if int(count) != counts[wrong])
+    table = f"image_id;quantity\n{right[:-4]};{counts[right]}\nshelf/{wrong};{other}\nabsent;1\n"
+    s3.put_object(Bucket=bucket, Key=f"{prefix}/records.csv", Body=table.encode())
+    listed, page = tmp_path / "recount.csv", tmp_path / "recount.html"
+    files = ["--expected", f"s3://{bucket}/{prefix}/records.csv", "--recount", str(listed), "--page", str(page)]
+    status, out, error = call("batch", f"s3://{bucket}/{prefix}/photos/", *files)
+    assert status == 0, error
+    assert "1 of 2 bins disagrees with its record" in out
+    assert f"1 photo without a record: shelf/{unrecorded}" in error
+    assert "1 record without a photo: absent" in error
+    with listed.open(newline="") as lines:
+        rows = [(row["photo"], int(row["recorded"]), int(row["counted"])) for row in csv.DictReader(lines)]
+    assert rows == [(f"shelf/{wrong}", other, counts[wrong])]
+    assert 'src="data:image/jpeg;base64,' in page.read_text()
+
+
+@pytest.fixture(scope="module")
+def wrong(counted, settings, local_cloud):
+    """The photo whose true count is another than its answer: all are captured, and all have a true count by then."""
+    s3 = local_cloud.client("s3")
     bucket, prefix = settings.captures_uri.removeprefix("s3://").split("/", 1)
 
     def captured():
@@ -272,6 +364,15 @@ def test_a_schedule_makes_the_monitors_job_over_what_the_endpoint_saw(call, coun
         return sum(body.count(b"\n") for body in bodies) >= len(counted)
 
     wait_until(captured)
+    wrong, *right = sorted(counted)
+    true_counts = [f"{name.rpartition('.')[0]},{counted[name]['count'] + (name == wrong)}" for name in (wrong, *right)]
+    place = settings.monitoring.truth.removeprefix(f"s3://{bucket}/")
+    s3.put_object(Bucket=bucket, Key=f"{place}/a.csv", Body="\n".join(["image_id,quantity", *true_counts]))
+    return wrong
+
+
+def test_a_schedule_makes_the_monitors_job_over_what_the_endpoint_saw(call, counted, wrong, settings, local_cloud):
+    sagemaker = local_cloud.client("sagemaker")
     status, out, error = call("monitor", "--every", "cron(0 3 1 1 ? 2100)")
     assert (status, out.splitlines()[0].split(":")[0]) == (0, "created"), error
     few = settings.model_copy(update={"monitoring": settings.monitoring.model_copy(update={"minimum_photos": 10})})
@@ -289,20 +390,33 @@ def test_a_schedule_makes_the_monitors_job_over_what_the_endpoint_saw(call, coun
     drift = watch.drift
     assert drift["until"] == f"{due:%Y-%m-%dT%H:%M:%S}Z"
     assert drift["photos"] >= len(counted)
-    assert (drift["model_version"], drift["refused"], len(drift["features"])) == ("1", {}, 6)
+    has_sure = counted[wrong].get("sure") is not None
+    assert (drift["model_version"], drift["refused"], len(drift["features"])) == ("1", {}, 6 + has_sure)
+    assert (drift["sure_share"] is not None) == has_sure
+    truth = drift["truth"]
+    assert (truth["photos"], truth["without_truth"]) == (len(counted), 0)
+    assert truth["accuracy"] == pytest.approx(1 - 1 / len(counted))
     index = dataset.find(settings, "latest").index
     assert drift["baseline_photos"] == index.splits["test"].samples
     assert call("unschedule", "bins-monitor")[0] == 0
     metrics = local_cloud.client("cloudwatch").list_metrics(Namespace=monitoring.NAMESPACE)["Metrics"]
-    assert {"Drift", "Photos", "PopulationStabilityIndex"} == {metric["MetricName"] for metric in metrics}
+    names = {metric["MetricName"] for metric in metrics}
+    assert {"Drift", "Photos", "PopulationStabilityIndex", "TruePhotos", "Accuracy", "RMSE"} <= names
+    assert ("SureShare" in names) == has_sure
+    # The alarm of the minimum, which is all photos.
+    [message] = wait_until(lambda: [each for each in messages(local_directory()) if "Accuracy" in each.text])
+    assert "The accuracy of endpoint bins by true counts is below 1.0. Look: python -m pipeline" in message.shown
 
 
 def test_the_command_watches_now_and_a_baseline_of_few_photos_is_not_judged_unless_it_is_asked_for(
-    call, counted, settings, local_cloud
+    call, wrong, settings, local_cloud
 ):
     status, out, error = call("monitor")
-    assert status in (0, DRIFTED), error
+    # Since a true count is another than its answer.
+    assert status == DRIFTED, error
     assert "photos of version 1" in out
+    assert "is below the minimum of 100.0%" in out
+    assert call("monitor", "--last")[:2] == (status, out)
     assert "brightness" in out
     assert f"report: {settings.root_uri}/monitor/" in out
     request = monitoring.job_request(settings, "as-many-as-usual")
@@ -406,6 +520,33 @@ def test_the_data_set_of_a_run_is_read_by_its_name(execution, settings, local_cl
     assert sum(split.samples for split in data.index.splits.values()) > 100
     assert data.summary.leakage.split.same_bin == 0
     assert data.summary.kept == 0
+
+
+def test_the_notebook_opens_the_run_its_trials_and_its_predictions(whole_run, execution, tmp_path):
+    folder, run = ROOT / "docs", execution["PipelineExecutionArn"].rsplit("/", 1)[1]
+    notebook = nbformat.read(folder / "explore.ipynb", as_version=4)
+    # Other tests may have started runs and registered versions since.
+    for was, chosen in (('RUN = "latest"', f'RUN = "{run}"'), ('VERSION = "latest"', 'VERSION = "1"')):
+        [cell] = [cell for cell in notebook.cells if f"\n{was}" in cell.source]
+        cell.source = re.sub(rf"^{was}", chosen, cell.source, flags=re.MULTILINE)
+    # Its kernel is another process: what it reads is in the environment, as for a person.
+    environment = {**os.environ, "PIPELINE_PROFILE": "demo", "MPLCONFIGDIR": str(tmp_path), "IPYTHONDIR": str(tmp_path)}
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute(env=environment)
+    text, pictures = "", 0
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        text += output.get("text") or output.get("data", {}).get("text/plain", "")
+        pictures += "image/png" in output.get("data", {})
+    for words in (
+        f"run {run} of bins",
+        "ShardImages",
+        "above-maximum",
+        "learning-rate",
+        "version 1, Approved",
+        "quantity",
+    ):
+        assert words in text, text
+    assert pictures == 6
 
 
 def test_after_down_and_up_an_approval_still_finds_its_function(whole_run, local_cloud):

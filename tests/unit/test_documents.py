@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -23,7 +24,13 @@ _STATUS = re.compile(r"accepted|superseded by (\d{4})")
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`]+)`")
-_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+# Also that of a picture, and of a picture that is a link's text.
+_LINK = re.compile(r"(?<=\])\(([^)\s]+)(?: \"[^\"]*\")?\)")
+_PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
+_REFERENCE = re.compile(r"^ {0,3}\[[^\]]+\]: +(\S+)", re.MULTILINE)
+_TAG = re.compile(r"<(?:a|img|source|picture)\b[^>]*?\b(?:href|src|srcset)=\"([^\"]*)\"")
+_AUTOMATIC = re.compile(r"<([a-z][a-z0-9+.-]*:[^>\s]*)>")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:|//", re.IGNORECASE)
 _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 _MODULE = re.compile(r"python3? -m (pipeline|benchmarks)(?= |$)(.*)")
 _MAKE = re.compile(r"^(?:\$ )?make((?: +[A-Za-z][\w=-]*)+)")
@@ -31,14 +38,17 @@ _MAKE = re.compile(r"^(?:\$ )?make((?: +[A-Za-z][\w=-]*)+)")
 
 @dataclass(frozen=True)
 class Document:
-    """A Markdown file with its text, and the text without code blocks."""
+    """A Markdown file, or the texts of a notebook, and the text without code blocks."""
 
     path: Path
     text: str
 
     @classmethod
     def read(cls, path: Path) -> Document:
-        return cls(path, path.read_text())
+        if path.suffix != ".ipynb":
+            return cls(path, path.read_text())
+        cells = json.loads(path.read_text())["cells"]
+        return cls(path, "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"))
 
     @property
     def name(self) -> str:
@@ -57,10 +67,18 @@ class Document:
         blocks = (match[0].replace("\\\n", " ") for match in _FENCE.finditer(self.text))
         return [*self.inline_code(), *(line.strip() for block in blocks for line in block.splitlines()[1:-1])]
 
+    def targets(self) -> list[str]:
+        """The targets of all links and pictures, in each of the forms that Markdown has for them."""
+        text = _INLINE.sub("", self.prose.replace("[`", "[").replace("`]", "]"))
+        return [target for form in (_LINK, _REFERENCE, _TAG, _AUTOMATIC) for target in form.findall(text)]
+
     def links(self) -> list[str]:
         """The targets of links to other places than web pages."""
-        targets = _LINK.findall(_INLINE.sub("", self.prose.replace("[`", "[").replace("`]", "]")))
-        return [target for target in targets if not re.match(r"[a-z]+:", target)]
+        return [target for target in self.targets() if not _SCHEME.match(target)]
+
+    def pictures(self) -> list[tuple[str, str]]:
+        """The text and the target of each picture."""
+        return _PICTURE.findall(_INLINE.sub("", self.prose))
 
     def anchors(self) -> set[str]:
         """The anchors of the headings, as GitHub builds them: https://github.com/gjtorikian/html-pipeline."""
@@ -73,11 +91,16 @@ class Document:
 
 
 def documents() -> list[Document]:
-    paths = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [Document.read(path) for path in paths if path.exists()]
+    paths = [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
+    notebooks = [path for path in (ROOT / "docs").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts]
+    return [Document.read(path) for path in sorted([*paths, *notebooks])]
 
 
 every_document = pytest.mark.parametrize("document", documents(), ids=lambda document: document.name)
+# The changelog also has commands and options of earlier versions.
+every_present_document = pytest.mark.parametrize(
+    "document", [each for each in documents() if each.name != "CHANGELOG.md"], ids=lambda document: document.name
+)
 
 
 # ------------------------------------------------------------------------------------------------------ links and paths
@@ -86,6 +109,22 @@ every_document = pytest.mark.parametrize("document", documents(), ids=lambda doc
 @every_document
 def test_every_link_leads_to_a_file_and_to_a_heading_in_it(document: Document) -> None:
     assert [problem for target in document.links() if (problem := link_problem(document, target))] == []
+
+
+@every_document
+def test_every_link_to_a_web_page_is_encrypted(document: Document) -> None:
+    addresses = [target for target in document.targets() if _SCHEME.match(target)]
+    assert [address for address in addresses if not re.match(r"https://[\w.-]+\.[a-z]+(/|$)", address)] == []
+
+
+@every_document
+def test_every_picture_has_a_text_for_those_who_do_not_see_it(document: Document) -> None:
+    assert [target for text, target in document.pictures() if not text.strip()] == []
+
+
+def test_every_picture_is_shown_by_a_document() -> None:
+    shown = {(document.path.parent / target).resolve() for document in documents() for _, target in document.pictures()}
+    assert sorted(set((ROOT / "docs" / "pictures").iterdir()) - shown) == []
 
 
 def link_problem(document: Document, target: str) -> str:
@@ -117,7 +156,7 @@ def path_exists(path: str) -> bool:
 # ------------------------------------------------------------------------------------------------------------- commands
 
 
-@every_document
+@every_present_document
 def test_every_command_of_the_pipeline_exists_with_its_options(document: Document) -> None:
     commands = [
         arguments for line in document.code() for module, arguments in module_calls(line) if module == "pipeline"
@@ -127,7 +166,7 @@ def test_every_command_of_the_pipeline_exists_with_its_options(document: Documen
     assert [problem for arguments in commands if (problem := command_problem(arguments))] == []
 
 
-@every_document
+@every_present_document
 def test_every_benchmark_exists(document: Document) -> None:
     from benchmarks.__main__ import BENCHMARKS
 
@@ -136,7 +175,7 @@ def test_every_benchmark_exists(document: Document) -> None:
     assert sorted(named - set(BENCHMARKS)) == []
 
 
-@every_document
+@every_present_document
 def test_every_target_of_make_exists(document: Document) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     calls = [match[1].split() for line in document.code() if (match := _MAKE.match(line))]
@@ -241,6 +280,36 @@ def page(tmp_path: Path) -> Document:
 def test_code_blocks_have_no_links_and_no_headings(page: Document) -> None:
     assert page.links() == ["other.md", "#a-page"]
     assert page.anchors() == {"a-page", "whats-new-1-2"}
+
+
+def test_links_are_read_in_each_form_of_markdown(tmp_path: Path) -> None:
+    text = (
+        '[a](one.md "A title") ![b](two.png) [![c](three.png)](four.md) <https://example.com/five>\n'
+        '<img src="six.png" alt="d"> <a href="http://example.com">e</a>\n\n[f]: seven.md\n'
+    )
+    page = Document(tmp_path / "page.md", text)
+    assert sorted(page.links()) == ["four.md", "one.md", "seven.md", "six.png", "three.png", "two.png"]
+    assert sorted(set(page.targets()) - set(page.links())) == ["http://example.com", "https://example.com/five"]
+    assert page.pictures() == [("b", "two.png"), ("c", "three.png")]
+
+
+def test_a_link_to_a_missing_file_or_heading_or_out_of_the_repository_is_named() -> None:
+    document = Document(ROOT / "docs" / "README.md", "")
+    assert link_problem(document, "settings.md#alerts") == ""
+    assert link_problem(document, "no.md") == "no.md: no such file"
+    assert link_problem(document, "settings.md#no") == "settings.md#no: no such heading"
+    assert link_problem(document, "../../outside.md") == "../../outside.md: no such file"
+
+
+def test_the_texts_of_a_notebook_are_read_without_its_code(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# A\n", "[b](c.md)"]},
+        {"cell_type": "code", "source": ["print('[d](e.md)')"]},
+    ]
+    path = tmp_path / "page.ipynb"
+    path.write_text(json.dumps({"cells": cells}))
+    page = Document.read(path)
+    assert (page.links(), page.anchors()) == (["c.md"], {"a"})
 
 
 def test_code_is_inline_or_in_blocks_with_continued_lines_joined(page: Document) -> None:

@@ -46,8 +46,22 @@ def test_a_pull_request_is_checked_and_tested_and_reaches_no_account(workflow: A
     assert set(workflow["on"]) == {"pull_request", "push"}
 
 
+def test_the_console_is_driven_in_debian_which_has_a_browser_as_a_package(workflow: Any) -> None:
+    install, *rest = commands(workflow, "browser")
+    assert rest == ["make test-browser"]
+    assert {"chromium", "git", "make", "python3.11-venv"} <= set(install.split())
+    assert workflow["jobs"]["browser"]["container"].startswith("debian:")
+    assert "permissions" not in workflow["jobs"]["browser"]
+
+
+def test_spark_is_tried_in_its_own_environment(workflow: Any) -> None:
+    assert commands(workflow, "spark") == ["make test-spark"]
+    assert "test-spark" in re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert "permissions" not in workflow["jobs"]["spark"]
+
+
 def test_a_push_brings_images_and_then_the_pipeline_once_it_was_tested(workflow: Any) -> None:
-    assert workflow["jobs"]["upsert"]["needs"] == "test"
+    assert workflow["jobs"]["upsert"]["needs"] == ["test", "browser", "spark"]
     found = [match[1] for run in commands(workflow, "upsert") if (match := COMMAND.fullmatch(run))]
     assert found == ["images push --builder codebuild", "check", "upsert"]
 

@@ -10,13 +10,15 @@ import pytest
 
 from pipeline import ROOT
 
+# Options of whoever runs these tests would change what is printed.
+PLAIN = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
 SMALL = "tests/unit/pipeline/local/machine/test_ports.py"
 
 
 @pytest.mark.parametrize("processes", [(), ("--numprocesses", "1")], ids=["here", "in a process of pytest-xdist"])
 def test_a_run_says_at_its_head_how_its_order_is_repeated(processes: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--randomly-seed=7", *processes, SMALL]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True, env=PLAIN)
     assert done.stdout.splitlines()[0] == "in this order again: make test SEED=7"
     assert done.stdout.count("SEED=") == 1
 
@@ -26,7 +28,7 @@ def test_the_long_modules_come_first_and_the_others_in_the_seeds_order() -> None
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-vq"]
         places = ["tests/unit/steps/query", "tests/unit/steps/shard"]
         command += [f"--randomly-seed={seed}", *places]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True, env=PLAIN)
         return list(dict.fromkeys(line.split("::")[0] for line in done.stdout.splitlines() if "::" in line))
 
     first, second = order(1), order(2)

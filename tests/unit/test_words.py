@@ -1,10 +1,11 @@
 """The checker of words."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.words import faults
+from tests.words import faults, files
 
 
 def words_of(folder: Path, name: str, text: str) -> list[tuple[int, str]]:
@@ -43,3 +44,21 @@ def test_prose(tmp_path: Path, text: str, faulty: list[tuple[int, str]]) -> None
 )
 def test_code(tmp_path: Path, code: str, faulty: list[tuple[int, str]]) -> None:
     assert words_of(tmp_path, "module.py", code) == faulty
+
+
+def test_pages_and_their_scripts_are_read(tmp_path: Path) -> None:
+    assert words_of(tmp_path, "page.html", "{% set said = 1 %}\n<p>It is told here.\n") == [(1, "said"), (2, "told")]
+    assert words_of(tmp_path, "page.js", "// Asked anew.\n") == [(1, "anew")]
+    assert [path.name for path in files([tmp_path])] == ["page.html", "page.js"]
+
+
+def test_a_notebook_has_the_texts_and_the_code_of_its_cells(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Begun anew\n", "\n", "Made of files."]},
+        {"cell_type": "code", "source": ["a = 1\n", "found = 2  # photos a second"]},
+    ]
+    text = json.dumps({"cells": cells}, indent=1)
+    lines = text.splitlines()
+    faulty = words_of(tmp_path, "page.ipynb", text)
+    assert [word for _, word in faulty] == ["anew", "Made of", "found", "photos a second"]
+    assert [lines[line - 1].strip()[1:8] for line, _ in faulty] == ["# Begun", "Made of", "found =", "found ="]

@@ -42,7 +42,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
         " MlflowConfig:Object Steps:Steps!"
     ),
     "Parameters": _list("Parameter"),
-    "Parameter": _structure("Name:String! Type:String! DefaultValue:JSON EnumValues:Values"),
+    "Parameter": _structure("Name:String! Type:String! Description:String DefaultValue:JSON EnumValues:Values"),
     "ExperimentConfig": _structure("ExperimentName:JSON TrialName:JSON"),
     "Steps": _list("Step"),
     "Step": _structure(

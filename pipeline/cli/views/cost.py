@@ -10,29 +10,14 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Column, Table
-from pipeline.cli.views.cells import time_text
 from pipeline.operations.cost.before import HourlyCost, RunCost
 from pipeline.operations.cost.money import Bill, Item, Price, Range
 from pipeline.operations.cost.rates import Assumption
-from pipeline.operations.cost.standing import Standing
+from pipeline.operations.cost.words import dollars, hourly_text, span, usd
+from pipeline.texts import time_text
 from steps.contracts.wording import count_of
 
-_CENT, _MILLIONTH = Decimal("0.01"), Decimal("0.000001")
-
-
-def usd(amount: Range) -> str:
-    """`1.20`, `1.20 to 3.40`, or `< 0.01` for less than half a cent that is not zero."""
-    return _span(_money(amount.low), _money(amount.high))
-
-
-def dollars(amount: Range) -> str:
-    """`$1.20`, `$1.20 to $3.40`, or `< $0.01`, for a sentence."""
-    return _span(*(_dollars(end) for end in (amount.low, amount.high)))
-
-
-def _dollars(amount: Decimal) -> str:
-    text = _money(amount)
-    return f"< ${text.removeprefix('< ')}" if text.startswith("<") else f"${text}"
+_MILLIONTH = Decimal("0.000001")
 
 
 def run_cost_lines(cost: RunCost, *, local: bool) -> list[str]:
@@ -46,33 +31,6 @@ def run_cost_lines(cost: RunCost, *, local: bool) -> list[str]:
     if cost.endpoint is not None:
         lines.append(f"then its version is deployed: {hourly_text(cost.endpoint, local=local)}")
     return lines
-
-
-def standing_lines(standing: Standing, command: str, *, local: bool) -> list[str]:
-    """What goes on costing, besides storage; `command` is the command line before a command's name."""
-    lines = []
-    if standing.endpoint is not None and standing.hourly is not None:
-        costs = hourly_text(standing.hourly, local=local)
-        lines.append(f"the endpoint {standing.endpoint.name} ({standing.endpoint.status}) costs {costs}")
-    lines += [f"the run {run} goes on costing; so far: {command} cost {run}" for run in standing.runs]
-    if standing.schedules:
-        number = count_of(len(standing.schedules), "schedule")
-        lines.append(f"{number} will start more: {', '.join(standing.schedules)}; see: {command} schedules")
-    if not lines and not standing.problems:
-        lines.append("nothing goes on costing, besides storage")
-    return [*lines, *standing.problems]
-
-
-def hourly_text(cost: HourlyCost, *, local: bool) -> str:
-    """`$0.20 an hour and $148.92 a month (ml.c5.xlarge)`; for the local cloud with what AWS would bill."""
-    month = cost.month
-    if cost.per_request:
-        text = "nothing without requests (serverless)"
-    elif cost.usd is None or month is None:
-        text = f"an amount that is not known ({cost.missing})"
-    else:
-        text = f"{dollars(cost.usd)} an hour, {dollars(month)} a month ({cost.machines})"
-    return f"nothing here; on AWS {text}" if local else text
 
 
 def run_cost_document(cost: RunCost) -> dict[str, Any]:
@@ -92,12 +50,12 @@ def hourly_document(cost: HourlyCost) -> dict[str, Any]:
 
 def quantity(amount: Range) -> str:
     """A number, or the two ends of a range, with about three digits."""
-    return _span(_short(amount.low), _short(amount.high))
+    return span(_short(amount.low), _short(amount.high))
 
 
 def duration(seconds: Range) -> str:
     """`5 min 00 s to 2 h 10 min`."""
-    return _span(time_text(float(seconds.low)), time_text(float(seconds.high)))
+    return span(time_text(float(seconds.low)), time_text(float(seconds.high)))
 
 
 def bill_table(bills: Mapping[str, Bill]) -> Table:
@@ -180,15 +138,6 @@ def price_documents(prices: Iterable[Price]) -> list[dict[str, Any]]:
 def assumption_documents(assumptions: Iterable[Assumption]) -> list[dict[str, Any]]:
     """Assumptions as JSON."""
     return [{"name": each.name, **range_document(each.value), "why": each.why} for each in assumptions]
-
-
-def _span(low: str, high: str) -> str:
-    return low if low == high else f"{low} to {high}"
-
-
-def _money(value: Decimal) -> str:
-    rounded = value.quantize(_CENT, ROUND_HALF_UP)
-    return "< 0.01" if value and not rounded else f"{rounded:,}"
 
 
 def _short(value: Decimal) -> str:

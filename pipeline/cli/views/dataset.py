@@ -8,9 +8,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Column, Facts, Table
+from pipeline.operations.dataset import planned
 from pipeline.operations.dataset.description import DataSet
 from steps.contracts.dataset import DatasetIndex
 from steps.contracts.left_out import left_out
+from steps.contracts.shard_plan import ShardPlan
 from steps.contracts.shard_summary import Overlap, ShardSummary
 from steps.contracts.wording import count_of
 
@@ -25,6 +27,9 @@ def dataset_page(data: DataSet) -> Iterator[RenderableType]:
     yield _splits_table(data.index)
     yield ""
     yield _classes_table(data.index)
+    if data.plan is not None and data.plan.uneven:
+        yield ""
+        yield _uneven_table(data.plan)
     if data.summary is not None:
         yield ""
         yield from _left_out(data)
@@ -45,10 +50,18 @@ def _facts(data: DataSet) -> Iterator[tuple[str, str]]:
     excluded = sum(len(shard.excluded) for split in index.splits.values() for shard in split.shards)
     if excluded:
         yield "excluded", f"{count_of(excluded, 'photo')} in these shards, removed or written again since"
+    if data.query is not None and data.query.listed_by is not None:
+        yield "listed by", data.query.listed_by.sentence()
     if summary is not None:
-        yield "kept their split", f"{count_of(summary.kept, 'photo')} ({summary.assignments})"
+        yield "splits", summary.assignments
+        if summary.kept:
+            yield "added before", f"{count_of(summary.kept, 'photo')}; the others are the latest addition"
         yield "written by this run", count_of(summary.photos.written, "photo")
         yield "in earlier shards", count_of(summary.photos.reused, "photo")
+        if data.plan is not None and (facts := planned.facts(data.plan, index)):
+            shards = f", in {facts.shards} shards each" if facts.shards else ""
+            yield "planned in", f"{count_of(facts.buckets, 'bucket')} of {facts.photos} photos{shards}"
+            yield "largest group", f"{count_of(facts.largest_group, 'photo')} of the same bin"
         if summary.leakage.copies:
             yield "copies", f"{count_of(summary.leakage.copies, 'photo')} with the same bytes as another one"
 
@@ -70,6 +83,14 @@ def _classes_table(index: DatasetIndex) -> Table:
     for quantity, weight in zip(index.classes, index.class_weights, strict=True):
         photos = [f"{split.class_counts.get(quantity, 0):,}" for split in index.splits.values()]
         table.add_row(str(quantity), *photos, f"{weight:.3f}")
+    return table
+
+
+def _uneven_table(plan: ShardPlan) -> Table:
+    """The quantities whose groups are too large to share out as wanted."""
+    table = Table("uneven count", "split", Column("share", "number"), Column("wanted", "number"))
+    for each in plan.uneven:
+        table.add_row(str(each.quantity), each.split, f"{each.share:.1%}", f"{each.wanted:.1%}")
     return table
 
 

@@ -8,11 +8,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Cell, Column, Facts, Table
-from pipeline.cli.views.cells import moment, shortened, status_text
-from pipeline.cli.views.cost import hourly_text
+from pipeline.cli.views.cells import status_text
 from pipeline.operations.cost.before import HourlyCost
+from pipeline.operations.cost.words import hourly_text
 from pipeline.operations.serving.endpoint import TRAFFIC_MINUTES, Alarm, Endpoint, Health, Traffic
 from pipeline.operations.serving.predictions import Prediction
+from pipeline.texts import moment, ranges, shortened
 from steps.contracts.wording import count_of
 
 _ALARM_STYLES = {"OK": "green", "ALARM": "bold red", "INSUFFICIENT_DATA": "dim"}
@@ -48,7 +49,8 @@ def _facts(endpoint: Endpoint, health: Health, costs: str) -> Iterator[tuple[str
     yield "version", str(endpoint.version or "-")
     yield "package", endpoint.package
     if coming := endpoint.pending:
-        yield "deploying", f"version {coming.version}, which has {coming.share:.0%} of the traffic"
+        moves = f", and all of it from {moment(coming.moves)} on" if coming.moves else ""
+        yield "deploying", f"version {coming.version}, which has {coming.share:.0%} of the traffic{moves}"
     attempt = endpoint.tried
     if attempt and attempt.verdict:
         yield (
@@ -85,6 +87,7 @@ def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int
     """The endpoint's counts by photo, next to the true ones where `truth` has them by the photo's source."""
     truth, predictions = truth or {}, list(predictions)
     is_timed = any(prediction.milliseconds is not None for prediction in predictions)
+    is_calibrated = any(prediction.sure is not None for prediction in predictions)
     true_count = [Column("truth", "number", 2)] if truth else []
     table = Table(
         Column("photo", "uri"),
@@ -92,6 +95,7 @@ def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int
         *true_count,
         Column("confidence", "number"),
         Column("expected", "number"),
+        *([Column("sure"), Column("set", "uri")] if is_calibrated else []),
         *([Column("time", "number", 0)] if is_timed else []),
     )
     for prediction in predictions:
@@ -100,9 +104,16 @@ def predictions_table(predictions: Iterable[Prediction], truth: Mapping[str, int
             right = truth.get(prediction.source) == prediction.count
             cells.append(Text(str(truth.get(prediction.source, "-")), style="green" if right else "yellow"))
         cells += [f"{prediction.confidence:.0%}", f"{prediction.expected:.2f}"]
+        if is_calibrated:
+            cells += [sure_text(prediction.sure), ranges(prediction.prediction_set or ())]
         cells += [] if prediction.milliseconds is None else [f"{prediction.milliseconds:.0f} ms"]
         table.add_row(*cells)
     return table
+
+
+def sure_text(sure: bool | None) -> Text:
+    """Whether a count needs no person; empty for a model without a calibration."""
+    return Text("") if sure is None else Text("yes", style="green") if sure else Text("no", style="yellow")
 
 
 def counts_table(counts: Mapping[int, int], reasons: Mapping[str, int]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
@@ -11,12 +12,12 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Column, Table
-from pipeline.cli.views import cost as cost_view
 from pipeline.clients import client
 from pipeline.operations.cost import prices
+from pipeline.operations.cost import words as cost_words
 from pipeline.operations.cost.money import GIGABYTE, Range
 from pipeline.operations.dataset.prune_deletion import Refused
-from pipeline.operations.dataset.prune_plan import Amount, PrunePlan
+from pipeline.operations.dataset.prune_plan import Amount, PrunedGeneration, PrunePlan
 from pipeline.settings import Settings
 from steps.contracts.wording import count_of
 
@@ -29,7 +30,7 @@ def plan_page(settings: Settings, plan: PrunePlan, today: date) -> Iterator[Rend
         yield f"Below {settings.root_uri}, older than {plan.days} days and in no data set used in that time:"
         if plan.generations:
             yield _shards_table(plan)
-        yield from _labels(plan)
+        yield from _folders(plan)
         yield from _cost(settings, plan, today)
         yield _restoring(settings)
     yield ""
@@ -42,8 +43,11 @@ def plan_page(settings: Settings, plan: PrunePlan, today: date) -> Iterator[Rend
 def counted(plan: PrunePlan) -> str:
     """What is deleted: `1,200 shards and 3 label sets, 12.00 GB`."""
     parts = [count_of(plan.shards, "shard")] if plan.generations else []
+    parts += [count_of(len(plan.plans), "plan")] if plan.plans else []
+    parts += [count_of(len(plan.layouts), "layout")] if plan.layouts else []
     parts += [count_of(len(plan.labels), "label set")] if plan.labels else []
-    return f"{' and '.join(parts)}, {gigabytes(plan.size)} GB"
+    *first, last = parts
+    return f"{' and '.join([', '.join(first), last] if first else [last])}, {gigabytes(plan.size)} GB"
 
 
 def gigabytes(size: int) -> str:
@@ -72,6 +76,8 @@ def flat(
         "labels": [
             {"key": labels.key, "bytes": labels.size, "last_written": labels.modified} for labels in plan.labels
         ],
+        "plans": [{"key": each.key, "bytes": each.size, "last_used": each.modified} for each in plan.plans],
+        "layouts": [{"key": each.key, "bytes": each.size, "last_written": each.modified} for each in plan.layouts],
         "stays": plan.retained,
         "indexes": plan.indexes,
         "approved_versions": plan.versions,
@@ -84,13 +90,28 @@ def flat(
 
 def _shards_table(plan: PrunePlan) -> Table:
     table = Table("shards/", Column("number", "number"), Column("GB", "number"), Column("last written", "time"))
-    for generation in plan.generations:
-        number = f"{len(generation.shards):,} of {generation.total:,}" if generation.total else "none left"
-        table.add_row(generation.place, number, gigabytes(generation.size), f"{generation.modified:%Y-%m-%d}")
+    for place, generations in itertools.groupby(plan.generations, key=_wave):
+        every = list(generations)
+        total, shards = sum(each.total for each in every), sum(len(each.shards) for each in every)
+        number = f"{shards:,} of {total:,}" if total else "none left"
+        size, modified = sum(each.size for each in every), max(each.modified for each in every)
+        table.add_row(place, number, gigabytes(size), f"{modified:%Y-%m-%d}")
     return table
 
 
-def _labels(plan: PrunePlan) -> Iterator[str]:
+def _wave(generation: PrunedGeneration) -> str:
+    """The place of a wave: its buckets, which may be thousands, are a row of the table together."""
+    dataset, *bucket, _ = generation.place.split("/")
+    return f"{dataset}/{bucket[0].partition('-')[0]}" if bucket else generation.place
+
+
+def _folders(plan: PrunePlan) -> Iterator[str]:
+    if plan.plans:
+        size = sum(each.size for each in plan.plans)
+        latest = max(each.modified for each in plan.plans)
+        yield f"{count_of(len(plan.plans), 'plan')} below plans/, {gigabytes(size)} GB, last used {latest:%Y-%m-%d}"
+    if plan.layouts:
+        yield f"{count_of(len(plan.layouts), 'layout')} below plans/layouts/, of data sets without shards"
     if plan.labels:
         size = sum(labels.size for labels in plan.labels)
         latest = max(labels.modified for labels in plan.labels)
@@ -101,7 +122,7 @@ def _labels(plan: PrunePlan) -> Iterator[str]:
 def _cost(settings: Settings, plan: PrunePlan, today: date) -> Iterator[str]:
     table = prices.Prices(prices.FILE, settings.account.region)
     price = table.service("s3_storage")
-    usd = cost_view.usd(Range.of(Decimal(plan.size) / GIGABYTE * price.usd))
+    usd = cost_words.usd(Range.of(Decimal(plan.size) / GIGABYTE * price.usd))
     yield f"total: {counted(plan)}, {usd} USD per month in S3 Standard at {price.usd} per GB"
     if settings.account.target == "local":
         yield "(this profile runs on this machine and costs nothing; AWS would bill that amount)"
@@ -139,6 +160,8 @@ def _staying(settings: Settings, plan: PrunePlan) -> Iterator[str]:
             yield f"{count_of(kept.shards, 'shard')}, {gigabytes(kept.size)} GB: {why}"
     if staying.label_sets:
         yield f"{count_of(staying.label_sets, 'label set')}: written in {days}, or the newest one"
+    if staying.plans:
+        yield f"{count_of(staying.plans, 'plan')}: used in {days}, or the newest one"
     if plan.references.indexes:
         count = len(plan.references.indexes)
         yield f"{count_of(count, 'index', 'indexes')}: small, and the record of what a model was trained on"

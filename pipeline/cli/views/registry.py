@@ -8,15 +8,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Cell, Column, Table
-from pipeline.cli.views.cells import minute, status_text
-from pipeline.operations.models.comparison import Comparison, class_accuracy
-from pipeline.operations.models.evaluations import Difference
+from pipeline.cli.views.cells import status_text
+from pipeline.operations.models.comparison import METRICS, Comparison, class_accuracy, evaluated_on, verdict
 from pipeline.operations.models.registry import Version
+from pipeline.texts import minute
 from steps.contracts.wording import count_of
-
-# Metrics by their field: their name, and whether the best value is the highest or the lowest.
-METRICS = {"accuracy": ("accuracy", max), "rmse": ("RMSE", min), "mae": ("MAE", min), "within_one": ("off by 1", max)}
-HASH_SHOWN = 8
 
 
 def versions_table(versions: Sequence[Version]) -> Table:
@@ -39,7 +35,7 @@ def versions_table(versions: Sequence[Version]) -> Table:
             status_text(version.status.replace("PendingManualApproval", "Pending")),
             *(cell(version) for cell in metrics),
             _champion(version),
-            _data(version),
+            evaluated_on(version),
             minute(version.created),
             version.run,
             version.comment,
@@ -54,7 +50,7 @@ def notes(versions: Sequence[Version]) -> list[str]:
         lines.append("*: the best value of its column; off by 1: share of photos whose count is off by at most one")
     if any(version.evaluation.champion for version in versions):
         lines.append("champion: accuracy minus that of the version approved at that time, on the same photos")
-    if len({_data(version) for version in versions if version.evaluation.dataset_sha256}) > 1:
+    if len({evaluated_on(version) for version in versions if version.evaluation.dataset_sha256}) > 1:
         lines.append("not all were evaluated on the same data: compare versions with the same split and data set only")
     return lines
 
@@ -81,10 +77,6 @@ def _champion(version: Version) -> Text:
     return Text(f"{difference.value:+z.3f} to {champion.version}", style=_colour(difference.value, difference.certain))
 
 
-def _data(version: Version) -> str:
-    return f"{version.evaluation.split} {version.evaluation.dataset_sha256[:HASH_SHOWN]}".strip() or "-"
-
-
 def comparison_page(comparison: Comparison) -> Iterator[RenderableType]:
     """Two versions: metrics, accuracy by class, and the differences on the photos that both counted."""
     yield _metrics_table(comparison)
@@ -101,7 +93,7 @@ def _metrics_table(comparison: Comparison) -> Table:
     first, second = comparison.first, comparison.second
     table = Table("", first.name, second.name, Column("difference", "number"))
     table.add_row("status", status_text(first.status), status_text(second.status))
-    table.add_row("evaluated on", _data(first), _data(second))
+    table.add_row("evaluated on", evaluated_on(first), evaluated_on(second))
     table.add_row("photos", *(str(version.evaluation.photos or "-") for version in (first, second)))
     for field, (heading, better) in METRICS.items():
         values = (number(getattr(version.evaluation, field)) for version in (first, second))
@@ -137,13 +129,14 @@ def _shared(comparison: Comparison) -> Iterator[RenderableType]:
         return
     yield f"{count_of(shared.photos, 'photo')} that both counted:"
     table = Table("", Column("difference", "number"), Column("95% interval", "number"), "")
-    for heading, difference, sign in (("accuracy", shared.accuracy, 1), ("RMSE", shared.rmse, -1)):
+    for field, difference, sign in (("accuracy", shared.accuracy, 1), ("rmse", shared.rmse, -1)):
+        heading, better = METRICS[field]
         cells: list[Cell] = [
             heading,
             f"{difference.value:+z.4f}",
             f"{difference.lower:+z.4f} to {difference.upper:+z.4f}",
             Text(
-                _verdict(comparison.second.name, difference, sign),
+                verdict(comparison.second.name, difference, better),
                 style=_colour(difference.value * sign, difference.certain),
             ),
         ]
@@ -151,14 +144,6 @@ def _shared(comparison: Comparison) -> Iterator[RenderableType]:
     yield table
     if shared.relabelled:
         yield Text(f"{shared.relabelled:,} more had different labels in the two evaluations.", style="dim")
-
-
-def _verdict(name: str, difference: Difference, sign: int) -> str:
-    if difference.lower == difference.upper == 0:
-        return "no difference"
-    if not difference.certain:
-        return "may be chance"
-    return f"{name} is {'better' if difference.value * sign > 0 else 'worse'}"
 
 
 def number(value: float | None) -> Text:

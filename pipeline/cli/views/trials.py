@@ -9,9 +9,11 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from pipeline.cli.tables import Cell, Column, Table
-from pipeline.cli.views.cells import duration, reason, status_text
+from pipeline.cli.views.cells import reason, status_text
+from pipeline.cli.views.sparkline import ASCII_BLOCKS, BLOCKS, sparkline
 from pipeline.operations.models.curves import Epoch
 from pipeline.operations.models.trials import Trial, TuningJob
+from pipeline.texts import duration, shown_value
 from steps.contracts.wording import count_of
 from steps.reports.charts import lines
 from steps.reports.page import render
@@ -19,10 +21,6 @@ from steps.reports.page import render
 TEMPLATE = Path(__file__).with_name("trials.html.template")
 # Charts by title, each with the values of at most two lines by name.
 Charts = Mapping[str, Mapping[str, Sequence[float]]]
-
-# Characters of a sparkline from low to high; the second set is for terminals that have ASCII only.
-BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
-LONGEST_SPARKLINE = 24
 
 
 def trials_page(job: TuningJob, chosen: Trial | None, epochs: Sequence[Epoch]) -> Iterator[RenderableType]:
@@ -95,15 +93,6 @@ def _epochs_table(epochs: Sequence[Epoch]) -> Table:
     return table
 
 
-def sparkline(values: Sequence[float], blocks: str = BLOCKS, width: int = LONGEST_SPARKLINE) -> str:
-    """Values as characters from low to high; of more than `width` values, `width` evenly spaced ones with the last."""
-    if len(values) > width:
-        values = [values[round(place * (len(values) - 1) / (width - 1))] for place in range(width)]
-    low, high = min(values), max(values)
-    steps = len(blocks) - 1
-    return "".join(blocks[round(steps * (value - low) / (high - low)) if high > low else 0] for value in values)
-
-
 def charts_page(title: str, lead: str, places: Sequence[int], charts: Charts, *, marked: int | None = None) -> str:
     """An HTML page of charts over the same `places`; `marked` is the place of an upright line (the best epoch).
 
@@ -135,11 +124,3 @@ def curves_page(job: TuningJob, trial: Trial, epochs: Sequence[Epoch]) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def shown_value(text: str) -> str:
-    """A hyperparameter: numbers with four digits, words without the quotes that SageMaker adds."""
-    try:
-        return f"{float(text):.4g}"
-    except ValueError:
-        return text.strip('"')

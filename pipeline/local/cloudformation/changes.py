@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.aws.cloudformation import ResolvedTemplate, TemplateError, dependencies, ordered
-from pipeline.local.cloudformation.kinds import KINDS
+from pipeline.local.cloudformation.kinds import KINDS, Account
 from pipeline.local.store import Document
 
 _CAPABLE = ("CAPABILITY_NAMED_IAM", "CAPABILITY_IAM")
@@ -16,6 +16,7 @@ _NAMED_IAM = ("RoleName", "ManagedPolicyName")
 # Attributes of a resource that CloudFormation itself reads:
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-product-attribute-reference.html
 POLICIES = ("DeletionPolicy", "UpdateReplacePolicy")
+TAGS = "Tags"
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Change:
     def description(self) -> dict[str, Any]:
         """The member of DescribeChangeSet's Changes."""
         targets = [{"Attribute": "Properties", "Name": name} for name in self.properties]
+        targets += [{"Attribute": TAGS}] if TAGS in self.scope else []
         optional = {
             "PhysicalResourceId": self.physical,
             "PolicyAction": self.policy_action,
@@ -116,6 +118,16 @@ def changes(stack: Document, template: ResolvedTemplate, imported: Mapping[str, 
             kind, physical = resource["ResourceType"], resource["PhysicalResourceId"]
             result[logical] = Change("Remove", logical, kind, physical, policy_action=action)
     return list(result.values())
+
+
+def tag_changes(stack: Document, listed: list[Change], account: Account) -> list[Change]:
+    """The changes of resources by other tags of their stack alone, besides `listed`."""
+    changed = {change.logical for change in listed}
+    return [
+        Change("Modify", logical, resource["ResourceType"], resource["PhysicalResourceId"], "False", scope=(TAGS,))
+        for logical, resource in stack["Resources"].items()
+        if logical not in changed and KINDS[resource["ResourceType"]].has_tags(account)
+    ]
 
 
 def _modification(

@@ -80,7 +80,8 @@ class Engine:
                     log.exception("stack %s: %s could not be created again", stack["StackName"], logical)
 
     def _put(self, resource: Document) -> None:
-        KINDS[resource["ResourceType"]].put(self._stacks.account, resource["Name"], resource["Properties"])
+        kind, tags = KINDS[resource["ResourceType"]], resource.get("Tags", [])
+        kind.put(self._stacks.account, resource["Name"], resource["Properties"], tags)
 
     def _exists(self, resource: Document) -> bool | None:
         """None if the service refuses to answer; the operation that follows then fails with the reason."""
@@ -102,7 +103,7 @@ class Engine:
     def execute(self, stack: Document, change_set: Document) -> None:
         """Bring a stack to the template of a change set, and back if that fails."""
         operation = change_set["ChangeSetType"]
-        before = {key: stack[key] for key in ("Template", "Parameters", "Outputs", "Capabilities")}
+        before = {key: stack[key] for key in ("Template", "Parameters", "Outputs", "Capabilities", "Tags")}
         past = dict(stack["Resources"])
         replaced: list[Document] = []
         try:
@@ -121,6 +122,7 @@ class Engine:
     def _apply(self, stack: Document, change_set: Document, replaced: list[Document]) -> None:
         template = self._stacks.resolve(stack, change_set["Template"], change_set["Parameters"])
         wanted = template.resources()
+        stack["Tags"] = change_set["Tags"]
         for logical in ordered(wanted):
             if self._closing.is_set():
                 raise ResourceError(STOPPED)
@@ -145,7 +147,7 @@ class Engine:
         logical = declared["LogicalResourceId"]
         properties = template.value(declared.get("Properties", {}))
         name = KINDS[declared["Type"]].name(stack["StackName"], logical, properties)
-        resource = _document(declared, properties, name)
+        resource = {**_document(declared, properties, name), "Tags": stack["Tags"]}
         if name == old_name:
             reason = (
                 "CloudFormation cannot update a stack when a custom-named resource requires replacing. Rename"

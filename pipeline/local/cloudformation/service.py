@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.aws.cloudformation import LARGEST_BODY, TemplateError
-from pipeline.local.cloudformation.changes import MissingCapabilityError, changes, check, outputs
+from pipeline.local.cloudformation.changes import MissingCapabilityError, changes, check, outputs, tag_changes
 from pipeline.local.cloudformation.engine import Engine
 from pipeline.local.cloudformation.kinds import KINDS, Account
 from pipeline.local.cloudformation.stacks import DELETED, REVIEW, Stacks
@@ -106,12 +106,17 @@ class CloudFormation:
         except TemplateError as error:
             raise _invalid(str(error)) from None
         kind = request.get("ChangeSetType", "UPDATE")
+        # "If you don't specify this parameter, CloudFormation doesn't modify the stack's tags":
+        # https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_UpdateStack.html
+        tags = request["Tags"] if "Tags" in request else stack["Tags"]  # the store's types say None
+        retagged = kind == "UPDATE" and _by_key(tags) != _by_key(stack["Tags"])
+        listed += tag_changes(stack, listed, self._stacks.account) if retagged else []
         if kind == "IMPORT" and (other := [change.logical for change in listed if change.action != "Import"]):
             raise _invalid(f"As part of the import operation, you cannot modify or add resources: {', '.join(other)}")
         if kind == "IMPORT" and resolved.template.get("Outputs", {}) and not stack["Resources"]:
             raise _invalid("As part of the import operation, you cannot modify or add [Outputs]")
         # Changed outputs are a change, even without a changed resource.
-        unchanged = kind == "UPDATE" and not listed and outputs(resolved) == stack["Outputs"]
+        unchanged = kind == "UPDATE" and not listed and not retagged and outputs(resolved) == stack["Outputs"]
         name = request["ChangeSetName"]
         return {
             "ChangeSetName": name,
@@ -126,6 +131,7 @@ class CloudFormation:
             "Template": template,
             "Parameters": parameters,
             "Capabilities": capabilities,
+            "Tags": tags,
             "Description": request.get("Description", ""),
             "Imported": imported,
             "Removed": [change.logical for change in listed if change.action == "Remove"],
@@ -162,7 +168,7 @@ class CloudFormation:
 
     def _describe_change_set(self, request: Request) -> Request:
         change_set = self._stacks.change_set(request["ChangeSetName"], request.get("StackName"))
-        keys = (*_CHANGE_SET_SUMMARY, "StatusReason", "Capabilities", "Changes")
+        keys = (*_CHANGE_SET_SUMMARY, "StatusReason", "Capabilities", "Tags", "Changes")
         description = {"Description": change_set["Description"]} if change_set.get("Description") else {}
         parameters = _listed(change_set["Parameters"])
         return {**{key: change_set[key] for key in keys}, **description, "Parameters": parameters}
@@ -278,6 +284,10 @@ def _parameters(stack: Document, request: Request) -> dict[str, str]:
         else:
             given[name] = item.get("ParameterValue", "")
     return given
+
+
+def _by_key(tags: list[dict[str, str]]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in tags}
 
 
 def _listed(parameters: dict[str, str]) -> list[dict[str, str]]:

@@ -164,12 +164,14 @@ class Authorizer:
         return global_context(caller.principal, caller.called_via, self.account, self.account.region)
 
     def _resource_statements(self, check: Check) -> list[Statement]:
-        """The policy of the function or the queue that an action is about."""
+        """The policy of the function, the queue or the topic that an action is about."""
         document = None
         if check.action.startswith("lambda:") and ":function:" in check.resource:
             document = _function_policy(self.account, check.resource)
         elif check.action.startswith("sqs:"):
             document = _queue_policy(self.account, check.resource)
+        elif check.action.startswith("sns:"):
+            document = _topic_policy(self.account, check.resource)
         return [] if document is None else statements({"resource": document})
 
 
@@ -268,3 +270,10 @@ def _queue_policy(account: Account, arn: str) -> Document | None:
 
     queue = sqs_backends[account.id][account.region].queues.get(arn.rsplit(":", 1)[-1])
     return json.loads(queue.policy) if queue is not None and queue.policy else None
+
+
+def _topic_policy(account: Account, arn: str) -> Document | None:
+    from moto.sns.models import sns_backends
+
+    topic = sns_backends[account.id][account.region].topics.get(arn)
+    return json.loads(topic.policy) if topic is not None else None

@@ -72,7 +72,10 @@ class Identity:
     def allows_by_resource(self, service: str, action: str, resource: str, source_arn: str) -> bool:
         """Whether the policy of a resource lets a service use it for one of the account's resources."""
         caller = Caller(service_principal(service))
-        context = {"aws:SourceArn": source_arn, "aws:SourceAccount": self._context.account_id}
+        account = self._context.account_id
+        # A new topic's policy names the owner of the source so:
+        # https://docs.aws.amazon.com/sns/latest/dg/sns-access-policy-language-api-permissions-reference.html
+        context = {"aws:SourceArn": source_arn, "aws:SourceAccount": account, "aws:SourceOwner": account}
         prefix, _, operation = action.partition(":")
         return self.authorizer.allows(caller, Check(action, resource, context), prefix, operation)
 

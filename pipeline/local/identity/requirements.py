@@ -53,6 +53,8 @@ _NAMES = {
     "lambda:GetLayerVersionByArn": "GetLayerVersion",
     "lambda:Invoke": "InvokeFunction",
     "lambda:InvokeWithResponseStream": "InvokeFunction",
+    # list_sns.html
+    "sns:PublishBatch": "Publish",
 }
 # "No permissions are required", even with a Deny
 # (https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html, .../API_GetSessionToken.html).

@@ -54,6 +54,8 @@ class Container:
     command: list[str]
     on_line: Callable[[str], None]
     environment: dict[str, str] = field(default_factory=dict)
+    packages: Path | None = None
+    """The virtual environment with the image's packages; None for the local cloud's own."""
     credentials: Callable[[], dict[str, str]] = dict
     """Called at the start: variables of the container's credentials."""
     on_end: Callable[[dict[str, str]], None] = lambda _: None
@@ -77,10 +79,14 @@ class Container:
     def _start(self) -> None:
         shutil.rmtree(self._python, ignore_errors=True)  # a killed cloud's
         environment = {
-            **self.context.child_environment(layer.create(self._python)),
+            **self.context.child_environment(layer.create(self._python, self.packages)),
+            # The other packages of the project, which its tests have besides, are not in the image.
+            **({"IMAGE_ALONE": "1"} if self.packages else {}),
             "SAGEMAKER_BASE_DIR": str(self.base),
             "PYTHONPATH": str(self.image),
             "PYTHONDONTWRITEBYTECODE": "1",
+            # Threads of PyTorch wait for each other busily, as if the cores were theirs; here all jobs share them.
+            "OMP_WAIT_POLICY": "PASSIVE",
             **self.environment,
             **self._credentials,
             processes.MARK: str(self.base),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import site
-import sys
+import subprocess
 import sysconfig
 import venv
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 # also follows the .pth files of the folder, such as those of editable installations.
 _LINE = "import site; list(map(site.addsitedir, {folders!r}))\n"
 _COMPLETE = ".complete"
+_PACKAGES = "lib/python*/site-packages"
 # Lines for a shell, which Python reads as a string: a first line with Python's path could be too long, or have blanks.
 _FIRST_LINES = b"""#!/bin/sh
 '''exec' "$(dirname -- "$0")/python" "$0" "$@"
@@ -26,17 +27,25 @@ _FIRST_LINES = b"""#!/bin/sh
 """
 
 
-def create(folder: Path) -> Path:
-    """Create the environment in `folder`, unless it exists. Returns the folder of its commands, first on PATH."""
+def create(folder: Path, below: Path | None = None) -> Path:
+    """Create the environment in `folder`, unless it exists. Returns the folder of its commands, first on PATH.
+
+    It sees the packages of the virtual environment `below`, whose Python it has; of this process's without one.
+    """
     commands = folder / "bin"
     if (folder / _COMPLETE).exists():
         return commands
     shutil.rmtree(folder, ignore_errors=True)
-    venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
-    packages = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-    packages.mkdir(parents=True, exist_ok=True)
-    (packages / "local-cloud.pth").write_text(_LINE.format(folders=_own_packages()))
-    for script in sorted(Path(sysconfig.get_path("scripts")).iterdir()):
+    if below is None:
+        venv.EnvBuilder(symlinks=True, with_pip=False).create(folder)
+        folders, scripts = _own_packages(), Path(sysconfig.get_path("scripts"))
+    else:
+        command = [str(below / "bin" / "python"), "-I", "-m", "venv", "--symlinks", "--without-pip", str(folder)]
+        subprocess.run(command, check=True, capture_output=True)
+        folders, scripts = [str(path) for path in below.glob(_PACKAGES)], below / "bin"
+    (packages,) = folder.glob(_PACKAGES)
+    (packages / "local-cloud.pth").write_text(_LINE.format(folders=folders))
+    for script in sorted(scripts.iterdir()):
         if (text := _python_script(script)) is not None and not (commands / script.name).exists():
             copy = commands / script.name
             copy.write_bytes(_FIRST_LINES + text)

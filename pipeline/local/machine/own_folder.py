@@ -22,6 +22,7 @@ LOCK, ACCOUNT_LOCK = "cloud.lock", "cloud.account.lock"
 OWN = (
     "cloud.*",
     "buckets.json*",
+    "console",
     "decisions",
     "demo",
     "endpoints",
@@ -30,6 +31,7 @@ OWN = (
     "health.json*",
     "identity.json*",
     "images",
+    "inbox.jsonl",
     "jobs",
     "logs",
     "objects",

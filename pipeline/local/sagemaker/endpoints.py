@@ -134,10 +134,12 @@ class Endpoints:
         live = self._live.get(name)
         if pending := document.pop("PendingConfig", None):
             (production,) = self._models.config(pending)["ProductionVariants"]
-            weights = {"CurrentWeight": live.traffic.share if live else 0.0, "DesiredWeight": 1.0}
             document["PendingDeploymentSummary"] = {
                 "EndpointConfigName": pending,
-                "ProductionVariants": [{"VariantName": production["VariantName"], **weights}],
+                "ProductionVariants": [
+                    _pending_variant(production["VariantName"], document, live.traffic if live else None)
+                ],
+                "StartTime": document["LastModifiedTime"],
             }
         if live:
             config = self._models.config(document["EndpointConfigName"])
@@ -397,6 +399,17 @@ def _apply(document: Request, changes: Mapping[str, object]) -> None:
     document.update(changes, LastModifiedTime=now())
     for key in [key for key, value in document.items() if value is None]:
         del document[key]
+
+
+def _pending_variant(name: str, document: Request, traffic: Traffic | None) -> Request:
+    """The new fleet of a change: it starts, and then has a share of the traffic while the alarms are watched."""
+    share = traffic.share if traffic else 0.0
+    stages: list[Request] = []
+    if traffic and share:
+        stages = [{"Status": "Baking", "StartTime": traffic.since}]
+    elif document["EndpointStatus"] == "Updating":
+        stages = [{"Status": "Creating", "StartTime": document["LastModifiedTime"]}]
+    return {"VariantName": name, "CurrentWeight": share, "DesiredWeight": 1.0, "VariantStatus": stages}
 
 
 def _variant_summary(traffic: Traffic, production: Request) -> Request:

@@ -131,10 +131,15 @@ class Execution:
             self._fail(f"InternalServerError: {self._context.reason(error)}")
         self._runners.forget(self._id)
         status = "Stopped" if self._stop.is_set() else "Failed" if self._failure else "Succeeded"
-        changes = {"PipelineExecutionStatus": status, "LastModifiedTime": now(), "EndTime": now()}
+        changes: dict[str, Any] = {"LastModifiedTime": now(), "EndTime": now()}
         if status == "Failed":
             changes["FailureReason"] = self._failure[:REASON_LIMIT]
-        self._on_change(self._context.store.update(KIND, self._id, lambda document: document.update(changes)))
+
+        def change(document: dict[str, Any]) -> None:
+            set_status(document, status)
+            document.update(changes)
+
+        self._on_change(self._context.store.update(KIND, self._id, change))
 
     def _steps(self) -> dict[str, Any]:
         steps: dict[str, Any] = self._load()["Steps"]
@@ -173,7 +178,8 @@ class Execution:
     def _run_step(self, step: Step) -> None:
         name = step["Name"]
         shown = {f"Step{key}": value for key, value in chosen(step, ("DisplayName", "Description")).items()}
-        self._set(name, StepName=name, **shown, StepStatus="Executing", StartTime=now(), AttemptCount=1)
+        begun = {"StepStatus": "Executing", "StartTime": now(), "AttemptCount": 1}
+        self._set(name, StepName=name, StepType=step["Type"], **shown, **begun)
         try:
             resolved, job = self._resolved(step)
             if not self._reuse(step, resolved["Arguments"]):
@@ -281,7 +287,10 @@ class Execution:
 
     def _set(self, name: str, **changes: Any) -> None:
         def change(document: dict[str, Any]) -> None:
-            document["Steps"].setdefault(name, {}).update(changes)
+            step = document["Steps"].setdefault(name, {})
+            if "StepStatus" in changes and "StepStatus" in step:
+                step["PreviousStatus"] = step["StepStatus"]
+            step.update(changes)
             document["LastModifiedTime"] = now()
 
         document = self._context.store.update(KIND, self._id, change)
@@ -290,6 +299,11 @@ class Execution:
 
     def _fail(self, reason: str) -> None:
         self._failure = self._failure or reason
+
+
+def set_status(document: dict[str, Any], status: str) -> None:
+    """Give an execution's document another status; the one before is part of the event."""
+    document.update(PreviousStatus=document["PipelineExecutionStatus"], PipelineExecutionStatus=status)
 
 
 def execution_variables(document: dict[str, Any]) -> dict[str, str]:

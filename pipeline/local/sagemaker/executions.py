@@ -12,8 +12,8 @@ from pipeline.local import threads
 from pipeline.local.context import Context, Request, ServiceError, now, random_id
 from pipeline.local.events import Events
 from pipeline.local.identity.identity import Identity
-from pipeline.local.sagemaker import selection
-from pipeline.local.sagemaker.execution import KIND, Execution, execution_variables
+from pipeline.local.sagemaker import selection, status_events
+from pipeline.local.sagemaker.execution import KIND, Execution, execution_variables, set_status
 from pipeline.local.sagemaker.parameters import given_values, typed_values
 from pipeline.local.sagemaker.plan import plan
 from pipeline.local.sagemaker.resources import (
@@ -164,7 +164,8 @@ class Executions:
                 thread.join()  # until its last change is written
 
             def change(stored: Request) -> None:
-                stored.update(PipelineExecutionStatus="Executing", LastModifiedTime=now())
+                set_status(stored, "Executing")
+                stored.update(LastModifiedTime=now())
                 stored.update(chosen(request, ("ParallelismConfiguration",)))
                 stored.pop("FailureReason", None)
                 stored.pop("EndTime", None)
@@ -181,7 +182,8 @@ class Executions:
             if (status := stored["PipelineExecutionStatus"]) != "Executing":
                 message = f"Only an Executing execution can be stopped; this one is {status}."
                 raise ServiceError("ConflictException", message)
-            stored.update(PipelineExecutionStatus="Stopping", LastModifiedTime=now())
+            set_status(stored, "Stopping")
+            stored.update(LastModifiedTime=now())
 
         with self.lock:
             self._emit(self._context.store.update(KIND, document["ExecutionId"], change))
@@ -262,22 +264,12 @@ class Executions:
         return described("DescribePipelineDefinitionForExecution", document)
 
     def _emit(self, document: Request) -> None:
-        """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html."""
-        detail = {
-            "pipelineArn": document["PipelineArn"],
-            "pipelineExecutionArn": document["PipelineExecutionArn"],
-            "pipelineExecutionDisplayName": document["PipelineExecutionDisplayName"],
-        }
         resources = [document["PipelineArn"], document["PipelineExecutionArn"]]
         if name := document.get("ChangedStep"):
-            step = document["Steps"][name]
-            detail |= {"stepName": name, "currentStepStatus": step["StepStatus"]}
-            detail |= {"failureReason": step.get("FailureReason", ""), "metadata": step.get("Metadata", {})}
-            self._events.emit("SageMaker Model Building Pipeline Execution Step Status Change", resources, detail)
+            detail = status_events.step_detail(document, name)
+            self._events.emit(status_events.STEP_CHANGE, resources, detail)
         else:
-            detail |= {"currentPipelineExecutionStatus": document["PipelineExecutionStatus"]}
-            detail |= {"executionStartTime": document["CreationTime"]}
-            self._events.emit("SageMaker Model Building Pipeline Execution Status Change", resources, detail)
+            self._events.emit(status_events.EXECUTION_CHANGE, resources, status_events.execution_detail(document))
 
 
 def _experiment(document: Request) -> Request:
@@ -312,5 +304,6 @@ def _interrupted(document: Request) -> None:
     reason = "The local cloud was stopped while this ran. Start it again: finished steps come from the cache."
     for step in document["Steps"].values():
         if step["StepStatus"] == "Executing":
-            step.update(StepStatus="Failed", EndTime=at, FailureReason=reason)
-    document.update(PipelineExecutionStatus="Failed", FailureReason=reason, LastModifiedTime=at, EndTime=at)
+            step.update(PreviousStatus="Executing", StepStatus="Failed", EndTime=at, FailureReason=reason)
+    set_status(document, "Failed")
+    document.update(FailureReason=reason, LastModifiedTime=at, EndTime=at)

@@ -24,6 +24,7 @@ from pipeline.local.machine import transfer
 from pipeline.local.machine.image_store import ImageNotFoundError, ImageRegistry
 from pipeline.local.sagemaker.quotas import Quotas
 from pipeline.local.sagemaker.resources import could_not_find, described, in_use, listing, selected, stored
+from pipeline.local.sagemaker.tags import put_tags
 from steps.contracts.errors import StepError
 
 log = logging.getLogger(__name__)
@@ -175,17 +176,23 @@ class Jobs:
     def on_stopping(self, document: Request) -> None:
         """Change the document of a job that begins to stop."""
 
+    def on_status(self, document: Request) -> None:
+        """Report that a job has another status."""
+
     def create(self, request: Request, **more: object) -> Request:
         """Start the job in the background, with `more` members in its description."""
         name, arn = request[self.name_member], self.arn(request[self.name_member])
         times = dict.fromkeys(("CreationTime", "LastModifiedTime"), now())
         document = {**request, **more, self.arn_member: arn, self.status_member: "InProgress", **times}
-        document.pop("Tags", None)
+        tags = document.pop("Tags", [])
         self._services.identity.assume(self.role_of(document), "sagemaker", arn)
         with self._services.quotas.held():
             self.prepare(document)
             if not self._context.store.create(self.kind, name, document):
                 raise in_use(f"{self.prefix} job", arn)
+        # Before the job begins: a tuning job's trials have its tags.
+        put_tags(self._context.store, arn, tags)
+        self.on_status(document)
         self._stops[name] = threading.Event()
         self._threads[name] = threads.start(
             name, functools.partial(self._run, name, document), functools.partial(self._fail, name)
@@ -216,7 +223,9 @@ class Jobs:
                 document.update({self.status_member: "Stopping", "LastModifiedTime": now()})
                 self.on_stopping(document)
 
-        self._context.store.update(self.kind, name, change)
+        document = self._context.store.update(self.kind, name, change)
+        if begun:
+            self.on_status(document)
         if begun and (event := self._stops.get(name)):
             event.set()
         return {}
@@ -254,6 +263,7 @@ class Jobs:
     def finish(self, name: str, status: str, **changes: object) -> None:
         """Bring a job into its last status."""
         self.update(name, **{self.status_member: status, f"{self.prefix}EndTime": now(), **changes})
+        self.on_status(self.document(name))
 
     def need_capacity(self, name: str) -> None:
         """Raise JobFailedError if EC2 has no instances for the job."""

@@ -11,10 +11,12 @@ import threading
 from pathlib import Path
 
 from pipeline.local.context import Request, now
-from pipeline.local.machine import dockerfile, transfer
+from pipeline.local.events import Events
+from pipeline.local.machine import dockerfile, interpreters, transfer
 from pipeline.local.machine.containers import Container, inside, moved
+from pipeline.local.sagemaker import status_events
 from pipeline.local.sagemaker.hosts import Usage, check_statuses, host_names, run_instances, write_json
-from pipeline.local.sagemaker.jobs import JobFailedError, Jobs
+from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
 from pipeline.local.sagemaker.resources import check_volume, invalid
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -30,6 +32,16 @@ class ProcessingJobs(Jobs):
 
     kind = "processing-job"
     prefix = "Processing"
+
+    def __init__(self, services: JobServices, events: Events) -> None:
+        self._events = events
+        super().__init__(services)
+
+    def on_status(self, document: Request) -> None:
+        """Send the event of the job's new status."""
+        self._events.emit(
+            status_events.PROCESSING_CHANGE, [document[self.arn_member]], status_events.processing_detail(document)
+        )
 
     def prepare(self, document: Request) -> None:
         """Refuse what AWS refuses when the job is created."""
@@ -57,6 +69,10 @@ class ProcessingJobs(Jobs):
                 f"AlgorithmError: the code of {uri} lies in {', '.join(places.code)}, and /opt/ml with all its"
                 " subdirectories is reserved for the processing job's own folders"
             )
+        try:
+            packages = interpreters.environment_of(image)
+        except interpreters.NotInstalledError as error:
+            raise JobFailedError(f"ClientError: {error}") from error
         entry_point = specification.get("ContainerEntrypoint")
         arguments = specification.get("ContainerArguments", [])
         folder = self._services.folder("processing", name)
@@ -76,6 +92,7 @@ class ProcessingJobs(Jobs):
                 ],
                 on_line=self._services.log_writer(role, LOG_GROUP, f"{name}/{host}-{int(now())}"),
                 environment={**request.get("Environment", {}), "PROCESSING_JOB_NAME": name},
+                packages=packages,
                 credentials=functools.partial(self._services.identity.container_environment, role),
                 on_end=self._services.identity.end_credentials,
             )

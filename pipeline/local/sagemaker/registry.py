@@ -108,6 +108,9 @@ class ModelRegistry:
         """
         if "ModelPackageGroupName" not in request:
             raise invalid("The local cloud registers versions of a ModelPackageGroup only.")
+        if request.get("Tags"):
+            # "In this case, you cannot supply a tag argument"; the text is assumed.
+            raise invalid("Tags can not be specified for a model package version; they are those of its group.")
         group = self._group(request["ModelPackageGroupName"])["ModelPackageGroupName"]
         self._check_specifications(request, [])
         _check_card(request)

@@ -34,6 +34,8 @@ class Traffic:
         """The variant that answers all requests, or most of them."""
         self.share = 0.0
         """Share of the requests that go to an update's new fleet."""
+        self.since = 0.0
+        """When the new fleet got that share, in seconds since the epoch."""
         self._new = variant
         self._in_flight: Counter[int] = Counter()
 
@@ -62,7 +64,7 @@ class Traffic:
     def send(self, share: float, new: Variant) -> None:
         """Send a share of the requests to `new`."""
         with self._lock:
-            self._new, self.share = new, share
+            self._new, self.share, self.since = new, share, time.time()
 
     def settle(self, variant: Variant) -> Variant:
         """Send all requests to `variant`. Returns the variant that was in service."""

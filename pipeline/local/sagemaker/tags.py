@@ -44,8 +44,8 @@ class Tags:
     def add_created(self, request: Request, response: Request) -> None:
         """Store the tags of a Create request for its new resource."""
         arn = next((value for key, value in response.items() if key.endswith("Arn")), None)
-        if arn and request.get("Tags"):
-            self._put(arn, request["Tags"])
+        if arn:
+            put_tags(self._store, arn, request.get("Tags", []))
 
     def _arn(self, request: Request) -> str:
         """The ARN as its resource has it: some have names in lower case. Raises ServiceError without a resource."""
@@ -59,25 +59,49 @@ class Tags:
                     return own
         raise invalid(f'Could not find resource with ARN "{wanted}".')
 
-    def _tags(self, arn: str) -> dict[str, str]:
-        return dict(self._store.get(KIND, arn) or {})
+    def _tags(self, arn: str) -> list[Request]:
+        """The tags of a resource. A version "uses the tags associated with the model group", besides its own.
 
-    def _put(self, arn: str, added: list[Request]) -> dict[str, str]:
-        tags = self._tags(arn) | {tag["Key"]: tag["Value"] for tag in added}
-        self._store.put(KIND, arn, tags)
-        return tags
+        https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateModelPackage.html
+        """
+        tags = tags_of(self._store, arn)
+        group, separator, version = arn.replace(":model-package/", ":model-package-group/").rpartition("/")
+        if separator and ":model-package/" in arn and version.isdecimal():
+            tags = tags_of(self._store, group) | tags
+        return as_list(tags)
 
     def _add(self, request: Request) -> Request:
-        return {"Tags": _listed(self._put(self._arn(request), request["Tags"]))}
+        arn = self._arn(request)
+        put_tags(self._store, arn, request["Tags"])
+        return {"Tags": self._tags(arn)}
 
     def _list(self, request: Request) -> Request:
-        return page({"MaxResults": 50, **request}, _listed(self._tags(self._arn(request))), "Tags")
+        return page({"MaxResults": 50, **request}, self._tags(self._arn(request)), "Tags")
 
     def _delete(self, request: Request) -> Request:
-        arn = self._arn(request)
-        tags = self._tags(arn)
-        self._store.put(KIND, arn, {k: v for k, v in tags.items() if k not in request["TagKeys"]})
+        def change(tags: dict[str, str]) -> None:
+            for key in request["TagKeys"]:
+                tags.pop(key, None)
+
+        _change(self._store, self._arn(request), change)
         return {}
+
+
+def tags_of(store: Store, arn: str) -> dict[str, str]:
+    """The tags that were put for a resource."""
+    return dict(store.get(KIND, arn) or {})
+
+
+def put_tags(store: Store, arn: str, added: list[Request]) -> None:
+    """Add tags to a resource's."""
+    if added:
+        _change(store, arn, lambda tags: tags.update({tag["Key"]: tag["Value"] for tag in added}))
+
+
+def _change(store: Store, arn: str, change: Callable[[dict[str, str]], None]) -> None:
+    """Change the tags of a resource, atomically: the deploy function and a person may add theirs at the same time."""
+    store.create(KIND, arn, {})
+    store.update(KIND, arn, change)
 
 
 def delete_tagged(store: Store, kind: str, name: str, arn: str) -> None:
@@ -86,5 +110,6 @@ def delete_tagged(store: Store, kind: str, name: str, arn: str) -> None:
     store.delete(KIND, arn)
 
 
-def _listed(tags: dict[str, str]) -> list[Request]:
+def as_list(tags: dict[str, str]) -> list[Request]:
+    """Tags as a list of keys and values, in the order of the keys."""
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

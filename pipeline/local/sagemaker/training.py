@@ -38,6 +38,7 @@ from pipeline.local.sagemaker.hosts import (
 )
 from pipeline.local.sagemaker.jobs import JobFailedError, Jobs, JobServices
 from pipeline.local.sagemaker.resources import check_volume, invalid
+from pipeline.local.sagemaker.tags import as_list, tags_of
 from steps.contracts.names import LOCAL_CPU
 
 log = logging.getLogger(__name__)
@@ -63,9 +64,13 @@ class TrainingJobs(Jobs):
         super().__init__(services)
 
     def create_trial(self, request: Request, observer: Observer, tuning_job: str) -> None:
-        """Start a job of a tuning job (its ARN). `observer` is called with the metrics as they are logged."""
+        """Start a job of a tuning job (its ARN). `observer` is called with the metrics as they are logged.
+
+        Tags of the tuning job "are also added to any training jobs that the hyperparameter tuning job launches after":
+        https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_AddTags.html
+        """
         self._observers[request["TrainingJobName"]] = observer
-        self.create(request, TuningJobArn=tuning_job)
+        self.create({**request, "Tags": as_list(tags_of(self._context.store, tuning_job))}, TuningJobArn=tuning_job)
 
     def prepare(self, document: Request) -> None:
         """Name the model artifact, and begin the secondary statuses. Refuse a spot job that may not wait."""

@@ -53,6 +53,9 @@ class Scheduler:
             "GetScheduleGroup": self.get_group,
             "DeleteScheduleGroup": self.delete_group,
             "ListScheduleGroups": self.list_groups,
+            "TagResource": self.tag,
+            "UntagResource": self.untag,
+            "ListTagsForResource": self.list_tags,
         }
 
     def start(self) -> None:
@@ -122,11 +125,12 @@ class Scheduler:
         """Create a group."""
         if not self._new_group(request["Name"]):
             raise ServiceError("ConflictException", f"Schedule group {request['Name']} already exists.", 409)
+        self._set_tags(request["Name"], request.get("Tags", []), [])
         return {"ScheduleGroupArn": self._group(request["Name"])["Arn"]}
 
     def get_group(self, request: Request) -> Request:
         """The group."""
-        return self._group(request["Name"])
+        return self._shown(self._group(request["Name"]))
 
     def delete_group(self, request: Request) -> Request:
         """Delete a group with its schedules."""
@@ -143,8 +147,44 @@ class Scheduler:
     def list_groups(self, request: Request) -> Request:
         """The groups."""
         prefix = request.get("NamePrefix", "")
-        groups = [group for group in self._store.list(GROUP) if group["Name"].startswith(prefix)]
+        groups = [self._shown(group) for group in self._store.list(GROUP) if group["Name"].startswith(prefix)]
         return page({"MaxResults": 100, **request}, groups, "ScheduleGroups")
+
+    def tag(self, request: Request) -> Request:
+        """Add tags to a group: a schedule has none.
+
+        https://docs.aws.amazon.com/scheduler/latest/APIReference/API_TagResource.html
+        """
+        self._set_tags(self._named(request["ResourceArn"]), request["Tags"], [])
+        return {}
+
+    def untag(self, request: Request) -> Request:
+        """Remove tags from a group."""
+        self._set_tags(self._named(request["ResourceArn"]), [], request["TagKeys"])
+        return {}
+
+    def list_tags(self, request: Request) -> Request:
+        """The tags of a group."""
+        tags = self._group(self._named(request["ResourceArn"])).get("Tags", {})
+        return {"Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())]}
+
+    def _named(self, arn: str) -> str:
+        """The name of the group with the ARN."""
+        name = arn.rpartition("/")[2]
+        if self._group(name)["Arn"] != arn:
+            raise ServiceError("ResourceNotFoundException", f"Resource {arn} does not exist.", 404)
+        return name
+
+    def _set_tags(self, name: str, added: list[Request], removed: list[str]) -> None:
+        def change(group: Request) -> None:
+            tags = group.get("Tags", {}) | {tag["Key"]: tag["Value"] for tag in added}
+            group["Tags"] = {key: value for key, value in tags.items() if key not in removed}
+
+        self._store.update(GROUP, name, change)
+
+    @staticmethod
+    def _shown(group: Request) -> Request:
+        return {key: value for key, value in group.items() if key != "Tags"}
 
     def _new_group(self, name: str) -> bool:
         arn, at = self._context.arn("scheduler", f"schedule-group/{name}"), now()

@@ -59,8 +59,14 @@ def _below(shape: Any, form: Mapping[str, str]) -> Any:
             return [_item(shape.member, items[number]) for number in sorted(items)]
         case "map":
             pairs = _numbered(form, "entry").values()
-            return {pair["key"]: _item(shape.value, _named(pair, "value")) for pair in pairs}
+            key, value = (member.serialization.get("name", name) for member, name in _pair(shape))
+            return {pair[key]: _item(shape.value, _named(pair, value)) for pair in pairs}
     raise ServiceError("MalformedQueryString", f"{shape.name} has no members")
+
+
+def _pair(shape: Any) -> tuple[tuple[Any, str], tuple[Any, str]]:
+    """Key and value of a map, each with its name in a form where the model has none."""
+    return (shape.key, "key"), (shape.value, "value")
 
 
 def _item(shape: Any, form: Mapping[str, str]) -> Any:

@@ -55,7 +55,7 @@ class Bootstrap:
 
     def __init__(self, settings: Settings, poll: float = POLL_SECONDS) -> None:
         self._settings = settings
-        self._stack = Stack(client(settings, "cloudformation"), settings.stack, poll)
+        self._stack = Stack(client(settings, "cloudformation"), settings.stack, poll, settings.tags)
         self._template = stack.TEMPLATE.read_text()
         self._first_template = first_stage_template(self._template)
         self._code = function_zip()

@@ -72,5 +72,5 @@ def publish_images(settings: Settings, directory: Path) -> list[str]:
     store = ImageRegistry(directory / "images")
     published = images.step_images(settings)
     for image in published:
-        store.publish(image.repository_name, image.tag, ROOT, images.source_files(image.step))
+        store.publish(image.repository_name, image.tag, ROOT, images.source_files(image.step, ROOT, image.image))
     return [image.uri for image in published]

@@ -15,7 +15,7 @@ from pipeline.aws.pages import items
 from pipeline.aws.responses import exists, says_missing
 from pipeline.clients import client, verify_account
 from pipeline.operations.runs.schedules import schedules
-from pipeline.settings import Settings
+from pipeline.settings import REPOSITORIES, Settings
 from steps.contracts.errors import PipelineError
 from steps.contracts.s3_uri import S3Uri
 
@@ -149,7 +149,7 @@ def retained_data(settings: Settings) -> RetainedData:
     """The existing bucket and repositories."""
     bucket = settings.data.bucket
     head = exists(client(settings, "s3").head_bucket, Bucket=bucket, ExpectedBucketOwner=settings.account.id)
-    names = (settings.repository(image).split("/", 1)[1] for image in ("processing", "training", "inference"))
+    names = (settings.repository(image).split("/", 1)[1] for image in REPOSITORIES)
     counts = {name: _image_count(settings, name) for name in names}
     repositories = {name: count for name, count in counts.items() if count is not None}
     if head is None:

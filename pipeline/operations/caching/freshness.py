@@ -17,6 +17,8 @@ from steps.contracts.errors import PipelineError
 ALL = "all"
 # The cached steps in the order in which they run, each with the parameter of its version.
 VERSIONS = {"QueryMetadata": "DataVersion", "ShardImages": "ShardVersion", "TuneModel": "TrainingVersion"}
+# Steps that settings turn on, each with the step whose version is in its request too, or leads to another input.
+_WITH = {"PlanShards": "ShardImages", "ExploreData": "QueryMetadata"}
 # The setting with the default of each.
 SETTINGS = {"DataVersion": "data.version", "ShardVersion": "shard.version", "TrainingVersion": "training.version"}
 _ALWAYS = (
@@ -83,9 +85,11 @@ def explanation(fresh: Fresh, command: str) -> list[str]:
 def _problem(name: str) -> str | None:
     if name == ALL or name in VERSIONS:
         return None
+    if name in _WITH:
+        return f"{name} runs again with {_WITH[name]}; --fresh takes {', '.join(VERSIONS)} or {ALL}"
     if name in _ALWAYS:
         return f"{name} runs every time; --fresh takes {', '.join(VERSIONS)} or {ALL}"
-    by_lower = {step.lower(): step for step in (*VERSIONS, *_ALWAYS, ALL)}
+    by_lower = {step.lower(): step for step in (*VERSIONS, *_WITH, *_ALWAYS, ALL)}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     hint = f"did you mean {by_lower[close[0]]}?" if close else f"it takes {', '.join(VERSIONS)} or {ALL}"
     return f"--fresh: there is no cached step {name}; {hint}"

@@ -37,7 +37,11 @@ LONGEST_RUN = timedelta(days=7)
 _CONSTANTS = ("Execution.PipelineName", "Execution.PipelineArn")
 _EVERY_TIME = "every time"
 # What a step has to do so that the steps after it come from the cache although it runs.
-_CONDITIONS = {"QueryMetadata": "finds the same photos", "ShardImages": "writes the same shards"}
+_CONDITIONS = {
+    "QueryMetadata": "finds the same photos",
+    "PlanShards": "makes the same plan",
+    "ShardImages": "writes the same shards",
+}
 _NAMES = {
     "AppSpecification.ImageUri": "image",
     "AppSpecification.ContainerArguments": "arguments",

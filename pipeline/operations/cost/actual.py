@@ -22,7 +22,7 @@ from pipeline.operations.cost.prices import Machines, Prices
 from pipeline.operations.cost.rates import ATHENA_LEAST_MEGABYTES, ATHENA_MEGABYTE, ATHENA_TERABYTE
 from pipeline.operations.runs import executions, progress
 from pipeline.operations.runs.executions import Execution
-from pipeline.operations.runs.progress import StepRun, TrialJob
+from pipeline.operations.runs.progress import Progress, StepRun, TrialJob
 from pipeline.parallel import parallel_map
 from pipeline.settings import Settings
 from steps.contracts import query_summary
@@ -81,7 +81,11 @@ def read(settings: Settings, reference: str, prices: Prices, now: datetime) -> C
 
     Raises PipelineError where there is no such run.
     """
-    run = progress.read(settings, executions.resolve(settings, reference).arn)
+    return of_progress(settings, progress.read(settings, executions.resolve(settings, reference).arn), prices, now)
+
+
+def of_progress(settings: Settings, run: Progress, prices: Prices, now: datetime) -> Cost:
+    """The cost until `now` of a run whose state has been read."""
     items: list[Item] = []
     notes: list[str] = []
     for step in run.steps:

@@ -9,8 +9,10 @@ from typing import Any
 from pipeline.operations.cost import measured
 from pipeline.operations.cost.estimate import Estimate, estimate
 from pipeline.operations.cost.measured import Photos
-from pipeline.operations.cost.money import HOURS_PER_MONTH, ZERO, Range
+from pipeline.operations.cost.money import HOURS_PER_MONTH, ZERO, Bill, Range
 from pipeline.operations.cost.prices import Machines, Prices
+from pipeline.operations.runs import parameters
+from pipeline.operations.serving.monitoring import VOLUME_GB
 from pipeline.settings import Settings
 from pipeline.settings.parameters import replaced
 
@@ -66,9 +68,7 @@ def of_run(
     The steps `cached` come from the step cache and cost nothing; those of `unsure` may. Raises the errors that
     `measured.unanswered` has, and ValueError for a value of another type.
     """
-    declared = definition.get("Parameters", [])
-    defaults = {entry["Name"]: str(entry["DefaultValue"]) for entry in declared if "DefaultValue" in entry}
-    effective = {**defaults, **values}
+    effective = {**parameters.defaults(definition), **values}
     changed = replaced(settings, effective)
     elsewhere = changed.data.image_location != settings.data.image_location
     # The latest run's data set is of the location in the settings.
@@ -89,6 +89,12 @@ def of_endpoint(settings: Settings, prices: Prices) -> HourlyCost:
         return of_instances(prices, SERVERLESS, Range.of(0))
     least, most = endpoint.instance_count, max(endpoint.instance_count, endpoint.maximum_instance_count)
     return of_instances(prices, endpoint.instance_type, Range.of(least, most))
+
+
+def of_monitor(settings: Settings, prices: Prices, seconds: Range) -> Bill:
+    """What a job of the monitor that takes `seconds` costs."""
+    machines = Machines(settings.monitoring.instance_type, 1, VOLUME_GB)
+    return Bill(tuple(prices.job_items("monitor", machines, "processing_volume", seconds)))
 
 
 def of_instances(prices: Prices, instance_type: str, count: Range) -> HourlyCost:

@@ -17,6 +17,7 @@ from pipeline.operations.cost.money import HOURS_PER_MONTH, KILOBYTE, ZERO, Bill
 from pipeline.operations.cost.prices import Machines, Prices
 from pipeline.operations.cost.rates import Assumption
 from pipeline.settings import Settings, seconds
+from pipeline.settings.fields import PROCESSING_GIGABYTES
 from steps.contracts.wording import count_of
 
 NOT_INCLUDED = (
@@ -37,8 +38,10 @@ class Estimate:
 
     @property
     def seconds(self) -> Range:
-        """The seconds from a run's start to its end: its steps run one after another."""
-        return sum(self.step_seconds.values(), ZERO)
+        """The seconds from a run's start to its end: steps follow each other, and the exploration has its own time."""
+        first, explored = (self.step_seconds.get(step, ZERO) for step in ("QueryMetadata", "ExploreData"))
+        rest = [taken for step, taken in self.step_seconds.items() if step not in ("QueryMetadata", "ExploreData")]
+        return first + sum(rest, ZERO).at_least(explored)
 
     @property
     def bill(self) -> Bill:
@@ -70,6 +73,8 @@ def estimate(settings: Settings, photos: Photos, prices: Prices, photos_per_seco
     """The estimate for these photos; `photos_per_second` is a measured rate of all instances of a trial."""
     estimator = _Estimator(settings, photos, prices)
     estimator.query_metadata()
+    estimator.explore_data()
+    estimator.plan_shards()
     estimator.shard_images()
     estimator.tune_model(photos_per_second)
     estimator.evaluate_model()
@@ -92,7 +97,8 @@ class _Estimator:
         """One instance that waits for Athena, the bytes that Athena scans, and its reads of the metadata files."""
         photos = self._photos.total
         work = Range.of(photos) / self._assume(rates.METADATA) + Range.of(photos * rates.LIST_SECONDS_PER_PHOTO)
-        self._processing("QueryMetadata", self._settings.data.instance_type, 1, work)
+        data = self._settings.data
+        self._processing("QueryMetadata", data.instance_type, 1, work, data.volume_gigabytes)
         metadata = photos * rates.METADATA_KILOBYTES * KILOBYTE
         least = rates.ATHENA_LEAST_MEGABYTES * rates.ATHENA_MEGABYTE
         later = rates.LATER_STATEMENTS * max(metadata * rates.CONSOLIDATED_SHARE, least)
@@ -100,14 +106,42 @@ class _Estimator:
         self.items.append(self._prices.service_item("QueryMetadata", "Athena", "athena_scan", scanned))
         self._reads("QueryMetadata")
 
+    def explore_data(self) -> None:
+        """The exploration of the metadata, where there is one."""
+        explore = self._settings.explore
+        if explore.image is None:
+            return
+        rate = self._assume(rates.EXPLORED) * instances.vcpus(explore.instance_type)
+        work = Range.of(self._photos.total) / (rate * (explore.instance_count if explore.image == "spark" else 1))
+        self._processing("ExploreData", explore.instance_type, explore.instance_count, work)
+
+    def plan_shards(self) -> None:
+        """The plan that is made apart from the shards, where it is; with DuckDB one of the instances works."""
+        shard = self._settings.shard
+        if shard.plan_image is None:
+            return
+        photos = Range.of(self._photos.total)
+        spark = self._assume(rates.PLANNED_BY_SPARK) * (instances.vcpus(shard.plan_type) * shard.plan_instance_count)
+        if shard.planner == "spark":
+            work = photos / spark
+        elif shard.planner == "local":
+            work = photos / self._assume(rates.PLANNED)
+        else:
+            either = [photos / spark, photos / self._assume(rates.PLANNED)]
+            work = Range(min(each.low for each in either), max(each.high for each in either))
+        self._processing("PlanShards", shard.plan_type, shard.plan_instance_count, work, shard.plan_volume_gigabytes)
+
     def shard_images(self) -> None:
         """Instances that read each photo once."""
         shard = self._settings.shard
         rate = self._assume(rates.RESIZED if shard.image_size else rates.MOVED) * instances.vcpus(shard.instance_type)
         # Larger photos take longer in proportion: to decode, and to transfer.
         scale = max(Decimal(1), self._photos.kilobytes / rates.PHOTO_KILOBYTES)
-        per_instance = rate.at_most(self._assume(rates.INTERPRETER)) / scale
+        per_instance = rate.at_most(self._assume(rates.NETWORK)) / scale
         work = Range.of(self._photos.total) / (per_instance * shard.instance_count)
+        if shard.plan_image is None:
+            # The first instance plans, and the others wait for it.
+            work += Range.of(self._photos.total) / self._assume(rates.PLANNED)
         self._processing("ShardImages", shard.instance_type, shard.instance_count, work)
         self._reads("ShardImages")
 
@@ -154,9 +188,11 @@ class _Estimator:
         self.assumptions[assumption] = None
         return assumption.value
 
-    def _processing(self, step: str, instance_type: str, count: int, work: Range) -> None:
+    def _processing(
+        self, step: str, instance_type: str, count: int, work: Range, gigabytes: int = PROCESSING_GIGABYTES
+    ) -> None:
         duration = work + self._assume(rates.STARTUP)
-        machines = Machines(instance_type, count, rates.PROCESSING_GIGABYTES)
+        machines = Machines(instance_type, count, gigabytes)
         self.items += self._prices.job_items(step, machines, "processing_volume", duration)
         self.step_seconds[step] = duration + self._assume(rates.WAIT)
 

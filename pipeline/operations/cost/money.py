@@ -43,6 +43,10 @@ class Range:
         divisor = _as_range(other)
         return Range(self.low / divisor.high, self.high / divisor.low)
 
+    def at_least(self, other: Range) -> Range:
+        """The larger of two, at both ends."""
+        return Range(max(self.low, other.low), max(self.high, other.high))
+
     def at_most(self, other: Range | Decimal | int) -> Range:
         """The lesser of two, at both ends."""
         limit = _as_range(other)

@@ -22,11 +22,9 @@ ATHENA_LEAST_MEGABYTES = 10
 ATHENA_MEGABYTE, ATHENA_TERABYTE = Decimal(10) ** 6, Decimal(10) ** 12
 # Statements of `steps.query` after the one that consolidates; each scans this share of the JSON's size. Those that
 # create and drop tables are free.
-LATER_STATEMENTS, CONSOLIDATED_SHARE = 6, Decimal("0.07")
-# The query step lists metadata and photos, in pages of 1,000 keys at 0.1 s each (docs/scale.md).
-LIST_SECONDS_PER_PHOTO = 2 * Decimal("0.1") / 1000
-# The volume that the SDK's Processor asks for.
-PROCESSING_GIGABYTES = 30
+LATER_STATEMENTS, CONSOLIDATED_SHARE = 7, Decimal("0.09")
+# The query step lists metadata and photos, 28 µs of one core per key (docs/scale.md); by an inventory it takes less.
+LIST_SECONDS_PER_PHOTO = 2 * Decimal("0.000028")
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,17 @@ METADATA = Assumption(
     Range.of(1000, 2800),
     "2,800 measured on two cores without Athena, which takes about as long (python -m benchmarks query)",
 )
+PLANNED = Assumption(
+    "photos planned per second with DuckDB on one instance",
+    Range.of(20_000, 300_000),
+    "40,000 measured per second of CPU time (python -m benchmarks plan); more cores help by an unknown share",
+)
+PLANNED_BY_SPARK = Assumption(
+    "photos planned per second and vCPU with Spark",
+    Range.of(2_000, 4_300),
+    f"4,300 measured per second of CPU time, besides its start; {_CORE} (python -m benchmarks plan)",
+)
+EXPLORED = Assumption("photos explored per second and vCPU", Range.of(5_000, 50_000), "not measured")
 MOVED = Assumption(
     "photos sharded as they are, per second and vCPU",
     Range.of(300, 600),
@@ -60,10 +69,10 @@ RESIZED = Assumption(
     Range.of(100, 205),
     f"410 measured on two cores that also ran the S3 server; {_CORE} (python -m benchmarks shard-resize)",
 )
-INTERPRETER = Assumption(
+NETWORK = Assumption(
     "most photos that an instance shards per second",
-    Range.of(2000, 3300),
-    "0.3 ms per photo in its one process, and the network (python -m benchmarks shard)",
+    Range.of(5_000, 17_000),
+    "not measured: photos of 57 kB on a network of 10 Gbit/s, which moves 70 MB/s per process",
 )
 LOADED = Assumption(
     "photos that the loader decodes, per second and vCPU",

@@ -2,7 +2,8 @@
 
 In each batch the records are deleted before the tars. A job uses a shard whose tar and record both exist, and reads the
 record before it puts the tar into an index: a record without its tar could lead to an index of a deleted shard. A tar
-without a record is used by no job, and deleted by the next prune. The marker of a generation is deleted last.
+without a record is used by no job, and deleted by the next prune. The marker of a generation is deleted after its
+shards, and the description of a plan before the rest of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from pipeline.clients import client
 from pipeline.operations.dataset import prune_plan as planning
 from pipeline.operations.dataset.prune_plan import PrunePlan
-from pipeline.operations.dataset.stored import Entry, Shard
+from pipeline.operations.dataset.stored import Entry, PlanFolder, Shard
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
@@ -59,8 +60,25 @@ def carry_out(settings: Settings, plan: PrunePlan) -> Iterator[Removed]:
         planning.refuse_runs(settings)
         yield from _remove_shards(settings, s3, batch, remaining)
     markers = [pruned.marker for pruned in plan.generations if pruned.marker and pruned.place not in remaining]
+    yield from _remove_plans(settings, s3, plan.plans)
     files = (entry for labels in plan.labels for entry in labels.files)
-    for entries in _batches((*markers, *files)):
+    for entries in _batches((*markers, *plan.layouts, *files)):
+        planning.refuse_runs(settings)
+        yield _remove(settings, s3, entries)
+
+
+def _remove_plans(settings: Settings, s3: Any, plans: Sequence[PlanFolder]) -> Iterator[Removed]:
+    """Delete descriptions, then the other files of these plans: a job takes a plan with a description for whole."""
+    refused: set[str] = set()
+    for entries in _batches(plan.description for plan in plans if plan.description):
+        planning.refuse_runs(settings)
+        removed = _remove(settings, s3, entries)
+        yield removed
+        refused |= {refusal.key for refusal in removed.refused}
+    whole = {plan.key for plan in plans if plan.description and plan.description.key in refused}
+    others = (entry for plan in plans if plan.key not in whole for entry in plan.files if entry is not plan.description)
+    for entries in _batches(others):
+        planning.refuse_runs(settings)
         yield _remove(settings, s3, entries)
 
 

@@ -1,7 +1,8 @@
-"""Which shards and labels can be deleted, and which are retained.
+"""Which shards, plans and labels can be deleted, and which are retained.
 
 Every ShardImages job writes its index again, at the same key, so that the index's date is the data set's last use.
-A run that takes ShardImages from the step cache writes none. So a data set in use may be as old as the results in the
+A job that makes or uses a plan of shards writes the plan's description again in the same way.
+A run that takes these steps from the step cache writes none. So a data set in use may be as old as the results in the
 cache, and nothing younger than those is deleted.
 """
 
@@ -12,12 +13,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from pipeline.aws.pages import existing_items
 from pipeline.clients import client
 from pipeline.operations.dataset import description as dataset
 from pipeline.operations.dataset import stored
-from pipeline.operations.dataset.stored import Entry, Foreign, LabelSet, Shard, Stored
+from pipeline.operations.dataset.stored import Entry, Foreign, Generation, LabelSet, PlanFolder, Shard, Stored
 from pipeline.operations.runs import executions
 from pipeline.parallel import parallel_map
 from pipeline.settings import Settings, seconds
@@ -70,7 +72,7 @@ class Amount:
 
 @dataclass(frozen=True)
 class Retained:
-    """Retained shards by the first reason that applies, and the number of retained label sets.
+    """Retained shards by the first reason that applies, and the numbers of retained label sets and plans.
 
     `used` shards belong to an index of the last days or to the newest one, `approved` shards to an approved version's
     index, and `young` shards were written in the last days.
@@ -80,19 +82,22 @@ class Retained:
     approved: Amount = Amount()
     young: Amount = Amount()
     label_sets: int = 0
+    plans: int = 0
 
 
 @dataclass(frozen=True)
 class PrunePlan:
     """What is deleted and what is retained.
 
-    `indexes` is the number of indexes in use; `versions` are the approved versions whose shards are retained; `notes`
-    name the approved versions whose shards are unknown.
+    `layouts` are those of data sets without shards. `indexes` is the number of indexes in use; `versions` are the
+    approved versions whose shards are retained; `notes` name the approved versions whose shards are unknown.
     """
 
     days: int
     generations: tuple[PrunedGeneration, ...]
     labels: tuple[LabelSet, ...]
+    plans: tuple[PlanFolder, ...]
+    layouts: tuple[Entry, ...]
     retained: Retained
     foreign: Foreign
     indexes: int
@@ -103,7 +108,7 @@ class PrunePlan:
     @property
     def empty(self) -> bool:
         """Whether nothing is deleted."""
-        return not (self.generations or self.labels)
+        return not (self.generations or self.labels or self.plans or self.layouts)
 
     @property
     def shards(self) -> int:
@@ -113,7 +118,8 @@ class PrunePlan:
     @property
     def size(self) -> int:
         """Bytes of all objects to delete."""
-        return sum(pruned.size for pruned in self.generations) + sum(labels.size for labels in self.labels)
+        sizes = [generation.size for generation in self.generations] + [labels.size for labels in self.labels]
+        return sum(sizes) + sum(plan.size for plan in self.plans) + sum(layout.size for layout in self.layouts)
 
 
 def least_days(settings: Settings) -> int:
@@ -144,12 +150,14 @@ def make(settings: Settings, days: int, now: datetime) -> PrunePlan:
     approved = {key for entry in by_index for key in _shard_keys(settings, entry)}
     listed = stored.read(settings)
     generations, retained = decide(listed, used, approved, since)
-    labels = _old_labels(listed.labels, since)
+    labels, plans = _old(listed.labels, since), _old(listed.plans, since)
     return PrunePlan(
         days=days,
         generations=generations,
         labels=labels,
-        retained=replace(retained, label_sets=len(listed.labels) - len(labels)),
+        plans=plans,
+        layouts=_unused_layouts(listed, generations, since),
+        retained=replace(retained, label_sets=len(listed.labels) - len(labels), plans=len(listed.plans) - len(plans)),
         foreign=listed.foreign,
         indexes=len(recent),
         versions=tuple(sorted({version for versions in by_index.values() for version in versions})),
@@ -207,9 +215,32 @@ def _recent(indexes: Collection[Entry], since: datetime) -> list[Entry]:
     return [entry for entry in indexes if entry.modified >= since or entry is newest]
 
 
-def _old_labels(labels: Collection[LabelSet], since: datetime) -> tuple[LabelSet, ...]:
-    newest = max(labels, key=lambda labelled: (labelled.modified, labelled.key), default=None)
-    return tuple(labelled for labelled in labels if labelled.modified < since and labelled is not newest)
+Folder = TypeVar("Folder", LabelSet, PlanFolder)
+
+
+def _old(folders: Collection[Folder], since: datetime) -> tuple[Folder, ...]:
+    """The folders that were last used before `since`, but for the newest."""
+    newest = max(folders, key=lambda folder: (folder.modified, folder.key), default=None)
+    return tuple(folder for folder in folders if folder.modified < since and folder is not newest)
+
+
+def _unused_layouts(listed: Stored, pruned: Collection[PrunedGeneration], since: datetime) -> tuple[Entry, ...]:
+    """The layouts, older than `since`, of data sets of which no shard is retained."""
+    deleted = {generation.place: len(generation.shards) for generation in pruned}
+    used = {
+        _dataset(generation)
+        for generation in listed.generations
+        if len(generation.shards) > deleted.get(generation.place, 0) or generation.place not in deleted
+    }
+    return tuple(
+        entry
+        for entry in listed.layouts
+        if entry.modified < since and entry.key.rpartition("/")[2].removesuffix(".json") not in used
+    )
+
+
+def _dataset(generation: Generation) -> str:
+    return generation.place.partition("/")[0]
 
 
 def _shard_keys(settings: Settings, entry: Entry) -> Iterator[str]:

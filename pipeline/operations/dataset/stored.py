@@ -1,7 +1,8 @@
-"""The objects below `shards/`, `labels/` and `indexes/` in S3.
+"""The objects below `shards/`, `plans/`, `labels/` and `indexes/` in S3.
 
-Below `shards/` and `labels/` only objects with names that the steps choose belong to the pipeline; others are counted
-and never deleted. A shard is a tar and a record of its photos. The use of memory grows with the number of shards.
+Below `shards/`, `plans/` and `labels/` only objects with names that the steps choose belong to the pipeline; others are
+counted and never deleted. A shard is a tar and a record of its photos. The use of memory grows with the number of
+shards.
 """
 
 from __future__ import annotations
@@ -16,14 +17,21 @@ from pipeline.aws.pages import items
 from pipeline.aws.responses import CREATE_IT, error_if_missing
 from pipeline.clients import client
 from pipeline.settings import Settings
+from steps.contracts import shard_plan
 from steps.contracts.names import RECORD_SUFFIX, TAR_SUFFIX
 
-# Names that the steps choose (steps.shard.ledger, steps.shard.catalog, steps.query.labels).
+# Names that the steps choose (steps.shard.ledger, steps.shard.catalog, steps.planning.run, steps.query.labels). Shards
+# that were written before plans were stored have no bucket in their place, and the number of an instance in their name.
+_PLACE = r"(?P<generation>[0-9a-f]{16}/(?:[0-9]{6}-[0-9]{5}/)?[0-9]{6,}-[0-9a-f]{16})"
 _SHARD = re.compile(
-    r"(?P<stem>(?P<generation>[0-9a-f]{16}/[0-9]{6,}-[0-9a-f]{16})"
-    r"/(?P<split>train|validation|test)/(?P=split)-[0-9]{3,}-[0-9]{6,})(?P<suffix>\.tar|\.parquet)"
+    rf"(?P<stem>{_PLACE}/(?P<split>train|validation|test)/(?P=split)-(?:[0-9]{{3,}}-)?[0-9]{{6,}})"
+    r"(?P<suffix>\.tar|\.parquet)"
 )
-_MARKER = re.compile(r"(?P<generation>[0-9a-f]{16}/[0-9]{6,}-[0-9a-f]{16})/complete\.json")
+_MARKER = re.compile(rf"{_PLACE}/complete\.json")
+_PLAN = re.compile(
+    r"(?P<key>[0-9a-f]{32})/(description/(plan\.json|left_out\.parquet)|buckets/[0-9]{6}-[0-9]{5}\.parquet)"
+)
+_LAYOUT = re.compile(r"layouts/[0-9a-f]{16}\.json")
 _LABELS = re.compile(r"(?P<key>[0-9a-f]{32})/part-[0-9]{5,}-of-[0-9]{5,}\.parquet")
 _INDEX = re.compile(r"[^/]+/index\.json")
 
@@ -76,6 +84,29 @@ class Generation:
 
 
 @dataclass(frozen=True)
+class PlanFolder:
+    """The files of a plan of shards, below `plans/KEY`; an interrupted job or prune leaves some of them."""
+
+    key: str
+    files: tuple[Entry, ...]
+
+    @property
+    def description(self) -> Entry | None:
+        """The file without which the others are no plan."""
+        return next((entry for entry in self.files if entry.key.endswith(f"/{shard_plan.NAME}")), None)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry.size for entry in self.files)
+
+    @property
+    def modified(self) -> datetime:
+        """Time of the last use: each job that makes or uses the plan writes its description again."""
+        return max(entry.modified for entry in self.files)
+
+
+@dataclass(frozen=True)
 class LabelSet:
     """The files of one set of labels, below `labels/KEY`."""
 
@@ -95,7 +126,7 @@ class LabelSet:
 
 @dataclass(frozen=True)
 class Foreign:
-    """Objects below `shards/` and `labels/` with other names: their number, bytes, and an example."""
+    """Objects below `shards/`, `plans/` and `labels/` with other names: their number, bytes, and an example."""
 
     objects: int = 0
     size: int = 0
@@ -107,18 +138,24 @@ class Foreign:
 
 @dataclass(frozen=True)
 class Stored:
-    """All shards by generation, all label sets, in the order of their names, and all other objects."""
+    """All shards by generation, all plans and label sets, in the order of their names, and all other objects.
+
+    `layouts` say how the photos of a data set are dealt to buckets: `plans/layouts/DATASET.json`.
+    """
 
     generations: tuple[Generation, ...] = ()
     labels: tuple[LabelSet, ...] = ()
+    plans: tuple[PlanFolder, ...] = ()
+    layouts: tuple[Entry, ...] = ()
     foreign: Foreign = Foreign()
 
 
 def read(settings: Settings) -> Stored:
-    """List shards and labels, page by page. Raises PipelineError where the bucket does not exist."""
+    """List shards, plans and labels, page by page. Raises PipelineError where the bucket does not exist."""
     generations, foreign_shards = _generations(settings)
+    plans, layouts, foreign_plans = _plans(settings)
     labels, foreign_labels = _label_sets(settings)
-    return Stored(generations, labels, foreign_shards + foreign_labels)
+    return Stored(generations, labels, plans, layouts, foreign_shards + foreign_plans + foreign_labels)
 
 
 def indexes(settings: Settings) -> tuple[Entry, ...]:
@@ -145,6 +182,21 @@ def _generations(settings: Settings) -> tuple[tuple[Generation, ...], Foreign]:
         for place in sorted({*shards, *markers})
     )
     return tuple(generations), foreign
+
+
+def _plans(settings: Settings) -> tuple[tuple[PlanFolder, ...], tuple[Entry, ...], Foreign]:
+    by_key: dict[str, list[Entry]] = {}
+    layouts = []
+    foreign = Foreign()
+    for name, entry in _listed(settings, "plans"):
+        if match := _PLAN.fullmatch(name):
+            by_key.setdefault(match["key"], []).append(entry)
+        elif _LAYOUT.fullmatch(name):
+            layouts.append(entry)
+        else:
+            foreign += Foreign(1, entry.size, entry.key)
+    plans = tuple(PlanFolder(key, tuple(files)) for key, files in sorted(by_key.items()))
+    return plans, tuple(layouts), foreign
 
 
 def _label_sets(settings: Settings) -> tuple[tuple[LabelSet, ...], Foreign]:

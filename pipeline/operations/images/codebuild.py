@@ -35,7 +35,8 @@ def source(wanted: Sequence[StepImage], root: Path = ROOT) -> bytes:
     files = {path.as_posix(): path for path in BUILD_FILES}
     for image in wanted:
         # A build context per image: a step's image must not contain modules of other steps.
-        files |= {f"contexts/{image.step}/{path.as_posix()}": path for path in images.source_files(image.step, root)}
+        paths = images.source_files(image.step, root, image.image)
+        files |= {f"contexts/{image.step}/{path.as_posix()}": path for path in paths}
     return zip_of({name: root / path for name, path in files.items()})
 
 

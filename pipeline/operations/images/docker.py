@@ -79,7 +79,7 @@ def context(image: StepImage, root: Path = ROOT) -> bytes:
     """The build context as a tar; equal sources give equal bytes, so that Docker's layer cache applies."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path in images.source_files(image.step, root):
+        for path in images.source_files(image.step, root, image.image):
             content = (root / path).read_bytes()
             member = tarfile.TarInfo(path.as_posix())
             member.size, member.mode = len(content), 0o644

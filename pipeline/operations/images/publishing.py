@@ -22,6 +22,11 @@ from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
 Builder = Literal["docker", "codebuild"]
+# Why a step that settings turn on is in no run.
+_UNUSED = {
+    "plan": "ShardImages plans in its own job; set shard.planner: local or spark, or shard.plan_instance_count",
+    "explore": "set explore.enabled: true",
+}
 _ECR = re.compile(r"[0-9]{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
 
 
@@ -54,10 +59,13 @@ class ImageResult:
 
 
 def select(settings: Settings, steps: Sequence[str]) -> list[StepImage]:
-    """The images of `steps`, or of all. Raises PipelineError for an unknown step."""
+    """The images of `steps`, or of all that runs have. Raises PipelineError for a step that is unknown or in no run."""
     if unknown := [step for step in steps if step not in images.STEPS]:
         raise PipelineError(f"there is no step {', '.join(unknown)}; the steps are {', '.join(images.STEPS)}")
-    return [images.step_image(step, settings) for step in images.STEPS if step in steps or not steps]
+    used = images.used_steps(settings)
+    if unused := [step for step in steps if step not in used]:
+        raise PipelineError("\n".join(f"no run has the step {step}: {_UNUSED[step]}" for step in unused))
+    return [images.step_image(step, settings) for step in used if step in steps or not steps]
 
 
 def missing(settings: Settings, wanted: Sequence[StepImage] | None = None) -> list[StepImage]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Pillow's names of the formats that are decoded; no others, as some of them run other programs.
 FORMATS = ("JPEG", "PNG", "HEIF", "WEBP", "AVIF", "BMP", "TIFF")
 QUALITY = 95
+THUMBNAIL_QUALITY = 80
 DAMAGED, TOO_LARGE = "damaged", "too-large"
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _WHITE = (255, 255, 255)
@@ -66,6 +67,25 @@ def as_jpeg(data: bytes) -> Picture:
         raise PictureError(DAMAGED, f"cannot be decoded: {error}") from error
 
 
+def thumbnail(data: bytes, side: int) -> bytes:
+    """A small JPEG of a picture, upright, with at most `side` pixels on its longer side.
+
+    Raises PictureError as `as_jpeg` does, but reads no more of a large JPEG than the small one needs.
+    """
+    pillow = _pillow()
+    try:
+        with pillow.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise PictureError(TOO_LARGE, f"{image.width}x{image.height} pixels; at most {MAX_PIXELS:,} are read")
+            image.draft("RGB", (side, side))
+            image.thumbnail((side, side))
+            return _encoded(image, THUMBNAIL_QUALITY)
+    except PictureError:
+        raise
+    except Exception as error:  # damaged files make decoders raise errors of any type
+        raise PictureError(DAMAGED, f"cannot be decoded: {error}") from error
+
+
 @lru_cache(maxsize=1)
 def _pillow() -> Any:
     """Pillow, with its plug-in for HEIC. Raises PipelineError where they or simplejpeg are not installed."""
@@ -80,13 +100,13 @@ def _pillow() -> Any:
     return PIL.Image
 
 
-def _encoded(image: Image) -> bytes:
+def _encoded(image: Image, quality: int = QUALITY) -> bytes:
     from PIL import ImageOps
 
     profile = image.info.get("icc_profile")
     upright = _rgb(ImageOps.exif_transpose(image))
     buffer = io.BytesIO()
-    upright.save(buffer, "JPEG", quality=QUALITY, icc_profile=profile if image.mode.startswith("RGB") else None)
+    upright.save(buffer, "JPEG", quality=quality, icc_profile=profile if image.mode.startswith("RGB") else None)
     return buffer.getvalue()
 
 

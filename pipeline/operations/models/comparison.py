@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.aws.objects import fetch
-from pipeline.clients import client
-from pipeline.operations.models import registry
+from pipeline.operations.models import predicted, registry
 from pipeline.operations.models.evaluations import Difference
 from pipeline.operations.models.registry import Version
 from pipeline.settings import Settings
@@ -17,7 +15,14 @@ from steps.contracts.errors import PipelineError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-METRICS = ("accuracy", "rmse", "mae", "within_one")
+# Metrics by their field: their name, and whether the best value is the highest or the lowest.
+METRICS: dict[str, tuple[str, Callable[[Iterable[float]], float]]] = {
+    "accuracy": ("accuracy", max),
+    "rmse": ("RMSE", min),
+    "mae": ("MAE", min),
+    "within_one": ("off by 1", max),
+}
+_HASH_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,20 @@ def class_accuracy(version: Version, quantity: str) -> float | None:
     return None if metrics is None else metrics.accuracy
 
 
+def evaluated_on(version: Version) -> str:
+    """Kind of the split and the first digits of the data set's hash; a hyphen without an evaluation."""
+    return f"{version.evaluation.split} {version.evaluation.dataset_sha256[:_HASH_SHOWN]}".strip() or "-"
+
+
+def verdict(name: str, difference: Difference, better: Callable[[Iterable[float]], float]) -> str:
+    """Whether the version `name`, whose metric differs by this from another's, is better, worse, or neither."""
+    if difference.lower == difference.upper == 0:
+        return "no difference"
+    if not difference.certain:
+        return "may be chance"
+    return f"{name} is {'better' if better((difference.value, 0)) == difference.value else 'worse'}"
+
+
 def _no_figures(version: Version) -> str:
     if version.evaluation.problem:
         return version.evaluation.problem
@@ -119,10 +138,9 @@ def _other_data(first: Version, second: Version) -> str:
 
 def _common_photos(settings: Settings, first: Version, second: Version) -> tuple[CommonPhotos | None, str]:
     """The comparison on the photos that both counted, or why there is none."""
-    s3 = client(settings, "s3")
     tables = []
     for version in (first, second):
-        table = _predictions(s3, version)
+        table = predicted.read(settings, version, ("image_id", "quantity", "predicted"))
         if table is None:
             return None, f"the predictions of {version.name} no longer exist"
         tables.append(table)
@@ -146,24 +164,3 @@ def _paired(joined: pa.Table) -> tuple[CommonPhotos | None, str]:
         Difference(interval.value, interval.lower, interval.upper) for interval in bootstrap.differences(pairs)
     )
     return CommonPhotos(int(equal.sum()), int((~equal).sum()), accuracy, rmse), ""
-
-
-def _predictions(s3: Any, version: Version) -> pa.Table | None:
-    """Image ids, truths and counts of a version; None where they no longer exist.
-
-    Raises PipelineError where the file is damaged.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from steps.contracts.evaluation import PREDICTIONS
-
-    uri = f"{version.evaluation_uri.rpartition('/')[0]}/{PREDICTIONS}"
-    content = fetch(s3, uri)
-    if content is None:
-        return None
-    try:
-        return pq.read_table(io.BytesIO(content), columns=["image_id", "quantity", "predicted"])
-    except (pa.ArrowException, KeyError) as error:
-        first = str(error).splitlines()[0]
-        raise PipelineError(f"{uri}: not the predictions of an evaluation ({first}); restore the file") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import tarfile
 import zlib
+from collections.abc import Iterator
+from datetime import datetime
 from typing import IO
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError
@@ -87,13 +89,39 @@ def member(stream: IO[bytes]) -> bytes | None:
     return None
 
 
+def logged(settings: Settings, job: str, since: float = 0.0) -> Iterator[tuple[datetime, Epoch]]:
+    """The epochs in a training job's log from `since` (Unix time) on, each with the time of its line.
+
+    An epoch that was resumed after an interruption may occur twice; the later line counts.
+    """
+    source = LogSource(LOG_GROUP, f"{job}/", f"trial {job}")
+    for line in logs.matching(settings, source, f'"{metrics.OBJECTIVE}"', since):
+        if (epoch := parse(line.message)) is not None:
+            yield line.time, epoch
+
+
 def _from_log(settings: Settings, job: str) -> list[Epoch]:
     """The epochs in a training job's log, for curves while it runs."""
-    source = LogSource(LOG_GROUP, f"{job}/", f"trial {job}")
-    lines = logs.matching(settings, source, f'"{metrics.OBJECTIVE}"')
-    # An epoch that was resumed after an interruption may occur twice; the later line counts.
-    epochs = {epoch.epoch: epoch for line in lines if (epoch := parse(line.message)) is not None}
-    return [epochs[number] for number in sorted(epochs)]
+    return LogReader(settings, job).read()
+
+
+class LogReader:
+    """Reads the epochs in a training job's log repeatedly; each time from the last line on that it has read."""
+
+    def __init__(self, settings: Settings, job: str) -> None:
+        self._settings = settings
+        self._source = LogSource(LOG_GROUP, f"{job}/", f"trial {job}")
+        self._epochs: dict[int, Epoch] = {}
+        self._since = 0.0
+
+    def read(self) -> list[Epoch]:
+        """The finished epochs so far, oldest first."""
+        for line in logs.matching(self._settings, self._source, f'"{metrics.OBJECTIVE}"', self._since):
+            self._since = max(self._since, line.time.timestamp())
+            # An epoch that was resumed after an interruption may occur twice; the later line counts.
+            if (epoch := parse(line.message)) is not None:
+                self._epochs[epoch.epoch] = epoch
+        return [self._epochs[number] for number in sorted(self._epochs)]
 
 
 def parse(line: str) -> Epoch | None:

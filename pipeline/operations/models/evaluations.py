@@ -48,6 +48,31 @@ class ClassMetrics:
 
 
 @dataclass(frozen=True)
+class SureCounts:
+    """The counts that a model calls sure: share of the photos, accuracy (None without any), and the wanted one."""
+
+    share: float
+    accuracy: float | None
+    wanted: float
+    confidence: float | None
+    """The least of a sure count; None where no confidence promises that accuracy."""
+
+    @property
+    def sentence(self) -> str:
+        """What the model counts by itself."""
+        if self.confidence is None:
+            return f"calls no count sure: no confidence promises {self.wanted:.0%} right"
+        if self.accuracy is None:
+            return (
+                f"calls no count sure: no photo has the confidence of {self.confidence:.2f} that promises"
+                f" {self.wanted:.0%} right"
+            )
+        return (
+            f"counts {self.share:.1%} of the photos by itself at {self.accuracy:.1%} right (wanted: {self.wanted:.0%})"
+        )
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The metrics of a version on its test split of `photos` photos; None for a missing figure.
 
@@ -64,6 +89,15 @@ class Evaluation:
     split: str = ""
     decision: str = ""
     champion: Champion | None = None
+    accuracy_loss: float | None = None
+    """What the gate compares with its limit: the loss against the champion, 0 without one."""
+    sure_accuracy: float | None = None
+    """What the gate compares: the accuracy of the `sure_coverage` of the photos with the highest confidence."""
+    sure_coverage: float | None = None
+    sure: SureCounts | None = None
+    """None for a model without a calibration."""
+    deviations: Mapping[str, float] = field(default_factory=dict)
+    """Standard deviations of the metrics over five random samples of 80% of the photos, by field."""
     per_class: Mapping[str, ClassMetrics] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Photos that the run left out, by `STEP: reason`."""
@@ -99,22 +133,53 @@ def _parsed(document: Mapping[str, Any]) -> Evaluation:
     regression = document.get("regression_metrics", {})
     dataset, champion = document.get("dataset", {}), document.get("champion")
     photos = dataset.get("item_count")
+    metrics = {
+        "accuracy": classification.get("accuracy"),
+        "rmse": regression.get("rmse"),
+        "mae": regression.get("mae"),
+        "within_one": document.get("within_one"),
+    }
+    gate = document.get("gate", {})
+    loss = gate.get("accuracy_loss")
     return Evaluation(
-        accuracy=_value(classification.get("accuracy")),
-        rmse=_value(regression.get("rmse")),
-        mae=_value(regression.get("mae")),
-        within_one=_value(document.get("within_one")),
+        accuracy=_value(metrics["accuracy"]),
+        rmse=_value(metrics["rmse"]),
+        mae=_value(metrics["mae"]),
+        within_one=_value(metrics["within_one"]),
         photos=None if photos is None else int(photos),
         dataset_sha256=dataset.get("sha256", ""),
         split=dataset.get("split", ""),
         decision=document.get("decision", ""),
         champion=_champion(champion) if champion else None,
+        accuracy_loss=_optional(loss),
+        sure_accuracy=_optional(gate.get("sure_accuracy")),
+        sure_coverage=_optional(gate.get("sure_coverage")),
+        sure=sure_counts(document),
+        deviations={
+            name: float(metric["standard_deviation"])
+            for name, metric in metrics.items()
+            if metric is not None and "standard_deviation" in metric
+        },
         left_out={f"{each['step']}: {each['reason']}": int(each["photos"]) for each in dataset.get("left_out", [])},
         per_class={
             quantity: ClassMetrics(int(figures["photos"]), float(figures["accuracy"]), float(figures["rmse"]))
             for quantity, figures in sorted(document.get("per_class", {}).items(), key=lambda item: int(item[0]))
         },
     )
+
+
+def sure_counts(evaluation: Mapping[str, Any]) -> SureCounts | None:
+    """The sure counts in `evaluation.json`; None for a model without a calibration."""
+    sure = evaluation.get("selective", {}).get("sure")
+    if sure is None:
+        return None
+    return SureCounts(
+        float(sure["share"]), _optional(sure["accuracy"]), float(sure["wanted"]), _optional(sure["confidence"])
+    )
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _champion(document: Mapping[str, Any]) -> Champion:

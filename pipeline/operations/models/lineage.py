@@ -18,6 +18,7 @@ from pipeline.operations.dataset import description as dataset
 from pipeline.operations.models import registry
 from pipeline.operations.models.registry import Version
 from pipeline.operations.runs.progress import steps_of
+from pipeline.parallel import parallel_map
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError, StepError
 from steps.contracts.s3_uri import S3Uri
@@ -86,25 +87,25 @@ class _Walk:
         given = sorted(name for name in metadata if name.startswith(_PARAMETER))
         parameters = {name.removeprefix(_PARAMETER): metadata[name] for name in given}
         images = {name.removesuffix(_IMAGE): value for name, value in metadata.items() if name.endswith(_IMAGE)}
-        return (
-            self._link("artifact", containers[0].get("ModelDataUrl", ""), self._object),
-            self._link(
+        raw = parameters.get("ImageLocation", "")
+        # Several are asked for at a time: a page that waits for all of them is shown in a few round trips.
+        looks: tuple[Callable[[], Link], ...] = (
+            lambda: self._link("artifact", containers[0].get("ModelDataUrl", ""), self._object),
+            lambda: self._link(
                 "evaluation", self._version.evaluation_uri, self._object, left_out=self._version.evaluation.left_out
             ),
-            self._link("run", metadata["pipeline_execution_arn"], self._run, parameters=parameters),
-            self._source(),
-            self._link("tuning_job", metadata.get("tuning_job", ""), self._tuning_job),
-            self._link("training_job", metadata.get("training_job", ""), self._training_job),
-            self._link("index", metadata.get("index", ""), self._index, sha256=metadata.get("dataset_sha256", "")),
-            self._link("query", metadata.get("query_execution_id", ""), self._query),
-            self._link(
-                "raw_photos",
-                parameters.get("ImageLocation", ""),
-                self._prefix,
-                data_version=parameters.get("DataVersion", ""),
+            lambda: self._link("run", metadata["pipeline_execution_arn"], self._run, parameters=parameters),
+            self._source,
+            lambda: self._link("tuning_job", metadata.get("tuning_job", ""), self._tuning_job),
+            lambda: self._link("training_job", metadata.get("training_job", ""), self._training_job),
+            lambda: self._link(
+                "index", metadata.get("index", ""), self._index, sha256=metadata.get("dataset_sha256", "")
             ),
-            Link("images", "", note="" if images else NOT_RECORDED, facts=images),
+            lambda: self._link("query", metadata.get("query_execution_id", ""), self._query),
+            lambda: self._link("raw_photos", raw, self._prefix, data_version=parameters.get("DataVersion", "")),
+            lambda: Link("images", "", note="" if images else NOT_RECORDED, facts=images),
         )
+        return tuple(parallel_map(lambda look: look(), looks))
 
     def _link(self, kind: str, name: str, look: Callable[[str], Mapping[str, Any] | None], **recorded: object) -> Link:
         """The link `name` with the facts `recorded` in the package and those of `look`, None where it is missing."""

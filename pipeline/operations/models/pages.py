@@ -14,8 +14,8 @@ from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError, StepError
 from steps.contracts.s3_uri import S3Uri
 
-REPORT, EDA = "report.html", "eda.html"
-EVALUATE, QUERY = "EvaluateModel", "QueryMetadata"
+REPORT, EDA, EXPLORATION = "report.html", "eda.html", "exploration.html"
+EVALUATE, QUERY, EXPLORE = "EvaluateModel", "QueryMetadata", "ExploreData"
 # A run's id has twelve characters, which may all be digits.
 _VERSION = re.compile(r"[0-9]{1,11}|arn:[^:]+:sagemaker:[^:]+:[0-9]+:model-package/.+")
 
@@ -54,6 +54,16 @@ def eda(settings: Settings, reference: str) -> Page:
     run = executions.resolve(settings, reference)
     places = outputs.of_run(settings, run).places(QUERY, "no page about its data")
     return _page(settings, f"eda-{run.id}", places["summary"], EDA)
+
+
+def exploration(settings: Settings, reference: str) -> Page:
+    """The page of the step that explores all data of a run (`latest`, an id, an ARN).
+
+    Raises PipelineError where there is no such run, or it has no such page (any more).
+    """
+    run = executions.resolve(settings, reference)
+    places = outputs.of_run(settings, run).places(EXPLORE, "explored no data; set explore.enabled")
+    return _page(settings, f"exploration-{run.id}", places["exploration"], EXPLORATION)
 
 
 def _page(settings: Settings, subject: str, folder: str, name: str) -> Page:

@@ -20,6 +20,9 @@ from steps.contracts.names import EVALUATION_SHA256
 
 LATEST = "latest"
 Decision = Literal["Approved", "Rejected"]
+# The most that a page of ListModelPackages has:
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListModelPackages.html
+_PAGE = 100
 _ARN = re.compile(r"arn:[^:]+:sagemaker:[^:]+:\d+:model-package/.+")
 
 
@@ -51,11 +54,41 @@ class Version:
         return {"version": own.pop("version"), "status": own.pop("status")} | asdict(self.evaluation) | own
 
 
+@dataclass(frozen=True)
+class Summary:
+    """What the list of a group has of a version; `status` is the approval's, `package_status` the package's own."""
+
+    arn: str
+    version: int
+    status: str
+    package_status: str
+    created: datetime
+
+
 def versions(settings: Settings, limit: int = 20) -> list[Version]:
     """The newest versions, newest first, each with the metrics of its evaluation."""
-    sagemaker, s3 = client(settings, "sagemaker"), client(settings, "s3")
-    described = parallel_map(lambda arn: _describe(sagemaker, s3, arn), _newest(settings, sagemaker, limit))
+    arns = [summary.arn for summary in summaries(settings, limit)]
+    described = parallel_map(Reader(settings).read, arns)
     return sorted(described, key=lambda version: version.version, reverse=True)
+
+
+def summaries(settings: Settings, limit: int, status: str = "") -> list[Summary]:
+    """The newest versions, newest first, without their metrics; those with an approval `status` where it is given.
+
+    Raises PipelineError where there is no group.
+    """
+    return _newest(settings, client(settings, "sagemaker"), limit, status)
+
+
+class Reader:
+    """Reads versions with the metrics of their evaluations; several threads may share it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._sagemaker, self._s3 = client(settings, "sagemaker"), client(settings, "s3")
+
+    def read(self, arn: str) -> Version:
+        """The version with this ARN."""
+        return _describe(self._sagemaker, self._s3, arn)
 
 
 def resolve(settings: Settings, reference: str) -> Version:
@@ -65,7 +98,7 @@ def resolve(settings: Settings, reference: str) -> Version:
     if reference == LATEST:
         if not (newest := _newest(settings, sagemaker, 1)):
             raise PipelineError(no_versions(settings))
-        return _describe(sagemaker, s3, newest[0])
+        return _describe(sagemaker, s3, newest[0].arn)
     arn = reference
     if reference.isdecimal():
         account = settings.account
@@ -102,17 +135,27 @@ def no_versions(settings: Settings) -> str:
 def check(settings: Settings, reference: str, decision: Decision) -> Version:
     """The version that `reference` refers to, if it can be approved or rejected.
 
-    Raises PipelineError where the version has that status already, and for an approval of a version that is not
-    complete, or whose evaluation cannot be read or was changed.
+    Raises PipelineError with the reason of `refusal`.
     """
     version = resolve(settings, reference)
-    if version.status == decision:
-        raise PipelineError(f"{version.name} is {decision.lower()} already; nothing was changed")
-    if decision == "Approved" and version.package_status != "Completed":
-        raise PipelineError(f"{version.name} cannot be approved: its status is {version.package_status}, not Completed")
-    if decision == "Approved" and version.evaluation.problem:
-        raise PipelineError(f"{version.name} cannot be approved: {version.evaluation.problem}")
+    if reason := refusal(version, decision):
+        raise PipelineError(reason)
     return version
+
+
+def refusal(version: Version, decision: Decision) -> str:
+    """Why a version cannot be approved or rejected; empty where it can.
+
+    It has that status already, or, for an approval, it is not complete, or its evaluation cannot be read or was
+    changed.
+    """
+    if version.status == decision:
+        return f"{version.name} is {decision.lower()} already; nothing was changed"
+    if decision == "Approved" and version.package_status != "Completed":
+        return f"{version.name} cannot be approved: its status is {version.package_status}, not Completed"
+    if decision == "Approved" and version.evaluation.problem:
+        return f"{version.name} cannot be approved: {version.evaluation.problem}"
+    return ""
 
 
 def decide(settings: Settings, reference: str, decision: Decision, comment: str = "") -> Version:
@@ -125,18 +168,29 @@ def decide(settings: Settings, reference: str, decision: Decision, comment: str 
     return resolve(settings, version.arn)
 
 
-def _newest(settings: Settings, sagemaker: Any, limit: int) -> list[str]:
+def _newest(settings: Settings, sagemaker: Any, limit: int, status: str = "") -> list[Summary]:
     packages = items(
         sagemaker.get_paginator("list_model_packages"),
         "ModelPackageSummaryList",
         ModelPackageGroupName=settings.registry.group,
         SortBy="CreationTime",
         SortOrder="Descending",
-        PaginationConfig={"MaxItems": limit},
+        # SageMaker's own pages have ten.
+        PaginationConfig={"MaxItems": limit, "PageSize": min(limit, _PAGE)},
+        **({"ModelApprovalStatus": status} if status else {}),
     )
     upsert = f"there is no model package group {settings.registry.group}; create it: python -m pipeline upsert"
     with error_if_missing(upsert):
-        return [package["ModelPackageArn"] for package in packages]
+        return [
+            Summary(
+                arn=package["ModelPackageArn"],
+                version=package["ModelPackageVersion"],
+                status=package.get("ModelApprovalStatus", ""),
+                package_status=package["ModelPackageStatus"],
+                created=package["CreationTime"],
+            )
+            for package in packages
+        ]
 
 
 def _describe(sagemaker: Any, s3: Any, arn: str) -> Version:

@@ -9,7 +9,7 @@ from botocore.parsers import ResponseParserError
 
 from pipeline.aws import errors as aws_errors
 from pipeline.connection import connect
-from pipeline.operations.preflight import data, deployment, network, quotas, region, roles
+from pipeline.operations.preflight import data, deployment, inventory, network, quotas, region, roles
 from pipeline.operations.preflight.findings import Account, Finding, Result, explained, failed, not_checked, ok
 from pipeline.parallel import parallel_map
 from pipeline.settings import Settings
@@ -26,8 +26,10 @@ CHECKS: dict[str, Callable[[Account], Finding | Iterator[Finding]]] = {
     "images": deployment.check_images,
     "bucket": data.check_bucket,
     "raw photos": data.check_raw,
+    "inventory": inventory.check,
     "weights": data.check_weights,
     "split file": data.check_split,
+    "true counts": data.check_truth,
     "workgroup": data.check_workgroup,
     "database": data.check_database,
     "deploy function": deployment.check_function,

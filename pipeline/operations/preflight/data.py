@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,8 @@ from pipeline.aws.objects import fetch
 from pipeline.aws.pages import items
 from pipeline.aws.responses import CREATE_IT, exists, says_missing
 from pipeline.operations.preflight.findings import Account, Finding, explained, failed, not_checked, ok, warning
-from steps.contracts import split_table
+from pipeline.operations.weights import presence
+from steps.contracts import split_table, truth_table
 from steps.contracts.errors import StepError
 from steps.contracts.photo_files import LeftOut, document_id, is_folder, photo_id, reason_of
 from steps.contracts.s3_uri import S3Uri
@@ -24,6 +26,8 @@ FOLDERS = {"bin-images": photo_id, "metadata": document_id}
 # Metadata files that are read to see whether they name the bin.
 _SAMPLE = 20
 _EXAMPLES = 3
+# A larger table of true counts is not read before a run: 32 MiB.
+_LARGEST_TABLE = 32 * 1024 * 1024
 # Data transfer from S3 to another region: https://aws.amazon.com/s3/pricing/
 _IMPORT = "for other formats: python -m pipeline import"
 _TRANSFER = "0.01 to 0.02 USD from regions of the USA and Europe, more from others, billed to the bucket's owner"
@@ -159,27 +163,65 @@ def check_split(account: Account) -> Iterator[Finding]:
         yield ok(f"{location} assigns {count_of(len(split), 'photo')}")
 
 
-def check_weights(account: Account) -> Iterator[Finding]:
-    """The initial weights that the settings name exist."""
-    uri = account.settings.training.weights
-    if not uri:
-        yield ok("none are named")
+def check_truth(account: Account) -> Iterator[Finding]:
+    """The location of true counts can be listed, and its newest table read, as the monitor reads it."""
+    uri = account.settings.monitoring.truth
+    if uri is None:
+        yield ok("monitoring.truth is not set: the monitor measures no accuracy")
         return
-    yield from explained(_weights, account.client("s3"), S3Uri.parse(uri))
-
-
-def _weights(s3: Any, uri: S3Uri) -> Finding:
+    location, s3 = S3Uri.parse(uri), account.client("s3")
     try:
-        listing = s3.list_objects_v2(Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1)
+        yield _truth(s3, location)
+    except StepError as error:
+        yield failed(f"{error}; correct the table, or set another monitoring.truth")
     except ClientError as error:
         if says_missing(error):
-            return failed(f"training.weights: there is no bucket {uri.bucket}; set the location of the file")
+            yield failed(f"there is no bucket {location.bucket}; create it, or set another monitoring.truth")
+        elif aws_errors.has_code(error, aws_errors.DENIED):
+            yield not_checked(f"these credentials may not read {location} (the monitor's role reads it)")
+        else:
+            raise
+    else:
+        yield from _distance(account, location.bucket)
+
+
+def _truth(s3: Any, location: S3Uri) -> Finding:
+    prefix = truth_table.listed_prefix(location)
+    listed = items(s3.get_paginator("list_objects_v2"), "Contents", Bucket=prefix.bucket, Prefix=prefix.key)
+    entries = {entry["Key"]: entry for entry in listed if entry["Size"]}
+    tables = truth_table.tables(location, entries)
+    if not tables:
+        others = f"; {count_of(len(entries), 'object')} of other names there" if entries else ""
+        return warning(
+            f"{location}: no .parquet or .csv object with true counts yet{others}; the monitor measures no accuracy"
+            " until there is one"
+        )
+    newest = max(tables, key=lambda table: entries[table.key]["LastModified"])
+    size = entries[newest.key]["Size"]
+    if size > _LARGEST_TABLE:
+        return ok(f"{location} has {count_of(len(tables), 'table')}; not read, since the newest has {size:,} bytes")
+    counts = sum(1 for _ in truth_table.rows(io.BytesIO(fetch(s3, str(newest)) or b""), str(newest)))
+    return ok(f"{location} has {count_of(len(tables), 'table')}, the newest with {count_of(counts, 'true count')}")
+
+
+def check_weights(account: Account) -> Iterator[Finding]:
+    """The initial weights of the settings exist."""
+    settings = account.settings
+    uris = list(settings.imagenet_uris.values()) or [uri for uri in [settings.training.weights_file] if uri]
+    if not uris:
+        yield ok("none are named")
+    for uri in uris:
+        yield from explained(_weights, account, S3Uri.parse(uri))
+
+
+def _weights(account: Account, uri: S3Uri) -> Finding:
+    try:
+        is_there = presence.exists(account.client("s3"), uri)
+    except ClientError as error:
         if aws_errors.has_code(error, aws_errors.DENIED):
             return not_checked(f"these credentials may not s3:ListBucket on {uri.bucket} (the job role reads it)")
         raise
-    if [entry["Key"] for entry in listing.get("Contents", [])] != [uri.key]:
-        return failed(f"training.weights: there is no object {uri}; upload it, or set another one")
-    return ok(str(uri))
+    return ok(str(uri)) if is_there else failed(presence.missing(account.settings, str(uri)))
 
 
 def _distance(account: Account, bucket: str) -> Iterator[Finding]:

@@ -51,23 +51,39 @@ class Quota:
 
 
 def needs(settings: Settings) -> list[Need]:
-    """The instances that the settings need at once. The steps of a run follow each other, so the largest counts."""
+    """The instances that the settings need at once.
+
+    The steps of a run follow each other, so the largest counts; only the exploration runs at the same time as others.
+    """
     return [*_processing(settings), _training(settings), *_serving(settings)]
 
 
 def _processing(settings: Settings) -> Iterator[Need]:
-    steps = (
-        ("data.instance_type", settings.data.instance_type, 1),
-        ("shard.instance_type", settings.shard.instance_type, settings.shard.instance_count),
+    shard, explore = settings.shard, settings.explore
+    steps = [("data.instance_type", settings.data.instance_type, 1)]
+    if shard.plan_image is not None:
+        key = "shard.plan_instance_type" if shard.plan_instance_type else "shard.instance_type"
+        steps.append((key, shard.plan_type, shard.plan_instance_count))
+    steps += [
+        ("shard.instance_type", shard.instance_type, shard.instance_count),
         ("evaluation.instance_type", settings.evaluation.instance_type, 1),
         ("monitoring.instance_type", settings.monitoring.instance_type, 1),
-    )
+    ]
     by_type: dict[str, tuple[str, int]] = {}
     for key, instance_type, count in steps:
         if count > by_type.get(instance_type, ("", 0))[1]:
             by_type[instance_type] = (key, count)
+    explored = explore.instance_count if explore.image is not None else 0
+    if explored:
+        by_type.setdefault(explore.instance_type, ("explore.instance_type", 0))
     for instance_type, (key, count) in by_type.items():
-        yield Need(f"{instance_type} for {PROCESSING}", count, count, key, f"set another {key}")
+        quota, remedy = f"{instance_type} for {PROCESSING}", f"set another {key}"
+        if not explored or instance_type != explore.instance_type:
+            yield Need(quota, count, count, key, remedy)
+        else:
+            # With fewer than both need, one of them waits for the other: its step is retried.
+            reason = "explore.instance_type" if not count else f"{key}, and {explored} of ExploreData at the same time"
+            yield Need(quota, max(count, explored), count + explored, reason, remedy)
 
 
 def _training(settings: Settings) -> Need:

@@ -15,6 +15,7 @@ from pipeline.aws.arns import name_of
 from pipeline.aws.responses import CREATE_IT, exists
 from pipeline.operations.preflight.findings import Account, Finding, explained, failed, not_checked, ok, warning
 from pipeline.settings import Role
+from steps.contracts import s3_inventory
 from steps.contracts.s3_uri import S3Uri
 
 # The services that assume the roles. Those of the image builder and continuous integration are not part of a run.
@@ -36,6 +37,7 @@ _ALLOWED = "allowed"
 # Condition keys of the template's policies. They do not decide about the permissions below, whose keys are given.
 _OWN_KEYS = frozenset(
     {
+        "aws:TagKeys",
         "application-autoscaling:scalable-dimension",
         "application-autoscaling:service-namespace",
         "cloudwatch:namespace",
@@ -43,6 +45,7 @@ _OWN_KEYS = frozenset(
         "codebuild:serviceRole",
         "codebuild:source.buildspec",
         "ec2:Subnet",
+        "events:source",
         "iam:AWSServiceName",
         "iam:PassedToService",
         "kms:GrantIsForAWSResource",
@@ -136,9 +139,12 @@ def permissions(account: Account) -> list[Permission]:
         # RegisterModel makes this call for an existing group too; CreateModelPackage reads the model with this role.
         Permission(pipeline, ("sagemaker:CreateModelPackageGroup",), group),
         Permission(pipeline, ("s3:GetObject",), f"{root}/models/preflight"),
-        Permission(job, ("s3:PutObject",), f"{root}/runs/preflight"),
+        *(Permission(job, ("s3:PutObject",), f"{root}/{folder}/preflight") for folder in ("runs", "plans")),
         Permission(job, ("s3:GetObject",), f"arn:aws:s3:::{photo.bucket}/{photo.key}"),
     ]
+    if settings.data.inventory:
+        manifest = S3Uri.parse(settings.data.inventory).join("preflight", s3_inventory.MANIFEST)
+        wanted.append(Permission(job, ("s3:GetObject",), f"arn:aws:s3:::{manifest.bucket}/{manifest.key}"))
     if settings.network.subnets:
         # "Otherwise, the validation checks that occur during the creation of the processing job fail": all resources.
         wanted.append(Permission(job, _NETWORK_ACTIONS, "*"))

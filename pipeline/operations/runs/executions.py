@@ -1,4 +1,4 @@
-"""Runs of the pipeline: start, find and stop them; `progress` follows a run to its end."""
+"""Runs of the pipeline: start, find, stop and retry them; `progress` follows a run to its end."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pipeline.aws import errors as aws_errors
 from pipeline.aws.arns import name_of
 from pipeline.aws.pages import existing_items, items
 from pipeline.aws.responses import error_if_missing
 from pipeline.clients import client
 from pipeline.operations.runs import parameters
+from pipeline.operations.weights import presence
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 from steps.contracts.wording import count_of
 
 FINAL = ("Succeeded", "Failed", "Stopped", "CompletedWithFailures")
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html (PipelineExecutionName)
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,81}")
+# What RetryPipelineExecution continues: docs/decisions/0034.
+RETRIED = ("Failed", "Stopped")
 LATEST = "latest"
 
 
@@ -51,20 +57,33 @@ class Execution:
 
 
 def start(
-    settings: Settings, values: Mapping[str, str], *, name: str | None = None, parallelism: int | None = None
+    settings: Settings,
+    values: Mapping[str, str],
+    *,
+    name: str | None = None,
+    parallelism: int | None = None,
+    request_id: str | None = None,
 ) -> Execution:
     """Start a run with `values` for the pipeline's parameters; others have their defaults.
 
-    Raises PipelineError where the pipeline is not in the account, or does not accept a value.
+    A `request_id` of 32 to 128 characters starts one run, however often it is sent (ClientRequestToken):
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_StartPipelineExecution.html. Raises PipelineError
+    where the pipeline is not in the account, does not accept a value or the name, or where the initial weights of its
+    trials do not exist.
     """
     sagemaker = client(settings, "sagemaker")
     request: dict[str, Any] = {"PipelineName": settings.name}
-    if checked := parameters.checked(settings, definition(sagemaker, settings), values):
+    document = definition(sagemaker, settings)
+    presence.refuse_missing(settings, document)
+    if checked := parameters.checked(settings, document, values):
         request["PipelineParameters"] = checked
     if name is not None:
+        check_name(name)
         request["PipelineExecutionDisplayName"] = name
     if parallelism is not None:
         request["ParallelismConfiguration"] = {"MaxParallelExecutionSteps": parallelism}
+    if request_id is not None:
+        request["ClientRequestToken"] = request_id
     return describe(sagemaker, sagemaker.start_pipeline_execution(**request)["PipelineExecutionArn"])
 
 
@@ -72,6 +91,40 @@ def runs(settings: Settings, limit: int = 20) -> list[Execution]:
     """The newest runs, newest first."""
     with error_if_missing(_not_upserted(settings)):
         return list(map(_execution, summaries(client(settings, "sagemaker"), settings, MaxItems=limit)))
+
+
+@dataclass(frozen=True)
+class RunsPage:
+    """Runs, newest first, and the token of the page of older runs, empty after the oldest."""
+
+    runs: tuple[Execution, ...]
+    older: str
+
+
+def check_name(name: str) -> None:
+    """Raise PipelineError for a name that SageMaker does not accept for a run."""
+    if not _NAME.fullmatch(name) or len(name) > 82:
+        raise PipelineError(f"{name!r} is no name of a run: it has 1 to 82 letters, digits and hyphens between them")
+
+
+def page(settings: Settings, size: int, token: str = "") -> RunsPage:
+    """A page of at most `size` runs, the newest or those that a page's `older` leads to.
+
+    Raises PipelineError where the pipeline is not in the account, or the token is of no page.
+    """
+    from botocore.exceptions import ClientError
+
+    request = {"PipelineName": settings.name, "SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": size}
+    if token:
+        request["NextToken"] = token
+    try:
+        with error_if_missing(_not_upserted(settings)):
+            answer = client(settings, "sagemaker").list_pipeline_executions(**request)
+    except ClientError as error:
+        if token and aws_errors.code_of(error) in ("ValidationException", "ValidationError"):
+            raise PipelineError("this page of runs does not exist any more; begin with the newest runs") from error
+        raise
+    return RunsPage(tuple(map(_execution, answer["PipelineExecutionSummaries"])), answer.get("NextToken", ""))
 
 
 def running(settings: Settings) -> list[str]:
@@ -121,6 +174,32 @@ def stop(settings: Settings, reference: str) -> Execution:
     return resolve(settings, execution.arn)
 
 
+def retry(settings: Settings, reference: str) -> Execution:
+    """Continue a run that failed or was stopped: the steps that have succeeded stay, the others run again.
+
+    The run keeps its id, definition and parameters. Raises PipelineError for a run in another state.
+    """
+    execution = resolve(settings, reference)
+    if execution.status not in RETRIED:
+        raise PipelineError(
+            f"the run {execution.id} is {execution.status}; only a run that failed or was stopped can be retried"
+        )
+    client(settings, "sagemaker").retry_pipeline_execution(PipelineExecutionArn=execution.arn)
+    return resolve(settings, execution.arn)
+
+
+def values_of(settings: Settings, arn: str) -> dict[str, str]:
+    """The value that each parameter had in the run `arn`, defaults of its own definition included."""
+    sagemaker = client(settings, "sagemaker")
+    answer = sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)
+    paginator = sagemaker.get_paginator("list_pipeline_parameters_for_execution")
+    given = items(paginator, "PipelineParameters", PipelineExecutionArn=arn)
+    return {
+        **parameters.defaults(json.loads(answer["PipelineDefinition"])),
+        **{value["Name"]: str(value["Value"]) for value in given},
+    }
+
+
 def describe(sagemaker: Any, arn: str) -> Execution:
     """The present state of the run `arn`."""
     return _execution(sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn))
@@ -148,6 +227,13 @@ def definition(sagemaker: Any, settings: Settings) -> dict[str, Any]:
     with error_if_missing(_not_upserted(settings)):
         text = sagemaker.describe_pipeline(PipelineName=settings.name)["PipelineDefinition"]
     document: dict[str, Any] = json.loads(text)
+    return document
+
+
+def definition_of_run(sagemaker: Any, arn: str) -> dict[str, Any]:
+    """The definition that the run `arn` follows, which may be older than the pipeline's."""
+    response = sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)
+    document: dict[str, Any] = json.loads(response["PipelineDefinition"])
     return document
 
 

@@ -1,4 +1,4 @@
-"""The logs of a step's job, the deploy function and the endpoint in CloudWatch Logs.
+"""The logs of a step's job, the endpoint, the deploy function and the alert function in CloudWatch Logs.
 
 Groups: https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html
 """
@@ -6,7 +6,7 @@ Groups: https://docs.aws.amazon.com/sagemaker/latest/dg/logging-cloudwatch.html
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -21,6 +21,7 @@ from steps.contracts.errors import PipelineError
 
 ENDPOINT = "endpoint"
 DEPLOY = "deploy"
+ALERT = "alert"
 # Longest time without a line while following: above the longest silence of a job.
 QUIET_SECONDS = 7 * 86_400.0
 
@@ -59,6 +60,19 @@ def rollback_source(settings: Settings) -> LogSource:
     return LogSource(f"/aws/lambda/{settings.rollback_function}", "", f"function {settings.rollback_function}")
 
 
+def alert_source(settings: Settings) -> LogSource:
+    """The function that makes a message of an event."""
+    return LogSource(f"/aws/lambda/{settings.alert_function}", "", f"function {settings.alert_function}")
+
+
+# Logs that belong to no run.
+OTHERS: Mapping[str, Callable[[Settings], LogSource]] = {
+    DEPLOY: deploy_source,
+    ENDPOINT: endpoint_source,
+    ALERT: alert_source,
+}
+
+
 def step_source(progress: Progress, name: str, trial: int | None = None) -> LogSource:
     """The log of the step `name` of a run, in any case of letters.
 
@@ -68,7 +82,7 @@ def step_source(progress: Progress, name: str, trial: int | None = None) -> LogS
     step = next((step for step in progress.steps if step.name.lower() == name.lower()), None)
     if step is None:
         names, run = ", ".join(step.name for step in progress.steps), progress.execution.id
-        raise PipelineError(f"the run {run} has no step {name}; it has: {names}; or {DEPLOY}, {ENDPOINT}")
+        raise PipelineError(f"the run {run} has no step {name}; it has: {names}; or {', '.join(OTHERS)}")
     if step.cached:
         command = f"python -m pipeline logs {step.name} --run {name_of(step.cached_from)}"
         raise PipelineError(f"{step.name} has the result of an earlier run and wrote no log; see: {command}")
@@ -98,7 +112,7 @@ def _choose(trials: tuple[TrialJob, ...], number: int | None) -> TrialJob:
 
 def read(settings: Settings, source: LogSource) -> Iterator[Line]:
     """All lines of the source, oldest first. Raises PipelineError where there are none yet."""
-    lines = map(_line, _events(client(settings, "logs"), source, 0))
+    lines = map(line_of, _events(client(settings, "logs"), source, 0))
     first = next(lines, None)
     if first is None:
         raise PipelineError(f"{source.title} has written nothing to {source.group} yet")
@@ -110,7 +124,7 @@ def matching(settings: Settings, source: LogSource, pattern: str, since: float =
     """The source's lines since then (Unix time) that match the filter pattern, oldest first; none without a log."""
     paginator = client(settings, "logs").get_paginator("filter_log_events")
     request = _request(source, int(since * 1000))
-    return map(_line, existing_items(paginator, "events", filterPattern=pattern, **request))
+    return map(line_of, existing_items(paginator, "events", filterPattern=pattern, **request))
 
 
 def follow(
@@ -118,10 +132,10 @@ def follow(
 ) -> Iterator[Line]:
     """The source's lines as they are written, until `ended()` and no line is left; `interval` in seconds.
 
-    Raises PipelineError where a job writes no line for QUIET_SECONDS; the endpoint and the function may be idle.
+    Raises PipelineError where a job writes no line for QUIET_SECONDS; the endpoint and the functions may be idle.
     """
     events = client(settings, "logs")
-    may_be_idle = source in (endpoint_source(settings), deploy_source(settings))
+    may_be_idle = source in [other(settings) for other in OTHERS.values()]
     seen: set[str] = set()
     since, newest = 0, time.monotonic()
     while True:
@@ -133,7 +147,7 @@ def follow(
                 if event["eventId"] not in seen:
                     seen.add(event["eventId"])
                     since, newest = max(since, event["timestamp"]), time.monotonic()
-                    yield _line(event)
+                    yield line_of(event)
         except PipelineError:
             if is_last:
                 raise
@@ -156,7 +170,8 @@ def _request(source: LogSource, since: int) -> dict[str, Any]:
     return {"logGroupName": source.group, **prefix, **({"startTime": since} if since else {})}
 
 
-def _line(event: dict[str, Any]) -> Line:
+def line_of(event: dict[str, Any]) -> Line:
+    """A line, as FilterLogEvents has it."""
     return Line(
         time=datetime.fromtimestamp(event["timestamp"] / 1000, UTC),
         stream=event["logStreamName"],

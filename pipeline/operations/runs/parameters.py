@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.aws.parameter_values import typed
 from pipeline.aws.validation import validate_values
 from pipeline.settings import Settings
+from pipeline.settings.parameters import declarations
 from pipeline.settings.parameters import problems as declared_problems
 from steps.contracts import package_properties
 from steps.contracts.errors import PipelineError
@@ -32,18 +34,84 @@ def parse(assignments: Iterable[str]) -> dict[str, str]:
     return values
 
 
+def defaults(definition: Mapping[str, Any]) -> dict[str, str]:
+    """The defaults of a definition's parameters, as text; those without a default are left out."""
+    declared = definition.get("Parameters", [])
+    return {str(entry["Name"]): str(entry["DefaultValue"]) for entry in declared if "DefaultValue" in entry}
+
+
 def checked(settings: Settings, definition: dict[str, Any], given: Mapping[str, str]) -> list[dict[str, str]]:
     """`given` as StartPipelineExecution's PipelineParameters, checked against the pipeline's definition and settings.
 
     Raises PipelineError with one line per unknown name, value of the wrong type, value that is not allowed, value that
     pipeline.yaml could not have in its place, and value with which SageMaker would refuse the request of a later step.
     """
-    declared = {str(parameter["Name"]): parameter for parameter in definition.get("Parameters", [])}
-    problems = [problem for name, value in given.items() if (problem := _problem(declared, name, value))]
-    problems = problems or list(declared_problems(settings, given)) or list(_refused_requests(definition, given))
-    if problems:
-        raise PipelineError("\n".join(problems))
+    if lines := problems(settings, definition, given):
+        raise PipelineError("\n".join(lines))
     return [{"Name": name, "Value": value} for name, value in given.items()]
+
+
+def problems(settings: Settings, definition: dict[str, Any], given: Mapping[str, str]) -> list[str]:
+    """The lines of `checked`'s error; none for values that are accepted."""
+    declared = {str(parameter["Name"]): parameter for parameter in definition.get("Parameters", [])}
+    lines = [problem for name, value in given.items() if (problem := _problem(declared, name, value))]
+    return lines or list(declared_problems(settings, given)) or list(_refused_requests(definition, given))
+
+
+def problems_by_name(settings: Settings, definition: dict[str, Any], given: Mapping[str, str]) -> dict[str, list[str]]:
+    """The problems of each of the `given` parameters, for a form; those of none of them are under the empty name.
+
+    Unlike `checked`, a value of the wrong type does not hide the problems of other values.
+    """
+    lines = problems(settings, definition, given)
+    wrong = {name for line in lines if (name := _subject(line, given))}
+    if wrong:
+        rest = {name: value for name, value in given.items() if name not in wrong}
+        lines += [line for line in problems(settings, definition, rest) if line not in lines]
+    by_name: dict[str, list[str]] = {}
+    for line in lines:
+        by_name.setdefault(_subject(line, given), []).append(line)
+    return by_name
+
+
+def _subject(line: str, names: Iterable[str]) -> str:
+    """The parameter that a problem begins with; empty where it begins with none."""
+    word = line.split(" ", 1)[0].removesuffix(":")
+    return word if word in names else ""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A parameter of a pipeline as a form shows it.
+
+    `choices` are its only values, empty for any; `limits` are those of a number, in words.
+    """
+
+    name: str
+    kind: str
+    default: str
+    description: str
+    choices: tuple[str, ...]
+    limits: str
+
+
+def fields(settings: Settings, definition: Mapping[str, Any]) -> tuple[Field, ...]:
+    """The parameters of a definition, with the limits and the meaning of their settings where they are of these."""
+    return tuple(_field(settings, parameter) for parameter in definition.get("Parameters", []))
+
+
+def _field(settings: Settings, parameter: Mapping[str, Any]) -> Field:
+    name, kind = str(parameter["Name"]), str(parameter["Type"])
+    declaration = declarations().get(name)
+    limits = declaration.limits(settings) if declaration and kind in ("Integer", "Float") else ""
+    return Field(
+        name=name,
+        kind=kind,
+        default=str(parameter.get("DefaultValue", "")),
+        description=(declaration.field.description or "") if declaration else "",
+        choices=tuple(map(str, parameter.get("EnumValues", []))),
+        limits=str(limits),
+    )
 
 
 def _refused_requests(definition: dict[str, Any], given: Mapping[str, str]) -> Iterator[str]:

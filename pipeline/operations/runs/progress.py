@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,9 +11,8 @@ from typing import Any
 
 from pipeline.aws.arns import name_of
 from pipeline.aws.pages import items
-from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
-from pipeline.operations.runs.executions import Execution, describe
+from pipeline.operations.runs.executions import Execution, definition_of_run, describe
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 
@@ -23,7 +21,7 @@ from steps.contracts.errors import PipelineError
 UNCHANGED_SECONDS = 28 * 86_400.0
 # Secondary statuses of a training job without instances:
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DescribeTrainingJob.html
-_WAITING = ("Starting", "Pending")
+_WAITING = ("Starting", "Pending", "Interrupted")
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,7 @@ class StepRun:
     """A step of a run; `status` is `Waiting` until the run reaches it. `saving` is None where it is unknown.
 
     `copied`: it was not selected in a selective execution, whose source gave its result without a comparison.
+    `condition` is the name of the condition step whose branch it belongs to; empty outside of branches.
     """
 
     name: str
@@ -56,6 +55,7 @@ class StepRun:
     attempts: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict)
     saving: Saving | None = None
+    condition: str = ""
 
     @property
     def cached(self) -> bool:
@@ -82,7 +82,9 @@ class TrialJob:
     hyperparameters: Mapping[str, str]
     failure: str = ""
     waiting: str = ""
-    """What a job that has no instances yet waits for, in SageMaker's words; empty for other jobs."""
+    """What a job that has no instances waits for, in SageMaker's words; empty for other jobs."""
+    spot: bool = False
+    """Whether it is to run on spot capacity; read for a job without instances only."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Progress:
 
 def read(settings: Settings, arn: str) -> Progress:
     """The present state of the run `arn`."""
-    return _Reader(settings, arn).read()
+    return Reader(settings, arn).read()
 
 
 def follow(settings: Settings, arn: str, *, interval: float = 3.0) -> Iterator[Progress]:
@@ -109,55 +111,78 @@ def follow(settings: Settings, arn: str, *, interval: float = 3.0) -> Iterator[P
 
     Raises PipelineError where nothing changes for UNCHANGED_SECONDS.
     """
-    reader = _Reader(settings, arn)
     last: Progress | None = None
+    for now in looks(settings, arn, interval=interval):
+        if now != last:
+            last = now
+            yield now
 
-    def look() -> Progress | None:
-        progress = reader.read()
-        return progress if progress != last else None
 
-    while last is None or not last.execution.ended:
-        progress = wait_until(look, UNCHANGED_SECONDS, interval)
-        if progress is None:
+def looks(settings: Settings, arn: str, *, interval: float = 3.0) -> Iterator[Progress]:
+    """The run at once and every `interval` seconds, changed or not, until it has ended.
+
+    Raises PipelineError where nothing changes for UNCHANGED_SECONDS.
+    """
+    reader = Reader(settings, arn)
+    last: Progress | None = None
+    changed = time.monotonic()
+    while True:
+        now = reader.read()
+        if now != last:
+            last, changed = now, time.monotonic()
+        elif time.monotonic() - changed > UNCHANGED_SECONDS:
             days = f"{UNCHANGED_SECONDS / 86_400:.0f} days"
             raise PipelineError(f"the run {name_of(arn)} has not changed for {days}; see it in SageMaker Studio")
-        last = progress
-        yield progress
-        if not last.execution.ended:
-            time.sleep(interval)
+        yield now
+        if now.execution.ended:
+            return
+        time.sleep(interval)
 
 
-class _Reader:
+class Reader:
     """Reads one run repeatedly; its definition is read once."""
 
     def __init__(self, settings: Settings, arn: str) -> None:
         self._sagemaker = client(settings, "sagemaker")
-        self._arn = arn
-        response = self._sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)
-        definition = json.loads(response["PipelineDefinition"])
-        self._order = [step["Name"] for step, _ in expected_steps(definition["Steps"])]
+        self.arn = arn
+        self.definition = definition_of_run(self._sagemaker, arn)
+        """The run's definition."""
+        self._order = [step["Name"] for step, _ in expected_steps(self.definition["Steps"])]
+        self._conditions = dict(_conditions(self.definition["Steps"]))
 
     def read(self) -> Progress:
+        """The present state."""
         # The run before its steps: a run that has ended has all its steps.
-        execution = describe(self._sagemaker, self._arn)
-        reached = {step.name: step for step in steps_of(self._sagemaker, self._arn)}
+        execution = describe(self._sagemaker, self.arn)
+        reached = {step.name: self._placed(step) for step in steps_of(self._sagemaker, self.arn)}
         expected = [name for name in self._order if name in reached or not execution.ended]
-        steps = [reached.pop(name, StepRun(name, "Waiting")) for name in expected]
+        steps = [reached.pop(name, self._placed(StepRun(name, "Waiting"))) for name in expected]
         steps += reached.values()
         tuning_jobs = [arn for step in steps if not step.cached and (arn := step.arn("TuningJob"))]
         trial_jobs = [trial for arn in tuning_jobs for trial in trials(self._sagemaker, name_of(arn))]
         return Progress(execution, tuple(steps), tuple(map(self._with_reason, trial_jobs)))
 
+    def _placed(self, step: StepRun) -> StepRun:
+        return replace(step, condition=self._conditions.get(step.name, ""))
+
     def _with_reason(self, trial: TrialJob) -> TrialJob:
-        """A trial without instances with the reason, as in "Insufficient capacity error from EC2 ..., retrying!"."""
         if trial.status != "InProgress" or trial.started is not None:
             return trial
-        described = self._sagemaker.describe_training_job(TrainingJobName=trial.name)
-        if described.get("SecondaryStatus") not in _WAITING:
-            return trial
-        transitions = described.get("SecondaryStatusTransitions", [])
-        message = transitions[-1].get("StatusMessage", "") if transitions else ""
-        return replace(trial, waiting=message or described["SecondaryStatus"])
+        return with_reason(trial, self._sagemaker.describe_training_job(TrainingJobName=trial.name))
+
+
+def with_reason(trial: TrialJob, described: Mapping[str, Any]) -> TrialJob:
+    """A trial that has no instances by DescribeTrainingJob's answer with the reason; any other trial as it is.
+
+    The reason is as in "Insufficient capacity error from EC2 ..., retrying!".
+    """
+    status = described.get("SecondaryStatus", "")
+    if status not in _WAITING:
+        return trial
+    transitions = described.get("SecondaryStatusTransitions", [])
+    # Instances that spot capacity took away: the message is about the end of the training, not about the wait.
+    message = transitions[-1].get("StatusMessage", "") if transitions and status != "Interrupted" else ""
+    return replace(trial, waiting=message or status, spot=described.get("EnableManagedSpotTraining", False))
 
 
 def steps_of(sagemaker: Any, arn: str) -> list[StepRun]:
@@ -217,3 +242,12 @@ def expected_steps(steps: list[dict[str, Any]], condition: str = "") -> Iterator
         yield step, condition
         if step["Type"] == "Condition":
             yield from expected_steps(step["Arguments"].get("IfSteps", []), step["Name"])
+
+
+def _conditions(steps: list[dict[str, Any]], condition: str = "") -> Iterator[tuple[str, str]]:
+    """Each step of a definition with the name of the condition whose branch it belongs to, empty for none."""
+    for step in steps:
+        yield step["Name"], condition
+        if step["Type"] == "Condition":
+            for branch in ("IfSteps", "ElseSteps"):
+                yield from _conditions(step["Arguments"].get(branch, []), step["Name"])

@@ -5,7 +5,6 @@ They belong to EventBridge Scheduler, in a group with the pipeline's name.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from pipeline.aws import errors as aws_errors
 from pipeline.aws.pages import items
 from pipeline.aws.responses import error_if_missing, exists
+from pipeline.aws.tags import tagged
 from pipeline.aws.timetable import ExpressionError, Timetable, local_moment
 from pipeline.clients import client
 from pipeline.operations.runs import parameters
@@ -119,14 +119,33 @@ def save(settings: Settings, schedule: Mapping[str, Any]) -> ScheduleResult:
     before = exists(scheduler.get_schedule, Name=name, GroupName=settings.name)
     change: Literal["created", "updated", "unchanged"] = "unchanged"
     if before is None:
-        with contextlib.suppress(scheduler.exceptions.ConflictException):
-            scheduler.create_schedule_group(Name=settings.name)
+        _ensure_group(scheduler, settings)
         scheduler.create_schedule(**request)
         change = "created"
-    elif not _same(before, request):
-        scheduler.update_schedule(**request)
-        change = "updated"
+    else:
+        _tag_group(scheduler, settings)
+        if not _same(before, request):
+            scheduler.update_schedule(**request)
+            change = "updated"
     return ScheduleResult(change, _describe(scheduler, settings.name, name))
+
+
+def _ensure_group(scheduler: Any, settings: Settings) -> None:
+    """Create the pipeline's group with the tags, or set those of the existing group."""
+    try:
+        scheduler.create_schedule_group(Name=settings.name, **tagged(settings.tags))
+    except scheduler.exceptions.ConflictException:
+        _tag_group(scheduler, settings)
+
+
+def _tag_group(scheduler: Any, settings: Settings) -> None:
+    """Set the tags of the pipeline's group: a schedule itself has none.
+
+    https://docs.aws.amazon.com/scheduler/latest/APIReference/API_TagResource.html
+    """
+    if settings.tags:
+        arn = f"arn:aws:scheduler:{settings.account.region}:{settings.account.id}:schedule-group/{settings.name}"
+        scheduler.tag_resource(ResourceArn=arn, **tagged(settings.tags))
 
 
 def schedules(settings: Settings) -> list[Schedule]:
@@ -134,23 +153,28 @@ def schedules(settings: Settings) -> list[Schedule]:
 
     A schedule of another group that these credentials may not read is listed without its times.
     """
+    return [described(settings, summary) for summary in summaries(settings)]
+
+
+def summaries(settings: Settings) -> list[Mapping[str, Any]]:
+    """The same as ListSchedules has them: without their times."""
     scheduler = client(settings, "scheduler")
     arn = pipeline_arn(settings)
-    summaries = [
+    own = [
         summary
         for summary in items(scheduler.get_paginator("list_schedules"), "Schedules")
         if summary["GroupName"] == settings.name or summary["Target"]["Arn"] == arn
     ]
-    ordered = sorted(summaries, key=lambda summary: (summary["Name"], summary["GroupName"]))
-    return [_described(scheduler, summary) for summary in ordered]
+    return sorted(own, key=lambda summary: (summary["Name"], summary["GroupName"]))
 
 
-def _described(scheduler: Any, summary: Mapping[str, Any]) -> Schedule:
+def described(settings: Settings, summary: Mapping[str, Any]) -> Schedule:
+    """The schedule of a summary."""
     from botocore.exceptions import ClientError
 
     name, group = summary["Name"], summary["GroupName"]
     try:
-        return _describe(scheduler, group, name)
+        return _describe(client(settings, "scheduler"), group, name)
     except ClientError as error:
         if not aws_errors.has_code(error, aws_errors.DENIED):
             raise
@@ -207,7 +231,11 @@ def _seconds(moment: datetime | None) -> float | None:
 
 
 def _describe(scheduler: Any, group: str, name: str) -> Schedule:
-    answer = scheduler.get_schedule(Name=name, GroupName=group)
+    return of_answer(scheduler.get_schedule(Name=name, GroupName=group))
+
+
+def of_answer(answer: Mapping[str, Any]) -> Schedule:
+    """The schedule that GetSchedule's answer describes."""
     target = answer["Target"]
     values = target.get("SageMakerPipelineParameters", {}).get("PipelineParameterList", [])
     timezone = answer.get("ScheduleExpressionTimezone", "UTC")
@@ -217,8 +245,8 @@ def _describe(scheduler: Any, group: str, name: str) -> Schedule:
         timetable = Timetable.parse(answer["ScheduleExpression"], timezone)
         next_run = timetable.following(datetime.now(UTC), since=answer["LastModificationDate"], start=start, end=end)
     return Schedule(
-        name=name,
-        group=group,
+        name=answer["Name"],
+        group=answer["GroupName"],
         expression=answer["ScheduleExpression"],
         timezone=timezone,
         state=answer["State"],

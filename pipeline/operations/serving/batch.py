@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.aws.pages import items
 from pipeline.aws.responses import error_if_missing
+from pipeline.aws.tags import tagged
 from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.compiling import vpc as network
@@ -63,8 +64,7 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
     if chosen.status != "Approved":
         raise PipelineError(f"{chosen.name} is {chosen.status}; approve it first: python -m pipeline approve")
     s3 = client(settings, "s3")
-    # A prefix without a slash at its end would also be that of `photos-old/` and `photos.jpg`.
-    source = f"{source.rstrip('/')}/"
+    source = _folder(source)
     _check_objects(s3, source)
     # Unlike the deploy function's models: a role that creates batches must not create models that an approval serves.
     name = f"{settings.name}-batch-v{chosen.version}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
@@ -81,6 +81,7 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
         ExecutionRoleArn=settings.role_arn("batch"),
         EnableNetworkIsolation=True,
         **network.vpc(settings),
+        **tagged(settings.tags),
     )
     instance_type = settings.endpoint.batch_instance_type
     data = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": source}}
@@ -96,8 +97,33 @@ def start(settings: Settings, source: str, *, version: str = "", output: str = "
             "InstanceCount": instances,
             **network.volume_key(settings, instance_type),
         },
+        **tagged(settings.tags),
     )
     return describe(settings, name)
+
+
+def first_photo(settings: Settings, source: str) -> str:
+    """The URI of the first object of a folder. Raises PipelineError where there is none."""
+    location = S3Uri.parse(_folder(source))
+    with error_if_missing(f"{location}: there is no such bucket"):
+        entry = next(_objects(client(settings, "s3"), location), None)
+    if entry is None:
+        raise PipelineError(_is_empty(str(location)))
+    return str(S3Uri(location.bucket, entry["Key"]))
+
+
+def photo_uri(job: BatchJob, source: str) -> str:
+    """The URI of a photo by the source of its answer."""
+    return f"{job.source}{source}"
+
+
+def _folder(source: str) -> str:
+    # A prefix without a slash at its end would also be that of `photos-old/` and `photos.jpg`.
+    return f"{source.rstrip('/')}/"
+
+
+def _is_empty(source: str) -> str:
+    return f"{source}: no objects in this folder; for a single photo: python -m pipeline predict"
 
 
 def _check_objects(s3: Any, source: str) -> None:
@@ -112,7 +138,7 @@ def _check_objects(s3: Any, source: str) -> None:
                     " the whole batch job: move it elsewhere, or make it smaller"
                 )
     if is_empty:
-        raise PipelineError(f"{source}: no objects in this folder; for a single photo: python -m pipeline predict")
+        raise PipelineError(_is_empty(source))
 
 
 def _objects(s3: Any, prefix: S3Uri) -> Iterator[dict[str, Any]]:

@@ -20,6 +20,8 @@ from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.operations.models import registry
 from pipeline.operations.runs import logs
+from pipeline.operations.serving import rollout
+from pipeline.operations.serving.rollout import Pending
 from pipeline.settings import Settings
 from steps.contracts import names
 from steps.contracts.errors import PipelineError
@@ -55,14 +57,6 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Pending:
-    """A change in progress: the new version, and its present share of the traffic."""
-
-    version: int | None
-    share: float
-
-
-@dataclass(frozen=True)
 class Endpoint:
     """The state of an endpoint. `package` is the ARN of its model package."""
 
@@ -75,6 +69,8 @@ class Endpoint:
     instances: int = 0
     on: str = ""
     """The instance type, or `serverless`."""
+    image: str = ""
+    """The serving image of the version that serves."""
     captured_percent: int = 0
     captures: str = ""
     pending: Pending | None = None
@@ -154,9 +150,10 @@ def find(settings: Settings) -> Endpoint | None:
         failure=answer.get("FailureReason", ""),
         instances=serving.get("CurrentInstanceCount", 0),
         on=production.get("InstanceType", "serverless"),
+        image=next((image.get("SpecifiedImage", "") for image in serving.get("DeployedImages") or ()), ""),
         captured_percent=capture.get("CurrentSamplingPercentage", 0) if capture.get("EnableCapture") else 0,
         captures=capture.get("DestinationS3Uri", ""),
-        pending=_pending(sagemaker, answer.get("PendingDeploymentSummary")),
+        pending=_pending(sagemaker, answer),
         tried=_tried(sagemaker, answer["EndpointArn"]),
     )
 
@@ -209,13 +206,13 @@ def _number(package: str) -> int | None:
     return int(number) if number.isdecimal() else None
 
 
-def _pending(sagemaker: Any, summary: Any) -> Pending | None:
+def _pending(sagemaker: Any, answer: Any) -> Pending | None:
+    summary = answer.get("PendingDeploymentSummary")
     if not summary:
         return None
     config = sagemaker.describe_endpoint_config(EndpointConfigName=summary["EndpointConfigName"])
-    (variant,) = summary.get("ProductionVariants") or [{}]
     package = package_of(sagemaker, config["ProductionVariants"][0]["ModelName"])
-    return Pending(_number(package), variant.get("CurrentWeight", 0.0))
+    return rollout.pending(_number(package), summary, answer.get("LastDeploymentConfig") or {})
 
 
 def _tried(sagemaker: Any, arn: str) -> Attempt | None:
@@ -264,8 +261,8 @@ class _DeadFunction:
     """Notices in the deploy function's log that it died at each attempt, after which nobody deploys any more.
 
     Lambda invokes a function for an event again, twice, when it fails:
-    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html. That all attempts have one
-    request id in the log is assumed.
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html. All attempts are
+    assumed to have one request id in the log.
     """
 
     def __init__(self, settings: Settings, package: str) -> None:
@@ -319,15 +316,23 @@ def dead(lines: Iterable[str]) -> str:
 
 def health(settings: Settings) -> Health:
     """Traffic, alarms, recent errors of the containers and recent decisions of the deploy function."""
-    cloudwatch = client(settings, "cloudwatch")
-    described = cloudwatch.describe_alarms(AlarmNames=list(settings.alarms))["MetricAlarms"]
-    alarms = tuple(Alarm(alarm["AlarmName"], alarm["StateValue"], alarm.get("StateReason", "")) for alarm in described)
     return Health(
-        traffic=_traffic(settings, cloudwatch),
-        alarms=alarms,
-        errors=tuple(_recent(settings, logs.endpoint_source(settings), '"error"', TRAFFIC_MINUTES))[-ERRORS_SHOWN:],
+        traffic=_traffic(settings, client(settings, "cloudwatch")),
+        alarms=alarms(settings),
+        errors=errors(settings),
         decisions=decisions(settings)[-DECISIONS_SHOWN:],
     )
+
+
+def errors(settings: Settings) -> tuple[logs.Line, ...]:
+    """The latest errors of the containers within TRAFFIC_MINUTES, oldest first."""
+    return tuple(_recent(settings, logs.endpoint_source(settings), '"error"', TRAFFIC_MINUTES))[-ERRORS_SHOWN:]
+
+
+def alarms(settings: Settings) -> tuple[Alarm, ...]:
+    """The alarms of the settings that exist."""
+    described = client(settings, "cloudwatch").describe_alarms(AlarmNames=list(settings.alarms))["MetricAlarms"]
+    return tuple(Alarm(alarm["AlarmName"], alarm["StateValue"], alarm.get("StateReason", "")) for alarm in described)
 
 
 def _traffic(settings: Settings, cloudwatch: Any) -> Traffic:

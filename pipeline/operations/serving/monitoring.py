@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.aws.objects import fetch
-from pipeline.aws.responses import error_if_missing
+from pipeline.aws.responses import error_if_missing, exists
+from pipeline.aws.tags import tagged
 from pipeline.aws.waiting import wait_until
 from pipeline.clients import client
 from pipeline.compiling import step_images as images
@@ -16,15 +17,16 @@ from pipeline.compiling import vpc as network
 from pipeline.operations.runs import schedules
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.contracts.names import DRIFT_FILE
 from steps.contracts.s3_uri import S3Uri
 
 STEP = "monitor"
 TERMINAL = ("Completed", "Failed", "Stopped")
 RUN_SECONDS = 3600
+VOLUME_GB = 20
 # SageMaker stops the job after RUN_SECONDS; starting its instance takes minutes.
 WAIT_SECONDS = 2.0 * RUN_SECONDS
 NAMESPACE = "BinCounting"
-DRIFT, REPORT = "drift.json", "report.html"
 # EventBridge Scheduler calls the API itself, and replaces these placeholders.
 # https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-schedule-context-attributes.html
 CREATE_JOB = "arn:aws:scheduler:::aws-sdk:sagemaker:createProcessingJob"
@@ -55,18 +57,20 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
         "minimum-photos": str(chosen.minimum_photos),
         "cooldown-days": str(chosen.cooldown_days),
         "namespace": NAMESPACE,
+        **_truth_arguments(settings),
         **({"until": until} if until else {}),
         **({"retrain": settings.name} if retrain else {}),
     }
-    output = {"S3Uri": f"{settings.root_uri}/monitor/{identity}", "LocalPath": "/opt/ml/processing/output/report"}
+    name = f"{name_prefix(settings)}{identity}"
+    output = {"S3Uri": output_uri(settings, name), "LocalPath": "/opt/ml/processing/output/report"}
     cluster = {
         "InstanceType": chosen.instance_type,
         "InstanceCount": 1,
-        "VolumeSizeInGB": 20,
+        "VolumeSizeInGB": VOLUME_GB,
         **network.volume_key(settings, chosen.instance_type),
     }
     return {
-        "ProcessingJobName": f"{settings.name}-monitor-{identity}",
+        "ProcessingJobName": name,
         "RoleArn": settings.role_arn("monitor"),
         "AppSpecification": {
             "ImageUri": images.step_image(STEP, settings).uri,
@@ -81,7 +85,44 @@ def job_request(settings: Settings, identity: str, until: str = "", *, retrain: 
         },
         **network.processing(settings),
         "StoppingCondition": {"MaxRuntimeInSeconds": RUN_SECONDS},
+        **tagged(settings.tags),
     }
+
+
+def _truth_arguments(settings: Settings) -> dict[str, str]:
+    """The step's arguments about true counts; none without a location of them."""
+    chosen = settings.monitoring
+    if chosen.truth is None:
+        return {}
+    minimums = {"minimum-accuracy": chosen.minimum_accuracy, "minimum-set-coverage": chosen.minimum_set_coverage}
+    return {
+        "truth": chosen.truth,
+        "truth-delay-hours": str(chosen.truth_delay_hours),
+        "minimum-true-photos": str(chosen.minimum_true_photos),
+        **{name: str(minimum) for name, minimum in minimums.items() if minimum is not None},
+    }
+
+
+def name_prefix(settings: Settings) -> str:
+    """The beginning of the name of each of the monitor's jobs."""
+    return f"{settings.name}-monitor-"
+
+
+def output_uri(settings: Settings, job: str) -> str:
+    """Where the job of this name writes its result."""
+    return f"{settings.root_uri}/monitor/{job.removeprefix(name_prefix(settings))}"
+
+
+def of_last_hours(settings: Settings, hours: int) -> Settings:
+    """The settings with a window of `hours`. Raises PipelineError for a number that is out of the field's limits."""
+    from pydantic import ValidationError
+
+    values = settings.monitoring.model_dump() | {"hours": hours}
+    try:
+        chosen = type(settings.monitoring).model_validate(values)
+    except ValidationError as error:
+        raise PipelineError(f"a window of {hours} hours: {error.errors()[0]['msg']}") from error
+    return settings.model_copy(update={"monitoring": chosen})
 
 
 def start(settings: Settings, *, retrain: bool = False) -> MonitorJob:
@@ -92,9 +133,16 @@ def start(settings: Settings, *, retrain: bool = False) -> MonitorJob:
     return describe(settings, request["ProcessingJobName"])
 
 
-def _check_captured(settings: Settings) -> None:
+def no_captures(settings: Settings) -> str:
+    """Why there is nothing to compare, with the remedy; empty where the endpoint of the settings captures photos."""
     if settings.endpoint.mode == "serverless" or not settings.endpoint.capture_percent:
-        raise PipelineError("nothing is captured: set endpoint.mode real-time and endpoint.capture_percent above 0")
+        return "nothing is captured: set endpoint.mode real-time and endpoint.capture_percent above 0"
+    return ""
+
+
+def _check_captured(settings: Settings) -> None:
+    if reason := no_captures(settings):
+        raise PipelineError(reason)
 
 
 def describe(settings: Settings, job: str) -> MonitorJob:
@@ -105,7 +153,7 @@ def describe(settings: Settings, job: str) -> MonitorJob:
     output = answer["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
     drift = {}
     if status == "Completed":
-        uri = str(S3Uri.parse(output).join(DRIFT))
+        uri = str(S3Uri.parse(output).join(DRIFT_FILE))
         content = fetch(client(settings, "s3"), uri)
         if content is None:
             raise PipelineError(f"the job {job} has no result at {uri}; start another: python -m pipeline monitor")
@@ -153,3 +201,13 @@ def schedule(
             **window,
         },
     )
+
+
+def find_schedule(settings: Settings) -> tuple[schedules.Schedule, bool] | None:
+    """The monitor's schedule, and whether a drift then starts a run; None without one."""
+    scheduler = client(settings, "scheduler")
+    answer = exists(scheduler.get_schedule, Name=schedule_name(settings), GroupName=settings.name)
+    if answer is None:
+        return None
+    request = json.loads(answer["Target"].get("Input", "{}"))
+    return schedules.of_answer(answer), "--retrain" in request.get("AppSpecification", {}).get("ContainerArguments", [])

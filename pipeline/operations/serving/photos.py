@@ -66,6 +66,10 @@ class Reader:
         check_jpeg(photo, self._mode)
         return photo
 
+    def content(self, name: str) -> bytes:
+        """The bytes of a photo, whatever they are. Raises as `read` does."""
+        return _content(self._s3, name)
+
     def _expand(self, source: str) -> list[str]:
         if source.startswith(_S3):
             return self._in_s3(source)

@@ -1,11 +1,24 @@
 """Small runs of the benchmarks against the tests' own server: that they end, and what they report, not how fast."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from benchmarks import help as help_benchmark
-from benchmarks import proxy, query, s3_door, serve, server, shard, shard_add, shard_scale
+from benchmarks import (
+    proxy,
+    query,
+    recount,
+    s3_door,
+    serve,
+    server,
+    shard,
+    shard_add,
+    shard_cores,
+    shard_memory,
+    shard_scale,
+)
 from benchmarks.bins import bins, upload_photos
 from benchmarks.child import ContenderError, measure, peak_bytes
 from benchmarks.contenders import sharding
@@ -32,10 +45,38 @@ def test_shares_of_several_instances_make_up_the_whole(options, monkeypatch):
     assert [cases[f"shard-scale-{n}-photos"].baseline * n for n in (1, 2)] == [40, 40]
 
 
+def test_processes_of_an_instance_are_measured_against_a_single_one(options):
+    options = replace(options, count=120, threads=2)
+    cases = {case.name: case for case in shard_cores.cases(options)}
+    assert cases.keys() == {f"shard-cores{name}" for name in ("", "-cpu", "-resize", "-resize-cpu")}
+    assert all(min(case.ours, case.baseline) > 0 for case in cases.values())
+
+
+def test_the_memory_of_a_worker_is_measured_under_two_plans(options, monkeypatch):
+    monkeypatch.setattr(shard_memory, "MISSING", 20)
+    (case,) = shard_memory.cases(replace(options, count=4_000))
+    assert case.name == "shard-memory-growth"
+    assert 0.5 < case.ratio < 2
+
+
+def test_a_recount_begins_with_no_fewer_wrong_records_than_by_another_order(options):
+    cases = {case.name: case for case in recount.cases(replace(options, count=20_000, rounds=3))}
+    assert list(cases) == [f"recount-{kind}-{name}" for kind in ("near", "any") for name in recount.BASELINES]
+    assert [name for name, case in cases.items() if case.ours < case.baseline] == []
+    assert cases["recount-near-confidence"].ours > cases["recount-near-confidence"].baseline
+
+
 def test_photos_that_are_added_are_alone_asked_for(options):
     cases = {case.name: case for case in shard_add.cases(options)}
     assert (cases["shard-add-gets"].ours, cases["shard-add-gets"].baseline) == (10, 50)
     assert cases["shard-add-time"].ratio > 0
+
+
+def test_the_listing_is_measured_next_to_the_server_and_with_latency(options, monkeypatch):
+    monkeypatch.setattr(query, "LISTING_SECONDS", 0.001)
+    cases = {case.name: case for case in query.listing(options)}
+    assert list(cases) == ["listing", "listing-latency"]
+    assert min(cases["listing"].ratio, cases["listing-latency"].ratio) > 0
 
 
 def test_the_direct_reader_is_measured_beside_its_baseline_and_its_limit(options):

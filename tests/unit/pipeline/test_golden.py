@@ -12,6 +12,8 @@ import pytest
 
 from pipeline.aws import instances
 from pipeline.aws.validation import validate_definition
+from pipeline.aws.validation.definition import all_steps
+from pipeline.aws.validation.steps import REQUESTS
 from pipeline.compiling import step_images as images
 from tests import golden
 
@@ -89,6 +91,18 @@ def test_a_change_of_source_changes_no_golden_file_and_a_change_of_step_does() -
     assert golden.reviewed(json.loads(other)) == golden.reviewed(compiled("prod"))
     moved = json.dumps(compiled("prod")).replace(train, serve)
     assert golden.reviewed(json.loads(moved)) != golden.reviewed(compiled("prod"))
+
+
+def test_every_job_of_a_definition_has_the_tags_of_the_settings() -> None:
+    """All creations of a step's but CreateModelPackage, which has the tags of its group."""
+    created = {
+        one["Name"]: one["Arguments"].get("Tags")
+        for one in all_steps(compiled("secure-cpu")["Steps"])
+        if one["Type"] in REQUESTS
+    }
+    tags = [{"Key": "team", "Value": "vision"}]
+    assert created == {**dict.fromkeys((*PROCESSING, "TuneModel"), tags), "RegisterModel": None}
+    assert not any(key == "Tags" for key, _ in keys_of(compiled("secure-gpu")))
 
 
 # ------------------------------------------------------------------------------------------------ launchers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,8 @@ from pipeline.aws.responses import ignore_missing
 from pipeline.local.context import Context, random_id
 
 Properties = Mapping[str, Any]
+# Services whose resources have no tags in the local cloud.
+_WITHOUT_TAGS = ("athena", "logs")
 
 
 class Account:
@@ -121,18 +123,25 @@ class Kind:
         key, member = self.listed
         return any(item[member] == name for item in answer[key]) if key else True
 
-    def put(self, account: Account, name: str, properties: Properties) -> None:
-        """Create the resource, or bring it up to date. Raises botocore's ClientError."""
+    def put(self, account: Account, name: str, properties: Properties, tags: Sequence[Properties] = ()) -> None:
+        """Create the resource with `tags`, or bring it up to date. Raises botocore's ClientError."""
         exists = self.exists(account, name, properties)
         if exists and self.operations.recreate:
             self.delete(account, name, properties)
             exists = False
         operations = self.operations.update if exists else (self.operations.create,)
         request = self.request(account, name, properties)
+        if tags and not exists and self.has_tags(account):
+            request = {"Tags": list(tags), **request}
         follows = [operation for key, operation in self.operations.setters.items() if key in properties]
         for operation in (*operations, *follows):
             self._send(account, operation, name, properties, request)
         self.after_put(account, name, properties)
+
+    def has_tags(self, account: Account) -> bool:
+        """Whether the resource is created with the tags of its stack."""
+        members = account.members(self.service, self.operations.create)
+        return self.service not in _WITHOUT_TAGS and "tags" in {name.lower() for name in members}
 
     def delete(self, account: Account, name: str, properties: Properties) -> None:
         """Delete the resource, if it exists. Raises botocore's ClientError."""
@@ -199,6 +208,9 @@ def _typed(value: Any, shape: Any) -> Any:  # noqa: PLR0911  # one return per ty
             return {key: _typed(item, members[key]) if key in members else item for key, item in renamed.items()}
         case "list" if isinstance(value, list):
             return [_typed(item, shape.member) for item in value]
+        case "map" if isinstance(value, list):
+            # Tags of a stack, which some services write as a map.
+            return {str(item["Key"]): str(item["Value"]) for item in value}
         case "map" if isinstance(value, dict):
             return {key: _typed(item, shape.value) for key, item in value.items()}
         case "boolean" if value in ("true", "false"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.aws.errors import code_of
@@ -130,7 +131,7 @@ class QueuePolicy(Kind):
         """False."""
         return False
 
-    def put(self, account: Account, name: str, properties: Properties) -> None:  # noqa: ARG002
+    def put(self, account: Account, name: str, properties: Properties, tags: Sequence[Properties] = ()) -> None:  # noqa: ARG002
         """Set the policy."""
         self._set(account, properties, json.dumps(properties["PolicyDocument"]))
 

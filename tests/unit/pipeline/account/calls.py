@@ -35,6 +35,7 @@ SERVICES = {
     "scheduler": "scheduler",
     "secretsmanager": "secretsmanager",
     "service-quotas": "servicequotas",
+    "sns": "sns",
     "sqs": "sqs",
     "sts": "sts",
 }
@@ -60,6 +61,7 @@ AWSWRANGLER = {
 }
 _WRITE = ("s3:PutObject", "s3:AbortMultipartUpload")
 OBSTORE = {
+    "copy": ("s3:GetObject", *_WRITE),
     "get": ("s3:GetObject",),
     "get_async": ("s3:GetObject",),
     "get_range": ("s3:GetObject",),
@@ -72,18 +74,21 @@ OBSTORE = {
 MLFLOW = {
     "create_experiment": ("CreateExperiment",),
     "create_run": ("CreateRun",),
+    "delete_run": ("DeleteRun",),
     "get_experiment_by_name": ("GetExperimentByName",),
+    "get_run": ("GetRun",),
     "log_batch": ("LogBatch",),
     "search_runs": ("SearchRuns",),
     "set_terminated": ("UpdateRun",),
     "update_run": ("GetRun", "UpdateRun"),
 }
+_MLFLOW_FILES = ("steps/train/mlflow_parent.py", "steps/train/tracking_services.py")
 # What a paginator is asked for by a variable, by file.
 _VARIABLES = {
     "pipeline/operations/preflight/quotas.py": ("list_service_quotas", "list_aws_default_service_quotas"),
 }
-# Methods of boto3's names that are something else's: torchvision's, and a regular expression's.
-_OTHERS = {"list_models", "search"}
+# Methods of boto3's names that are something else's: torchvision's, a regular expression's, DuckDB's, a socket's.
+_OTHERS = {"list_models", "search", "create_function", "create_connection"}
 
 
 def actions(*places: str, but: tuple[str, ...] = ()) -> dict[str, list[str]]:
@@ -121,8 +126,10 @@ def _attribute(receiver: str, method: str, file: str) -> tuple[str, ...]:
         return AWSWRANGLER[f"{receiver}.{method}"]
     if receiver == "obstore":
         return OBSTORE[method]
-    if file == "steps/train/tracking_services.py" and receiver == "self._client":
+    if file in _MLFLOW_FILES and receiver == "self._client":
         return tuple(f"sagemaker-mlflow:{name}" for name in MLFLOW[method])
+    if method == "publish" and "sns" not in receiver:
+        return ()  # labels and images are published, too
     if method in _operations() and method not in _OTHERS:
         return _boto3(method, receiver, file)
     return ()

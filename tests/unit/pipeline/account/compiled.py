@@ -17,6 +17,7 @@ _OUTPUT = re.compile(r"Steps\.(\w+)\.ProcessingOutputConfig\.Outputs\['(\w+)'\]\
 # Below which output a place is that a step hands on.
 _HANDED_ON = {
     "Steps.QueryMetadata.PropertyFiles.Labels": ("QueryMetadata", "labels"),
+    "Steps.PlanShards.PropertyFiles.Plan": ("PlanShards", "plans"),
     "Steps.ShardImages.PropertyFiles.Index": ("ShardImages", "indexes"),
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pipeline.compiling import step_images as images
 from pipeline.operations.serving import monitoring
-from pipeline.settings import Role, Settings
+from pipeline.settings import REPOSITORIES, Role, Settings
 from tests.unit.pipeline.account.compiled import EXECUTION
 from tests.unit.pipeline.account.policies import Context
 
@@ -37,6 +37,8 @@ S3_KMS = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncrypti
 ECR_PUSH = "https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html"
 CODEBUILD = "https://docs.aws.amazon.com/codebuild/latest/userguide/setting-up-service-role.html"
 STARTING_BUILDS = "https://docs.aws.amazon.com/codebuild/latest/userguide/run-build-cli.html"
+# A creation with tags needs AddTags besides.
+TAGGING = "https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsagemaker.html"
 # Reading what is there: the actions have the operations' names.
 CHECKING = "https://docs.aws.amazon.com/service-authorization/latest/reference/"
 
@@ -74,6 +76,7 @@ class Account:
         self.function_log = self.log(f"/aws/lambda/{settings.deploy_function}")
         self.rollback = self.arn("lambda", f"function:{settings.rollback_function}")
         self.rollback_log = self.log(f"/aws/lambda/{settings.rollback_function}")
+        self.alert_log = self.log(f"/aws/lambda/{settings.alert_function}")
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self._place}:{resource}"
@@ -100,7 +103,7 @@ def pushing(account: Account) -> Iterator[Need]:
     """Building on AWS's images and pushing the project's own."""
     pull = "ecr:BatchCheckLayerAvailability ecr:BatchGetImage ecr:GetDownloadUrlForLayer"
     push = "ecr:CompleteLayerUpload ecr:InitiateLayerUpload ecr:PutImage ecr:UploadLayerPart"
-    repositories = [account.repository(image) for image in ("processing", "training", "inference")]
+    repositories = [account.repository(image) for image in REPOSITORIES]
     yield from each(f"{pull} {push}", *repositories, source=ECR_PUSH)
     base = f"arn:aws:ecr:{account.settings.account.region}:763104351884:repository/pytorch-training"
     yield from each(pull, base, source=ECR_PUSH)

@@ -86,6 +86,8 @@ def _holds(operator: str, found: str | list[str] | None, wanted: list[str]) -> b
     match operator:
         case "Null":
             return wanted == [str(found is None).lower()]
+        case "ForAllValues:StringEquals":
+            return all(value in wanted for value in values)
         case "StringEquals" | "Bool":
             return found is not None and all(value in wanted for value in values)
         case "BoolIfExists":
@@ -96,6 +98,8 @@ def _holds(operator: str, found: str | list[str] | None, wanted: list[str]) -> b
             return not any(_matches(one, value) for one in wanted for value in values)
         case "StringNotEquals":
             return not any(value in wanted for value in values)
+        case "ForAllValues:StringNotEquals":
+            return all(value not in wanted for value in values)
         case "ForAnyValue:StringNotEquals":
             return any(value not in wanted for value in values)
     raise AssertionError(f"teach this test the operator {operator}")

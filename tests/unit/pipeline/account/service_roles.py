@@ -40,6 +40,7 @@ from tests.unit.pipeline.account.needs import (
     SAGEMAKER_ROLES,
     SCALING,
     SCHEDULER_DEAD_LETTERS,
+    TAGGING,
     Account,
     Need,
     each,
@@ -106,7 +107,7 @@ def pipeline_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Ne
 
 # ---------------------------------------------------------------------------------------------- the roles of jobs
 
-OWN_FOLDERS = ("assignments", "checkpoints", "indexes", "labels", "models")
+OWN_FOLDERS = ("assignments", "checkpoints", "indexes", "labels", "models", "plans")
 
 
 def job_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Need]:
@@ -126,7 +127,7 @@ def job_role(settings: Settings, definition: dict[str, Any]) -> Iterator[Need]:
     yield from each("s3:ListMultipartUploadParts s3:AbortMultipartUpload", *written, source=ATHENA_S3)
     yield from _execution(
         account,
-        [account.repository("processing"), account.repository("training")],
+        [account.repository("processing"), account.repository("spark"), account.repository("training")],
         ["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"],
         "/aws/sagemaker/TrainingJobs",
     )
@@ -149,21 +150,28 @@ def _jobs_by_code(settings: Settings, account: Account) -> Iterator[Need]:
     written = [f"{account.run}/query/summary/inventory/1.parquet", f"{account.root}/assignments/1.parquet"]
     written += [f"{account.root}/labels/0/part-00000-of-00001.parquet", f"{account.root}/indexes/0/index.json"]
     yield from each("s3:PutObject s3:AbortMultipartUpload", *written, f"{account.root}/shards/train/a.tar")
-    yield from each("s3:DeleteObject", f"{account.run}/query/metadata/a.parquet")
+    tables = f"{account.run}/plan/jobs/job/tables/a.parquet"
+    yield from each("s3:DeleteObject", f"{account.run}/query/metadata/a.parquet", tables)
+    yield from each("s3:GetObject s3:PutObject", tables)
     yield from each("sagemaker:DescribeModelPackage sagemaker:ListModelPackages", account.version)
     tuning = "sagemaker:DescribeHyperParameterTuningJob sagemaker:ListTrainingJobsForHyperParameterTuningJob"
     yield from each(tuning, account.arn("sagemaker", TUNING))
+    if settings.data.inventory:
+        place = s3_arn(settings.data.inventory)
+        yield from each("s3:ListBucket", place.partition("/")[0])
+        listed = (f"{place}/2026-11-28T01-00Z/manifest.json", f"{place}/data/0.parquet")
+        yield from each("s3:GetObject", *listed, f"{place.rpartition('/')[0]}/data/0.parquet")
     if settings.shard.split_file:
         place = s3_arn(settings.shard.split_file)
         yield from each("s3:ListBucket", place.partition("/")[0])
         yield from each("s3:GetObject", f"{place}/part-0.parquet")
-    if settings.training.weights:
-        yield from each("s3:GetObject", s3_arn(settings.training.weights))
+    if settings.weights_uri:
+        yield from each("s3:GetObject", s3_arn(settings.weights_uri))
     if settings.tracking.kind == "wandb":
         name = f"secret:{settings.tracking.wandb_secret}-aB3dE5"
         yield from each("secretsmanager:GetSecretValue", account.arn("secretsmanager", name))
     if settings.tracking.mlflow_server.startswith("arn:"):
-        called = "CreateExperiment CreateRun GetExperimentByName GetRun LogBatch SearchRuns UpdateRun"
+        called = "CreateExperiment CreateRun DeleteRun GetExperimentByName GetRun LogBatch SearchRuns UpdateRun"
         yield from each(" ".join(f"sagemaker-mlflow:{one}" for one in called.split()), settings.tracking.mlflow_server)
 
 
@@ -195,6 +203,11 @@ def monitor_role(settings: Settings) -> Iterator[Need]:
     yield from each("s3:ListBucket", account.bucket)
     yield from each("s3:GetObject", f"{account.root}/captures/{settings.endpoint.name}/AllTraffic/1.jsonl")
     yield from each("s3:GetObject", f"{account.run}/evaluate/evaluation/baseline.parquet")
+    if settings.monitoring.truth:
+        place = s3_arn(settings.monitoring.truth)
+        bucket, _, prefix = place.partition("/")
+        yield from each("s3:GetObject", f"{place}/2026/a.csv")
+        yield Need("s3:ListBucket", bucket, context={"s3:prefix": f"{prefix}/"})
     (output,) = account.monitor["ProcessingOutputConfig"]["Outputs"]
     report = f"{s3_arn(output['S3Output']['S3Uri'])}/report.html"
     upload = "s3:AbortMultipartUpload s3:ListMultipartUploadParts s3:PutObject"
@@ -262,6 +275,7 @@ def scheduler_role(settings: Settings) -> Iterator[Need]:
     account = Account(settings)
     assert monitoring.CREATE_JOB.endswith(":sagemaker:createProcessingJob")
     yield Need("sagemaker:CreateProcessingJob", account.monitor_job, context=said_of_a_job(account.monitor))
+    yield from each("sagemaker:AddTags", account.monitor_job, source=TAGGING)
     yield passing(settings, "monitor")
     yield Need("sagemaker:StartPipelineExecution", account.pipeline)
     queue = schedules.target(settings, "")["DeadLetterConfig"]["Arn"]
@@ -278,6 +292,7 @@ def deploy_role(settings: Settings) -> Iterator[Need]:
     isolated: Context = {"sagemaker:NetworkIsolation": str(settings.endpoint.mode == "real-time").lower()}
     yield from each("sagemaker:CreateModel", account.model, context={**placed, **isolated})
     yield from each("sagemaker:CreateEndpointConfig sagemaker:DescribeEndpointConfig", account.config)
+    yield from each("sagemaker:AddTags", account.model, account.config, source=TAGGING)
     # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsagemaker.html: both are asked for.
     yield from each("sagemaker:CreateEndpoint sagemaker:UpdateEndpoint", account.endpoint, account.config)
     lived = "AddTags DeleteEndpoint DescribeEndpoint InvokeEndpoint ListTags"
@@ -313,7 +328,22 @@ def deploy_role(settings: Settings) -> Iterator[Need]:
     written = (account.function_log, account.rollback_log)
     yield from each("logs:CreateLogStream logs:PutLogEvents", *written, source=LAMBDA_ROLES)
     yield Need("sqs:SendMessage", settings.dead_letter_queue_arn, LAMBDA_DEAD_LETTERS)
+    own: Context = {"events:source": [names.EVENT_SOURCE], "events:detail-type": [names.DEPLOYMENT_EVENT]}
+    yield Need("events:PutEvents", account.arn("events", "event-bus/default"), context=own)
     yield from volumes(settings)
+
+
+def alert_role(settings: Settings) -> Iterator[Need]:
+    account = Account(settings)
+    execution = f"{account.pipeline}/execution/{EXECUTION}"
+    yield from each("sagemaker:DescribePipelineExecution sagemaker:ListPipelineExecutionSteps", execution)
+    (output,) = account.monitor["ProcessingOutputConfig"]["Outputs"]
+    yield from each("s3:GetObject", f"{s3_arn(output['S3Output']['S3Uri'])}/{names.DRIFT_FILE}")
+    yield from each("s3:GetObject s3:PutObject", f"{account.root}/alerts/0123456789abcdef.json")
+    yield Need("sns:Publish", settings.alerts_topic_arn)
+    yield from each("logs:CreateLogStream logs:PutLogEvents", account.alert_log, source=LAMBDA_ROLES)
+    yield Need("sqs:SendMessage", settings.dead_letter_queue_arn, LAMBDA_DEAD_LETTERS)
+    yield from keys(settings, "kms:Decrypt kms:GenerateDataKey")
 
 
 def build_role(settings: Settings) -> Iterator[Need]:

@@ -47,6 +47,7 @@ def settings(**groups: Mapping[str, Any]) -> Settings:
 
 
 FULL = settings(
+    data={"inventory": "s3://inventories/lists/aft-vbi-pds/daily"},
     shard={"split": "file", "split_file": "s3://splits/published"},
     training={"weights": "s3://weights/resnet34.safetensors"},
     tracking={"kind": "wandb", "wandb_secret": "wandb/key"},
@@ -54,10 +55,17 @@ FULL = settings(
     encryption={"kms_key": KEY},
     alerts={"email": "bins@example.com", "monthly_budget": 250.5},
     ci={"github_repository": "example/bins", "branch": "main", "make_provider": True},
+    monitoring={"truth": "s3://labels/bins/counts", "minimum_accuracy": 0.8, "minimum_set_coverage": 0.85},
 )
 ISOLATED = settings(network={"isolation": True}, training={"input": "fastfile"})
 TRACKED = settings(tracking={"kind": "mlflow", "mlflow_server": MLFLOW})
-VARIANTS = {"plain": PLAIN, "full": FULL, "isolated": ISOLATED, "tracked": TRACKED}
+# The plan and the exploration as jobs of their own.
+APART = settings(
+    shard={"planner": "spark", "plan_instance_count": 2},
+    explore={"enabled": True, "engine": "spark", "instance_count": 2},
+    network={"encrypt_traffic": True},
+)
+VARIANTS = {"plain": PLAIN, "full": FULL, "isolated": ISOLATED, "tracked": TRACKED, "apart": APART}
 
 
 class Stack:
@@ -151,7 +159,7 @@ def alarms(settings: Settings) -> list[dict[str, Any]]:
         {
             **common,
             "AlarmName": errors,
-            "AlarmDescription": "The endpoint answers with errors of its own",
+            "AlarmDescription": f"The endpoint answers with errors of its own. Look: {settings.command} endpoint",
             "MetricName": "Invocation5XXErrors",
             "Statistic": "Sum",
             "Threshold": float(settings.endpoint.maximum_errors),
@@ -159,7 +167,7 @@ def alarms(settings: Settings) -> list[dict[str, Any]]:
         {
             **common,
             "AlarmName": latency,
-            "AlarmDescription": "The endpoint's slowest answers take too long",
+            "AlarmDescription": f"The endpoint's slowest answers take too long. Look: {settings.command} endpoint",
             "MetricName": "ModelLatency",
             "ExtendedStatistic": "p99",
             "Threshold": settings.endpoint.maximum_latency_milliseconds * 1000.0,  # the metric is in microseconds

@@ -86,11 +86,11 @@ def _user(*policies: str) -> Iterator[None]:
         document = json.dumps({"Version": "2012-10-17", "Statement": statements})
         iam.put_user_policy(UserName="somebody", PolicyName=name, PolicyDocument=document)
     key = iam.create_access_key(UserName="somebody")["AccessKey"]
-    boto3.setup_default_session(
-        aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"], region_name="us-east-1"
-    )
-    with enable_iam_authentication():
-        yield
+    with pytest.MonkeyPatch.context() as patch:
+        keys = {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+        patch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(**keys, region_name="us-east-1"))
+        with enable_iam_authentication():
+            yield
 
 
 def _register() -> None:

@@ -71,6 +71,16 @@ def test_jobs_read_the_photos_below_their_prefix(location: str, bucket: str, obj
     assert (values["RawBucket"], values["RawObjects"]) == (f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{objects}")
 
 
+@pytest.mark.parametrize("folder", ["s3://lists/aft-vbi-pds/daily", "s3://lists/aft-vbi-pds/daily/"])
+def test_jobs_read_the_lists_of_the_photos_bucket(folder: str) -> None:
+    values = parameters(settings(data={"inventory": folder}), "")
+    assert (values["InventoryBucket"], values["InventoryObjects"]) == (
+        "arn:aws:s3:::lists",
+        "arn:aws:s3:::lists/aft-vbi-pds/*",
+    )
+    assert [parameters(PLAIN, "")[name] for name in ("InventoryBucket", "InventoryObjects")] == ["", ""]
+
+
 @pytest.mark.parametrize(
     ("secret", "arn"),
     [
@@ -91,6 +101,22 @@ def test_a_tracker_that_is_not_used_or_not_aws_s_gets_no_permission() -> None:
     assert (unused["WandbSecret"], unused["MlflowServer"]) == ("", "")
     own = parameters(settings(tracking={"kind": "mlflow", "mlflow_server": "https://mlflow.example.com"}), "")
     assert own["MlflowServer"] == ""
+
+
+@pytest.mark.parametrize(
+    ("location", "prefix", "objects"),
+    [
+        ("s3://labels/bins/counts", "bins/counts/", "labels/bins/counts/*"),
+        ("s3://labels/bins/counts/", "bins/counts/", "labels/bins/counts/*"),
+        ("s3://labels/all.csv", "all.csv", "labels/all.csv"),
+        ("s3://labels", "", "labels/*"),
+    ],
+)
+def test_the_monitor_may_read_the_true_counts_alone(location: str, prefix: str, objects: str) -> None:
+    values = parameters(settings(monitoring={"truth": location}), "")
+    assert (values["TruthBucket"], values["TruthPrefix"]) == ("arn:aws:s3:::labels", prefix)
+    assert values["TruthObjects"] == f"arn:aws:s3:::{objects}"
+    assert parameters(PLAIN, "")["TruthBucket"] == ""
 
 
 def test_images_are_built_on_aws_s_and_on_repositories_that_the_settings_name() -> None:

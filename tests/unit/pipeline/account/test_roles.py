@@ -15,6 +15,7 @@ from pipeline.compiling import step_images as images
 from pipeline.definition import compile_definition
 from pipeline.operations.serving import monitoring
 from pipeline.settings import Role, Settings
+from steps.contracts import names
 from tests.unit.pipeline.account import people, service_roles
 from tests.unit.pipeline.account.authorization import takes
 from tests.unit.pipeline.account.calls import actions
@@ -30,7 +31,7 @@ OTHER = settings(
     endpoint={"name": "others"},
 ).model_copy(update={"name": "others"})
 
-JOBS: tuple[images.Step, ...] = ("query", "shard", "train", "evaluate")
+JOBS: tuple[images.Step, ...] = ("query", "explore", "plan", "shard", "train", "evaluate")
 
 
 def code_of(*steps: images.Step) -> tuple[str, ...]:
@@ -45,8 +46,8 @@ IMAGES = (
     "pipeline/operations/images/docker.py",
 )
 OBJECTS = "pipeline/aws/objects.py"
-APPROVING = ("pipeline/operations/models/registry.py", OBJECTS)
-CHECKING = ("pipeline/operations/preflight",)
+APPROVING = ("pipeline/operations/models/registry.py", "pipeline/operations/links.py", OBJECTS)
+CHECKING = ("pipeline/operations/preflight", "pipeline/operations/weights/presence.py")
 # Commands that make, and unmake, what everybody else works in or on: an administrator's, who may do anything.
 # To a bucket that the account's template does not have: with the permissions of its owner.
 IMPORTING = ("pipeline/operations/importing/",)
@@ -57,6 +58,7 @@ ADMINISTERING = (
     "pipeline/operations/dataset/stored.py",
     "pipeline/operations/delete.py",
     "pipeline/operations/inventory.py",
+    "pipeline/operations/weights/placing.py",
 )
 # Calls that a policy does not allow all the same.
 WITHHELD = {
@@ -67,7 +69,18 @@ WITHHELD = {
     "OperatorPolicy": {"sagemaker:UpdateModelPackage"},
 }
 # Roles that the code or the container of others runs with, and who passes them to SageMaker.
-KINDS: tuple[Role, ...] = ("pipeline", "job", "serving", "monitor", "batch", "scheduler", "deploy", "build", "ci")
+KINDS: tuple[Role, ...] = (
+    "pipeline",
+    "job",
+    "serving",
+    "monitor",
+    "batch",
+    "scheduler",
+    "deploy",
+    "alert",
+    "build",
+    "ci",
+)
 PASSED: dict[str, set[Role]] = {
     "RoleOfPipeline": {"job"},
     "RoleOfSchedules": {"monitor"},
@@ -111,6 +124,7 @@ BY_SETTINGS: dict[str, Callable[[Settings], Iterator[Need]]] = {
     "RoleOfBatches": service_roles.batch_role,
     "RoleOfSchedules": service_roles.scheduler_role,
     "RoleOfDeployment": service_roles.deploy_role,
+    "RoleOfAlerts": service_roles.alert_role,
     "RoleOfBuilds": service_roles.build_role,
     "CiPolicy": people.ci_policy,
     "CheckPolicy": people.check_policy,
@@ -185,6 +199,7 @@ def test_a_role_may_not_touch_what_another_pipeline_owns(role: str) -> None:
         ("RoleOfJobs", code_of(*JOBS), ()),
         ("RoleOfMonitor", code_of("monitor"), ()),
         ("RoleOfDeployment", ("steps/deploy",), ()),
+        ("RoleOfAlerts", ("steps/alert",), ()),
         ("RoleOfServing", ("steps/serve",), ()),
         ("CiPolicy", UPSERTING + IMAGES, ()),
         ("CheckPolicy", CHECKING, ()),
@@ -241,6 +256,13 @@ def test_continuous_integration_approves_nothing_whatever_else_it_may_do() -> No
         assert not both.allow("sagemaker:UpdateModelPackage", account.version, context)
 
 
+def test_continuous_integration_sets_no_tag_of_the_deploy_function() -> None:
+    policies, group = stack("plain").policies("CiPolicy"), Account(PLAIN).group
+    assert policies.allow("sagemaker:AddTags", group, {"aws:TagKeys": ["team"]})
+    for key in (names.NEVER_SERVED_TAG, names.RESTORED_TAG, names.APPROVED_AT_TAG):
+        assert not policies.allow("sagemaker:AddTags", group, {"aws:TagKeys": ["team", key]})
+
+
 def test_an_approver_decides_and_changes_nothing_else_of_a_version() -> None:
     account = Account(PLAIN)
     approver, operator = stack("plain").policies("ApproverPolicy"), stack("plain").policies("OperatorPolicy")
@@ -281,6 +303,18 @@ def test_nobody_but_the_deploy_function_writes_what_the_endpoint_reads() -> None
         assert not serving.allow("s3:GetObject", f"{account.root}/{writable}")
 
 
+def test_nobody_but_an_administrator_writes_the_published_weights() -> None:
+    """The digits in a file's name show damage, and are too few against a file that was made to fit them."""
+    place = f"{s3_arn(PLAIN.published_weights_uri)}/resnet34-b627a593.pth"
+    readers = set()
+    for role in ROLES:
+        policies = stack("plain").policies(role)
+        assert not any(policies.allow(f"s3:{action}", place) for action in ("PutObject", "DeleteObject")), role
+        if policies.allow("s3:GetObject", place):
+            readers.add(role)
+    assert "RoleOfJobs" in readers
+
+
 def test_only_approvers_roll_back_and_operators_deploy_the_approved_version_again() -> None:
     account = Account(PLAIN)
     deploy, rollback = PLAIN.deploy_function_arn, account.rollback
@@ -297,13 +331,36 @@ def test_only_approvers_roll_back_and_operators_deploy_the_approved_version_agai
 
 
 def test_jobs_read_no_other_bucket_than_the_settings_name() -> None:
-    plain, full = stack("plain").policies("RoleOfJobs"), stack("full").policies("RoleOfJobs")
-    for resource in ("arn:aws:s3:::splits/published/part-0.csv", "arn:aws:s3:::weights/resnet34.safetensors"):
+    both = (stack("plain"), stack("full"))
+    plain, full = (each.policies("RoleOfJobs") for each in both)
+    for resource in (
+        "arn:aws:s3:::splits/published/part-0.csv",
+        "arn:aws:s3:::weights/resnet34.safetensors",
+        "arn:aws:s3:::inventories/lists/aft-vbi-pds/daily/2026-11-28T01-00Z/manifest.json",
+    ):
         assert full.allow("s3:GetObject", resource)
         assert not plain.allow("s3:GetObject", resource)
     assert not full.allow("s3:GetObject", "arn:aws:s3:::weights/resnet50.safetensors")
     assert not full.allow("s3:GetObject", "arn:aws:s3:::splits/other/part-0.csv")
+    assert not full.allow("s3:GetObject", "arn:aws:s3:::inventories/lists/payroll/daily/data/0.parquet")
+    assert [each.policies("RoleOfJobs").allow("s3:ListBucket", "arn:aws:s3:::inventories") for each in both] == [
+        False,
+        True,
+    ]
     assert not full.allow("secretsmanager:GetSecretValue", Account(FULL).arn("secretsmanager", "secret:wandb/keys"))
+
+
+def test_the_monitor_reads_no_other_true_counts() -> None:
+    both = (stack("plain"), stack("full"))
+    plain, full = (each.policies("RoleOfMonitor") for each in both)
+    table, bucket = "arn:aws:s3:::labels/bins/counts/2026/a.csv", "arn:aws:s3:::labels"
+    assert [policies.allow("s3:GetObject", table) for policies in (plain, full)] == [False, True]
+    for other in ("bins/counts-old/a.csv", "bins/a.csv", "bins/counts.csv"):
+        assert not full.allow("s3:GetObject", f"arn:aws:s3:::labels/{other}")
+    assert not full.allow("s3:PutObject", table)
+    for prefix, is_allowed in (("bins/counts/", True), ("bins/counts/2026/", True), ("bins/", False), ("", False)):
+        assert full.allow("s3:ListBucket", bucket, {"s3:prefix": prefix}) == is_allowed
+    assert not plain.allow("s3:ListBucket", bucket, {"s3:prefix": "bins/counts/"})
 
 
 def test_jobs_cannot_touch_captures_and_code_nor_delete_what_runs_have_made() -> None:

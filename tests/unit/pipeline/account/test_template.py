@@ -18,10 +18,13 @@ from pipeline.account import deploy_function as serving
 from pipeline.account.parameters import parameters
 from pipeline.account.stages import declared_values, first_stage_template
 from pipeline.aws import cloudformation as template
+from pipeline.operations.serving import monitoring
 from pipeline.operations.serving.deployment import FUNCTION_SECONDS
+from pipeline.settings import REPOSITORIES
+from steps.alert.settings import Settings as AlertSettings
 from steps.contracts import names
 from steps.deploy.settings import Settings as FunctionSettings
-from tests.unit.pipeline.account.stacks import FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, alarms, settings
+from tests.unit.pipeline.account.stacks import CODE, FULL, KEY, PLAIN, READ, TEXT, VARIANTS, Stack, alarms, settings
 
 variants = pytest.mark.parametrize("variant", VARIANTS)
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html: bytes of a template in a
@@ -81,7 +84,7 @@ def test_the_first_stage_has_only_what_stays_when_the_stack_is_deleted() -> None
     assert first == retained - {"GithubProvider"}
     assert {READ["Resources"][name]["UpdateReplacePolicy"] for name in first} == {"Retain"}
     assert sorted(READ["Resources"][name]["Type"] for name in first) == [
-        *["AWS::ECR::Repository"] * 3,
+        *["AWS::ECR::Repository"] * 4,
         "AWS::S3::Bucket",
         "AWS::S3::BucketPolicy",
     ]
@@ -165,6 +168,7 @@ def test_a_service_takes_a_role_for_this_account_alone() -> None:
             {**account_id, "aws:SourceArn": f"arn:aws:scheduler:{arn}:schedule-group/bins"},
         ),
         "RoleOfDeployment": ({"Service": "lambda.amazonaws.com"}, {}),
+        "RoleOfAlerts": ({"Service": "lambda.amazonaws.com"}, {}),
         "RoleOfBuilds": (
             {"Service": "codebuild.amazonaws.com"},
             {**account_id, "aws:SourceArn": f"arn:aws:codebuild:{arn}:project/bins-images"},
@@ -279,14 +283,54 @@ def test_the_rules_are_those_that_deployment_wants(variant: str) -> None:
         assert target["DeadLetterConfig"] == {"Arn": PLAIN.dead_letter_queue_arn}
 
 
-def test_only_the_two_rules_may_call_the_function_and_leave_messages() -> None:
+@variants
+def test_the_alert_function_is_told_what_the_settings_say(variant: str) -> None:
+    chosen = VARIANTS[variant].of_profile("prod")
+    function = Stack(chosen).resources["Alert"]
+    environment = function["Environment"]["Variables"]
+    assert environment == serving.alert_environment(chosen)
+    assert AlertSettings.from_environment(environment).command == "python -m pipeline --profile prod"
+    assert (function["FunctionName"], function["Code"]["S3Key"]) == (chosen.alert_function, CODE)
+    assert function["DeadLetterConfig"] == {"TargetArn": chosen.dead_letter_queue_arn}
+    module, name = function["Handler"].rsplit(".", 1)
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@variants
+def test_the_rules_of_alerts_match_this_pipeline_and_this_endpoint_alone(variant: str) -> None:
+    chosen = VARIANTS[variant]
+    resources = Stack(chosen).resources
+    rules = [resources[name] for name in ("OnFailedRun", "OnDecision", "OnMonitor")]
+    assert tuple(rule["Name"] for rule in rules) == serving.alert_rules(chosen)
+    assert [rule["EventPattern"]["detail"] for rule in rules] == [
+        {"pipelineArn": [f"arn:aws:sagemaker:us-east-1:{chosen.account.id}:pipeline/bins"],
+         "currentPipelineExecutionStatus": ["Failed"]},
+        {"endpoint_name": ["bins"]},
+        {"ProcessingJobName": [{"prefix": "bins-monitor-"}], "ProcessingJobStatus": ["Completed", "Failed"]},
+    ]  # fmt: skip
+    assert rules[1]["EventPattern"]["source"] == [names.EVENT_SOURCE]
+    assert rules[1]["EventPattern"]["detail-type"] == [names.DEPLOYMENT_EVENT]
+    for rule in rules:
+        (target,) = rule["Targets"]
+        assert target["Arn"] == f"arn:aws:lambda:us-east-1:{chosen.account.id}:function:{chosen.alert_function}"
+        assert target["DeadLetterConfig"] == {"Arn": chosen.dead_letter_queue_arn}
+
+
+def test_each_function_is_called_by_its_own_rules_and_they_alone_leave_messages() -> None:
     resources = Stack(PLAIN).resources
-    rules = [f"arn:aws:events:us-east-1:{PLAIN.account.id}:rule/{one}" for one in serving.deployment_rules(PLAIN)]
-    calls = [resources["CallOnApproval"], resources["CallAfterChange"]]
-    assert [one["SourceArn"] for one in calls] == rules
-    assert {one["Principal"] for one in calls} == {"events.amazonaws.com"}
+    own = (
+        ("Function", serving.deployment_rules(PLAIN), ("CallOnApproval", "CallAfterChange")),
+        ("Alert", serving.alert_rules(PLAIN), ("CallOnFailedRun", "CallOnDecision", "CallOnMonitor")),
+    )
+    every = []
+    for function, rules, calls in own:
+        arns = [f"arn:aws:events:us-east-1:{PLAIN.account.id}:rule/{name}" for name in rules]
+        assert [resources[call]["SourceArn"] for call in calls] == arns
+        assert {resources[call]["Principal"] for call in calls} == {"events.amazonaws.com"}
+        assert {resources[call]["FunctionName"] for call in calls} == {resources[function]["FunctionName"]}
+        every += arns
     allowed = resources["DeadLettersPolicy"]["PolicyDocument"]["Statement"][0]
-    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": rules}}
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": every}}
 
 
 @variants
@@ -299,16 +343,30 @@ def test_the_endpoint_s_alarms_are_those_that_roll_back(variant: str) -> None:
     assert found == alarms(VARIANTS[variant])
 
 
-def test_alarms_go_to_whoever_is_to_be_told() -> None:
+def test_alarms_go_to_the_topic_and_a_mail_to_whoever_is_to_be_told() -> None:
     told, silent = Stack(FULL).resources, Stack(PLAIN).resources
     alarms = [name for name, one in READ["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
     topic = f"arn:aws:sns:us-east-1:{PLAIN.account.id}:{PLAIN.alerts_topic}"
-    assert len(alarms) == 6
-    assert [told[name]["AlarmActions"] for name in alarms] == [[topic]] * 6
-    assert [silent[name]["AlarmActions"] for name in alarms] == [[]] * 6
+    # Without minimums there are no alarms on true counts.
+    by_true_counts = {"AccuracyLow": ("Accuracy", "0.8"), "SetCoverageLow": ("SetCoverage", "0.85")}
+    assert len(alarms) == 8
+    assert [told[name]["AlarmActions"] for name in alarms] == [[topic]] * 8
+    assert [silent[name]["AlarmActions"] for name in alarms if name in silent] == [[topic]] * 6
+    assert not by_true_counts.keys() & silent.keys()
+    for name, (metric, minimum) in by_true_counts.items():
+        alarm = told[name]
+        assert (alarm["MetricName"], alarm["Threshold"]) == (metric, minimum)
+        assert f"of endpoint {FULL.endpoint.name}" in alarm["AlarmDescription"]
+        assert f"below {minimum}. Look: {FULL.command} monitor --last" in alarm["AlarmDescription"]
+        assert (alarm["Namespace"], alarm["TreatMissingData"]) == (monitoring.NAMESPACE, "notBreaching")
+        assert alarm["AlarmName"] in FULL.accuracy_alarms
+    assert {told[name]["MetricName"] for name in by_true_counts} == {names.ACCURACY_METRIC, names.SET_COVERAGE_METRIC}
+    assert all(f" Look: {FULL.command} " in told[name]["AlarmDescription"] for name in alarms)
     assert told["Alerts"]["Subscription"] == [{"Protocol": "email", "Endpoint": "bins@example.com"}]
     assert told["Budget"]["Budget"]["BudgetLimit"] == {"Amount": "250.5", "Unit": "USD"}
-    assert not {"Alerts", "Budget"} & set(silent)
+    # Chats and other programs may subscribe to the topic.
+    assert silent["Alerts"] == {"TopicName": PLAIN.alerts_topic}
+    assert "Budget" not in silent
     assert "Budget" not in Stack(settings(alerts={"email": "bins@example.com"})).resources
 
 
@@ -337,8 +395,13 @@ def test_the_bucket_is_private_versioned_and_under_the_key_that_is_set() -> None
 
 def test_images_cannot_be_overwritten_and_do_not_vanish() -> None:
     resources = Stack(FULL, code="").resources
-    repositories = [resources[name] for name in ("ProcessingImages", "TrainingImages", "InferenceImages")]
-    assert [one["RepositoryName"] for one in repositories] == ["bins-processing", "bins-training", "bins-inference"]
+    repositories = [resources[f"{image.title()}Images"] for image in REPOSITORIES]
+    assert [one["RepositoryName"] for one in repositories] == [
+        "bins-processing",
+        "bins-spark",
+        "bins-training",
+        "bins-inference",
+    ]
     for one in repositories:
         assert one["ImageTagMutability"] == "IMMUTABLE"
         assert one["ImageScanningConfiguration"] == {"ScanOnPush": True}

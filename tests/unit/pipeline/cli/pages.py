@@ -1,4 +1,4 @@
-"""What eight commands print, as text files: `python -m tests.unit.pipeline.cli.pages` rewrites them.
+"""What eleven commands print, as text files: `python -m tests.unit.pipeline.cli.pages` rewrites them.
 
 Each file in `tables` is a command at a width of a terminal, or in a pipe.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,19 +18,21 @@ from rich.text import Text
 
 from pipeline.cli.output import print_parts
 from pipeline.cli.views.check import check_page
-from pipeline.cli.views.cost import standing_lines
 from pipeline.cli.views.dataset import dataset_page
-from pipeline.cli.views.endpoint import endpoint_page
+from pipeline.cli.views.endpoint import endpoint_page, predictions_table
 from pipeline.cli.views.lineage import lineage_page
 from pipeline.cli.views.permissions import permissions_page
+from pipeline.cli.views.recount import recount_page
 from pipeline.cli.views.registry import notes, versions_table
 from pipeline.cli.views.runs import runs_table
+from pipeline.cli.views.tree import RunTree
 from pipeline.cli.views.trials import trials_page
 from pipeline.operations.account.permissions import Refusal, RoleUse, StatementUse
 from pipeline.operations.check import StepSummary, Summary
 from pipeline.operations.cost.before import HourlyCost
 from pipeline.operations.cost.money import Range
 from pipeline.operations.cost.standing import Standing
+from pipeline.operations.cost.words import standing_lines
 from pipeline.operations.dataset.description import DataSet
 from pipeline.operations.models.curves import Epoch
 from pipeline.operations.models.evaluations import Champion, Difference, Evaluation
@@ -40,8 +42,12 @@ from pipeline.operations.models.registry import Version
 from pipeline.operations.models.trials import TuningJob
 from pipeline.operations.preflight import Result
 from pipeline.operations.runs.executions import Execution
-from pipeline.operations.serving.endpoint import Alarm, Attempt, DeployDecision, Endpoint, Health, Pending, Traffic
+from pipeline.operations.serving.endpoint import Alarm, Attempt, DeployDecision, Endpoint, Health, Traffic
+from pipeline.operations.serving.predictions import Prediction
+from pipeline.operations.serving.recount import disagreement
+from pipeline.operations.serving.rollout import Pending
 from pipeline.settings import Settings
+from tests.unit.pipeline.cli import watched
 from tests.unit.pipeline.operations.dataset.test_description import INDEX, summary
 from tests.unit.pipeline.operations.models.test_curves import TRIAL
 
@@ -120,13 +126,14 @@ def lineage() -> Iterator[RenderableType]:
 def endpoint() -> Iterator[RenderableType]:
     package = "arn:aws:sagemaker:us-east-1:123456789012:model-package/bins/7"
     attempt = Attempt(6, "rolled-back", "photo 00001 has another count")
-    described = Endpoint("bins", "Updating", "bins-v7-0123abcd", package, NOW, "", 2, "ml.c5.xlarge", 10,
-                         f"{BUCKET}/captures", Pending(8, 0.1), attempt)  # fmt: skip
+    captured = {"captured_percent": 10, "captures": f"{BUCKET}/captures"}
+    described = Endpoint("bins", "Updating", "bins-v7-0123abcd", package, NOW, "", 2, "ml.c5.xlarge",
+                         **captured, pending=Pending(8, 0.1), tried=attempt)  # fmt: skip
     health = Health(
         Traffic(1234, 5, 6, 30.4, 99.6),
         (Alarm("bins-5xx", "ALARM", "Threshold Crossed: 1 datapoint [5.0] was greater than the threshold (0.0)."),),
         (),
-        (DeployDecision(NOW, "accepted", "7", "version 7 counts as its evaluation did in all golden photos (6)"),),
+        (DeployDecision(NOW, "accepted", "7", "version 7 counts 6 of 6 golden photos as its evaluation did"),),
     )
     yield from endpoint_page(described, health, HourlyCost("2 x ml.c5.xlarge", Range.of("0.408")))
 
@@ -190,8 +197,37 @@ def permissions() -> Iterator[RenderableType]:
     yield from permissions_page([job, RoleUse("bins-scheduler", (unused,), ()), RoleUse("bins-admin", (), ())])
 
 
+def watch() -> Iterator[RenderableType]:
+    yield RunTree(watched.SNAPSHOT, now=watched.NOW)
+
+
+def answer(photo: str, shares: Sequence[float], *, sure: bool, members: tuple[int, ...]) -> Prediction:
+    """An answer that counts the likeliest quantity."""
+    probabilities = dict(enumerate(shares))
+    expected = sum(quantity * share for quantity, share in probabilities.items())
+    return Prediction(photo, shares.index(max(shares)), expected, probabilities, "7", 41.6, sure, members)
+
+
+FOLDER_OF_PHOTOS = "s3://bins-123456789012/raw/bin-images"
+ANSWERS = (
+    answer("s3://bins-123456789012/raw/bin-images/00048.jpg", (0, 0, 0.9996, 0.0004, 0, 0), sure=True, members=(2,)),
+    answer("photos/00102.jpg", (0.05, 0.12, 0.3, 0.33, 0.15, 0.05), sure=False, members=(1, 2, 3, 4)),
+    answer("photos/00105.jpg", (0.2, 0, 0, 0.5, 0.01, 0.29), sure=False, members=(0, 3, 5)),
+)
+
+
+def predict() -> Iterator[RenderableType]:
+    yield predictions_table(ANSWERS)
+
+
+def recount() -> Iterator[RenderableType]:
+    rows = [disagreement(counted, recorded) for counted, recorded in zip(ANSWERS, (5, 2, 4), strict=True)]
+    yield from recount_page([replace(row, photo=f"{FOLDER_OF_PHOTOS}/{row.photo.rpartition('/')[2]}") for row in rows])
+
+
 PAGES: Mapping[str, Callable[[], Iterator[RenderableType]]] = {
-    page.__name__: page for page in (trials, models, lineage, endpoint, runs, dataset, check, permissions)
+    page.__name__: page
+    for page in (trials, models, lineage, endpoint, predict, recount, runs, dataset, check, permissions, watch)
 }
 CASES = [(name, width) for name in PAGES for width in (*WIDTHS, PIPE)]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from botocore import exceptions
+from typer.testing import CliRunner
 
 from pipeline import ROOT
 from pipeline.cli.app import DEFAULT_FILE, Options, hoisted
@@ -282,6 +283,26 @@ def test_a_hint_can_be_pasted(monkeypatch: pytest.MonkeyPatch, text: str, pasted
     assert options.pasted(shown) == shown
 
 
+def test_a_process_in_the_background_names_the_same_commands(tmp_path: Path) -> None:
+    """Kind: pages that name `--settings` with a path of one machine, although nobody has given the option."""
+    assert Options(None, DEFAULT_FILE).words("demo") == ["--profile", "demo"]
+    assert Options("dev", Path("mine.yaml")).words() == [
+        "--profile",
+        "dev",
+        "--settings",
+        str(Path("mine.yaml").absolute()),
+    ]
+
+
+def test_the_default_file_is_not_named_whichever_way_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A console in the background gets its path from the root."""
+    monkeypatch.chdir(tmp_path)
+    assert "--settings" not in Options("demo", DEFAULT_FILE.absolute()).command()
+    assert Options("demo", tmp_path / "other.yaml").command().endswith(f"--settings {tmp_path}/other.yaml")
+
+
 def test_an_error_of_the_demo_names_the_demos_profile(call: Call, project: Path) -> None:
     outcome = call("--profile", "local", "start")
     assert outcome.error == "the local cloud is not running; start it: python -m pipeline local up\n"
@@ -367,3 +388,19 @@ def test_the_help_names_the_parameters_and_their_limits(call: Call, command: str
     assert "ImageLocation, DataVersion, MaximumQuantity (1 to 1000)" in text
     assert "MaximumRmse (above 0)" in text
     assert "{parameters}" not in text
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_without_colours_errors_have_none_either(
+    project: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    from pipeline.cli import app
+
+    def shown() -> str:
+        return CliRunner().invoke(app, ["--profile", "none", "runs"], color=True).stderr
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[" in shown()
+    monkeypatch.setenv(name, value)
+    assert "\x1b[" not in shown()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from pipeline.local import cloud, health
 from pipeline.operations.dataset import description as dataset
@@ -25,15 +24,6 @@ from tests.unit.pipeline.operations.models.evaluated import judged
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DEFINITION = {"Version": "2020-12-01", "Parameters": [{"Name": "Epochs", "Type": "Integer"}], "Steps": []}
-
-
-@pytest.fixture
-def account(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("PIPELINE_PROFILE", "aws")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    with mock_aws():
-        yield
 
 
 @pytest.fixture
@@ -332,6 +322,7 @@ def following(monkeypatch: pytest.MonkeyPatch, *states: Progress | BaseException
             yield state
 
     monkeypatch.setattr("pipeline.operations.runs.progress.follow", follow)
+    monkeypatch.setattr("pipeline.operations.runs.progress.looks", follow)
 
 
 def state(status: str, step: str) -> Progress:
@@ -368,7 +359,19 @@ def test_following_a_run_that_fails_ends_with_1_the_reason_and_the_log(
     assert outcome.error.splitlines()[1:] == [
         "QueryMetadata: no bins there",
         "Its log: python -m pipeline --profile aws logs QueryMetadata --run run1",
+        "its job in the AWS console: https://us-east-1.console.aws.amazon.com/sagemaker/home?region=us-east-1"
+        "#/processing-jobs/j",
     ]
+
+
+@pytest.mark.usefixtures("upserted")
+def test_a_run_that_ended_is_linked_to_studio(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    following(monkeypatch, state("Succeeded", "Succeeded"))
+    Answers().say("sagemaker.ListDomains", {"Domains": [{"DomainId": "d-abc", "Status": "InService"}]})
+    call("start")
+    assert call("watch").out.splitlines()[-1] == (
+        "the run in Studio: https://studio-d-abc.studio.us-east-1.sagemaker.aws/pipelines/view/bins/executions/run1/graph"
+    )
 
 
 @pytest.mark.usefixtures("upserted")
@@ -388,6 +391,45 @@ def test_an_interrupted_watch_reports_that_the_run_goes_on(
         f"to follow it: python -m pipeline --profile aws watch {run}",
         f"to stop it: python -m pipeline --profile aws stop {run}",
     ]
+
+
+@pytest.mark.usefixtures("upserted")
+@pytest.mark.parametrize(("status", "code"), [("Succeeded", 0), ("Failed", 1)])
+def test_with_json_a_run_is_events_that_end_with_its_outcome(
+    call: Call, monkeypatch: pytest.MonkeyPatch, status: str, code: int
+) -> None:
+    call("start")
+    following(monkeypatch, state("Executing", "Executing"), state(status, status))
+    outcome = call("watch", "--json")
+    events = [json.loads(line) for line in outcome.out.splitlines()]
+    names = [event["event"] for event in events]
+    assert (names[0], names[-1], outcome.code) == ("state", "ended", code)
+    assert {"step", "run"} <= set(names)
+    assert events[-1]["outcome"]["succeeded"] is (status == "Succeeded")
+    assert events[-1]["steps"][0]["name"] == "QueryMetadata"
+
+
+@pytest.mark.usefixtures("upserted")
+def test_once_a_run_is_its_tree_and_the_command_ends(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    call("start")
+    # moto does not answer for the steps of a run.
+    monkeypatch.setattr("pipeline.operations.runs.progress.read", lambda *_: state("Executing", "Executing"))
+    outcome = call("watch", "--once")
+    assert outcome.code == 0
+    assert outcome.out.startswith("run run1  Executing")
+    assert "● QueryMetadata" in outcome.out
+
+
+@pytest.mark.usefixtures("upserted")
+def test_an_interrupted_stream_of_events_reports_that_the_run_goes_on(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("start")
+    following(monkeypatch, state("Executing", "Executing"), KeyboardInterrupt())
+    outcome = call("watch", "--json")
+    assert outcome.code == 130
+    assert json.loads(outcome.out.splitlines()[0])["event"] == "state"
+    assert "to follow it: " in outcome.error
 
 
 @pytest.mark.usefixtures("upserted")

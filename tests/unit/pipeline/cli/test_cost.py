@@ -14,10 +14,11 @@ from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 
 from pipeline.cli.output import print_parts
-from pipeline.cli.views.cost import basis, duration, quantity, usd
+from pipeline.cli.views.cost import basis, duration, quantity
 from pipeline.operations.cost import actual, measured
 from pipeline.operations.cost.actual import Cost
 from pipeline.operations.cost.money import Bill, Item, Price, Range
+from pipeline.operations.cost.words import usd
 from pipeline.operations.runs.executions import Execution
 from pipeline.settings import Settings
 from tests.answers import Answers

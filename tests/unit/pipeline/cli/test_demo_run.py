@@ -16,6 +16,7 @@ from pipeline.cli import demo_run as demo
 from pipeline.cli.demo_run import Bins
 from pipeline.settings import Settings
 from pipeline.settings.file import load_settings
+from pipeline.settings.parameters import declarations
 from steps.contracts.errors import PipelineError
 
 
@@ -157,3 +158,10 @@ def test_photos_that_no_demo_uploaded_are_not_deleted(s3: Any, settings: Setting
 def test_the_gate_of_the_demo_is_one_that_its_bins_can_pass(bins: Bins, is_open: bool) -> None:
     """The kind: a stated minimum that what follows does not accept."""
     assert bool(bins.reason_for_an_open_gate) == is_open
+
+
+def test_an_open_gate_leaves_out_no_limit_and_says_each() -> None:
+    """Kind: bins of one's own after the synthetic ones, and a gate that compares both models."""
+    limits = {name for name, each in declarations().items() if each.place.startswith("gate.")}
+    assert set(demo.OPEN_GATE) == limits
+    assert demo.OPEN_GATE["MaximumAccuracyLoss"] == "1"

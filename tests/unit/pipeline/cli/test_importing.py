@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,12 @@ def test_an_import_is_counted_by_quantity_and_by_reason(call: Call, photos: Path
     again = json.loads(call("import", "photos", "raw", "--labels", "photos/labels.csv", "--group", "bin", "--json").out)
     assert (again["imported"], again["unchanged"]) == (0, 3)
     assert again["left_out"] == {"other-format": {"files": 1, "examples": ["d.gif"]}}
+
+
+def test_the_next_command_is_that_of_this_shell(call: Call, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["pipeline.cli.app"], "_started", ["env/bin/python", "-m", "pipeline"])
+    outcome = call("import", "photos", "raw", "--labels", "photos/labels.csv", "--group", "bin")
+    assert outcome.error == "next: env/bin/python -m pipeline demo --bins raw, or a copy of it in S3\n"
 
 
 def test_a_destination_that_no_run_can_read_is_refused_before_anything_is_written(call: Call, photos: Path) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from pipeline.operations.serving import monitoring
+from pipeline.operations.serving import monitor_jobs, monitoring
 from pipeline.operations.serving.monitoring import MonitorJob
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 from tests.unit.pipeline.cli.test_registry import settings
 from tests.unit.pipeline.conftest import Call, plain
+from tests.unit.pipeline.console.pages.account_of_drift import true_counts
 
 __all__ = ["settings"]
 
@@ -94,3 +96,50 @@ def test_a_schedule_has_the_hours_too(call: Call, settings: Settings, monkeypatc
     call("monitor", "--every", "rate(1 day)", "--hours", "6")
     arguments = json.loads(requests[0]["Target"]["Input"])["AppSpecification"]["ContainerArguments"]
     assert arguments[arguments.index("--hours") + 1] == "6"
+
+
+def test_true_counts_are_shown_with_what_is_below_its_minimum(
+    call: Call, settings: Settings, monkeypatch: pytest.MonkeyPatch, terminal: Any
+) -> None:
+    terminal(80)
+    until = datetime(2026, 11, 23, 3, tzinfo=UTC)
+    found = {**drift(feature("sure", 0.02), verdict="ok"), "sure_share": 0.762}
+
+    def describe(settings: Settings, job: str) -> MonitorJob:
+        return MonitorJob(job, "Completed", "s3://b/out", "", found)
+
+    monkeypatch.setattr(monitoring, "describe", describe)
+    monkeypatch.setattr(monitor_jobs, "last", lambda settings: "bins-monitor-7")
+    assert call("monitor", "--last").code == 0
+    found["truth"] = true_counts(until, 0.712).model_dump(mode="json")
+    outcome = call("monitor", "--last")
+    lines = plain(outcome.out).splitlines()
+    rows = [line.split() for line in lines]
+    assert (outcome.code, max(map(len, lines)) <= 80) == (3, True)
+    assert "sure counts, which need no person: 76.2% of the photos" in lines
+    assert ["accuracy", "71.2%", "-", "80.0%", "100"] in rows
+    assert ["accuracy", "of", "sure", "counts", "97.0%", "98.0%", "-", "50"] in rows
+    assert "accuracy 71.2% of 100 photos is below the minimum of 80.0%" in lines
+    assert "not compared with a true count: 2 photos in requests without an InferenceId" in lines
+    found["truth"] = true_counts(until, 0.812).model_dump(mode="json")
+    assert call("monitor", "--last").code == 0
+    found["truth"] = true_counts(until, photos=0).model_dump(mode="json")
+    outcome = call("monitor", "--last")
+    assert "with fewer than 50, no metrics are written, and no minimum applies" in plain(outcome.out)
+
+
+def test_the_result_of_an_earlier_job_is_shown_and_none_is_started(
+    call: Call, asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = drift(feature("brightness", 0.021, tail(0.088, drifted=True), drifted=True))
+
+    def describe(settings: Settings, job: str) -> MonitorJob:
+        return MonitorJob(job, "Completed", "s3://b/earlier", "", found)
+
+    monkeypatch.setattr(monitoring, "describe", describe)
+    outcome = call("monitor", "--job", "bins-monitor-1")
+    assert (outcome.code, asked) == (3, [])
+    assert outcome.out.splitlines()[-1] == "report: s3://b/earlier/report.html"
+    failed = MonitorJob("bins-monitor-1", "Failed", "s3://b/earlier", "no captures")
+    monkeypatch.setattr(monitoring, "describe", lambda *_: failed)
+    assert call("monitor", "--job", "bins-monitor-1").error == "job bins-monitor-1: Failed: no captures\n"

@@ -29,7 +29,7 @@ def steps(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, Step
     """The steps of the latest run, whose jobs wrote to places of the bucket."""
     reached = {
         name: StepRun(name, "Succeeded", metadata={"ProcessingJob": {"Arn": f"arn:x/{name}"}})
-        for name in ("QueryMetadata", "EvaluateModel")
+        for name in ("QueryMetadata", "ExploreData", "EvaluateModel")
     }
 
     class SageMaker:
@@ -39,7 +39,7 @@ def steps(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, Step
                     "OutputName": output,
                     "S3Output": {"S3Uri": f"s3://{settings.data.bucket}/{ProcessingJobName}/{output}"},
                 }
-                for output in ("summary", "evaluation")
+                for output in ("summary", "evaluation", "exploration")
             ]
             return {"ProcessingOutputConfig": {"Outputs": declared}}
 
@@ -132,3 +132,20 @@ def test_every_page_has_the_name_that_its_step_writes() -> None:
     from steps.query import page
 
     assert (pages.REPORT, pages.EDA) == (evaluation.REPORT, page.NAME)
+
+
+def test_the_page_of_the_exploration_is_another_than_that_of_the_query(call: Call, project: Path, steps: Any) -> None:
+    put("ExploreData/exploration/exploration.html", b"everything")
+    put("QueryMetadata/summary/eda.html", b"a page")
+    for words, name, content in ((["--explored"], "exploration", b"everything"), ([], "eda", b"a page")):
+        outcome = call("eda", *words)
+        assert outcome.code == 0, outcome.error
+        path = Path(outcome.out.strip())
+        assert (path.name, path.read_bytes()) == (f"{name}-{RUN.id}.html", content)
+
+
+def test_a_run_that_explored_nothing_says_so(call: Call, project: Path, steps: dict[str, StepRun]) -> None:
+    del steps["ExploreData"]
+    outcome = call("eda", "--explored")
+    assert outcome.code == 1
+    assert "has explored no data; set explore.enabled (ExploreData: not part of it)" in outcome.error

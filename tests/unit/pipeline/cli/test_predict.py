@@ -41,9 +41,9 @@ def rows(file: Path) -> list[list[str]]:
 
 
 WRITTEN = [
-    ["photo", "count", "expected", "confidence", "model_version", "error"],
-    ["a.jpg", "3", "2.750000", "0.800000", "7", ""],
-    ["b.jpg", "", "", "", "", "the model answered 400: truncated"],
+    ["photo", "count", "expected", "confidence", "model_version", "error", "sure", "prediction_set"],
+    ["a.jpg", "3", "2.750000", "0.800000", "7", "", "", ""],
+    ["b.jpg", "", "", "", "", "the model answered 400: truncated", "", ""],
 ]
 
 
@@ -81,6 +81,23 @@ def test_many_answers_are_summed_up(call: Call, answered: list[Answer]) -> None:
     assert outcome.code == 1
     assert [line.split() for line in outcome.out.splitlines()[1:]] == [["3", "40"], [*BAD.reason.split(), "1"]]
     assert outcome.error == "for the count of each photo: --csv FILE\n"
+
+
+def test_sure_counts_and_prediction_sets_are_shown_and_written_where_the_model_has_them(
+    call: Call, answered: list[Answer], project: Path
+) -> None:
+    probabilities = {0: 0.01, 1: 0.09, 2: 0.2, 3: 0.7}
+    answered.append(Prediction("a.jpg", 3, 2.75, probabilities, "7", 12.3, sure=True, prediction_set=(3,)))
+    answered.append(Prediction("b.jpg", 3, 2.75, probabilities, "7", 12.3, sure=False, prediction_set=(0, 2, 3)))
+    answered.append(Prediction("c.jpg", 3, 2.75, probabilities, "6", 12.3))
+    outcome = call("predict", "a.jpg", "--csv", "counts.csv")
+    assert [line.split() for line in outcome.out.splitlines()] == [
+        ["photo", "count", "confidence", "expected", "sure", "set", "time"],
+        ["a.jpg", "3", "70%", "2.75", "yes", "3", "12", "ms"],
+        ["b.jpg", "3", "70%", "2.75", "no", "0,", "2-3", "12", "ms"],
+        ["c.jpg", "3", "70%", "2.75", "12", "ms"],
+    ]
+    assert [row[6:] for row in rows(project / "counts.csv")[1:]] == [["true", "3"], ["false", "0 2 3"], ["", ""]]
 
 
 @pytest.mark.usefixtures("answered")

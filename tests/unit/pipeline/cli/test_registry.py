@@ -18,6 +18,7 @@ from pipeline.operations.models.lineage import Lineage, Link
 from pipeline.operations.models.registry import Version
 from pipeline.settings import Settings
 from pipeline.settings.file import load_settings
+from tests.answers import Answers
 from tests.unit.pipeline.conftest import Call, plain
 from tests.unit.pipeline.operations.models.evaluated import package, register
 
@@ -56,6 +57,14 @@ def test_the_best_value_of_each_column_is_marked(
     assert words(out, "1")[2:6] == ["0.5000", "1.4142", "1.0000", "0.5000"]
     assert words(out, "2")[6:11] == ["+0.250", "to", "1", "grouped", "a" * 8]
     assert words(out, "1")[6] == "none"
+
+
+def test_versions_are_linked_to_studio(call: Call, settings: Settings) -> None:
+    Answers().say("sagemaker.ListDomains", {"Domains": [{"DomainId": "d-abc", "Status": "InService"}]})
+    assert "in Studio" not in call("models").out
+    register(settings, "a", TRUTH, GOOD)
+    studio = "https://studio-d-abc.studio.us-east-1.sagemaker.aws/models/registered-models/bins/versions"
+    assert call("models").out.splitlines()[-1] == f"the versions in Studio: {studio}"
 
 
 def test_a_single_version_has_no_best_value(call: Call, settings: Settings) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from pipeline.cli import output, runs
 from pipeline.operations.caching import reuse
@@ -31,13 +29,9 @@ VERSIONS = ["DataVersion", "ShardVersion", "TrainingVersion"]
 
 
 @pytest.fixture
-def account(project: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("PIPELINE_PROFILE", "aws")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+def account(account: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The account, in a terminal of 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
-    with mock_aws():
-        yield
 
 
 @pytest.fixture
@@ -250,6 +244,23 @@ def test_the_cost_is_part_of_the_json(call: Call, sagemaker: Any) -> None:
     assert cost["endpoint"] is None
 
 
+def test_the_run_is_linked_to_studio_for_people_and_for_machines(call: Call, sagemaker: Any) -> None:
+    Answers().say("sagemaker.ListDomains", {"Domains": [{"DomainId": "d-abc", "Status": "InService"}]})
+    studio = "https://studio-d-abc.studio.us-east-1.sagemaker.aws/pipelines/view/bins/executions"
+    *_, run, link, _ = call("start").out.splitlines()
+    assert link == f"the run in Studio: {studio}/{run.rsplit('/', 1)[-1]}/graph"
+    document = json.loads(call("start", "--json").out)
+    [linked] = document["links"]
+    assert linked == {"place": "in Studio", "address": f"{studio}/{document['arn'].rsplit('/', 1)[-1]}/graph"}
+
+
+def test_without_the_permission_for_links_the_run_starts_without_a_word(call: Call, sagemaker: Any) -> None:
+    Answers().error("sagemaker.ListDomains", "AccessDeniedException", "not authorized: sagemaker:ListDomains")
+    outcome = call("start")
+    assert (outcome.code, outcome.error) == (0, "")
+    assert "in Studio" not in outcome.out
+
+
 # --------------------------------------------------------------------------------------------------- following it
 
 
@@ -289,5 +300,5 @@ def test_the_state_as_json_has_what_a_cached_step_saved(
 ) -> None:
     monkeypatch.setattr(progress, "read", lambda settings, arn: cached)
     call("start")
-    [step] = json.loads(call("watch", "--json").out)["steps"]
+    [step] = json.loads(call("watch", "--once", "--json").out)["steps"]
     assert step["saving"] == {"seconds": 3600.0, "billed_seconds": 3600, "usd": 0.23}

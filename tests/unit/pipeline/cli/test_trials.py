@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.cli.views.trials import ASCII_BLOCKS, BLOCKS, sparkline
+from pipeline.cli.views.sparkline import ASCII_BLOCKS, BLOCKS, sparkline
 from pipeline.operations.models import curves, trials
 from pipeline.operations.models.curves import Epoch
 from pipeline.operations.models.trials import Trial, TuningJob

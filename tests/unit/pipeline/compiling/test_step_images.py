@@ -26,10 +26,15 @@ def settings_of(**groups: dict[str, Any]) -> Settings:
     return Settings.model_validate({"name": "bins", **values})
 
 
+# Runs with every step that settings turn on.
+EVERY: dict[str, dict[str, Any]] = {"shard": {"planner": "local"}, "explore": {"enabled": True}}
+SPARK: dict[str, dict[str, Any]] = {"shard": {"planner": "spark"}, "explore": {"enabled": True, "engine": "spark"}}
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     root = tmp_path / "project"
-    for step, image in images.STEPS.items():
+    for step, image in (*images.STEPS.items(), ("plan", "spark")):
         for folder in (f"steps/{step}", f"containers/{image}", "steps/contracts", "steps/reports"):
             (root / folder).mkdir(parents=True, exist_ok=True)
             (root / folder / "file.py").write_text("from steps.contracts import file\n")
@@ -56,15 +61,45 @@ def test_a_tag_does_not_depend_on_the_folder_or_on_compiled_files(tree: Path, tm
         ("steps/evaluate/file.py", {"evaluate"}),
         ("steps/contracts/file.py", set(images.STEPS)),
         ("steps/reports/file.py", set()),
-        ("containers/processing/file.py", {"query", "shard", "monitor"}),
+        ("containers/processing/file.py", {"query", "explore", "plan", "shard", "monitor"}),
+        ("containers/spark/file.py", set()),
         ("containers/training/file.py", {"train", "evaluate"}),
     ],
 )
 def test_a_change_gives_new_tags_to_the_steps_that_are_made_of_it_alone(tree: Path, file: str, steps: set[str]) -> None:
-    before = tags(tree)
+    before = tags(tree, **EVERY)
     (tree / file).write_text("from steps.contracts import changed")
-    after = tags(tree)
+    after = tags(tree, **EVERY)
     assert {step for step in before if before[step] != after[step]} == steps
+
+
+@pytest.mark.parametrize(
+    ("groups", "steps"),
+    [
+        ({}, []),
+        ({"shard": {"planner": "local"}}, ["plan"]),
+        ({"shard": {"plan_instance_count": 2}}, ["plan"]),
+        ({"explore": {"enabled": True}}, ["explore"]),
+        (SPARK, ["explore", "plan"]),
+    ],
+)
+def test_a_step_that_no_run_has_needs_no_image(tree: Path, groups: dict[str, Any], steps: list[str]) -> None:
+    always = ["query", "shard", "train", "evaluate", "serve", "monitor"]
+    assert sorted(tags(tree, **groups)) == sorted([*always, *steps])
+
+
+def test_a_step_that_may_start_spark_has_its_image_and_the_others_do_not(tree: Path) -> None:
+    found = {image.step: image.image for image in images.step_images(settings_of(**SPARK), tree)}
+    assert [step for step, image in found.items() if image == "spark"] == ["explore", "plan"]
+    image = images.step_image("plan", settings_of(**SPARK), tree)
+    assert image.repository_name == "bins-spark"
+    before = tags(tree, **SPARK)
+    (tree / "containers/spark/file.py").write_text("CHANGED = 1")
+    after = tags(tree, **SPARK)
+    assert {step for step in before if before[step] != after[step]} == {"explore", "plan"}
+    assert tags(tree, **EVERY)["plan"] != after["plan"]
+    held = {path.parts[1] for path in images.source_files("plan", tree, "spark") if path.parts[0] == "containers"}
+    assert held == {"spark"}
 
 
 @pytest.mark.parametrize(
@@ -107,13 +142,17 @@ def test_a_file_that_is_not_python_is_named(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "steps"),
     [
-        ("contracts", {"query", "shard", "train", "evaluate", "serve", "monitor"}),
-        ("runtime", {"query", "shard", "train", "evaluate", "serve", "monitor"}),
+        ("contracts", {"query", "explore", "plan", "shard", "train", "evaluate", "serve", "monitor"}),
+        ("runtime", {"query", "explore", "plan", "shard", "train", "evaluate", "serve", "monitor"}),
         ("photos", {"shard", "train", "evaluate", "serve", "monitor"}),
+        # The exploration runs on the same Spark as the plan.
+        ("planning", {"explore", "plan", "shard"}),
+        ("spark", {"explore", "plan"}),
         ("shards", {"train", "evaluate"}),
+        ("aggregates", {"explore", "query"}),
         ("model", {"train", "evaluate", "serve"}),
         # A page or a chart: nothing is sharded or trained again for it.
-        ("reports", {"query", "evaluate", "monitor"}),
+        ("reports", {"query", "explore", "evaluate", "monitor"}),
     ],
 )
 @pytest.mark.parametrize("file", ["another.py", "page.css"])
@@ -122,16 +161,16 @@ def test_a_change_to_a_shared_folder_rebuilds_the_steps_that_use_it(
 ) -> None:
     for name in ("steps", "containers"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    before = tags(tmp_path)
+    before = tags(tmp_path, **EVERY)
     (tmp_path / "steps" / folder / file).write_text("# changed\n")
-    after = tags(tmp_path)
+    after = tags(tmp_path, **EVERY)
     assert {step for step in before if before[step] != after[step]} == steps
 
 
 def test_the_table_above_has_every_shared_folder() -> None:
     folders = {path.name for path in (ROOT / "steps").iterdir() if (path / "__init__.py").exists()}
-    tested = {"contracts", "runtime", "photos", "shards", "model", "reports"}
-    assert folders - set(images.STEPS) - {"deploy"} == tested
+    tested = {"contracts", "runtime", "photos", "planning", "aggregates", "spark", "shards", "model", "reports"}
+    assert folders - set(images.STEPS) - {"alert", "deploy"} == tested
 
 
 PINNED = f"example.com/base@sha256:{'0' * 64}"
@@ -140,7 +179,7 @@ PINNED = f"example.com/base@sha256:{'0' * 64}"
 @pytest.mark.parametrize(
     ("groups", "steps"),
     [
-        ({"images": {"python_base": PINNED}}, {"query", "shard", "monitor", "serve"}),
+        ({"images": {"python_base": PINNED}}, {"query", "explore", "plan", "shard", "monitor", "serve"}),
         ({"images": {"training_base": PINNED}}, {"train", "evaluate"}),
         ({"images": {"evaluation_base": PINNED}}, {"evaluate"}),
         ({"training": {"instance_type": "ml.m5.large"}}, {"train"}),
@@ -150,7 +189,7 @@ PINNED = f"example.com/base@sha256:{'0' * 64}"
     ],
 )
 def test_another_base_is_another_image(tree: Path, groups: dict[str, Any], steps: set[str]) -> None:
-    before, after = tags(tree), tags(tree, **groups)
+    before, after = tags(tree, **EVERY), tags(tree, **EVERY, **groups)
     assert {step for step in before if before[step] != after[step]} == steps
 
 

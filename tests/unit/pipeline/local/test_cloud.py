@@ -41,7 +41,7 @@ def answering(port: int, status: int, body: bytes = b"") -> Iterator[None]:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield
         server.shutdown()

@@ -1,6 +1,7 @@
 """Alarms: periods that end now, statistics, missing data, states."""
 
 import datetime
+import json
 from types import SimpleNamespace
 
 import boto3
@@ -9,6 +10,11 @@ import pytest
 
 from pipeline.local.cloudwatch import CloudWatch, datapoints, state_of, statistic_of
 from pipeline.local.context import ServiceError
+from pipeline.operations.account.inbox import Message
+from pipeline.operations.alerts import look_of
+from steps.monitor.alert import put_metrics
+from tests.unit.pipeline.account.stacks import FULL, Stack
+from tests.unit.pipeline.console.pages.account_of_drift import drift, true_counts
 
 
 def test_values_fall_into_periods_that_end_now_the_oldest_first():
@@ -65,7 +71,12 @@ def cloudwatch(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with moto.mock_aws():
-        yield CloudWatch(SimpleNamespace(account_id="123456789012", region="us-east-1"))
+        published = []
+        evaluation = CloudWatch(
+            SimpleNamespace(account_id="123456789012", region="us-east-1"), lambda *call: published.append(call)
+        )
+        evaluation.published = published
+        yield evaluation
 
 
 def put_alarm(name, **more):
@@ -168,3 +179,71 @@ def test_a_metric_has_its_own_dimensions_and_no_others(started):
 def test_a_statistic_that_is_not_there_is_refused(cloudwatch, statistic):
     with pytest.raises(ServiceError, match="has no statistic"):
         cloudwatch.check("GetMetricData", {"MetricDataQueries": query(statistic)})
+
+
+# ------------------------------------------------------------------------------------------------ actions of alarms
+TOPIC = "arn:aws:sns:us-east-1:123456789012:alerts"
+
+
+def test_an_alarm_publishes_once_to_the_topic_of_its_state_with_its_reason(cloudwatch):
+    put_alarm("a", Statistic="Sum", AlarmActions=[TOPIC], AlarmDescription="errors", TreatMissingData="notBreaching")
+    for _ in range(2):
+        cloudwatch._evaluate()
+    assert cloudwatch.published == []
+    cloudwatch.observe("AWS/SageMaker", {}, {"Invocation5XXErrors": 5})
+    for _ in range(3):
+        cloudwatch._evaluate()
+    [(topic, alarm, subject, text)] = cloudwatch.published
+    assert (topic, alarm.rsplit(":", 1)[-1]) == (TOPIC, "a")
+    assert subject == 'ALARM: "a" in US East (N. Virginia)'
+    message = json.loads(text)
+    assert (message["OldStateValue"], message["NewStateValue"]) == ("OK", "ALARM")
+    assert message["AlarmDescription"] == "errors"
+    assert message["NewStateReason"].startswith("Invocation5XXErrors [5] GreaterThanThreshold 1.0")
+
+
+@pytest.mark.parametrize(("accuracy", "rings"), [(0.7, True), (0.8, False), (None, False)])
+def test_the_templates_alarm_on_accuracy_names_endpoint_accuracy_minimum_and_command(cloudwatch, accuracy, rings):
+    client = boto3.client("cloudwatch", region_name="us-east-1")
+    alarm = Stack(FULL).resources["AccuracyLow"]
+    client.put_metric_alarm(**{**alarm, "Threshold": float(alarm["Threshold"])})
+    cloudwatch._evaluate()
+    until = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=10)
+    measured = {"endpoint": FULL.endpoint.name}
+    if accuracy is not None:
+        measured["truth"] = true_counts(until, accuracy)
+    put_metrics(client, alarm["Namespace"], drift(until).model_copy(update=measured))
+    for _ in range(2):
+        cloudwatch._evaluate()
+    texts = [text for _, _, _, text in cloudwatch.published]
+    assert len(texts) == rings
+    if rings:
+        look = look_of(Message("x", until, alarm["AlarmActions"][0], "", texts[0], "").shown)
+        assert look.text == (
+            "Accuracy [0.7] LessThanThreshold 0.8: ALARM. The accuracy of endpoint"
+            f" {FULL.endpoint.name} by true counts is below 0.8."
+        )
+        assert (look.command, look.words) == (f"{FULL.command} monitor --last", ("monitor", "--last"))
+
+
+def test_an_alarm_whose_actions_are_disabled_publishes_nothing(cloudwatch):
+    put_alarm("a", Statistic="Sum", AlarmActions=[TOPIC], ActionsEnabled=False)
+    cloudwatch.observe("AWS/SageMaker", {}, {"Invocation5XXErrors": 5})
+    cloudwatch._evaluate()
+    assert cloudwatch.in_alarm(["a"]) == ["a"]
+    assert cloudwatch.published == []
+
+
+def test_a_state_that_a_client_sets_is_published_too(cloudwatch):
+    put_alarm("a", Statistic="Sum", AlarmActions=[TOPIC], TreatMissingData="ignore")
+    cloudwatch._evaluate()
+    client = boto3.client("cloudwatch", region_name="us-east-1")
+    client.set_alarm_state(AlarmName="a", StateValue="ALARM", StateReason="a test of mine")
+    cloudwatch._evaluate()
+    [(*_, text)] = cloudwatch.published
+    assert json.loads(text)["NewStateReason"] == "a test of mine"
+
+
+def test_an_action_other_than_a_topic_is_refused(cloudwatch):
+    with pytest.raises(ServiceError, match="publish to SNS only, not to arn:aws:lambda"):
+        cloudwatch.check("PutMetricAlarm", {"OKActions": [TOPIC, "arn:aws:lambda:us-east-1:123456789012:function:f"]})

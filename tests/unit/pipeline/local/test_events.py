@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -183,6 +184,18 @@ def test_an_event_reaches_the_rules_of_its_bus_only(bus: Bus) -> None:
     assert bus.put(EventBusName="absent")["FailedEntryCount"] == 1
     assert bus.put(EventBusName="absent")["Entries"][0]["ErrorCode"] == "InvalidArgument"
     assert sorted(bus.received()) == ["default", "other", "other"]
+
+
+def test_what_was_accepted_is_delivered_before_the_end(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    bus.rule("r", EventPattern='{"source": ["mine"]}')
+    bus.target("r")
+    invoke = bus.functions.invoke_later
+    free = threading.Event()
+    monkeypatch.setattr(bus.functions, "invoke_later", lambda *call: free.wait(60) and invoke(*call))
+    for _ in range(12):
+        bus.put()
+    threading.Timer(0.1, free.set).start()
+    assert len(bus.received()) == 12
 
 
 def test_an_event_has_the_time_and_the_resources_of_its_entry(bus: Bus) -> None:

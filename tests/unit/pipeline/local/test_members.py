@@ -208,8 +208,8 @@ def test_a_service_without_a_table_is_not_held_to_one() -> None:
     [
         ("athena", "StartQueryExecution", {"QueryString": "x", "EngineConfiguration": {}}, "EngineConfiguration"),
         ("athena", "GetQueryResults", {"QueryExecutionId": "i", "QueryResultType": "DATA_MANIFEST"}, "DATA_ROWS"),
-        ("cloudformation", "CreateChangeSet", {"StackName": "s", "Tags": [{"Key": "k", "Value": "v"}]}, "have Tags of"),
-        ("cloudformation", "CreateChangeSet", {"StackName": "s", "Tags": []}, None),
+        ("cloudformation", "CreateChangeSet", {"StackName": "s", "ResourceTypes": ["t"]}, "have ResourceTypes of"),
+        ("cloudformation", "CreateChangeSet", {"StackName": "s", "ResourceTypes": []}, None),
         ("ecr", "DescribeImages", {"filter": {"imageStatus": "ARCHIVED"}}, "filter.imageStatus"),
         ("events", "PutEvents", {"EndpointId": "e"}, "EndpointId"),
         ("events", "PutTargets", {"Targets": [{"Id": "1", "SqsParameters": {"MessageGroupId": "g"}}]}, "SqsParameters"),

@@ -133,15 +133,16 @@ class Runs:
         copied: dict[str, str] | None = None,
         failed: tuple[str, ...] = (),
         definition: dict[str, Any] | None = None,
+        besides: tuple[str, ...] = (),
         **parameters: str,
     ) -> None:
-        """A run whose three steps took ten minutes each and ended so long ago.
+        """A run whose three steps, and those `besides`, took ten minutes each and ended so long ago.
 
         `cached` and `copied` are the runs that results came from.
         """
         ended = NOW - timedelta(hours=hours_ago)
         steps = {}
-        for step in ("QueryMetadata", "ShardImages", "TuneModel"):
+        for step in ("QueryMetadata", "ShardImages", "TuneModel", *besides):
             answer = {"StepName": step, "StartTime": ended - timedelta(minutes=10), "EndTime": ended}
             answer["StepStatus"] = "Failed" if step in failed else "Succeeded"
             if source := (cached or {}).get(step):

@@ -26,29 +26,43 @@ from pipeline.settings import Settings
 from pipeline.settings.file import SettingsError, load_settings
 from pipeline.settings.limits import Limits
 from steps.evaluate.settings import Settings as Evaluate
+from steps.explore.settings import Settings as Explore
 from steps.monitor.settings import Settings as Monitor
+from steps.plan.settings import Settings as Plan
 from steps.query.settings import Settings as Query
 from steps.shard.settings import Settings as Shard
 from steps.train.recipe import Recipe
 
 # ------------------------------------------------------------------------------------------------ arguments
 
-STEPS: dict[str, Any] = {"query": Query, "shard": Shard, "train": Recipe, "evaluate": Evaluate, "monitor": Monitor}
+STEPS: dict[str, Any] = {
+    "query": Query,
+    "explore": Explore,
+    "plan": Plan,
+    "shard": Shard,
+    "train": Recipe,
+    "evaluate": Evaluate,
+    "monitor": Monitor,
+}
 COMPILED = "written by the compiler or a command, from names and URIs of the settings"
 UNSET = "has a default that nothing sets"
+DATASET = {
+    **{name: f"shard.{name}" for name in ("image_size", "quality", "split", "seed", "validation_fraction")},
+    **{name: f"shard.{name}" for name in ("test_fraction", "common_items", "compact")},
+    "image_location": "data.image_location",
+    "shard_megabytes": "shard.megabytes",
+    "split_file_location": "shard.split_file",
+}
 ARGUMENTS: dict[str, dict[str, str]] = {
     "query": {
         **{name: f"data.{name}" for name in ("image_location", "maximum_quantity", "database", "workgroup")},
         "data_version": "data.version",
+        "inventory": "data.inventory",
         "timeout_minutes": "data.query_minutes",
     },
-    "shard": {
-        **{name: f"shard.{name}" for name in ("image_size", "quality", "split", "seed", "validation_fraction")},
-        **{name: f"shard.{name}" for name in ("test_fraction", "maximum_rejects", "maximum_removed", "compact")},
-        "image_location": "data.image_location",
-        "shard_megabytes": "shard.megabytes",
-        "split_file_location": "shard.split_file",
-    },
+    "explore": {"maximum_quantity": "data.maximum_quantity", "engine": "explore.engine"},
+    "plan": {**DATASET, "planner": "shard.planner"},
+    "shard": {**DATASET, **{name: f"shard.{name}" for name in ("maximum_rejects", "maximum_removed")}},
     "train": {
         **{field.name: f"training.{field.name}" for field in dataclasses.fields(Recipe)},
         "decision": "evaluation.decision",
@@ -60,6 +74,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
     "evaluate": {
         **{name: f"gate.{name}" for name in ("minimum_accuracy", "maximum_rmse", "maximum_accuracy_loss")},
+        **{name: f"gate.{name}" for name in ("minimum_sure_accuracy", "sure_coverage")},
         **dict.fromkeys(("tuning_job", "run", "evaluation_image", "serving_image"), COMPILED),
         "decision": "evaluation.decision",
         "group": "registry.group",
@@ -70,13 +85,14 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     },
     "monitor": {
         **{name: f"monitoring.{name}" for name in ("hours", "level", "minimum_psi", "minimum_photos", "cooldown_days")},
-        "minimum_tail": "monitoring.minimum_tail",
+        **{name: f"monitoring.{name}" for name in ("minimum_tail", "truth_delay_hours", "minimum_true_photos")},
+        **{name: f"monitoring.{name}" for name in ("truth", "minimum_accuracy", "minimum_set_coverage")},
         **dict.fromkeys(("captures", "endpoint", "until", "namespace", "retrain"), COMPILED),
         **dict.fromkeys(("variant", "baseline", "maximum_photos"), UNSET),
     },
 }
 # Limits of two arguments together, or in a step's own code; FAILURES has them.
-_IN_CODE = {("shard", "image_size")}
+_IN_CODE = {("plan", "image_size"), ("shard", "image_size")}
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -159,9 +175,11 @@ LOCATION = setting("data.image_location", "s3://a..b/x")
 FAILURES: dict[str, list[Entry]] = {
     "contracts.artifact:check_file": [DAMAGE, DAMAGE],
     "contracts.artifact:read_description": [DAMAGE],
-    "contracts.dataset:check": [DAMAGE, DATA, DATA],
+    "contracts.dataset:check": [DAMAGE, DAMAGE, DATA, DATA],
     "contracts.dataset:manifest": [CODE],
-    "contracts.labels:read_labels": [DAMAGE, DAMAGE, DAMAGE],
+    "contracts.imagenet_weights:published": [setting("training.architecture", "vit_h_14")],
+    "contracts.labels:label_files": [DAMAGE, DAMAGE],
+    "contracts.labels:read_labels": [DAMAGE, DAMAGE],
     "contracts.package_properties:recordable": [setting("training.version", "v(2)")],
     "contracts.parsing:parse": [DAMAGE],
     "contracts.parsing:read": [DAMAGE],
@@ -171,11 +189,23 @@ FAILURES: dict[str, list[Entry]] = {
         setting("data.image_location", "s3://bins-raw/../x"),
         setting("training.weights", "s3://bins-raw/my weights.pth"),
     ],
+    "contracts.s3_inventory:newest": [Checked("inventory"), Checked("inventory")],
+    "contracts.s3_inventory:check": [
+        setting("data.inventory", "s3://lists/another-bucket/daily"),
+        *[Checked("inventory")] * 3,
+    ],
     "contracts.split_table:files": [Checked("split file")],
     "contracts.split_table:parse": [Checked("split file"), Checked("split file")],
     "contracts.split_table:combined": [Checked("split file")],
     "contracts.split_table:_csv": [Checked("split file"), Checked("split file")],
     "contracts.split_table:_text": [Checked("split file")],
+    "contracts.truth_table:rows": [Checked("true counts"), Checked("true counts")],
+    "contracts.truth_table:_csv": [Checked("true counts")],
+    "contracts.truth_table:_csv_rows": [Checked("true counts"), Checked("true counts")],
+    "contracts.truth_table:_whole": [Checked("true counts")],
+    "contracts.truth_table:_parquet": [Checked("true counts")],
+    "contracts.truth_table:_text": [Checked("true counts")],
+    "contracts.truth_table:_integers": [Checked("true counts"), Checked("true counts")],
     "contracts.text_tables:decoded": [Checked("split file")],
     "contracts.text_tables:separator": [Checked("split file"), Checked("split file")],
     "deploy.conclusion:conclude": [EVENT],
@@ -207,12 +237,24 @@ FAILURES: dict[str, list[Entry]] = {
     "evaluate.photo_samples:Baseline.write": [DATA],
     "evaluate.predictions:predict": [DATA],
     "evaluate.predictions:_decoded.decode": [DAMAGE],
+    "evaluate.run:_not_calibrated_on": [DAMAGE],
     "evaluate.run:evaluate": [DAMAGE],
     "evaluate.run:_read_sharding": [DAMAGE],
     "evaluate.trials:sagemaker_client": [Checked("permissions")],
+    "explore.engines:choose": [setting("explore.instance_count", 2, explore__enabled=True, explore__engine="local")],
+    # The image is chosen with the engine.
+    "explore.engines:work_with": [CODE],
+    "explore.findings:collect": [DATA],
+    "explore.local:DuckDB.table": [DAMAGE],
+    "explore.local:DuckDB._run": [SERVICE, SERVICE],
+    "explore.tables:add": [DAMAGE],
+    "explore.tables:_check_items": [DAMAGE, DAMAGE],
     "model.network:build_network": [
         setting("training.architecture", "resnet33"),
         setting("training.image_size", 100, training__architecture="vit_b_16"),
+    ],
+    "model.network:check_half_size": [
+        setting("training.progressive_resizing", 0.5, training__architecture="alexnet", training__image_size=112)
     ],
     "model.predictor:Predictor.load": [DAMAGE],
     "model.predictor:Predictor.probabilities": [DAMAGE],
@@ -220,7 +262,23 @@ FAILURES: dict[str, list[Entry]] = {
     "monitor.alert:retrain": [SERVICE],
     "monitor.run:_fetch_baseline": [DAMAGE],
     "monitor.serving:find": [EVENT, EVENT, EVENT],
+    "monitor.truth:read_counts": [DATA],
+    "monitor.truth:_keys": [Checked("true counts")],
     "photos.statistics:read_baseline": [DAMAGE, DAMAGE],
+    "photos.statistics:read_levels": [DAMAGE],
+    "plan.__main__:main": [setting("shard.version", "v[2]")],
+    # The image is chosen with the planner.
+    "plan.cluster:plan_with_spark": [CODE],
+    "plan.labels:_files": [DAMAGE],
+    "plan.labels:_rows": [DAMAGE, DAMAGE],
+    "planning.assignments:Lineage.waves": [DAMAGE],
+    "planning.assignments:parquet_file": [DAMAGE],
+    "planning.duckdb_engine:DuckSession._disk": [SERVICE, SERVICE],
+    "planning.rule:_Planning._common_items": [DATA],
+    "planning.rule:_Planning._photos": [DAMAGE, DAMAGE],
+    "planning.rule:_Planning._left_out": [DATA],
+    "planning.rule:check_splits": [DATA, DATA, DATA],
+    "planning.run:make_plan": [EVENT],
     "query.direct:_read": [SERVICE],
     "query.execution:service_errors": [SERVICE, SERVICE],
     "query.execution:Athena.run": [SERVICE],
@@ -231,6 +289,9 @@ FAILURES: dict[str, list[Entry]] = {
     "query.listing:in_order": [DATA],
     "query.objects:store_errors": [SERVICE],
     "query.run:run": [SERVICE],
+    "query.s3_inventory:S3Inventory._check_cover": [DATA],
+    "query.s3_inventory:_database_errors": [DAMAGE],
+    "query.s3_inventory:_fetch": [DAMAGE],
     "query.run:query": [DATA],
     "query.run:clear": [setting("data.prefix", "metadata", data__image_location="s3://bins-111122223333")],
     "query.statements:database_name": [setting("data.database", "Bins!")],
@@ -241,25 +302,47 @@ FAILURES: dict[str, list[Entry]] = {
     "runtime.credentials:RenewedCredentials.require": [SERVICE],
     "runtime.credentials:RenewedCredentials._fetch": [SERVICE],
     "runtime.credentials:_raise_refused": [SERVICE],
+    "runtime.parallel_listing:_Listing._take": [SERVICE],
     "runtime.s3:s3_errors": [SERVICE],
     "serve.settings:_number": [CODE],
     "shard.__main__:main": [setting("shard.version", "v[2]")],
-    "shard.assignments:Lineage.read": [DAMAGE, DAMAGE],
+    "shard.bucket:read_bucket": [DAMAGE, DAMAGE, DAMAGE],
+    "shard.bucket:_read": [DAMAGE],
     "shard.catalog:_split": [DAMAGE],
+    "shard.gathering:Gathering.wait_for_plan": [SERVICE, DATA],
+    "shard.run:_finish": [CODE],
     "shard.ledger:": [DAMAGE, DAMAGE],
     "shard.photos:PhotoSource": [Checked("permissions")],
-    "shard.plan:make_plan": [DATA],
-    "shard.plan:_check_splits": [DATA, DATA, DATA],
-    "shard.rejects:Rejects.add": [DATA],
-    "shard.run:_plan": [EVENT],
-    "shard.run:_lay_out": [EVENT],
-    "shard.run:_among": [EVENT],
-    "shard.settings:Settings.__post_init__": [
+    "shard.planned:Planned.left_out": [DAMAGE, DAMAGE],
+    "shard.planned:check_inputs": [CODE],
+    "shard.planned:_places": [CODE],
+    "shard.planned:_check": [CODE],
+    # Failures of the processes of an instance, by their own reasons.
+    "shard.processes:_take": [SERVICE, DATA],
+    "shard.rejects:Rejects.add_counts": [DATA],
+    "planning.settings:DatasetSettings.__post_init__": [
         setting("shard.image_size", 15),
         setting("shard.validation_fraction", 0.95),
         setting("shard.split", "file"),
     ],
     "shards.reading:Mount.path": [CODE],
+    "spark.cluster:_address": [SERVICE],
+    "spark.cluster:_await_invitation": [SERVICE],
+    "spark.cluster:_raise_first_failure": [SERVICE],
+    "spark.cluster:_work_until_the_end": [SERVICE, SERVICE],
+    "spark.configuration:home": [CODE],
+    "spark.configuration:_java": [CODE],
+    "spark.daemons:start_master": [SERVICE],
+    "spark.driver:_failure": [SERVICE],
+    "spark.driver:await_executors": [SERVICE],
+    "spark.s3:_files": [DAMAGE],
+    "spark.s3:_row_groups": [DAMAGE],
+    "spark.s3:_cast": [CODE],
+    "spark.s3:_runs": [CODE],
+    "spark.s3:_Object.__init__": [CODE],
+    "spark.s3:_parquet_errors": [DAMAGE],
+    "spark.sizes:_too_small": [SERVICE],
+    "spark.staging:_delete": [SERVICE],
     "shards.reading:register_webdataset_scheme.gopen": [CODE],
     "shards.reading:_naming": [DAMAGE, SERVICE, SERVICE, SERVICE],
     "shards.reading:_damaged": [DAMAGE],
@@ -273,6 +356,7 @@ FAILURES: dict[str, list[Entry]] = {
     "train.export:check_agreement": [SERVICE],
     "train.initial_weights:load_initial_weights": [DATA],
     "train.initial_weights:_read": [DATA, DATA],
+    "train.initial_weights:_check_digest": [DATA],
     "train.initial_weights:_fetch": [
         setting("training.weights", "s3://bins-raw/weights.bin"),
         DATA,
@@ -290,7 +374,7 @@ FAILURES: dict[str, list[Entry]] = {
     "train.reading:_Sequence.apply": [DAMAGE],
     "train.resume:_restore_best": [DAMAGE],
     "train.trial:build_trial": [setting("training.sync_batch_norm", True, training__instance_type="ml.m5.large")],
-    "train.validate:validate": [setting("training.learning_rate", 5.0)],
+    "train.validate:validate": [setting("training.learning_rate", 5.0), DAMAGE],
     "train.world:World.detect": [CODE, CODE],
     "train.world:choose_backend": [
         setting("training.backend", "smddp", training__instance_type="ml.g5.2xlarge"),

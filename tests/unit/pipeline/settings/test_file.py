@@ -93,7 +93,10 @@ def test_an_unknown_profile_is_answered_with_those_there_are(tmp_path: Path) -> 
 
 def test_an_unknown_key_that_resembles_nothing_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     [line] = mistakes(tmp_path, BASE.replace("profiles:", "gate: {zzz: 1}\nprofiles:"))
-    assert line == "8: gate.zzz: unknown key; keys of this group: minimum_accuracy, maximum_rmse, maximum_accuracy_loss"
+    assert line == (
+        "8: gate.zzz: unknown key; keys of this group: minimum_accuracy, maximum_rmse, maximum_accuracy_loss,"
+        " minimum_sure_accuracy, sure_coverage"
+    )
 
 
 def test_a_key_that_comes_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
@@ -147,6 +150,14 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str) -> 
         ("data", {"bucket": "Bins", "image_location": "s3://photos"}, "must be a bucket's name: 3 to 63"),
         ("data", {"bucket": "bins", "image_location": "pipe:rm -rf /"}, "is not an S3 URI"),
         ("data", {"bucket": "bins", "image_location": "s3://photos", "database": "a; DROP"}, "must be up to 128"),
+        (
+            "data",
+            {"bucket": "bins", "image_location": "s3://photos/raw", "inventory": "s3://lists/others/daily"},
+            "s3://lists/others/daily is no folder of a list of s3://photos/raw: it ends in photos/CONFIG-ID",
+        ),
+        ("monitoring", {"minimum_accuracy": 0.8}, "minimum_accuracy needs true counts; set truth to their location"),
+        ("monitoring", {"minimum_set_coverage": 0.8}, "minimum_set_coverage needs true counts"),
+        ("monitoring", {"truth": "labels/counts"}, "is not an S3 URI"),
         ("registry", {"group": "a b"}, "must be up to 63 letters and digits"),
     ],
 )
@@ -261,6 +272,24 @@ def test_hyperbands_bounds_have_to_suit_the_epochs(tmp_path: Path, hyperband: di
     assert message in line
 
 
+@pytest.mark.parametrize(
+    ("training", "tuning", "message"),
+    [
+        ({"image_size": 48}, {}, "progressive_resizing requires an image_size of 64 or more"),
+        ({"architecture": "vit_b_16"}, {}, "vit_b_16 is built for photos of one size"),
+        ({}, {"ranges": {"architecture": {"values": ["resnet18", "maxvit_t"]}}}, "maxvit_t is built for photos of one"),
+        ({}, {"strategy": "Hyperband"}, "Hyperband compares trials by their first epochs"),
+    ],
+)
+def test_first_epochs_of_half_the_side_are_refused_where_they_cannot_be(
+    tmp_path: Path, training: dict[str, Any], tuning: dict[str, Any], message: str
+) -> None:
+    training = {"weights": "none", **training}
+    settings_of(tmp_path, with_values(training=training, tuning=tuning))
+    text = with_values(training={**training, "progressive_resizing": 0.5}, tuning=tuning)
+    assert any(message in line for line in mistakes(tmp_path, text))
+
+
 def test_hyperbands_bounds_do_not_matter_to_another_strategy(tmp_path: Path) -> None:
     text = with_values(training={"epochs": 5}, tuning={"strategy": "Random", "hyperband": {"maximum_epochs": 20}})
     assert settings_of(tmp_path, text).tuning.hyperband.maximum_epochs == 20
@@ -348,6 +377,8 @@ def test_an_advice_names_what_is_written_and_not_what_yaml_read(
         ("training.learning_rate", "5.0", "must be above 0 and at most 1 (it is 5.0)"),
         ("shard.split_file", "s3://bins/../x", "has a folder '..'"),
         ("training.weights", "s3://bins//x.pth", "has a folder without a name"),
+        ("training.weights", "s3://bins/x.bin", "weights must be a .safetensors file, or a .pth file"),
+        ("training.weights", "ImageNet", "'ImageNet' are no initial weights; write imagenet, none or s3://"),
         ("data.prefix", "a/../b", "has a folder . or .., which programs read in different ways"),
         ("data.bucket", "xn--bins", None),
     ],

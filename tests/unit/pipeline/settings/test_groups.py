@@ -113,6 +113,101 @@ def test_a_wrong_entry_of_a_list_has_its_own_line(tmp_path: Path) -> None:
     assert line.startswith("12: network.subnets.1: must be a subnet's id, subnet-0a1b2c3d, not 'vpc-01234567'")
 
 
+# ------------------------------------------------------------------------------------------------ plan and exploration
+
+
+@pytest.mark.parametrize(
+    ("shard", "image"),
+    [
+        ({}, None),
+        ({"common_items": 0.5}, None),
+        ({"planner": "local"}, "processing"),
+        ({"planner": "local", "plan_instance_type": "ml.m5.large", "plan_volume_gigabytes": 200}, "processing"),
+        ({"planner": "spark"}, "spark"),
+        ({"plan_instance_count": 2}, "spark"),
+        ({"planner": "spark", "plan_instance_count": 100}, "spark"),
+    ],
+)
+def test_the_planner_and_its_instances_decide_on_a_job_and_its_image(
+    tmp_path: Path, shard: dict[str, Any], image: str | None
+) -> None:
+    assert settings_of(tmp_path, with_values(shard=shard)).shard.plan_image == image
+
+
+def test_a_plan_has_the_instance_type_of_the_shards_unless_it_has_its_own(tmp_path: Path) -> None:
+    shard = {"planner": "local", "instance_type": "ml.m5.xlarge"}
+    assert settings_of(tmp_path, with_values(shard=shard)).shard.plan_type == "ml.m5.xlarge"
+    own = {**shard, "plan_instance_type": "ml.m5.2xlarge"}
+    assert settings_of(tmp_path, with_values(shard=own)).shard.plan_type == "ml.m5.2xlarge"
+
+
+@pytest.mark.parametrize(
+    ("explore", "image"),
+    [
+        ({}, None),
+        ({"enabled": False}, None),
+        ({"enabled": True}, "processing"),
+        ({"enabled": True, "engine": "spark"}, "spark"),
+        ({"enabled": True, "instance_count": 2}, "spark"),
+        ({"enabled": True, "engine": "local", "instance_type": "ml.m5.large"}, "processing"),
+    ],
+)
+def test_an_exploration_is_a_choice_and_its_engine_decides_on_its_image(
+    tmp_path: Path, explore: dict[str, Any], image: str | None
+) -> None:
+    assert settings_of(tmp_path, with_values(explore=explore)).explore.image == image
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "shard:\n  planner: local\n  plan_instance_count: 3",
+            "10: shard.plan_instance_count: planner: local plans on one instance, and plan_instance_count is 3; take"
+            " planner: spark or auto, or leave plan_instance_count out",
+        ),
+        (
+            "shard:\n  plan_instance_type: ml.m5.large",
+            "9: shard.plan_instance_type: nothing reads plan_instance_type: ShardImages plans in its own job; set"
+            " planner: local or spark, or plan_instance_count, or leave plan_instance_type out",
+        ),
+        (
+            "shard:\n  plan_volume_gigabytes: 100",
+            "9: shard.plan_volume_gigabytes: nothing reads plan_volume_gigabytes: ShardImages plans in its own job; set"
+            " planner: local or spark, or plan_instance_count, or leave plan_volume_gigabytes out",
+        ),
+        (
+            "shard:\n  planner: local\n  plan_instance_type: ml.g4dn.xlarge\n  plan_volume_gigabytes: 126",
+            "11: shard.plan_volume_gigabytes: ml.g4dn.xlarge has disks of its own, 125 GB in all, and SageMaker refuses"
+            " a larger volume; set 125 or less, or take another type",
+        ),
+        ("shard: {planner: duckdb}", "8: shard.planner: must be auto, local or spark, not 'duckdb'"),
+        ("shard: {common_items: 0}", "8: shard.common_items: must be above 0 and at most 1 (it is 0)"),
+        ("shard: {common_items: 1.5}", "8: shard.common_items: must be above 0 and at most 1 (it is 1.5)"),
+        ("shard: {plan_instance_count: 0}", "8: shard.plan_instance_count: must be 1 to 100 (it is 0)"),
+        (
+            "explore:\n  instance_type: ml.m5.large",
+            "9: explore.instance_type: nothing reads instance_type without enabled: true; add it, or leave"
+            " instance_type out",
+        ),
+        (
+            "explore:\n  engine: spark",
+            "9: explore.engine: nothing reads engine without enabled: true; add it, or leave engine out",
+        ),
+        (
+            "explore:\n  enabled: true\n  engine: local\n  instance_count: 2",
+            "11: explore.instance_count: engine: local explores on one instance, and instance_count is 2; take engine:"
+            " spark or auto, or leave instance_count out",
+        ),
+    ],
+)
+def test_settings_of_a_plan_or_an_exploration_that_contradict_are_a_line(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    (line,) = mistakes(tmp_path, beside(text))
+    assert line == expected
+
+
 # ------------------------------------------------------------------------------------------------ what conflicts
 
 ISOLATION = "network.isolation leaves trials without a network, but "
@@ -129,6 +224,17 @@ OLD = (
             "retention: {checkpoint_days: 1}",
             "8: retention.checkpoint_days: checkpoints expire after 1 days, and a trial may take 2d"
             " (training.wait_time); retain them as long",
+        ),
+        (
+            "monitoring: {truth: s3://labels/counts}\nretention: {capture_days: 3}",
+            "9: retention.capture_days: captures expire after 3 days, and true counts are compared with captures of up"
+            " to 96 hours before (monitoring.truth_delay_hours and monitoring.hours); retain them as long",
+        ),
+        (
+            "monitoring:\n  truth: s3://labels/counts\n  truth_delay_hours: 2160",
+            "10: monitoring.truth_delay_hours: captures expire after 90 days, and true counts are compared with"
+            " captures of up to 2184 hours before (monitoring.truth_delay_hours and monitoring.hours); retain them as"
+            " long",
         ),
         (
             "training: {spot: false, run_time: 20d}",
@@ -165,6 +271,20 @@ OLD = (
         (
             "network:\n  isolation: true\ntraining:\n  input: file\n  weights: s3://photos/w.pth",
             f"12: training.weights: {ISOLATION}training.weights are read from S3; leave them out",
+        ),
+        (
+            "network:\n  isolation: true\ntraining:\n  input: file\n  weights: imagenet",
+            f"12: training.weights: {ISOLATION}training.weights are read from S3; leave them out",
+        ),
+        (
+            "training:\n  image_size: 224\n  architecture: regnet_y_128gf",
+            "10: training.architecture: torchvision publishes no weights of regnet_y_128gf from ImageNet alone; take"
+            " regnet_y_8gf, or set training.weights: none",
+        ),
+        (
+            "tuning:\n  ranges:\n    architecture: {values: [resnet18, vit_h_14]}",
+            "10: tuning.ranges.architecture: torchvision publishes no weights of vit_h_14 from ImageNet alone; take"
+            " vit_l_16, or set training.weights: none",
         ),
         (
             "network: {isolation: true}\ntraining: {input: file}\ntracking:\n  kind: wandb\n  wandb_secret: key",

@@ -17,7 +17,7 @@ def test_a_version_that_counts_as_its_evaluation_did_is_accepted_and_scales(acco
     account.deploy(account.register(golden=True))
     decision = account.changed()
     assert decision.decision == "accepted"
-    assert "all golden photos (1)" in decision.reason
+    assert "counts 1 of 1 golden photos as its evaluation did" in decision.reason
     assert account.tags()["verdict"] == "accepted"
     (target,) = account.aws.scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
     assert (target["MinCapacity"], target["MaxCapacity"]) == (4, 9)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from steps.contracts.names import STATE_TAGS
 from steps.deploy.events import Version, read_request
 from steps.deploy.settings import DeployError
 from tests.unit.steps.deploy.account import ROLE
@@ -39,6 +40,40 @@ def test_the_first_approved_version_makes_the_endpoint_as_the_settings_say(accou
         "verdict-reason": "",
         "judged-config": "",
     }
+
+
+def tag_group(account, tags):
+    group = account.sagemaker.describe_model_package_group(ModelPackageGroupName="bins")["ModelPackageGroupArn"]
+    account.sagemaker.add_tags(ResourceArn=group, Tags=[{"Key": key, "Value": tags[key]} for key in tags])
+
+
+def own_tags(account, arn):
+    tags = account.sagemaker.list_tags(ResourceArn=arn)["Tags"]
+    return {tag["Key"]: tag["Value"] for tag in tags if tag["Key"] not in STATE_TAGS}
+
+
+def test_what_a_version_serves_with_has_the_tags_of_its_group(account):
+    tag_group(account, {"team": "vision", "never-served-version": "7", "aws:cloudformation:stack-name": "s"})
+    made = account.deploy(account.register())
+    described = account.sagemaker.describe_endpoint_config(EndpointConfigName=made.endpoint_config_name)
+    model = account.sagemaker.describe_model(ModelName=described["ProductionVariants"][0]["ModelName"])
+    for arn in (account.endpoint.arn, described["EndpointConfigArn"], model["ModelArn"]):
+        assert own_tags(account, arn) == {"team": "vision"}
+
+
+def test_another_tag_of_the_group_reaches_an_endpoint_that_serves_the_version_already(account):
+    version = account.register()
+    account.deploy(version)
+    account.in_service()
+    tag_group(account, {"team": "vision"})
+    assert account.deploy(version).decision == "unchanged"
+    assert own_tags(account, account.endpoint.arn) == {"team": "vision"}
+
+
+def test_an_endpoint_keeps_room_for_the_functions_own_tags(account):
+    tag_group(account, {f"tag-{number:02}": "x" for number in range(50)})
+    account.deploy(account.register())
+    assert len(account.tags()) == 50
 
 
 def test_an_approval_deploys_what_was_waiting(account):

@@ -1,10 +1,12 @@
 """The Lambda handler: its events, its environment, its output and its log."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
 import pytest
 
+from steps.contracts import names
 from steps.deploy import handler
 from steps.deploy.events import (
     DeployRequest,
@@ -132,3 +134,38 @@ def test_the_time_that_lambda_leaves_is_the_smoke_test_s(account, monkeypatch, c
     output = handler.handle({"detail-type": "SageMaker Endpoint State Change", "detail": detail}, context)
     assert output["decision"] == "cleaned-up"
     assert "the endpoint is too slow" in output["reason"]
+
+
+def test_a_version_that_does_not_come_up_is_an_event_for_the_alert_function(account, monkeypatch, capsys):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    sent = []
+    events = SimpleNamespace(put_events=lambda Entries: sent.extend(Entries) or {"Entries": [{}]})
+    monkeypatch.setattr(Clients, "connect", lambda _: dataclasses.replace(account.aws, events=events))
+    handler.handle({"model_package_arn": account.register().arn}, None)
+    assert sent == []
+    account.endpoint.endpoint_status = "Failed"
+    detail = {"EndpointName": "counting", "EndpointStatus": "FAILED"}
+    handler.handle({"detail-type": "SageMaker Endpoint State Change", "detail": detail}, None)
+    [entry] = sent
+    assert (entry["Source"], entry["DetailType"]) == (names.EVENT_SOURCE, names.DEPLOYMENT_EVENT)
+    decision = json.loads(entry["Detail"])
+    assert (decision["decision"], decision["endpoint_name"], bool(decision["alert"])) == (
+        "cleaned-up",
+        "counting",
+        True,
+    )
+
+
+def test_an_event_that_is_not_taken_is_a_line_of_the_log_and_the_decision_stands(account, monkeypatch, capsys):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    refusal = {"Entries": [{"ErrorCode": "ThrottlingException", "ErrorMessage": "too many"}]}
+    events = SimpleNamespace(put_events=lambda Entries: refusal)
+    monkeypatch.setattr(Clients, "connect", lambda _: dataclasses.replace(account.aws, events=events))
+    handler.handle({"model_package_arn": account.register().arn}, None)
+    account.endpoint.endpoint_status = "Failed"
+    detail = {"EndpointName": "counting", "EndpointStatus": "FAILED"}
+    output = handler.handle({"detail-type": "SageMaker Endpoint State Change", "detail": detail}, None)
+    assert output["decision"] == "cleaned-up"
+    assert "has not taken the decision: ThrottlingException: too many" in capsys.readouterr().out

@@ -1,14 +1,23 @@
 """What an approval approves is what serves: digests, copies, and rollbacks to them."""
 
 import hashlib
+from datetime import timedelta
 
 import pytest
+from moto.sagemaker.models import sagemaker_backends
 
 from steps.contracts.names import package_of
 from steps.deploy import release
 from steps.deploy.settings import DeployError
+from tests.unit.steps.deploy.account import ACCOUNT, REGION
 
 MODEL = "bin-counting/models/{}/output/model.tar.gz"
+
+
+def approve_later(version):
+    """Move the last change of a version to a later time, as another approval does."""
+    package = sagemaker_backends[ACCOUNT][REGION].model_packages[version.arn]
+    package.last_modified_time = (package.last_modified_time or package.creation_time) + timedelta(hours=1)
 
 
 def served(account):
@@ -88,6 +97,26 @@ def test_a_version_without_digests_is_refused_and_says_what_to_do(account):
     assert "RegisterAgain=yes" in decision.reason
     assert status(account, version)["ModelApprovalStatus"] == "Approved"
     assert not account.exists()
+
+
+def test_a_refusal_is_one_alert_per_approval_however_often_it_is_decided(account):
+    version = account.register()
+    account.properties[version.arn] = {}
+    alerts = [account.deploy(version).alert for _ in range(2)]
+    approve_later(version)
+    alerts.append(account.deploy(version).alert)
+    assert alerts[0] == alerts[1] != alerts[2]
+
+
+def test_a_version_that_is_rejected_for_a_change_twice_is_two_alerts(account):
+    version = account.register()
+    account.aws.s3.delete_object(Bucket="bins", Key=MODEL.format(1))
+    alerts = [account.deploy(version).alert]
+    account.set_status(version, "Approved")
+    approve_later(version)
+    alerts.append(account.deploy(version).alert)
+    assert all(alerts)
+    assert len(set(alerts)) == 2
 
 
 def test_golden_photos_need_a_digest_too(account):

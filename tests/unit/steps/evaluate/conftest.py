@@ -44,6 +44,7 @@ class Job:
         rejects: dict[str, list[str]] | None = None,
         shards: int = 2,
         leakage: Leakage | None = None,
+        calibration: Sequence[str] = (),
     ) -> None:
         """Put the test split into the bucket, its index and what it leaves out into the job's inputs."""
         index = DatasetIndex(
@@ -59,6 +60,7 @@ class Job:
                 "validation": store_split(self.s3, self.bucket, "validation", photos(3, 9), 1),
                 "test": store_split(self.s3, self.bucket, "test", test, shards),
             },
+            calibration=list(calibration),
         )
         self.put("index", dataset.NAME, index)
         if rejects is not None:

@@ -1,5 +1,6 @@
 """The outputs of a job besides the report: the JSON by its schema, and the model card."""
 
+import html
 import json
 
 import jsonschema
@@ -11,6 +12,7 @@ from pipeline import ROOT
 from pipeline.aws.model_card import problems_of_model_card
 from steps.contracts.dataset import read_index
 from steps.contracts.evaluation import CARD, FILE, Evaluation
+from steps.contracts.imagenet_weights import LICENCE
 from steps.contracts.statistics.tally import Confusion
 from steps.evaluate import metrics
 from steps.evaluate.artifact import unpack
@@ -137,3 +139,29 @@ def test_nothing_is_left_for_the_gate_when_the_report_cannot_be_written(job, mon
     with pytest.raises(OSError, match="no space"):
         job.run()
     assert not (job.output / FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("weights", "origin", "has_terms"),
+    [
+        ("", "random", False),
+        ("s3://mine/resnet.pth", "s3://mine/resnet.pth", False),
+        (
+            "s3://bins/p/weights/resnet34-b627a593.pth",
+            "torchvision's IMAGENET1K_V1, trained on ImageNet-1K: https://download.pytorch.org/models/"
+            "resnet34-b627a593.pth",
+            True,
+        ),
+    ],
+)
+def test_the_card_and_the_report_name_where_the_training_began_and_its_terms(job, weights, origin, has_terms):
+    job.store(photos(3, 100))
+    job.put_model(hyperparameters={"weights": weights})
+    job.run()
+    information = card(job)["additional_information"]
+    assert information["custom_details"]["initial_weights"] == origin
+    assert (LICENCE in information["caveats_and_recommendations"]) == has_terms
+    assert problems_of_model_card(json.dumps(card(job))) == []
+    page = html.unescape(job.report())
+    assert origin in page
+    assert (LICENCE in page) == has_terms

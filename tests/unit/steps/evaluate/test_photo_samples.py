@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from steps.contracts.artifact import Calibration
 from steps.contracts.errors import StepError
 from steps.evaluate.photo_samples import (
     GOLDEN_BYTES,
@@ -22,7 +23,7 @@ from steps.evaluate.photo_samples import (
     Miscount,
     Miscounts,
 )
-from steps.photos.statistics import SCHEMA, measure
+from steps.photos.statistics import SCHEMA, Levels, measure, read_levels
 from steps.shards.reading import Sample
 from tests.unit.steps.train.photos import photo
 
@@ -101,9 +102,10 @@ def test_a_photo_above_the_request_limit_of_an_endpoint_is_not_golden(tmp_path):
     assert [photo["image_id"] for photo in written_golden(golden, tmp_path)] == ["small"]
 
 
-def add_counted(baseline, names, count=1):
+def add_counted(baseline, names, count=1, calibration=None):
     batch = [Sample(image_id=name, quantity=0, jpeg=b"resized") for name in names]
-    baseline.add(batch, np.full(len(batch), count, np.int32), np.full(len(batch), 0.5, np.float32))
+    confidence = np.linspace(0.5, 0.9, len(batch), dtype=np.float32)
+    baseline.add(batch, np.full(len(batch), count, np.int32), confidence, calibration)
 
 
 def put(s3, bucket, name, jpeg):
@@ -118,7 +120,22 @@ def test_the_raw_photos_are_measured_and_not_those_of_the_shards(s3, bucket, tmp
     baseline.write(tmp_path / "b", f"s3://{bucket}/raw")
     table = pq.read_table(tmp_path / "b")
     assert table.schema.equals(SCHEMA)
-    assert table.to_pylist() == [{"image_id": "a", "predicted": 4, "confidence": 0.5, **vars(measure(raw))}]
+    assert table.to_pylist() == [
+        {"image_id": "a", "predicted": 4, "confidence": 0.5, "sure": None, **vars(measure(raw))}
+    ]
+
+
+def test_a_calibrated_models_baseline_has_its_sure_counts_and_its_levels(s3, bucket, tmp_path):
+    for name in "abc":
+        put(s3, bucket, name, photo(name, 2).jpeg)
+    baseline = Baseline()
+    calibration = Calibration(
+        temperature=1.0, level=0.9, least_probability=0.1, sure_accuracy=0.98, sure_confidence=0.6, bins=50
+    )
+    add_counted(baseline, "abc", calibration=calibration)
+    baseline.write(tmp_path / "b", f"s3://{bucket}/raw")
+    assert pq.read_table(tmp_path / "b")["sure"].to_pylist() == [False, True, True]
+    assert read_levels((tmp_path / "b").read_bytes(), "b") == Levels(sets=0.9, sure=0.98)
 
 
 def test_photos_that_are_gone_or_damaged_are_left_out(s3, bucket, tmp_path):

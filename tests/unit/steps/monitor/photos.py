@@ -59,6 +59,7 @@ def population(edit: Callable[[Pixels], Pixels] = same) -> dict[str, NDArray[Any
     answers = {
         "predicted": chance.binomial(5, 0.5, len(measured)).astype(np.int32),
         "confidence": chance.beta(4, 3, len(measured)),
+        "sure": (chance.random(len(measured)) < 0.8).astype(np.int8),
     }
     columns = {name: np.array([row[name] for row in measured]) for name in measured[0]}
     return {name: {**answers, **columns}[name] for name in SCHEMA.names if name != "image_id"}

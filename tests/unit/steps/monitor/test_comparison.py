@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from steps.monitor.comparison import bin_edges, compare, merged_counts, shares_of, stability_index
+from steps.monitor.comparison import bin_edges, binned, compare, merged_counts, shares_of, stability_index
 from tests.unit.steps.monitor.photos import blurred, darker, draw, population
 
 DRAWS, BASELINE, WINDOW = 200, 1000, 300
@@ -41,6 +41,11 @@ def less_sure(chance):
     return {**window, "confidence": window["confidence"] * 0.8}
 
 
+def fewer_sure(chance):
+    window = unchanged(chance)
+    return {**window, "sure": np.where(chance.random(WINDOW) < 0.3, 0, window["sure"])}
+
+
 @pytest.mark.parametrize(
     "shift",
     [
@@ -48,8 +53,9 @@ def less_sure(chance):
         lambda chance: draw(population(blurred), WINDOW, chance),
         other_counts,
         less_sure,
+        fewer_sure,
     ],
-    ids=["darker", "blurred", "other counts", "less sure"],
+    ids=["darker", "blurred", "other counts", "less sure", "fewer sure counts"],
 )
 def test_a_shift_is_caught(shift):
     assert alarms(shift) >= 0.95 * DRAWS
@@ -131,6 +137,17 @@ def test_the_test_of_a_tail_keeps_its_level_whatever_the_sizes(sign):
             feature = compared(baseline, window)
             p_values.append((feature.low if sign == 1 else feature.high).p_value)
         assert np.mean(np.array(p_values) <= 0.05) <= 0.08
+
+
+def test_sure_counts_are_two_categories_without_tails():
+    baseline, window = np.repeat([1, 0], [800, 200]), np.repeat([1, 0], [150, 150])
+    feature = compared(baseline, window, "sure")
+    assert (feature.test, feature.drifted, feature.low, feature.high) == ("chi-squared", True, None, None)
+    assert [(part.label, part.baseline, part.window) for part in binned("sure", baseline, window)] == [
+        ("unsure", 0.2, 0.5),
+        ("sure", 0.8, 0.5),
+    ]
+    assert not compared(baseline, np.repeat([1, 0], [238, 62]), "sure").drifted
 
 
 def test_counts_have_no_tails():

@@ -11,10 +11,13 @@ from datetime import UTC, datetime, timedelta
 
 import boto3
 import moto
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError
 
 from pipeline import ROOT
+from steps.contracts.artifact import Calibration
 from steps.contracts.drift import Drift
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
@@ -22,31 +25,33 @@ from steps.monitor import alert, captures, serving
 from steps.monitor.run import Window, evaluate, read_window, run
 from steps.monitor.serving import ServedVersion
 from steps.monitor.settings import Settings
-from steps.photos.statistics import measure, row, write_baseline
+from steps.photos.statistics import SCHEMA, Levels, measure, read_baseline, read_levels, row, write_baseline
 from tests.unit.steps.arguments import MONITOR, flags_of
 from tests.unit.steps.monitor.photos import darker, edited, jpegs, population
 
 UNTIL = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
 PHOTOS = 60
+CALIBRATION = Calibration(
+    temperature=1.2, level=0.9, least_probability=0.1, sure_accuracy=0.98, sure_confidence=0.7, bins=500
+)
 
 
-def answer(count=2, version="3"):
-    return {"count": count, "probabilities": {str(count): 0.75, "9": 0.25}, "expected": 2.0, "model_version": version}
+def answer(count=2, version="3", **calibrated):
+    probabilities = {str(count): 0.75, "9": 0.25}
+    return {"count": count, "probabilities": probabilities, "expected": 2.0, "model_version": version, **calibrated}
 
 
-def line(sent, received, at=UNTIL - timedelta(minutes=5), content_type="image/jpeg"):
+def line(sent, received, at=UNTIL - timedelta(minutes=5), content_type="image/jpeg", inference_id=None):
     """A line of SageMaker's data capture."""
     data = base64.b64encode(sent).decode()
     side = {"observedContentType": content_type, "mode": "INPUT", "data": data, "encoding": "BASE64"}
     other = {"observedContentType": "application/json", "mode": "OUTPUT", "data": received, "encoding": "JSON"}
     stamp = at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return json.dumps(
-        {
-            "captureData": {"endpointInput": side, "endpointOutput": other},
-            "eventMetadata": {"eventId": str(uuid.uuid4()), "inferenceTime": stamp},
-            "eventVersion": "0",
-        }
-    )
+    metadata = {"eventId": str(uuid.uuid4()), "inferenceTime": stamp}
+    if inference_id is not None:
+        metadata["inferenceId"] = inference_id
+    captured = {"endpointInput": side, "endpointOutput": other}
+    return json.dumps({"captureData": captured, "eventMetadata": metadata, "eventVersion": "0"})
 
 
 def put(s3, bucket, lines, hour="2026/11/23/12", name="a.jsonl"):
@@ -100,10 +105,40 @@ def test_photos_are_read_one_by_one_or_several_in_a_request(s3, bucket):
         ],
     )
     photos, refused = counted(s3, bucket)
-    assert [photo.count for photo in photos] == [2, 1, 4, 5]
+    assert [photo.answer.count for photo in photos] == [2, 1, 4, 5]
+    assert [photo.photos_in_request for photo in photos] == [1, 2, 2, 1]
     assert [photo.jpeg for photo in photos] == [single, *jpegs()[1:3], jpegs()[1]]
-    assert (photos[0].confidence, photos[0].model_version) == (0.75, "3")
+    assert (photos[0].answer.confidence, photos[0].answer.model_version) == (0.75, "3")
+    assert (photos[0].answer.sure, photos[0].answer.prediction_set, photos[0].inference_id) == (None, None, "")
     assert not refused
+
+
+def test_an_answer_has_what_the_calibration_adds_and_the_id_of_its_request(s3, bucket):
+    calibrated = json.dumps(answer(sure=True, prediction_set=[2, 3]))
+    put(s3, bucket, [line(b"x", calibrated, inference_id="photo-1")])
+    [photo], refused = counted(s3, bucket)
+    assert (photo.answer.sure, photo.answer.prediction_set, photo.inference_id) == (True, (2, 3), "photo-1")
+    assert photo.at == UNTIL - timedelta(minutes=5)
+    assert not refused
+
+
+@pytest.mark.parametrize(
+    ("answers", "share"),
+    [
+        ([{"sure": True}, {"sure": True}, {"sure": False}, {"sure": True}], 0.75),
+        ([{"sure": True}, {}, {"sure": False}, {"sure": True}], None),
+        ([{}, {}, {}, {}], None),
+    ],
+    ids=["calibrated", "mixed", "not calibrated"],
+)
+def test_the_share_of_sure_answers_is_that_of_answers_which_all_tell(s3, bucket, answers, share):
+    lines = [line(jpeg, json.dumps(answer(**more))) for jpeg, more in zip(jpegs(), answers, strict=False)]
+    put(s3, bucket, lines)
+    window = read_window(settings(bucket), "3")
+    assert window.sure_share == share
+    assert ("sure" in window.columns) == (share is not None)
+    if share is not None:
+        assert window.columns["sure"].tolist() == [1, 1, 0, 1]
 
 
 def test_only_the_window_is_read(s3, bucket):
@@ -170,7 +205,7 @@ def drift(**more):
         settings("bucket", **more),
         ServedVersion("3", "s3://b/baseline.parquet"),
         population(),
-        Window(window, 300, 0, Counter()),
+        Window(window, 300, 0, Counter(), 0.8),
     )
 
 
@@ -202,9 +237,10 @@ def test_metrics_are_put_for_the_endpoint_and_each_feature():
     cloudwatch = boto3.client("cloudwatch", region_name="us-east-1")
     alert.put_metrics(cloudwatch, "BinCounting", drift())
     metrics = cloudwatch.list_metrics(Namespace="BinCounting")["Metrics"]
-    assert sorted({metric["MetricName"] for metric in metrics}) == ["Drift", "Photos", "PopulationStabilityIndex"]
+    names = sorted({metric["MetricName"] for metric in metrics})
+    assert names == ["Drift", "Photos", "PopulationStabilityIndex", "SureShare"]
     features = {d["Value"] for metric in metrics for d in metric["Dimensions"] if d["Name"] == "Feature"}
-    assert features == {"predicted", "confidence", "brightness", "sharpness", "pixels", "bytes"}
+    assert features == {"predicted", "confidence", "sure", "brightness", "sharpness", "pixels", "bytes"}
 
 
 class Pipelines:
@@ -318,7 +354,11 @@ def dark():
 def test_a_drift_is_reported_measured_and_sets_off_one_run(watched):
     account, watch, output = watched
     watch(dark(), retrain="bins")
-    assert json.loads((output / "drift.json").read_text())["verdict"] == "drift"
+    result = Drift.model_validate_json((output / "drift.json").read_text())
+    assert result.verdict == "drift"
+    for feature in result.features:
+        assert sum(part.baseline for part in feature.bins) == pytest.approx(1)
+        assert sum(part.window for part in feature.bins) == pytest.approx(1)
     assert "Brightness: " in (output / "report.html").read_text()
     assert (account.metrics["Drift"], account.metrics["Photos"]) == (1.0, PHOTOS)
     [started] = account.started
@@ -341,6 +381,24 @@ def test_an_account_that_refuses_metrics_trains_all_the_same_and_the_job_fails_w
         watch(dark(), retrain="bins")
     assert len(account.started) == 1
     assert (output / "drift.json").exists()
+
+
+def test_a_wrong_table_of_true_counts_hides_no_drift_and_fails_the_job_after_its_report(s3, bucket, watched):
+    account, watch, output = watched
+    earlier = UNTIL - timedelta(hours=48)
+    captured = line(b"x", json.dumps(answer()), at=earlier - timedelta(minutes=5), inference_id="a")
+    put(s3, bucket, [captured], hour=f"{earlier:%Y/%m/%d/%H}")
+    s3.put_object(Bucket=bucket, Key="truth/a.csv", Body="image_id,quantity\na,two\n")
+    asked = {"truth": f"s3://{bucket}/truth", "truth_delay_hours": 48}
+    with pytest.raises(StepError, match="line 2 has quantity 'two'"):
+        watch(jpegs()[:PHOTOS], **asked)
+    assert (account.metrics["Drift"], account.metrics["Photos"]) == (0.0, PHOTOS)
+    assert "TruePhotos" not in account.metrics
+    assert "Not compared: " in (output / "report.html").read_text()
+    s3.put_object(Bucket=bucket, Key="truth/a.csv", Body="image_id,quantity\na,2\n")
+    watch(jpegs()[:PHOTOS], **asked)
+    assert Drift.model_validate_json((output / "drift.json").read_text()).truth.photos == 1
+    assert account.metrics["Accuracy"] == 1.0
 
 
 def test_the_cool_down_is_the_settings(watched):
@@ -400,23 +458,53 @@ def test_the_report_shows_each_feature(tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert "<script" not in page
     assert "Endpoint &lt;script&gt;alert(1)&lt;/script&gt;, version 3" in page
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 7
+    assert "<td>Sure counts<br>" in page.replace(" drifted", "")
     assert "Brightness: " in page
     assert "http" not in page.replace("http://www.w3.org", "")
 
 
 def test_a_baseline_is_read_as_it_was_written(tmp_path):
-    from steps.photos.statistics import read_baseline
-
     rows = [row(str(number), 2, 0.5, measure(jpeg)) for number, jpeg in enumerate(jpegs()[:5])]
     write_baseline(tmp_path / "b", rows)
     baseline = read_baseline((tmp_path / "b").read_bytes(), "b")
     assert baseline["brightness"].tolist() == [measured["brightness"] for measured in rows]
+    assert "sure" not in baseline
+    assert read_levels((tmp_path / "b").read_bytes(), "b") is None
+    calibrated = [{**measured, "sure": number > 1} for number, measured in enumerate(rows)]
+    write_baseline(tmp_path / "b", calibrated, CALIBRATION)
+    assert read_baseline((tmp_path / "b").read_bytes(), "b")["sure"].tolist() == [0, 0, 1, 1, 1]
+    assert read_levels((tmp_path / "b").read_bytes(), "b") == Levels(sets=0.9, sure=0.98)
     write_baseline(tmp_path / "b", [])
     with pytest.raises(StepError, match="the baseline holds no photo"):
         read_baseline((tmp_path / "b").read_bytes(), "b")
     with pytest.raises(StepError, match="b: not a baseline"):
         read_baseline(b"PAR1", "b")
+
+
+def test_a_baseline_of_an_earlier_evaluation_has_no_column_of_sure_counts(tmp_path):
+    rows = [row(str(number), 2, 0.5, measure(jpeg)) for number, jpeg in enumerate(jpegs()[:5])]
+    earlier = pa.Table.from_pylist(rows, SCHEMA).drop_columns(["sure"])
+    pq.write_table(earlier, tmp_path / "b")
+    baseline = read_baseline((tmp_path / "b").read_bytes(), "b")
+    assert list(baseline) == ["predicted", "confidence", "brightness", "sharpness", "pixels", "bytes"]
+    assert read_levels((tmp_path / "b").read_bytes(), "b") is None
+
+
+def test_levels_that_are_damaged_are_an_error_with_the_baselines_name(tmp_path):
+    pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({"set_level": "much"}), tmp_path / "b")
+    with pytest.raises(StepError, match="s3://b/x: the levels of the calibration cannot be read"):
+        read_levels((tmp_path / "b").read_bytes(), "s3://b/x")
+
+
+def test_a_feature_that_the_baseline_or_the_window_lacks_is_not_compared():
+    window = {name: values[:300] for name, values in population(darker).items()}
+    served = ServedVersion("3", "s3://b/baseline.parquet")
+    without = {name: values for name, values in population().items() if name != "sure"}
+    for baseline, seen in ((without, window), (population(), {n: v for n, v in window.items() if n != "sure"})):
+        result = evaluate(settings("bucket"), served, baseline, Window(seen, 300, 0, Counter()))
+        assert "sure" not in [feature.name for feature in result.features]
+        assert "brightness" in result.drifted
 
 
 def test_darkness_blur_and_size_are_what_the_numbers_say():

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from steps.contracts.consolidated import SCHEMA
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
 from steps.query import direct
@@ -79,9 +80,11 @@ def test_rows_are_split_into_files_and_row_groups(
     tables = written(s3, bucket)
     assert [table.num_rows for table in tables] == [8, 8, 2]
     whole = pa.concat_tables(tables)
-    assert whole.schema == direct.SCHEMA
+    assert whole.schema == SCHEMA
     assert whole["image_id"].to_pylist() == ids
-    item = {"asin": "A", "name": "A, boxed", "quantity": 1}
+    nothing = {"unit": None, "value": None}
+    item = {"asin": "A", "name": "A, boxed", "quantity": 1, "weight": {"unit": "pounds", "value": 0.4}}
+    item |= dict.fromkeys(("length", "width", "height"), nothing)
     assert whole["items"].to_pylist()[:2] == [[], [("A", item)]]
     assert whole["path"][0].as_py() == f"s3://{bucket}/raw/00.json"
 
@@ -101,7 +104,7 @@ def test_malformed_files_and_files_that_are_gone_are_named_and_counted(
 def test_nothing_to_read_is_an_empty_file(s3: Any, bucket: str) -> None:
     assert direct.consolidate(S3Uri(bucket, "raw"), [], S3Uri(bucket, "out")) == 0
     (table,) = written(s3, bucket)
-    assert (table.num_rows, table.schema) == (0, direct.SCHEMA)
+    assert (table.num_rows, table.schema) == (0, SCHEMA)
 
 
 def test_a_missing_bucket_is_no_missing_file(s3: Any) -> None:

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from steps.query.metadata import Item, MalformedError, Metadata, parse
+from steps.contracts.bin_metadata import MalformedError
+from steps.query.metadata import Item, Measure, Metadata, parse
+
+NOTHING = Measure(None, None)
 
 
 def quantity(text: str) -> Metadata:
@@ -63,10 +66,35 @@ def test_items_keep_their_keys_and_lose_values_of_another_type() -> None:
     items: dict[str, Any] = {"K1": {"asin": "A1", "name": None, "quantity": 2, "weight": {"value": 5e-05}}, "K2": None}
     items["K3"] = {"asin": 7, "name": "n", "quantity": True}
     assert parse(json.dumps({"bin_fcsku_data": items}).encode()).items == [
-        Item("K1", "A1", None, 2),
-        Item("K2", None, None, None),
-        Item("K3", None, "n", None),
+        Item("K1", "A1", None, 2, (Measure(None, 5e-05), NOTHING, NOTHING, NOTHING)),
+        Item("K2", None, None, None, (NOTHING,) * 4),
+        Item("K3", None, "n", None, (NOTHING,) * 4),
     ]
+
+
+def measures(**values: Any) -> tuple[Measure, ...]:
+    [item] = parse(json.dumps({"BIN_FCSKU_DATA": {"A": values}}).encode()).items or []
+    return item.measures
+
+
+def test_measures_are_as_in_the_file_without_regard_to_the_case_of_keys() -> None:
+    sizes = {name: {"Unit": "IN", "VALUE": value} for name, value in (("LENGTH", 2), ("width", -1.5), ("height", 0))}
+    assert measures(weight={"unit": "pounds", "value": 0.4}, **sizes) == (
+        Measure("pounds", 0.4),
+        Measure("IN", 2.0),
+        Measure("IN", -1.5),
+        Measure("IN", 0.0),
+    )
+
+
+@pytest.mark.parametrize("value", ["3", True, None, float("nan"), float("-inf"), 10**400, [1], {}])
+def test_a_measure_that_is_no_finite_number_has_no_value(value: Any) -> None:
+    assert measures(weight={"unit": "pounds", "value": value})[0] == Measure("pounds", None)
+
+
+@pytest.mark.parametrize("weight", [None, 0.4, "0.4 pounds", [0.4], {}, {"unit": 7}])
+def test_a_measure_that_is_no_pair_of_unit_and_value_is_missing(weight: Any) -> None:
+    assert measures(weight=weight)[0] == NOTHING
 
 
 @pytest.mark.parametrize(

@@ -9,29 +9,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from steps.aggregates import results
+from steps.contracts.exploration import MEASURES
 from steps.contracts.query_summary import Refusal
 from steps.query import eda, page
 from steps.query.eda import Counts, Findings
-from steps.query.measures import MEASURES, SCHEMA, MeasureSample
+from steps.reports.data_charts import MOST_BARS
 
 
 def findings(**changes: object) -> Findings:
     rows = [
-        ("1", number, name, "pounds" if name == "weight" else "IN", float(number + place))
+        {"measure": name, "state": "measured", "value": float(number + place), "items": 1, "units": 2}
         for number in range(1, 8)
         for place, name in enumerate(MEASURES)
     ]
-    columns = zip(*[*rows, ("2", 0, "weight", None, None)], strict=True)
-    measured = pa.table(
-        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
-    )
+    rows.append({"measure": "weight", "state": "missing", "value": None, "items": 1, "units": 1})
     usual = {
         "counts": Counts(30, 29, {1: 10, 2: 5, 7: 3, 1000: 2}, 5),
         "items_per_bin": {1: 9, 3: 6},
         "units_per_item": {1: 20, 2: 4, None: 3},
         "photos_per_item": {1: 6, 2: 2, 100: 1},
         "refused": {"malformed-metadata": Refusal(photos=3, examples=["<script>alert(1)</script>", "x"])},
-        "sample": MeasureSample(2, measured),
+        "measures": pa.Table.from_pylist(rows, results.MEASURES),
+        "other_units": results.OTHER_UNITS.empty_table(),
     }
     return Findings(**{**usual, **changes})  # type: ignore[arg-type]
 
@@ -67,7 +67,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture
 def written(tmp_path: Path) -> Reader:
-    page.write(tmp_path / "eda.html", findings(), "s3://bucket/<raw>")
+    page.write(tmp_path / "eda.html", findings(), eda.exploration(findings()), "s3://bucket/<raw>")
     return Reader((tmp_path / "eda.html").read_text())
 
 
@@ -89,21 +89,35 @@ def test_the_page_names_what_its_numbers_count(written: Reader) -> None:
     text = " ".join(written.words)
     assert "20 photos have a usable quantity; 5 of them hold more than 5 objects" in text
     assert "3 of 9 items (33%) are on more than one photo" in text
-    assert "From a random sample of 2 metadata files" in text
+    assert "From all metadata files" in text
+
+
+def test_heights_lengths_widths_and_weights_are_drawn_and_listed_in_both_units(written: Reader) -> None:
+    text = " ".join(written.words)
+    for name in ("Weight", "Length", "Width", "Height"):
+        assert f"{name} of an item" in text
+    assert "from, in pounds (upper) and kilograms (lower)" in text
+    assert "from, in inches (upper) and centimetres (lower)" in text
+    # Seven weights of 1 to 7 pounds, each of two units.
+    assert "weight 7 14 1 4 lb (1.81 kg) 7 lb (3.18 kg) 7 lb (3.18 kg)" in text
 
 
 def test_quantities_above_the_maximum_are_faint_and_long_tails_are_one_bar(written: Reader) -> None:
-    quantities = written.rects[: page.MOST_BARS + 1]
-    assert quantities == ["full"] * 5 + ["faint"] * (page.MOST_BARS - 4)
+    quantities = written.rects[: MOST_BARS + 1]
+    assert quantities == ["full"] * 5 + ["faint"] * (MOST_BARS - 4)
     assert "26+: 2" in written.words
 
 
 def test_a_page_without_data_can_be_written(tmp_path: Path) -> None:
-    empty = MeasureSample(0, SCHEMA.empty_table())
     nothing = findings(
-        counts=Counts(0, 0, {}, 5), items_per_bin={}, units_per_item={}, photos_per_item={}, refused={}, sample=empty
+        counts=Counts(0, 0, {}, 5),
+        items_per_bin={},
+        units_per_item={},
+        photos_per_item={},
+        refused={},
+        measures=results.MEASURES.empty_table(),
     )
-    page.write(tmp_path / "eda.html", nothing, "s3://bucket/raw")
+    page.write(tmp_path / "eda.html", nothing, eda.exploration(nothing), "s3://bucket/raw")
     assert Reader((tmp_path / "eda.html").read_text()).open == []
     eda.write(nothing, tmp_path / "eda")
 

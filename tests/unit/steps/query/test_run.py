@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from steps.contracts import exploration
 from steps.contracts.errors import StepError
 from steps.contracts.labels import SCHEMA, read_labels
 from steps.contracts.query_summary import Summary
@@ -59,6 +61,7 @@ def test_labels_are_written_and_every_other_id_is_counted_by_reason(finished: tu
     ]
     assert refused(summary) == EXPECTED_REFUSALS
     assert summary.refused["malformed-metadata"].examples == ["empty", "two"]
+    assert all(len(refusal.examples) == refusal.photos for refusal in summary.refused.values())
     assert summary.labels == {0: 1, 1: 1, 2: 2}
     assert (summary.metadata_files, summary.images) == (13, 13)
     assert summary.labelled + sum(refused(summary).values()) == 14
@@ -130,12 +133,17 @@ def test_the_data_is_described_for_people_and_as_numbers(finished: tuple[Job, Su
     assert tables["quantities"]["quantity"] == [0, 1, 2, 6]
     assert tables["quantities"]["labelled"] == [True, True, True, False]
     assert dict(zip(tables["refused"]["reason"], tables["refused"]["photos"], strict=True)) == EXPECTED_REFUSALS
-    weights = [
-        value
-        for measure, value in zip(tables["measures"]["measure"], tables["measures"]["value"], strict=True)
-        if measure == "weight"
-    ]
-    assert set(weights) == {0.4}
+    assert tables["measures"] == {
+        "measure": ["height", "length", "weight", "width"],
+        "state": ["missing", "missing", "measured", "missing"],
+        "value": [None, None, 0.4, None],
+        "items": [10, 10, 10, 10],
+        "units": [10, 10, 10, 10],
+    }
+    explored = exploration.parse_exploration((left / "eda.json").read_bytes(), "eda.json")
+    assert explored.items_per_bin.numbers == {0: 1, 1: 2, 2: 1}
+    assert (explored.items, explored.repeated) == (3, 1)
+    assert (explored.measures[0].measure, explored.measures[0].median) == ("weight", 0.4)
 
 
 def test_the_number_of_files_follows_the_number_of_metadata_files(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +178,67 @@ def test_both_readers_consolidate_to_the_same_rows(finished: tuple[Job, Summary]
         row["quantity_kind"] = row["quantity_kind"].replace("missing", "null")
     # Files with an unusable id are not read directly.
     assert [row for row in by_athena if "." not in row["image_id"]] == directly
+
+
+def sized(**values: Any) -> dict[str, Any]:
+    """A document of one item with these measures."""
+    return {"BIN_FCSKU_DATA": {"K": {"asin": "A", "quantity": 2, **values}, "L": None}, "EXPECTED_QUANTITY": 2}
+
+
+def readings(job: Job, scratch: Path) -> tuple[list[Any], list[Any]]:
+    """The rows of a finished job, and those of the direct reader over the same files."""
+    raw = S3Uri.parse(job.location)
+    direct.consolidate(
+        raw.join("metadata"), list_inventory(raw, scratch).metadata_ids(), S3Uri(job.bucket, "run/direct")
+    )
+    return job.written("metadata").to_pylist(), job.written("direct").to_pylist()
+
+
+def test_measures_are_kept_as_in_the_files_by_either_reader(job: Job, tmp_path: Path) -> None:
+    smallest = b'{"EXPECTED_QUANTITY": 1, "BIN_FCSKU_DATA": {"K": {"height": {"value": 0.00012345678901234567}}}}'
+    job.add("1", sized(weight={"unit": "pounds", "value": 0.022046001186074866}, length={"unit": "IN", "value": 3}))
+    job.add("2", sized(weight={"unit": "pounds"}, width={"value": -0.1}, height=None))
+    job.add("3", smallest)
+    job.add("4", {"EXPECTED_QUANTITY": 0, "BIN_FCSKU_DATA": None})
+    assert job.run().reader == "athena"
+    by_athena, directly = readings(job, tmp_path)
+    assert by_athena == directly
+    items = [dict(row["items"] or []) for row in directly]
+    assert items[0]["K"]["weight"] == {"unit": "pounds", "value": 0.022046001186074866}
+    assert items[0]["K"]["length"] == {"unit": "IN", "value": 3.0}
+    assert items[0]["L"]["weight"] == {"unit": None, "value": None}
+    assert (items[1]["K"]["width"], items[1]["K"]["height"]["value"]) == ({"unit": None, "value": -0.1}, None)
+    assert items[2]["K"]["height"]["value"] == 0.00012345678901234567
+    assert directly[3]["items"] is None
+
+
+@pytest.mark.parametrize("weight", [5e-05, 1e300, "0.4", True])
+def test_a_measure_that_the_serde_refuses_is_read_directly(job: Job, weight: Any) -> None:
+    job.add("1", sized(weight={"unit": "pounds", "value": weight}))
+    summary = job.run()
+    assert (summary.reader, summary.labelled) == ("direct", 1)
+    [(_, item), _] = job.written("metadata")["items"][0].as_py()
+    assert item["weight"]["value"] == (weight if isinstance(weight, float) else None)
+
+
+def test_real_metadata_have_sizes_and_weights_by_either_reader(job: Job, abid: Path, tmp_path: Path) -> None:
+    with tarfile.open(abid / "originals.tar") as archive:
+        for entry in archive:
+            content = archive.extractfile(entry)
+            if content is not None and entry.name.endswith(".json"):
+                job.add(Path(entry.name).stem, content.read())
+    assert job.run(maximum_quantity=1_000).reader == "athena"
+    by_athena, directly = readings(job, tmp_path)
+    assert len(directly) == 458
+    assert by_athena == directly
+    left = job.base / "processing" / "output" / "summary"
+    explored = exploration.parse_exploration((left / "eda.json").read_bytes(), "eda.json")
+    weight, length, width, height = explored.measures
+    assert not any(each.other_units for each in explored.measures)
+    assert (weight.items + weight.missing, weight.missing) == (1255, 40)
+    assert weight.units > weight.items
+    # As the data set's authors sort them: the length is the longest side, and the height the shortest.
+    assert (length.median or 0) > (width.median or 0) > (height.median or 0) > 0
 
 
 def test_a_second_try_of_a_job_replaces_its_output_and_its_tables(

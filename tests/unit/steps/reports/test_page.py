@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from steps.reports.charts import Bar, Point, axis, bars, diagonal, distinct, histogram, lines, nice_step, short
+from steps.reports.charts import Bar, Point, Within, bars, diagonal, lines
 from steps.reports.page import render
+from steps.reports.scales import axis, distinct, nice_step, short
 
 TEMPLATE = """{% extends "page.html.template" %}
 {% from "parts.html.template" import chart, share_bar, table %}
@@ -97,10 +98,26 @@ def test_a_chart_without_data_is_the_word_none(template: Path) -> None:
     assert "<svg" not in text
 
 
-@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=200))
-def test_a_histogram_counts_every_value(values: list[float]) -> None:
-    assert sum(bar.value for bar in histogram(values)) == len(values)
-    assert len(histogram(values)) <= 21
+def test_charts_within_the_same_values_have_the_same_axes() -> None:
+    within = Within([0.1, 0.9], 1, 8)
+    short_one, long_one = (
+        lines("t", {"a": [0.1 * place for place in places]}, places, below="x", within=within)
+        for places in ([1, 2], [1, 2, 3, 4, 5])
+    )
+    assert short_one.texts == long_one.texts
+    assert short_one.curves[0].points == long_one.curves[0].points[:2]
+
+
+def test_a_second_unit_has_labels_of_its_own_below_the_first(template: Path) -> None:
+    one = bars("t", "x", "y", [Bar("1", 3), Bar("2", 4)])
+    two = bars("t", "x", "y", [Bar("1", 3, second="2.54"), Bar("2", 4, second="5.08")])
+    heights = {text.text: text.y for text in two.texts if text.style == "tick"}
+    assert heights["1"] < heights["2.54"] < heights["x"] < two.height
+    assert (one.height, [text.y for text in one.texts if text.text == "1" and text.style == "tick"]) == (
+        230,
+        [heights["1"]],
+    )
+    assert "1 (2.54): 3" in render(template, text="", drawings=[two])
 
 
 @given(st.floats(1e-9, 1e9), st.integers(1, 50))

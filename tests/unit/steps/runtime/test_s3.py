@@ -13,7 +13,8 @@ from botocore.utils import parse_timestamp
 
 from steps.contracts.errors import StepError
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime.s3 import _time, list_objects, open_store, read_object, stored_objects, write_object
+from steps.runtime.listings import parse_time
+from steps.runtime.s3 import list_objects, open_store, read_object, stored_objects, write_object
 
 SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/s3/aws4_request")
 
@@ -135,4 +136,4 @@ def test_times_of_a_listing_are_read_by_the_quick_parser(monkeypatch) -> None:
 
 @pytest.mark.parametrize("text", ["Mon, 23 Nov 2026 03:16:39 GMT", "2026-11-23T03:16:39Z", "1795403799", 1795403799])
 def test_other_times_are_read_as_botocore_reads_them(text: str | int) -> None:
-    assert _time(text) == parse_timestamp(text)
+    assert parse_time(text) == parse_timestamp(text)

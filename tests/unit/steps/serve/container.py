@@ -24,7 +24,7 @@ from steps.contracts.artifact import DESCRIPTION, ONNX, ModelDescription
 SIZE = 8
 
 
-def write_model(folder):
+def write_model(folder, calibration=None):
     """A network whose class is how red a photo is: 0 for none, 1 for some, 2 for all red."""
     folder.mkdir(parents=True)
     nodes = [
@@ -47,7 +47,9 @@ def write_model(folder):
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(model, folder / ONNX)
-    description = ModelDescription(architecture="red", classes=[0, 1, 2], image_size=SIZE, dataset_sha256="x")
+    description = ModelDescription(
+        architecture="red", classes=[0, 1, 2], image_size=SIZE, dataset_sha256="x", calibration=calibration
+    )
     (folder / DESCRIPTION).write_text(description.model_dump_json())
 
 

@@ -1,13 +1,16 @@
 """Kind: clients that connect and do not go on cost the others nothing."""
 
+import asyncio
 import logging
 import resource
+import socket
 from types import SimpleNamespace
 
 import pytest
+import uvicorn
 
 from steps.serve import connections
-from steps.serve.connections import MAX_CONNECTIONS, Limits, Open, Sparing, raise_file_limit
+from steps.serve.connections import MAX_CONNECTIONS, Connection, Limits, Open, Sparing, raise_file_limit
 
 
 @pytest.mark.parametrize("files", [64, 200, 256, 1024, 4096, 20_000, 1_048_576])
@@ -57,6 +60,38 @@ def test_the_longest_without_a_head_makes_room_then_the_longest_without_a_body_t
     open_.make_room(late)
     assert late.closed
     assert not served.closed
+
+
+def test_the_body_of_a_response_does_not_wait_until_its_head_is_acknowledged():
+    """The option TCP_NODELAY, of a connection that is accepted by a socket as steps/serve/run.py has it."""
+    accepted = []
+
+    async def application(scope, receive, send):
+        raise AssertionError("nothing is asked")
+
+    async def accept():
+        config = uvicorn.Config(application, host="127.0.0.1", port=0, http=Connection, log_config=None)
+        config.load()
+        server = uvicorn.Server(config)
+        listening = config.bind_socket()
+        connected = asyncio.Event()
+
+        class Seen(Connection):
+            def connection_made(self, transport):
+                super().connection_made(transport)
+                accepted.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                connected.set()
+
+        serving = await asyncio.get_running_loop().create_server(
+            lambda: Seen(config=config, server_state=server.server_state, app_state={}), sock=listening
+        )
+        async with serving:
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            await connected.wait()
+            writer.close()
+
+    asyncio.run(accept())
+    assert [value != 0 for value in accepted] == [True]
 
 
 def test_a_log_has_some_of_the_records_that_are_alike_and_the_number_of_the_others(monkeypatch):

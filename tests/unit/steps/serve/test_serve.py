@@ -25,7 +25,7 @@ def server(tmp_path_factory):
 def test_a_photo_is_answered_with_its_count(server, red, count, content_type):
     status, answer, _ = server.send(photo(red), content_type)
     assert status == 200
-    assert set(answer) == {"count", "probabilities", "expected", "model_version"}
+    assert set(answer) == {"count", "probabilities", "expected", "model_version", "confidence"}
     assert (answer["count"], answer["model_version"]) == (count, "7")
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert answer["expected"] == pytest.approx(sum(int(q) * p for q, p in answer["probabilities"].items()), abs=1e-3)

@@ -2,8 +2,10 @@
 
 import io
 import json
+import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +16,10 @@ from PIL import Image
 from steps.contracts.dataset import SPLITS, DatasetIndex, parse_index
 from steps.contracts.hand_over import HandOver
 from steps.contracts.labels import SCHEMA
+from steps.contracts.s3_uri import S3Uri
 from steps.contracts.shard_summary import ShardSummary, read_summary
+from steps.planning.local import LocalEngine
+from steps.planning.run import Places, StoredPlan, make_plan
 from steps.runtime.arguments import parse
 from steps.shard.run import run
 from steps.shard.settings import Settings
@@ -65,33 +70,65 @@ class Job:
         """What the photo's bin holds."""
         return next(row["asins"] for row in self.rows if row["image_id"] == image_id)
 
-    def run(self, *flags: str, instances: int = 1, output: str = "out") -> DatasetIndex:
+    def run(self, *flags: str, instances: int = 1, output: str = "out", plan: StoredPlan | None = None) -> DatasetIndex:
         """Run every instance and read the index that they wrote together.
 
-        Runs with one `output` are runs of one pipeline: they have their shards and assignments in one place.
+        Runs with one `output` are runs of one pipeline: they have their shards and assignments in one place. With a
+        `plan` that is the job's input, else labels are.
         """
         self.runs += 1
         for instance in range(instances):
-            self.run_instance(instance, instances, *flags, output=output)
+            self.run_instance(instance, instances, *flags, output=output, plan=plan)
         return self.index
 
-    def run_instance(self, instance: int, instances: int, *flags: str, output: str = "out") -> None:
-        """Run one of the instances of the job at hand."""
+    def plan(self, *flags: str, output: str = "out") -> StoredPlan:
+        """The plan of the labels at hand, stored as a step before this one does."""
+        folder = self.folder / "labels" / f"{uuid.uuid4()}"
+        self._write_labels(folder)
+        places = Places(*(S3Uri(self.bucket, f"{output}/{name}") for name in ("assignments", "plans")))
+        return make_plan(self.settings(*flags), folder, places, LocalEngine(threads=2))
+
+    def settings(self, *flags: str) -> Settings:
+        """The settings of the step."""
+        return parse(Settings, [*flags_of({**SHARD, "image_location": f"s3://{self.bucket}/raw"}), *flags])
+
+    def _write_labels(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        pq.write_table(pa.Table.from_pylist(self.rows, SCHEMA), folder / "part.parquet")
+
+    def prepare_instance(
+        self, instance: int, instances: int, output: str = "out", plan: StoredPlan | None = None
+    ) -> Path:
+        """Create the container's folder of one of the instances of the job at hand."""
         hosts = [f"algo-{number + 1}" for number in range(instances)]
         base = self.folder / f"{self.runs}" / hosts[instance]
-        labels = base / "processing/input/labels"
-        labels.mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(self.rows, SCHEMA), labels / "part.parquet")
-        uris = {name: f"s3://{self.bucket}/{output}/{name}" for name in ("shards", "indexes", "assignments")}
+        config: dict[str, Any] = {"ProcessingJobName": f"job-{self.runs}"}
+        lasting = ["shards", "indexes"]
+        if plan is None:
+            self._write_labels(base / "processing/input/labels")
+            lasting += ["assignments", "plans"]
+        else:
+            folder = base / "processing/input/plan"
+            folder.mkdir(parents=True)
+            for key, content in self.objects(f"{plan.uri.key}/").items():
+                (folder / key.rpartition("/")[2]).write_bytes(content)
+            config["ProcessingInputs"] = [{"InputName": "plan", "S3Input": {"S3Uri": f"{plan.uri}"}}]
+        uris = {name: f"s3://{self.bucket}/{output}/{name}" for name in lasting}
         uris["summary"] = f"s3://{self.bucket}/{output}/runs/{self.runs}/summary"
         outputs = [{"OutputName": name, "S3Output": {"S3Uri": uri}} for name, uri in uris.items()]
         (base / "config").mkdir()
-        config = {"ProcessingJobName": f"job-{self.runs}", "ProcessingOutputConfig": {"Outputs": outputs}}
+        config["ProcessingOutputConfig"] = {"Outputs": outputs}
         (base / "config/processingjobconfig.json").write_text(json.dumps(config))
         (base / "config/resourceconfig.json").write_text(json.dumps({"current_host": hosts[instance], "hosts": hosts}))
+        return base
+
+    def run_instance(
+        self, instance: int, instances: int, *flags: str, output: str = "out", plan: StoredPlan | None = None
+    ) -> None:
+        """Run one of the instances of the job at hand."""
+        base = self.prepare_instance(instance, instances, output, plan)
         self._patch.setenv("SAGEMAKER_BASE_DIR", str(base))
-        given = flags_of({**SHARD, "image_location": f"s3://{self.bucket}/raw"})
-        run(parse(Settings, [*given, *flags]))
+        run(self.settings(*flags))
 
     @property
     def summary(self) -> ShardSummary:

@@ -1,4 +1,4 @@
-"""Which of the shards that are there a plan uses, by records that are made for it."""
+"""Which of the shards that are there a bucket uses, by records that are made for it."""
 
 from __future__ import annotations
 
@@ -8,30 +8,45 @@ from datetime import UTC, datetime
 from typing import Any
 
 import obstore
+import pyarrow as pa
 import pytest
 
 from steps.contracts.names import COMPLETE_MARKER
 from steps.contracts.s3_uri import S3Uri
-from steps.runtime.s3 import StoredObject, open_store
+from steps.contracts.shard_plan import BUCKET
+from steps.runtime.listings import StoredObject
+from steps.runtime.s3 import open_store
 from steps.shard import catalog
+from steps.shard.bucket import Photo, Remaining
 from steps.shard.catalog import Catalog, Selection, select
 from steps.shard.ledger import Record, photos_table, record_of
-from steps.shard.plan import Photo, Plan, make_plan
-from tests.unit.steps.shard.test_plan import everything, many, settings
+
+TRAINING, TESTING = 40, 20
+
+
+def photos_of(train: int = TRAINING) -> pa.Table:
+    """The photos of a bucket: so many of training and some of testing, in the order of writing."""
+    rows = [
+        (f"{split}-{number:03d}", f"{number}.jpg", number % 3, f"etag-{split}-{number}", 100, place)
+        for place, split, count in ((0, "train", train), (2, "test", TESTING))
+        for number in range(count)
+    ]
+    columns = zip(*rows, strict=True)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, BUCKET, strict=True)], BUCKET)
 
 
 class Shards:
-    """Shards of a plan's training photos, in the order that a test gives them."""
+    """Shards of a bucket's training photos, in the order that a test gives them."""
 
-    def __init__(self, bucket: str, plan: Plan) -> None:
-        self.folder, self.plan = S3Uri(bucket, "shards/key"), plan
-        self.train = list(everything(plan).photos("train"))
+    def __init__(self, bucket: str) -> None:
+        self.folder, self.photos = S3Uri(bucket, "shards/key/bucket"), photos_of()
+        self.train = list(Remaining("train", self.photos.slice(0, TRAINING)))
 
     def put(self, generation: str, *shards: range, whole: bool = True) -> None:
         """A generation whose shards hold the training photos at these places."""
         store = open_store(self.folder.bucket)
         for number, places in enumerate(shards):
-            uri = self.folder.join(generation, "train", f"train-000-{number:06d}.tar")
+            uri = self.folder.join(generation, "train", f"train-{number:06d}.tar")
             photos: list[tuple[Photo, str | None]] = [(self.train[place], None) for place in places]
             obstore.put(store, uri.key, b"tar")
             obstore.put(store, record_of(uri).key, Record(uri, 3, "0" * 64, photos_table(photos)).content())
@@ -42,21 +57,21 @@ class Shards:
         return list(dict.fromkeys(shard.generation for shard in Catalog.of(self.folder).shards))
 
     def select(self, maximum_removed: float = 0.2) -> Selection:
-        return select(self.plan, Catalog.of(self.folder).shards, maximum_removed)
+        return select(self.photos, Catalog.of(self.folder).shards, maximum_removed)
 
     def used(self, selection: Selection) -> list[tuple[str, int]]:
         """Generation and photos that count of each shard that is used."""
-        return [(kept.shard.uri.split("/")[-3], kept.shard.samples) for kept in selection.kept]
+        return [(each.shard.uri.split("/")[-3], each.shard.samples) for each in selection.reused["train"]]
 
     def missing(self, selection: Selection) -> set[int]:
         """Places of the training photos that are to be written, among the first twenty."""
-        ids = set(self.plan.labels["image_id"].take(selection.missing).to_pylist())
+        ids = set(self.photos["image_id"].take(selection.missing).to_pylist())
         return {place for place, photo in enumerate(self.train[:20]) if photo.image_id in ids}
 
 
 @pytest.fixture
 def shards(s3: Any, bucket: str) -> Shards:
-    return Shards(bucket, make_plan(many(60), settings()))
+    return Shards(bucket)
 
 
 def test_what_is_added_does_not_take_the_place_of_what_is_used(shards: Shards) -> None:
@@ -64,7 +79,7 @@ def test_what_is_added_does_not_take_the_place_of_what_is_used(shards: Shards) -
     first = shards.select()
     shards.put("000002-a", range(10), range(10, 20))
 
-    assert shards.select().kept == first.kept
+    assert shards.select().reused == first.reused
     assert shards.used(first) == [("000001-z", 20)]
 
 
@@ -88,7 +103,7 @@ def test_a_generation_of_the_same_number_is_taken_as_a_whole(shards: Shards, mon
 
     def by_turns(uri: S3Uri) -> Iterator[StoredObject]:
         for entry in listed(uri):
-            minute = minutes.get((entry.key.split("/")[2][-1], entry.key.rpartition(".")[0][-1]), 5)
+            minute = minutes.get((entry.key.split("/")[3][-1], entry.key.rpartition(".")[0][-1]), 5)
             yield replace(entry, modified=datetime(2026, 1, 1, 0, minute, tzinfo=UTC))
 
     monkeypatch.setattr(catalog, "stored_objects", by_turns)
@@ -105,7 +120,7 @@ def test_the_younger_generation_is_used_where_it_leaves_less_to_be_written(shard
 
     assert sorted(shards.used(selection)) == [("000001-a", 8), ("000002-b", 10)]
     assert shards.missing(selection) == {18, 19}
-    assert shards.missing(catalog._select(shards.plan, Catalog.of(shards.folder).shards, 0.2)) == {16, 17, 18, 19}
+    assert shards.missing(catalog._select(shards.photos, Catalog.of(shards.folder).shards, 0.2)) == {16, 17, 18, 19}
 
 
 def test_what_was_rewritten_gives_way_when_its_photos_come_back(shards: Shards) -> None:
@@ -115,16 +130,16 @@ def test_what_was_rewritten_gives_way_when_its_photos_come_back(shards: Shards) 
     assert shards.used(shards.select()) == [("000001-a", 20)]
 
 
-def test_many_small_shards_are_held_against_a_plan_in_few_batches(
+def test_many_small_shards_are_held_against_a_bucket_in_few_batches(
     shards: Shards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards.put("000001-a", *(range(place, place + 1) for place in range(20)))
     batches = []
     match_all = catalog._match_all
 
-    def counted(plan: Plan, records: Any) -> Any:
+    def counted(photos: pa.Table, records: Any) -> Any:
         batches.append(len(records))
-        return match_all(plan, records)
+        return match_all(photos, records)
 
     monkeypatch.setattr(catalog, "_match_all", counted)
     monkeypatch.setattr(catalog, "_RECORDS", 3)
@@ -139,15 +154,14 @@ def test_many_small_shards_are_held_against_a_plan_in_few_batches(
 def test_a_shard_is_used_up_to_the_share_that_may_be_removed(
     s3: Any, bucket: str, removed: int, share: float, used: bool
 ) -> None:
-    whole = Shards(bucket, make_plan(many(60), settings()))
+    whole = Shards(bucket)
     whole.put("000001-a", range(20))
     gone = {photo.image_id for photo in whole.train[:removed]}
-    left = many(60).filter([row not in gone for row in many(60)["image_id"].to_pylist()])
-    known = whole.plan.assigned  # the splits stay
-    plan = make_plan(left, settings(), known)
+    left = whole.photos.filter([row not in gone for row in whole.photos["image_id"].to_pylist()])
 
-    selection = select(plan, Catalog.of(whole.folder).shards, share)
+    selection = select(left, Catalog.of(whole.folder).shards, share)
 
-    assert [kept.shard.samples for kept in selection.kept] == ([20 - removed] if used else [])
+    reused = selection.reused["train"]
+    assert [each.shard.samples for each in reused] == ([20 - removed] if used else [])
     if used:
-        assert selection.kept[0].shard.excluded == sorted(gone)
+        assert reused[0].shard.excluded == sorted(gone)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,8 +13,8 @@ from steps.contracts.s3_uri import S3Uri
 from steps.photos.jpeg import ImageError
 from steps.runtime.s3 import open_store
 from steps.shard import photos
+from steps.shard.bucket import Photo
 from steps.shard.photos import PhotoSource, in_order, open_source
-from steps.shard.plan import Photo
 from tests.unit.steps.faulty_s3 import serve
 from tests.unit.steps.shard.conftest import jpeg
 
@@ -26,7 +27,7 @@ def photo(number: int, etag: str = "1", size: int = 1_000) -> Photo:
 
 def prepare(location: S3Uri = LOCATION, one_photo: Photo | None = None):
     async def one():
-        async with open_source(location, 0, 90) as source:
+        async with open_source(location, 0, 90, 1) as source:
             return await source.prepare(one_photo or photo(1))
 
     return asyncio.run(one())
@@ -100,9 +101,13 @@ def test_photos_come_in_order_and_never_more_than_the_window_at_once(size: int, 
             running -= 1
             return photo.image_id.encode()
 
+    async def listed() -> AsyncIterator[Photo]:
+        for number in range(300):
+            yield photo(number, size=size)
+
     async def collect(threads: ThreadPoolExecutor) -> list[bytes | ImageError]:
         source = Slow(LOCATION, 0, 90, open_store(bucket), threads)
-        return [result async for _, result in in_order(source, [photo(n, size=size) for n in range(300)])]
+        return [result async for _, result in in_order(source, listed())]
 
     with ThreadPoolExecutor(1) as threads:
         assert asyncio.run(collect(threads)) == [str(n).encode() for n in range(300)]

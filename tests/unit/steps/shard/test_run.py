@@ -10,7 +10,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 import webdataset
 from PIL import Image
@@ -19,8 +18,6 @@ from steps.contracts.dataset import SPLITS
 from steps.contracts.errors import StepError
 from steps.contracts.hand_over import HandOver
 from steps.shard import tar
-from steps.shard.assignments import Lineage
-from steps.shard.plan import ASSIGNMENTS
 from steps.shards.reading import iterate, register_webdataset_scheme
 from tests.unit.steps.arguments import SHARD, flags_of
 from tests.unit.steps.shard.conftest import Job, jpeg, samples, splits_of, tars
@@ -76,28 +73,32 @@ def test_the_same_input_gives_the_same_bytes(job: Job):
     assert first == second
 
 
-def test_shards_end_before_the_limit_and_are_named_by_instance_and_number(job: Job):
+def test_shards_end_before_the_limit_and_are_numbered_in_their_bucket(job: Job):
     job.add_bins(40)
 
     index = job.run("--image-size", "64", "--shard-megabytes", "0.05")
 
     shards = index.splits["train"].shards
-    assert [shard.uri.rsplit("/", 1)[1] for shard in shards] == [
-        f"train-000-{number:06d}.tar" for number in range(len(shards))
+    assert len(shards) > 1
+    assert [shard.uri.rsplit("/", 4)[1:] for shard in shards] == [
+        ["000001-00000", shard.uri.rsplit("/", 3)[1], "train", f"train-{number:06d}.tar"]
+        for number, shard in enumerate(shards)
     ]
     assert all(shard.bytes <= 50_000 for shard in shards)
     assert all(len(job.objects(shard.uri.split("/", 3)[3])) == 1 for shard in shards)
 
 
-def test_the_split_does_not_depend_on_the_number_of_instances(job: Job):
-    job.add_bins(50)
-    alone = job.run(output="alone")
-    three = job.run(instances=3, output="three")
+def test_neither_the_shards_nor_the_index_depend_on_the_number_of_instances(job: Job):
+    job.add_bins(120)
+    small = ("--image-size", "64", "--shard-megabytes", "0.05")
+    one, two, six = (
+        (job.run(*small, instances=count, output=f"out-{count}"), tars(job, f"out-{count}")) for count in (1, 2, 6)
+    )
 
-    assert splits_of(three) == splits_of(alone)
-    assert {k: v.class_counts for k, v in three.splits.items()} == {k: v.class_counts for k, v in alone.splits.items()}
-    written = [sum(s.samples for s in three.splits["train"].shards if f"train-{i:03d}-" in s.uri) for i in range(3)]
-    assert max(written) - min(written) <= 1
+    assert len({key.split("/")[1] for key in one[1]}) == 4  # buckets
+    assert one[1] == two[1] == six[1]
+    assert one[0].model_dump_json().replace("out-1", "out-2") == two[0].model_dump_json()
+    assert splits_of(six[0]) == splits_of(one[0])
 
 
 def test_training_samples_are_shuffled_by_the_seed(job: Job):
@@ -128,7 +129,7 @@ def test_a_given_split_is_taken_as_it_is(job: Job):
     index = job.run("--split", "file", "--split-file-location", f"s3://{job.bucket}/lists/split.csv")
 
     assert splits_of(index) == dict(line.split(",") for line in lines)
-    assert job.objects("out/assignments") == {}
+    assert job.assignments() == splits_of(index)
     assert job.summary.rejects == {"not-in-split-file": ["00029"]}
     assert index.sharding.fractions == {"train": 0.586207, "validation": 0.206897, "test": 0.206897}
 
@@ -157,41 +158,6 @@ def test_known_bins_keep_their_split_when_bins_and_instances_are_added(job: Job)
     assert len(after) == 90
     assert (kept, job.summary.kept) == (0, 40)
     assert job.assignments() == after
-
-
-def test_two_jobs_that_assign_at_once_agree(job: Job, monkeypatch: pytest.MonkeyPatch):
-    """Another job, with other labels, writes its assignments between this one's reading and writing."""
-    job.add_bins(60)
-    read = Lineage.read
-    others = []
-
-    def read_and_be_overtaken(lineage: Lineage):
-        found = read(lineage)
-        if not others:
-            others.append(pa.table([["00002", "elsewhere"], ["test", "validation"]], ASSIGNMENTS))
-            assert lineage.append(others[0], found[1])
-        return found
-
-    monkeypatch.setattr(Lineage, "read", read_and_be_overtaken)
-
-    index = job.run()
-
-    assert splits_of(index)["00002"] == splits_of(index)["00003"] == "test"
-    assert job.assignments() == splits_of(index) | {"elsewhere": "validation"}
-
-
-def test_a_damaged_assignment_is_named(job: Job):
-    job.add_bins(30)
-    job.run()
-    (key,) = job.objects("out/assignments")
-    job.s3.put_object(Bucket=job.bucket, Key=key, Body=b"PAR1")
-
-    with pytest.raises(StepError, match=rf"^s3://{job.bucket}/{key}: not split assignments"):
-        job.run()
-    job.s3.put_object(Bucket=job.bucket, Key=key.replace("000001", "000003"), Body=b"")
-    job.s3.delete_object(Bucket=job.bucket, Key=key)
-    with pytest.raises(StepError, match=r"numbered without a gap; restore .*000001[.]parquet"):
-        job.run()
 
 
 def test_a_later_run_writes_an_index_over_the_shards_that_are_there(job: Job):
@@ -261,7 +227,7 @@ def test_a_shard_that_is_not_what_its_record_says_is_named(job: Job):
     with pytest.raises(StepError, match=rf"^{shard.uri} has another size than in its record"):
         job.run()
     job.s3.put_object(Bucket=job.bucket, Key=key.replace(".tar", ".parquet"), Body=b"{}")
-    with pytest.raises(StepError, match=r"test-000-000000\.parquet: not the record of a shard; remove it"):
+    with pytest.raises(StepError, match=r"test-000000\.parquet: not the record of a shard; remove it"):
         job.run()
 
 

@@ -1,9 +1,11 @@
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 
 from steps.model.network import CountClassifier, build_network
+from steps.train import export
 from steps.train.export import OnnxGraph
 
 from .photos import store_dataset
@@ -22,6 +24,24 @@ def network() -> CountClassifier:
 def graph(network: CountClassifier) -> OnnxGraph:
     """Its graph; tracing takes seconds, so once."""
     return OnnxGraph(network, 32)
+
+
+_trace = export._trace
+_traces = {}
+
+
+def _traced_once(network: torch.nn.Module, image_size: int):
+    """The network's graph, traced at the first call for its layers: its weights are replaced in any case."""
+    key = (str(network), image_size)
+    if key not in _traces:
+        _traces[key] = _trace(network, image_size)
+    return copy.deepcopy(_traces[key])
+
+
+@pytest.fixture
+def traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials of this process share the trace of a network, which takes longer than all else in them."""
+    monkeypatch.setattr(export, "_trace", _traced_once)
 
 
 @pytest.fixture

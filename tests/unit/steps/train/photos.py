@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,9 @@ def store_split(s3: Any, bucket: str, split: SplitName, samples: list[Photo], sh
     return Split(shards=stored, class_counts=counts)
 
 
-def store_dataset(s3: Any, bucket: str, folder: Path, *, train: int, validation: int, shards: int) -> None:
+def store_dataset(
+    s3: Any, bucket: str, folder: Path, *, train: int, validation: int, shards: int, calibration: Sequence[str] = ()
+) -> None:
     """Shards in the bucket and the index in `folder`, as the training channel `index` brings it."""
     splits: dict[SplitName, Split] = {
         "train": store_split(s3, bucket, "train", photos(train), shards),
@@ -88,7 +91,7 @@ def store_dataset(s3: Any, bucket: str, folder: Path, *, train: int, validation:
         image_size=SIDE,
         quality=90,
     )
-    part = DatasetIndex(sharding=sharding, splits=splits)
+    part = DatasetIndex(sharding=sharding, splits=splits, calibration=list(calibration))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NAME).write_text(part.model_dump_json())
 

@@ -33,19 +33,20 @@ def load(what: Reading, *, epoch: int = 0, first_step: int = 0) -> list[tuple[by
     """
     processes = [_process(what, epoch, first_step, number) for number in range(len(what.plan(epoch).workers))]
     batches = [batch for turn in itertools.zip_longest(*processes) for batch in turn if batch is not None]
-    return [(p.numpy().tobytes(), int(t)) for images, targets in batches for p, t in zip(images, targets, strict=True)]
+    return [
+        (p.numpy().tobytes(), int(t)) for images, targets, _ in batches for p, t in zip(images, targets, strict=True)
+    ]
 
 
 def _process(what: Reading, epoch: int, first_step: int, number: int) -> Iterator[Batch]:
     places = []
 
     def place(size: int):
-        places.append((np.empty((size, 3, 32, 32), np.uint8), np.empty(size, np.int64)))
+        places.append((np.empty((size, 3, 32, 32), np.uint8), np.empty(size, np.int64), np.empty(size, np.int64)))
         return places[-1]
 
     for _ in what.batches(epoch, first_step, number, place):
-        photos, targets = places[-1]
-        yield torch.from_numpy(photos), torch.from_numpy(targets)
+        yield Batch(*map(torch.from_numpy, places[-1]))
 
 
 def wanted(samples: list[Photo]) -> list[tuple[bytes, int]]:
@@ -72,7 +73,7 @@ def test_the_ranks_share_the_photos(base):
 
 def test_batches_are_uint8_and_their_targets_are_class_indices(base):
     with Loader(reading(shards_of(base)), workers=0, pin_memory=False) as loader:
-        images, targets = next(loader.batches())
+        images, targets, _ = next(loader.batches())
     assert (images.dtype, images.shape[1:], targets.dtype) == (torch.uint8, (3, 32, 32), torch.int64)
 
 

@@ -1,5 +1,7 @@
 """Whole trials, started as the container starts them."""
 
+import hashlib
+import io
 import json
 import os
 import re
@@ -10,12 +12,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
+import torch
 
+from steps.contracts import imagenet_weights
 from steps.contracts.artifact import read_description
 from steps.contracts.dataset import read_index
 from steps.contracts.errors import StepError
+from steps.contracts.imagenet_files import PublishedFile
+from steps.model.calibration import calibrate
+from steps.model.network import build_network
 from steps.train import checkpoint
 from steps.train.artifact import check_complete
 from steps.train.run import run
@@ -28,9 +36,13 @@ FLAGS = (
     *("--architecture", "resnet18", "--image-size", "32", "--epochs", "3", "--batch-size", "8"),
     *("--learning-rate", "0.002", "--workers", "1", "--patience", "0"),
     *("--accumulation", "2", "--ema-decay", "0.9", "--clip-norm", "5", "--ordinal-weight", "0.1"),
+    # The first of three epochs.
+    *("--progressive-resizing", "0.5"),
 )
 CHECKPOINT_EACH_STEP = ("--checkpoint-minutes", "0.000001")
 TIME_LIMIT = 480
+# Of the 21 validation photos.
+CALIBRATION = [f"{number:05d}" for number in range(10_000, 10_021) if number % 4]
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ def dataset(s3, tmp_path_factory) -> Path:
     name = f"trial-{os.getpid()}"
     s3.create_bucket(Bucket=name)
     folder = tmp_path_factory.mktemp("dataset")
-    store_dataset(s3, name, folder, train=61, validation=21, shards=3)
+    store_dataset(s3, name, folder, train=61, validation=21, shards=3, calibration=CALIBRATION)
     return folder
 
 
@@ -120,6 +132,27 @@ def test_the_exported_model_counts_as_well_as_its_metrics_say(finished):
     assert right / 21 == pytest.approx(read_description(model).metrics["validation:accuracy"])
 
 
+def test_it_is_calibrated_by_the_photos_that_the_index_names_and_no_others(finished):
+    """Of both ranks, in whatever batches they came."""
+    from steps.photos.jpeg import network_input
+
+    model = finished.base / "model"
+    session = onnxruntime.InferenceSession(model / "model.onnx", providers=["CPUExecutionProvider"])
+    samples = [sample for sample in photos(21, 10_000) if sample.image_id in CALIBRATION]
+    pixels = np.stack([network_input(sample.jpeg, 32) for sample in samples])
+    (logits,) = session.run(None, {session.get_inputs()[0].name: pixels})
+    truths = np.array([CLASSES.index(sample.quantity) for sample in samples])
+    expected = calibrate(
+        logits.astype(np.float64), truths, classes=CLASSES, decision="argmax", level=0.9, sure_accuracy=0.9
+    )
+    found = read_description(model).calibration
+    assert found is not None
+    assert found.bins == expected.bins == len(CALIBRATION)
+    assert found.temperature == pytest.approx(expected.temperature, rel=1e-3)
+    assert found.least_probability == pytest.approx(expected.least_probability, rel=1e-3)
+    assert f"by {len(CALIBRATION)} bins" in finished.log
+
+
 def test_the_log_holds_one_line_of_metrics_an_epoch_and_the_objective_never_falls(finished):
     best = [float(value) for value in re.findall(r"validation:best_accuracy=([0-9.eE+-]+)", finished.log)]
     assert len(best) == 3
@@ -153,8 +186,6 @@ def test_a_trial_whose_rank_was_killed_goes_on_at_its_step_as_if_nothing_had_hap
 
 
 def fingerprint_of(folder: Path) -> dict[str, str]:
-    import torch
-
     newest = max(folder.glob("epoch-*.pt"))
     return torch.load(newest, weights_only=True)["fingerprint"]
 
@@ -174,7 +205,7 @@ def test_a_damaged_shard_ends_every_rank_with_its_name(s3, bucket, tmp_path):
 
 
 @pytest.fixture
-def alone(base, monkeypatch):
+def alone(base, traced_once, monkeypatch):
     """One rank in this process, on the small data set."""
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
     monkeypatch.setenv("TRAINING_JOB_NAME", "job-1")
@@ -212,6 +243,20 @@ def test_a_trial_begins_with_the_weights_it_is_given(s3, alone, caplog):
     assert json.loads((alone / "model" / "history.json").read_text())["epochs"][0]["train_loss"] < first
 
 
+def test_a_folder_of_published_weights_stands_for_the_file_of_the_architecture(s3, alone, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    bucket = read_index(alone / "input" / "data" / "index").splits["train"].shards[0].uri.split("/")[2]
+    content = io.BytesIO()
+    torch.save(build_network("resnet18", 1000, 32, 3).network.state_dict(), content)
+    name = f"resnet18-{hashlib.sha256(content.getvalue()).hexdigest()[:8]}.pth"
+    monkeypatch.setitem(imagenet_weights.FILES, "resnet18", PublishedFile(name, "IMAGENET1K_V1", 44.661))
+    s3.put_object(Bucket=bucket, Key=f"weights/{name}", Body=content.getvalue())
+    run_alone("--epochs", "1", "--weights", f"s3://{bucket}/weights/")
+    assert f"weights from s3://{bucket}/weights/{name}; fc.bias, fc.weight start at random" in caplog.text
+    recorded = read_description(alone / "model").hyperparameters
+    assert recorded["weights"] == f"s3://{bucket}/weights/{name}"
+
+
 def test_batch_statistics_over_all_ranks_want_gpus(alone):
     with pytest.raises(StepError, match="--sync-batch-norm needs GPUs"):
         run_alone("--sync-batch-norm", "true")
@@ -221,6 +266,33 @@ def test_a_checkpoint_of_other_hyperparameters_is_refused(alone):
     run_alone("--epochs", "1", *CHECKPOINT_EACH_STEP)
     with pytest.raises(StepError, match=r"another training: learning_rate is 0\.5 and was 0\.002"):
         run_alone("--epochs", "1", "--learning-rate", "0.5")
+
+
+@pytest.mark.parametrize(
+    "planted", [pytest.param("20000", id="of the test split"), pytest.param("00000", id="of the training split")]
+)
+def test_a_photo_of_another_split_among_those_that_calibrate_is_refused(alone, planted):
+    """Nothing is learned from test photos, and no confidence from training photos."""
+    name_photos_that_calibrate(alone, [planted, *CALIBRATION])
+    with pytest.raises(
+        StepError, match=f"^the validation split does not contain 1 of the {len(CALIBRATION) + 1} photos by which"
+    ):
+        run_alone("--epochs", "1")
+    assert not (alone / "model" / "model.json").exists()
+
+
+def test_an_index_without_such_photos_makes_a_model_without_a_calibration(alone, caplog):
+    name_photos_that_calibrate(alone, [])
+    run_alone("--epochs", "1")
+    assert read_description(alone / "model").calibration is None
+    assert "the index names no photos by which to calibrate" in caplog.text
+
+
+def name_photos_that_calibrate(base: Path, ids: list[str]) -> None:
+    """In the job's index."""
+    channel = base / "input" / "data" / "index"
+    index = read_index(channel)
+    (channel / "index.json").write_text(index.model_copy(update={"calibration": ids}).model_dump_json())
 
 
 def test_an_absent_index_is_named(tmp_path, monkeypatch):

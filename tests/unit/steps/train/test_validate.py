@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
 
 from steps.train.validate import decide, summarise
 
+NO_LOGITS, NO_TRUTHS = np.zeros((0, 3)), np.zeros(0, np.int64)
 QUANTITIES = torch.tensor([0.0, 1.0, 3.0])
 
 
@@ -24,7 +26,7 @@ def test_a_confusion_matrix_gives_accuracy_rmse_and_the_accuracy_of_each_class()
 
     truth, found = [0, 0, 1, 1, 1, 3], [0, 1, 1, 1, 3, 0]
     confusion = [[1, 1, 0], [0, 2, 1], [1, 0, 0]]
-    result = summarise(confusion, [0, 1, 3], loss_sum=9.0)
+    result = summarise(confusion, [0, 1, 3], 9.0, NO_LOGITS, NO_TRUTHS)
     assert result.accuracy == pytest.approx(accuracy_score(truth, found))
     assert result.rmse == pytest.approx(root_mean_squared_error(truth, found))
     assert result.per_class == {0: 0.5, 1: pytest.approx(2 / 3), 3: 0.0}
@@ -32,4 +34,4 @@ def test_a_confusion_matrix_gives_accuracy_rmse_and_the_accuracy_of_each_class()
 
 
 def test_a_class_without_photos_has_no_accuracy():
-    assert summarise([[2, 0], [0, 0]], [0, 1], loss_sum=1.0).per_class == {0: 1.0}
+    assert summarise([[2, 0], [0, 0]], [0, 1], 1.0, NO_LOGITS, NO_TRUTHS).per_class == {0: 1.0}

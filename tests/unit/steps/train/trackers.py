@@ -125,7 +125,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def trial(base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def trial(base: Path, traced_once: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The /opt/ml of a trial in this process."""
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(base))
     # Threads of one operation wait for each other busily; with other processes on the machine that takes forever.

@@ -12,7 +12,9 @@ from pipeline.cli.views.endpoint import counts_table, endpoint_page
 from pipeline.operations.cost.before import HourlyCost
 from pipeline.operations.cost.money import ZERO, Range
 from pipeline.operations.runs.logs import Line
-from pipeline.operations.serving.endpoint import Alarm, Attempt, DeployDecision, Endpoint, Health, Pending, Traffic
+from pipeline.operations.serving.endpoint import Alarm, Attempt, DeployDecision, Endpoint, Health, Traffic
+from pipeline.operations.serving.rollout import Pending
+from pipeline.texts import moment
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/bins/7"
@@ -87,6 +89,11 @@ def test_a_deployment_in_progress_and_failures_are_shown() -> None:
     ):
         assert text in page
     assert "fine" not in page
+
+
+def test_a_canary_has_the_time_when_all_traffic_moves() -> None:
+    page = "\n".join(shown(dataclasses.replace(PLAIN, pending=Pending(8, 0.1, "Baking", NOW)), QUIET))
+    assert f"deploying version 8, which has 10% of the traffic, and all of it from {moment(NOW)} on" in page
 
 
 def test_counts_come_in_their_order_and_reasons_by_their_number() -> None:

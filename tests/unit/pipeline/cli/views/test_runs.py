@@ -1,4 +1,4 @@
-"""How a run looks: lines in a pipe, a table in a terminal, and a last word that helps."""
+"""How a run looks in a pipe, and a last word that helps."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pipeline.cli.views import cells
+from pipeline import texts
 from pipeline.cli.views import runs as runs_view
 from pipeline.cli.views.endpoint import predictions_table
-from pipeline.operations.caching.reuse import Expectation, Outcome
 from pipeline.operations.models.registrations import Registration
 from pipeline.operations.runs.executions import Execution
 from pipeline.operations.runs.progress import Progress, Saving, StepRun, TrialJob
 from pipeline.operations.serving.predictions import Prediction
+from pipeline.operations.watching.snapshot import Snapshot
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 EXECUTION = Execution("arn:aws:sagemaker:us-east-1:1:pipeline/bins/execution/run1", "Executing", START)
@@ -39,7 +39,8 @@ def trial(status: str, objective: float | None = None) -> TrialJob:
 
 def lines_of(*states: Progress, terminal: bool = False) -> list[str]:
     out = io.StringIO()
-    last = runs_view.follow_run(states, Console(file=out, width=100, force_terminal=terminal, color_system=None))
+    console = Console(file=out, width=100, force_terminal=terminal, color_system=None)
+    last = runs_view.follow_run(map(Snapshot, states), console)
     assert last is states[-1]
     return out.getvalue().splitlines()
 
@@ -67,15 +68,6 @@ def test_a_cached_step_has_no_duration() -> None:
 def test_a_step_that_was_not_selected_has_its_source() -> None:
     copied = replace(QUERY, status="Succeeded", ended=after(1), cached_from="arn/run0", copied=True)
     assert lines_of(Progress(EXECUTION, (copied,), ()))[1].endswith("Query: Succeeded (copied from run run0)")
-
-
-def test_in_a_terminal_the_steps_and_trials_stand_in_a_table() -> None:
-    tuning = StepRun("Tune", "Executing", after(4), metadata={"TuningJob": {"Arn": "t"}})
-    done = replace(EXECUTION, status="Succeeded")
-    state = Progress(done, (replace(QUERY, status="Succeeded", ended=after(4)), tuning), (trial("Completed", 0.5),))
-    text = "\n".join(lines_of(state, terminal=True))
-    for part in ("run1", "Query", "4.0 s", "trial 1", "best accuracy 0.500, lr 0.00123"):
-        assert part in text
 
 
 def outcome(*steps: StepRun, status: str = "Failed", failure: str = "") -> list[str]:
@@ -179,8 +171,14 @@ def test_a_condition_has_its_outcome(name: str, outcome: str, note: str) -> None
     assert lines_of(Progress(EXECUTION, (step,), ()))[1].endswith(f"{name}: Succeeded in 1.0 s ({note})")
 
 
+def test_a_reason_is_one_line_without_characters_that_steer_a_terminal() -> None:
+    failed = Execution(EXECUTION.arn, "Failed", START, failure="no\nroom\x1b]0;title\x07 \x1b[2Jleft")
+    lines = runs_view.outcome_lines(Progress(failed, (), ()), "python -m pipeline")
+    assert lines[1:] == ["no room ]0;title [2Jleft"]
+
+
 def test_a_long_reason_is_cut() -> None:
-    assert len(cells.shortened("x" * 5000)) == 400
+    assert len(texts.shortened("x" * 5000)) == 400
 
 
 @pytest.mark.parametrize(
@@ -188,8 +186,10 @@ def test_a_long_reason_is_cut() -> None:
     [
         (0.04, "0.0 s"),
         (9.94, "9.9 s"),
+        (9.96, "10 s"),
         (10, "10 s"),
         (59.4, "59 s"),
+        (59.6, "1 min 00 s"),
         (60, "1 min 00 s"),
         (185, "3 min 05 s"),
         (3599.9, "1 h 00 min"),
@@ -197,7 +197,7 @@ def test_a_long_reason_is_cut() -> None:
     ],
 )
 def test_durations_have_two_units_at_most(seconds: float, text: str) -> None:
-    assert cells.duration(START, after(seconds)) == text
+    assert texts.duration(START, after(seconds)) == text
 
 
 def test_predictions_stand_next_to_the_truth() -> None:
@@ -209,87 +209,14 @@ def test_predictions_stand_next_to_the_truth() -> None:
     assert rows[2] == ["b.jpg", "1", "2", "60%", "1.40", "9", "ms"]
 
 
-# --------------------------------------------------------------------------------------------- what is cached
-
 SAVED = Saving(185, 180, Decimal("0.0239"))
 RUN_0 = "arn:aws:sagemaker:us-east-1:1:pipeline/bins/execution/ab12cd34ef56"
-FORECAST = (
-    Expectation("QueryMetadata", Outcome.CACHED, "made 3 h ago", RUN_0, saving=SAVED),
-    Expectation(
-        "ShardImages",
-        Outcome.UNSURE,
-        "from the cache if QueryMetadata finds the same photos",
-        RUN_0,
-        saving=Saving(4000, 0, None),
-    ),
-    Expectation("TuneModel", Outcome.RUNS, "TrainingVersion was 1"),
-    Expectation("RegisterModel", Outcome.RUNS, "after QualityGate"),
-)
-
-
-def printed(table: Any, width: int = 80) -> list[str]:
-    out = io.StringIO()
-    Console(file=out, width=width, force_terminal=True, color_system=None).print(table)
-    return [line.rstrip() for line in out.getvalue().splitlines()]
-
-
-def test_what_is_expected_of_a_run_fits_80_columns() -> None:
-    assert printed(runs_view.forecast_table(FORECAST)) == [
-        "step            expected                why                    saves",
-        "QueryMetadata   from run ab12cd34ef56   made 3 h ago           $0.02, 3 min 05 s",
-        "ShardImages     possibly cached         from the cache if      (1 h 06 min)",
-        "                                        QueryMetadata finds",
-        "                                        the same photos",
-        "TuneModel       runs                    TrainingVersion was",
-        "                                        1",
-        "RegisterModel   runs                    after QualityGate",
-    ]
-
-
-def test_lines_list_the_steps_from_the_cache_and_those_that_are_unsure() -> None:
-    assert runs_view.forecast_lines(FORECAST, local=False) == [
-        "from the cache: QueryMetadata; saves about $0.02 and 3 min 05 s",
-        "possibly from the cache: ShardImages; saves about 1 h 06 min",
-    ]
-    assert runs_view.forecast_lines(FORECAST[2:], local=False) == ["from the cache: nothing"]
 
 
 def test_a_cached_step_names_its_run_and_what_it_saved() -> None:
     cached = replace(QUERY, status="Succeeded", ended=after(1), cached_from=RUN_0, saving=SAVED)
     [_, line] = lines_of(Progress(EXECUTION, (cached,), ()))
     assert line.endswith("Query: Succeeded (from the cache of run ab12cd34ef56; saved $0.02, 3 min 05 s)")
-
-
-def cached_steps(*savings: Saving | None) -> Progress:
-    steps = [
-        StepRun(name, "Succeeded", START, START, cached_from=RUN_0, saving=saving)
-        for name, saving in zip(("QueryMetadata", "ShardImages"), savings, strict=False)
-    ]
-    return Progress(EXECUTION, (*steps, QUERY), ())
-
-
-@pytest.mark.parametrize(
-    ("savings", "local", "line"),
-    [
-        (
-            (SAVED, Saving(11_215, 1, Decimal("12.32"))),
-            False,
-            "QueryMetadata, ShardImages; saved about $12.34 and 3 h 10 min",
-        ),
-        ((SAVED,), True, "QueryMetadata; saved about $0.02 (at AWS's prices) and 3 min 05 s"),
-        ((SAVED, Saving(60, 1, None)), False, "QueryMetadata, ShardImages; saved at least $0.02 and 4 min 05 s"),
-        ((Saving(60, 1, None), None), False, "QueryMetadata, ShardImages; saved about 1 min 00 s"),
-        ((Saving(60, 0, Decimal(0)),), True, "QueryMetadata; saved about 1 min 00 s"),
-        ((Saving(2, 2, Decimal("0.0001")),), False, "QueryMetadata; saved < $0.01 and 2.0 s"),
-        ((None, None), False, "QueryMetadata, ShardImages"),
-    ],
-)
-def test_the_last_line_has_the_sum_of_the_savings(savings: tuple[Saving | None, ...], local: bool, line: str) -> None:
-    assert runs_view.saved_lines(cached_steps(*savings), local=local) == [f"from the cache: {line}"]
-
-
-def test_a_run_without_a_cached_step_has_no_such_line() -> None:
-    assert runs_view.saved_lines(RUNNING, local=False) == []
 
 
 def test_a_trial_without_instances_shows_what_it_waits_for() -> None:

@@ -74,7 +74,7 @@ def serve(folder: Path, access: S3Access) -> Iterator[Front]:
     store = Store(folder / "store.sqlite")
     connection = Connection(glue, s3, access)
     front = Front(url, Athena(store, lambda: connection, lambda *_: None), store, access, connection)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield front

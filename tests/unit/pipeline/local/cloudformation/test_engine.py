@@ -268,3 +268,23 @@ def test_parts_of_a_template_that_would_have_no_effect_are_refused(cloud, part, 
     request = {"StackName": "things", "ChangeSetName": "one", "ChangeSetType": "CREATE", "TemplateBody": body}
     with pytest.raises(ClientError, match=message):
         cloud.client("cloudformation").create_change_set(**request)
+
+
+def test_tags_of_a_stack_go_to_its_resources_and_other_tags_are_a_change(cloud):
+    tags = [{"Key": "team", "Value": "bins"}]
+    client = cloud.client("cloudformation")
+    stack = Stack(client, "things", poll=0, tags={"team": "bins"})
+    body = json.dumps({"Resources": {"Queue": QUEUE, "Role": ROLE}})
+    list(stack.execute(stack.change_set(body, {}, "CREATE")))
+    assert client.describe_stacks(StackName="things")["Stacks"][0]["Tags"] == tags
+    url = cloud.client("sqs").get_queue_url(QueueName="letters")["QueueUrl"]
+    assert cloud.client("sqs").list_queue_tags(QueueUrl=url)["Tags"] == {"team": "bins"}
+    assert cloud.client("iam").list_role_tags(RoleName="worker")["Tags"] == tags
+    assert stack.change_set(body, {}, "UPDATE").empty
+    other = Stack(client, "things", poll=0, tags={"team": "counts"}).change_set(body, {}, "UPDATE")
+    assert {(change.action, change.resource, change.properties) for change in other.changes} == {
+        ("Modify", "Queue", ("Tags",)),
+        ("Modify", "Role", ("Tags",)),
+    }
+    list(stack.execute(other))
+    assert client.describe_stacks(StackName="things")["Stacks"][0]["Tags"] == [{"Key": "team", "Value": "counts"}]

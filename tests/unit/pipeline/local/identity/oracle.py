@@ -70,7 +70,7 @@ def _line(operator: str, given: Any, wanted: list[str]) -> bool:  # one return p
             return bool(equal)
         case "BoolIfExists" | "StringEqualsIfExists":
             return given is None or bool(equal)
-        case "StringNotEquals":
+        case "StringNotEquals" | "ForAllValues:StringNotEquals":
             return not equal
         case "StringLike":
             return any(like(text, value) for text in wanted for value in there)

@@ -722,13 +722,12 @@ SERVICES = (
 NOT_CALLED = {
     "events:CreateConnection",  # asyncio has a method of this name
     "ec2:CreateNetworkInterface",  # SageMaker's own call for a job: service_calls has it
-    "athena:TagResource",
-    "budgets:TagResource", "cloudwatch:TagResource", "ec2:DeleteTags", "ecr:TagResource",
-    "events:CreateEndpoint", "events:DeleteEndpoint", "events:DescribeEndpoint", "events:TagResource",
-    "events:UpdateEndpoint", "glue:TagResource", "lambda:ListTags", "lambda:TagResource", "logs:GetQueryResults",
-    "logs:TagResource", "s3:GetBucketNotification", "s3:PutBucketNotification", "sagemaker:CreateAutoMLJobV2",
-    "scheduler:TagResource", "sns:TagResource",
+    "ec2:DeleteTags", "events:CreateEndpoint", "events:DeleteEndpoint", "events:DescribeEndpoint",
+    "events:UpdateEndpoint", "lambda:ListTags", "logs:GetQueryResults",
+    "s3:GetBucketNotification", "s3:PutBucketNotification", "sagemaker:CreateAutoMLJobV2",
 }  # fmt: skip
+# The scheduler's operations, by which no other service is called.
+TAGGING = ("TagResource", "UntagResource", "ListTagsForResource")
 # Members whose value is text of a certain form.
 EXAMPLES = {
     "PipelineArn": f"{SM}:pipeline/p",
@@ -745,7 +744,7 @@ EXAMPLES = {
     "ResourceId": "endpoint/e/variant/v",
     "OpenIDConnectProviderArn": "arn:aws:iam::123456789012:oidc-provider/x",
 }
-TAGGED_ARN = {"sagemaker": f"{SM}:endpoint/e"}
+TAGGED_ARN = {"sagemaker": f"{SM}:endpoint/e", "scheduler": f"arn:aws:scheduler:{PLACE}:schedule-group/g"}
 
 
 @cache
@@ -769,6 +768,7 @@ def used() -> list[tuple[str, str]]:
         parts = kind.operations
         named = (parts.describe, parts.create, parts.delete, *parts.update, *parts.setters.values())
         operations |= {(kind.service, operation) for operation in named}
+    operations = {pair for pair in operations if pair[1] not in TAGGING or pair[0] == "scheduler"}
     return sorted(pair for pair in operations if ":".join(pair) not in NOT_CALLED)
 
 
@@ -1038,7 +1038,7 @@ NAMING = {
         *("ResourceArn", "TrainingJobName", "TransformJobName", "TrialName"),
     },
     "sagemaker-runtime": {"EndpointName", "InferenceComponentName"},
-    "scheduler": {"GroupName", "Name"},
+    "scheduler": {"GroupName", "Name", "ResourceArn"},
     "secretsmanager": {"SecretId"},
     "sns": {"Name", "SubscriptionArn", "TargetArn", "TopicArn"},
     "sqs": {"QueueName", "QueueUrl"},

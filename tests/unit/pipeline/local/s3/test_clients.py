@@ -92,7 +92,7 @@ def container(gate: Gate) -> Iterator[tuple[dict[str, str], list[str], str]]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     uri = f"http://127.0.0.1:{server.server_port}/v2/credentials/abc"
     yield {"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "token"}, issued, role
     server.shutdown()

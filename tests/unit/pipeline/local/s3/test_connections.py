@@ -406,7 +406,9 @@ def test_a_response_without_a_length_ends_with_the_connection():
     run(ask)
 
 
-def test_a_server_that_cannot_be_reached_is_reported():
+def test_a_server_that_cannot_be_reached_is_reported(monkeypatch):
+    monkeypatch.setattr(connections, "RECONNECT_SECONDS", 0.3)
+
     async def ask() -> None:
         through = await listening(Policy(), Ports(0, 1))  # nothing listens on port 1
         reader, writer = await asyncio.open_connection(*through.sockets[0].getsockname())

@@ -194,3 +194,21 @@ def test_a_container_that_ends_with_the_cloud_does_not_fail_its_endpoint(cloud, 
     cloud.endpoints._replace("e", traffic, ended)
     assert cloud.endpoints._live.pop("e").traffic is traffic
     assert cloud.status == "InService"
+
+
+def stage_of(cloud):
+    (variant,) = cloud.call("DescribeEndpoint", EndpointName="e")["PendingDeploymentSummary"]["ProductionVariants"]
+    return variant["CurrentWeight"], [stage["Status"] for stage in variant["VariantStatus"]]
+
+
+def test_a_change_has_its_stage_from_the_start_of_its_instances_to_the_watched_canary(cloud):
+    cloud.serve(INSTANCES)
+    cloud.update(cloud.config("second", INSTANCES))
+    assert stage_of(cloud) == (0.0, ["Creating"])
+    traffic = Traffic(SimpleNamespace(name="AllTraffic", definition={"Image": "image"}, stop=lambda: None))
+    traffic.send(0.5, traffic.in_service)
+    cloud.endpoints._live["e"] = SimpleNamespace(traffic=traffic, capture=None)
+    assert stage_of(cloud) == (0.5, ["Baking"])
+    traffic.return_back()
+    cloud.endpoints._set("e", EndpointStatus="RollingBack")
+    assert stage_of(cloud) == (0.0, [])

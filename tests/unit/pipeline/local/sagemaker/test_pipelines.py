@@ -7,6 +7,7 @@ Steps of type Model stand for all that create something: the calls that they mak
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -558,3 +559,52 @@ def test_lists_are_filtered_sorted_and_paged(account: Account) -> None:
     for window, expected in (({"CreatedAfter": run["CreationTime"] + 1}, 0), ({"CreatedBefore": created}, 0), ({}, 1)):
         listed = account.call("ListPipelineExecutions", PipelineName="green", **window)
         assert len(listed["PipelineExecutionSummaries"]) == expected
+
+
+# ---------------------------------------------------------------------------------------------------------- events
+
+
+def test_the_events_of_an_execution_and_its_steps_have_the_documented_members(account: Account) -> None:
+    """https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html."""
+    account.failing = {"B"}
+    account.create(model("A"), model("B", "A"))
+    arn = account.start(PipelineExecutionDisplayName="nightly", PipelineExecutionDescription="every night")
+    account.wait(arn)
+    runs = [detail for detail in account.events if "currentPipelineExecutionStatus" in detail]
+    begun, ended = runs
+    times = {"executionStartTime", "executionEndTime"}
+    assert {name: value for name, value in ended.items() if name not in times} == {
+        "pipelineExecutionDisplayName": "nightly",
+        "pipelineExecutionDescription": "every night",
+        "currentPipelineExecutionStatus": "Failed",
+        "previousPipelineExecutionStatus": "Executing",
+        "pipelineArn": arn.partition("/execution/")[0],
+        "pipelineExecutionArn": arn,
+    }
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", ended["executionEndTime"])
+    assert not {"executionEndTime", "previousPipelineExecutionStatus"} & set(begun)
+    first, *_, last = [detail for detail in account.events if detail.get("stepName") == "B"]
+    assert (first["currentStepStatus"], first["stepType"]) == ("Executing", "Model")
+    assert (last["previousStepStatus"], last["currentStepStatus"]) == ("Executing", "Failed")
+    assert "B does not work" in last["failureReason"]
+    (done,) = [detail for detail in account.events if detail.get("currentStepStatus") == "Succeeded"]
+    assert done["metadata"]["model"]["arn"].startswith("arn:aws:sagemaker:")
+    assert "failureReason" not in done
+
+
+def test_the_event_of_a_retry_names_the_status_before(account: Account) -> None:
+    account.failing = {"A"}
+    account.create(model("A"))
+    arn = account.start()
+    account.wait(arn)
+    account.failing = set()
+    account.retry(arn)
+    account.wait(arn)
+    runs = [detail for detail in account.events if "currentPipelineExecutionStatus" in detail]
+    statuses = [(run.get("previousPipelineExecutionStatus"), run["currentPipelineExecutionStatus"]) for run in runs]
+    assert statuses == [
+        (None, "Executing"),
+        ("Executing", "Failed"),
+        ("Failed", "Executing"),
+        ("Executing", "Succeeded"),
+    ]

@@ -5,6 +5,9 @@ Tags go to a resource by its ARN; one that is misspelt, deleted or of another ki
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from pipeline.local.context import ServiceError
@@ -50,6 +53,21 @@ def test_tags_are_added_replaced_and_removed(services: Services) -> None:
     assert call(services, "ListTags", ResourceArn=GROUP)["Tags"] == more[1:]
 
 
+def test_tags_that_are_added_at_the_same_time_are_all_there(services: Services) -> None:
+    call(services, "CreateModelPackageGroup", ModelPackageGroupName="Bins")
+    keys = [f"tag-{number:02}" for number in range(40)]
+    begin = threading.Barrier(8)
+
+    def add(some: list[str]) -> None:
+        begin.wait()
+        for key in some:
+            call(services, "AddTags", ResourceArn=GROUP, Tags=[{"Key": key, "Value": "x"}])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, [keys[place::8] for place in range(8)]))
+    assert [tag["Key"] for tag in call(services, "ListTags", ResourceArn=GROUP)["Tags"]] == keys
+
+
 @pytest.mark.parametrize(
     ("kind", "member", "arn"),
     [
@@ -78,3 +96,18 @@ def test_an_arn_in_another_case_is_another_resource(services: Services) -> None:
     for other in (f"{ARN}:model/BINS", f"{ARN}:model/bINS"):
         with pytest.raises(ServiceError, match="Could not find resource"):
             call(services, "AddTags", ResourceArn=other, Tags=TAGS)
+
+
+def test_a_version_has_the_tags_of_its_group(services: Services) -> None:
+    call(services, "CreateModelPackageGroup", ModelPackageGroupName="Bins", Tags=TAGS)
+    arn = f"{ARN}:model-package/Bins/1"
+    services.context.store.put("model-package", "Bins/1", {"ModelPackageArn": arn})
+    assert call(services, "ListTags", ResourceArn=arn)["Tags"] == TAGS
+    call(services, "AddTags", ResourceArn=GROUP, Tags=[{"Key": "team", "Value": "counts"}])
+    assert call(services, "ListTags", ResourceArn=arn)["Tags"] == [{"Key": "team", "Value": "counts"}]
+
+
+def test_a_version_of_a_group_is_not_created_with_tags(services: Services) -> None:
+    call(services, "CreateModelPackageGroup", ModelPackageGroupName="Bins")
+    with pytest.raises(ServiceError, match="those of its group"):
+        call(services, "CreateModelPackage", ModelPackageGroupName="Bins", Tags=TAGS)

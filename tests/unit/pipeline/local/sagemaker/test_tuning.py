@@ -166,12 +166,13 @@ def test_every_trial_is_in_one_counter_of_its_objective(
 
 
 # Prints the objective by the number of the trial, or waits for its end.
+# Two trials that start together must not take the same number, so they number themselves behind a lock.
 TRIAL = """
-    import json, os, pathlib, time
-    trials = pathlib.Path(os.environ["TRIALS"])
-    number = len(trials.read_text().splitlines())
-    with trials.open("a") as file:
-        print(number, file=file)
+    import fcntl, json, os, time
+    with open(os.environ["TRIALS"], "r+") as trials:
+        fcntl.flock(trials, fcntl.LOCK_EX)
+        number = len(trials.readlines())
+        print(number, file=trials)
     values = json.loads(os.environ["VALUES"])
     if number >= len(values):
         time.sleep(600)

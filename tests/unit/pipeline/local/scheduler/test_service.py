@@ -269,3 +269,19 @@ def test_groups_hold_schedules_of_the_same_name_and_take_them_along(account: Acc
         assert (error.value.code, error.value.status) == ("ResourceNotFoundException", 404)
     with pytest.raises(ServiceError, match="cannot be deleted"):
         account.scheduler.delete_group({"Name": "default"})
+
+
+def test_a_group_has_the_tags_of_its_creation_and_those_added_since(account: Account) -> None:
+    scheduler = account.scheduler
+    arn = scheduler.create_group({"Name": "bins", "Tags": [{"Key": "team", "Value": "bins"}]})["ScheduleGroupArn"]
+    scheduler.tag({"ResourceArn": arn, "Tags": [{"Key": "stage", "Value": "test"}]})
+    both = [{"Key": "stage", "Value": "test"}, {"Key": "team", "Value": "bins"}]
+    assert scheduler.list_tags({"ResourceArn": arn})["Tags"] == both
+    assert "Tags" not in scheduler.get_group({"Name": "bins"})
+    scheduler.untag({"ResourceArn": arn, "TagKeys": ["team"]})
+    assert scheduler.list_tags({"ResourceArn": arn})["Tags"] == both[:1]
+
+
+def test_another_group_has_no_tags(account: Account) -> None:
+    with pytest.raises(ServiceError, match="does not exist"):
+        account.scheduler.list_tags({"ResourceArn": "arn:aws:scheduler:us-east-1:123456789012:schedule-group/other"})

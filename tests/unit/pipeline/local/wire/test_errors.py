@@ -47,7 +47,6 @@ MISSING: list[tuple[str, str, dict[str, Any]]] = [
     ("sagemaker-metrics", "BatchGetMetrics", {"MetricQueries": []}),
     ("athena", "ListNotebookMetadata", {"WorkGroup": "primary"}),
     ("cloudformation", "ListTypes", {}),
-    ("scheduler", "ListTagsForResource", {"ResourceArn": f"arn:aws:scheduler:us-east-1:{ACCOUNT}:schedule-group/x"}),
 ]
 
 
@@ -61,7 +60,7 @@ class Cloud:
         self._services = Services(Context(directory, ACCOUNT, "us-east-1", Store(directory / "s"), environment))
         self._application = Application(self._services, moto_application())
         self._server = make_server("127.0.0.1", 0, self._count, threaded=True, request_handler=QuietHandler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
 
     def _count(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -49,6 +49,15 @@ def test_the_version_is_the_time_in_utc() -> None:
         ("shardimages", "--fresh: there is no cached step shardimages; did you mean ShardImages?"),
         ("evaluatemodel", "--fresh: there is no cached step evaluatemodel; did you mean EvaluateModel?"),
         ("xyz", "--fresh: there is no cached step xyz; it takes QueryMetadata, ShardImages, TuneModel or all"),
+        (
+            "PlanShards",
+            "PlanShards runs again with ShardImages; --fresh takes QueryMetadata, ShardImages, TuneModel or all",
+        ),
+        (
+            "ExploreData",
+            "ExploreData runs again with QueryMetadata; --fresh takes QueryMetadata, ShardImages, TuneModel or all",
+        ),
+        ("planshards", "--fresh: there is no cached step planshards; did you mean PlanShards?"),
         ("EvaluateModel", "EvaluateModel runs every time; --fresh takes QueryMetadata, ShardImages, TuneModel or all"),
         ("DeployModel", "DeployModel runs every time; --fresh takes QueryMetadata, ShardImages, TuneModel or all"),
     ],

@@ -23,6 +23,7 @@ from tests.unit.pipeline.operations.runs_of_a_pipeline import (
     arn,
     content,
     definition,
+    output,
     processing,
 )
 
@@ -364,3 +365,41 @@ def test_what_aws_refuses_is_for_the_caller(runs: Runs, foretell: Foretell) -> N
 )
 def test_ages_are_in_their_largest_unit(passed: timedelta, text: str) -> None:
     assert reuse._text(passed) == text
+
+
+def planned_apart() -> dict[str, Any]:
+    """The pipeline with a plan that is made apart from the shards, and with an exploration."""
+    pipeline = copy.deepcopy(BY_CONTENT)
+    query, shard, *rest = pipeline["Steps"]
+    shard["Arguments"]["AppSpecification"]["ContainerArguments"] = ["--plan", content("PlanShards")]
+    plan = processing("PlanShards", ["--labels", content("QueryMetadata")], expire="P30D")
+    plan["Arguments"]["Environment"] = {"SHARD_VERSION": {"Get": "Parameters.ShardVersion"}}
+    explore = processing("ExploreData", [], [output("QueryMetadata"), content("QueryMetadata")], "P30D")
+    pipeline["Steps"] = [query, explore, plan, shard, *rest]
+    return pipeline
+
+
+def test_a_plan_comes_from_the_cache_as_the_shards_do_and_an_exploration_only_with_its_query(
+    runs: Runs, foretell: Foretell
+) -> None:
+    pipeline = planned_apart()
+    runs.add("a", hours_ago=13, definition=pipeline, besides=("PlanShards", "ExploreData"))
+    expected = foretell(pipeline)
+    condition = "QueryMetadata finds the same photos"
+    assert {name: step.condition for name, step in expected.items() if step.outcome == "unsure"} == dict.fromkeys(
+        ("PlanShards", "ShardImages", "TuneModel"), condition
+    )
+    assert (expected["ExploreData"].outcome, expected["ExploreData"].why) == ("runs", "QueryMetadata runs")
+
+
+def test_another_version_of_the_shards_plans_again_and_may_leave_the_same_plan(runs: Runs, foretell: Foretell) -> None:
+    pipeline = planned_apart()
+    pipeline["Steps"][3]["Arguments"]["Environment"] = {}
+    runs.add("a", hours_ago=1, definition=pipeline, besides=("PlanShards", "ExploreData"))
+    expected = foretell(pipeline, ShardVersion="2")
+    assert [expected[name].outcome for name in ("QueryMetadata", "ExploreData", "PlanShards")] == [
+        "cached",
+        "cached",
+        "runs",
+    ]
+    assert expected["ShardImages"].condition == "PlanShards makes the same plan"

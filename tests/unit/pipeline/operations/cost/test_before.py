@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli.views.cost import hourly_text, run_cost_lines, standing_lines
+from pipeline.cli.views.cost import run_cost_lines
 from pipeline.operations.cost import before, measured, standing
 from pipeline.operations.cost.before import RunCost
 from pipeline.operations.cost.money import ZERO, Range
+from pipeline.operations.cost.words import hourly_text, standing_lines
 from pipeline.operations.runs import schedules
 from pipeline.operations.runs.executions import Execution
 from pipeline.operations.runs.schedules import Schedule

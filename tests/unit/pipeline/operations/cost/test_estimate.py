@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -110,29 +111,85 @@ def test_a_trial_is_paid_until_its_time_limit_and_a_note_says_that_it_may_not_su
     assert any("training.run_time stops it after 1h" in note for note in result.notes)
 
 
+STARTUP = rates.STARTUP.value
+
+
+def test_a_plan_in_the_job_of_the_shards_and_an_exploration_that_is_off_have_no_line() -> None:
+    assert not {"PlanShards", "ExploreData"} & {item.part for item in run().run.items}
+
+
+def test_a_plan_by_duckdb_costs_one_instance_for_all_photos_and_its_volume() -> None:
+    settings = changed(shard={"planner": "local", "plan_instance_type": "ml.m5.4xlarge", "plan_volume_gigabytes": 500})
+    result = run(settings, 60_000_000)
+    # 60 million photos at 20,000 to 300,000 per second.
+    hours = (Range.of(200, 3000) + STARTUP) / 3600
+    price = OURS.instance("ml.m5.4xlarge")
+    assert price is not None
+    assert usd(result.run, "PlanShards", "ml.m5.4xlarge") == hours * price.usd
+    small = run(changed(settings, shard={"plan_volume_gigabytes": 50}), 60_000_000)
+    volumes = [usd(each.run, "PlanShards").high - (hours * price.usd).high for each in (result, small)]
+    assert float(volumes[0]) == pytest.approx(10 * float(volumes[1]))
+    assert result.seconds.low > run(number=60_000_000).seconds.low
+
+
+def test_a_plan_by_spark_takes_less_time_on_more_instances() -> None:
+    several = {"planner": "spark", "plan_instance_type": "ml.m5.4xlarge"}
+    few, many = (run(changed(shard={**several, "plan_instance_count": count}), 10**9) for count in (2, 8))
+    work = [result.step_seconds["PlanShards"].low - STARTUP.low - rates.WAIT.value.low for result in (few, many)]
+    assert float(work[0]) == pytest.approx(4 * float(work[1]))
+
+
+def test_where_the_photos_choose_the_planner_the_estimate_covers_both() -> None:
+    shard = {"plan_instance_type": "ml.m5.4xlarge", "plan_instance_count": 2}
+    either, local, spark = (
+        run(changed(shard={**shard, **more}), 10**9).step_seconds["PlanShards"]
+        for more in ({}, {"planner": "local", "plan_instance_count": 1}, {"planner": "spark"})
+    )
+    assert either == Range(min(local.low, spark.low), max(local.high, spark.high))
+
+
+def test_an_exploration_costs_its_instances_and_makes_a_run_longer_only_where_it_outlasts_the_rest() -> None:
+    explored, plain = run(changed(explore={"enabled": True})), run()
+    assert usd(explored.run, "ExploreData").low > 0
+    assert explored.seconds == plain.seconds
+    steps = {"QueryMetadata": Range.of(10), "ExploreData": Range.of(5, 500), "TuneModel": Range.of(100)}
+    assert replace(explored, step_seconds=steps).seconds == Range.of(110, 510)
+    assert replace(explored, step_seconds={"TuneModel": Range.of(100)}).seconds == Range.of(100)
+
+
+def test_several_instances_share_an_exploration_with_spark_and_pay_for_each() -> None:
+    one, four = (
+        run(changed(explore={"enabled": True, "engine": "spark", "instance_count": count}), 10**9) for count in (1, 4)
+    )
+    work = [each.step_seconds["ExploreData"].low - STARTUP.low - rates.WAIT.value.low for each in (one, four)]
+    assert float(work[0]) == pytest.approx(4 * float(work[1]))
+
+
 def test_sharding_takes_longer_for_larger_photos() -> None:
     small, large = (
         usd(estimate.estimate(PROD, photos(10**6, kilobytes=size), OURS).run, "ShardImages", "ml.c5")
         for size in (57, 570)
     )
-    startup = START / 3600 * Decimal("0.816")
+    planned = 10**6 / rates.PLANNED.value.high
+    startup = (START + planned) / 3600 * Decimal("0.816")
     assert large.low - startup == pytest.approx(10 * (small.low - startup))
 
 
-def test_sharding_on_more_instances_is_quicker_and_costs_more_by_their_starts_only() -> None:
+def test_sharding_on_more_instances_is_quicker_and_costs_more_by_their_starts_and_their_wait_for_the_plan() -> None:
     single, ten = (run(changed(shard={"instance_count": count}), number=10**7) for count in (1, 10))
     assert ten.seconds.high < single.seconds.high
     more = usd(ten.bill, "ShardImages", "ml.c5").high - usd(single.bill, "ShardImages", "ml.c5").high
-    assert more == pytest.approx(9 * END / 3600 * Decimal("0.816"))
+    planned = 10**7 / rates.PLANNED.value.low
+    assert more == pytest.approx(9 * (END + planned) / 3600 * Decimal("0.816"))
 
 
 def test_athena_is_billed_for_ten_megabytes_a_query_at_least() -> None:
     few = next(item for item in run(number=100).bill.items if item.what == "Athena")
-    # Seven queries.
-    assert few.quantity == Range.of(Decimal(70) / 10**6)
+    # Eight queries.
+    assert few.quantity == Range.of(Decimal(80) / 10**6)
     many = next(item for item in run(number=10**6).bill.items if item.what == "Athena")
-    # The JSON once, 2.1 KB per photo, and its consolidated form six times.
-    assert many.quantity.low == pytest.approx(Decimal("2.1") * 2**10 / 10**6 * Decimal("1.42"))
+    # The JSON once, 2.1 KB per photo, and its consolidated form seven times.
+    assert many.quantity.low == pytest.approx(Decimal("2.1") * 2**10 / 10**6 * Decimal("1.63"))
 
 
 def test_a_type_without_a_price_leaves_the_total_incomplete() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,6 +66,14 @@ class Data:
             self.put(f"labels/{key}/part-{part:05d}-of-00002.parquet", age)
         return key
 
+    def plan(self, number: int, age: float) -> str:
+        """A plan of two buckets; gives its key."""
+        key = f"{number:032x}"
+        for name in ("description/plan.json", "description/left_out.parquet", "buckets/000001-00000.parquet"):
+            self.put(f"plans/{key}/{name}", age)
+        self.put(f"plans/{key}/buckets/000001-00001.parquet", age)
+        return key
+
     def approve(self, index: str | None, status: str = "Approved") -> None:
         """A version of the group with this status, which names the index."""
         groups = self.sagemaker.list_model_package_groups()["ModelPackageGroupSummaryList"]
@@ -96,7 +105,11 @@ def index_of(uris: list[str]) -> DatasetIndex:
     """An index of shards, each in the split that its place says."""
     splits = {}
     for name in SPLITS:
-        shards = [Shard(uri=uri, samples=2, bytes=1_000, sha256=SHA) for uri in uris if f"/{name}/" in uri]
+        shards = [
+            Shard(uri=uri, samples=2, bytes=1_000, sha256=hashlib.sha256(uri.encode()).hexdigest())
+            for uri in uris
+            if f"/{name}/" in uri
+        ]
         splits[name] = Split(shards=shards, class_counts={1: len(shards), 2: len(shards)})
     fractions = {"train": 0.8, "validation": 0.1, "test": 0.1}
     sharding = Sharding(split="grouped", seed=1, fractions=fractions, image_size=256, quality=90)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from steps.contracts.errors import PipelineError
 from steps.contracts.left_out import left_out
 from steps.contracts.query_summary import Refusal, Summary
 from steps.contracts.shard_summary import Leakage, Overlap, Photos, ShardSummary
+from tests.unit.pipeline.console.pages.account_of_data import planned
 
 pytestmark = pytest.mark.usefixtures("account")
 
@@ -33,7 +35,9 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 def split(name: str, counts: dict[int, int]) -> Split:
     samples = sum(counts.values())
-    shard = Shard(uri=f"s3://b/{name}.tar", samples=samples, bytes=1_000_000, sha256="0" * 64)
+    shard = Shard(
+        uri=f"s3://b/{name}.tar", samples=samples, bytes=1_000_000, sha256=hashlib.sha256(name.encode()).hexdigest()
+    )
     return Split(shards=[shard], class_counts=counts)
 
 
@@ -125,6 +129,8 @@ def test_a_runs_data_set_is_the_one_that_its_shard_step_hands_on(settings: Setti
     data = dataset.find(settings, "latest")
 
     assert (data.uri, data.index, data.summary, data.query) == (index, INDEX, summary(index), None)
+    put("runs/abc/shard/summary/plan.json", json_of(planned()))
+    assert (data.plan, dataset.find(settings, "latest").plan) == (None, planned())
     assert dataset.find(settings, f"{index}/") == dataset.DataSet(f"{index}/", INDEX, None)
 
 

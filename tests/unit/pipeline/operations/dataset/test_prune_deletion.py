@@ -14,7 +14,7 @@ from pipeline.operations.dataset.prune_deletion import Refused, Removed
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 from tests.answers import Answers
-from tests.unit.pipeline.operations.dataset.data import NOW, Data, generation
+from tests.unit.pipeline.operations.dataset.data import KEY, NOW, Data, generation
 
 pytestmark = pytest.mark.usefixtures("account")
 
@@ -67,6 +67,35 @@ def test_what_goes_is_gone_and_a_second_time_there_is_nothing(settings: Settings
     assert {foreign.split("/", 1)[1], f"{index.split('/', 4)[4]}/index.json"} <= left
     assert plan.make(settings, 90, NOW).empty
     assert prune(settings) == []
+
+
+def test_a_plan_goes_from_its_description_on(
+    settings: Settings, data: Data, batches: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [data.plan(number, age=100) for number in (1, 2)]
+    data.plan(3, age=1)
+    data.put(f"plans/layouts/{KEY}.json", age=100)
+    prune(settings)
+    descriptions, others, layouts = batches
+    assert descriptions == [f"plans/{key}/description/plan.json" for key in keys]
+    assert len(others) == 6
+    assert layouts == [f"plans/layouts/{KEY}.json"]
+    assert {key.split("/")[1] for key in data.listed("plans")} == {f"{3:032x}"}
+
+
+def test_a_plan_whose_description_stays_stays_whole(settings: Settings, data: Data) -> None:
+    refused = data.plan(1, age=100)
+    data.plan(2, age=100)
+    data.plan(3, age=1)
+    place = f"{data.prefix}/plans/{refused}/description/plan.json"
+    Answers().say_xml("s3.DeleteObjects", refusing(place), times=1)
+    removed = prune(settings)
+    assert [item.refused for item in removed if item.refused] == [(Refused(place, "AccessDenied: Access Denied"),)]
+    assert {key for key in data.listed("plans") if "/buckets/" in key or "left_out" in key} == {
+        f"plans/{number:032x}/{name}"
+        for number in (1, 3)
+        for name in ("description/left_out.parquet", "buckets/000001-00000.parquet", "buckets/000001-00001.parquet")
+    }
 
 
 def test_records_go_before_their_tars_and_the_marker_last(

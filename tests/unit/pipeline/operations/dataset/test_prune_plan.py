@@ -17,6 +17,8 @@ from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 from steps.contracts.names import COMPLETE_MARKER
 from steps.contracts.s3_uri import S3Uri
+from steps.contracts.shard_plan import BUCKETS, DESCRIPTION, KEY_DIGITS, LEFT_OUT_NAME, NAME
+from steps.planning.bucket_files import bucket_name
 from steps.query import labels as query_labels
 from steps.shard import catalog, ledger
 from tests.answers import Answers
@@ -113,6 +115,45 @@ def test_label_sets_go_but_for_those_of_the_last_days_and_the_newest(settings: S
     assert [item.key for item in make(settings).labels] == [gone[1], f"{3:032x}"]
 
 
+def test_buckets_have_generations_of_their_own_next_to_those_without(settings: Settings, data: Data) -> None:
+    bucket = f"{KEY}/000001-00003/{generation(1).partition('/')[2]}"
+    uris = [data.put(f"shards/{bucket}/test/test-000000{suffix}", 100) for suffix in (".tar", ".parquet")]
+    data.put(f"shards/{bucket}/complete.json", 100)
+    data.generation(1, age=100)
+    planned = make(settings)
+    assert [(item.place, item.total) for item in planned.generations] == [(generation(1), 3), (bucket, 1)]
+    assert uris[0] in going(planned)
+    assert all(item.marker for item in planned.generations)
+
+
+def test_plans_go_but_for_those_used_in_the_last_days_and_the_newest(settings: Settings, data: Data) -> None:
+    old, renewed, young = (data.plan(number, age=age) for number, age in ((1, 200), (2, 300), (3, 5)))
+    assert [item.key for item in make(settings).plans] == [old, renewed]
+    data.put(f"plans/{renewed}/description/plan.json", age=10)  # a job used it
+    planned = make(settings)
+    assert [(item.key, item.size) for item in planned.plans] == [(old, 4)]
+    assert (planned.retained.plans, planned.empty) == (2, False)
+    data.put(f"plans/{young}/description/plan.json", age=400)
+    assert young not in [item.key for item in make(settings).plans]  # its buckets are of five days ago
+
+
+def test_the_newest_plan_stays_however_old_it_is(settings: Settings, data: Data) -> None:
+    gone = data.plan(1, age=300)
+    data.plan(2, age=200)
+    assert [item.key for item in make(settings).plans] == [gone]
+
+
+def test_a_layout_stays_as_long_as_its_data_set_has_shards(settings: Settings, data: Data) -> None:
+    other, young = KEY[::-1], "f" * 16
+    for key, age in ((KEY, 300), (other, 300), (young, 3)):
+        data.put(f"plans/layouts/{key}.json", age)
+    data.index(data.generation(1, age=300), age=1)
+    data.generation(1, age=300, key=other)
+    planned = make(settings)
+    assert [entry.key for entry in planned.layouts] == [f"{data.prefix}/plans/layouts/{other}.json"]
+    assert {item.place for item in planned.generations} == {generation(1, other)}
+
+
 def test_shards_of_approved_versions_stay_and_are_told(settings: Settings, data: Data) -> None:
     approved, rejected, now = (data.generation(number, age=300) for number in (1, 2, 3))
     data.index(now, age=1)
@@ -150,6 +191,9 @@ def test_what_has_another_name_than_the_steps_give_is_counted_and_left_alone(set
         f"shards/{place}/other/other-000-000000.tar",
         "labels/mine/part-00000-of-00001.parquet",
         f"labels/{7:032x}/readme",
+        f"plans/{7:032x}/description/plan.json.bak",
+        f"plans/{7:032x}/buckets/1.parquet",
+        "plans/layouts/x.json",
     ]
     for key in foreign:
         data.put(key, age=900)
@@ -218,11 +262,16 @@ def test_long_lists_are_read_to_their_end(settings: Settings, data: Data, monkey
 
 
 def test_names_are_those_that_the_steps_give() -> None:
-    folder = S3Uri("b", f"{KEY}/{catalog.Catalog(S3Uri('b', KEY), (), frozenset()).name('0' * 16)}")
-    for instance, number in ((0, 0), (99, 999_999), (1_000, 1_000_000)):
-        place = ledger.Ledger(folder, None, instance).place("validation", number)
+    bucket = bucket_name(12, 345)
+    folder = S3Uri("b", f"{KEY}/{bucket}/{catalog.Catalog(S3Uri('b', KEY), (), frozenset()).name('0' * 16)}")
+    for number in (0, 999_999, 1_000_000):
+        place = ledger.Ledger(folder, None).place("validation", number)
         for key in (place.key, ledger.record_of(place).key):
             assert stored._SHARD.fullmatch(key)
+    for name in (f"{NAME}", f"{LEFT_OUT_NAME}"):
+        assert stored._PLAN.fullmatch(f"{'0' * KEY_DIGITS}/{DESCRIPTION}/{name}")
+    assert stored._PLAN.fullmatch(f"{'0' * KEY_DIGITS}/{BUCKETS}/{bucket}.parquet")
+    assert stored._LAYOUT.fullmatch(f"layouts/{KEY}.json")
     assert stored._MARKER.fullmatch(folder.join(COMPLETE_MARKER).key)
     assert query_labels.KEY_DIGITS == 32
 

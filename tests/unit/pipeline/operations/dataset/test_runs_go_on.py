@@ -107,17 +107,18 @@ def test_what_was_removed_is_written_again_in_a_generation_after_all_others(job:
     job.run(*SMALL)
     since = max(dates(job).values())
     [gone] = prune(chosen, since)
-    assert "/000001-" in gone
-    listed = {key.split("/")[3] for key in job.objects("out/shards/") if key.endswith(COMPLETE_MARKER)}
-    assert sorted(name[:7] for name in listed) == ["000002-", "000003-"]
+    assert "/000001-00000/000001-" in gone
+    listed = {"/".join(key.split("/")[3:5]) for key in job.objects("out/shards/") if key.endswith(COMPLETE_MARKER)}
+    # The photos that were added are in a bucket of their own.
+    assert sorted(name[:20] for name in listed) == ["000001-00000/000002-", "000002-00000/000001-"]
 
     job.rows = first
     for row in first:  # the photos are those of the first run again
         job.s3.put_object(Bucket=job.bucket, Key=f"raw/{row['image_key']}", Body=jpeg(int(row["image_id"])))
     index = job.run(*SMALL)
 
-    new = {shard.uri.split("/")[6] for split in index.splits.values() for shard in split.shards}
-    assert {name[:7] for name in new} == {"000004-"}
+    new = {shard.uri.split("/")[7] for split in index.splits.values() for shard in split.shards}
+    assert {name[:7] for name in new} == {"000003-"}
     assert job.summary.photos.written == 60
 
 

@@ -26,6 +26,8 @@ MANIFEST = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distributio
 # Moto takes the size of an image's configuration for the image's.
 SIZE = 4_000_000
 DLC = "763104351884.dkr.ecr.us-east-1.amazonaws.com"
+# The steps of runs with the settings' defaults, which neither explore nor have a step that plans.
+USED = [step for step in images.STEPS if step not in ("explore", "plan")]
 OWN = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 
 
@@ -53,7 +55,7 @@ def put(settings: Settings, *steps: str) -> None:
 
 
 def others(*steps: str) -> list[str]:
-    return [step for step in images.STEPS if step not in steps]
+    return [step for step in USED if step not in steps]
 
 
 def ignore(_: str) -> None:
@@ -80,7 +82,7 @@ def test_an_image_under_another_tag_does_not_count(repositories: None, settings:
 
 
 def test_with_all_images_pushed_nothing_is_missing(repositories: None, settings: Settings) -> None:
-    put(settings, *images.STEPS)
+    put(settings, *USED)
     assert operation.missing(settings) == []
 
 
@@ -108,7 +110,7 @@ def test_without_credentials_images_are_listed_and_not_checked(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     listing = operation.listing(settings)
     assert isinstance(listing.problem, NoCredentialsError)
-    assert [one.image.step for one in listing.images] == list(images.STEPS)
+    assert [one.image.step for one in listing.images] == USED
     assert {one.pushed for one in listing.images} == {None}
 
 
@@ -121,8 +123,21 @@ def test_without_repositories_the_list_says_how_to_make_them(account: None, sett
 
 
 def test_a_step_that_is_none_is_named(settings: Settings) -> None:
-    with pytest.raises(PipelineError, match="there is no step nope; the steps are query, shard, train"):
+    with pytest.raises(PipelineError, match="there is no step nope; the steps are query, explore, plan, shard, train"):
         operation.select(settings, ["serve", "nope"])
+
+
+@pytest.mark.parametrize(
+    ("step", "remedy"),
+    [
+        ("plan", "ShardImages plans in its own job; set shard.planner: local or spark, or shard.plan_instance_count"),
+        ("explore", "set explore.enabled: true"),
+    ],
+)
+def test_a_step_that_no_run_has_is_not_built(settings: Settings, step: str, remedy: str) -> None:
+    with pytest.raises(PipelineError) as caught:
+        operation.select(settings, ["query", step])
+    assert str(caught.value) == f"no run has the step {step}: {remedy}"
 
 
 # ------------------------------------------------------------------------------------------------ who builds

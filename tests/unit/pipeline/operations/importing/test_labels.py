@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.operations.importing.labels import Label, read_csv, read_list
+from pipeline.operations.importing.labels import Label, parse_csv, read_csv, read_list
 from steps.contracts.errors import PipelineError
 
 ROWS = [("a.jpg", "3"), ("b.jpg", "0")]
@@ -73,6 +73,14 @@ def test_a_group_that_is_no_column_and_bytes_that_are_no_text_are_refused(tmp_pa
         read_csv(path)
     with pytest.raises(PipelineError, match="cannot be read: No such file"):
         read_csv(tmp_path / "absent.csv")
+
+
+def test_preferred_columns_win_where_others_could_be_them_too() -> None:
+    content = b"path,image_id,count,quantity\nx/a.json,a,1,2\n"
+    [label] = parse_csv(content, "labels.csv", preferred=("image_id", "quantity"))
+    assert (label.photo, label.quantity) == ("a", 2)
+    with pytest.raises(PipelineError, match="the columns path, image_id can all be the photo"):
+        parse_csv(content, "labels.csv")
 
 
 def test_a_list_maps_quantities_to_ids_names_or_paths(tmp_path: Path) -> None:

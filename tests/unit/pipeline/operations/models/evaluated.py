@@ -60,8 +60,17 @@ def judged(
         decisions={"argmax": score, "expected": score},
         decision="argmax",
         champion=beside,
+        selective=evaluation.Selective(
+            curve=[],
+            sure=evaluation.SureCounts(share=0.25, confidence=0.8, accuracy=0.75, rmse=0.5, wanted=0.9),
+            sets=None,
+        ),
         gate=evaluation.Gate(
-            accuracy_loss=0, champion="none", shown=evaluation.Shown(accuracy="0", rmse="0", accuracy_loss="0")
+            accuracy_loss=0,
+            champion="none",
+            sure_coverage=0.5,
+            sure_accuracy=0.75,
+            shown=evaluation.Shown(accuracy="0", rmse="0", accuracy_loss="0", sure_accuracy="0.7500"),
         ),
         registration=registration,
         agreement=evaluation.Agreement(photos=1, same_counts=1, largest_difference=0),
@@ -78,6 +87,9 @@ def predictions(ids: Sequence[str], truth: Sequence[int], counts: Sequence[int])
         "predicted": list(counts),
         "expected": [float(count) for count in counts],
         "probabilities": [[1.0]] * len(counts),
+        "confidence": [1.0] * len(counts),
+        "sure": [None] * len(counts),
+        "prediction_set": [None] * len(counts),
     }
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns, schema=PREDICTIONS_SCHEMA), buffer)

@@ -96,7 +96,8 @@ def test_a_version_whose_evaluation_is_gone_is_listed_without_metrics(sagemaker:
 def test_an_evaluation_without_a_figure_is_listed_with_the_others(sagemaker: Any, settings: Settings) -> None:
     register(sagemaker, settings, "a.json", json.dumps(EVALUATION).encode())
     [version] = registry.versions(settings)
-    assert version.evaluation == Evaluation(accuracy=0.58, rmse=0.91)
+    deviations = {"accuracy": 0.01, "rmse": 0.02}
+    assert version.evaluation == Evaluation(accuracy=0.58, rmse=0.91, deviations=deviations)
 
 
 @pytest.mark.parametrize(
@@ -172,3 +173,26 @@ def test_an_approved_version_can_be_rejected(sagemaker: Any, settings: Settings)
     register(sagemaker, settings, "a.json")
     registry.decide(settings, "1", "Approved")
     assert registry.decide(settings, "1", "Rejected", "counts badly").status == "Rejected"
+
+
+def test_summaries_are_those_of_a_status_in_pages_of_a_hundred(sagemaker: Any, settings: Settings) -> None:
+    for name in "abc":
+        register(sagemaker, settings, f"{name}.json")
+    registry.decide(settings, "2", "Rejected")
+    sizes: list[int] = []
+    boto3.DEFAULT_SESSION.events.register(
+        "provide-client-params.sagemaker.ListModelPackages", lambda params, **_: sizes.append(params["MaxResults"])
+    )
+    assert [each.version for each in registry.summaries(settings, 250, "PendingManualApproval")] == [3, 1]
+    assert [each.version for each in registry.summaries(settings, 2)] == [3, 2]
+    assert sizes == [100, 2]
+
+
+@pytest.mark.parametrize("decision", ["Approved", "Rejected"])
+def test_a_refusal_is_the_reason_that_a_decision_has(
+    sagemaker: Any, settings: Settings, decision: registry.Decision
+) -> None:
+    register(sagemaker, settings, "a.json")
+    version = registry.resolve(settings, "1")
+    assert registry.refusal(version, decision) == ""
+    assert "already; nothing was changed" in registry.refusal(registry.decide(settings, "1", decision), decision)

@@ -251,3 +251,22 @@ def test_without_a_value_there_is_no_best_trial(
     assert (job.failure, job.trials[0].failure) == ("All training jobs failed", "a damaged shard")
     with pytest.raises(PipelineError, match="no trial of the tuning job tune-1 has reported its validation:best_acc"):
         job.trial()
+
+
+def test_the_ranges_of_the_search_are_read_with_their_scales(
+    service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_of(monkeypatch, "Executing", tune=StepRun("TuneModel", "Executing", metadata=JOB))
+    ranges = {
+        "ContinuousParameterRanges": [
+            {"Name": "rate", "MinValue": "0.0001", "MaxValue": "0.01", "ScalingType": "Logarithmic"}
+        ],
+        "IntegerParameterRanges": [{"Name": "depth", "MinValue": "2", "MaxValue": "8"}],
+        "CategoricalParameterRanges": [{"Name": "optimizer", "Values": ['"adamw"', '"sgd"']}],
+    }
+    service.answer("InProgress", ParameterRanges=ranges)
+    assert trials.read(settings, "latest").ranges == (
+        trials.SearchRange("depth", 2.0, 8.0, "Auto"),
+        trials.SearchRange("optimizer", values=("adamw", "sgd")),
+        trials.SearchRange("rate", 0.0001, 0.01, "Logarithmic"),
+    )

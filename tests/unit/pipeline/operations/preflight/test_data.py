@@ -103,7 +103,11 @@ def test_photos_that_only_the_job_role_may_list_are_not_checked(look: Look, own:
             "failed",
             "training.weights: there is no object s3://photos-raw/weights",
         ),
-        ("s3://no-such-photos/resnet34.pth", "failed", "training.weights: there is no bucket no-such-photos"),
+        (
+            "s3://no-such-photos/resnet34.pth",
+            "failed",
+            "there is no object s3://no-such-photos/resnet34.pth; upload it",
+        ),
     ],
 )
 def test_a_file_that_the_settings_name_is_looked_for_before_a_run_reads_it(
@@ -117,8 +121,24 @@ def test_a_file_that_the_settings_name_is_looked_for_before_a_run_reads_it(
     assert words in detail
 
 
-def test_without_named_files_nothing_is_asked(look: Look) -> None:
-    assert look("weights") == [("ok", "none are named")]
+def test_without_named_files_nothing_is_asked(look: Look, settings: Settings) -> None:
+    assert look("weights", changed(settings, "training", weights="none")) == [("ok", "none are named")]
+
+
+def test_published_weights_are_missing_until_the_command_has_brought_them(look: Look, settings: Settings) -> None:
+    client("s3").create_bucket(Bucket=BUCKET)
+    uri = f"s3://{BUCKET}/bin-counting/weights/resnet34-b627a593.pth"
+    remedy = "put it there: python -m pipeline weights"
+    assert look("weights") == [("failed", f"training.weights: there is no object {uri}; {remedy}")]
+    client("s3").put_object(Bucket=BUCKET, Key=settings.weights_uri.removeprefix(f"s3://{BUCKET}/"), Body=b"x")
+    assert look("weights") == [("ok", uri)]
+
+
+def test_of_weights_in_a_bucket_of_others_nothing_is_said(look: Look, answers: Answers) -> None:
+    answers.say_xml("s3.ListObjectsV2", "<Error><Code>AccessDenied</Code></Error>", status=403)
+    [(status, detail)] = look("weights")
+    assert status == "not checked"
+    assert f"may not s3:ListBucket on {BUCKET} (the job role reads it)" in detail
 
 
 # ------------------------------------------------------------------- what a run would fail on, or leave out in silence
@@ -171,6 +191,56 @@ def test_metadata_that_name_no_bin_are_a_warning(look: Look, own: Settings, fiel
 def test_metadata_that_name_the_bin_and_empty_bins_are_fine(look: Look, own: Settings, document: object) -> None:
     put(("bin-images/1.jpg", b"x"), ("metadata/1.json", document))
     assert {status for status, _ in look("raw photos", own)} == {"ok"}
+
+
+def labelled(settings: Settings, location: str) -> Settings:
+    return changed(settings, "monitoring", truth=location)
+
+
+def test_without_true_counts_nothing_is_read(look: Look) -> None:
+    assert look("true counts") == [("ok", "monitoring.truth is not set: the monitor measures no accuracy")]
+
+
+def test_the_newest_table_of_true_counts_is_read(look: Look, settings: Settings) -> None:
+    put(("truth/a.csv", b"image_id,quantity\na,1\nb,2\n"), ("truth/x.txt", b"x"), ("truth-2/b.csv", b"none"))
+    chosen = labelled(settings, "s3://photos-raw/2026/truth")
+    assert look("true counts", chosen) == [
+        ("ok", "s3://photos-raw/2026/truth has 1 table, the newest with 2 true counts")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"image_id,quantity\n1,many\n", "line 2 has quantity 'many'"),
+        (b"image_id,quantity\n1,-2\n", "line 2 has quantity -2"),
+        (b"image_id,quantity\n1\n", "line 2 has 1 columns"),
+        (b"image_id,quantity\n\xff\xff,1\n", "neither UTF-8 nor UTF-16"),
+        (b"id,quantity\n1,1\n", "the columns, separated by commas, are id, quantity; it needs image_id and quantity"),
+    ],
+)
+def test_a_table_that_the_monitor_would_refuse_is_a_failure(
+    look: Look, settings: Settings, content: bytes, message: str
+) -> None:
+    put(("truth/a.csv", content))
+    [(status, detail)] = look("true counts", labelled(settings, "s3://photos-raw/2026/truth"))
+    assert (status, message in detail) == ("failed", True)
+    assert detail.startswith("s3://photos-raw/2026/truth/a.csv: ")
+    assert detail.endswith("; correct the table, or set another monitoring.truth")
+
+
+def test_true_counts_that_are_not_there_yet_are_a_warning(look: Look, settings: Settings, answers: Answers) -> None:
+    put(("truth/a.xlsx", b"x"))
+    [(status, detail)] = look("true counts", labelled(settings, "s3://photos-raw/2026/truth"))
+    assert (status, "no .parquet or .csv object with true counts yet; 1 object of other names" in detail) == (
+        "warning",
+        True,
+    )
+    [(status, detail)] = look("true counts", labelled(settings, "s3://absent-bucket/truth"))
+    assert (status, detail.split(";")[0]) == ("failed", "there is no bucket absent-bucket")
+    answers.error("s3.ListObjectsV2", "AccessDenied", "Access Denied", status=403)
+    [(status, _)] = look("true counts", labelled(settings, "s3://photos-raw/truth"))
+    assert status == "not checked"
 
 
 def given(settings: Settings, location: str) -> Settings:

@@ -43,6 +43,40 @@ def test_steps_come_one_after_the_other_so_the_largest_counts(settings: Settings
     assert wanted(chosen)[f"{settings.data.instance_type} for processing job usage"] == (7, 7)
 
 
+def processing_needs(settings: Settings) -> dict[str, tuple[int, int, str]]:
+    """By instance type: the least, the wanted, and the reason."""
+    suffix = " for processing job usage"
+    return {
+        need.quota.removesuffix(suffix): (need.least, need.wanted, need.reason)
+        for need in needs(settings)
+        if need.quota.endswith(suffix)
+    }
+
+
+def test_a_plan_that_is_made_apart_wants_its_instances(settings: Settings) -> None:
+    before = processing_needs(settings)
+    spark = {"planner": "spark", "plan_instance_type": "ml.m5.12xlarge", "plan_instance_count": 6}
+    after = processing_needs(changed(settings, "shard", **spark))
+    assert after == {**before, "ml.m5.12xlarge": (6, 6, "shard.plan_instance_type")}
+    # Of the shards' type: the larger of both, since one comes after the other.
+    shared = processing_needs(changed(settings, "shard", planner="spark", plan_instance_count=6))
+    assert shared[settings.shard.instance_type] == (6, 6, "shard.instance_type")
+
+
+def test_an_exploration_wants_its_instances_at_the_same_time_as_other_steps(settings: Settings) -> None:
+    own = changed(settings, "explore", enabled=True, instance_type="ml.m5.12xlarge", instance_count=3)
+    assert processing_needs(own)["ml.m5.12xlarge"] == (3, 3, "explore.instance_type")
+    same = changed(
+        changed(settings, "shard", instance_count=5),
+        "explore",
+        enabled=True,
+        instance_type=settings.shard.instance_type,
+        instance_count=2,
+    )
+    reason = "shard.instance_type, and 2 of ExploreData at the same time"
+    assert processing_needs(same)[settings.shard.instance_type] == (5, 7, reason)
+
+
 def test_a_version_that_replaces_another_wants_its_instances_beside_them(settings: Settings) -> None:
     chosen = changed(settings, "endpoint", instance_count=2, maximum_instance_count=5)
     assert wanted(chosen)["ml.c5.xlarge for endpoint usage"] == (2, 10)

@@ -185,10 +185,11 @@ def test_a_decision_that_hangs_on_an_unknown_condition_is_a_warning(
     assert [(status, detail) for status, detail in look("permissions") if status != "ok"] == [
         (
             "warning",
-            "bins-job may not s3:PutObject on arn:aws:s3:::bins-111122223333/bin-counting/runs/preflight unless a"
+            f"bins-job may not s3:PutObject on arn:aws:s3:::bins-111122223333/bin-counting/{folder}/preflight unless a"
             " condition on aws:SourceVpc holds; allow it in its policies, or update the roles: python -m pipeline"
             " bootstrap",
         )
+        for folder in ("runs", "plans")
     ]
 
 
@@ -260,3 +261,11 @@ def test_a_caller_without_a_known_principal_is_not_asked_about(settings: Setting
 def test_nothing_was_written(look: Look) -> None:
     look("roles")
     assert json.dumps(client("iam").list_roles()["Roles"]) == "[]"
+
+
+def test_the_job_role_is_asked_about_the_lists_of_an_inventory(settings: Settings) -> None:
+    chosen = changed(settings, "data", inventory="s3://lists/photos/daily")
+    asked = {(each.principal, each.resource) for each in roles.permissions(Account(chosen))}
+    wanted = (settings.role_arn("job"), "arn:aws:s3:::lists/photos/daily/preflight/manifest.json")
+    assert wanted in asked
+    assert not any("lists" in each.resource for each in roles.permissions(Account(settings)))

@@ -84,3 +84,25 @@ def test_the_list_is_cut_to_its_limit(settings: Settings) -> None:
     for _ in range(3):
         executions.start(settings, {})
     assert len(executions.runs(settings, limit=2)) == 2
+
+
+def test_no_run_begins_without_its_initial_weights(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    hyperparameters = {"architecture": "resnet34", "weights": settings.weights_uri}
+    trial = {"TrainingJobDefinition": {"StaticHyperParameters": hyperparameters}}
+    steps = [{"Name": "TuneModel", "Type": "Tuning", "Arguments": trial}]
+    monkeypatch.setattr(executions, "definition", lambda *_: {**DEFINITION, "Steps": steps})
+    sagemaker = boto3.client("sagemaker", region_name="us-east-1")
+    sagemaker.create_pipeline(
+        PipelineName=settings.name,
+        PipelineDefinition=json.dumps(DEFINITION),
+        RoleArn=settings.role_arn("pipeline"),
+        ClientRequestToken="x" * 32,
+    )
+    with pytest.raises(PipelineError, match=f"there is no object {settings.weights_uri}; .* pipeline weights"):
+        executions.start(settings, {})
+    assert executions.runs(settings) == []
+    s3 = boto3.client("s3", region_name="us-east-1")
+    s3.create_bucket(Bucket=settings.data.bucket)
+    s3.put_object(Bucket=settings.data.bucket, Key="bin-counting/weights/resnet34-b627a593.pth", Body=b"x")
+    executions.start(settings, {})
+    assert len(executions.runs(settings)) == 1

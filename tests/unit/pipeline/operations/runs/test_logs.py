@@ -82,13 +82,16 @@ def test_a_step_without_a_log_says_why(found: StepRun, message: str) -> None:
 
 
 def test_an_unknown_step_is_answered_with_the_steps_there_are() -> None:
-    with pytest.raises(PipelineError, match="has no step Qery; it has: Query, Tune; or deploy, endpoint"):
+    with pytest.raises(PipelineError, match="has no step Qery; it has: Query, Tune; or deploy, endpoint, alert"):
         logs.step_source(run_with(step("Query"), step("Tune")), "Qery")
 
 
-def test_the_endpoint_and_the_deploy_function_have_their_own_groups(settings: Settings) -> None:
-    assert logs.endpoint_source(settings).group == "/aws/sagemaker/Endpoints/bins"
-    assert logs.deploy_source(settings).group == "/aws/lambda/bins-deploy"
+def test_the_endpoint_and_the_functions_have_their_own_groups(settings: Settings) -> None:
+    assert {name: source(settings).group for name, source in logs.OTHERS.items()} == {
+        "deploy": "/aws/lambda/bins-deploy",
+        "endpoint": "/aws/sagemaker/Endpoints/bins",
+        "alert": "/aws/lambda/bins-alert",
+    }
 
 
 class Writer:

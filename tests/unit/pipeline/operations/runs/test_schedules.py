@@ -74,6 +74,25 @@ def test_the_same_again_changes_nothing_and_anything_else_is_an_update(settings:
     assert len(schedules.schedules(settings)) == 1
 
 
+def test_the_group_of_schedules_has_the_tags_of_the_settings(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A schedule itself has none. An existing group gets them by its ARN."""
+    asked: list[tuple[str, Any]] = []
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(region_name="us-east-1"))
+    boto3.DEFAULT_SESSION.events.register(
+        "provide-client-params.scheduler.*", lambda params, model, **_: asked.append((model.name, dict(params)))
+    )
+    tags = [{"Key": "team", "Value": "vision"}]
+    for _ in range(2):
+        schedules.put(settings.model_copy(update={"tags": {"team": "vision"}}), DAILY, {})
+    (created,) = [params for name, params in asked if name == "CreateScheduleGroup"]
+    assert created == {"Name": "bins", "Tags": tags}
+    (added,) = [params for name, params in asked if name == "TagResource"]
+    arn = f"arn:aws:scheduler:us-east-1:{settings.account.id}:schedule-group/bins"
+    assert added == {"ResourceArn": arn, "Tags": tags}
+
+
 def test_start_and_end_are_local_times(settings: Settings) -> None:
     made = schedules.put(settings, DAILY, {}, timezone="Asia/Tokyo", start="2100-01-01", end="2100-01-02T03:00:00")
     assert made.schedule.start == datetime(2099, 12, 31, 15, tzinfo=UTC)

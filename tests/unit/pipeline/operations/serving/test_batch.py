@@ -55,6 +55,12 @@ def test_without_a_vpc_or_a_key_neither_is_asked_for(requests: Requests, setting
     assert "VolumeKmsKeyId" not in transform["TransformResources"]
 
 
+def test_the_model_and_the_job_have_the_tags_of_the_settings(requests: Requests, settings: Settings) -> None:
+    batch.start(settings.model_copy(update={"tags": {"team": "vision"}}), "s3://photos/new/")
+    for operation in ("CreateModel", "CreateTransformJob"):
+        assert requests[operation]["Tags"] == [{"Key": "team", "Value": "vision"}]
+
+
 def test_the_model_runs_in_the_vpc_and_the_job_encrypts_what_it_keeps(requests: Requests, secure: Settings) -> None:
     batch.start(secure, "s3://photos/new/")
     model, transform = requests["CreateModel"], requests["CreateTransformJob"]
@@ -169,3 +175,14 @@ def test_answers_and_reasons_are_read_in_the_order_of_their_names_and_counted(s3
     counts, reasons = batch.tally(iter(found))
     assert counts == {3: 1}
     assert reasons["truncated"] == 1
+
+
+def test_the_first_photo_of_a_folder_is_that_of_its_listing(s3: Any, settings: Settings) -> None:
+    bucket = settings.data.bucket
+    s3.put_object(Bucket=bucket, Key="photos-old/0.jpg", Body=b"x")
+    for source in ("photos", "photos/"):
+        assert batch.first_photo(settings, f"s3://{bucket}/{source}") == f"s3://{bucket}/photos/a.jpg"
+    with pytest.raises(PipelineError, match="nothing/: no objects in this folder"):
+        batch.first_photo(settings, f"s3://{bucket}/nothing")
+    job = batch.BatchJob("job", "Completed", 1, f"s3://{bucket}/photos/", "s3://answers")
+    assert batch.photo_uri(job, "shelf/a.jpg") == f"s3://{bucket}/photos/shelf/a.jpg"

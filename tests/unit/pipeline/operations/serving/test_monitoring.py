@@ -13,6 +13,7 @@ from pipeline.operations.serving import monitoring
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
 from tests.unit.pipeline.operations.conftest import KEY
+from tests.unit.pipeline.operations.preflight.conftest import changed
 
 
 def arguments(request: dict) -> dict[str, str]:  # type: ignore[type-arg]
@@ -34,6 +35,27 @@ def test_the_job_is_one_that_the_service_takes_and_that_the_step_understands(set
         patch.setattr("sys.argv", ["monitor", *request["AppSpecification"]["ContainerArguments"]])
         main()
     assert (given[0].hours, given[0].minimum_photos, given[0].cooldown_days) == (24, 200, 7)
+
+
+def test_true_counts_are_arguments_of_the_job_only_where_they_are_set(settings: Settings) -> None:
+    from steps.monitor.settings import Settings as StepSettings
+    from steps.runtime.arguments import parse
+
+    assert not {name for name in arguments(monitoring.job_request(settings, "x")) if "truth" in name}
+    chosen = {"truth": "s3://labels/counts", "truth_delay_hours": 48, "minimum_true_photos": 20}
+    watched = changed(settings, "monitoring", **chosen, minimum_accuracy=0.8)
+    request = monitoring.job_request(watched, "x")
+    assert validate_request("sagemaker", "CreateProcessingJob", request) == []
+    read = parse(StepSettings, request["AppSpecification"]["ContainerArguments"])
+    assert {name: getattr(read, name) for name in chosen} == chosen
+    assert (read.minimum_accuracy, read.minimum_set_coverage) == (0.8, 0.0)
+
+
+def test_the_job_has_the_tags_of_the_settings(settings: Settings) -> None:
+    tagged = settings.model_copy(update={"tags": {"team": "vision"}})
+    request = monitoring.job_request(tagged, "20261123-120000")
+    assert request["Tags"] == [{"Key": "team", "Value": "vision"}]
+    assert validate_request("sagemaker", "CreateProcessingJob", request) == []
 
 
 def test_the_job_runs_in_the_vpc_and_encrypts_what_it_keeps(secure: Settings) -> None:
@@ -81,3 +103,19 @@ def test_where_nothing_is_captured_that_is_said(settings: Settings, change: dict
         monitoring.start(blind)
     with pytest.raises(PipelineError, match="nothing is captured"):
         monitoring.schedule(blind, "rate(1 day)")
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("retrain", [True, False])
+def test_the_schedule_is_found_with_what_a_drift_starts(settings: Settings, retrain: bool) -> None:
+    assert monitoring.find_schedule(settings) is None
+    monitoring.schedule(settings, "rate(1 day)", retrain=retrain)
+    described = monitoring.find_schedule(settings)
+    assert described is not None
+    assert (described[0].name, described[0].expression, described[1]) == ("bins-monitor", "rate(1 day)", retrain)
+
+
+def test_a_window_has_the_limits_of_its_field(settings: Settings) -> None:
+    assert monitoring.of_last_hours(settings, 2).monitoring.hours == 2
+    with pytest.raises(PipelineError, match="a window of 745 hours: "):
+        monitoring.of_last_hours(settings, 745)

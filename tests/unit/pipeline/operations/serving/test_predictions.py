@@ -15,8 +15,9 @@ import simplejpeg
 from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 
+from pipeline.aws.validation.shapes import service_model
 from pipeline.operations.serving import photos, predictions
-from pipeline.operations.serving.photos import Reader
+from pipeline.operations.serving.photos import Photo, Reader
 from pipeline.operations.serving.predictions import Answer, NotCounted, Prediction, predict
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
@@ -29,6 +30,7 @@ class Runtime:
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str, int]] = []
+        self.inference_ids: list[str | None] = []
         self.answer: tuple[int, dict[str, str], bytes] | None = None
         self.together = 0
         self._open = 0
@@ -43,6 +45,7 @@ class Runtime:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 runtime.requests.append((self.path, self.headers["Content-Type"], len(body)))
+                runtime.inference_ids.append(self.headers["X-Amzn-SageMaker-Inference-Id"])
                 runtime.arrive()
                 if len(body) == runtime.silent_at:
                     runtime.ended.wait(60)
@@ -142,6 +145,28 @@ def test_a_photo_without_an_answer_says_why_and_the_others_go_on(
     assert answers[1].reason.startswith("not a JPEG; the endpoint accepts JPEG photos only")
 
 
+def test_a_request_has_the_id_of_its_photo_where_it_fits(runtime: Runtime, settings: Settings, tmp_path: Path) -> None:
+    names = [
+        "00001.jpg",
+        "a b~(2).JPEG",
+        "x" * 64 + ".jpg",
+        "x" * 65 + ".jpg",
+        "\u00fc.jpg",
+        " a.jpg",
+        "a .jpg",
+        "photo",
+    ]
+    ask(settings, tmp_path, {name: jpeg() for name in names}, concurrency=1)
+    assert runtime.inference_ids == ["00001", "a b~(2)", "x" * 64, None, None, None, None, None]
+
+
+def test_the_id_is_one_that_the_service_accepts() -> None:
+    shape = service_model("sagemaker-runtime").operation_model("InvokeEndpoint").input_shape.members["InferenceId"]
+    assert (shape.metadata["min"], shape.metadata["max"], shape.metadata["pattern"]) == (1, 64, r"\A\S[\p{Print}]*\z")
+    assert predictions.inference_id("s3://bucket/2026/bin-7.jpg") == "bin-7"
+    assert predictions.inference_id("/photos/.jpg") == predictions.inference_id("a\n.jpg") == ""
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients as the commands have them, but for how long they wait and how often they try."""
@@ -220,3 +245,24 @@ def test_an_answer_of_another_model_is_not_taken_for_a_count(
     (answer,) = ask(settings, tmp_path, {"a.jpg": jpeg()})
     assert isinstance(answer, NotCounted)
     assert answer.reason.startswith("not an answer of this pipeline's model")
+
+
+# ------------------------------------------------------------------------------------- one photo, without a file
+
+
+def test_one_photo_is_counted_without_a_file(runtime: Runtime, settings: Settings) -> None:
+    answer = predictions.count(settings, Photo("a.jpg", jpeg(100)))
+    assert isinstance(answer, Prediction)
+    assert (answer.source, answer.count) == ("a.jpg", 2)
+
+
+def test_a_photo_that_the_endpoint_would_refuse_is_not_sent(runtime: Runtime, settings: Settings) -> None:
+    answers = [predictions.count(settings, Photo("a.jpg", data)) for data in (b"no photo", jpeg() + bytes(6_291_456))]
+    reasons = [answer.reason for answer in answers if isinstance(answer, NotCounted)]
+    assert [reason.split(";")[0] for reason in reasons] == ["not a JPEG", f"{6_291_456 + len(jpeg()):,} bytes"]
+    assert runtime.requests == []
+
+
+def test_one_photo_without_an_answer_in_time_has_no_count(runtime: Runtime, settings: Settings) -> None:
+    runtime.hang_up_at = len(jpeg())
+    assert isinstance(predictions.count(settings, Photo("a.jpg", jpeg())), NotCounted)

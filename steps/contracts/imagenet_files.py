@@ -1,0 +1,96 @@
+"""Files of torchvision's ImageNet weights by architecture. Generated: `python -m tests.imagenet` writes it again."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class PublishedFile(NamedTuple):
+    """A file below https://download.pytorch.org/models, torchvision's name of its weights, and its size in MiB."""
+
+    name: str
+    weights: str
+    mebibytes: float
+
+
+# torchvision 0.28.0
+FILES = {
+    "alexnet": PublishedFile("alexnet-owt-7be5be79.pth", "IMAGENET1K_V1", 233.087),
+    "convnext_base": PublishedFile("convnext_base-6075fbad.pth", "IMAGENET1K_V1", 338.064),
+    "convnext_large": PublishedFile("convnext_large-ea097f82.pth", "IMAGENET1K_V1", 754.537),
+    "convnext_small": PublishedFile("convnext_small-0c510722.pth", "IMAGENET1K_V1", 191.703),
+    "convnext_tiny": PublishedFile("convnext_tiny-983f1562.pth", "IMAGENET1K_V1", 109.119),
+    "densenet121": PublishedFile("densenet121-a639ec97.pth", "IMAGENET1K_V1", 30.845),
+    "densenet161": PublishedFile("densenet161-8d451a50.pth", "IMAGENET1K_V1", 110.369),
+    "densenet169": PublishedFile("densenet169-b2777c0a.pth", "IMAGENET1K_V1", 54.708),
+    "densenet201": PublishedFile("densenet201-c1103571.pth", "IMAGENET1K_V1", 77.373),
+    "efficientnet_b0": PublishedFile("efficientnet_b0_rwightman-7f5810bc.pth", "IMAGENET1K_V1", 20.451),
+    "efficientnet_b1": PublishedFile("efficientnet_b1-c27df63c.pth", "IMAGENET1K_V2", 30.136),
+    "efficientnet_b2": PublishedFile("efficientnet_b2_rwightman-c35c1473.pth", "IMAGENET1K_V1", 35.174),
+    "efficientnet_b3": PublishedFile("efficientnet_b3_rwightman-b3899882.pth", "IMAGENET1K_V1", 47.184),
+    "efficientnet_b4": PublishedFile("efficientnet_b4_rwightman-23ab8bcd.pth", "IMAGENET1K_V1", 74.489),
+    "efficientnet_b5": PublishedFile("efficientnet_b5_lukemelas-1a07897c.pth", "IMAGENET1K_V1", 116.864),
+    "efficientnet_b6": PublishedFile("efficientnet_b6_lukemelas-24a108a5.pth", "IMAGENET1K_V1", 165.362),
+    "efficientnet_b7": PublishedFile("efficientnet_b7_lukemelas-c5b4e57e.pth", "IMAGENET1K_V1", 254.675),
+    "efficientnet_v2_l": PublishedFile("efficientnet_v2_l-59c71312.pth", "IMAGENET1K_V1", 454.573),
+    "efficientnet_v2_m": PublishedFile("efficientnet_v2_m-dc08266a.pth", "IMAGENET1K_V1", 208.01),
+    "efficientnet_v2_s": PublishedFile("efficientnet_v2_s-dd5fe13b.pth", "IMAGENET1K_V1", 82.704),
+    "googlenet": PublishedFile("googlenet-1378be20.pth", "IMAGENET1K_V1", 49.731),
+    "inception_v3": PublishedFile("inception_v3_google-0cc3c7bd.pth", "IMAGENET1K_V1", 103.903),
+    "maxvit_t": PublishedFile("maxvit_t-bc5ab103.pth", "IMAGENET1K_V1", 118.769),
+    "mnasnet0_5": PublishedFile("mnasnet0.5_top1_67.823-3ffadce67e.pth", "IMAGENET1K_V1", 8.591),
+    "mnasnet0_75": PublishedFile("mnasnet0_75-7090bc5f.pth", "IMAGENET1K_V1", 12.303),
+    "mnasnet1_0": PublishedFile("mnasnet1.0_top1_73.512-f206786ef8.pth", "IMAGENET1K_V1", 16.915),
+    "mnasnet1_3": PublishedFile("mnasnet1_3-a4c69d6f.pth", "IMAGENET1K_V1", 24.246),
+    "mobilenet_v2": PublishedFile("mobilenet_v2-7ebf99e0.pth", "IMAGENET1K_V2", 13.598),
+    "mobilenet_v3_large": PublishedFile("mobilenet_v3_large-5c1a4163.pth", "IMAGENET1K_V2", 21.107),
+    "mobilenet_v3_small": PublishedFile("mobilenet_v3_small-047dcff4.pth", "IMAGENET1K_V1", 9.829),
+    "regnet_x_16gf": PublishedFile("regnet_x_16gf-ba3796d7.pth", "IMAGENET1K_V2", 207.627),
+    "regnet_x_1_6gf": PublishedFile("regnet_x_1_6gf-a12f2b72.pth", "IMAGENET1K_V2", 35.339),
+    "regnet_x_32gf": PublishedFile("regnet_x_32gf-6eb8fdc6.pth", "IMAGENET1K_V2", 412.039),
+    "regnet_x_3_2gf": PublishedFile("regnet_x_3_2gf-7071aa85.pth", "IMAGENET1K_V2", 58.756),
+    "regnet_x_400mf": PublishedFile("regnet_x_400mf-62229a5f.pth", "IMAGENET1K_V2", 21.257),
+    "regnet_x_800mf": PublishedFile("regnet_x_800mf-94a99ebd.pth", "IMAGENET1K_V2", 27.945),
+    "regnet_x_8gf": PublishedFile("regnet_x_8gf-2b70d774.pth", "IMAGENET1K_V2", 151.456),
+    "regnet_y_16gf": PublishedFile("regnet_y_16gf-3e4a00f9.pth", "IMAGENET1K_V2", 319.49),
+    "regnet_y_1_6gf": PublishedFile("regnet_y_1_6gf-0d7bc02a.pth", "IMAGENET1K_V2", 43.152),
+    "regnet_y_32gf": PublishedFile("regnet_y_32gf-8db6d4b5.pth", "IMAGENET1K_V2", 554.076),
+    "regnet_y_3_2gf": PublishedFile("regnet_y_3_2gf-9180c971.pth", "IMAGENET1K_V2", 74.567),
+    "regnet_y_400mf": PublishedFile("regnet_y_400mf-e6988f5f.pth", "IMAGENET1K_V2", 16.806),
+    "regnet_y_800mf": PublishedFile("regnet_y_800mf-58fc7688.pth", "IMAGENET1K_V2", 24.774),
+    "regnet_y_8gf": PublishedFile("regnet_y_8gf-dc2b1b54.pth", "IMAGENET1K_V2", 150.701),
+    "resnet101": PublishedFile("resnet101-cd907fc2.pth", "IMAGENET1K_V2", 170.53),
+    "resnet152": PublishedFile("resnet152-f82ba261.pth", "IMAGENET1K_V2", 230.474),
+    "resnet18": PublishedFile("resnet18-f37072fd.pth", "IMAGENET1K_V1", 44.661),
+    "resnet34": PublishedFile("resnet34-b627a593.pth", "IMAGENET1K_V1", 83.275),
+    "resnet50": PublishedFile("resnet50-11ad3fa6.pth", "IMAGENET1K_V2", 97.79),
+    "resnext101_32x8d": PublishedFile("resnext101_32x8d-110c445d.pth", "IMAGENET1K_V2", 339.673),
+    "resnext101_64x4d": PublishedFile("resnext101_64x4d-173b62eb.pth", "IMAGENET1K_V1", 319.318),
+    "resnext50_32x4d": PublishedFile("resnext50_32x4d-1a0047aa.pth", "IMAGENET1K_V2", 95.833),
+    "shufflenet_v2_x0_5": PublishedFile("shufflenetv2_x0.5-f707e7126e.pth", "IMAGENET1K_V1", 5.282),
+    "shufflenet_v2_x1_0": PublishedFile("shufflenetv2_x1-5666bf0f80.pth", "IMAGENET1K_V1", 8.791),
+    "shufflenet_v2_x1_5": PublishedFile("shufflenetv2_x1_5-3c479a10.pth", "IMAGENET1K_V1", 13.557),
+    "shufflenet_v2_x2_0": PublishedFile("shufflenetv2_x2_0-8be3c8ee.pth", "IMAGENET1K_V1", 28.433),
+    "squeezenet1_0": PublishedFile("squeezenet1_0-b66bff10.pth", "IMAGENET1K_V1", 4.778),
+    "squeezenet1_1": PublishedFile("squeezenet1_1-b8a52dc0.pth", "IMAGENET1K_V1", 4.729),
+    "swin_b": PublishedFile("swin_b-68c6b09e.pth", "IMAGENET1K_V1", 335.364),
+    "swin_s": PublishedFile("swin_s-5e29d889.pth", "IMAGENET1K_V1", 189.786),
+    "swin_t": PublishedFile("swin_t-704ceda3.pth", "IMAGENET1K_V1", 108.19),
+    "swin_v2_b": PublishedFile("swin_v2_b-781e5279.pth", "IMAGENET1K_V1", 336.372),
+    "swin_v2_s": PublishedFile("swin_v2_s-637d8ceb.pth", "IMAGENET1K_V1", 190.675),
+    "swin_v2_t": PublishedFile("swin_v2_t-b137f0e2.pth", "IMAGENET1K_V1", 108.626),
+    "vgg11": PublishedFile("vgg11-8a719046.pth", "IMAGENET1K_V1", 506.84),
+    "vgg11_bn": PublishedFile("vgg11_bn-6002323d.pth", "IMAGENET1K_V1", 506.881),
+    "vgg13": PublishedFile("vgg13-19584684.pth", "IMAGENET1K_V1", 507.545),
+    "vgg13_bn": PublishedFile("vgg13_bn-abd245e5.pth", "IMAGENET1K_V1", 507.59),
+    "vgg16": PublishedFile("vgg16-397923af.pth", "IMAGENET1K_V1", 527.796),
+    "vgg16_bn": PublishedFile("vgg16_bn-6c64b313.pth", "IMAGENET1K_V1", 527.866),
+    "vgg19": PublishedFile("vgg19-dcbb9e9d.pth", "IMAGENET1K_V1", 548.051),
+    "vgg19_bn": PublishedFile("vgg19_bn-c79401a0.pth", "IMAGENET1K_V1", 548.143),
+    "vit_b_16": PublishedFile("vit_b_16-c867db91.pth", "IMAGENET1K_V1", 330.285),
+    "vit_b_32": PublishedFile("vit_b_32-d86f8d99.pth", "IMAGENET1K_V1", 336.604),
+    "vit_l_16": PublishedFile("vit_l_16-852ce7e3.pth", "IMAGENET1K_V1", 1161.023),
+    "vit_l_32": PublishedFile("vit_l_32-c7638314.pth", "IMAGENET1K_V1", 1169.449),
+    "wide_resnet101_2": PublishedFile("wide_resnet101_2-d733dc28.pth", "IMAGENET1K_V2", 484.747),
+    "wide_resnet50_2": PublishedFile("wide_resnet50_2-9ba9bcbe.pth", "IMAGENET1K_V2", 263.124),
+}

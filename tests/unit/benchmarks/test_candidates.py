@@ -1,0 +1,144 @@
+"""The changes of the recipe that the benchmark `recipes` tries, each by what it must not do."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import recipes
+from benchmarks.child import ContenderError
+from benchmarks.contenders import candidates
+from benchmarks.contenders.candidates import Candidate
+from benchmarks.options import Options
+
+
+def test_probabilities_of_the_conditional_loss_are_those_of_its_answers():
+    logits = torch.tensor([[2.0, -1.0, 0.0]])
+    first, second, third = logits.sigmoid()[0].tolist()
+    expected = [1 - first, first * (1 - second), first * second * (1 - third), first * second * third]
+    assert candidates._corn_probabilities(logits)[0].tolist() == pytest.approx(expected)
+
+
+def test_the_conditional_loss_asks_only_photos_that_hold_at_least_that_many():
+    loss = candidates._corn([1.0, 1.0, 1.0, 1.0])
+    logits = torch.zeros(2, 3, requires_grad=True)
+    loss(logits, torch.tensor([0, 3])).backward()
+    asked = (logits.grad != 0).int().tolist()
+    assert asked == [[1, 0, 0], [1, 1, 1]]
+    assert (logits.grad[0, 0] > 0, logits.grad[1, 0] < 0) == (True, True)
+
+
+def test_mixed_photos_are_of_both_counts_in_the_share_of_each(monkeypatch):
+    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda _: torch.tensor(0.8))
+    monkeypatch.setattr(torch, "randperm", lambda count: torch.arange(count).flip(0))
+    monkeypatch.setattr("steps.train.loop.augment", lambda photos: photos.float())
+    seen = []
+
+    def network(photos):
+        seen.append(photos)
+        return torch.zeros(2, 2)
+
+    def loss(_, labels):
+        return torch.tensor([1.0, 10.0])[labels[0]]
+
+    images = torch.stack([torch.full((3, 2, 2), 100), torch.full((3, 2, 2), 200)]).to(torch.uint8)
+    change = Candidate("mixed", ((2, 1),), mixup=0.2)
+    total = candidates._loss(change, network, loss, images, torch.tensor([0, 1]), bf16=False)
+    assert seen[0][:, 0, 0, 0].tolist() == pytest.approx([120, 180])
+    assert float(total) == pytest.approx(0.8 * 1 + 0.2 * 10)
+
+
+def test_photos_are_rotated_to_both_sides():
+    torch.manual_seed(1)
+    photos = torch.zeros(200, 1, 61, 61)
+    photos[:, :, 30, :] = 1
+    moved = candidates._moved(photos)
+    rows = torch.arange(61.0)
+    left, right = (
+        (moved[:, 0, :, column] * rows[:, None]).sum(dim=(1, 2)) / moved[:, 0, :, column].sum(dim=(1, 2))
+        for column in (slice(8, 12), slice(49, 53))
+    )
+    rise = torch.atan((right - left) / 41).rad2deg()
+    assert -8.5 < rise.min() < -5
+    assert 5 < rise.max() < 8.5
+
+
+def test_a_moved_photo_is_all_there():
+    """Kind: rotated or moved so far that objects leave the picture."""
+    torch.manual_seed(1)
+    photos = torch.zeros(400, 1, 60, 60)
+    photos[:, :, 12:48, 12:48] = 1
+    moved = candidates._moved(photos)
+    areas = moved.sum(dim=(1, 2, 3)) / photos.sum(dim=(1, 2, 3))
+    assert 0.6 < areas.min() < 0.75
+    assert 0.9 < areas.max() < 1.03
+    # An object is not repeated at the border.
+    border = torch.ones(60, 60, dtype=torch.bool)
+    border[3:-3, 3:-3] = False
+    assert (moved[..., border].amax(dim=(1, 2)) > 0.5).float().mean() < 0.05
+
+
+def test_all_photos_of_a_bin_are_held_out_or_none():
+    bins = np.random.default_rng(1).integers(0, 2000, 6000)
+    held_out = recipes.held_out_photos(bins)
+    assert 0.2 < held_out.mean() < 0.3
+    assert not set(bins[held_out]) & set(bins[~held_out])
+
+
+def test_a_change_of_another_name_is_refused(tmp_path):
+    options = Options(folder=tmp_path, rounds=1, count=1, baseline_count=1, only=frozenset({"larger"}))
+    with pytest.raises(ContenderError, match="--only larger: not a change; use some of recipe, size-112"):
+        next(recipes.cases(options))
+
+
+def test_a_hyperparameter_that_the_loop_does_not_read_is_refused(tmp_path):
+    change = Candidate("clipped", ((32, 1),), flags={"clip-norm": "1"})
+    with pytest.raises(ContenderError, match="clipped: this loop does not read clip-norm"):
+        candidates.train(asdict(change), str(tmp_path / "absent"), "", seed=1, bf16=False)
+
+
+def test_a_result_of_another_change_of_the_same_name_is_not_read(tmp_path):
+    first, second = Candidate("a", ((32, 1),)), Candidate("a", ((32, 2),))
+    assert recipes._place(tmp_path, first, 1) == recipes._place(tmp_path, Candidate("a", ((32, 1),)), 1)
+    assert recipes._place(tmp_path, first, 1) != recipes._place(tmp_path, second, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Candidate("plain", ((32, 1), (40, 1))),
+        Candidate("corn", ((32, 1),), corn=True),
+        Candidate("all", ((32, 1),), mixup=0.2, affine=True, upside_down=True, made_up=8),
+    ],
+    ids=lambda change: change.name,
+)
+def test_a_change_is_evaluated_on_the_photos_that_are_held_out(change, tmp_path, monkeypatch):
+    monkeypatch.setenv("SM_NUM_CPUS", "1")
+    monkeypatch.setattr(candidates, "ANSWERS", 2)
+    generator = np.random.default_rng(1)
+    quantities = np.arange(24) % 3
+    held_out = np.arange(24) % 4 == 0
+    pixels = generator.integers(0, 256, (24, 48, 48, 3), np.uint8)
+    np.savez(tmp_path / "photos.npz", pixels=pixels, quantities=quantities, held_out=held_out)
+    small = Candidate(
+        **{**vars(change), "architecture": "shufflenet_v2_x0_5", "flags": {"batch-size": "8", "ema-decay": "0.5"}}
+    )
+    place = tmp_path / "result.npz"
+    learned = []
+    batches = candidates._batches
+
+    def seen(recipe, stages, pixels, targets, places):
+        learned.append(places)
+        return batches(recipe, stages, pixels, targets, places)
+
+    monkeypatch.setattr(candidates, "_batches", seen)
+    candidates.train(asdict(small), str(tmp_path / "photos.npz"), str(place), seed=1, bf16=False)()
+    assert set(learned[-1].tolist()) == set(np.flatnonzero(~held_out).tolist())
+    with np.load(place) as arrays:
+        assert arrays["classes"].tolist() == [0, 1, 2]
+        for name in ("probabilities", "mirrored"):
+            assert arrays[name].shape == (6, 3)
+            assert arrays[name].sum(axis=1) == pytest.approx(np.ones(6), abs=1e-5)
+        assert (arrays["probabilities"] != arrays["mirrored"]).any()
+        assert arrays["milliseconds"] > 0

@@ -1,0 +1,44 @@
+"""The figures of the benchmark, and the file that it begins with."""
+
+import numpy as np
+import pytest
+
+from benchmarks.accuracy import Result
+from benchmarks.child import ContenderError
+from benchmarks.contenders.lite0 import NAME, Lite0, register
+from benchmarks.pretrained import rmse_bounds, weights_file
+from steps.model.network import build_network, import_torchvision
+
+
+def result(errors: list[int]) -> Result:
+    quantities = np.full(len(errors), 2)
+    return Result(
+        np.eye(5, dtype=np.float32)[quantities + np.array(errors)], quantities, np.arange(len(errors)), [0, 1, 2, 3, 4]
+    )
+
+
+def test_the_bounds_of_the_rmse_are_those_of_its_differences_on_the_same_photos():
+    better, worse = result([0, 1, 0, -1] * 50), result([2, 1, -2, 1] * 50)
+    low, high = rmse_bounds([better], [worse], draws=200)
+    assert -1.1 < low < better.rmse_expected - worse.rmse_expected < high < -0.6
+    assert rmse_bounds([better, worse], [worse, better], draws=200) == pytest.approx((0, 0))
+
+
+def test_without_the_environment_its_command_is_named(tmp_path):
+    with pytest.raises(ContenderError, match="make setup-pretrained"):
+        weights_file(tmp_path / "python")
+
+
+def test_the_network_is_a_classifier_of_the_training_step_with_the_names_of_the_package(monkeypatch):
+    import_torchvision()
+    from torchvision.models import _api
+
+    # Undone after the test, with what `register` sets in its place.
+    monkeypatch.setitem(_api.BUILTIN_MODELS, NAME, None)
+    register()
+    network = build_network(NAME, 6, 64, 1).network
+    assert isinstance(network, Lite0)
+    names = list(network.state_dict())
+    assert len(names) == 296
+    assert names[-1] == "_fc.bias"
+    assert tuple(network.state_dict()["_blocks.15._project_conv.weight"].shape) == (320, 1152, 1, 1)
