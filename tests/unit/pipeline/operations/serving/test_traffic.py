@@ -47,7 +47,7 @@ def test_a_window_has_its_periods_with_requests_errors_and_percentiles_in_one_re
     boto3.DEFAULT_SESSION.events.register_first(
         "before-send.cloudwatch", lambda event_name, **_: asked.append(event_name)
     )
-    read = traffic.read(settings, WINDOWS["hour"])
+    read = traffic.read(settings, WINDOWS["hour"], NOW)
     assert asked == ["before-send.cloudwatch.GetMetricData"]
     assert [(moment.requests, moment.refused, moment.failed) for moment in read.moments] == [(100, 0, 0), (3, 1, 2)]
     assert read.moments[0].latency == {"p50": 50.0, "p90": 90.0, "p99": 99.0}
