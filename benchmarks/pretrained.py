@@ -155,6 +155,8 @@ def _train(plan: Plan, trial: Trial, places: Places, options: Options) -> Path:
     place = folder / "probabilities.npz"
     values: dict[str, object] = {
         **RECIPE,
+        # Initial weights are of photos of the whole side.
+        "progressive-resizing": "0",
         "architecture": plan.architecture,
         "image-size": plan.size,
         "epochs": plan.epochs,

@@ -37,16 +37,19 @@ SIZE, EPOCHS = 64, 8
 MADE_UP = 3000
 RECIPE = "recipe"
 MIRRORED = "mirrored"
+# What of the recipe of `accuracy` is tried here.
+PLAIN = {"random-affine": "false"}
 # The stages' sizes and epochs take about as long as the recipe's.
 CHANGES = (
     Candidate(RECIPE, ((SIZE, EPOCHS),)),
     Candidate("size-112", ((112, 3),)),
     Candidate("sizes-48-64", ((48, 6), (SIZE, 4))),
     Candidate("sizes-32-64", ((32, 8), (SIZE, 5))),
+    Candidate("affine-sizes-32-64", ((32, 8), (SIZE, 5)), flags={"random-affine": "true"}),
     Candidate("earth-mover", ((SIZE, EPOCHS),), flags={"ordinal-weight": "0.5"}),
     Candidate("corn", ((SIZE, EPOCHS),), corn=True),
     Candidate("mixup", ((SIZE, EPOCHS),), mixup=0.2),
-    Candidate("affine", ((SIZE, EPOCHS),), affine=True),
+    Candidate("affine", ((SIZE, EPOCHS),), flags={"random-affine": "true"}),
     Candidate("upside-down", ((SIZE, EPOCHS),), upside_down=True),
     Candidate("made-up-bins", ((SIZE, 6),), made_up=MADE_UP),
     Candidate("average-0.998", ((SIZE, EPOCHS),), flags={"ema-decay": "0.998"}),
@@ -102,22 +105,15 @@ def cases(options: Options) -> Iterator[Case]:
         yield Case(f"recipes-{name}", "share right", _mean(changed, "accuracy"), _mean(recipe.plain, "accuracy"))
 
 
-def cross_entropy(results: list[Result]) -> float:
-    """The mean over results of the mean cross entropy per photo."""
-    return statistics.mean(_surprise(result) for result in results)
-
-
-def _surprise(result: Result) -> float:
-    truths = np.searchsorted(result.classes, result.quantities)
-    return float(-np.log(result.probabilities[np.arange(len(truths)), truths] + 1e-12).mean())
-
-
 def _row(name: str, changed: list[Result], recipe: Tried, minutes: float, milliseconds: float) -> str:
-    figures = [f"{100 * _mean(changed, 'accuracy'):.1f}%", f"{_mean(changed, 'rmse_expected'):.3f}"]
+    right, surprise = f"{100 * _mean(changed, 'accuracy'):.1f}%", f"{_mean(changed, 'cross_entropy'):.3f}"
     if changed is not recipe.plain:
         low, high = bootstrap(changed, recipe.plain)
-        figures[0] += f" ({100 * low:+.1f} to {100 * high:+.1f})"
-    figures += [f"{cross_entropy(changed):.3f}", f"{minutes:.1f}", f"{milliseconds:.1f}"]
+        right += f" ({100 * low:+.1f} to {100 * high:+.1f})"
+        low, high = bootstrap(changed, recipe.plain, figure="surprise")
+        surprise += f" ({low:+.3f} to {high:+.3f})"
+    error = f"{_mean(changed, 'rmse_expected'):.3f}"
+    figures = [right, error, surprise, f"{minutes:.1f}", f"{milliseconds:.1f}"]
     return f"| {name} | {' | '.join(figures)} |"
 
 
@@ -166,7 +162,8 @@ def _train(change: Candidate, photos: Path, seed: int, options: Options) -> Path
 
 def _members(change: Candidate) -> dict[str, object]:
     """The members of the change, with the hyperparameters of `accuracy` where it sets no others."""
-    return {**asdict(change), "flags": {**accuracy.RECIPE, **change.flags}}
+    flags = {name: value for name, value in accuracy.RECIPE.items() if name != "progressive-resizing"}
+    return {**asdict(change), "flags": {**flags, **PLAIN, **change.flags}}
 
 
 def _place(kept: Path, change: Candidate, seed: int) -> Path:

@@ -21,6 +21,7 @@ TRAIN: Mapping[str, str] = {
     "architecture": "resnet18",
     "image-size": "224",
     "progressive-resizing": "0",
+    "random-affine": "false",
     "epochs": "30",
     "batch-size": "64",
     "accumulation": "1",

@@ -35,11 +35,9 @@ EVALUATED, ANSWERS = 64, 100
 READ = frozenset(
     {
         *("batch-size", "learning-rate", "weight-decay", "warmup-epochs", "class-weighting", "label-smoothing"),
-        *("ordinal-weight", "ema-decay", "patience", "workers"),
+        *("ordinal-weight", "ema-decay", "patience", "workers", "random-affine"),
     }
 )
-# Degrees of a rotation to each side; the smallest share of its side that a photo is shrunk to.
-_DEGREES, _SMALLEST = 8.0, 0.8
 _MADE_UP_SEED, _MADE_UP_EPOCHS = 7, 3
 
 
@@ -56,8 +54,6 @@ class Candidate:
     """The conditional ordinal loss (https://arxiv.org/abs/2111.08851), without label smoothing."""
     mixup: float = 0.0
     """Alpha of mixup (https://arxiv.org/abs/1710.09412); 0: none."""
-    affine: bool = False
-    """Photos are rotated, shrunk and moved within their frame."""
     upside_down: bool = False
     """Half of the photos are mirrored upside down."""
     made_up: int = 0
@@ -84,6 +80,7 @@ def train(candidate: dict[str, Any], photos: str, output: str, seed: int, bf16: 
     import torch
 
     from steps.model.network import build_network
+    from steps.train.augmentation import augment
     from steps.train.average import WeightAverage
     from steps.train.objective import Objective, class_weights
     from steps.train.optimizer import build_optimizer, learning_rate, set_learning_rate
@@ -113,7 +110,8 @@ def train(candidate: dict[str, Any], photos: str, output: str, seed: int, bf16: 
         for number, (images, labels) in enumerate(_batches(phase, stages, pixels, targets, learned)):
             set_learning_rate(optimizer, learning_rate(phase, number, steps))
             optimizer.zero_grad(set_to_none=True)
-            _loss(chosen, network, loss, images, labels, bf16=bf16).backward()  # type: ignore[no-untyped-call]
+            photos = augment(images, random_affine=recipe.random_affine)
+            _loss(chosen, network, loss, photos, labels, bf16=bf16).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             average.update()
 
@@ -162,18 +160,13 @@ def _resized(pixels: Photos, size: int) -> Photos:
 
 
 def _loss(
-    candidate: Candidate, network: nn.Module, loss: Loss, images: Tensor, labels: Tensor, *, bf16: bool
+    candidate: Candidate, network: nn.Module, loss: Loss, photos: Tensor, labels: Tensor, *, bf16: bool
 ) -> Tensor:
     """The loss of a step, with the photos changed as in the candidate."""
     import torch
 
-    from steps.train.loop import augment
-
-    photos = augment(images)
     if candidate.upside_down:
         photos = torch.where(torch.rand(len(photos), 1, 1, 1) < 0.5, photos.flip(-2), photos)
-    if candidate.affine:
-        photos = _moved(photos)
     share, order = 1.0, torch.arange(len(photos))
     if candidate.mixup:
         share = float(torch.distributions.Beta(candidate.mixup, candidate.mixup).sample())
@@ -184,25 +177,6 @@ def _loss(
     if not candidate.mixup:
         return loss(logits, labels)
     return share * loss(logits, labels) + (1 - share) * loss(logits, labels[order])
-
-
-def _moved(photos: Tensor) -> Tensor:
-    """Photos rotated and shrunk, and moved by no more than they were shrunk; beyond, their border is repeated."""
-    import math
-
-    import torch
-    from torch.nn import functional
-
-    angle, scale, right, down = torch.rand(4, len(photos))
-    angle = math.radians(_DEGREES) * (2 * angle - 1)
-    # From a place in the result to a place in the photo: a larger one shrinks it.
-    factor = 1 / (_SMALLEST + (1 - _SMALLEST) * scale)
-    room = factor - 1
-    cosine, sine = factor * angle.cos(), factor * angle.sin()
-    rows = [cosine, -sine, room * (2 * right - 1), sine, cosine, room * (2 * down - 1)]
-    matrices = torch.stack(rows, dim=1).view(-1, 2, 3)
-    grid = functional.affine_grid(matrices, list(photos.shape), align_corners=False)
-    return functional.grid_sample(photos, grid, padding_mode="border", align_corners=False)
 
 
 def _corn(weights: list[float]) -> Loss:

@@ -103,6 +103,7 @@ def _hyperparameters(context: Context) -> dict[str, Any]:
         "architecture": training.architecture,
         "image-size": training.image_size,
         "progressive-resizing": training.progressive_resizing,
+        "random-affine": training.random_affine,
         "epochs": context.parameters.epochs.to_string(),
         "batch-size": training.batch_size,
         "learning-rate": training.learning_rate,

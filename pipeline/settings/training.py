@@ -100,6 +100,11 @@ class Training(Group):
         ge=0,
         lt=1,
     )
+    random_affine: bool = field(
+        "Whether photos are at random rotated by up to 8 degrees, shrunk to 80% of their side or more, and moved, in"
+        " training",
+        True,
+    )
     epochs: int = field("Passes over the training split", 30, unit="epochs", ge=1, le=1000, parameter="Epochs")
     batch_size: int = field("Batch size per process and forward pass", 64, unit="photos", ge=2, le=4096)
     accumulation: PositiveInt = field("Forward passes per optimizer step", 1)

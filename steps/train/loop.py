@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from steps.contracts.errors import StepError
 from steps.train.assignment import generator_of
+from steps.train.augmentation import augment, halved
 from steps.train.average import WeightAverage
 from steps.train.checkpoint import Progress
 from steps.train.collectives import Group
@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 # Reading the loss waits for the GPU. Steps between two checks of the loss, and seconds between two reports.
 CHECK_STEPS = 20
 REPORT_SECONDS = 30.0
-# Largest change of a photo's brightness and contrast, as a share.
-COLOUR = 0.2
 
 
 @dataclass
@@ -163,10 +161,10 @@ def _step(training: Training, batch: Batch, progress: Progress, norms: GradientN
     last = number == passes - 1
     # Before the last pass the ranks do not exchange gradients.
     with nullcontext() if last else training.network.no_sync():
+        augmented = augment(photos, random_affine=recipe.random_affine)
+        if progress.epoch < recipe.half_size_epochs:
+            augmented = halved(augmented)
         with training.precision.autocast():
-            augmented = augment(photos)
-            if progress.epoch < recipe.half_size_epochs:
-                augmented = halved(augmented)
             logits = training.network(training.precision.laid_out(augmented))
         loss: Tensor = training.objective(logits, targets)
         training.scaler.scale(loss / passes).backward()  # type: ignore[no-untyped-call]
@@ -202,26 +200,6 @@ def _refuse_not_finite(training: Training, loss_sum: Tensor, progress: Progress)
             f"(rank {training.group.world.rank}); use a smaller learning rate than {training.recipe.learning_rate}"
         )
     training.group.fail_together(error)
-
-
-def augment(photos: Tensor) -> Tensor:
-    """uint8 (N, 3, H, W) to float in 0..255: photos mirrored with probability 1/2, brightness and contrast changed.
-
-    No crop: it can cut counted objects out of the picture. Draws from torch's global generator.
-    """
-    shape = (photos.shape[0], 1, 1, 1)
-    mirrored = torch.rand(shape, device=photos.device) < 0.5
-    brightness, contrast = 1 + COLOUR * (2 * torch.rand((2, *shape), device=photos.device) - 1)
-    values = torch.where(mirrored, photos.flip(-1), photos).float()
-    mean = values.mean(dim=(1, 2, 3), keepdim=True)
-    # One multiply-add per pixel: (v - mean) * contrast + mean * brightness.
-    return torch.addcmul(mean * (brightness - contrast), values, contrast).clamp_(0, 255)
-
-
-def halved(photos: Tensor) -> Tensor:
-    """Float (N, 3, S, S) to (N, 3, S // 2, S // 2): the means of areas of four pixels, or a few more if S is odd."""
-    side = photos.shape[-1] // 2
-    return functional.interpolate(photos, size=(side, side), mode="area")
 
 
 class _Stopwatch:

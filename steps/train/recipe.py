@@ -49,6 +49,9 @@ class Recipe:
     progressive_resizing: Annotated[
         FiniteFloat, Field(ge=0, lt=1, description="share of the epochs, the first ones, with photos of half the side")
     ]
+    random_affine: Annotated[
+        bool, Field(description="whether photos are rotated, shrunk and moved a little, at random, in training")
+    ]
     batch_size: Annotated[int, Field(gt=0, description="photos per process and forward pass")]
     accumulation: Annotated[int, Field(gt=0, description="forward passes per optimizer step")]
     learning_rate: Annotated[

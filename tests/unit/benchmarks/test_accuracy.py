@@ -103,10 +103,10 @@ def trainings(monkeypatch, tmp_path):
 def test_the_naive_recipe_gets_the_time_of_ours(trainings, tmp_path):
     options = Options(folder=tmp_path, rounds=2, count=accuracy.COUNT, baseline_count=1, keep=tmp_path / "kept")
     [first, *_] = accuracy.hour(options)
-    # An hour, at 110 s for an epoch of its own.
-    epochs = 32
-    ours, naive = ("ours", epochs, 1, 0), ("naive", epochs, 1, 3210)
-    assert trainings[:3] == [("ours", 1, 1, 0), ours, naive]
+    # An hour, at 210 s for two epochs, which are tried first.
+    epochs = 34
+    ours, naive = ("ours", epochs, 1, 0), ("naive", epochs, 1, 3410)
+    assert trainings[:3] == [("ours", 2, 1, 0), ours, naive]
     assert [each[2] for each in trainings[3:]] == [2, 2]
     assert (first.name, first.ours, first.limit) == ("accuracy-hour", 0.5, accuracy.LEAST_ACCURACY_HOUR)
     again = [case.line() for case in accuracy.hour(options)]
@@ -119,6 +119,16 @@ def test_the_promise_is_of_all_photos_and_epochs(trainings, tmp_path):
     assert [case.limit for case in accuracy.hour(options)] == [None, None]
 
 
+def test_another_recipe_is_trained_again(trainings, tmp_path, monkeypatch):
+    options = Options(folder=tmp_path, rounds=1, count=500, baseline_count=1, epochs=3, keep=tmp_path / "kept")
+    list(accuracy.hour(options))
+    list(accuracy.hour(options))
+    assert len(trainings) == 2
+    monkeypatch.setitem(accuracy.RECIPE, "weight-decay", "0.1")
+    list(accuracy.hour(options))
+    assert [recipe for recipe, *_ in trainings] == ["ours", "naive", "ours", "naive"]
+
+
 def test_a_training_of_an_earlier_release_is_not_compared(trainings, tmp_path):
     options = Options(folder=tmp_path, rounds=1, count=accuracy.COUNT, baseline_count=1, epochs=3, keep=tmp_path)
     list(accuracy.hour(options))
@@ -129,3 +139,14 @@ def test_a_training_of_an_earlier_release_is_not_compared(trainings, tmp_path):
     np.savez(place, **arrays)
     with pytest.raises(ContenderError, match="earlier release; remove it"):
         list(accuracy.hour(options))
+
+
+def test_cross_entropy_is_compared_on_the_same_draws_of_bins():
+    sure, unsure = (
+        accuracy.Result(np.float32([[p, 1 - p]] * 40), np.zeros(40, np.int64), np.arange(40) // 2, [0, 1])
+        for p in (0.8, 0.5)
+    )
+    assert sure.cross_entropy == pytest.approx(-np.log(0.8), abs=1e-6)
+    low, high = accuracy.bootstrap([sure], [unsure], 100, figure="surprise")
+    assert low == pytest.approx(high) == pytest.approx(np.log(0.5 / 0.8), abs=1e-6)
+    assert accuracy.bootstrap([sure], [unsure], 100) == (0, 0)

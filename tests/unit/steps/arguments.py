@@ -38,6 +38,7 @@ TRAIN: dict[str, Any] = {
     "architecture": "resnet18",
     "image_size": 224,
     "progressive_resizing": 0.0,
+    "random_affine": False,
     "epochs": 30,
     "batch_size": 64,
     "accumulation": 1,

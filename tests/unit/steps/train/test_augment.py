@@ -1,6 +1,6 @@
 import torch
 
-from steps.train.loop import augment
+from steps.train.augmentation import augment, moved
 
 
 def test_photos_are_mirrored_or_not_and_keep_their_shape():
@@ -28,3 +28,47 @@ def test_the_same_seed_draws_the_same():
     first = augment(photos)
     torch.manual_seed(5)
     assert torch.equal(first, augment(photos))
+
+
+def test_photos_are_rotated_to_both_sides():
+    torch.manual_seed(1)
+    photos = torch.zeros(200, 1, 61, 61)
+    photos[:, :, 30, :] = 1
+    result = moved(photos)
+    rows = torch.arange(61.0)
+    left, right = (
+        (result[:, 0, :, column] * rows[:, None]).sum(dim=(1, 2)) / result[:, 0, :, column].sum(dim=(1, 2))
+        for column in (slice(8, 12), slice(49, 53))
+    )
+    rise = torch.atan((right - left) / 41).rad2deg()
+    assert -8.5 < rise.min() < -5
+    assert 5 < rise.max() < 8.5
+
+
+def test_a_moved_photo_is_all_there():
+    """Kind: rotated or moved so far that objects leave the picture."""
+    torch.manual_seed(1)
+    photos = torch.zeros(400, 1, 60, 60)
+    photos[:, :, 12:48, 12:48] = 1
+    result = moved(photos)
+    areas = result.sum(dim=(1, 2, 3)) / photos.sum(dim=(1, 2, 3))
+    assert 0.6 < areas.min() < 0.75
+    assert 0.9 < areas.max() < 1.03
+    # An object is not repeated at the border.
+    border = torch.ones(60, 60, dtype=torch.bool)
+    border[3:-3, 3:-3] = False
+    assert (result[..., border].amax(dim=(1, 2)) > 0.5).float().mean() < 0.05
+
+
+def test_photos_are_moved_only_where_asked():
+    photos = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
+    torch.manual_seed(5)
+    still = augment(photos)
+    torch.manual_seed(5)
+    result = augment(photos, random_affine=True)
+    assert result.shape == still.shape
+    assert result.dtype == torch.float32
+    assert 0 <= result.min() < result.max() <= 255
+    assert not torch.allclose(result, still, atol=5)
+    # Of the same light and mirroring: only places differ.
+    assert torch.allclose(result.mean((1, 2, 3)), still.mean((1, 2, 3)), atol=15)

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from steps.train.augmentation import halved
 from steps.train.checkpoint import Progress
 from steps.train.collectives import process_group
 from steps.train.diagnostics import GpuWatch
 from steps.train.interruption import Interruption
 from steps.train.loader import Batch
-from steps.train.loop import Training, halved, rehearse, train_epoch
+from steps.train.loop import Training, rehearse, train_epoch
 from steps.train.objective import Objective
 from steps.train.optimizer import build_optimizer
 from steps.train.precision import Precision
