@@ -34,13 +34,17 @@ MEMORY_CLIENTS = 32
 MEMORY_REQUESTS = 50_000
 MEMORY_BEFORE = 10  # the first measurement of memory is after this fraction of the requests
 GROWTH_PROMISED = 1.05
+# An answer's processor time with a calibrated model, against an older one without sets.
+CALIBRATED_PROMISED = 1.03
+CALIBRATED_REQUESTS = 4000
+CALIBRATED_ROUNDS = 9
 START_SECONDS = 120
 
 Figures = dict[str, float]
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """Throughput and p99 per number of clients against each other server; failures; memory."""
+    """Throughput and p99 per number of clients against each other server; failures; cost of sets; memory."""
     photos = _photos(options.folder / "photos", small=False)
     base = _artifact(options.folder / "network", NETWORK, IMAGE_SIZE)
     requests = failures = 0.0
@@ -55,6 +59,7 @@ def cases(options: Options) -> Iterator[Case]:
             yield from _compare(number, results)
     allowed = FAILURES_PROMISED * requests
     yield Case("serve-failures", "requests", failures, limit=allowed, bounds=(Bound("of_limit", "at most", 1),))
+    yield _calibrated(options)
     yield _memory(options)
 
 
@@ -80,6 +85,39 @@ def _compare(number: int, results: Mapping[str, list[Figures]]) -> Iterator[Case
         yield Case(f"{name}{suffix}", "requests/s", *rates, bounds=promise)
     for figure, promise in (("p50", ()), ("p99", (Bound("ratio", "at most", 1),))):
         yield Case(f"serve-{number}-{figure}", "ms", median("ours", figure), median("plain", figure), bounds=promise)
+
+
+def _calibrated(options: Options) -> Case:
+    """Processor time per answer with temperature, `sure` and sets, against without; a cheap network shows the most."""
+    photos = _photos(options.folder / "calibration-photos", small=True)
+    results: dict[str, list[float]] = {"calibrated": [], "older": []}
+    with ExitStack() as stack:
+        servers = {}
+        for name in results:
+            base = _artifact(options.folder / name, LIGHT_NETWORK, LIGHT_SIZE, calibrated=name == "calibrated")
+            servers[name] = stack.enter_context(_ours(base))
+        for turn in range(CALIBRATED_ROUNDS):
+            for name in list(results) if turn % 2 == 0 else list(results)[::-1]:
+                results[name].append(_processor_ms(*servers[name], photos))
+    say(", ".join(f"{name} {min(each):.3f} to {max(each):.3f} ms per answer" for name, each in results.items()))
+    ours, baseline = (statistics.median(each) for each in results.values())
+    return Case("serve-calibrated", "ms", ours, baseline, bounds=(Bound("ratio", "at most", CALIBRATED_PROMISED),))
+
+
+def _processor_ms(port: int, process: int, photos: Path) -> float:
+    """Milliseconds of the server's processor time per answer."""
+    import psutil
+
+    def used() -> float:
+        times = psutil.Process(process).cpu_times()
+        return float(times.user + times.system)
+
+    _load(port, photos, 1, CALIBRATED_REQUESTS // 10)
+    before = used()
+    failures = _load(port, photos, 1, CALIBRATED_REQUESTS)["failures"]
+    if failures:
+        raise ContenderError(f"{failures:.0f} of {CALIBRATED_REQUESTS} requests failed: their cost is not measured")
+    return 1000 * (used() - before) / CALIBRATED_REQUESTS
 
 
 def _memory(options: Options) -> Case:
@@ -170,17 +208,24 @@ def _photos(folder: Path, *, small: bool) -> Path:
     return folder
 
 
-def _artifact(base: Path, architecture: str, size: int) -> Path:
+def _artifact(base: Path, architecture: str, size: int, *, calibrated: bool = True) -> Path:
     """A container's folder with the artifact of an untrained network, exported as by a training."""
-    from steps.contracts.artifact import ModelDescription
+    from steps.contracts.artifact import Calibration, ModelDescription
     from steps.model.network import build_network
     from steps.train.artifact import write_artifact
     from steps.train.export import OnnxGraph
     from steps.train.history import History
 
     network = build_network(architecture, len(CLASSES), size, seed=1).eval()
+    calibration = Calibration(
+        temperature=1.2, level=0.9, least_probability=0.05, sure_accuracy=0.9, sure_confidence=0.8, bins=1000
+    )
     description = ModelDescription(
-        architecture=architecture, classes=list(CLASSES), image_size=size, dataset_sha256="0" * 64
+        architecture=architecture,
+        classes=list(CLASSES),
+        image_size=size,
+        dataset_sha256="0" * 64,
+        calibration=calibration if calibrated else None,
     )
     write_artifact(base / "model", network, OnnxGraph(network, size), description, History(epochs=[]))
     return base

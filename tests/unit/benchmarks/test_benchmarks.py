@@ -98,11 +98,13 @@ def test_the_help_is_measured_with_the_imports_that_it_needs(options):
 
 
 def test_serving_is_measured_beside_other_servers_and_over_many_requests(options, monkeypatch):
-    for name, value in {"NETWORK": "squeezenet1_1", "IMAGE_SIZE": 64, "CLIENTS": (2,), "MEMORY_REQUESTS": 100}.items():
+    sizes = {"MEMORY_REQUESTS": 100, "CALIBRATED_REQUESTS": 100, "CALIBRATED_ROUNDS": 2}
+    for name, value in {"NETWORK": "squeezenet1_1", "IMAGE_SIZE": 64, "CLIENTS": (2,), **sizes}.items():
         monkeypatch.setattr(serve, name, value)
     cases = {case.name: case for case in serve.cases(options)}
     assert min(cases["serve-2"].ratio, cases["serve-2-eager"].ratio, cases["serve-2-p99"].ratio) > 0
     assert cases["serve-failures"].ours == 0
+    assert min(cases["serve-calibrated"].ours, cases["serve-calibrated"].baseline) > 0
     assert cases["serve-memory"].baseline > 10
 
 

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from steps.serve.connections import Sparing
 from tests.unit.steps.serve.container import photo, start, status_of
 
 GOOD = photo(250)
@@ -123,10 +124,13 @@ def test_with_more_connections_than_files_pings_and_photos_are_answered_and_the_
 
 
 def test_requests_that_are_broken_fill_no_log(strict):
-    before = len(strict.lines())
+    began = time.monotonic()
     for _ in range(200):
         status_of(connect(strict, b"\0\r\n\r\n"))
-    assert len(strict.lines()) - before <= 10
+    minutes = 1 + int((time.monotonic() - began) // Sparing.SECONDS)
+    # Clients of other tests that went away are in the log of requests, some of them only now.
+    lines = [line for line in strict.lines() if line["logger"] != "requests" and line["level"] == "WARNING"]
+    assert 0 < len(lines) <= minutes * Sparing.RECORDS
 
 
 def test_clients_that_go_away_leave_their_places_to_others(server):
