@@ -55,10 +55,11 @@ class Seen(nn.Module):
 
 
 @contextmanager
-def training_of(network: Seen) -> Iterator[Training]:
-    chosen = recipe("--progressive-resizing", "0.7", "--epochs", "3", "--batch-size", "4", "--image-size", "16")
+def training_of(network: Seen, *flags: str, autocast_to: torch.dtype | None = None) -> Iterator[Training]:
+    size = ("--epochs", "3", "--batch-size", "4", "--image-size", "16")
+    chosen = recipe("--progressive-resizing", "0.7", *size, *flags)
     device = torch.device("cpu")
-    precision = Precision.choose("auto", device)
+    precision = Precision(device, autocast_to)
     with process_group(World(), BackendChoice("gloo", "test"), device) as group:
         yield Training(
             recipe=chosen,
@@ -86,6 +87,21 @@ def test_the_network_is_given_the_halved_photos_in_the_first_epochs_alone() -> N
             train_epoch(training, iter([batch, batch]), progress, lambda _: None)
             progress.next_epoch()
     assert network.sides == [8, 8, 8, 8, 16, 16]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_photos_are_moved_where_asked_and_without_autocast(asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[bool, bool]] = []
+
+    def augment(photos: torch.Tensor, *, random_affine: bool) -> torch.Tensor:
+        seen.append((random_affine, torch.is_autocast_enabled("cpu")))
+        return photos.float()
+
+    monkeypatch.setattr("steps.train.loop.augment", augment)
+    batch = Batch(torch.zeros(4, 3, 16, 16, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]), torch.zeros(4))
+    with training_of(Seen(), "--random-affine", str(asked).lower(), autocast_to=torch.bfloat16) as training:
+        train_epoch(training, iter([batch, batch]), Progress(), lambda _: None)
+    assert seen == [(asked, False)] * 2
 
 
 def test_a_rehearsal_takes_the_largest_batch_and_changes_nothing() -> None:
