@@ -45,12 +45,12 @@ LEVEL = 0.9
 # Promised shares of right counts, and the promised RMSE of the rounded expectation in objects.
 LEAST_ACCURACY, LEAST_ACCURACY_HOUR, MOST_RMSE_HOUR = 0.395, 0.42, 1.05
 HOUR = 3600.0  # seconds
-PROBE = 2
+PROBE = 2  # epochs that are trained first, to know the time of more
 COUNT = 10**6  # more photos than there are
 _LEAST, _MOST = Bound("of_limit", "at least", 1.0), Bound("of_limit", "at most", 1.0)
 # As in tutorials: AdamW (https://arxiv.org/abs/1711.05101) with their learning rate.
 NAIVE_BATCH = 64
-# Ours, besides the shared settings. Chosen on photos of the training and validation splits (`recipes`).
+# Ours, besides the shared settings. Chosen, each change by itself, on training and validation photos (`recipes`).
 RECIPE = {
     "progressive-resizing": "0.5",
     "random-affine": "true",
