@@ -27,6 +27,7 @@ def signal_at_a_call(frame, event, argument):
 sys.setprofile(signal_at_a_call)
 stop.wait()
 sys.setprofile(None)
+signal.setitimer(signal.ITIMER_REAL, 0)  # a late one would end the process once Python takes its handlers down
 print("ended")
 """
 
