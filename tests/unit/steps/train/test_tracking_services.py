@@ -48,7 +48,7 @@ def test_a_trial_is_found_on_the_server_with_all_its_figures(server, trial, job,
     assert found.info.status == "FINISHED"
     assert found.info.run_name == job
     assert found.data.params["learning_rate"] == "0.002"
-    assert found.data.params["architecture"] == "resnet18"
+    assert found.data.params["architecture"] == "squeezenet1_1"
     assert found.data.tags["processes"] == "1"
     assert len(found.data.tags["dataset_sha256"]) == 64
     assert found.data.tags["training_job_arn"].endswith(job)

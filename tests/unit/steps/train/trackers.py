@@ -25,7 +25,7 @@ from .test_checkpoint import record
 
 # Two epochs of the smallest trial; the data set is conftest's.
 FLAGS = (
-    *("--architecture", "resnet18", "--image-size", "32", "--epochs", "2", "--batch-size", "8"),
+    *("--architecture", "squeezenet1_1", "--image-size", "32", "--epochs", "2", "--batch-size", "8"),
     *("--learning-rate", "0.002", "--workers", "0", "--patience", "0"),
 )
 
