@@ -17,31 +17,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
-from benchmarks import job, server
-from benchmarks.bins import physical_bins, samples_folder, upload_photos
+from benchmarks import job, real_photos, server
 from benchmarks.cases import Bound, Case, say
 from benchmarks.child import ContenderError, measure
-from benchmarks.contenders import sharding, training
-from benchmarks.job import prepare
+from benchmarks.contenders import training
 from benchmarks.options import Options
-from pipeline.samples.sources import open_source
-from steps.contracts.artifact import Calibration
-from steps.contracts.s3_uri import S3Uri
+from benchmarks.results import LEVEL, Result, bootstrap, mean, read_result
 from steps.contracts.wording import count_of
-from steps.evaluate.metrics import Reliability
-from steps.evaluate.selective import Selection
-from steps.model.calibration import calibrate, prediction_sets
-from steps.model.predictor import decide, softmax
 
-SAMPLE = "resized-224.tar"
-MAXIMUM_QUANTITY = 5
-DRAWS = 10_000
 # Draws of halves of the test bins: sets are calibrated on the first and counted on the second.
 SPLITS = 10
-LEVEL = 0.9
 # Promised shares of right counts, and the promised RMSE of the rounded expectation in objects.
 LEAST_ACCURACY, LEAST_ACCURACY_HOUR, MOST_RMSE_HOUR = 0.395, 0.42, 1.05
 HOUR = 3600.0  # seconds
@@ -97,11 +83,11 @@ def cases(options: Options) -> Iterator[Case]:
     """Accuracy and RMSE of both recipes, means over the seeds."""
     plan = Plan.for_this_machine(options)
     with server.bucket() as bucket:
-        ours, naive = _results(options, plan, *_shard(options, bucket))
+        ours, naive = _results(options, plan, *real_photos.shard(options, bucket))
     yield _accuracy("accuracy", ours, naive, LEAST_ACCURACY if plan.is_whole else None)
     most = Bound("ratio", "at most", 1.0)
-    yield Case("accuracy-rmse", "objects", _mean(ours, "rmse"), _mean(naive, "rmse"), bounds=(most,))
-    yield Case("accuracy-rmse-expected", "objects", _mean(ours, "rmse_expected"), _mean(naive, "rmse_expected"))
+    yield Case("accuracy-rmse", "objects", mean(ours, "rmse"), mean(naive, "rmse"), bounds=(most,))
+    yield Case("accuracy-rmse-expected", "objects", mean(ours, "rmse_expected"), mean(naive, "rmse_expected"))
     yield from _confidence(ours)
 
 
@@ -109,13 +95,13 @@ def hour(options: Options) -> Iterator[Case]:
     """The same with nearly an hour for each training: as many epochs as fit."""
     plan = Plan.for_this_machine(options)
     with server.bucket() as bucket:
-        base, bins = _shard(options, bucket)
+        base, bins = real_photos.shard(options, bucket)
         if not options.epochs:
             plan = replace(plan, epochs=_epochs_of_an_hour(options, plan, base))
         ours, naive = _results(options, plan, base, bins)
     yield _accuracy("accuracy-hour", ours, naive, LEAST_ACCURACY_HOUR if plan.is_whole else None)
     limit = MOST_RMSE_HOUR if plan.is_whole else None
-    error, other = (_mean(results, "rmse_expected") for results in (ours, naive))
+    error, other = (mean(results, "rmse_expected") for results in (ours, naive))
     yield Case("accuracy-hour-rmse-expected", "objects", error, other, limit=limit, bounds=(_MOST,))
 
 
@@ -127,7 +113,7 @@ def _accuracy(name: str, ours: list[Result], naive: list[Result], limit: float |
     verdict = "holds" if low > 0 else "DOES NOT HOLD"
     say(f"{name}: {100 * low:+.1f} to {100 * high:+.1f} points in 95% of draws; promised is above zero: {verdict}")
     bounds = (Bound("ratio", "at least", 1.0), _LEAST)
-    return Case(name, "share right", _mean(ours, "accuracy"), _mean(naive, "accuracy"), limit=limit, bounds=bounds)
+    return Case(name, "share right", mean(ours, "accuracy"), mean(naive, "accuracy"), limit=limit, bounds=bounds)
 
 
 def _results(options: Options, plan: Plan, base: Path, bins: dict[str, int]) -> tuple[list[Result], list[Result]]:
@@ -140,7 +126,7 @@ def _results(options: Options, plan: Plan, base: Path, bins: dict[str, int]) -> 
         if not naive.exists():
             shutil.move(_train("naive", plan, seed, base, options, seconds=_seconds(ours)), naive)
         say(f"seed {seed}: {_seconds(ours):.0f} s, naive {_seconds(naive):.0f} s")
-    first, second = ([_read(place, bins) for place in side] for side in places)
+    first, second = ([read_result(place, bins) for place in side] for side in places)
     return first, second
 
 
@@ -173,153 +159,6 @@ def _confidence(results: list[Result]) -> Iterator[Case]:
     own = statistics.mean(result.own_set_coverage for result in results)
     yield Case("accuracy-sets-least", "share of bins", own, limit=0.87, bounds=(_LEAST,))
     yield Case("accuracy-sets-most", "share of bins", own, limit=0.93, bounds=(_MOST,))
-
-
-@dataclass(frozen=True)
-class Result:
-    """Test photos: probabilities (N, classes), true quantities (N,), bins (N,), classes; the model's calibration."""
-
-    probabilities: NDArray[np.float32]
-    quantities: NDArray[np.int64]
-    bins: NDArray[np.int64]
-    classes: list[int]
-    calibration: Calibration | None = None
-
-    @property
-    def right(self) -> NDArray[np.float64]:
-        """1 for each photo whose likeliest class is its true count, else 0."""
-        return (decide(self.probabilities, self.classes, "argmax") == self.quantities).astype(np.float64)
-
-    @property
-    def surprise(self) -> NDArray[np.float64]:
-        """The cross entropy of each photo (N,): minus the logarithm of the true count's probability."""
-        truths = np.searchsorted(self.classes, self.quantities)
-        chosen = self.probabilities[np.arange(len(truths)), truths].astype(np.float64)
-        return np.asarray(-np.log(chosen + 1e-12))
-
-    @property
-    def cross_entropy(self) -> float:
-        """The mean cross entropy per photo."""
-        return float(self.surprise.mean())
-
-    @property
-    def accuracy(self) -> float:
-        """Share of photos with the right count."""
-        return float(self.right.mean())
-
-    @property
-    def rmse(self) -> float:
-        """RMSE of the likeliest count, in objects."""
-        return self._rmse(decide(self.probabilities, self.classes, "argmax"))
-
-    @property
-    def rmse_expected(self) -> float:
-        """RMSE of the rounded expectation, in objects."""
-        return self._rmse(decide(self.probabilities, self.classes, "expected"))
-
-    @property
-    def at_half(self) -> float:
-        """Accuracy of the half of the photos with the highest confidence."""
-        selection = Selection(None, self.classes)
-        counts = decide(self.probabilities, self.classes, "argmax")
-        truth, confidence = self.quantities.astype(np.int32), self.probabilities.max(axis=1)
-        selection.add(truth, counts, confidence, None, None)
-        return selection.at(0.5).accuracy
-
-    @property
-    def calibration_error(self) -> float:
-        """The expected calibration error."""
-        reliability = Reliability()
-        reliability.add(self.probabilities.max(axis=1), self.right > 0)
-        return reliability.result().expected_calibration_error
-
-    def set_coverage(self, seed: int) -> float:
-        """The share of one half of the bins whose set has the truth, calibrated on the other half; a photo per bin."""
-        generator = np.random.default_rng(seed)
-        order = generator.permutation(len(self.bins))
-        _, first = np.unique(self.bins[order], return_index=True)
-        photos = generator.permutation(order[first])
-        calibrating, others = np.array_split(photos, 2)
-        logits = np.log(self.probabilities.astype(np.float64) + 1e-12)
-        truths = np.searchsorted(self.classes, self.quantities)
-        calibration = calibrate(
-            logits[calibrating],
-            truths[calibrating],
-            classes=self.classes,
-            decision="argmax",
-            level=LEVEL,
-            sure_accuracy=LEVEL,
-        )
-        probabilities = softmax(logits[others], calibration.temperature)
-        counts = decide(probabilities, self.classes, "argmax")
-        sets = prediction_sets(probabilities, counts, self.classes, calibration)
-        return float(sets[np.arange(len(others)), truths[others]].mean())
-
-    @property
-    def own_set_coverage(self) -> float:
-        """The share of test bins whose set, by the model's own calibration on validation bins, has the truth."""
-        assert self.calibration is not None
-        counts = decide(self.probabilities, self.classes, "argmax")
-        sets = prediction_sets(self.probabilities, counts, self.classes, self.calibration)
-        truths = np.searchsorted(self.classes, self.quantities)
-        contained = sets[np.arange(len(truths)), truths].astype(np.float64)
-        _, bins = np.unique(self.bins, return_inverse=True)
-        return float((np.bincount(bins, weights=contained) / np.bincount(bins)).mean())
-
-    def _rmse(self, counts: NDArray[np.int32]) -> float:
-        return float(np.sqrt(np.mean((counts - self.quantities) ** 2)))
-
-    def line(self) -> str:
-        """The figures as one line of text."""
-        by_expectation = float((decide(self.probabilities, self.classes, "expected") == self.quantities).mean())
-        return (
-            f"{len(self.quantities)} test photos, accuracy {self.accuracy:.4f}, RMSE {self.rmse:.4f}; "
-            f"by expectation {by_expectation:.4f}, {self.rmse_expected:.4f}"
-        )
-
-
-def bootstrap(
-    ours: list[Result], naive: list[Result], draws: int = DRAWS, *, figure: str = "right"
-) -> tuple[float, float]:
-    """The 95% interval of the difference in accuracy, over draws of the test bins with their results of all seeds.
-
-    Photos of a bin are drawn together: they are not independent. With `figure` "surprise" the difference is that in
-    cross entropy.
-    """
-    pairs = zip(ours, naive, strict=True)
-    difference = np.mean([getattr(first, figure) - getattr(second, figure) for first, second in pairs], axis=0)
-    means = [difference @ weights / weights.sum() for weights in draws_of_bins(ours[0], draws)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def draws_of_bins(result: Result, draws: int) -> Iterator[NDArray[np.int64]]:
-    """For each draw of the test bins, with replacement, how often each photo is drawn (N,)."""
-    _, bins = np.unique(result.bins, return_inverse=True)
-    number = int(bins.max()) + 1
-    generator = np.random.default_rng(1)
-    for _ in range(draws):
-        yield np.bincount(generator.integers(0, number, number), minlength=number)[bins]
-
-
-def _mean(results: list[Result], name: str) -> float:
-    return statistics.mean(getattr(result, name) for result in results)
-
-
-def _shard(options: Options, bucket: str) -> tuple[Path, dict[str, int]]:
-    """A folder as in a container, with the index of a grouped split as the training's channel; and the bins."""
-    archive = samples_folder() / SAMPLE
-    if not archive.exists():
-        raise ContenderError(f"{archive} is missing: set ABID_SAMPLE to the folder with {SAMPLE}")
-    bins = list(open_source(str(archive), count=0, seed=0))
-    uploaded = upload_photos(bins, len(bins), S3Uri(bucket, "raw"))
-    few = uploaded.labels.filter(pa.compute.less_equal(uploaded.labels["quantity"], MAXIMUM_QUANTITY))
-    few = few.slice(0, options.count)
-    base = options.folder / "shard"
-    prepare(base, few, S3Uri(bucket, "out"))
-    flags = ["--image-location", str(uploaded.location), "--image-size", "0", "--split", "grouped", "--seed", "1"]
-    measure(sharding.step, {"base": str(base), "flags": flags})
-    return base, physical_bins(few)
 
 
 def _train(recipe: str, plan: Plan, seed: int, base: Path, options: Options, *, seconds: float = 0) -> Path:
@@ -362,13 +201,3 @@ def _seconds(place: Path) -> float:
         if "seconds" not in arrays:
             raise ContenderError(f"{place} is of an earlier release; remove it")
         return float(arrays["seconds"])
-
-
-def _read(place: Path, bins: dict[str, int]) -> Result:
-    with np.load(place) as arrays:
-        if "ids" not in arrays:
-            raise ContenderError(f"{place} is of an earlier release; remove it")
-        written = str(arrays["calibration"]) if "calibration" in arrays else ""
-        calibration = Calibration.model_validate_json(written) if written else None
-        numbers = np.array([bins[image_id] for image_id in arrays["ids"].tolist()])
-        return Result(arrays["probabilities"], arrays["quantities"], numbers, arrays["classes"].tolist(), calibration)

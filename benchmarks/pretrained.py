@@ -22,13 +22,14 @@ import boto3
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import accuracy, job, server
-from benchmarks.accuracy import DRAWS, RECIPE, Plan, Result, bootstrap, draws_of_bins
+from benchmarks import job, real_photos, server
+from benchmarks.accuracy import RECIPE, Plan
 from benchmarks.cases import Bound, Case, say
 from benchmarks.child import ROOT, ContenderError, measure
 from benchmarks.contenders import training
 from benchmarks.contenders.lite0 import NAME
 from benchmarks.options import Options
+from benchmarks.results import DRAWS, Result, bootstrap, draws_of_bins, read_result
 from steps.model.predictor import decide
 
 PYTHON = ROOT / ".venv-pretrained/bin/python"
@@ -70,7 +71,7 @@ def cases(options: Options) -> Iterator[Case]:
     kept = options.keep or options.folder
     kept.mkdir(parents=True, exist_ok=True)
     with server.bucket() as bucket:
-        base, bins = accuracy._shard(options, bucket)
+        base, bins = real_photos.shard(options, bucket)
         places = Places(_upload(file, bucket), base)
 
         def trained(begin: str, rate: str, seed: int) -> Path:
@@ -83,7 +84,7 @@ def cases(options: Options) -> Iterator[Case]:
         for begin in BEGINNINGS:
             rate = max(RATES, key=lambda rate, begin=begin: _validated(trained(begin, rate, 1)))
             say(f"{begin}: learning rate {rate}")
-            results[begin] = [accuracy._read(trained(begin, rate, seed), bins) for seed in seeds]
+            results[begin] = [read_result(trained(begin, rate, seed), bins) for seed in seeds]
     for begin, each in results.items():
         for number, result in enumerate(each, 1):
             say(f"{begin}, seed {number}: {result.line()}")

@@ -21,13 +21,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import accuracy, job, server
-from benchmarks.accuracy import Plan, Result, bootstrap
+from benchmarks import accuracy, job, real_photos, server
+from benchmarks.accuracy import Plan
 from benchmarks.cases import Case, say
 from benchmarks.child import ContenderError, measure
 from benchmarks.contenders import candidates, training
 from benchmarks.contenders.candidates import Candidate
 from benchmarks.options import Options
+from benchmarks.results import Result, bootstrap, mean
 from steps.contracts.dataset import read_index
 from steps.photos.jpeg import decode_rgb, resize
 
@@ -102,29 +103,25 @@ def cases(options: Options) -> Iterator[Case]:
         say(_row(name, each.plain, recipe, each.minutes, each.milliseconds))
     results = {name: each.plain for name, each in tried.items() if name != RECIPE}
     for name, changed in {MIRRORED: recipe.both, **results}.items():
-        yield Case(f"recipes-{name}", "share right", _mean(changed, "accuracy"), _mean(recipe.plain, "accuracy"))
+        yield Case(f"recipes-{name}", "share right", mean(changed, "accuracy"), mean(recipe.plain, "accuracy"))
 
 
 def _row(name: str, changed: list[Result], recipe: Tried, minutes: float, milliseconds: float) -> str:
-    right, surprise = f"{100 * _mean(changed, 'accuracy'):.1f}%", f"{_mean(changed, 'cross_entropy'):.3f}"
+    right, surprise = f"{100 * mean(changed, 'accuracy'):.1f}%", f"{mean(changed, 'cross_entropy'):.3f}"
     if changed is not recipe.plain:
         low, high = bootstrap(changed, recipe.plain)
         right += f" ({100 * low:+.1f} to {100 * high:+.1f})"
         low, high = bootstrap(changed, recipe.plain, figure="surprise")
         surprise += f" ({low:+.3f} to {high:+.3f})"
-    error = f"{_mean(changed, 'rmse_expected'):.3f}"
+    error = f"{mean(changed, 'rmse_expected'):.3f}"
     figures = [right, error, surprise, f"{minutes:.1f}", f"{milliseconds:.1f}"]
     return f"| {name} | {' | '.join(figures)} |"
-
-
-def _mean(results: list[Result], name: str) -> float:
-    return statistics.mean(getattr(result, name) for result in results)
 
 
 def _write_photos(place: Path, options: Options) -> None:
     """Decode the training and validation photos of `accuracy`, and hold out a share of their bins."""
     with server.bucket() as bucket:
-        base, bins = accuracy._shard(options, bucket)
+        base, bins = real_photos.shard(options, bucket)
         index = read_index(job.index(base))
         splits = [training._photos(index, split) for split in ("train", "validation")]
     ids, jpegs, quantities = ([value for split in splits for value in split[part]] for part in range(3))

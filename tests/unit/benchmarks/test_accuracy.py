@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 
 from benchmarks import accuracy
-from benchmarks.accuracy import Result, bootstrap, draws_of_bins
 from benchmarks.bins import physical_bins
 from benchmarks.child import ContenderError
 from benchmarks.options import Options
+from benchmarks.results import Result, bootstrap, draws_of_bins
 from steps.contracts.labels import SCHEMA
 
 
@@ -95,7 +95,9 @@ def trainings(monkeypatch, tmp_path):
         return place
 
     monkeypatch.setattr(accuracy, "_train", train)
-    monkeypatch.setattr(accuracy, "_shard", lambda *_: (tmp_path, {str(number): number for number in range(200)}))
+    monkeypatch.setattr(
+        accuracy.real_photos, "shard", lambda *_: (tmp_path, {str(number): number for number in range(200)})
+    )
     monkeypatch.setattr(accuracy.server, "bucket", lambda: nullcontext("bucket"))
     return done
 
@@ -143,10 +145,9 @@ def test_a_training_of_an_earlier_release_is_not_compared(trainings, tmp_path):
 
 def test_cross_entropy_is_compared_on_the_same_draws_of_bins():
     sure, unsure = (
-        accuracy.Result(np.float32([[p, 1 - p]] * 40), np.zeros(40, np.int64), np.arange(40) // 2, [0, 1])
-        for p in (0.8, 0.5)
+        Result(np.float32([[p, 1 - p]] * 40), np.zeros(40, np.int64), np.arange(40) // 2, [0, 1]) for p in (0.8, 0.5)
     )
     assert sure.cross_entropy == pytest.approx(-np.log(0.8), abs=1e-6)
-    low, high = accuracy.bootstrap([sure], [unsure], 100, figure="surprise")
+    low, high = bootstrap([sure], [unsure], 100, figure="surprise")
     assert low == pytest.approx(high) == pytest.approx(np.log(0.5 / 0.8), abs=1e-6)
-    assert accuracy.bootstrap([sure], [unsure], 100) == (0, 0)
+    assert bootstrap([sure], [unsure], 100) == (0, 0)

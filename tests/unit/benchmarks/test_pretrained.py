@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmarks.accuracy import Result
 from benchmarks.child import ContenderError
 from benchmarks.contenders.lite0 import NAME, Lite0, register
 from benchmarks.pretrained import rmse_bounds, weights_file
+from benchmarks.results import Result
 from steps.model.network import build_network, import_torchvision
 
 
