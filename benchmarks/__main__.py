@@ -101,6 +101,9 @@ BENCHMARKS = {
     "train-scale": Benchmark(train_scale.cases, "the training job on one and on two ranks", count=1_500, rounds=3),
     "evaluate": Benchmark(evaluate.cases, "memory and time of an evaluation by its photos", count=100_000, rounds=1),
     "serve": Benchmark(serve.cases, "the serving container under load", count=240, rounds=3),
+    "serve-calibrated": Benchmark(
+        serve.calibrated, "an answer with confidence and prediction set, against without", count=4_000, rounds=9
+    ),
     "recount": Benchmark(
         recount.cases,
         "the order of a recount's list: wrong records among the first 200 of simulated bins",

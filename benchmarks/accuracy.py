@@ -7,8 +7,6 @@ processor; on a GPU by the clock) for both, over several seeds. It takes one to 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import statistics
@@ -23,7 +21,7 @@ from benchmarks.cases import Bound, Case, say
 from benchmarks.child import ContenderError, measure
 from benchmarks.contenders import training
 from benchmarks.options import Options
-from benchmarks.results import LEVEL, Result, bootstrap, mean, read_result
+from benchmarks.results import LEVEL, Result, bootstrap, kept_name, mean, read_result
 from steps.contracts.wording import count_of
 
 # Draws of halves of the test bins: sets are calibrated on the first and counted on the second.
@@ -60,6 +58,7 @@ class Plan:
     size: int
     epochs: int
     seeds: int
+    count: int
     bf16: bool
     has_gpu: bool
     is_whole: bool
@@ -76,7 +75,8 @@ class Plan:
         network, size = ("resnet34", 224) if cuda else ("resnet18", 112)
         epochs = 40 if cuda else 12
         is_whole = not cuda and not options.epochs and options.count == COUNT
-        return cls(network, size, options.epochs or epochs, options.rounds, bf16, cuda, is_whole)
+        chosen = options.epochs or epochs
+        return cls(network, size, chosen, options.rounds, options.count, bf16, has_gpu=cuda, is_whole=is_whole)
 
 
 def cases(options: Options) -> Iterator[Case]:
@@ -191,8 +191,8 @@ def _train(recipe: str, plan: Plan, seed: int, base: Path, options: Options, *, 
 
 def _place(kept: Path, recipe: str, plan: Plan, seed: int) -> Path:
     """The file of a result; another RECIPE has another file, also of the naive one: it is given ours' time."""
-    digest = hashlib.sha256(json.dumps(RECIPE, sort_keys=True).encode()).hexdigest()
-    return kept / f"{recipe}-{plan.architecture}-{plan.size}-{plan.epochs}-{digest[:8]}-{seed}.npz"
+    name = f"{recipe}-{plan.architecture}-{plan.size}-{plan.epochs}"
+    return kept / kept_name(name, seed, RECIPE, plan.count, plan.bf16)
 
 
 def _seconds(place: Path) -> float:

@@ -29,7 +29,7 @@ from benchmarks.child import ROOT, ContenderError, measure
 from benchmarks.contenders import training
 from benchmarks.contenders.lite0 import NAME
 from benchmarks.options import Options
-from benchmarks.results import DRAWS, Result, bootstrap, draws_of_bins, read_result
+from benchmarks.results import DRAWS, Result, bootstrap, draws_of_bins, kept_name, read_result
 from steps.model.predictor import decide
 
 PYTHON = ROOT / ".venv-pretrained/bin/python"
@@ -75,7 +75,8 @@ def cases(options: Options) -> Iterator[Case]:
         places = Places(_upload(file, bucket), base)
 
         def trained(begin: str, rate: str, seed: int) -> Path:
-            place = kept / f"{begin}-{plan.architecture}-{plan.size}-{plan.epochs}-{rate}-{seed}.npz"
+            name = f"{begin}-{plan.architecture}-{plan.size}-{plan.epochs}-{rate}"
+            place = kept / kept_name(name, seed, RECIPE, plan.count, plan.bf16)
             if not place.exists():
                 shutil.move(_train(plan, Trial(begin, rate, seed), places, options), place)
             return place

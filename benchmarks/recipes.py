@@ -1,4 +1,4 @@
-"""What changes of the recipe give: each is trained for about the same processor time, and compared with the recipe.
+"""What changes of the recipe give: each is trained for about the same processor time, and compared with none.
 
 ResNet18 on the real photos of `python -m benchmarks accuracy`, at 64 pixels so that many changes can be tried. A
 quarter of its training and validation bins is held out to evaluate on; its test photos are not read. It takes ten
@@ -9,8 +9,6 @@ Padding against stretching is not among the changes: the photos of the sample ar
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import statistics
@@ -28,7 +26,7 @@ from benchmarks.child import ContenderError, measure
 from benchmarks.contenders import candidates, training
 from benchmarks.contenders.candidates import Candidate
 from benchmarks.options import Options
-from benchmarks.results import Result, bootstrap, mean
+from benchmarks.results import Result, bootstrap, kept_name, mean
 from steps.contracts.dataset import read_index
 from steps.photos.jpeg import decode_rgb, resize
 
@@ -38,8 +36,9 @@ SIZE, EPOCHS = 64, 8
 MADE_UP = 3000
 RECIPE = "recipe"
 MIRRORED = "mirrored"
-# What of the recipe of `accuracy` is tried here.
-PLAIN = {"random-affine": "false"}
+# The hyperparameters of `accuracy` without the two that were chosen here.
+TRIED = {"progressive-resizing", "random-affine"}
+BASE = {name: value for name, value in accuracy.RECIPE.items() if name not in TRIED} | {"random-affine": "false"}
 # The stages' sizes and epochs take about as long as the recipe's.
 CHANGES = (
     Candidate(RECIPE, ((SIZE, EPOCHS),)),
@@ -84,17 +83,21 @@ def cases(options: Options) -> Iterator[Case]:
         written = options.folder / photos.name
         _write_photos(written, options)
         shutil.move(written, photos)
-    seeds = range(1, options.rounds + 1)
+    plan, seeds = Plan.for_this_machine(options), range(1, options.rounds + 1)
+
+    def place(change: Candidate, seed: int) -> Path:
+        return kept / kept_name(change.name, seed, _members(change), plan.count, plan.bf16)
+
     for seed in seeds:
         for change in chosen:
-            if not _place(kept, change, seed).exists():
-                shutil.move(_train(change, photos, seed, options), _place(kept, change, seed))
+            if not place(change, seed).exists():
+                shutil.move(_train(change, photos, seed, plan, options), place(change, seed))
     with np.load(photos) as arrays:
         evaluated = arrays["held_out"]
         quantities, bins = arrays["quantities"][evaluated], arrays["bins"][evaluated]
     photos_of_bins = f"{len(quantities)} of {len(set(bins))} bins"
     say(f"{evaluated.size - evaluated.sum()} photos to train on, {photos_of_bins} to evaluate on")
-    tried = {change.name: _read([_place(kept, change, seed) for seed in seeds], quantities, bins) for change in chosen}
+    tried = {change.name: _read([place(change, seed) for seed in seeds], quantities, bins) for change in chosen}
     recipe = tried[RECIPE]
     say("| change | accuracy | RMSE of the rounded expectation | cross entropy | minutes | ms per answer |")
     say("|---|---|---|---|---|---|")
@@ -138,7 +141,7 @@ def held_out_photos(bins: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray(chosen[places], dtype=np.bool_)
 
 
-def _train(change: Candidate, photos: Path, seed: int, options: Options) -> Path:
+def _train(change: Candidate, photos: Path, seed: int, plan: Plan, options: Options) -> Path:
     folder = options.folder / f"{change.name}-{seed}"
     folder.mkdir()
     place = folder / "result.npz"
@@ -147,7 +150,7 @@ def _train(change: Candidate, photos: Path, seed: int, options: Options) -> Path
         "photos": str(photos),
         "output": str(place),
         "seed": seed,
-        "bf16": Plan.for_this_machine(options).bf16,
+        "bf16": plan.bf16,
     }
     measured = measure(candidates.train, arguments, {"SM_NUM_CPUS": str(options.threads or os.cpu_count())})
     with np.load(place) as file:
@@ -158,15 +161,8 @@ def _train(change: Candidate, photos: Path, seed: int, options: Options) -> Path
 
 
 def _members(change: Candidate) -> dict[str, object]:
-    """The members of the change, with the hyperparameters of `accuracy` where it sets no others."""
-    flags = {name: value for name, value in accuracy.RECIPE.items() if name != "progressive-resizing"}
-    return {**asdict(change), "flags": {**flags, **PLAIN, **change.flags}}
-
-
-def _place(kept: Path, change: Candidate, seed: int) -> Path:
-    """The file of a result; another change of the same name, or another recipe, has another file."""
-    digest = hashlib.sha256(json.dumps(_members(change), sort_keys=True).encode()).hexdigest()
-    return kept / f"{change.name}-{digest[:8]}-{seed}.npz"
+    """The members of the change, with the hyperparameters of BASE where it sets no others."""
+    return {**asdict(change), "flags": {**BASE, **change.flags}}
 
 
 def _read(places: list[Path], quantities: NDArray[np.int64], bins: NDArray[np.int64]) -> Tried:

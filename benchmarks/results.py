@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -152,6 +154,12 @@ def draws_of_bins(result: Result, draws: int) -> Iterator[NDArray[np.int64]]:
 def mean(results: list[Result], name: str) -> float:
     """The mean of a figure over the seeds."""
     return statistics.mean(getattr(result, name) for result in results)
+
+
+def kept_name(name: str, seed: int, *settings: object) -> str:
+    """The name of the file of a kept result: with other `settings` (values for JSON) it is another file."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return f"{name}-{digest[:8]}-{seed}.npz"
 
 
 def read_result(place: Path, bins: dict[str, int]) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import statistics
 import subprocess
@@ -36,15 +37,13 @@ MEMORY_BEFORE = 10  # the first measurement of memory is after this fraction of 
 GROWTH_PROMISED = 1.05
 # An answer's processor time with a calibrated model, against an older one without sets.
 CALIBRATED_PROMISED = 1.03
-CALIBRATED_REQUESTS = 4000
-CALIBRATED_ROUNDS = 9
 START_SECONDS = 120
 
 Figures = dict[str, float]
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """Throughput and p99 per number of clients against each other server; failures; cost of sets; memory."""
+    """Throughput and p99 per number of clients against each other server; failures; memory."""
     photos = _photos(options.folder / "photos", small=False)
     base = _artifact(options.folder / "network", NETWORK, IMAGE_SIZE)
     requests = failures = 0.0
@@ -59,7 +58,6 @@ def cases(options: Options) -> Iterator[Case]:
             yield from _compare(number, results)
     allowed = FAILURES_PROMISED * requests
     yield Case("serve-failures", "requests", failures, limit=allowed, bounds=(Bound("of_limit", "at most", 1),))
-    yield _calibrated(options)
     yield _memory(options)
 
 
@@ -87,24 +85,39 @@ def _compare(number: int, results: Mapping[str, list[Figures]]) -> Iterator[Case
         yield Case(f"serve-{number}-{figure}", "ms", median("ours", figure), median("plain", figure), bounds=promise)
 
 
-def _calibrated(options: Options) -> Case:
+def calibrated(options: Options) -> Iterator[Case]:
     """Processor time per answer with temperature, `sure` and sets, against without; a cheap network shows the most."""
-    photos = _photos(options.folder / "calibration-photos", small=True)
+    photos = _photos(options.folder / "photos", small=True)
     results: dict[str, list[float]] = {"calibrated": [], "older": []}
     with ExitStack() as stack:
         servers = {}
         for name in results:
             base = _artifact(options.folder / name, LIGHT_NETWORK, LIGHT_SIZE, calibrated=name == "calibrated")
             servers[name] = stack.enter_context(_ours(base))
-        for turn in range(CALIBRATED_ROUNDS):
+            _check_sets(servers[name][0], photos, wanted=name == "calibrated")
+        for turn in range(options.rounds):
             for name in list(results) if turn % 2 == 0 else list(results)[::-1]:
-                results[name].append(_processor_ms(*servers[name], photos))
-    say(", ".join(f"{name} {min(each):.3f} to {max(each):.3f} ms per answer" for name, each in results.items()))
+                results[name].append(_processor_ms(*servers[name], photos, options.count))
+    ratios = sorted(ours / older for ours, older in zip(*results.values(), strict=True))
+    say(f"ratios of the rounds: {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
     ours, baseline = (statistics.median(each) for each in results.values())
-    return Case("serve-calibrated", "ms", ours, baseline, bounds=(Bound("ratio", "at most", CALIBRATED_PROMISED),))
+    yield Case("serve-calibrated", "ms", ours, baseline, bounds=(Bound("ratio", "at most", CALIBRATED_PROMISED),))
 
 
-def _processor_ms(port: int, process: int, photos: Path) -> float:
+def _check_sets(port: int, photos: Path, *, wanted: bool) -> None:
+    """Raises ContenderError where the server's answer has a prediction set and should not, or the reverse."""
+    connection = http.client.HTTPConnection(calling.LOOPBACK, port, timeout=START_SECONDS)
+    try:
+        photo = next(photos.iterdir()).read_bytes()
+        connection.request("POST", "/invocations", photo, {"Content-Type": "image/jpeg"})
+        answer = json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+    if ("prediction_set" in answer) != wanted:
+        raise ContenderError(f"an answer {'without' if wanted else 'with'} a prediction set: {answer}")
+
+
+def _processor_ms(port: int, process: int, photos: Path, count: int) -> float:
     """Milliseconds of the server's processor time per answer."""
     import psutil
 
@@ -112,12 +125,12 @@ def _processor_ms(port: int, process: int, photos: Path) -> float:
         times = psutil.Process(process).cpu_times()
         return float(times.user + times.system)
 
-    _load(port, photos, 1, CALIBRATED_REQUESTS // 10)
+    _load(port, photos, 1, max(count // 10, 1))
     before = used()
-    failures = _load(port, photos, 1, CALIBRATED_REQUESTS)["failures"]
+    failures = _load(port, photos, 1, count)["failures"]
     if failures:
-        raise ContenderError(f"{failures:.0f} of {CALIBRATED_REQUESTS} requests failed: their cost is not measured")
-    return 1000 * (used() - before) / CALIBRATED_REQUESTS
+        raise ContenderError(f"{failures:.0f} of {count} requests failed: their cost is not measured")
+    return 1000 * (used() - before) / count
 
 
 def _memory(options: Options) -> Case:

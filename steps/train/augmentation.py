@@ -31,21 +31,33 @@ def augment(photos: Tensor, *, random_affine: bool = False) -> Tensor:
 
 
 def moved(photos: Tensor) -> Tensor:
-    """Float (N, C, H, W), each rotated by up to DEGREES and shrunk to SMALLEST or more of its side, then moved.
+    """Float (N, C, S, S), each rotated by up to DEGREES and shrunk to SMALLEST or more of its side, then moved.
 
-    A photo is moved by no more than it was shrunk, so that only a rotation can push something, in a corner, out of the
-    picture. Pixels beyond the photo are those of its border.
+    A photo is moved by no more than it was shrunk. Only its rotation can push something out of the picture: wedges
+    along the edges, 1% of the photo on average and 7% at most. Pixels beyond the photo are those of its border.
     """
-    angle, scale, right, down = torch.rand(4, len(photos), device=photos.device)
+    count, _, height, width = photos.shape
+    angle, scale, right, down = torch.rand(4, count, 1, 1, device=photos.device)
     angle = math.radians(DEGREES) * (2 * angle - 1)
-    # From a place in the result to a place in the photo: a larger one shrinks it.
+    # From a place in the result to a place in the photo, both from -1 to 1: a larger factor shrinks it.
     factor = 1 / (SMALLEST + (1 - SMALLEST) * scale)
     room = factor - 1
     cosine, sine = factor * angle.cos(), factor * angle.sin()
-    rows = [cosine, -sine, room * (2 * right - 1), sine, cosine, room * (2 * down - 1)]
-    matrices = torch.stack(rows, dim=1).view(-1, 2, 3)
-    grid = functional.affine_grid(matrices, list(photos.shape), align_corners=False)
+    across, along = _centres(width, photos.device), _centres(height, photos.device)[:, None]
+    # Not torch.affine_grid: its matrix product is in TF32 where that is permitted, too coarse for places.
+    grid = torch.stack(
+        [
+            cosine * across - sine * along + room * (2 * right - 1),
+            sine * across + cosine * along + room * (2 * down - 1),
+        ],
+        dim=-1,
+    )
     return functional.grid_sample(photos, grid, padding_mode="border", align_corners=False)
+
+
+def _centres(side: int, device: torch.device) -> Tensor:
+    """The places of the pixels of a side, from -1 to 1 (side,)."""
+    return (2 * torch.arange(side, device=device) + 1) / side - 1
 
 
 def halved(photos: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from tests.conftest import free_port
 from tests.unit.steps.train.photos import launch, store_dataset
 
 FLAGS = (
-    *("--architecture", "squeezenet1_1", "--image-size", "32", "--epochs", "2", "--batch-size", "8", "--patience", "0"),
+    *("--architecture", "resnet18", "--image-size", "32", "--epochs", "2", "--batch-size", "8", "--patience", "0"),
     *("--workers", "1", "--ema-decay", "0.9"),
 )
 CHECKPOINT_EACH_STEP = ("--checkpoint-minutes", "0.000001", "--checkpoints-kept", "3")

@@ -98,14 +98,23 @@ def test_the_help_is_measured_with_the_imports_that_it_needs(options):
 
 
 def test_serving_is_measured_beside_other_servers_and_over_many_requests(options, monkeypatch):
-    sizes = {"MEMORY_REQUESTS": 100, "CALIBRATED_REQUESTS": 100, "CALIBRATED_ROUNDS": 2}
-    for name, value in {"NETWORK": "squeezenet1_1", "IMAGE_SIZE": 64, "CLIENTS": (2,), **sizes}.items():
+    for name, value in {"NETWORK": "squeezenet1_1", "IMAGE_SIZE": 64, "CLIENTS": (2,), "MEMORY_REQUESTS": 100}.items():
         monkeypatch.setattr(serve, name, value)
     cases = {case.name: case for case in serve.cases(options)}
     assert min(cases["serve-2"].ratio, cases["serve-2-eager"].ratio, cases["serve-2-p99"].ratio) > 0
     assert cases["serve-failures"].ours == 0
-    assert min(cases["serve-calibrated"].ours, cases["serve-calibrated"].baseline) > 0
     assert cases["serve-memory"].baseline > 10
+
+
+def test_sets_are_measured_against_a_server_whose_answers_have_none(options, monkeypatch):
+    (case,) = serve.calibrated(options)
+    assert (case.name, case.unit) == ("serve-calibrated", "ms")
+    assert min(case.ours, case.baseline) > 0
+    artifact, again = serve._artifact, options.folder / "again"
+    again.mkdir()
+    monkeypatch.setattr(serve, "_artifact", lambda base, *rest, calibrated: artifact(base, *rest, calibrated=False))
+    with pytest.raises(ContenderError, match="without a prediction set"):
+        list(serve.calibrated(replace(options, folder=again)))
 
 
 def test_a_contender_that_fails_is_no_measurement(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmarks.bins import Bin, bins, invented_labels, upload_metadata, upload_photos
+from benchmarks.bins import Bin, bins, invented_labels, physical_bins, upload_metadata, upload_photos
 from benchmarks.job import prepare, written
 from steps.contracts.labels import SCHEMA, read_labels
 from steps.contracts.s3_uri import S3Uri
@@ -51,3 +51,21 @@ def test_a_job_that_has_not_ended_is_no_measurement(s3, bucket, tmp_path):
     prepare(tmp_path, PHOTOS, S3Uri(bucket, "out"))
     with pytest.raises(FileNotFoundError, match=r"part-000\.json"):
         written(tmp_path)
+
+
+def test_photos_of_a_physical_bin_have_a_number_of_their_own():
+    rows = [
+        {
+            "image_id": f"{n}",
+            "quantity": 2,
+            "asins": items,
+            "image_key": f"{n}.jpg",
+            "image_etag": f"e{n}",
+            "image_bytes": 10,
+            "bin_group": None,
+        }
+        for n, items in enumerate([["a", "b"], ["a", "b"], ["c"], []])
+    ]
+    numbers = physical_bins(pa.Table.from_pylist(rows, SCHEMA))
+    assert numbers["0"] == numbers["1"]
+    assert len(set(numbers.values())) == 3

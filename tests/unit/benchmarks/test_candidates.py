@@ -67,10 +67,11 @@ def test_a_hyperparameter_that_the_loop_does_not_read_is_refused(tmp_path):
         candidates.train(asdict(change), str(tmp_path / "absent"), "", seed=1, bf16=False)
 
 
-def test_a_result_of_another_change_of_the_same_name_is_not_read(tmp_path):
-    first, second = Candidate("a", ((32, 1),)), Candidate("a", ((32, 2),))
-    assert recipes._place(tmp_path, first, 1) == recipes._place(tmp_path, Candidate("a", ((32, 1),)), 1)
-    assert recipes._place(tmp_path, first, 1) != recipes._place(tmp_path, second, 1)
+def test_changes_of_the_same_name_differ_by_their_members_and_hyperparameters():
+    first, second = Candidate("a", ((32, 1),)), Candidate("a", ((32, 1),), flags={"weight-decay": "0.1"})
+    assert recipes._members(first) == recipes._members(Candidate("a", ((32, 1),)))
+    assert recipes._members(first) != recipes._members(second)
+    assert recipes._members(first)["flags"]["weight-decay"] == "0.05"
 
 
 @pytest.mark.parametrize(
