@@ -1,8 +1,9 @@
 """What changes of the recipe give: each is trained for about the same processor time, and compared with none.
 
-ResNet18 on the real photos of `python -m benchmarks accuracy`, at 64 pixels so that many changes can be tried. A
-quarter of its training and validation bins is held out to evaluate on; its test photos are not read. It takes ten
-minutes of processor time per change and seed (`--rounds`); with `--keep FOLDER` an interrupted run continues.
+ResNet18 on the real photos of `python -m benchmarks accuracy`, at 64 pixels so that many changes can be tried, and a
+few changes at larger sizes. A quarter of its training and validation bins is held out to evaluate on; its test photos
+are not read. It takes ten minutes of processor time per change and seed (`--rounds`; `--only` names changes); with
+`--keep FOLDER` an interrupted run continues.
 
 Padding against stretching is not among the changes: the photos of the sample are stretched already.
 """
@@ -36,20 +37,23 @@ SIZE, EPOCHS = 64, 8
 MADE_UP = 3000
 RECIPE = "recipe"
 MIRRORED = "mirrored"
-# The hyperparameters of `accuracy` without the two that were chosen here.
-TRIED = {"progressive-resizing", "random-affine"}
-BASE = {name: value for name, value in accuracy.RECIPE.items() if name not in TRIED} | {"random-affine": "false"}
-# The stages' sizes and epochs take about as long as the recipe's.
+# The hyperparameters of `accuracy` but for those that were chosen here.
+KEPT = {name: value for name, value in accuracy.RECIPE.items() if name != "progressive-resizing"}
+BASE = {**KEPT, "random-affine": "false", "class-weighting": "sqrt"}
+AFFINE = {"random-affine": "true"}
+UNWEIGHTED = {**AFFINE, "class-weighting": "none"}
+# The stages' sizes and epochs take about as long as the recipe's; those named at-* about as long as `accuracy`'s.
 CHANGES = (
     Candidate(RECIPE, ((SIZE, EPOCHS),)),
     Candidate("size-112", ((112, 3),)),
     Candidate("sizes-48-64", ((48, 6), (SIZE, 4))),
     Candidate("sizes-32-64", ((32, 8), (SIZE, 5))),
-    Candidate("affine-sizes-32-64", ((32, 8), (SIZE, 5)), flags={"random-affine": "true"}),
+    Candidate("affine-sizes-32-64", ((32, 8), (SIZE, 5)), flags=AFFINE),
     Candidate("earth-mover", ((SIZE, EPOCHS),), flags={"ordinal-weight": "0.5"}),
     Candidate("corn", ((SIZE, EPOCHS),), corn=True),
     Candidate("mixup", ((SIZE, EPOCHS),), mixup=0.2),
-    Candidate("affine", ((SIZE, EPOCHS),), flags={"random-affine": "true"}),
+    Candidate("affine", ((SIZE, EPOCHS),), flags=AFFINE),
+    Candidate("unweighted", ((SIZE, EPOCHS),), flags={"class-weighting": "none"}),
     Candidate("upside-down", ((SIZE, EPOCHS),), upside_down=True),
     Candidate("made-up-bins", ((SIZE, 6),), made_up=MADE_UP),
     Candidate("average-0.998", ((SIZE, EPOCHS),), flags={"ema-decay": "0.998"}),
@@ -57,6 +61,16 @@ CHANGES = (
     Candidate("shufflenet", ((112, 16),), "shufflenet_v2_x1_0"),
     Candidate("mobilenet", ((112, 22),), "mobilenet_v3_small"),
     Candidate("regnet", ((80, 11),), "regnet_y_400mf"),
+    Candidate("at-112", ((112, 8),)),
+    Candidate("at-112-affine", ((112, 8),), flags=AFFINE),
+    Candidate("at-56-112", ((56, 6), (112, 6))),
+    Candidate("at-56-112-affine", ((56, 6), (112, 6)), flags=AFFINE),
+    Candidate(
+        "at-56-112-small-batches", ((56, 6), (112, 6)), flags={**AFFINE, "batch-size": "16", "learning-rate": "0.0007"}
+    ),
+    Candidate("at-56-112-unweighted", ((56, 6), (112, 6)), flags=UNWEIGHTED),
+    Candidate("at-40-80-unweighted", ((40, 13), (80, 13)), flags=UNWEIGHTED),
+    Candidate("at-64-unweighted", ((64, 22),), flags=UNWEIGHTED),
 )
 
 
