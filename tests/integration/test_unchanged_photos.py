@@ -110,7 +110,7 @@ def team(local_cloud: LocalCloud) -> Team:
         del values[group][key]
     # Ten removed photos are never enough for a shard to be written again.
     values["shard"]["maximum_removed"] = 1.0
-    values["training"].update(epochs=1, image_size=32, batch_size=8, instance_count=1)
+    values["training"].update(epochs=1, progressive_resizing=0, image_size=32, batch_size=8, instance_count=1)
     values["tuning"].update(trials=1)
     values["gate"].update(minimum_accuracy=0.0, maximum_rmse=10.0)
     settings = Settings.model_validate(values)

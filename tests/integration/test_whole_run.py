@@ -43,7 +43,7 @@ TAGS = {"team": "vision", "cost-center": "4711"}
 @pytest.fixture(scope="module")
 def settings():
     values = load_settings(ROOT / "pipeline.yaml", "demo").model_dump()
-    values["training"].update(epochs=1, image_size=32, batch_size=8)
+    values["training"].update(epochs=1, progressive_resizing=0, image_size=32, batch_size=8)
     values["tuning"].update(trials=2, parallel=1)
     values["gate"].update(minimum_accuracy=0.0, maximum_rmse=10.0)
     values["local"].update(credential_seconds=CREDENTIAL_SECONDS)
