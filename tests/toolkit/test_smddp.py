@@ -133,7 +133,9 @@ def test_a_type_with_another_number_of_gpus_is_refused_with_those_that_suit() ->
 
 
 def test_processes_that_mpirun_started_find_each_other_and_train(dataset: Path, tmp_path: Path) -> None:
-    request = asked(P4D, 1, architecture="squeezenet1_1", image_size=32, epochs=1, batch_size=20, workers=0)
+    request = asked(
+        P4D, 1, architecture="squeezenet1_1", progressive_resizing=0, image_size=32, epochs=1, batch_size=20, workers=0
+    )
     (host,) = job_for(request, tmp_path, dataset, 2).hosts
     install_smddp(host, BACKEND)
     command = launched(host, request)["command"]
@@ -166,7 +168,9 @@ def test_processes_that_mpirun_started_find_each_other_and_train(dataset: Path, 
 
 @pytest.mark.skipif(shutil.which("mpirun") is None, reason="needs mpirun: apt-get install openmpi-bin")
 def test_sigterm_lets_the_ranks_behind_mpirun_save_before_they_are_killed(dataset: Path, tmp_path: Path) -> None:
-    request = asked(P4D, 1, architecture="squeezenet1_1", image_size=32, epochs=200, batch_size=2, workers=0)
+    request = asked(
+        P4D, 1, architecture="squeezenet1_1", progressive_resizing=0, image_size=32, epochs=200, batch_size=2, workers=0
+    )
     (host,) = job_for(request, tmp_path, dataset, 2).hosts
     install_smddp(host, BACKEND + SLOW_SAVE)
     (host.image.commands / "smddprun").write_text('#!/bin/sh\n"$@"\n')
