@@ -112,18 +112,19 @@ def train_epoch(
 
 
 def rehearse(training: Training) -> None:
-    """A pass over blank photos of the whole side, without effect on the training.
+    """A pass over blank photos of the whole side, without effect on the training. A collective.
 
-    Before epochs of smaller photos, so that a batch that does not fit into memory fails at once and not after them.
+    Its gradients are exchanged, because DistributedDataParallel orders them by its first backward pass, and more than
+    two ranks' gradients are rounded by their order: a resumed training would differ in its first step. And a batch of
+    whole photos that does not fit into memory fails here, not after epochs of smaller ones.
     """
     network, recipe, device = training.network, training.recipe, training.precision.device
     statistics = [buffer.clone() for buffer in network.buffers()]
     photos = torch.zeros(recipe.batch_size, 3, recipe.image_size, recipe.image_size, device=device)
     targets = torch.zeros(recipe.batch_size, dtype=torch.long, device=device)
-    with network.no_sync():
-        with training.precision.autocast():
-            logits = network(training.precision.laid_out(photos))
-        training.objective(logits, targets).backward()
+    with training.precision.autocast():
+        logits = network(training.precision.laid_out(photos))
+    training.objective(logits, targets).backward()
     training.optimizer.zero_grad(set_to_none=True)
     for buffer, value in zip(network.buffers(), statistics, strict=True):
         buffer.copy_(value)

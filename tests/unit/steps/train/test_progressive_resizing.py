@@ -112,3 +112,11 @@ def test_a_rehearsal_takes_the_largest_batch_and_changes_nothing() -> None:
     assert network.sides == [16]
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_after_the_rehearsal_the_order_of_the_gradients_sums_changes_no_more() -> None:
+    """Kind: a resumed training of more than two ranks that rounds its first step differently."""
+    with training_of(Seen()) as training:
+        rehearse(training)
+        # What the next forward pass does: whether there was an order to rebuild the buckets by.
+        assert training.network.reducer._rebuild_buckets()
