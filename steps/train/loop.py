@@ -62,6 +62,20 @@ class Training:
         number, first = step % self.recipe.accumulation, step - step % self.recipe.accumulation
         return number, min(self.recipe.accumulation, self.steps - first)
 
+    def logits(self, photos: Tensor) -> Tensor:
+        """The network's output (N, classes) for float photos (N, 3, S, S), in the training's precision."""
+        laid_out = self.precision.laid_out(photos)
+        if self.recipe.compile:
+            from torch import _dynamo
+
+            # After the second of two sides torch.compile would make code for all sides, which is slower than code for
+            # each (https://docs.pytorch.org/docs/stable/torch.compiler_dynamic_shapes.html).
+            for dimension in (2, 3):
+                _dynamo.mark_static(laid_out, dimension)
+        with self.precision.autocast():
+            logits: Tensor = self.network(laid_out)
+        return logits
+
 
 def train_epoch(
     training: Training, batches: Iterator[Batch], progress: Progress, save: Callable[[Progress], None]
@@ -122,9 +136,7 @@ def rehearse(training: Training) -> None:
     statistics = [buffer.clone() for buffer in network.buffers()]
     photos = torch.zeros(recipe.batch_size, 3, recipe.image_size, recipe.image_size, device=device)
     targets = torch.zeros(recipe.batch_size, dtype=torch.long, device=device)
-    with training.precision.autocast():
-        logits = network(training.precision.laid_out(photos))
-    training.objective(logits, targets).backward()
+    training.objective(training.logits(photos), targets).backward()
     training.optimizer.zero_grad(set_to_none=True)
     for buffer, value in zip(network.buffers(), statistics, strict=True):
         buffer.copy_(value)
@@ -165,9 +177,7 @@ def _step(training: Training, batch: Batch, progress: Progress, norms: GradientN
         augmented = augment(photos, random_affine=recipe.random_affine)
         if progress.epoch < recipe.half_size_epochs:
             augmented = halved(augmented)
-        with training.precision.autocast():
-            logits = training.network(training.precision.laid_out(augmented))
-        loss: Tensor = training.objective(logits, targets)
+        loss: Tensor = training.objective(training.logits(augmented), targets)
         training.scaler.scale(loss / passes).backward()  # type: ignore[no-untyped-call]
     if last:
         norms.add(_update(training, progress))

@@ -1,11 +1,10 @@
-"""The figures of the benchmark, and the file that it begins with."""
+"""The figures of the benchmark, and its network."""
 
 import numpy as np
 import pytest
 
-from benchmarks.child import ContenderError
 from benchmarks.contenders.lite0 import NAME, Lite0, register
-from benchmarks.pretrained import rmse_bounds, weights_file
+from benchmarks.pretrained import rmse_bounds
 from benchmarks.results import Result
 from steps.model.network import build_network, import_torchvision
 
@@ -22,11 +21,6 @@ def test_the_bounds_of_the_rmse_are_those_of_its_differences_on_the_same_photos(
     low, high = rmse_bounds([better], [worse], draws=200)
     assert -1.1 < low < better.rmse_expected - worse.rmse_expected < high < -0.6
     assert rmse_bounds([better, worse], [worse, better], draws=200) == pytest.approx((0, 0))
-
-
-def test_without_the_environment_its_command_is_named(tmp_path):
-    with pytest.raises(ContenderError, match="make setup-pretrained"):
-        weights_file(tmp_path / "python")
 
 
 def test_the_network_is_a_classifier_of_the_training_step_with_the_names_of_the_package(monkeypatch):

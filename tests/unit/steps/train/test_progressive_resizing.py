@@ -120,3 +120,37 @@ def test_after_the_rehearsal_the_order_of_the_gradients_sums_changes_no_more() -
         rehearse(training)
         # What the next forward pass does: whether there was an order to rebuild the buckets by.
         assert training.network.reducer._rebuild_buckets()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_compiled_network_has_code_for_each_side(asked: bool) -> None:
+    """Kind: code for any side, which torch.compile makes once it has seen two."""
+    graphs: list[list[object]] = []
+
+    def record(graph: torch.fx.GraphModule, _: object) -> object:
+        [photos] = [node for node in graph.graph.nodes if node.name == "l_photos_"]
+        graphs.append([size if isinstance(size, int) else "any" for size in photos.meta["example_value"].shape])
+        return graph.forward
+
+    def batch(size: int) -> Batch:
+        pixels = torch.randint(0, 256, (size, 3, 16, 16), dtype=torch.uint8)
+        return Batch(pixels, torch.zeros(size, dtype=torch.long), torch.zeros(size))
+
+    class Network(Seen):
+        def forward(self, photos: torch.Tensor) -> torch.Tensor:
+            return self.layer(self.norm(photos.mean(dim=(2, 3)) / 255))
+
+    torch._dynamo.reset()
+    compiled = torch.compile(Network(), backend=record)
+    with training_of(compiled, "--compile", str(asked).lower()) as training:  # type: ignore[arg-type]
+        rehearse(training)
+        progress = Progress()
+        for _ in range(3):
+            train_epoch(training, iter([batch(4), batch(3)]), progress, lambda _: None)
+            progress.next_epoch()
+    sides = [graph[2:] for graph in graphs]
+    assert (["any", "any"] in sides) is not asked
+    if asked:
+        # At each side for four photos, then for any number.
+        assert sorted(sides) == [[8, 8], [8, 8], [16, 16], [16, 16]]
+        assert [graph[0] for graph in graphs] == [4, 4, "any", "any"]
