@@ -16,8 +16,8 @@ from benchmarks.child import Measured, measure
 from benchmarks.contenders import evaluating
 from benchmarks.options import Options
 from steps.contracts.artifact import ModelDescription
-from steps.contracts.dataset import NAME, DatasetIndex, Sharding, Split, SplitName
-from steps.model.network import build_network
+from steps.contracts.dataset import NAME, SPLITS, DatasetIndex, Sharding, Split, SplitName
+from steps.model.network import CountClassifier, build_network
 from steps.train.artifact import write_artifact
 from steps.train.export import OnnxGraph
 from steps.train.history import History
@@ -45,20 +45,20 @@ def cases(options: Options) -> Iterator[Case]:
             shards.upload(content, size, bucket, f"test/{number:06d}.tar") for number in range(counts[1] // size)
         ]
         # An index needs all splits; nothing reads these two.
-        others = {
+        others: dict[SplitName, Split] = {
             split: Split(
                 shards=[shards.upload(shards.pack([(split, jpegs[0], 0)]), 1, bucket, f"{split}.tar")],
                 class_counts=COUNTS,
             )
-            for split in ("train", "validation")
+            for split in SPLITS[:2]
         }
-        artifact = _artifact(options.folder)
+        graph = _graph()
+        indexes = {count: _index({**others, "test": Split(shards=written[: count // size])}) for count in counts}
+        artifacts = {count: _artifact(options.folder / str(count), graph, indexes[count]) for count in counts}
         results: dict[int, list[Measured]] = {count: [] for count in counts}
         for number in range(options.rounds):
             for count in counts if number % 2 == 0 else counts[::-1]:
-                measured = _evaluate(
-                    options.folder, artifact, {**others, "test": Split(shards=written[: count // size])}
-                )
+                measured = _evaluate(options.folder, artifacts[count], indexes[count])
                 results[count].append(measured)
                 say(f"{count} photos in {measured.seconds:.1f} s: peak of {measured.peak_bytes / 1e6:.0f} MB")
     few, many = ([result.peak_bytes / 1e6 for result in results[count]] for count in counts)
@@ -75,12 +75,7 @@ def cases(options: Options) -> Iterator[Case]:
     )
 
 
-def _evaluate(folder: Path, artifact: Path, splits: dict[SplitName, Split]) -> Measured:
-    base = folder / uuid.uuid4().hex
-    inputs = base / "processing" / "input"
-    for name in ("model", "index"):
-        (inputs / name).mkdir(parents=True)
-    (inputs / "model" / artifact.name).symlink_to(artifact)
+def _index(splits: dict[SplitName, Split]) -> DatasetIndex:
     sharding = Sharding(
         split="random",
         seed=1,
@@ -88,19 +83,32 @@ def _evaluate(folder: Path, artifact: Path, splits: dict[SplitName, Split]) -> M
         image_size=0,
         quality=90,
     )
-    part = DatasetIndex(sharding=sharding, splits=splits)
-    (inputs / "index" / NAME).write_text(part.model_dump_json())
+    return DatasetIndex(sharding=sharding, splits=splits)
+
+
+def _evaluate(folder: Path, artifact: Path, index: DatasetIndex) -> Measured:
+    base = folder / uuid.uuid4().hex
+    inputs = base / "processing" / "input"
+    for name in ("model", "index"):
+        (inputs / name).mkdir(parents=True)
+    (inputs / "model" / artifact.name).symlink_to(artifact)
+    (inputs / "index" / NAME).write_bytes(index.content)
     return measure(evaluating.step, {"base": str(base), "batch_size": BATCH_SIZE})
 
 
-def _artifact(folder: Path) -> Path:
-    """`model.tar.gz` of an untrained network."""
+def _graph() -> tuple[CountClassifier, OnnxGraph]:
+    """An untrained network and its ONNX graph."""
     network = build_network(ARCHITECTURE, len(CLASSES), IMAGE_SIZE, seed=1).eval()
+    return network, OnnxGraph(network, IMAGE_SIZE)
+
+
+def _artifact(folder: Path, graph: tuple[CountClassifier, OnnxGraph], index: DatasetIndex) -> Path:
+    """`model.tar.gz` of a network that was trained on `index`, by its description."""
     description = ModelDescription(
-        architecture=ARCHITECTURE, classes=list(CLASSES), image_size=IMAGE_SIZE, dataset_sha256="0" * 64
+        architecture=ARCHITECTURE, classes=list(CLASSES), image_size=IMAGE_SIZE, dataset_sha256=index.sha256
     )
     model = folder / "model"
-    write_artifact(model, network, OnnxGraph(network, IMAGE_SIZE), description, History(epochs=[]))
+    write_artifact(model, *graph, description, History(epochs=[]))
     archive = folder / "model.tar.gz"
     with tarfile.open(archive, "w:gz") as packed:
         for file in sorted(model.iterdir()):

@@ -57,6 +57,8 @@ EVALUATE: Mapping[str, str] = {
     "minimum-accuracy": "0",
     "maximum-rmse": "10",
     "maximum-accuracy-loss": "0",
+    "sure-coverage": "0.5",
+    "minimum-sure-accuracy": "0",
     "evaluation-image": "",
     "serving-image": "",
     "register-again": "no",

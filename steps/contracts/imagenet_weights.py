@@ -86,3 +86,12 @@ def origin_of(uri: str) -> str:
         return "random"
     file = published_at(uri)
     return f"torchvision's {file.weights}, trained on ImageNet-1K: {url_of(file.name)}" if file else uri
+
+
+def caveat(uri: str) -> str:
+    """What to consider of initial weights that torchvision does not publish; empty for published and for random ones."""
+    if not uri or published_at(uri):
+        return ""
+    return (
+        f"Training began with the weights at {uri}: photos that those were trained on, with another split, are no test."
+    )

@@ -159,6 +159,8 @@ def _caveats(evaluation: Evaluation, model: ModelDescription, index: DatasetInde
         )
     if left_out:
         caveats.append(f"{count_of(left_out, 'photo')} left out of all metrics.")
+    if other := imagenet_weights.caveat(_initial_weights(model)):
+        caveats.append(other)
     if imagenet_weights.published_at(_initial_weights(model)):
         caveats.append(f"Training began with weights of torchvision: {imagenet_weights.LICENCE}")
     return " ".join(caveats)

@@ -11,7 +11,7 @@ from pathlib import Path
 from steps.contracts.artifact import ONNX, WEIGHTS, ModelDescription
 from steps.contracts.dataset import DatasetIndex
 from steps.contracts.evaluation import Evaluation, Score, Selective
-from steps.contracts.imagenet_weights import LICENCE, origin_of, published_at
+from steps.contracts.imagenet_weights import LICENCE, caveat, origin_of, published_at
 from steps.contracts.left_out import left_out
 from steps.contracts.query_summary import Summary
 from steps.contracts.shard_summary import ShardSummary
@@ -74,6 +74,7 @@ def write_report(path: Path, outputs: EvaluationOutputs) -> None:
         checks=checks,
         passed=all(check.passed for check in checks),
         headline=headline(evaluation.selective),
+        caveat=caveat(outputs.model.hyperparameters.get("weights", "")),
         risk_coverage=figures.risk_coverage(evaluation.selective),
         scores=_scores(evaluation),
         intervals=_intervals(evaluation),

@@ -66,9 +66,10 @@ def run(settings: Settings) -> None:
     folder = unpack(container.processing_input("model"))
     predictor = Predictor.load(folder)
     index = read_index(container.processing_input("index"))
+    model_uri = container.processing_input_uri("model")
+    _check_trained_on(index, predictor.description, model_uri)
     summary = _read_summary(container.processing_input("summary"))
     sharding = _read_sharding(container.processing_input("sharding"), index)
-    model_uri = container.processing_input_uri("model")
     tuning = trials.read(settings.tuning_job, model_uri) if settings.tuning_job else None
     registration = _registration(settings, index, tuning)
     champion = load_champion(settings.group, container.base() / "champion") if settings.group else None
@@ -117,6 +118,15 @@ def run(settings: Settings) -> None:
         evaluation.gate.champion,
     )
     log.info("registry: %s", registration.reason)
+
+
+def _check_trained_on(index: DatasetIndex, model: ModelDescription, uri: str) -> None:
+    """Raise StepError for a model of another data set, whose training photos may be among these test photos."""
+    if model.dataset_sha256 != index.sha256:
+        raise StepError(
+            f"{uri}: the model was trained on the data set {model.dataset_sha256[:12]}, not on {index.sha256[:12]} of"
+            " the input `index`, whose test photos it may know; train on this data set"
+        )
 
 
 def _not_calibrated_on(samples: Iterable[Sample], index: DatasetIndex) -> Iterator[Sample]:

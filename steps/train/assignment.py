@@ -62,6 +62,11 @@ class RankPlan:
         """Batches of this rank."""
         return sum(len(worker.batches) for worker in self.workers)
 
+    @property
+    def largest_batch(self) -> int:
+        """Photos in the largest batch; batches are equal to within one, and seldom as large as permitted."""
+        return max(size for worker in self.workers for size in (*worker.batches, 0))
+
 
 @dataclass(frozen=True)
 class Share:

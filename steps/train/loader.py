@@ -144,8 +144,8 @@ class Loader:
     """
 
     def __init__(self, reading: Reading, *, workers: int, pin_memory: bool) -> None:
-        largest = max(size for worker in reading.plan(0).workers for size in (*worker.batches, 0))
-        self._ring = _Ring(workers, largest, reading.image_size)
+        self.largest_batch = reading.plan(0).largest_batch
+        self._ring = _Ring(workers, self.largest_batch, reading.image_size)
         self._stream = _Stream(reading, self._ring)
         self._tickets = DataLoader(
             self._stream,

@@ -125,8 +125,8 @@ def train_epoch(
     settle()
 
 
-def rehearse(training: Training) -> None:
-    """A pass over blank photos of the whole side, without effect on the training. A collective.
+def rehearse(training: Training, batch: int) -> None:
+    """A pass over `batch` blank photos of the whole side, without effect on the training. A collective.
 
     Its gradients are exchanged, because DistributedDataParallel orders them by its first backward pass, and more than
     two ranks' gradients are rounded by their order: a resumed training would differ in its first step. And a batch of
@@ -134,8 +134,8 @@ def rehearse(training: Training) -> None:
     """
     network, recipe, device = training.network, training.recipe, training.precision.device
     statistics = [buffer.clone() for buffer in network.buffers()]
-    photos = torch.zeros(recipe.batch_size, 3, recipe.image_size, recipe.image_size, device=device)
-    targets = torch.zeros(recipe.batch_size, dtype=torch.long, device=device)
+    photos = torch.zeros(batch, 3, recipe.image_size, recipe.image_size, device=device)
+    targets = torch.zeros(batch, dtype=torch.long, device=device)
     training.objective(training.logits(photos), targets).backward()
     training.optimizer.zero_grad(set_to_none=True)
     for buffer, value in zip(network.buffers(), statistics, strict=True):

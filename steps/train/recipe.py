@@ -116,7 +116,7 @@ class Recipe:
     def half_size_epochs(self) -> int:
         """The number of first epochs in which photos have half the side; the last epoch is none of them."""
         # A share of 0.29 of 100 epochs is 28.999...
-        return int(self.progressive_resizing * self.epochs + 1e-9)
+        return min(int(self.progressive_resizing * self.epochs + 1e-9), self.epochs - 1)
 
     def as_text(self) -> dict[str, str]:
         """Every hyperparameter by its name, as `model.json` records it."""

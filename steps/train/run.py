@@ -94,7 +94,7 @@ def _run(trial: Trial, tracker: Tracker) -> None:
     # A network that cannot be exported fails here, not after its first epoch.
     trial.group.on_rank_0(lambda: trial.graph)
     progress = resume(trial)
-    rehearse(trial.training)
+    rehearse(trial.training, trial.loaders.train.largest_batch)
     try:
         with trial.training.profiler:
             _train(trial, progress, tracker)

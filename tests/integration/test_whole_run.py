@@ -468,7 +468,8 @@ def test_a_second_run_takes_all_that_is_cached_and_a_gate_out_of_reach_fails_it_
     assert (run.status, cached) == ("Failed", CACHED)
     assert "The model was not registered: accuracy" in run.failure
     assert "(at least 0.99 wanted)" in run.failure
-    assert "0.0000 (at most 0.01 allowed; champion: version 1, which is this model)" in run.failure
+    assert "0.0000 (at most 0.01 allowed; champion: version 1, which is this model), accuracy of" in run.failure
+    assert re.search(r" the surest 50% of the photos [01]\.\d{4} \(no threshold\)$", run.failure)
     assert not {"RegisterModel", "DeployModel"} & set(steps)
     assert len(registry.versions(settings, 10)) == 1
 

@@ -82,8 +82,15 @@ class Job:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / file).write_text(content.model_dump_json())
 
+    @property
+    def dataset_sha256(self) -> str:
+        """The stored index's."""
+        content = (self.base / "processing/input/index" / dataset.NAME).read_bytes()
+        return DatasetIndex.model_validate_json(content).sha256
+
     def put_model(self, classes: Sequence[int] = CLASSES, **facts: Any) -> None:
-        """Pack a model that counts by brightness."""
+        """Pack a model that counts by brightness, trained on the stored index."""
+        facts = {"dataset_sha256": self.dataset_sha256, **facts}
         self.put_archive(pack(write_artifact(self.base / "artifact", classes, **facts)))
 
     def put_archive(self, content: bytes) -> None:

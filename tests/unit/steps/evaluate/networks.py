@@ -90,7 +90,7 @@ def write_artifact(
     return folder
 
 
-def write_trainable_artifact(folder: Path, classes: Sequence[int]) -> Path:
+def write_trainable_artifact(folder: Path, classes: Sequence[int], dataset_sha256: str) -> Path:
     """An artifact of one of torchvision's networks, with the weights it starts from."""
     folder.mkdir(parents=True, exist_ok=True)
     architecture, image_size = "squeezenet1_1", 32
@@ -98,7 +98,7 @@ def write_trainable_artifact(folder: Path, classes: Sequence[int]) -> Path:
     (folder / ONNX).write_bytes(OnnxGraph(network, image_size).with_weights(network.state_dict()))
     save_file(network.state_dict(), folder / WEIGHTS)
     description = ModelDescription(
-        architecture=architecture, classes=list(classes), image_size=image_size, dataset_sha256="f" * 64
+        architecture=architecture, classes=list(classes), image_size=image_size, dataset_sha256=dataset_sha256
     )
     (folder / DESCRIPTION).write_text(description.model_dump_json())
     return folder

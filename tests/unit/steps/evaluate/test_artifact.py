@@ -32,9 +32,9 @@ def test_a_graph_that_is_not_the_networks_ends_the_step(job):
 
 
 def test_an_artifact_without_weights_is_not_whole(job):
-    folder = write_artifact(job.base / "artifact", CLASSES)
-    (folder / WEIGHTS).unlink()
     job.store(photos(3, 100))
+    folder = write_artifact(job.base / "artifact", CLASSES, dataset_sha256=job.dataset_sha256)
+    (folder / WEIGHTS).unlink()
     job.put_archive(pack(folder))
     with pytest.raises(StepError, match=re.escape(WEIGHTS)):
         job.run()
@@ -42,19 +42,19 @@ def test_an_artifact_without_weights_is_not_whole(job):
 
 @pytest.mark.parametrize("content", [b"", b"no weights", b"\xff" * 100])
 def test_weights_that_cannot_be_read_are_named(job, content):
-    folder = write_artifact(job.base / "artifact", CLASSES)
-    (folder / WEIGHTS).write_bytes(content)
     job.store(photos(3, 100))
+    folder = write_artifact(job.base / "artifact", CLASSES, dataset_sha256=job.dataset_sha256)
+    (folder / WEIGHTS).write_bytes(content)
     job.put_archive(pack(folder))
     with pytest.raises(StepError, match=re.escape(WEIGHTS)):
         job.run()
 
 
 def test_weights_of_another_network_are_named(job):
-    folder = write_artifact(job.base / "artifact", (0, 1))
+    job.store(photos(3, 100))
+    folder = write_artifact(job.base / "artifact", (0, 1), dataset_sha256=job.dataset_sha256)
     other = write_artifact(job.base / "other", CLASSES)
     (folder / WEIGHTS).write_bytes((other / WEIGHTS).read_bytes())
-    job.store(photos(3, 100))
     job.put_archive(pack(folder))
     with pytest.raises(StepError, match="not the weights of brightness"):
         job.run()

@@ -126,7 +126,7 @@ def start(job, *flags):
 
 def test_the_process_evaluates_as_the_function_does(job):
     job.store(photos(6, 100))
-    job.put_archive(pack(write_trainable_artifact(job.base / "artifact", CLASSES)))
+    job.put_archive(pack(write_trainable_artifact(job.base / "artifact", CLASSES, job.dataset_sha256)))
     done = start(job, "--decision", "expected", "--batch-size", "2")
     assert done.returncode == 0, done.stdout + done.stderr
     written = json.loads((job.output / FILE).read_text())

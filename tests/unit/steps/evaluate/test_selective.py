@@ -1,10 +1,13 @@
 """What a model counts by itself: against plain sums over all photos, and in a whole evaluation."""
 
+import re
+
 import numpy as np
 import pytest
 
 from steps.contracts.artifact import Calibration
 from steps.contracts.errors import StepError
+from steps.contracts.evaluation import CARD
 from steps.evaluate.report import headline
 from steps.evaluate.selective import Selection
 from tests.unit.steps.evaluate.conftest import mislabelled
@@ -96,7 +99,7 @@ def test_the_evaluation_says_what_the_model_counts_by_itself(job):
     report = job.report()
     assert f"Counts {len(sure) / 13:.1%} of the photos by itself at" in report
     assert "accuracy of the surest 50%" in report
-    assert report.index("by itself at") < report.index("Champion and baselines")
+    assert re.search(r"</h1>\s*<p><b>Counts ", report)
 
 
 def test_the_temperature_is_applied(job):
@@ -146,6 +149,26 @@ def test_a_test_photo_by_which_models_are_calibrated_is_refused(job):
     ):
         job.run()
     assert not (job.output / "evaluation.json").exists()
+
+
+def test_a_model_of_another_data_set_is_refused(job):
+    """A leak: a photo of this test split may be of that data set's training split."""
+    job.store(photos(12, 100))
+    job.put_model(dataset_sha256="f" * 64)
+    with pytest.raises(StepError, match=r"was trained on the data set ffffffffffff, not on [0-9a-f]{12} of the input"):
+        job.run()
+    assert not (job.output / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize(("weights", "said"), [("s3://bucket/own.safetensors", True), ("", False)])
+def test_initial_weights_of_an_own_model_are_said_to_know_photos(job, weights, said):
+    job.store(photos(12, 100))
+    job.put_model(hyperparameters={"weights": weights})
+    job.run()
+    caveat = f"Training began with the weights at {weights}: photos that those were trained on"
+    assert (caveat in job.report()) is said
+    card = (job.output / CARD).read_text()
+    assert (caveat in card) is said
 
 
 def test_a_shard_of_training_photos_in_the_test_split_is_refused(job):

@@ -257,7 +257,7 @@ def test_an_artifact_is_known_with_and_without_its_archives_name(first, second, 
 def configured(job):
     """The job with a model whose artifact is one in S3, and the folder's configuration that says so."""
     job.store(photos(9, 100))
-    archive = pack(write_artifact(job.base / "artifact", CLASSES))
+    archive = pack(write_artifact(job.base / "artifact", CLASSES, dataset_sha256=job.dataset_sha256))
     job.put_archive(archive)
     key = "models/run-TuneMod-001/output/model.tar.gz"
     job.s3.put_object(Bucket=job.bucket, Key=key, Body=archive)

@@ -123,3 +123,9 @@ def test_a_shuffle_buffer_gives_every_item_once_and_draws_alike_for_other_items(
 def test_a_shuffle_buffer_gives_items_in_another_order():
     numbers = list(shuffle_buffer(range(100), 20, generator_of(1)))
     assert numbers != list(range(100))
+
+
+@pytest.mark.parametrize(("photos", "ranks", "batch", "largest"), [(1400, 4, 512, 350), (90, 1, 64, 45), (61, 1, 8, 8)])
+def test_the_largest_batch_is_that_of_a_plan_not_the_permitted_one(photos, ranks, batch, largest):
+    plan = training_plan([photos], Share(0, ranks, 2, batch), 1, 0)
+    assert plan.largest_batch == largest == max(size for worker in plan.workers for size in worker.batches)

@@ -27,7 +27,8 @@ from tests.unit.steps.arguments import recipe
 
 
 @pytest.mark.parametrize(
-    ("share", "epochs", "half"), [(0, 9, 0), (0.5, 8, 4), (0.6, 14, 8), (0.99, 30, 29), (0.9, 1, 0), (0.29, 100, 29)]
+    ("share", "epochs", "half"),
+    [(0, 9, 0), (0.5, 8, 4), (0.6, 14, 8), (0.99, 30, 29), (0.9, 1, 0), (0.9999999999, 1, 0), (0.29, 100, 29)],
 )
 def test_the_last_epoch_has_photos_of_the_whole_side(share: float, epochs: int, half: int) -> None:
     assert recipe("--progressive-resizing", str(share), "--epochs", str(epochs)).half_size_epochs == half
@@ -41,16 +42,18 @@ def test_a_pixel_is_the_mean_of_four() -> None:
 
 
 class Seen(nn.Module):
-    """A network that remembers the sides of the photos that it was given."""
+    """A network that remembers the sides and the numbers of the photos that it was given."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer, self.norm = nn.Linear(3, 2), nn.BatchNorm1d(3)
         self.sides: list[int] = []
+        self.sizes: list[int] = []
 
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
         """Logits (N, 2)."""
         self.sides.append(photos.shape[-1])
+        self.sizes.append(len(photos))
         return self.layer(self.norm(photos.mean(dim=(2, 3)) / 255))
 
 
@@ -104,12 +107,12 @@ def test_photos_are_moved_where_asked_and_without_autocast(asked: bool, monkeypa
     assert seen == [(asked, False)] * 2
 
 
-def test_a_rehearsal_takes_the_largest_batch_and_changes_nothing() -> None:
+def test_a_rehearsal_takes_a_batch_of_whole_photos_and_changes_nothing() -> None:
     network = Seen()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with training_of(network) as training:
-        rehearse(training)
-    assert network.sides == [16]
+        rehearse(training, 3)
+    assert (network.sides, network.sizes) == ([16], [3])
     assert all(parameter.grad is None for parameter in network.parameters())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
@@ -117,7 +120,7 @@ def test_a_rehearsal_takes_the_largest_batch_and_changes_nothing() -> None:
 def test_after_the_rehearsal_the_order_of_the_gradients_sums_changes_no_more() -> None:
     """Kind: a resumed training of more than two ranks that rounds its first step differently."""
     with training_of(Seen()) as training:
-        rehearse(training)
+        rehearse(training, 3)
         # What the next forward pass does: whether there was an order to rebuild the buckets by.
         assert training.network.reducer._rebuild_buckets()
 
@@ -143,7 +146,7 @@ def test_a_compiled_network_has_code_for_each_side(asked: bool) -> None:
     torch._dynamo.reset()
     compiled = torch.compile(Network(), backend=record)
     with training_of(compiled, "--compile", str(asked).lower()) as training:  # type: ignore[arg-type]
-        rehearse(training)
+        rehearse(training, 4)
         progress = Progress()
         for _ in range(3):
             train_epoch(training, iter([batch(4), batch(3)]), progress, lambda _: None)
