@@ -24,7 +24,7 @@ Expected = Annotated[
         "--expected",
         metavar="FILE|metadata",
         help="Compare the counts with these records, a CSV or Parquet file (also s3://) with image_id and quantity, or"
-        " 'metadata': the JSON next to the photos. Lists the bins that disagree, the surest first.",
+        " 'metadata': the JSON next to the photos. Lists the photos that disagree, the surest first.",
         show_default=False,
     ),
 ]
@@ -149,7 +149,7 @@ def _write(recount: Recount, remarks: list[str], outputs: Outputs, read: Callabl
         counts_file.write_list(recount.rows(), outputs.recount)
         note(f"wrote {outputs.recount}")
         if recount.dropped:
-            kept, dropped = count_of(len(recount.rows()), "bin"), count_of(recount.dropped, "less sure bin")
+            kept, dropped = count_of(len(recount.rows()), "photo"), count_of(recount.dropped, "less sure photo")
             warn(f"{outputs.recount} ends after {kept}; not in it: {dropped}")
     if outputs.page:
         page = recount_page.page(recount, "Bins to recount", remarks, read, datetime.now(UTC))

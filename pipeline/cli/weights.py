@@ -31,7 +31,8 @@ def weights(
 ) -> None:
     """Put torchvision's published ImageNet weights into the bucket, from which trainings begin; see docs/training.md.
 
-    This machine downloads them from download.pytorch.org; jobs need no internet. Existing weights are left.
+    This machine downloads them from download.pytorch.org; jobs need no internet. Weights of the published size
+    are left, and other objects under their names are replaced.
     """
     from pipeline.operations.weights import placing
     from steps.contracts.imagenet_files import PublishedFile
@@ -53,7 +54,7 @@ def weights(
         return
     for each in placed:
         typer.echo(f"{each.change}: {each.uri}")
-    if any(each.change == "uploaded" for each in placed):
+    if any(each.change != "unchanged" for each in placed):
         note(LICENCE)
     if not settings.starts_from_imagenet:
         chosen = settings.training.weights_file or "none"

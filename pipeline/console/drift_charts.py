@@ -49,10 +49,15 @@ def distances(drifts: Sequence[Drift]) -> Iterator[Drawing]:
     """A chart of the stability index of each feature over the windows that were compared."""
     for title, compared in _by_feature(drifts):
         index = [
-            Point(window.until, window.model_version, feature.psi, window.minimum_psi, feature.drifted)
+            Point(window.until, window.model_version, feature.psi, _psi_limit(window, feature), feature.drifted)
             for window, feature in compared
         ]
         yield _chart(title, "PSI", {"PSI": index})
+
+
+def _psi_limit(window: Drift, feature: Feature) -> float | None:
+    # Sure counts drift by the relative change of their share, at an index of any size.
+    return None if feature.name == "sure" else window.minimum_psi
 
 
 def tails(drifts: Sequence[Drift]) -> Iterator[Drawing]:

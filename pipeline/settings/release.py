@@ -126,7 +126,10 @@ class Monitoring(Group):
     hours: int = field("Length of the monitored window", 24, unit="hours", ge=1, le=24 * 31)
     level: float = field("Probability of a false alarm in a window without drift", 0.05, gt=0, lt=1)
     minimum_psi: float = field(
-        "Population stability index below which a difference is not drift, however significant", 0.1, ge=0, le=10
+        "Population stability index below which a difference is not drift, however significant; not for sure counts",
+        0.1,
+        ge=0,
+        le=10,
     )
     minimum_tail: float = field(
         "Share of photos beyond the baseline's 1st or 99th percentile below which a tail is not drift", 0.03, gt=0, le=1

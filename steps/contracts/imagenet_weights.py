@@ -89,7 +89,7 @@ def origin_of(uri: str) -> str:
 
 
 def caveat(uri: str) -> str:
-    """What to consider of initial weights that torchvision does not publish; empty for published and for random ones."""
+    """What an evaluation with initial weights of one's own leaves open; empty for published and for random ones."""
     if not uri or published_at(uri):
         return ""
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -21,6 +22,10 @@ _SUFFIXES = (".parquet", ".csv")
 # Rows of a Parquet file in memory at a time, and characters of a CSV file's first line.
 _ROWS, _LONGEST_HEADER = 500_000, 65_536
 _BEGINNING = 4
+# A whole number, also as pandas writes a column with gaps: 2.0. No bin has a count of ten digits, and Python converts
+# no text of more than 4,300:
+# https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation
+_WHOLE = re.compile(r"(-?[0-9]{1,9})(?:\.0*)?")
 
 
 class TrueCount(NamedTuple):
@@ -99,9 +104,10 @@ def _csv_rows(text: io.TextIOWrapper, name: str) -> Iterator[TrueCount]:
 
 
 def _whole(cell: str, place: str) -> int:
-    if not (cell.isascii() and cell.lstrip("-").isdecimal()):
-        raise StepError(f"{place} has quantity {cell[:40]!r}; a count is a whole number")
-    return int(cell)
+    match = _WHOLE.fullmatch(cell)
+    if match is None:
+        raise StepError(f"{place} has quantity {cell[:40]!r}; a count is a whole number of at most nine digits")
+    return int(match[1])
 
 
 def _parquet(file: BinaryIO, name: str, wanted: Collection[str] | None) -> Iterator[TrueCount]:

@@ -3,6 +3,9 @@
 A feature has drifted when its difference is significant by a statistical test and large by the population stability
 index. Both are required: with many photos any difference is significant, with few photos any index is large.
 
+The index of a rare category stays small, whatever happens to it: a share of sure counts that falls from 5% to 1% leaves
+it at 0.06. So the difference of `sure` is large by the relative change of its share instead.
+
 The index compares tenths of the photos, and hardly sees a few that are far off, such as 8% that are nearly black. So
 each tail is compared too: the share of photos below the baseline's 1st percentile, and of those above its 99th.
 """
@@ -29,6 +32,8 @@ LEAST_EXPECTED = 5.0
 CATEGORICAL = ("predicted", "sure")
 # Values of a category that are shown as words.
 _WORDS = {"sure": {"0": "unsure", "1": "sure"}}
+# Least relative change of the share of sure counts, or of unsure ones, that is drift: a quarter.
+MINIMUM_SURE_CHANGE = 0.25
 # Share of the baseline's photos in each of its tails.
 TAIL = 0.01
 MINIMUM_TAIL = 0.03
@@ -101,9 +106,25 @@ def compare(
         threshold, is_significant = thresholds[name]
         psi = stability_index(name, baseline[name], window[name])
         low, high = tail(name, 1), tail(name, -1)
-        drifted = (is_significant and psi >= minimum_psi) or any(end.drifted for end in (low, high) if end)
+        is_large = _sure_changed(baseline[name], window[name]) if name == "sure" else psi >= minimum_psi
+        drifted = (is_significant and is_large) or any(end.drifted for end in (low, high) if end)
         features.append(FeatureComparison(name, test, statistic, p_value, threshold, psi, drifted, low, high))
     return features
+
+
+def _sure_changed(baseline: NDArray[Any], window: NDArray[Any]) -> bool:
+    """Whether the share of 1 or that of 0 has changed by MINIMUM_SURE_CHANGE of its value in the baseline, up or down.
+
+    A warehouse notices both: how many photos the model counts by itself, and how many go to a person. If few counts are
+    sure, the first changes by more, such as from 10% to 4%; if most are, the second, such as from 5% to 10%. The
+    absolute change is the same, so that the larger relative one is that of the smaller share. If this is 0 in the
+    baseline, the model was never sure, or always: then any change is large, and its significance alone decides.
+    """
+    before, now = int(np.count_nonzero(baseline)), int(np.count_nonzero(window))
+    smaller = min(before, len(baseline) - before)
+    # Both sides are multiplied by both numbers of photos: whole numbers, so that a quarter is exact.
+    change = abs(now * len(baseline) - before * len(window))
+    return change >= MINIMUM_SURE_CHANGE * smaller * len(window)
 
 
 def _holm(p_values: Mapping[T, float], level: float) -> dict[T, tuple[float, bool]]:

@@ -38,7 +38,8 @@ class Settings:
         FiniteFloat, Field(gt=0, lt=1, description="probability of a false alarm where nothing has changed")
     ]
     minimum_psi: Annotated[
-        FiniteFloat, Field(ge=0, description="smallest population stability index that counts as drift")
+        FiniteFloat,
+        Field(ge=0, description="smallest population stability index that counts as drift; not for sure counts"),
     ]
     minimum_tail: Annotated[
         FiniteFloat, Field(ge=0, le=1, description="smallest share of photos in a tail that counts as drift")

@@ -344,7 +344,7 @@ def test_a_batch_lists_the_bins_that_disagree_with_a_file_in_s3(call, counted, s
     files = ["--expected", f"s3://{bucket}/{prefix}/records.csv", "--recount", str(listed), "--page", str(page)]
     status, out, error = call("batch", f"s3://{bucket}/{prefix}/photos/", *files)
     assert status == 0, error
-    assert "1 of 2 bins disagrees with its record" in out
+    assert "1 of 2 photos disagrees with its record" in out
     assert f"1 photo without a record: shelf/{unrecorded}" in error
     assert "1 record without a photo: absent" in error
     with listed.open(newline="") as lines:

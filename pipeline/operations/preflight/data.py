@@ -205,7 +205,7 @@ def _truth(s3: Any, location: S3Uri) -> Finding:
 
 
 def check_weights(account: Account) -> Iterator[Finding]:
-    """The initial weights of the settings exist."""
+    """The initial weights of the settings exist, and published ones have their size."""
     settings = account.settings
     uris = list(settings.imagenet_uris.values()) or [uri for uri in [settings.training.weights_file] if uri]
     if not uris:
@@ -216,12 +216,12 @@ def check_weights(account: Account) -> Iterator[Finding]:
 
 def _weights(account: Account, uri: S3Uri) -> Finding:
     try:
-        is_there = presence.exists(account.client("s3"), uri)
+        problem = presence.problem(account.client("s3"), account.settings, str(uri))
     except ClientError as error:
         if aws_errors.has_code(error, aws_errors.DENIED):
             return not_checked(f"these credentials may not s3:ListBucket on {uri.bucket} (the job role reads it)")
         raise
-    return ok(str(uri)) if is_there else failed(presence.missing(account.settings, str(uri)))
+    return failed(problem) if problem else ok(str(uri))
 
 
 def _distance(account: Account, bucket: str) -> Iterator[Finding]:

@@ -12,6 +12,9 @@ from pipeline.operations.serving.recount import Compared, Disagreement
 COLUMNS = ("photo", "count", "expected", "confidence", "model_version", "error", "sure", "prediction_set")
 COMPARED = ("recorded", "recorded_probability", "comparison")
 LIST = ("photo", "recorded", "counted", "confidence", "recorded_probability", "sure", "surely", "prediction_set")
+# With these a spreadsheet's formula begins, and anyone who may upload a photo chooses its name:
+# https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_counts(answers: Iterable[Answer], file: Path) -> Iterator[Answer]:
@@ -44,14 +47,19 @@ def write_list(rows: Iterable[Disagreement], file: Path) -> None:
         for row in rows:
             numbers = [row.recorded, row.counted, f"{row.confidence:.6f}", f"{row.recorded_probability:.6f}"]
             surely = None if row.sure is None else row.is_sure
-            writer.writerow([row.photo, *numbers, _truth(row.sure), _truth(surely), _set(row.prediction_set)])
+            writer.writerow([_text(row.photo), *numbers, _truth(row.sure), _truth(surely), _set(row.prediction_set)])
 
 
 def _cells(answer: Answer) -> list[object]:
     if isinstance(answer, NotCounted):
-        return [answer.source, "", "", "", "", answer.reason, "", ""]
-    numbers = [answer.count, f"{answer.expected:.6f}", f"{answer.confidence:.6f}", answer.model_version]
-    return [answer.source, *numbers, "", _truth(answer.sure), _set(answer.prediction_set)]
+        return [_text(answer.source), "", "", "", "", _text(answer.reason), "", ""]
+    numbers = [answer.count, f"{answer.expected:.6f}", f"{answer.confidence:.6f}", _text(answer.model_version)]
+    return [_text(answer.source), *numbers, "", _truth(answer.sure), _set(answer.prediction_set)]
+
+
+def _text(value: str) -> str:
+    """A text that is not ours as a cell that no spreadsheet runs."""
+    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _probability(answer: Answer, quantity: int | None) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +51,12 @@ class Reader:
     def names(self, sources: Iterable[str]) -> list[str]:
         """The photos of files, folders (their JPEGs, sorted) and S3 URIs (an object, or a prefix ending in /).
 
-        A file or an object that is named itself is taken whatever its name is.
+        A file or an object that is named itself is taken whatever its name is. Each is in the list once, where it is
+        first: a file that is also in a named folder would be counted, and paid for, twice.
 
         Raises PipelineError for a folder or prefix without photos.
         """
-        return [name for source in sources for name in self._expand(source)]
+        return _once(name for source in _once(sources) for name in self._expand(source))
 
     def read(self, name: str) -> Photo:
         """A photo. Raises PipelineError for a missing one, and for one that is no JPEG within the limits.
@@ -108,6 +111,23 @@ class Reader:
         if not keys:
             raise PipelineError(f"{uri}: no .jpg objects below this prefix{self._others()}")
         return [str(S3Uri(location.bucket, key)) for key in keys]
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    """The names without those that lead to an earlier one's object or place in a folder.
+
+    Links of other names remain, since the name is that of the photo's record.
+    """
+    real_folder = cache(os.path.realpath)
+
+    def place(name: str) -> str | tuple[str, str]:
+        path = Path(name)
+        return name if name.startswith(_S3) else (real_folder(path.parent), path.name)
+
+    first: dict[str | tuple[str, str], str] = {}
+    for name in names:
+        first.setdefault(place(name), name)
+    return list(first.values())
 
 
 def _content(s3: Any, name: str) -> bytes:

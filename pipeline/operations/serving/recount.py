@@ -125,10 +125,10 @@ class Recount:
     def sentence(self) -> str:
         """The result in a sentence."""
         if not self.compared:
-            return "no bin could be compared with a record"
+            return "no photo could be compared with a record"
         is_single = 1 in (self.disagreeing, self.compared)
         verb = "disagrees with its record" if is_single else "disagree with their record"
-        text = f"{self.disagreeing:,} of {count_of(self.compared, 'bin')} {verb}"
+        text = f"{self.disagreeing:,} of {count_of(self.compared, 'photo')} {verb}"
         return text + (f"; {self.sure:,} of them surely" if self.is_calibrated and self.disagreeing else "")
 
     def _list(self, row: Disagreement) -> None:
@@ -180,7 +180,7 @@ def remarks(recount: Recount, records: Records) -> list[str]:
     if beyond := recount.beyond.totals.total():
         least, most = min(recount.classes), max(recount.classes)
         lines.append(
-            f"{count_of(beyond, 'bin')} beyond the counts of the model, {least} to {most}, which can neither confirm"
+            f"{count_of(beyond, 'photo')} beyond the counts of the model, {least} to {most}, which can neither confirm"
             f" nor refute the record: {_names(recount.beyond)}"
         )
     if total := recount.without_record.totals.total():

@@ -22,6 +22,9 @@ _CHUNK = 1 << 20
 _ELSEWHERE = "or download it on another machine and pass it: python -m pipeline weights --file PATH"
 # Factor on the published size in MiB, which has three decimals.
 _TOLERANCE = 1.01
+# torchvision rounds the size of its file to three decimals: get_weight_size_mb in
+# https://github.com/pytorch/vision/blob/main/test/common_extended_utils.py
+_LAST_DIGIT = 0.001
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,11 @@ class _SameServer(HTTPRedirectHandler):
 def most_bytes(published: PublishedFile) -> int:
     """The most bytes that a published file may have."""
     return int(published.mebibytes * 2**20 * _TOLERANCE)
+
+
+def has_size(published: PublishedFile, size: int) -> bool:
+    """Whether a published file may have `size` bytes."""
+    return abs(size / 2**20 - published.mebibytes) <= _LAST_DIGIT
 
 
 def sha256(path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pipeline.aws.responses import CREATE_IT, error_if_missing
 from pipeline.clients import client
 from pipeline.operations.weights import download
-from pipeline.operations.weights.presence import exists
+from pipeline.operations.weights.presence import size_of
 from pipeline.settings import Settings
 from pipeline.settings.classifiers import classifier
 from steps.contracts.errors import PipelineError, StepError
@@ -20,16 +20,18 @@ from steps.contracts.imagenet_files import PublishedFile
 from steps.contracts.imagenet_weights import digits_of, published, url_of
 from steps.contracts.s3_uri import S3Uri
 
+Change = Literal["uploaded", "replaced", "unchanged"]
+
 
 @dataclass(frozen=True)
 class Placed:
-    """The weights of an architecture in the bucket; unchanged where the object existed before."""
+    """The weights of an architecture in the bucket; unchanged where the object existed before, with its size."""
 
     architecture: str
     weights: str
     source: str
     uri: str
-    change: Literal["uploaded", "unchanged"]
+    change: Change
 
 
 # Called with the file that is downloaded, and its bytes so far.
@@ -57,6 +59,7 @@ def place(
 ) -> Iterator[Placed]:
     """Bring the published weights of each architecture into the bucket; yields each result.
 
+    An object of another size under a file's name is replaced: no other program writes there, and each trial refuses it.
     A `file` of this machine takes the place of the download, for the architecture whose digest it has. Raises
     PipelineError for a file with another digest, a download that fails, and a bucket that does not exist.
     """
@@ -64,16 +67,22 @@ def place(
     for name in chosen:
         wanted = published(name)
         uri = S3Uri.parse(f"{settings.published_weights_uri}/{wanted.name}")
-        change: Literal["uploaded", "unchanged"] = "unchanged"
-        if not exists(s3, uri):
+        change = _change(wanted, size_of(s3, uri))
+        if change != "unchanged":
             with tempfile.TemporaryDirectory(prefix="weights-") as folder:
                 source = file
                 if source is None:
                     source = Path(folder) / wanted.name
                     origin.fetch(wanted, source, partial(progress, wanted))
                 _upload(s3, source, uri)
-            change = "uploaded"
         yield Placed(name, wanted.weights, url_of(wanted.name), str(uri), change)
+
+
+def _change(wanted: PublishedFile, size: int | None) -> Change:
+    """What an object's present size, None without one, makes necessary."""
+    if size is None:
+        return "uploaded"
+    return "unchanged" if download.has_size(wanted, size) else "replaced"
 
 
 def _of_file(file: Path, names: Sequence[str]) -> str:

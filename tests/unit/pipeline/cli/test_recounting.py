@@ -66,7 +66,7 @@ def answered(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
 PREDICT, BATCH = ("predict", "a.jpg"), ("batch", "s3://photos/")
 both = pytest.mark.parametrize("words", [PREDICT, BATCH])
 REMARKS = [
-    "1 bin beyond the counts of the model, 1 to 3, which can neither confirm nor refute the record: c.jpg (12)",
+    "1 photo beyond the counts of the model, 1 to 3, which can neither confirm nor refute the record: c.jpg (12)",
     "1 photo without a record: e.jpg",
     "1 record without a photo: f",
 ]
@@ -85,7 +85,7 @@ def test_the_bins_that_disagree_are_a_table_the_surest_first(
         ["photo", "record", "count", "confidence", "p(record)", "sure", "set"],
         ["a.jpg", "3", "2", "98.0%", "<0.1%", "yes", "2"],
         ["b.jpg", "1", "2", "60.0%", "40.0%", "no", "1-2"],
-        ["2", "of", "3", "bins", "disagree", "with", "their", "record;", "1", "of", "them", "surely."],
+        ["2", "of", "3", "photos", "disagree", "with", "their", "record;", "1", "of", "them", "surely."],
     ]
     errors = plain(outcome.error)
     assert [remark in errors for remark in REMARKS] == [True] * 3
@@ -150,8 +150,20 @@ def test_photos_of_a_batch_are_those_of_its_folder_in_s3(
     monkeypatch.setattr(Reader, "content", content)
     (project / "records.csv").write_text("image_id,quantity\ns3://photos/a.jpg,3\ns3://other/b.jpg,3\n")
     outcome = call(*BATCH, "--expected", "records.csv", "--page", "list.html")
-    assert outcome.out.endswith("1 of 1 bin disagrees with its record; 1 of them surely.\n")
+    assert outcome.out.endswith("1 of 1 photo disagrees with its record; 1 of them surely.\n")
     assert asked == ["s3://photos/a.jpg"]
+
+
+def test_a_photo_that_is_named_twice_is_compared_once(
+    call: Call, answered: list[Answer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predict(settings: Settings, reader: Reader, names: list[str], *, concurrency: int) -> Iterator[Answer]:
+        return iter([prediction(name, 0.9, sure=True) for name in names])
+
+    monkeypatch.setattr(predictions, "predict", predict)
+    outcome = call("predict", "a.jpg", "a.jpg", "./a.jpg", "--expected", "records.csv")
+    assert outcome.out.splitlines()[-1] == "1 of 1 photo disagrees with its record; 1 of them surely."
+    assert "the same record" not in outcome.error
 
 
 def test_a_long_list_ends_on_the_screen_and_says_where_the_rest_is(
@@ -170,7 +182,7 @@ def test_a_list_that_has_an_end_says_so(
 ) -> None:
     monkeypatch.setattr(recount.Recount, "__init__", _with_room_for_one(recount.Recount.__init__))
     outcome = call(*PREDICT, "--expected", "records.csv", "--recount", "list.csv")
-    assert "list.csv ends after 1 bin; not in it: 1 less sure bin" in outcome.error
+    assert "list.csv ends after 1 photo; not in it: 1 less sure photo" in outcome.error
     assert len((project / "list.csv").read_text().splitlines()) == 2
 
 
@@ -189,7 +201,7 @@ def test_photos_without_a_count_are_named_and_the_status_is_1(call: Call, answer
 def test_where_nothing_disagrees_there_is_no_table(call: Call, answered: list[Answer], project: Path) -> None:
     (project / "records.csv").write_text("image_id,quantity\na,2\n")
     outcome = call(*PREDICT, "--expected", "records.csv")
-    assert (outcome.code, outcome.out) == (0, "0 of 1 bin disagrees with its record.\n")
+    assert (outcome.code, outcome.out) == (0, "0 of 1 photo disagrees with its record.\n")
 
 
 # ------------------------------------------------------- the kind: an answer is lost behind what was paid for it

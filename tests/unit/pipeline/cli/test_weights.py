@@ -27,7 +27,7 @@ def fetch(_: Origin, published: PublishedFile, place: Path, report: Callable[[in
 
 @pytest.fixture
 def bucket(account: None, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setitem(imagenet_weights.FILES, "resnet34", PublishedFile(NAME, "IMAGENET1K_V1", 1.0))
+    monkeypatch.setitem(imagenet_weights.FILES, "resnet34", PublishedFile(NAME, "IMAGENET1K_V1", len(CONTENT) / 2**20))
     monkeypatch.setitem(imagenet_weights._ARCHITECTURES, NAME, "resnet34")
     monkeypatch.setattr(Origin, "fetch", fetch)
     boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="bins-123456789012")
@@ -43,6 +43,15 @@ def test_weights_are_uploaded_once_with_their_terms(call: Call, bucket: str, pro
     again = call("weights", "--file", "w.pth")
     assert (again.code, again.out.splitlines()[0]) == (0, f"unchanged: {bucket}/{NAME}")
     assert "ImageNet-1K" not in again.error
+
+
+def test_an_object_that_is_another_file_by_its_size_is_replaced(call: Call, bucket: str) -> None:
+    s3, key = boto3.client("s3", region_name="us-east-1"), f"bin-counting/weights/{NAME}"
+    s3.put_object(Bucket="bins-123456789012", Key=key, Body=bytes(5000))
+    outcome = call("weights")
+    assert (outcome.code, outcome.out.splitlines()[0]) == (0, f"replaced: {bucket}/{NAME}")
+    assert "ImageNet-1K" in outcome.error
+    assert s3.get_object(Bucket="bins-123456789012", Key=key)["Body"].read() == CONTENT
 
 
 def test_settings_that_do_not_read_them_are_named(call: Call, bucket: str, project: Path) -> None:

@@ -237,6 +237,7 @@ FAILURES: dict[str, list[Entry]] = {
     "evaluate.photo_samples:Baseline.write": [DATA],
     "evaluate.predictions:predict": [DATA],
     "evaluate.predictions:_decoded.decode": [DAMAGE],
+    "evaluate.run:_check_trained_on": [DAMAGE],
     "evaluate.run:_not_calibrated_on": [DAMAGE],
     "evaluate.run:evaluate": [DAMAGE],
     "evaluate.run:_read_sharding": [DAMAGE],

@@ -28,12 +28,21 @@ def parquet(**columns):
     [
         "image_id,quantity\n00001,2\nb,0\n",
         "quantity;image_id;who\r\n2;00001;ann\r\n0; b ;\r\n;c;\r\n\r\n",
+        "image_id,quantity\n00001,2.0\nb,0.\nc,\n",
         "image_id\tquantity\r00001\t2\rb\t0\r",
         "\ufeffimage_id,quantity\n00001,2\nb,0\n",
         "image_id,quantity\n00001,2\nb,0\n".encode("utf-16"),
         "image_id,quantity\n00001,2\nb,0\n".encode("utf-16-le"),
     ],
-    ids=["plain", "other order, semicolons and a gap", "Excel for the Mac", "byte order mark", "UTF-16", "UTF-16 LE"],
+    ids=[
+        "plain",
+        "other order, semicolons and a gap",
+        "a column with a gap as pandas writes it",
+        "Excel for the Mac",
+        "byte order mark",
+        "UTF-16",
+        "UTF-16 LE",
+    ],
 )
 def test_a_csv_file_is_read_as_programs_write_it(content):
     assert read(content) == [("00001", 2), ("b", 0)]
@@ -53,10 +62,12 @@ def test_a_parquet_file_is_read_as_programs_write_it(columns):
     assert read(parquet(**columns), "t.parquet") == [("00001", 2), ("b", 0)]
 
 
-def test_pandas_gap_is_no_count():
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_pandas_gap_is_no_count(form):
     file = io.BytesIO()
-    pd.DataFrame({"image_id": ["a", "b"], "quantity": [1, float("nan")]}).to_parquet(file)
-    assert read(file.getvalue(), "t.parquet") == [("a", 1)]
+    table = pd.DataFrame({"image_id": ["a", "b"], "quantity": [1, float("nan")]})
+    table.to_parquet(file) if form == "parquet" else table.to_csv(file, index=False)
+    assert read(file.getvalue(), f"t.{form}") == [("a", 1)]
 
 
 @pytest.mark.parametrize(("name", "form"), [("t.csv", "csv"), ("t.parquet", "parquet")])
@@ -88,6 +99,17 @@ def test_only_the_wanted_ids_are_returned_and_every_row_is_checked(name, form, m
         ("t.csv", "image_id,quantity\na,1\nb,1.5\n", r"line 3 has quantity '1\.5'"),
         ("t.csv", "image_id,quantity\na,1\nb\n", "line 3 has 1 columns, the first line 2"),
         ("t.csv", "image_id,quantity\na,-\n", "line 2 has quantity '-'"),
+        ("t.csv", "image_id,quantity\na,--5\n", "line 2 has quantity '--5'; a count is a whole number"),
+        ("t.csv", "image_id,quantity\na,2.0.0\n", r"line 2 has quantity '2\.0\.0'"),
+        ("t.csv", "image_id,quantity\na,.0\n", r"line 2 has quantity '\.0'"),
+        ("t.csv", "image_id,quantity\na,-2.0\n", "line 2 has quantity -2; a count is 0 or more"),
+        ("t.csv", "image_id,quantity\na,\u0662\n", "line 2 has quantity '\u0662'"),
+        pytest.param(
+            "t.csv",
+            f"image_id,quantity\na,{'9' * 5000}\n",
+            f"line 2 has quantity '{'9' * 40}'; a count is a whole number of at most nine digits",
+            id="5,000 digits",
+        ),
         ("t.csv", b"image_id,quantity\n\xff\xff,1\n", "it is neither UTF-8 nor UTF-16"),
         ("t.parquet", b"no parquet", "no columns image_id and quantity can be read from it"),
         (

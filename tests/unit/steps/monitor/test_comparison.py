@@ -150,6 +150,55 @@ def test_sure_counts_are_two_categories_without_tails():
     assert not compared(baseline, np.repeat([1, 0], [238, 62]), "sure").drifted
 
 
+def compared_shares(before, now, photos=2000, level=0.01):
+    baseline, window = (np.arange(photos) < round(share * photos) for share in (before, now))
+    (feature,) = compare({"sure": baseline.astype(np.int8)}, {"sure": window.astype(np.int8)}, level=level)
+    return feature
+
+
+@pytest.mark.parametrize(("before", "now"), [(0.312, 0.18), (0.10, 0.04), (0.05, 0.01), (0.04, 0.10), (0.2, 0.14)])
+@pytest.mark.parametrize("which", ["sure", "unsure"])
+def test_a_small_share_of_sure_or_of_unsure_counts_that_changes_by_much_is_a_drift(which, before, now):
+    """The stability index of each is below 0.1, and the model counts up to 80% fewer photos by itself."""
+    feature = compared_shares(before, now) if which == "sure" else compared_shares(1 - before, 1 - now)
+    assert feature.p_value < 1e-6
+    assert feature.psi < 0.1
+    assert feature.drifted
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [(0.312, 0.29), (0.10, 0.09), (0.05, 0.045), (0.004, 0.002), (0.998, 0.996), (0.3, 0.3), (0.0, 0.0), (1.0, 1.0)],
+)
+def test_an_insignificant_change_or_none_of_the_sure_share_is_no_drift(before, now):
+    feature = compared_shares(before, now)
+    assert feature.p_value > 0.05
+    assert not feature.drifted
+
+
+@pytest.mark.parametrize("baseline", [0.4, 0.6])
+def test_a_sure_share_drifts_from_a_quarter_of_the_smaller_share_on(baseline):
+    """Both shares change by the same number of photos, which is a quarter of the smaller one: 0.1."""
+    for drifted, change in ((True, 0.1), (True, -0.1), (False, 0.0999), (False, -0.0999)):
+        feature = compared_shares(baseline, baseline + change, photos=50_000)
+        assert feature.p_value < 1e-6
+        assert feature.drifted == drifted
+
+
+@pytest.mark.parametrize("baseline", [0.0, 1.0])
+def test_in_a_baseline_without_sure_or_unsure_counts_significance_alone_decides(baseline):
+    few, many = abs(baseline - 0.001), abs(baseline - 0.01)
+    assert not compared_shares(baseline, few).drifted
+    assert compared_shares(baseline, many).drifted
+    assert compared_shares(baseline, 1 - baseline).drifted
+
+
+def test_the_minimum_of_the_index_is_not_for_sure_counts():
+    baseline, window = np.repeat([1, 0], [200, 1800]), np.repeat([1, 0], [80, 1920])
+    assert compared(baseline, window, "sure", minimum_psi=10.0).drifted
+    assert not compared(baseline, window, "predicted", minimum_psi=0.1).drifted
+
+
 def test_counts_have_no_tails():
     feature = compared(np.full(300, 2, np.int32), np.full(300, 2, np.int32), "predicted")
     assert (feature.low, feature.high) == (None, None)

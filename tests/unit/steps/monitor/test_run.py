@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import boto3
 import moto
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -222,6 +223,24 @@ def test_too_few_photos_are_not_compared():
     assert (result.verdict, result.features) == ("too-few", [])
 
 
+def test_a_fall_of_the_share_of_sure_counts_is_a_drift_by_itself():
+    """Less than half as many sure counts: their stability index is below `minimum_psi`."""
+    baseline = {**population(), "sure": (np.arange(len(population()["sure"])) % 8 == 0).astype(np.int8)}
+    window = {name: np.tile(values, 4) for name, values in baseline.items()}
+    window["sure"] = (np.arange(len(window["sure"])) % 20 == 0).astype(np.int8)
+    served = ServedVersion("3", "s3://b/baseline.parquet")
+    result = evaluate(settings("bucket"), served, baseline, Window(window, len(window["sure"]), 0, Counter()))
+    assert (result.verdict, result.drifted) == ("drift", ["sure"])
+    (sure,) = (feature for feature in result.features if feature.name == "sure")
+    assert sure.psi < result.minimum_psi
+
+
+def test_an_empty_window_is_not_compared():
+    served = ServedVersion("3", "s3://b/baseline.parquet")
+    result = evaluate(settings("bucket", minimum_photos=1), served, population(), Window({}, 0, 0, Counter()))
+    assert (result.verdict, result.compared, result.features) == ("too-few", 0, [])
+
+
 @pytest.fixture
 def account(monkeypatch):
     """moto's account, with a pipeline."""
@@ -383,13 +402,28 @@ def test_an_account_that_refuses_metrics_trains_all_the_same_and_the_job_fails_w
     assert (output / "drift.json").exists()
 
 
-def test_a_wrong_table_of_true_counts_hides_no_drift_and_fails_the_job_after_its_report(s3, bucket, watched):
-    account, watch, output = watched
+def truth_with(s3, bucket, quantity):
+    """A photo of 48 hours before with its true count in a table, and the settings by which it is compared."""
     earlier = UNTIL - timedelta(hours=48)
     captured = line(b"x", json.dumps(answer()), at=earlier - timedelta(minutes=5), inference_id="a")
     put(s3, bucket, [captured], hour=f"{earlier:%Y/%m/%d/%H}")
-    s3.put_object(Bucket=bucket, Key="truth/a.csv", Body="image_id,quantity\na,two\n")
-    asked = {"truth": f"s3://{bucket}/truth", "truth_delay_hours": 48}
+    s3.put_object(Bucket=bucket, Key="truth/a.csv", Body=f"image_id,quantity\na,{quantity}\n")
+    return {"truth": f"s3://{bucket}/truth", "truth_delay_hours": 48}
+
+
+@pytest.mark.parametrize("quantity", ["two", "--5", "9" * 5000], ids=["a word", "two signs", "5,000 digits"])
+def test_a_quantity_that_is_no_number_hides_no_drift(s3, bucket, watched, quantity):
+    account, watch, output = watched
+    with pytest.raises(StepError, match=f"line 2 has quantity '{quantity[:40]}'"):
+        watch(dark(), retrain="bins", **truth_with(s3, bucket, quantity))
+    assert Drift.model_validate_json((output / "drift.json").read_text()).verdict == "drift"
+    assert account.metrics["Drift"] == 1.0
+    assert len(account.started) == 1
+
+
+def test_a_wrong_table_of_true_counts_hides_no_drift_and_fails_the_job_after_its_report(s3, bucket, watched):
+    account, watch, output = watched
+    asked = truth_with(s3, bucket, "two")
     with pytest.raises(StepError, match="line 2 has quantity 'two'"):
         watch(jpegs()[:PHOTOS], **asked)
     assert (account.metrics["Drift"], account.metrics["Photos"]) == (0.0, PHOTOS)

@@ -79,9 +79,19 @@ class AccountOfDrift(AccountOfRuns):
         return {"ProcessingJobArn": f"{PREFIX}:processing-job/{name}"}
 
 
-def drift(until: datetime, darker: float = 0.0, *, photos: int = PHOTOS, version: str = "3") -> Drift:
-    """What the step finds in a window whose photos are darker by this than those of the baseline."""
-    columns, now = population(1, PHOTOS), population(2, photos)
+def drift(
+    until: datetime,
+    darker: float = 0.0,
+    *,
+    photos: int = PHOTOS,
+    version: str = "3",
+    sure: tuple[float | None, float | None] = (None, None),
+) -> Drift:
+    """What the step finds in a window whose photos are darker by this than those of the baseline.
+
+    `sure` are the shares of sure counts in the baseline and in the window.
+    """
+    columns, now = population(1, PHOTOS, sure[0]), population(2, photos, sure[1])
     now["brightness"] = now["brightness"] - darker
     settings = StepSettings(**{**MONITOR, "until": until})
     window = Window(now, photos, other_versions=2, refused=Counter({"no photo": 3}))
@@ -115,12 +125,13 @@ def true_counts(until: datetime, accuracy: float = 0.9, *, photos: int = 100) ->
     )
 
 
-def population(seed: int, photos: int) -> dict[str, Any]:
-    """Features of photos, by name."""
+def population(seed: int, photos: int, sure: float | None = None) -> dict[str, Any]:
+    """Features of photos, by name; without `sure`, the share of sure counts, as of a model without a calibration."""
     generator = np.random.default_rng(seed)
     return {
         "predicted": generator.integers(0, 6, photos),
         "confidence": generator.beta(5, 2, photos),
+        **({} if sure is None else {"sure": (np.arange(photos) < sure * photos).astype(np.int8)}),
         "brightness": generator.normal(0.5, 0.1, photos),
         "sharpness": generator.gamma(3, 100, photos),
         "pixels": generator.integers(200_000, 300_000, photos),

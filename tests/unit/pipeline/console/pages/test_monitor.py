@@ -64,6 +64,19 @@ def test_the_figures_over_time_stand_against_their_limits(browser: TestClient, w
     assert [unit for title, unit, _ in charts if title == "Predicted"] == ["PSI", "% of photos"]
 
 
+def test_the_index_of_sure_counts_has_no_limit_since_they_drift_by_their_share(
+    browser: TestClient, account: AccountOfDrift
+) -> None:
+    job = account.compared("a", drift(STARTED, sure=(0.15, 0.06)))
+    page = browser.get(f"/monitor/{job}").text + browser.get("/monitor").text
+    charts = re.findall(r'<figure class="chart">.*?</figure>', page, re.DOTALL)
+    [chart] = [chart for chart in charts if as_text(chart).startswith("Sure counts (PSI)")]
+    assert 'class="drift"' in chart
+    assert ", drifted" in chart
+    assert "limit" not in chart
+    assert "has to change by at least a quarter of its value in the baseline" in as_text(page)
+
+
 def test_a_job_has_both_distributions_the_windows_and_its_log(
     browser: TestClient, account: AccountOfDrift, watched: str
 ) -> None:

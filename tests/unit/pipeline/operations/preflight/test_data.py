@@ -7,6 +7,7 @@ import json
 import pytest
 
 from pipeline.settings import Settings
+from steps.contracts import imagenet_weights
 from tests.answers import Answers
 from tests.unit.pipeline.operations.preflight.conftest import Look, changed, client
 
@@ -125,12 +126,18 @@ def test_without_named_files_nothing_is_asked(look: Look, settings: Settings) ->
     assert look("weights", changed(settings, "training", weights="none")) == [("ok", "none are named")]
 
 
-def test_published_weights_are_missing_until_the_command_has_brought_them(look: Look, settings: Settings) -> None:
+def test_published_weights_are_missing_until_the_command_has_brought_them(
+    look: Look, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client("s3").create_bucket(Bucket=BUCKET)
     uri = f"s3://{BUCKET}/bin-counting/weights/resnet34-b627a593.pth"
     remedy = "put it there: python -m pipeline weights"
     assert look("weights") == [("failed", f"training.weights: there is no object {uri}; {remedy}")]
     client("s3").put_object(Bucket=BUCKET, Key=settings.weights_uri.removeprefix(f"s3://{BUCKET}/"), Body=b"x")
+    size = "has 1 byte, and torchvision's file about 87.3 MB"
+    assert look("weights") == [("failed", f"training.weights: {uri} {size}; replace it: python -m pipeline weights")]
+    published = imagenet_weights.FILES["resnet34"]._replace(mebibytes=1 / 2**20)
+    monkeypatch.setitem(imagenet_weights.FILES, "resnet34", published)
     assert look("weights") == [("ok", uri)]
 
 

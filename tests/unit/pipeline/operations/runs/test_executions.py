@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.operations.runs import executions
 from pipeline.settings import Settings
+from steps.contracts import imagenet_weights
 from steps.contracts.errors import PipelineError
 
 pytestmark = pytest.mark.usefixtures("account")
@@ -104,5 +105,10 @@ def test_no_run_begins_without_its_initial_weights(settings: Settings, monkeypat
     s3 = boto3.client("s3", region_name="us-east-1")
     s3.create_bucket(Bucket=settings.data.bucket)
     s3.put_object(Bucket=settings.data.bucket, Key="bin-counting/weights/resnet34-b627a593.pth", Body=b"x")
+    with pytest.raises(PipelineError, match=r"has 1 byte, and torchvision's file about 87\.3 MB; replace it: "):
+        executions.start(settings, {})
+    assert executions.runs(settings) == []
+    published = imagenet_weights.FILES["resnet34"]._replace(mebibytes=1 / 2**20)
+    monkeypatch.setitem(imagenet_weights.FILES, "resnet34", published)
     executions.start(settings, {})
     assert len(executions.runs(settings)) == 1

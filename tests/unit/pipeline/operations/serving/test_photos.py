@@ -35,6 +35,31 @@ def test_files_and_folders_are_read_in_order(tmp_path: Path, settings: Settings)
     assert photos[0].data == jpeg()
 
 
+def test_a_photo_that_is_named_twice_is_in_the_list_once(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kind: a bin that is counted twice, and disagrees twice."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.jpg", "b.jpg", "notes.txt"):
+        (folder / name).write_bytes(jpeg())
+    (folder / "link.jpg").symlink_to(folder / "a.jpg")
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    reader = Reader(settings)
+    sources = ["photos/b.jpg", "./photos/b.jpg", "photos", "photos/", str(folder / "a.jpg"), "photos/../link/a.jpg"]
+    assert reader.names(sources) == ["photos/b.jpg", "photos/a.jpg", "photos/link.jpg"]
+    assert reader.left_out.sentence() == "1 other-file (notes.txt)"
+
+
+def test_photos_of_the_same_name_in_two_folders_are_two(tmp_path: Path, settings: Settings) -> None:
+    names = [str(tmp_path / folder / "a.jpg") for folder in ("shelf-1", "shelf-2")]
+    for name in names:
+        Path(name).parent.mkdir()
+        Path(name).write_bytes(jpeg())
+    assert Reader(settings).names(names) == names
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -104,7 +129,7 @@ def test_objects_and_prefixes_in_s3_are_read(settings: Settings) -> None:
     for key in ("bin-images/2.jpg", "bin-images/1.jpg", "bin-images/readme"):
         s3.put_object(Bucket="photos", Key=key, Body=jpeg())
     photos = read(settings, ["s3://photos/bin-images/", "s3://photos/bin-images/2.jpg"])
-    assert [photo.source.rsplit("/", 1)[-1] for photo in photos] == ["1.jpg", "2.jpg", "2.jpg"]
+    assert [photo.source.rsplit("/", 1)[-1] for photo in photos] == ["1.jpg", "2.jpg"]
 
 
 @pytest.mark.usefixtures("account")

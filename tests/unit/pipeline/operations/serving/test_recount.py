@@ -60,9 +60,9 @@ def test_each_photo_has_its_comparison() -> None:
     ]
     assert (recount.photos, recount.compared, recount.disagreeing) == (5, 2, 1)
     assert recount.rows() == [Disagreement("other", 1, 2, 0.9, 0.1, None, None)]
-    assert recount.sentence() == "1 of 2 bins disagrees with its record"
+    assert recount.sentence() == "1 of 2 photos disagrees with its record"
     assert operation.remarks(recount, Quantities()) == [
-        "1 bin beyond the counts of the model, 0 to 2, which can neither confirm nor refute the record: large (12)",
+        "1 photo beyond the counts of the model, 0 to 2, which can neither confirm nor refute the record: large (12)",
         "1 photo without a record: nothing",
     ]
 
@@ -70,11 +70,11 @@ def test_each_photo_has_its_comparison() -> None:
 def test_a_sentence_counts_the_sure_ones_of_a_model_that_has_them() -> None:
     answers = [answer(str(number), sure=number < 2, members=(2,)) for number in range(4)]
     recount, _ = collected(answers, Quantities(**dict.fromkeys("0123", 1)))
-    assert recount.sentence() == "4 of 4 bins disagree with their record; 2 of them surely"
+    assert recount.sentence() == "4 of 4 photos disagree with their record; 2 of them surely"
     assert recount.excluded == 4
     agreeing, _ = collected(answers, Quantities(**dict.fromkeys("0123", 2)))
-    assert agreeing.sentence() == "0 of 4 bins disagree with their record"
-    assert collected(answers, Quantities())[0].sentence() == "no bin could be compared with a record"
+    assert agreeing.sentence() == "0 of 4 photos disagree with their record"
+    assert collected(answers, Quantities())[0].sentence() == "no photo could be compared with a record"
 
 
 # The order that docs/decisions/0048 reasons for, the first first.

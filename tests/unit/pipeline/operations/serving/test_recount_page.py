@@ -41,7 +41,7 @@ def text_of(page: str) -> str:
 def test_a_card_has_the_photo_both_quantities_and_a_line_for_the_recount() -> None:
     page = recount_page.page(recount_of(1), "Bins", ["2 photos without a record"], lambda _: photo(), NOW)
     shown = text_of(page)
-    assert "1 of 1 bin disagrees with its record; 1 of them surely." in shown
+    assert "1 of 1 photo disagrees with its record; 1 of them surely." in shown
     assert "2 photos without a record." in shown
     assert "1. p0000.jpg record 1 (10.0%) model 2 (90.0%) set 2 surely recount" in shown
     [picture] = re.findall(r'<img src="data:image/jpeg;base64,([^"]+)" alt="photo p0000.jpg">', page)
@@ -99,7 +99,7 @@ def test_only_the_first_bins_have_photos_and_the_rest_is_a_table_with_an_end(mon
     assert page.count('<li class="bin">') == 3
     assert page.count('<td class="name">') == 4
     assert "4 p0003.jpg 1 (10.0%) 2 (90.0%) 2 surely ____" in text_of(page)
-    assert "2 more bins disagree and are not on this page" in text_of(page)
+    assert "2 more photos disagree and are not on this page" in text_of(page)
 
 
 def test_names_are_those_below_the_folder_that_all_photos_share() -> None:
@@ -127,7 +127,7 @@ def test_a_model_without_a_calibration_has_no_sets() -> None:
 
 
 def test_a_list_without_bins_is_a_page() -> None:
-    assert "no bin could be compared" in text_of(recount_page.page(Recount(), "Bins", [], lambda _: b"", NOW))
+    assert "no photo could be compared" in text_of(recount_page.page(Recount(), "Bins", [], lambda _: b"", NOW))
 
 
 def test_a_thumbnail_is_upright_and_never_larger() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.operations.weights.download import Origin
+from pipeline.operations.weights.download import Origin, has_size
 from steps.contracts.errors import PipelineError
 from steps.contracts.imagenet_files import PublishedFile
 
@@ -114,6 +114,15 @@ def test_a_redirect_within_the_server_is_followed(server: Server, tmp_path: Path
     server.status, server.headers = 302, {"Location": "/elsewhere"}
     server.origin.fetch(FILE, tmp_path / "w.pth")
     assert server.asked[-1] == "/elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("mebibytes", "fits"),
+    [(44.66051, True), (44.66149, True), (44.659, False), (44.663, False), (0, False), (89.322, False)],
+)
+def test_a_size_fits_up_to_the_rounding_of_the_published_one(mebibytes: float, fits: bool) -> None:
+    file = PublishedFile("resnet18-f37072fd.pth", "IMAGENET1K_V1", 44.661)
+    assert has_size(file, round(mebibytes * 2**20)) == fits
 
 
 @pytest.mark.parametrize("target", ["https://127.0.0.1:{port}/x", "http://localhost:{port}/x", "ftp://127.0.0.1/x"])

@@ -33,7 +33,8 @@ def files(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     uris = {}
     for architecture, content in CONTENT.items():
         name = f"{architecture}-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-        monkeypatch.setitem(imagenet_weights.FILES, architecture, PublishedFile(name, "IMAGENET1K_V1", 1.0))
+        file = PublishedFile(name, "IMAGENET1K_V1", len(content) / 2**20)
+        monkeypatch.setitem(imagenet_weights.FILES, architecture, file)
         monkeypatch.setitem(imagenet_weights._ARCHITECTURES, name, architecture)
         uris[architecture] = f"s3://{BUCKET}/bin-counting/weights/{name}"
     return uris
@@ -63,6 +64,17 @@ def test_weights_are_downloaded_once(settings: Settings, files: dict[str, str]) 
             raise AssertionError("it is there")
 
     [again] = placing.place(settings, names, origin=Nothing())
+    assert again.change == "unchanged"
+
+
+@pytest.mark.usefixtures("bucket")
+def test_an_object_of_another_size_is_replaced(settings: Settings, files: dict[str, str]) -> None:
+    key = files["resnet34"].removeprefix(f"s3://{BUCKET}/")
+    boto3.client("s3", region_name="us-east-1").put_object(Bucket=BUCKET, Key=key, Body=bytes(10_000))
+    [placed] = placing.place(settings, ["resnet34"], origin=Published())
+    assert placed.change == "replaced"
+    assert content_of(placed.uri) == CONTENT["resnet34"]
+    [again] = placing.place(settings, ["resnet34"], origin=Published())
     assert again.change == "unchanged"
 
 

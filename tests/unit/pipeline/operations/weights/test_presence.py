@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from pipeline.definition import compile_definition
 from pipeline.operations.weights import presence
 from pipeline.settings import Settings
+from steps.contracts import imagenet_weights
 from steps.contracts.errors import PipelineError
 from steps.contracts.s3_uri import S3Uri
 from tests.answers import Answers
@@ -37,11 +38,18 @@ def definition(settings: Settings) -> dict[str, Any]:
     return document
 
 
-def put(uri: str) -> None:
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ResNet34's published file has a KiB."""
+    file = imagenet_weights.FILES["resnet34"]._replace(mebibytes=0.001)
+    monkeypatch.setitem(imagenet_weights.FILES, "resnet34", file)
+
+
+def put(uri: str, content: bytes = bytes(1024)) -> None:
     s3 = boto3.client("s3", region_name="us-east-1")
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     s3.create_bucket(Bucket=bucket)
-    s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    s3.put_object(Bucket=bucket, Key=key, Body=content)
 
 
 def test_the_files_are_those_that_the_trials_of_a_definition_read(settings: Settings) -> None:
@@ -53,6 +61,7 @@ def test_the_files_are_those_that_the_trials_of_a_definition_read(settings: Sett
     assert list(presence.files({"Steps": [{"Name": "A", "Type": "Fail"}]})) == []
 
 
+@pytest.mark.usefixtures("small")
 def test_a_file_that_exists_is_no_problem(settings: Settings) -> None:
     put(RESNET34)
     presence.refuse_missing(settings, definition(settings))
@@ -86,12 +95,40 @@ def test_a_file_of_ones_own_is_not_brought_by_a_command(settings: Settings) -> N
         presence.refuse_missing(own, definition(own))
 
 
+@pytest.mark.parametrize(("content", "size"), [(b"x", "1 byte"), (b"", "0 bytes"), (bytes(20_000), "20,000 bytes")])
+def test_an_object_of_another_size_than_the_published_file_is_refused(
+    settings: Settings, content: bytes, size: str
+) -> None:
+    """The kind: each trial fails on the digest, after the query and the shards are paid."""
+    put(RESNET34, content)
+    with pytest.raises(PipelineError) as caught:
+        presence.refuse_missing(settings, definition(settings))
+    assert str(caught.value) == (
+        f"training.weights: {RESNET34} has {size}, and torchvision's file about 87.3 MB; replace it: python -m pipeline"
+        " weights; without them each training fails"
+    )
+
+
+def test_a_published_file_in_another_place_is_replaced_by_its_owner(settings: Settings) -> None:
+    uri = "s3://mine/resnet34-b627a593.pth"
+    own = changed(settings, training={"weights": uri})
+    put(uri)
+    with pytest.raises(PipelineError, match=r"1,024 bytes, .* 87\.3 MB; upload the published file there, or"):
+        presence.refuse_missing(own, definition(own))
+
+
+def test_a_file_of_ones_own_has_any_size(settings: Settings) -> None:
+    own = changed(settings, training={"weights": "s3://mine/w.pth"})
+    put("s3://mine/w.pth", b"x")
+    presence.refuse_missing(own, definition(own))
+
+
 def test_credentials_that_may_not_look_refuse_nothing(settings: Settings, answers: Answers) -> None:
     answers.say_xml("s3.ListObjectsV2", "<Error><Code>AccessDenied</Code></Error>", status=403)
     presence.refuse_missing(settings, definition(settings))
     # The file is not there: only the refusal of the listing keeps it from being missed.
     with pytest.raises(ClientError, match="AccessDenied"):
-        presence.exists(boto3.client("s3", region_name="us-east-1"), S3Uri.parse(RESNET34))
+        presence.size_of(boto3.client("s3", region_name="us-east-1"), S3Uri.parse(RESNET34))
 
 
 @pytest.fixture
