@@ -95,6 +95,7 @@ def _function(settings: Settings) -> dict[str, str]:
         # 0: no alarm.
         "MinimumAccuracy": str(settings.monitoring.minimum_accuracy or 0),
         "MinimumSetCoverage": str(settings.monitoring.minimum_set_coverage or 0),
+        "MinimumSureAccuracy": str(settings.monitoring.minimum_sure_accuracy or 0),
         "AccuracyAlarms": ",".join(settings.accuracy_alarms),
     }
 

@@ -86,16 +86,23 @@ def true_counts(drifts: Sequence[Drift]) -> Iterator[Drawing]:
     accuracy = [
         _figure(window, truth, truth.accuracy, truth.minimum_accuracy, truth.photos) for window, truth in measured
     ]
-    sure = [_figure(window, truth, truth.sure_accuracy, None, truth.sure_photos) for window, truth in measured]
+    sure = [
+        _figure(window, truth, truth.sure_accuracy, truth.minimum_sure_accuracy, truth.sure_photos)
+        for window, truth in measured
+    ]
     coverage = [
         _figure(window, truth, truth.set_coverage, truth.minimum_set_coverage, truth.set_photos)
         for window, truth in measured
     ]
-    lines = {"all": [each for each in accuracy if each], "sure": [each for each in sure if each]}
-    if lines["all"]:
-        yield _chart("Accuracy", "% of photos", {name: line for name, line in lines.items() if line}, _BELOW)
-    if covered := [each for each in coverage if each]:
-        yield _chart("Set coverage", "% of prediction sets", {"coverage": covered}, _BELOW)
+    # A chart each, since each has a minimum of its own.
+    charts = (
+        ("Accuracy", "% of photos", "all", accuracy),
+        ("Accuracy of sure counts", "% of sure counts", "sure", sure),
+        ("Set coverage", "% of prediction sets", "coverage", coverage),
+    )
+    for title, unit, name, figures in charts:
+        if points := [each for each in figures if each]:
+            yield _chart(title, unit, {name: points}, _BELOW)
 
 
 def _measured(drifts: Sequence[Drift]) -> Iterator[tuple[Drift, Truth]]:

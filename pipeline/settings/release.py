@@ -169,10 +169,17 @@ class Monitoring(Group):
         le=1,
         example=0.85,
     )
+    minimum_sure_accuracy: float | None = field(
+        "Accuracy of the sure counts by true counts below which an alarm is raised; left out: no alarm",
+        None,
+        gt=0,
+        le=1,
+        example=0.95,
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        for name in ("minimum_accuracy", "minimum_set_coverage"):
+        for name in ("minimum_accuracy", "minimum_set_coverage", "minimum_sure_accuracy"):
             if self.truth is None and getattr(self, name) is not None:
                 raise ValueError(f"{name} needs true counts; set truth to their location, or leave {name} out")
         return self

@@ -307,9 +307,9 @@ class Settings(Group):
         return (f"{self.name}-endpoint-errors", f"{self.name}-endpoint-latency")
 
     @property
-    def accuracy_alarms(self) -> tuple[str, str]:
-        """Names of the alarms on accuracy by true counts and on coverage of the prediction sets."""
-        return (f"{self.name}-accuracy", f"{self.name}-set-coverage")
+    def accuracy_alarms(self) -> tuple[str, str, str]:
+        """Names of the alarms by true counts: accuracy, coverage of the prediction sets, accuracy of sure counts."""
+        return (f"{self.name}-accuracy", f"{self.name}-set-coverage", f"{self.name}-sure-accuracy")
 
     @property
     def captures_uri(self) -> str:

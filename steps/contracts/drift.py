@@ -120,6 +120,7 @@ class Truth(Contract, allow_inf_nan=False):
     level: float | None
     minimum_accuracy: float | None
     minimum_set_coverage: float | None
+    minimum_sure_accuracy: float | None = Field(default=None, description="none, too, in files of earlier monitors")
 
     def figures(self) -> list[tuple[str, str, str, str, str]]:
         """Rows of a table with the headings of FIGURES, as text; - where there is nothing."""
@@ -127,7 +128,13 @@ class Truth(Contract, allow_inf_nan=False):
         rows = (
             ("accuracy", _share(self.accuracy), None, self.minimum_accuracy, self.photos),
             ("RMSE, objects", rmse, None, None, self.photos),
-            ("accuracy of sure counts", _share(self.sure_accuracy), self.sure_level, None, self.sure_photos),
+            (
+                "accuracy of sure counts",
+                _share(self.sure_accuracy),
+                self.sure_level,
+                self.minimum_sure_accuracy,
+                self.sure_photos,
+            ),
             ("set coverage", _share(self.set_coverage), self.level, self.minimum_set_coverage, self.set_photos),
         )
         return [
@@ -139,6 +146,7 @@ class Truth(Contract, allow_inf_nan=False):
         """The figures that are below their minimum, each in words; none with too few photos."""
         limits = (
             ("accuracy", self.accuracy, self.minimum_accuracy, self.photos),
+            ("accuracy of sure counts", self.sure_accuracy, self.minimum_sure_accuracy, self.sure_photos),
             ("set coverage", self.set_coverage, self.minimum_set_coverage, self.set_photos),
         )
         return [

@@ -75,8 +75,8 @@ PACKAGE_VARIABLE = "MODEL_PACKAGE_ARN"
 # The project's metrics in CloudWatch, and the deploy function's metric for an endpoint that has failed.
 METRICS_NAMESPACE = "BinCounting"
 FAILURES_METRIC = "EndpointFailures"
-# The monitor's metrics with an alarm: accuracy by true counts, and coverage of the prediction sets.
-ACCURACY_METRIC, SET_COVERAGE_METRIC = "Accuracy", "SetCoverage"
+# The monitor's metrics with an alarm, by true counts: accuracy of all and of sure counts, coverage of prediction sets.
+ACCURACY_METRIC, SET_COVERAGE_METRIC, SURE_ACCURACY_METRIC = "Accuracy", "SetCoverage", "SureAccuracy"
 
 # The Fail step that ends a run whose model is below the quality gate's limits.
 GATE_FAILED = "QualityGateFailed"

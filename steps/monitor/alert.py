@@ -44,7 +44,7 @@ def _true_count_metrics(truth: Truth | None) -> list[dict[str, Any]]:
     figures = (
         (names.ACCURACY_METRIC, truth.accuracy, truth.photos),
         ("RMSE", truth.rmse, truth.photos),
-        ("SureAccuracy", truth.sure_accuracy, truth.sure_photos),
+        (names.SURE_ACCURACY_METRIC, truth.sure_accuracy, truth.sure_photos),
         (names.SET_COVERAGE_METRIC, truth.set_coverage, truth.set_photos),
     )
     enough = [(name, value) for name, value, photos in figures if value is not None and photos >= truth.minimum_photos]

@@ -67,3 +67,7 @@ class Settings:
         FiniteFloat,
         Field(ge=0, le=1, description="coverage of the prediction sets below which a person has to look; 0: none"),
     ] = 0.0
+    minimum_sure_accuracy: Annotated[
+        FiniteFloat,
+        Field(ge=0, le=1, description="accuracy of the sure counts below which a person has to look; 0: none"),
+    ] = 0.0

@@ -153,6 +153,7 @@ def _compared(
         level=levels.sets if levels else None,
         minimum_accuracy=settings.minimum_accuracy or None,
         minimum_set_coverage=settings.minimum_set_coverage or None,
+        minimum_sure_accuracy=settings.minimum_sure_accuracy or None,
     )
     log.info("truth: %s of %s photos have a true count; accuracy %s", truth.photos, truth.answered, truth.accuracy)
     return truth

@@ -94,7 +94,11 @@ def _truth_arguments(settings: Settings) -> dict[str, str]:
     chosen = settings.monitoring
     if chosen.truth is None:
         return {}
-    minimums = {"minimum-accuracy": chosen.minimum_accuracy, "minimum-set-coverage": chosen.minimum_set_coverage}
+    minimums = {
+        "minimum-accuracy": chosen.minimum_accuracy,
+        "minimum-set-coverage": chosen.minimum_set_coverage,
+        "minimum-sure-accuracy": chosen.minimum_sure_accuracy,
+    }
     return {
         "truth": chosen.truth,
         "truth-delay-hours": str(chosen.truth_delay_hours),

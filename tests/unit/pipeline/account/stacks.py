@@ -55,7 +55,12 @@ FULL = settings(
     encryption={"kms_key": KEY},
     alerts={"email": "bins@example.com", "monthly_budget": 250.5},
     ci={"github_repository": "example/bins", "branch": "main", "make_provider": True},
-    monitoring={"truth": "s3://labels/bins/counts", "minimum_accuracy": 0.8, "minimum_set_coverage": 0.85},
+    monitoring={
+        "truth": "s3://labels/bins/counts",
+        "minimum_accuracy": 0.8,
+        "minimum_set_coverage": 0.85,
+        "minimum_sure_accuracy": 0.95,
+    },
 )
 ISOLATED = settings(network={"isolation": True}, training={"input": "fastfile"})
 TRACKED = settings(tracking={"kind": "mlflow", "mlflow_server": MLFLOW})

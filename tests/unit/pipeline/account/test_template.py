@@ -348,9 +348,13 @@ def test_alarms_go_to_the_topic_and_a_mail_to_whoever_is_to_be_told() -> None:
     alarms = [name for name, one in READ["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"]
     topic = f"arn:aws:sns:us-east-1:{PLAIN.account.id}:{PLAIN.alerts_topic}"
     # Without minimums there are no alarms on true counts.
-    by_true_counts = {"AccuracyLow": ("Accuracy", "0.8"), "SetCoverageLow": ("SetCoverage", "0.85")}
-    assert len(alarms) == 8
-    assert [told[name]["AlarmActions"] for name in alarms] == [[topic]] * 8
+    by_true_counts = {
+        "AccuracyLow": (names.ACCURACY_METRIC, "0.8"),
+        "SetCoverageLow": (names.SET_COVERAGE_METRIC, "0.85"),
+        "SureAccuracyLow": (names.SURE_ACCURACY_METRIC, "0.95"),
+    }
+    assert len(alarms) == 9
+    assert [told[name]["AlarmActions"] for name in alarms] == [[topic]] * 9
     assert [silent[name]["AlarmActions"] for name in alarms if name in silent] == [[topic]] * 6
     assert not by_true_counts.keys() & silent.keys()
     for name, (metric, minimum) in by_true_counts.items():
@@ -359,8 +363,7 @@ def test_alarms_go_to_the_topic_and_a_mail_to_whoever_is_to_be_told() -> None:
         assert f"of endpoint {FULL.endpoint.name}" in alarm["AlarmDescription"]
         assert f"below {minimum}. Look: {FULL.command} monitor --last" in alarm["AlarmDescription"]
         assert (alarm["Namespace"], alarm["TreatMissingData"]) == (monitoring.NAMESPACE, "notBreaching")
-        assert alarm["AlarmName"] in FULL.accuracy_alarms
-    assert {told[name]["MetricName"] for name in by_true_counts} == {names.ACCURACY_METRIC, names.SET_COVERAGE_METRIC}
+    assert tuple(told[name]["AlarmName"] for name in by_true_counts) == FULL.accuracy_alarms
     assert all(f" Look: {FULL.command} " in told[name]["AlarmDescription"] for name in alarms)
     assert told["Alerts"]["Subscription"] == [{"Protocol": "email", "Endpoint": "bins@example.com"}]
     assert told["Budget"]["Budget"]["BudgetLimit"] == {"Amount": "250.5", "Unit": "USD"}

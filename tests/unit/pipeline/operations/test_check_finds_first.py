@@ -87,6 +87,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
         **{name: f"monitoring.{name}" for name in ("hours", "level", "minimum_psi", "minimum_photos", "cooldown_days")},
         **{name: f"monitoring.{name}" for name in ("minimum_tail", "truth_delay_hours", "minimum_true_photos")},
         **{name: f"monitoring.{name}" for name in ("truth", "minimum_accuracy", "minimum_set_coverage")},
+        "minimum_sure_accuracy": "monitoring.minimum_sure_accuracy",
         **dict.fromkeys(("captures", "endpoint", "until", "namespace", "retrain"), COMPILED),
         **dict.fromkeys(("variant", "baseline", "maximum_photos"), UNSET),
     },

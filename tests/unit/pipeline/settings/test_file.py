@@ -157,6 +157,7 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, text: str) -> 
         ),
         ("monitoring", {"minimum_accuracy": 0.8}, "minimum_accuracy needs true counts; set truth to their location"),
         ("monitoring", {"minimum_set_coverage": 0.8}, "minimum_set_coverage needs true counts"),
+        ("monitoring", {"minimum_sure_accuracy": 0.8}, "minimum_sure_accuracy needs true counts"),
         ("monitoring", {"truth": "labels/counts"}, "is not an S3 URI"),
         ("registry", {"group": "a b"}, "must be up to 63 letters and digits"),
     ],

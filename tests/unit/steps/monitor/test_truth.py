@@ -153,11 +153,14 @@ def test_the_figures_are_metrics_of_the_endpoint(s3, bucket):
 
 
 def test_too_few_true_counts_ring_no_alarm(s3, bucket):
-    few = measured(s3, bucket, minimum_true_photos=4, minimum_accuracy=0.9, minimum_set_coverage=0.9)
+    minimums = dict.fromkeys(("minimum_accuracy", "minimum_set_coverage", "minimum_sure_accuracy"), 0.9)
+    few = measured(s3, bucket, minimum_true_photos=4, **minimums)
+    # Three of the four photos have a sure count.
     assert len(few.shortfalls()) == 2
+    assert len(measured(s3, bucket, minimum_true_photos=3, **minimums).shortfalls()) == 3
     metrics = metrics_of(few)
     assert "SureAccuracy" not in metrics
-    fewer = measured(s3, bucket, minimum_true_photos=5, minimum_accuracy=0.9, minimum_set_coverage=0.9)
+    fewer = measured(s3, bucket, minimum_true_photos=5, **minimums)
     assert fewer.shortfalls() == []
     assert set(metrics_of(fewer)) == {"TruePhotos", "PopulationStabilityIndex"}
 
@@ -168,9 +171,20 @@ def test_a_figure_at_its_minimum_is_no_shortfall_and_zero_is_no_minimum(s3, buck
     assert [shortfall.split(" ")[0] for shortfall in result.shortfalls()] == (["accuracy", "set"] if is_short else [])
 
 
+@pytest.mark.parametrize(("minimum", "is_short"), [(0.66, False), (0.67, True), (0.0, False)])
+def test_sure_counts_have_a_minimum_of_their_own(s3, bucket, minimum, is_short):
+    result = measured(s3, bucket, minimum_sure_accuracy=minimum)
+    short = "accuracy of sure counts 66.7% of 3 photos is below the minimum of 67.0%"
+    assert result.shortfalls() == ([short] if is_short else [])
+    row = next(row for row in result.figures() if row[0] == "accuracy of sure counts")
+    assert row[1:] == ("66.7%", "98.0%", f"{minimum:.1%}" if minimum else "-", "3")
+
+
 def test_a_result_of_an_earlier_monitor_has_no_true_counts(s3, bucket):
     document = drift().model_copy(update={"truth": measured(s3, bucket)}).model_dump(mode="json")
     assert Drift.model_validate(document).truth.photos == 4
+    del document["truth"]["minimum_sure_accuracy"]
+    assert Drift.model_validate(document).truth.minimum_sure_accuracy is None
     del document["truth"], document["sure_share"]
     earlier = Drift.model_validate(document)
     assert (earlier.truth, earlier.sure_share) == (None, None)

@@ -122,6 +122,7 @@ def true_counts(until: datetime, accuracy: float = 0.9, *, photos: int = 100) ->
         level=0.95,
         minimum_accuracy=0.8,
         minimum_set_coverage=None,
+        minimum_sure_accuracy=0.95,
     )
 
 

@@ -124,15 +124,16 @@ def test_true_counts_are_shown_with_their_claims_and_over_time_against_the_minim
         assert "No drift, but by true counts the answers are below a minimum." in text
         assert "accuracy 70.0% of 100 photos is below the minimum of 80.0%" in text
         assert "accuracy 70.0% - 80.0% 100" in text
-        assert "accuracy of sure counts 97.0% 98.0% - 50" in text
+        assert "accuracy of sure counts 97.0% 98.0% 95.0% 50" in text
         assert "set coverage 93.0% 95.0% - 100" in text
         assert "300 photos without a true count so far; 2 photos in requests without an InferenceId." in text
     page = browser.get("/monitor").text
     charts = dict(re.findall(r'<figure class="chart"><figcaption>([\w ]+?)\s*<(.*?)</figure>', page, re.DOTALL))
     assert charts["Accuracy"].count('<polygon class="drift"') == 1
     assert charts["Accuracy"].count('<circle class="line0"') == 1
-    assert charts["Accuracy"].count('<circle class="line1"') == 2
     assert ">limit 80<" in charts["Accuracy"]
+    assert charts["Accuracy of sure counts"].count('<circle class="line0"') == 2
+    assert ">limit 95<" in charts["Accuracy of sure counts"]
     assert "limit" not in charts["Set coverage"]
     assert charts["Sure counts"].count('<circle class="line0"') == 2
     rows = [as_text(row) for row in re.findall(r"<tr>\s*<td>.*?</tr>", page, re.DOTALL)]

@@ -43,12 +43,12 @@ def test_true_counts_are_arguments_of_the_job_only_where_they_are_set(settings: 
 
     assert not {name for name in arguments(monitoring.job_request(settings, "x")) if "truth" in name}
     chosen = {"truth": "s3://labels/counts", "truth_delay_hours": 48, "minimum_true_photos": 20}
-    watched = changed(settings, "monitoring", **chosen, minimum_accuracy=0.8)
+    watched = changed(settings, "monitoring", **chosen, minimum_accuracy=0.8, minimum_sure_accuracy=0.95)
     request = monitoring.job_request(watched, "x")
     assert validate_request("sagemaker", "CreateProcessingJob", request) == []
     read = parse(StepSettings, request["AppSpecification"]["ContainerArguments"])
     assert {name: getattr(read, name) for name in chosen} == chosen
-    assert (read.minimum_accuracy, read.minimum_set_coverage) == (0.8, 0.0)
+    assert (read.minimum_accuracy, read.minimum_set_coverage, read.minimum_sure_accuracy) == (0.8, 0.0, 0.95)
 
 
 def test_the_job_has_the_tags_of_the_settings(settings: Settings) -> None:
