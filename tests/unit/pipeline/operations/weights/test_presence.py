@@ -120,6 +120,8 @@ def test_a_published_file_in_another_place_is_replaced_by_its_owner(settings: Se
 def test_a_file_of_ones_own_has_any_size(settings: Settings) -> None:
     own = changed(settings, training={"weights": "s3://mine/w.pth"})
     put("s3://mine/w.pth", b"x")
+    assert list(presence.files(definition(own))) == ["s3://mine/w.pth"]
+    assert presence.problem(boto3.client("s3", region_name="us-east-1"), own, "s3://mine/w.pth") == ""
     presence.refuse_missing(own, definition(own))
 
 
