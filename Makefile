@@ -12,10 +12,12 @@ BASES := .bases
 # Versions of PyTorch in AWS's training images: that with SMDDP, and the newest (pipeline/aws/deep_learning_containers.py).
 TORCHES := 2.5.1 2.10.0
 IMAGES := processing inference training spark
+TESTS = $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder \
+	$(if $(SEED),--randomly-seed=$(SEED))
 REQUIREMENTS := requirements.txt requirements/local.txt requirements/dev.txt requirements/constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick check golden documents screenshots setup test-chaos test-toolkit setup-toolkit setup-peers setup-pretrained \
+.PHONY: help demo test test-long quick check golden documents screenshots setup test-chaos test-toolkit setup-toolkit setup-peers setup-pretrained \
 	test-browser test-images test-bases setup-bases test-clients setup-clients test-spark setup-spark locks clean
 
 help: ## This list
@@ -27,10 +29,12 @@ demo: setup ## Run the whole pipeline on synthetic bins in the local cloud
 # In another order each time; a run prints the command that repeats its order: make test SEED=123. The tests of a module
 # share fixtures, so they run in one process; modules begin in the order of the seed, the longest ones first.
 test: setup ## Run the tests, in another order each time (SEED=123 repeats an order)
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder \
-		$(if $(SEED),--randomly-seed=$(SEED))
+	$(TESTS) -m "not long"
 
-# Under a minute: what a commit needs. `make check` and `make test` are what a merge needs.
+test-long: setup ## Run what make test leaves out: trainings under faults, deployments, whole accounts
+	$(TESTS) -m long
+
+# Under a minute: what a commit needs. `make check`, `make test` and `make test-long` are what a merge needs.
 quick: setup ## Lint, types, words, and the unit tests of changed files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

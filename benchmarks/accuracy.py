@@ -62,7 +62,7 @@ class Plan:
     is_whole: bool
     """Whether the photos, epochs and network are those of the promised figures."""
     weights: str = ""
-    """The URI of initial weights of EfficientNet-Lite0; empty: random ones."""
+    """The URI or file of EfficientNet-Lite0's initial weights; empty: random ones."""
 
     @classmethod
     def for_this_machine(cls, options: Options) -> Plan:

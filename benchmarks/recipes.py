@@ -14,7 +14,7 @@ import os
 import shutil
 import statistics
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,9 @@ from benchmarks import accuracy, job, real_photos, server
 from benchmarks.accuracy import Plan
 from benchmarks.cases import Case, say
 from benchmarks.child import ContenderError, measure
-from benchmarks.contenders import candidates, training
+from benchmarks.contenders import candidates, lite0, training
 from benchmarks.contenders.candidates import Candidate
+from benchmarks.imagenet_file import weights_file
 from benchmarks.options import Options
 from benchmarks.results import Result, bootstrap, kept_name, mean
 from steps.contracts.dataset import read_index
@@ -71,6 +72,9 @@ CHANGES = (
     Candidate("at-56-112-unweighted", ((56, 6), (112, 6)), flags=UNWEIGHTED),
     Candidate("at-40-80-unweighted", ((40, 13), (80, 13)), flags=UNWEIGHTED),
     Candidate("at-64-unweighted", ((64, 22),), flags=UNWEIGHTED),
+    Candidate("at-56-112-made-up", ((56, 6), (112, 6)), flags=UNWEIGHTED, made_up=8000, made_up_epochs=6),
+    Candidate("imagenet-112", ((112, 5),), lite0.NAME, UNWEIGHTED, imagenet=True),
+    Candidate("imagenet-112-mixup", ((112, 5),), lite0.NAME, UNWEIGHTED, imagenet=True, mixup=0.4),
 )
 
 
@@ -90,6 +94,7 @@ def cases(options: Options) -> Iterator[Case]:
     if unknown := sorted(options.only - set(names)):
         raise ContenderError(f"--only {unknown[0]}: not a change; use some of {', '.join(names)}")
     chosen = [change for change in CHANGES if not options.only or change.name in {RECIPE, *options.only}]
+    weights = str(weights_file()) if any(change.imagenet for change in chosen) else ""
     kept = options.keep or options.folder
     kept.mkdir(parents=True, exist_ok=True)
     photos = kept / f"photos-{options.count}.npz"
@@ -97,7 +102,7 @@ def cases(options: Options) -> Iterator[Case]:
         written = options.folder / photos.name
         _write_photos(written, options)
         shutil.move(written, photos)
-    plan, seeds = Plan.for_this_machine(options), range(1, options.rounds + 1)
+    plan, seeds = replace(Plan.for_this_machine(options), weights=weights), range(1, options.rounds + 1)
 
     def place(change: Candidate, seed: int) -> Path:
         return kept / kept_name(change.name, seed, _members(change), plan.count, plan.bf16)
@@ -164,7 +169,9 @@ def _train(change: Candidate, photos: Path, seed: int, plan: Plan, options: Opti
         "photos": str(photos),
         "output": str(place),
         "seed": seed,
-        "bf16": plan.bf16,
+        # Convolutions per channel are slower in bf16 on a CPU.
+        "bf16": plan.bf16 and change.architecture != lite0.NAME,
+        "weights": plan.weights,
     }
     measured = measure(candidates.train, arguments, {"SM_NUM_CPUS": str(options.threads or os.cpu_count())})
     with np.load(place) as file:

@@ -46,22 +46,45 @@ def pytest_configure() -> None:
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 
-# Modules of more than half a minute. Begun last, one of them would run on while the other processes have nothing to do.
+# What `make test-long` runs and `make test` leaves out: whole trainings under faults, deployments, whole accounts, and
+# other tests of minutes.
 LONG = (
-    "tests/clients/",
     "tests/faults/test_training.py",
+    "tests/integration/test_alerts.py",
+    "tests/integration/test_bootstrap.py",
+    "tests/integration/test_deletion.py",
+    "tests/integration/test_deployments.py",
+    "tests/integration/test_people.py",
+    "tests/integration/test_plan_apart.py",
+    "tests/integration/test_schedules.py",
+    "tests/integration/test_unchanged_photos.py",
+    "tests/integration/test_whole_run.py::test_the_same_model_is_registered_again_where_that_is_asked_for",
+    "tests/unit/benchmarks/test_benchmarks.py",
+    "tests/unit/steps/train/test_isolation.py",
+    "tests/unit/steps/train/test_run.py::test_a_damaged_shard_ends_every_rank_with_its_name",
+    "tests/unit/steps/train/test_run.py::test_a_trial_stops_when_its_patience_is_at_an_end",
+    "tests/unit/steps/train/test_run.py::test_a_trial_whose_rank_was_killed_goes_on_at_its_step_as_if_nothing_had_happened",
+    "tests/unit/steps/train/test_tracking_services.py",
+)
+# Modules of more than half a minute. Begun last, one of them would run on while the other processes have nothing to do.
+FIRST = (
+    "tests/clients/",
     "tests/integration/",
     "tests/unit/steps/query/test_run.py",
     "tests/unit/steps/train/test_run.py",
-    "tests/unit/steps/train/test_tracking",
-    "tests/unit/benchmarks/test_benchmarks.py",
+    "tests/unit/steps/train/test_tracking.py",
+    *LONG,
 )
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long modules; among them, and among the others, the order stays the seed's."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Mark the long tests before some are chosen; begin with long modules, in the seed's order, as the others are."""
+    for item in items:
+        if item.nodeid.startswith(LONG):
+            item.add_marker(pytest.mark.long)
+    yield
+    items.sort(key=lambda item: not item.nodeid.startswith(FIRST))
 
 
 def pytest_collection_finish() -> None:
@@ -88,7 +111,8 @@ def _say_seed(config: pytest.Config) -> None:
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     seed = config.getoption("randomly_seed", None)
     if terminal is not None and seed is not None and not hasattr(config, "workerinput"):
-        terminal.write_line(f"in this order again: make test SEED={seed}")
+        target = "test-long" if config.getoption("markexpr", None) == "long" else "test"
+        terminal.write_line(f"in this order again: make {target} SEED={seed}")
 
 
 def pytest_runtest_call(item: pytest.Item) -> None:

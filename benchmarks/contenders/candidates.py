@@ -38,7 +38,7 @@ READ = frozenset(
         *("ordinal-weight", "ema-decay", "patience", "workers", "random-affine"),
     }
 )
-_MADE_UP_SEED, _MADE_UP_EPOCHS = 7, 3
+_MADE_UP_SEED = 7
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,11 @@ class Candidate:
     upside_down: bool = False
     """Half of the photos are mirrored upside down."""
     made_up: int = 0
-    """Number of synthetic photos to train on before."""
+    """Number of synthetic photos to train on before, at the first stage's size."""
+    made_up_epochs: int = 3
+    """Passes over the synthetic photos."""
+    imagenet: bool = False
+    """EfficientNet-Lite0 begins with its ImageNet weights."""
 
     @property
     def size(self) -> int:
@@ -70,16 +74,16 @@ class Candidate:
         return sum(epochs for _, epochs in self.stages)
 
 
-def train(candidate: dict[str, Any], photos: str, output: str, seed: int, bf16: bool) -> Work:
+def train(candidate: dict[str, Any], photos: str, output: str, seed: int, *, bf16: bool, weights: str) -> Work:
     """Train `candidate` (a Candidate's members) on the file `photos`, and write its probabilities to `output`.
 
     `photos` has pixels (N, S, S, 3), quantities (N,), and held_out (N,): those to evaluate on. The output has their
-    probabilities (M, classes), those of their mirrored photos, and the median time of an answer in milliseconds.
+    probabilities (M, classes), those of their mirrored photos, and the median time of an answer in milliseconds. A
+    candidate that begins with ImageNet weights reads them from the file `weights`.
     """
     import numpy as np
     import torch
 
-    from steps.model.network import build_network
     from steps.train.augmentation import augment
     from steps.train.average import WeightAverage
     from steps.train.objective import Objective, class_weights
@@ -96,11 +100,10 @@ def train(candidate: dict[str, Any], photos: str, output: str, seed: int, bf16: 
     shared = {"architecture": chosen.architecture, "image-size": chosen.size, "epochs": chosen.epochs, "seed": seed}
     recipe = read_recipe(flags_of({**TRAIN, **chosen.flags, **shared}))
     counts = dict(zip(classes.tolist(), np.bincount(targets[~held_out], minlength=len(classes)).tolist(), strict=True))
-    weights = class_weights(counts, classes.tolist(), recipe.class_weighting)
-    network = build_network(chosen.architecture, len(classes) - chosen.corn, chosen.size, seed)
-    network = network.to(memory_format=torch.channels_last)
-    cross_entropy = Objective(weights, classes.tolist(), recipe.label_smoothing, recipe.ordinal_weight)
-    loss = _corn(weights) if chosen.corn else cross_entropy
+    shares = class_weights(counts, classes.tolist(), recipe.class_weighting)
+    network = _network(chosen, len(classes) - chosen.corn, seed, Path(weights))
+    cross_entropy = Objective(shares, classes.tolist(), recipe.label_smoothing, recipe.ordinal_weight)
+    loss = _corn(shares) if chosen.corn else cross_entropy
     average = WeightAverage(network, recipe.ema_decay)
 
     def fit(stages: tuple[tuple[int, int], ...], pixels: Photos, targets: Places, learned: Places) -> None:
@@ -119,7 +122,7 @@ def train(candidate: dict[str, Any], photos: str, output: str, seed: int, bf16: 
         torch.manual_seed(seed)
         if chosen.made_up:
             made_up = _made_up(chosen.made_up, classes.tolist(), pixels.shape[1])
-            fit(((chosen.stages[0][0], _MADE_UP_EPOCHS),), *made_up, np.arange(chosen.made_up))
+            fit(((chosen.stages[0][0], chosen.made_up_epochs),), *made_up, np.arange(chosen.made_up))
         fit(chosen.stages, pixels, targets, np.flatnonzero(~held_out))
         trained = average.network.eval()
         decode = _corn_probabilities if chosen.corn else _softmax
@@ -132,6 +135,20 @@ def train(candidate: dict[str, Any], photos: str, output: str, seed: int, bf16: 
         return {}
 
     return work
+
+
+def _network(candidate: Candidate, outputs: int, seed: int, weights: Path) -> nn.Module:
+    import torch
+
+    from benchmarks.contenders import lite0
+    from steps.model.network import build_network
+
+    if candidate.architecture == lite0.NAME:
+        lite0.register()
+    network = build_network(candidate.architecture, outputs, candidate.size, seed)
+    if candidate.imagenet:
+        lite0.begin(network.network, weights)
+    return network.to(memory_format=torch.channels_last)
 
 
 def _batches(

@@ -6,11 +6,14 @@ https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from benchmarks.child import ContenderError
 
 NAME = "efficientnet_lite0"
 # Repeats, kernel, stride of the first, expansion, channels in and out.
@@ -42,6 +45,18 @@ def register() -> None:
     # `list_models(module=torchvision.models)` goes by the module of the builder.
     build.__module__ = f"{models.__name__}.{NAME}"
     _api.BUILTIN_MODELS[NAME] = build
+
+
+def begin(network: nn.Module, file: Path) -> None:
+    """Load the package's weights, except those of its last layer, whose classes are ImageNet's.
+
+    Raises ContenderError for a file of another network.
+    """
+    state = torch.load(file, map_location="cpu", weights_only=True)
+    body = {name: value for name, value in state.items() if not name.startswith("_fc.")}
+    missing, unexpected = network.load_state_dict(body, strict=False)
+    if unexpected or set(missing) != {"_fc.weight", "_fc.bias"}:
+        raise ContenderError(f"{file}: not the weights of EfficientNet-Lite0")
 
 
 class Lite0(nn.Module):

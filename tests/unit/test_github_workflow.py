@@ -40,8 +40,9 @@ def commands(workflow: Any, job: str) -> list[str]:
 
 def test_a_pull_request_is_checked_and_tested_and_reaches_no_account(workflow: Any) -> None:
     assert commands(workflow, "test") == ["make check", "make test"]
+    assert commands(workflow, "long") == ["make test-long"]
     assert "id-token" not in workflow["permissions"]
-    assert "permissions" not in workflow["jobs"]["test"]
+    assert not [job for job in ("test", "long") if "permissions" in workflow["jobs"][job]]
     assert workflow["jobs"]["upsert"]["if"].startswith("github.event_name == 'push' && ")
     assert set(workflow["on"]) == {"pull_request", "push"}
 
@@ -61,7 +62,7 @@ def test_spark_is_tried_in_its_own_environment(workflow: Any) -> None:
 
 
 def test_a_push_brings_images_and_then_the_pipeline_once_it_was_tested(workflow: Any) -> None:
-    assert workflow["jobs"]["upsert"]["needs"] == ["test", "browser", "spark"]
+    assert workflow["jobs"]["upsert"]["needs"] == ["test", "long", "browser", "spark"]
     found = [match[1] for run in commands(workflow, "upsert") if (match := COMMAND.fullmatch(run))]
     assert found == ["images push --builder codebuild", "check", "upsert"]
 
@@ -125,7 +126,7 @@ def test_the_oldest_python_is_tried_each_night() -> None:
     """Python 3.11.2 lacks functions of later patches: https://packages.debian.org/bookworm/python3.11."""
     nightly = yaml.load((FOLDER / "nightly.yml").read_text(), Loader=yaml.BaseLoader)
     assert nightly["jobs"]["oldest-python"]["container"] == "debian:12"
-    assert commands(nightly, "oldest-python")[-1] == "make test"
+    assert commands(nightly, "oldest-python")[-2:] == ["make test", "make test-long"]
     assert not [step for step in steps(nightly, "oldest-python") if "setup-python" in step.get("uses", "")]
     assert "permissions" not in nightly["jobs"]["oldest-python"]
 

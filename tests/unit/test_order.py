@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from pipeline import ROOT
+from tests.conftest import LONG
 
 # Options of whoever runs these tests would change what is printed.
 PLAIN = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
@@ -38,10 +39,26 @@ def test_the_long_modules_come_first_and_the_others_in_the_seeds_order() -> None
     assert len(first) > 10
 
 
+@pytest.mark.parametrize("expression", ["long", "not long"])
+def test_the_long_tests_are_chosen_by_their_mark(expression: str) -> None:
+    target = "test-long" if expression == "long" else "test"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--collect-only", "-vq", "--randomly-seed=7"]
+    command += ["-m", expression, *{place.split("::")[0] for place in LONG}]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True, env=PLAIN)
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"in this order again: make {target} SEED=7"
+    chosen = [line for line in lines if "::" in line]
+    assert {line.startswith(LONG) for line in chosen} == {expression == "long"}
+    if expression == "long":
+        # A test of another name would be in `make test` without a word.
+        assert {place for place in LONG if not any(line.startswith(place) for line in chosen)} == set()
+
+
+@pytest.mark.parametrize("target", ["test", "test-long"])
 @pytest.mark.parametrize(("given", "asked"), [([], False), (["SEED=7"], True)])
-def test_the_command_that_is_printed_takes_the_seed(given: list[str], asked: bool) -> None:
+def test_the_command_that_is_printed_takes_the_seed(given: list[str], asked: bool, target: str) -> None:
     # Not what the make around this run was given.
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "SEED")}
-    command = ["make", "--dry-run", "test", *given]
+    command = ["make", "--dry-run", target, *given]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert ("--randomly-seed" in done.stdout, "--randomly-seed=7" in done.stdout) == (asked, asked)

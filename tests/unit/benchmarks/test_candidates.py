@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from benchmarks import recipes
-from benchmarks.child import ContenderError
-from benchmarks.contenders import candidates
+from benchmarks.accuracy import Plan
+from benchmarks.child import ContenderError, Measured
+from benchmarks.contenders import candidates, lite0
 from benchmarks.contenders.candidates import Candidate
 from benchmarks.options import Options
 
@@ -64,7 +65,37 @@ def test_a_change_of_another_name_is_refused(tmp_path):
 def test_a_hyperparameter_that_the_loop_does_not_read_is_refused(tmp_path):
     change = Candidate("clipped", ((32, 1),), flags={"clip-norm": "1"})
     with pytest.raises(ContenderError, match="clipped: this loop does not read clip-norm"):
-        candidates.train(asdict(change), str(tmp_path / "absent"), "", seed=1, bf16=False)
+        candidates.train(asdict(change), str(tmp_path / "absent"), "", seed=1, bf16=False, weights="")
+
+
+def test_a_network_begins_with_the_weights_of_the_file_but_for_the_last_layer(tmp_path):
+    torch.manual_seed(1)
+    published, network = lite0.Lite0(10), lite0.Lite0(3)
+    last = network._fc.weight.clone()
+    torch.save(published.state_dict(), tmp_path / "file.pth")
+    lite0.begin(network, tmp_path / "file.pth")
+    assert torch.equal(network._conv_stem.weight, published._conv_stem.weight)
+    assert torch.equal(network._fc.weight, last)
+    torch.save({"_conv_stem.weight": published._conv_stem.weight}, tmp_path / "other.pth")
+    with pytest.raises(ContenderError, match=r"other\.pth: not the weights of EfficientNet-Lite0"):
+        lite0.begin(network, tmp_path / "other.pth")
+
+
+def test_a_change_from_imagenet_weights_is_given_their_file_and_trained_in_fp32(tmp_path, monkeypatch):
+    given = {}
+
+    def measure(contender, arguments, environment):
+        given.update(arguments)
+        np.savez(arguments["output"])
+        return Measured(seconds=1, cpu_seconds=60, peak_bytes=0)
+
+    monkeypatch.setattr(recipes, "measure", measure)
+    (change,) = (change for change in recipes.CHANGES if change.name == "imagenet-112")
+    options = Options(folder=tmp_path, rounds=1, count=1, baseline_count=1)
+    plan = replace(Plan.for_this_machine(options), bf16=True, weights="weights.pth")
+    with np.load(recipes._train(change, tmp_path / "photos.npz", 1, plan, options)) as arrays:
+        assert arrays["minutes"] == 1
+    assert (given["weights"], given["bf16"], given["candidate"]["imagenet"]) == ("weights.pth", False, True)
 
 
 def test_changes_of_the_same_name_differ_by_their_members_and_hyperparameters():
@@ -102,7 +133,7 @@ def test_a_change_is_evaluated_on_the_photos_that_are_held_out(change, tmp_path,
         return batches(recipe, stages, pixels, targets, places)
 
     monkeypatch.setattr(candidates, "_batches", seen)
-    candidates.train(asdict(small), str(tmp_path / "photos.npz"), str(place), seed=1, bf16=False)()
+    candidates.train(asdict(small), str(tmp_path / "photos.npz"), str(place), seed=1, bf16=False, weights="")()
     assert set(learned[-1].tolist()) == set(np.flatnonzero(~held_out).tolist())
     with np.load(place) as arrays:
         assert arrays["classes"].tolist() == [0, 1, 2]
