@@ -37,6 +37,7 @@ from benchmarks import (
 from benchmarks.cases import Case, say
 from benchmarks.child import ContenderError
 from benchmarks.options import Options
+from benchmarks.trainings import COUNT
 
 
 @dataclass(frozen=True)
@@ -77,23 +78,24 @@ BENCHMARKS = {
     ),
     "accuracy": Benchmark(
         accuracy.cases,
-        "our recipe against a naive one, on real photos",
-        count=accuracy.COUNT,
+        "our trainings, which begin with ImageNet weights, against a naive recipe, on real photos",
+        count=COUNT,
         rounds=3,
     ),
-    "accuracy-hour": Benchmark(
-        hour.cases, "an hour for each training, ours from ImageNet weights", count=accuracy.COUNT, rounds=3
+    "accuracy-random": Benchmark(
+        accuracy.from_random_weights, "our recipe against a naive one, from random weights", count=COUNT, rounds=3
     ),
+    "accuracy-hour": Benchmark(hour.cases, "an hour for each training, from ImageNet weights", count=COUNT, rounds=3),
     "accuracy-pretrained": Benchmark(
         pretrained.cases,
         "a training from ImageNet weights, against random ones, on real photos",
-        count=accuracy.COUNT,
+        count=COUNT,
         rounds=2,
     ),
     "recipes": Benchmark(
         recipes.cases,
         "what changes of the recipe give, on real photos that are not trained on",
-        count=accuracy.COUNT,
+        count=COUNT,
         rounds=1,
     ),
     "load": Benchmark(load.small, "batches of photos of 256 pixels for a training process", count=16_000),

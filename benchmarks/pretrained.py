@@ -9,83 +9,42 @@ the validation photos of the first seed. It takes hours on two cores, in proport
 
 from __future__ import annotations
 
-import os
-import shutil
 import statistics
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import job, real_photos, server
-from benchmarks.accuracy import RECIPE, Plan
+from benchmarks import real_photos, server
+from benchmarks.accuracy import say_results
 from benchmarks.cases import Bound, Case, say
-from benchmarks.child import measure
-from benchmarks.contenders import training
-from benchmarks.contenders.lite0 import NAME
-from benchmarks.imagenet_file import upload, weights_file
 from benchmarks.options import Options
-from benchmarks.results import DRAWS, Result, bootstrap, draws_of_bins, kept_name, read_result
+from benchmarks.results import DRAWS, Result, bootstrap, draws_of_bins, read_result
+from benchmarks.trainings import Plan, kept
 from steps.model.predictor import decide
 
-SIZE = 112
-BEGINNINGS = ("imagenet", "random")
+SIZE, EPOCHS = 112, 8
 # Peak learning rates to choose from: the recipe's, and a smaller one, as is usual from pretrained weights.
 RATES = ("0.001", "0.0003")
 
 
-@dataclass(frozen=True)
-class Places:
-    """The URI of the weights, and the folder with the index of the photos' split."""
-
-    weights: str
-    base: Path
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Where a training begins, its peak learning rate and its seed."""
-
-    begin: str
-    rate: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """A name for its folder."""
-        return f"{self.begin}-{self.rate}-{self.seed}".replace(".", "-")
-
-
 def cases(options: Options) -> Iterator[Case]:
     """Accuracy and RMSE of the rounded expectation from both beginnings, means over the seeds."""
-    epochs, seeds = options.epochs or 8, range(1, options.rounds + 1)
-    plan = Plan.for_this_machine(options)
-    # In fp32 on a CPU: convolutions per channel are slower in bf16 there.
-    plan = replace(plan, architecture=NAME, size=SIZE, epochs=epochs, bf16=plan.has_gpu)
-    file = weights_file()
-    kept = options.keep or options.folder
-    kept.mkdir(parents=True, exist_ok=True)
+    random = Plan.for_this_machine(options).of_lite0(SIZE, options.epochs or EPOCHS)
+    results = {}
     with server.bucket() as bucket:
+        beginnings = {"imagenet": random.from_imagenet(bucket), "random": random}
         base, bins = real_photos.shard(options, bucket)
-        places = Places(upload(file, bucket), base)
-
-        def trained(begin: str, rate: str, seed: int) -> Path:
-            name = f"{begin}-{plan.architecture}-{plan.size}-{plan.epochs}-{rate}"
-            place = kept / kept_name(name, seed, RECIPE, plan.count, plan.bf16)
-            if not place.exists():
-                shutil.move(_train(plan, Trial(begin, rate, seed), places, options), place)
-            return place
-
-        results = {}
-        for begin in BEGINNINGS:
-            rate = max(RATES, key=lambda rate, begin=begin: _validated(trained(begin, rate, 1)))
-            say(f"{begin}: learning rate {rate}")
-            results[begin] = [read_result(trained(begin, rate, seed), bins) for seed in seeds]
+        for begin, plan in beginnings.items():
+            plans = [replace(plan, recipe={**plan.recipe, "learning-rate": rate}) for rate in RATES]
+            best = max(plans, key=lambda plan: _validated(kept(options, plan, 1, base)))
+            say(f"{begin}: learning rate {best.recipe['learning-rate']}")
+            places = [kept(options, best, seed, base) for seed in range(1, plan.seeds + 1)]
+            results[begin] = [read_result(place, bins) for place in places]
     for begin, each in results.items():
-        for number, result in enumerate(each, 1):
-            say(f"{begin}, seed {number}: {result.line()}")
+        say_results(begin, each)
     yield from _compared(results["imagenet"], results["random"])
 
 
@@ -124,27 +83,3 @@ def _validated(place: Path) -> float:
     """The best accuracy on validation photos."""
     with np.load(place) as arrays:
         return float(arrays["validated"])
-
-
-def _train(plan: Plan, trial: Trial, places: Places, options: Options) -> Path:
-    """Train once and return the file with the probabilities of the test photos."""
-    folder = options.folder / trial.name
-    shutil.copytree(job.index(places.base), folder / "input" / "data" / "index")
-    place = folder / "probabilities.npz"
-    values: dict[str, object] = {
-        **RECIPE,
-        # Initial weights are of photos of the whole side.
-        "progressive-resizing": "0",
-        "architecture": plan.architecture,
-        "image-size": plan.size,
-        "epochs": plan.epochs,
-        "seed": trial.seed,
-        "learning-rate": trial.rate,
-        "precision": "bf16" if plan.bf16 else "auto",
-        **({"weights": places.weights} if trial.begin == "imagenet" else {}),
-    }
-    flags = [text for name, value in values.items() for text in (f"--{name}", str(value))]
-    environment = {"SM_NUM_CPUS": str(options.threads or os.cpu_count()), "TRAINING_JOB_NAME": trial.name}
-    measured = measure(training.lite0, {"base": str(folder), "flags": flags, "output": str(place)}, environment)
-    say(f"{trial.name}: {measured.seconds:.0f} s, {measured.cpu_seconds:.0f} s of processor time")
-    return place

@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import accuracy, job, real_photos, server
-from benchmarks.accuracy import Plan
+from benchmarks import job, real_photos, server
 from benchmarks.cases import Case, say
 from benchmarks.child import ContenderError, measure
 from benchmarks.contenders import candidates, lite0, training
@@ -29,6 +28,8 @@ from benchmarks.contenders.candidates import Candidate
 from benchmarks.imagenet_file import weights_file
 from benchmarks.options import Options
 from benchmarks.results import Result, bootstrap, kept_name, mean
+from benchmarks.trainings import RECIPE as ACCURACY_RECIPE
+from benchmarks.trainings import Plan
 from steps.contracts.dataset import read_index
 from steps.photos.jpeg import decode_rgb, resize
 
@@ -39,7 +40,7 @@ MADE_UP = 3000
 RECIPE = "recipe"
 MIRRORED = "mirrored"
 # The hyperparameters of `accuracy` but for those that were chosen here.
-KEPT = {name: value for name, value in accuracy.RECIPE.items() if name != "progressive-resizing"}
+KEPT = {name: value for name, value in ACCURACY_RECIPE.items() if name != "progressive-resizing"}
 BASE = {**KEPT, "random-affine": "false", "class-weighting": "sqrt"}
 AFFINE = {"random-affine": "true"}
 UNWEIGHTED = {**AFFINE, "class-weighting": "none"}

@@ -22,6 +22,7 @@ TRAIN: Mapping[str, str] = {
     "image-size": "224",
     "progressive-resizing": "0",
     "random-affine": "false",
+    "mirrored-answers": "false",
     "epochs": "30",
     "batch-size": "64",
     "accumulation": "1",

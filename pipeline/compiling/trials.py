@@ -104,6 +104,7 @@ def _hyperparameters(context: Context) -> dict[str, Any]:
         "image-size": training.image_size,
         "progressive-resizing": training.progressive_resizing,
         "random-affine": training.random_affine,
+        "mirrored-answers": training.mirrored_answers,
         "epochs": context.parameters.epochs.to_string(),
         "batch-size": training.batch_size,
         "learning-rate": training.learning_rate,

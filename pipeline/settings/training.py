@@ -105,6 +105,10 @@ class Training(Group):
         " training",
         True,
     )
+    mirrored_answers: bool = field(
+        "Whether an answer is the mean of the probabilities of a photo and of its mirror image; it takes twice as long",
+        False,
+    )
     epochs: int = field("Passes over the training split", 30, unit="epochs", ge=1, le=1000, parameter="Epochs")
     batch_size: int = field("Batch size per process and forward pass", 64, unit="photos", ge=2, le=4096)
     accumulation: PositiveInt = field("Forward passes per optimizer step", 1)

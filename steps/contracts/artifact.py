@@ -55,6 +55,9 @@ class ModelDescription(Contract, protected_namespaces=()):
     std: tuple[float, float, float] = IMAGENET_STD
     resize: Literal["stretch"] = "stretch"
     decision: Decision = "argmax"
+    mirrored: bool = Field(
+        default=False, description="the graph answers for the photo and its mirror image; not in older artifacts"
+    )
     dataset_sha256: str
     calibration: Calibration | None = Field(default=None, description="none in older artifacts: temperature 1, no sets")
     metrics: dict[str, float] = Field(default={})

@@ -86,7 +86,8 @@ def load_network(folder: Path, description: ModelDescription) -> nn.Module:
     from steps.model.network import build_network
 
     path = check_file(folder, WEIGHTS, description)
-    network = build_network(description.architecture, len(description.classes), description.image_size, seed=0)
+    shape = (description.architecture, len(description.classes), description.image_size)
+    network = build_network(*shape, seed=0, mirrored=description.mirrored)
     try:
         network.load_state_dict(load_file(path))
     except (safetensors.SafetensorError, RuntimeError) as error:

@@ -39,22 +39,31 @@ class Normalise(nn.Module):
 class CountClassifier(nn.Module):
     """Photos (N, 3, S, S), uint8 or float in 0..255, to logits (N, classes).
 
-    It contains the normalisation, so that every runtime of the exported model has the same.
+    It contains the normalisation, so that every runtime of the exported model has the same. With `mirrored`, answers
+    outside of training are the mean of the probabilities of the photo and of its mirror image, as logits.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, mirrored: bool = False) -> None:
         super().__init__()
         self.normalise = Normalise()
         self.network = network
+        self.mirrored = mirrored
 
     def forward(self, photos: Tensor) -> Tensor:
         """Logits (N, classes), float."""
-        logits: Tensor = self.network(self.normalise(photos))
-        return logits
+        normalised = self.normalise(photos)
+        logits: Tensor = self.network(normalised)
+        if self.training or not self.mirrored:
+            return logits
+        both = torch.stack([logits, self.network(normalised.flip(-1))]).log_softmax(2)
+        # Twice the mean; a softmax takes no notice of a factor.
+        return both.logsumexp(0)
 
 
-def build_network(architecture: str, classes: int, image_size: int, seed: int) -> CountClassifier:
-    """A classifier with random weights drawn from `seed`.
+def build_network(
+    architecture: str, classes: int, image_size: int, seed: int, *, mirrored: bool = False
+) -> CountClassifier:
+    """A classifier with random weights drawn from `seed`, whose answers are of both mirrorings with `mirrored`.
 
     Raises StepError when torchvision has no such classifier, with the nearest names, or when it does not support photos
     of that size.
@@ -69,7 +78,8 @@ def build_network(architecture: str, classes: int, image_size: int, seed: int) -
         arguments["image_size"] = image_size
     torch.manual_seed(seed)
     try:
-        network = CountClassifier(models.get_model(architecture, weights=None, num_classes=classes, **arguments))
+        inner = models.get_model(architecture, weights=None, num_classes=classes, **arguments)
+        network = CountClassifier(inner, mirrored=mirrored)
         with torch.inference_mode():
             network.eval()(torch.zeros(1, 3, image_size, image_size, dtype=torch.uint8))
     except (RuntimeError, ValueError, AssertionError) as error:

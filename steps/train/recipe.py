@@ -52,6 +52,9 @@ class Recipe:
     random_affine: Annotated[
         bool, Field(description="whether photos are rotated, shrunk and moved a little, at random, in training")
     ]
+    mirrored_answers: Annotated[
+        bool, Field(description="whether answers are of the photo and its mirror image; they take twice as long")
+    ]
     batch_size: Annotated[int, Field(gt=0, description="photos per process and forward pass")]
     accumulation: Annotated[int, Field(gt=0, description="forward passes per optimizer step")]
     learning_rate: Annotated[

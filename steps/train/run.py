@@ -59,7 +59,8 @@ def run(recipe: Recipe) -> None:
     readings = Readings.of(recipe, index, world)
     # Before any threads start: see Loader.
     with readings.loaders(recipe.workers, pin_memory=device.type == "cuda") as loaders:
-        network = build_network(recipe.architecture, len(index.classes), recipe.image_size, recipe.seed)
+        shape = (recipe.architecture, len(index.classes), recipe.image_size)
+        network = build_network(*shape, recipe.seed, mirrored=recipe.mirrored_answers)
         if recipe.half_size_epochs:
             check_half_size(network, recipe.architecture, recipe.image_size)
         if recipe.weights:
@@ -188,6 +189,7 @@ def _keep_best(trial: Trial, progress: Progress, result: Validation) -> None:
         classes=trial.index.classes,
         image_size=trial.recipe.image_size,
         decision=trial.recipe.decision,
+        mirrored=trial.recipe.mirrored_answers,
         calibration=_calibration(trial, result),
         dataset_sha256=trial.index.sha256,
         metrics=dict(artifact.metrics_of(history)),

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from benchmarks import recipes
-from benchmarks.accuracy import Plan
 from benchmarks.child import ContenderError, Measured
 from benchmarks.contenders import candidates, lite0
 from benchmarks.contenders.candidates import Candidate
 from benchmarks.options import Options
+from benchmarks.trainings import Plan
 
 
 def test_probabilities_of_the_conditional_loss_are_those_of_its_answers():

@@ -39,6 +39,7 @@ TRAIN: dict[str, Any] = {
     "image_size": 224,
     "progressive_resizing": 0.0,
     "random_affine": False,
+    "mirrored_answers": False,
     "epochs": 30,
     "batch_size": 64,
     "accumulation": 1,

@@ -118,8 +118,10 @@ def job(tmp_path: Path, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch) -
     """An empty job with a bucket of its own."""
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
 
-    def build(architecture: str, classes: int, image_size: int, seed: int) -> nn.Module:
-        return Brightness(classes) if architecture == "brightness" else built(architecture, classes, image_size, seed)
+    def build(architecture: str, classes: int, image_size: int, seed: int, *, mirrored: bool) -> nn.Module:
+        if architecture == "brightness":
+            return Brightness(classes)
+        return built(architecture, classes, image_size, seed, mirrored=mirrored)
 
     built = network.build_network
     monkeypatch.setattr(network, "build_network", build)

@@ -91,15 +91,14 @@ def write_artifact(
 
 
 def write_trainable_artifact(folder: Path, classes: Sequence[int], dataset_sha256: str) -> Path:
-    """An artifact of one of torchvision's networks, with the weights it starts from."""
+    """An artifact of one of torchvision's networks, with the weights it starts from and mirrored answers."""
     folder.mkdir(parents=True, exist_ok=True)
     architecture, image_size = "squeezenet1_1", 32
-    network = build_network(architecture, len(classes), image_size, seed=1).eval()
+    network = build_network(architecture, len(classes), image_size, seed=1, mirrored=True).eval()
     (folder / ONNX).write_bytes(OnnxGraph(network, image_size).with_weights(network.state_dict()))
     save_file(network.state_dict(), folder / WEIGHTS)
-    description = ModelDescription(
-        architecture=architecture, classes=list(classes), image_size=image_size, dataset_sha256=dataset_sha256
-    )
+    facts = {"classes": list(classes), "image_size": image_size, "dataset_sha256": dataset_sha256}
+    description = ModelDescription(architecture=architecture, mirrored=True, **facts)
     (folder / DESCRIPTION).write_text(description.model_dump_json())
     return folder
 

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -11,6 +13,36 @@ def test_uint8_photos_are_normalised_by_the_network_itself():
     photos = torch.randint(0, 256, (2, 3, 5, 5), dtype=torch.uint8)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     torch.testing.assert_close(network(photos), (photos / 255 - mean) / std)
+
+
+def test_mirrored_answers_are_the_mean_of_both_mirrorings_and_only_outside_of_training():
+    plain = build_network("resnet18", 3, 32, seed=1).eval()
+    mirrored = build_network("resnet18", 3, 32, seed=1, mirrored=True)
+    photos = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    with torch.inference_mode():
+        mean = (plain(photos).softmax(1) + plain(photos.flip(-1)).softmax(1)) / 2
+        answers = mirrored.eval()(photos)
+        torch.testing.assert_close(answers.softmax(1), mean)
+        torch.testing.assert_close(answers, mirrored(photos.flip(-1)))
+        torch.testing.assert_close(mirrored.train()(photos), plain.train()(photos))
+    assert (plain.eval()(photos).softmax(1) - mean).abs().max() > 1e-4
+
+
+def test_mirrored_answers_stay_finite_where_probabilities_are_too_small_for_floats():
+    logits = torch.tensor([[0.0, -300.0], [-300.0, 0.0]])
+    network = CountClassifier(Given(logits), mirrored=True).eval()
+    assert network(torch.zeros(2, 3, 4, 4)).tolist() == (logits + math.log(2)).tolist()
+
+
+class Given(torch.nn.Module):
+    """Answers with the same logits for any photos."""
+
+    def __init__(self, logits: torch.Tensor) -> None:
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, _: torch.Tensor) -> torch.Tensor:
+        return self.logits
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "googlenet"])

@@ -28,6 +28,19 @@ def test_the_graph_takes_the_weights_of_a_later_epoch_with_its_running_statistic
     check_agreement(graph.with_weights(later.state_dict()), later, 32)
 
 
+@pytest.mark.parametrize("since", [(2, 10), (99, 0)], ids=["newer exporter", "older exporter"])
+def test_mirrored_answers_are_in_the_graph(since, monkeypatch):
+    monkeypatch.setattr(export, "_NEWER_EXPORTER_SINCE", since)
+    network = build_network("resnet18", 3, 32, seed=1, mirrored=True)
+    plain = build_network("resnet18", 3, 32, seed=1)
+    serialised = OnnxGraph(network, 32).with_weights(network.state_dict())
+    check_agreement(serialised, network, 32)
+    with pytest.raises(StepError, match="disagrees"):
+        check_agreement(serialised, plain, 32)
+    # Each weight is in it once, though it is used twice.
+    assert len(serialised) < 1.2 * len(OnnxGraph(plain, 32).with_weights(plain.state_dict()))
+
+
 def test_a_model_that_disagrees_with_its_network_is_refused(network, graph):
     weights = {**network.state_dict(), "network.fc.bias": network.state_dict()["network.fc.bias"] + 1}
     with pytest.raises(StepError, match="disagrees"):

@@ -37,7 +37,7 @@ FLAGS = (
     *("--learning-rate", "0.002", "--workers", "1", "--patience", "0"),
     *("--accumulation", "2", "--ema-decay", "0.9", "--clip-norm", "5", "--ordinal-weight", "0.1"),
     # The first of three epochs.
-    *("--progressive-resizing", "0.5", "--random-affine", "true"),
+    *("--progressive-resizing", "0.5", "--random-affine", "true", "--mirrored-answers", "true"),
 )
 CHECKPOINT_EACH_STEP = ("--checkpoint-minutes", "0.000001")
 TIME_LIMIT = 480
