@@ -7,6 +7,7 @@ overfits. It takes about an hour on one core per training; with `--keep FOLDER` 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from benchmarks import real_photos, server
 from benchmarks.accuracy import confidence, say_results
@@ -17,7 +18,9 @@ from benchmarks.trainings import Plan, kept
 
 # Promised share of right counts, and the promised RMSE of the rounded expectation in objects.
 LEAST_ACCURACY, MOST_RMSE = 0.42, 1.05
-SIZE, EPOCHS = 160, 9
+SIZE, EPOCHS = 160, 7
+# The last epochs overfit, which the loss shows better than the accuracy of 540 validation photos.
+CHANGES = {"best-epoch-by": "loss"}
 
 
 def cases(options: Options) -> Iterator[Case]:
@@ -25,6 +28,7 @@ def cases(options: Options) -> Iterator[Case]:
     machine = Plan.for_this_machine(options)
     with server.bucket() as bucket:
         plan = machine.of_lite0(SIZE, options.epochs or EPOCHS).from_imagenet(bucket)
+        plan = replace(plan, recipe={**plan.recipe, **CHANGES})
         base, bins = real_photos.shard(options, bucket)
         results = [read_result(kept(options, plan, seed, base), bins) for seed in range(1, plan.seeds + 1)]
     say_results("ours", results)

@@ -23,6 +23,7 @@ TRAIN: Mapping[str, str] = {
     "progressive-resizing": "0",
     "random-affine": "false",
     "mirrored-answers": "false",
+    "best-epoch-by": "accuracy",
     "epochs": "30",
     "batch-size": "64",
     "accumulation": "1",

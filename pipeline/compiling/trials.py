@@ -118,6 +118,7 @@ def _hyperparameters(context: Context) -> dict[str, Any]:
         "ema-decay": training.ema_decay,
         "clip-norm": training.clip_norm,
         "class-weighting": training.class_weighting,
+        "best-epoch-by": training.best_epoch_by,
         "patience": training.patience,
         "workers": training.workers,
         "precision": training.precision,

@@ -131,8 +131,13 @@ class Training(Group):
     class_weighting: Literal["balanced", "sqrt", "none"] = field(
         "Weight of a class in the loss: inverse of its share, the square root of that, or 1", "sqrt"
     )
+    best_epoch_by: Literal["accuracy", "loss"] = field(
+        "Figure of the validation split by which a trial's best epoch is chosen, whose model it writes. The loss is the"
+        " steadier one where validation photos are few",
+        "accuracy",
+    )
     patience: int = field(
-        "Epochs without a better validation accuracy after which a trial stops; 0: never", 5, unit="epochs", ge=0
+        "Epochs without a better such figure after which a trial stops; 0: never", 5, unit="epochs", ge=0
     )
     workers: int = field("Loader processes per training process", 4, ge=0, le=64)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = field(

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, FiniteFloat, NonNegativeInt, PositiveInt
 
 from steps.contracts.parsing import Contract
+from steps.train.recipe import BestBy
 
 
 class EpochRecord(Contract):
@@ -37,12 +38,17 @@ class History(BaseModel, extra="forbid"):
     """`history.json`."""
 
     version: Literal[1] = 1
+    best_by: BestBy = "accuracy"
     epochs: list[EpochRecord] = []
 
     @property
     def best(self) -> EpochRecord:
-        """The epoch with the best accuracy, the earliest of several equal ones."""
-        return max(self.epochs, key=lambda record: record.validation_accuracy)
+        """The epoch with the best validation accuracy or loss, the earliest of several equal ones."""
+        return max(self.epochs, key=self.score)
+
+    def score(self, record: EpochRecord) -> float:
+        """The figure by which epochs are compared: a higher one is better."""
+        return record.validation_accuracy if self.best_by == "accuracy" else -record.validation_loss
 
     @property
     def improved(self) -> bool:
@@ -50,12 +56,12 @@ class History(BaseModel, extra="forbid"):
         return self.best is self.epochs[-1]
 
 
-def out_of_patience(accuracies: Sequence[float], patience: int) -> bool:
-    """Whether the last `patience` epochs brought no accuracy above the best before them; never with patience 0.
+def out_of_patience(scores: Sequence[float], patience: int) -> bool:
+    """Whether the last `patience` epochs brought no score above the best before them; never with patience 0.
 
     It depends on the whole history, so that a resumed training stops at the same epoch as an uninterrupted one.
     """
-    if not patience or not accuracies:
+    if not patience or not scores:
         return False
-    best = max(range(len(accuracies)), key=accuracies.__getitem__)
-    return len(accuracies) - 1 - best >= patience
+    best = max(range(len(scores)), key=scores.__getitem__)
+    return len(scores) - 1 - best >= patience

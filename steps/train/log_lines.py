@@ -1,7 +1,7 @@
 """The log lines of rank 0, from which SageMaker's metric definitions read values.
 
-SageMaker ranks trials by the latest value of the objective. Therefore `validation:best_accuracy` is the best accuracy
-so far, that of the written artifact.
+SageMaker ranks trials by the latest value of the objective. Therefore `validation:best_accuracy` is the accuracy of
+the best epoch so far, that of the written artifact.
 https://docs.aws.amazon.com/sagemaker/latest/dg/define-train-metrics.html
 """
 

@@ -17,6 +17,7 @@ Backend = Literal["auto", "smddp", "nccl", "gloo"]
 Optimizer = Literal["sgd", "adamw"]
 PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 ClassWeighting = Literal["balanced", "sqrt", "none"]
+BestBy = Literal["accuracy", "loss"]
 TrackerKind = Literal["none", "mlflow", "wandb"]
 
 # These may differ between a checkpoint and the job that resumes from it: they change no number of the training.
@@ -80,8 +81,11 @@ class Recipe:
     class_weighting: Annotated[
         ClassWeighting, Field(description="weight of a class in the loss, from its share of the photos")
     ]
+    best_epoch_by: Annotated[
+        BestBy, Field(description="validation figure by which the epoch is chosen whose model is written")
+    ]
     patience: Annotated[
-        int, Field(ge=0, description="epochs without a better accuracy before the trial stops; 0: never")
+        int, Field(ge=0, description="epochs without a better such figure before the trial stops; 0: never")
     ]
     workers: Annotated[
         int, Field(ge=0, description="loader processes per training process; 0 loads in the training process")

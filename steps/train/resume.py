@@ -8,6 +8,7 @@ import time
 from steps.contracts.errors import StepError
 from steps.train import artifact, checkpoint
 from steps.train.checkpoint import Progress, State
+from steps.train.history import History
 from steps.train.trial import Trial
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def resume(trial: Trial) -> Progress:
     newest = trial.group.on_rank_0(lambda: checkpoint.read_newest(trial.checkpoint_dir, trial.fingerprint))
     data = trial.group.broadcast(newest)
     if not data:
-        return Progress()
+        return Progress(history=History(best_by=trial.recipe.best_epoch_by))
     progress, state = checkpoint.decode(data)
     trial.network.load_state_dict(state.network)
     trial.training.optimizer.load_state_dict(state.optimizer)

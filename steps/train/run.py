@@ -128,14 +128,17 @@ def _train(trial: Trial, progress: Progress, tracker: Tracker) -> None:
         _diagnose(trial, progress)
         tracker.epoch(history)
         # Validation is on photos of the whole side, for which a network of half-size epochs is not yet trained.
-        accuracies = [record.validation_accuracy for record in history.epochs[recipe.half_size_epochs :]]
+        scores = [history.score(record) for record in history.epochs[recipe.half_size_epochs :]]
         # All ranks together: one that stopped alone would leave the others waiting for its gradients.
-        if trial.group.any(out_of_patience(accuracies, recipe.patience)):
-            log.info("stopped: no better accuracy in %s epochs", recipe.patience)
+        if trial.group.any(out_of_patience(scores, recipe.patience)):
+            log.info("stopped: no better %s in %s epochs", recipe.best_epoch_by, recipe.patience)
             break
         progress.next_epoch()
     best = history.best
-    log.info("best accuracy %.4f in epoch %s; model in %s", best.validation_accuracy, best.epoch, trial.model_dir)
+    log.info(
+        "best %s in epoch %s: loss %.4f, accuracy %.4f; model in %s",
+        *(recipe.best_epoch_by, best.epoch, best.validation_loss, best.validation_accuracy, trial.model_dir),
+    )
 
 
 def _record(training: Training, progress: Progress, result: Validation) -> EpochRecord:

@@ -93,7 +93,7 @@ def test_a_gpu_compares_a_larger_network_from_random_weights(done, tmp_path, mon
 def test_an_hour_is_our_training_alone(done, tmp_path):
     first, second, *_ = hour.cases(options(tmp_path, rounds=2))
     assert [contender for contender, _ in done] == 2 * [training.lite0]
-    assert done[0][1]["--epochs"] == str(hour.EPOCHS)
+    assert (done[0][1]["--epochs"], done[0][1]["--best-epoch-by"]) == (str(hour.EPOCHS), "loss")
     assert (first.name, first.ours, first.baseline, first.limit) == ("accuracy-hour", 0.5, None, hour.LEAST_ACCURACY)
     assert (second.name, second.limit) == ("accuracy-hour-rmse-expected", hour.MOST_RMSE)
 

@@ -40,6 +40,7 @@ TRAIN: dict[str, Any] = {
     "progressive_resizing": 0.0,
     "random_affine": False,
     "mirrored_answers": False,
+    "best_epoch_by": "accuracy",
     "epochs": 30,
     "batch_size": 64,
     "accumulation": 1,

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import onnxruntime
 import pytest
 import torch
 
+import steps.train.run
 from steps.contracts import imagenet_weights
 from steps.contracts.artifact import read_description
 from steps.contracts.dataset import read_index
@@ -222,6 +223,25 @@ def test_a_loss_that_is_not_finite_fails_and_leaves_no_model(alone):
     with pytest.raises(StepError, match=r"loss is not a finite number.*smaller learning rate"):
         run_alone("--optimizer", "sgd", "--learning-rate", "1e30")
     assert not (alone / "model").exists()
+
+
+def test_the_model_is_that_of_the_lowest_loss_where_that_decides(alone, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    figures = iter([(0.5, 1.2), (0.3, 1.0), (0.4, 1.1)])
+
+    def validate(*arguments, **named):
+        accuracy, loss = next(figures)
+        return replace(measured(*arguments, **named), accuracy=accuracy, loss=loss)
+
+    measured = steps.train.run.validate
+    monkeypatch.setattr(steps.train.run, "validate", validate)
+    run_alone("--best-epoch-by", "loss", "--patience", "1")
+    metrics = read_description(alone / "model").metrics
+    assert (metrics["epoch"], metrics["validation:loss"], metrics["validation:accuracy"]) == (2, 1.0, 0.3)
+    assert "best loss in epoch 2: loss 1.0000, accuracy 0.3000; model in " in caplog.text
+    (last,) = [line for line in caplog.messages if line.startswith("epoch=3 train:")]
+    assert "validation:best_accuracy=0.3" in last
+    assert "stopped: no better loss in 1 epochs" in caplog.text
 
 
 def test_a_trial_stops_when_its_patience_is_at_an_end(alone, caplog):
