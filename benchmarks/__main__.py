@@ -78,14 +78,14 @@ BENCHMARKS = {
     ),
     "accuracy": Benchmark(
         accuracy.cases,
-        "our trainings, which begin with ImageNet weights, against a naive recipe, on real photos",
+        "our training from ImageNet weights, against a naive recipe from random ones, on real photos",
         count=COUNT,
         rounds=3,
     ),
     "accuracy-random": Benchmark(
         accuracy.from_random_weights, "our recipe against a naive one, from random weights", count=COUNT, rounds=3
     ),
-    "accuracy-hour": Benchmark(hour.cases, "an hour for each training, from ImageNet weights", count=COUNT, rounds=3),
+    "accuracy-hour": Benchmark(hour.cases, "an hour of training from ImageNet weights", count=COUNT, rounds=3),
     "accuracy-pretrained": Benchmark(
         pretrained.cases,
         "a training from ImageNet weights, against random ones, on real photos",

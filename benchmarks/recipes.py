@@ -3,7 +3,8 @@
 ResNet18 on the real photos of `python -m benchmarks accuracy`, at 64 pixels so that many changes can be tried, and a
 few changes at larger sizes. A quarter of its training and validation bins is held out to evaluate on; its test photos
 are not read. It takes ten minutes of processor time per change and seed (`--rounds`; `--only` names changes); with
-`--keep FOLDER` an interrupted run continues.
+`--keep FOLDER` an interrupted run continues. Changes that begin with ImageNet weights need `make setup-pretrained`, and
+the many synthetic bins of at-56-112-made-up take their own time besides.
 
 Padding against stretching is not among the changes: the photos of the sample are stretched already.
 """
@@ -39,12 +40,13 @@ SIZE, EPOCHS = 64, 8
 MADE_UP = 3000
 RECIPE = "recipe"
 MIRRORED = "mirrored"
-# The hyperparameters of `accuracy` but for those that were chosen here.
+# The hyperparameters of `accuracy-random` but for those that were chosen here.
 KEPT = {name: value for name, value in ACCURACY_RECIPE.items() if name != "progressive-resizing"}
 BASE = {**KEPT, "random-affine": "false", "class-weighting": "sqrt"}
 AFFINE = {"random-affine": "true"}
 UNWEIGHTED = {**AFFINE, "class-weighting": "none"}
-# The stages' sizes and epochs take about as long as the recipe's; those named at-* about as long as `accuracy`'s.
+# The stages' sizes and epochs take about as long as the recipe's; those named at-* and imagenet-*
+# about as long as `accuracy-random`'s.
 CHANGES = (
     Candidate(RECIPE, ((SIZE, EPOCHS),)),
     Candidate("size-112", ((112, 3),)),

@@ -86,7 +86,8 @@ class Plan:
     def kept_name(self, recipe: str, seed: int) -> str:
         """The name of the file of a training's result by "ours" or the "naive" recipe; each plan has its own."""
         begin = "-imagenet" if self.weights else ""
-        name = f"{recipe}-{self.architecture}{begin}-{self.size}-{self.epochs}"
+        rate = self.recipe["learning-rate"].replace(".", "-")
+        name = f"{recipe}-{self.architecture}{begin}-{self.size}-{self.epochs}-{rate}"
         return kept_name(name, seed, dict(self.recipe), self.count, self.bf16)
 
 
@@ -98,10 +99,10 @@ def trained(
     for seed in range(1, ours.seeds + 1):
         place = kept(options, ours, seed, base)
         # The naive recipe is given ours' time: another plan of ours has another file of it, too.
-        other = _folder(options) / ours.kept_name("naive", seed)
+        other = _folder(options) / ours.kept_name("naive-as-long-as", seed)
         if not other.exists():
-            shutil.move(train("naive", naive, seed, base, options, seconds=_seconds(place)), other)
-        say(f"seed {seed}: {_seconds(place):.0f} s, naive {_seconds(other):.0f} s")
+            shutil.move(train("naive", naive, seed, base, options, seconds=seconds_of(place)), other)
+        say(f"seed {seed}: {seconds_of(place):.0f} s, naive {seconds_of(other):.0f} s")
         for side, file in zip(results, (place, other), strict=True):
             side.append(read_result(file, bins))
     return results
@@ -158,7 +159,7 @@ def _flags(plan: Plan, seed: int) -> list[str]:
     return [text for name, value in values.items() for text in (f"--{name}", str(value))]
 
 
-def _seconds(place: Path) -> float:
+def seconds_of(place: Path) -> float:
     """The time of a training: by the clock on a GPU, else that of the processor."""
     with np.load(place) as arrays:
         if "seconds" not in arrays:

@@ -111,8 +111,9 @@ def _say_seed(config: pytest.Config) -> None:
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     seed = config.getoption("randomly_seed", None)
     if terminal is not None and seed is not None and not hasattr(config, "workerinput"):
-        target = "test-long" if config.getoption("markexpr", None) == "long" else "test"
-        terminal.write_line(f"in this order again: make {target} SEED={seed}")
+        expression = config.getoption("markexpr", "")
+        target = {"not long": "make test SEED=", "long": "make test-long SEED="}.get(expression, "--randomly-seed=")
+        terminal.write_line(f"in this order again: {target}{seed}")
 
 
 def pytest_runtest_call(item: pytest.Item) -> None:

@@ -61,7 +61,7 @@ Weights = Annotated[str, contract(_weights)]
 class Training(Group):
     """A trial: its instances, its launcher and its recipe. The tuner's ranges override single values.
 
-    The recipe's defaults are those of `python -m benchmarks accuracy`.
+    docs/training.md compares recipes on real photos.
     """
 
     version: Version = field(
@@ -106,7 +106,8 @@ class Training(Group):
         True,
     )
     mirrored_answers: bool = field(
-        "Whether an answer is the mean of the probabilities of a photo and of its mirror image; it takes twice as long",
+        "Whether an answer is the mean of the probabilities of a photo and of its mirror image; it takes twice as long,"
+        " and a loaded network twice the memory",
         False,
     )
     epochs: int = field("Passes over the training split", 30, unit="epochs", ge=1, le=1000, parameter="Epochs")

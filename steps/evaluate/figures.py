@@ -61,12 +61,11 @@ def risk_coverage(selective: Selective) -> Drawing:
     return lines("Accuracy by coverage", data, places, below="surest photos, in percent", marked=None)
 
 
-def curves(epochs: list[Epoch]) -> list[Drawing]:
-    """Accuracy, RMSE and loss by epoch; the best epoch is marked. No charts without epochs."""
+def curves(epochs: list[Epoch], best: int | None) -> list[Drawing]:
+    """Accuracy, RMSE and loss by epoch; the epoch `best`, that of the model, is marked. No charts without epochs."""
     if not epochs:
         return []
     places = [record.epoch for record in epochs]
-    best = max(epochs, key=lambda record: record.validation_accuracy).epoch
     charts = {
         "Validation accuracy": {"validation accuracy": [record.validation_accuracy for record in epochs]},
         "Validation RMSE": {"validation RMSE": [record.validation_rmse for record in epochs]},

@@ -81,7 +81,7 @@ def write_report(path: Path, outputs: EvaluationOutputs) -> None:
         accuracy_by_quantity=figures.accuracy_by_quantity(evaluation.per_class),
         errors=figures.errors(matrix),
         reliability=figures.reliability(evaluation.calibration),
-        curves=figures.curves(read_history(outputs.folder)),
+        curves=figures.curves(read_history(outputs.folder), _best_epoch(outputs.model)),
         miscounts=outputs.miscounts,
         thumbnail=figures.thumbnail,
         trials=outputs.trials,
@@ -93,6 +93,12 @@ def write_report(path: Path, outputs: EvaluationOutputs) -> None:
         provenance=_provenance(outputs),
     )
     path.write_text(page)
+
+
+def _best_epoch(model: ModelDescription) -> int | None:
+    """The epoch of the model's weights; None for a model that does not name it."""
+    epoch = model.metrics.get("epoch")
+    return None if epoch is None else int(epoch)
 
 
 def gate_checks(evaluation: Evaluation, settings: Settings) -> list[Check]:

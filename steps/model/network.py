@@ -55,7 +55,7 @@ class CountClassifier(nn.Module):
         logits: Tensor = self.network(normalised)
         if self.training or not self.mirrored:
             return logits
-        both = torch.stack([logits, self.network(normalised.flip(-1))]).log_softmax(2)
+        both = torch.stack([logits, self.network(normalised.flip(-1))]).float().log_softmax(2)
         # Twice the mean; a softmax takes no notice of a factor.
         return both.logsumexp(0)
 

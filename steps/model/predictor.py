@@ -48,7 +48,7 @@ class Predictor:
         unusable = (reasons.Fail, reasons.InvalidArgument, reasons.InvalidGraph, reasons.InvalidProtobuf)
         try:
             with tempfile.TemporaryDirectory(prefix="network-") as scratch:
-                graph = simplified(path, Path(scratch))
+                graph = simplified(path, Path(scratch), copies=2 if description.mirrored else 1)
                 session = onnxruntime.InferenceSession(graph, options, providers=_PROVIDERS)
         except (*unusable, reasons.NotImplemented, reasons.RuntimeException) as error:
             reason = str(error).partition("\n")[0]
@@ -72,8 +72,11 @@ def temperature(description: ModelDescription) -> float:
     return description.calibration.temperature if description.calibration else 1.0
 
 
-def simplified(path: Path, scratch: Path) -> Path:
+def simplified(path: Path, scratch: Path, copies: int = 1) -> Path:
     """The graph after ONNX Runtime's basic optimisations, which do not depend on the processor, as a file in `scratch`.
+
+    With a network that answers for both mirrorings it may contain each weight twice, as `copies` says: folded into the
+    convolutions of each.
 
     One pass is not enough: the exporter writes a convolution's missing bias as an expression (CastLike, Expand) that
     the first pass expands and only a second one folds. Unfolded, it prevents one operation of convolution, batch
@@ -87,7 +90,7 @@ def simplified(path: Path, scratch: Path) -> Path:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     written = scratch / ONNX
     options.optimized_model_filepath = str(written)
-    _reserve(written, path.stat().st_size)
+    _reserve(written, copies * path.stat().st_size)
     onnxruntime.InferenceSession(path, options, providers=_PROVIDERS)
     return written
 

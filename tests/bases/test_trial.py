@@ -33,6 +33,7 @@ from tests.unit.steps.train.photos import launch, photos, store_dataset
 ALONE = {"BASE_IMAGE_ALONE": "1", "PYTHONPATH": str(ROOT)}
 TIME_LIMIT = 600
 FLAGS = (
+    *("--mirrored-answers", "true"),
     *("--architecture", "resnet34", "--image-size", "48", "--epochs", "2", "--batch-size", "12"),
     *("--learning-rate", "0.001", "--workers", "1", "--patience", "0"),
 )

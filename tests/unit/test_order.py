@@ -18,7 +18,8 @@ SMALL = "tests/unit/pipeline/local/machine/test_ports.py"
 
 @pytest.mark.parametrize("processes", [(), ("--numprocesses", "1")], ids=["here", "in a process of pytest-xdist"])
 def test_a_run_says_at_its_head_how_its_order_is_repeated(processes: tuple[str, ...]) -> None:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--randomly-seed=7", *processes, SMALL]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--randomly-seed=7", *processes]
+    command += ["-m", "not long", SMALL]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=True, env=PLAIN)
     assert done.stdout.splitlines()[0] == "in this order again: make test SEED=7"
     assert done.stdout.count("SEED=") == 1

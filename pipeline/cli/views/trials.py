@@ -11,7 +11,7 @@ from rich.text import Text
 from pipeline.cli.tables import Cell, Column, Table
 from pipeline.cli.views.cells import reason, status_text
 from pipeline.cli.views.sparkline import ASCII_BLOCKS, BLOCKS, sparkline
-from pipeline.operations.models.curves import Epoch
+from pipeline.operations.models.curves import Epoch, best_of
 from pipeline.operations.models.trials import Trial, TuningJob
 from pipeline.texts import duration, shown_value
 from steps.contracts.wording import count_of
@@ -104,12 +104,13 @@ def charts_page(title: str, lead: str, places: Sequence[int], charts: Charts, *,
 
 def curves_page(job: TuningJob, trial: Trial, epochs: Sequence[Epoch]) -> str:
     """The curves of a trial as an HTML page."""
-    best = max(epochs, key=lambda epoch: epoch.validation_accuracy)
+    best = best_of(epochs)
+    assert best is not None
     values = ", ".join(f"{name} {shown_value(value)}" for name, value in sorted(trial.values.items()))
     title = f"Trial {trial.number}{', the best of' if trial.best else ' of'} {len(job.trials)}"
     lead = (
-        f"{trial.name}, run {job.run}: {values}. Best validation accuracy {best.validation_accuracy:.4f} with RMSE"
-        f" {best.validation_rmse:.4f} in epoch {best.epoch} (dashed) of {epochs[-1].epoch}."
+        f"{trial.name}, run {job.run}: {values}. Best epoch: {best.epoch} (dashed) of {epochs[-1].epoch}, with"
+        f" validation accuracy {best.validation_accuracy:.4f} and RMSE {best.validation_rmse:.4f}."
     )
     figures: Charts = {
         "Loss": {

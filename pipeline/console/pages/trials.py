@@ -10,7 +10,7 @@ from pipeline.console import search_charts
 from pipeline.console.console import Console, NotFoundError, View
 from pipeline.console.pages import reads, tuning
 from pipeline.console.routes import Routes, Values
-from pipeline.operations.models.curves import Epoch
+from pipeline.operations.models.curves import Epoch, best_of
 from pipeline.operations.models.trials import STEP, Trial, TuningJob
 from pipeline.operations.runs.progress import Progress
 from pipeline.parallel import parallel_map
@@ -112,7 +112,7 @@ def trial(console: Console, values: Values) -> View:
         "row": _row(console, job, chosen),
         "names": _names(job),
         "epochs": epochs,
-        "best_epoch": _best(epochs),
+        "best_epoch": best_of(epochs),
         "drawings": [_drawing(title, epochs, parts) for title, parts in FIGURES.values()] if epochs else [],
         "log": _log(job, number),
     }
@@ -195,7 +195,7 @@ def _pictures(console: Console, shown: Sequence[Trial], figure: str) -> list[Pic
 
 
 def _drawing(title: str, epochs: Sequence[Epoch], parts: Lines, within: Within | None = None) -> Drawing:
-    best = _best(epochs)
+    best = best_of(epochs)
     return lines(
         title,
         {name: [value(epoch) for epoch in epochs] for name, value in parts.items()},
@@ -204,11 +204,6 @@ def _drawing(title: str, epochs: Sequence[Epoch], parts: Lines, within: Within |
         marked=best.epoch if best else None,
         within=within,
     )
-
-
-def _best(epochs: Sequence[Epoch]) -> Epoch | None:
-    """The epoch of the exported model: the first with the highest accuracy."""
-    return max(epochs, key=lambda epoch: epoch.validation_accuracy, default=None)
 
 
 ROUTES = Routes({"/trials": newest, "/runs/{run}/trials": trials, "/runs/{run}/trials/{trial}": trial})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import IO
+from typing import IO, Literal
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError
 
@@ -39,12 +39,41 @@ class Epoch(BaseModel):
     validation_loss: FiniteFloat
     validation_accuracy: FiniteFloat
     validation_rmse: FiniteFloat
+    kept_accuracy: FiniteFloat | None = None
+    """The accuracy of the model that is kept after this epoch; None: the best accuracy until then."""
 
 
 class _History(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
+    best_by: Literal["accuracy", "loss"] = "accuracy"
     epochs: list[Epoch]
+
+    def with_kept_accuracy(self) -> list[Epoch]:
+        """The epochs; where the loss chooses the model, with the accuracy of that model."""
+        if self.best_by == "accuracy":
+            return self.epochs
+        places = range(1, len(self.epochs) + 1)
+        kept = [min(self.epochs[:place], key=lambda epoch: epoch.validation_loss) for place in places]
+        return [
+            epoch.model_copy(update={"kept_accuracy": best.validation_accuracy})
+            for epoch, best in zip(self.epochs, kept, strict=True)
+        ]
+
+
+def best_of(epochs: Sequence[Epoch]) -> Epoch | None:
+    """The epoch whose model is kept; None without epochs.
+
+    It is the last with which the accuracy of the kept model became another.
+    """
+    best: Epoch | None = None
+    kept = 0.0
+    for epoch in epochs:
+        highest = epoch.validation_accuracy if best is None else max(kept, epoch.validation_accuracy)
+        accuracy = highest if epoch.kept_accuracy is None else epoch.kept_accuracy
+        if best is None or accuracy != kept:
+            best, kept = epoch, accuracy
+    return best
 
 
 def read(settings: Settings, trial: Trial) -> list[Epoch]:
@@ -62,7 +91,7 @@ def _from_artifact(settings: Settings, uri: str) -> list[Epoch] | None:
     with answer["Body"] as body:
         try:
             content = member(body)
-            return None if content is None else _History.model_validate_json(content).epochs
+            return None if content is None else _History.model_validate_json(content).with_kept_accuracy()
         except (tarfile.TarError, zlib.error, EOFError, ValidationError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise PipelineError(f"{uri}: its {MEMBER} cannot be read ({reason}); train the model again") from error
@@ -132,6 +161,7 @@ def parse(line: str) -> Epoch | None:
         "validation_loss": metrics.LOSS,
         "validation_accuracy": metrics.ACCURACY,
         "validation_rmse": metrics.RMSE,
+        "kept_accuracy": metrics.OBJECTIVE,
     }
     values = {field: match[1] for field, name in names.items() if (match := re.search(metrics.PATTERNS[name], line))}
     try:

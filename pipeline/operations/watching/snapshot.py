@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
-from pipeline.operations.models.curves import Epoch
+from pipeline.operations.models.curves import Epoch, best_of
 from pipeline.operations.runs.progress import Progress, TrialJob
 from steps.contracts.left_out import LeftOut
 
@@ -39,8 +39,9 @@ class TrialDetail:
 
     @property
     def best_accuracy(self) -> float | None:
-        """The best validation accuracy so far; None before the first epoch ends."""
-        return max((epoch.validation_accuracy for epoch in self.epochs), default=None)
+        """The validation accuracy of the best epoch so far; None before the first epoch ends."""
+        best = best_of(self.epochs)
+        return None if best is None else best.validation_accuracy
 
 
 @dataclass(frozen=True)

@@ -91,11 +91,12 @@ def test_a_gpu_compares_a_larger_network_from_random_weights(done, tmp_path, mon
 
 
 def test_an_hour_is_our_training_alone(done, tmp_path):
-    first, second, *_ = hour.cases(options(tmp_path, rounds=2))
+    first, second, third, *_ = hour.cases(options(tmp_path, rounds=2))
     assert [contender for contender, _ in done] == 2 * [training.lite0]
     assert (done[0][1]["--epochs"], done[0][1]["--best-epoch-by"]) == (str(hour.EPOCHS), "loss")
     assert (first.name, first.ours, first.baseline, first.limit) == ("accuracy-hour", 0.5, None, hour.LEAST_ACCURACY)
     assert (second.name, second.limit) == ("accuracy-hour-rmse-expected", hour.MOST_RMSE)
+    assert (third.name, third.ours, third.limit) == ("accuracy-hour-seconds", 10 + 100 * hour.EPOCHS, 3600)
 
 
 def test_each_beginning_has_the_learning_rate_that_is_better_on_validation_photos(done, tmp_path):
@@ -128,7 +129,7 @@ def test_another_recipe_is_trained_again(done, tmp_path, monkeypatch):
 def test_a_training_of_an_earlier_release_is_not_compared(done, tmp_path):
     chosen = options(tmp_path, epochs=3, keep=tmp_path / "kept")
     list(accuracy.cases(chosen))
-    [place] = (tmp_path / "kept").glob("naive-*.npz")
+    [place] = (tmp_path / "kept").glob("naive-as-long-as-*.npz")
     with np.load(place) as file:
         arrays = dict(file)
     del arrays["seconds"]

@@ -100,7 +100,7 @@ def test_curves_become_a_page(call: Call, job: dict[str, object], project: Path)
     assert outcome.out.endswith("curves of trial 1: curves.html\n")
     text = (project / "curves.html").read_text()
     assert "<h1>Trial 1 of 2</h1>" in text
-    assert "Best validation accuracy 0.7500 with RMSE 1.0000 in epoch 2 (dashed) of 3" in text
+    assert "Best epoch: 2 (dashed) of 3, with validation accuracy 0.7500 and RMSE 1.0000." in text
     assert text.count("<svg") == 3
 
 

@@ -141,6 +141,18 @@ def test_a_curve_has_a_point_for_every_epoch(report):
     assert all(len(points.split()) == len(HISTORY.epochs) for points in curves)
 
 
+def test_the_epoch_of_the_model_is_marked_and_not_that_of_the_best_accuracy(job):
+    marks = []
+    for epoch in (2.0, 4.0):
+        job.store(photos(3, 100))
+        job.put_model(history=HISTORY.model_dump_json(), metrics={"epoch": epoch})
+        job.run()
+        training = job.report().partition("Training curves")[2]
+        marks.append(re.findall(r'<line class="best" x1="([^"]*)"', training))
+    assert [len(set(places)) for places in marks] == [1, 1]
+    assert float(marks[0][0]) < float(marks[1][0])
+
+
 def test_it_is_readable_in_the_dark_and_on_a_telephone(report):
     assert "prefers-color-scheme: dark" in report
     assert "width=device-width" in report

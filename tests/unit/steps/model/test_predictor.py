@@ -86,6 +86,21 @@ def test_a_network_that_takes_floats_is_refused(tmp_path):
         Predictor.load(write_artifact(tmp_path, CLASSES, network=network))
 
 
+def test_the_disk_has_space_for_each_weight_of_a_mirrored_network_twice(tmp_path, monkeypatch):
+    from steps.model.network import build_network
+    from steps.train import export
+
+    # The older exporter's graph is folded in this pass already.
+    monkeypatch.setattr(export, "_NEWER_EXPORTER_SINCE", (99, 0))
+    network = build_network("resnet18", 3, 32, seed=1, mirrored=True).eval()
+    exported = tmp_path / "exported.onnx"
+    exported.write_bytes(export.OnnxGraph(network, 32).with_weights(network.state_dict()))
+    reserved = []
+    monkeypatch.setattr("steps.model.predictor._reserve", lambda _, size: reserved.append(size))
+    written = simplified(exported, tmp_path, copies=2).stat().st_size
+    assert 1.5 * exported.stat().st_size < written < 1.01 * reserved[0]
+
+
 def test_a_network_as_it_is_exported_becomes_one_operation_a_layer(tmp_path):
     import onnxruntime
     import torch

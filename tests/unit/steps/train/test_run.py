@@ -117,6 +117,7 @@ def test_two_ranks_train_to_the_end_and_leave_a_whole_artifact(finished, dataset
     assert description.classes == list(CLASSES)
     assert description.dataset_sha256 == read_index(dataset).sha256
     assert description.hyperparameters["learning_rate"] == "0.002"
+    assert description.mirrored
 
 
 def test_the_exported_model_counts_as_well_as_its_metrics_say(finished):
@@ -124,12 +125,18 @@ def test_the_exported_model_counts_as_well_as_its_metrics_say(finished):
 
     model = finished.base / "model"
     session = onnxruntime.InferenceSession(model / "model.onnx", providers=["CPUExecutionProvider"])
-    right = 0
+    right, largest = 0, 0.0
     # The validation split of `dataset`.
     for sample in photos(21, 10_000):
         pixels = network_input(sample.jpeg, 32)
-        (logits,) = session.run(None, {session.get_inputs()[0].name: pixels[None]})
+        logits, mirrored = (
+            session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(each)[None]})[0]
+            for each in (pixels, pixels[..., ::-1])
+        )
         right += CLASSES[int(logits.argmax())] == sample.quantity
+        largest = max(largest, float(np.abs(logits - mirrored).max()))
+    # FLAGS have mirrored answers.
+    assert largest < 1e-4
     assert right / 21 == pytest.approx(read_description(model).metrics["validation:accuracy"])
 
 

@@ -15,6 +15,7 @@ from pipeline.operations.models import curves
 from pipeline.operations.models.trials import Trial
 from pipeline.settings import Settings
 from steps.contracts.errors import PipelineError
+from steps.train.history import History
 from steps.train.log_lines import epoch_line
 from tests.unit.steps.contracts.test_metrics import history
 
@@ -158,6 +159,27 @@ def test_while_there_is_no_artifact_the_log_tells(settings: Settings, put: Any, 
         epochs = curves.read(settings, trial)
         assert [one.epoch for one in epochs] == [1, 2]
         assert epochs[1].validation_accuracy == 0.5
+
+
+@pytest.mark.parametrize(("by", "best"), [("accuracy", [1, 2, 2, 2]), ("loss", [1, 1, 3, 3])])
+def test_the_best_epoch_is_that_whose_model_is_kept_by_the_artifact_and_by_the_log(
+    settings: Settings, put: Any, log: Any, by: Any, best: list[int]
+) -> None:
+    figures = [(0.3, 1.2), (0.5, 1.3), (0.4, 1.1), (0.5, 1.1)]
+    records = [
+        record.model_copy(update={"validation_accuracy": accuracy, "validation_loss": loss})
+        for record, (accuracy, loss) in zip(history(4).epochs, figures, strict=True)
+    ]
+    log(*(epoch_line(History(best_by=by, epochs=records[:number])) for number in range(1, 5)))
+    put(archive(("history.json", History(best_by=by, epochs=records).model_dump_json().encode())))
+    for trial in (replace(TRIAL, status="InProgress"), TRIAL):
+        epochs = curves.read(settings, trial)
+        shown = [curves.best_of(epochs[:number]) for number in range(1, 5)]
+        assert [epoch and epoch.epoch for epoch in shown] == best
+
+
+def test_without_epochs_none_is_the_best() -> None:
+    assert curves.best_of([]) is None
 
 
 def test_a_trial_that_has_said_nothing_has_no_epochs(settings: Settings) -> None:
